@@ -1,0 +1,1 @@
+"""What scripts/regenerate.sh compiles from the contract; never edited."""

@@ -1,0 +1,322 @@
+"""Shapes of the contract, compiled by scripts/regenerate.sh; never edited."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+
+
+class ApiKeyOwner(TypedDict):
+    """Whose key it is."""
+
+    provider_id: int
+    provider_name: str
+    key_id: str
+    scopes: list[str | Literal["ingest", "read", "admin"]]
+    expires_at: str | None
+
+
+class ApiKeyInput(TypedDict):
+    """What is needed to make a key."""
+
+    label: str
+    scopes: list[Literal["ingest", "read", "admin"]]
+    expires_at: NotRequired[str]
+
+
+class ApiKey(TypedDict):
+    """A key without its secret."""
+
+    key_id: str
+    label: str
+    scopes: list[str | Literal["ingest", "read", "admin"]]
+    created_at: str
+    expires_at: str | None
+    last_used_at: str | None
+
+
+class ApiKeyCreated(TypedDict):
+    """A new key with its secret."""
+
+    key: ApiKey
+    api_key: str
+
+
+class ApiKeyPage(TypedDict):
+    """One page of keys."""
+
+    items: list[ApiKey]
+    next_cursor: str | None
+
+
+class MetadataConfiguration(TypedDict):
+    """A metadata key of a step and who may read it."""
+
+    name: str
+    kind: Literal["text", "number", "link"]
+    units: NotRequired[str]
+    audience: NotRequired[Literal["provider", "customer"]]
+
+
+class MetadataConfigurationSeen(TypedDict):
+    """A metadata key of a step as the backend reports it."""
+
+    name: str
+    kind: str | Literal["text", "number", "link"]
+    units: str | None
+    audience: str | Literal["provider", "customer"]
+
+
+class StepConfigurationInput(TypedDict):
+    """One step, in the order in which it is shown."""
+
+    tag: str
+    name: str
+    points: int
+    metadata_configurations: NotRequired[list[MetadataConfiguration]]
+
+
+class StepConfiguration(TypedDict):
+    """A step as the backend reports it."""
+
+    tag: str
+    name: str
+    points: int
+    metadata_configurations: list[MetadataConfigurationSeen]
+
+
+class JobConfigurationInput(TypedDict):
+    """The steps of a kind of job."""
+
+    tag: str
+    name: str
+    version: NotRequired[str]
+    metadata: NotRequired[Literal["declared"]]
+    step_configurations: list[StepConfigurationInput]
+
+
+class JobConfiguration(TypedDict):
+    """A stored job configuration; it never changes."""
+
+    id: int
+    tag: str
+    name: str
+    version: str | None
+    revision: int
+    metadata: str | Literal["declared"] | None
+    step_configurations: list[StepConfiguration]
+    created_at: str
+
+
+class JobConfigurationPage(TypedDict):
+    """One page of job configurations."""
+
+    items: list[JobConfiguration]
+    next_cursor: str | None
+
+
+MetadataLevel3: TypeAlias = Any
+
+
+MetadataLevel4: TypeAlias = Any
+
+
+MetadataLevel5: TypeAlias = Any
+
+
+MetadataLeaf: TypeAlias = str | float | bool | None
+
+
+class JobStep(TypedDict):
+    """A step of a job and how far it is."""
+
+    tag: str
+    name: str
+    points: int
+    status: str | Literal["pending", "running", "done", "failed", "skipped", "not_run"]
+    fraction: float
+    completed: float | None
+    total: float | None
+    attempts: int
+    started_at: str | None
+    finished_at: str | None
+
+
+class ShareLinkInput(TypedDict):
+    """How long a link lasts."""
+
+    expires_at: NotRequired[str]
+
+
+class ShareLink(TypedDict):
+    """A link without its address."""
+
+    id: int
+    job_id: int
+    created_at: str
+    expires_at: str
+    revoked_at: str | None
+
+
+class ShareLinkCreated(TypedDict):
+    """A new link with its address."""
+
+    share_link: ShareLink
+    url: str
+
+
+class ShareLinkPage(TypedDict):
+    """One page of links."""
+
+    items: list[ShareLink]
+    next_cursor: str | None
+
+
+class CustomerInput(TypedDict):
+    """What is known of a new customer."""
+
+    reference: NotRequired[str]
+    name: NotRequired[str]
+
+
+class Customer(TypedDict):
+    """One for whom jobs are run."""
+
+    id: int
+    reference: str | None
+    name: str | None
+    created_at: str
+
+
+class CustomerPage(TypedDict):
+    """One page of customers."""
+
+    items: list[Customer]
+    next_cursor: str | None
+
+
+class Health(TypedDict):
+    """The service answers."""
+
+    status: str
+    version: str
+
+
+class ProblemError(TypedDict):
+    """One place that is not valid."""
+
+    pointer: str
+    detail: str
+
+
+class JobInput(TypedDict):
+    """What is needed to create a job."""
+
+    provider_job_id: str
+    customer_id: int
+    tag: str
+    configuration: NotRequired[JobConfigurationInput]
+    finish: NotRequired[Literal["auto", "explicit"]]
+    created_at: NotRequired[str]
+    metadata: NotRequired[dict[str, Any]]
+
+
+class Job(TypedDict):
+    """A tracked job."""
+
+    id: int
+    provider_job_id: str
+    customer_id: int
+    tag: str
+    name: str
+    configuration_id: int | None
+    finish: str | Literal["auto", "explicit"]
+    status: str | Literal["pending", "running", "succeeded", "failed", "cancelled"]
+    percent: float | None
+    steps: list[JobStep]
+    metadata: dict[str, Any]
+    event_count: int
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    last_event_at: str | None
+    last_occurred_at: str | None
+    version: int
+
+
+class JobPage(TypedDict):
+    """One page of jobs."""
+
+    items: list[Job]
+    next_cursor: str | None
+
+
+class EventInput(TypedDict):
+    """One fact about a job or one of its steps. Known kinds: start, progress, step, skip, error, complete, cancel, info, heartbeat; others are stored and shown like info."""
+
+    event_id: NotRequired[str]
+    provider_job_id: str
+    kind: str
+    tag: NotRequired[str]
+    name: NotRequired[str]
+    event_metadata: NotRequired[dict[str, Any]]
+    occurred_at: NotRequired[str]
+    completed: NotRequired[float]
+    total: NotRequired[float]
+    fraction: NotRequired[float]
+    retrying: NotRequired[bool]
+    message: NotRequired[str]
+    detail: NotRequired[str]
+
+
+class Event(TypedDict):
+    """A stored event."""
+
+    id: str
+    event_id: str
+    sequence: int
+    provider_job_id: str
+    kind: str
+    tag: str | None
+    event_metadata: dict[str, Any]
+    occurred_at: str
+    received_at: str
+    completed: float | None
+    total: float | None
+    fraction: float | None
+    retrying: bool
+    message: str | None
+    detail: str | None
+
+
+class EventPage(TypedDict):
+    """One page of events."""
+
+    items: list[Event]
+    next_cursor: str | None
+
+
+class Problem(TypedDict):
+    """Problem details (RFC 9457); other members may be added."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: NotRequired[list[ProblemError]]
+
+
+class RejectedLine(TypedDict):
+    """A line that was refused, and why."""
+
+    line: int
+    event_id: str | None
+    problem: Problem
+
+
+class BatchReport(TypedDict):
+    """What became of the lines of a batch."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[RejectedLine]

@@ -1,0 +1,199 @@
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from ...client import AuthenticatedClient, Client
+from ...models.job import Job
+from ...models.job_input import JobInput
+from ...models.problem import Problem
+from ...types import Response
+
+
+def _get_kwargs(
+    *,
+    body: JobInput,
+) -> dict[str, Any]:
+    headers: dict[str, Any] = {}
+
+    _kwargs: dict[str, Any] = {
+        "method": "post",
+        "url": "/jobs",
+    }
+
+    _kwargs["json"] = body.to_dict()
+
+    headers["Content-Type"] = "application/json"
+
+    _kwargs["headers"] = headers
+    return _kwargs
+
+
+def _parse_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Job | Problem:
+    if response.status_code == 200:
+        response_200 = Job.from_dict(response.json())
+
+        return response_200
+
+    if response.status_code == 201:
+        response_201 = Job.from_dict(response.json())
+
+        return response_201
+
+    if response.status_code == 404:
+        response_404 = Problem.from_dict(response.json())
+
+        return response_404
+
+    if response.status_code == 409:
+        response_409 = Problem.from_dict(response.json())
+
+        return response_409
+
+    if response.status_code == 422:
+        response_422 = Problem.from_dict(response.json())
+
+        return response_422
+
+    response_default = Problem.from_dict(response.json())
+
+    return response_default
+
+
+def _build_response(
+    *, client: AuthenticatedClient | Client, response: httpx.Response
+) -> Response[Job | Problem]:
+    return Response(
+        status_code=HTTPStatus(response.status_code),
+        content=response.content,
+        headers=response.headers,
+        parsed=_parse_response(client=client, response=response),
+    )
+
+
+def sync_detailed(
+    *,
+    client: AuthenticatedClient,
+    body: JobInput,
+) -> Response[Job | Problem]:
+    """Create a job, or attach to it
+
+     `tag` is the tag of a job configuration or, where no tag matches, its display name if that is
+    unambiguous. A `configuration` sent along is registered in the same transaction. A known
+    `provider_job_id` with the same customer and tag is answered 200 with the job as it is, which keeps
+    its first revision; with another customer or tag it is refused (409).
+
+    Args:
+        body (JobInput): What is needed to create a job.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Job | Problem]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+    )
+
+    response = client.get_httpx_client().request(
+        **kwargs,
+    )
+
+    return _build_response(client=client, response=response)
+
+
+def sync(
+    *,
+    client: AuthenticatedClient,
+    body: JobInput,
+) -> Job | Problem | None:
+    """Create a job, or attach to it
+
+     `tag` is the tag of a job configuration or, where no tag matches, its display name if that is
+    unambiguous. A `configuration` sent along is registered in the same transaction. A known
+    `provider_job_id` with the same customer and tag is answered 200 with the job as it is, which keeps
+    its first revision; with another customer or tag it is refused (409).
+
+    Args:
+        body (JobInput): What is needed to create a job.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Job | Problem
+    """
+
+    return sync_detailed(
+        client=client,
+        body=body,
+    ).parsed
+
+
+async def asyncio_detailed(
+    *,
+    client: AuthenticatedClient,
+    body: JobInput,
+) -> Response[Job | Problem]:
+    """Create a job, or attach to it
+
+     `tag` is the tag of a job configuration or, where no tag matches, its display name if that is
+    unambiguous. A `configuration` sent along is registered in the same transaction. A known
+    `provider_job_id` with the same customer and tag is answered 200 with the job as it is, which keeps
+    its first revision; with another customer or tag it is refused (409).
+
+    Args:
+        body (JobInput): What is needed to create a job.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Response[Job | Problem]
+    """
+
+    kwargs = _get_kwargs(
+        body=body,
+    )
+
+    response = await client.get_async_httpx_client().request(**kwargs)
+
+    return _build_response(client=client, response=response)
+
+
+async def asyncio(
+    *,
+    client: AuthenticatedClient,
+    body: JobInput,
+) -> Job | Problem | None:
+    """Create a job, or attach to it
+
+     `tag` is the tag of a job configuration or, where no tag matches, its display name if that is
+    unambiguous. A `configuration` sent along is registered in the same transaction. A known
+    `provider_job_id` with the same customer and tag is answered 200 with the job as it is, which keeps
+    its first revision; with another customer or tag it is refused (409).
+
+    Args:
+        body (JobInput): What is needed to create a job.
+
+    Raises:
+        errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
+        httpx.TimeoutException: If the request takes longer than Client.timeout.
+
+    Returns:
+        Job | Problem
+    """
+
+    return (
+        await asyncio_detailed(
+            client=client,
+            body=body,
+        )
+    ).parsed

@@ -1,0 +1,83 @@
+"""Contains all the data models used in inputs/outputs"""
+
+from .api_key import ApiKey
+from .api_key_created import ApiKeyCreated
+from .api_key_input import ApiKeyInput
+from .api_key_owner import ApiKeyOwner
+from .api_key_page import ApiKeyPage
+from .api_key_scope import ApiKeyScope
+from .audience import Audience
+from .batch_report import BatchReport
+from .customer import Customer
+from .customer_input import CustomerInput
+from .customer_page import CustomerPage
+from .event import Event
+from .event_input import EventInput
+from .event_page import EventPage
+from .finish_policy import FinishPolicy
+from .health import Health
+from .job import Job
+from .job_configuration import JobConfiguration
+from .job_configuration_input import JobConfigurationInput
+from .job_configuration_page import JobConfigurationPage
+from .job_input import JobInput
+from .job_page import JobPage
+from .job_status import JobStatus
+from .job_step import JobStep
+from .metadata import Metadata
+from .metadata_configuration import MetadataConfiguration
+from .metadata_configuration_seen import MetadataConfigurationSeen
+from .metadata_kind import MetadataKind
+from .metadata_policy import MetadataPolicy
+from .problem import Problem
+from .problem_error import ProblemError
+from .rejected_line import RejectedLine
+from .share_link import ShareLink
+from .share_link_created import ShareLinkCreated
+from .share_link_input import ShareLinkInput
+from .share_link_page import ShareLinkPage
+from .step_configuration import StepConfiguration
+from .step_configuration_input import StepConfigurationInput
+from .step_status import StepStatus
+
+__all__ = (
+    "ApiKey",
+    "ApiKeyCreated",
+    "ApiKeyInput",
+    "ApiKeyOwner",
+    "ApiKeyPage",
+    "ApiKeyScope",
+    "Audience",
+    "BatchReport",
+    "Customer",
+    "CustomerInput",
+    "CustomerPage",
+    "Event",
+    "EventInput",
+    "EventPage",
+    "FinishPolicy",
+    "Health",
+    "Job",
+    "JobConfiguration",
+    "JobConfigurationInput",
+    "JobConfigurationPage",
+    "JobInput",
+    "JobPage",
+    "JobStatus",
+    "JobStep",
+    "Metadata",
+    "MetadataConfiguration",
+    "MetadataConfigurationSeen",
+    "MetadataKind",
+    "MetadataPolicy",
+    "Problem",
+    "ProblemError",
+    "RejectedLine",
+    "ShareLink",
+    "ShareLinkCreated",
+    "ShareLinkInput",
+    "ShareLinkPage",
+    "StepConfiguration",
+    "StepConfigurationInput",
+    "StepStatus",
+)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+
+from ..models.api_key_scope import ApiKeyScope
+
+T = TypeVar("T", bound="ApiKey")
+
+
+@_attrs_define
+class ApiKey:
+    """A key without its secret."""
+
+    key_id: str
+    label: str
+    scopes: list[ApiKeyScope | str]
+    created_at: datetime.datetime
+    expires_at: datetime.datetime | None
+    """ In the past for a key that was ended. """
+    last_used_at: datetime.datetime | None
+    """ To the minute; null when never used. """
+
+    def to_dict(self) -> dict[str, Any]:
+        key_id = self.key_id
+
+        label = self.label
+
+        scopes = []
+        for scopes_item_data in self.scopes:
+            scopes_item: str
+            if isinstance(scopes_item_data, ApiKeyScope):
+                scopes_item = scopes_item_data.value
+            else:
+                scopes_item = scopes_item_data
+            scopes.append(scopes_item)
+
+        created_at = self.created_at.isoformat()
+
+        expires_at: None | str
+        if isinstance(self.expires_at, datetime.datetime):
+            expires_at = self.expires_at.isoformat()
+        else:
+            expires_at = self.expires_at
+
+        last_used_at: None | str
+        if isinstance(self.last_used_at, datetime.datetime):
+            last_used_at = self.last_used_at.isoformat()
+        else:
+            last_used_at = self.last_used_at
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "key_id": key_id,
+                "label": label,
+                "scopes": scopes,
+                "created_at": created_at,
+                "expires_at": expires_at,
+                "last_used_at": last_used_at,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        key_id = d.pop("key_id")
+
+        label = d.pop("label")
+
+        scopes = []
+        _scopes = d.pop("scopes")
+        for scopes_item_data in _scopes:
+
+            def _parse_scopes_item(data: object) -> ApiKeyScope | str:
+                try:
+                    if not isinstance(data, str):
+                        raise TypeError()
+                    componentsschemas_api_key_scope_seen_type_0 = ApiKeyScope(data)
+
+                    return componentsschemas_api_key_scope_seen_type_0
+                except (TypeError, ValueError, AttributeError, KeyError):
+                    pass
+                return cast(ApiKeyScope | str, data)
+
+            scopes_item = _parse_scopes_item(scopes_item_data)
+
+            scopes.append(scopes_item)
+
+        created_at = datetime.datetime.fromisoformat(d.pop("created_at"))
+
+        def _parse_expires_at(data: object) -> datetime.datetime | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                expires_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return expires_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None, data)
+
+        expires_at = _parse_expires_at(d.pop("expires_at"))
+
+        def _parse_last_used_at(data: object) -> datetime.datetime | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                last_used_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return last_used_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None, data)
+
+        last_used_at = _parse_last_used_at(d.pop("last_used_at"))
+
+        api_key = cls(
+            key_id=key_id,
+            label=label,
+            scopes=scopes,
+            created_at=created_at,
+            expires_at=expires_at,
+            last_used_at=last_used_at,
+        )
+
+        return api_key

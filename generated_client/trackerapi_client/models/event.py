@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import UUID
+
+from attrs import define as _attrs_define
+
+if TYPE_CHECKING:
+    from ..models.metadata import Metadata
+
+
+T = TypeVar("T", bound="Event")
+
+
+@_attrs_define
+class Event:
+    """A stored event."""
+
+    id: UUID
+    """ The same as `event_id`. """
+    event_id: UUID
+    sequence: int
+    """ Place in the job's order of arrival; the first is 1. """
+    provider_job_id: str
+    kind: str
+    tag: None | str
+    """ The step; null for the job itself. """
+    event_metadata: Metadata
+    """ Values of the provider's own. At most 50 keys, 8 KiB as JSON and five levels; texts hold no NUL; numbers
+    stay within 2^53 - 1. Keys may hold spaces. """
+    occurred_at: datetime.datetime
+    received_at: datetime.datetime
+    completed: float | None
+    total: float | None
+    fraction: float | None
+    retrying: bool
+    message: None | str
+    detail: None | str
+
+    def to_dict(self) -> dict[str, Any]:
+        id = str(self.id)
+
+        event_id = str(self.event_id)
+
+        sequence = self.sequence
+
+        provider_job_id = self.provider_job_id
+
+        kind = self.kind
+
+        tag: None | str
+        tag = self.tag
+
+        event_metadata = self.event_metadata.to_dict()
+
+        occurred_at = self.occurred_at.isoformat()
+
+        received_at = self.received_at.isoformat()
+
+        completed: float | None
+        completed = self.completed
+
+        total: float | None
+        total = self.total
+
+        fraction: float | None
+        fraction = self.fraction
+
+        retrying = self.retrying
+
+        message: None | str
+        message = self.message
+
+        detail: None | str
+        detail = self.detail
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "id": id,
+                "event_id": event_id,
+                "sequence": sequence,
+                "provider_job_id": provider_job_id,
+                "kind": kind,
+                "tag": tag,
+                "event_metadata": event_metadata,
+                "occurred_at": occurred_at,
+                "received_at": received_at,
+                "completed": completed,
+                "total": total,
+                "fraction": fraction,
+                "retrying": retrying,
+                "message": message,
+                "detail": detail,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.metadata import Metadata  # noqa: PLC0415
+
+        d = dict(src_dict)
+        id = UUID(d.pop("id"))
+
+        event_id = UUID(d.pop("event_id"))
+
+        sequence = d.pop("sequence")
+
+        provider_job_id = d.pop("provider_job_id")
+
+        kind = d.pop("kind")
+
+        def _parse_tag(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        tag = _parse_tag(d.pop("tag"))
+
+        event_metadata = Metadata.from_dict(d.pop("event_metadata"))
+
+        occurred_at = datetime.datetime.fromisoformat(d.pop("occurred_at"))
+
+        received_at = datetime.datetime.fromisoformat(d.pop("received_at"))
+
+        def _parse_completed(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        completed = _parse_completed(d.pop("completed"))
+
+        def _parse_total(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        total = _parse_total(d.pop("total"))
+
+        def _parse_fraction(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        fraction = _parse_fraction(d.pop("fraction"))
+
+        retrying = d.pop("retrying")
+
+        def _parse_message(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        message = _parse_message(d.pop("message"))
+
+        def _parse_detail(data: object) -> None | str:
+            if data is None:
+                return data
+            return cast(None | str, data)
+
+        detail = _parse_detail(d.pop("detail"))
+
+        event = cls(
+            id=id,
+            event_id=event_id,
+            sequence=sequence,
+            provider_job_id=provider_job_id,
+            kind=kind,
+            tag=tag,
+            event_metadata=event_metadata,
+            occurred_at=occurred_at,
+            received_at=received_at,
+            completed=completed,
+            total=total,
+            fraction=fraction,
+            retrying=retrying,
+            message=message,
+            detail=detail,
+        )
+
+        return event

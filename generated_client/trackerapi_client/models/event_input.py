@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from attrs import define as _attrs_define
+
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.metadata import Metadata
+
+
+T = TypeVar("T", bound="EventInput")
+
+
+@_attrs_define
+class EventInput:
+    """One fact about a job or one of its steps. Known kinds: start, progress, step, skip, error, complete, cancel, info,
+    heartbeat; others are stored and shown like info.
+
+    """
+
+    provider_job_id: str
+    kind: str
+    """ What happened. """
+    event_id: UUID | Unset = UNSET
+    """ Made by the caller so that repeats are known; UUIDv7 is best. """
+    tag: str | Unset = UNSET
+    """ Tag or display name of the step; left out for the job itself. """
+    name: str | Unset = UNSET
+    """ Taken for `tag`; both with different values are refused. """
+    event_metadata: Metadata | Unset = UNSET
+    """ Values of the provider's own. At most 50 keys, 8 KiB as JSON and five levels; texts hold no NUL; numbers
+    stay within 2^53 - 1. Keys may hold spaces. """
+    occurred_at: datetime.datetime | Unset = UNSET
+    """ When it happened on the caller's clock; now when left out. """
+    completed: float | Unset = UNSET
+    """ Units of the step done. """
+    total: float | Unset = UNSET
+    """ Units of the step in all. """
+    fraction: float | Unset = UNSET
+    """ Share of the step done. """
+    retrying: bool | Unset = UNSET
+    """ On an `error` of a step, another attempt follows. """
+    message: str | Unset = UNSET
+    """ What the customer reads. """
+    detail: str | Unset = UNSET
+    """ What only the provider reads, such as a traceback. """
+
+    def to_dict(self) -> dict[str, Any]:
+        provider_job_id = self.provider_job_id
+
+        kind = self.kind
+
+        event_id: str | Unset = UNSET
+        if not isinstance(self.event_id, Unset):
+            event_id = str(self.event_id)
+
+        tag = self.tag
+
+        name = self.name
+
+        event_metadata: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.event_metadata, Unset):
+            event_metadata = self.event_metadata.to_dict()
+
+        occurred_at: str | Unset = UNSET
+        if not isinstance(self.occurred_at, Unset):
+            occurred_at = self.occurred_at.isoformat()
+
+        completed = self.completed
+
+        total = self.total
+
+        fraction = self.fraction
+
+        retrying = self.retrying
+
+        message = self.message
+
+        detail = self.detail
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "provider_job_id": provider_job_id,
+                "kind": kind,
+            }
+        )
+        if event_id is not UNSET:
+            field_dict["event_id"] = event_id
+        if tag is not UNSET:
+            field_dict["tag"] = tag
+        if name is not UNSET:
+            field_dict["name"] = name
+        if event_metadata is not UNSET:
+            field_dict["event_metadata"] = event_metadata
+        if occurred_at is not UNSET:
+            field_dict["occurred_at"] = occurred_at
+        if completed is not UNSET:
+            field_dict["completed"] = completed
+        if total is not UNSET:
+            field_dict["total"] = total
+        if fraction is not UNSET:
+            field_dict["fraction"] = fraction
+        if retrying is not UNSET:
+            field_dict["retrying"] = retrying
+        if message is not UNSET:
+            field_dict["message"] = message
+        if detail is not UNSET:
+            field_dict["detail"] = detail
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.metadata import Metadata  # noqa: PLC0415
+
+        d = dict(src_dict)
+        provider_job_id = d.pop("provider_job_id")
+
+        kind = d.pop("kind")
+
+        _event_id = d.pop("event_id", UNSET)
+        event_id: UUID | Unset
+        if isinstance(_event_id, Unset):
+            event_id = UNSET
+        else:
+            event_id = UUID(_event_id)
+
+        tag = d.pop("tag", UNSET)
+
+        name = d.pop("name", UNSET)
+
+        _event_metadata = d.pop("event_metadata", UNSET)
+        event_metadata: Metadata | Unset
+        if isinstance(_event_metadata, Unset):
+            event_metadata = UNSET
+        else:
+            event_metadata = Metadata.from_dict(_event_metadata)
+
+        _occurred_at = d.pop("occurred_at", UNSET)
+        occurred_at: datetime.datetime | Unset
+        if isinstance(_occurred_at, Unset):
+            occurred_at = UNSET
+        else:
+            occurred_at = datetime.datetime.fromisoformat(_occurred_at)
+
+        completed = d.pop("completed", UNSET)
+
+        total = d.pop("total", UNSET)
+
+        fraction = d.pop("fraction", UNSET)
+
+        retrying = d.pop("retrying", UNSET)
+
+        message = d.pop("message", UNSET)
+
+        detail = d.pop("detail", UNSET)
+
+        event_input = cls(
+            provider_job_id=provider_job_id,
+            kind=kind,
+            event_id=event_id,
+            tag=tag,
+            name=name,
+            event_metadata=event_metadata,
+            occurred_at=occurred_at,
+            completed=completed,
+            total=total,
+            fraction=fraction,
+            retrying=retrying,
+            message=message,
+            detail=detail,
+        )
+
+        return event_input

@@ -1,0 +1,9 @@
+from enum import StrEnum
+
+
+class FinishPolicy(StrEnum):
+    AUTO = "auto"
+    EXPLICIT = "explicit"
+
+    def __str__(self) -> str:
+        return str(self.value)

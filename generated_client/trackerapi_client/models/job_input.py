@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define as _attrs_define
+
+from ..models.finish_policy import FinishPolicy
+from ..types import UNSET, Unset
+
+if TYPE_CHECKING:
+    from ..models.job_configuration_input import JobConfigurationInput
+    from ..models.metadata import Metadata
+
+
+T = TypeVar("T", bound="JobInput")
+
+
+@_attrs_define
+class JobInput:
+    """What is needed to create a job."""
+
+    provider_job_id: str
+    """ The provider's own id of the job, unique for the provider. """
+    customer_id: int
+    """ The customer for whom the job is run. """
+    tag: str
+    """ Tag, or unambiguous display name, of the job configuration. """
+    configuration: JobConfigurationInput | Unset = UNSET
+    """ The steps of a kind of job. """
+    finish: FinishPolicy | Unset = UNSET
+    """ Whether a job succeeds by itself once all its steps are done or skipped (`auto`), or only by a `complete`
+    event (`explicit`). """
+    created_at: datetime.datetime | Unset = UNSET
+    """ When the job was created on the caller's clock. """
+    metadata: Metadata | Unset = UNSET
+    """ Values of the provider's own. At most 50 keys, 8 KiB as JSON and five levels; texts hold no NUL; numbers
+    stay within 2^53 - 1. Keys may hold spaces. """
+
+    def to_dict(self) -> dict[str, Any]:
+        provider_job_id = self.provider_job_id
+
+        customer_id = self.customer_id
+
+        tag = self.tag
+
+        configuration: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.configuration, Unset):
+            configuration = self.configuration.to_dict()
+
+        finish: str | Unset = UNSET
+        if not isinstance(self.finish, Unset):
+            finish = self.finish.value
+
+        created_at: str | Unset = UNSET
+        if not isinstance(self.created_at, Unset):
+            created_at = self.created_at.isoformat()
+
+        metadata: dict[str, Any] | Unset = UNSET
+        if not isinstance(self.metadata, Unset):
+            metadata = self.metadata.to_dict()
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "provider_job_id": provider_job_id,
+                "customer_id": customer_id,
+                "tag": tag,
+            }
+        )
+        if configuration is not UNSET:
+            field_dict["configuration"] = configuration
+        if finish is not UNSET:
+            field_dict["finish"] = finish
+        if created_at is not UNSET:
+            field_dict["created_at"] = created_at
+        if metadata is not UNSET:
+            field_dict["metadata"] = metadata
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.job_configuration_input import JobConfigurationInput  # noqa: PLC0415
+        from ..models.metadata import Metadata  # noqa: PLC0415
+
+        d = dict(src_dict)
+        provider_job_id = d.pop("provider_job_id")
+
+        customer_id = d.pop("customer_id")
+
+        tag = d.pop("tag")
+
+        _configuration = d.pop("configuration", UNSET)
+        configuration: JobConfigurationInput | Unset
+        if isinstance(_configuration, Unset):
+            configuration = UNSET
+        else:
+            configuration = JobConfigurationInput.from_dict(_configuration)
+
+        _finish = d.pop("finish", UNSET)
+        finish: FinishPolicy | Unset
+        if isinstance(_finish, Unset):
+            finish = UNSET
+        else:
+            finish = FinishPolicy(_finish)
+
+        _created_at = d.pop("created_at", UNSET)
+        created_at: datetime.datetime | Unset
+        if isinstance(_created_at, Unset):
+            created_at = UNSET
+        else:
+            created_at = datetime.datetime.fromisoformat(_created_at)
+
+        _metadata = d.pop("metadata", UNSET)
+        metadata: Metadata | Unset
+        if isinstance(_metadata, Unset):
+            metadata = UNSET
+        else:
+            metadata = Metadata.from_dict(_metadata)
+
+        job_input = cls(
+            provider_job_id=provider_job_id,
+            customer_id=customer_id,
+            tag=tag,
+            configuration=configuration,
+            finish=finish,
+            created_at=created_at,
+            metadata=metadata,
+        )
+
+        return job_input

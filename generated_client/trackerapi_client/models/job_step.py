@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+
+from ..models.step_status import StepStatus
+
+T = TypeVar("T", bound="JobStep")
+
+
+@_attrs_define
+class JobStep:
+    """A step of a job and how far it is."""
+
+    tag: str
+    name: str
+    points: int
+    status: StepStatus | str
+    """ A status as the backend reports it; later ones may be added. """
+    fraction: float
+    """ The largest share of the step ever reported, 0 to 1. """
+    completed: float | None
+    """ Units done, as last reported. """
+    total: float | None
+    """ Units in all, as last reported. """
+    attempts: int
+    """ Attempts begun. """
+    started_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+
+    def to_dict(self) -> dict[str, Any]:
+        tag = self.tag
+
+        name = self.name
+
+        points = self.points
+
+        status: str
+        if isinstance(self.status, StepStatus):
+            status = self.status.value
+        else:
+            status = self.status
+
+        fraction = self.fraction
+
+        completed: float | None
+        completed = self.completed
+
+        total: float | None
+        total = self.total
+
+        attempts = self.attempts
+
+        started_at: None | str
+        if isinstance(self.started_at, datetime.datetime):
+            started_at = self.started_at.isoformat()
+        else:
+            started_at = self.started_at
+
+        finished_at: None | str
+        if isinstance(self.finished_at, datetime.datetime):
+            finished_at = self.finished_at.isoformat()
+        else:
+            finished_at = self.finished_at
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "tag": tag,
+                "name": name,
+                "points": points,
+                "status": status,
+                "fraction": fraction,
+                "completed": completed,
+                "total": total,
+                "attempts": attempts,
+                "started_at": started_at,
+                "finished_at": finished_at,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        tag = d.pop("tag")
+
+        name = d.pop("name")
+
+        points = d.pop("points")
+
+        def _parse_status(data: object) -> StepStatus | str:
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                componentsschemas_step_status_seen_type_0 = StepStatus(data)
+
+                return componentsschemas_step_status_seen_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(StepStatus | str, data)
+
+        status = _parse_status(d.pop("status"))
+
+        fraction = d.pop("fraction")
+
+        def _parse_completed(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        completed = _parse_completed(d.pop("completed"))
+
+        def _parse_total(data: object) -> float | None:
+            if data is None:
+                return data
+            return cast(float | None, data)
+
+        total = _parse_total(d.pop("total"))
+
+        attempts = d.pop("attempts")
+
+        def _parse_started_at(data: object) -> datetime.datetime | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                started_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return started_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None, data)
+
+        started_at = _parse_started_at(d.pop("started_at"))
+
+        def _parse_finished_at(data: object) -> datetime.datetime | None:
+            if data is None:
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                finished_at_type_0 = datetime.datetime.fromisoformat(data)
+
+                return finished_at_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(datetime.datetime | None, data)
+
+        finished_at = _parse_finished_at(d.pop("finished_at"))
+
+        job_step = cls(
+            tag=tag,
+            name=name,
+            points=points,
+            status=status,
+            fraction=fraction,
+            completed=completed,
+            total=total,
+            attempts=attempts,
+            started_at=started_at,
+            finished_at=finished_at,
+        )
+
+        return job_step

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from attrs import define as _attrs_define
+
+from ..models.audience import Audience
+from ..models.metadata_kind import MetadataKind
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="MetadataConfiguration")
+
+
+@_attrs_define
+class MetadataConfiguration:
+    """A metadata key of a step and who may read it."""
+
+    name: str
+    """ The key, as events carry it; unique in the step. """
+    kind: MetadataKind
+    """ How a value is shown. """
+    units: str | Unset = UNSET
+    """ Shown behind a number. """
+    audience: Audience | Unset = UNSET
+    """ Who may read a value; the provider always may. """
+
+    def to_dict(self) -> dict[str, Any]:
+        name = self.name
+
+        kind = self.kind.value
+
+        units = self.units
+
+        audience: str | Unset = UNSET
+        if not isinstance(self.audience, Unset):
+            audience = self.audience.value
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "name": name,
+                "kind": kind,
+            }
+        )
+        if units is not UNSET:
+            field_dict["units"] = units
+        if audience is not UNSET:
+            field_dict["audience"] = audience
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        name = d.pop("name")
+
+        kind = MetadataKind(d.pop("kind"))
+
+        units = d.pop("units", UNSET)
+
+        _audience = d.pop("audience", UNSET)
+        audience: Audience | Unset
+        if isinstance(_audience, Unset):
+            audience = UNSET
+        else:
+            audience = Audience(_audience)
+
+        metadata_configuration = cls(
+            name=name,
+            kind=kind,
+            units=units,
+            audience=audience,
+        )
+
+        return metadata_configuration

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from attrs import define as _attrs_define
+
+if TYPE_CHECKING:
+    from ..models.metadata_configuration_seen import MetadataConfigurationSeen
+
+
+T = TypeVar("T", bound="StepConfiguration")
+
+
+@_attrs_define
+class StepConfiguration:
+    """A step as the backend reports it."""
+
+    tag: str
+    name: str
+    points: int
+    metadata_configurations: list[MetadataConfigurationSeen]
+
+    def to_dict(self) -> dict[str, Any]:
+        tag = self.tag
+
+        name = self.name
+
+        points = self.points
+
+        metadata_configurations = []
+        for metadata_configurations_item_data in self.metadata_configurations:
+            metadata_configurations_item = metadata_configurations_item_data.to_dict()
+            metadata_configurations.append(metadata_configurations_item)
+
+        field_dict: dict[str, Any] = {}
+
+        field_dict.update(
+            {
+                "tag": tag,
+                "name": name,
+                "points": points,
+                "metadata_configurations": metadata_configurations,
+            }
+        )
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        from ..models.metadata_configuration_seen import MetadataConfigurationSeen  # noqa: PLC0415
+
+        d = dict(src_dict)
+        tag = d.pop("tag")
+
+        name = d.pop("name")
+
+        points = d.pop("points")
+
+        metadata_configurations = []
+        _metadata_configurations = d.pop("metadata_configurations")
+        for metadata_configurations_item_data in _metadata_configurations:
+            metadata_configurations_item = MetadataConfigurationSeen.from_dict(
+                metadata_configurations_item_data
+            )
+
+            metadata_configurations.append(metadata_configurations_item)
+
+        step_configuration = cls(
+            tag=tag,
+            name=name,
+            points=points,
+            metadata_configurations=metadata_configurations,
+        )
+
+        return step_configuration

@@ -1,0 +1,13 @@
+from enum import StrEnum
+
+
+class StepStatus(StrEnum):
+    DONE = "done"
+    FAILED = "failed"
+    NOT_RUN = "not_run"
+    PENDING = "pending"
+    RUNNING = "running"
+    SKIPPED = "skipped"
+
+    def __str__(self) -> str:
+        return str(self.value)
