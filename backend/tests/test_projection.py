@@ -1,0 +1,158 @@
+"""The projection on single questions, and on long histories drawn at random."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trackerapi_backend.projection import (
+    Fact,
+    JobState,
+    JobStatus,
+    Plan,
+    StepState,
+    StepStatus,
+    advance,
+    percent,
+    project,
+    shown_status,
+)
+from trackerapi_backend.snapshots import from_document, to_document
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SEED = Plan(points={"say_hello": 10, "random_number": 15, "say_bye": 10})
+
+
+def happen(*events: dict[str, Any]) -> list[Fact]:
+    """Return events that happen a second apart, in the order given."""
+    return [
+        Fact(
+            occurred_at=START + timedelta(seconds=second),
+            event_id=second.to_bytes(16, "big"),
+            received_at=START + timedelta(seconds=second),
+            **event,
+        )
+        for second, event in enumerate(events)
+    ]
+
+
+def step(tag: str, **fields: Any) -> dict[str, Any]:
+    return {"kind": "step", "tag": tag, **fields}
+
+
+def test_percent_of_the_seed_reads_as_promised() -> None:
+    """The tutorial's three steps read 28.57, 71.43 and 100."""
+    facts = happen(*(step(tag) for tag in SEED.points or ()))
+    readings = [percent(SEED, project(SEED, facts[:n])) for n in (1, 2, 3)]
+    assert readings == [28.57, 71.43, 100.0]
+    assert project(SEED, facts).status is JobStatus.SUCCEEDED
+
+
+def test_percent_stays_below_100_until_the_job_has_succeeded() -> None:
+    """All the work done is still not a job that has succeeded."""
+    plan = Plan(points={"a": 1}, explicit_finish=True)
+    state = project(plan, happen(step("a")))
+    assert (percent(plan, state), state.status) == (99.99, JobStatus.RUNNING)
+
+
+def test_percent_weighs_steps_alike_when_none_has_points() -> None:
+    """Where all points are 0, each step counts the same."""
+    plan = Plan(points={"a": 0, "b": 0, "c": 0})
+    assert percent(plan, project(plan, happen(step("b")))) == 33.33
+
+
+def test_percent_counts_the_largest_fraction_reported() -> None:
+    """A step that reports less than before does not take percent back."""
+    plan = Plan(points={"a": 1, "b": 1})
+    report = {"kind": "progress", "tag": "a"}
+    facts = happen(report | {"fraction": 0.5}, report | {"completed": 1, "total": 10})
+    state = project(plan, facts)
+    assert percent(plan, state) == 25.0
+    assert (state.steps["a"].completed, state.steps["a"].total) == (1, 10)
+
+
+def test_job_fails_at_100_when_an_error_follows_success() -> None:
+    """Success is never taken back from percent, though the job failed after it."""
+    state = project(SEED, happen({"kind": "complete"}, {"kind": "error"}))
+    assert (percent(SEED, state), state.status) == (100.0, JobStatus.FAILED)
+
+
+def test_job_is_reopened_by_work_after_a_failure() -> None:
+    """A script started again takes its failed job up where it stopped."""
+    error = {"kind": "error", "tag": "say_bye"}
+    start = {"kind": "start", "tag": "say_bye"}
+    failed = project(SEED, happen(start, error))
+    resumed = project(SEED, happen(start, error, start))
+    assert (failed.status, resumed.status) == (JobStatus.FAILED, JobStatus.RUNNING)
+    assert resumed.steps["say_bye"].attempts == 2
+    assert resumed.finished_at is None
+
+
+def test_cancelled_job_is_not_reopened_by_work() -> None:
+    """What a cancelled script still says does not bring its job back."""
+    state = project(SEED, happen({"kind": "cancel"}, {"kind": "start"}))
+    assert state.status is JobStatus.CANCELLED
+
+
+def test_retrying_step_waits_while_its_job_lives() -> None:
+    """A step between attempts is pending; with its job's end it has failed."""
+    error = {"kind": "error", "tag": "say_hello", "retrying": True}
+    alive = project(SEED, happen(error))
+    ended = project(SEED, happen(error, {"kind": "error"}))
+    assert alive.status is JobStatus.RUNNING
+    assert shown_status(alive, alive.steps["say_hello"]) is StepStatus.PENDING
+    assert shown_status(ended, ended.steps["say_hello"]) is StepStatus.FAILED
+
+
+def test_unreached_step_is_not_run_once_the_job_has_succeeded() -> None:
+    """A step that a finished job never began is no longer awaited."""
+    state = project(SEED, happen({"kind": "complete"}))
+    assert shown_status(state, StepState()) is StepStatus.NOT_RUN
+
+
+def test_time_far_ahead_is_shown_as_received() -> None:
+    """A job's clock that runs an hour ahead does not reach a reader."""
+    fact = Fact(
+        occurred_at=START + timedelta(hours=1),
+        event_id=b"\0" * 16,
+        received_at=START,
+        kind="start",
+    )
+    state = project(SEED, [fact])
+    assert (state.started_at, state.last_occurred_at) == (START, fact.occurred_at)
+
+
+KINDS = ["start", "progress", "step", "skip", "error", "complete", "cancel", "info"]
+EVENTS = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from(KINDS),
+        "tag": st.sampled_from([None, "a", "b", "c", "unknown"]),
+        "fraction": st.none() | st.floats(0, 1),
+        "retrying": st.booleans(),
+    }
+)
+POINTS = st.dictionaries(st.sampled_from("abc"), st.integers(0, 10**6), min_size=1)
+PLANS = st.builds(Plan, points=st.none() | POINTS, explicit_finish=st.booleans())
+
+
+@settings(max_examples=150, deadline=None)
+@given(plan=PLANS, events=st.lists(EVENTS, max_size=40), data=st.data())
+def test_long_histories_end_alike_in_any_order_and_batches(
+    plan: Plan, events: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    """Order of arrival and batches change neither the end nor let percent fall."""
+    facts = happen(*events)
+    arriving = data.draw(st.permutations(facts))
+    state, reading, arrived = JobState(), percent(plan, JobState()), list[Fact]()
+    while arriving:
+        size = data.draw(st.integers(1, 5))
+        batch, arriving = arriving[:size], arriving[size:]
+        arrived += batch
+        before = from_document(to_document(state))
+        state = advance(plan, before, batch, arrived.copy)
+        now = percent(plan, state)
+        assert reading is None or (now is not None and now >= reading)
+        reading = now
+    assert state == project(plan, facts)

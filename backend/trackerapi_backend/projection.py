@@ -1,0 +1,337 @@
+"""The state of a job as a pure function of the set of its events.
+
+Events count in the order of (`occurred_at`, `event_id`), each once, whenever and
+in whatever batches they arrive: `advance()` folds a later event onto the state so
+far and folds the whole set anew for an earlier one. Nothing here does I/O or reads
+a clock.
+
+What the product leaves open is decided here:
+
+* The `step` or `skip` after which all configured steps are done or skipped acts
+  exactly like a `complete` in its place (unless the job is to be finished
+  explicitly), so "at 100" and "has succeeded" never differ.
+* A job that has succeeded cannot be cancelled. A step's `error` fails a job that
+  is pending or running, nothing else; a job's own `error` fails it from any state.
+* Kinds that say nothing about a step (`complete`, `cancel`) count for nothing
+  where they name one. A job without a configuration knows no steps, and none is
+  unknown to it: their events move its status alone.
+* `start`, `progress` and `step` begin an attempt where none is open, an `error`
+  only if there never was one; `step`, `skip` and `error` close it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+PERCENT_BEFORE_SUCCESS = 99.99
+CLOCK_TOLERANCE = timedelta(minutes=5)
+
+_ACTIVITY = frozenset({"start", "progress", "step", "skip"})
+_OF_A_STEP = _ACTIVITY | {"error"}
+_OF_A_JOB = _OF_A_STEP | {"complete", "cancel"}
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class StepStatus(StrEnum):
+    """Where a step stands; `WAITING` is shown as pending or failed."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    NOT_RUN = "not_run"
+
+
+_ALIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
+_SETTLED = frozenset({StepStatus.DONE, StepStatus.SKIPPED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What of a job's creation its state depends on.
+
+    Attributes:
+        points: Points by step tag, in configuration order; None without a
+            configuration.
+        explicit_finish: Whether only a `complete` finishes the job.
+    """
+
+    points: Mapping[str, int] | None
+    explicit_finish: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """What of an event the state of its job depends on.
+
+    Attributes:
+        occurred_at: When it happened, on the job's clock.
+        received_at: When the backend took it.
+        fraction: Share of the step that is done, 0 to 1; wins over `completed`.
+        total: Units of work; `completed` of them are done.
+    """
+
+    occurred_at: datetime
+    event_id: bytes
+    received_at: datetime
+    kind: str
+    tag: str | None = None
+    fraction: float | None = None
+    completed: float | None = None
+    total: float | None = None
+    retrying: bool = False
+
+    @property
+    def key(self) -> tuple[datetime, bytes]:
+        """Place in the order of the job's events."""
+        return self.occurred_at, self.event_id
+
+    @property
+    def shown_at(self) -> datetime:
+        """When it happened, as far as the job's clock can be believed."""
+        if self.occurred_at - self.received_at > CLOCK_TOLERANCE:
+            return self.received_at
+        return self.occurred_at
+
+    @property
+    def share(self) -> float:
+        """The fraction of its step that the event reports; 0 where it has none."""
+        if self.fraction is not None:
+            return self.fraction
+        if self.total and self.completed is not None:
+            return min(self.completed / self.total, 1.0)
+        return 0.0
+
+
+@dataclass(slots=True)
+class StepState:
+    """What the events so far say about one step."""
+
+    status: StepStatus = StepStatus.PENDING
+    fraction: float = 0.0
+    completed: float | None = None
+    total: float | None = None
+    attempts: int = 0
+    attempt_is_open: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    def take(self, fact: Fact) -> None:
+        """Fold one event that names this step."""
+        if fact.kind in ("start", "progress", "step") or (
+            fact.kind == "error" and self.attempts == 0
+        ):
+            self._begin_attempt(fact)
+        if fact.kind in ("step", "skip", "error"):
+            self.attempt_is_open = False
+        if self.status not in _SETTLED:
+            self._move(fact)
+
+    def _begin_attempt(self, fact: Fact) -> None:
+        if not self.attempt_is_open:
+            self.attempts += 1
+            self.attempt_is_open = True
+        self.started_at = self.started_at or fact.shown_at
+
+    def _move(self, fact: Fact) -> None:
+        if fact.kind == "progress":
+            self.fraction = max(self.fraction, fact.share)
+            self.completed, self.total = fact.completed, fact.total
+        self.status = _step_status_after(fact)
+        if self.status in _SETTLED:
+            self.fraction = 1.0
+        is_over = self.status in _SETTLED or self.status is StepStatus.FAILED
+        self.finished_at = fact.shown_at if is_over else None
+
+
+def _step_status_after(fact: Fact) -> StepStatus:
+    match fact.kind:
+        case "step":
+            return StepStatus.DONE
+        case "skip":
+            return StepStatus.SKIPPED
+        case "error":
+            return StepStatus.WAITING if fact.retrying else StepStatus.FAILED
+    return StepStatus.RUNNING
+
+
+@dataclass(slots=True)
+class JobState:
+    """What the events so far say about a job.
+
+    Attributes:
+        has_succeeded: Whether the job ever succeeded; never taken back.
+        steps: The steps that events have named, by tag.
+        event_count: Events of any kind.
+        last_occurred_at: Latest `occurred_at`, as the job's clock said it.
+        last_event_at: Latest `received_at`.
+        last_key: Place of the last folded event that could change a state.
+    """
+
+    status: JobStatus = JobStatus.PENDING
+    has_succeeded: bool = False
+    steps: dict[str, StepState] = field(default_factory=dict)
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    event_count: int = 0
+    last_occurred_at: datetime | None = None
+    last_event_at: datetime | None = None
+    last_key: tuple[datetime, bytes] | None = None
+
+    def copy(self) -> JobState:
+        """Return a state that shares nothing with this one."""
+        steps = {tag: replace(step) for tag, step in self.steps.items()}
+        return replace(self, steps=steps)
+
+    def move(self, status: JobStatus, at: datetime) -> None:
+        """Enter `status`; nothing happens to a job that is already there."""
+        if status is self.status:
+            return
+        if status is not JobStatus.CANCELLED:
+            self.started_at = self.started_at or at
+        self.finished_at = at if status not in _ALIVE else None
+        self.status = status
+
+
+def project(plan: Plan, facts: Iterable[Fact]) -> JobState:
+    """Return the state that a set of events, each given once, amounts to."""
+    state = JobState()
+    for fact in sorted(facts, key=lambda fact: fact.key):
+        _count(state, fact)
+        if _matters(plan, fact):
+            _apply(plan, state, fact)
+    return state
+
+
+def advance(
+    plan: Plan,
+    state: JobState,
+    fresh: Sequence[Fact],
+    all_facts: Callable[[], Iterable[Fact]],
+) -> JobState:
+    """Return the state after `fresh` events have come to those behind `state`.
+
+    Args:
+        plan: The job's plan, the same at every call.
+        state: What the events before amount to; left as it is.
+        fresh: Events that are new, in any order.
+        all_facts: Reads all events including `fresh`; called only when one of
+            them belongs before an event that is already folded.
+    """
+    moving = sorted(
+        (fact for fact in fresh if _matters(plan, fact)), key=lambda fact: fact.key
+    )
+    if moving and state.last_key is not None and moving[0].key <= state.last_key:
+        return project(plan, all_facts())
+    after = state.copy()
+    for fact in fresh:
+        _count(after, fact)
+    for fact in moving:
+        _apply(plan, after, fact)
+    return after
+
+
+def percent(plan: Plan, state: JobState) -> float | None:
+    """Return how far the job is, 0 to 100 in hundredths; None without a plan.
+
+    It never falls as events come: each step counts with the largest fraction ever
+    reported, and `fsum`, rounding and the bound keep the order of what they get.
+    """
+    if plan.points is None:
+        return None
+    if state.has_succeeded:
+        return 100.0
+    total = sum(plan.points.values())
+    # Where no step has points, each counts as much as the next.
+    weights = plan.points if total else dict.fromkeys(plan.points, 1)
+    reached = math.fsum(
+        weight * state.steps[tag].fraction
+        for tag, weight in weights.items()
+        if tag in state.steps
+    )
+    exact = 100.0 * reached / (total or len(weights) or 1)
+    return min(round(exact, 2), PERCENT_BEFORE_SUCCESS)
+
+
+def shown_status(state: JobState, step: StepState) -> StepStatus:
+    """Return the status of a step as readers of the job see it."""
+    if step.status is StepStatus.WAITING:
+        # An attempt that nobody will make any more is a failure.
+        alive = state.status in _ALIVE
+        return StepStatus.PENDING if alive else StepStatus.FAILED
+    if step.status is StepStatus.PENDING and state.has_succeeded:
+        return StepStatus.NOT_RUN
+    return step.status
+
+
+def _matters(plan: Plan, fact: Fact) -> bool:
+    """Return whether the event can change anything but counts."""
+    if fact.tag is None:
+        return fact.kind in _OF_A_JOB
+    is_known = plan.points is None or fact.tag in plan.points
+    return is_known and fact.kind in _OF_A_STEP
+
+
+def _count(state: JobState, fact: Fact) -> None:
+    state.event_count += 1
+    state.last_occurred_at = _later(state.last_occurred_at, fact.occurred_at)
+    state.last_event_at = _later(state.last_event_at, fact.received_at)
+
+
+def _later(known: datetime | None, new: datetime) -> datetime:
+    return new if known is None else max(known, new)
+
+
+def _apply(plan: Plan, state: JobState, fact: Fact) -> None:
+    """Fold an event that matters and comes after all that were folded."""
+    state.last_key = fact.key
+    if fact.tag is not None and plan.points is not None:
+        state.steps.setdefault(fact.tag, StepState()).take(fact)
+    if fact.kind == "complete" or _completes(plan, state, fact):
+        state.has_succeeded = True
+        state.move(JobStatus.SUCCEEDED, fact.shown_at)
+    elif fact.kind == "cancel":
+        if not state.has_succeeded:
+            state.move(JobStatus.CANCELLED, fact.shown_at)
+    elif fact.kind == "error":
+        _take_error(state, fact)
+    elif state.status in (JobStatus.PENDING, JobStatus.FAILED):
+        state.move(JobStatus.RUNNING, fact.shown_at)
+
+
+def _completes(plan: Plan, state: JobState, fact: Fact) -> bool:
+    """Return whether all steps are settled with this event."""
+    if plan.explicit_finish or not plan.points or fact.tag is None:
+        return False
+    return fact.kind in ("step", "skip") and all(
+        tag in state.steps and state.steps[tag].status in _SETTLED
+        for tag in plan.points
+    )
+
+
+def _take_error(state: JobState, fact: Fact) -> None:
+    if fact.tag is None:
+        state.move(JobStatus.FAILED, fact.shown_at)
+    elif fact.retrying:
+        if state.status is JobStatus.PENDING:
+            state.move(JobStatus.RUNNING, fact.shown_at)
+    elif state.status in _ALIVE:
+        state.move(JobStatus.FAILED, fact.shown_at)

@@ -1,0 +1,82 @@
+"""The state of a job as JSON values, and back without loss.
+
+Times are whole microseconds and each step is a row, because a snapshot is written
+with every batch of events.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend.instants import from_micros, to_micros
+from trackerapi_backend.projection import JobState, JobStatus, StepState, StepStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+
+def to_document(state: JobState) -> dict[str, Any]:
+    """Return the state as JSON values, for `from_document()`."""
+    return {
+        "status": state.status.value,
+        "has_succeeded": state.has_succeeded,
+        "steps": {tag: _step_row(step) for tag, step in state.steps.items()},
+        "started_at": _micros(state.started_at),
+        "finished_at": _micros(state.finished_at),
+        "event_count": state.event_count,
+        "last_occurred_at": _micros(state.last_occurred_at),
+        "last_event_at": _micros(state.last_event_at),
+        "last_key": state.last_key
+        and [to_micros(state.last_key[0]), state.last_key[1].hex()],
+    }
+
+
+def from_document(document: Mapping[str, Any]) -> JobState:
+    """Return the state that `to_document()` wrote."""
+    last_key = document["last_key"]
+    return JobState(
+        status=JobStatus(document["status"]),
+        has_succeeded=document["has_succeeded"],
+        steps={tag: _step_from(row) for tag, row in document["steps"].items()},
+        started_at=_instant(document["started_at"]),
+        finished_at=_instant(document["finished_at"]),
+        event_count=document["event_count"],
+        last_occurred_at=_instant(document["last_occurred_at"]),
+        last_event_at=_instant(document["last_event_at"]),
+        last_key=last_key and (from_micros(last_key[0]), bytes.fromhex(last_key[1])),
+    )
+
+
+def _step_row(step: StepState) -> list[Any]:
+    return [
+        step.status.value,
+        step.fraction,
+        step.completed,
+        step.total,
+        step.attempts,
+        step.attempt_is_open,
+        _micros(step.started_at),
+        _micros(step.finished_at),
+    ]
+
+
+def _step_from(row: Sequence[Any]) -> StepState:
+    return StepState(
+        status=StepStatus(row[0]),
+        fraction=row[1],
+        completed=row[2],
+        total=row[3],
+        attempts=row[4],
+        attempt_is_open=row[5],
+        started_at=_instant(row[6]),
+        finished_at=_instant(row[7]),
+    )
+
+
+def _micros(instant: datetime | None) -> int | None:
+    return None if instant is None else to_micros(instant)
+
+
+def _instant(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
