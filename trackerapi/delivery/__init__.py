@@ -1,0 +1,1 @@
+"""Getting recorded events to the backend; never sees HTTP."""

@@ -1,0 +1,194 @@
+"""Errors raised by trackerapi.
+
+TrackerError
+├── ConfigError              a job configuration is missing or invalid
+├── SettingsError            an address, key or other setting is missing or invalid
+├── UnknownStepError         no such step in the job's configuration
+├── OutboxError              the event could not be stored; nothing was recorded
+└── BackendError             the backend did not take what was sent
+    ├── BackendUnavailable   no usable answer: a later attempt may succeed
+    ├── AuthenticationError  the key was refused: another key may succeed
+    └── BackendRejected      refused for its content: repeating it cannot succeed
+
+Callers catch a branch and read attributes. Every error can be pickled, prints as
+one line and never holds a key.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+MAX_TEXT_LENGTH = 500
+"""Longest `str()` of an error, in characters."""
+
+
+class TrackerError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigError(TrackerError, ValueError):
+    """A job configuration is missing or does not match its schema.
+
+    Attributes:
+        reason: One sentence without the location.
+        path: File the configuration was read from; None when it came from code.
+        pointer: JSON Pointer (RFC 6901) to the value; empty for the whole document.
+        suggestion: Nearest known name for what looks like a typo; None without one.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        path: Path | None = None,
+        pointer: str = "",
+        suggestion: str | None = None,
+    ) -> None:
+        super().__init__(reason, path, pointer, suggestion)
+        self.reason, self.path = reason, path
+        self.pointer, self.suggestion = pointer, suggestion
+
+    def __str__(self) -> str:
+        place = f"{self.path or ''}#{self.pointer}"
+        hint = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
+        text = f"{self.reason}{hint}"
+        return one_line(text if place == "#" else f"{place}: {text}")
+
+
+class SettingsError(TrackerError, ValueError):
+    """A setting is missing or has a value that cannot work.
+
+    Attributes:
+        reason: One sentence that says what to do; never holds the value of a key.
+        setting: Argument or environment variable that has to change.
+    """
+
+    def __init__(self, reason: str, setting: str) -> None:
+        super().__init__(reason, setting)
+        self.reason, self.setting = reason, setting
+
+    def __str__(self) -> str:
+        return one_line(f"{self.setting}: {self.reason}")
+
+
+class UnknownStepError(TrackerError, LookupError):
+    """An event names a step that the job's configuration does not have.
+
+    Attributes:
+        step: Tag or display name that the event gave.
+        job_tag: Tag of the job's configuration.
+        suggestion: Nearest tag of the configuration; None without a near one.
+    """
+
+    def __init__(self, step: str, job_tag: str, suggestion: str | None = None) -> None:
+        super().__init__(step, job_tag, suggestion)
+        self.step, self.job_tag, self.suggestion = step, job_tag, suggestion
+
+    def __str__(self) -> str:
+        hint = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
+        return one_line(f"job {self.job_tag!r} has no step {self.step!r}{hint}")
+
+
+class OutboxError(TrackerError):
+    """The event could not be stored; nothing was recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What is known of a request that failed, and of its answer.
+
+    Attributes:
+        method: HTTP method in capitals.
+        url: Address without user, query and fragment.
+        status: HTTP status; None without an answer.
+        problem: Members of the problem details (RFC 9457); empty without them.
+        request_id: Id by which the backend's operator finds the request.
+        retry_after_seconds: Wait the backend asked for, 0 or more; None without one.
+        was_sent: False only if the request surely did not reach the backend.
+    """
+
+    method: str = ""
+    url: str = ""
+    status: int | None = None
+    problem: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
+    retry_after_seconds: float | None = None
+    was_sent: bool = True
+
+
+NO_EXCHANGE = Exchange()
+
+
+class BackendError(TrackerError):
+    """The backend did not take what was sent, or did not answer usably.
+
+    Attributes:
+        reason: One sentence about what went wrong.
+        exchange: The request and what came back.
+    """
+
+    def __init__(self, reason: str, exchange: Exchange = NO_EXCHANGE) -> None:
+        super().__init__(reason, exchange)
+        self.reason, self.exchange = reason, exchange
+
+    @property
+    def status(self) -> int | None:
+        """HTTP status; None without an answer."""
+        return self.exchange.status
+
+    @property
+    def problem(self) -> Mapping[str, Any]:
+        """Members of the problem details (RFC 9457), read-only; empty without them."""
+        return MappingProxyType(dict(self.exchange.problem))
+
+    @property
+    def request_id(self) -> str | None:
+        """Id by which the backend's operator finds the request; None without one."""
+        return self.exchange.request_id
+
+    @property
+    def retry_after_seconds(self) -> float | None:
+        """Wait the backend asked for, in seconds; None when it asked for none."""
+        return self.exchange.retry_after_seconds
+
+    @property
+    def method(self) -> str:
+        """HTTP method of the request; empty when there was none."""
+        return self.exchange.method
+
+    @property
+    def url(self) -> str:
+        """Address of the request without query; empty when there was none."""
+        return self.exchange.url
+
+    def __str__(self) -> str:
+        tail = f" (request {self.request_id})" if self.request_id else ""
+        head = f"{self.method} {self.url}: " if self.url else ""
+        return one_line(head + self.reason, MAX_TEXT_LENGTH - len(tail)) + tail
+
+
+class BackendUnavailable(BackendError):
+    """No usable answer came; a later attempt may succeed.
+
+    Raised for no answer, 408, 425, 429, 5xx, and whatever is not a tracker
+    backend's answer, such as the page of a proxy. The request may have arrived
+    unless `exchange.was_sent` is False.
+    """
+
+
+class AuthenticationError(BackendError):
+    """The backend refused the key (401) or its scopes (403); nothing was done."""
+
+
+class BackendRejected(BackendError):
+    """The backend refused the request for its content; repeating it cannot succeed."""
+
+
+def one_line(text: str, length: int = MAX_TEXT_LENGTH) -> str:
+    """Return `text` as one printable line of at most `length` characters."""
+    flat = " ".join(text.split())
+    printable = "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in flat
+    )
+    return printable if len(printable) <= length else printable[: length - 1] + "…"

@@ -1,0 +1,313 @@
+"""Every operation that the layer by hand uses, in types of our own."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from trackerapi_client import models
+from trackerapi_client.api.api_keys import (
+    create_api_key,
+    expire_api_key,
+    list_api_keys,
+    verify_api_key,
+)
+from trackerapi_client.api.customers import (
+    create_customer,
+    get_customer,
+    list_customers,
+)
+from trackerapi_client.api.events import list_events
+from trackerapi_client.api.job_configurations import (
+    get_job_configuration,
+    list_job_configurations,
+    register_job_configuration,
+)
+from trackerapi_client.api.jobs import create_job, get_job, list_jobs
+from trackerapi_client.api.share_links import (
+    create_share_link,
+    list_share_links,
+    revoke_share_link,
+)
+from trackerapi_client.types import UNSET, Response, Unset
+
+from trackerapi import answers
+from trackerapi.errors import BackendUnavailable
+from trackerapi.wire.client import BackendClient
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Plain = TypeVar("Plain", bound=DataclassInstance)
+
+PAGE_SIZE: Final = 200
+T = TypeVar("T")
+
+
+class _ListCall(Protocol):
+    def sync_detailed(self, **arguments: Any) -> Response[Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """What a job is created with; the members are those of the contract.
+
+    Attributes:
+        provider_job_id: The provider's id of the job, unique for the provider.
+        customer_id: The customer for whom it is run.
+        tag: Tag or display name of the configuration.
+        configuration: The document to register along; None sends none.
+        finish: `auto` or `explicit`.
+        created_at: When the job was created; aware.
+        metadata: Values for the provider.
+    """
+
+    provider_job_id: str
+    customer_id: int
+    tag: str
+    configuration: Mapping[str, Any] | None = None
+    finish: str = "auto"
+    created_at: datetime | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs to list; None does not filter."""
+
+    provider_job_id: str | None = None
+    customer_id: int | None = None
+    tag: str | None = None
+    status: Sequence[str] | None = None
+    created_since: datetime | None = None
+
+
+class Calls:
+    """The operations of the backend, one method each.
+
+    Each method raises a `BackendError` where the backend does not answer usably.
+    """
+
+    def __init__(self, client: BackendClient) -> None:
+        self._client = client
+
+    def verify_api_key(self) -> answers.ApiKeyOwner:
+        """Ask whose key this is."""
+        answer = verify_api_key.sync_detailed(client=self._client)
+        owner = _parsed(answer, models.ApiKeyOwner)
+        return _plain(answers.ApiKeyOwner, owner, scopes=_texts(owner.scopes))
+
+    def create_api_key(
+        self, label: str, scopes: Sequence[str], expires_at: datetime | None
+    ) -> answers.NewApiKey:
+        """Make a key."""
+        body = models.ApiKeyInput(
+            label=label,
+            scopes=[models.ApiKeyScope(scope) for scope in scopes],
+            expires_at=_or_unset(expires_at),
+        )
+        answer = create_api_key.sync_detailed(client=self._client, body=body)
+        created = _parsed(answer, models.ApiKeyCreated)
+        return answers.NewApiKey(key=_api_key(created.key), api_key=created.api_key)
+
+    def list_api_keys(self) -> Iterator[answers.ApiKey]:
+        """List keys, newest first."""
+        return map(_api_key, self._items(list_api_keys, models.ApiKeyPage))
+
+    def expire_api_key(self, key_id: str) -> answers.ApiKey:
+        """End a key."""
+        answer = expire_api_key.sync_detailed(key_id, client=self._client)
+        return _api_key(_parsed(answer, models.ApiKey))
+
+    def register_job_configuration(
+        self, document: Mapping[str, Any]
+    ) -> answers.RegisteredJobConfig:
+        """Store a configuration, or find the stored one with the same content."""
+        body = models.JobConfigurationInput.from_dict(document)
+        answer = register_job_configuration.sync_detailed(
+            client=self._client, body=body
+        )
+        return _job_config(_parsed(answer, models.JobConfiguration))
+
+    def list_job_configurations(
+        self, tag: str | None, version: str | None
+    ) -> Iterator[answers.RegisteredJobConfig]:
+        """List configurations, newest first."""
+        filters = {"tag": _or_unset(tag), "version": _or_unset(version)}
+        pages = self._items(
+            list_job_configurations, models.JobConfigurationPage, **filters
+        )
+        return map(_job_config, pages)
+
+    def get_job_configuration(self, config_id: int) -> answers.RegisteredJobConfig:
+        """Get one configuration."""
+        answer = get_job_configuration.sync_detailed(config_id, client=self._client)
+        return _job_config(_parsed(answer, models.JobConfiguration))
+
+    def create_job(self, new: NewJob) -> answers.Job:
+        """Create a job, or attach to it."""
+        body = models.JobInput(
+            provider_job_id=new.provider_job_id,
+            customer_id=new.customer_id,
+            tag=new.tag,
+            configuration=(
+                models.JobConfigurationInput.from_dict(new.configuration)
+                if new.configuration
+                else UNSET
+            ),
+            finish=models.FinishPolicy(new.finish),
+            created_at=_or_unset(new.created_at),
+            metadata=(
+                models.Metadata.from_dict(new.metadata) if new.metadata else UNSET
+            ),
+        )
+        answer = create_job.sync_detailed(client=self._client, body=body)
+        return _job(_parsed(answer, models.Job))
+
+    def list_jobs(self, wanted: JobFilter) -> Iterator[answers.Job]:
+        """List jobs, newest first."""
+        statuses = [models.JobStatus(status) for status in wanted.status or ()]
+        jobs = self._items(
+            list_jobs,
+            models.JobPage,
+            provider_job_id=_or_unset(wanted.provider_job_id),
+            customer_id=_or_unset(wanted.customer_id),
+            tag=_or_unset(wanted.tag),
+            status=_or_unset(statuses or None),
+            created_since=_or_unset(wanted.created_since),
+        )
+        return map(_job, jobs)
+
+    def get_job(self, job_id: int) -> answers.Job:
+        """Get a job by the backend's id."""
+        answer = get_job.sync_detailed(job_id, client=self._client)
+        return _job(_parsed(answer, models.Job))
+
+    def list_events(self, job_id: int) -> Iterator[answers.JobEvent]:
+        """List the events of a job in order of arrival."""
+        events = self._items(
+            _bound(list_events.sync_detailed, job_id), models.EventPage
+        )
+        return map(_event, events)
+
+    def create_share_link(
+        self, job_id: int, expires_at: datetime | None
+    ) -> tuple[answers.ShareLink, str]:
+        """Make a link; return it with its address."""
+        body = models.ShareLinkInput(expires_at=_or_unset(expires_at))
+        answer = create_share_link.sync_detailed(job_id, client=self._client, body=body)
+        created = _parsed(answer, models.ShareLinkCreated)
+        return _plain(answers.ShareLink, created.share_link), created.url
+
+    def list_share_links(self, job_id: int) -> Iterator[answers.ShareLink]:
+        """List the links to a job, newest first."""
+        links = self._items(
+            _bound(list_share_links.sync_detailed, job_id), models.ShareLinkPage
+        )
+        return (_plain(answers.ShareLink, link) for link in links)
+
+    def revoke_share_link(self, share_link_id: int) -> answers.ShareLink:
+        """End a link."""
+        answer = revoke_share_link.sync_detailed(share_link_id, client=self._client)
+        return _plain(answers.ShareLink, _parsed(answer, models.ShareLink))
+
+    def create_customer(
+        self, reference: str | None, name: str | None
+    ) -> answers.Customer:
+        """Make a customer."""
+        body = models.CustomerInput(
+            reference=_or_unset(reference), name=_or_unset(name)
+        )
+        answer = create_customer.sync_detailed(client=self._client, body=body)
+        return _plain(answers.Customer, _parsed(answer, models.Customer))
+
+    def list_customers(self, reference: str | None) -> Iterator[answers.Customer]:
+        """List customers, newest first."""
+        customers = self._items(
+            list_customers, models.CustomerPage, reference=_or_unset(reference)
+        )
+        return (_plain(answers.Customer, customer) for customer in customers)
+
+    def get_customer(self, customer_id: int) -> answers.Customer:
+        """Get one customer."""
+        answer = get_customer.sync_detailed(customer_id, client=self._client)
+        return _plain(answers.Customer, _parsed(answer, models.Customer))
+
+    def _items(
+        self, call: _ListCall, page_type: type[Any], **filters: Any
+    ) -> Iterator[Any]:
+        """Walk the pages of a list, asking for the next when it is needed."""
+        cursor: str | Unset = UNSET
+        while True:
+            answer = call.sync_detailed(
+                client=self._client, cursor=cursor, limit=PAGE_SIZE, **filters
+            )
+            page = _parsed(answer, page_type)
+            yield from page.items
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
+
+
+@dataclass(frozen=True, slots=True)
+class _bound:  # noqa: N801 - reads as the function it stands for
+    """A list call below a resource, with the id of that resource filled in."""
+
+    call: Callable[..., Response[Any]]
+    resource_id: int
+
+    def sync_detailed(self, **arguments: Any) -> Response[Any]:
+        return self.call(self.resource_id, **arguments)
+
+
+def _parsed(answer: Response[Any], expected: type[T]) -> T:
+    """Return what an operation answered; the guard has refused all else before."""
+    if isinstance(answer.parsed, expected):
+        return answer.parsed
+    raise BackendUnavailable(f"the answer is no {expected.__name__}")
+
+
+def _or_unset(value: T | None) -> T | Unset:
+    return UNSET if value is None else value
+
+
+def _plain(cls: "type[Plain]", model: object, **members: Any) -> "Plain":
+    """Copy the attributes of a generated model that `cls` has."""
+    for name in {field.name for field in fields(cls)} - members.keys():
+        value = getattr(model, name)
+        members[name] = str(value) if isinstance(value, Enum) else value
+    return cls(**members)
+
+
+def _texts(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(value) for value in values)
+
+
+def _api_key(model: models.ApiKey) -> answers.ApiKey:
+    return _plain(answers.ApiKey, model, scopes=_texts(model.scopes))
+
+
+def _job(model: models.Job) -> answers.Job:
+    return _plain(
+        answers.Job,
+        model,
+        steps=tuple(_plain(answers.JobStep, step) for step in model.steps),
+        metadata=model.metadata.to_dict(),
+    )
+
+
+def _event(model: models.Event) -> answers.JobEvent:
+    return _plain(
+        answers.JobEvent,
+        model,
+        event_id=str(model.event_id),
+        event_metadata=model.event_metadata.to_dict(),
+    )
+
+
+def _job_config(model: models.JobConfiguration) -> answers.RegisteredJobConfig:
+    stored = model.to_dict()
+    members = ("tag", "name", "version", "metadata", "step_configurations")
+    document = {name: stored[name] for name in members if stored[name] is not None}
+    return _plain(answers.RegisteredJobConfig, model, document=document)

@@ -1,0 +1,268 @@
+"""The generated client with timeouts, retries and a guard on every answer.
+
+Certificates and proxies stay httpx's own affair: retries wrap `send()`, not the
+transport, since a transport of our own would take both over.
+"""
+
+import asyncio
+import os
+import random
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from attrs import define, field
+from trackerapi_client import AuthenticatedClient
+
+from trackerapi.errors import BackendError, BackendUnavailable
+from trackerapi.retry import FailedAttempt, retry_delay_seconds
+from trackerapi.settings import Settings
+from trackerapi.wire.failures import TRANSPORT_ERRORS, failure_of, no_answer
+
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait for an answer.
+
+    Attributes:
+        attempt_seconds: Longest wait for one answer, to its last byte.
+        deadline_seconds: Time for all attempts and waits together; 0 for one attempt.
+    """
+
+    attempt_seconds: float
+    deadline_seconds: float
+
+
+class _Attempts:
+    """The attempts of one request: their limits, and what follows a failure."""
+
+    def __init__(self, request: httpx.Request, patience: Patience) -> None:
+        self._request, self._patience = request, patience
+        self._count = 0
+        self._began = time.monotonic()
+        self._ends = self._began
+
+    def begin(self) -> None:
+        self._count += 1
+        now = time.monotonic()
+        left = self._patience.attempt_seconds
+        if self._count > 1:
+            left = min(left, self._began + self._patience.deadline_seconds - now)
+        self._ends = now + left
+        self._request.extensions["timeout"] = httpx.Timeout(left).as_dict()
+
+    def check_size_and_time(self, size_bytes: int) -> None:
+        # A drip of bytes keeps each read short, so the sum is watched here.
+        if time.monotonic() > self._ends:
+            raise httpx.ReadTimeout("answer too slow", request=self._request)
+        if size_bytes > MAX_ANSWER_BYTES:
+            raise httpx.DecodingError("answer too large", request=self._request)
+
+    def finish(self, response: httpx.Response, body: bytes) -> httpx.Response:
+        failure = failure_of(
+            self._request, response.status_code, response.headers, body
+        )
+        if failure is not None:
+            raise failure
+        headers = [
+            (name, value)
+            for name, value in response.headers.multi_items()
+            if name not in {"content-encoding", "content-length", "transfer-encoding"}
+        ]
+        return httpx.Response(
+            response.status_code, headers=headers, content=body, request=self._request
+        )
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn what httpx raises into our errors."""
+        try:
+            yield
+        except BackendError:
+            raise
+        except TRANSPORT_ERRORS as error:
+            raise no_answer(self._request, error) from error
+
+    def delay_after(self, error: BackendUnavailable) -> float | None:
+        return retry_delay_seconds(
+            FailedAttempt(
+                method=self._request.method,
+                attempt=self._count,
+                elapsed_seconds=time.monotonic() - self._began,
+                status=error.status,
+                was_sent=error.exchange.was_sent,
+                retry_after_seconds=error.retry_after_seconds,
+            ),
+            deadline_seconds=self._patience.deadline_seconds,
+            jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
+        )
+
+
+class GuardedHttp(httpx.Client):
+    """An httpx client that answers usably or raises one of our errors."""
+
+    def __init__(self, patience: Patience, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._patience = patience
+
+    def send(
+        self, request: httpx.Request, *, stream: bool = False, **arguments: Any
+    ) -> httpx.Response:
+        """Send `request`, again where that can help and do no harm.
+
+        With `stream`, the caller reads the body of a good answer itself.
+
+        Raises:
+            BackendError: If no attempt brought a usable answer.
+        """
+        attempts = _Attempts(request, self._patience)
+        while True:
+            attempts.begin()
+            try:
+                with attempts.translated():
+                    response = super().send(request, stream=True, **arguments)
+                    if stream and response.is_success:
+                        return response
+                    return attempts.finish(response, _read(response, attempts))
+            except BackendUnavailable as error:
+                delay = attempts.delay_after(error)
+                if delay is None:
+                    raise
+            time.sleep(delay)
+
+
+class GuardedAsyncHttp(httpx.AsyncClient):
+    """The asynchronous twin of `GuardedHttp`; all decisions are shared."""
+
+    def __init__(self, patience: Patience, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._patience = patience
+
+    async def send(
+        self, request: httpx.Request, *, stream: bool = False, **arguments: Any
+    ) -> httpx.Response:
+        """Send `request` as `GuardedHttp.send()` does."""
+        attempts = _Attempts(request, self._patience)
+        while True:
+            attempts.begin()
+            try:
+                with attempts.translated():
+                    response = await super().send(request, stream=True, **arguments)
+                    if stream and response.is_success:
+                        return response
+                    return attempts.finish(response, await _aread(response, attempts))
+            except BackendUnavailable as error:
+                delay = attempts.delay_after(error)
+                if delay is None:
+                    raise
+            await asyncio.sleep(delay)
+
+
+def _read(response: httpx.Response, attempts: _Attempts) -> bytes:
+    body = bytearray()
+    try:
+        for chunk in response.iter_bytes():
+            body += chunk
+            attempts.check_size_and_time(len(body))
+    finally:
+        response.close()
+    return bytes(body)
+
+
+async def _aread(response: httpx.Response, attempts: _Attempts) -> bytes:
+    body = bytearray()
+    chunks: AsyncIterator[bytes] = response.aiter_bytes()
+    try:
+        async for chunk in chunks:
+            body += chunk
+            attempts.check_size_and_time(len(body))
+    finally:
+        await response.aclose()
+    return bytes(body)
+
+
+@define(repr=False, eq=False)
+class BackendClient(AuthenticatedClient):
+    """The generated client, ready with key, timeouts, retries and guard.
+
+    Pass it to any generated call: `list_jobs.sync(client=tracker.client)`. Such a
+    call returns the operation's model or raises a `BackendError`. Safe to share
+    between threads and across a fork; the key does not show in the repr.
+    """
+
+    patience: Patience = field(
+        default=Patience(attempt_seconds=10.0, deadline_seconds=30.0), kw_only=True
+    )
+    _pid: int = field(init=False, factory=os.getpid)
+    _lock: threading.Lock = field(init=False, factory=threading.Lock)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._base_url!r})"
+
+    def get_httpx_client(self) -> httpx.Client:
+        """Return the connection pool of this process, made on first use."""
+        if self._pid != os.getpid():
+            # Parent and child on one socket would mix their answers, and the lock
+            # may have been held by a thread that the child does not have.
+            self._client, self._async_client = None, None
+            self._lock, self._pid = threading.Lock(), os.getpid()
+        with self._lock:
+            if self._client is None:
+                self._client = GuardedHttp(self.patience, **self._arguments())
+        return self._client
+
+    def get_async_httpx_client(self) -> httpx.AsyncClient:
+        """Return the asynchronous connection pool, made on first use."""
+        if self._async_client is None:
+            self._async_client = GuardedAsyncHttp(self.patience, **self._arguments())
+        return self._async_client
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        if self._client is not None and self._pid == os.getpid():
+            self._client.close()
+        self._client = None
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "base_url": self._base_url,
+            "cookies": self._cookies,
+            "headers": {**self._headers, self.auth_header_name: self.token},
+            "verify": self._verify_ssl,
+            "follow_redirects": False,  # would carry the key to another host
+            **self._httpx_args,
+        }
+
+
+def backend_client(
+    settings: Settings, patience: Patience, user_agent: str
+) -> BackendClient:
+    """Return a client for the backend of `settings`; connects on first use.
+
+    Raises:
+        SettingsError: If the certificates of `ca_file` cannot be read.
+    """
+    return BackendClient(
+        base_url=settings.base_url,
+        token=settings.api_key,
+        prefix="",
+        auth_header_name="X-API-Key",
+        headers={"User-Agent": user_agent},
+        timeout=httpx.Timeout(patience.attempt_seconds),
+        verify_ssl=_verification(settings),
+        httpx_args={"proxy": settings.proxy} if settings.proxy else {},
+        patience=patience,
+    )
+
+
+def _verification(settings: Settings) -> ssl.SSLContext | bool:
+    if settings.ca_file is None or not settings.verify:
+        return settings.verify
+    return ssl.create_default_context(cafile=settings.ca_file)
