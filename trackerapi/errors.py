@@ -76,18 +76,27 @@ class UnknownStepError(TrackerError, LookupError):
     """An event names a step that the job's configuration does not have.
 
     Attributes:
-        step: Tag or display name that the event gave.
-        job_tag: Tag of the job's configuration.
-        suggestion: Nearest tag of the configuration; None without a near one.
+        name: What the event gave.
+        suggestion: Nearest known name; None without a near one.
+        job_tag: Tag of the job's configuration; None where there is none in play.
+        what: What the name stands for: a step, or a kind of event.
     """
 
-    def __init__(self, step: str, job_tag: str, suggestion: str | None = None) -> None:
-        super().__init__(step, job_tag, suggestion)
-        self.step, self.job_tag, self.suggestion = step, job_tag, suggestion
+    def __init__(
+        self,
+        name: str,
+        suggestion: str | None = None,
+        job_tag: str | None = None,
+        what: str = "step",
+    ) -> None:
+        super().__init__(name, suggestion, job_tag, what)
+        self.name, self.suggestion = name, suggestion
+        self.job_tag, self.what = job_tag, what
 
     def __str__(self) -> str:
+        place = f" in job configuration {self.job_tag!r}" if self.job_tag else ""
         hint = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
-        return one_line(f"job {self.job_tag!r} has no step {self.step!r}{hint}")
+        return one_line(f"there is no {self.what} {self.name!r}{place}{hint}")
 
 
 class OutboxError(TrackerError):

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack
 
 from trackerapi_client import models
 from trackerapi_client.api.api_keys import (
@@ -45,10 +46,6 @@ PAGE_SIZE: Final = 200
 T = TypeVar("T")
 
 
-class _ListCall(Protocol):
-    def sync_detailed(self, **arguments: Any) -> Response[Any]: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """What a job is created with; the members are those of the contract.
@@ -72,15 +69,22 @@ class NewJob:
     metadata: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFilter:
-    """Which jobs to list; None does not filter."""
+class JobFilter(TypedDict, total=False):
+    """Which jobs to list; what is left out or None does not filter.
 
-    provider_job_id: str | None = None
-    customer_id: int | None = None
-    tag: str | None = None
-    status: Sequence[str] | None = None
-    created_since: datetime | None = None
+    Attributes:
+        provider_job_id: Only the job with this id of the provider.
+        customer_id: Only jobs of this customer.
+        tag: Only jobs of the configuration with this tag.
+        status: Only jobs with one of these statuses.
+        created_since: Only jobs created then or later; aware.
+    """
+
+    provider_job_id: str | None
+    customer_id: int | None
+    tag: str | None
+    status: Sequence[str] | None
+    created_since: datetime | None
 
 
 class Calls:
@@ -113,7 +117,9 @@ class Calls:
 
     def list_api_keys(self) -> Iterator[answers.ApiKey]:
         """List keys, newest first."""
-        return map(_api_key, self._items(list_api_keys, models.ApiKeyPage))
+        return map(
+            _api_key, self._items(list_api_keys.sync_detailed, models.ApiKeyPage)
+        )
 
     def expire_api_key(self, key_id: str) -> answers.ApiKey:
         """End a key."""
@@ -136,7 +142,9 @@ class Calls:
         """List configurations, newest first."""
         filters = {"tag": _or_unset(tag), "version": _or_unset(version)}
         pages = self._items(
-            list_job_configurations, models.JobConfigurationPage, **filters
+            list_job_configurations.sync_detailed,
+            models.JobConfigurationPage,
+            **filters,
         )
         return map(_job_config, pages)
 
@@ -165,17 +173,17 @@ class Calls:
         answer = create_job.sync_detailed(client=self._client, body=body)
         return _job(_parsed(answer, models.Job))
 
-    def list_jobs(self, wanted: JobFilter) -> Iterator[answers.Job]:
+    def list_jobs(self, **wanted: Unpack[JobFilter]) -> Iterator[answers.Job]:
         """List jobs, newest first."""
-        statuses = [models.JobStatus(status) for status in wanted.status or ()]
+        statuses = [models.JobStatus(status) for status in wanted.get("status") or ()]
         jobs = self._items(
-            list_jobs,
+            list_jobs.sync_detailed,
             models.JobPage,
-            provider_job_id=_or_unset(wanted.provider_job_id),
-            customer_id=_or_unset(wanted.customer_id),
-            tag=_or_unset(wanted.tag),
+            provider_job_id=_or_unset(wanted.get("provider_job_id")),
+            customer_id=_or_unset(wanted.get("customer_id")),
+            tag=_or_unset(wanted.get("tag")),
             status=_or_unset(statuses or None),
-            created_since=_or_unset(wanted.created_since),
+            created_since=_or_unset(wanted.get("created_since")),
         )
         return map(_job, jobs)
 
@@ -187,7 +195,7 @@ class Calls:
     def list_events(self, job_id: int) -> Iterator[answers.JobEvent]:
         """List the events of a job in order of arrival."""
         events = self._items(
-            _bound(list_events.sync_detailed, job_id), models.EventPage
+            partial(list_events.sync_detailed, job_id), models.EventPage
         )
         return map(_event, events)
 
@@ -203,7 +211,7 @@ class Calls:
     def list_share_links(self, job_id: int) -> Iterator[answers.ShareLink]:
         """List the links to a job, newest first."""
         links = self._items(
-            _bound(list_share_links.sync_detailed, job_id), models.ShareLinkPage
+            partial(list_share_links.sync_detailed, job_id), models.ShareLinkPage
         )
         return (_plain(answers.ShareLink, link) for link in links)
 
@@ -225,7 +233,9 @@ class Calls:
     def list_customers(self, reference: str | None) -> Iterator[answers.Customer]:
         """List customers, newest first."""
         customers = self._items(
-            list_customers, models.CustomerPage, reference=_or_unset(reference)
+            list_customers.sync_detailed,
+            models.CustomerPage,
+            reference=_or_unset(reference),
         )
         return (_plain(answers.Customer, customer) for customer in customers)
 
@@ -235,12 +245,12 @@ class Calls:
         return _plain(answers.Customer, _parsed(answer, models.Customer))
 
     def _items(
-        self, call: _ListCall, page_type: type[Any], **filters: Any
+        self, call: Callable[..., Response[Any]], page_type: type[Any], **filters: Any
     ) -> Iterator[Any]:
         """Walk the pages of a list, asking for the next when it is needed."""
         cursor: str | Unset = UNSET
         while True:
-            answer = call.sync_detailed(
+            answer = call(
                 client=self._client, cursor=cursor, limit=PAGE_SIZE, **filters
             )
             page = _parsed(answer, page_type)
@@ -248,17 +258,6 @@ class Calls:
             if page.next_cursor is None:
                 return
             cursor = page.next_cursor
-
-
-@dataclass(frozen=True, slots=True)
-class _bound:  # noqa: N801 - reads as the function it stands for
-    """A list call below a resource, with the id of that resource filled in."""
-
-    call: Callable[..., Response[Any]]
-    resource_id: int
-
-    def sync_detailed(self, **arguments: Any) -> Response[Any]:
-        return self.call(self.resource_id, **arguments)
 
 
 def _parsed(answer: Response[Any], expected: type[T]) -> T:

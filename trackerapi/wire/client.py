@@ -7,7 +7,6 @@ transport, since a transport of our own would take both over.
 import asyncio
 import os
 import random
-import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +20,6 @@ from trackerapi_client import AuthenticatedClient
 
 from trackerapi.errors import BackendError, BackendUnavailable
 from trackerapi.retry import FailedAttempt, retry_delay_seconds
-from trackerapi.settings import Settings
 from trackerapi.wire.failures import TRANSPORT_ERRORS, failure_of, no_answer
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
@@ -239,30 +237,3 @@ class BackendClient(AuthenticatedClient):
             "follow_redirects": False,  # would carry the key to another host
             **self._httpx_args,
         }
-
-
-def backend_client(
-    settings: Settings, patience: Patience, user_agent: str
-) -> BackendClient:
-    """Return a client for the backend of `settings`; connects on first use.
-
-    Raises:
-        SettingsError: If the certificates of `ca_file` cannot be read.
-    """
-    return BackendClient(
-        base_url=settings.base_url,
-        token=settings.api_key,
-        prefix="",
-        auth_header_name="X-API-Key",
-        headers={"User-Agent": user_agent},
-        timeout=httpx.Timeout(patience.attempt_seconds),
-        verify_ssl=_verification(settings),
-        httpx_args={"proxy": settings.proxy} if settings.proxy else {},
-        patience=patience,
-    )
-
-
-def _verification(settings: Settings) -> ssl.SSLContext | bool:
-    if settings.ca_file is None or not settings.verify:
-        return settings.verify
-    return ssl.create_default_context(cafile=settings.ca_file)

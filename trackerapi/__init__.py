@@ -1,0 +1,79 @@
+"""Honest, customer-facing progress for jobs that somebody else runs.
+
+Importing this package loads nothing else; each name is loaded when it is used.
+"""
+
+__version__ = "0.1.0"
+
+# Type checkers take this name for `typing.TYPE_CHECKING`, whose import takes longer
+# than all the rest of this module.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from trackerapi.answers import Job, JobStep
+    from trackerapi.errors import (
+        AuthenticationError,
+        BackendError,
+        BackendRejected,
+        BackendUnavailable,
+        ConfigError,
+        OutboxError,
+        SettingsError,
+        TrackerError,
+        UnknownStepError,
+    )
+    from trackerapi.job import TrackerJob
+    from trackerapi.job_config import JobConfig, JobConfigManager, StepConfiguration
+    from trackerapi.tracker import TrackerApi
+
+_HOMES = {
+    "AuthenticationError": "errors",
+    "BackendError": "errors",
+    "BackendRejected": "errors",
+    "BackendUnavailable": "errors",
+    "ConfigError": "errors",
+    "Job": "answers",
+    "JobConfig": "job_config",
+    "JobConfigManager": "job_config",
+    "JobStep": "answers",
+    "OutboxError": "errors",
+    "SettingsError": "errors",
+    "StepConfiguration": "job_config",
+    "TrackerApi": "tracker",
+    "TrackerError": "errors",
+    "TrackerJob": "job",
+    "UnknownStepError": "errors",
+}
+
+__all__ = [
+    "AuthenticationError",
+    "BackendError",
+    "BackendRejected",
+    "BackendUnavailable",
+    "ConfigError",
+    "Job",
+    "JobConfig",
+    "JobConfigManager",
+    "JobStep",
+    "OutboxError",
+    "SettingsError",
+    "StepConfiguration",
+    "TrackerApi",
+    "TrackerError",
+    "TrackerJob",
+    "UnknownStepError",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,283 @@
+"""The handle by which a script reports what one job does."""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+
+from trackerapi.errors import BackendRejected, UnknownStepError
+from trackerapi.events import KINDS, Event, as_rfc3339, new_stamp
+from trackerapi.metadata import shape_metadata
+from trackerapi.texts import (
+    LONGEST_DETAIL,
+    LONGEST_MESSAGE,
+    LONGEST_PROVIDER_JOB_ID,
+    check_name,
+    fitted,
+)
+
+if TYPE_CHECKING:
+    from trackerapi.answers import Job, JobEvent, ShareLink
+    from trackerapi.job_config import JobConfig
+    from trackerapi.reporter import Reporter
+    from trackerapi.wire.calls import Calls
+
+MAX_UNITS: Final = float(2**53 - 1)
+"""Largest `completed` and `total`."""
+
+_ROUNDING: Final = 1e-9
+
+
+class EventDetails(TypedDict, total=False):
+    """The fields of an event beside its kind, step and metadata.
+
+    Attributes:
+        message: What the customer reads; cut after 2,000 characters.
+        detail: What only the provider reads, such as a traceback; cut after 16,000.
+        completed: Units of the step done, 0 to 2**53 - 1; with `kind="progress"`.
+        total: Units of the step in all, 0 to 2**53 - 1.
+        fraction: Share of the step done, 0.0 to 1.0, instead of units.
+        retrying: With `kind="error"` of a step: another attempt follows.
+        occurred_at: When it happened; aware. When left out it is now, but never
+            before the job's previous event.
+    """
+
+    message: str | None
+    detail: str | None
+    completed: float | None
+    total: float | None
+    fraction: float | None
+    retrying: bool
+    occurred_at: datetime | None
+
+
+class TrackerJob:
+    """Report what one job does.
+
+    Made by `TrackerApi.create_job()` and `TrackerApi.job()`; safe to share between
+    threads.
+
+    Args:
+        provider_job_id: The provider's id of the job.
+        reporter: Where events go.
+        calls: Returns the backend's operations; called for the first question.
+        config: The job's configuration; None if this process does not know it.
+        known: The job as the backend answered it at creation; None without that.
+    """
+
+    def __init__(
+        self,
+        provider_job_id: str,
+        reporter: "Reporter",
+        calls: "Callable[[], Calls]",
+        config: "JobConfig | None" = None,
+        known: "Job | None" = None,
+    ) -> None:
+        self._provider_job_id = provider_job_id
+        self._reporter, self._calls, self._config = reporter, calls, config
+        self._job_id = known.id if known else None
+        self._not_before = known.last_occurred_at if known else None
+
+    def __repr__(self) -> str:
+        return f"TrackerJob(provider_job_id={self._provider_job_id!r})"
+
+    @property
+    def provider_job_id(self) -> str:
+        """The provider's id of the job."""
+        return self._provider_job_id
+
+    @property
+    def config(self) -> "JobConfig | None":
+        """The job's configuration; None if this process does not know it."""
+        return self._config
+
+    def send_event(
+        self,
+        *,
+        kind: str,
+        name: str | None = None,
+        tag: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        **details: Unpack[EventDetails],
+    ) -> str:
+        """Report one event.
+
+        Args:
+            kind: start, progress, step (done), skip, error, complete, cancel, info or
+                heartbeat; a word of your own is shown like info.
+            name: Tag or unambiguous display name of the step; None for the job.
+            tag: The same as `name`; give one of them.
+            metadata: Values for the timeline. What JSON cannot hold or what is beyond
+                50 keys, 8 KiB or five levels is converted or cut, and marked.
+            **details: See `EventDetails`.
+
+        Returns:
+            The id of the event, by which the backend knows repeats.
+
+        Raises:
+            TypeError: If an argument is of the wrong type.
+            ValueError: If an argument is out of range, or, with `strict`, if metadata
+                does not fit.
+            UnknownStepError: With `strict`, if the configuration has no such step, or
+                the kind looks misspelt.
+            BackendUnavailable: If no usable answer came; the event may have arrived.
+            AuthenticationError: If the key was refused.
+            BackendRejected: If the event was refused for its content.
+        """
+        event_id, occurred_at = self._stamp(details.get("occurred_at"))
+        event = Event(
+            event_id=event_id,
+            provider_job_id=self._provider_job_id,
+            kind=self._checked_kind(kind),
+            occurred_at=occurred_at,
+            tag=self._step_tag(name, tag),
+            metadata=self._fitting(metadata),
+            completed=_number("completed", details.get("completed"), MAX_UNITS),
+            total=_number("total", details.get("total"), MAX_UNITS),
+            fraction=_number("fraction", details.get("fraction"), 1.0),
+            retrying=bool(details.get("retrying", False)),
+            message=_text("message", details.get("message"), LONGEST_MESSAGE),
+            detail=_text("detail", details.get("detail"), LONGEST_DETAIL),
+        )
+        self._reporter.record(event)
+        return event_id
+
+    def fetch(self) -> "Job":
+        """Ask the backend how far the job is.
+
+        Raises:
+            BackendError: If it does not answer usably, or does not know the job.
+        """
+        return find_job(self._calls(), self._provider_job_id)
+
+    def events(self) -> "Iterator[JobEvent]":
+        """Iterate over the job's events in order of arrival, page by page.
+
+        Raises:
+            BackendError: If the backend does not answer usably.
+        """
+        return self._calls().list_events(self._id())
+
+    def share_link(self, *, expires_at: datetime | None = None) -> str:
+        """Make a link to the customer's page of this job.
+
+        Each call makes a new link; its address is shown this once.
+
+        Args:
+            expires_at: When the link ends; aware. None for the backend's default of
+                30 days.
+
+        Raises:
+            ValueError: If `expires_at` has no offset.
+            BackendError: If the backend does not answer usably.
+        """
+        if expires_at is not None:
+            as_rfc3339(expires_at)
+        return self._calls().create_share_link(self._id(), expires_at)[1]
+
+    def share_links(self) -> "Iterator[ShareLink]":
+        """Iterate over the links to this job, newest first, without addresses.
+
+        Raises:
+            BackendError: If the backend does not answer usably.
+        """
+        return self._calls().list_share_links(self._id())
+
+    def revoke_share_link(self, share_link_id: int) -> "ShareLink":
+        """End a link at once.
+
+        Args:
+            share_link_id: Its `ShareLink.id`.
+
+        Raises:
+            BackendError: If the backend does not answer usably or knows no such link.
+        """
+        return self._calls().revoke_share_link(share_link_id)
+
+    def _id(self) -> int:
+        if self._job_id is None:
+            self._job_id = self.fetch().id
+        return self._job_id
+
+    def _stamp(self, given: datetime | None) -> tuple[str, str]:
+        event_id, now = new_stamp(self._not_before)
+        return event_id, as_rfc3339(now if given is None else given)
+
+    def _checked_kind(self, kind: str) -> str:
+        check_name("kind", kind)
+        if kind not in KINDS:
+            near = difflib.get_close_matches(kind.lower(), KINDS, n=1, cutoff=0.75)
+            if near:
+                self._complain(UnknownStepError(kind, near[0], what="event kind"))
+        return kind
+
+    def _step_tag(self, name: str | None, tag: str | None) -> str | None:
+        if name is not None and tag is not None and name != tag:
+            raise ValueError(f"name={name!r} and tag={tag!r} name different steps")
+        given = tag if name is None else name
+        if given is None:
+            return None
+        check_name("name" if tag is None else "tag", given)
+        if self._config is None:
+            return given
+        step = self._config.find_step(given)
+        if step is not None:
+            return step.tag
+        near = self._config.nearest_step(given)
+        self._complain(UnknownStepError(given, near, job_tag=self._config.tag))
+        return given
+
+    def _complain(self, error: UnknownStepError) -> None:
+        if self._reporter.strict:
+            raise error
+        message = f"{error}; it is sent as it is and counts for nothing"
+        self._reporter.warn_once(error.what, error.name, message=message)
+
+    def _fitting(self, metadata: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        if not metadata:
+            return None
+        if not isinstance(metadata, Mapping):
+            raise TypeError(
+                f"metadata must be a mapping, got {type(metadata).__name__}"
+            )
+        shaped = shape_metadata(metadata)
+        if shaped.changed:
+            keys = ", ".join(map(repr, shaped.changed[:5]))
+            message = (
+                f"metadata of job {self._provider_job_id!r} does not fit JSON or the "
+                f"limits (50 keys, 8 KiB, five levels): {keys}"
+            )
+            if self._reporter.strict:
+                raise ValueError(message)
+            self._reporter.warn_once("metadata", message=f"{message}; it was changed")
+        return shaped.values
+
+
+def find_job(calls: "Calls", provider_job_id: str) -> "Job":
+    """Return the job with the provider's id.
+
+    Raises:
+        BackendRejected: If this provider has no such job.
+        BackendError: If the backend does not answer usably.
+    """
+    check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
+    for job in calls.list_jobs(provider_job_id=provider_job_id):
+        return job
+    raise BackendRejected(f"this provider has no job {provider_job_id!r}")
+
+
+def _number(argument: str, value: float | None, largest: float) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{argument} must be a number, got {type(value).__name__}")
+    # A sum of shares may end a rounding error beyond the bound.
+    if not -_ROUNDING <= value <= largest * (1 + _ROUNDING):
+        raise ValueError(f"{argument} must be 0 to {largest:g}, got {value}")
+    return min(max(value, 0), largest)
+
+
+def _text(argument: str, value: str | None, longest: int) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, got {type(value).__name__}")
+    return fitted(value, longest) if value else None

@@ -1,0 +1,143 @@
+"""Metadata of an event, made to fit the contract whatever a job hands over.
+
+An event must never fail for its metadata, so what JSON cannot hold is converted and
+what is too large is cut; the changed keys are named in the metadata itself.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from typing import Any, Final
+
+from trackerapi.texts import LONGEST_NAME, fitted
+
+MAX_KEYS: Final = 50
+MAX_BYTES: Final = 8192
+MAX_LEVELS: Final = 5
+MAX_INTEGER: Final = 2**53 - 1
+"""Largest whole number that every JSON reader keeps (RFC 8259, section 6)."""
+
+CHANGED_KEY: Final = "trackerapi_changed"
+"""Key that names what was converted, cut or left out."""
+
+_LONGEST_CUT_TEXT: Final = 200
+_MAX_ITEMS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ShapedMetadata:
+    """Metadata as it is recorded.
+
+    Attributes:
+        values: JSON values within the limits, `CHANGED_KEY` among them if needed.
+        changed: Keys whose value is not what the job gave; empty for a good fit.
+    """
+
+    values: dict[str, Any]
+    changed: tuple[str, ...]
+
+
+def shape_metadata(metadata: Mapping[Any, Any]) -> ShapedMetadata:
+    """Return `metadata` within the contract's limits.
+
+    At most 50 keys of 1 to 100 characters, 8 KiB as JSON, five levels; texts without
+    NUL; whole numbers within 2**53 - 1. Values of other types become their `str()`,
+    NaN and infinities null.
+    """
+    shaping = _Shaping()
+    values: dict[str, Any] = {}
+    for key, value in list(metadata.items()):
+        name = fitted(key if isinstance(key, str) else str(key), LONGEST_NAME) or "?"
+        shaping.key = name
+        if name != key:
+            shaping.mark()
+        values[name] = shaping.value(value, level=2)
+    changed = shaping.changed
+    if len(values) <= MAX_KEYS and _json_bytes(values) <= MAX_BYTES and not changed:
+        return ShapedMetadata(values, ())
+    return _within_limits(values, changed)
+
+
+@dataclass(slots=True)
+class _Shaping:
+    """One pass over the values of one event."""
+
+    key: str = ""
+    changed: dict[str, None] = field(default_factory=dict)
+
+    def mark(self) -> None:
+        self.changed[self.key] = None
+
+    def value(self, value: Any, level: int) -> Any:
+        match value:
+            case None | True | False:
+                return value
+            case str():
+                text = fitted(value, MAX_BYTES)
+                return text if text == value else self._changed(text)
+            case Integral():
+                whole = int(value)
+                small = -MAX_INTEGER <= whole <= MAX_INTEGER
+                return whole if small else self._changed(_text_of(value))
+            case Real():
+                return self._real(float(value))
+            case Mapping() if level <= MAX_LEVELS:
+                return self._mapping(value, level)
+            case list() | tuple() if level <= MAX_LEVELS:
+                items = [self.value(item, level + 1) for item in value[:_MAX_ITEMS]]
+                return items if len(items) == len(value) else self._changed(items)
+            case _:
+                return self._changed(_text_of(value))
+
+    def _mapping(self, value: Mapping[Any, Any], level: int) -> dict[str, Any]:
+        pairs = list(value.items())[:_MAX_ITEMS]
+        if len(pairs) < len(value) or not all(isinstance(k, str) for k, _ in pairs):
+            self.mark()
+        return {
+            fitted(str(name), MAX_BYTES): self.value(item, level + 1)
+            for name, item in pairs
+        }
+
+    def _real(self, number: float) -> float | None:
+        if math.isfinite(number) and abs(number) <= MAX_INTEGER:
+            return number
+        self.mark()
+        return None
+
+    def _changed(self, value: Any) -> Any:
+        self.mark()
+        return value
+
+
+def _within_limits(values: dict[str, Any], changed: dict[str, None]) -> ShapedMetadata:
+    """Cut long values, then leave keys out, until the rest fits with its marks."""
+    room = MAX_BYTES - 1024  # for the names of what was changed
+    kept: dict[str, Any] = {}
+    size = 0
+    is_too_large = _json_bytes(values) > room
+    for name, value in values.items():
+        if is_too_large and _json_bytes(value) > _LONGEST_CUT_TEXT:
+            changed[name] = None
+            text = value if isinstance(value, str) else json.dumps(value)
+            value = fitted(text, _LONGEST_CUT_TEXT)  # noqa: PLW2901
+        size += _json_bytes({name: value})
+        if size <= room and len(kept) < MAX_KEYS - 1:
+            kept[name] = value
+        else:
+            changed[name] = None
+    names = tuple(changed)
+    kept[CHANGED_KEY] = [fitted(name, 40) for name in names[:10]]
+    return ShapedMetadata(kept, names)
+
+
+def _json_bytes(value: Any) -> int:
+    return len(json.dumps(value))
+
+
+def _text_of(value: object) -> str:
+    try:
+        return fitted(str(value), _LONGEST_CUT_TEXT)
+    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return f"<{type(value).__name__}>"

@@ -1,0 +1,73 @@
+"""The clients of one TrackerApi, each with the patience of its purpose."""
+
+import ssl
+from typing import Final
+
+import httpx
+
+from trackerapi.settings import Settings
+from trackerapi.wire.calls import Calls
+from trackerapi.wire.client import BackendClient, Patience
+from trackerapi.wire.sender import HttpSender
+
+REPORT_SECONDS: Final = 3.0
+"""Longest that the one attempt of a report may block a job."""
+
+_ATTEMPTS_WORTH: Final = 3
+
+
+class Connection:
+    """Opens nothing until the first request; safe to share between threads.
+
+    Attributes:
+        client: The generated client for questions: retries, and waits long.
+        questions: The operations over `client`.
+        reports: The operations for reports: one attempt of at most 3 s.
+        sender: What delivery sends through.
+    """
+
+    def __init__(self, settings: Settings, user_agent: str) -> None:
+        self._settings, self._user_agent = settings, user_agent
+        self._verify = _verification(settings)
+        patience = settings.timeout_seconds
+        self.client = self._open(
+            Patience(
+                attempt_seconds=patience, deadline_seconds=patience * _ATTEMPTS_WORTH
+            )
+        )
+        self._reporting = self._open(
+            Patience(
+                attempt_seconds=min(patience, REPORT_SECONDS), deadline_seconds=0.0
+            )
+        )
+        self.questions = Calls(self.client)
+        self.reports = Calls(self._reporting)
+        self.sender = HttpSender(self._reporting)
+
+    def close(self) -> None:
+        """Close all connections; a later call opens new ones."""
+        self.client.close()
+        self._reporting.close()
+
+    def _open(self, patience: Patience) -> BackendClient:
+        proxy = self._settings.proxy
+        return BackendClient(
+            base_url=self._settings.base_url,
+            token=self._settings.api_key,
+            prefix="",
+            auth_header_name="X-API-Key",
+            headers={"User-Agent": self._user_agent},
+            timeout=httpx.Timeout(patience.attempt_seconds),
+            verify_ssl=self._verify,
+            httpx_args={"proxy": proxy} if proxy else {},
+            patience=patience,
+        )
+
+
+def _verification(settings: Settings) -> ssl.SSLContext | bool:
+    if not settings.verify:
+        return False
+    if settings.ca_file is not None:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    # Making a context takes longer than a request, so the clients share one.
+    return httpx.create_ssl_context()
