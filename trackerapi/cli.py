@@ -62,9 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run(tracker, options)
     except (TrackerError, ValueError) as error:
         print(f"trackerapi: {error}", file=sys.stderr)
-        return next(
+        kinds = (
             status for kind, status in _STATUS_OF.items() if isinstance(error, kind)
         )
+        return next(kinds, USAGE)
     except BrokenPipeError:
         return FINE  # the reader of our output has seen enough
 

@@ -1,0 +1,156 @@
+"""A real HTTP server on loopback that answers as a test says, byte for byte."""
+
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it arrived; header names in lower case."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+Answer = Callable[[Request], bytes]
+
+
+@dataclass
+class ScriptedServer:
+    """Answers each request with the bytes that `answer` returns.
+
+    Attributes:
+        answer: Returns a whole HTTP answer; empty bytes close the connection.
+        requests: What has arrived, in order.
+        connection_count: Connections accepted so far.
+    """
+
+    answer: Answer
+    tls: ssl.SSLContext | None = None
+    requests: list[Request] = field(default_factory=list)
+    connection_count: int = 0
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: set[socket.socket] = set()
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Wakes the accepting thread; closing alone would leave it waiting.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in list(self._open):
+            connection.close()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._listener.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """The address to reach it under."""
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connection_count += 1
+            threading.Thread(
+                target=self._serve, args=(connection,), daemon=True
+            ).start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        self._open.add(plain)
+        try:
+            connection = (
+                self.tls.wrap_socket(plain, server_side=True) if self.tls else plain
+            )
+            with connection, connection.makefile("rb") as stream:
+                for request in _requests(stream):
+                    self.requests.append(request)
+                    answer = self.answer(request)
+                    if not answer:
+                        return
+                    connection.sendall(answer)
+        except (OSError, ValueError):
+            return
+        finally:
+            plain.close()
+            self._open.discard(plain)
+
+
+def _requests(stream: Any) -> Iterator[Request]:
+    while first := stream.readline():
+        method, target, _ = first.decode("latin-1").split(" ", 2)
+        headers: dict[str, str] = {}
+        while (line := stream.readline().strip()) != b"":
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.lower()] = value.strip()
+        body = stream.read(int(headers.get("content-length", "0")))
+        if headers.get("transfer-encoding") == "chunked":
+            body = _chunks(stream)
+        yield Request(method, target, headers, body)
+
+
+def _chunks(stream: Any) -> bytes:
+    body = b""
+    while size := int(stream.readline(), 16):
+        body += stream.read(size)
+        stream.readline()
+    stream.readline()
+    return body
+
+
+def http(
+    status: int | str = 200,
+    body: bytes | object = b"",
+    media_type: str = "application/json",
+    **headers: str,
+) -> bytes:
+    """Return an HTTP answer; a body that is no bytes is sent as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [f"HTTP/1.1 {status} Words" if isinstance(status, int) else status]
+    if media_type:
+        lines.append(f"Content-Type: {media_type}")
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    lines.append(f"Content-Length: {len(content)}")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content
+
+
+def problem(status: int, **members: object) -> bytes:
+    """Return an answer with problem details."""
+    details = {
+        "type": "urn:trackerapi:problem:test",
+        "title": "Test",
+        "status": status,
+        "detail": "A test asked for this.",
+        "request_id": "0123456789abcdef",
+    }
+    return http(status, {**details, **members}, "application/problem+json")
+
+
+@contextmanager
+def answering(answer: bytes | Answer) -> Iterator[ScriptedServer]:
+    """Run a server that always gives `answer`."""
+    script = (lambda _: answer) if isinstance(answer, bytes) else answer
+    with ScriptedServer(script) as server:
+        yield server

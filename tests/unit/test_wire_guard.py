@@ -1,0 +1,216 @@
+"""Whatever a server answers, a call returns a model or raises one of our errors."""
+
+import asyncio
+import gzip
+import json
+import pickle
+from typing import Any
+
+import pytest
+from trackerapi_client.api.api_keys import verify_api_key
+from trackerapi_client.api.jobs import list_jobs
+from trackerapi_client.models import ApiKeyOwner
+
+from tests.scripted_server import Request, answering, http, problem
+from trackerapi import TrackerApi
+from trackerapi.errors import (
+    AuthenticationError,
+    BackendError,
+    BackendRejected,
+    BackendUnavailable,
+)
+from trackerapi.wire.client import BackendClient, Patience
+
+KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
+OWNER = {
+    "provider_id": 1,
+    "provider_name": "Provider",
+    "key_id": "3kTMd9aZ",
+    "scopes": ["ingest"],
+    "expires_at": None,
+}
+
+
+def tracker_for(url: str) -> TrackerApi:
+    """Return a tracker for the server at `url`."""
+    return TrackerApi(api_key=KEY, base_url=url, timeout_seconds=0.3)
+
+
+def ask_once(url: str, seconds: float = 5.0) -> object:
+    """Ask whose key it is, with one attempt."""
+    client = BackendClient(
+        base_url=url,
+        token=KEY,
+        patience=Patience(attempt_seconds=seconds, deadline_seconds=0.0),
+    )
+    try:
+        return verify_api_key.sync(client=client)
+    finally:
+        client.close()
+
+
+@pytest.mark.parametrize("status", [*range(200, 600), 600, 799, 999])
+def test_every_status_with_html_raises_unavailable(status: int) -> None:
+    """A page of a proxy is no answer of a backend, whatever its status."""
+    page = http(status, b"<html>portal</html>", "text/html")
+
+    with answering(page) as server:
+        with pytest.raises(BackendUnavailable) as caught:
+            ask_once(server.url)
+
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize("status", [*range(100, 200)])
+def test_informational_status_raises_unavailable(status: int) -> None:
+    """An answer that never comes to its end is no answer."""
+    informational = f"HTTP/1.1 {status} Words\r\n\r\n".encode()
+
+    with answering(informational) as server:
+        with pytest.raises(BackendUnavailable):
+            ask_once(server.url, seconds=0.05)
+
+
+@pytest.mark.parametrize("status", range(300, 600))
+def test_problem_of_every_status_raises_its_error(status: int) -> None:
+    """The class of an error follows from the status of the problem alone."""
+    unavailable = {408, 425, 429, *range(300, 400), *range(500, 600)}
+    expected: type[BackendError] = BackendRejected
+    if status in unavailable:
+        expected = BackendUnavailable
+    if status in {401, 403}:
+        expected = AuthenticationError
+
+    with answering(problem(status)) as server:
+        with pytest.raises(expected) as caught:
+            ask_once(server.url)
+
+    assert type(caught.value) is expected
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(200, b""),
+        http(200, b"{"),
+        http(200, b"\xff\xfe"),
+        http(200, []),
+        http(200, b"null"),
+        http(200, {}),
+        http(200, {**OWNER, "scopes": None}),
+        http(200, {**OWNER, "expires_at": "yesterday"}),
+        http(200, OWNER, "text/plain"),
+        http(200, OWNER, ""),
+        http(204, b"", ""),
+        http(202, OWNER),
+        http(200, b"[" * 100_000),
+        http(
+            200, gzip.compress(json.dumps(OWNER).encode())[:-9], Content_Encoding="gzip"
+        ),
+        http(401, b"{", "application/problem+json"),
+        http(404, [], "application/problem+json"),
+        b"\x16\x03\x01 not HTTP at all\r\n\r\n",
+        http(200, OWNER)[:-5],
+    ],
+)
+def test_malformed_answer_raises_unavailable(answer: bytes) -> None:
+    """A body that is not the operation's answer never escapes as another error."""
+    script = [answer]
+
+    def once(request: Request) -> bytes:
+        return script.pop() if script else b""
+
+    with answering(once) as server:
+        with pytest.raises(BackendUnavailable):
+            ask_once(server.url)
+
+
+def test_generated_call_is_guarded_like_the_layer() -> None:
+    """`tracker.client` refuses a malformed answer before generated code parses it."""
+    with (
+        answering(http(200, {"items": 5})) as server,
+        tracker_for(server.url) as tracker,
+    ):
+        with pytest.raises(BackendUnavailable):
+            list_jobs.sync(client=tracker.client)
+
+
+def test_generated_asynchronous_call_is_guarded_too() -> None:
+    """The asynchronous twin decides as the synchronous one does."""
+
+    async def ask(tracker: TrackerApi) -> None:
+        async with tracker.client.get_async_httpx_client():
+            await verify_api_key.asyncio(client=tracker.client)
+
+    with answering(problem(403)) as server, tracker_for(server.url) as tracker:
+        with pytest.raises(AuthenticationError):
+            asyncio.run(ask(tracker))
+
+
+def test_answer_with_unknown_members_and_values_is_read() -> None:
+    """A newer backend may say more than this client knows."""
+    newer = {**OWNER, "scopes": ["ingest", "delegate"], "region": "north"}
+
+    with answering(http(200, newer)) as server, tracker_for(server.url) as tracker:
+        assert tracker.verify_api_key().scopes == ("ingest", "delegate")
+        generated = verify_api_key.sync(client=tracker.client)
+
+    assert isinstance(generated, ApiKeyOwner)
+
+
+def test_error_carries_what_the_backend_said() -> None:
+    """A caller reads attributes and need not parse a message."""
+    refusal = problem(422, errors=[{"pointer": "/tag", "detail": "is blank"}])
+
+    with answering(refusal) as server, tracker_for(server.url) as tracker:
+        with pytest.raises(BackendRejected) as caught:
+            list(tracker.list_jobs(tag="secret-tag"))
+
+    error = caught.value
+    assert (error.status, error.method) == (422, "GET")
+    assert error.url == f"{server.url}/jobs"
+    assert error.request_id == "0123456789abcdef"
+    assert error.problem["title"] == "Test"
+    assert "/tag is blank" in str(error)
+    assert "secret-tag" not in str(error)
+
+
+def test_error_is_one_line_and_survives_pickling() -> None:
+    """An error crosses process pools and fits one line of a log."""
+    long = problem(409, detail="line one\nline two\x1b[31m" + "x" * 2000)
+
+    with answering(long) as server, tracker_for(server.url) as tracker:
+        with pytest.raises(BackendRejected) as caught:
+            tracker.verify_api_key()
+
+    text = str(caught.value)
+    assert "\n" not in text
+    assert "\x1b" not in text
+    assert len(text) <= 500
+    assert str(pickle.loads(pickle.dumps(caught.value))) == text
+
+
+def test_key_is_sent_but_never_shown() -> None:
+    """The key is in the header of the request and in no text about it."""
+    with answering(problem(401)) as server:
+        tracker = tracker_for(server.url)
+        with pytest.raises(AuthenticationError) as caught:
+            tracker.verify_api_key()
+        client = tracker.client
+        shown: list[Any] = [tracker, client, client.get_httpx_client(), caught.value]
+
+    assert server.requests[0].headers["x-api-key"] == KEY
+    assert not any("canary" in repr(thing) for thing in shown)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_redirect_is_not_followed(status: int) -> None:
+    """The key does not travel to another host."""
+    with answering(http(200, OWNER)) as other:
+        away = http(status, b"", "", Location=other.url)
+        with answering(away) as server, tracker_for(server.url) as tracker:
+            with pytest.raises(BackendUnavailable):
+                tracker.verify_api_key()
+
+    assert other.requests == []

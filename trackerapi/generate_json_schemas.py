@@ -1,0 +1,90 @@
+"""Write the JSON Schema of configuration files, for editors and validators.
+
+Exit status: 0 written, 1 the folder cannot be written, 2 wrong usage.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+DEFAULT_NAME: Final = "job-configurations-schema"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    places = {p for p in (options.location, options.destination) if p is not None}
+    if len(places) > 1:
+        parser.error("give the location once: -l LOCATION, or the folder alone")
+    if Path(options.name).name != options.name or options.name in {"", ".", ".."}:
+        parser.error(f"argument -n/--name: not a plain file name: {options.name!r}")
+    location = places.pop() if places else "."
+    try:
+        write_schema(Path(location), options.name)
+    except OSError as error:
+        reason = error.strerror or error
+        print(f"generate_json_schemas: {location}: {reason}", file=sys.stderr)
+        return 1
+    print(f"Generated JSON Schema for JobConfigs at {location}")
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    parser = argparse.ArgumentParser(
+        prog="generate_json_schemas.py",
+        usage="%(prog)s [-h] [-l LOCATION] [-n NAME]",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100),
+    )
+    # The folder may also stand alone; `-l` is the documented way.
+    parser.add_argument("destination", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "-l",
+        "--location",
+        metavar="LOCATION",
+        help="Location of generated schemas",
+    )
+    parser.add_argument(
+        "-n",
+        "--name",
+        metavar="NAME",
+        default=DEFAULT_NAME,
+        help="Name to use for the generated <name>.generated.json schema file",
+    )
+    return parser
+
+
+def render_schema() -> str:
+    """Return the schema as the text of its file; the same bytes each time."""
+    from trackerapi.config_file import json_schema
+
+    return json.dumps(json_schema(), indent=2, ensure_ascii=True) + "\n"
+
+
+def write_schema(folder: Path, name: str = DEFAULT_NAME) -> Path:
+    """Write `<name>.generated.json` into `folder`, which is made if missing.
+
+    Returns:
+        The path of the file, which is never seen half written.
+
+    Raises:
+        OSError: If the folder or the file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.generated.json"
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_text(render_schema(), encoding="utf-8")
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return path
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,261 @@
+"""Job configurations: what a loaded one is, and where those of a process are found.
+
+Plain data that never changes. Nothing here imports pydantic until a file is read or
+a document from code is checked.
+"""
+
+import difflib
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from trackerapi.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetadataConfiguration:
+    """A metadata key of a step, and who may read it.
+
+    Attributes:
+        name: The key, as events carry it.
+        kind: How it is shown: text, number or link.
+        units: Shown behind a number; None for none.
+        audience: provider, or customer who may then read it too.
+    """
+
+    name: str
+    kind: str
+    units: str | None = None
+    audience: str = "provider"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepConfiguration:
+    """One step of a job.
+
+    Attributes:
+        tag: Name in scripts and events; unique in the job.
+        name: What the customer reads.
+        points: Share of the work, 0 to 1,000,000.
+        metadata_configurations: Keys that are more than the provider's own.
+    """
+
+    tag: str
+    name: str
+    points: int
+    metadata_configurations: tuple[MetadataConfiguration, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobConfig:
+    """The steps of a kind of job.
+
+    Attributes:
+        tag: Name in scripts.
+        name: What the customer reads.
+        step_configurations: Steps in the order in which they are shown.
+        version: Semantic version; None numbers revisions by content.
+        metadata: `declared` drops undeclared metadata keys; None keeps them.
+    """
+
+    tag: str
+    name: str
+    step_configurations: tuple[StepConfiguration, ...]
+    version: str | None = None
+    metadata: str | None = None
+
+    def find_step(self, name: str) -> StepConfiguration | None:
+        """Return the step with this tag, else the only one with this display name."""
+        return _match(self.step_configurations, name)[0]
+
+    def nearest_step(self, name: str) -> str | None:
+        """Return the tag of the step whose tag or display name is like `name`."""
+        return _nearest(self.step_configurations, name)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the configuration as the wire and the file have it."""
+        document: dict[str, Any] = {"tag": self.tag, "name": self.name}
+        if self.version is not None:
+            document["version"] = self.version
+        if self.metadata is not None:
+            document["metadata"] = self.metadata
+        document["step_configurations"] = [
+            _step_document(step) for step in self.step_configurations
+        ]
+        return document
+
+
+class JobConfigManager:
+    """Load job configurations and look them up by tag.
+
+    What any manager of a process loaded is found by `TrackerApi.create_job()` for
+    the life of the process.
+
+    Args:
+        configurations_file: Path of a JSON file; see the JSON Schema.
+        configs: Configurations from code, as `JobConfig` or plain documents.
+
+    Raises:
+        ConfigError: If the file or a document is not valid, or a tag was loaded
+            before with other content.
+
+    Example:
+        manager = JobConfigManager(configurations_file="./job_configurations.json")
+        job_config = manager.get_job_config("my_job")
+    """
+
+    def __init__(
+        self,
+        configurations_file: str | os.PathLike[str] | None = None,
+        configs: Iterable[JobConfig | Mapping[str, Any]] = (),
+    ) -> None:
+        self._configs: dict[str, JobConfig] = {}
+        self._path: Path | None = None
+        if configurations_file is not None:
+            self._path = Path(configurations_file)
+            self._load(self._path)
+        for config in configs:
+            self.add_job_config(config)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Tags of the configurations, in the order in which they came."""
+        return tuple(self._configs)
+
+    def get_job_config(self, tag: str) -> JobConfig:
+        """Return the configuration with this tag, or else this display name.
+
+        Raises:
+            ConfigError: If there is none, or several have the display name.
+        """
+        config, others = _match(tuple(self._configs.values()), tag)
+        if config is not None:
+            return config
+        if others:
+            raise ConfigError(_ambiguous(tag, others), self._path)
+        near = _nearest(tuple(self._configs.values()), tag)
+        raise ConfigError(
+            f"no job configuration has the tag {tag!r}", self._path, "", near
+        )
+
+    def add_job_config(self, config: JobConfig | Mapping[str, Any]) -> JobConfig:
+        """Add a configuration from code; return it.
+
+        Raises:
+            ConfigError: If it is not valid, or its tag was loaded with other content.
+        """
+        from trackerapi.config_file import check_job_document
+
+        document = config.as_document() if isinstance(config, JobConfig) else config
+        return self._add(_job_config(check_job_document(document)))
+
+    def _load(self, path: Path) -> None:
+        from trackerapi.config_file import read_config_file
+
+        for document in read_config_file(path):
+            self._add(_job_config(document))
+
+    def _add(self, config: JobConfig) -> JobConfig:
+        _LOADED.add(config, self._path)
+        self._configs[config.tag] = config
+        return config
+
+
+Named = TypeVar("Named", JobConfig, StepConfiguration)
+
+
+class _LoadedConfigs:
+    """The configurations that this process has loaded, by tag."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.configs: dict[str, JobConfig] = {}
+
+    def add(self, config: JobConfig, path: Path | None) -> None:
+        with self.lock:
+            known = self.configs.setdefault(config.tag, config)
+        if known != config:
+            raise ConfigError(
+                f"tag {config.tag!r} was loaded before with other content; "
+                "give one of them another tag",
+                path,
+            )
+
+
+_LOADED: Final = _LoadedConfigs()
+
+
+def find_loaded(tag: str) -> JobConfig | None:
+    """Return what this process loaded under a tag, or else a display name.
+
+    Raises:
+        ConfigError: If no tag matches and several configurations have the name.
+    """
+    with _LOADED.lock:
+        configs = tuple(_LOADED.configs.values())
+    config, others = _match(configs, tag)
+    if config is None and others:
+        raise ConfigError(_ambiguous(tag, others))
+    return config
+
+
+def forget_loaded() -> None:
+    """Forget what this process has loaded; for tests that load the same tags."""
+    with _LOADED.lock:
+        _LOADED.configs.clear()
+
+
+def _match(items: Sequence[Named], name: str) -> tuple[Named | None, list[Named]]:
+    """Return the item meant by `name`, and all that have it as display name."""
+    for item in items:
+        if item.tag == name:
+            return item, [item]
+    named = [item for item in items if item.name == name]
+    return (named[0] if len(named) == 1 else None), named
+
+
+def _nearest(
+    items: Sequence[JobConfig] | Sequence[StepConfiguration], name: str
+) -> str | None:
+    tag_of = {item.name.lower(): item.tag for item in items}
+    tag_of |= {item.tag.lower(): item.tag for item in items}
+    near = difflib.get_close_matches(name.lower(), tag_of, n=1, cutoff=0.6)
+    return tag_of[near[0]] if near else None
+
+
+def _ambiguous(name: str, configs: Sequence[JobConfig]) -> str:
+    tags = ", ".join(repr(config.tag) for config in configs)
+    return f"the name {name!r} stands for the tags {tags}; use one of them"
+
+
+def _job_config(document: Mapping[str, Any]) -> JobConfig:
+    steps = tuple(_step(step) for step in document["step_configurations"])
+    return JobConfig(**{**document, "step_configurations": steps})
+
+
+def _step(document: Mapping[str, Any]) -> StepConfiguration:
+    keys = document.get("metadata_configurations", [])
+    metadata = tuple(MetadataConfiguration(**key) for key in keys)
+    return StepConfiguration(**{**document, "metadata_configurations": metadata})
+
+
+def _step_document(step: StepConfiguration) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "tag": step.tag,
+        "name": step.name,
+        "points": step.points,
+    }
+    if step.metadata_configurations:
+        document["metadata_configurations"] = [
+            {
+                "name": key.name,
+                "kind": key.kind,
+                **({"units": key.units} if key.units is not None else {}),
+                "audience": key.audience,
+            }
+            for key in step.metadata_configurations
+        ]
+    return document
