@@ -18,6 +18,31 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
+def parse_instant(text: str) -> datetime:
+    """Return the instant that an RFC 3339 text names.
+
+    A leap second is the last microsecond before it ends; digits below a microsecond
+    are cut off.
+
+    Raises:
+        ValueError: If it lies outside the years 1 to 9999 in UTC.
+    """
+    plain = text.upper()
+    is_leap_second = plain[17:19] == "60"
+    if is_leap_second:
+        plain = f"{plain[:17]}59{plain[19:]}"
+    try:
+        instant = datetime.fromisoformat(plain).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("outside the years 1 to 9999") from None
+    return instant.replace(microsecond=999_999) if is_leap_second else instant
+
+
+def format_instant(instant: datetime) -> str:
+    """Return the instant as the contract shows it: RFC 3339, UTC."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def utc_now() -> datetime:
     """Return the time by this machine's clock."""
     return datetime.now(UTC)

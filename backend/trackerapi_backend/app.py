@@ -1,0 +1,143 @@
+"""The application: contract, routes and pages put together.
+
+Every answer, failures included, carries an `X-Request-Id`, and every failure is
+answered here, once, as a problem. The log gets one line a request, of which method,
+path template, status and time are all it says: never a header, a body or a query.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import OperationalError
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.routing import Route, Router
+
+from trackerapi_backend.calls import call_of
+from trackerapi_backend.contract import operations
+from trackerapi_backend.pages import page_routes
+from trackerapi_backend.problems import Problem, problem_response, unavailable
+from trackerapi_backend.routes import HANDLERS
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from trackerapi_backend.calls import Services
+    from trackerapi_backend.contract import Operation
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(services: Services) -> ASGIApp:
+    """Return the application over services that somebody else opens and closes."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in operations():
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    routes = [
+        Route(path, _Resource(methods, services)) for path, methods in by_path.items()
+    ]
+    router = Router(
+        [*routes, *page_routes(services)], redirect_slashes=False, default=_not_found
+    )
+    return _Answering(router)
+
+
+async def _not_found(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise HTTPException(404)
+
+
+class _Resource:
+    """All operations of one path, so that a 405 can name every method."""
+
+    def __init__(self, methods: dict[str, Operation], services: Services) -> None:
+        self._methods, self._services = methods, services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        operation = self._methods.get(scope["method"])
+        if operation is None:
+            allowed = ", ".join(sorted(self._methods))
+            raise HTTPException(405, headers={"Allow": allowed})
+        request = Request(scope, receive)
+        call = await call_of(request, operation, self._services)
+        response = await HANDLERS[operation.operation_id](call)
+        await response(scope, receive, send)
+
+
+class _Answering:
+    """Gives each request an id, a log line, and an answer whatever happens."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(MutableHeaders(scope=message), request_id)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            return
+        except Exception as error:  # noqa: BLE001 -- answered and logged right here
+            if status == 0:
+                await _failure(error, scope)(scope, receive, send_with_id)
+        _log_request(scope, status, time.perf_counter() - started)
+
+
+def _add_headers(headers: MutableHeaders, request_id: str) -> None:
+    headers["X-Request-Id"] = request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Cache-Control", "no-store")
+
+
+def _failure(error: Exception, scope: Scope) -> Response:
+    request_id = scope["state"]["request_id"]
+    return problem_response(_problem_of(error, scope, request_id), request_id)
+
+
+def _problem_of(error: Exception, scope: Scope, request_id: str) -> Problem:
+    known = {"request_id": request_id}
+    match error:
+        case Problem():
+            return error
+        case HTTPException(status_code=405):
+            detail = f"{scope['method']} is not among the methods of this path."
+            return Problem("method-not-allowed", detail, headers=error.headers)
+        case HTTPException(status_code=404):
+            return Problem("not-found", "There is nothing under this path.")
+        case OperationalError():
+            _log.error("the store failed", exc_info=error, extra=known)
+            return unavailable("The store does not answer.", retry_after_seconds=5)
+    _log.error("a request failed", exc_info=error, extra=known)
+    return Problem("internal", "The backend failed; its log knows this request id.")
+
+
+def _log_request(scope: Scope, status: int, seconds: float) -> None:
+    route = scope.get("route")
+    _log.info(
+        "request",
+        extra={
+            "request_id": scope["state"]["request_id"],
+            "method": scope["method"],
+            "path_template": getattr(route, "path", None),
+            "status": status,
+            "seconds": round(seconds, 4),
+        },
+    )

@@ -1,0 +1,76 @@
+"""How a job comes to be, or is found again by a script that starts anew."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend.configurations import register, resolve
+from trackerapi_backend.problems import Problem
+from trackerapi_backend.projection import JobState
+from trackerapi_backend.recording import metadata_text, read_instant
+from trackerapi_backend.snapshots import to_document
+from trackerapi_backend.store import customers as stored_customers
+from trackerapi_backend.store import jobs as stored_jobs
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row
+
+    from trackerapi_backend.generated import models
+
+
+def create_job(
+    db: Connection, provider_id: int, sent: models.JobInput, *, now: datetime
+) -> tuple[Row[Any], bool]:
+    """Return the job that was asked for, and whether it is new.
+
+    Raises:
+        Problem: If the customer is unknown, the job is known with another customer
+            or tag, or the configuration is refused.
+    """
+    carried = None
+    if "configuration" in sent:
+        carried, _is_new = register(db, provider_id, sent["configuration"], now=now)
+    known = stored_jobs.find_job_by_its_name(db, provider_id, sent["provider_job_id"])
+    if known is not None:
+        _check_same(db, known, sent, carried)
+        return known, False
+    customer_id = int(sent["customer_id"])
+    if stored_customers.find_customer(db, provider_id, customer_id) is None:
+        raise Problem(
+            "unknown-customer", f"This provider has no customer {customer_id}."
+        )
+    configuration = resolve(db, provider_id, sent["tag"], carried)
+    values = {
+        "provider_id": provider_id,
+        "provider_job_id": sent["provider_job_id"],
+        "customer_id": customer_id,
+        "configuration_id": configuration.id if configuration else None,
+        "tag": configuration.tag if configuration else sent["tag"],
+        "name": configuration.name if configuration else sent["tag"],
+        "finish": sent.get("finish", "auto"),
+        "metadata": json.loads(metadata_text(sent.get("metadata", {}), "/metadata")),
+        "status": JobState().status,
+        "state": to_document(JobState()),
+        "created_at": read_instant(sent, "created_at") or now,
+    }
+    job_id = stored_jobs.create_job(db, values, now=now)
+    job = stored_jobs.find_job(db, provider_id, job_id)
+    if job is None:
+        raise LookupError(job_id)
+    return job, True
+
+
+def _check_same(
+    db: Connection, known: Row[Any], sent: models.JobInput, carried: Row[Any] | None
+) -> None:
+    """Raise a problem unless a known job is the one that is meant."""
+    if known.customer_id != sent["customer_id"]:
+        raise Problem("conflict", "The job is known, for another customer.")
+    if sent["tag"] in (known.tag, known.name):
+        return
+    meant = resolve(db, known.provider_id, sent["tag"], carried)
+    if meant is None or meant.tag != known.tag:
+        raise Problem("conflict", f"The job is known, with another tag: {known.tag!r}.")

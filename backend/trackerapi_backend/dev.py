@@ -1,0 +1,131 @@
+"""`trackerapi-backend dev`: a backend of one's own without any set-up.
+
+All it needs lies in one folder and is kept from run to run: database, pepper, key,
+and `dev.json`, by which scripts find the running server.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.administration import make_api_key, make_customer
+from trackerapi_backend.auth import SCOPES
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.server import serve
+from trackerapi_backend.settings import (
+    Settings,
+    SettingsError,
+    read_pepper,
+    write_secret,
+)
+from trackerapi_backend.store import access, customers
+from trackerapi_backend.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+PROVIDER_NAME = "Example provider"
+CUSTOMER_ID = 142
+OTHER_CUSTOMERS = (1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class DevFolder:
+    """Where a `dev` backend keeps what it has."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.path / "backend.db"
+
+    @property
+    def pepper_file(self) -> Path:
+        """The secret under which keys are kept."""
+        return self.path / "pepper"
+
+    @property
+    def api_key_file(self) -> Path:
+        """The key that scripts use."""
+        return self.path / "api_key"
+
+    @property
+    def description(self) -> Path:
+        """What a script needs to know, for as long as the server runs."""
+        return self.path / "dev.json"
+
+
+def run_dev(path: Path, *, host: str, port: int, tell: Callable[[str], None]) -> None:
+    """Serve from a folder, made where there is none, until told to stop.
+
+    Args:
+        path: The folder.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        tell: Called with each line that the user should read.
+
+    Raises:
+        SettingsError: If the folder or the address cannot be used.
+        StoreError: If another server has the folder.
+    """
+    folder = DevFolder(path.absolute())
+    try:
+        folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"{folder.path} cannot be made ({error.strerror}): choose a folder with"
+            " --data-dir"
+        ) from None
+    settings = Settings(
+        database=folder.database,
+        pepper_file=folder.pepper_file,
+        host=host,
+        port=port,
+    )
+    store = SqliteStore(folder.database, migrate=True)
+    try:
+        _prepare(store, folder)
+        serve(settings, store, announce=partial(_announce, folder, tell))
+    finally:
+        folder.description.unlink(missing_ok=True)
+        store.close()
+
+
+def _prepare(store: SqliteStore, folder: DevFolder) -> None:
+    """Make provider, customers and key, unless they were made before."""
+    pepper = read_pepper(folder.pepper_file)
+    with store.transaction() as db:
+        provider_id = _provider(db)
+        for customer_id in (CUSTOMER_ID, *OTHER_CUSTOMERS):
+            if not customers.customer_exists(db, customer_id):
+                make_customer(db, provider_id, customer_id)
+        if not folder.api_key_file.exists():
+            new = make_api_key(db, pepper, provider_id, "dev", SCOPES)
+            write_secret(folder.api_key_file, f"{new.api_key}\n")
+
+
+def _provider(db: Connection) -> int:
+    known = access.first_provider_id(db)
+    if known is not None:
+        return known
+    return access.create_provider(db, PROVIDER_NAME, now=utc_now())
+
+
+def _announce(folder: DevFolder, tell: Callable[[str], None], base_url: str) -> None:
+    description = {
+        "base_url": base_url,
+        "api_key": folder.api_key_file.read_text().strip(),
+        "api_key_file": str(folder.api_key_file),
+        "customer_id": CUSTOMER_ID,
+    }
+    write_secret(folder.description, json.dumps(description, indent=2) + "\n")
+    tell(f"export TRACKERAPI_BASE_URL={base_url}")
+    tell(f"export TRACKERAPI_API_KEY_FILE={shlex.quote(str(folder.api_key_file))}")

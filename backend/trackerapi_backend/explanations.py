@@ -1,0 +1,113 @@
+"""Why a value is not valid, in words that never repeat the value."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jsonschema_rs import ValidationError
+
+    from trackerapi_backend.generated import models
+
+_LIMITS = {
+    "minLength": "needs at least {limit} character(s)",
+    "maxLength": "has more than {limit} characters",
+    "minimum": "is below {limit}",
+    "maximum": "is above {limit}",
+    "minItems": "needs at least {limit} item(s)",
+    "maxItems": "has more than {limit} items",
+    "maxProperties": "has more than {limit} members",
+}
+_ARTICLES = {
+    "object": "an object",
+    "array": "a list",
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+_FORMATS = {
+    "date-time": "is not a date and time such as 2030-01-01T00:00:00Z",
+    "uuid": "is not a UUID such as 019ab4c2-7a10-7c3e-9d55-0f6a3b1c2d3e",
+}
+
+
+def explain(
+    error: ValidationError, contract: dict[str, Any]
+) -> Iterator[models.ProblemError]:
+    """Return the places that a finding of the validator is about.
+
+    Args:
+        error: What the validator found.
+        contract: Document that the error's schema path leads through.
+    """
+    place = pointer_to(error.instance_path)
+    facts = error.kind.as_dict()
+    match error.kind.name:
+        case "required":
+            yield {
+                "pointer": f"{place}/{_escape(facts['property'])}",
+                "detail": "is missing",
+            }
+        case "additionalProperties":
+            for name in facts["unexpected"]:
+                known = _known_members(error, contract)
+                yield {
+                    "pointer": f"{place}/{_escape(name[:100])}",
+                    "detail": "is not a known member" + _nearest(name, known),
+                }
+        case _:
+            yield {"pointer": place, "detail": _reason(error.kind.name, facts)}
+
+
+def pointer_to(path: Sequence[str | int]) -> str:
+    """Return the JSON pointer (RFC 6901) to a place; empty for the whole."""
+    return "".join(f"/{_escape(str(part)[:100])}" for part in path)
+
+
+def _escape(part: str) -> str:
+    return part.replace("~", "~0").replace("/", "~1")
+
+
+def _reason(kind: str, facts: dict[str, Any]) -> str:
+    match kind:
+        case "type":
+            return "is not " + " or ".join(_ARTICLES[name] for name in facts["types"])
+        case "enum":
+            return "is none of " + ", ".join(map(str, facts["options"]))
+        case "format":
+            return _FORMATS.get(facts["format"], f"is not a {facts['format']}")
+        case "pattern":
+            return _pattern_reason(facts["pattern"])
+        case "propertyNames":
+            return "has a key that is empty, too long or holds NUL"
+    return _LIMITS.get(kind, "is not valid").format_map(facts)
+
+
+def _pattern_reason(pattern: str) -> str:
+    """Tell by what a pattern forbids; a reader is never shown the pattern."""
+    if "u2028" in pattern:
+        return "is blank or holds a control character"
+    if "u0000" in pattern:
+        return "holds a NUL character"
+    if pattern.startswith("^(0|[1-9]"):
+        return "is not a version such as 1.0.0"
+    return "does not have the form that the contract describes"
+
+
+def _known_members(error: ValidationError, contract: dict[str, Any]) -> list[str]:
+    """Return the members that the failing schema knows."""
+    *path, _keyword = error.schema_path
+    schema: Any = contract
+    for part in path:
+        schema = schema[part]
+    return list(schema["properties"])
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,102 @@
+"""What a caller is told when a request is not carried out (RFC 9457).
+
+A `Problem` is raised anywhere below a route and answered at one place, `app.py`.
+Its `name` is stable and part of the contract: `urn:trackerapi:problem:<name>`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from trackerapi_backend.generated import models
+
+_KINDS = {
+    "malformed-request": (400, "Malformed request"),
+    "ambiguous-key": (400, "Different keys in one request"),
+    "unauthorized": (401, "No valid API key"),
+    "forbidden": (403, "The key lacks a scope"),
+    "not-found": (404, "Not found"),
+    "unknown-job": (404, "Unknown job"),
+    "unknown-customer": (404, "Unknown customer"),
+    "method-not-allowed": (405, "Method not allowed"),
+    "conflict": (409, "Conflict"),
+    "too-large": (413, "Too large"),
+    "unsupported-media-type": (415, "Unsupported media type"),
+    "invalid-request": (422, "Invalid request"),
+    "internal": (500, "Internal error"),
+    "unavailable": (503, "Not available now"),
+}
+
+
+class Problem(Exception):
+    """A request cannot be carried out.
+
+    Attributes:
+        name: One of the known kinds of problem; decides status and title.
+        detail: One sentence for the caller, without anything secret.
+        errors: The places in the request that are not valid.
+        headers: Headers that the answer needs.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        detail: str,
+        *,
+        errors: Sequence[models.ProblemError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(name, detail)
+        self.name, self.detail = name, detail
+        self.errors, self.headers = list(errors), dict(headers or {})
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the answer."""
+        return _KINDS[self.name][0]
+
+    def document(self, request_id: str) -> models.Problem:
+        """Return the problem as the contract shows it."""
+        status, title = _KINDS[self.name]
+        document: models.Problem = {
+            "type": f"urn:trackerapi:problem:{self.name}",
+            "title": title,
+            "status": status,
+            "detail": self.detail,
+            "request_id": request_id,
+        }
+        if self.errors:
+            document["errors"] = self.errors
+        return document
+
+
+def invalid(pointer: str, detail: str) -> Problem:
+    """Return the problem of a request that is wrong in one place.
+
+    Args:
+        pointer: JSON pointer into the body, or the name of a parameter.
+        detail: What is wrong there, to be read after "`pointer` ".
+    """
+    error: models.ProblemError = {"pointer": pointer, "detail": detail}
+    return Problem("invalid-request", f"{pointer or 'body'} {detail}", errors=[error])
+
+
+def unavailable(detail: str, retry_after_seconds: int = 1) -> Problem:
+    """Return the problem of a request that may succeed when repeated."""
+    headers = {"Retry-After": str(retry_after_seconds)}
+    return Problem("unavailable", detail, headers=headers)
+
+
+def problem_response(problem: Problem, request_id: str) -> JSONResponse:
+    """Return the answer that tells a caller of the problem."""
+    return JSONResponse(
+        problem.document(request_id),
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type="application/problem+json",
+    )

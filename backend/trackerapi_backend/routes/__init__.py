@@ -1,0 +1,45 @@
+"""The operations of the contract, one module a resource, by their operation ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.routes import (
+    api_keys,
+    customers,
+    events,
+    job_configurations,
+    jobs,
+    share_links,
+    system,
+)
+
+if TYPE_CHECKING:
+    from trackerapi_backend.calls import Handler
+
+HANDLERS: dict[str, Handler] = {
+    handler.__name__: handler
+    for handler in (
+        api_keys.verify_api_key,
+        api_keys.create_api_key,
+        api_keys.list_api_keys,
+        api_keys.expire_api_key,
+        customers.create_customer,
+        customers.list_customers,
+        customers.get_customer,
+        events.create_event,
+        events.import_events,
+        events.list_events,
+        job_configurations.register_job_configuration,
+        job_configurations.list_job_configurations,
+        job_configurations.get_job_configuration,
+        jobs.create_job,
+        jobs.list_jobs,
+        jobs.get_job,
+        share_links.create_share_link,
+        share_links.list_share_links,
+        share_links.revoke_share_link,
+        system.livez,
+        system.readyz,
+    )
+}

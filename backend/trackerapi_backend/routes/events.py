@@ -1,0 +1,140 @@
+"""Facts about jobs, applied once each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend import shapes
+from trackerapi_backend.bodies import parse_json, read_body
+from trackerapi_backend.calls import Call, answer, found
+from trackerapi_backend.contract import check, validator
+from trackerapi_backend.problems import Problem
+from trackerapi_backend.recording import Draft, Outcome, read_event, record_events
+from trackerapi_backend.store import events as stored
+from trackerapi_backend.store import jobs as stored_jobs
+from trackerapi_backend.store.paging import Page, Span
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row
+    from starlette.responses import Response
+
+    from trackerapi_backend.generated import models
+
+MAX_LINES = 1000
+
+
+async def create_event(call: Call) -> Response:
+    """Report one event."""
+    draft = read_event(call.body, now=call.now)
+    row = await call.write(lambda db: _record_one(db, call.provider_id, draft))
+    return answer(shapes.event(row, draft.provider_job_id), 201)
+
+
+def _record_one(db: Connection, provider_id: int, draft: Draft) -> Row[Any]:
+    job = stored_jobs.find_job_by_its_name(db, provider_id, draft.provider_job_id)
+    if job is None:
+        raise _unknown_job(draft)
+    record_events(db, provider_id, [draft])
+    return stored.find_event(db, job.id, draft.values["event_id"])
+
+
+def _unknown_job(draft: Draft) -> Problem:
+    return Problem(
+        "unknown-job", f"This provider has no job {draft.provider_job_id!r}."
+    )
+
+
+async def import_events(call: Call) -> Response:
+    """Report many events, one JSON object a line."""
+    body = await read_body(call.request, "application/x-ndjson")
+    batch = _read_lines(body, now=call.now)
+    outcomes = await call.write(
+        lambda db: record_events(db, call.provider_id, batch.drafts)
+    )
+    return answer(_report(batch, outcomes, call.request_id))
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The lines of a batch, good and bad.
+
+    Attributes:
+        lines: Line of each draft; the first of the body is 1.
+        refused: Line, `event_id` as far as it can be read, and the reason.
+    """
+
+    drafts: list[Draft] = field(default_factory=list)
+    lines: list[tuple[int, str | None]] = field(default_factory=list)
+    refused: list[tuple[int, str | None, Problem]] = field(default_factory=list)
+
+
+def _read_lines(body: bytes, *, now: datetime) -> _Batch:
+    """Return the events of a body; blank lines are passed over."""
+    lines = [
+        (number, line)
+        for number, line in enumerate(body.split(b"\n"), start=1)
+        if line.strip()
+    ]
+    if len(lines) > MAX_LINES:
+        raise Problem("too-large", f"The body has more than {MAX_LINES} lines.")
+    batch, of_an_event = _Batch(), validator("EventInput")
+    for number, line in lines:
+        document = None
+        try:
+            document = parse_json(line)
+            check(of_an_event, document)
+            batch.drafts.append(read_event(document, now=now))
+            batch.lines.append((number, document.get("event_id")))
+        except Problem as problem:
+            batch.refused.append((number, _event_id_in(document), problem))
+    return batch
+
+
+def _event_id_in(document: Any) -> str | None:
+    """Return the `event_id` of a line that may be anything."""
+    sent = document.get("event_id") if isinstance(document, dict) else None
+    return sent[:100] if isinstance(sent, str) and sent.isprintable() else None
+
+
+def _report(
+    batch: _Batch, outcomes: list[Outcome], request_id: str
+) -> models.BatchReport:
+    refused = list(batch.refused)
+    for draft, (number, event_id), outcome in zip(
+        batch.drafts, batch.lines, outcomes, strict=True
+    ):
+        if outcome is Outcome.UNKNOWN_JOB:
+            refused.append((number, event_id, _unknown_job(draft)))
+    return {
+        "accepted": outcomes.count(Outcome.STORED),
+        "duplicates": outcomes.count(Outcome.DUPLICATE),
+        "rejected": [
+            {
+                "line": number,
+                "event_id": event_id,
+                "problem": problem.document(request_id),
+            }
+            for number, event_id, problem in sorted(refused, key=lambda each: each[0])
+        ],
+    }
+
+
+async def list_events(call: Call) -> Response:
+    """List the events of a job in order of arrival."""
+    span = Span.from_parameters(call.parameters)
+    job, page = await call.read(
+        lambda db: _list(db, call.provider_id, call.parameters["job_id"], span)
+    )
+    return answer(
+        shapes.page_of(page, lambda row: shapes.event(row, job.provider_job_id))
+    )
+
+
+def _list(
+    db: Connection, provider_id: int, job_id: int, span: Span
+) -> tuple[Row[Any], Page]:
+    job = found(stored_jobs.find_job(db, provider_id, job_id), "job")
+    return job, stored.list_events(db, job_id, span)

@@ -1,0 +1,50 @@
+"""Immutable descriptions of the steps of a kind of job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend import shapes
+from trackerapi_backend.calls import Call, answer, found
+from trackerapi_backend.configurations import latest_ids, register
+from trackerapi_backend.store import configurations as stored
+from trackerapi_backend.store.paging import Page, Span
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from starlette.responses import Response
+
+
+async def register_job_configuration(call: Call) -> Response:
+    """Register a job configuration."""
+    row, is_new = await call.write(
+        lambda db: register(db, call.provider_id, call.body, now=call.now)
+    )
+    return answer(shapes.configuration(row), 201 if is_new else 200)
+
+
+async def list_job_configurations(call: Call) -> Response:
+    """List job configurations, newest first."""
+    page = await call.read(lambda db: _list(db, call.provider_id, call.parameters))
+    return answer(shapes.page_of(page, shapes.configuration))
+
+
+def _list(db: Connection, provider_id: int, parameters: Any) -> Page:
+    filters = {
+        name: parameters[name] for name in ("tag", "version") if name in parameters
+    }
+    if filters.get("version") == "latest":
+        del filters["version"]
+        versions = stored.versions(db, provider_id, filters.get("tag"))
+        filters["ids"] = latest_ids(versions)
+    span = Span.from_parameters(parameters)
+    return stored.list_configurations(db, provider_id, filters, span)
+
+
+async def get_job_configuration(call: Call) -> Response:
+    """Get a job configuration."""
+    configuration_id: int = call.parameters["configuration_id"]
+    row = await call.read(
+        lambda db: stored.find_configuration(db, call.provider_id, configuration_id)
+    )
+    return answer(shapes.configuration(found(row, "job configuration")))

@@ -1,0 +1,49 @@
+"""Tracked executions and what became of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend import creation, shapes
+from trackerapi_backend.calls import Call, answer, found
+from trackerapi_backend.instants import parse_instant
+from trackerapi_backend.problems import invalid
+from trackerapi_backend.store import jobs as stored
+from trackerapi_backend.store.paging import Span
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+_FILTERS = ("provider_job_id", "customer_id", "tag", "status")
+
+
+async def create_job(call: Call) -> Response:
+    """Create a job, or attach to it."""
+    row, is_new = await call.write(
+        lambda db: creation.create_job(db, call.provider_id, call.body, now=call.now)
+    )
+    return answer(shapes.job(row), 201 if is_new else 200)
+
+
+async def list_jobs(call: Call) -> Response:
+    """List jobs, newest first."""
+    filters: dict[str, Any] = {
+        name: call.parameters[name] for name in _FILTERS if name in call.parameters
+    }
+    if "created_since" in call.parameters:
+        try:
+            filters["created_since"] = parse_instant(call.parameters["created_since"])
+        except ValueError:
+            raise invalid("created_since", "is outside the years 1 to 9999") from None
+    span = Span.from_parameters(call.parameters)
+    page = await call.read(
+        lambda db: stored.list_jobs(db, call.provider_id, filters, span)
+    )
+    return answer(shapes.page_of(page, shapes.job))
+
+
+async def get_job(call: Call) -> Response:
+    """Get a job."""
+    job_id: int = call.parameters["job_id"]
+    row = await call.read(lambda db: stored.find_job(db, call.provider_id, job_id))
+    return answer(shapes.job(found(row, "job")))

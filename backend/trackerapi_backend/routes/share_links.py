@@ -1,0 +1,75 @@
+"""Links by which a customer watches one job without an account."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend import shapes
+from trackerapi_backend.auth import token_hash
+from trackerapi_backend.calls import Call, answer, found
+from trackerapi_backend.recording import read_instant
+from trackerapi_backend.store import jobs as stored_jobs
+from trackerapi_backend.store import share_links as stored
+from trackerapi_backend.store.paging import Page, Span
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row
+    from starlette.responses import Response
+
+    from trackerapi_backend.generated import models
+
+LASTS = timedelta(days=30)
+
+_TOKEN_BYTES = 32
+
+
+async def create_share_link(call: Call) -> Response:
+    """Make a link to the customer's page of a job."""
+    job_id: int = call.parameters["job_id"]
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    values = {
+        "job_id": job_id,
+        "token_hash": token_hash(token),
+        "created_at": call.now,
+        "expires_at": read_instant(call.body, "expires_at") or call.now + LASTS,
+    }
+    row = await call.write(lambda db: _create(db, call.provider_id, values))
+    created: models.ShareLinkCreated = {
+        "share_link": shapes.share_link(row),
+        "url": f"{call.base_url}/s/{token}",
+    }
+    return answer(created, 201)
+
+
+def _create(db: Connection, provider_id: int, values: dict[str, Any]) -> Row[Any]:
+    found(stored_jobs.find_job(db, provider_id, values["job_id"]), "job")
+    return stored.create_share_link(db, values)
+
+
+async def list_share_links(call: Call) -> Response:
+    """List the links to a job, newest first."""
+    span = Span.from_parameters(call.parameters)
+    page = await call.read(
+        lambda db: _list(db, call.provider_id, call.parameters["job_id"], span)
+    )
+    return answer(shapes.page_of(page, shapes.share_link))
+
+
+def _list(db: Connection, provider_id: int, job_id: int, span: Span) -> Page:
+    found(stored_jobs.find_job(db, provider_id, job_id), "job")
+    return stored.list_share_links(db, job_id, span)
+
+
+async def revoke_share_link(call: Call) -> Response:
+    """End a link at once."""
+    row = await call.write(lambda db: _revoke(db, call))
+    return answer(shapes.share_link(row))
+
+
+def _revoke(db: Connection, call: Call) -> Row[Any]:
+    link_id: int = call.parameters["share_link_id"]
+    found(stored.find_share_link(db, call.provider_id, link_id), "share link")
+    stored.revoke_share_link(db, link_id, now=call.now)
+    return found(stored.find_share_link(db, call.provider_id, link_id), "share link")

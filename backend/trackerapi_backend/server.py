@@ -1,0 +1,95 @@
+"""One server process: opens everything in order, serves, closes in reverse."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from trackerapi_backend.app import create_app
+from trackerapi_backend.auth import Authenticator
+from trackerapi_backend.calls import Services
+from trackerapi_backend.ingest import Writer
+from trackerapi_backend.settings import SettingsError, read_pepper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from trackerapi_backend.settings import Settings
+    from trackerapi_backend.store import Store
+
+SHUTDOWN_SECONDS = 2
+
+
+def serve(settings: Settings, store: Store, *, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        settings: How to serve.
+        store: Opened by the caller, who closes it.
+        announce: Called with the address once requests are taken.
+
+    Raises:
+        SettingsError: If the address cannot be listened on or a file not be used.
+    """
+    pepper = read_pepper(settings.pepper_file)
+    with listening(settings.host, settings.port) as listener:
+        address = _address(listener)
+        writer = Writer(store)
+        try:
+            services = Services(
+                store=store,
+                writer=writer,
+                authenticator=Authenticator(store, writer, pepper),
+                pepper=pepper,
+                public_base_url=settings.public_base_url,
+            )
+            announce(address)
+            _run(services, listener)
+        finally:
+            writer.close()
+
+
+def _run(services: Services, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        create_app(services),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        # Raised again by uvicorn after its own orderly end.
+        return
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Hold a socket that takes connections, so that callers can wait on it.
+
+    Raises:
+        SettingsError: If the address is in use or not one of this machine.
+    """
+    try:
+        listener = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
+        reason = "is in use" if error.errno == errno.EADDRINUSE else error.strerror
+        raise SettingsError(
+            f"cannot listen on {host}:{port} ({reason}): choose another with --port;"
+            " 0 takes a free one"
+        ) from None
+    with listener:
+        yield listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,153 @@
+"""Rows of the store as the contract shows them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from trackerapi_backend.instants import format_instant
+from trackerapi_backend.projection import StepState, percent, shown_status
+from trackerapi_backend.recording import plan_of
+from trackerapi_backend.snapshots import from_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from sqlalchemy import Row
+
+    from trackerapi_backend.generated import models
+    from trackerapi_backend.store.paging import Page
+
+T = TypeVar("T")
+
+
+def page_of(page: Page, shape: Callable[[Row[Any]], T]) -> dict[str, Any]:
+    """Return one page of a list."""
+    items = [shape(row) for row in page.rows]
+    return {"items": items, "next_cursor": page.next_cursor}
+
+
+def api_key(row: Row[Any]) -> models.ApiKey:
+    """Return a key without its secret."""
+    return {
+        "key_id": row.key_id,
+        "label": row.label,
+        "scopes": row.scopes,
+        "created_at": format_instant(row.created_at),
+        "expires_at": _instant(row.expires_at),
+        "last_used_at": _instant(row.last_used_at),
+    }
+
+
+def customer(row: Row[Any]) -> models.Customer:
+    """Return a customer."""
+    return {
+        "id": row.id,
+        "reference": row.reference,
+        "name": row.name,
+        "created_at": format_instant(row.created_at),
+    }
+
+
+def configuration(row: Row[Any]) -> models.JobConfiguration:
+    """Return a job configuration."""
+    return {
+        "id": row.id,
+        "tag": row.tag,
+        "name": row.name,
+        "version": row.version,
+        "revision": row.revision,
+        "metadata": row.document.get("metadata"),
+        "step_configurations": row.document["step_configurations"],
+        "created_at": format_instant(row.created_at),
+    }
+
+
+def job(row: Row[Any]) -> models.Job:
+    """Return a job with its steps and how far they are."""
+    state = from_document(row.state)
+    steps = row.document["step_configurations"] if row.document else []
+    untouched = StepState()
+    return {
+        "id": row.id,
+        "provider_job_id": row.provider_job_id,
+        "customer_id": row.customer_id,
+        "tag": row.tag,
+        "name": row.name,
+        "configuration_id": row.configuration_id,
+        "finish": row.finish,
+        "status": state.status.value,
+        "percent": percent(plan_of(row), state),
+        "steps": [
+            _job_step(
+                step,
+                state.steps.get(step["tag"], untouched),
+                shown_status(state, state.steps.get(step["tag"], untouched)),
+            )
+            for step in steps
+        ],
+        "metadata": row.metadata,
+        "event_count": state.event_count,
+        "created_at": format_instant(row.created_at),
+        "started_at": _instant(state.started_at),
+        "finished_at": _instant(state.finished_at),
+        "last_event_at": _instant(state.last_event_at),
+        "last_occurred_at": _instant(state.last_occurred_at),
+        "version": state.event_count + 1,
+    }
+
+
+def _job_step(
+    step: models.StepConfiguration, state: StepState, status: str
+) -> models.JobStep:
+    return {
+        "tag": step["tag"],
+        "name": step["name"],
+        "points": step["points"],
+        "status": str(status),
+        "fraction": state.fraction,
+        "completed": state.completed,
+        "total": state.total,
+        "attempts": state.attempts,
+        "started_at": _instant(state.started_at),
+        "finished_at": _instant(state.finished_at),
+    }
+
+
+def event(row: Row[Any], provider_job_id: str) -> models.Event:
+    """Return an event of the job that the provider knows under the given id."""
+    event_id = str(UUID(bytes=row.event_id))
+    return {
+        "id": event_id,
+        "event_id": event_id,
+        "sequence": row.sequence,
+        "provider_job_id": provider_job_id,
+        "kind": row.kind,
+        "tag": row.tag,
+        "event_metadata": json.loads(row.event_metadata),
+        "occurred_at": format_instant(row.occurred_at),
+        "received_at": format_instant(row.received_at),
+        "completed": row.completed,
+        "total": row.total,
+        "fraction": row.fraction,
+        "retrying": row.retrying,
+        "message": row.message,
+        "detail": row.detail,
+    }
+
+
+def share_link(row: Row[Any]) -> models.ShareLink:
+    """Return a link without its address."""
+    return {
+        "id": row.id,
+        "job_id": row.job_id,
+        "created_at": format_instant(row.created_at),
+        "expires_at": format_instant(row.expires_at),
+        "revoked_at": _instant(row.revoked_at),
+    }
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return None if instant is None else format_instant(instant)

@@ -1,0 +1,98 @@
+"""Queries about job configurations; a stored one never changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, insert, select
+
+from trackerapi_backend.store.paging import Page, Span, fetch_page
+from trackerapi_backend.store.schema import job_configurations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection, Row, Select
+
+_stored = job_configurations.c
+
+
+def create_configuration(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
+    """Store a configuration as the next revision of its tag; return its row."""
+    newest = db.execute(
+        select(func.max(_stored.revision)).where(
+            _stored.provider_id == values["provider_id"], _stored.tag == values["tag"]
+        )
+    ).scalar()
+    revision = (newest or 0) + 1
+    return db.execute(
+        insert(job_configurations)
+        .values({**values, "revision": revision})
+        .returning(job_configurations)
+    ).one()
+
+
+def find_configuration(
+    db: Connection, provider_id: int, configuration_id: int
+) -> Row[Any] | None:
+    """Return the provider's configuration."""
+    return db.execute(
+        select(job_configurations).where(
+            _stored.provider_id == provider_id, _stored.id == configuration_id
+        )
+    ).first()
+
+
+def configurations_of_tag(
+    db: Connection, provider_id: int, tag: str
+) -> Sequence[Row[Any]]:
+    """Return all revisions of a tag, oldest first."""
+    return db.execute(
+        select(job_configurations)
+        .where(_stored.provider_id == provider_id, _stored.tag == tag)
+        .order_by(_stored.revision)
+    ).all()
+
+
+def tags_of_name(db: Connection, provider_id: int, name: str) -> Sequence[str]:
+    """Return the tags whose configurations carry this display name."""
+    return (
+        db.execute(
+            select(_stored.tag)
+            .where(_stored.provider_id == provider_id, _stored.name == name)
+            .distinct()
+            .order_by(_stored.tag)
+        )
+        .scalars()
+        .all()
+    )
+
+
+def versions(db: Connection, provider_id: int, tag: str | None) -> Sequence[Row[Any]]:
+    """Return `id`, `tag`, `version`, `revision` of all, or of one tag's."""
+    columns = (_stored.id, _stored.tag, _stored.version, _stored.revision)
+    query: Select[Any] = select(*columns).where(_stored.provider_id == provider_id)
+    if tag is not None:
+        query = query.where(_stored.tag == tag)
+    return db.execute(query).all()
+
+
+def list_configurations(
+    db: Connection, provider_id: int, filters: Mapping[str, Any], span: Span
+) -> Page:
+    """Return a page of configurations, newest first.
+
+    Args:
+        db: Connection to read from.
+        provider_id: Whose.
+        filters: Any of `tag`, `version` and `ids`.
+        span: The part.
+    """
+    query = select(job_configurations).where(_stored.provider_id == provider_id)
+    if "tag" in filters:
+        query = query.where(_stored.tag == filters["tag"])
+    if "version" in filters:
+        query = query.where(_stored.version == filters["version"])
+    if "ids" in filters:
+        query = query.where(_stored.id.in_(filters["ids"]))
+    return fetch_page(db, query, _stored.id, span)

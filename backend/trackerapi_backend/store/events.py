@@ -1,0 +1,67 @@
+"""Queries about the events of a job that is known to be the caller's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select
+
+from trackerapi_backend.store.paging import Page, Span, fetch_page
+from trackerapi_backend.store.schema import events
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection, Row
+
+# Below the least number of values that any SQLite takes in one statement.
+_IDS_PER_QUERY = 900
+
+
+def known_event_ids(
+    db: Connection, job_id: int, event_ids: Sequence[bytes]
+) -> set[bytes]:
+    """Return which of the ids the job has events of."""
+    known: set[bytes] = set()
+    for first in range(0, len(event_ids), _IDS_PER_QUERY):
+        some = event_ids[first : first + _IDS_PER_QUERY]
+        query = select(events.c.event_id).where(
+            events.c.job_id == job_id, events.c.event_id.in_(some)
+        )
+        known.update(db.execute(query).scalars())
+    return known
+
+
+def add_events(db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store events that are new."""
+    db.execute(insert(events), rows)
+
+
+def find_event(db: Connection, job_id: int, event_id: bytes) -> Row[Any]:
+    """Return an event that the job has."""
+    return db.execute(
+        select(events).where(events.c.job_id == job_id, events.c.event_id == event_id)
+    ).one()
+
+
+def all_events(db: Connection, job_id: int) -> Sequence[Row[Any]]:
+    """Return all events of a job in order of arrival."""
+    return db.execute(
+        select(events).where(events.c.job_id == job_id).order_by(events.c.sequence)
+    ).all()
+
+
+def list_events(db: Connection, job_id: int, span: Span) -> Page:
+    """Return a page of the events of a job, in order of arrival."""
+    query = select(events).where(events.c.job_id == job_id)
+    return fetch_page(db, query, events.c.sequence, span, ascending=True)
+
+
+def latest_messages(db: Connection, job_id: int, limit: int) -> Sequence[Row[Any]]:
+    """Return the newest events that have something to say to the customer."""
+    return db.execute(
+        select(events)
+        .where(events.c.job_id == job_id, events.c.message.is_not(None))
+        .order_by(events.c.occurred_at.desc(), events.c.event_id.desc())
+        .limit(limit)
+    ).all()

@@ -1,0 +1,32 @@
+"""The schema's history, one for all engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import inspect, text
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+HEAD = "0001"
+
+
+def current_revision(db: Connection) -> str | None:
+    """Return the revision of the schema that `db` has; None without one."""
+    if not inspect(db).has_table("alembic_version"):
+        return None
+    revision = db.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if revision is None else str(revision)
+
+
+def upgrade_to_head(db: Connection) -> None:
+    """Bring the schema to `HEAD` in the transaction that `db` is in."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["connection"] = db
+    command.upgrade(config, HEAD)

@@ -1,0 +1,74 @@
+"""Pages of a list by key: a page costs the same however far back it lies.
+
+A cursor is the key of the last item seen, so any cursor fits any filter, and items
+that come in between neither shift nor repeat others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Column, Connection, Row, Select
+
+DEFAULT_LIMIT = 50
+
+_CURSOR_VERSION = "c1"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which part of a list is asked for.
+
+    Attributes:
+        after: Key of the last item of the page before; None for the first page.
+        limit: Items in a page, 1 to 200.
+    """
+
+    after: int | None = None
+    limit: int = DEFAULT_LIMIT
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> Span:
+        """Return what the parameters `cursor` and `limit` ask for; both valid."""
+        cursor = parameters.get("cursor")
+        after = None if cursor is None else int(cursor[len(_CURSOR_VERSION) :], 16)
+        return cls(after, parameters.get("limit", DEFAULT_LIMIT))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One part of a list, and where the next begins."""
+
+    rows: Sequence[Row[Any]]
+    next_cursor: str | None
+
+
+def fetch_page(
+    db: Connection,
+    query: Select[Any],
+    key: Column[int],
+    span: Span,
+    *,
+    ascending: bool = False,
+) -> Page:
+    """Return the part of `query` that `span` asks for, in the order of `key`.
+
+    Args:
+        db: Connection to read from.
+        query: All items; its rows carry `key` under the name of its column.
+        key: Unique column that grows with the age of the list.
+        span: The part.
+        ascending: Oldest first; otherwise newest first.
+    """
+    if span.after is not None:
+        query = query.where(key > span.after if ascending else key < span.after)
+    query = query.order_by(key if ascending else key.desc()).limit(span.limit + 1)
+    rows = db.execute(query).all()
+    if len(rows) <= span.limit:
+        return Page(rows, None)
+    rows = rows[: span.limit]
+    return Page(rows, f"{_CURSOR_VERSION}{getattr(rows[-1], key.key):x}")

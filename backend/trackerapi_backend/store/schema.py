@@ -1,0 +1,187 @@
+"""The tables. Times are aware UTC outside and whole microseconds inside.
+
+Jobs have time-ordered ids up to 2^53 - 1, so that they sort by age and stay exact in
+every JSON reader. All else that belongs to a provider carries its id, or its job's.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+from trackerapi_backend.instants import from_micros, to_micros
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware point in time, stored as microseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(
+        self, value: datetime | None, _dialect: Dialect
+    ) -> int | None:
+        """Return what is stored."""
+        return None if value is None else to_micros(value)
+
+    def process_result_value(
+        self, value: int | None, _dialect: Dialect
+    ) -> datetime | None:
+        """Return what was meant."""
+        return None if value is None else from_micros(value)
+
+
+class JsonText(TypeDecorator[Any]):
+    """A JSON value, stored as text: types and key order are kept."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _dialect: Dialect) -> str:
+        """Return what is stored."""
+        return compact_json(value)
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> Any:
+        """Return what was meant."""
+        return None if value is None else json.loads(value)
+
+
+def compact_json(value: object) -> str:
+    """Return a value as JSON without any spare space."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+# SQLite numbers only INTEGER keys by itself; the other engine wants 64 bits.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+providers = Table(
+    "providers",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("provider_id", ForeignKey("providers.id"), nullable=False),
+    Column("reference", String(200)),
+    Column("name", String(100)),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("provider_id", "reference"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("key_id", String(32), nullable=False, unique=True),
+    Column("provider_id", ForeignKey("providers.id"), nullable=False),
+    Column("label", String(100), nullable=False),
+    Column("key_hmac", LargeBinary(32), nullable=False),
+    Column("scopes", JsonText, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("last_used_at", Instant),
+)
+
+job_configurations = Table(
+    "job_configurations",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("provider_id", ForeignKey("providers.id"), nullable=False),
+    Column("tag", String(100), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("version", String(100)),
+    Column("revision", Integer, nullable=False),
+    Column("content_hash", LargeBinary(32), nullable=False),
+    Column("document", JsonText, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("provider_id", "tag", "revision"),
+    UniqueConstraint("provider_id", "tag", "content_hash"),
+    Index(None, "provider_id", "name"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    Column("provider_id", ForeignKey("providers.id"), nullable=False),
+    Column("provider_job_id", String(200), nullable=False),
+    Column("customer_id", ForeignKey("customers.id"), nullable=False),
+    Column("configuration_id", ForeignKey("job_configurations.id")),
+    Column("tag", String(100), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("finish", String(20), nullable=False),
+    Column("metadata", JsonText, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("state", JsonText, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("provider_id", "provider_job_id"),
+    Index(None, "provider_id", "customer_id", "id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True),
+    Column("event_id", LargeBinary(16), nullable=False),
+    Column("kind", String(100), nullable=False),
+    Column("tag", String(100)),
+    Column("event_metadata", Text, nullable=False),
+    Column("occurred_at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("completed", Float),
+    Column("total", Float),
+    Column("fraction", Float),
+    Column("retrying", Boolean, nullable=False),
+    Column("message", Text),
+    Column("detail", Text),
+    UniqueConstraint("job_id", "event_id"),
+    # Rows of a job lie together, in the order in which they are listed.
+    sqlite_with_rowid=False,
+)
+
+share_links = Table(
+    "share_links",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("token_hash", LargeBinary(32), nullable=False, unique=True),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+)

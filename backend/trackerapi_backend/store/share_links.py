@@ -1,0 +1,61 @@
+"""Queries about share links; of a token only its hash is kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select, update
+
+from trackerapi_backend.store.paging import Page, Span, fetch_page
+from trackerapi_backend.store.schema import jobs, share_links
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Row
+
+
+def create_share_link(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
+    """Store a link; return its row."""
+    return db.execute(insert(share_links).values(values).returning(share_links)).one()
+
+
+def find_share_link(db: Connection, provider_id: int, link_id: int) -> Row[Any] | None:
+    """Return a link to a job of the provider."""
+    return db.execute(
+        select(share_links)
+        .join(jobs)
+        .where(jobs.c.provider_id == provider_id, share_links.c.id == link_id)
+    ).first()
+
+
+def list_share_links(db: Connection, job_id: int, span: Span) -> Page:
+    """Return a page of the links to a job, newest first."""
+    query = select(share_links).where(share_links.c.job_id == job_id)
+    return fetch_page(db, query, share_links.c.id, span)
+
+
+def revoke_share_link(db: Connection, link_id: int, *, now: datetime) -> None:
+    """End a link now, unless it was ended before."""
+    db.execute(
+        update(share_links)
+        .where(share_links.c.id == link_id, share_links.c.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )
+
+
+def find_shared_job(
+    db: Connection, token_hash: bytes, *, now: datetime
+) -> tuple[int, int] | None:
+    """Return provider and id of the job that a good link leads to."""
+    row = db.execute(
+        select(jobs.c.provider_id, jobs.c.id)
+        .join(share_links)
+        .where(
+            share_links.c.token_hash == token_hash,
+            share_links.c.revoked_at.is_(None),
+            share_links.c.expires_at > now,
+        )
+    ).first()
+    return None if row is None else (row.provider_id, row.id)
