@@ -1,0 +1,130 @@
+"""Where the demo finds a backend: named, running already, or its own."""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trackerapi import SettingsError, TrackerApi, TrackerError
+from trackerapi.settings import Settings
+
+CUSTOMER_ID = "TRACKERAPI_CUSTOMER_ID"
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoBackend:
+    """A backend that the demo may report to, and as whom."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    customer_id: int
+
+
+@contextmanager
+def find_or_start_backend(environment: Mapping[str, str]) -> Iterator[DemoBackend]:
+    """Offer the backend of the environment, a running one, or one of its own.
+
+    A backend that was started here ends with the block, its data with it.
+
+    Raises:
+        SettingsError: If the environment names an address without a key or the
+            reverse, or a backend cannot be started.
+    """
+    if any(name.startswith("TRACKERAPI_") for name in environment):
+        yield _named(environment)
+        return
+    running = _running(_data_folder(environment) / "dev.json")
+    if running is not None:
+        print(f"Reporting to the backend at {running.base_url}, which runs already.")
+        yield running
+        return
+    print("No backend is named or running: starting one for as long as this takes.")
+    with (
+        tempfile.TemporaryDirectory(prefix="trackerapi-demo-") as folder,
+        started_backend(Path(folder)) as own,
+    ):
+        yield own
+
+
+@contextmanager
+def started_backend(folder: Path) -> Iterator[DemoBackend]:
+    """Run `trackerapi-backend dev` in `folder` on a free port.
+
+    Raises:
+        SettingsError: If it is not installed or does not start.
+    """
+    command = [sys.executable, "-m", "trackerapi_backend", "dev", "--port", "0"]
+    server = subprocess.Popen(
+        [*command, "--data-dir", str(folder)],
+        stdout=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        yield _wait_for(folder / "dev.json", server)
+    finally:
+        server.terminate()
+        try:
+            server.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _wait_for(description: Path, server: subprocess.Popen[bytes]) -> DemoBackend:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        if description.exists():
+            return _read(description)
+        time.sleep(_POLL_SECONDS)
+    raise SettingsError(
+        "no backend could be started; install it with `pip install -e backend` or name "
+        "one that runs",
+        "TRACKERAPI_BASE_URL",
+    )
+
+
+def _named(environment: Mapping[str, str]) -> DemoBackend:
+    settings = Settings.resolve({}, environment)
+    customer = environment.get(CUSTOMER_ID, "142")
+    if not customer.isdecimal():
+        raise SettingsError("not the number of a customer", CUSTOMER_ID)
+    return DemoBackend(
+        base_url=settings.base_url,
+        api_key=settings.api_key,
+        customer_id=int(customer),
+    )
+
+
+def _running(description: Path) -> DemoBackend | None:
+    """Return the `dev` backend of this user, if it answers."""
+    try:
+        backend = _read(description)
+        with TrackerApi(
+            api_key=backend.api_key, base_url=backend.base_url, timeout_seconds=1.0
+        ) as tracker:
+            tracker.verify_api_key()
+    except (OSError, ValueError, KeyError, TrackerError):
+        return None
+    return backend
+
+
+def _read(description: Path) -> DemoBackend:
+    members = json.loads(description.read_text(encoding="utf-8"))
+    return DemoBackend(
+        base_url=members["base_url"],
+        api_key=members["api_key"],
+        customer_id=members["customer_id"],
+    )
+
+
+def _data_folder(environment: Mapping[str, str]) -> Path:
+    home = environment.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser()
+    return Path(home) / "trackerapi-backend"

@@ -1,0 +1,108 @@
+"""A job script that works on nothing and reports every step of it.
+
+Run it with `python -m demo.mockscript`. It reports to the backend that the
+environment names, else to a running `trackerapi-backend dev`, else to one that it
+starts for its own duration.
+"""
+
+import argparse
+import os
+import random
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from demo.backend import DemoBackend, find_or_start_backend
+from trackerapi import JobConfig, JobConfigManager, TrackerApi, TrackerError, TrackerJob
+
+CONFIGURATIONS = Path(__file__).with_name("job_configurations.json")
+UNITS = 200
+UPDATES_A_STEP = 4
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; return 0 once it has succeeded, else 1."""
+    options = build_parser().parse_args(argv)
+    try:
+        with find_or_start_backend(os.environ) as backend:
+            return run(backend, options)
+    except TrackerError as error:
+        print(f"mockscript: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.mockscript",
+        description="Run a job that works on nothing, and report its steps.",
+    )
+    tags = JobConfigManager(configurations_file=CONFIGURATIONS).tags
+    parser.add_argument(
+        "--job", choices=tags, default=tags[0], help="which job (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--id", metavar="ID", help="go on with the job of this id, or start it"
+    )
+    parser.add_argument(
+        "--pace",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="time for a step (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, help="draw the same numbers each time")
+    return parser
+
+
+def run(backend: DemoBackend, options: argparse.Namespace) -> int:
+    """Report the job to `backend`; return 0 once it has succeeded, else 1."""
+    dice = random.Random(options.seed)  # noqa: S311 - draws pictures of a job
+    manager = JobConfigManager(configurations_file=CONFIGURATIONS)
+    config = manager.get_job_config(options.job)
+    provider_job_id = options.id or f"demo-{uuid.uuid4()}"
+
+    with TrackerApi(api_key=backend.api_key, base_url=backend.base_url) as tracker:
+        job = tracker.create_job(
+            provider_job_id=provider_job_id,
+            customer_id=backend.customer_id,
+            tag=config.name,
+        )
+        print(f"{config.name} {provider_job_id}")
+        print(f"The customer's page: {job.share_link()}", flush=True)
+        for number in range(len(config.step_configurations)):
+            work_on_step(job, config, number, options.pace, dice)
+            now = tracker.get_job(provider_job_id)
+            step = now.steps[number]
+            print(f"{now.percent:6.2f} %  {step.name}: {step.status}", flush=True)
+        result = tracker.get_job(provider_job_id)
+
+    print(f"{result.name}: {result.status}")
+    return 0 if result.status == "succeeded" else 1
+
+
+def work_on_step(
+    job: TrackerJob, config: JobConfig, number: int, pace: float, dice: random.Random
+) -> None:
+    """Pretend to work on one step, and say how far it is on the way."""
+    tag = config.step_configurations[number].tag
+    job.send_event(kind="start", name=tag)
+    for update in range(1, UPDATES_A_STEP):
+        time.sleep(pace / UPDATES_A_STEP * dice.uniform(0.8, 1.2))
+        completed = UNITS * update // UPDATES_A_STEP
+        job.send_event(kind="progress", name=tag, completed=completed, total=UNITS)
+    time.sleep(pace / UPDATES_A_STEP)
+    job.send_event(
+        kind="step",
+        name=tag,
+        message=f"All {UNITS} parts are done",
+        metadata={"Random Number": dice.randint(0, 100)},
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
