@@ -12,11 +12,13 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
+from fastapi import FastAPI
 from sqlalchemy.exc import OperationalError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.routing import Route, Router
+from starlette.routing import Route
 
 from trackerapi_backend.calls import call_of
 from trackerapi_backend.contract import operations
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def create_app(services: Services) -> ASGIApp:
+def create_app(services: Services) -> FastAPI:
     """Return the application over services that somebody else opens and closes."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations():
@@ -42,14 +44,20 @@ def create_app(services: Services) -> ASGIApp:
     routes = [
         Route(path, _Resource(methods, services)) for path, methods in by_path.items()
     ]
-    router = Router(
-        [*routes, *page_routes(services)], redirect_slashes=False, default=_not_found
+    # The contract is written, not derived: what would derive one is switched off.
+    return FastAPI(
+        routes=[*routes, *page_routes(services)],
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[Middleware(_Answering)],
+        exception_handlers={HTTPException: _answer_failure},
     )
-    return _Answering(router)
 
 
-async def _not_found(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise HTTPException(404)
+async def _answer_failure(request: Request, error: Exception) -> Response:
+    return _failure(error, request.scope)
 
 
 class _Resource:
