@@ -1,0 +1,1 @@
+"""What maintainers run: set-up, regeneration, checks and the demo."""

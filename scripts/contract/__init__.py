@@ -1,0 +1,1 @@
+"""The contract as maintainers' tools see it: read, judged, compared, compiled."""

@@ -1,0 +1,23 @@
+"""One change between two contracts, in words."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change and what it means for a client of today.
+
+    Attributes:
+        place: Where, in the contract's own names, such as `JobInput.tag`.
+        what: What happened there.
+        breaking: Whether a client made from the old contract may fail.
+    """
+
+    place: str
+    what: str
+    breaking: bool
+
+    def __str__(self) -> str:
+        return (
+            f"{'breaking' if self.breaking else 'additive'}: {self.place}: {self.what}"
+        )

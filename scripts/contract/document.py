@@ -1,0 +1,192 @@
+"""The contract as data: read from a file or a deployed backend, and looked up.
+
+Knows OpenAPI's layout and nothing about good or bad contracts; the rules live in
+`dialect`, `changes` and `generation`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import yaml
+
+METHODS = ("get", "put", "post", "delete", "patch", "head", "options", "trace")
+FETCH_TIMEOUT_SECONDS = 10.0
+LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+Node = Mapping[str, Any]
+
+
+class ContractError(Exception):
+    """A contract cannot be read or used; the message names the place and the mend."""
+
+
+class StrictLoader(yaml.SafeLoader):
+    """YAML reader that refuses a key given twice instead of keeping the last."""
+
+
+def _construct_mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[object] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{key!r} is given twice", key_node.start_mark
+            )
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+StrictLoader.add_constructor(
+    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a contract.
+
+    Attributes:
+        operation_id: Name under which the client offers it.
+        method: HTTP method, lower case.
+        path: Path template, such as `/jobs/{job_id}`.
+        item: The operation object as it is written.
+        pointer: JSON pointer to the operation object.
+    """
+
+    operation_id: str
+    method: str
+    path: str
+    item: Node
+    pointer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A parsed contract.
+
+    Attributes:
+        document: The whole OpenAPI document.
+        text: The document as it was written.
+    """
+
+    document: Node
+    text: str
+
+    @property
+    def schemas(self) -> Mapping[str, Node]:
+        """The named schemas."""
+        schemas: Mapping[str, Node] = self.components("schemas")
+        return schemas
+
+    def components(self, section: str) -> Mapping[str, Node]:
+        """Return the named components of a section, such as `parameters`."""
+        named: Mapping[str, Node] = self.document.get("components", {}).get(section, {})
+        return named
+
+    def operations(self) -> Iterator[Operation]:
+        """Walk the operations in the order in which they are written."""
+        for path, item in self.document.get("paths", {}).items():
+            for method in METHODS:
+                if method in item:
+                    yield Operation(
+                        operation_id=item[method].get("operationId", ""),
+                        method=method,
+                        path=path,
+                        item=item[method],
+                        pointer=pointer("#/paths", path, method),
+                    )
+
+    def resolve(self, node: Node) -> Node:
+        """Return what `node` stands for: itself, or the component it refers to.
+
+        Raises:
+            ContractError: If the reference leads nowhere.
+        """
+        while "$ref" in node:
+            reference = node["$ref"]
+            target: Any = self.document
+            for part in reference.removeprefix("#/").split("/"):
+                name = part.replace("~1", "/").replace("~0", "~")
+                if not isinstance(target, Mapping) or name not in target:
+                    raise ContractError(f"$ref {reference!r} leads nowhere; name one")
+                target = target[name]
+            node = target
+        return node
+
+    def parameters(self, operation: Operation) -> list[Node]:
+        """Return the operation's parameters with references followed."""
+        return [self.resolve(each) for each in operation.item.get("parameters", ())]
+
+    def responses(self, operation: Operation) -> dict[str, Node]:
+        """Return the operation's responses by status with references followed."""
+        written = operation.item.get("responses", {})
+        return {str(status): self.resolve(each) for status, each in written.items()}
+
+
+def pointer(start: str, *parts: str | int) -> str:
+    """Return the JSON pointer that leads from `start` through `parts`."""
+    escaped = (str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+    return "/".join((start, *escaped))
+
+
+def parse_contract(text: str, source: str) -> Contract:
+    """Return the contract that `text` holds as YAML or JSON.
+
+    Raises:
+        ContractError: If `text` is neither or is no OpenAPI document.
+    """
+    try:
+        document = yaml.load(text, Loader=StrictLoader)  # noqa: S506  # a SafeLoader
+    except yaml.YAMLError as error:
+        raise ContractError(f"{source} is not valid YAML or JSON: {error}") from error
+    if not isinstance(document, dict) or "openapi" not in document:
+        raise ContractError(
+            f"{source} is no OpenAPI document: it has no member `openapi`"
+        )
+    return Contract(document, text)
+
+
+def read_contract(path: Path) -> Contract:
+    """Return the contract in a file.
+
+    Raises:
+        ContractError: If the file cannot be read or holds no contract.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"{path} cannot be read: {error}") from error
+    return parse_contract(text, str(path))
+
+
+def fetch_contract(source: str) -> Contract:
+    """Return the contract in a file or served by a deployed backend.
+
+    Args:
+        source: Path of a file, address of a document, or address of a backend,
+            which serves the document at `/openapi.json`.
+
+    Raises:
+        ContractError: If nothing usable is there within 10 seconds.
+    """
+    address = urlsplit(source)
+    if address.scheme not in ("http", "https"):
+        return read_contract(Path(source))
+    if address.path in ("", "/"):
+        source = address._replace(path="/openapi.json").geturl()
+    try:
+        answer = httpx.get(
+            source,
+            timeout=FETCH_TIMEOUT_SECONDS,
+            follow_redirects=True,
+            # A proxy from the environment cannot reach this machine's own ports.
+            trust_env=address.hostname not in LOOPBACK_HOSTS,
+        )
+        answer.raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ContractError(f"{source} cannot be fetched: {error}") from error
+    return parse_contract(answer.text, source)

@@ -1,0 +1,186 @@
+"""Rules of the dialect about operations, parameters, bodies and answers.
+
+Each rule stands for something that the client's generator drops, invents or gets
+wrong without a word; the docstring says what.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from scripts.contract.document import Contract, Node, Operation, pointer
+from scripts.contract.finding import Finding
+from scripts.contract.schema_rules import SNAKE_NAME
+
+STATUS = re.compile(r"[1-5]\d\d|[1-5]XX|default")
+KEBAB_NAME = re.compile(r"[a-z]+(-[a-z]+)*")
+JSON_BODY = "application/json"
+LINES_BODY = "application/x-ndjson"
+PROBLEM_BODY = "application/problem+json"
+SUPPORTED_VERSION = "3.1.0"
+
+
+def version(contract: Contract) -> Iterator[Finding]:
+    """Later versions of OpenAPI are refused, earlier ones mean other things."""
+    if contract.document["openapi"] != SUPPORTED_VERSION:
+        mend = f"write the contract in {SUPPORTED_VERSION}"
+        yield Finding("#/openapi", "is another version of OpenAPI", mend)
+
+
+def operation_names(contract: Contract) -> Iterator[Finding]:
+    """The name becomes a module; the later of two equal ones overwrites it."""
+    uses = Counter(each.operation_id for each in contract.operations())
+    for operation in contract.operations():
+        place = f"{operation.pointer}/operationId"
+        if not SNAKE_NAME.fullmatch(operation.operation_id):
+            yield Finding(place, "is no module name", "use a snake_case name")
+        elif uses[operation.operation_id] > 1:
+            yield Finding(place, "is used twice", "give each operation its own")
+
+
+def tags(contract: Contract) -> Iterator[Finding]:
+    """The tag becomes a folder; of several tags one is taken at random."""
+    declared = {each["name"] for each in contract.document.get("tags", ())}
+    for operation in contract.operations():
+        written = operation.item.get("tags", [])
+        place = f"{operation.pointer}/tags"
+        if len(written) != 1 or not KEBAB_NAME.fullmatch(written[0]):
+            yield Finding(place, "is not one kebab-case tag", "give it one")
+        elif written[0] not in declared:
+            yield Finding(place, f"{written[0]!r} is not declared", "declare it")
+
+
+def security(contract: Contract) -> Iterator[Finding]:
+    """Security for the whole document is ignored; an empty alternative is not seen."""
+    if "security" in contract.document:
+        yield Finding("#/security", "is ignored", "write it on every operation")
+    for operation in contract.operations():
+        place = f"{operation.pointer}/security"
+        if "security" not in operation.item:
+            yield Finding(place, "is missing", "name the key, or [] for a public one")
+        elif {} in operation.item["security"]:
+            yield Finding(place, "makes the key optional", "use [] for a public one")
+
+
+def path_items(contract: Contract) -> Iterator[Finding]:
+    """Parameters of a whole path are easily overlooked beside an operation's own."""
+    for path, item in contract.document.get("paths", {}).items():
+        if "parameters" in item:
+            place = pointer("#/paths", path, "parameters")
+            yield Finding(place, "stand outside an operation", "move them into it")
+
+
+def parameter_styles(contract: Contract) -> Iterator[Finding]:
+    """Styles are ignored: lists are always repeated, objects flattened."""
+    for place, parameter in _parameters(contract):
+        for keyword in ("style", "explode", "allowReserved", "content"):
+            if keyword in parameter:
+                yield Finding(place, f"uses {keyword}", "leave it out")
+
+
+def header_types(contract: Contract) -> Iterator[Finding]:
+    """Anything but text is handed to the transport as it is and fails there."""
+    for place, parameter in _parameters(contract):
+        schema = parameter.get("schema", {})
+        plain = schema.get("type") == "string" and "format" not in schema
+        if parameter.get("in") == "header" and not plain:
+            yield Finding(place, "is no plain text header", "use type: string")
+
+
+def parameter_descriptions(contract: Contract) -> Iterator[Finding]:
+    """Only the description inside the schema reaches the generated docstring."""
+    for place, parameter in _parameters(contract):
+        schema = contract.resolve(parameter.get("schema", {}))
+        if parameter.get("description") != schema.get("description"):
+            mend = "repeat the parameter's description in its schema"
+            yield Finding(place, "loses its description", mend)
+
+
+def request_bodies(contract: Contract) -> Iterator[Finding]:
+    """A second media type makes the body optional; others drop the operation."""
+    for operation in contract.operations():
+        if "requestBody" not in operation.item:
+            continue
+        place = f"{operation.pointer}/requestBody"
+        body = contract.resolve(operation.item["requestBody"])
+        media = list(body.get("content", {}))
+        if media not in ([JSON_BODY], [LINES_BODY]):
+            mend = f"use {JSON_BODY} or {LINES_BODY}, and one operation for each"
+            yield Finding(place, "has not one known media type", mend)
+        if not body.get("required", False):
+            yield Finding(place, "is optional", "say required: true")
+
+
+def binary_bodies(contract: Contract) -> Iterator[Finding]:
+    """Lines are sent as they are only where their schema is binary text."""
+    for operation in contract.operations():
+        content = contract.resolve(operation.item.get("requestBody", {})).get(
+            "content", {}
+        )
+        schema = content.get(LINES_BODY, {}).get("schema")
+        if schema not in (None, {"type": "string", "format": "binary"}):
+            place = pointer(operation.pointer, "requestBody", "content", LINES_BODY)
+            mend = "use type: string, format: binary"
+            yield Finding(place, "would be sent as JSON", mend)
+
+
+def response_statuses(contract: Contract) -> Iterator[Finding]:
+    """Other spellings drop the answer; without `default` failures have no type."""
+    for operation in contract.operations():
+        statuses = contract.responses(operation)
+        place = f"{operation.pointer}/responses"
+        for status in statuses:
+            if not STATUS.fullmatch(status):
+                mend = "use a number, a range such as 5XX, or default"
+                yield Finding(pointer(place, status), "is no status", mend)
+        if "default" not in statuses:
+            yield Finding(place, "has no default", "refer to the Problem response")
+
+
+def response_bodies(contract: Contract) -> Iterator[Finding]:
+    """An answer without a body, or with a choice of media types, loses its type."""
+    for operation in contract.operations():
+        for status, response in contract.responses(operation).items():
+            media = list(response.get("content", {}))
+            expected = JSON_BODY if status.startswith("2") else PROBLEM_BODY
+            if media != [expected]:
+                place = pointer(operation.pointer, "responses", status)
+                mend = f"give it exactly one body, {expected}"
+                yield Finding(place, f"has the bodies {media}", mend)
+
+
+def component_responses(contract: Contract) -> Iterator[Finding]:
+    """A shared response that refers to another one is dropped."""
+    for name, response in contract.components("responses").items():
+        if "$ref" in response:
+            place = pointer("#/components/responses", name)
+            yield Finding(place, "is only a reference", "write it out")
+
+
+OPERATION_RULES = (
+    version,
+    operation_names,
+    tags,
+    security,
+    path_items,
+    parameter_styles,
+    header_types,
+    parameter_descriptions,
+    request_bodies,
+    binary_bodies,
+    response_statuses,
+    response_bodies,
+    component_responses,
+)
+
+
+def _parameters(contract: Contract) -> Iterator[tuple[str, Node]]:
+    for operation in contract.operations():
+        yield from _parameters_of(contract, operation)
+
+
+def _parameters_of(
+    contract: Contract, operation: Operation
+) -> Iterator[tuple[str, Node]]:
+    for index, parameter in enumerate(contract.parameters(operation)):
+        yield pointer(operation.pointer, "parameters", index), parameter

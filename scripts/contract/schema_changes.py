@@ -1,0 +1,173 @@
+"""What changed between two schemas, judged by the directions of their use.
+
+Schemas that are referred to by name are compared on their own, not here.
+"""
+
+import json
+from collections.abc import Iterator
+from enum import Flag, auto
+from typing import Any
+
+from scripts.contract.change import Change
+from scripts.contract.document import Node
+
+WORDS = frozenset({"description", "title", "example", "examples", "deprecated"})
+LOWER_LIMITS = frozenset(
+    {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
+)
+UPPER_LIMITS = frozenset(
+    {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
+)
+INNER = frozenset({"items", "propertyNames", "additionalProperties"})
+HANDLED = frozenset({"$ref", "type", "enum", "properties", "required", "anyOf"})
+
+
+class Direction(Flag):
+    """Ways in which a schema is used."""
+
+    REQUEST = auto()
+    RESPONSE = auto()
+
+
+def schema_changes(
+    place: str, old: Node, new: Node, direction: Direction
+) -> Iterator[Change]:
+    """Walk the changes from `old` to `new`.
+
+    Args:
+        place: Name of the schema for people.
+        old: The schema as it was.
+        new: The schema as it is.
+        direction: How operations use it; both at once is possible.
+    """
+    if old.get("$ref") != new.get("$ref"):
+        yield Change(place, f"is {_kind(new)} instead of {_kind(old)}", breaking=True)
+        return
+    yield from _type_changes(place, old, new, direction)
+    yield from _enum_changes(place, old, new)
+    yield from _property_changes(place, old, new, direction)
+    yield from _required_changes(place, old, new, direction)
+    yield from _alternative_changes(place, old, new, direction)
+    for keyword in sorted((old.keys() | new.keys()) - WORDS - HANDLED):
+        before, after = old.get(keyword), new.get(keyword)
+        if keyword in INNER and isinstance(before, dict) and isinstance(after, dict):
+            yield from schema_changes(f"{place}.{keyword}", before, after, direction)
+        elif before != after:
+            yield _limit_change(place, keyword, before, after, direction)
+
+
+def _type_changes(
+    place: str, old: Node, new: Node, direction: Direction
+) -> Iterator[Change]:
+    before, after = _types(old), _types(new)
+    if before == after:
+        return
+    widened = direction == Direction.REQUEST and before < after
+    narrowed = direction == Direction.RESPONSE and after < before
+    harmless = bool(before and after) and (widened or narrowed)
+    what = f"has the type {_listed(after)} instead of {_listed(before)}"
+    yield Change(place, what, breaking=not harmless)
+
+
+def _enum_changes(place: str, old: Node, new: Node) -> Iterator[Change]:
+    before, after = old.get("enum"), new.get("enum")
+    if (before is None) != (after is None):
+        what = "has a fixed set of values" if after else "lost its set of values"
+        yield Change(place, what, breaking=True)
+        return
+    for value in before or ():
+        if value not in (after or ()):
+            yield Change(place, f"lost the value {value!r}", breaking=True)
+    for value in after or ():
+        if value not in (before or ()):
+            yield Change(place, f"gained the value {value!r}", breaking=False)
+
+
+def _property_changes(
+    place: str, old: Node, new: Node, direction: Direction
+) -> Iterator[Change]:
+    before, after = old.get("properties", {}), new.get("properties", {})
+    for name in before:
+        if name not in after:
+            yield Change(f"{place}.{name}", "was removed", breaking=True)
+        else:
+            yield from schema_changes(
+                f"{place}.{name}", before[name], after[name], direction
+            )
+    for name in after:
+        if name not in before:
+            needed = name in new.get("required", ())
+            what = "is a new required member" if needed else "is a new member"
+            broken = needed and Direction.REQUEST in direction
+            yield Change(f"{place}.{name}", what, breaking=broken)
+
+
+def _required_changes(
+    place: str, old: Node, new: Node, direction: Direction
+) -> Iterator[Change]:
+    before, after = set(old.get("required", ())), set(new.get("required", ()))
+    known = old.get("properties", {}).keys() & new.get("properties", {}).keys()
+    for name in sorted(known & (after - before)):
+        # Breaking for answers too: an older backend leaves the member out.
+        yield Change(f"{place}.{name}", "was optional, is required", breaking=True)
+    for name in sorted(known & (before - after)):
+        broken = Direction.RESPONSE in direction
+        yield Change(f"{place}.{name}", "was required, is optional", breaking=broken)
+
+
+def _alternative_changes(
+    place: str, old: Node, new: Node, direction: Direction
+) -> Iterator[Change]:
+    before, after = (
+        {json.dumps(_without_words(each), sort_keys=True): each for each in choices}
+        for choices in (old.get("anyOf", ()), new.get("anyOf", ()))
+    )
+    # The first alternatives of all take the place of something else.
+    widening_breaks = not before or Direction.RESPONSE in direction
+    for key, each in before.items():
+        if key not in after:
+            yield Change(place, f"can no longer be {_kind(each)}", breaking=True)
+    for key, each in after.items():
+        if key not in before:
+            yield Change(place, f"can be {_kind(each)} now", breaking=widening_breaks)
+
+
+def _limit_change(
+    place: str, keyword: str, before: Any, after: Any, direction: Direction
+) -> Change:
+    what = f"{keyword} is {_written(after)} instead of {_written(before)}"
+    if keyword in LOWER_LIMITS:
+        narrowed = after is not None and (before is None or after > before)
+    elif keyword in UPPER_LIMITS:
+        narrowed = after is not None and (before is None or after < before)
+    elif keyword == "pattern":
+        narrowed = after is not None
+    elif keyword == "additionalProperties":
+        narrowed = after is not True and after is not None
+    else:
+        # Unknown to these rules: taken for a change of the type.
+        return Change(place, what, breaking=True)
+    return Change(place, what, breaking=narrowed and Direction.REQUEST in direction)
+
+
+def _types(schema: Node) -> frozenset[str]:
+    written = schema.get("type", ())
+    return frozenset([written] if isinstance(written, str) else written)
+
+
+def _kind(schema: Node) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    return _listed(_types(schema))
+
+
+def _listed(types: frozenset[str]) -> str:
+    return " or ".join(sorted(types)) or "any value"
+
+
+def _written(value: Any) -> str:
+    return "absent" if value is None else json.dumps(value)
+
+
+def _without_words(schema: Node) -> dict[str, Any]:
+    return {key: each for key, each in schema.items() if key not in WORDS}

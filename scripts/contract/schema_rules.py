@@ -1,0 +1,188 @@
+"""Rules of the dialect about schemas.
+
+Each rule stands for something that the client's generator drops, invents or gets
+wrong without a word; the docstring says what.
+"""
+
+import re
+from collections.abc import Iterator
+
+from scripts.contract.document import Contract, Node
+from scripts.contract.finding import Finding
+from scripts.contract.walk import (
+    all_schemas,
+    component_name,
+    inner_schemas,
+    response_schemas,
+)
+
+RESERVED_NAMES = frozenset(
+    {
+        "additional_properties",
+        "cls",
+        "d",
+        "field_dict",
+        "from_dict",
+        "self",
+        "src_dict",
+        "to_dict",
+    }
+)
+FORMATS = frozenset({"binary", "date-time", "int64", "uuid"})
+SNAKE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+REFERENCE = re.compile(
+    r"#/components/(schemas|parameters|responses|headers)/[A-Za-z0-9]+"
+)
+
+
+def property_names(contract: Contract) -> Iterator[Finding]:
+    """Names that the generated class uses itself break it; others are mangled."""
+    for place in all_schemas(contract):
+        own_name = snake_name(place.component or "")
+        for name in place.schema.get("properties", {}):
+            where = f"{place.pointer}/properties/{name}"
+            if name in RESERVED_NAMES or name == own_name:
+                yield Finding(where, f"{name!r} is taken by the class", "rename it")
+            elif not SNAKE_NAME.fullmatch(name):
+                yield Finding(where, "would be mangled", "use a snake_case name")
+
+
+def defaults(contract: Contract) -> Iterator[Finding]:
+    """A default is lost beside $ref, and baked into every call elsewhere."""
+    for place in all_schemas(contract):
+        if "default" in place.schema:
+            mend = "say it in the description and apply it in the backend"
+            yield Finding(place.pointer, "has a default", mend)
+
+
+def nullable_enums(contract: Contract) -> Iterator[Finding]:
+    """Null among the values makes three copies of the class; `nullable` loses null."""
+    for place in all_schemas(contract):
+        if None in place.schema.get("enum", ()) or "nullable" in place.schema:
+            mend = 'use anyOf: [{$ref: ...}, {type: "null"}]'
+            yield Finding(place.pointer, "is a nullable value set", mend)
+
+
+def open_answers(contract: Contract) -> Iterator[Finding]:
+    """A closed enum in an answer makes clients of today fail on tomorrow's value."""
+    places = response_schemas(contract)
+    for place in places.values():
+        opened = any(
+            each.get("type") == "string" for each in place.schema.get("anyOf", ())
+        )
+        for inner in inner_schemas(place.schema, place.pointer):
+            in_any_of = inner.pointer.startswith(f"{place.pointer}/anyOf/")
+            if _is_enum(contract, inner.schema) and not (opened and in_any_of):
+                mend = "refer to an anyOf of the enum and `type: string`"
+                yield Finding(inner.pointer, "is a closed enum in an answer", mend)
+
+
+def inline_models(contract: Contract) -> Iterator[Finding]:
+    """Objects and enums without a name get an invented one."""
+    for place in all_schemas(contract):
+        model = {"properties", "enum"} & place.schema.keys()
+        if place.component is None and (model or _is_object(place.schema)):
+            mend = "move it to components/schemas and refer to it"
+            yield Finding(place.pointer, "is a model without a name", mend)
+
+
+def titles(contract: Contract) -> Iterator[Finding]:
+    """A title renames the class and its module."""
+    for place in all_schemas(contract):
+        if "title" in place.schema:
+            yield Finding(place.pointer, "has a title", "use the description")
+
+
+def closed_objects(contract: Contract) -> Iterator[Finding]:
+    """Unstated, additionalProperties turns the class into a dict of extras."""
+    for place in all_schemas(contract):
+        if _is_object(place.schema) and "additionalProperties" not in place.schema:
+            mend = "say additionalProperties: false, or true where it is meant"
+            yield Finding(place.pointer, "does not say whether it is open", mend)
+
+
+def required_members(contract: Contract) -> Iterator[Finding]:
+    """A required name without a property is silently not required."""
+    for place in all_schemas(contract):
+        missing = set(place.schema.get("required", ())) - set(
+            place.schema.get("properties", ())
+        )
+        for name in sorted(missing):
+            mend = "add the property or drop the name"
+            yield Finding(place.pointer, f"requires {name!r} but lacks it", mend)
+
+
+def alternatives(contract: Contract) -> Iterator[Finding]:
+    """Alternatives are tried in order and a discriminator is ignored."""
+    for place in all_schemas(contract):
+        for keyword in ("discriminator", "oneOf", "not"):
+            if keyword in place.schema:
+                mend = "use anyOf, or one schema"
+                yield Finding(place.pointer, f"uses {keyword}", mend)
+
+
+def references(contract: Contract) -> Iterator[Finding]:
+    """References out of the document or into a schema drop what holds them."""
+    for place in all_schemas(contract):
+        reference = str(place.schema.get("$ref", "#/components/schemas/None"))
+        if "$defs" in place.schema or not REFERENCE.fullmatch(reference):
+            mend = "refer to a named component of this document"
+            yield Finding(place.pointer, "uses $defs or a reference elsewhere", mend)
+
+
+def references_stand_alone(contract: Contract) -> Iterator[Finding]:
+    """Keywords beside $ref are lost."""
+    for place in all_schemas(contract):
+        beside = sorted(place.schema.keys() - {"$ref", "description", "default"})
+        if "$ref" in place.schema and beside:
+            mend = "put them into the component"
+            yield Finding(place.pointer, f"has {', '.join(beside)} beside $ref", mend)
+
+
+def formats(contract: Contract) -> Iterator[Finding]:
+    """Other formats are read and then mean nothing."""
+    for place in all_schemas(contract):
+        written = place.schema.get("format")
+        if written is not None and written not in FORMATS:
+            mend = f"use one of {', '.join(sorted(FORMATS))}, or a pattern"
+            yield Finding(place.pointer, f"has the format {written!r}", mend)
+
+
+def directions(contract: Contract) -> Iterator[Finding]:
+    """A required readOnly member still has to be given by the caller."""
+    for place in all_schemas(contract):
+        for keyword in ("readOnly", "writeOnly"):
+            if keyword in place.schema:
+                mend = "give requests and answers their own schemas"
+                yield Finding(place.pointer, f"uses {keyword}", mend)
+
+
+SCHEMA_RULES = (
+    property_names,
+    defaults,
+    nullable_enums,
+    open_answers,
+    inline_models,
+    titles,
+    closed_objects,
+    required_members,
+    alternatives,
+    references,
+    references_stand_alone,
+    formats,
+    directions,
+)
+
+
+def snake_name(class_name: str) -> str:
+    """Return the snake_case name of a schema, as the generator makes it."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", class_name).lower()
+
+
+def _is_object(schema: Node) -> bool:
+    return schema.get("type") == "object"
+
+
+def _is_enum(contract: Contract, schema: Node) -> bool:
+    name = component_name(schema)
+    return name is not None and "enum" in contract.schemas.get(name, {})

@@ -1,0 +1,145 @@
+"""Every schema of a contract, each with its place.
+
+Follows only positions in which OpenAPI puts a schema, so that a property named
+`default` or an example named `title` is never taken for a keyword.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from scripts.contract.document import Contract, Node, pointer
+
+SINGLE = ("items", "additionalProperties", "propertyNames", "not")
+LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
+NAMED = ("properties", "patternProperties", "$defs")
+SCHEMA_PREFIX = "#/components/schemas/"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A schema and where it stands.
+
+    Attributes:
+        pointer: JSON pointer to the schema.
+        schema: The schema as it is written, references not followed.
+        component: Its name where it is a component itself, else None.
+    """
+
+    pointer: str
+    schema: Node
+    component: str | None = None
+
+
+def all_schemas(contract: Contract) -> Iterator[Place]:
+    """Walk every schema, named and inline, from the outside in."""
+    for name, schema in contract.schemas.items():
+        place = f"#/components/schemas/{name}"
+        yield Place(place, schema, component=name)
+        yield from _inner(schema, place)
+    for section in ("parameters", "headers"):
+        for name, each in contract.components(section).items():
+            yield from _of_parameter(each, f"#/components/{section}/{name}")
+    for name, response in contract.components("responses").items():
+        yield from _of_response(response, f"#/components/responses/{name}")
+    for operation in contract.operations():
+        yield from operation_schemas(operation.item, operation.pointer)
+
+
+def operation_schemas(item: Node, place: str) -> Iterator[Place]:
+    """Walk the schemas written inside one operation."""
+    for index, parameter in enumerate(item.get("parameters", ())):
+        yield from _of_parameter(parameter, pointer(place, "parameters", index))
+    yield from _of_content(item.get("requestBody", {}), pointer(place, "requestBody"))
+    for status, response in item.get("responses", {}).items():
+        yield from _of_response(response, pointer(place, "responses", status))
+
+
+def inner_schemas(schema: Node, place: str) -> Iterator[Place]:
+    """Walk the schemas directly inside `schema`, one level down."""
+    for key in SINGLE:
+        if isinstance(schema.get(key), dict):
+            yield Place(pointer(place, key), schema[key])
+    for key in LISTED:
+        for index, each in enumerate(schema.get(key, ())):
+            yield Place(pointer(place, key, index), each)
+    for key in NAMED:
+        for name, each in schema.get(key, {}).items():
+            yield Place(pointer(place, key, name), each)
+
+
+def reachable(contract: Contract, start: Iterator[Place]) -> dict[str, Place]:
+    """Return every schema that `start` leads to, by pointer, references followed."""
+    found: dict[str, Place] = {}
+    waiting = list(start)
+    while waiting:
+        place = waiting.pop()
+        if place.pointer in found:
+            continue
+        found[place.pointer] = place
+        waiting.extend(inner_schemas(place.schema, place.pointer))
+        name = component_name(place.schema)
+        if name is not None and name in contract.schemas:
+            waiting.append(
+                Place(f"{SCHEMA_PREFIX}{name}", contract.schemas[name], component=name)
+            )
+    return found
+
+
+def request_schemas(contract: Contract) -> dict[str, Place]:
+    """Return every schema that a request is held to, by pointer."""
+    places: list[Place] = []
+    for operation in contract.operations():
+        for index, parameter in enumerate(contract.parameters(operation)):
+            place = pointer(operation.pointer, "parameters", index)
+            places.extend(_of_parameter(parameter, place))
+        body = contract.resolve(operation.item.get("requestBody", {}))
+        places.extend(_of_content(body, pointer(operation.pointer, "requestBody")))
+    return reachable(contract, iter(places))
+
+
+def response_schemas(contract: Contract) -> dict[str, Place]:
+    """Return every schema that an answer is held to, by pointer."""
+    places: list[Place] = []
+    for operation in contract.operations():
+        for status, response in contract.responses(operation).items():
+            place = pointer(operation.pointer, "responses", status)
+            places.extend(_of_response(response, place))
+    return reachable(contract, iter(places))
+
+
+def component_name(schema: Node) -> str | None:
+    """Return the schema component that `schema` refers to, if it is a reference."""
+    reference = str(schema.get("$ref", ""))
+    if not reference.startswith(SCHEMA_PREFIX):
+        return None
+    return reference.removeprefix(SCHEMA_PREFIX)
+
+
+def _inner(schema: Node, place: str) -> Iterator[Place]:
+    for inner in inner_schemas(schema, place):
+        yield inner
+        yield from _inner(inner.schema, inner.pointer)
+
+
+def _with_inner(schema: Node, place: str) -> Iterator[Place]:
+    yield Place(place, schema)
+    yield from _inner(schema, place)
+
+
+def _of_parameter(parameter: Node, place: str) -> Iterator[Place]:
+    if "schema" in parameter:
+        yield from _with_inner(parameter["schema"], pointer(place, "schema"))
+    yield from _of_content(parameter, place)
+
+
+def _of_content(holder: Node, place: str) -> Iterator[Place]:
+    for media_type, media in holder.get("content", {}).items():
+        if "schema" in media:
+            inside = pointer(place, "content", media_type, "schema")
+            yield from _with_inner(media["schema"], inside)
+
+
+def _of_response(response: Node, place: str) -> Iterator[Place]:
+    yield from _of_content(response, place)
+    for name, header in response.get("headers", {}).items():
+        yield from _of_parameter(header, pointer(place, "headers", name))

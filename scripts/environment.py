@@ -1,0 +1,117 @@
+"""Make `.venv` hold the pinned tools and both distributions, editable.
+
+Needs nothing but Python itself. Does nothing when the last set-up saw the same
+interpreter, place and requirements; waits while another one is under way.
+
+Exit status: 0 ready, 1 the installation failed.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = ROOT / ".venv"
+STAMP = ENVIRONMENT / "set-up.json"
+INPUTS = (
+    "constraints.txt",
+    "requirements-dev.txt",
+    "pyproject.toml",
+    "backend/pyproject.toml",
+)
+
+
+def main() -> int:
+    """Bring the environment up to date; return the exit status."""
+    with _only_run():
+        wanted = wanted_state()
+        if recorded_state() == wanted:
+            return 0
+        began = time.monotonic()
+        print(f"Setting up .venv with Python {wanted['python']} ...", flush=True)
+        try:
+            if not _reusable(wanted):
+                _make_environment()
+            _install("tools", "--requirement", "requirements-dev.txt")
+            _install(
+                "trackerapi and its backend",
+                "--no-build-isolation",
+                *("--editable", "."),
+                *("--editable", "backend"),
+            )
+        except subprocess.CalledProcessError as error:
+            print(
+                f"Set-up failed (status {error.returncode}); run it again once the "
+                "reason above is mended.",
+                file=sys.stderr,
+            )
+            return 1
+        STAMP.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
+        print(f"  done after {time.monotonic() - began:.0f} s", flush=True)
+    return 0
+
+
+def wanted_state() -> dict[str, str]:
+    """Return what decides whether the environment is up to date."""
+    digest = hashlib.sha256()
+    for name in INPUTS:
+        digest.update((ROOT / name).read_bytes())
+    version = ".".join(map(str, sys.version_info[:3]))
+    # Scripts and editable installs hold the place: a moved tree starts anew.
+    return {"python": version, "place": str(ROOT), "inputs": digest.hexdigest()}
+
+
+def recorded_state() -> dict[str, str]:
+    """Return the state that the last complete set-up saw; empty without one."""
+    try:
+        recorded: dict[str, str] = json.loads(STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return recorded
+
+
+def _reusable(wanted: dict[str, str]) -> bool:
+    try:
+        made = (ENVIRONMENT / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    return (
+        f"version = {wanted['python']}" in made
+        and any(line.endswith(f" {ENVIRONMENT}") for line in made)
+        and any(ENVIRONMENT.glob("lib/python*/site-packages/pip"))
+    )
+
+
+def _make_environment() -> None:
+    # From the interpreter beneath: `.venv` may be the one that runs this.
+    base = getattr(sys, "_base_executable", sys.executable)
+    subprocess.run([base, "-m", "venv", "--clear", ENVIRONMENT], check=True)
+
+
+def _install(what: str, *arguments: str) -> None:
+    print(f"  installing {what} ...", flush=True)
+    pip = (ENVIRONMENT / "bin" / "python", "-P", "-m", "pip", "install", "--quiet")
+    options = ("--disable-pip-version-check", "--constraint", "constraints.txt")
+    environment = {key: each for key, each in os.environ.items() if key != "PYTHONPATH"}
+    subprocess.run([*pip, *options, *arguments], cwd=ROOT, env=environment, check=True)
+
+
+@contextmanager
+def _only_run() -> Iterator[None]:
+    folder = os.open(ROOT, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

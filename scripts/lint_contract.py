@@ -1,0 +1,40 @@
+"""Hold the contract to the dialect that compiles without loss.
+
+Exit status: 0 nothing found, 1 something found, 2 wrong usage.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.contract.dialect import RULES, lint
+from scripts.contract.document import ContractError, read_contract
+from scripts.project import CONTRACT_PATH, ROOT
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print each finding on a line; return the exit status."""
+    parser = argparse.ArgumentParser(prog="lint_contract", description=__doc__)
+    parser.add_argument(
+        "contract",
+        nargs="?",
+        type=Path,
+        default=ROOT / CONTRACT_PATH,
+        help="OpenAPI document to judge (default: the project's own)",
+    )
+    options = parser.parse_args(argv)
+    try:
+        findings = lint(read_contract(options.contract))
+    except ContractError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for finding in findings:
+        print(finding)
+    if not findings:
+        print(f"The contract keeps all {len(RULES)} rules of the dialect.")
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

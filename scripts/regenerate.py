@@ -1,0 +1,158 @@
+"""Compile the contract into the client, the backend's shapes and the schemas.
+
+Exit status: 0 done or nothing to do, 1 a difference or a fault, 2 wrong usage.
+"""
+
+import argparse
+import fcntl
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from scripts.contract.change import Change
+from scripts.contract.changes import compare
+from scripts.contract.document import (
+    Contract,
+    ContractError,
+    fetch_contract,
+    read_contract,
+)
+from scripts.contract.generation import check, generate
+from scripts.contract.outputs import OUTPUTS, differences, replace, report
+from scripts.contract.rewriting import as_checked_in
+from scripts.project import CONTRACT_PATH, ROOT
+
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/regenerate.sh",
+        description="Compile the contract into everything that is made from it.",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit 1 if a generated file is not as it should be",
+    )
+    parser.add_argument(
+        "--spec",
+        metavar="FILE|URL",
+        help="write nothing; say how the contract of a deployed backend differs",
+    )
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="with --spec: take that contract over and regenerate from it",
+    )
+    parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    if options.accept and not options.spec:
+        parser.error("--accept needs --spec")
+    if options.check and options.spec:
+        parser.error("--check and --spec exclude each other")
+    root = options.root.resolve()
+    try:
+        ours = read_contract(root / CONTRACT_PATH)
+        if options.check:
+            return check_outputs(ours, root)
+        if not options.spec:
+            return write_outputs(ours, root)
+        theirs = fetch_contract(options.spec)
+        if not options.accept:
+            return tell_differences(ours, theirs)
+        return write_outputs(as_checked_in(theirs, ours), root)
+    except ContractError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def check_outputs(contract: Contract, root: Path) -> int:
+    """Say which generated files differ from fresh ones; return the exit status."""
+    # Outside the work tree, so that a check touches nothing in it.
+    with tempfile.TemporaryDirectory() as workshop:
+        found = differences(generate(contract, root, Path(workshop)), root)
+    if not found:
+        print("Generated files are what the contract says.")
+        return 0
+    print(report(found))
+    print(f"{len(found)} generated files differ. To mend: scripts/regenerate.sh")
+    return 1
+
+
+def write_outputs(contract: Contract, root: Path) -> int:
+    """Replace the generated files, and the contract if it is another one."""
+    with _only_run(root), _workshop(root) as workshop:
+        fresh = generate(contract, root, workshop)
+        found = differences(fresh, root)
+        paths = list(OUTPUTS)
+        if contract.text != (root / CONTRACT_PATH).read_text(encoding="utf-8"):
+            (fresh / CONTRACT_PATH).write_text(contract.text, encoding="utf-8")
+            paths.append(CONTRACT_PATH)
+        if found or len(paths) > len(OUTPUTS):
+            replace(fresh, root, workshop / "attic", paths)
+    for each in found:
+        print(f"Mended ({each.fault}): {each.path}")
+    print(f"Generated files are what the contract says; {len(found)} changed.")
+    return 0
+
+
+def tell_differences(ours: Contract, theirs: Contract) -> int:
+    """Say in words how their contract differs from ours; return the exit status."""
+    check(theirs)
+    changes = compare(ours, theirs)
+    if not changes:
+        words = "" if ours.document == theirs.document else ", in other words"
+        print(f"The contracts say the same{words}.")
+        return 0
+    print_changes(changes)
+    print("Nothing was written. To take theirs over: add --accept")
+    return 1
+
+
+def print_changes(changes: Sequence[Change]) -> None:
+    """Print the breaking changes first, then the others."""
+    for change in sorted(changes, key=lambda each: not each.breaking):
+        print(change)
+
+
+@contextmanager
+def _only_run(root: Path) -> Iterator[None]:
+    """Wait until no other regeneration writes to the same work tree."""
+    folder = os.open((root / CONTRACT_PATH).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _workshop(root: Path) -> Iterator[Path]:
+    """Offer a folder on the work tree's own file system, gone afterwards."""
+    (root / "build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix="regenerate-", dir=root / "build"
+    ) as folder:
+        yield Path(folder)
+
+
+def _end_in_order(_signal: int, _frame: object) -> None:
+    raise SystemExit(EXIT_TERMINATED)
+
+
+if __name__ == "__main__":
+    # As an exception, SIGTERM lets the folder in use and the tools be put away.
+    signal.signal(signal.SIGTERM, _end_in_order)
+    raise SystemExit(main())
