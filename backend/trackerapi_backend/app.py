@@ -89,6 +89,7 @@ class _Answering:
             return
         request_id = secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
+        scope["app"] = self  # routes leave their 404 and 405 to whoever is named here
         started = time.perf_counter()
         status = 0
 
@@ -127,7 +128,9 @@ def _problem_of(error: Exception, scope: Scope, request_id: str) -> Problem:
             return error
         case HTTPException(status_code=405):
             detail = f"{scope['method']} is not among the methods of this path."
-            return Problem("method-not-allowed", detail, headers=error.headers)
+            # Only pages leave their methods unsaid.
+            allowed = error.headers or {"Allow": "GET, HEAD"}
+            return Problem("method-not-allowed", detail, headers=allowed)
         case HTTPException(status_code=404):
             return Problem("not-found", "There is nothing under this path.")
         case OperationalError():

@@ -7,7 +7,7 @@ that was stored counts, whatever a later one says.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
 
 MAX_METADATA_BYTES = 8 * 1024
+
+_OF_A_FACT = tuple(field.name for field in fields(Fact))
 
 
 class Outcome(StrEnum):
@@ -164,9 +166,7 @@ def _record(
             plan_of(job),
             state,
             [_fact(row) for row in fresh],
-            lambda: (
-                _fact(row._asdict()) for row in stored_events.all_events(db, job.id)
-            ),
+            lambda: (fact_of(row) for row in stored_events.all_events(db, job.id)),
         )
         stored_jobs.save_state(db, job.id, state.status, to_document(state))
     return outcomes
@@ -179,15 +179,10 @@ def plan_of(job: Row[Any]) -> Plan:
     )
 
 
-def _fact(row: Mapping[str, Any]) -> Fact:
-    return Fact(
-        occurred_at=row["occurred_at"],
-        event_id=row["event_id"],
-        received_at=row["received_at"],
-        kind=row["kind"],
-        tag=row["tag"],
-        fraction=row["fraction"],
-        completed=row["completed"],
-        total=row["total"],
-        retrying=row["retrying"],
-    )
+def fact_of(row: Row[Any]) -> Fact:
+    """Return what the state of a job takes from a stored event."""
+    return _fact(row._asdict())
+
+
+def _fact(values: Mapping[str, Any]) -> Fact:
+    return Fact(**{name: values[name] for name in _OF_A_FACT})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ def serve(settings: Settings, store: Store, *, announce: Callable[[str], None]) 
     Raises:
         SettingsError: If the address cannot be listened on or a file not be used.
     """
+    # uvicorn raises the signal again after its own end: this keeps that orderly too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     pepper = read_pepper(settings.pepper_file)
     with listening(settings.host, settings.port) as listener:
         address = _address(listener)
@@ -87,6 +90,9 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             " 0 takes a free one"
         ) from None
     with listener:
+        # asyncio does this only for sockets that name their protocol; without it an
+        # answer in two parts waits for the reader's delayed acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
+
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from trackerapi_backend.pages import customer, reference
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -12,4 +18,10 @@ if TYPE_CHECKING:
 
 def page_routes(services: Services) -> list[BaseRoute]:
     """Return the routes of all pages."""
-    return []
+    return [
+        Route("/s/{token}", partial(customer.enter, services)),
+        Route("/app/jobs/{job_id:int}", partial(customer.show, services)),
+        Route("/docs", reference.show),
+        Route("/openapi.json", reference.contract),
+        Mount("/app/static", StaticFiles(packages=[(__name__, "static")])),
+    ]

@@ -1,0 +1,182 @@
+"""The customer's page of one job.
+
+A share link is exchanged for a cookie that opens this one page, so that the link's
+token stays out of the address bar, out of screenshots and out of what is passed on.
+The page shows names, states, percent and the messages meant for customers: no id,
+metadata or diagnostics of the provider's ever reaches a template.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse
+
+from trackerapi_backend.auth import token_hash
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.pages.rendering import page
+from trackerapi_backend.projection import (
+    JobState,
+    JobStatus,
+    StepState,
+    StepStatus,
+    percent,
+    shown_status,
+)
+from trackerapi_backend.recording import fact_of, plan_of
+from trackerapi_backend.snapshots import from_document
+from trackerapi_backend.store import events, jobs, share_links
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from trackerapi_backend.calls import Services
+
+MESSAGES = 5
+COOKIE_SECONDS = 30 * 24 * 60 * 60
+
+_JOB_WORDS = {
+    JobStatus.PENDING: "Not started yet",
+    JobStatus.RUNNING: "In progress",
+    JobStatus.SUCCEEDED: "Finished",
+    JobStatus.FAILED: "Stopped by a problem",
+    JobStatus.CANCELLED: "Cancelled",
+}
+_STEP_WORDS = {
+    StepStatus.PENDING: "To do",
+    StepStatus.RUNNING: "In progress",
+    StepStatus.DONE: "Done",
+    StepStatus.FAILED: "Did not work",
+    StepStatus.SKIPPED: "Skipped",
+    StepStatus.NOT_RUN: "Not needed",
+}
+# A failed job may be taken up again, so its page looks now and then.
+_REFRESH_SECONDS = {
+    JobStatus.PENDING: 5,
+    JobStatus.RUNNING: 5,
+    JobStatus.FAILED: 60,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    name: str
+    status: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    text: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _View:
+    """All that a customer may know of a job."""
+
+    name: str
+    status: str
+    words: str
+    percent: float | None
+    update_count: int
+    steps: list[_Step]
+    messages: list[_Message]
+    last_event_at: datetime | None
+    refresh_seconds: int | None
+
+
+async def enter(services: Services, request: Request) -> Response:
+    """Exchange a share link for a cookie and lead to the page."""
+    token: str = request.path_params["token"]
+    shared = await run_in_threadpool(services.store.read, lambda db: _shared(db, token))
+    if shared is None:
+        return _dead_end()
+    path = f"/app/jobs/{shared[1]}"
+    response = RedirectResponse(path, 303, {"Referrer-Policy": "no-referrer"})
+    public = services.public_base_url or str(request.base_url)
+    response.set_cookie(
+        _cookie_name(shared[1]),
+        token,
+        max_age=COOKIE_SECONDS,
+        path=path,
+        secure=public.startswith("https:"),
+        httponly=True,
+        samesite="lax",
+    )
+    return response
+
+
+async def show(services: Services, request: Request) -> Response:
+    """Show the page to whoever holds the cookie of a good link."""
+    job_id: int = request.path_params["job_id"]
+    token = request.cookies.get(_cookie_name(job_id), "")
+    view = await run_in_threadpool(
+        services.store.read, lambda db: _view(db, token, job_id)
+    )
+    if view is None:
+        return _dead_end()
+    is_still = request.query_params.get("refresh") == "off"
+    return page("customer.html", job=view, is_still=is_still)
+
+
+def _cookie_name(job_id: int) -> str:
+    return f"share_{job_id}"
+
+
+def _dead_end() -> Response:
+    return page("dead_end.html", status=404)
+
+
+def _shared(db: Connection, token: str) -> tuple[int, int] | None:
+    return share_links.find_shared_job(db, token_hash(token), now=utc_now())
+
+
+def _view(db: Connection, token: str, job_id: int) -> _View | None:
+    """Return what the holder of a token sees of a job; None if it opens another."""
+    shared = _shared(db, token)
+    if shared is None or shared[1] != job_id:
+        return None
+    job = jobs.find_job(db, *shared)
+    if job is None:
+        return None
+    state = from_document(job.state)
+    steps = job.document["step_configurations"] if job.document else []
+    return _View(
+        name=job.name,
+        status=state.status.value,
+        words=_JOB_WORDS[state.status],
+        percent=percent(plan_of(job), state),
+        update_count=state.event_count,
+        steps=[_step(state, step) for step in steps],
+        messages=[
+            _Message(row.message, fact_of(row).shown_at)
+            for row in events.latest_messages(db, job_id, MESSAGES)
+        ],
+        last_event_at=state.last_event_at,
+        refresh_seconds=_REFRESH_SECONDS.get(state.status),
+    )
+
+
+def _step(job: JobState, configured: Mapping[str, Any]) -> _Step:
+    step = job.steps.get(configured["tag"], StepState())
+    status = shown_status(job, step)
+    return _Step(configured["name"], status.value, _step_words(job, step, status))
+
+
+def _step_words(job: JobState, step: StepState, status: StepStatus) -> str:
+    if status is StepStatus.RUNNING:
+        if job.finished_at is not None:
+            return "Not finished"
+        if step.total:
+            return f"In progress: {step.completed or 0:,g} of {step.total:,g}"
+    if step.status is StepStatus.WAITING and status is StepStatus.PENDING:
+        return "Will be tried again"
+    return _STEP_WORDS[status]

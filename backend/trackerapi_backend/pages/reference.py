@@ -1,0 +1,86 @@
+"""The contract for people and for programs."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+
+from trackerapi_backend.contract import contract_bytes, document
+from trackerapi_backend.pages.rendering import page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from starlette.requests import Request
+
+
+async def contract(_request: Request) -> Response:
+    """Serve the contract as it is checked in."""
+    return Response(contract_bytes(), media_type="application/json")
+
+
+async def show(_request: Request) -> Response:
+    """Show every operation and every shape on one page."""
+    described = document()
+    return page(
+        "reference.html",
+        info=described["info"],
+        tags=described["tags"],
+        operations=_operations(),
+        schemas=described["components"]["schemas"],
+        type_of=type_of,
+    )
+
+
+@cache
+def _operations() -> list[dict[str, Any]]:
+    return [
+        {
+            "method": method.upper(),
+            "path": path,
+            "tag": operation["tags"][0],
+            "described": operation,
+            "scopes": [
+                scope for each in operation["security"] for scope in each["api_key"]
+            ],
+            "parameters": [_resolved(each) for each in operation.get("parameters", [])],
+            "takes": list(_media(operation.get("requestBody", {}))),
+            "answers": {
+                status: _resolved(response)
+                for status, response in operation["responses"].items()
+            },
+        }
+        for path, methods in document()["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def _resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a reference into the components refers to."""
+    if "$ref" not in node:
+        return node
+    _, _, group, name = node["$ref"].split("/")
+    component: Mapping[str, Any] = document()["components"][group][name]
+    return component
+
+
+def _media(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for media_type, content in body.get("content", {}).items():
+        yield media_type, type_of(content["schema"])
+
+
+def type_of(schema: Mapping[str, Any]) -> str:
+    """Return in a word or two what values a schema stands for."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "anyOf" in schema:
+        return " or ".join(type_of(each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if schema.get("type") == "array":
+        return f"list of {type_of(schema['items'])}"
+    kinds = schema.get("type", "any value")
+    name = kinds if isinstance(kinds, str) else " or ".join(kinds)
+    return f"{name} ({schema['format']})" if "format" in schema else name
