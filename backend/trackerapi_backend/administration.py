@@ -1,18 +1,46 @@
-"""What an operator makes by hand: keys and customers."""
+"""What an operator makes and looks up by hand: providers, keys and customers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.auth import NewKey, key_hmac, make_key
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.store import access, customers
+from trackerapi_backend.store.paging import LONGEST_PAGE, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
+
+    from trackerapi_backend.store.paging import Page
+
+
+DEFAULT_PROVIDER_NAME = "Provider"
+
+
+def provider_named(db: Connection, name: str | None) -> int:
+    """Return the id of a provider, which is made where there is none of the name.
+
+    Args:
+        db: Connection in a transaction.
+        name: Its name; None for the oldest there is.
+    """
+    known = access.find_provider(db, name)
+    if known is not None:
+        return known
+    return access.create_provider(db, name or DEFAULT_PROVIDER_NAME, now=utc_now())
+
+
+def everything(fetch: Callable[[Span], Page]) -> Iterator[Row[Any]]:
+    """Return all rows of a list, page by page."""
+    span: Span | None = Span(limit=LONGEST_PAGE)
+    while span is not None:
+        page = fetch(span)
+        yield from page.rows
+        span = page.next_span
 
 
 def make_api_key(

@@ -72,9 +72,7 @@ def parse_json(text: bytes) -> Any:
             nested too deeply to be read.
     """
     try:
-        value = json.loads(
-            text.decode(), parse_constant=_refuse_constant, parse_float=_finite_float
-        )
+        value = _decoder.decode(text.decode())
     except UnicodeDecodeError as error:
         raise Problem(
             "malformed-request", f"The text is not UTF-8 at byte {error.start}."
@@ -101,3 +99,7 @@ def _finite_float(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise Problem("malformed-request", "A number is too large.")
     return number
+
+
+# One for all lines: to make a decoder costs as much as to read a line with it.
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)

@@ -6,31 +6,31 @@ Exit status: 0 done, 1 could not be done (one line says why), 2 wrong usage.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
 
-from trackerapi_backend import __version__
-from trackerapi_backend.logs import log_to_stderr
-from trackerapi_backend.settings import (
-    DEFAULT_HOST,
-    DEFAULT_PORT,
-    SettingsError,
-)
+from trackerapi_backend import __version__, commands
+from trackerapi_backend.auth import SCOPES
+from trackerapi_backend.instants import parse_instant
+from trackerapi_backend.settings import DEFAULT_HOST, DEFAULT_PORT, SettingsError
 from trackerapi_backend.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = build_parser().parse_args(argv)
     try:
-        options.run(options)
+        for line in options.run(options):
+            print(line, flush=True)
     except (SettingsError, StoreError) as error:
         print(f"trackerapi-backend: {error}", file=sys.stderr)
         return 1
@@ -44,14 +44,27 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="trackerapi-backend",
         description="Run the reference backend of trackerapi.",
+        epilog="Where an option is left out, `serve`, `migrate`, `key` and `customer`"
+        " read TRACKERAPI_BACKEND_DATABASE, _PEPPER_FILE, _HOST, _PORT and"
+        " _PUBLIC_BASE_URL.",
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    dev = commands.add_parser(
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_dev(subparsers)
+    _add_serve(subparsers)
+    _add_migrate(subparsers)
+    _add_key(subparsers)
+    _add_customer(subparsers)
+    return parser
+
+
+def _add_dev(subparsers: Commands) -> None:
+    dev = subparsers.add_parser(
         "dev",
         help="run a backend of your own, without any set-up",
         description="Run a backend on this machine. A database, a key and customers"
-        " (142 among them) are made on the first run and kept.",
+        " (142 among them) are made on the first run and kept. DIR/dev.json tells"
+        " scripts where it is while it runs.",
     )
     dev.add_argument("--host", default=DEFAULT_HOST, help="default: %(default)s")
     dev.add_argument(
@@ -67,16 +80,101 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder that keeps everything; default: %(default)s",
     )
-    dev.set_defaults(run=_dev)
-    return parser
+    dev.set_defaults(run=commands.dev)
 
 
-def _dev(options: argparse.Namespace) -> None:
-    from trackerapi_backend.dev import run_dev
+def _add_serve(subparsers: Commands) -> None:
+    serve = subparsers.add_parser(
+        "serve",
+        help="run a backend for others",
+        description="Serve a database whose schema is up to date (see `migrate`).",
+    )
+    _add_database(serve)
+    serve.add_argument("--host", help=f"default: {DEFAULT_HOST}")
+    serve.add_argument("--port", help=f"default: {DEFAULT_PORT}")
+    serve.add_argument(
+        "--public-base-url",
+        metavar="URL",
+        help="where readers reach it; default: the address of each request",
+    )
+    serve.set_defaults(run=commands.serve)
 
-    log_to_stderr(logging.WARNING)
-    run_dev(options.data_dir, host=options.host, port=options.port, tell=_tell)
+
+def _add_migrate(subparsers: Commands) -> None:
+    migrate = subparsers.add_parser(
+        "migrate",
+        help="bring a database's schema up to date",
+        description="Bring a database's schema up to date, or make the database."
+        " One that is there is copied beside itself first.",
+    )
+    _add_database(migrate)
+    migrate.set_defaults(run=commands.migrate)
 
 
-def _tell(line: str) -> None:
-    print(line, flush=True)
+def _add_key(subparsers: Commands) -> None:
+    actions = subparsers.add_parser(
+        "key", help="make, list and expire API keys"
+    ).add_subparsers(required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a key and print it, this once")
+    _add_provider(create)
+    create.add_argument("--label", required=True, help="what the key is for")
+    create.add_argument(
+        "--scope",
+        action="append",
+        choices=SCOPES,
+        help="what it may do; may be repeated; default: ingest and read",
+    )
+    create.add_argument(
+        "--expires-at",
+        type=_instant,
+        metavar="TIME",
+        help="such as 2030-01-01T00:00:00Z; default: never",
+    )
+    create.set_defaults(run=commands.create_key)
+    listing = actions.add_parser("list", help="list the keys, without their secrets")
+    _add_provider(listing)
+    listing.set_defaults(run=commands.list_keys)
+    expire = actions.add_parser("expire", help="end a key at once")
+    _add_provider(expire)
+    expire.add_argument("key_id", metavar="KEY_ID", help="second part of the key")
+    expire.set_defaults(run=commands.expire_key)
+
+
+def _add_customer(subparsers: Commands) -> None:
+    actions = subparsers.add_parser(
+        "customer", help="make and list customers"
+    ).add_subparsers(required=True, metavar="ACTION")
+    create = actions.add_parser("create", help="make a customer and print its id")
+    _add_provider(create)
+    create.add_argument("--id", type=int, help="default: the next free one")
+    create.add_argument("--reference", help="the provider's own id of the customer")
+    create.add_argument("--name", help="what the provider calls the customer")
+    create.set_defaults(run=commands.create_customer)
+    listing = actions.add_parser("list", help="list the customers")
+    _add_provider(listing)
+    listing.set_defaults(run=commands.list_customers)
+
+
+def _add_provider(parser: argparse.ArgumentParser) -> None:
+    _add_database(parser)
+    parser.add_argument(
+        "--provider",
+        metavar="NAME",
+        help="whose; made where there is none; default: the oldest",
+    )
+
+
+def _add_database(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--database", metavar="FILE", help="the SQLite file")
+    parser.add_argument(
+        "--pepper-file",
+        metavar="FILE",
+        help="secret under which keys are kept; default: `pepper` beside the database",
+    )
+
+
+def _instant(text: str) -> datetime:
+    instant = parse_instant(text)
+    if "T" not in text.upper():
+        raise ValueError(text)
+    return instant

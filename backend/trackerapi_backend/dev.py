@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.administration import make_api_key, make_customer
+from trackerapi_backend.administration import (
+    make_api_key,
+    make_customer,
+    provider_named,
+)
 from trackerapi_backend.auth import SCOPES
-from trackerapi_backend.instants import utc_now
 from trackerapi_backend.server import serve
 from trackerapi_backend.settings import (
     Settings,
@@ -22,14 +25,12 @@ from trackerapi_backend.settings import (
     read_pepper,
     write_secret,
 )
-from trackerapi_backend.store import access, customers
+from trackerapi_backend.store import customers
 from trackerapi_backend.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from sqlalchemy import Connection
 
 PROVIDER_NAME = "Example provider"
 CUSTOMER_ID = 142
@@ -103,20 +104,13 @@ def _prepare(store: SqliteStore, folder: DevFolder) -> None:
     """Make provider, customers and key, unless they were made before."""
     pepper = read_pepper(folder.pepper_file)
     with store.transaction() as db:
-        provider_id = _provider(db)
+        provider_id = provider_named(db, PROVIDER_NAME)
         for customer_id in (CUSTOMER_ID, *OTHER_CUSTOMERS):
             if not customers.customer_exists(db, customer_id):
                 make_customer(db, provider_id, customer_id)
         if not folder.api_key_file.exists():
             new = make_api_key(db, pepper, provider_id, "dev", SCOPES)
             write_secret(folder.api_key_file, f"{new.api_key}\n")
-
-
-def _provider(db: Connection) -> int:
-    known = access.first_provider_id(db)
-    if known is not None:
-        return known
-    return access.create_provider(db, PROVIDER_NAME, now=utc_now())
 
 
 def _announce(folder: DevFolder, tell: Callable[[str], None], base_url: str) -> None:

@@ -22,9 +22,12 @@ def create_provider(db: Connection, name: str, *, now: datetime) -> int:
     return int(db.execute(stored.returning(providers.c.id)).scalar_one())
 
 
-def first_provider_id(db: Connection) -> int | None:
-    """Return the id of the oldest provider; None where there is none."""
-    return db.execute(select(providers.c.id).order_by(providers.c.id)).scalar()
+def find_provider(db: Connection, name: str | None) -> int | None:
+    """Return the id of the oldest provider, or of the oldest with this name."""
+    query = select(providers.c.id).order_by(providers.c.id)
+    if name is not None:
+        query = query.where(providers.c.name == name)
+    return db.execute(query).scalar()
 
 
 def create_key(db: Connection, values: Mapping[str, Any]) -> Row[Any]:

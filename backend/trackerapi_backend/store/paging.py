@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Row, Select
 
 DEFAULT_LIMIT = 50
+LONGEST_PAGE = 200
 
 _CURSOR_VERSION = "c1"
 
@@ -31,6 +32,11 @@ class Span:
     after: int | None = None
     limit: int = DEFAULT_LIMIT
 
+    @property
+    def cursor(self) -> str:
+        """Where it begins, as callers send it."""
+        return f"{_CURSOR_VERSION}{self.after or 0:x}"
+
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Span:
         """Return what the parameters `cursor` and `limit` ask for; both valid."""
@@ -41,10 +47,19 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One part of a list, and where the next begins."""
+    """One part of a list.
+
+    Attributes:
+        next_span: What follows it; None at the end.
+    """
 
     rows: Sequence[Row[Any]]
-    next_cursor: str | None
+    next_span: Span | None
+
+    @property
+    def next_cursor(self) -> str | None:
+        """What a caller sends for the next page; None at the end."""
+        return None if self.next_span is None else self.next_span.cursor
 
 
 def fetch_page(
@@ -71,4 +86,4 @@ def fetch_page(
     if len(rows) <= span.limit:
         return Page(rows, None)
     rows = rows[: span.limit]
-    return Page(rows, f"{_CURSOR_VERSION}{getattr(rows[-1], key.key):x}")
+    return Page(rows, Span(getattr(rows[-1], key.key), span.limit))

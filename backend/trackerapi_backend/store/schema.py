@@ -69,7 +69,11 @@ class JsonText(TypeDecorator[Any]):
 
 def compact_json(value: object) -> str:
     """Return a value as JSON without any spare space."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encoder.encode(value)
+
+
+# One for all values: to make an encoder costs as much as to write a small value.
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 # SQLite numbers only INTEGER keys by itself; the other engine wants 64 bits.
