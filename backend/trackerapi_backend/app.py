@@ -89,7 +89,6 @@ class _Answering:
             return
         request_id = secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
-        scope["app"] = self  # routes leave their 404 and 405 to whoever is named here
         started = time.perf_counter()
         status = 0
 
@@ -128,7 +127,7 @@ def _problem_of(error: Exception, scope: Scope, request_id: str) -> Problem:
             return error
         case HTTPException(status_code=405):
             detail = f"{scope['method']} is not among the methods of this path."
-            # Only pages leave their methods unsaid.
+            # Static files leave their methods unsaid.
             allowed = error.headers or {"Allow": "GET, HEAD"}
             return Problem("method-not-allowed", detail, headers=allowed)
         case HTTPException(status_code=404):
