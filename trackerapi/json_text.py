@@ -102,6 +102,6 @@ def _repeated_keys(
         for key in value.repeated:
             yield (*place, key), key
     if isinstance(value, dict | list):
-        keys = value if isinstance(value, dict) else range(len(value))
-        for key in keys:
-            yield from _repeated_keys(value[key], (*place, key))
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        for part, item in inner:
+            yield from _repeated_keys(item, (*place, part))

@@ -1,19 +1,15 @@
-"""TrackerApi: what a job script makes first and asks for everything else."""
+"""TrackerApi: what a job script makes first and asks for everything else.
 
-import platform
+Modules are imported where they are first needed: importing this one costs next to
+nothing, and httpx is loaded with the first request.
+"""
+
+import sys
 import threading
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
 from trackerapi import __version__
-from trackerapi.events import as_rfc3339, new_stamp
-from trackerapi.job import TrackerJob, find_job
-from trackerapi.job_config import JobConfig, find_loaded
-from trackerapi.metadata import shape_metadata
-from trackerapi.reporter import Reporter
-from trackerapi.settings import Settings
-from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -21,6 +17,8 @@ if TYPE_CHECKING:
     from trackerapi.administration import Administration
     from trackerapi.answers import ApiKeyOwner, Job, RegisteredJobConfig
     from trackerapi.delivery.sender import Sender
+    from trackerapi.job import TrackerJob
+    from trackerapi.job_config import JobConfig
     from trackerapi.wire.calls import Calls, JobFilter
     from trackerapi.wire.client import BackendClient
     from trackerapi.wire.connection import Connection
@@ -61,7 +59,7 @@ class JobOptions(TypedDict, total=False):
         metadata: Values for the provider, with the limits of an event's metadata.
     """
 
-    config: JobConfig | None
+    config: "JobConfig | None"
     finish: Literal["auto", "explicit"]
     metadata: Mapping[str, Any] | None
 
@@ -93,6 +91,9 @@ class TrackerApi:
         base_url: str | None = None,
         **options: Unpack[TrackerOptions],
     ) -> None:
+        from trackerapi.reporter import Reporter
+        from trackerapi.settings import Settings
+
         self._settings = Settings.resolve(
             {"api_key": api_key, "base_url": base_url, **options}
         )
@@ -120,7 +121,7 @@ class TrackerApi:
         customer_id: int,
         tag: str,
         **options: Unpack[JobOptions],
-    ) -> TrackerJob:
+    ) -> "TrackerJob":
         """Create a job, or attach to the one that has this id already.
 
         A restart that passes the same id, customer and tag goes on with its job. One
@@ -142,6 +143,11 @@ class TrackerApi:
             BackendRejected: If the job was refused: unknown customer, or known with
                 another customer or tag.
         """
+        from trackerapi.events import new_stamp
+        from trackerapi.job import TrackerJob
+        from trackerapi.job_config import find_loaded
+        from trackerapi.metadata import shape_metadata
+        from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
         from trackerapi.wire.calls import NewJob
 
         check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
@@ -170,7 +176,7 @@ class TrackerApi:
             )
         return TrackerJob(provider_job_id, self._reporter, self._calls, config, job)
 
-    def job(self, provider_job_id: str, *, tag: str | None = None) -> TrackerJob:
+    def job(self, provider_job_id: str, *, tag: str | None = None) -> "TrackerJob":
         """Return a handle for a job that exists already, without a request.
 
         Args:
@@ -182,6 +188,10 @@ class TrackerApi:
             TypeError: If an argument is of the wrong type.
             ValueError: If an argument is out of range.
         """
+        from trackerapi.job import TrackerJob
+        from trackerapi.job_config import find_loaded
+        from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
+
         check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
         config = find_loaded(check_name("tag", tag)) if tag is not None else None
         return TrackerJob(provider_job_id, self._reporter, self._calls, config)
@@ -193,6 +203,8 @@ class TrackerApi:
             BackendRejected: If this provider has no such job.
             BackendError: If the backend does not answer usably.
         """
+        from trackerapi.job import find_job
+
         return find_job(self._calls(), provider_job_id)
 
     def list_jobs(self, **wanted: "Unpack[JobFilter]") -> "Iterator[Job]":
@@ -205,12 +217,14 @@ class TrackerApi:
             ValueError: If a status is unknown or a time has no offset.
             BackendError: If the backend does not answer usably.
         """
-        since: datetime | None = wanted.get("created_since")
+        from trackerapi.events import as_rfc3339
+
+        since = wanted.get("created_since")
         if since is not None:
             as_rfc3339(since)
         return self._calls().list_jobs(**wanted)
 
-    def register_job_config(self, config: JobConfig) -> "RegisteredJobConfig":
+    def register_job_config(self, config: "JobConfig") -> "RegisteredJobConfig":
         """Store a job configuration at the backend before the first job needs it.
 
         Never needed: `create_job()` sends the configuration along.
@@ -255,10 +269,10 @@ class TrackerApi:
     def _connection(self) -> "Connection":
         with self._lock:
             if self._connected is None:
-                # Here, so that a script pays for httpx with its first request only.
                 from trackerapi.wire.connection import Connection
 
-                agent = f"trackerapi/{__version__} python/{platform.python_version()}"
+                python = "{}.{}.{}".format(*sys.version_info)
+                agent = f"trackerapi/{__version__} python/{python}"
                 self._connected = Connection(self._settings, agent)
         return self._connected
 

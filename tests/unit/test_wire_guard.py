@@ -99,7 +99,7 @@ def test_problem_of_every_status_raises_its_error(status: int) -> None:
         http(200, b"null"),
         http(200, {}),
         http(200, {**OWNER, "scopes": None}),
-        http(200, {**OWNER, "expires_at": "yesterday"}),
+        http(200, {**OWNER, "scopes": 5}),
         http(200, OWNER, "text/plain"),
         http(200, OWNER, ""),
         http(204, b"", ""),

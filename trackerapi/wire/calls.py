@@ -306,7 +306,16 @@ def _event(model: models.Event) -> answers.JobEvent:
 
 
 def _job_config(model: models.JobConfiguration) -> answers.RegisteredJobConfig:
-    stored = model.to_dict()
     members = ("tag", "name", "version", "metadata", "step_configurations")
-    document = {name: stored[name] for name in members if stored[name] is not None}
+    stored = _given(model.to_dict())
+    document = {name: stored[name] for name in members if name in stored}
     return _plain(answers.RegisteredJobConfig, model, document=document)
+
+
+def _given(value: Any) -> Any:
+    """Drop nulls and empty lists, which a configuration file leaves out."""
+    if isinstance(value, list):
+        return [_given(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: _given(v) for name, v in value.items() if v not in (None, [])}

@@ -1,6 +1,7 @@
 """The clients of one TrackerApi, each with the patience of its purpose."""
 
 import ssl
+import weakref
 from typing import Final
 
 import httpx
@@ -43,11 +44,12 @@ class Connection:
         self.questions = Calls(self.client)
         self.reports = Calls(self._reporting)
         self.sender = HttpSender(self._reporting)
+        # Scripts that never call close() leave no open socket behind either.
+        weakref.finalize(self, _close, self.client, self._reporting)
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
-        self.client.close()
-        self._reporting.close()
+        _close(self.client, self._reporting)
 
     def _open(self, patience: Patience) -> BackendClient:
         proxy = self._settings.proxy
@@ -62,6 +64,11 @@ class Connection:
             httpx_args={"proxy": proxy} if proxy else {},
             patience=patience,
         )
+
+
+def _close(*clients: BackendClient) -> None:
+    for client in clients:
+        client.close()
 
 
 def _verification(settings: Settings) -> ssl.SSLContext | bool:

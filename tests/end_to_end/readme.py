@@ -1,0 +1,29 @@
+"""The blocks of a document that a reader would write into files or run."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_BLOCK = re.compile(
+    r"<!-- (?P<what>run|file: (?P<name>[\w.]+)) -->\n```\w+\n(?P<text>.*?)```",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One marked block.
+
+    Attributes:
+        file_name: File that holds the text; None for commands.
+        text: The text between the fences.
+    """
+
+    file_name: str | None
+    text: str
+
+
+def marked_blocks(path: Path) -> list[Block]:
+    """Return the marked blocks of a document, in order."""
+    text = path.read_text(encoding="utf-8")
+    return [Block(found["name"], found["text"]) for found in _BLOCK.finditer(text)]

@@ -1,0 +1,127 @@
+"""What the documents print works as printed, on a real backend."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from demo.backend import DemoBackend, started_backend
+from tests.end_to_end.readme import marked_blocks
+from trackerapi import TrackerApi
+
+ROOT = Path(__file__).parents[2]
+SEED_SCRIPT = Path(__file__).with_name("seed_job.py.txt")
+SEED_CONFIGURATIONS = Path(__file__).with_name("seed_job_configurations.json")
+SEED_STATES = [("running", 28.57), ("running", 71.43), ("succeeded", 100.0)]
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """A backend of this module's own."""
+    with started_backend(tmp_path_factory.mktemp("backend")) as own:
+        yield own
+
+
+def run(command: list[str], folder: Path, **environment: str) -> str:
+    """Run a command as a reader would; return what it printed."""
+    own_commands = str(Path(sys.executable).parent)
+    path = os.pathsep.join([own_commands, os.environ["PATH"]])
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={"PATH": path, "HOME": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_readme_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:
+    """Each marked block of the README does what the README says, in order."""
+    blocks = marked_blocks(ROOT / "README.md")
+    printed = []
+    for block in blocks:
+        if block.file_name:
+            (tmp_path / block.file_name).write_text(block.text, encoding="utf-8")
+        else:
+            printed.append(
+                run(
+                    ["bash", "-euc", block.text],
+                    tmp_path,
+                    TRACKERAPI_BASE_URL=backend.base_url,
+                    TRACKERAPI_API_KEY=backend.api_key,
+                )
+            )
+
+    assert [bool(block.file_name) for block in blocks].count(False) == 5
+    assert "Generated JSON Schema for JobConfigs at ." in printed[0]
+    assert "Bye John!" in printed[1]
+    assert "My Job: succeeded, 100 %" in printed[2]
+    assert "My Job succeeded 100.0" in printed[3]
+    assert "1 jobs have succeeded" in printed[4]
+
+
+def test_seed_script_runs_unchanged(backend: DemoBackend, tmp_path: Path) -> None:
+    """The first tutorial's script leaves a succeeded job of customer 142."""
+    script = SEED_SCRIPT.read_text(encoding="utf-8")
+    script = script.replace("<your api key>", backend.api_key)
+    script = script.replace("<url for tracker app backend>", backend.base_url)
+    (tmp_path / "my_job.py").write_text(script, encoding="utf-8")
+    shutil.copy(SEED_CONFIGURATIONS, tmp_path / "job_configurations.json")
+
+    before = known_jobs(backend)
+    run([sys.executable, "-W", "error", "my_job.py", "John"], tmp_path)
+
+    (job_id,) = known_jobs(backend) - before
+    with TrackerApi(api_key=backend.api_key, base_url=backend.base_url) as tracker:
+        job = tracker.get_job(job_id)
+        events = list(tracker.job(job_id).events())
+    assert (job.customer_id, job.status, job.percent) == (142, "succeeded", 100.0)
+    assert [event.tag for event in events] == ["say_hello", "random_number", "say_bye"]
+    assert events[0].event_metadata == {"Message": "Hello John!"}
+    assert isinstance(events[1].event_metadata["Random Number"], int)
+
+
+def test_seed_events_read_as_promised(backend: DemoBackend) -> None:
+    """Three steps of 10, 15 and 10 points read 28.57, 71.43 and 100."""
+    from trackerapi import JobConfigManager
+
+    manager = JobConfigManager(configurations_file=SEED_CONFIGURATIONS)
+    config = manager.get_job_config("my_job")
+    with TrackerApi(api_key=backend.api_key, base_url=backend.base_url) as tracker:
+        job = tracker.create_job("seed-percent", 142, config.name)
+        seen = []
+        for step in config.step_configurations:
+            job.send_event(kind="step", name=step.tag)
+            state = tracker.get_job("seed-percent")
+            seen.append((state.status, state.percent))
+
+    assert seen == SEED_STATES
+
+
+def test_every_python_block_of_the_documents_parses() -> None:
+    """No document shows Python that is not Python."""
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")]
+    blocks = [
+        block
+        for path in documents
+        for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+    ]
+
+    assert blocks
+    for block in blocks:
+        ast.parse(block)
+
+
+def known_jobs(backend: DemoBackend) -> set[str]:
+    """Return the provider's ids of all jobs."""
+    with TrackerApi(api_key=backend.api_key, base_url=backend.base_url) as tracker:
+        return {job.provider_job_id for job in tracker.list_jobs()}
