@@ -15,28 +15,44 @@ import platformdirs
 from trackerapi_backend import __version__, commands
 from trackerapi_backend.auth import SCOPES
 from trackerapi_backend.instants import parse_instant
-from trackerapi_backend.settings import DEFAULT_HOST, DEFAULT_PORT, SettingsError
+from trackerapi_backend.problems import Problem
+from trackerapi_backend.settings import (
+    DEFAULT_HOST,
+    DEFAULT_PORT,
+    MAX_PORT,
+    SettingsError,
+)
 from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.schema import MAX_ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = build_parser().parse_args(argv)
     try:
-        for line in options.run(options):
-            print(line, flush=True)
+        options.run(options, _tell)
     except (SettingsError, StoreError) as error:
-        print(f"trackerapi-backend: {error}", file=sys.stderr)
-        return 1
+        return _complain(str(error))
+    except Problem as problem:
+        return _complain(problem.detail)
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def _complain(reason: str) -> int:
+    print(f"trackerapi-backend: {reason}", file=sys.stderr)
+    return 1
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -69,7 +85,7 @@ def _add_dev(subparsers: Commands) -> None:
     dev.add_argument("--host", default=DEFAULT_HOST, help="default: %(default)s")
     dev.add_argument(
         "--port",
-        type=int,
+        type=_port,
         default=DEFAULT_PORT,
         help="default: %(default)s; 0 takes a free one",
     )
@@ -91,7 +107,7 @@ def _add_serve(subparsers: Commands) -> None:
     )
     _add_database(serve)
     serve.add_argument("--host", help=f"default: {DEFAULT_HOST}")
-    serve.add_argument("--port", help=f"default: {DEFAULT_PORT}")
+    serve.add_argument("--port", type=_port, help=f"default: {DEFAULT_PORT}")
     serve.add_argument(
         "--public-base-url",
         metavar="URL",
@@ -126,7 +142,7 @@ def _add_key(subparsers: Commands) -> None:
     )
     create.add_argument(
         "--expires-at",
-        type=_instant,
+        type=_time,
         metavar="TIME",
         help="such as 2030-01-01T00:00:00Z; default: never",
     )
@@ -146,7 +162,7 @@ def _add_customer(subparsers: Commands) -> None:
     ).add_subparsers(required=True, metavar="ACTION")
     create = actions.add_parser("create", help="make a customer and print its id")
     _add_provider(create)
-    create.add_argument("--id", type=int, help="default: the next free one")
+    create.add_argument("--id", type=_customer_id, help="default: the next free one")
     create.add_argument("--reference", help="the provider's own id of the customer")
     create.add_argument("--name", help="what the provider calls the customer")
     create.set_defaults(run=commands.create_customer)
@@ -173,8 +189,27 @@ def _add_database(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _instant(text: str) -> datetime:
-    instant = parse_instant(text)
-    if "T" not in text.upper():
-        raise ValueError(text)
-    return instant
+def _time(text: str) -> datetime:
+    try:
+        return parse_instant(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time such as 2030-01-01T00:00:00Z"
+        ) from None
+
+
+def _port(text: str) -> int:
+    return _whole_number(text, 0, MAX_PORT)
+
+
+def _customer_id(text: str) -> int:
+    return _whole_number(text, 1, MAX_ID)
+
+
+def _whole_number(text: str, least: int, most: int) -> int:
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
+    if not is_number or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number from {least} to {most}"
+        )
+    return int(text)

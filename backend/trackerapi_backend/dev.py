@@ -18,7 +18,7 @@ from trackerapi_backend.administration import (
     provider_named,
 )
 from trackerapi_backend.auth import SCOPES
-from trackerapi_backend.server import serve
+from trackerapi_backend.server import serve_store
 from trackerapi_backend.settings import (
     Settings,
     SettingsError,
@@ -93,8 +93,10 @@ def run_dev(path: Path, *, host: str, port: int, tell: Callable[[str], None]) ->
     )
     store = SqliteStore(folder.database, migrate=True)
     try:
+        # Of a run that was killed, so that nobody takes its address for ours.
+        folder.description.unlink(missing_ok=True)
         _prepare(store, folder)
-        serve(settings, store, announce=partial(_announce, folder, tell))
+        serve_store(settings, store, announce=partial(_announce, folder, tell))
     finally:
         folder.description.unlink(missing_ok=True)
         store.close()

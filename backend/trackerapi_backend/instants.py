@@ -25,16 +25,21 @@ def parse_instant(text: str) -> datetime:
     are cut off.
 
     Raises:
-        ValueError: If it lies outside the years 1 to 9999 in UTC.
+        ValueError: If it is no such text or outside the years 1 to 9999 in UTC.
     """
+    if text[10:11] not in ("T", "t"):
+        raise ValueError(text)
     plain = text.upper()
     is_leap_second = plain[17:19] == "60"
     if is_leap_second:
         plain = f"{plain[:17]}59{plain[19:]}"
     try:
-        instant = datetime.fromisoformat(plain).astimezone(UTC)
+        local = datetime.fromisoformat(plain)
+        instant = local.astimezone(UTC)
     except OverflowError:
-        raise ValueError("outside the years 1 to 9999") from None
+        raise ValueError(text) from None
+    if local.tzinfo is None:
+        raise ValueError(text)
     return instant.replace(microsecond=999_999) if is_leap_second else instant
 
 

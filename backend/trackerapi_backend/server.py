@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 SHUTDOWN_SECONDS = 2
 
 
-def serve(settings: Settings, store: Store, *, announce: Callable[[str], None]) -> None:
+def serve_store(
+    settings: Settings, store: Store, *, announce: Callable[[str], None]
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
@@ -84,10 +86,11 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
     except OSError as error:
-        reason = "is in use" if error.errno == errno.EADDRINUSE else error.strerror
+        in_use = error.errno == errno.EADDRINUSE
+        reason = "in use" if in_use else "not an address of this machine"
         raise SettingsError(
-            f"cannot listen on {host}:{port} ({reason}): choose another with --port;"
-            " 0 takes a free one"
+            f"cannot listen on {host}:{port} ({reason}): choose another with --host"
+            " and --port; port 0 takes a free one"
         ) from None
     with listener:
         # asyncio does this only for sockets that name their protocol; without it an

@@ -76,6 +76,9 @@ def compact_json(value: object) -> str:
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
+# Beyond it, readers of JSON that know floats alone would round.
+MAX_ID = 2**53 - 1
+
 # SQLite numbers only INTEGER keys by itself; the other engine wants 64 bits.
 _Id = BigInteger().with_variant(Integer, "sqlite")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import create_engine, event
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from trackerapi_backend.store import StoreError
@@ -62,6 +63,11 @@ class SqliteStore:
         self._readers = _reading_engine(path)
         try:
             self._check_schema(path, migrate=migrate)
+        except DatabaseError as error:
+            self.close()
+            raise StoreError(
+                f"{path} cannot be used as a database ({error.orig}): choose another"
+            ) from None
         except BaseException:
             self.close()
             raise
@@ -118,8 +124,8 @@ def _lock(path: Path) -> TextIO:
     except OSError:
         lock.close()
         raise StoreError(
-            f"{path} is in use by another trackerapi-backend: stop that one, or give"
-            " this one a folder of its own with --data-dir"
+            f"{path} is in use by another trackerapi-backend: stop that one first, or"
+            " choose another folder or database"
         ) from None
     return lock
 

@@ -1,0 +1,133 @@
+"""What each command of the command line does.
+
+Commands that look after keys and customers open the database themselves, so they
+wait for no server and run beside none.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.administration import (
+    everything,
+    make_api_key,
+    make_customer,
+    provider_named,
+)
+from trackerapi_backend.contract import check, validator
+from trackerapi_backend.dev import run_dev
+from trackerapi_backend.instants import format_instant, utc_now
+from trackerapi_backend.logs import log_to_stderr
+from trackerapi_backend.server import serve_store
+from trackerapi_backend.settings import (
+    Settings,
+    SettingsError,
+    read_pepper,
+    settings_from,
+)
+from trackerapi_backend.store import access, customers
+from trackerapi_backend.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Connection
+
+    Tell = Callable[[str], None]
+
+DEFAULT_SCOPES = ("ingest", "read")
+
+
+def dev(options: Namespace, tell: Tell) -> None:
+    """Run a backend of one's own."""
+    log_to_stderr(logging.WARNING)
+    run_dev(options.data_dir, host=options.host, port=options.port, tell=tell)
+
+
+def serve(options: Namespace, tell: Tell) -> None:
+    """Run a backend for others."""
+    settings = settings_from(vars(options))
+    log_to_stderr(logging.INFO)
+    with closing(SqliteStore(settings.database)) as store:
+        serve_store(settings, store, announce=lambda url: tell(f"Serving at {url}"))
+
+
+def migrate(options: Namespace, tell: Tell) -> None:
+    """Bring a database's schema up to date."""
+    settings = settings_from(vars(options))
+    with closing(SqliteStore(settings.database, migrate=True)):
+        tell(f"The schema of {settings.database} is up to date.")
+
+
+def create_key(options: Namespace, tell: Tell) -> None:
+    """Make a key and tell it, this once."""
+    scopes = options.scope or list(DEFAULT_SCOPES)
+    check(validator("ApiKeyInput"), {"label": options.label, "scopes": scopes})
+    with _opened(options) as (db, settings, provider_id):
+        new = make_api_key(
+            db,
+            read_pepper(settings.pepper_file),
+            provider_id,
+            options.label,
+            scopes,
+            expires_at=options.expires_at,
+        )
+    tell(new.api_key)
+
+
+def list_keys(options: Namespace, tell: Tell) -> None:
+    """List the keys of a provider: id, scopes, end and label."""
+    with _opened(options) as (db, _settings, provider_id):
+        for row in everything(lambda span: access.list_keys(db, provider_id, span)):
+            ends = format_instant(row.expires_at) if row.expires_at else "never"
+            tell(f"{row.key_id}\t{','.join(row.scopes)}\texpires {ends}\t{row.label}")
+
+
+def expire_key(options: Namespace, tell: Tell) -> None:
+    """End a key at once."""
+    with _opened(options) as (db, _settings, provider_id):
+        row = access.expire_key(db, provider_id, options.key_id, now=utc_now())
+    if row is None:
+        raise SettingsError(
+            f"no key {options.key_id}: `trackerapi-backend key list` shows them"
+        )
+    tell(f"{row.key_id} expired at {format_instant(row.expires_at)}")
+
+
+def create_customer(options: Namespace, tell: Tell) -> None:
+    """Make a customer and tell the id."""
+    known = {"reference": options.reference, "name": options.name}
+    said = {member: text for member, text in known.items() if text is not None}
+    check(validator("CustomerInput"), said)
+    with _opened(options) as (db, _settings, provider_id):
+        if options.id is not None and customers.customer_exists(db, options.id):
+            raise SettingsError(f"customer {options.id} exists: choose another --id")
+        if "reference" in said and customers.find_customer_by_reference(
+            db, provider_id, said["reference"]
+        ):
+            raise SettingsError("another customer has this --reference")
+        customer_id = make_customer(db, provider_id, options.id, **said)
+    tell(str(customer_id))
+
+
+def list_customers(options: Namespace, tell: Tell) -> None:
+    """List the customers of a provider: id, reference and name."""
+    with _opened(options) as (db, _settings, provider_id):
+        for row in everything(
+            lambda span: customers.list_customers(db, provider_id, None, span)
+        ):
+            tell(f"{row.id}\t{row.reference or '-'}\t{row.name or '-'}")
+
+
+@contextmanager
+def _opened(options: Namespace) -> Iterator[tuple[Connection, Settings, int]]:
+    """Hold a transaction, the settings, and the id of the provider that is meant."""
+    settings = settings_from(vars(options))
+    with (
+        closing(SqliteStore(settings.database)) as store,
+        store.transaction() as db,
+    ):
+        yield db, settings, provider_named(db, options.provider)
