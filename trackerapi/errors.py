@@ -172,7 +172,7 @@ class BackendError(TrackerError):
         return self.exchange.url
 
     def __str__(self) -> str:
-        tail = f" (request {self.request_id})" if self.request_id else ""
+        tail = f" (request {one_line(self.request_id, 64)})" if self.request_id else ""
         head = f"{self.method} {self.url}: " if self.url else ""
         return one_line(head + self.reason, MAX_TEXT_LENGTH - len(tail)) + tail
 

@@ -1,0 +1,154 @@
+"""The errors that callers catch: their tree, their texts, their way over pickle."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import trackerapi
+from trackerapi import errors
+from trackerapi.errors import (
+    MAX_TEXT_LENGTH,
+    AuthenticationError,
+    BackendError,
+    BackendRejected,
+    BackendUnavailable,
+    ConfigError,
+    Exchange,
+    OutboxError,
+    SettingsError,
+    TrackerError,
+    UnknownStepError,
+)
+
+EXCHANGE = Exchange(
+    method="GET",
+    url="https://tracker.example/jobs",
+    status=503,
+    problem={"title": "Busy", "errors": [{"pointer": "/tag"}]},
+    request_id="5f0c1a2b",
+    retry_after_seconds=1.5,
+    was_sent=False,
+)
+ERRORS = [
+    TrackerError("a reason"),
+    ConfigError("a reason", Path("jobs.json"), "/job_configs/0", "my_job"),
+    SettingsError("a reason", "TRACKERAPI_API_KEY"),
+    UnknownStepError("dwonload", "download", "import", "event kind"),
+    OutboxError("a reason"),
+    BackendError("a reason", EXCHANGE),
+    BackendUnavailable("a reason", EXCHANGE),
+    AuthenticationError("a reason", EXCHANGE),
+    BackendRejected("a reason", EXCHANGE),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "bases"),
+    [
+        (ConfigError, (TrackerError, ValueError)),
+        (SettingsError, (TrackerError, ValueError)),
+        (UnknownStepError, (TrackerError, LookupError)),
+        (OutboxError, (TrackerError,)),
+        (BackendError, (TrackerError,)),
+        (BackendUnavailable, (BackendError,)),
+        (AuthenticationError, (BackendError,)),
+        (BackendRejected, (BackendError,)),
+    ],
+)
+def test_error_is_caught_by_its_bases(
+    error: type[TrackerError], bases: tuple[type[Exception], ...]
+) -> None:
+    """The tree is the one drawn in the header of the module."""
+    assert error.__bases__ == bases
+
+
+def test_every_public_error_is_exported() -> None:
+    """A caller can catch each error without knowing the module it lives in."""
+    defined = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, TrackerError)
+    }
+
+    exported = {name for name in trackerapi.__all__ if name in vars(errors)}
+
+    assert exported == defined
+    assert {type(error).__name__ for error in ERRORS} == defined
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_error_survives_pickling_with_all_it_knows(error: TrackerError) -> None:
+    """An error that crosses a process pool loses neither class nor attribute."""
+    twin = pickle.loads(pickle.dumps(error))
+
+    assert type(twin) is type(error)
+    assert vars(twin) == vars(error)
+    assert str(twin) == str(error)
+
+
+def test_backend_error_offers_its_exchange() -> None:
+    """What is known of the exchange is one attribute away."""
+    error = BackendUnavailable("a reason", EXCHANGE)
+
+    assert (error.method, error.url) == ("GET", "https://tracker.example/jobs")
+    assert (error.status, error.request_id) == (503, "5f0c1a2b")
+    assert error.retry_after_seconds == 1.5
+    assert error.problem == {"title": "Busy", "errors": [{"pointer": "/tag"}]}
+    assert not error.exchange.was_sent
+
+
+def test_problem_of_an_error_cannot_be_changed() -> None:
+    """Who logs an error cannot spoil it for the next reader."""
+    with pytest.raises(TypeError):
+        BackendError("a reason", EXCHANGE).problem["title"] = "Idle"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            ConfigError("unknown key 'nmae'", Path("jobs.json"), "/a/0/nmae", "name"),
+            "jobs.json#/a/0/nmae: unknown key 'nmae'; did you mean 'name'?",
+        ),
+        (ConfigError("no such tag"), "no such tag"),
+        (
+            SettingsError("is blank", "TRACKERAPI_API_KEY"),
+            "TRACKERAPI_API_KEY: is blank",
+        ),
+        (
+            UnknownStepError("lod", "load", "import"),
+            "there is no step 'lod' in job configuration 'import'; "
+            "did you mean 'load'?",
+        ),
+        (
+            BackendRejected("404: Unknown job", EXCHANGE),
+            "GET https://tracker.example/jobs: 404: Unknown job (request 5f0c1a2b)",
+        ),
+    ],
+)
+def test_error_text_says_place_reason_and_mend(error: TrackerError, text: str) -> None:
+    """The one line of a log is enough to act on."""
+    assert str(error) == text
+
+
+ANY_TEXT = st.text(max_size=900)
+
+
+@given(st.lists(ANY_TEXT, min_size=4, max_size=4))
+def test_error_text_is_one_short_printable_line(texts: list[str]) -> None:
+    """No text that reaches an error can forge or flood a log."""
+    first, second, third, fourth = texts
+    exchange = Exchange(method="GET", url=second, request_id=third)
+    made = [
+        ConfigError(first, Path("jobs.json"), third, fourth),
+        SettingsError(first, second),
+        UnknownStepError(first, second, third, fourth),
+        BackendRejected(first, exchange),
+    ]
+
+    for error in made:
+        assert len(str(error)) <= MAX_TEXT_LENGTH
+        assert str(error).isprintable()
