@@ -176,7 +176,10 @@ def _ca_file(
     value, setting = _text("ca_file", CA_FILE, given, environment)
     if value is None:
         return None
-    path = Path(value).expanduser()
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"there is no home folder for {value}", setting) from None
     try:
         holds_certificate = b"-----BEGIN" in path.read_bytes()
     except OSError as error:
@@ -231,7 +234,10 @@ def _text(
         return environment.get(variable), variable
     value = given[argument]
     if isinstance(value, str | os.PathLike):
-        return os.fspath(value), argument
+        text = os.fspath(value)
+        if "\0" in text:
+            raise SettingsError("must not hold NUL", argument)
+        return text, argument
     raise SettingsError(f"must be text, got {type(value).__name__}", argument)
 
 

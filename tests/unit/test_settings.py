@@ -1,0 +1,257 @@
+"""Where settings come from, and which values are refused by name."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from trackerapi.errors import SettingsError
+from trackerapi.settings import DEFAULT_TIMEOUT_SECONDS, Settings
+
+KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
+URL = "http://127.0.0.1:8000"
+ENOUGH: dict[str, object] = {"base_url": URL, "api_key": KEY}
+
+
+def resolve(environment: dict[str, str] | None = None, **arguments: object) -> Settings:
+    """Resolve settings from what is given here alone."""
+    return Settings.resolve(arguments, environment or {})
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Return a file that looks like certificates."""
+    path = tmp_path / "ca.pem"
+    path.write_text("-----BEGIN CERTIFICATE-----\n")
+    return path
+
+
+def test_defaults_apply_where_nothing_is_given() -> None:
+    """Address and key are enough."""
+    settings = resolve(**ENOUGH)
+
+    assert (settings.base_url, settings.api_key) == (URL, KEY)
+    assert settings.strict is False
+    assert settings.verify is True
+    assert settings.ca_file is None
+    assert settings.proxy is None
+    assert settings.timeout_seconds == DEFAULT_TIMEOUT_SECONDS
+
+
+def test_environment_is_read_where_no_argument_is_given(certificate: Path) -> None:
+    """A script needs no settings in its text."""
+    settings = resolve(
+        {
+            "TRACKERAPI_BASE_URL": URL,
+            "TRACKERAPI_API_KEY": KEY,
+            "TRACKERAPI_STRICT": "yes",
+            "TRACKERAPI_CA_FILE": str(certificate),
+        }
+    )
+
+    assert (settings.base_url, settings.api_key) == (URL, KEY)
+    assert settings.strict is True
+    assert settings.ca_file == certificate
+
+
+def test_argument_goes_before_environment(certificate: Path) -> None:
+    """What the script says wins over what surrounds it."""
+    settings = resolve(
+        {
+            "TRACKERAPI_BASE_URL": "not an address",
+            "TRACKERAPI_API_KEY": "",
+            "TRACKERAPI_API_KEY_FILE": "/missing",
+            "TRACKERAPI_STRICT": "perhaps",
+            "TRACKERAPI_CA_FILE": "/missing",
+        },
+        **ENOUGH,
+        strict=True,
+        ca_file=certificate,
+    )
+
+    assert (settings.base_url, settings.api_key) == (URL, KEY)
+    assert settings.strict is True
+    assert settings.ca_file == certificate
+
+
+def test_environment_of_the_process_is_read_when_none_is_passed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Variables are read when a TrackerApi is made, not at import."""
+    monkeypatch.setenv("TRACKERAPI_BASE_URL", URL)
+    monkeypatch.setenv("TRACKERAPI_API_KEY", KEY)
+
+    assert Settings.resolve({}).api_key == KEY
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "setting"),
+    [
+        ({}, {"api_key": KEY}, "TRACKERAPI_BASE_URL"),
+        ({}, {"base_url": URL}, "TRACKERAPI_API_KEY"),
+        ({"TRACKERAPI_API_KEY": ""}, {"base_url": URL}, "TRACKERAPI_API_KEY"),
+        ({"TRACKERAPI_API_KEY": " \n"}, {"base_url": URL}, "TRACKERAPI_API_KEY"),
+        ({"TRACKERAPI_API_KEY_FILE": ""}, {"base_url": URL}, "TRACKERAPI_API_KEY_FILE"),
+        ({"TRACKERAPI_STRICT": "perhaps"}, ENOUGH, "TRACKERAPI_STRICT"),
+        ({"TRACKERAPI_CA_FILE": "/missing.pem"}, ENOUGH, "TRACKERAPI_CA_FILE"),
+        ({"TRACKERAPI_CA_FILE": "~nobody-here/ca"}, ENOUGH, "TRACKERAPI_CA_FILE"),
+        ({"TRACKERAPI_BASE_URL": "localhost"}, {"api_key": KEY}, "TRACKERAPI_BASE_URL"),
+        ({"TRACKERAPI_BASE_URL": ""}, {"api_key": KEY}, "TRACKERAPI_BASE_URL"),
+        ({}, {**ENOUGH, "base_url": 8000}, "base_url"),
+        ({}, {**ENOUGH, "api_key": b"key"}, "api_key"),
+        ({}, {**ENOUGH, "api_key": ""}, "api_key"),
+        ({}, {**ENOUGH, "strict": 1}, "strict"),
+        ({}, {**ENOUGH, "verify": "/etc/ca.pem"}, "verify"),
+        ({}, {**ENOUGH, "ca_file": "/missing.pem"}, "ca_file"),
+        ({}, {**ENOUGH, "ca_file": "nul\0.pem"}, "ca_file"),
+        ({}, {"base_url": URL, "api_key_file": "nul\0"}, "api_key_file"),
+        ({}, {**ENOUGH, "ca_file": "/dev/null"}, "ca_file"),
+        ({}, {**ENOUGH, "proxy": "proxy.example:3128"}, "proxy"),
+        ({}, {**ENOUGH, "proxy": "socks5://proxy.example"}, "proxy"),
+        ({}, {**ENOUGH, "proxy": "http://proxy.example:port"}, "proxy"),
+        ({}, {**ENOUGH, "timeout_seconds": "10"}, "timeout_seconds"),
+        ({}, {**ENOUGH, "timeout_seconds": True}, "timeout_seconds"),
+        ({}, {**ENOUGH, "timeout_seconds": 0}, "timeout_seconds"),
+        ({}, {**ENOUGH, "timeout_seconds": -1}, "timeout_seconds"),
+        ({}, {**ENOUGH, "timeout_seconds": float("nan")}, "timeout_seconds"),
+        ({}, {**ENOUGH, "timeout_seconds": float("inf")}, "timeout_seconds"),
+    ],
+)
+def test_bad_value_is_refused_by_name(
+    environment: dict[str, str], arguments: dict[str, object], setting: str
+) -> None:
+    """The error names the argument or variable that has to change."""
+    with pytest.raises(SettingsError) as caught:
+        resolve(environment, **arguments)
+
+    assert caught.value.setting == setting
+    assert str(caught.value).startswith(f"{setting}: ")
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "<url for tracker app backend>",
+        "ftp://tracker.example",
+        "http://",
+        "http://:8000",
+        "http://[::1",
+        "http://tracker.example:port",
+        "http://tracker.example:0",
+        "http://tracker.example:99999",
+        "http://user:canary@tracker.example",
+        "http://tracker.example/?key=canary",
+        "http://tracker.example/#top",
+        "http://tracker .example",
+        "http://tracker.example\n",
+        " http://tracker.example",
+    ],
+)
+def test_address_that_cannot_work_is_refused(base_url: str) -> None:
+    """A wrong address is told at once and not by a failing request."""
+    with pytest.raises(SettingsError) as caught:
+        resolve(api_key=KEY, base_url=base_url)
+
+    assert caught.value.setting == "base_url"
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("http://tracker.example/", "http://tracker.example"),
+        ("https://tracker.example/api/", "https://tracker.example/api"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+        ("HTTP://tracker.example", "HTTP://tracker.example"),
+    ],
+)
+def test_address_loses_only_its_trailing_slash(given: str, kept: str) -> None:
+    """A backend below a path of its own can be addressed."""
+    assert resolve(api_key=KEY, base_url=given).base_url == kept
+
+
+def test_both_key_settings_are_refused() -> None:
+    """Which of two keys is meant is not guessed."""
+    both = {"TRACKERAPI_API_KEY": KEY, "TRACKERAPI_API_KEY_FILE": "/missing"}
+
+    with pytest.raises(SettingsError, match="TRACKERAPI_API_KEY_FILE; unset one"):
+        resolve(both, base_url=URL)
+    with pytest.raises(SettingsError, match="api_key_file; give one"):
+        resolve(base_url=URL, api_key=KEY, api_key_file="/missing")
+
+
+@pytest.mark.parametrize(
+    "key", ["<your api key>", " <key>\n", "schlüssel-canary", "trk canary", "canary\0"]
+)
+def test_unusable_key_is_refused_without_showing_it(key: str) -> None:
+    """A placeholder or a broken copy is told before any request, and never shown."""
+    with pytest.raises(SettingsError) as caught:
+        resolve(base_url=URL, api_key=key)
+
+    assert caught.value.setting == "api_key"
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [KEY.encode(), f"{KEY}\n".encode(), b"\xef\xbb\xbf" + KEY.encode()]
+)
+def test_key_file_holds_the_key(tmp_path: Path, content: bytes) -> None:
+    """A line end or a byte order mark of an editor is no part of the key."""
+    path = tmp_path / "key"
+    path.write_bytes(content)
+
+    assert resolve(base_url=URL, api_key_file=path).api_key == KEY
+    in_environment = {"TRACKERAPI_API_KEY_FILE": str(path)}
+    assert resolve(in_environment, base_url=URL).api_key == KEY
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"\xff\xfe", b"two\nkeys", b"<your api key>", b"k" * 5000]
+)
+def test_key_file_that_holds_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
+    """The error names the setting that led to the file."""
+    path = tmp_path / "key"
+    path.write_bytes(content)
+
+    with pytest.raises(SettingsError) as caught:
+        resolve({"TRACKERAPI_API_KEY_FILE": str(path)}, base_url=URL)
+
+    assert caught.value.setting == "TRACKERAPI_API_KEY_FILE"
+
+
+@pytest.mark.parametrize("name", ["missing", "."])
+def test_key_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
+    """A missing file and a folder have the same kind of answer."""
+    with pytest.raises(SettingsError, match="cannot read the key file") as caught:
+        resolve(base_url=URL, api_key_file=tmp_path / name)
+
+    assert caught.value.setting == "api_key_file"
+
+
+@pytest.mark.parametrize(
+    ("key", "key_id"),
+    [(KEY, "3kTMd9aZ"), ("another-form", None), ("sk_a_b_c", None)],
+)
+def test_key_id_is_the_public_part(key: str, key_id: str | None) -> None:
+    """A key of another backend's form has no public part to show."""
+    assert resolve(base_url=URL, api_key=key).key_id == key_id
+
+
+def test_repr_shows_no_secret() -> None:
+    """Settings can be logged."""
+    settings = resolve(**ENOUGH, proxy="http://user:canary@proxy.example")
+
+    assert URL in repr(settings)
+    assert "canary" not in repr(settings)
+
+
+def test_no_network_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making settings neither resolves nor connects."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was used")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+    resolve(api_key=KEY, base_url="http://host-that-does-not-exist.invalid")
