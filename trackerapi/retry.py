@@ -4,6 +4,7 @@ Reads no clock, draws no random number, does no I/O: callers pass what they know
 Shared by questions (`wire`) and the delivery of reports (`delivery`).
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +19,8 @@ REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 UNPROCESSED_STATUSES = frozenset({425, 429})
 """Answers that say that the request was not acted on."""
+
+_SECONDS = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +105,10 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
     if value is None:
         return None
     text = value.strip()
-    try:
-        seconds = float(text) if text.isascii() else None
-    except ValueError:
-        seconds = _seconds_until(text, now)
-    # `nan` and `inf` are floats to Python but ask for nothing.
-    if seconds is None or seconds != seconds or seconds == float("inf"):
+    # Not all that `float()` takes: `nan`, `inf` and `1_000` ask for nothing.
+    is_number = _SECONDS.fullmatch(text) is not None
+    seconds = float(text) if is_number else _seconds_until(text, now)
+    if seconds is None:
         return None
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_SECONDS)
 
