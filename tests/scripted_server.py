@@ -32,15 +32,18 @@ class ScriptedServer:
         answer: Returns a whole HTTP answer; empty bytes close the connection.
         requests: What has arrived, in order.
         connection_count: Connections accepted so far.
+        port: Where it listens; known once it runs.
     """
 
     answer: Answer
     tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
     connection_count: int = 0
+    port: int = 0
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
         return self
@@ -56,11 +59,6 @@ class ScriptedServer:
         self._listener.close()
         for connection in list(self._open):
             connection.close()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return int(self._listener.getsockname()[1])
 
     @property
     def url(self) -> str:
