@@ -1,0 +1,187 @@
+"""Events: their ids, their times and their line on disk and wire."""
+
+import json
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.contract_document import SCHEMAS, validator
+from trackerapi.events import KINDS, Event, as_rfc3339, new_stamp
+
+EVENT = validator("EventInput")
+MINIMAL: dict[str, Any] = {
+    "event_id": "019ab4c2-7a10-7c3e-9d55-0f6a3b1c2d3e",
+    "provider_job_id": "import-42",
+    "kind": "info",
+    "occurred_at": "2026-11-24T01:00:03.250000Z",
+}
+
+
+def test_ids_are_version_7_of_the_current_time() -> None:
+    """A backend can sort by id and read the time of recording from it."""
+    event_id, occurred_at = new_stamp()
+
+    uuid = UUID(event_id)
+    milliseconds = uuid.int >> 80
+    assert str(uuid) == event_id
+    assert uuid.version == 7
+    assert uuid.variant == "specified in RFC 4122"
+    assert abs(milliseconds - occurred_at.timestamp() * 1000) < 1000
+    assert occurred_at.tzinfo is UTC
+
+
+def test_stamps_rise_strictly_within_a_thread() -> None:
+    """The order of (time, id) is the order of recording, however fast it is."""
+    stamps = [new_stamp() for _ in range(20_000)]
+
+    by_time_and_id = [(occurred_at, event_id) for event_id, occurred_at in stamps]
+    assert by_time_and_id == sorted(set(by_time_and_id))
+    assert [event_id for event_id, _ in stamps] == sorted({s[0] for s in stamps})
+
+
+def test_stamps_of_threads_are_unique_and_rise_in_each() -> None:
+    """Threads that record at once neither share an id nor go back in time."""
+    stamps: list[list[tuple[str, datetime]]] = [[] for _ in range(8)]
+    together = threading.Barrier(len(stamps))
+
+    def record(mine: list[tuple[str, datetime]]) -> None:
+        together.wait()
+        mine.extend(new_stamp() for _ in range(2_000))
+
+    threads = [threading.Thread(target=record, args=(mine,)) for mine in stamps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    for mine in stamps:
+        assert mine == sorted(mine)
+        assert [s[1] for s in mine] == sorted(s[1] for s in mine)
+    assert len({s[0] for mine in stamps for s in mine}) == 8 * 2_000
+
+
+def test_ids_of_a_forked_child_differ_from_those_of_its_parent() -> None:
+    """Parent and child that record in the same millisecond do not collide."""
+    script = (
+        "import os\n"
+        "from trackerapi.events import new_stamp\n"
+        "new_stamp()\n"
+        "pid = os.fork()\n"
+        "ids = [new_stamp()[0] for _ in range(100)]\n"
+        "os.write(1, ('\\n'.join(ids) + '\\n').encode())\n"
+        "pid and os.wait()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True
+    )
+
+    ids = done.stdout.split()
+    assert len(ids) == 200
+    assert len({event_id[19:] for event_id in ids}) == 2
+    assert len(set(ids)) == 200
+
+
+def test_time_is_never_before_the_one_the_job_has_had() -> None:
+    """A job that was attached to does not go back behind its own past."""
+    later = datetime.now(UTC) + timedelta(hours=1)
+
+    assert new_stamp(later)[1] == later
+    assert new_stamp(datetime(2020, 1, 1, tzinfo=UTC))[1].year > 2020
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (datetime(2026, 11, 24, 1, 0, 3, tzinfo=UTC), "2026-11-24T01:00:03Z"),
+        (
+            datetime(2026, 11, 24, 1, 0, 3, 250, timezone(timedelta(hours=2))),
+            "2026-11-23T23:00:03.000250Z",
+        ),
+    ],
+)
+def test_time_is_written_in_utc(moment: datetime, text: str) -> None:
+    """Every time on the wire is of one form."""
+    assert as_rfc3339(moment) == text
+
+
+def test_time_without_offset_is_refused() -> None:
+    """Nobody guesses which clock a naive time was read from."""
+    with pytest.raises(ValueError, match="a time needs an offset"):
+        as_rfc3339(datetime(2026, 11, 24))  # noqa: DTZ001
+
+
+NAMES = st.text("abcß \N{GRINNING FACE}_-", min_size=1).filter(str.strip)
+EVENTS = st.builds(
+    Event,
+    event_id=st.uuids(version=4).map(str),
+    provider_job_id=NAMES,
+    kind=st.sampled_from(KINDS) | NAMES,
+    occurred_at=st.datetimes(timezones=st.just(UTC)).map(as_rfc3339),
+    tag=st.none() | NAMES,
+    metadata=st.none() | st.dictionaries(NAMES, st.integers(0, 9) | NAMES),
+    completed=st.none() | st.floats(0, 2**53 - 1),
+    total=st.none() | st.integers(0, 2**53 - 1),
+    fraction=st.none() | st.floats(0, 1),
+    retrying=st.booleans(),
+    message=st.none() | NAMES,
+    detail=st.none() | NAMES,
+)
+
+
+@given(EVENTS)
+def test_line_is_one_json_object_of_the_contract(event: Event) -> None:
+    """What is on disk is what the backend takes."""
+    line = event.as_line()
+
+    assert b"\n" not in line
+    members = json.loads(line)
+    EVENT.validate(members)
+    assert members["event_id"] == event.event_id
+    assert members.get("message") == event.message
+    assert members.get("retrying", False) is event.retrying
+
+
+def test_line_holds_only_what_is_given() -> None:
+    """An event costs no bytes for what it does not say."""
+    assert json.loads(Event(**MINIMAL).as_line()) == MINIMAL
+
+
+def test_line_names_every_member_of_the_contract() -> None:
+    """Nothing that an event can say is lost on its way."""
+    full = Event(
+        **MINIMAL,
+        tag="load",
+        metadata={"Message": "Hello"},
+        completed=1,
+        total=2,
+        fraction=0.5,
+        retrying=True,
+        message="for the customer",
+        detail="for the provider",
+    )
+
+    # `name` is another spelling of `tag`.
+    members = SCHEMAS["EventInput"]["properties"].keys() - {"name"}
+    assert json.loads(full.as_line()).keys() == members
+    assert EVENT.is_valid(json.loads(full.as_line()))
+
+
+def test_line_refuses_what_is_no_json_number() -> None:
+    """A NaN never reaches the disk, where no reader could take it."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        Event(**MINIMAL, fraction=float("nan")).as_line()
+
+
+def test_known_kinds_are_those_of_the_contract() -> None:
+    """The list in the contract and ours are one."""
+    described = SCHEMAS["EventInput"]["description"]
+    listed = described.partition("Known kinds: ")[2].partition(";")[0]
+
+    assert listed.replace("\n", " ").split(", ") == list(KINDS)

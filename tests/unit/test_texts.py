@@ -1,0 +1,117 @@
+"""The rules for names and texts are those of the contract."""
+
+import re
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.contract_document import SCHEMAS, validator
+from trackerapi.texts import (
+    LONGEST_DETAIL,
+    LONGEST_MESSAGE,
+    LONGEST_NAME,
+    LONGEST_PROVIDER_JOB_ID,
+    NAME_PATTERN,
+    check_name,
+    fitted,
+)
+
+JOB = validator("JobInput")
+EVENT = validator("EventInput")
+EVENT_MEMBERS: dict[str, Any] = SCHEMAS["EventInput"]["properties"]
+
+# Dense in what rules for names are about: blanks, controls, separators, length.
+TEXTS = st.text(
+    st.sampled_from(
+        "a\N{GRINNING FACE}é \t\n\0\x1f\x7f\x85\xa0\u2003\u2028\u2029\u3000"
+    )
+    | st.characters(exclude_categories=["Cs"]),
+    max_size=210,
+)
+
+
+def is_name(value: object, longest: int = LONGEST_NAME) -> bool:
+    """Tell whether `check_name()` takes `value`."""
+    try:
+        check_name("tag", value, longest)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+@given(TEXTS)
+@example("")
+@example("\u2028")
+@example("a\n")
+@example("x" * 100)
+@example("x" * 101)
+@example("\N{GRINNING FACE}" * 100)
+def test_check_name_agrees_with_contract(text: str) -> None:
+    """What is refused here the backend would refuse, and what is taken it takes."""
+    job = {"provider_job_id": text, "customer_id": 1, "tag": "t"}
+
+    assert is_name(text, LONGEST_PROVIDER_JOB_ID) == JOB.is_valid(job)
+    assert is_name(text) == JOB.is_valid({**job, "provider_job_id": "p", "tag": text})
+
+
+def test_name_pattern_agrees_with_contract_on_every_character() -> None:
+    """Each character is blank, forbidden or fine to both patterns alike."""
+    ours = re.compile(NAME_PATTERN)
+    theirs = re.compile(SCHEMAS["JobInput"]["properties"]["tag"]["pattern"])
+    characters = map(chr, range(sys.maxunicode + 1))
+
+    differing = [
+        character
+        for character in characters
+        if bool(ours.match(character)) != bool(theirs.match(character))
+        or bool(ours.match(f"a{character}b")) != bool(theirs.match(f"a{character}b"))
+    ]
+
+    assert differing == []
+
+
+def test_lengths_are_those_of_the_contract() -> None:
+    """A text that is cut here fits there, and no shorter."""
+    assert EVENT_MEMBERS["tag"]["maxLength"] == LONGEST_NAME
+    assert EVENT_MEMBERS["kind"]["maxLength"] == LONGEST_NAME
+    assert EVENT_MEMBERS["provider_job_id"]["maxLength"] == LONGEST_PROVIDER_JOB_ID
+    assert EVENT_MEMBERS["message"]["maxLength"] == LONGEST_MESSAGE
+    assert EVENT_MEMBERS["detail"]["maxLength"] == LONGEST_DETAIL
+
+
+@pytest.mark.parametrize("value", [None, 5, b"tag", ["tag"]])
+def test_check_name_rejects_what_is_no_text(value: object) -> None:
+    """A wrong type is told by the name of the argument."""
+    with pytest.raises(TypeError, match="tag must be text, got"):
+        check_name("tag", value)
+
+
+@pytest.mark.parametrize("value", ["", " ", "a\nb", "\ud800", "x" * 101])
+def test_check_name_names_the_argument(value: str) -> None:
+    """The message says which argument is wrong and what it has to be."""
+    with pytest.raises(ValueError, match=r"^tag must "):
+        check_name("tag", value)
+
+
+@given(st.text(min_size=1), st.integers(1, 50))
+@example("\ud800\0", 1)
+def test_fitted_text_is_taken_by_the_contract(text: str, longest: int) -> None:
+    """A message never costs the event that carries it."""
+    event = {"provider_job_id": "p", "kind": "info", "message": fitted(text, longest)}
+
+    assert EVENT.is_valid(event)
+    assert len(event["message"]) <= longest
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
+def test_fitted_text_is_unchanged_when_it_fits(text: str) -> None:
+    """A good text arrives as it was written."""
+    assert fitted(text, max(len(text), 1)) == text
+
+
+def test_fitted_text_shows_that_it_was_cut() -> None:
+    """A reader sees that there was more."""
+    assert fitted("abcdef", 4) == "abc…"
