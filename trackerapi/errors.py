@@ -120,7 +120,7 @@ class Exchange:
     method: str = ""
     url: str = ""
     status: int | None = None
-    problem: Mapping[str, Any] = field(default_factory=dict)
+    problem: Mapping[str, Any] = field(default_factory=dict[str, Any])
     request_id: str | None = None
     retry_after_seconds: float | None = None
     was_sent: bool = True

@@ -233,13 +233,15 @@ def _ambiguous(name: str, configs: Sequence[JobConfig]) -> str:
 
 def _job_config(document: Mapping[str, Any]) -> JobConfig:
     steps = tuple(_step(step) for step in document["step_configurations"])
-    return JobConfig(**{**document, "step_configurations": steps})
+    members: dict[str, Any] = {**document, "step_configurations": steps}
+    return JobConfig(**members)
 
 
 def _step(document: Mapping[str, Any]) -> StepConfiguration:
     keys = document.get("metadata_configurations", [])
     metadata = tuple(MetadataConfiguration(**key) for key in keys)
-    return StepConfiguration(**{**document, "metadata_configurations": metadata})
+    members: dict[str, Any] = {**document, "metadata_configurations": metadata}
+    return StepConfiguration(**members)
 
 
 def _step_document(step: StepConfiguration) -> dict[str, Any]:

@@ -6,6 +6,7 @@ what is too large is cut; the changed keys are named in the metadata itself.
 
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -24,6 +25,8 @@ CHANGED_KEY: Final = "trackerapi_changed"
 
 _LONGEST_CUT_TEXT: Final = 200
 _MAX_ITEMS: Final = 1000
+_MAX_VALUES: Final = 4096  # more than 8 KiB can hold; ends cycles that fan out
+_MARKS_BYTES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ def shape_metadata(metadata: Mapping[Any, Any]) -> ShapedMetadata:
     shaping = _Shaping()
     values: dict[str, Any] = {}
     for key, value in list(metadata.items()):
-        name = fitted(key if isinstance(key, str) else str(key), LONGEST_NAME) or "?"
+        name = fitted(_key_text(key), LONGEST_NAME) or "?"
         shaping.key = name
         if name != key:
             shaping.mark()
@@ -65,13 +68,17 @@ class _Shaping:
     """One pass over the values of one event."""
 
     key: str = ""
-    changed: dict[str, None] = field(default_factory=dict)
+    value_count: int = 0
+    changed: dict[str, None] = field(default_factory=dict[str, None])
 
     def mark(self) -> None:
         self.changed[self.key] = None
 
     def value(self, value: Any, level: int) -> Any:
+        self.value_count += 1
         match value:
+            case _ if self.value_count > _MAX_VALUES:
+                return self._changed(None)
             case None | True | False:
                 return value
             case str():
@@ -82,7 +89,7 @@ class _Shaping:
                 small = -MAX_INTEGER <= whole <= MAX_INTEGER
                 return whole if small else self._changed(_text_of(value))
             case Real():
-                return self._real(float(value))
+                return self._real(value)
             case Mapping() if level <= MAX_LEVELS:
                 return self._mapping(value, level)
             case list() | tuple() if level <= MAX_LEVELS:
@@ -96,11 +103,15 @@ class _Shaping:
         if len(pairs) < len(value) or not all(isinstance(k, str) for k, _ in pairs):
             self.mark()
         return {
-            fitted(str(name), MAX_BYTES): self.value(item, level + 1)
+            fitted(_key_text(name), MAX_BYTES): self.value(item, level + 1)
             for name, item in pairs
         }
 
-    def _real(self, number: float) -> float | None:
+    def _real(self, value: Real) -> float | None:
+        try:
+            number = float(value)
+        except OverflowError:  # a fraction beyond all floats
+            number = math.inf
         if math.isfinite(number) and abs(number) <= MAX_INTEGER:
             return number
         self.mark()
@@ -113,7 +124,7 @@ class _Shaping:
 
 def _within_limits(values: dict[str, Any], changed: dict[str, None]) -> ShapedMetadata:
     """Cut long values, then leave keys out, until the rest fits with its marks."""
-    room = MAX_BYTES - 1024  # for the names of what was changed
+    room = MAX_BYTES - _MARKS_BYTES
     kept: dict[str, Any] = {}
     size = 0
     is_too_large = _json_bytes(values) > room
@@ -122,22 +133,36 @@ def _within_limits(values: dict[str, Any], changed: dict[str, None]) -> ShapedMe
             changed[name] = None
             text = value if isinstance(value, str) else json.dumps(value)
             value = fitted(text, _LONGEST_CUT_TEXT)  # noqa: PLW2901
-        size += _json_bytes({name: value})
-        if size <= room and len(kept) < MAX_KEYS - 1:
+        member_bytes = _json_bytes({name: value})
+        if size + member_bytes <= room and len(kept) < MAX_KEYS - 1:
             kept[name] = value
+            size += member_bytes
         else:
             changed[name] = None
     names = tuple(changed)
-    kept[CHANGED_KEY] = [fitted(name, 40) for name in names[:10]]
-    return ShapedMetadata(kept, names)
+    return ShapedMetadata({**kept, CHANGED_KEY: _marks(names)}, names)
+
+
+def _marks(names: tuple[str, ...]) -> list[str]:
+    """Return the first names, as far as the room for them goes."""
+    marks = [fitted(name, 40) for name in names[:10]]
+    while _json_bytes({CHANGED_KEY: marks}) > _MARKS_BYTES:
+        marks.pop()
+    return marks
 
 
 def _json_bytes(value: Any) -> int:
     return len(json.dumps(value))
 
 
+def _key_text(key: object) -> str:
+    return key if isinstance(key, str) else _text_of(key)
+
+
 def _text_of(value: object) -> str:
+    # The whole text of a container can be exponentially longer than the container.
+    as_text = reprlib.repr if isinstance(value, list | tuple | Mapping) else str
     try:
-        return fitted(str(value), _LONGEST_CUT_TEXT)
+        return fitted(as_text(value), _LONGEST_CUT_TEXT)
     except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
         return f"<{type(value).__name__}>"

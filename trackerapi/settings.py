@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 from urllib.parse import urlsplit
 
 from trackerapi.errors import SettingsError
@@ -234,7 +234,7 @@ def _text(
         return environment.get(variable), variable
     value = given[argument]
     if isinstance(value, str | os.PathLike):
-        text = os.fspath(value)
+        text = str(os.fspath(cast("str | os.PathLike[str]", value)))
         if "\0" in text:
             raise SettingsError("must not hold NUL", argument)
         return text, argument

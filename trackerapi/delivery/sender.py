@@ -48,3 +48,4 @@ class Sender(Protocol):
             AuthenticationError: If the key was refused; nothing arrived.
             BackendRejected: If the batch was refused as a whole; nothing arrived.
         """
+        ...
