@@ -173,7 +173,10 @@ def fetch_contract(source: str) -> Contract:
     Raises:
         ContractError: If nothing usable is there within 10 seconds.
     """
-    address = urlsplit(source)
+    try:
+        address = urlsplit(source)
+    except ValueError as error:
+        raise ContractError(f"{source} cannot be fetched: {error}") from error
     if address.scheme not in ("http", "https"):
         return read_contract(Path(source))
     if address.path in ("", "/"):

@@ -51,7 +51,7 @@ SHAPES_OPTIONS = (
     "--enum-field-as-literal=all",
     "--no-use-closed-typed-dict",
     "--ignore-pyproject",
-    "--formatters=builtin",
+    "--no-formatters",
     f"--custom-file-header={SHAPES_HEADER}",
 )
 RUFF_OPTIONS = (

@@ -1,0 +1,92 @@
+"""Everything that has to hold before a change is taken, part by part.
+
+A part that fails never hides the others: all of them run. Arguments after `--`
+go to pytest, which comes last.
+
+Exit status: 0 everything holds, 1 something does not, 2 wrong usage.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scripts.project import ROOT
+
+TYPED = (
+    "trackerapi",
+    "backend/trackerapi_backend",
+    "generated_client/trackerapi_client",
+    "scripts",
+    "demo",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One check.
+
+    Attributes:
+        title: What it holds, for people.
+        command: Python module and its arguments.
+        slow: Whether `--quick` leaves it out.
+    """
+
+    title: str
+    command: tuple[str, ...]
+    slow: bool = False
+
+
+PARTS = (
+    Part("Format", ("ruff", "format", "--check", ".")),
+    Part("Lint", ("ruff", "check", ".")),
+    Part("Types", ("mypy", "--strict", *TYPED)),
+    Part("Types as editors see them", ("pyright",), slow=True),
+    Part("Generated files", ("scripts.regenerate", "--check")),
+    Part("Promise of the last release", ("scripts.contract_changes",)),
+)
+QUICK_TESTS = ("tests/unit", "tests/contract")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run all parts; return the exit status."""
+    parser = argparse.ArgumentParser(prog="scripts/test.sh", description=__doc__)
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="leave out what takes long: pyright, the backend's and end-to-end tests",
+    )
+    parser.add_argument("pytest_arguments", nargs="*", help="after --: for pytest")
+    options = parser.parse_args(argv)
+    tests = (*options.pytest_arguments, *(QUICK_TESTS if options.quick else ()))
+    parts = [part for part in PARTS if not (options.quick and part.slow)]
+    parts.append(Part("Tests", ("pytest", *tests)))
+    failed = [part.title for part in parts if not holds(part)]
+    if failed:
+        print(f"Failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def holds(part: Part) -> bool:
+    """Run one part and return whether it holds."""
+    print(f"== {part.title}: {' '.join(part.command)}", flush=True)
+    began = time.monotonic()
+    search_path = (sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath))
+    status = subprocess.run(
+        [sys.executable, "-P", "-m", *part.command],
+        cwd=ROOT,
+        env={**os.environ, "PATH": os.pathsep.join(search_path)},
+        stdin=subprocess.DEVNULL,
+        check=False,
+    ).returncode
+    verdict = "holds" if status == 0 else "FAILED"
+    print(f"   {verdict} after {time.monotonic() - began:.1f} s", flush=True)
+    return status == 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

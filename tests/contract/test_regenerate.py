@@ -1,0 +1,376 @@
+"""Regeneration on a copy of the work tree: what it mends, refuses and leaves alone."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts import regenerate
+from scripts.contract.document import Contract
+from scripts.project import (
+    BACKEND_SHAPES_PATH,
+    CLIENT_PATH,
+    CONSTRAINTS_PATH,
+    CONTRACT_PATH,
+    GENERATOR_CONFIG_PATH,
+    PROVENANCE_PATH,
+    ROOT,
+    SCHEMAS_PATH,
+)
+from tests.contract.editing import edit
+
+MEND = "To mend: scripts/regenerate.sh"
+HOST = "components|schemas|JobInput|properties|host"
+TAG_WORDS = "components|schemas|JobInput|properties|tag|description"
+
+
+def run(tree: Path, *arguments: str) -> int:
+    """Run the command on `tree`; return its exit status."""
+    return regenerate.main(["--root", str(tree), *arguments])
+
+
+def snapshot(tree: Path) -> dict[str, bytes]:
+    """Return every file of `tree`, those that running code leaves behind aside."""
+    return {
+        str(path.relative_to(tree)): path.read_bytes()
+        for path in tree.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def change_contract(tree: Path, contract: Contract) -> None:
+    """Add a property to the contract at `tree` without regenerating."""
+    document = json.loads(json.dumps(contract.document))
+    edit(document, HOST, {"type": "string"})
+    (tree / CONTRACT_PATH).write_text(json.dumps(document))
+
+
+def test_checked_in_files_are_what_the_contract_says(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A clean work tree has no difference, and the check leaves it untouched."""
+    before = snapshot(tree)
+    assert run(tree, "--check") == 0, capsys.readouterr().out
+    assert snapshot(tree) == before
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        CLIENT_PATH / "types.py",
+        BACKEND_SHAPES_PATH / "models.py",
+        SCHEMAS_PATH / "job-configurations-schema.generated.json",
+        PROVENANCE_PATH,
+    ],
+)
+def test_edited_byte_is_found_and_mended(
+    tree: Path, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One byte changed by hand is named, shown and put right by the one command."""
+    before = snapshot(tree)
+    (tree / path).write_bytes(before[str(path)] + b"#")
+    assert run(tree, "--check") == 1
+    out = capsys.readouterr().out
+    assert f"edited or stale: {path}" in out
+    assert MEND in out
+    assert run(tree) == 0
+    assert snapshot(tree) == before
+
+
+def test_missing_and_extra_files_are_found_and_mended(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file taken away and a stray one are both differences."""
+    before = snapshot(tree)
+    (tree / CLIENT_PATH / "py.typed").unlink()
+    (tree / CLIENT_PATH.parent / "stray.py").touch()
+    (tree / CLIENT_PATH / "__pycache__").mkdir(exist_ok=True)
+    (tree / CLIENT_PATH / "__pycache__" / "types.pyc").touch()
+    assert run(tree, "--check") == 1
+    out = capsys.readouterr().out
+    assert f"missing: {CLIENT_PATH / 'py.typed'}" in out
+    assert f"extra: {CLIENT_PATH.parent / 'stray.py'}" in out
+    assert "types.pyc" not in out
+    assert run(tree) == 0
+    assert snapshot(tree) == before
+
+
+def test_changed_contract_makes_files_stale(
+    tree: Path, contract: Contract, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A property added without regenerating is found in the client and the shapes."""
+    change_contract(tree, contract)
+    assert run(tree, "--check") == 1
+    out = capsys.readouterr().out
+    assert f"edited or stale: {CLIENT_PATH / 'models/job_input.py'}" in out
+    assert f"edited or stale: {BACKEND_SHAPES_PATH / 'models.py'}" in out
+    assert len(out.splitlines()) < 200
+
+
+@pytest.mark.parametrize(
+    "tool", ["openapi-python-client", "ruff", "datamodel-code-generator"]
+)
+def test_other_version_of_a_tool_is_refused_by_name(
+    tree: Path, tool: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is written with a tool that is not the pinned one."""
+    constraints = tree / CONSTRAINTS_PATH
+    pins = constraints.read_text()
+    constraints.write_text(re.sub(rf"^{tool}==.*$", f"{tool}==0.0.1", pins, flags=re.M))
+    before = snapshot(tree)
+    assert run(tree) == 1
+    expected = rf"{tool} \S+ found, 0\.0\.1 needed: run scripts/setup\.sh"
+    assert re.search(expected, capsys.readouterr().err)
+    assert snapshot(tree) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("paths|/jobs|get|responses", {}, "is not valid: #/paths//jobs/get/responses"),
+        (f"{TAG_WORDS}", 5, "is not valid"),
+        (
+            "components|schemas|JobInput|title",
+            "New job",
+            "#/components/schemas/JobInput: has a title; use the description",
+        ),
+    ],
+)
+def test_contract_that_cannot_be_compiled_is_refused(
+    tree: Path,
+    contract: Contract,
+    path: str,
+    value: object,
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A contract that is not valid or outside the dialect leaves all as it was."""
+    document = json.loads(json.dumps(contract.document))
+    edit(document, path, value)
+    (tree / CONTRACT_PATH).write_text(json.dumps(document))
+    before = snapshot(tree)
+    assert run(tree) == 1
+    assert expected in capsys.readouterr().err
+    assert snapshot(tree) == before
+
+
+def test_failing_generator_leaves_the_old_files(
+    tree: Path, contract: Contract, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tool that fails in the middle is told with its output; nothing is replaced."""
+    change_contract(tree, contract)
+    config = tree / GENERATOR_CONFIG_PATH
+    config.write_text(config.read_text() + "  - ruff no-such-command\n")
+    before = snapshot(tree)
+    assert run(tree) == 1
+    assert "no-such-command" in capsys.readouterr().err
+    assert snapshot(tree) == before
+
+
+def test_terminated_run_leaves_the_old_files(tree: Path, contract: Contract) -> None:
+    """SIGTERM in the middle ends the tools, clears the workshop, replaces nothing."""
+    change_contract(tree, contract)
+    config = tree / GENERATOR_CONFIG_PATH
+    signalled, blocked = tree / "signalled", tree / "blocked"
+    os.mkfifo(signalled)
+    os.mkfifo(blocked)
+    hook = f"  - bash -c 'echo reached > {signalled}; read -r line < {blocked}'\n"
+    config.write_text(config.read_text() + hook)
+    before = snapshot(tree)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "scripts.regenerate", "--root", str(tree)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert signalled.read_text() == "reached\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    assert snapshot(tree) == before
+    assert list((tree / "build").iterdir()) == []
+    with pytest.raises(OSError, match="No such device"):
+        os.open(blocked, os.O_WRONLY | os.O_NONBLOCK)
+
+
+def test_failing_replacement_puts_everything_back(
+    tree: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the last move fails, the moves before it are undone."""
+    change_contract(tree, contract)
+    before = snapshot(tree)
+    rename = Path.rename
+
+    def full(source: Path, target: Path) -> Path:
+        if target == tree / PROVENANCE_PATH:
+            raise OSError("no space left")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="no space left"):
+        run(tree)
+    assert snapshot(tree) == before
+
+
+@pytest.mark.parametrize(
+    ("variables", "folder"),
+    [
+        ({"PYTHONHASHSEED": "1"}, "."),
+        ({"PYTHONHASHSEED": "4711"}, "."),
+        ({"LC_ALL": "C", "PYTHONUTF8": "0"}, "."),
+        ({"LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"}, "."),
+        ({"COLUMNS": "20", "RUFF_CONFIG": "nowhere.toml"}, "elsewhere"),
+    ],
+)
+def test_bytes_do_not_depend_on_the_surroundings(
+    tree: Path, variables: dict[str, str], folder: str
+) -> None:
+    """Hash seed, locale, folder and settings of the caller change no byte."""
+    working = tree / folder
+    working.mkdir(exist_ok=True)
+    result = subprocess.run(
+        [sys.executable, "-Pm", "scripts.regenerate", "--check", "--root", str(tree)],
+        cwd=working,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_bytes_do_not_depend_on_a_parent_configuration(tree: Path) -> None:
+    """Settings of ruff, black and the compiler in a parent folder change no byte."""
+    parent = tree.parent
+    (parent / "ruff.toml").write_text(
+        'line-length = 40\n[format]\nquote-style = "single"\n'
+    )
+    (parent / "pyproject.toml").write_text(
+        "[tool.black]\nline-length = 40\n[tool.ruff]\nline-length = 40\n"
+        '[tool.datamodel-codegen]\noutput-model-type = "dataclasses.dataclass"\n'
+    )
+    before = snapshot(tree)
+    (tree / CLIENT_PATH / "types.py").unlink()
+    (tree / BACKEND_SHAPES_PATH / "models.py").unlink()
+    assert run(tree) == 0
+    assert snapshot(tree) == before
+
+
+def test_provenance_tells_what_the_files_were_made_from(contract: Contract) -> None:
+    """The record names the contract by its hash and counts what was made."""
+    record = tomllib.loads((ROOT / PROVENANCE_PATH).read_text())
+    text = (ROOT / CONTRACT_PATH).read_bytes()
+    endpoints = [
+        path
+        for path in (ROOT / CLIENT_PATH / "api").glob("*/*.py")
+        if path.name != "__init__.py"
+    ]
+    assert record["contract_sha256"] == hashlib.sha256(text).hexdigest()
+    assert record["operation_count"] == len(endpoints)
+    assert record["operation_count"] == len(list(contract.operations()))
+    assert record["tools"].keys() == {
+        "datamodel-code-generator",
+        "openapi-python-client",
+        "ruff",
+    }
+
+
+@pytest.fixture
+def deployed(contract: Contract) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A backend that serves a contract; its address, and the document to change."""
+    document = json.loads(json.dumps(contract.document))
+
+    class Serving(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/openapi.json" else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps(document).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Serving) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", document
+        server.shutdown()
+        thread.join()
+
+
+def test_deployed_contract_of_the_same_content_is_no_difference(
+    tree: Path,
+    deployed: tuple[str, dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The address of a backend is enough; JSON against YAML is no difference."""
+    address, _ = deployed
+    assert run(tree, "--spec", address) == 0
+    assert capsys.readouterr().out == "The contracts say the same.\n"
+
+
+def test_deployed_contract_that_differs_is_told_and_not_written(
+    tree: Path,
+    deployed: tuple[str, dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Breaking differences come first, and nothing is written without `--accept`."""
+    address, document = deployed
+    edit(document, HOST, {"type": "string"})
+    del document["paths"]["/customers/{customer_id}"]
+    before = snapshot(tree)
+    assert run(tree, "--spec", f"{address}/openapi.json") == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "breaking: get_customer: was removed",
+        "additive: JobInput.host: is a new member",
+        "Nothing was written. To take theirs over: add --accept",
+    ]
+    assert snapshot(tree) == before
+
+
+def test_accepted_contract_replaces_ours_with_all_that_is_made_from_it(
+    tree: Path, deployed: tuple[str, dict[str, Any]]
+) -> None:
+    """Their contract becomes ours under the same heading, and nothing is stale."""
+    address, document = deployed
+    edit(document, HOST, {"type": "string"})
+    heading = (tree / CONTRACT_PATH).read_text().splitlines()[0]
+    assert run(tree, "--spec", address, "--accept") == 0
+    assert (tree / CONTRACT_PATH).read_text().startswith(heading)
+    assert "host" in (tree / CLIENT_PATH / "models/job_input.py").read_text()
+    assert run(tree, "--check") == 0
+    assert run(tree, "--spec", address) == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("nowhere.yaml", "nowhere.yaml cannot be read"),
+        ("http://127.0.0.1:1/openapi.json", "cannot be fetched"),
+        ("http://[broken/", "cannot be fetched"),
+    ],
+)
+def test_contract_that_cannot_be_had_is_one_clear_error(
+    tree: Path, source: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong file or address is told in a line, without a traceback."""
+    assert run(tree, "--spec", source) == 1
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--accept"], ["--check", "--spec", "contract.yaml"]]
+)
+def test_options_that_contradict_are_wrong_usage(
+    tree: Path, arguments: list[str]
+) -> None:
+    """The command does not guess what was meant."""
+    with pytest.raises(SystemExit, match="2"):
+        run(tree, *arguments)
