@@ -26,8 +26,8 @@ async def read_body(request: Request, media_type: str) -> bytes:
     """Return the body of a request, unpacked.
 
     Raises:
-        Problem: If it is of another media type, packed in another way than gzip,
-            broken or larger than `MAX_BODY_BYTES`.
+        Problem: If there is none, or it is of another media type, packed in another
+            way than gzip, broken or larger than `MAX_BODY_BYTES`.
     """
     sent_type = request.headers.get("content-type", media_type)
     if sent_type.partition(";")[0].strip().lower() != media_type:
@@ -44,6 +44,8 @@ async def read_body(request: Request, media_type: str) -> bytes:
             break
     if read_bytes > MAX_BODY_BYTES:
         raise _too_large()
+    if not body and "content-type" not in request.headers:
+        raise Problem("malformed-request", "The request has no body.")
     return _unpack(bytes(body)) if packing == "gzip" else bytes(body)
 
 
