@@ -1,0 +1,58 @@
+"""Run the demo job on a backend of its own, and keep its page up for a look.
+
+Arguments go to the job script. On a terminal the backend stays up until Enter;
+otherwise everything ends with the job.
+
+Exit status: that of the job script; 1 if no backend could be started.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from demo.backend import CUSTOMER_ID, DemoBackend, started_backend
+from trackerapi import SettingsError
+from trackerapi.settings import API_KEY, BASE_URL
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo; return the exit status of the job."""
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="trackerapi-demo-") as folder,
+            started_backend(Path(folder)) as backend,
+        ):
+            print(f"A backend runs at {backend.base_url}", flush=True)
+            status = run_job(backend, arguments)
+            if sys.stdin.isatty() and sys.stdout.isatty():
+                input("The page stays up until you press Enter. ")
+            return status
+    except SettingsError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, EOFError):
+        return 130
+
+
+def run_job(backend: DemoBackend, arguments: Sequence[str]) -> int:
+    """Run the job script against `backend`; return its exit status."""
+    unrelated = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("TRACKERAPI_")
+    }
+    environment = {
+        BASE_URL: backend.base_url,
+        API_KEY: backend.api_key,
+        CUSTOMER_ID: str(backend.customer_id),
+    }
+    command = [sys.executable, "-m", "demo.mockscript", *arguments]
+    return subprocess.run(command, env=unrelated | environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,87 @@
+"""The demo ends with the job at 100 and leaves nothing running."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from demo.backend import started_backend
+from trackerapi import TrackerApi
+
+ROOT = Path(__file__).parents[2]
+
+
+def demo(module: str, *arguments: str, home: Path, **environment: str) -> str:
+    """Run one of the demo's modules as its command does; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", module, *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_demo_ends_at_100_and_leaves_nothing_running(tmp_path: Path) -> None:
+    """One command shows ten steps up to 100, and its backend ends with it."""
+    printed = demo("scripts.demo", "--pace", "0.02", home=tmp_path)
+
+    percents = [float(each) for each in re.findall(r"^ *([\d.]+) %", printed, re.M)]
+    assert len(percents) == 10
+    assert percents == sorted(percents)
+    assert percents[-1] == 100.0
+    assert "The customer's page: http://127.0.0.1:" in printed
+    port = re.findall(r"A backend runs at http://127.0.0.1:(\d+)", printed)[0]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_mockscript_starts_a_backend_when_there_is_none(tmp_path: Path) -> None:
+    """Without any set-up the script runs, and says what it did."""
+    printed = demo(
+        "demo.mockscript", "--job", "nightly_import", "--pace", "0.02", home=tmp_path
+    )
+
+    assert "No backend is named or running: starting one" in printed
+    assert "Nightly import: succeeded" in printed
+
+
+def test_mockscript_finds_the_running_dev_backend(tmp_path: Path) -> None:
+    """A `dev` backend in the user's data folder is used without being named."""
+    folder = tmp_path / ".local/share/trackerapi-backend"
+    folder.mkdir(parents=True)
+    with started_backend(folder) as backend:
+        printed = demo(
+            "demo.mockscript", "--id", "found", "--pace", "0.02", home=tmp_path
+        )
+        with TrackerApi(api_key=backend.api_key, base_url=backend.base_url) as tracker:
+            job = tracker.get_job("found")
+
+    assert f"Reporting to the backend at {backend.base_url}" in printed
+    assert (job.status, job.percent, job.customer_id) == ("succeeded", 100.0, 142)
+
+
+def test_mockscript_says_what_is_missing_in_one_line(tmp_path: Path) -> None:
+    """An address without a key is a mistake, not a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "demo.mockscript"],
+        cwd=ROOT,
+        env={"HOME": str(tmp_path), "TRACKERAPI_BASE_URL": "http://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("mockscript: TRACKERAPI_API_KEY: no API key")
+    assert done.stderr.count("\n") == 1
