@@ -1,0 +1,35 @@
+"""Examples of the contract, judged by its schemas and read by the client."""
+
+from typing import Any
+
+import pytest
+
+from scripts.contract.document import Contract, read_contract
+from scripts.project import CONTRACT_PATH, ROOT
+from tests.contract.samples import component_examples, faults, model_of
+
+EXAMPLES = list(component_examples(read_contract(ROOT / CONTRACT_PATH)))
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [(schema, value) for _, schema, value in EXAMPLES],
+    ids=[title for title, _, _ in EXAMPLES],
+)
+def test_example_is_valid_and_parses(
+    contract: Contract, schema: str, value: dict[str, Any]
+) -> None:
+    """The example is what its schema says, and the client loses nothing of it."""
+    reference = {"$ref": f"#/components/schemas/{schema}"}
+    assert faults(contract, reference, value) == []
+    read_and_written = model_of(schema).from_dict(value).to_dict()
+    assert read_and_written.keys() == value.keys()
+    assert faults(contract, reference, read_and_written) == []
+
+
+def test_every_request_body_of_names_has_an_example(contract: Contract) -> None:
+    """Whoever reads the contract sees at least one body of each kind."""
+    shown = {schema for _, schema, _ in EXAMPLES}
+    bodies = {name for name in contract.schemas if name.endswith("Input")}
+    nested = {"StepConfigurationInput"}
+    assert bodies - nested <= shown

@@ -1,0 +1,75 @@
+"""Answers of a later backend, read by the client of today."""
+
+from typing import Any
+
+import pytest
+
+from scripts.contract.document import Contract, Node, read_contract
+from scripts.contract.walk import response_schemas
+from scripts.project import CONTRACT_PATH, ROOT
+from tests.contract.samples import model_of, sample
+
+LATER = "a later value"
+LATER_MEMBER = "member_of_a_later_backend"
+
+
+def answer_models(contract: Contract) -> list[str]:
+    """Return the names of the classes that answers are read into."""
+    names = {place.component for place in response_schemas(contract).values()}
+    return sorted(
+        name for name in names if name and "properties" in contract.schemas[name]
+    )
+
+
+def later(contract: Contract, schema: Node, value: Any) -> Any:
+    """Return `value` as a later backend may send it.
+
+    Every object gains a member and every open set of values another value.
+    """
+    schema = contract.resolve(schema)
+    choices = schema.get("anyOf", ())
+    if {"type": "string"} in choices:
+        return LATER
+    if choices:
+        return later(contract, choices[0], value)
+    if isinstance(value, list):
+        return [later(contract, schema["items"], each) for each in value]
+    if not isinstance(value, dict) or "properties" not in schema:
+        return value
+    members = {
+        name: later(contract, schema["properties"][name], each)
+        for name, each in value.items()
+    }
+    return {**members, LATER_MEMBER: {"nested": [1]}}
+
+
+def without_later_members(value: Any) -> Any:
+    """Return `value` without the members that only a later backend sends."""
+    if isinstance(value, list):
+        return [without_later_members(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: without_later_members(each)
+        for name, each in value.items()
+        if name != LATER_MEMBER
+    }
+
+
+@pytest.mark.parametrize(
+    "name", answer_models(read_contract(ROOT / CONTRACT_PATH)), ids=str
+)
+def test_answer_of_a_later_backend_is_read(contract: Contract, name: str) -> None:
+    """Members and values that the client does not know change nothing it knows."""
+    schema = contract.schemas[name]
+    answer = later(contract, schema, sample(contract, schema, full=True))
+    read = model_of(name).from_dict(answer).to_dict()
+    assert without_later_members(read) == without_later_members(answer)
+
+
+def test_unknown_values_reach_the_reader(contract: Contract) -> None:
+    """A status of tomorrow is handed on as the text that it is."""
+    schema = contract.schemas["Job"]
+    answer = later(contract, schema, sample(contract, schema, full=True))
+    job = model_of("Job").from_dict(answer)
+    assert (job.status, job.steps[0].status, job.finish) == (LATER, LATER, LATER)
