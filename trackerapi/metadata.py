@@ -28,6 +28,10 @@ _MAX_ITEMS: Final = 1000
 _MAX_VALUES: Final = 4096  # more than 8 KiB can hold; ends cycles that fan out
 _MARKS_BYTES: Final = 1000
 
+# The whole text of a container can be exponentially longer than the container.
+_BRIEF: Final = reprlib.Repr()
+_BRIEF.maxlevel = 2
+
 
 @dataclass(frozen=True, slots=True)
 class ShapedMetadata:
@@ -160,8 +164,7 @@ def _key_text(key: object) -> str:
 
 
 def _text_of(value: object) -> str:
-    # The whole text of a container can be exponentially longer than the container.
-    as_text = reprlib.repr if isinstance(value, list | tuple | Mapping) else str
+    as_text = _BRIEF.repr if isinstance(value, list | tuple | Mapping) else str
     try:
         return fitted(as_text(value), _LONGEST_CUT_TEXT)
     except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything

@@ -1,0 +1,263 @@
+"""Whatever a job hands over as metadata, what is recorded fits the contract."""
+
+import json
+import math
+from collections import OrderedDict, namedtuple
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum, IntEnum, StrEnum
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.contract_document import validator
+from trackerapi.metadata import (
+    CHANGED_KEY,
+    MAX_BYTES,
+    MAX_INTEGER,
+    MAX_KEYS,
+    shape_metadata,
+)
+
+METADATA = validator("Metadata")
+
+
+class Hostile:
+    """An object that breaks when it is looked at."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
+    __repr__ = __str__
+
+
+class Colour(Enum):
+    """An enumeration whose members are no JSON values."""
+
+    RED = "red"
+
+
+class Level(IntEnum):
+    """An enumeration of whole numbers."""
+
+    HIGH = 3
+
+
+class Mode(StrEnum):
+    """An enumeration of texts."""
+
+    FAST = "fast"
+
+
+Point = namedtuple("Point", "x y")
+
+
+def cyclic(fan_out: int) -> list[Any]:
+    """Return a list that holds itself `fan_out` times."""
+    knot: list[Any] = []
+    knot.extend([knot] * fan_out)
+    return knot
+
+
+def doubled(levels: int) -> list[Any]:
+    """Return a small object whose text has 2**levels parts."""
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+def nested(levels: int) -> dict[str, Any]:
+    """Return mappings within mappings."""
+    value: dict[str, Any] = {"leaf": 1}
+    for _ in range(levels - 1):
+        value = {"inner": value}
+    return value
+
+
+def assert_recordable(values: dict[str, Any]) -> None:
+    """Assert that the contract and every JSON reader take `values`."""
+    text = json.dumps(values, allow_nan=False)
+    assert len(text) <= MAX_BYTES
+    METADATA.validate(json.loads(text))
+
+
+JSON_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-MAX_INTEGER, MAX_INTEGER)
+    | st.floats(-MAX_INTEGER, MAX_INTEGER)
+    | st.text(
+        st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9
+    )
+)
+GOOD_KEYS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
+    min_size=1,
+    max_size=9,
+).filter(lambda key: key != CHANGED_KEY)
+GOOD = st.dictionaries(
+    GOOD_KEYS,
+    JSON_LEAVES
+    | st.lists(JSON_LEAVES, max_size=3)
+    | st.dictionaries(GOOD_KEYS, JSON_LEAVES, max_size=3),
+    max_size=8,
+)
+
+ANY_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers(10**300, 10**305)
+    | st.floats()
+    | st.fractions()
+    | st.decimals()
+    | st.complex_numbers()
+    | st.text()
+    | st.text("\0\ud800\N{GRINNING FACE}", max_size=150)
+    | st.binary()
+    | st.datetimes()
+    | st.uuids()
+    | st.builds(Hostile)
+    | st.just(Fraction(10**400))
+    | st.builds(cyclic, st.integers(0, 3))
+)
+ANY_VALUES = st.recursive(
+    ANY_LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.frozensets(st.integers(), max_size=3)
+        | st.dictionaries(st.text() | st.integers() | st.builds(Hostile), inner)
+    ),
+    max_leaves=20,
+)
+
+
+@given(GOOD)
+def test_good_metadata_is_unchanged(metadata: dict[str, Any]) -> None:
+    """What fits is recorded as it is, value by value and type by type."""
+    shaped = shape_metadata(metadata)
+
+    assert shaped.changed == ()
+    assert repr(shaped.values) == repr(metadata)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.text() | st.integers() | st.builds(Hostile), ANY_VALUES))
+def test_any_metadata_becomes_recordable(metadata: dict[Any, Any]) -> None:
+    """No value of a job can keep its event from being recorded."""
+    assert_recordable(shape_metadata(metadata).values)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {Hostile(): Hostile()},
+        {"key": {Hostile(): 1}},
+        {"fraction": Fraction(10**400)},
+        {"whole": 10**5000},
+        {"wide": cyclic(1000)},
+        {"doubled": doubled(64)},
+        {"long": "x" * 10**6},
+        {"wide": ["\N{GRINNING FACE}"] * 10**5},
+        {"\N{GRINNING FACE}" * 100 + str(n): Hostile() for n in range(60)},
+        {f"{n}": "\N{GRINNING FACE}" * 200 for n in range(60)},
+        {f"key {n}": n for n in range(10_000)},
+        nested(6),
+        nested(500),
+    ],
+    ids=range(13),
+)
+def test_extreme_metadata_becomes_recordable(metadata: dict[Any, Any]) -> None:
+    """Size, depth, cycles and hostile objects end in a small mapping, and soon."""
+    shaped = shape_metadata(metadata)
+
+    assert_recordable(shaped.values)
+    assert shaped.changed
+    assert CHANGED_KEY in shaped.values
+
+
+@pytest.mark.parametrize(
+    ("value", "recorded"),
+    [
+        (math.nan, None),
+        (math.inf, None),
+        (1e300, None),
+        (2**53, "9007199254740992"),
+        (-(2**53), "-9007199254740992"),
+        (Decimal("1.10"), "1.10"),
+        (b"bytes", "b'bytes'"),
+        (Path("a/b"), "a/b"),
+        (UUID(int=0), "00000000-0000-0000-0000-000000000000"),
+        (datetime(2026, 11, 24, tzinfo=UTC), "2026-11-24 00:00:00+00:00"),
+        (Colour.RED, "Colour.RED"),
+        (Hostile(), "<Hostile>"),
+        ("a\0b\ud800", "a\N{REPLACEMENT CHARACTER}b?"),
+        ({"n": math.nan, "t": "kept"}, {"n": None, "t": "kept"}),
+        ({1: 2}, {"1": 2}),
+    ],
+)
+def test_value_that_json_cannot_hold_is_converted_and_named(
+    value: object, recorded: object
+) -> None:
+    """The reader sees the nearest JSON value and which key is not as it was."""
+    shaped = shape_metadata({"Key": value, "Other": 1})
+
+    assert shaped.values == {"Key": recorded, "Other": 1, CHANGED_KEY: ["Key"]}
+    assert shaped.changed == ("Key",)
+
+
+@pytest.mark.parametrize(
+    ("value", "recorded"),
+    [
+        (True, True),
+        (2**53 - 1, 2**53 - 1),
+        (Level.HIGH, 3),
+        (Mode.FAST, "fast"),
+        (Fraction(1, 2), 0.5),
+        ((1, 2), [1, 2]),
+        (Point(1, 2), [1, 2]),
+        (OrderedDict(a=1), {"a": 1}),
+        (MappingProxyType({"a": 1}), {"a": 1}),
+    ],
+)
+def test_value_that_json_can_hold_is_no_change(value: object, recorded: object) -> None:
+    """Relatives of JSON's own types are recorded without a mark."""
+    shaped = shape_metadata({"Key": value})
+
+    assert shaped.values == {"Key": recorded}
+    assert shaped.changed == ()
+
+
+def test_keys_beyond_the_limit_are_left_out_and_named() -> None:
+    """The first keys stay, with room for the mark."""
+    shaped = shape_metadata({f"key {n}": n for n in range(MAX_KEYS + 1)})
+
+    assert len(shaped.values) == MAX_KEYS
+    assert shaped.values["key 0"] == 0
+    assert shaped.changed == ("key 49", "key 50")
+
+
+def test_long_value_is_cut_so_that_the_others_stay() -> None:
+    """One huge value does not push the small ones out."""
+    shaped = shape_metadata({"log": "x" * 20_000, "count": 5})
+
+    assert shaped.values["count"] == 5
+    assert shaped.values["log"].endswith("…")
+    assert shaped.changed == ("log",)
+
+
+def test_five_levels_stay_and_the_sixth_becomes_text() -> None:
+    """The depth of the contract is used in full."""
+    assert shape_metadata(nested(5)).values == nested(5)
+    assert isinstance(
+        shape_metadata(nested(6)).values["inner"]["inner"]["inner"]["inner"]["inner"],
+        str,
+    )
