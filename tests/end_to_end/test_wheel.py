@@ -1,0 +1,63 @@
+"""The wheel of the library holds all that people import, and nothing else."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the work tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = ["build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    run = [sys.executable, "-m", *command]
+    subprocess.run(run, check=True, capture_output=True, timeout=120)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_wheel_holds_both_packages_and_their_types(wheel: Path) -> None:
+    """An install brings both packages with their types, and nothing else."""
+    names = zipfile.ZipFile(wheel).namelist()
+
+    packages = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    assert packages == {"trackerapi", "trackerapi_client"}
+    assert {"trackerapi/py.typed", "trackerapi_client/py.typed"} <= set(names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_installed_wheel_imports_and_has_its_command(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """The library works away from its checkout, without the backend."""
+    site = tmp_path / "site"
+    install = ["pip", "install", "-q", "--no-deps", "--no-index", "--target", str(site)]
+    subprocess.run(
+        [sys.executable, "-m", *install, str(wheel)], check=True, timeout=120
+    )
+    code = (
+        "import trackerapi, trackerapi_client\n"
+        "from trackerapi import JobConfigManager, TrackerApi\n"
+        "from trackerapi_client.api.jobs import list_jobs\n"
+        "print(trackerapi.__file__, trackerapi_client.__file__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert done.stdout.split() == [
+        str(site / "trackerapi/__init__.py"),
+        str(site / "trackerapi_client/__init__.py"),
+    ]
+    assert (site / "bin/trackerapi").exists()
