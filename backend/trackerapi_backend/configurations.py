@@ -30,14 +30,22 @@ def register(
     sent: models.JobConfigurationInput,
     *,
     now: datetime,
+    pointer: str = "",
 ) -> tuple[Row[Any], bool]:
     """Store a configuration unless it is stored; return it and whether it is new.
+
+    Args:
+        db: Connection in a transaction.
+        provider_id: Whose it becomes.
+        sent: What a caller sent; its shape was checked before.
+        now: When it was sent.
+        pointer: Where in the body it stands.
 
     Raises:
         Problem: If names in it are not unique, or its version is stored with other
             content; the difference is spelled out.
     """
-    document = _canonical(sent)
+    document = _canonical(sent, pointer)
     content_hash = hashlib.sha256(
         json.dumps(document, sort_keys=True).encode()
     ).digest()
@@ -64,17 +72,20 @@ def register(
     return stored.create_configuration(db, values), True
 
 
-def _canonical(sent: models.JobConfigurationInput) -> dict[str, Any]:
+def _canonical(sent: models.JobConfigurationInput, pointer: str) -> dict[str, Any]:
     """Return the content with everything said that may be left out."""
     steps = sent["step_configurations"]
-    _check_unique([step["tag"] for step in steps], "/step_configurations", "tag")
+    pointer = f"{pointer}/step_configurations"
+    _check_unique([step["tag"] for step in steps], pointer, "tag")
     document: dict[str, Any] = dict(sent)
     document["step_configurations"] = [
         {
             "tag": step["tag"],
             "name": step["name"],
             "points": int(step["points"]),
-            "metadata_configurations": _canonical_metadata(step, place),
+            "metadata_configurations": _canonical_metadata(
+                step, f"{pointer}/{place}/metadata_configurations"
+            ),
         }
         for place, step in enumerate(steps)
     ]
@@ -82,10 +93,9 @@ def _canonical(sent: models.JobConfigurationInput) -> dict[str, Any]:
 
 
 def _canonical_metadata(
-    step: models.StepConfigurationInput, place: int
+    step: models.StepConfigurationInput, pointer: str
 ) -> list[dict[str, Any]]:
     entries = step.get("metadata_configurations", [])
-    pointer = f"/step_configurations/{place}/metadata_configurations"
     _check_unique([entry["name"] for entry in entries], pointer, "name")
     return [{"units": None, "audience": "provider", **entry} for entry in entries]
 

@@ -66,20 +66,27 @@ def check(held_against: Draft202012Validator, value: object) -> None:
     try:
         if held_against.is_valid(value):
             return
+        errors = _errors(held_against, value)
     except UnicodeEncodeError:
         raise Problem(
             "invalid-request",
             "A text holds half of a surrogate pair, which UTF-8 cannot have.",
         ) from None
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    detail = f"{first['pointer'] or 'The body'} {first['detail']}{more}."
+    raise Problem("invalid-request", detail, errors=errors[:MAX_ERRORS])
+
+
+def _errors(
+    held_against: Draft202012Validator, value: object
+) -> list[models.ProblemError]:
+    """Return what is wrong, one error for each place."""
     errors: dict[str, models.ProblemError] = {}
     for found in held_against.iter_errors(value):
         for error in explain(found, document()):
             errors.setdefault(error["pointer"], error)
-    places = list(errors.values())[:MAX_ERRORS]
-    first = places[0]
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    detail = f"{first['pointer'] or 'The body'} {first['detail']}{more}."
-    raise Problem("invalid-request", detail, errors=places)
+    return list(errors.values())
 
 
 @dataclass(frozen=True, slots=True)

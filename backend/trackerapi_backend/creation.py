@@ -32,7 +32,9 @@ def create_job(
     """
     carried = None
     if "configuration" in sent:
-        carried, _is_new = register(db, provider_id, sent["configuration"], now=now)
+        carried, _is_new = register(
+            db, provider_id, sent["configuration"], now=now, pointer="/configuration"
+        )
     known = stored_jobs.find_job_by_its_name(db, provider_id, sent["provider_job_id"])
     if known is not None:
         _check_same(db, known, sent, carried)
