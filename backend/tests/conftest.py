@@ -1,0 +1,43 @@
+"""One backend for all tests; they keep apart by the names of their jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from backend.tests.service import TUTORIAL, new_job, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx
+
+    from backend.tests.service import Service
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A running backend."""
+    with serving(tmp_path_factory.mktemp("service")) as service:
+        yield service
+
+
+@pytest.fixture
+def api(service: Service) -> Iterator[httpx.Client]:
+    """A client with a key that may do everything."""
+    with service.client() as client:
+        yield client
+
+
+@pytest.fixture
+def job(api: httpx.Client) -> dict[str, Any]:
+    """A new job with the tutorial's three steps."""
+    return new_job(api, tag="my_job", configuration=TUTORIAL)
+
+
+@pytest.fixture
+def other_api(service: Service) -> Iterator[httpx.Client]:
+    """A client of another provider, with a key that may do everything."""
+    with service.client("other") as client:
+        yield client

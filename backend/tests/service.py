@@ -1,0 +1,192 @@
+"""A real backend for tests: its own process, a real port, a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+from trackerapi_backend.administration import make_api_key, make_customer
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.settings import read_pepper
+from trackerapi_backend.store import access
+from trackerapi_backend.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+CUSTOMER = 142
+OTHER_CUSTOMER = 7
+STEPS = [
+    {"tag": "load", "name": "Load", "points": 1},
+    {"tag": "store", "name": "Store", "points": 3},
+]
+TUTORIAL = {
+    "tag": "my_job",
+    "name": "My Job",
+    "step_configurations": [
+        {"tag": "say_hello", "name": "Say Hello", "points": 10},
+        {"tag": "random_number", "name": "Generate Random Number", "points": 15},
+        {"tag": "say_bye", "name": "Say Bye", "points": 10},
+    ],
+}
+
+_COMMAND = (sys.executable, "-m", "trackerapi_backend")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A running backend with two providers.
+
+    Attributes:
+        keys: Keys by what they are good for: `all`, `ingest`, `read`, `admin` and
+            `expired` of one provider, `other` of another one.
+    """
+
+    base_url: str
+    keys: dict[str, str] = field(repr=False)
+
+    def client(self, key: str | None = "all") -> httpx.Client:
+        """Return a client with one of the keys, or without any."""
+        headers = {} if key is None else {"X-API-Key": self.keys[key]}
+        return httpx.Client(base_url=self.base_url, headers=headers, timeout=20)
+
+
+@contextmanager
+def running(
+    *arguments: str, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a command of the backend, killed at the end unless it has ended."""
+    with subprocess.Popen(
+        [*_COMMAND, *arguments],
+        env=os.environ | (environment or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    """Return what a server says once it takes requests."""
+    assert process.stdout is not None
+    line = _line(process.stdout)
+    assert line, "the server ended before it took requests"
+    return line
+
+
+def _line(stream: IO[str]) -> str:
+    return stream.readline().strip()
+
+
+def command(
+    *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the backend to its end."""
+    return subprocess.run(
+        [*_COMMAND, *arguments],
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def prepare(folder: Path) -> dict[str, str]:
+    """Make a database with two providers; return their keys."""
+    pepper = read_pepper(folder / "pepper")
+    past = utc_now() - timedelta(seconds=1)
+    with (
+        closing(SqliteStore(folder / "backend.db", migrate=True)) as store,
+        store.transaction() as db,
+    ):
+        one = access.create_provider(db, "One", now=utc_now())
+        two = access.create_provider(db, "Two", now=utc_now())
+        make_customer(db, one, CUSTOMER)
+        make_customer(db, two, OTHER_CUSTOMER)
+        scopes = {
+            "all": ("ingest", "read", "admin"),
+            "ingest": ("ingest",),
+            "read": ("read",),
+            "admin": ("admin",),
+        }
+        keys = {
+            name: make_api_key(db, pepper, one, name, of_key).api_key
+            for name, of_key in scopes.items()
+        }
+        expired = make_api_key(db, pepper, one, "old", ("read",), expires_at=past)
+        other = make_api_key(db, pepper, two, "other", scopes["all"])
+    return {**keys, "expired": expired.api_key, "other": other.api_key}
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Service]:
+    """Serve a new database from a folder."""
+    keys = prepare(folder)
+    database = {"TRACKERAPI_BACKEND_DATABASE": str(folder / "backend.db")}
+    with running("serve", "--port", "0", environment=database) as process:
+        yield Service(base_url=first_line(process).split()[-1], keys=keys)
+
+
+def new_name() -> str:
+    """Return a name that nothing else has."""
+    return f"n-{uuid4().hex}"
+
+
+def new_job(api: httpx.Client, **members: Any) -> dict[str, Any]:
+    """Create a job of two steps, Load with 1 point and Store with 3."""
+    tag = new_name()
+    sent = {
+        "provider_job_id": new_name(),
+        "customer_id": CUSTOMER,
+        "tag": tag,
+        "configuration": {"tag": tag, "name": "Import", "step_configurations": STEPS},
+    }
+    answer = api.post("/jobs", json=sent | members)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def report(api: httpx.Client, job: dict[str, Any], **event: Any) -> dict[str, Any]:
+    """Report one event of a job; return it as it is stored."""
+    sent = {"provider_job_id": job["provider_job_id"], **event}
+    answer = api.post("/events", json=sent)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+def send_lines(
+    api: httpx.Client, lines: Sequence[bytes | dict[str, Any]], **headers: str
+) -> httpx.Response:
+    """Report a batch, of which each line is an event or bytes as they are."""
+    body = b"\n".join(
+        line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
+    )
+    return api.post(
+        "/events/batch",
+        content=body,
+        headers={"Content-Type": "application/x-ndjson", **headers},
+    )
+
+
+def problem_name(answer: httpx.Response) -> str:
+    """Return the kind of problem that an answer tells, checked to be one whole."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == answer.status_code
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert problem["title"]
+    assert problem["detail"]
+    return str(problem["type"]).removeprefix("urn:trackerapi:problem:")

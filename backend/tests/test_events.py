@@ -1,0 +1,144 @@
+"""Events over HTTP: one at a time, in batches, repeated, refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from backend.tests.service import send_lines
+
+if TYPE_CHECKING:
+    import httpx
+
+
+def event_of(job: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"provider_job_id": job["provider_job_id"], "kind": "info"} | fields
+
+
+def test_event_is_answered_alike_when_repeated(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """A repeat is answered as the first was, though it says something else now."""
+    event = event_of(job, event_id=str(uuid4()), message="first")
+    answers = [
+        api.post("/events", json=event),
+        api.post("/events", json=event | {"message": "second"}),
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json() == answers[1].json()
+    assert answers[0].json()["id"] == event["event_id"]
+    assert api.get(f"/jobs/{job['id']}").json()["event_count"] == 1
+
+
+def test_event_without_id_gets_one_of_version_7(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """Events of callers that send no id sort by the time they came."""
+    stored = api.post("/events", json=event_of(job)).json()
+    assert stored["event_id"][14] == "7"
+
+
+def test_event_takes_name_for_tag(api: httpx.Client, job: dict[str, Any]) -> None:
+    """The old spelling works, by tag or by display name, and shows as the tag."""
+    for name in ("say_bye", "Say Bye"):
+        stored = api.post("/events", json=event_of(job, name=name)).json()
+        assert stored["tag"] == "say_bye"
+
+
+def test_event_is_refused_when_name_and_tag_differ(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """Two different steps in one event are no event."""
+    answer = api.post("/events", json=event_of(job, name="a", tag="b"))
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/name"
+
+
+def test_event_of_an_unknown_job_is_told_apart(api: httpx.Client) -> None:
+    """The same type of problem, alone and in a batch, says that the job is unknown."""
+    event = event_of({"provider_job_id": "nobody's"})
+    alone = api.post("/events", json=event)
+    [line] = send_lines(api, [event]).json()["rejected"]
+    assert alone.status_code == 404
+    assert alone.json()["type"] == "urn:trackerapi:problem:unknown-job"
+    assert line["problem"]["type"] == alone.json()["type"]
+
+
+def test_batch_stores_the_good_lines_beside_the_bad(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """No line refuses its neighbours, and each refusal names its line and event."""
+    known, bad = event_of(job, event_id=str(uuid4())), str(uuid4())
+    api.post("/events", json=known)
+    report = send_lines(
+        api,
+        [
+            known,
+            b"{not json",
+            event_of(job, event_id=bad, fraction=2),
+            b"",
+            event_of(job, tag="say_bye"),
+            b"\xff\xfe",
+            known,
+        ],
+    ).json()
+    assert (report["accepted"], report["duplicates"]) == (1, 2)
+    assert [(each["line"], each["event_id"]) for each in report["rejected"]] == [
+        (2, None),
+        (3, bad),
+        (6, None),
+    ]
+    assert report["rejected"][1]["problem"]["errors"][0]["pointer"] == "/fraction"
+
+
+def test_batch_is_taken_packed(api: httpx.Client, job: dict[str, Any]) -> None:
+    """A body packed with gzip is the same batch."""
+    body = b"\n".join(json.dumps(event_of(job)).encode() for _ in range(10))
+    packed = [gzip.compress(body)]
+    report = send_lines(api, packed, **{"Content-Encoding": "gzip"}).json()
+    assert report["accepted"] == 10
+
+
+def test_batch_in_any_order_ends_in_the_same_job(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """Events that arrive late, in other batches, are counted in their own place."""
+    steps = [step["tag"] for step in job["steps"]]
+    events = [
+        event_of(job, kind="step", tag=tag, occurred_at=f"2026-01-01T00:00:0{n}Z")
+        for n, tag in enumerate(steps)
+    ]
+    error = event_of(job, kind="error", occurred_at="2025-12-31T00:00:00Z")
+    for batch in (events[2:], events[:2], [error]):
+        send_lines(api, batch)
+    now = api.get(f"/jobs/{job['id']}").json()
+    assert (now["status"], now["percent"]) == ("succeeded", 100.0)
+    assert now["finished_at"] == "2026-01-01T00:00:02Z"
+
+
+def test_events_are_listed_in_order_of_arrival(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """The list gives each event once, with the numbers of their arrival."""
+    send_lines(api, [event_of(job, message=f"m{n}") for n in range(5)])
+    path, query = f"/jobs/{job['id']}/events", {"limit": "2"}
+    seen: list[tuple[int, str]] = []
+    while True:
+        page = api.get(path, params=query).json()
+        seen += [(item["sequence"], item["message"]) for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert seen == [(n + 1, f"m{n}") for n in range(5)]
+
+
+@pytest.mark.parametrize(("line_count", "status"), [(1000, 200), (1001, 413)])
+def test_batch_holds_a_thousand_lines(
+    api: httpx.Client, line_count: int, status: int
+) -> None:
+    """The limit itself is allowed, one line more is not."""
+    assert send_lines(api, [b"{}"] * line_count).status_code == status

@@ -1,0 +1,171 @@
+"""Jobs over HTTP: made, found again, listed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+if TYPE_CHECKING:
+    import httpx
+
+
+def configuration(tag: str, **changes: Any) -> dict[str, Any]:
+    step = {"tag": "only", "name": "Only", "points": 1}
+    return {"tag": tag, "name": tag.title(), "step_configurations": [step]} | changes
+
+
+def job_body(**changes: Any) -> dict[str, Any]:
+    body = {"provider_job_id": str(uuid4()), "customer_id": 142, "tag": "untold"}
+    return body | changes
+
+
+def test_tutorial_leaves_a_succeeded_job_with_three_events(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """The seed's three events read 28.57, 71.43 and 100, and the job has succeeded."""
+    readings = []
+    for step in job["steps"]:
+        event = {"provider_job_id": job["provider_job_id"], "kind": "step"}
+        answer = api.post("/events", json=event | {"tag": step["tag"]})
+        assert answer.status_code == 201
+        now = api.get(f"/jobs/{job['id']}").json()
+        readings.append((now["percent"], now["status"], now["event_count"]))
+    assert readings == [
+        (28.57, "running", 1),
+        (71.43, "running", 2),
+        (100.0, "succeeded", 3),
+    ]
+
+
+def test_job_is_attached_to_when_it_is_known(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """A restart gets the job as it is, with the time its clock must not undercut."""
+    same = {name: job[name] for name in ("provider_job_id", "customer_id", "tag")}
+    event = {
+        "provider_job_id": job["provider_job_id"],
+        "kind": "info",
+        "occurred_at": "2031-01-01T00:00:00Z",
+    }
+    api.post("/events", json=event)
+    answer = api.post("/jobs", json=same | {"tag": "My Job"})
+    assert answer.status_code == 200
+    assert answer.json()["id"] == job["id"]
+    assert answer.json()["last_occurred_at"] == event["occurred_at"]
+
+
+@pytest.mark.parametrize("change", [{"customer_id": 1}, {"tag": "other"}])
+def test_job_is_refused_when_known_with_another_customer_or_tag(
+    api: httpx.Client, job: dict[str, Any], change: dict[str, Any]
+) -> None:
+    """One id of the provider's never stands for two jobs."""
+    same = {name: job[name] for name in ("provider_job_id", "customer_id", "tag")}
+    assert api.post("/jobs", json=same | change).status_code == 409
+
+
+def test_job_keeps_its_first_revision_when_attached_to_with_another(
+    api: httpx.Client,
+) -> None:
+    """A restart with a new configuration does not change the steps of its job."""
+    first = configuration("kept")
+    other = configuration("kept", name="Kept too")
+    body = job_body(tag="kept", configuration=first)
+    created = api.post("/jobs", json=body).json()
+    attached = api.post("/jobs", json=body | {"configuration": other})
+    assert attached.status_code == 200
+    assert attached.json()["configuration_id"] == created["configuration_id"]
+
+
+def test_job_of_an_unknown_customer_is_refused(api: httpx.Client) -> None:
+    """The problem says by its type that the customer is what is missing."""
+    answer = api.post("/jobs", json=job_body(customer_id=999_999))
+    assert answer.status_code == 404
+    assert answer.json()["type"] == "urn:trackerapi:problem:unknown-customer"
+
+
+def test_job_without_configuration_has_counts_and_no_percent(
+    api: httpx.Client,
+) -> None:
+    """A tag that nothing describes still makes a job that can be followed."""
+    body = job_body()
+    assert api.post("/jobs", json=body).status_code == 201
+    event = {"provider_job_id": body["provider_job_id"], "kind": "step", "tag": "x"}
+    api.post("/events", json=event)
+    query = {"provider_job_id": body["provider_job_id"]}
+    [now] = api.get("/jobs", params=query).json()["items"]
+    assert (now["percent"], now["steps"], now["event_count"]) == (None, [], 1)
+    assert (now["name"], now["status"]) == ("untold", "running")
+
+
+def test_display_name_is_refused_when_several_tags_have_it(
+    api: httpx.Client,
+) -> None:
+    """An ambiguous name is answered with the tags to choose from."""
+    for tag in ("twin_a", "twin_b"):
+        document = configuration(tag, name="Twins")
+        api.post("/job_configurations", json=document)
+    answer = api.post("/jobs", json=job_body(tag="Twins"))
+    assert answer.status_code == 409
+    assert "'twin_a', 'twin_b'" in answer.json()["detail"]
+
+
+def test_tag_wins_over_the_display_name_of_another(api: httpx.Client) -> None:
+    """Where one configuration's tag is another's name, the tag is meant."""
+    api.post("/job_configurations", json=configuration("meant", name="First"))
+    api.post("/job_configurations", json=configuration("unmeant", name="meant"))
+    assert api.post("/jobs", json=job_body(tag="meant")).json()["name"] == "First"
+
+
+def test_explicit_finish_waits_for_complete(api: httpx.Client) -> None:
+    """All steps done is 99.99 until the job says itself that it is complete."""
+    body = job_body(
+        tag="explicit", finish="explicit", configuration=configuration("explicit")
+    )
+    created = api.post("/jobs", json=body).json()
+    readings = []
+    for event in ({"kind": "step", "tag": "Only"}, {"kind": "complete"}):
+        named = event | {"provider_job_id": body["provider_job_id"]}
+        api.post("/events", json=named)
+        now = api.get(f"/jobs/{created['id']}").json()
+        readings.append((now["percent"], now["status"]))
+    assert readings == [(99.99, "running"), (100.0, "succeeded")]
+
+
+def test_metadata_keeps_its_types(api: httpx.Client) -> None:
+    """Numbers stay numbers, and keys may hold spaces."""
+    metadata = {"Random Number": 7, "share": 0.5, "deep": {"x": [True, None, "ü"]}}
+    body = job_body(metadata=metadata)
+    assert api.post("/jobs", json=body).json()["metadata"] == metadata
+
+
+def test_lists_are_walked_whole_by_their_cursors(api: httpx.Client) -> None:
+    """Pages of two give every job once, newest first, whatever comes in between."""
+    tag = f"walk-{uuid4()}"
+    ids = [api.post("/jobs", json=job_body(tag=tag)).json()["id"] for _ in range(5)]
+    seen: list[int] = []
+    query: dict[str, Any] = {"tag": tag, "limit": 2}
+    while True:
+        page = api.get("/jobs", params=query).json()
+        seen += [item["id"] for item in page["items"]]
+        api.post("/jobs", json=job_body(tag=tag))
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert seen == sorted(ids, reverse=True)
+
+
+def test_jobs_are_filtered_by_status_and_time(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """Each filter leaves out what it should, and several statuses may be asked for."""
+    named = {"provider_job_id": job["provider_job_id"]}
+
+    def count(**query: Any) -> int:
+        return len(api.get("/jobs", params=named | query).json()["items"])
+
+    assert count(status=["pending", "failed"]) == 1
+    assert count(status="succeeded") == 0
+    assert count(created_since=job["created_at"]) == 1
+    assert count(created_since="2099-01-01T00:00:00Z") == 0

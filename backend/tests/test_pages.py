@@ -1,0 +1,199 @@
+"""Pages for people: what a customer sees, and above all what not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from backend.tests.service import report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from backend.tests.service import Service
+
+
+@pytest.fixture
+def reader() -> Iterator[httpx.Client]:
+    """A browser that has never been here."""
+    with httpx.Client(follow_redirects=True) as reader:
+        yield reader
+
+
+@pytest.fixture
+def link(api: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    """A share link to the job."""
+    answer = api.post(f"/jobs/{job['id']}/share-links", json={})
+    assert answer.status_code == 201
+    created: dict[str, Any] = answer.json()
+    return created
+
+
+def test_page_shows_percent_steps_and_messages(
+    api: httpx.Client,
+    reader: httpx.Client,
+    job: dict[str, Any],
+    link: dict[str, Any],
+) -> None:
+    """The customer reads how far the job is in plain words, and it refreshes itself."""
+    report(api, job, kind="step", tag="say_hello", message="We said hello.")
+    report(api, job, kind="progress", tag="say_bye", completed=1, total=4)
+    page = reader.get(link["url"]).text
+    assert "35.71 %" in page
+    assert "Done" in page
+    assert "In progress: 1 of 4" in page
+    assert "We said hello." in page
+    assert 'http-equiv="refresh"' in page
+
+
+def test_page_shows_nothing_of_the_provider(
+    api: httpx.Client,
+    reader: httpx.Client,
+    job: dict[str, Any],
+    link: dict[str, Any],
+) -> None:
+    """Metadata, diagnostics, tags and the provider's ids stay inside."""
+    report(
+        api,
+        job,
+        kind="error",
+        tag="say_hello",
+        detail="Traceback canary-detail",
+        event_metadata={"canary-key": "canary-value"},
+    )
+    page = reader.get(link["url"]).text
+    hidden = ["canary", job["provider_job_id"], "say_hello", "my_job"]
+    assert [word for word in hidden if word in page] == []
+
+
+def test_page_escapes_what_others_wrote(
+    api: httpx.Client,
+    reader: httpx.Client,
+    job: dict[str, Any],
+    link: dict[str, Any],
+) -> None:
+    """A message is text, whatever it looks like."""
+    report(api, job, kind="info", message="<script>alert(1)</script>")
+    page = reader.get(link["url"]).text
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "refreshes"),
+    [
+        ("complete", "Finished", False),
+        ("cancel", "Cancelled", False),
+        ("error", "Stopped by a problem", True),
+    ],
+)
+def test_page_tells_how_the_job_ended(
+    api: httpx.Client,
+    reader: httpx.Client,
+    job: dict[str, Any],
+    link: dict[str, Any],
+    kind: str,
+    words: str,
+    refreshes: bool,
+) -> None:
+    """A finished page stands still; a failed job may be taken up again."""
+    report(api, job, kind=kind)
+    page = reader.get(link["url"]).text
+    assert words in page
+    assert ('http-equiv="refresh"' in page) is refreshes
+
+
+def test_page_of_a_job_without_configuration_shows_counts(
+    api: httpx.Client, reader: httpx.Client
+) -> None:
+    """Where there is no percentage, none is made up."""
+    body = {"provider_job_id": str(uuid4()), "customer_id": 142, "tag": "untold"}
+    job = api.post("/jobs", json=body).json()
+    report(api, job, kind="info")
+    link = api.post(f"/jobs/{job['id']}/share-links", json={}).json()
+    page = reader.get(link["url"]).text
+    assert "1 update so far" in page
+    assert "%" not in page
+
+
+def test_page_is_fenced_in(reader: httpx.Client, link: dict[str, Any]) -> None:
+    """No script runs, nothing is cached, indexed or told to others, no token shows."""
+    answer = reader.get(link["url"])
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "noindex" in answer.headers["x-robots-tag"]
+    token = link["url"].rpartition("/")[2]
+    assert token not in str(answer.url)
+    [entered] = answer.history
+    assert "httponly" in entered.headers["set-cookie"].lower()
+    assert "samesite=lax" in entered.headers["set-cookie"].lower()
+
+
+def test_page_stands_still_when_asked(
+    reader: httpx.Client, link: dict[str, Any]
+) -> None:
+    """A reader who needs more time can stop the refreshing."""
+    address = reader.get(link["url"]).url
+    page = reader.get(address, params={"refresh": "off"}).text
+    assert 'http-equiv="refresh"' not in page
+
+
+def test_cookie_opens_no_other_job(
+    api: httpx.Client, reader: httpx.Client, link: dict[str, Any]
+) -> None:
+    """Whoever may see one job cannot count on to the next."""
+    body = {"provider_job_id": str(uuid4()), "customer_id": 142, "tag": "untold"}
+    other = api.post("/jobs", json=body).json()["id"]
+    page = reader.get(link["url"])
+    token = link["url"].rpartition("/")[2]
+    address = page.url.copy_with(path=f"/app/jobs/{other}")
+    cookies = {f"share_{other}": token}
+    assert httpx.get(address, cookies=cookies).status_code == 404
+
+
+def test_revoked_link_opens_nothing(
+    api: httpx.Client, reader: httpx.Client, link: dict[str, Any]
+) -> None:
+    """Revoking ends the link and the cookies it was exchanged for."""
+    page = reader.get(link["url"])
+    revoked = api.post(f"/share-links/{link['share_link']['id']}/revoke")
+    assert revoked.json()["revoked_at"] is not None
+    assert reader.get(page.url).status_code == 404
+    assert reader.get(link["url"]).status_code == 404
+
+
+def test_expired_link_opens_nothing(
+    api: httpx.Client, reader: httpx.Client, job: dict[str, Any]
+) -> None:
+    """A link ends by itself."""
+    body = {"expires_at": "2020-01-01T00:00:00Z"}
+    link = api.post(f"/jobs/{job['id']}/share-links", json=body).json()
+    assert reader.get(link["url"]).status_code == 404
+
+
+def test_links_are_listed_without_their_addresses(
+    api: httpx.Client, job: dict[str, Any], link: dict[str, Any]
+) -> None:
+    """The address of a link is shown once."""
+    answer = api.get(f"/jobs/{job['id']}/share-links")
+    assert answer.json()["items"] == [link["share_link"]]
+    assert link["url"].rpartition("/")[2] not in answer.text
+
+
+def test_documentation_loads_nothing_from_elsewhere(
+    service: Service, reader: httpx.Client
+) -> None:
+    """The API pages work without any other host, and name every operation."""
+    page = reader.get(f"{service.base_url}/docs").text
+    contract = reader.get(f"{service.base_url}/openapi.json").json()
+    for methods in contract["paths"].values():
+        for operation in methods.values():
+            assert f'id="{operation["operationId"]}"' in page
+    assert 'src="http' not in page
+    assert 'rel="stylesheet" href="/' in page
