@@ -14,7 +14,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import ErrorDetails
 
 from trackerapi.errors import ConfigError
-from trackerapi.json_text import json_pointer, read_json_file
+from trackerapi.json_text import Place, json_pointer, read_json_file
 from trackerapi.texts import LONGEST_NAME, NAME_PATTERN
 
 MAX_POINTS: Final = 1_000_000
@@ -83,12 +83,13 @@ class StepModel(_Strict):
     ]
     points: Annotated[
         int,
-        BeforeValidator(_whole),
         Field(
             ge=0,
             le=MAX_POINTS,
             description="How much of the work the step is, against the other steps.",
         ),
+        # Behind the limits: a validator before them would keep them off the schema.
+        BeforeValidator(_whole),
     ]
     metadata_configurations: Annotated[
         list[MetadataModel],
@@ -135,6 +136,31 @@ _MODELS: Final[Sequence[type[BaseModel]]] = (
     MetadataModel,
 )
 
+_TEXT_REASON: Final = "must be text"
+_LENGTH_REASON: Final = f"must have 1 to {LONGEST_NAME} characters"
+_POINTS_REASON: Final = f"must be a whole number from 0 to {MAX_POINTS:,}"
+
+# By pydantic's name of the mistake; `points` is the only number of a file.
+_REASONS: Final = {
+    "extra_forbidden": "unknown key {name!r}",
+    "greater_than_equal": _POINTS_REASON,
+    "int_type": _POINTS_REASON,
+    "less_than_equal": _POINTS_REASON,
+    "list_type": "must be a list",
+    "literal_error": "must be {expected}",
+    "missing": "{name!r} is missing",
+    "model_type": "must be an object",
+    "string_pattern_mismatch": (
+        "must not be blank or hold control or line-separator characters"
+    ),
+    "string_too_long": _LENGTH_REASON,
+    "string_too_short": _LENGTH_REASON,
+    "string_type": _TEXT_REASON,
+    "string_unicode": _TEXT_REASON,
+    "too_long": "must have at most {max_length} items",
+    "too_short": "must not be empty",
+}
+
 
 def read_config_file(path: Path) -> list[dict[str, Any]]:
     """Read and check a configuration file.
@@ -147,7 +173,7 @@ def read_config_file(path: Path) -> list[dict[str, Any]]:
             tag or metadata key stands twice where it has to be unique.
     """
     content = read_json_file(path)
-    document = _checked(FileModel, content, path, depth=0)
+    document = _checked(FileModel, content, path, "")
     jobs: list[dict[str, Any]] = document["job_configs"]
     _refuse_repeats(jobs, "tag", path, "/job_configs")
     for index, job in enumerate(jobs):
@@ -155,14 +181,24 @@ def read_config_file(path: Path) -> list[dict[str, Any]]:
     return jobs
 
 
-def check_job_document(document: Mapping[str, Any]) -> dict[str, Any]:
+def check_job_document(document: Any, at: str = "") -> dict[str, Any]:
     """Check one job document that comes from code.
 
+    Args:
+        document: A mapping in the shape of an item of `job_configs`.
+        at: JSON Pointer to the document, for errors.
+
     Raises:
-        ConfigError: If it does not match the schema.
+        ConfigError: If it does not match the schema, or a tag or metadata key stands
+            twice where it has to be unique.
     """
-    checked = _checked(JobModel, document, None, depth=1)
-    _refuse_repeats_within(checked, None, "")
+    match document:
+        case {**members}:  # any mapping; pydantic takes only a dict for an object
+            document = members
+        case _:
+            pass
+    checked = _checked(JobModel, document, None, at)
+    _refuse_repeats_within(checked, None, at)
     return checked
 
 
@@ -178,68 +214,73 @@ def json_schema() -> JsonSchemaValue:
 
 def _pruned(schema: Any) -> Any:
     """Drop titles made from names, and the defaults that stand for "absent"."""
-    if isinstance(schema, list):
-        return [_pruned(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        name: _pruned(value)
-        for name, value in schema.items()
-        if not (name == "title" and isinstance(value, str))
-        and not (name == "default" and value is None)
-    }
+    match schema:
+        case [*items]:
+            return [_pruned(item) for item in items]
+        case {**members}:
+            return {
+                name: _pruned(value)
+                for name, value in members.items()
+                if not (name == "title" and isinstance(value, str))
+                and not (name == "default" and value is None)
+            }
+        case _:
+            return schema
 
 
 def _checked(
-    model: type[BaseModel], content: object, path: Path | None, depth: int
+    model: type[BaseModel], content: object, path: Path | None, at: str
 ) -> dict[str, Any]:
     try:
         # As Python data, not as JSON text: the duplicate keys were looked for there.
         checked = model.model_validate(content)
     except ValidationError as error:
-        raise _config_error(error.errors(include_url=False), path, depth) from None
+        mistakes = error.errors(include_url=False, include_input=False)
+        raise _config_error(model, mistakes, path, at) from None
     return checked.model_dump(exclude_unset=True, by_alias=True)
 
 
 def _config_error(
-    errors: list[ErrorDetails], path: Path | None, depth: int
+    model: type[BaseModel], mistakes: list[ErrorDetails], path: Path | None, at: str
 ) -> ConfigError:
-    # A misspelt key is also a missing one; the misspelt one says more.
-    errors = sorted(errors, key=lambda error: error["type"] != "extra_forbidden")
-    first = errors[0]
-    place = list(first["loc"])
-    suggestion = None
-    if first["type"] == "extra_forbidden":
-        model = _MODELS[depth + (len(place) - 1) // 2]
-        known = [f.alias or name for name, f in model.model_fields.items()]
-        near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.6)
-        suggestion = near[0] if near else None
-    reason = _reason(first)
-    if first["type"] == "missing":
-        place.pop()
-    if len(errors) > 1:
-        reason += f" (and {len(errors) - 1} more)"
-    return ConfigError(reason, path, json_pointer(place), suggestion)
+    meant = {
+        mistake["loc"]: _key_meant(model, mistake["loc"])
+        for mistake in mistakes
+        if mistake["type"] == "extra_forbidden"
+    }
+    # A misspelt key is also a missing one: one mistake, and its spelling says more.
+    misspelt = {(*loc[:-1], key) for loc, key in meant.items()}
+    told = [
+        mistake
+        for mistake in mistakes
+        if mistake["type"] != "missing" or mistake["loc"] not in misspelt
+    ]
+    first, *others = told
+    place = first["loc"][:-1] if first["type"] == "missing" else first["loc"]
+    more = f" (and {len(others)} more)" if others else ""
+    return ConfigError(
+        _reason(first) + more, path, at + json_pointer(place), meant.get(first["loc"])
+    )
 
 
-def _reason(error: ErrorDetails) -> str:
-    name = str(error["loc"][-1]) if error["loc"] else ""
-    match error["type"]:
-        case "missing":
-            return f"{name!r} is missing"
-        case "extra_forbidden":
-            return f"unknown key {name!r}"
-        case "string_pattern_mismatch" if name == "version":
-            return "not a semantic version such as 1.0.0"
-        case "string_pattern_mismatch":
-            return "blank, or holds a control or line-separator character"
-        case "string_too_short" | "string_too_long":
-            return f"must have 1 to {LONGEST_NAME} characters"
-        case "model_type" | "model_attributes_type":
-            return "must be an object"
-        case _:
-            message = error["msg"]
-            return message[:1].lower() + message[1:]
+def _key_meant(model: type[BaseModel], loc: Place) -> str | None:
+    """Return the known key that is like the unknown one at `loc`."""
+    # Each level of models takes two steps of a location: a key and an index.
+    level = _MODELS[_MODELS.index(model) + len(loc) // 2]
+    known = [field.alias or name for name, field in level.model_fields.items()]
+    near = difflib.get_close_matches(str(loc[-1]).lower(), known, n=1)
+    return near[0] if near else None
+
+
+def _reason(mistake: ErrorDetails) -> str:
+    name = mistake["loc"][-1] if mistake["loc"] else ""
+    kind = mistake["type"]
+    if kind == "string_pattern_mismatch" and name == "version":
+        return "must be a semantic version such as 1.0.0"
+    if kind in _REASONS:
+        return _REASONS[kind].format(name=name, **mistake.get("ctx", {}))
+    message = mistake["msg"]
+    return message[:1].lower() + message[1:]
 
 
 def _refuse_repeats_within(job: Mapping[str, Any], path: Path | None, at: str) -> None:

@@ -13,6 +13,16 @@ from typing import Final
 
 DEFAULT_NAME: Final = "job-configurations-schema"
 
+HELP: Final = """\
+usage: generate_json_schemas.py [-h] [-l LOCATION] [-n NAME]
+
+options:
+  -h, --help            show this help message and exit
+  -l LOCATION, --location LOCATION
+                        Location of generated schemas
+  -n NAME, --name NAME  Name to use for the generated <name>.generated.json schema file
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
@@ -21,9 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     places = {p for p in (options.location, options.destination) if p is not None}
     if len(places) > 1:
         parser.error("give the location once: -l LOCATION, or the folder alone")
-    if Path(options.name).name != options.name or options.name in {"", ".", ".."}:
-        parser.error(f"argument -n/--name: not a plain file name: {options.name!r}")
     location = places.pop() if places else "."
+    if not location:
+        parser.error("the location is empty; leave it out for the current folder")
+    if not options.name or {"/", "\\"} & set(options.name):
+        parser.error(f"argument -n/--name: not a plain file name: {options.name!r}")
     try:
         write_schema(Path(location), options.name)
     except OSError as error:
@@ -34,28 +46,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose help does not depend on the terminal or on Python's version."""
+
+    def format_help(self) -> str:
+        return HELP
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
-    parser = argparse.ArgumentParser(
-        prog="generate_json_schemas.py",
-        usage="%(prog)s [-h] [-l LOCATION] [-n NAME]",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100),
+    parser = _Parser(
+        prog="generate_json_schemas.py", usage="%(prog)s [-h] [-l LOCATION] [-n NAME]"
     )
     # The folder may also stand alone; `-l` is the documented way.
-    parser.add_argument("destination", nargs="?", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "-l",
-        "--location",
-        metavar="LOCATION",
-        help="Location of generated schemas",
-    )
-    parser.add_argument(
-        "-n",
-        "--name",
-        metavar="NAME",
-        default=DEFAULT_NAME,
-        help="Name to use for the generated <name>.generated.json schema file",
-    )
+    parser.add_argument("destination", nargs="?")
+    parser.add_argument("-l", "--location")
+    parser.add_argument("-n", "--name", default=DEFAULT_NAME)
     return parser
 
 

@@ -6,13 +6,13 @@ a document from code is checked.
 
 import difflib
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from trackerapi.errors import ConfigError
+from trackerapi.texts import check_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +117,8 @@ class JobConfigManager:
         if configurations_file is not None:
             self._path = Path(configurations_file)
             self._load(self._path)
-        for config in configs:
-            self.add_job_config(config)
+        for index, config in enumerate(configs):
+            self._add({f"/{index}": _from_code(config, f"/{index}")}, None)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -129,14 +129,17 @@ class JobConfigManager:
         """Return the configuration with this tag, or else this display name.
 
         Raises:
+            TypeError: If `tag` is no text.
+            ValueError: If `tag` can be no tag, such as a blank one.
             ConfigError: If there is none, or several have the display name.
         """
-        config, others = _match(tuple(self._configs.values()), tag)
+        configs = tuple(self._configs.values())
+        config, others = _match(configs, check_name("tag", tag))
         if config is not None:
             return config
         if others:
             raise ConfigError(_ambiguous(tag, others), self._path)
-        near = _nearest(tuple(self._configs.values()), tag)
+        near = _nearest(configs, tag)
         raise ConfigError(
             f"no job configuration has the tag {tag!r}", self._path, "", near
         )
@@ -147,45 +150,49 @@ class JobConfigManager:
         Raises:
             ConfigError: If it is not valid, or its tag was loaded with other content.
         """
-        from trackerapi.config_file import check_job_document
-
-        document = config.as_document() if isinstance(config, JobConfig) else config
-        return self._add(_job_config(check_job_document(document)))
+        checked = _from_code(config, "")
+        self._add({"": checked}, None)
+        return checked
 
     def _load(self, path: Path) -> None:
         from trackerapi.config_file import read_config_file
 
-        for document in read_config_file(path):
-            self._add(_job_config(document))
+        documents = read_config_file(path)
+        self._add(
+            {
+                f"/job_configs/{index}": _job_config(document)
+                for index, document in enumerate(documents)
+            },
+            path,
+        )
 
-    def _add(self, config: JobConfig) -> JobConfig:
-        _LOADED.add(config, self._path)
-        self._configs[config.tag] = config
-        return config
+    def _add(self, configs: Mapping[str, JobConfig], path: Path | None) -> None:
+        _remember(configs, path)
+        self._configs.update((config.tag, config) for config in configs.values())
 
 
 Named = TypeVar("Named", JobConfig, StepConfiguration)
 
+_LOADED: Final[dict[str, JobConfig]] = {}
+"""What this process has loaded, by tag.
 
-class _LoadedConfigs:
-    """The configurations that this process has loaded, by tag."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.configs: dict[str, JobConfig] = {}
-
-    def add(self, config: JobConfig, path: Path | None) -> None:
-        with self.lock:
-            known = self.configs.setdefault(config.tag, config)
-        if known != config:
-            raise ConfigError(
-                f"tag {config.tag!r} was loaded before with other content; "
-                "give one of them another tag",
-                path,
-            )
+Each access is one atomic step of `dict`: threads need no lock, which a fork could
+leave locked.
+"""
 
 
-_LOADED: Final = _LoadedConfigs()
+def _remember(configs: Mapping[str, JobConfig], path: Path | None) -> None:
+    """Keep configurations, given by JSON Pointer, for the life of the process."""
+    # Look at all before adding the first: a file is taken whole or not at all.
+    for known_or_kept in (_LOADED.get, _LOADED.setdefault):
+        for pointer, config in configs.items():
+            if known_or_kept(config.tag, config) != config:
+                raise ConfigError(
+                    f"tag {config.tag!r} was loaded before with other content; "
+                    "give one of them another tag",
+                    path,
+                    f"{pointer}/tag",
+                )
 
 
 def find_loaded(tag: str) -> JobConfig | None:
@@ -194,9 +201,7 @@ def find_loaded(tag: str) -> JobConfig | None:
     Raises:
         ConfigError: If no tag matches and several configurations have the name.
     """
-    with _LOADED.lock:
-        configs = tuple(_LOADED.configs.values())
-    config, others = _match(configs, tag)
+    config, others = _match(tuple(_LOADED.values()), tag)
     if config is None and others:
         raise ConfigError(_ambiguous(tag, others))
     return config
@@ -204,8 +209,7 @@ def find_loaded(tag: str) -> JobConfig | None:
 
 def forget_loaded() -> None:
     """Forget what this process has loaded; for tests that load the same tags."""
-    with _LOADED.lock:
-        _LOADED.configs.clear()
+    _LOADED.clear()
 
 
 def _match(items: Sequence[Named], name: str) -> tuple[Named | None, list[Named]]:
@@ -229,6 +233,13 @@ def _nearest(
 def _ambiguous(name: str, configs: Sequence[JobConfig]) -> str:
     tags = ", ".join(repr(config.tag) for config in configs)
     return f"the name {name!r} stands for the tags {tags}; use one of them"
+
+
+def _from_code(config: JobConfig | Mapping[str, Any], at: str) -> JobConfig:
+    from trackerapi.config_file import check_job_document
+
+    document = config.as_document() if isinstance(config, JobConfig) else config
+    return _job_config(check_job_document(document, at))
 
 
 def _job_config(document: Mapping[str, Any]) -> JobConfig:

@@ -1,21 +1,21 @@
 """A JSON file as data, with an answer for each way in which it can be none."""
 
-import codecs
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from trackerapi.errors import ConfigError
 
 MAX_FILE_BYTES: Final = 5 * 1024 * 1024
 
-_FOREIGN_MARKS: Final = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
+MAX_DIGITS: Final = 300
+"""Longest whole number read exactly; nothing in a configuration comes near it."""
+
+Place: TypeAlias = tuple[int | str, ...]
+"""Keys and indexes that lead to a value."""
 
 
 class _Object(dict[str, Any]):
@@ -29,22 +29,15 @@ def read_json_file(path: Path) -> Any:
 
     Raises:
         ConfigError: If it cannot be read, is empty, larger than 5 MiB, not UTF-8 (a
-            byte order mark is fine), not JSON, nested too deeply, or has a key twice.
+            byte order mark is fine), not JSON, nested too deeply, has a key twice,
+            or holds a number or text that JSON cannot.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except IsADirectoryError:
-        raise ConfigError("a folder, not a file", path) from None
-    except FileNotFoundError:
-        raise ConfigError("there is no such file", path) from None
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror or error}", path) from None
-    if len(content) > MAX_FILE_BYTES:
-        raise ConfigError("larger than 5 MiB", path)
-    document = _parsed(_decoded(content, path), path)
-    for pointer, key in _repeated_keys(document, ()):
-        raise ConfigError(f"key {key!r} stands twice", path, json_pointer(pointer))
+    document = _parsed(_decoded(_content(path), path), path)
+    for place, value in _values(document):
+        fault = _fault(value)
+        if fault is not None:
+            reason, below = fault
+            raise ConfigError(reason, path, json_pointer((*place, *below)))
     return document
 
 
@@ -55,10 +48,28 @@ def json_pointer(place: Sequence[int | str]) -> str:
     )
 
 
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except IsADirectoryError:
+        raise ConfigError("a folder, not a file", path) from None
+    except FileNotFoundError:
+        raise ConfigError("there is no such file", path) from None
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or error}", path) from None
+    except ValueError as error:  # a path with NUL
+        raise ConfigError(f"cannot be read: {error}", path) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError("larger than 5 MiB", path)
+    return content
+
+
 def _decoded(content: bytes, path: Path) -> str:
-    for mark, encoding in _FOREIGN_MARKS.items():
-        if content.startswith(mark):
-            raise ConfigError(f"encoded as {encoding}; save it as UTF-8", path)
+    encoding = json.detect_encoding(content)
+    if not encoding.startswith("utf-8"):
+        name = encoding[: len("utf-16")].upper()
+        raise ConfigError(f"encoded as {name}, it seems; save it as UTF-8", path)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -71,37 +82,62 @@ def _decoded(content: bytes, path: Path) -> str:
 
 def _parsed(text: str, path: Path) -> Any:
     try:
-        return json.loads(
-            text, object_pairs_hook=_object, parse_constant=_refuse_constant
-        )
+        return json.loads(text, object_pairs_hook=_object, parse_int=_whole_number)
     except json.JSONDecodeError as error:
         reason = f"not JSON: {error.msg} in line {error.lineno}, column {error.colno}"
         raise ConfigError(reason, path) from None
     except RecursionError:
         raise ConfigError("nested too deeply", path) from None
-    except ValueError as error:  # a constant, or a number of thousands of digits
-        raise ConfigError(f"not JSON: {error}", path) from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> _Object:
     members = _Object(pairs)
     if len(members) < len(pairs):
-        names = [name for name, _ in pairs]
-        members.repeated = tuple(n for n in members if names.count(n) > 1)
+        counts = Counter(name for name, _ in pairs)
+        members.repeated = tuple(name for name in counts if counts[name] > 1)
     return members
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+def _whole_number(digits: str) -> int | float:
+    # Python refuses to convert thousands of digits; as a float they are infinite.
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
 
-def _repeated_keys(
-    value: Any, place: tuple[int | str, ...]
-) -> Iterator[tuple[tuple[int | str, ...], str]]:
+def _values(document: Any) -> Iterator[tuple[Place, Any]]:
+    """Iterate over a document and all values in it, in the order of the text."""
+    # Not recursive: the parser may go deeper than Python code could follow.
+    waiting: list[tuple[Place, Any]] = [((), document)]
+    while waiting:
+        place, value = waiting.pop()
+        yield place, value
+        inner: list[tuple[int | str, Any]] = []
+        match value:
+            case _Object():
+                inner = [*value.items()]
+            case [*items]:
+                inner = [*enumerate(items)]
+            case _:
+                pass
+        waiting.extend(((*place, part), item) for part, item in reversed(inner))
+
+
+def _fault(value: Any) -> tuple[str, Place] | None:
+    """Return why JSON cannot hold `value`, and where below it; None if it can."""
     if isinstance(value, _Object):
         for key in value.repeated:
-            yield (*place, key), key
-    if isinstance(value, dict | list):
-        inner = value.items() if isinstance(value, dict) else enumerate(value)
-        for part, item in inner:
-            yield from _repeated_keys(item, (*place, part))
+            return f"key {key!r} stands twice", (key,)
+        if not all(_is_unicode(key) for key in value):
+            return "a key is half of a surrogate pair", ()
+    if isinstance(value, str) and not _is_unicode(value):
+        return "half of a surrogate pair", ()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a number that is NaN, infinite or too large", ()
+    return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
