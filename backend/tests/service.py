@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
 from contextlib import closing, contextmanager
@@ -39,6 +40,8 @@ TUTORIAL = {
     ],
 }
 
+# Made once: to read the machine's certificates takes longer than most tests.
+_TLS = ssl.create_default_context()
 _COMMAND = (sys.executable, "-m", "trackerapi_backend")
 
 
@@ -57,7 +60,9 @@ class Service:
     def client(self, key: str | None = "all") -> httpx.Client:
         """Return a client with one of the keys, or without any."""
         headers = {} if key is None else {"X-API-Key": self.keys[key]}
-        return httpx.Client(base_url=self.base_url, headers=headers, timeout=20)
+        return httpx.Client(
+            base_url=self.base_url, headers=headers, timeout=20, verify=_TLS
+        )
 
 
 @contextmanager

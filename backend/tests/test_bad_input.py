@@ -1,0 +1,195 @@
+"""Whatever a caller sends has an answer of its own, and none is a failure of ours."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from backend.tests.service import CUSTOMER, new_job, new_name, problem_name, send_lines
+
+if TYPE_CHECKING:
+    import httpx
+
+    from backend.tests.service import Service
+
+JSON = {"Content-Type": "application/json"}
+MEBIBYTE = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "name"),
+    [
+        (b"", 400, "malformed-request"),
+        (b"{", 400, "malformed-request"),
+        (b"{} {}", 400, "malformed-request"),
+        (b'{"kind": NaN}', 400, "malformed-request"),
+        (b'{"total": 1e999}', 400, "malformed-request"),
+        (b'{"total": ' + b"9" * 5000 + b"}", 400, "malformed-request"),
+        (b'{"kind": "\xff"}', 400, "malformed-request"),
+        (b"[" * 200_000, 400, "malformed-request"),
+        (b"[]", 422, "invalid-request"),
+        (b"null", 422, "invalid-request"),
+        (b'"text"', 422, "invalid-request"),
+        (b"{}", 422, "invalid-request"),
+        (b"x" * (MEBIBYTE + 1), 413, "too-large"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/events", "/jobs", "/job_configurations"])
+def test_body_that_is_no_request_is_refused(
+    api: httpx.Client, path: str, body: bytes, status: int, name: str
+) -> None:
+    """Broken, endless, nested and foreign bodies are told apart and refused."""
+    answer = api.post(path, content=body, headers=JSON)
+    assert (answer.status_code, problem_name(answer)) == (status, name)
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "pointer"),
+    [
+        ("provider_job_id", "a\x00b", "/provider_job_id"),
+        ("provider_job_id", "a\u2028b", "/provider_job_id"),
+        ("provider_job_id", " \u3000 ", "/provider_job_id"),
+        ("provider_job_id", "x" * 201, "/provider_job_id"),
+        ("provider_job_id", 7, "/provider_job_id"),
+        ("customer_id", 2**53, "/customer_id"),
+        ("customer_id", 0, "/customer_id"),
+        ("customer_id", 1.5, "/customer_id"),
+        ("customer_id", "142", "/customer_id"),
+        ("customer_id", True, "/customer_id"),
+        ("tag", "", "/tag"),
+        ("created_at", "yesterday", "/created_at"),
+        ("created_at", "9999-12-31T23:59:59-10:00", "/created_at"),
+        ("finish", "maybe", "/finish"),
+        ("metadata", [], "/metadata"),
+        ("metadata", {str(n): n for n in range(51)}, "/metadata"),
+        ("metadata", {"key": "x" * 8192}, "/metadata"),
+        ("metadata", {"a": {"b": {"c": {"d": {"e": {"f": 1}}}}}}, "/metadata"),
+        ("metadata", {"key": 2**53}, "/metadata"),
+        ("unheard_of", 1, "/unheard_of"),
+    ],
+)
+def test_bad_member_is_named_by_its_place(
+    api: httpx.Client, member: str, value: Any, pointer: str
+) -> None:
+    """A caller reads which member is wrong, by a JSON pointer."""
+    sent = {"provider_job_id": new_name(), "customer_id": CUSTOMER, "tag": "t"}
+    answer = api.post("/jobs", json=sent | {member: value})
+    assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
+    pointers = [error["pointer"] for error in answer.json()["errors"]]
+    assert any(place.startswith(pointer) for place in pointers), pointers
+
+
+def test_half_a_surrogate_pair_is_refused(api: httpx.Client) -> None:
+    """A text that UTF-8 cannot hold is refused before anything is stored."""
+    body = b'{"provider_job_id": "\\ud800", "customer_id": 142, "tag": "t"}'
+    answer = api.post("/jobs", content=body, headers=JSON)
+    assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": "0"},
+        {"limit": "201"},
+        {"limit": "ten"},
+        {"cursor": "yesterday"},
+        {"status": "done"},
+        {"customer_id": "9" * 30},
+        {"created_since": "0001-01-01T00:00:00+10:00"},
+        {"tag": ""},
+    ],
+)
+def test_bad_parameter_is_named(api: httpx.Client, query: dict[str, str]) -> None:
+    """A caller reads which parameter of an address is wrong."""
+    answer = api.get("/jobs", params=query)
+    assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
+    assert answer.json()["errors"][0]["pointer"] in query
+
+
+@pytest.mark.parametrize("job_id", ["0", "-1", "1.5", "abc", "9" * 40, "%00", "1e3"])
+def test_id_that_can_be_no_id_is_refused(api: httpx.Client, job_id: str) -> None:
+    """An id is a whole number up to 2^53-1; what is none is said to be none."""
+    answer = api.get(f"/jobs/{job_id}")
+    assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
+
+
+def test_other_media_type_and_packing_are_refused(api: httpx.Client) -> None:
+    """Bodies are JSON, NDJSON for batches, and packed with gzip if at all."""
+    as_form = api.post("/jobs", data={"tag": "t"})
+    packed = send_lines(api, [b"{}"], **{"Content-Encoding": "br"})
+    assert problem_name(as_form) == problem_name(packed) == "unsupported-media-type"
+    assert as_form.status_code == packed.status_code == 415
+
+
+@pytest.mark.parametrize(
+    ("packed", "status"),
+    [
+        (gzip.compress(bytes(200 * MEBIBYTE)), 413),
+        (gzip.compress(b"{}")[:-4], 400),
+        (gzip.compress(b"{}") + b"more", 400),
+        (b"no gzip", 400),
+    ],
+)
+def test_gzip_that_bursts_or_breaks_is_refused(
+    api: httpx.Client, packed: bytes, status: int
+) -> None:
+    """Bytes are counted unpacked, and a broken pack is not read in part."""
+    answer = send_lines(api, [packed], **{"Content-Encoding": "gzip"})
+    assert answer.status_code == status
+    problem_name(answer)
+
+
+def test_body_without_a_length_is_counted_as_it_comes(api: httpx.Client) -> None:
+    """A body in chunks is held to the same limit as any other."""
+    chunks = (b" " * MEBIBYTE for _ in range(3))
+    answer = api.post("/jobs", content=chunks, headers=JSON)
+    assert (answer.status_code, problem_name(answer)) == (413, "too-large")
+
+
+def test_bad_line_leaves_its_neighbours_alone(api: httpx.Client) -> None:
+    """Each line of a batch is judged by itself, and the refused ones are named."""
+    job = new_job(api)
+    good = {"provider_job_id": job["provider_job_id"], "kind": "info"}
+    event_id = "019ab4c2-7a10-7c3e-9d55-0f6a3b1c2d3e"
+    lines = [
+        good,
+        b"{",
+        b"",
+        {**good, "event_id": event_id, "kind": 7},
+        {**good, "provider_job_id": "nobody-knows-it"},
+        b'{"kind": "\\ud800"}',
+        {**good, "tag": "load", "name": "store"},
+        b"[" * 20_000,
+        good,
+    ]
+    answer = send_lines(api, lines)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert (told["accepted"], told["duplicates"]) == (2, 0)
+    refused = {each["line"]: each for each in told["rejected"]}
+    assert sorted(refused) == [2, 4, 5, 6, 7, 8]
+    assert refused[4]["event_id"] == event_id
+    assert refused[5]["problem"]["type"] == "urn:trackerapi:problem:unknown-job"
+    assert api.get(f"/jobs/{job['id']}").json()["event_count"] == 2
+
+
+def test_every_wrong_method_is_answered_with_the_right_ones(
+    service: Service, api: httpx.Client
+) -> None:
+    """A 405 names the methods that the contract has for the path."""
+    paths = api.get("/openapi.json").json()["paths"]
+    for path, methods in paths.items():
+        address = path.replace("{", "").replace("}", "")
+        answer = api.request("PATCH", address)
+        allowed = set(answer.headers["allow"].split(", "))
+        assert problem_name(answer) == "method-not-allowed"
+        assert allowed == {method.upper() for method in methods}
+
+
+def test_unknown_path_is_answered_as_a_problem(service: Service) -> None:
+    """Even where there is nothing, the answer has the shape of all failures."""
+    with service.client(None) as anyone:
+        answer = anyone.get("/nothing/here")
+    assert (answer.status_code, problem_name(answer)) == (404, "not-found")

@@ -1,0 +1,118 @@
+"""What belongs to another provider is answered as if it did not exist."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backend.tests.service import (
+    CUSTOMER,
+    OTHER_CUSTOMER,
+    new_job,
+    new_name,
+    problem_name,
+    report,
+    send_lines,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+UNKNOWN = {
+    "job_id": "123",
+    "configuration_id": "987654",
+    "customer_id": "987654",
+    "share_link_id": "987654",
+    "key_id": "zzzzzzzz",
+}
+
+
+@pytest.fixture
+def foreign(other_api: httpx.Client) -> dict[str, str]:
+    """Ids of one thing of each kind, all of another provider."""
+    job = new_job(other_api, customer_id=OTHER_CUSTOMER)
+    link = other_api.post(f"/jobs/{job['id']}/share-links", json={}).json()
+    key_id = other_api.get("/api-keys/protected").json()["key_id"]
+    return {
+        "job_id": str(job["id"]),
+        "configuration_id": str(job["configuration_id"]),
+        "customer_id": str(OTHER_CUSTOMER),
+        "share_link_id": str(link["share_link"]["id"]),
+        "key_id": key_id,
+    }
+
+
+def test_every_address_of_a_foreign_thing_answers_as_for_an_unknown_one(
+    api: httpx.Client, foreign: dict[str, str]
+) -> None:
+    """No operation tells whether another provider has something."""
+    asked = 0
+    for path, methods in api.get("/openapi.json").json()["paths"].items():
+        for method in methods if "{" in path else ():
+            sent = {"json": {}} if path.endswith("share-links") else {}
+            answers = [
+                api.request(method, path.format(**ids), **sent)
+                for ids in (foreign, UNKNOWN)
+            ]
+            bodies = [answer.json() | {"request_id": ""} for answer in answers]
+            assert [answer.status_code for answer in answers] == [404, 404], path
+            assert problem_name(answers[0]) == "not-found"
+            assert bodies[0] == bodies[1]
+            asked += 1
+    assert asked >= 8
+
+
+def test_foreign_customer_cannot_be_named_by_a_job(api: httpx.Client) -> None:
+    """A job is for one's own customers; others are unknown, in the same words."""
+    sent = {"provider_job_id": new_name(), "tag": "t"}
+    answers = [
+        api.post("/jobs", json={**sent, "customer_id": number})
+        for number in (OTHER_CUSTOMER, 987654)
+    ]
+    assert {answer.status_code for answer in answers} == {404}
+    assert {problem_name(answer) for answer in answers} == {"unknown-customer"}
+
+
+def test_same_name_means_a_job_of_ones_own(
+    api: httpx.Client, other_api: httpx.Client
+) -> None:
+    """Two providers that use the same id have two jobs, and events of each."""
+    name = new_name()
+    own = new_job(api, provider_job_id=name)
+    theirs = new_job(other_api, provider_job_id=name, customer_id=OTHER_CUSTOMER)
+    report(api, own, kind="start", tag="load")
+    assert own["id"] != theirs["id"]
+    assert other_api.get(f"/jobs/{theirs['id']}").json()["event_count"] == 0
+
+
+def test_events_for_a_foreign_job_find_none(
+    api: httpx.Client, other_api: httpx.Client
+) -> None:
+    """One cannot report for a job of another provider, singly or in a batch."""
+    theirs = new_job(other_api, customer_id=OTHER_CUSTOMER)
+    event = {"provider_job_id": theirs["provider_job_id"], "kind": "complete"}
+    single = api.post("/events", json=event)
+    batch = send_lines(api, [event]).json()
+    assert (single.status_code, problem_name(single)) == (404, "unknown-job")
+    assert batch["accepted"] == 0
+    assert other_api.get(f"/jobs/{theirs['id']}").json()["status"] == "pending"
+
+
+def test_lists_show_ones_own_things_alone(
+    api: httpx.Client, other_api: httpx.Client, foreign: dict[str, str]
+) -> None:
+    """No list of a provider holds a thing of another."""
+    new_job(api)
+    for path in ("/jobs", "/job_configurations", "/customers", "/api-keys"):
+        lists = [
+            {
+                item.get("id") or item["key_id"]
+                for item in caller.get(path, params={"limit": 200}).json()["items"]
+            }
+            for caller in (api, other_api)
+        ]
+        assert lists[0]
+        assert lists[1]
+        assert lists[0].isdisjoint(lists[1]), path
+    assert CUSTOMER in {item["id"] for item in api.get("/customers").json()["items"]}
