@@ -1,7 +1,9 @@
 """The customer's page of one job.
 
-A share link is exchanged for a cookie that opens this one page, so that the link's
-token stays out of the address bar, out of screenshots and out of what is passed on.
+A share link shows the page and hands over a cookie that opens it as well. A browser
+that keeps the cookie is led on to an address without the token, at the latest when
+the page refreshes; one that does not goes on with the link.
+
 The page shows names, states, percent and the messages meant for customers: no id,
 metadata or diagnostics of the provider's ever reaches a template.
 """
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 MESSAGES = 5
 COOKIE_SECONDS = 30 * 24 * 60 * 60
 
+_STAND_STILL = "?refresh=off"
 _JOB_WORDS = {
     JobStatus.PENDING: "Not started yet",
     JobStatus.RUNNING: "In progress",
@@ -94,19 +97,22 @@ class _View:
 
 
 async def enter(services: Services, request: Request) -> Response:
-    """Exchange a share link for a cookie and lead to the page."""
+    """Show the page to whoever has a good link, in exchange for a cookie."""
     token: str = request.path_params["token"]
     shared = await run_in_threadpool(services.store.read, lambda db: _shared(db, token))
     if shared is None:
         return _dead_end()
-    path = f"/app/jobs/{shared[1]}"
-    response = RedirectResponse(path, 303, {"Referrer-Policy": "no-referrer"})
+    _provider_id, job_id = shared
+    if request.cookies.get(_cookie_name(job_id)) == token:
+        headers = {"Referrer-Policy": "no-referrer"}
+        address = f"/app/jobs/{job_id}{_STAND_STILL if _is_still(request) else ''}"
+        return RedirectResponse(address, 303, headers)
+    response = await _page(services, request, token, job_id)
     public = services.public_base_url or str(request.base_url)
     response.set_cookie(
-        _cookie_name(shared[1]),
+        _cookie_name(job_id),
         token,
         max_age=COOKIE_SECONDS,
-        path=path,
         secure=public.startswith("https:"),
         httponly=True,
         samesite="lax",
@@ -118,13 +124,22 @@ async def show(services: Services, request: Request) -> Response:
     """Show the page to whoever holds the cookie of a good link."""
     job_id: int = request.path_params["job_id"]
     token = request.cookies.get(_cookie_name(job_id), "")
+    return await _page(services, request, token, job_id)
+
+
+async def _page(
+    services: Services, request: Request, token: str, job_id: int
+) -> Response:
     view = await run_in_threadpool(
         services.store.read, lambda db: _view(db, token, job_id)
     )
     if view is None:
         return _dead_end()
-    is_still = request.query_params.get("refresh") == "off"
-    return page("customer.html", job=view, is_still=is_still)
+    return page("customer.html", job=view, is_still=_is_still(request))
+
+
+def _is_still(request: Request) -> bool:
+    return request.url.query == _STAND_STILL[1:]
 
 
 def _cookie_name(job_id: int) -> str:
@@ -178,5 +193,5 @@ def _step_words(job: JobState, step: StepState, status: StepStatus) -> str:
         if step.total:
             return f"In progress: {step.completed or 0:,g} of {step.total:,g}"
     if step.status is StepStatus.WAITING and status is StepStatus.PENDING:
-        return "Will be tried again"
+        return f"Will be tried again, attempt {step.attempts + 1}"
     return _STEP_WORDS[status]
