@@ -4,8 +4,8 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +21,7 @@ class Request:
     body: bytes
 
 
-Answer = Callable[[Request], bytes]
+Answer = Callable[[Request], bytes | Iterable[bytes]]
 
 
 @dataclass
@@ -29,23 +29,23 @@ class ScriptedServer:
     """Answers each request with the bytes that `answer` returns.
 
     Attributes:
-        answer: Returns a whole HTTP answer; empty bytes close the connection.
+        answer: Returns a whole HTTP answer, or its pieces one after the other; empty
+            bytes close the connection.
         requests: What has arrived, in order.
-        connection_count: Connections accepted so far.
         port: Where it listens; known once it runs.
     """
 
     answer: Answer
     tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
-    connection_count: int = 0
     port: int = 0
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        self._open: set[socket.socket] = set()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._connections: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
         return self
 
     def __exit__(
@@ -56,9 +56,18 @@ class ScriptedServer:
     ) -> None:
         # Wakes the accepting thread; closing alone would leave it waiting.
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()
         self._listener.close()
-        for connection in list(self._open):
-            connection.close()
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def connection_count(self) -> int:
+        """Connections accepted so far."""
+        return len(self._connections)
 
     @property
     def url(self) -> str:
@@ -71,29 +80,26 @@ class ScriptedServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            self.connection_count += 1
-            threading.Thread(
-                target=self._serve, args=(connection,), daemon=True
-            ).start()
-
-    def _serve(self, plain: socket.socket) -> None:
-        self._open.add(plain)
-        try:
-            connection = (
-                self.tls.wrap_socket(plain, server_side=True) if self.tls else plain
+            if self.tls:
+                connection = self.tls.wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                )
+            self._connections.append(connection)
+            self._threads.append(
+                threading.Thread(target=self._serve, args=(connection,))
             )
-            with connection, connection.makefile("rb") as stream:
+            self._threads[-1].start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError, ValueError), connection:
+            with connection.makefile("rb") as stream:
                 for request in _requests(stream):
                     self.requests.append(request)
                     answer = self.answer(request)
                     if not answer:
                         return
-                    connection.sendall(answer)
-        except (OSError, ValueError):
-            return
-        finally:
-            plain.close()
-            self._open.discard(plain)
+                    for piece in [answer] if isinstance(answer, bytes) else answer:
+                        connection.sendall(piece)
 
 
 def _requests(stream: Any) -> Iterator[Request]:
