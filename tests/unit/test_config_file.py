@@ -1,0 +1,383 @@
+"""Which configuration files load, and that the JSON Schema says the same."""
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from tests.contract_document import validator
+from trackerapi.config_file import check_job_document, json_schema, read_config_file
+from trackerapi.errors import ConfigError
+
+SEED: Final[dict[str, Any]] = json.loads(
+    Path(__file__)
+    .parents[1]
+    .joinpath("end_to_end", "seed_job_configurations.json")
+    .read_text(encoding="utf-8")
+)
+FULL: Final[dict[str, Any]] = {
+    "job_configs": [
+        {
+            "name": "Scan",
+            "tag": "scan",
+            "version": "1.0.0-rc.1+build.5",
+            "metadata": "declared",
+            "step_configurations": [
+                {
+                    "name": "Measure",
+                    "tag": "measure",
+                    "points": 1,
+                    "metadata_configurations": [
+                        {
+                            "name": "Volume",
+                            "kind": "number",
+                            "units": "mm³",
+                            "audience": "customer",
+                        },
+                        {"name": "Operator", "kind": "text"},
+                    ],
+                }
+            ],
+        }
+    ],
+}
+JOB: Final = "/job_configs/0"
+STEP: Final = f"{JOB}/step_configurations/0"
+KEY: Final = f"{STEP}/metadata_configurations/0"
+ABSENT: Final = object()
+
+SCHEMA: Final = Draft202012Validator(json_schema())
+
+
+def changed(at: str, value: object) -> dict[str, Any]:
+    """Return the full document with the member at a JSON Pointer set or removed."""
+    document: Any = copy.deepcopy(FULL)
+    *parents, last = at.replace("~1", "\0").split("/")[1:]
+    inner = document
+    for part in parents:
+        inner = inner[int(part)] if part.isdigit() else inner[part]
+    key: Any = int(last) if last.isdigit() else last.replace("\0", "/")
+    if value is ABSENT:
+        del inner[key]
+    else:
+        inner[key] = value
+    return dict(document)
+
+
+def steps(count: int) -> list[dict[str, Any]]:
+    """Return that many steps."""
+    return [{"name": "S", "tag": f"s{i}", "points": 0} for i in range(count)]
+
+
+def keys(count: int) -> list[dict[str, Any]]:
+    """Return that many metadata keys."""
+    return [{"name": f"k{i}", "kind": "link"} for i in range(count)]
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One mistake: where, what, and how it is answered.
+
+    Attributes:
+        at: JSON Pointer to the member that is set.
+        value: What it is set to, or `ABSENT`.
+        reason: What the error has to say.
+        pointer: Where the error has to point; None for `at`.
+        suggestion: The nearest known name that it has to offer.
+    """
+
+    at: str
+    value: object
+    reason: str
+    pointer: str | None = None
+    suggestion: str | None = None
+
+
+LENGTH: Final = "must have 1 to 100 characters"
+CHARACTERS: Final = "must not be blank or hold control or line-separator characters"
+VERSION: Final = "must be a semantic version such as 1.0.0"
+WHOLE: Final = "must be a whole number from 0 to 1,000,000"
+TEXT: Final = "must be text"
+LIST: Final = "must be a list"
+
+BAD: Final = {
+    "job_configs_missing": Bad(
+        "/job_configs", ABSENT, "'job_configs' is missing", pointer=""
+    ),
+    "job_configs_null": Bad("/job_configs", None, LIST),
+    "job_configs_object": Bad("/job_configs", {}, LIST),
+    "job_null": Bad(JOB, None, "must be an object"),
+    "job_list": Bad(JOB, [], "must be an object"),
+    "schema_number": Bad("/$schema", 1, TEXT),
+    "schema_null": Bad("/$schema", None, TEXT),
+    "file_key_unknown": Bad("/zzz", 1, "unknown key 'zzz'"),
+    "file_key_misspelt": Bad(
+        "/job_config", [], "unknown key 'job_config'", suggestion="job_configs"
+    ),
+    "job_key_misspelt": Bad(
+        f"{JOB}/verison", "1.0.0", "unknown key 'verison'", suggestion="version"
+    ),
+    "job_key_joined": Bad(
+        f"{JOB}/stepconfigurations",
+        [],
+        "unknown key 'stepconfigurations'",
+        suggestion="step_configurations",
+    ),
+    "step_key_misspelt": Bad(
+        f"{STEP}/pionts", 1, "unknown key 'pionts'", suggestion="points"
+    ),
+    "metadata_key_misspelt": Bad(
+        f"{KEY}/audiense", "customer", "unknown key 'audiense'", suggestion="audience"
+    ),
+    "step_key_of_a_job": Bad(f"{STEP}/version", "1.0.0", "unknown key 'version'"),
+    "key_with_slash": Bad(f"{JOB}/a~1b", 1, "unknown key 'a/b'"),
+    "schema_key_in_a_job": Bad(f"{JOB}/$schema", "x", "unknown key '$schema'"),
+    "job_name_missing": Bad(f"{JOB}/name", ABSENT, "'name' is missing", pointer=JOB),
+    "job_tag_missing": Bad(f"{JOB}/tag", ABSENT, "'tag' is missing", pointer=JOB),
+    "job_tag_empty": Bad(f"{JOB}/tag", "", LENGTH),
+    "job_tag_long": Bad(f"{JOB}/tag", "x" * 101, LENGTH),
+    "job_tag_number": Bad(f"{JOB}/tag", 7, TEXT),
+    "job_tag_null": Bad(f"{JOB}/tag", None, TEXT),
+    "job_tag_blank": Bad(f"{JOB}/tag", " ", CHARACTERS),
+    "job_name_no_break_space": Bad(f"{JOB}/name", "\u00a0", CHARACTERS),
+    "job_name_wide_space": Bad(f"{JOB}/name", "\u3000\u2003", CHARACTERS),
+    "job_name_line_end": Bad(f"{JOB}/name", "A\n", CHARACTERS),
+    "job_name_line_end_first": Bad(f"{JOB}/name", "\nA", CHARACTERS),
+    "job_name_tab": Bad(f"{JOB}/name", "A\tB", CHARACTERS),
+    "job_name_nul": Bad(f"{JOB}/name", "A\0", CHARACTERS),
+    "job_name_delete": Bad(f"{JOB}/name", "A\x7f", CHARACTERS),
+    "job_name_c1": Bad(f"{JOB}/name", "A\x85", CHARACTERS),
+    "job_name_line_separator": Bad(f"{JOB}/name", "A\u2028B", CHARACTERS),
+    "job_name_paragraph_separator": Bad(f"{JOB}/name", "A\u2029", CHARACTERS),
+    "version_short": Bad(f"{JOB}/version", "1.0", VERSION),
+    "version_prefixed": Bad(f"{JOB}/version", "v1.0.0", VERSION),
+    "version_leading_zero": Bad(f"{JOB}/version", "01.0.0", VERSION),
+    "version_prerelease_leading_zero": Bad(f"{JOB}/version", "1.0.0-01", VERSION),
+    "version_prerelease_empty": Bad(f"{JOB}/version", "1.0.0-", VERSION),
+    "version_other_digits": Bad(f"{JOB}/version", "1.0.٣", VERSION),
+    "version_line_end": Bad(f"{JOB}/version", "1.0.0\n", VERSION),
+    "version_number": Bad(f"{JOB}/version", 1.0, TEXT),
+    "version_null": Bad(f"{JOB}/version", None, TEXT),
+    "metadata_other": Bad(f"{JOB}/metadata", "all", "must be 'declared'"),
+    "metadata_null": Bad(f"{JOB}/metadata", None, "must be 'declared'"),
+    "steps_missing": Bad(
+        f"{JOB}/step_configurations",
+        ABSENT,
+        "'step_configurations' is missing",
+        pointer=JOB,
+    ),
+    "steps_empty": Bad(f"{JOB}/step_configurations", [], "must not be empty"),
+    "steps_too_many": Bad(
+        f"{JOB}/step_configurations", steps(501), "must have at most 500 items"
+    ),
+    "step_text": Bad(STEP, "measure", "must be an object"),
+    "step_tag_missing": Bad(f"{STEP}/tag", ABSENT, "'tag' is missing", pointer=STEP),
+    "step_tag_blank": Bad(f"{STEP}/tag", "\u1680", CHARACTERS),
+    "step_name_line_end": Bad(f"{STEP}/name", "A\n", CHARACTERS),
+    "points_missing": Bad(
+        f"{STEP}/points", ABSENT, "'points' is missing", pointer=STEP
+    ),
+    "points_below": Bad(f"{STEP}/points", -1, WHOLE),
+    "points_above": Bad(f"{STEP}/points", 1_000_001, WHOLE),
+    "points_far_above": Bad(f"{STEP}/points", int("9" * 200), WHOLE),
+    "points_fraction": Bad(f"{STEP}/points", 1.5, WHOLE),
+    "points_true": Bad(f"{STEP}/points", True, WHOLE),
+    "points_text": Bad(f"{STEP}/points", "10", WHOLE),
+    "points_null": Bad(f"{STEP}/points", None, WHOLE),
+    "keys_null": Bad(f"{STEP}/metadata_configurations", None, LIST),
+    "keys_too_many": Bad(
+        f"{STEP}/metadata_configurations", keys(51), "must have at most 50 items"
+    ),
+    "key_name_missing": Bad(f"{KEY}/name", ABSENT, "'name' is missing", pointer=KEY),
+    "key_name_blank": Bad(f"{KEY}/name", "  ", CHARACTERS),
+    "key_kind_missing": Bad(f"{KEY}/kind", ABSENT, "'kind' is missing", pointer=KEY),
+    "key_kind_other": Bad(f"{KEY}/kind", "date", "must be 'text', 'number' or 'link"),
+    "key_units_empty": Bad(f"{KEY}/units", "", LENGTH),
+    "key_units_null": Bad(f"{KEY}/units", None, TEXT),
+    "key_audience_other": Bad(
+        f"{KEY}/audience", "everyone", "must be 'provider' or 'customer'"
+    ),
+}
+
+GOOD: Final = {
+    "seed": SEED,
+    "full": FULL,
+    "no_jobs": {"job_configs": []},
+    "points_none": changed(f"{STEP}/points", 0),
+    "points_most": changed(f"{STEP}/points", 1_000_000),
+    "points_whole_float": changed(f"{STEP}/points", 10.0),
+    "points_minus_zero": changed(f"{STEP}/points", -0.0),
+    "version_plain": changed(f"{JOB}/version", "0.0.0"),
+    "version_hyphens": changed(f"{JOB}/version", "1.2.3----RC-SNAPSHOT.12.9.1--.12"),
+    "tag_longest": changed(f"{JOB}/tag", "x" * 100),
+    "tag_longest_astral": changed(f"{JOB}/tag", "🫀" * 100),
+    "name_spaced": changed(f"{JOB}/name", " A B "),
+    "name_joiner": changed(f"{JOB}/name", "\u200d"),
+    "name_next_to_separators": changed(f"{JOB}/name", "\u2027\u202a\ue000"),
+    "steps_most": changed(f"{JOB}/step_configurations", steps(500)),
+    "keys_none": changed(f"{STEP}/metadata_configurations", []),
+    "keys_most": changed(f"{STEP}/metadata_configurations", keys(50)),
+    "display_names_equal": changed(f"{JOB}/step_configurations", steps(2)),
+}
+
+REPEATS: Final = {
+    "job_tag": Bad(
+        "/job_configs",
+        FULL["job_configs"] * 2,
+        "tag 'scan' stands already at /job_configs/0/tag",
+        pointer="/job_configs/1/tag",
+    ),
+    "step_tag": Bad(
+        f"{JOB}/step_configurations",
+        steps(1) * 2,
+        f"tag 's0' stands already at {STEP}/tag",
+        pointer=f"{JOB}/step_configurations/1/tag",
+    ),
+    "metadata_name": Bad(
+        f"{KEY}/name",
+        "Operator",
+        f"name 'Operator' stands already at {KEY}/name",
+        pointer=f"{STEP}/metadata_configurations/1/name",
+    ),
+}
+
+
+def refusal(path: Path) -> ConfigError:
+    """Return the error that reading a file raises."""
+    with pytest.raises(ConfigError) as caught:
+        read_config_file(path)
+    return caught.value
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where a test puts its file."""
+    return tmp_path / "job_configurations.json"
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_mistake_is_refused_with_place_and_reason(bad: Bad, path: Path) -> None:
+    """A mistake in a file is told once, at its place, with the nearest known key."""
+    path.write_text(json.dumps(changed(bad.at, bad.value)), encoding="utf-8")
+
+    error = refusal(path)
+
+    assert bad.reason in error.reason
+    assert " more)" not in error.reason
+    assert error.pointer == (bad.at if bad.pointer is None else bad.pointer)
+    assert error.suggestion == bad.suggestion
+    assert error.path == path
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
+def test_mistake_is_refused_by_schema(bad: Bad) -> None:
+    """What the loader refuses an editor marks too."""
+    assert not SCHEMA.is_valid(changed(bad.at, bad.value))
+
+
+@pytest.mark.parametrize("bad", REPEATS.values(), ids=REPEATS)
+def test_repeated_name_is_refused_with_both_places(bad: Bad, path: Path) -> None:
+    """Where names have to differ, the second is pointed at and the first named."""
+    path.write_text(json.dumps(changed(bad.at, bad.value)), encoding="utf-8")
+
+    error = refusal(path)
+
+    assert (error.reason, error.pointer) == (bad.reason, bad.pointer)
+
+
+@pytest.mark.parametrize("document", GOOD.values(), ids=GOOD)
+def test_good_file_is_taken_by_loader_and_schema(
+    document: dict[str, Any], path: Path
+) -> None:
+    """The bounds themselves are inside the ranges, for both."""
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+    assert read_config_file(path) == document["job_configs"]
+    SCHEMA.validate(document)
+
+
+@pytest.mark.parametrize("document", GOOD.values(), ids=GOOD)
+def test_good_job_is_taken_by_contract(document: dict[str, Any]) -> None:
+    """A job that loads is never refused by a backend for its shape."""
+    for job in document["job_configs"]:
+        validator("JobConfigurationInput").validate(job)
+
+
+def nearly_valid() -> st.SearchStrategy[dict[str, Any]]:
+    """Return documents that have one member changed to anything, or none."""
+    members = [
+        *("/$schema", "/job_configs", JOB, STEP, KEY, f"{JOB}/unknown"),
+        *(f"{JOB}/{name}" for name in FULL["job_configs"][0]),
+        *(f"{STEP}/{name}" for name in ("tag", "points", "metadata_configurations")),
+        *(f"{KEY}/{name}" for name in ("name", "kind", "units", "audience")),
+    ]
+    text = st.text(
+        st.sampled_from("aA0.-+ \t\n\x7f\x85\u00a0\u1680\u2028\u3000\ufeff🫀"),
+        max_size=6,
+    )
+    number = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    container = st.sampled_from([[], {}, steps(1), keys(1), steps(501)])
+    value = st.none() | st.booleans() | number | text | container
+    return st.builds(changed, st.sampled_from(members), value)
+
+
+@given(document=nearly_valid())
+def test_loader_and_schema_agree(
+    document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No value is fine for one of the two and wrong for the other."""
+    path = tmp_path_factory.getbasetemp() / "nearly_valid.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    try:
+        read_config_file(path)
+    except ConfigError:
+        assert not SCHEMA.is_valid(document)
+    else:
+        assert SCHEMA.is_valid(document)
+
+
+def test_misspelt_key_is_not_told_as_missing_too(path: Path) -> None:
+    """One typing mistake counts as one."""
+    document = changed(f"{STEP}/points", ABSENT)
+    document["job_configs"][0]["step_configurations"][0]["point"] = 1
+    path.write_text(json.dumps(document))
+
+    error = refusal(path)
+
+    assert error.reason == "unknown key 'point'"
+    assert error.suggestion == "points"
+
+
+def test_further_mistakes_are_counted(path: Path) -> None:
+    """The first of three mistakes is told, and that there are two more."""
+    document = changed(f"{JOB}/name", "")
+    document["job_configs"][0]["version"] = "1"
+    document["job_configs"][0]["step_configurations"][0]["points"] = -1
+    path.write_text(json.dumps(document))
+
+    error = refusal(path)
+
+    assert error.pointer == f"{JOB}/name"
+    assert error.reason == f"{LENGTH} (and 2 more)"
+
+
+def test_document_from_code_is_checked_like_a_file() -> None:
+    """Points, keys and repeats of a plain document have places below it."""
+    step = {"name": "S", "tag": "s", "points": 1}
+    job = {"name": "A", "tag": "a", "step_configurations": [step, step]}
+
+    with pytest.raises(ConfigError) as repeated:
+        check_job_document(job)
+    with pytest.raises(ConfigError) as unknown:
+        check_job_document({**job, "step_configurations": [{**step, "taag": 1}]})
+
+    assert repeated.value.pointer == "/step_configurations/1/tag"
+    assert unknown.value.pointer == "/step_configurations/0/taag"
+    assert unknown.value.suggestion == "tag"
+    assert unknown.value.path is None
