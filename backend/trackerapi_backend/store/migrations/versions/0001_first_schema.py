@@ -20,6 +20,20 @@ def upgrade() -> None:
     _create_events()
 
 
+def downgrade() -> None:
+    """Take this revision back, and all data with it."""
+    for table in (
+        "share_links",
+        "events",
+        "jobs",
+        "job_configurations",
+        "api_keys",
+        "customers",
+        "providers",
+    ):
+        op.drop_table(table)
+
+
 def _create_parties() -> None:
     op.create_table(
         "providers",
