@@ -1,0 +1,211 @@
+"""The command that writes the JSON Schema, and the schema that it writes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from trackerapi.config_file import json_schema
+from trackerapi.generate_json_schemas import main, render_schema
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+FILE_NAME: Final = "job-configurations-schema.generated.json"
+
+HELP: Final = """\
+usage: generate_json_schemas.py [-h] [-l LOCATION] [-n NAME]
+
+options:
+  -h, --help            show this help message and exit
+  -l LOCATION, --location LOCATION
+                        Location of generated schemas
+  -n NAME, --name NAME  Name to use for the generated <name>.generated.json schema file
+"""
+
+
+def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder as its users do, warnings being errors."""
+    return subprocess.run(
+        [
+            *(sys.executable, "-W", "error"),
+            *("-m", "trackerapi.generate_json_schemas", *arguments),
+        ],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "40"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_is_the_documented_one(tmp_path: Path) -> None:
+    """The manual reads as documented, however narrow the terminal is."""
+    done = run("-h", folder=tmp_path)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, HELP, "")
+
+
+def test_schema_is_written_here_without_arguments(tmp_path: Path) -> None:
+    """The plain command leaves one file in the current folder and says so."""
+    done = run(folder=tmp_path)
+
+    assert done.stdout == "Generated JSON Schema for JobConfigs at .\n"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+    assert (tmp_path / FILE_NAME).read_bytes() == render_schema().encode()
+
+
+@pytest.mark.parametrize("option", [[], ["-l"], ["--location"]])
+def test_folder_is_made_and_named_as_given(
+    option: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Alone or behind an option, a folder that is not there yet is made."""
+    monkeypatch.chdir(tmp_path)
+
+    assert main([*option, "./new/er"]) == 0
+
+    assert capsys.readouterr().out == (
+        "Generated JSON Schema for JobConfigs at ./new/er\n"
+    )
+    assert (tmp_path / "new" / "er" / FILE_NAME).is_file()
+
+
+def test_name_is_the_first_part_of_the_file_name(tmp_path: Path) -> None:
+    """`-n` replaces the name and keeps what marks the file as generated."""
+    assert main([str(tmp_path), "-n", "mine"]) == 0
+
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.generated.json"]
+
+
+def test_old_file_is_replaced(tmp_path: Path) -> None:
+    """Nothing of an older schema stays behind, nor does a temporary file."""
+    (tmp_path / FILE_NAME).write_text("old" * 10_000)
+
+    assert main([str(tmp_path)]) == 0
+
+    assert (tmp_path / FILE_NAME).read_text() == render_schema()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_same_folder_given_twice_is_taken(tmp_path: Path) -> None:
+    """Saying the same in both ways is no contradiction."""
+    assert main([str(tmp_path), "-l", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["one", "-l", "two"], "give the location once"),
+        (["-l", ""], "the location is empty"),
+        (["-n", ""], "not a plain file name: ''"),
+        (["-n", "a/b"], "not a plain file name: 'a/b'"),
+        (["-n", "a\\b"], "not a plain file name"),
+        (["--unknown"], "unrecognized arguments: --unknown"),
+    ],
+)
+def test_wrong_usage_ends_with_2(
+    arguments: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Arguments that contradict or lead elsewhere are refused; nothing is written."""
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert reason in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["file", "file/inside"])
+def test_folder_that_cannot_be_made_ends_with_1(place: str, tmp_path: Path) -> None:
+    """A file in the way is told in one line, without a traceback."""
+    (tmp_path / "file").touch()
+
+    done = run(place, folder=tmp_path)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"generate_json_schemas: {place}: [^\n]+\n", done.stderr)
+
+
+def test_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A folder in the place of the file stays, and no temporary file joins it."""
+    (tmp_path / FILE_NAME).mkdir()
+
+    assert main([str(tmp_path)]) == 1
+
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_bytes_do_not_depend_on_hash_seed_or_locale(tmp_path: Path) -> None:
+    """Every machine writes the same file, so that a drift check can compare."""
+    written: set[bytes] = set()
+    for seed, locale in (("0", "C"), ("1", "C.UTF-8")):
+        subprocess.run(
+            [sys.executable, "-m", "trackerapi.generate_json_schemas", seed],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONHASHSEED": seed, "LC_ALL": locale},
+            check=True,
+            capture_output=True,
+        )
+        written.add((tmp_path / seed / FILE_NAME).read_bytes())
+
+    assert written == {render_schema().encode()}
+
+
+def test_checked_in_schema_is_current() -> None:
+    """The schema in the repository is the one that the models describe."""
+    checked_in = (ROOT / "schemas" / FILE_NAME).read_text(encoding="utf-8")
+
+    assert checked_in == render_schema()
+    assert json.loads(checked_in) == json_schema()
+
+
+def test_schema_is_a_schema() -> None:
+    """Editors that check schemas themselves take this one."""
+    Draft202012Validator.check_schema(json_schema())
+
+
+def test_schema_describes_each_member() -> None:
+    """An editor has a line of help for each key, and offers no other key."""
+    schema = json_schema()
+    objects = [schema, *schema["$defs"].values()]
+
+    assert len(objects) == 4
+    for described in objects:
+        assert described["description"]
+        assert described["additionalProperties"] is False
+        assert all(member["description"] for member in described["properties"].values())
+
+
+def test_schema_uses_words_of_json_schema_only() -> None:
+    """No range hides behind a word that editors do not know."""
+    assert words(json_schema()) == {
+        *("type", "description", "properties", "required", "additionalProperties"),
+        *("items", "minItems", "maxItems", "minLength", "maxLength", "pattern"),
+        *("minimum", "maximum", "enum", "const", "$ref", "$defs", "$schema", "title"),
+    }
+
+
+def words(schema: dict[str, Any]) -> set[str]:
+    """Return the keywords that a schema uses, those of its parts included."""
+    used = set(schema)
+    for part in [
+        *schema.get("properties", {}).values(),
+        *schema.get("$defs", {}).values(),
+        *([schema["items"]] if "items" in schema else []),
+    ]:
+        used |= words(part)
+    return used
