@@ -1,6 +1,7 @@
 """Where the demo finds a backend: named, running already, or its own."""
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trackerapi import SettingsError, TrackerApi, TrackerError
-from trackerapi.settings import Settings
+from trackerapi.settings import API_KEY, API_KEY_FILE, BASE_URL, Settings
 
 CUSTOMER_ID = "TRACKERAPI_CUSTOMER_ID"
 START_SECONDS = 30.0
@@ -38,7 +39,7 @@ def find_or_start_backend(environment: Mapping[str, str]) -> Iterator[DemoBacken
         SettingsError: If the environment names an address without a key or the
             reverse, or a backend cannot be started.
     """
-    if any(name.startswith("TRACKERAPI_") for name in environment):
+    if environment.keys() & {BASE_URL, API_KEY, API_KEY_FILE}:
         yield _named(environment)
         return
     running = _running(_data_folder(environment) / "dev.json")
@@ -61,6 +62,8 @@ def started_backend(folder: Path) -> Iterator[DemoBackend]:
     Raises:
         SettingsError: If it is not installed or does not start.
     """
+    # As an exception, SIGTERM lets this process end the server that it started.
+    before = signal.signal(signal.SIGTERM, _end_in_order)
     command = [sys.executable, "-m", "trackerapi_backend", "dev", "--port", "0"]
     server = subprocess.Popen(
         [*command, "--data-dir", str(folder)],
@@ -76,6 +79,11 @@ def started_backend(folder: Path) -> Iterator[DemoBackend]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end_in_order(_signal: int, _frame: object) -> None:
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _wait_for(description: Path, server: subprocess.Popen[bytes]) -> DemoBackend:

@@ -89,18 +89,18 @@ def work_on_step(
     job: TrackerJob, config: JobConfig, number: int, pace: float, dice: random.Random
 ) -> None:
     """Pretend to work on one step, and say how far it is on the way."""
-    tag = config.step_configurations[number].tag
-    job.send_event(kind="start", name=tag)
+    step = config.step_configurations[number]
+    job.send_event(kind="start", name=step.tag)
     for update in range(1, UPDATES_A_STEP):
         time.sleep(pace / UPDATES_A_STEP * dice.uniform(0.8, 1.2))
         completed = UNITS * update // UPDATES_A_STEP
-        job.send_event(kind="progress", name=tag, completed=completed, total=UNITS)
+        job.send_event(kind="progress", name=step.tag, completed=completed, total=UNITS)
     time.sleep(pace / UPDATES_A_STEP)
     job.send_event(
         kind="step",
-        name=tag,
+        name=step.tag,
         message=f"All {UNITS} parts are done",
-        metadata={"Random Number": dice.randint(0, 100)},
+        metadata={key.name: UNITS for key in step.metadata_configurations},
     )
 
 

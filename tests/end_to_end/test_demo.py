@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -41,6 +42,27 @@ def test_demo_ends_at_100_and_leaves_nothing_running(tmp_path: Path) -> None:
     assert percents[-1] == 100.0
     assert "The customer's page: http://127.0.0.1:" in printed
     port = re.findall(r"A backend runs at http://127.0.0.1:(\d+)", printed)[0]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_terminated_demo_leaves_nothing_running(tmp_path: Path) -> None:
+    """SIGTERM in the middle of a job ends the backend that the demo started."""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "scripts.demo", "--pace", "60"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline()
+        assert "Imaging study" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+
+    port = re.findall(r"A backend runs at http://127.0.0.1:(\d+)", address)[0]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
