@@ -1,0 +1,61 @@
+"""The backend held against the contract as a whole."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.contract import contract_bytes, operations
+from trackerapi_backend.routes import HANDLERS
+
+from backend.tests.service import serving
+
+if TYPE_CHECKING:
+    from backend.tests.service import Service
+
+HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
+
+
+def test_every_operation_has_a_handler() -> None:
+    """Nothing of the contract is missing, and nothing is served beside it."""
+    assert {operation.operation_id for operation in operations()} == set(HANDLERS)
+
+
+def test_served_contract_is_the_checked_in_one(service: Service) -> None:
+    """Whoever compares a deployed backend with the contract reads the contract."""
+    with service.client(None) as anyone:
+        answer = anyone.get("/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.content == contract_bytes()
+
+
+def test_health_is_told_without_a_key(service: Service) -> None:
+    """Whoever watches the service needs no secret."""
+    with service.client(None) as anyone:
+        answers = [anyone.get(path) for path in ("/livez", "/readyz")]
+    assert [answer.json()["status"] for answer in answers] == ["ok", "ok"]
+
+
+def test_backend_keeps_the_contract_for_whatever_is_sent(tmp_path: Path) -> None:
+    """Generated requests, good and bad, are answered as the contract says."""
+    with serving(tmp_path) as service:
+        run = subprocess.run(
+            [
+                *(sys.executable, "-m", "schemathesis.cli", "run"),
+                *(f"{service.base_url}/openapi.json", "--url", service.base_url),
+                *("--header", f"X-API-Key: {service.keys['all']}"),
+                *("--checks", "all", "--seed", "1", "--max-examples", "5"),
+                *("--generation-database", "none", "--no-color"),
+            ],
+            env=os.environ | {"SCHEMATHESIS_HOOKS": str(HOOKS)},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+    assert run.returncode == 0, run.stdout
+    assert "Tested: 21" in run.stdout

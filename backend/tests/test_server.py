@@ -1,0 +1,269 @@
+"""Processes: started, killed, started again, and refused in plain words."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+import stat
+import threading
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from backend.tests.service import (
+    CUSTOMER,
+    command,
+    first_line,
+    new_job,
+    prepare,
+    running,
+    send_lines,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from subprocess import CompletedProcess
+
+DEV = ("dev", "--port", "0", "--data-dir")
+
+
+def client_of(folder: Path) -> httpx.Client:
+    """Return a client as `dev.json` describes it."""
+    described = json.loads((folder / "dev.json").read_text())
+    key = (described["api_key"], described["api_key_file"])
+    assert key[0] == (folder / "api_key").read_text().strip()
+    assert key[1] == str(folder / "api_key")
+    return httpx.Client(
+        base_url=described["base_url"], headers={"X-API-Key": described["api_key"]}
+    )
+
+
+def database_of(folder: Path) -> dict[str, str]:
+    """Return the environment of a command for the database in a folder."""
+    return {"TRACKERAPI_BACKEND_DATABASE": str(folder / "backend.db")}
+
+
+def refusal(result: CompletedProcess[str]) -> str:
+    """Return the one line with which a command says why it cannot be done."""
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    return line.removeprefix("trackerapi-backend: ")
+
+
+def test_dev_keeps_everything_from_run_to_run(tmp_path: Path) -> None:
+    """The second start has the same key, the same jobs and the same customers."""
+    folder = tmp_path / "new" / "folder"
+    jobs: list[dict[str, Any]] = []
+    for _ in range(2):
+        with running(*DEV, str(folder)) as process:
+            name, _, address = first_line(process).partition("=")
+            assert name == "export TRACKERAPI_BASE_URL"
+            mode = stat.S_IMODE((folder / "dev.json").stat().st_mode)
+            assert mode == stat.S_IRUSR | stat.S_IWUSR
+            with client_of(folder) as api:
+                assert str(api.base_url).rstrip("/") == address
+                assert api.get(f"/customers/{CUSTOMER}").status_code == 200
+                jobs = jobs or [new_job(api)]
+                assert api.get("/jobs").json()["items"] == jobs
+            process.terminate()
+            assert process.wait(timeout=20) == 0
+        assert not (folder / "dev.json").exists()
+
+
+def test_dev_prints_what_a_script_needs(tmp_path: Path) -> None:
+    """The printed lines can be pasted into a shell, whatever the folder's name."""
+    folder = tmp_path / "my folder; 'quoted'"
+    with running(*DEV, str(folder)) as process:
+        first_line(process)
+        _export, assignment = shlex.split(first_line(process))
+        process.terminate()
+    assert assignment == f"TRACKERAPI_API_KEY_FILE={folder / 'api_key'}"
+
+
+def test_second_server_on_the_same_file_is_refused(tmp_path: Path) -> None:
+    """Two processes never write one file, and the message says what to do."""
+    with running(*DEV, str(tmp_path)) as process:
+        first_line(process)
+        second = command(*DEV, str(tmp_path))
+        assert "is in use by another trackerapi-backend" in refusal(second)
+        with client_of(tmp_path) as api:
+            assert api.get("/readyz").status_code == 200
+
+
+class Reporting(threading.Thread):
+    """Sends batches for a job until the server is gone.
+
+    Attributes:
+        acknowledged: Ids of the events that were answered for.
+        enough: Set once there are several hundred of them.
+    """
+
+    def __init__(self, api: httpx.Client, job: dict[str, Any]) -> None:
+        super().__init__()
+        self._api = api
+        self._about = {"provider_job_id": job["provider_job_id"], "kind": "info"}
+        self.acknowledged: set[str] = set()
+        self.enough = threading.Event()
+
+    def run(self) -> None:
+        """Send until no answer comes."""
+        while True:
+            ids = [str(uuid4()) for _ in range(50)]
+            lines = [self._about | {"event_id": event_id} for event_id in ids]
+            try:
+                assert send_lines(self._api, lines).json()["accepted"] == len(ids)
+            except httpx.TransportError:
+                return
+            self.acknowledged.update(ids)
+            if len(self.acknowledged) >= 500:
+                self.enough.set()
+
+
+def stored_ids(api: httpx.Client, job: dict[str, Any]) -> list[str]:
+    """Return the ids of all events of a job."""
+    stored: list[str] = []
+    query: dict[str, Any] = {"limit": 200}
+    while True:
+        page = api.get(f"/jobs/{job['id']}/events", params=query).json()
+        stored += [item["event_id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            return stored
+        query["cursor"] = page["next_cursor"]
+
+
+def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
+    tmp_path: Path,
+) -> None:
+    """`kill -9` in the middle of batches costs no event that was answered for."""
+    with running(*DEV, str(tmp_path)) as process:
+        first_line(process)
+        with client_of(tmp_path) as api:
+            job = new_job(api)
+            reporting = Reporting(api, job)
+            reporting.start()
+            assert reporting.enough.wait(timeout=30)
+            process.kill()
+            reporting.join()
+    with running(*DEV, str(tmp_path)) as process:
+        first_line(process)
+        with client_of(tmp_path) as api:
+            stored = stored_ids(api, job)
+            counted = api.get(f"/jobs/{job['id']}").json()["event_count"]
+    assert reporting.acknowledged <= set(stored)
+    assert counted == len(stored) == len(set(stored))
+
+
+def test_port_in_use_is_told(tmp_path: Path) -> None:
+    """The message names the port and the option that chooses another."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = command("dev", "--port", str(port), "--data-dir", str(tmp_path))
+    assert refusal(result).startswith(f"cannot listen on 127.0.0.1:{port}")
+    assert "--port" in refusal(result)
+
+
+def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """The message names the folder and the option that chooses another."""
+    (tmp_path / "file").touch()
+    result = command(*DEV, str(tmp_path / "file" / "folder"))
+    assert "--data-dir" in refusal(result)
+
+
+def test_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    """A wrong file is named and left as it is."""
+    text = "this is no database" * 100
+    (tmp_path / "backend.db").write_text(text)
+    result = command("migrate", environment=database_of(tmp_path))
+    assert str(tmp_path / "backend.db") in refusal(result)
+    assert (tmp_path / "backend.db").read_text() == text
+
+
+def test_serve_refuses_a_database_that_is_not_migrated(tmp_path: Path) -> None:
+    """`serve` changes no schema by itself, and names the command that does."""
+    environment = database_of(tmp_path)
+    before = command("serve", "--port", "0", environment=environment)
+    assert "run `trackerapi-backend migrate`" in refusal(before)
+    assert command("migrate", environment=environment).returncode == 0
+    with running("serve", "--port", "0", environment=environment) as process:
+        address = first_line(process).split()[-1]
+        assert httpx.get(f"{address}/readyz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"TRACKERAPI_BACKEND_DATABASE": ""}, "TRACKERAPI_BACKEND_DATABASE"),
+        ({"TRACKERAPI_BACKEND_DATABASE": "oracle://x"}, "TRACKERAPI_BACKEND_DATABASE"),
+        ({"TRACKERAPI_BACKEND_PORT": "http"}, "TRACKERAPI_BACKEND_PORT"),
+    ],
+)
+def test_bad_setting_is_named(
+    tmp_path: Path, environment: dict[str, str], named: str
+) -> None:
+    """A server that cannot start says which variable is to blame."""
+    result = command("serve", environment=database_of(tmp_path) | environment)
+    assert named in refusal(result)
+
+
+def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
+    """Behind a proxy, readers are sent to the address that they can reach."""
+    key = prepare(tmp_path)["all"]
+    public = {"TRACKERAPI_BACKEND_PUBLIC_BASE_URL": "https://status.example.org/"}
+    environment = database_of(tmp_path) | public
+    with running("serve", "--port", "0", environment=environment) as process:
+        address = first_line(process).split()[-1]
+        with httpx.Client(base_url=address, headers={"X-API-Key": key}) as api:
+            link = api.post(f"/jobs/{new_job(api)['id']}/share-links", json={}).json()
+            token = link["url"].rpartition("/")[2]
+            entered = api.get(f"/s/{token}")
+    assert link["url"].startswith("https://status.example.org/s/")
+    assert "secure" in entered.headers["set-cookie"].lower()
+
+
+def test_keys_are_made_listed_and_ended(tmp_path: Path) -> None:
+    """The key that is printed opens the service, and its end is kept."""
+    environment = database_of(tmp_path)
+    command("migrate", environment=environment)
+    new = ("key", "create", "--label", "nightly", "--scope", "read")
+    key = command(*new, environment=environment).stdout.strip()
+    key_id = key.split("_")[1]
+    listed = command("key", "list", environment=environment).stdout
+    assert key_id in listed
+    assert key.split("_")[2] not in listed
+    statuses = []
+    for _ in range(2):
+        with running("serve", "--port", "0", environment=environment) as process:
+            address = first_line(process).split()[-1]
+            answer = httpx.get(f"{address}/jobs", headers={"X-API-Key": key})
+            statuses.append(answer.status_code)
+            process.terminate()
+            process.wait(timeout=20)
+        expired = command("key", "expire", key_id, environment=environment)
+        assert expired.returncode == 0
+    assert statuses == [200, 401]
+    unknown = command("key", "expire", "zzzzzzzz", environment=environment)
+    assert "key list" in refusal(unknown)
+
+
+def test_customers_are_made_and_listed(tmp_path: Path) -> None:
+    """A customer gets the id that is asked for, once."""
+    environment = database_of(tmp_path)
+    command("migrate", environment=environment)
+    new = ("customer", "create", "--id", "142", "--reference", "ward-3")
+    assert command(*new, environment=environment).stdout.strip() == "142"
+    assert "142" in refusal(command(*new, environment=environment))
+    following = command("customer", "create", environment=environment)
+    assert following.stdout.strip() == "143"
+    listed = command("customer", "list", environment=environment).stdout
+    assert "ward-3" in listed
+
+
+@pytest.mark.parametrize("wrong", [(), ("key",), ("dev", "--port", "x"), ("walk",)])
+def test_wrong_usage_is_told_with_status_2(wrong: tuple[str, ...]) -> None:
+    """A command that cannot be understood is told apart from one that failed."""
+    result = command(*wrong)
+    assert result.returncode == 2
+    assert "usage: trackerapi-backend" in result.stderr
