@@ -1,0 +1,283 @@
+"""How often, how long and over which connections a request is tried."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from trackerapi_client.api.api_keys import verify_api_key
+from trackerapi_client.api.customers import create_customer
+from trackerapi_client.models import CustomerInput
+
+from tests.scripted_server import Answer, Request, answering, http
+from trackerapi import TrackerApi
+from trackerapi.errors import BackendUnavailable
+from trackerapi.wire.client import BackendClient, Patience
+
+KEY = "trk_3kTMd9aZ_secretsecretsecretsecretsecret_abc123"
+OWNER = {
+    "provider_id": 1,
+    "provider_name": "Provider",
+    "key_id": "3kTMd9aZ",
+    "scopes": ["ingest"],
+    "expires_at": None,
+}
+CUSTOMER = {
+    "id": 7,
+    "reference": None,
+    "name": None,
+    "created_at": "2026-11-24T01:00:00Z",
+}
+AT_ONCE = {"Retry_After": "0"}
+
+
+def in_turn(*answers: bytes) -> Answer:
+    """Return a script that gives each answer once."""
+    left = iter(answers)
+    return lambda _: next(left)
+
+
+def unavailable(status: int = 503, **headers: str) -> bytes:
+    """Return a problem with headers."""
+    details = {"type": "urn:x", "title": "Test", "status": status, "detail": "Busy"}
+    details["request_id"] = "0123456789abcdef"
+    return http(status, details, "application/problem+json", **headers)
+
+
+def tracker_for(url: str) -> TrackerApi:
+    """Return a tracker with time enough for any test."""
+    return TrackerApi(api_key=KEY, base_url=url, timeout_seconds=20)
+
+
+def client_for(url: str, attempt: float, deadline: float) -> BackendClient:
+    """Return a client of this patience, in seconds."""
+    return BackendClient(
+        base_url=url,
+        token=KEY,
+        verify_ssl=False,
+        patience=Patience(attempt_seconds=attempt, deadline_seconds=deadline),
+    )
+
+
+def make_customer(tracker: TrackerApi) -> object:
+    """Make a customer through the layer by hand."""
+    return tracker.admin.create_customer()
+
+
+def make_customer_raw(tracker: TrackerApi) -> object:
+    """Make a customer through the generated call."""
+    return create_customer.sync(client=tracker.client, body=CustomerInput())
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+def test_question_is_asked_again_after(status: int) -> None:
+    """A backend that restarts costs a question nothing but time."""
+    script = in_turn(unavailable(status), http(200, OWNER))
+
+    with answering(script) as server, tracker_for(server.url) as tracker:
+        assert tracker.verify_api_key().key_id == "3kTMd9aZ"
+
+    assert len(server.requests) == 2
+
+
+def test_question_is_asked_again_when_the_connection_breaks() -> None:
+    """An answer that never came may be asked for again."""
+    script = in_turn(b"", http(200, OWNER)[:-5], http(200, OWNER))
+
+    with answering(script) as server:
+        client = client_for(server.url, attempt=0.5, deadline=20.0)
+        owner = verify_api_key.sync(client=client)
+        client.close()
+
+    assert getattr(owner, "key_id", None) == "3kTMd9aZ"
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("make", [make_customer, make_customer_raw])
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+def test_change_is_not_repeated_when_it_may_have_been_made(
+    make: Callable[[TrackerApi], object], status: int
+) -> None:
+    """A customer is not made twice for an answer that went wrong."""
+    answer = unavailable(status, **AT_ONCE)
+
+    with answering(answer) as server, tracker_for(server.url) as tracker:
+        with pytest.raises(BackendUnavailable):
+            make(tracker)
+
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("make", [make_customer, make_customer_raw])
+@pytest.mark.parametrize("status", [425, 429])
+def test_change_is_repeated_when_it_was_not_made(
+    make: Callable[[TrackerApi], object], status: int
+) -> None:
+    """Being told to slow down loses nothing; both requests are the same."""
+    script = in_turn(unavailable(status, **AT_ONCE), http(201, CUSTOMER))
+
+    with answering(script) as server, tracker_for(server.url) as tracker:
+        made = make(tracker)
+
+    assert getattr(made, "id", None) == 7
+    assert server.requests[0] == server.requests[1]
+
+
+def test_report_is_tried_once() -> None:
+    """A job is not held up by repeats; what is asked of it is one attempt."""
+    answer = unavailable(429, **AT_ONCE)
+
+    with answering(answer) as server, tracker_for(server.url) as tracker:
+        with pytest.raises(BackendUnavailable):
+            tracker.create_job("job-1", customer_id=142, tag="import")
+        with pytest.raises(BackendUnavailable):
+            tracker.job("job-1").send_event(kind="info")
+
+    assert [request.target for request in server.requests] == ["/jobs", "/events/batch"]
+
+
+def test_wait_that_the_backend_asks_for_is_not_undercut() -> None:
+    """A wait beyond the deadline ends the attempts instead of being shortened."""
+    answer = unavailable(503, Retry_After="61")
+
+    with answering(answer) as server, tracker_for(server.url) as tracker:
+        with pytest.raises(BackendUnavailable) as caught:
+            tracker.verify_api_key()
+
+    assert len(server.requests) == 1
+    assert caught.value.retry_after_seconds == 61
+
+
+def test_attempts_end_at_the_deadline() -> None:
+    """A backend that stays down ends in an error and not in an endless loop."""
+    with answering(unavailable()) as server:
+        client = client_for(server.url, attempt=1.0, deadline=0.8)
+        with pytest.raises(BackendUnavailable):
+            verify_api_key.sync(client=client)
+        client.close()
+
+    assert 1 < len(server.requests) < 50
+
+
+def test_asynchronous_question_is_asked_again() -> None:
+    """The asynchronous twin repeats as the synchronous one does."""
+    script = in_turn(unavailable(), http(200, OWNER))
+
+    async def ask(tracker: TrackerApi) -> object:
+        async with tracker.client.get_async_httpx_client():
+            return await verify_api_key.asyncio(client=tracker.client)
+
+    with answering(script) as server, tracker_for(server.url) as tracker:
+        owner = asyncio.run(ask(tracker))
+
+    assert getattr(owner, "key_id", None) == "3kTMd9aZ"
+    assert len(server.requests) == 2
+
+
+def test_answer_that_drips_ends_with_the_attempt() -> None:
+    """A server that sends a byte now and then cannot hold a caller for ever."""
+    answer = http(200, OWNER)
+    body = answer.index(b"\r\n\r\n") + 4
+    over = threading.Event()
+
+    def drip(_: Request) -> Iterator[bytes]:
+        yield answer[:body]
+        for place in range(body, len(answer)):
+            if over.wait(0.1):
+                return
+            yield answer[place : place + 1]
+
+    with answering(drip) as server:
+        client = client_for(server.url, attempt=0.5, deadline=0.0)
+        began = time.monotonic()
+        try:
+            with pytest.raises(BackendUnavailable, match="no answer in time"):
+                verify_api_key.sync(client=client)
+            took_seconds = time.monotonic() - began
+        finally:
+            over.set()
+            client.close()
+
+    assert took_seconds < 0.5 + 1.0
+
+
+def test_every_attempt_has_finite_timeouts() -> None:
+    """No wait of any request is without an end."""
+    script = in_turn(unavailable(), unavailable(), http(200, OWNER))
+    timeouts: list[dict[str, Any]] = []
+
+    def note(request: httpx.Request) -> None:
+        timeouts.append(dict(request.extensions["timeout"]))
+
+    with answering(script) as server, tracker_for(server.url) as tracker:
+        tracker.client.get_httpx_client().event_hooks = {"request": [note]}
+        verify_api_key.sync(client=tracker.client)
+
+    assert len(timeouts) == 3
+    for timeout in timeouts:
+        assert timeout.keys() == {"connect", "read", "write", "pool"}
+        assert all(0 < seconds <= 20 for seconds in timeout.values())
+
+
+def test_one_connection_serves_many_calls() -> None:
+    """Questions do not pay for a new connection each time."""
+    with answering(http(200, OWNER)) as server, tracker_for(server.url) as tracker:
+        for _ in range(10):
+            tracker.verify_api_key()
+        assert server.connection_count == 1
+
+        tracker.close()
+        tracker.verify_api_key()
+        assert server.connection_count == 2
+
+
+def test_connection_that_the_backend_closed_is_replaced() -> None:
+    """A restart of the backend between two questions is not noticed."""
+    script = in_turn(http(200, OWNER), b"", http(200, OWNER))
+
+    with answering(script) as server, tracker_for(server.url) as tracker:
+        tracker.verify_api_key()
+        tracker.verify_api_key()
+
+    assert server.connection_count == 2
+
+
+def test_forked_child_opens_a_connection_of_its_own() -> None:
+    """Parent and child do not read each other's answers."""
+    script = (
+        "import os, sys\n"
+        "from trackerapi import TrackerApi\n"
+        "tracker = TrackerApi(api_key='key', base_url=sys.argv[1])\n"
+        "tracker.verify_api_key()\n"
+        "pid = os.fork()\n"
+        "for _ in range(20):\n"
+        "    tracker.verify_api_key()\n"
+        "if pid:\n"
+        "    status = os.waitpid(pid, 0)[1]\n"
+        "    tracker.verify_api_key()\n"
+        "    sys.exit(status)\n"
+        "os._exit(0)\n"
+    )
+
+    with answering(http(200, OWNER)) as server:
+        subprocess.run([sys.executable, "-c", script, server.url], check=True)
+
+    assert server.connection_count == 2
+    assert len(server.requests) == 1 + 20 + 20 + 1
+
+
+def test_closed_tracker_can_be_used_again() -> None:
+    """Closing twice or asking after it is no error."""
+    with answering(http(200, OWNER)) as server:
+        tracker = tracker_for(server.url)
+        tracker.close()
+        tracker.verify_api_key()
+        tracker.close()
+        tracker.close()
+
+    assert len(server.requests) == 1
