@@ -1,6 +1,6 @@
 """The contract, as tests read it."""
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -40,19 +40,24 @@ def validator(schema: str) -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator(document, validate_formats=True)
 
 
-def operations() -> Iterator[Operation]:
-    """Walk the operations of the contract."""
-    for path, methods in CONTRACT["paths"].items():
-        plain = "/".join("{}" if p.startswith("{") else p for p in path.split("/"))
-        for method, operation in methods.items():
-            answers = {
-                answer["content"]["application/json"]["schema"]["$ref"].split("/")[-1]
-                for status, answer in operation["responses"].items()
-                if status.startswith("2")
-            }
-            yield Operation(
-                operation["operationId"],
-                f"{method.upper()} {plain}",
-                operation["tags"][0],
-                frozenset(answers),
-            )
+def operations() -> list[Operation]:
+    """Return the operations of the contract in its order."""
+    return [
+        _operation(method, path, operation)
+        for path, methods in CONTRACT["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> Operation:
+    answers = {
+        answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for status, answer in operation["responses"].items()
+        if status.startswith("2")
+    }
+    return Operation(
+        operation_id=operation["operationId"],
+        key=f"{method.upper()} {re.sub(r'{[^}]+}', '{}', path)}",
+        tag=operation["tags"][0],
+        answers=frozenset(answers),
+    )

@@ -1,0 +1,89 @@
+"""What an import costs, and what it offers."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import trackerapi
+
+
+def modules_after(statement: str) -> set[str]:
+    """Return what a fresh interpreter has loaded for `statement`, and only for it."""
+    script = (
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        f"{statement}\n"
+        "loaded = set(sys.modules) - before\n"
+        "import json\n"
+        "print(json.dumps(sorted(loaded)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    loaded: list[str] = json.loads(done.stdout)
+    return set(loaded)
+
+
+def test_package_loads_nothing_but_itself() -> None:
+    """`import trackerapi` is as cheap as a module can be."""
+    assert modules_after("import trackerapi") == {"trackerapi"}
+
+
+def test_tracker_api_loads_neither_http_nor_models() -> None:
+    """A script pays for httpx and pydantic only when it uses them."""
+    loaded = modules_after("from trackerapi import TrackerApi")
+
+    foreign = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
+    assert foreign == {"trackerapi"}
+
+
+def test_every_public_name_without_files_loads_nothing_foreign() -> None:
+    """Errors and plain data need no third-party module either."""
+    names = ", ".join(trackerapi.__all__)
+    loaded = modules_after(f"from trackerapi import {names}")
+
+    foreign = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
+    assert foreign == {"trackerapi"}
+
+
+def test_dir_and_all_agree() -> None:
+    """What is offered is what can be had, under its own name."""
+    assert set(dir(trackerapi)) == {*trackerapi.__all__, "__version__"}
+    assert sorted(trackerapi.__all__) == trackerapi.__all__
+    for name in trackerapi.__all__:
+        assert getattr(trackerapi, name).__name__ == name
+
+
+def test_star_import_brings_every_public_name() -> None:
+    """Lazy names are no less importable."""
+    namespace: dict[str, object] = {}
+    exec("from trackerapi import *", namespace)  # noqa: S102
+
+    assert set(trackerapi.__all__) <= namespace.keys()
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    """A typo in an import is told by Python's own error."""
+    with pytest.raises(AttributeError, match="has no attribute 'TrackerAPI'"):
+        trackerapi.TrackerAPI  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "module", ["trackerapi", "trackerapi.cli", "trackerapi.generate_json_schemas"]
+)
+def test_module_runs_without_a_warning(module: str) -> None:
+    """`python -m` prints what was asked for and nothing else."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", module, "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout.startswith("usage: ")
+    assert done.stderr == ""

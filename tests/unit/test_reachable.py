@@ -1,0 +1,52 @@
+"""Every operation of the contract is one typed call away."""
+
+import ast
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import trackerapi
+from tests.contract_document import Operation, operations
+
+NOT_WRAPPED: Final = {
+    "create_event": "import_events reports one event as well, and many at once",
+    "livez": "for the one who operates the backend, not for its callers",
+    "readyz": "for the one who operates the backend, not for its callers",
+}
+
+
+def imported_by_wire() -> set[tuple[str, str]]:
+    """Return group and operation of the generated calls that the layer imports."""
+    wire = Path(trackerapi.__file__).parent / "wire"
+    return {
+        (node.module.rpartition(".")[2], name.name)
+        for path in wire.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        and node.module
+        and node.module.startswith("trackerapi_client.api.")
+        for name in node.names
+    }
+
+
+def test_every_operation_is_reached_or_listed_with_a_reason() -> None:
+    """A new operation of the contract cannot be forgotten in the layer by hand."""
+    reached = {operation for _, operation in imported_by_wire()}
+    known = {operation.operation_id for operation in operations()}
+
+    assert known - reached == NOT_WRAPPED.keys()
+    assert reached <= known
+    assert len(NOT_WRAPPED) <= 3
+
+
+@pytest.mark.parametrize("operation", operations(), ids=lambda o: o.operation_id)
+def test_generated_call_can_be_made_raw(operation: Operation) -> None:
+    """Each operation has its module, under the group that the contract names."""
+    group = operation.tag.replace("-", "_")
+
+    call = import_module(f"trackerapi_client.api.{group}.{operation.operation_id}")
+
+    assert callable(call.sync)
+    assert callable(call.asyncio)
