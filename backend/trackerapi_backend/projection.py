@@ -134,6 +134,19 @@ class StepState:
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
+    def copy(self) -> StepState:
+        """Return an equal state; `replace()` would take ten times as long."""
+        return StepState(
+            self.status,
+            self.fraction,
+            self.completed,
+            self.total,
+            self.attempts,
+            self.attempt_is_open,
+            self.started_at,
+            self.finished_at,
+        )
+
     def take(self, fact: Fact) -> None:
         """Fold one event that names this step."""
         if fact.kind in ("start", "progress", "step") or (
@@ -198,7 +211,7 @@ class JobState:
 
     def copy(self) -> JobState:
         """Return a state that shares nothing with this one."""
-        steps = {tag: replace(step) for tag, step in self.steps.items()}
+        steps = {tag: step.copy() for tag, step in self.steps.items()}
         return replace(self, steps=steps)
 
     def move(self, status: JobStatus, at: datetime) -> None:
