@@ -20,7 +20,13 @@ from trackerapi_client import AuthenticatedClient
 
 from trackerapi.errors import BackendError, BackendUnavailable
 from trackerapi.retry import FailedAttempt, retry_delay_seconds
-from trackerapi.wire.failures import TRANSPORT_ERRORS, failure_of, no_answer
+from trackerapi.wire.failures import (
+    TRANSPORT_ERRORS,
+    failure_of,
+    is_distrust,
+    no_answer,
+    proxy_translated,
+)
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
@@ -89,6 +95,8 @@ class _Attempts:
             raise no_answer(self._request, error) from error
 
     def delay_after(self, error: BackendUnavailable) -> float | None:
+        if is_distrust(error):
+            return None
         return retry_delay_seconds(
             FailedAttempt(
                 method=self._request.method,
@@ -213,13 +221,17 @@ class BackendClient(AuthenticatedClient):
             self._lock, self._pid = threading.Lock(), os.getpid()
         with self._lock:
             if self._client is None:
-                self._client = GuardedHttp(self.patience, **self._arguments())
+                with proxy_translated():
+                    self._client = GuardedHttp(self.patience, **self._arguments())
         return self._client
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
         """Return the asynchronous connection pool, made on first use."""
         if self._async_client is None:
-            self._async_client = GuardedAsyncHttp(self.patience, **self._arguments())
+            with proxy_translated():
+                self._async_client = GuardedAsyncHttp(
+                    self.patience, **self._arguments()
+                )
         return self._async_client
 
     def close(self) -> None:

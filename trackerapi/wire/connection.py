@@ -1,12 +1,14 @@
 """The clients of one TrackerApi, each with the patience of its purpose."""
 
+import os
 import ssl
 import weakref
 from typing import Final
 
 import httpx
 
-from trackerapi.settings import Settings
+from trackerapi.errors import SettingsError, one_line
+from trackerapi.settings import BASE_URL, CA_FILE, Settings
 from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient, Patience
 from trackerapi.wire.sender import HttpSender
@@ -28,6 +30,7 @@ class Connection:
     """
 
     def __init__(self, settings: Settings, user_agent: str) -> None:
+        _check_address(settings.base_url)
         self._settings, self._user_agent = settings, user_agent
         self._verify = _verification(settings)
         patience = settings.timeout_seconds
@@ -71,10 +74,23 @@ def _close(*clients: BackendClient) -> None:
         client.close()
 
 
+def _check_address(base_url: str) -> None:
+    try:
+        httpx.URL(base_url)
+    except httpx.InvalidURL as error:
+        raise SettingsError(f"not an address ({error})", BASE_URL) from None
+
+
 def _verification(settings: Settings) -> ssl.SSLContext | bool:
     if not settings.verify:
         return False
-    if settings.ca_file is not None:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    # Making a context takes longer than a request, so the clients share one.
-    return httpx.create_ssl_context()
+    try:
+        if settings.ca_file is not None:
+            return ssl.create_default_context(cafile=settings.ca_file)
+        # Making a context takes longer than a request, so the clients share one.
+        return httpx.create_ssl_context()
+    except OSError as error:  # such as ssl.SSLError
+        setting = CA_FILE if settings.ca_file else "SSL_CERT_FILE"
+        file = settings.ca_file or os.environ.get(setting)
+        reason = f"{file} holds no usable certificates ({one_line(str(error), 200)})"
+        raise SettingsError(reason, setting) from None

@@ -6,7 +6,8 @@ nothing a server or a proxy sends can escape as another kind of error.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,7 @@ from trackerapi.errors import (
     BackendRejected,
     BackendUnavailable,
     Exchange,
+    SettingsError,
     one_line,
 )
 from trackerapi.retry import parse_retry_after
@@ -40,6 +42,7 @@ _NOT_SENT = (
     httpx.PoolTimeout,
     httpx.UnsupportedProtocol,
 )
+_DISTRUST = "CERTIFICATE_VERIFY_FAILED"
 _MAY_COME_BACK = frozenset({408, 425, 429})
 _ANSWERED = frozenset({200, 201})
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
@@ -59,9 +62,14 @@ def no_answer(request: httpx.Request, error: Exception) -> BackendUnavailable:
     return BackendUnavailable(_no_answer_reason(error), exchange)
 
 
+def is_distrust(error: BackendUnavailable) -> bool:
+    """Tell whether `error` stands for a certificate, which no wait makes good."""
+    return _DISTRUST in str(error.__cause__)
+
+
 def _no_answer_reason(error: Exception) -> str:
     text = one_line(str(error), 200) or type(error).__name__
-    if "CERTIFICATE_VERIFY_FAILED" in text:
+    if _DISTRUST in text:
         return (
             "the certificate of the backend is not trusted; set TRACKERAPI_CA_FILE "
             f"to the file of its authority ({text})"
@@ -75,6 +83,19 @@ def _no_answer_reason(error: Exception) -> str:
             return f"cannot connect ({text}); is the address right and the backend up?"
         case _:
             return f"the connection broke ({text})"
+
+
+@contextmanager
+def proxy_translated() -> Iterator[None]:
+    """Turn what httpx raises about a proxy, while a client is made, into our error."""
+    try:
+        yield
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise SettingsError(
+            "cannot be used; it comes from the argument, or from HTTP_PROXY, "
+            f"HTTPS_PROXY or ALL_PROXY ({one_line(str(error), 200)})",
+            "proxy",
+        ) from None
 
 
 def failure_of(
