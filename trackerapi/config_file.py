@@ -18,6 +18,7 @@ from trackerapi.json_text import Place, json_pointer, read_json_file
 from trackerapi.texts import LONGEST_NAME, NAME_PATTERN
 
 MAX_POINTS: Final = 1_000_000
+MAX_JOBS: Final = 500
 MAX_STEPS: Final = 500
 MAX_METADATA_KEYS: Final = 50
 
@@ -125,7 +126,10 @@ class FileModel(_Strict):
         str,
         Field(alias="$schema", description="Where the JSON Schema of this file is."),
     ] = Field(default=_ABSENT)
-    job_configs: Annotated[list[JobModel], Field(description="One for a kind of job.")]
+    job_configs: Annotated[
+        list[JobModel],
+        Field(max_length=MAX_JOBS, description="One for a kind of job."),
+    ]
 
 
 # The model at each depth of a pydantic location: job_configs, 0, step_configurations…

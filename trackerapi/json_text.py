@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from trackerapi.errors import ConfigError
+from trackerapi.texts import is_unicode
 
 MAX_FILE_BYTES: Final = 5 * 1024 * 1024
 
@@ -126,18 +127,10 @@ def _fault(value: Any) -> tuple[str, Place] | None:
     if isinstance(value, _Object):
         for key in value.repeated:
             return f"key {key!r} stands twice", (key,)
-        if not all(_is_unicode(key) for key in value):
+        if not all(is_unicode(key) for key in value):
             return "a key is half of a surrogate pair", ()
-    if isinstance(value, str) and not _is_unicode(value):
+    if isinstance(value, str) and not is_unicode(value):
         return "half of a surrogate pair", ()
     if isinstance(value, float) and not math.isfinite(value):
         return "a number that is NaN, infinite or too large", ()
     return None
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

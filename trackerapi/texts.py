@@ -43,7 +43,7 @@ def check_name(argument: str, value: object, longest: int = LONGEST_NAME) -> str
         raise ValueError(
             f"{argument} must have 1 to {longest} characters, got {len(value)}"
         )
-    if not _NAME.fullmatch(value) or not _is_unicode(value):
+    if not _NAME.fullmatch(value) or not is_unicode(value):
         raise ValueError(
             f"{argument} must not be blank or hold control or line-separator "
             f"characters, got {value!r}"
@@ -57,13 +57,14 @@ def fitted(text: str, longest: int) -> str:
     NUL and lone surrogates, which neither JSON nor databases hold, become U+FFFD; a
     text that was cut ends with an ellipsis.
     """
-    if "\0" in text or not _is_unicode(text):
+    if "\0" in text or not is_unicode(text):
         text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
         text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Tell whether `text` holds no lone surrogate, which no encoding can write."""
     try:
         text.encode()
     except UnicodeEncodeError:
