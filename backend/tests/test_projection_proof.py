@@ -1,10 +1,10 @@
 """Proof of the projection for every history of up to four events.
 
-A history has up to four places in time, each with one event or none. An order of arrival
-is a path from the empty history that adds one event a time, so every path consists
-of steps "one event arrives at the rest of its history". All such steps are checked
-for all histories, which covers every order of arrival, and every point on the way,
-without walking the paths; no symmetry is assumed.
+A history has up to four places in time, each with one event or none. An order of
+arrival is a path from the empty history that adds one event a time, so every path
+consists of steps "one event arrives at the rest of its history". All such steps are
+checked for all histories, which covers every order of arrival, and every point on
+the way, without walking the paths; no symmetry is assumed.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ def _add_provider(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--provider",
         metavar="NAME",
-        help="whose; made where there is none; default: the oldest",
+        help="whose; `create` makes one that is new; default: the oldest",
     )
 
 

@@ -66,7 +66,7 @@ def create_key(options: Namespace, tell: Tell) -> None:
     """Make a key and tell it, this once."""
     scopes = options.scope or list(DEFAULT_SCOPES)
     check(validator("ApiKeyInput"), {"label": options.label, "scopes": scopes})
-    with _opened(options) as (db, settings, provider_id):
+    with _opened(options, make_provider=True) as (db, settings, provider_id):
         new = make_api_key(
             db,
             read_pepper(settings.pepper_file),
@@ -102,7 +102,7 @@ def create_customer(options: Namespace, tell: Tell) -> None:
     known = {"reference": options.reference, "name": options.name}
     said = {member: text for member, text in known.items() if text is not None}
     check(validator("CustomerInput"), said)
-    with _opened(options) as (db, _settings, provider_id):
+    with _opened(options, make_provider=True) as (db, _settings, provider_id):
         if options.id is not None and customers.customer_exists(db, options.id):
             raise SettingsError(f"customer {options.id} exists: choose another --id")
         if "reference" in said and customers.find_customer_by_reference(
@@ -123,11 +123,26 @@ def list_customers(options: Namespace, tell: Tell) -> None:
 
 
 @contextmanager
-def _opened(options: Namespace) -> Iterator[tuple[Connection, Settings, int]]:
+def _opened(
+    options: Namespace, *, make_provider: bool = False
+) -> Iterator[tuple[Connection, Settings, int]]:
     """Hold a transaction, the settings, and the id of the provider that is meant."""
     settings = settings_from(vars(options))
     with (
         closing(SqliteStore(settings.database)) as store,
         store.transaction() as db,
     ):
-        yield db, settings, provider_named(db, options.provider)
+        if make_provider:
+            provider_id = provider_named(db, options.provider)
+        else:
+            provider_id = _known_provider(db, options.provider)
+        yield db, settings, provider_id
+
+
+def _known_provider(db: Connection, name: str | None) -> int:
+    known = access.find_provider(db, name)
+    if known is None:
+        raise SettingsError(
+            "no such provider: `key create` and `customer create` make one"
+        )
+    return known
