@@ -1,6 +1,5 @@
 """What the documents print works as printed, on a real backend."""
 
-import ast
 import os
 import re
 import shutil
@@ -107,18 +106,24 @@ def test_seed_events_read_as_promised(backend: DemoBackend) -> None:
     assert seen == SEED_STATES
 
 
-def test_every_python_block_of_the_documents_parses() -> None:
-    """No document shows Python that is not Python."""
-    documents = [*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")]
-    blocks = [
-        block
-        for path in documents
-        for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
-    ]
+def test_backend_readme_works_as_printed(tmp_path: Path) -> None:
+    """An operator's first commands do what the backend's README says."""
+    (block,) = marked_blocks(ROOT / "backend/README.md")
 
-    assert blocks
-    for block in blocks:
-        ast.parse(block)
+    printed = run(["bash", "-euc", block.text], tmp_path)
+
+    assert "trk_" in printed
+    assert (tmp_path / "backend.db").exists()
+
+
+def test_every_code_block_of_the_documents_is_run() -> None:
+    """No document shows code that no test has seen work."""
+    documents = [*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")]
+    for path in documents:
+        text = path.read_text(encoding="utf-8")
+        fences = re.findall(r"^```(\w*)\n.*?^```", text, re.DOTALL | re.MULTILINE)
+        code = [language for language in fences if language not in {"", "text"}]
+        assert len(code) == len(marked_blocks(path)), path
 
 
 def known_jobs(backend: DemoBackend) -> set[str]:
