@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
+from trackerapi.arguments import refuse_unknown
 from trackerapi.errors import BackendRejected, UnknownStepError
 from trackerapi.events import KINDS, Event, as_rfc3339, new_stamp
 from trackerapi.metadata import shape_metadata
@@ -124,6 +125,7 @@ class TrackerJob:
             AuthenticationError: If the key was refused.
             BackendRejected: If the event was refused for its content.
         """
+        refuse_unknown("send_event", details.keys(), EventDetails.__optional_keys__)
         event_id, occurred_at = self._stamp(details.get("occurred_at"))
         event = Event(
             event_id=event_id,

@@ -91,9 +91,11 @@ class TrackerApi:
         base_url: str | None = None,
         **options: Unpack[TrackerOptions],
     ) -> None:
+        from trackerapi.arguments import refuse_unknown
         from trackerapi.reporter import Reporter
         from trackerapi.settings import Settings
 
+        refuse_unknown("TrackerApi", options.keys(), TrackerOptions.__optional_keys__)
         self._settings = Settings.resolve(
             {"api_key": api_key, "base_url": base_url, **options}
         )
@@ -143,6 +145,7 @@ class TrackerApi:
             BackendRejected: If the job was refused: unknown customer, or known with
                 another customer or tag.
         """
+        from trackerapi.arguments import refuse_unknown
         from trackerapi.events import new_stamp
         from trackerapi.job import TrackerJob
         from trackerapi.job_config import find_loaded
@@ -150,6 +153,7 @@ class TrackerApi:
         from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
         from trackerapi.wire.calls import NewJob
 
+        refuse_unknown("create_job", options.keys(), JobOptions.__optional_keys__)
         check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
         check_name("tag", tag)
         config = options.get("config") or find_loaded(tag)

@@ -34,6 +34,7 @@ from trackerapi_client.api.share_links import (
 from trackerapi_client.types import UNSET, Response, Unset
 
 from trackerapi import answers
+from trackerapi.arguments import refuse_unknown
 from trackerapi.errors import BackendUnavailable
 from trackerapi.wire.client import BackendClient
 
@@ -175,6 +176,7 @@ class Calls:
 
     def list_jobs(self, **wanted: Unpack[JobFilter]) -> Iterator[answers.Job]:
         """List jobs, newest first."""
+        refuse_unknown("list_jobs", wanted.keys(), JobFilter.__optional_keys__)
         statuses = [models.JobStatus(status) for status in wanted.get("status") or ()]
         jobs = self._items(
             list_jobs.sync_detailed,
