@@ -1,0 +1,229 @@
+"""The command `trackerapi`, run as people run it, against a real backend."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from tests.conftest import RunningBackend
+from tests.scripted_server import answering, http
+from trackerapi import JobConfigManager, TrackerApi
+from trackerapi.cli import FINE, KEY_REFUSED, REFUSED, UNAVAILABLE, USAGE
+
+WRONG_KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
+
+
+def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with these settings in its environment."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "trackerapi", *arguments],
+        env={**os.environ, **settings},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in done.stderr
+    assert "canary" not in done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def settings(backend: RunningBackend) -> dict[str, str]:
+    """Return the variables that `trackerapi-backend dev` prints."""
+    return {
+        "TRACKERAPI_BASE_URL": backend.base_url,
+        "TRACKERAPI_API_KEY_FILE": backend.api_key_file,
+    }
+
+
+@pytest.fixture
+def job_id(backend: RunningBackend) -> str:
+    """Return the id of a new job, halfway through its first step."""
+    made = str(uuid.uuid4())
+    steps = [{"tag": "load", "name": "Load it", "points": 1}]
+    document = {"tag": made, "name": "An import", "step_configurations": steps}
+    config = JobConfigManager(configs=[document]).get_job_config(made)
+    with TrackerApi(backend.api_key, backend.base_url) as tracker:
+        job = tracker.create_job(made, 142, made, config=config)
+        job.send_event(kind="progress", name="load", completed=5, total=10)
+    return made
+
+
+def test_verify_tells_whose_key_it_is(
+    settings: dict[str, str], backend: RunningBackend
+) -> None:
+    """Provider, public part, scopes and address are shown, the secret is not."""
+    done = run("verify", **settings)
+
+    assert done.returncode == FINE
+    assert done.stderr == ""
+    assert "Example provider" in done.stdout
+    assert "ingest, read, admin" in done.stdout
+    assert "never" in done.stdout
+    assert backend.base_url in done.stdout
+    assert backend.api_key.split("_")[2] not in done.stdout
+
+
+def test_verify_takes_options_before_variables(
+    settings: dict[str, str], backend: RunningBackend
+) -> None:
+    """What stands on the command line wins over the environment."""
+    elsewhere = {**settings, "TRACKERAPI_BASE_URL": "http://127.0.0.1:9"}
+
+    done = run(
+        "verify",
+        "--base-url",
+        backend.base_url,
+        "--api-key-file",
+        backend.api_key_file,
+        **elsewhere,
+    )
+
+    assert done.returncode == FINE
+
+
+def test_verify_as_json_can_be_read_by_programs(
+    settings: dict[str, str], backend: RunningBackend
+) -> None:
+    """One JSON object, and nothing beside it."""
+    owner = json.loads(run("verify", "--json", **settings).stdout)
+
+    assert owner["base_url"] == backend.base_url
+    assert owner["provider_name"] == "Example provider"
+    assert owner["key_id"] == backend.api_key.split("_")[1]
+    assert owner["expires_at"] is None
+
+
+@pytest.mark.parametrize("which", ["id", "--last"])
+def test_job_show_tells_how_far_it_is(
+    settings: dict[str, str], job_id: str, which: str
+) -> None:
+    """Status, percentage and steps of the job that was asked for, or of the newest."""
+    done = run("job", "show", job_id if which == "id" else which, **settings)
+
+    assert done.returncode == FINE
+    assert done.stdout.startswith("An import: running, 50 %\n")
+    assert job_id in done.stdout
+    assert "[running]  Load it  5 of 10" in done.stdout
+
+
+def test_job_show_as_json_can_be_read_by_programs(
+    settings: dict[str, str], job_id: str
+) -> None:
+    """The members are those of the library's `Job`."""
+    job = json.loads(run("job", "show", job_id, "--json", **settings).stdout)
+
+    assert (job["provider_job_id"], job["percent"]) == (job_id, 50.0)
+    assert job["steps"][0]["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["job"],
+        ["job", "show"],
+        ["job", "show", "an-id", "--last"],
+        ["job", "show", "a\nb"],
+        ["verify", "--base-url", "ftp://tracker"],
+        ["verify", "--api-key-file", "/missing"],
+    ],
+)
+def test_wrong_usage_ends_with_status_two(
+    settings: dict[str, str], arguments: list[str]
+) -> None:
+    """A mistake on the command line is told on stderr."""
+    done = run(*arguments, **settings)
+
+    assert done.returncode == USAGE
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith("trackerapi")
+
+
+def test_missing_settings_are_named() -> None:
+    """Somebody without any set-up reads which variable is missing."""
+    done = run("verify")
+
+    assert done.returncode == USAGE
+    assert done.stderr.startswith("trackerapi: TRACKERAPI_BASE_URL: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_backend_that_is_not_there_ends_with_status_one() -> None:
+    """A shell script can tell a backend that is down from a wrong key."""
+    busy = http(503, b"", "text/html", Retry_After="3600")  # not worth waiting for
+
+    with answering(busy) as server:
+        settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": WRONG_KEY}
+        done = run("job", "show", "--last", **settings)
+
+    assert done.returncode == UNAVAILABLE
+    assert done.stderr.count("\n") == 1
+
+
+def test_refused_key_ends_with_status_three(backend: RunningBackend) -> None:
+    """The key is refused and shown nowhere."""
+    settings = {
+        "TRACKERAPI_BASE_URL": backend.base_url,
+        "TRACKERAPI_API_KEY": WRONG_KEY,
+    }
+
+    done = run("verify", **settings)
+
+    assert done.returncode == KEY_REFUSED
+    assert done.stderr.count("\n") == 1
+
+
+def test_unknown_job_ends_with_status_four(settings: dict[str, str]) -> None:
+    """A job that is not there is no failure of the backend."""
+    done = run("job", "show", "no-such-job", **settings)
+
+    assert done.returncode == REFUSED
+    assert done.stderr == "trackerapi: this provider has no job 'no-such-job'\n"
+
+
+def test_provider_without_a_job_ends_with_status_four() -> None:
+    """`--last` of nothing says that there is nothing."""
+    nothing = b'{"items": [], "next_cursor": null}'
+    head = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 34\r\n"
+    )
+
+    with answering(head + b"\r\n" + nothing) as server:
+        settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": "key"}
+        done = run("job", "show", "--last", **settings)
+
+    assert done.returncode == REFUSED
+    assert done.stderr == "trackerapi: this provider has no job yet\n"
+
+
+def test_reader_that_goes_away_is_no_failure(settings: dict[str, str]) -> None:
+    """`trackerapi verify | head -0` ends quietly."""
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "trackerapi", "verify"],
+        env={**os.environ, **settings},
+        check=False,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writing)
+
+    assert done.returncode == FINE
+    assert done.stderr == ""
+
+
+def test_version_and_exit_statuses_are_told() -> None:
+    """The help lists every exit status that scripts may meet."""
+    told = run("--help").stdout
+
+    for status in (FINE, UNAVAILABLE, USAGE, KEY_REFUSED, REFUSED):
+        assert f"\n  {status}  " in told
+    assert run("--version").stdout.strip()
