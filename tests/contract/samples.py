@@ -15,7 +15,7 @@ from scripts.contract.document import Contract, Node, Operation
 from scripts.contract.schema_rules import snake_name
 from scripts.contract.walk import component_name
 
-TEXTS = ("a b", "1.0.0", "c1f", "abc")
+TEXTS = ("a b", "1.0.0", "c1f", "abc", "gzip")
 FORMATTED = {
     "binary": "{}\n",
     "date-time": "2026-11-24T01:00:00+00:00",
