@@ -7,6 +7,7 @@ Exit status: 0 fine, 1 the backend gave no usable answer, 2 wrong usage or setti
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -59,7 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             api_key_file=options.api_key_file,
             ca_file=options.ca_file,
         ) as tracker:
-            return run(tracker, options)
+            status = run(tracker, options)
+            sys.stdout.flush()  # here, where it is known what a failure means
+            return status
     except (TrackerError, ValueError) as error:
         print(f"trackerapi: {error}", file=sys.stderr)
         kinds = (
@@ -67,7 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return next(kinds, USAGE)
     except BrokenPipeError:
-        return FINE  # the reader of our output has seen enough
+        # The reader has seen enough; what is left must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE
 
 
 def build_parser() -> argparse.ArgumentParser:

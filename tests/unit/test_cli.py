@@ -203,12 +203,13 @@ def test_provider_without_a_job_ends_with_status_four() -> None:
 
 def test_reader_that_goes_away_is_no_failure(settings: dict[str, str]) -> None:
     """`trackerapi verify | head -0` ends quietly."""
+    buffered = {n: v for n, v in os.environ.items() if n != "PYTHONUNBUFFERED"}
     reading, writing = os.pipe()
     os.close(reading)
 
     done = subprocess.run(
         [sys.executable, "-m", "trackerapi", "verify"],
-        env={**os.environ, **settings},
+        env={**buffered, **settings},
         check=False,
         stdout=writing,
         stderr=subprocess.PIPE,
