@@ -1,0 +1,234 @@
+"""The arrows between the parts of the house, and the sizes of its rooms."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import trackerapi
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+LIBRARY: Final = ROOT / "trackerapi"
+BACKEND: Final = ROOT / "backend/trackerapi_backend"
+MOST_LINES: Final = 350
+
+LEAVES: Final = {
+    "answers",
+    "arguments",
+    "errors",
+    "events",
+    "json_text",
+    "metadata",
+    "retry",
+    "settings",
+    "texts",
+}
+
+# What each part may import beside leaves; `__init__` is there for the version.
+ARROWS: Final = {
+    "__init__": set[str](),
+    "__main__": {"cli"},
+    "cli": {"__init__", "tracker"},
+    "generate_json_schemas": {"config_file"},
+    "tracker": {"__init__", "administration", "job", "job_config", "reporter", "wire"},
+    "administration": set[str](),
+    "job": set[str](),
+    "reporter": set[str](),
+    "job_config": {"config_file"},
+    "config_file": set[str](),
+    "wire": {"delivery"},
+    "delivery": set[str](),
+    **{leaf: set[str]() for leaf in LEAVES},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported module.
+
+    Attributes:
+        path: File that imports it.
+        is_lazy: Whether it is imported inside a function.
+    """
+
+    path: Path
+    module: str
+    is_lazy: bool
+
+    @property
+    def package(self) -> str:
+        """The first part of the module's name."""
+        return self.module.partition(".")[0]
+
+
+def modules_under(folder: Path) -> list[Path]:
+    """Return the modules written by hand below `folder`."""
+    return sorted(p for p in folder.rglob("*.py") if "generated" not in p.parts)
+
+
+def imports_of(path: Path) -> Iterator[Import]:
+    """Walk what a module imports when it runs; not what only type checkers read."""
+    yield from _imports(ast.parse(path.read_text()), path, is_lazy=False)
+
+
+def _imports(node: ast.AST, path: Path, *, is_lazy: bool) -> Iterator[Import]:
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import):
+        for name in node.names:
+            yield Import(path, name.name, is_lazy)
+    if isinstance(node, ast.ImportFrom):
+        for name in node.names:
+            yield Import(path, f"{node.module}.{name.name}", is_lazy)
+    is_lazy = is_lazy or isinstance(node, ast.FunctionDef)
+    for child in ast.iter_child_nodes(node):
+        yield from _imports(child, path, is_lazy=is_lazy)
+
+
+def part_of(module: str) -> str:
+    """Return the part of the library that an imported name belongs to."""
+    name = module.split(".")[1]
+    return name if name in ARROWS else "__init__"
+
+
+LIBRARY_IMPORTS: Final = [i for p in modules_under(LIBRARY) for i in imports_of(p)]
+BACKEND_IMPORTS: Final = [i for p in modules_under(BACKEND) for i in imports_of(p)]
+
+
+def test_every_module_has_its_place_in_the_drawing() -> None:
+    """A new module is drawn before it is used."""
+    parts = {path.relative_to(LIBRARY).parts[0] for path in modules_under(LIBRARY)}
+
+    assert {part.removesuffix(".py") for part in parts} == ARROWS.keys()
+
+
+@pytest.mark.parametrize("part", ARROWS)
+def test_arrows_of_the_library_point_down(part: str) -> None:
+    """A part imports leaves and what is drawn below it, and nothing else."""
+    inside = LIBRARY / part
+    imported = {
+        part_of(one.module)
+        for one in LIBRARY_IMPORTS
+        if one.package == "trackerapi"
+        and (one.path == inside.with_suffix(".py") or inside in one.path.parents)
+    }
+
+    assert imported <= ARROWS[part] | LEAVES | {part}
+    if part in LEAVES:
+        assert imported <= LEAVES
+
+
+def test_only_the_wire_sees_http_and_the_generated_client() -> None:
+    """The way to the backend can be changed in one place."""
+    http = {"httpx", "httpcore", "attrs", "trackerapi_client"}
+    importers = {one.path.parent for one in LIBRARY_IMPORTS if one.package in http}
+
+    assert importers == {LIBRARY / "wire"}
+
+
+def test_only_the_configuration_file_sees_pydantic() -> None:
+    """Who reads no file pays for no models."""
+    importers = {
+        one.path
+        for one in LIBRARY_IMPORTS
+        if one.package in {"pydantic", "pydantic_core"}
+    }
+    loaders = [one for one in LIBRARY_IMPORTS if "config_file" in one.module.split(".")]
+
+    assert importers == {LIBRARY / "config_file.py"}
+    assert loaders
+    assert all(one.is_lazy for one in loaders)
+
+
+def test_the_wire_is_loaded_with_the_first_request() -> None:
+    """Outside of the wire, it is only ever imported inside a function."""
+    wire = LIBRARY / "wire"
+    loaders = [
+        one
+        for one in LIBRARY_IMPORTS
+        if one.module.startswith("trackerapi.wire") and one.path.parent != wire
+    ]
+
+    assert loaders
+    assert all(one.is_lazy for one in loaders)
+
+
+def test_library_and_backend_share_no_python() -> None:
+    """What they share is the contract."""
+    ours = {"trackerapi", "trackerapi_client"}
+
+    assert not [one for one in BACKEND_IMPORTS if one.package in ours]
+    assert not [one for one in LIBRARY_IMPORTS if one.package == "trackerapi_backend"]
+
+
+@pytest.mark.parametrize("path", [LIBRARY / "retry.py", BACKEND / "projection.py"])
+def test_pure_module_reads_no_clock_and_does_no_io(path: Path) -> None:
+    """What it returns depends on its arguments alone."""
+    pure = {"__future__", "collections", "dataclasses", "datetime", "email"}
+    pure |= {"enum", "math", "re", "typing"}
+    impure = {"now", "utcnow", "today", "open", "print", "input"}
+    calls = {
+        ast.unparse(node.func).rpartition(".")[2]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    }
+
+    assert {one.package for one in imports_of(path)} <= pure
+    assert not calls & impure
+
+
+HAND_WRITTEN: Final = [
+    path
+    for folder in (LIBRARY, BACKEND, ROOT / "scripts", ROOT / "demo")
+    for path in modules_under(folder)
+]
+
+
+@pytest.mark.parametrize(
+    "path", HAND_WRITTEN, ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_module_can_be_read_in_one_go(path: Path) -> None:
+    """A room that grows beyond its size is divided."""
+    assert len(path.read_text().splitlines()) <= MOST_LINES
+
+
+def test_no_module_is_a_place_for_everything() -> None:
+    """A module's name says what belongs into it."""
+    vague = {"base", "common", "helpers", "helper", "misc", "util", "utils"}
+
+    assert not [path for path in HAND_WRITTEN if path.stem in vague]
+
+
+def test_no_class_is_a_manager_of_everything() -> None:
+    """The only manager is the one that the tutorial names."""
+    vague = ("Manager", "Handler", "Helper")
+    classes = {
+        node.name
+        for path in HAND_WRITTEN
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    }
+
+    assert {name for name in classes if name.endswith(vague)} == {"JobConfigManager"}
+
+
+def public_things() -> Iterator[tuple[str, object]]:
+    """Walk what the package offers, and the public members of its classes."""
+    for name in trackerapi.__all__:
+        thing = getattr(trackerapi, name)
+        yield name, thing
+        for member, value in vars(thing).items():
+            if not member.startswith("_") and (
+                inspect.isfunction(value) or isinstance(value, property)
+            ):
+                yield f"{name}.{member}", value
+
+
+@pytest.mark.parametrize(("name", "thing"), list(public_things()))
+def test_public_name_is_documented(name: str, thing: object) -> None:
+    """Help is one `help()` away, for every name that the package offers."""
+    assert inspect.getdoc(thing), name
