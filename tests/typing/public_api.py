@@ -1,0 +1,129 @@
+"""What type checkers know of the public calls; checked by them, never run.
+
+`mypy --strict` and pyright in strict mode read this file. A call whose type is lost
+or changed makes an `assert_type` fail, and each ignored line has to be an error.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import assert_type
+
+from trackerapi_client.api.jobs import list_jobs
+from trackerapi_client.models import JobPage, Problem
+
+from trackerapi import (
+    AuthenticationError,
+    BackendError,
+    BackendRejected,
+    BackendUnavailable,
+    ConfigError,
+    Job,
+    JobConfig,
+    JobConfigManager,
+    JobStep,
+    OutboxError,
+    SettingsError,
+    StepConfiguration,
+    TrackerApi,
+    TrackerError,
+    TrackerJob,
+    UnknownStepError,
+)
+from trackerapi.answers import (
+    ApiKey,
+    ApiKeyOwner,
+    Customer,
+    JobEvent,
+    NewApiKey,
+    RegisteredJobConfig,
+    ShareLink,
+)
+
+
+def configurations() -> JobConfig:
+    """Load a file, and add what comes from code."""
+    manager = JobConfigManager(configurations_file="./job_configurations.json")
+    JobConfigManager(configurations_file=Path("job_configurations.json"))
+    JobConfigManager(configs=[{"tag": "my_job"}])
+    assert_type(manager.tags, tuple[str, ...])
+    config = assert_type(manager.get_job_config("my_job"), JobConfig)
+    assert_type(manager.add_job_config(config), JobConfig)
+    assert_type(config.step_configurations, tuple[StepConfiguration, ...])
+    assert_type(config.step_configurations[0].tag, str)
+    assert_type(config.step_configurations[0].name, str)
+    assert_type(config.step_configurations[0].points, int)
+    return config
+
+
+def reports(moment: datetime) -> TrackerJob:
+    """Report as the tutorial does, and with all that an event can say."""
+    tracker = TrackerApi(api_key="<your api key>", base_url="<url>")
+    with TrackerApi(strict=True, ca_file=Path("ca.pem"), timeout_seconds=5) as same:
+        assert_type(same, TrackerApi)
+    job = tracker.create_job(provider_job_id="id", customer_id=142, tag="My Job")
+    assert_type(job, TrackerJob)
+    tracker.create_job("id", 142, "my_job", config=configurations(), finish="explicit")
+    assert_type(tracker.job("id", tag="my_job"), TrackerJob)
+    event_id = job.send_event(kind="step", name="say_hello", metadata={"Number": 1})
+    assert_type(event_id, str)
+    job.send_event(kind="progress", tag="load", completed=1, total=2.5)
+    job.send_event(kind="error", name="load", retrying=True, detail="traceback")
+    job.send_event(kind="info", message="words", occurred_at=moment)
+    return job
+
+
+def questions(tracker: TrackerApi, job: TrackerJob, moment: datetime) -> None:
+    """Ask everything that the layer by hand can ask."""
+    assert_type(tracker.get_job("id"), Job)
+    assert_type(job.fetch().steps, tuple[JobStep, ...])
+    assert_type(job.fetch().percent, float | None)
+    jobs = tracker.list_jobs(customer_id=142, status=["failed"], created_since=moment)
+    assert_type(jobs, Iterator[Job])
+    assert_type(tracker.verify_api_key(), ApiKeyOwner)
+    stored = tracker.register_job_config(configurations())
+    assert_type(stored, RegisteredJobConfig)
+    assert_type(job.events(), Iterator[JobEvent])
+    assert_type(job.share_link(expires_at=moment), str)
+    assert_type(job.share_links(), Iterator[ShareLink])
+    assert_type(job.revoke_share_link(1), ShareLink)
+
+
+def administration(tracker: TrackerApi) -> None:
+    """Look after keys and customers."""
+    assert_type(tracker.admin.create_api_key("nightly", ["ingest"]), NewApiKey)
+    assert_type(tracker.admin.list_api_keys(), Iterator[ApiKey])
+    assert_type(tracker.admin.expire_api_key("3kTMd9aZ"), ApiKey)
+    assert_type(tracker.admin.create_customer(reference="ward-3"), Customer)
+    assert_type(tracker.admin.list_customers(), Iterator[Customer])
+
+
+def generated(tracker: TrackerApi) -> None:
+    """Make a generated call over the ready client."""
+    page = list_jobs.sync(client=tracker.client, limit=5)
+    assert_type(page, JobPage | Problem | None)
+
+
+def errors(error: BackendError) -> tuple[type[TrackerError], ...]:
+    """Read what an error knows."""
+    assert_type(error.status, int | None)
+    assert_type(error.request_id, str | None)
+    assert_type(error.retry_after_seconds, float | None)
+    assert_type(ConfigError("reason").path, Path | None)
+    return (
+        AuthenticationError,
+        BackendRejected,
+        BackendUnavailable,
+        OutboxError,
+        SettingsError,
+        UnknownStepError,
+    )
+
+
+def mistakes(tracker: TrackerApi, job: TrackerJob) -> None:
+    """What a checker has to refuse; an ignore that is not needed is an error."""
+    tracker.create_job("id", "142", "my_job")  # type: ignore[arg-type]
+    tracker.create_job("id", 142, "my_job", finish="never")  # type: ignore[arg-type]
+    TrackerApi(timeout=5)  # type: ignore[call-arg]
+    job.send_event("step")  # type: ignore[call-arg]
+    job.send_event(kind="step", mesage="typo")  # type: ignore[call-arg]
