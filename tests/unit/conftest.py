@@ -1,9 +1,13 @@
-"""Every test of the layer by hand starts from an empty environment."""
+"""What tests of the layer by hand start from."""
 
 import os
+import uuid
+from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import RunningBackend
+from trackerapi import JobConfig, JobConfigManager, TrackerApi, TrackerJob
 from trackerapi.job_config import forget_loaded
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -21,3 +25,32 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_loaded_configurations() -> None:
     """Forget the configurations that the test before has loaded."""
     forget_loaded()
+
+
+@pytest.fixture
+def tracker(backend: RunningBackend) -> Iterator[TrackerApi]:
+    """Return a tracker for the real backend."""
+    with TrackerApi(backend.api_key, backend.base_url) as made:
+        yield made
+
+
+@pytest.fixture
+def config() -> JobConfig:
+    """Load a configuration of three steps under a tag of its own."""
+    tag = f"greeting-{uuid.uuid4()}"
+    steps = [("say_hello", 10), ("random_number", 15), ("say_bye", 10)]
+    document = {
+        "tag": tag,
+        "name": f"Say hello to everybody {tag}",
+        "step_configurations": [
+            {"tag": step, "name": step.replace("_", " ").title(), "points": points}
+            for step, points in steps
+        ],
+    }
+    return JobConfigManager(configs=[document]).get_job_config(tag)
+
+
+@pytest.fixture
+def job(tracker: TrackerApi, config: JobConfig) -> TrackerJob:
+    """Return a new job of customer 142."""
+    return tracker.create_job(str(uuid.uuid4()), customer_id=142, tag=config.tag)

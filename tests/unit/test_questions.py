@@ -1,0 +1,144 @@
+"""Questions through the layer by hand, asked of a real backend."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.conftest import RunningBackend
+from trackerapi import (
+    AuthenticationError,
+    BackendRejected,
+    JobConfig,
+    JobConfigManager,
+    TrackerApi,
+    TrackerJob,
+)
+
+
+def test_unknown_job_is_told_to_who_asks(tracker: TrackerApi) -> None:
+    """A question about nothing is answered by an error and not by None."""
+    with pytest.raises(BackendRejected, match="has no job 'no-such-job'"):
+        tracker.get_job("no-such-job")
+
+
+def test_share_link_leads_to_the_page_and_can_be_ended(
+    tracker: TrackerApi, job: TrackerJob, backend: RunningBackend
+) -> None:
+    """A link is made, listed without its address, and ended."""
+    url = job.share_link(expires_at=datetime.now(UTC) + timedelta(days=1))
+    job.share_link()
+
+    newest, oldest = job.share_links()
+    assert url.startswith(f"{backend.base_url}/s/")
+    assert newest.revoked_at is None
+    assert newest.id > oldest.id
+    assert job.revoke_share_link(oldest.id).revoked_at is not None
+
+
+def test_naive_time_is_refused(tracker: TrackerApi, job: TrackerJob) -> None:
+    """An end or a beginning without an offset would be a guess."""
+    naive = datetime(2030, 1, 1)  # noqa: DTZ001
+
+    with pytest.raises(ValueError, match="a time needs an offset"):
+        job.share_link(expires_at=naive)
+    with pytest.raises(ValueError, match="a time needs an offset"):
+        tracker.admin.create_api_key("naive", expires_at=naive)
+    with pytest.raises(ValueError, match="a time needs an offset"):
+        tracker.list_jobs(created_since=naive)
+
+
+def test_jobs_are_listed_page_by_page(tracker: TrackerApi, config: JobConfig) -> None:
+    """An iterator walks all pages, newest first, and filters as it is told."""
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    made = [
+        tracker.create_job(
+            f"{n}-{uuid.uuid4()!s}", 1 + n % 2, config.tag
+        ).provider_job_id
+        for n in range(205)  # more than one page
+    ]
+
+    jobs = list(tracker.list_jobs(tag=config.tag))
+    of_one = list(
+        tracker.list_jobs(tag=config.tag, customer_id=1, created_since=before)
+    )
+    done = list(tracker.list_jobs(tag=config.tag, status=["succeeded", "failed"]))
+
+    assert [job.provider_job_id for job in jobs] == made[::-1]
+    assert {job.customer_id for job in of_one} == {1}
+    assert len(of_one) == 103
+    assert done == []
+
+
+def test_jobs_of_an_unknown_filter_are_a_mistake(tracker: TrackerApi) -> None:
+    """A filter that can match nothing, or is none, is told."""
+    with pytest.raises(ValueError, match="finished"):
+        tracker.list_jobs(status=["finished"])
+    with pytest.raises(TypeError, match="customer"):
+        tracker.list_jobs(customer=142)  # type: ignore[call-arg]
+
+
+def test_configuration_can_be_registered_and_found(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """The same content is one revision; what is stored is what was loaded."""
+    first = tracker.register_job_config(config)
+    again = tracker.register_job_config(config)
+
+    assert first == again
+    assert first.revision == 1
+    assert tracker.admin.get_job_config(first.id) == first
+    assert list(tracker.admin.list_job_configs(tag=config.tag)) == [first]
+    assert JobConfigManager(configs=[first.document]).tags == (config.tag,)
+
+
+def test_customers_are_made_listed_and_found(tracker: TrackerApi) -> None:
+    """A provider keeps its own id of a customer as the reference."""
+    reference = f"ward-{uuid.uuid4()!s}"
+
+    made = tracker.admin.create_customer(reference=reference, name="Ward 3")
+
+    assert (made.reference, made.name) == (reference, "Ward 3")
+    assert tracker.admin.get_customer(made.id) == made
+    assert list(tracker.admin.list_customers(reference=reference)) == [made]
+    with pytest.raises(BackendRejected):
+        tracker.admin.create_customer(reference=reference)
+
+
+def test_keys_are_made_used_and_ended(
+    tracker: TrackerApi, backend: RunningBackend
+) -> None:
+    """A new key works until it is ended, and its secret is shown once."""
+    new = tracker.admin.create_api_key("nightly", ["ingest", "read"])
+    assert new.api_key not in repr(new)
+
+    with TrackerApi(new.api_key, backend.base_url) as other:
+        owner = other.verify_api_key()
+        assert owner.key_id == new.key.key_id
+        assert set(owner.scopes) == {"ingest", "read"}
+        with pytest.raises(AuthenticationError):
+            other.admin.create_customer()
+
+        tracker.admin.expire_api_key(new.key.key_id)
+        with pytest.raises(AuthenticationError):
+            other.verify_api_key()
+
+    listed = {key.key_id: key for key in tracker.admin.list_api_keys()}
+    assert listed[new.key.key_id].expires_at is not None
+
+
+def test_key_cannot_end_itself(tracker: TrackerApi) -> None:
+    """Nobody locks themselves out by accident."""
+    with pytest.raises(BackendRejected):
+        tracker.admin.expire_api_key(tracker.verify_api_key().key_id)
+
+
+@pytest.mark.parametrize("key_id", ["", "a/b", "trk_3kTMd9aZ_canary_abc123"])
+def test_key_id_that_cannot_be_one_is_refused_unshown(
+    tracker: TrackerApi, key_id: str
+) -> None:
+    """A whole key passed by mistake reaches neither an address nor an error."""
+    with pytest.raises(ValueError, match="public part") as caught:
+        tracker.admin.expire_api_key(key_id)
+
+    assert "canary" not in str(caught.value)

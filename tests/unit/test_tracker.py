@@ -1,0 +1,263 @@
+"""What making a tracker and a job does, on a real backend."""
+
+import logging
+import os
+import subprocess
+import sys
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.conftest import RunningBackend
+from trackerapi import (
+    AuthenticationError,
+    BackendRejected,
+    BackendUnavailable,
+    ConfigError,
+    JobConfig,
+    JobConfigManager,
+    TrackerApi,
+)
+
+
+def test_calls_of_the_tutorial_end_in_a_succeeded_job(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """The script of the tutorial runs as printed and reads 28.57, 71.43, 100."""
+    job_id = str(uuid.uuid4())
+
+    tracker_job = tracker.create_job(
+        provider_job_id=job_id, customer_id=142, tag=config.name
+    )
+    percents = []
+    for step in config.step_configurations:
+        tracker_job.send_event(kind="step", name=step.tag, metadata={"Message": "Hi"})
+        percents.append(tracker.get_job(job_id).percent)
+
+    known = tracker.get_job(job_id)
+    assert percents == [28.57, 71.43, 100.0]
+    assert (known.status, known.customer_id, known.tag) == (
+        "succeeded",
+        142,
+        config.tag,
+    )
+    assert [step.status for step in known.steps] == ["done", "done", "done"]
+    assert known.event_count == 3
+
+
+def test_job_can_be_created_again_to_go_on_with_it(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """A restart attaches to its job and finds what was reported."""
+    job_id = str(uuid.uuid4())
+    tracker.create_job(job_id, 142, config.tag).send_event(
+        kind="step", name="say_hello"
+    )
+
+    again = tracker.create_job(job_id, 142, config.tag)
+
+    assert again.fetch().percent == 28.57
+    assert [event.tag for event in again.events()] == ["say_hello"]
+
+
+def test_attached_job_does_not_go_back_in_time(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """An event after a restart is never before those of the run before."""
+    job_id = str(uuid.uuid4())
+    ahead = datetime.now(UTC) + timedelta(minutes=2)
+    first = tracker.create_job(job_id, 142, config.tag)
+    first.send_event(kind="info", occurred_at=ahead)
+
+    again = tracker.create_job(job_id, 142, config.tag)
+    again.send_event(kind="info")
+
+    times = [event.occurred_at for event in again.events()]
+    assert times == sorted(times)
+    assert times[1] >= times[0]
+
+
+def test_attaching_to_a_succeeded_job_warns(
+    tracker: TrackerApi, config: JobConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A script that runs twice under one id is told that nothing will change."""
+    job_id = str(uuid.uuid4())
+    tracker.create_job(job_id, 142, config.tag).send_event(kind="complete")
+
+    tracker.create_job(job_id, 142, config.tag)
+
+    assert "has succeeded already" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"provider_job_id": ""}, ValueError),
+        ({"provider_job_id": "x" * 201}, ValueError),
+        ({"provider_job_id": 5}, TypeError),
+        ({"customer_id": "142"}, TypeError),
+        ({"customer_id": True}, TypeError),
+        ({"customer_id": 0}, ValueError),
+        ({"customer_id": 2**53}, ValueError),
+        ({"tag": "\n"}, ValueError),
+        ({"finish": "never"}, ValueError),
+        ({"finnish": "auto"}, TypeError),
+    ],
+)
+def test_job_with_a_wrong_argument_raises_before_any_request(
+    arguments: dict[str, Any], error: type[Exception]
+) -> None:
+    """A mistake in the script is told even when no backend is there."""
+    good = {"provider_job_id": "job-1", "customer_id": 142, "tag": "import"}
+
+    with TrackerApi("key", "http://127.0.0.1:9") as tracker:
+        with pytest.raises(error):
+            tracker.create_job(**{**good, **arguments})
+
+
+def test_unknown_setting_raises() -> None:
+    """A misspelt option of a tracker is not swallowed."""
+    with pytest.raises(TypeError, match="timeout"):
+        TrackerApi("key", "http://127.0.0.1:9", timeout=5)  # type: ignore[call-arg]
+
+
+def test_explicit_configuration_and_finish_are_used(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """A job can wait for its `complete` after its last step."""
+    job = tracker.create_job(
+        str(uuid.uuid4()),
+        142,
+        config.tag,
+        config=config,
+        finish="explicit",
+        metadata={"Host": "node-7"},
+    )
+    for step in config.step_configurations:
+        job.send_event(kind="step", name=step.tag)
+
+    assert (job.fetch().status, job.fetch().percent) == ("running", 99.99)
+    assert job.fetch().metadata == {"Host": "node-7"}
+    job.send_event(kind="complete")
+    assert (job.fetch().status, job.fetch().percent) == ("succeeded", 100.0)
+
+
+def test_configuration_of_another_tag_is_refused(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """Two answers to "which configuration" are a mistake."""
+    with pytest.raises(ValueError, match="is not that of config"):
+        tracker.create_job(str(uuid.uuid4()), 142, "another", config=config)
+
+
+def test_ambiguous_display_name_is_refused(tracker: TrackerApi) -> None:
+    """Which of two configurations is meant is not guessed."""
+    step = {"tag": "one", "name": "One", "points": 1}
+    JobConfigManager(
+        configs=[
+            {"tag": tag, "name": "Twin", "step_configurations": [step]}
+            for tag in ("left", "right")
+        ]
+    )
+
+    with pytest.raises(ConfigError, match="'left', 'right'"):
+        tracker.create_job(str(uuid.uuid4()), 142, "Twin")
+
+
+def test_job_without_a_configuration_has_no_percent(tracker: TrackerApi) -> None:
+    """A script may report before anybody has described its steps."""
+    job = tracker.create_job(str(uuid.uuid4()), 142, f"undescribed-{uuid.uuid4()!s}")
+    job.send_event(kind="step", name="whatever")
+
+    assert job.config is None
+    assert job.fetch().percent is None
+    assert job.fetch().event_count == 1
+
+
+def test_job_of_an_unknown_customer_is_rejected(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """The reason says what is wrong, and where its answer can be looked up."""
+    with pytest.raises(BackendRejected) as caught:
+        tracker.create_job(str(uuid.uuid4()), 999_999, config.tag)
+
+    assert caught.value.status == 404
+    assert "999999" in str(caught.value)
+    assert caught.value.request_id
+
+
+def test_job_that_belongs_to_another_customer_is_rejected(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """An id that was used for another customer is not taken over."""
+    job_id = str(uuid.uuid4())
+    tracker.create_job(job_id, 142, config.tag)
+
+    with pytest.raises(BackendRejected) as caught:
+        tracker.create_job(job_id, 1, config.tag)
+
+    assert caught.value.status == 409
+
+
+def test_wrong_key_is_refused_on_every_way(
+    backend: RunningBackend, config: JobConfig
+) -> None:
+    """Reports and questions tell the same of a key that is not good."""
+    with TrackerApi("not-a-key", backend.base_url) as tracker:
+        with pytest.raises(AuthenticationError):
+            tracker.verify_api_key()
+        with pytest.raises(AuthenticationError):
+            tracker.create_job(str(uuid.uuid4()), 142, config.tag)
+        with pytest.raises(AuthenticationError):
+            tracker.job("job-1").send_event(kind="info")
+
+
+def test_report_that_cannot_be_delivered_raises() -> None:
+    """Nothing is lost in silence while there is no outbox."""
+    with TrackerApi("key", "http://127.0.0.1:9") as tracker:
+        with pytest.raises(BackendUnavailable, match="cannot connect"):
+            tracker.create_job("job-1", 142, "import")
+        with pytest.raises(BackendUnavailable, match="cannot connect"):
+            tracker.job("job-1").send_event(kind="info")
+
+
+def test_warnings_reach_stderr_without_any_set_up(backend: RunningBackend) -> None:
+    """A script that never heard of logging sees what it has to see."""
+    script = (
+        "from trackerapi import TrackerApi\n"
+        "tracker = TrackerApi()\n"
+        f"job = tracker.create_job({str(uuid.uuid4())!r}, 142, 'undescribed')\n"
+        "job.send_event(kind='Complete')\n"
+    )
+    settings = {
+        "TRACKERAPI_BASE_URL": backend.base_url,
+        "TRACKERAPI_API_KEY_FILE": backend.api_key_file,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, **settings},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert "did you mean 'complete'?" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_key_shows_in_no_repr_and_no_log(
+    backend: RunningBackend, config: JobConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The key appears nowhere, not even in the debug log of the layers below."""
+    caplog.set_level(logging.DEBUG)
+
+    with TrackerApi(backend.api_key, backend.base_url) as tracker:
+        job = tracker.create_job(str(uuid.uuid4()), 142, config.tag)
+        job.send_event(kind="info")
+        shown = [repr(tracker), repr(job), repr(tracker.client), repr(tracker.admin)]
+
+    secret = backend.api_key.split("_")[2]
+    assert secret not in " ".join([*shown, caplog.text])
