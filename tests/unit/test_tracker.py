@@ -168,7 +168,7 @@ def test_ambiguous_display_name_is_refused(tracker: TrackerApi) -> None:
 
 def test_job_without_a_configuration_has_no_percent(tracker: TrackerApi) -> None:
     """A script may report before anybody has described its steps."""
-    job = tracker.create_job(str(uuid.uuid4()), 142, f"undescribed-{uuid.uuid4()!s}")
+    job = tracker.create_job(str(uuid.uuid4()), 142, f"undescribed-{uuid.uuid4()}")
     job.send_event(kind="step", name="whatever")
 
     assert job.config is None
