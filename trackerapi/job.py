@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 from trackerapi.arguments import refuse_unknown
 from trackerapi.errors import BackendRejected, UnknownStepError
 from trackerapi.events import KINDS, Event, as_rfc3339, new_stamp
-from trackerapi.metadata import shape_metadata
 from trackerapi.texts import (
     LONGEST_DETAIL,
     LONGEST_MESSAGE,
@@ -133,7 +132,7 @@ class TrackerJob:
             kind=self._checked_kind(kind),
             occurred_at=occurred_at,
             tag=self._step_tag(name, tag),
-            metadata=self._fitting(metadata),
+            metadata=self._reporter.fitting(metadata, self._provider_job_id),
             completed=_number("completed", details.get("completed"), MAX_UNITS),
             total=_number("total", details.get("total"), MAX_UNITS),
             fraction=_number("fraction", details.get("fraction"), 1.0),
@@ -234,25 +233,6 @@ class TrackerJob:
             raise error
         message = f"{error}; it is sent as it is and counts for nothing"
         self._reporter.warn_once(error.what, error.name, message=message)
-
-    def _fitting(self, metadata: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        if not metadata:
-            return None
-        if not isinstance(metadata, Mapping):
-            raise TypeError(
-                f"metadata must be a mapping, got {type(metadata).__name__}"
-            )
-        shaped = shape_metadata(metadata)
-        if shaped.changed:
-            keys = ", ".join(map(repr, shaped.changed[:5]))
-            message = (
-                f"metadata of job {self._provider_job_id!r} does not fit JSON or the "
-                f"limits (50 keys, 8 KiB, five levels): {keys}"
-            )
-            if self._reporter.strict:
-                raise ValueError(message)
-            self._reporter.warn_once("metadata", message=f"{message}; it was changed")
-        return shaped.values
 
 
 def find_job(calls: "Calls", provider_job_id: str) -> "Job":

@@ -6,10 +6,11 @@ so that an event that cannot be delivered is an error and not lost in silence.
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from trackerapi.errors import BackendRejected, Exchange
+from trackerapi.metadata import shape_metadata
 
 if TYPE_CHECKING:
     from trackerapi.delivery.sender import Sender
@@ -53,6 +54,33 @@ class Reporter:
                     request_id=problem.get("request_id"),
                 ),
             )
+
+    def fitting(
+        self, metadata: Mapping[str, Any] | None, provider_job_id: str
+    ) -> dict[str, Any] | None:
+        """Return metadata of a job or an event as it can be recorded.
+
+        Raises:
+            TypeError: If it is no mapping.
+            ValueError: With `strict`, if JSON or the limits cannot hold it.
+        """
+        if metadata is None:
+            return None
+        if not isinstance(metadata, Mapping):
+            raise TypeError(
+                f"metadata must be a mapping, got {type(metadata).__name__}"
+            )
+        shaped = shape_metadata(metadata)
+        if shaped.changed:
+            keys = ", ".join(map(repr, shaped.changed[:5]))
+            message = (
+                f"metadata of job {provider_job_id!r} does not fit JSON or the "
+                f"limits (50 keys, 8 KiB, five levels): {keys}"
+            )
+            if self.strict:
+                raise ValueError(message)
+            self.warn_once("metadata", message=f"{message}; it was changed")
+        return shaped.values or None
 
     def warn_once(self, *subject: str, message: str) -> None:
         """Log `message` the first time that `subject` comes up."""

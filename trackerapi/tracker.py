@@ -149,7 +149,6 @@ class TrackerApi:
         from trackerapi.events import new_stamp
         from trackerapi.job import TrackerJob
         from trackerapi.job_config import find_loaded
-        from trackerapi.metadata import shape_metadata
         from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
         from trackerapi.wire.calls import NewJob
 
@@ -159,7 +158,6 @@ class TrackerApi:
         config = options.get("config") or find_loaded(tag)
         if config is not None and tag not in {config.tag, config.name}:
             raise ValueError(f"tag={tag!r} is not that of config {config.tag!r}")
-        metadata = options.get("metadata")
         job = self._connection().reports.create_job(
             NewJob(
                 provider_job_id=provider_job_id,
@@ -168,7 +166,9 @@ class TrackerApi:
                 configuration=config.as_document() if config else None,
                 finish=_checked_finish(options.get("finish", "auto")),
                 created_at=new_stamp()[1],
-                metadata=shape_metadata(metadata).values if metadata else None,
+                metadata=self._reporter.fitting(
+                    options.get("metadata"), provider_job_id
+                ),
             )
         )
         if job.status == "succeeded":

@@ -1,6 +1,7 @@
 """What making a tracker and a job does, on a real backend."""
 
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -261,3 +262,17 @@ def test_key_shows_in_no_repr_and_no_log(
 
     secret = backend.api_key.split("_")[2]
     assert secret not in " ".join([*shown, caplog.text])
+
+
+def test_metadata_of_a_job_is_fitted_like_that_of_an_event(
+    tracker: TrackerApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A job never fails for its metadata, but a list is no metadata."""
+    wrong: Any = ["node-7"]
+    with pytest.raises(TypeError, match="metadata must be a mapping, got list"):
+        tracker.create_job("misfit-1", 142, "import", metadata=wrong)
+
+    job = tracker.create_job("misfit-2", 142, "import", metadata={"Score": math.nan})
+
+    assert job.fetch().metadata == {"Score": None, "trackerapi_changed": ["Score"]}
+    assert "metadata of job 'misfit-2' does not fit" in caplog.text
