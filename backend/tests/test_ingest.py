@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from sqlalchemy.exc import OperationalError
+from trackerapi_backend.administration import make_customer
 from trackerapi_backend.app import create_app
 from trackerapi_backend.auth import Authenticator
 from trackerapi_backend.calls import Services
@@ -126,3 +128,12 @@ def test_full_queue_is_answered_with_503_and_when_to_come_back(
     assert (refused.status_code, problem_name(refused)) == (503, "unavailable")
     assert int(refused.headers["retry-after"]) >= 1
     assert repeated.status_code == 201
+
+
+def test_failed_statement_names_no_value(store: SqliteStore) -> None:
+    """An error of the database can be logged without a customer's data in it."""
+    with pytest.raises(OperationalError) as caught:
+        store.read(lambda db: make_customer(db, 1, name="PATIENT NAME"))
+
+    assert "PATIENT" not in str(caught.value)
+    assert "customers" in str(caught.value)

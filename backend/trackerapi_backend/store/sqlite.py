@@ -137,7 +137,12 @@ def _writing_engine(path: Path) -> Engine:
             db.execute(pragma)
         return db
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=StaticPool)
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=StaticPool,
+        hide_parameters=True,  # an error that is logged must not hold a job's data
+    )
     # The driver's own transactions begin too late for savepoints.
     event.listen(engine, "begin", _begin("BEGIN IMMEDIATE"))
     return engine
@@ -157,6 +162,7 @@ def _reading_engine(path: Path) -> Engine:
         "sqlite://",
         creator=connect,
         poolclass=QueuePool,
+        hide_parameters=True,
         pool_size=READERS,
         max_overflow=0,
     )
