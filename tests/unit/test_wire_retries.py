@@ -179,15 +179,15 @@ def test_asynchronous_question_is_asked_again() -> None:
     assert len(server.requests) == 2
 
 
-def test_answer_that_drips_ends_with_the_attempt() -> None:
-    """A server that sends a byte now and then cannot hold a caller for ever."""
+@pytest.mark.parametrize("begin", [0, http(200, OWNER).index(b"\r\n\r\n") + 4])
+def test_answer_that_drips_ends_with_the_attempt(begin: int) -> None:
+    """A server that drips headers or a body cannot hold a caller for ever."""
     answer = http(200, OWNER)
-    body = answer.index(b"\r\n\r\n") + 4
     over = threading.Event()
 
     def drip(_: Request) -> Iterator[bytes]:
-        yield answer[:body]
-        for place in range(body, len(answer)):
+        yield answer[: begin or 1]
+        for place in range(begin or 1, len(answer)):
             if over.wait(0.1):
                 return
             yield answer[place : place + 1]
@@ -204,6 +204,51 @@ def test_answer_that_drips_ends_with_the_attempt() -> None:
             client.close()
 
     assert took_seconds < 0.5 + 1.0
+
+
+def test_asynchronous_answer_that_drips_ends_with_the_attempt() -> None:
+    """The asynchronous twin keeps the same bound."""
+    answer = http(200, OWNER)
+    over = threading.Event()
+
+    def drip(_: Request) -> Iterator[bytes]:
+        for place in range(len(answer)):
+            yield answer[place : place + 1]
+            if over.wait(0.1):
+                return
+
+    async def ask(client: BackendClient) -> None:
+        try:
+            await verify_api_key.asyncio(client=client)
+        finally:
+            await client.aclose()
+
+    with answering(drip) as server:
+        client = client_for(server.url, attempt=0.5, deadline=0.0)
+        began = time.monotonic()
+        try:
+            with pytest.raises(BackendUnavailable, match="no answer in time"):
+                asyncio.run(ask(client))
+            took_seconds = time.monotonic() - began
+        finally:
+            over.set()
+
+    assert took_seconds < 0.5 + 1.0
+
+
+def test_client_serves_one_event_loop_after_another() -> None:
+    """A script may call `asyncio.run()` more than once."""
+
+    async def ask(client: BackendClient) -> None:
+        await verify_api_key.asyncio(client=client)
+        await client.aclose()
+
+    with answering(http(200, OWNER)) as server:
+        client = client_for(server.url, attempt=5.0, deadline=0.0)
+        asyncio.run(ask(client))
+        asyncio.run(ask(client))
+
+    assert len(server.requests) == 2
 
 
 def test_every_attempt_has_finite_timeouts() -> None:

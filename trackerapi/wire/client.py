@@ -9,10 +9,12 @@ import os
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import httpx
 from attrs import define, field
@@ -62,9 +64,13 @@ class _Attempts:
         self._ends = now + left
         self._request.extensions["timeout"] = httpx.Timeout(left).as_dict()
 
+    @property
+    def seconds_left(self) -> float:
+        return max(self._ends - time.monotonic(), 0.0)
+
     def check_size_and_time(self, size_bytes: int) -> None:
-        # A drip of bytes keeps each read short, so the sum is watched here.
-        if time.monotonic() > self._ends:
+        # What was left behind must end too, not read a drip for ever.
+        if self.seconds_left == 0.0:
             raise httpx.ReadTimeout("answer too slow", request=self._request)
         if size_bytes > MAX_ANSWER_BYTES:
             raise httpx.DecodingError("answer too large", request=self._request)
@@ -129,14 +135,19 @@ class GuardedHttp(httpx.Client):
             BackendError: If no attempt brought a usable answer.
         """
         attempts = _Attempts(request, self._patience)
+        send_once = super().send
+
+        def attempt() -> httpx.Response:
+            response = send_once(request, stream=True, **arguments)
+            if stream and response.is_success:
+                return response
+            return attempts.finish(response, _read(response, attempts))
+
         while True:
             attempts.begin()
             try:
                 with attempts.translated():
-                    response = super().send(request, stream=True, **arguments)
-                    if stream and response.is_success:
-                        return response
-                    return attempts.finish(response, _read(response, attempts))
+                    return _within(attempts.seconds_left, attempt)
             except BackendUnavailable as error:
                 delay = attempts.delay_after(error)
                 if delay is None:
@@ -160,15 +171,48 @@ class GuardedAsyncHttp(httpx.AsyncClient):
             attempts.begin()
             try:
                 with attempts.translated():
-                    response = await super().send(request, stream=True, **arguments)
-                    if stream and response.is_success:
-                        return response
-                    return attempts.finish(response, await _aread(response, attempts))
+                    async with asyncio.timeout(attempts.seconds_left):
+                        response = await super().send(request, stream=True, **arguments)
+                        if stream and response.is_success:
+                            return response
+                        body = await _aread(response, attempts)
+                    return attempts.finish(response, body)
             except BackendUnavailable as error:
                 delay = attempts.delay_after(error)
                 if delay is None:
                     raise
             await asyncio.sleep(delay)
+
+
+def _within(seconds: float, attempt: Callable[[], httpx.Response]) -> httpx.Response:
+    """Return what `attempt` returns, or leave it behind when the time is over.
+
+    httpx bounds each read but not their sum: a server that drips its answer would
+    hold the caller for as long as it likes.
+
+    Raises:
+        TimeoutError: If the attempt did not end in time.
+    """
+    outcome: SimpleQueue[httpx.Response | BaseException] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcome.put(attempt())
+        except BaseException as error:  # noqa: BLE001 - raised again by the caller
+            outcome.put(error)
+
+    try:
+        threading.Thread(target=run, name="trackerapi-request", daemon=True).start()
+    except RuntimeError:
+        # At the end of the interpreter, or at a limit, there are no more threads.
+        return attempt()
+    try:
+        result = outcome.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def _read(response: httpx.Response, attempts: _Attempts) -> bytes:
@@ -208,6 +252,9 @@ class BackendClient(AuthenticatedClient):
     )
     _pid: int = field(init=False, factory=os.getpid)
     _lock: threading.Lock = field(init=False, factory=threading.Lock)
+    _async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
+        field(init=False, factory=WeakKeyDictionary)
+    )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"
@@ -217,7 +264,7 @@ class BackendClient(AuthenticatedClient):
         if self._pid != os.getpid():
             # Parent and child on one socket would mix their answers, and the lock
             # may have been held by a thread that the child does not have.
-            self._client, self._async_client = None, None
+            self._client = None
             self._lock, self._pid = threading.Lock(), os.getpid()
         with self._lock:
             if self._client is None:
@@ -226,16 +273,31 @@ class BackendClient(AuthenticatedClient):
         return self._client
 
     def get_async_httpx_client(self) -> httpx.AsyncClient:
-        """Return the asynchronous connection pool, made on first use."""
-        if self._async_client is None:
+        """Return the connection pool of the running event loop, made on first use.
+
+        Raises:
+            RuntimeError: If no event loop runs.
+        """
+        loop = asyncio.get_running_loop()
+        if loop not in self._async_clients:
+            # A connection belongs to the loop that opened it.
             with proxy_translated():
-                self._async_client = GuardedAsyncHttp(
+                self._async_clients[loop] = GuardedAsyncHttp(
                     self.patience, **self._arguments()
                 )
-        return self._async_client
+        return self._async_clients[loop]
+
+    async def aclose(self) -> None:
+        """Close the asynchronous connections of the running event loop."""
+        client = self._async_clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
 
     def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
+        """Close the connections; a later call opens new ones.
+
+        Those of an event loop are closed by `aclose()` in that loop.
+        """
         if self._client is not None and self._pid == os.getpid():
             self._client.close()
         self._client = None
