@@ -20,6 +20,7 @@ from trackerapi import JobConfig, JobConfigManager, TrackerApi, TrackerError, Tr
 CONFIGURATIONS = Path(__file__).with_name("job_configurations.json")
 UNITS = 200
 UPDATES_A_STEP = 4
+LONGEST_PACE_SECONDS = 3600
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with find_or_start_backend(os.environ) as backend:
             return run(backend, options)
-    except TrackerError as error:
+    except (TrackerError, ValueError) as error:
         print(f"mockscript: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -50,13 +51,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--pace",
-        type=float,
+        type=_seconds,
         default=1.0,
         metavar="SECONDS",
         help="time for a step (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, help="draw the same numbers each time")
     return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= LONGEST_PACE_SECONDS:
+        raise argparse.ArgumentTypeError(f"not 0 to {LONGEST_PACE_SECONDS} seconds")
+    return seconds
 
 
 def run(backend: DemoBackend, options: argparse.Namespace) -> int:

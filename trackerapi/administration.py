@@ -58,7 +58,7 @@ class Administration:
         Raises:
             ValueError: If `key_id` cannot be one.
         """
-        if not _KEY_ID.fullmatch(key_id):
+        if not isinstance(key_id, str) or not _KEY_ID.fullmatch(key_id):
             # Never in the message: a whole key may have been passed by mistake.
             raise ValueError("key_id must be the public part of a key")
         return self._calls().expire_api_key(key_id)

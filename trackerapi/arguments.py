@@ -1,5 +1,6 @@
-"""Keyword arguments of typed dictionaries, refused as Python refuses its own."""
+"""Checks of arguments that Python itself does not make."""
 
+from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 
 
@@ -16,3 +17,26 @@ def refuse_unknown(call: str, given: AbstractSet[str], known: AbstractSet[str]) 
     """
     for name in sorted(given - known):
         raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
+
+
+def check_words(argument: str, values: object, known: Collection[str]) -> list[str]:
+    """Return `values` as a list if each is a known word.
+
+    Args:
+        argument: Name of the argument, for the error.
+        values: What the caller gave; a list or another collection of words.
+        known: The words there are.
+
+    Raises:
+        TypeError: If it is no collection; a text alone is none.
+        ValueError: If a word is unknown.
+    """
+    if isinstance(values, str) or not isinstance(values, Collection):
+        kind = type(values).__name__
+        raise TypeError(f"{argument} must be a list of words, got {kind}")
+    words: list[str] = list(values)
+    for word in words:
+        if word not in known:
+            listed = ", ".join(map(repr, known))
+            raise ValueError(f"{argument} must hold words of {listed}, got {word!r}")
+    return words

@@ -1,7 +1,8 @@
 """The command `trackerapi`: ask the backend from a shell.
 
 Exit status: 0 fine, 1 the backend gave no usable answer, 2 wrong usage or settings,
-3 the key was refused, 4 the backend knows no such thing or refused the request.
+3 the key was refused, 4 the backend knows no such thing or refused the request, 130
+interrupted.
 """
 
 import argparse
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from trackerapi.answers import Job, JobStep
 
 FINE, UNAVAILABLE, USAGE, KEY_REFUSED, REFUSED = range(5)
+INTERRUPTED = 130
 
 _STATUS_OF: dict[type[Exception], int] = {
     SettingsError: USAGE,
@@ -43,6 +45,7 @@ exit status:
   2  wrong usage or settings
   3  the key was refused
   4  the backend knows no such thing or refused the request
+  130  interrupted
 
 settings (an option goes before its variable):
   TRACKERAPI_BASE_URL, TRACKERAPI_API_KEY or TRACKERAPI_API_KEY_FILE,
@@ -69,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             status for kind, status in _STATUS_OF.items() if isinstance(error, kind)
         )
         return next(kinds, USAGE)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader has seen enough; what is left must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -145,8 +145,15 @@ def as_rfc3339(moment: datetime) -> str:
     """Return an aware `moment` in UTC as the wire writes it.
 
     Raises:
-        ValueError: If `moment` has no offset, since its meaning would be a guess.
+        TypeError: If `moment` is no datetime.
+        ValueError: If `moment` has no offset, since its meaning would be a guess, or
+            lies outside the years 1 to 9999 in UTC.
     """
+    if not isinstance(moment, datetime):
+        raise TypeError(f"a time must be a datetime, got {type(moment).__name__}")
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise ValueError("a time needs an offset, such as datetime.now(UTC)")
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    try:
+        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        raise ValueError("a time must lie in the years 1 to 9999 in UTC") from None

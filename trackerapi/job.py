@@ -136,7 +136,7 @@ class TrackerJob:
             completed=_number("completed", details.get("completed"), MAX_UNITS),
             total=_number("total", details.get("total"), MAX_UNITS),
             fraction=_number("fraction", details.get("fraction"), 1.0),
-            retrying=bool(details.get("retrying", False)),
+            retrying=_flag("retrying", details.get("retrying", False)),
             message=_text("message", details.get("message"), LONGEST_MESSAGE),
             detail=_text("detail", details.get("detail"), LONGEST_DETAIL),
         )
@@ -257,6 +257,12 @@ def _number(argument: str, value: float | None, largest: float) -> float | None:
     if not -_ROUNDING <= value <= largest * (1 + _ROUNDING):
         raise ValueError(f"{argument} must be 0 to {largest:g}, got {value}")
     return min(max(value, 0), largest)
+
+
+def _flag(argument: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise TypeError(f"{argument} must be True or False, got {type(value).__name__}")
 
 
 def _text(argument: str, value: str | None, longest: int) -> str | None:

@@ -207,6 +207,26 @@ def find_loaded(tag: str) -> JobConfig | None:
     return config
 
 
+def nearest_loaded(tag: str) -> str | None:
+    """Return the tag of what this process loaded that is like `tag`."""
+    return _nearest(tuple(_LOADED.values()), tag)
+
+
+def check_config(value: object) -> JobConfig:
+    """Return `value` if it is a job configuration.
+
+    Raises:
+        TypeError: If it is none; a plain document becomes one by
+            `JobConfigManager.add_job_config()`.
+    """
+    if isinstance(value, JobConfig):
+        return value
+    raise TypeError(
+        f"config must be a JobConfig, got {type(value).__name__}; "
+        "JobConfigManager().add_job_config() makes one from a plain document"
+    )
+
+
 def forget_loaded() -> None:
     """Forget what this process has loaded; for tests that load the same tags."""
     _LOADED.clear()

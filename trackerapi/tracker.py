@@ -139,7 +139,8 @@ class TrackerApi:
         Raises:
             TypeError: If an argument is of the wrong type.
             ValueError: If an argument is out of range.
-            ConfigError: If `tag` is a display name that several configurations have.
+            ConfigError: If `tag` is a display name that several configurations have,
+                or, with `strict`, if no configuration has it but one is near.
             BackendUnavailable: If no usable answer came; the job may exist now.
             AuthenticationError: If the key was refused.
             BackendRejected: If the job was refused: unknown customer, or known with
@@ -148,16 +149,12 @@ class TrackerApi:
         from trackerapi.arguments import refuse_unknown
         from trackerapi.events import new_stamp
         from trackerapi.job import TrackerJob
-        from trackerapi.job_config import find_loaded
         from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
         from trackerapi.wire.calls import NewJob
 
         refuse_unknown("create_job", options.keys(), JobOptions.__optional_keys__)
         check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
-        check_name("tag", tag)
-        config = options.get("config") or find_loaded(tag)
-        if config is not None and tag not in {config.tag, config.name}:
-            raise ValueError(f"tag={tag!r} is not that of config {config.tag!r}")
+        config = self._config_for(check_name("tag", tag), options.get("config"))
         job = self._connection().reports.create_job(
             NewJob(
                 provider_job_id=provider_job_id,
@@ -234,11 +231,15 @@ class TrackerApi:
         Never needed: `create_job()` sends the configuration along.
 
         Raises:
+            TypeError: If `config` is no `JobConfig`.
             BackendRejected: If the same version is stored with other content; the
                 difference is spelled out.
             BackendError: If the backend does not answer usably.
         """
-        return self._calls().register_job_configuration(config.as_document())
+        from trackerapi.job_config import check_config
+
+        document = check_config(config).as_document()
+        return self._calls().register_job_configuration(document)
 
     def verify_api_key(self) -> "ApiKeyOwner":
         """Ask whose key this is and what it may do.
@@ -269,6 +270,26 @@ class TrackerApi:
         from trackerapi.administration import Administration
 
         return Administration(self._calls)
+
+    def _config_for(self, tag: str, given: "JobConfig | None") -> "JobConfig | None":
+        from trackerapi.errors import ConfigError
+        from trackerapi.job_config import check_config, find_loaded, nearest_loaded
+
+        config = find_loaded(tag) if given is None else check_config(given)
+        if config is not None:
+            if tag not in {config.tag, config.name}:
+                raise ValueError(f"tag={tag!r} is not that of config {config.tag!r}")
+            return config
+        near = nearest_loaded(tag)
+        if near is not None:
+            error = ConfigError(
+                f"no loaded job configuration has the tag {tag!r}", suggestion=near
+            )
+            if self._reporter.strict:
+                raise error
+            message = f"{error}; without a configuration a job has no percentage"
+            self._reporter.warn_once("job tag", tag, message=message)
+        return None
 
     def _connection(self) -> "Connection":
         with self._lock:

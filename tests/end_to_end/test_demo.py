@@ -92,6 +92,25 @@ def test_mockscript_finds_the_running_dev_backend(tmp_path: Path) -> None:
     assert (job.status, job.percent, job.customer_id) == ("succeeded", 100.0, 142)
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--pace", "-1"], ["--pace", "x"], ["--pace", "nan"]]
+)
+def test_mockscript_refuses_a_pace_that_is_none(arguments: list[str]) -> None:
+    """A wrong option is wrong usage, not a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-m", "demo.mockscript", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert "argument --pace:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_mockscript_says_what_is_missing_in_one_line(tmp_path: Path) -> None:
     """An address without a key is a mistake, not a traceback."""
     done = subprocess.run(

@@ -2,16 +2,18 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import uuid
 
 import pytest
 
 from tests.conftest import RunningBackend
-from tests.scripted_server import answering, http
+from tests.scripted_server import Request, answering, http
 from trackerapi import JobConfigManager, TrackerApi
-from trackerapi.cli import FINE, KEY_REFUSED, REFUSED, UNAVAILABLE, USAGE
+from trackerapi.cli import FINE, INTERRUPTED, KEY_REFUSED, REFUSED, UNAVAILABLE, USAGE
 
 WRONG_KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
 
@@ -219,6 +221,39 @@ def test_reader_that_goes_away_is_no_failure(settings: dict[str, str]) -> None:
 
     assert done.returncode == FINE
     assert done.stderr == ""
+
+
+def test_interruption_ends_without_a_traceback() -> None:
+    """Ctrl-C while the backend is silent ends the command quietly."""
+    asked, over = threading.Event(), threading.Event()
+
+    def silent(_: Request) -> bytes:
+        asked.set()
+        over.wait()
+        return b""
+
+    with answering(silent) as server:
+        command = subprocess.Popen(
+            [sys.executable, "-m", "trackerapi", "verify"],
+            env={
+                **os.environ,
+                "TRACKERAPI_BASE_URL": server.url,
+                "TRACKERAPI_API_KEY": WRONG_KEY,
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert asked.wait(30)
+            command.send_signal(signal.SIGINT)
+            _, told = command.communicate(timeout=30)
+        finally:
+            over.set()
+            command.kill()
+            command.wait()
+
+    assert command.returncode == INTERRUPTED
+    assert told == ""
 
 
 def test_version_and_exit_statuses_are_told() -> None:

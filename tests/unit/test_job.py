@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -15,6 +15,9 @@ from trackerapi import (
     TrackerJob,
     UnknownStepError,
 )
+
+FARTHEST = datetime.max  # noqa: DTZ901 - is given an offset below
+WEST = timezone(timedelta(hours=-12))
 
 
 def test_handle_without_a_request_reports_to_its_job(
@@ -169,6 +172,12 @@ def test_metadata_that_does_not_fit_is_changed_marked_and_warned_about(
         ({"kind": "progress", "fraction": math.nan}, ValueError),
         ({"kind": "info", "message": 5}, TypeError),
         ({"kind": "info", "occurred_at": datetime(2026, 1, 1)}, ValueError),  # noqa: DTZ001
+        ({"kind": "info", "occurred_at": "2026-01-01"}, TypeError),
+        (
+            {"kind": "info", "occurred_at": FARTHEST.replace(tzinfo=WEST)},
+            ValueError,
+        ),
+        ({"kind": "error", "retrying": "no"}, TypeError),
         ({"kind": "info", "mesage": "typo"}, TypeError),
     ],
 )

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -140,3 +141,30 @@ def test_key_id_that_cannot_be_one_is_refused_unshown(
         tracker.admin.expire_api_key(key_id)
 
     assert "canary" not in str(caught.value)
+
+
+def test_words_that_are_no_list_or_unknown_are_refused(tracker: TrackerApi) -> None:
+    """A status alone is not taken for its letters."""
+    alone: Any = "running"
+    with pytest.raises(TypeError, match="status must be a list of words, got str"):
+        list(tracker.list_jobs(status=alone))
+    with pytest.raises(ValueError, match="'succeeded', got 'runing'"):
+        list(tracker.list_jobs(status=["runing"]))
+    with pytest.raises(TypeError, match="scopes must be a list of words, got str"):
+        tracker.admin.create_api_key("nightly", "read")
+
+
+def test_times_and_configurations_of_a_wrong_type_are_named(
+    tracker: TrackerApi, job: TrackerJob
+) -> None:
+    """A wrong type is told by the argument's own rule."""
+    text: Any = "2026-01-01"
+    document: Any = {"tag": "import"}
+    with pytest.raises(TypeError, match="must be a datetime, got str"):
+        list(tracker.list_jobs(created_since=text))
+    with pytest.raises(TypeError, match="must be a datetime, got str"):
+        job.share_link(expires_at=text)
+    with pytest.raises(TypeError, match="config must be a JobConfig, got dict"):
+        tracker.register_job_config(document)
+    with pytest.raises(TypeError, match="config must be a JobConfig, got dict"):
+        tracker.create_job("wrong-config", 142, "import", config=document)

@@ -276,3 +276,20 @@ def test_metadata_of_a_job_is_fitted_like_that_of_an_event(
 
     assert job.fetch().metadata == {"Score": None, "trackerapi_changed": ["Score"]}
     assert "metadata of job 'misfit-2' does not fit" in caplog.text
+
+
+def test_misspelt_job_tag_is_warned_about_once_and_refused_when_strict(
+    tracker: TrackerApi,
+    backend: RunningBackend,
+    config: JobConfig,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A job without its configuration has no percentage, so a near tag is named."""
+    misspelt = config.tag[:-1]
+    for job_id in ("misspelt-1", "misspelt-2"):
+        tracker.create_job(job_id, 142, misspelt)
+
+    assert caplog.text.count(f"did you mean {config.tag!r}?") == 1
+    strict = TrackerApi(backend.api_key, backend.base_url, strict=True)
+    with strict, pytest.raises(ConfigError, match="did you mean"):
+        strict.create_job("misspelt-3", 142, misspelt)

@@ -34,7 +34,7 @@ from trackerapi_client.api.share_links import (
 from trackerapi_client.types import UNSET, Response, Unset
 
 from trackerapi import answers
-from trackerapi.arguments import refuse_unknown
+from trackerapi.arguments import check_words, refuse_unknown
 from trackerapi.errors import BackendUnavailable
 from trackerapi.wire.client import BackendClient
 
@@ -109,7 +109,12 @@ class Calls:
         """Make a key."""
         body = models.ApiKeyInput(
             label=label,
-            scopes=[models.ApiKeyScope(scope) for scope in scopes],
+            scopes=[
+                models.ApiKeyScope(scope)
+                for scope in check_words(
+                    "scopes", scopes, [each.value for each in models.ApiKeyScope]
+                )
+            ],
             expires_at=_or_unset(expires_at),
         )
         answer = create_api_key.sync_detailed(client=self._client, body=body)
@@ -177,7 +182,14 @@ class Calls:
     def list_jobs(self, **wanted: Unpack[JobFilter]) -> Iterator[answers.Job]:
         """List jobs, newest first."""
         refuse_unknown("list_jobs", wanted.keys(), JobFilter.__optional_keys__)
-        statuses = [models.JobStatus(status) for status in wanted.get("status") or ()]
+        statuses = [
+            models.JobStatus(status)
+            for status in check_words(
+                "status",
+                wanted.get("status") or (),
+                [each.value for each in models.JobStatus],
+            )
+        ]
         jobs = self._items(
             list_jobs.sync_detailed,
             models.JobPage,
