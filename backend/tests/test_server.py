@@ -198,6 +198,14 @@ def test_serve_refuses_a_database_that_is_not_migrated(tmp_path: Path) -> None:
         ({"TRACKERAPI_BACKEND_DATABASE": ""}, "TRACKERAPI_BACKEND_DATABASE"),
         ({"TRACKERAPI_BACKEND_DATABASE": "oracle://x"}, "TRACKERAPI_BACKEND_DATABASE"),
         ({"TRACKERAPI_BACKEND_PORT": "http"}, "TRACKERAPI_BACKEND_PORT"),
+        (
+            {"TRACKERAPI_BACKEND_PUBLIC_BASE_URL": "tracker.example.org"},
+            "TRACKERAPI_BACKEND_PUBLIC_BASE_URL",
+        ),
+        (
+            {"TRACKERAPI_BACKEND_PUBLIC_BASE_URL": "https://example.org/tracker"},
+            "TRACKERAPI_BACKEND_PUBLIC_BASE_URL",
+        ),
     ],
 )
 def test_bad_setting_is_named(
@@ -221,6 +229,26 @@ def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
             entered = api.get(f"/s/{token}")
     assert link["url"].startswith("https://status.example.org/s/")
     assert "secure" in entered.headers["set-cookie"].lower()
+
+
+def test_only_the_owner_may_read_what_is_stored(tmp_path: Path) -> None:
+    """Messages, metadata and tracebacks are nobody else's on the same machine."""
+    environment = database_of(tmp_path)
+    command("migrate", environment=environment)
+    with running("serve", "--port", "0", environment=environment) as process:
+        first_line(process)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert len(modes) >= 3
+    assert set(modes.values()) == {0o600}, modes
+
+
+def test_folder_in_place_of_the_database_is_told(tmp_path: Path) -> None:
+    """A folder is refused before anything is written beside it."""
+    folder = tmp_path / "database"
+    folder.mkdir()
+    environment = {"TRACKERAPI_BACKEND_DATABASE": str(folder)}
+    assert "is a folder" in refusal(command("migrate", environment=environment))
+    assert [path.name for path in tmp_path.iterdir()] == ["database"]
 
 
 def test_keys_are_made_listed_and_ended(tmp_path: Path) -> None:
@@ -261,7 +289,16 @@ def test_customers_are_made_and_listed(tmp_path: Path) -> None:
     assert "ward-3" in listed
 
 
-@pytest.mark.parametrize("wrong", [(), ("key",), ("dev", "--port", "x"), ("walk",)])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        (),
+        ("key",),
+        ("dev", "--port", "x"),
+        ("walk",),
+        ("key", "create", "--label", "x", "--provider", "a\nb"),
+    ],
+)
 def test_wrong_usage_is_told_with_status_2(wrong: tuple[str, ...]) -> None:
     """A command that cannot be understood is told apart from one that failed."""
     result = command(*wrong)

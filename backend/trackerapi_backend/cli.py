@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
+LONGEST_NAME = 100
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
@@ -175,6 +177,7 @@ def _add_provider(parser: argparse.ArgumentParser) -> None:
     _add_database(parser)
     parser.add_argument(
         "--provider",
+        type=_name,
         metavar="NAME",
         help="whose; `create` makes one that is new; default: the oldest",
     )
@@ -200,6 +203,14 @@ def _time(text: str) -> datetime:
 
 def _port(text: str) -> int:
     return _whole_number(text, 0, MAX_PORT)
+
+
+def _name(text: str) -> str:
+    if not text.strip() or len(text) > LONGEST_NAME or not text.isprintable():
+        raise argparse.ArgumentTypeError(
+            f"must be 1 to {LONGEST_NAME} printable characters, and not blank"
+        )
+    return text
 
 
 def _customer_id(text: str) -> int:

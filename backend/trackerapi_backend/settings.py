@@ -7,6 +7,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +70,7 @@ def settings_from(
         pepper_file=Path(pepper_file) if pepper_file else database.with_name("pepper"),
         host=setting("host") or DEFAULT_HOST,
         port=_port(setting("port")),
-        public_base_url=setting("public_base_url"),
+        public_base_url=_public_base_url(setting("public_base_url")),
     )
 
 
@@ -84,6 +85,19 @@ def _database(text: str | None) -> Path:
             f" use {_SQLITE}<file>"
         )
     return Path(text.removeprefix(_SQLITE))
+
+
+def _public_base_url(text: str | None) -> str | None:
+    if text is None:
+        return None
+    parts = urlsplit(text)
+    is_plain = not (parts.path.strip("/") or parts.query or parts.fragment)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+        raise SettingsError(
+            f"{PREFIX}PUBLIC_BASE_URL must be http:// or https:// and a host, as in"
+            " https://tracker.example.org"
+        )
+    return text
 
 
 def _port(text: str | None) -> int:

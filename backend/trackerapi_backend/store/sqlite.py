@@ -9,6 +9,7 @@ when it returns (`synchronous=FULL`).
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,7 +59,10 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, *, migrate: bool = False) -> None:
+        if path.is_dir():
+            raise StoreError(f"{path} is a folder: name a file in it")
         self._lock = _lock(path)
+        _make_private(path)
         self._writer = _writing_engine(path)
         self._readers = _reading_engine(path)
         try:
@@ -88,6 +92,7 @@ class SqliteStore:
             upgrade_to_head(db)
 
     def _back_up(self, copy: Path) -> None:
+        _make_private(copy)
         with self._writer.connect() as db:
             db.connection.execute("VACUUM INTO ?", (str(copy),))
 
@@ -109,10 +114,19 @@ class SqliteStore:
         self._lock.close()
 
 
+def _make_private(path: Path) -> None:
+    """Make a file that only its owner may read, unless it is there.
+
+    SQLite gives its own files beside the database the same rights.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+
 def _lock(path: Path) -> TextIO:
     """Return the open lock file; closing it gives the lock up."""
     lock_path = path.with_name(f"{path.name}.lock")
     try:
+        _make_private(lock_path)
         lock = lock_path.open("a")
     except OSError as error:
         raise StoreError(
