@@ -42,7 +42,7 @@ def find_or_start_backend(environment: Mapping[str, str]) -> Iterator[DemoBacken
     if environment.keys() & {BASE_URL, API_KEY, API_KEY_FILE}:
         yield _named(environment)
         return
-    running = _running(_data_folder(environment) / "dev.json")
+    running = _running()
     if running is not None:
         print(f"Reporting to the backend at {running.base_url}, which runs already.")
         yield running
@@ -111,15 +111,19 @@ def _named(environment: Mapping[str, str]) -> DemoBackend:
     )
 
 
-def _running(description: Path) -> DemoBackend | None:
+def _running() -> DemoBackend | None:
     """Return the `dev` backend of this user, if it answers."""
     try:
+        # Comes with the backend: without that there is none to look for.
+        import platformdirs
+
+        description = platformdirs.user_data_path("trackerapi-backend") / "dev.json"
         backend = _read(description)
         with TrackerApi(
             api_key=backend.api_key, base_url=backend.base_url, timeout_seconds=1.0
         ) as tracker:
             tracker.verify_api_key()
-    except (OSError, ValueError, KeyError, TrackerError):
+    except (ImportError, OSError, ValueError, KeyError, TrackerError):
         return None
     return backend
 
@@ -131,8 +135,3 @@ def _read(description: Path) -> DemoBackend:
         api_key=members["api_key"],
         customer_id=members["customer_id"],
     )
-
-
-def _data_folder(environment: Mapping[str, str]) -> Path:
-    home = environment.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser()
-    return Path(home) / "trackerapi-backend"

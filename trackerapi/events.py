@@ -125,7 +125,8 @@ class _Stamps:
 
 
 _STAMPS: Final = _Stamps()
-os.register_at_fork(after_in_child=_STAMPS.restart)
+if hasattr(os, "register_at_fork"):  # not where there is no fork
+    os.register_at_fork(after_in_child=_STAMPS.restart)
 
 
 def new_stamp(not_before: datetime | None = None) -> tuple[str, datetime]:
