@@ -10,6 +10,23 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
+KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
+"""A key of the right form; its secret must show nowhere."""
+
+OWNER = {
+    "provider_id": 1,
+    "provider_name": "Provider",
+    "key_id": "3kTMd9aZ",
+    "scopes": ["ingest"],
+    "expires_at": None,
+}
+CUSTOMER = {
+    "id": 7,
+    "reference": None,
+    "name": None,
+    "created_at": "2026-11-24T01:00:00Z",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -149,7 +149,12 @@ class TrackerJob:
         Raises:
             BackendError: If it does not answer usably, or does not know the job.
         """
-        return find_job(self._calls(), self._provider_job_id)
+        calls = self._calls()
+        if self._job_id is not None:
+            return calls.get_job(self._job_id)
+        job = find_job(calls, self._provider_job_id)
+        self._job_id = job.id
+        return job
 
     def events(self) -> "Iterator[JobEvent]":
         """Iterate over the job's events in order of arrival, page by page.
@@ -196,9 +201,7 @@ class TrackerJob:
         return self._calls().revoke_share_link(share_link_id)
 
     def _id(self) -> int:
-        if self._job_id is None:
-            self._job_id = self.fetch().id
-        return self._job_id
+        return self.fetch().id if self._job_id is None else self._job_id
 
     def _stamp(self, given: datetime | None) -> tuple[str, str]:
         event_id, now = new_stamp(self._not_before)

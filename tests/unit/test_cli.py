@@ -11,11 +11,9 @@ import uuid
 import pytest
 
 from tests.conftest import RunningBackend
-from tests.scripted_server import Request, answering, http
+from tests.scripted_server import KEY, Request, answering, http
 from trackerapi import JobConfigManager, TrackerApi
 from trackerapi.cli import FINE, INTERRUPTED, KEY_REFUSED, REFUSED, UNAVAILABLE, USAGE
-
-WRONG_KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
 
 
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -160,7 +158,7 @@ def test_backend_that_is_not_there_ends_with_status_one() -> None:
     busy = http(503, b"", "text/html", Retry_After="3600")  # not worth waiting for
 
     with answering(busy) as server:
-        settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": WRONG_KEY}
+        settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
         done = run("job", "show", "--last", **settings)
 
     assert done.returncode == UNAVAILABLE
@@ -171,7 +169,7 @@ def test_refused_key_ends_with_status_three(backend: RunningBackend) -> None:
     """The key is refused and shown nowhere."""
     settings = {
         "TRACKERAPI_BASE_URL": backend.base_url,
-        "TRACKERAPI_API_KEY": WRONG_KEY,
+        "TRACKERAPI_API_KEY": KEY,
     }
 
     done = run("verify", **settings)
@@ -238,7 +236,7 @@ def test_interruption_ends_without_a_traceback() -> None:
             env={
                 **os.environ,
                 "TRACKERAPI_BASE_URL": server.url,
-                "TRACKERAPI_API_KEY": WRONG_KEY,
+                "TRACKERAPI_API_KEY": KEY,
             },
             stderr=subprocess.PIPE,
             text=True,

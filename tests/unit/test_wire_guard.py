@@ -11,7 +11,7 @@ from trackerapi_client.api.api_keys import verify_api_key
 from trackerapi_client.api.jobs import list_jobs
 from trackerapi_client.models import ApiKeyOwner
 
-from tests.scripted_server import Request, answering, http, problem
+from tests.scripted_server import KEY, OWNER, Request, answering, http, problem
 from trackerapi import TrackerApi
 from trackerapi.errors import (
     AuthenticationError,
@@ -20,15 +20,6 @@ from trackerapi.errors import (
     BackendUnavailable,
 )
 from trackerapi.wire.client import BackendClient, Patience
-
-KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
-OWNER = {
-    "provider_id": 1,
-    "provider_name": "Provider",
-    "key_id": "3kTMd9aZ",
-    "scopes": ["ingest"],
-    "expires_at": None,
-}
 
 
 def tracker_for(url: str) -> TrackerApi:

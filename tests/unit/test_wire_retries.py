@@ -14,25 +14,11 @@ from trackerapi_client.api.api_keys import verify_api_key
 from trackerapi_client.api.customers import create_customer
 from trackerapi_client.models import CustomerInput
 
-from tests.scripted_server import Answer, Request, answering, http
+from tests.scripted_server import CUSTOMER, KEY, OWNER, Answer, Request, answering, http
 from trackerapi import TrackerApi
 from trackerapi.errors import BackendUnavailable
 from trackerapi.wire.client import BackendClient, Patience
 
-KEY = "trk_3kTMd9aZ_secretsecretsecretsecretsecret_abc123"
-OWNER = {
-    "provider_id": 1,
-    "provider_name": "Provider",
-    "key_id": "3kTMd9aZ",
-    "scopes": ["ingest"],
-    "expires_at": None,
-}
-CUSTOMER = {
-    "id": 7,
-    "reference": None,
-    "name": None,
-    "created_at": "2026-11-24T01:00:00Z",
-}
 AT_ONCE = {"Retry_After": "0"}
 
 

@@ -12,25 +12,19 @@ import pytest
 from trackerapi_client.api.customers import create_customer
 from trackerapi_client.models import CustomerInput
 
-from tests.scripted_server import Request, ScriptedServer, answering, http, problem
+from tests.scripted_server import (
+    CUSTOMER,
+    KEY,
+    OWNER,
+    Request,
+    ScriptedServer,
+    answering,
+    http,
+    problem,
+)
 from tests.tunnel import Tunnel, tunnel
 from trackerapi import TrackerApi
 from trackerapi.errors import BackendUnavailable, SettingsError
-
-KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
-OWNER = {
-    "provider_id": 1,
-    "provider_name": "Provider",
-    "key_id": "3kTMd9aZ",
-    "scopes": ["ingest"],
-    "expires_at": None,
-}
-CUSTOMER = {
-    "id": 7,
-    "reference": None,
-    "name": None,
-    "created_at": "2026-11-24T01:00:00Z",
-}
 
 
 @dataclass(frozen=True, slots=True)
