@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trackerapi import SettingsError, TrackerApi, TrackerError
-from trackerapi.settings import API_KEY, API_KEY_FILE, BASE_URL, Settings
+from trackerapi.api_key import API_KEY, API_KEY_FILE
+from trackerapi.settings import BASE_URL, Settings
 
 CUSTOMER_ID = "TRACKERAPI_CUSTOMER_ID"
 START_SECONDS = 30.0

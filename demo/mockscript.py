@@ -84,6 +84,8 @@ def run(backend: DemoBackend, options: argparse.Namespace) -> int:
         print(f"The customer's page: {job.share_link()}", flush=True)
         for number in range(len(config.step_configurations)):
             work_on_step(job, config, number, options.pace, dice)
+            # Only to read back at once what was just reported; a job need not wait.
+            tracker.flush()
             now = tracker.get_job(provider_job_id)
             step = now.steps[number]
             print(f"{now.percent:6.2f} %  {step.name}: {step.status}", flush=True)

@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from trackerapi.answers import Job, JobStep
+    from trackerapi.delivery.report import DeliveryProblem, DeliveryReport
     from trackerapi.errors import (
         AuthenticationError,
         BackendError,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         TrackerError,
         UnknownStepError,
     )
+    from trackerapi.events import Event
     from trackerapi.job import TrackerJob
     from trackerapi.job_config import JobConfig, JobConfigManager, StepConfiguration
     from trackerapi.tracker import TrackerApi
@@ -31,6 +33,9 @@ _HOMES = {
     "BackendRejected": "errors",
     "BackendUnavailable": "errors",
     "ConfigError": "errors",
+    "DeliveryProblem": "delivery.report",
+    "DeliveryReport": "delivery.report",
+    "Event": "events",
     "Job": "answers",
     "JobConfig": "job_config",
     "JobConfigManager": "job_config",
@@ -50,6 +55,9 @@ __all__ = [
     "BackendRejected",
     "BackendUnavailable",
     "ConfigError",
+    "DeliveryProblem",
+    "DeliveryReport",
+    "Event",
     "Job",
     "JobConfig",
     "JobConfigManager",

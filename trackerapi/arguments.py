@@ -2,6 +2,11 @@
 
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
+from typing import Final
+
+from trackerapi.texts import fitted
+
+_ROUNDING: Final = 1e-9
 
 
 def refuse_unknown(call: str, given: AbstractSet[str], known: AbstractSet[str]) -> None:
@@ -40,3 +45,52 @@ def check_words(argument: str, values: object, known: Collection[str]) -> list[s
             listed = ", ".join(map(repr, known))
             raise ValueError(f"{argument} must hold words of {listed}, got {word!r}")
     return words
+
+
+def check_number(argument: str, value: float | None, largest: float) -> float | None:
+    """Return `value` if it is a number from 0 to `largest`, or None.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If it is out of range.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{argument} must be a number, got {type(value).__name__}")
+    # A sum of shares may end a rounding error beyond the bound.
+    if not -_ROUNDING <= value <= largest * (1 + _ROUNDING):
+        raise ValueError(f"{argument} must be 0 to {largest:g}, got {value}")
+    return min(max(value, 0), largest)
+
+
+def check_flag(argument: str, value: object) -> bool:
+    """Return `value` if it is True or False.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    if isinstance(value, bool):
+        return value
+    raise TypeError(f"{argument} must be True or False, got {type(value).__name__}")
+
+
+def check_text(argument: str, value: str | None, longest: int) -> str | None:
+    """Return `value` cut to `longest` characters; None for a blank one.
+
+    Raises:
+        TypeError: If it is no text.
+    """
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, got {type(value).__name__}")
+    return fitted(value, longest) if value else None
+
+
+def check_callable(argument: str, value: object) -> None:
+    """Refuse what is neither callable nor None.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    if value is not None and not callable(value):
+        raise TypeError(f"{argument} must be callable, got {type(value).__name__}")

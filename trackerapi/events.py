@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 KINDS: Final = (
@@ -76,10 +76,10 @@ class Event:
             "detail": self.detail,
         }
         given = {name: value for name, value in members.items() if value is not None}
-        return _ENCODE(given).encode("ascii")
+        return compact_json(given).encode("ascii")
 
 
-_ENCODE: Final = json.JSONEncoder(
+compact_json: Final = json.JSONEncoder(
     allow_nan=False, check_circular=False, separators=(",", ":")
 ).encode
 
@@ -103,15 +103,18 @@ class _Stamps:
         self._sequence = 0
         bits = int.from_bytes(os.urandom(8)) & (2**62 - 1) | 2**63
         self._tail = f"-{bits >> 48:04x}-{bits & (2**48 - 1):012x}"
+        self._second = -1
+        self._second_text = ""
 
-    def next(self) -> tuple[str, datetime]:
-        """Return the id and the time of a new event."""
+    def next(self, not_before: int) -> tuple[str, str]:
+        """Return the id of a new event and its time in RFC 3339."""
         with self._lock:
             # A clock that is set back must not reorder what the job said.
             now = max(time.time_ns() // 1000, self._last_microseconds)
             self._last_microseconds = now
-            if now // 1000 > self._last_milliseconds:
-                self._last_milliseconds = now // 1000
+            milliseconds = now // 1000
+            if milliseconds > self._last_milliseconds:
+                self._last_milliseconds = milliseconds
                 self._sequence = 0
             else:
                 self._sequence += 1
@@ -119,9 +122,15 @@ class _Stamps:
                     self._last_milliseconds += 1
                     self._sequence = 0
             head, sequence = self._last_milliseconds, self._sequence
-        high, low = divmod(head, 0x10000)
-        event_id = f"{high:08x}-{low:04x}-7{sequence:03x}{self._tail}"
-        return event_id, datetime.fromtimestamp(now / 1_000_000, UTC)
+            if now < not_before:
+                now = not_before
+            second, microseconds = divmod(now, 1_000_000)
+            if second != self._second:
+                self._second = second
+                moment = datetime.fromtimestamp(second, UTC)
+                self._second_text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+            text = f"{self._second_text}.{microseconds:06d}Z"
+        return f"{head >> 16:08x}-{head & 0xFFFF:04x}-7{sequence:03x}{self._tail}", text
 
 
 _STAMPS: Final = _Stamps()
@@ -129,17 +138,25 @@ if hasattr(os, "register_at_fork"):  # not where there is no fork
     os.register_at_fork(after_in_child=_STAMPS.restart)
 
 
-def new_stamp(not_before: datetime | None = None) -> tuple[str, datetime]:
+def new_stamp(not_before: int = 0) -> tuple[str, str]:
     """Return the id and time of an event that happens now.
 
     Args:
-        not_before: Latest time the job is known to have had; None without one.
+        not_before: Latest time the job is known to have had, in microseconds since
+            1970; 0 for none.
 
     Returns:
-        A UUIDv7 and an aware UTC time, neither below the one given out before.
+        A UUIDv7 and a time in RFC 3339, UTC, neither below the one given out before.
     """
-    event_id, now = _STAMPS.next()
-    return event_id, now if not_before is None or now > not_before else not_before
+    return _STAMPS.next(not_before)
+
+
+def as_microseconds(moment: datetime) -> int:
+    """Return an aware `moment` in microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def as_rfc3339(moment: datetime) -> str:

@@ -3,17 +3,29 @@
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypedDict, Unpack
 
-from trackerapi.arguments import refuse_unknown
+from trackerapi.arguments import (
+    check_flag,
+    check_number,
+    check_text,
+    refuse_unknown,
+)
 from trackerapi.errors import BackendRejected, UnknownStepError
-from trackerapi.events import KINDS, Event, as_rfc3339, new_stamp
+from trackerapi.events import (
+    KINDS,
+    Event,
+    as_microseconds,
+    as_rfc3339,
+    compact_json,
+    new_stamp,
+)
+from trackerapi.metadata import plain_json
 from trackerapi.texts import (
     LONGEST_DETAIL,
     LONGEST_MESSAGE,
     LONGEST_PROVIDER_JOB_ID,
     check_name,
-    fitted,
 )
 
 if TYPE_CHECKING:
@@ -25,7 +37,7 @@ if TYPE_CHECKING:
 MAX_UNITS: Final = float(2**53 - 1)
 """Largest `completed` and `total`."""
 
-_ROUNDING: Final = 1e-9
+_MOST_BEGINNINGS: Final = 1000
 
 
 class EventDetails(TypedDict, total=False):
@@ -49,6 +61,18 @@ class EventDetails(TypedDict, total=False):
     fraction: float | None
     retrying: bool
     occurred_at: datetime | None
+
+
+class _Beginning(NamedTuple):
+    """What events of one kind and step have in common.
+
+    Attributes:
+        members: Their JSON members behind the id, from the first comma on.
+    """
+
+    kind: str
+    tag: str | None
+    members: str
 
 
 class TrackerJob:
@@ -76,7 +100,18 @@ class TrackerJob:
         self._provider_job_id = provider_job_id
         self._reporter, self._calls, self._config = reporter, calls, config
         self._job_id = known.id if known else None
-        self._not_before = known.last_occurred_at if known else None
+        last = known.last_occurred_at if known else None
+        self._not_before = as_microseconds(last) if last else 0
+        # Beginnings of events, checked and encoded; each stands for all later ones.
+        self._beginnings: dict[tuple[str, str | None, str | None], _Beginning] = {}
+        declares = config is not None and config.metadata == "declared"
+        self._takes_lines = reporter.takes_lines and not declares
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a job handle belongs to its process; in the other one, make a TrackerApi "
+            f"and call tracker.job({self._provider_job_id!r})"
+        )
 
     def __repr__(self) -> str:
         return f"TrackerJob(provider_job_id={self._provider_job_id!r})"
@@ -120,25 +155,57 @@ class TrackerJob:
                 does not fit.
             UnknownStepError: With `strict`, if the configuration has no such step, or
                 the kind looks misspelt.
-            BackendUnavailable: If no usable answer came; the event may have arrived.
-            AuthenticationError: If the key was refused.
-            BackendRejected: If the event was refused for its content.
+            OutboxError: With `strict`, if the outbox cannot be written.
         """
+        if self._reporter.is_off:
+            return ""
+        begin = self._beginnings.get((kind, name, tag))
+        if begin is None:
+            begin = self._beginning(kind, name, tag)
+        if not details and self._takes_lines:
+            text = "" if metadata is None else plain_json(metadata)
+            if text is not None:
+                return self._record_line(begin, text)
+        return self._record(begin, metadata, details)
+
+    def _record_line(self, begin: "_Beginning", metadata: str) -> str:
+        """Record an event that needs no more than what is encoded already."""
+        event_id, occurred_at = new_stamp(self._not_before)
+        if metadata:
+            metadata = f',"event_metadata":{metadata}'
+        line = (
+            f'{{"event_id":"{event_id}"{begin.members}{metadata}'
+            f',"occurred_at":"{occurred_at}"}}\n'
+        )
+        self._reporter.record_line(
+            line.encode("ascii"), begin.kind, self._provider_job_id, begin.tag
+        )
+        return event_id
+
+    def _record(
+        self,
+        begin: "_Beginning",
+        metadata: Mapping[str, Any] | None,
+        details: EventDetails,
+    ) -> str:
         refuse_unknown("send_event", details.keys(), EventDetails.__optional_keys__)
-        event_id, occurred_at = self._stamp(details.get("occurred_at"))
+        event_id, occurred_at = new_stamp(self._not_before)
+        given = details.get("occurred_at")
         event = Event(
             event_id=event_id,
             provider_job_id=self._provider_job_id,
-            kind=self._checked_kind(kind),
-            occurred_at=occurred_at,
-            tag=self._step_tag(name, tag),
-            metadata=self._reporter.fitting(metadata, self._provider_job_id),
-            completed=_number("completed", details.get("completed"), MAX_UNITS),
-            total=_number("total", details.get("total"), MAX_UNITS),
-            fraction=_number("fraction", details.get("fraction"), 1.0),
-            retrying=_flag("retrying", details.get("retrying", False)),
-            message=_text("message", details.get("message"), LONGEST_MESSAGE),
-            detail=_text("detail", details.get("detail"), LONGEST_DETAIL),
+            kind=begin.kind,
+            occurred_at=occurred_at if given is None else as_rfc3339(given),
+            tag=begin.tag,
+            metadata=self._declared(
+                self._reporter.fitting(metadata, self._provider_job_id), begin.tag
+            ),
+            completed=check_number("completed", details.get("completed"), MAX_UNITS),
+            total=check_number("total", details.get("total"), MAX_UNITS),
+            fraction=check_number("fraction", details.get("fraction"), 1.0),
+            retrying=check_flag("retrying", details.get("retrying", False)),
+            message=check_text("message", details.get("message"), LONGEST_MESSAGE),
+            detail=check_text("detail", details.get("detail"), LONGEST_DETAIL),
         )
         self._reporter.record(event)
         return event_id
@@ -203,9 +270,36 @@ class TrackerJob:
     def _id(self) -> int:
         return self.fetch().id if self._job_id is None else self._job_id
 
-    def _stamp(self, given: datetime | None) -> tuple[str, str]:
-        event_id, now = new_stamp(self._not_before)
-        return event_id, as_rfc3339(now if given is None else given)
+    def _beginning(self, kind: str, name: str | None, tag: str | None) -> "_Beginning":
+        """Check and encode what events of one kind and step have in common."""
+        checked, step = self._checked_kind(kind), self._step_tag(name, tag)
+        common = {"provider_job_id": self._provider_job_id, "kind": checked}
+        if step is not None:
+            common["tag"] = step
+        begin = _Beginning(checked, step, f",{compact_json(common)[1:-1]}")
+        if len(self._beginnings) < _MOST_BEGINNINGS:
+            self._beginnings[kind, name, tag] = begin
+        return begin
+
+    def _declared(
+        self, metadata: dict[str, Any] | None, tag: str | None
+    ) -> dict[str, Any] | None:
+        """Leave out what a configuration with `metadata: declared` does not declare."""
+        config = self._config
+        if not metadata or config is None or config.metadata != "declared":
+            return metadata
+        step = config.find_step(tag) if tag is not None else None
+        keys = step.metadata_configurations if step else ()
+        declared = {key.name for key in keys}
+        undeclared = sorted(metadata.keys() - declared)
+        if undeclared:
+            self._reporter.problems.tell(
+                "metadata",
+                f"metadata of step {tag!r} is not declared in job configuration "
+                f"{config.tag!r} and was left out: {', '.join(undeclared[:5])}",
+                str(tag),
+            )
+        return {key: metadata[key] for key in metadata if key in declared} or None
 
     def _checked_kind(self, kind: str) -> str:
         check_name("kind", kind)
@@ -235,7 +329,7 @@ class TrackerJob:
         if self._reporter.strict:
             raise error
         message = f"{error}; it is sent as it is and counts for nothing"
-        self._reporter.warn_once(error.what, error.name, message=message)
+        self._reporter.problems.tell(error.what, message, error.name)
 
 
 def find_job(calls: "Calls", provider_job_id: str) -> "Job":
@@ -249,26 +343,3 @@ def find_job(calls: "Calls", provider_job_id: str) -> "Job":
     for job in calls.list_jobs(provider_job_id=provider_job_id):
         return job
     raise BackendRejected(f"this provider has no job {provider_job_id!r}")
-
-
-def _number(argument: str, value: float | None, largest: float) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{argument} must be a number, got {type(value).__name__}")
-    # A sum of shares may end a rounding error beyond the bound.
-    if not -_ROUNDING <= value <= largest * (1 + _ROUNDING):
-        raise ValueError(f"{argument} must be 0 to {largest:g}, got {value}")
-    return min(max(value, 0), largest)
-
-
-def _flag(argument: str, value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise TypeError(f"{argument} must be True or False, got {type(value).__name__}")
-
-
-def _text(argument: str, value: str | None, longest: int) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"{argument} must be text, got {type(value).__name__}")
-    return fitted(value, longest) if value else None

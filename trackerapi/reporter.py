@@ -1,59 +1,80 @@
 """Where reports go: what all job handles of one TrackerApi share.
 
-`record()` is the one door for events. Today it delivers at once through the sender,
-so that an event that cannot be delivered is an error and not lost in silence.
+An event passes the author's filter here and is written to the outbox; nothing here
+waits for a network.
 """
 
-import logging
-import threading
+import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.errors import BackendRejected, Exchange
+from trackerapi.events import Event
 from trackerapi.metadata import shape_metadata
 
 if TYPE_CHECKING:
-    from trackerapi.delivery.sender import Sender
-    from trackerapi.events import Event
+    from trackerapi.delivery.delivery import Delivery
+    from trackerapi.delivery.report import Problems
 
-_LOG = logging.getLogger("trackerapi")
+BeforeSend = Callable[[Event], Event | None]
+
+CONFLATED_KINDS: Final = frozenset({"progress", "heartbeat"})
+"""Kinds of which only the newest counts."""
 
 
 class Reporter:
     """Takes events from job handles; safe to share between threads.
 
     Args:
-        sender: Returns the sender; called when the first event is recorded.
+        delivery: Where events go; None does nothing.
+        problems: Told of what was changed.
         strict: Raise what is otherwise logged.
+        before_send: Sees each event before it is written; returns it, another one, or
+            None to drop it.
+
+    Attributes:
+        is_off: Whether reports do nothing at all.
+        takes_lines: Whether an event may be handed over as a line.
     """
 
-    def __init__(self, sender: "Callable[[], Sender]", *, strict: bool) -> None:
-        self.strict = strict
-        self._sender = sender
-        self._warned: set[tuple[str, ...]] = set()
-        self._lock = threading.Lock()
+    def __init__(
+        self,
+        delivery: "Delivery | None",
+        problems: "Problems",
+        *,
+        strict: bool,
+        before_send: BeforeSend | None = None,
+    ) -> None:
+        self.strict, self.problems = strict, problems
+        self.is_off = delivery is None
+        self.takes_lines = before_send is None
+        self._delivery, self._before_send = delivery, before_send
 
-    def record(self, event: "Event") -> None:
-        """Deliver `event`.
+    def record(self, event: Event) -> None:
+        """Write `event` down.
 
         Raises:
-            BackendUnavailable: If no usable answer came; the event may have arrived.
-            AuthenticationError: If the key was refused.
-            BackendRejected: If the event was refused for its content.
+            OutboxError: With `strict`, if it could not be written.
         """
-        receipt = self._sender().send([event.as_line()])
-        for rejection in receipt.rejections:
-            problem = dict(rejection.problem)
-            reason = problem.get("detail") or problem.get("title") or "refused"
-            status = problem.get("status")
-            raise BackendRejected(
-                f"event {event.kind!r} of job {event.provider_job_id!r}: {reason}",
-                Exchange(
-                    status=status if isinstance(status, int) else None,
-                    problem=problem,
-                    request_id=problem.get("request_id"),
-                ),
-            )
+        filtered = event if self._before_send is None else self._filtered(event)
+        if filtered is None:
+            return
+        kind, job_id, tag = filtered.kind, filtered.provider_job_id, filtered.tag
+        self.record_line(filtered.as_line() + b"\n", kind, job_id, tag)
+
+    def record_line(
+        self, line: bytes, kind: str, provider_job_id: str, tag: str | None
+    ) -> None:
+        """Write an event down that is a line already, with its end.
+
+        Raises:
+            OutboxError: With `strict`, if it could not be written.
+        """
+        if self._delivery is None:
+            return
+        if kind in CONFLATED_KINDS:
+            self._delivery.record_newest(line, kind, provider_job_id, tag)
+        else:
+            self._delivery.record_event(line, provider_job_id, tag)
 
     def fitting(
         self, metadata: Mapping[str, Any] | None, provider_job_id: str
@@ -79,13 +100,23 @@ class Reporter:
             )
             if self.strict:
                 raise ValueError(message)
-            self.warn_once("metadata", message=f"{message}; it was changed")
+            self.problems.tell("metadata", f"{message}; it was changed")
         return shaped.values or None
 
-    def warn_once(self, *subject: str, message: str) -> None:
-        """Log `message` the first time that `subject` comes up."""
-        with self._lock:
-            if subject in self._warned:
-                return
-            self._warned.add(subject)
-        _LOG.warning("%s", message)
+    def _filtered(self, event: Event) -> Event | None:
+        """Return what the author's filter makes of an event."""
+        assert self._before_send is not None  # noqa: S101 - for the type checker
+        try:
+            filtered = self._before_send(event)
+            if filtered is None:
+                return None
+            filtered.as_line()
+        except Exception as error:  # noqa: BLE001 - the author's code may raise anything
+            self.problems.tell(
+                "before-send",
+                f"before_send raised {type(error).__name__}; the event goes without "
+                "metadata and texts",
+            )
+            # The fact counts; what the filter was to look at stays here.
+            return dataclasses.replace(event, metadata=None, message=None, detail=None)
+        return filtered

@@ -70,11 +70,31 @@ def retry_delay_seconds(
         raise ValueError(f"jitter must be 0.0 to 1.0, got {jitter}")
     if not may_repeat(failure):
         return None
-    # Bound the exponent first: 2.0**1024 raises OverflowError.
-    doublings = min(failure.attempt - 1, MAX_DOUBLINGS)
-    longest = min(FIRST_DELAY_SECONDS * 2.0**doublings, LONGEST_DELAY_SECONDS)
-    delay = max(longest * jitter, failure.retry_after_seconds or 0.0)
+    delay = backoff_seconds(
+        failure.attempt, jitter=jitter, retry_after_seconds=failure.retry_after_seconds
+    )
     return delay if failure.elapsed_seconds + delay < deadline_seconds else None
+
+
+def backoff_seconds(
+    attempt: int,
+    *,
+    jitter: float,
+    retry_after_seconds: float | None = None,
+    longest_seconds: float = LONGEST_DELAY_SECONDS,
+) -> float:
+    """Return how long to wait after a failure: exponential with full jitter.
+
+    Args:
+        attempt: Attempts made so far; 1 after the first failure.
+        jitter: Share of the delay to wait, 0.0 to 1.0; callers draw it.
+        retry_after_seconds: Wait the backend asked for; used when longer.
+        longest_seconds: Cap of the delay; not of what the backend asked for.
+    """
+    # Bound the exponent first: 2.0**1024 raises OverflowError.
+    doublings = min(attempt - 1, MAX_DOUBLINGS)
+    longest = min(FIRST_DELAY_SECONDS * 2.0**doublings, longest_seconds)
+    return max(longest * jitter, retry_after_seconds or 0.0)
 
 
 def may_repeat(failure: FailedAttempt) -> bool:

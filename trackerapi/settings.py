@@ -4,23 +4,41 @@ Read when a TrackerApi is made, never at import. Nothing here uses the network.
 The key never shows in a repr or an error.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 from urllib.parse import urlsplit
 
+from trackerapi.api_key import (
+    API_KEY,
+    API_KEY_FILE,
+    key_id_of,
+    read_api_key,
+    refuse_placeholder,
+    text_of,
+)
 from trackerapi.errors import SettingsError
 
 BASE_URL = "TRACKERAPI_BASE_URL"
-API_KEY = "TRACKERAPI_API_KEY"
-API_KEY_FILE = "TRACKERAPI_API_KEY_FILE"
 STRICT = "TRACKERAPI_STRICT"
 CA_FILE = "TRACKERAPI_CA_FILE"
+OUTBOX = "TRACKERAPI_OUTBOX"
+MODE = "TRACKERAPI_MODE"
+SHUTDOWN_TIMEOUT = "TRACKERAPI_SHUTDOWN_TIMEOUT"
+
+MODES = ("online", "offline", "off")
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
-MAX_KEY_FILE_BYTES = 4096
+DEFAULT_SHUTDOWN_TIMEOUT_SECONDS = 2.0
+DEFAULT_OUTBOX_LIMIT_BYTES = 1024**3
+SMALLEST_OUTBOX_LIMIT_BYTES = 64 * 1024
+LONGEST_TIMEOUT_SECONDS = 3600
+OFF_BASE_URL = "off:"
+"""Address of a tracker that does nothing."""
+
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -39,6 +57,13 @@ class Settings:
         proxy: Address of a proxy, hidden in the repr; None takes it from
             `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
         timeout_seconds: Longest wait for one answer, more than 0.
+        mode: online (record and deliver), offline (record only) or off (do nothing).
+        outbox: Folder for what waits; None for the user's state folder.
+        shutdown_timeout_seconds: Longest wait for delivery at the end, 0 or more.
+        fsync: Whether each record is brought to the disk itself.
+        outbox_limit_bytes: Size of what may wait on disk.
+        key_arguments: The arguments that named the key, to read it again; a key that
+            was an argument itself is not among them.
     """
 
     base_url: str
@@ -48,6 +73,12 @@ class Settings:
     verify: bool = True
     proxy: str | None = field(default=None, repr=False)
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    mode: str = "online"
+    outbox: Path | None = None
+    shutdown_timeout_seconds: float = DEFAULT_SHUTDOWN_TIMEOUT_SECONDS
+    fsync: bool = False
+    outbox_limit_bytes: int = DEFAULT_OUTBOX_LIMIT_BYTES
+    key_arguments: Mapping[str, object] | None = field(default=None, repr=False)
 
     @classmethod
     def resolve(
@@ -68,9 +99,19 @@ class Settings:
         """
         environment = os.environ if environment is None else environment
         given = {name: v for name, v in arguments.items() if v is not None}
+        mode = _mode(given, environment)
+        named = given.keys() & {"api_key", "api_key_file"}
         return cls(
-            base_url=_base_url(given, environment),
-            api_key=_api_key(given, environment),
+            base_url=OFF_BASE_URL if mode == "off" else _base_url(given, environment),
+            api_key=_key_for(mode, given, environment),
+            mode=mode,
+            outbox=_outbox(given, environment),
+            shutdown_timeout_seconds=_shutdown_timeout(given, environment),
+            fsync=_flag(given.get("fsync", False), "fsync"),
+            outbox_limit_bytes=_outbox_limit(given),
+            key_arguments=(
+                None if "api_key" in named else {name: given[name] for name in named}
+            ),
             strict=_strict(given, environment),
             ca_file=_ca_file(given, environment),
             verify=_flag(given.get("verify", True), "verify"),
@@ -81,19 +122,29 @@ class Settings:
     @property
     def key_id(self) -> str | None:
         """Public part of the key; None for a key of another form."""
-        parts = self.api_key.split("_")
-        return parts[1] if len(parts) == 4 and parts[0] == "trk" else None
+        return key_id_of(self.api_key)
+
+    def read_key_again(self, environment: Mapping[str, str] | None = None) -> str:
+        """Return the key as file or environment have it now.
+
+        Raises:
+            SettingsError: If it is missing or cannot work.
+        """
+        if self.key_arguments is None:
+            return self.api_key
+        environment = os.environ if environment is None else environment
+        return read_api_key(self.key_arguments, environment)
 
 
 def _base_url(given: Mapping[str, object], environment: Mapping[str, str]) -> str:
-    value, setting = _text("base_url", BASE_URL, given, environment)
+    value, setting = text_of("base_url", BASE_URL, given, environment)
     if value is None:
         raise SettingsError(
             "no address of the backend; pass base_url= or set this variable, "
             "for example to http://127.0.0.1:8000",
             BASE_URL,
         )
-    _refuse_placeholder(value, setting, "the address of the backend")
+    refuse_placeholder(value, setting, "the address of the backend")
     try:
         parts = urlsplit(value)
         port_is_valid = parts.port is None or parts.port > 0
@@ -114,51 +165,66 @@ def _base_url(given: Mapping[str, object], environment: Mapping[str, str]) -> st
     return value.rstrip("/")
 
 
-def _api_key(given: Mapping[str, object], environment: Mapping[str, str]) -> str:
-    named = {"api_key", "api_key_file"} & given.keys()
-    if len(named) == 2:
-        raise SettingsError("given together with api_key_file; give one", "api_key")
-    if not named and API_KEY in environment and API_KEY_FILE in environment:
-        raise SettingsError(f"set together with {API_KEY_FILE}; unset one", API_KEY)
-    if "api_key" in named or (not named and API_KEY in environment):
-        key, setting = _text("api_key", API_KEY, given, environment)
-    elif named or API_KEY_FILE in environment:
-        file, setting = _text("api_key_file", API_KEY_FILE, given, environment)
-        key = _read_key_file(Path(file or ""), setting)
-    else:
-        raise SettingsError(
-            f"no API key; pass api_key=, or set this variable or {API_KEY_FILE}",
-            API_KEY,
-        )
-    return _usable_key(key or "", setting)
+def _mode(given: Mapping[str, object], environment: Mapping[str, str]) -> str:
+    value, setting = text_of("mode", MODE, given, environment)
+    mode = (value or "online").strip().lower()
+    if mode not in MODES:
+        raise SettingsError(f"not one of {', '.join(MODES)}", setting)
+    return mode
 
 
-def _usable_key(key: str, setting: str) -> str:
-    key = key.strip()
-    if not key:
-        raise SettingsError("the API key is blank", setting)
-    _refuse_placeholder(key, setting, "an API key")
-    # A header cannot carry anything else; httpx would raise with the key in its text.
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise SettingsError(
-            "the API key holds a character that no key has; copy it again", setting
-        )
-    return key
+def _key_for(
+    mode: str, given: Mapping[str, object], environment: Mapping[str, str]
+) -> str:
+    """Return the key; blank where none is needed and none is given."""
+    if mode == "off":
+        return ""
+    is_given = given.keys() & {"api_key", "api_key_file"}
+    is_set = environment.keys() & {API_KEY, API_KEY_FILE}
+    if mode == "offline" and not is_given and not is_set:
+        return ""
+    return read_api_key(given, environment)
 
 
-def _read_key_file(path: Path, setting: str) -> str:
+def _outbox(given: Mapping[str, object], environment: Mapping[str, str]) -> Path | None:
+    value, setting = text_of("outbox", OUTBOX, given, environment)
+    if value is None:
+        return None
+    if not value.strip():
+        raise SettingsError("must name a folder", setting)
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_KEY_FILE_BYTES + 1)
-    except OSError as error:
-        reason = f"cannot read the key file {path}: {error.strerror or error}"
-        raise SettingsError(reason, setting) from None
-    if len(content) > MAX_KEY_FILE_BYTES:
-        raise SettingsError(f"{path} is too large to be a key file", setting)
+        # Absolute: a script may change its folder while it runs.
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise SettingsError(f"there is no home folder for {value}", setting) from None
+
+
+def _shutdown_timeout(
+    given: Mapping[str, object], environment: Mapping[str, str]
+) -> float:
+    value = given.get("shutdown_timeout", environment.get(SHUTDOWN_TIMEOUT))
+    setting = "shutdown_timeout" if "shutdown_timeout" in given else SHUTDOWN_TIMEOUT
+    if value is None:
+        return DEFAULT_SHUTDOWN_TIMEOUT_SECONDS
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise SettingsError(f"the key file {path} is not text", setting) from None
+        seconds = float(value) if isinstance(value, str | int | float) else math.nan
+    except ValueError:
+        seconds = math.nan
+    if isinstance(value, bool) or not 0 <= seconds <= LONGEST_TIMEOUT_SECONDS:
+        raise SettingsError("must be 0 to 3600 seconds", setting)
+    return seconds
+
+
+def _outbox_limit(given: Mapping[str, object]) -> int:
+    value = given.get("outbox_limit_bytes", DEFAULT_OUTBOX_LIMIT_BYTES)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise SettingsError("not a number of bytes", "outbox_limit_bytes")
+    if value < SMALLEST_OUTBOX_LIMIT_BYTES:
+        raise SettingsError(
+            f"must be at least {SMALLEST_OUTBOX_LIMIT_BYTES}, got {value}",
+            "outbox_limit_bytes",
+        )
+    return value
 
 
 def _strict(given: Mapping[str, object], environment: Mapping[str, str]) -> bool:
@@ -173,7 +239,7 @@ def _strict(given: Mapping[str, object], environment: Mapping[str, str]) -> bool
 def _ca_file(
     given: Mapping[str, object], environment: Mapping[str, str]
 ) -> Path | None:
-    value, setting = _text("ca_file", CA_FILE, given, environment)
+    value, setting = text_of("ca_file", CA_FILE, given, environment)
     if value is None:
         return None
     try:
@@ -191,7 +257,7 @@ def _ca_file(
 
 
 def _proxy(given: Mapping[str, object]) -> str | None:
-    value, setting = _text("proxy", "", given, {})
+    value, setting = text_of("proxy", "", given, {})
     if value is None:
         return None
     try:
@@ -209,7 +275,7 @@ def _timeout(given: Mapping[str, object]) -> float:
     value = given.get("timeout_seconds", DEFAULT_TIMEOUT_SECONDS)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SettingsError("not a number of seconds", "timeout_seconds")
-    if not 0 < value <= 3600:
+    if not 0 < value <= LONGEST_TIMEOUT_SECONDS:
         raise SettingsError(
             f"must be more than 0 and at most 3600 seconds, got {value}",
             "timeout_seconds",
@@ -221,26 +287,3 @@ def _flag(value: object, setting: str) -> bool:
     if isinstance(value, bool):
         return value
     raise SettingsError(f"must be True or False, got {type(value).__name__}", setting)
-
-
-def _text(
-    argument: str,
-    variable: str,
-    given: Mapping[str, object],
-    environment: Mapping[str, str],
-) -> tuple[str | None, str]:
-    """Return the value and the name of the place it came from."""
-    if argument not in given:
-        return environment.get(variable), variable
-    value = given[argument]
-    if isinstance(value, str | os.PathLike):
-        text = str(os.fspath(cast("str | os.PathLike[str]", value)))
-        if "\0" in text:
-            raise SettingsError("must not hold NUL", argument)
-        return text, argument
-    raise SettingsError(f"must be text, got {type(value).__name__}", argument)
-
-
-def _refuse_placeholder(value: str, setting: str, wanted: str) -> None:
-    if value.strip().startswith("<") and value.strip().endswith(">"):
-        raise SettingsError(f"still the placeholder; put {wanted} here", setting)

@@ -5,17 +5,17 @@ nothing, and httpx is loaded with the first request.
 """
 
 import sys
-import threading
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
+import weakref
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Self, Unpack
 
 from trackerapi import __version__
+from trackerapi.options import JobOptions, TrackerOptions
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from trackerapi.administration import Administration
     from trackerapi.answers import ApiKeyOwner, Job, RegisteredJobConfig
+    from trackerapi.delivery.report import DeliveryReport
     from trackerapi.delivery.sender import Sender
     from trackerapi.job import TrackerJob
     from trackerapi.job_config import JobConfig
@@ -23,52 +23,18 @@ if TYPE_CHECKING:
     from trackerapi.wire.client import BackendClient
     from trackerapi.wire.connection import Connection
 
-LARGEST_ID = 2**53 - 1
-
-
-class TrackerOptions(TypedDict, total=False):
-    """Settings of a TrackerApi beside key and address.
-
-    Attributes:
-        api_key_file: File that holds the key; None reads `TRACKERAPI_API_KEY_FILE`.
-        strict: Raise what is otherwise logged once the work has begun; None reads
-            `TRACKERAPI_STRICT`, and is False without it.
-        ca_file: Certificates to trust instead of the usual ones; None reads
-            `TRACKERAPI_CA_FILE`.
-        verify: False accepts any certificate; never do that outside a test.
-        proxy: Address of a proxy; None takes it from the usual variables.
-        timeout_seconds: Longest wait for one answer to a question; 10 by default.
-    """
-
-    api_key_file: "str | PathLike[str] | None"
-    strict: bool | None
-    ca_file: "str | PathLike[str] | None"
-    verify: bool | None
-    proxy: str | None
-    timeout_seconds: float | None
-
-
-class JobOptions(TypedDict, total=False):
-    """What `TrackerApi.create_job()` takes beside who, for whom and what.
-
-    Attributes:
-        config: Configuration of the job; None finds the one that a
-            `JobConfigManager` of this process loaded under `tag`.
-        finish: `"auto"` succeeds once all steps are done or skipped, `"explicit"`
-            only with a `complete` event.
-        metadata: Values for the provider, with the limits of an event's metadata.
-    """
-
-    config: "JobConfig | None"
-    finish: Literal["auto", "explicit"]
-    metadata: Mapping[str, Any] | None
+LONGEST_FLUSH_SECONDS = 1e9
 
 
 class TrackerApi:
     """Report what jobs do, and ask the backend about them.
 
-    Making one does no network I/O. Safe to share between threads and across a fork.
-    Use it as a context manager, or call `close()`, to close its connections.
+    Making one does no network I/O. Every call that reports returns once the event is
+    in the outbox, whether or not the backend can be reached; a background thread
+    delivers it. What is undelivered at `close()`, or at the end of the process, stays
+    in the outbox for the next process.
+
+    Safe to share between threads and across a fork.
 
     Args:
         api_key: Key of the provider; None reads `TRACKERAPI_API_KEY`, or the file
@@ -91,17 +57,37 @@ class TrackerApi:
         base_url: str | None = None,
         **options: Unpack[TrackerOptions],
     ) -> None:
-        from trackerapi.arguments import refuse_unknown
+        from trackerapi.arguments import check_callable, refuse_unknown
+        from trackerapi.composition import delivery_for
+        from trackerapi.delivery.report import Problems
         from trackerapi.reporter import Reporter
         from trackerapi.settings import Settings
 
         refuse_unknown("TrackerApi", options.keys(), TrackerOptions.__optional_keys__)
+        before_send = options.pop("before_send", None)
+        on_problem = options.pop("on_problem", None)
+        check_callable("before_send", before_send)
+        check_callable("on_problem", on_problem)
         self._settings = Settings.resolve(
             {"api_key": api_key, "base_url": base_url, **options}
         )
-        self._reporter = Reporter(self._sender, strict=self._settings.strict)
         self._connected: Connection | None = None
-        self._lock = threading.Lock()
+        problems = Problems(on_problem)
+        self._delivery = (
+            None
+            if self._settings.mode == "off"
+            else delivery_for(self._settings, self._sender, problems)
+        )
+        self._reporter = Reporter(
+            self._delivery,
+            problems,
+            strict=self._settings.strict,
+            before_send=before_send,
+        )
+        if self._delivery is not None:
+            # Job handles may outlive this object; with the last of them, delivery ends.
+            retire = weakref.finalize(self._reporter, self._delivery.retire)
+            retire.atexit = False
 
     def __repr__(self) -> str:
         return f"TrackerApi(base_url={self._settings.base_url!r})"
@@ -113,9 +99,42 @@ class TrackerApi:
         self.close()
 
     def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
+        """Deliver what waits, then close the connections; a later call opens new ones.
+
+        Waits at most `shutdown_timeout`, and not at all when the backend is known to
+        be down; what stays is delivered by the next process. Raises nothing.
+        """
+        if self._delivery is not None:
+            self._delivery.close()
         if self._connected is not None:
             self._connected.close()
+
+    def flush(self, timeout: float = 10.0) -> "DeliveryReport":
+        """Deliver what waits, also what earlier processes have left; wait for it.
+
+        Args:
+            timeout: Longest wait in seconds, 0 or more.
+
+        Returns:
+            What was delivered and what was not; nothing waits if `waiting` is 0.
+
+        Raises:
+            TypeError: If `timeout` is no number.
+            ValueError: If it is below 0.
+        """
+        from trackerapi.arguments import check_number
+        from trackerapi.delivery.report import DeliveryReport
+
+        check_number("timeout", timeout, LONGEST_FLUSH_SECONDS)
+        if self._delivery is None:
+            return DeliveryReport()
+        return self._delivery.flush(timeout)
+
+    def delivery(self) -> "DeliveryReport":
+        """Tell how far delivery is, without waiting and without any request."""
+        from trackerapi.delivery.report import DeliveryReport
+
+        return DeliveryReport() if self._delivery is None else self._delivery.report()
 
     def create_job(
         self,
@@ -127,7 +146,9 @@ class TrackerApi:
         """Create a job, or attach to the one that has this id already.
 
         A restart that passes the same id, customer and tag goes on with its job. One
-        attempt is made, of at most 3 s.
+        attempt is made, of at most 3 s. Where it brings no answer, the creation waits
+        in the outbox; where the backend refuses the job, it runs on, and what it
+        reports is held until `trackerapi outbox retry`.
 
         Args:
             provider_job_id: Your own id of the job, unique for you; 1 to 200
@@ -141,41 +162,41 @@ class TrackerApi:
             ValueError: If an argument is out of range.
             ConfigError: If `tag` is a display name that several configurations have,
                 or, with `strict`, if no configuration has it but one is near.
-            BackendUnavailable: If no usable answer came; the job may exist now.
-            AuthenticationError: If the key was refused.
-            BackendRejected: If the job was refused: unknown customer, or known with
-                another customer or tag.
+            AuthenticationError: With `strict`, if the key was refused.
+            BackendRejected: With `strict`, if the job was refused: unknown customer,
+                or known with another customer or tag.
+            OutboxError: With `strict`, if the outbox cannot be written.
         """
         from trackerapi.arguments import refuse_unknown
-        from trackerapi.events import new_stamp
+        from trackerapi.creation import (
+            NewJob,
+            checked_finish,
+            checked_id,
+            create,
+            job_metadata,
+        )
         from trackerapi.job import TrackerJob
         from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
-        from trackerapi.wire.calls import NewJob
 
         refuse_unknown("create_job", options.keys(), JobOptions.__optional_keys__)
         check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
         config = self._config_for(check_name("tag", tag), options.get("config"))
-        job = self._connection().reports.create_job(
-            NewJob(
-                provider_job_id=provider_job_id,
-                customer_id=_checked_id("customer_id", customer_id),
-                tag=config.tag if config else tag,
-                configuration=config.as_document() if config else None,
-                finish=_checked_finish(options.get("finish", "auto")),
-                created_at=new_stamp()[1],
-                metadata=self._reporter.fitting(
-                    options.get("metadata"), provider_job_id
-                ),
-            )
+        new = NewJob(
+            provider_job_id=provider_job_id,
+            customer_id=checked_id("customer_id", customer_id),
+            tag=config.tag if config else tag,
+            configuration=config.as_document() if config else None,
+            finish=checked_finish(options.get("finish", "auto")),
+            metadata=job_metadata(
+                options.get("metadata"), config, provider_job_id, self._reporter
+            ),
         )
-        if job.status == "succeeded":
-            self._reporter.warn_once(
-                "succeeded",
-                provider_job_id,
-                message=f"job {provider_job_id!r} has succeeded already; "
-                "what is reported now cannot change that",
-            )
-        return TrackerJob(provider_job_id, self._reporter, self._calls, config, job)
+        known = None
+        if self._delivery is not None:
+            is_online = self._settings.mode == "online"
+            attempt = self._connection().reports.create_job if is_online else None
+            known = create(new, attempt, self._delivery, self._reporter)
+        return TrackerJob(provider_job_id, self._reporter, self._calls, config, known)
 
     def job(self, provider_job_id: str, *, tag: str | None = None) -> "TrackerJob":
         """Return a handle for a job that exists already, without a request.
@@ -288,37 +309,28 @@ class TrackerApi:
             if self._reporter.strict:
                 raise error
             message = f"{error}; without a configuration a job has no percentage"
-            self._reporter.warn_once("job tag", tag, message=message)
+            self._reporter.problems.tell("job tag", message, tag)
         return None
 
     def _connection(self) -> "Connection":
-        with self._lock:
-            if self._connected is None:
-                from trackerapi.wire.connection import Connection
+        if self._delivery is None:
+            from trackerapi.errors import BackendUnavailable
 
-                python = "{}.{}.{}".format(*sys.version_info)
-                agent = f"trackerapi/{__version__} python/{python}"
-                self._connected = Connection(self._settings, agent)
-        return self._connected
+            raise BackendUnavailable("tracking is off; see TRACKERAPI_MODE")
+        connected = self._connected
+        if connected is None:
+            from trackerapi.wire.connection import Connection
+
+            python = "{}.{}.{}".format(*sys.version_info)
+            agent = f"trackerapi/{__version__} python/{python}"
+            # Without a lock, which a fork could leave locked: one connection too many
+            # has opened nothing.
+            connected = self._connected or Connection(self._settings, agent)
+            self._connected = connected
+        return connected
 
     def _calls(self) -> "Calls":
         return self._connection().questions
 
     def _sender(self) -> "Sender":
         return self._connection().sender
-
-
-def _checked_id(argument: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(
-            f"{argument} must be a whole number, got {type(value).__name__}"
-        )
-    if not 1 <= value <= LARGEST_ID:
-        raise ValueError(f"{argument} must be 1 to {LARGEST_ID}, got {value}")
-    return value
-
-
-def _checked_finish(value: str) -> str:
-    if value not in {"auto", "explicit"}:
-        raise ValueError(f"finish must be 'auto' or 'explicit', got {value!r}")
-    return value

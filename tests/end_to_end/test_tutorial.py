@@ -100,6 +100,7 @@ def test_seed_events_read_as_promised(backend: DemoBackend) -> None:
         seen = []
         for step in config.step_configurations:
             job.send_event(kind="step", name=step.tag)
+            tracker.flush()
             state = tracker.get_job("seed-percent")
             seen.append((state.status, state.percent))
 

@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,11 +15,12 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the settings and proxies of whoever runs the tests."""
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the settings and proxies of whoever runs the tests, and their outbox."""
     for name in os.environ:
         if name.startswith("TRACKERAPI_") or name.upper() in PROXY_VARIABLES:
             monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +56,9 @@ def config() -> JobConfig:
 def job(tracker: TrackerApi, config: JobConfig) -> TrackerJob:
     """Return a new job of customer 142."""
     return tracker.create_job(str(uuid.uuid4()), customer_id=142, tag=config.tag)
+
+
+def deliver(tracker: TrackerApi) -> None:
+    """Wait until the backend has all that was reported."""
+    report = tracker.flush(timeout=30)
+    assert report.waiting == 0, report

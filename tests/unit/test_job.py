@@ -1,6 +1,7 @@
 """What a job handle reports, and what a real backend makes of it."""
 
 import math
+import pickle
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -8,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import RunningBackend
+from tests.unit.conftest import deliver
 from trackerapi import (
-    BackendRejected,
     JobConfig,
     TrackerApi,
     TrackerJob,
@@ -26,12 +27,13 @@ def test_handle_without_a_request_reports_to_its_job(
     """A second script needs only the id; a display name is its step's tag."""
     other = tracker.job(job.provider_job_id, tag=config.name)
     other.send_event(kind="step", name="Say Hello")
+    deliver(tracker)
 
     assert other.config == config
     assert other.fetch().percent == 28.57
 
 
-def test_event_says_all_that_it_was_given(job: TrackerJob) -> None:
+def test_event_says_all_that_it_was_given(tracker: TrackerApi, job: TrackerJob) -> None:
     """Every field of an event arrives as it was sent, and nothing else."""
     moment = datetime.now(UTC) - timedelta(minutes=1)
     event_id = job.send_event(
@@ -46,6 +48,7 @@ def test_event_says_all_that_it_was_given(job: TrackerJob) -> None:
     )
     job.send_event(kind="error", name="say_hello", retrying=True)
     job.send_event(kind="progress", name="say_hello", fraction=0.5)
+    deliver(tracker)
 
     first, second, third = job.events()
     assert (first.event_id, first.kind, first.tag) == (
@@ -74,10 +77,15 @@ def test_event_says_all_that_it_was_given(job: TrackerJob) -> None:
     ],
 )
 def test_kind_for_the_job_means_what_it_says(
-    job: TrackerJob, kind: str, status: str, caplog: pytest.LogCaptureFixture
+    tracker: TrackerApi,
+    job: TrackerJob,
+    kind: str,
+    status: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An event without a step is about the job as a whole."""
     job.send_event(kind=kind)
+    deliver(tracker)
 
     assert job.fetch().status == status
     assert caplog.messages == []
@@ -88,20 +96,22 @@ def test_kind_for_the_job_means_what_it_says(
     [("start", "running"), ("step", "done"), ("skip", "skipped"), ("error", "failed")],
 )
 def test_kind_for_a_step_means_what_it_says(
-    job: TrackerJob, kind: str, status: str
+    tracker: TrackerApi, job: TrackerJob, kind: str, status: str
 ) -> None:
     """An event with a step is about that step."""
     job.send_event(kind=kind, name="say_hello")
+    deliver(tracker)
 
     assert job.fetch().steps[0].status == status
 
 
 def test_unknown_step_is_sent_and_warned_about_once(
-    job: TrackerJob, caplog: pytest.LogCaptureFixture
+    tracker: TrackerApi, job: TrackerJob, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A typo costs no event and does not flood the log; the near name is told."""
     job.send_event(kind="step", name="say_helo")
     job.send_event(kind="step", name="say_helo")
+    deliver(tracker)
 
     assert [event.tag for event in job.events()] == ["say_helo", "say_helo"]
     assert job.fetch().percent == 0
@@ -111,11 +121,12 @@ def test_unknown_step_is_sent_and_warned_about_once(
 
 
 def test_misspelt_kind_is_sent_and_warned_about_once(
-    job: TrackerJob, caplog: pytest.LogCaptureFixture
+    tracker: TrackerApi, job: TrackerJob, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A kind that looks like a known one is taken for a typo."""
     job.send_event(kind="Complete")
     job.send_event(kind="Complete")
+    deliver(tracker)
 
     (message,) = caplog.messages
     assert "there is no event kind 'Complete'; did you mean 'complete'?" in message
@@ -140,10 +151,11 @@ def test_strict_raises_what_is_otherwise_logged(
 
 
 def test_metadata_that_does_not_fit_is_changed_marked_and_warned_about(
-    job: TrackerJob, caplog: pytest.LogCaptureFixture
+    tracker: TrackerApi, job: TrackerJob, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The event goes all the same; reader and author see what was changed."""
     job.send_event(kind="info", metadata={"Score": math.nan, "Count": 5})
+    deliver(tracker)
 
     (event,) = job.events()
     assert event.event_metadata == {
@@ -191,18 +203,18 @@ def test_event_with_a_wrong_argument_raises_before_it_is_sent(
     assert list(job.events()) == []
 
 
-def test_share_of_a_rounding_error_too_much_is_taken(job: TrackerJob) -> None:
+def test_share_of_a_rounding_error_too_much_is_taken(
+    tracker: TrackerApi, job: TrackerJob
+) -> None:
     """Ten tenths may sum up to a little more than one."""
     job.send_event(kind="progress", name="say_hello", fraction=math.fsum([0.1] * 10))
-    job.send_event(kind="progress", name="say_hello", fraction=1 + 1e-12)
+    job.send_event(kind="progress", name="say_bye", fraction=1 + 1e-12)
+    deliver(tracker)
 
     assert [event.fraction for event in job.events()] == [1.0, 1.0]
 
 
-def test_event_of_an_unknown_job_is_rejected(tracker: TrackerApi) -> None:
-    """What the backend refuses in its batch answer is told as its refusal."""
-    with pytest.raises(BackendRejected) as caught:
-        tracker.job("no-such-job").send_event(kind="info")
-
-    assert caught.value.status == 404
-    assert caught.value.request_id
+def test_handle_cannot_be_pickled_and_says_what_to_do(job: TrackerJob) -> None:
+    """A worker process is told to make a handle of its own."""
+    with pytest.raises(TypeError, match=r"tracker.job\('"):
+        pickle.dumps(job)

@@ -221,7 +221,7 @@ def test_proxy_that_refuses_is_told_without_its_password() -> None:
         with_password = proxy.url.replace("//", "//user:canary@")
         with TrackerApi(KEY, "https://tracker.invalid", proxy=with_password) as tracker:
             with pytest.raises(BackendUnavailable, match="proxy") as caught:
-                tracker.job("job-1").send_event(kind="info")
+                tracker.verify_api_key()
 
     assert "canary" not in str(caught.value)
 

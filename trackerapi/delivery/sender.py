@@ -1,8 +1,8 @@
 """The seam between delivery and the wire."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,20 +32,47 @@ class Receipt:
     duplicates: int
     rejections: tuple[Rejection, ...] = ()
 
+    @classmethod
+    def refusing_one(cls, problem: Mapping[str, Any]) -> Self:
+        """Return the receipt for a batch of one line that was refused."""
+        return cls(
+            accepted=0,
+            duplicates=0,
+            rejections=(Rejection(index=0, problem=problem),),
+        )
+
 
 class Sender(Protocol):
-    """Carries one batch of records to the backend, once; it never retries."""
+    """Carries records to the backend, once each; it never retries.
 
-    def send(self, lines: Sequence[bytes]) -> Receipt:
-        """Deliver `lines` in order; the receipt names those refused for good.
+    Each method raises `BackendUnavailable` if no usable answer came (what was sent may
+    have arrived), `AuthenticationError` if the key was refused (nothing arrived) and
+    `BackendRejected` if all of it was refused (nothing arrived).
+    """
+
+    def send(self, batch: bytes) -> Receipt:
+        """Deliver events in order; the receipt names those refused for good.
 
         Args:
-            lines: Events as NDJSON lines without the line end.
+            batch: NDJSON, each line with its end; at most 1,000 lines and 1 MiB.
+        """
+        ...
 
-        Raises:
-            BackendUnavailable: If no usable answer came; the batch may have arrived.
-                Carries `retry_after_seconds`.
-            AuthenticationError: If the key was refused; nothing arrived.
-            BackendRejected: If the batch was refused as a whole; nothing arrived.
+    def create_job(self, creation: Mapping[str, Any]) -> None:
+        """Create a job, or attach to it.
+
+        Args:
+            creation: Members of the contract's `JobInput`.
+        """
+        ...
+
+    def identify(self) -> int:
+        """Return the id of the provider whose key this is."""
+        ...
+
+    def renew_key(self) -> str | None:
+        """Read the key again where it came from; return its key id if it has one.
+
+        Raises nothing: a key that cannot be read is left as it was.
         """
         ...

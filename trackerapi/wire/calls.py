@@ -1,7 +1,7 @@
 """Every operation that the layer by hand uses, in types of our own."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from enum import Enum
 from functools import partial
@@ -45,29 +45,6 @@ if TYPE_CHECKING:
 
 PAGE_SIZE: Final = 200
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
-    """What a job is created with; the members are those of the contract.
-
-    Attributes:
-        provider_job_id: The provider's id of the job, unique for the provider.
-        customer_id: The customer for whom it is run.
-        tag: Tag or display name of the configuration.
-        configuration: The document to register along; None sends none.
-        finish: `auto` or `explicit`.
-        created_at: When the job was created; aware.
-        metadata: Values for the provider.
-    """
-
-    provider_job_id: str
-    customer_id: int
-    tag: str
-    configuration: Mapping[str, Any] | None = None
-    finish: str = "auto"
-    created_at: datetime | None = None
-    metadata: Mapping[str, Any] | None = None
 
 
 class JobFilter(TypedDict, total=False):
@@ -159,23 +136,13 @@ class Calls:
         answer = get_job_configuration.sync_detailed(config_id, client=self._client)
         return _job_config(_parsed(answer, models.JobConfiguration))
 
-    def create_job(self, new: NewJob) -> answers.Job:
-        """Create a job, or attach to it."""
-        body = models.JobInput(
-            provider_job_id=new.provider_job_id,
-            customer_id=new.customer_id,
-            tag=new.tag,
-            configuration=(
-                models.JobConfigurationInput.from_dict(new.configuration)
-                if new.configuration
-                else UNSET
-            ),
-            finish=models.FinishPolicy(new.finish),
-            created_at=_or_unset(new.created_at),
-            metadata=(
-                models.Metadata.from_dict(new.metadata) if new.metadata else UNSET
-            ),
-        )
+    def create_job(self, document: Mapping[str, Any]) -> answers.Job:
+        """Create a job, or attach to it.
+
+        Args:
+            document: Members of the contract's `JobInput`.
+        """
+        body = models.JobInput.from_dict(document)
         answer = create_job.sync_detailed(client=self._client, body=body)
         return _job(_parsed(answer, models.Job))
 

@@ -5,6 +5,7 @@ transport, since a transport of our own would take both over.
 """
 
 import asyncio
+import encodings.idna  # noqa: F401 - else loaded by the first look-up, fork or not
 import os
 import random
 import threading
@@ -258,6 +259,16 @@ class BackendClient(AuthenticatedClient):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"
+
+    @property
+    def base_url(self) -> str:
+        """Address of the backend."""
+        return self._base_url
+
+    def change_key(self, key: str) -> None:
+        """Use another key from the next request on."""
+        self.close()
+        self.token = key
 
     def get_httpx_client(self) -> httpx.Client:
         """Return the connection pool of this process, made on first use."""

@@ -14,7 +14,7 @@ from trackerapi.wire.client import BackendClient, Patience
 from trackerapi.wire.sender import HttpSender
 
 REPORT_SECONDS: Final = 3.0
-"""Longest that the one attempt of a report may block a job."""
+"""Longest that the one attempt to create a job may block it."""
 
 _ATTEMPTS_WORTH: Final = 3
 
@@ -26,7 +26,7 @@ class Connection:
         client: The generated client for questions: retries, and waits long.
         questions: The operations over `client`.
         reports: The operations for reports: one attempt of at most 3 s.
-        sender: What delivery sends through.
+        sender: What delivery sends through: one attempt, which blocks no job.
     """
 
     def __init__(self, settings: Settings, user_agent: str) -> None:
@@ -44,15 +44,28 @@ class Connection:
                 attempt_seconds=min(patience, REPORT_SECONDS), deadline_seconds=0.0
             )
         )
+        self._delivering = self._open(
+            Patience(attempt_seconds=patience, deadline_seconds=0.0)
+        )
         self.questions = Calls(self.client)
         self.reports = Calls(self._reporting)
-        self.sender = HttpSender(self._reporting)
+        self.sender = HttpSender(
+            self._delivering, settings.read_key_again, self._take_key
+        )
         # Scripts that never call close() leave no open socket behind either.
-        weakref.finalize(self, _close, self.client, self._reporting)
+        weakref.finalize(self, _close, *self._clients)
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""
-        _close(self.client, self._reporting)
+        _close(*self._clients)
+
+    @property
+    def _clients(self) -> tuple[BackendClient, ...]:
+        return self.client, self._reporting, self._delivering
+
+    def _take_key(self, key: str) -> None:
+        for client in self._clients:
+            client.change_key(key)
 
     def _open(self, patience: Patience) -> BackendClient:
         proxy = self._settings.proxy

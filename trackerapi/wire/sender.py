@@ -1,31 +1,57 @@
 """The sender of delivery, over HTTP."""
 
-from collections.abc import Sequence
+import gzip
+from collections.abc import Callable, Mapping
 from io import BytesIO
+from ipaddress import ip_address
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from trackerapi_client.api.events import import_events
 from trackerapi_client.models import BatchReport
-from trackerapi_client.types import File
+from trackerapi_client.types import UNSET, File
 
+from trackerapi.api_key import key_id_of
 from trackerapi.delivery.sender import Receipt, Rejection
-from trackerapi.errors import BackendUnavailable
+from trackerapi.errors import BackendUnavailable, SettingsError
+from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient
+
+SMALLEST_WORTH_PACKING: Final = 1400
+"""Bytes that one packet of a network holds; less gains nothing by being packed."""
+
+_FASTEST: Final = 1
 
 
 class HttpSender:
-    """Carries one batch of records to the backend, once; it never retries.
+    """Carries records to the backend, once each; it never retries.
 
     Args:
         client: A client of its own, made to attempt each request once.
+        read_key: Returns the key as it is where it came from.
+        take_key: Called with a key that has changed.
     """
 
-    def __init__(self, client: BackendClient) -> None:
-        self._client = client
+    def __init__(
+        self,
+        client: BackendClient,
+        read_key: Callable[[], str],
+        take_key: Callable[[str], None],
+    ) -> None:
+        self._client, self._calls = client, Calls(client)
+        self._read_key, self._take_key = read_key, take_key
+        self._is_near = _is_loopback(client.base_url)
 
-    def send(self, lines: Sequence[bytes]) -> Receipt:
-        """Deliver `lines` as the NDJSON body of `import_events`; see `Sender`."""
-        body = File(payload=BytesIO(b"".join(line + b"\n" for line in lines)))
-        report = import_events.sync_detailed(client=self._client, body=body).parsed
+    def send(self, batch: bytes) -> Receipt:
+        """Deliver `batch` as the body of `import_events`; see `Sender`."""
+        # Between programs of one machine, packing costs more than it saves.
+        is_packed = not self._is_near and len(batch) >= SMALLEST_WORTH_PACKING
+        payload = gzip.compress(batch, _FASTEST, mtime=0) if is_packed else batch
+        report = import_events.sync_detailed(
+            client=self._client,
+            body=File(payload=BytesIO(payload)),
+            content_encoding="gzip" if is_packed else UNSET,
+        ).parsed
         if not isinstance(report, BatchReport):
             raise BackendUnavailable("the answer is no report of a batch")
         return Receipt(
@@ -36,3 +62,31 @@ class HttpSender:
                 for line in report.rejected
             ),
         )
+
+    def create_job(self, creation: Mapping[str, Any]) -> None:
+        """Create a job, or attach to it; see `Sender`."""
+        self._calls.create_job(creation)
+
+    def identify(self) -> int:
+        """Return the id of the provider whose key this is; see `Sender`."""
+        return self._calls.verify_api_key().provider_id
+
+    def renew_key(self) -> str | None:
+        """Read the key again where it came from; see `Sender`."""
+        try:
+            key = self._read_key()
+        except SettingsError:
+            key = self._client.token
+        if key != self._client.token:
+            self._take_key(key)
+        return key_id_of(key)
+
+
+def _is_loopback(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

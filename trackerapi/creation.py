@@ -1,0 +1,179 @@
+"""Creating a job so that nothing remote can stop the script."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from trackerapi.delivery.carrier import refused_job
+from trackerapi.delivery.courier import key_refused, unreachable
+from trackerapi.errors import AuthenticationError, BackendRejected, BackendUnavailable
+from trackerapi.events import as_rfc3339
+
+if TYPE_CHECKING:
+    from trackerapi.answers import Job
+    from trackerapi.delivery.delivery import Delivery
+    from trackerapi.job_config import JobConfig
+    from trackerapi.reporter import Reporter
+
+LARGEST_ID: Final = 2**53 - 1
+REFUSING_STATUSES: Final = frozenset({400, 404, 409, 422})
+"""Answers with problem details by which the backend refuses a job for its content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """What a job is created with; the members are those of the contract.
+
+    Attributes:
+        provider_job_id: The provider's id of the job, unique for the provider.
+        customer_id: The customer for whom it is run.
+        tag: Tag or display name of the configuration.
+        configuration: The document to register along; None sends none.
+        finish: `auto` or `explicit`.
+        metadata: Values for the provider.
+    """
+
+    provider_job_id: str
+    customer_id: int
+    tag: str
+    configuration: Mapping[str, Any] | None = None
+    finish: str = "auto"
+    metadata: Mapping[str, Any] | None = None
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the members as the wire and the outbox have them, created now."""
+        members = {
+            "provider_job_id": self.provider_job_id,
+            "customer_id": self.customer_id,
+            "tag": self.tag,
+            "configuration": self.configuration,
+            "finish": self.finish,
+            "created_at": as_rfc3339(datetime.now(UTC)),
+            "metadata": self.metadata,
+        }
+        return {name: value for name, value in members.items() if value is not None}
+
+
+def create(
+    new: NewJob,
+    attempt: "Callable[[Mapping[str, Any]], Job] | None",
+    delivery: "Delivery",
+    reporter: "Reporter",
+) -> "Job | None":
+    """Create a job by one attempt, and write down what became of it.
+
+    Args:
+        new: The job.
+        attempt: Asks the backend; None does not, and leaves it to delivery.
+        delivery: Where the creation waits, or is remembered.
+        reporter: Says whether to raise, and tells problems.
+
+    Returns:
+        The job as the backend knows it; None if it did not say.
+
+    Raises:
+        AuthenticationError: With `strict`, if the key was refused.
+        BackendRejected: With `strict`, if the job was refused.
+        OutboxError: With `strict`, if the outbox cannot be written.
+    """
+    document = new.as_document()
+    known: Job | None = None
+    refusal: BackendRejected | None = None
+    try:
+        if attempt is not None:
+            known = attempt(document)
+    except BackendUnavailable as error:
+        delivery.note_failure(error)
+        reporter.problems.tell("unreachable", unreachable(error))
+    except AuthenticationError as error:
+        if reporter.strict:
+            raise
+        message = key_refused(error)
+        reporter.problems.tell("key-refused", message, level=logging.ERROR)
+    except BackendRejected as error:
+        refusal = _refusal(error, new, reporter)
+    state = "done" if known else "held" if refusal else "waiting"
+    problem = dict(refusal.problem) if refusal else None
+    delivery.record_creation(document, state, problem)
+    if known is not None and known.status == "succeeded":
+        reporter.problems.tell(
+            "succeeded",
+            f"job {new.provider_job_id!r} has succeeded already; "
+            "what is reported now cannot change that",
+            new.provider_job_id,
+        )
+    return known
+
+
+def _refusal(
+    error: BackendRejected, new: NewJob, reporter: "Reporter"
+) -> BackendRejected | None:
+    """Return `error` if it is about the content of the job, and tell it.
+
+    Raises:
+        BackendRejected: With `strict`, in that case.
+    """
+    if error.status not in REFUSING_STATUSES:
+        reporter.problems.tell("unreachable", unreachable(error))
+        return None
+    if reporter.strict:
+        raise error
+    message = refused_job(new.provider_job_id, error.reason)
+    reporter.problems.tell(
+        "job-refused", message, new.provider_job_id, level=logging.ERROR
+    )
+    return error
+
+
+def job_metadata(
+    metadata: Mapping[str, Any] | None,
+    config: "JobConfig | None",
+    provider_job_id: str,
+    reporter: "Reporter",
+) -> dict[str, Any] | None:
+    """Return metadata of a job as it may be recorded.
+
+    Raises:
+        TypeError: If it is no mapping.
+        ValueError: With `strict`, if JSON or the limits cannot hold it.
+    """
+    fitting = reporter.fitting(metadata, provider_job_id)
+    if not fitting or config is None or config.metadata != "declared":
+        return fitting
+    # Declarations belong to steps, so that nothing of a job is declared.
+    reporter.problems.tell(
+        "metadata",
+        f"metadata of job {provider_job_id!r} was left out: job configuration "
+        f"{config.tag!r} keeps what its steps declare, and nothing else",
+        "job",
+    )
+    return None
+
+
+def checked_id(argument: str, value: int) -> int:
+    """Return `value` if it can be an id of the backend.
+
+    Raises:
+        TypeError: If it is no whole number.
+        ValueError: If it is out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(
+            f"{argument} must be a whole number, got {type(value).__name__}"
+        )
+    if not 1 <= value <= LARGEST_ID:
+        raise ValueError(f"{argument} must be 1 to {LARGEST_ID}, got {value}")
+    return value
+
+
+def checked_finish(value: str) -> str:
+    """Return `value` if it says how a job finishes.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if value not in {"auto", "explicit"}:
+        raise ValueError(f"finish must be 'auto' or 'explicit', got {value!r}")
+    return value

@@ -1,0 +1,303 @@
+"""Bringing the records of one file to the backend, batch after batch, in order.
+
+Final is only what the backend refuses by itself: a line in its batch answer, or its
+400 or 422 for a batch of one. Everything else can be mended, and waits.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from trackerapi.delivery.held import KeptRecord
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.records import (
+    CREATION_START,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_LINES,
+    Creation,
+    first_lines,
+    parse_creation,
+    parse_record,
+)
+from trackerapi.delivery.report import Counters, Problems
+from trackerapi.delivery.sender import Receipt, Sender
+from trackerapi.errors import BackendRejected, BackendUnavailable
+
+HOLD_AFTER: Final = timedelta(days=7)
+"""How long an event waits for a job that the backend does not know."""
+
+TOO_LARGE: Final = 413
+_FINAL_FOR_ONE_LINE: Final = frozenset({400, 422})
+_FINAL_FOR_A_JOB: Final = frozenset({400, 404, 409, 422})
+_UNKNOWN_JOB: Final = 404
+
+CreationFinder = Callable[[str], Creation | None]
+
+
+class Carrier:
+    """Carries records of any number of files; for one thread.
+
+    Args:
+        sender: Where to.
+        find_creation: Returns the creation of a job, by the provider's id.
+        problems: Told of what is refused.
+        counters: Told of what is delivered.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        find_creation: CreationFinder,
+        problems: Problems,
+        counters: Counters,
+    ) -> None:
+        self._sender, self._find_creation = sender, find_creation
+        self._problems, self._counters = problems, counters
+        self._most_lines = MAX_BATCH_LINES
+
+    def carry(self, file: OutboxFile) -> bool:
+        """Deliver the next batch of a file; return whether there was one.
+
+        Raises:
+            BackendUnavailable: If no usable answer came.
+            AuthenticationError: If the key was refused.
+            OSError: If refused records cannot be kept aside.
+        """
+        chunk = file.peek(MAX_BATCH_BYTES)
+        if not chunk:
+            return False
+        file.held.refresh()
+        if chunk.startswith(CREATION_START):
+            self._carry_creation(file, chunk[: chunk.index(b"\n") + 1])
+            return True
+        next_creation = chunk.find(b"\n" + CREATION_START)
+        if next_creation >= 0:
+            chunk = chunk[: next_creation + 1]
+        batch, count = first_lines(chunk, self._most_lines)
+        if count == 1 and len(batch) > MAX_BATCH_BYTES:
+            file.settle(len(batch), 1, delivered=0, dropped=1)
+            self._counters.count_dropped("damaged")
+            return True
+        aside, rest, rest_count = self._kept_apart(file, batch, count)
+        delivered = 0
+        if rest_count:
+            receipt = self._attempt(rest, rest_count)
+            if receipt is None:
+                return True  # the next turn takes fewer lines
+            aside += _refused(receipt, rest)
+            delivered = rest_count - len(receipt.rejections)
+            self._counters.count_delivered(delivered)
+        self._hold(file, aside)
+        file.settle(len(batch), count, delivered=delivered)
+        return True
+
+    def carry_lines(self, lines: Sequence[bytes]) -> list[KeptRecord]:
+        """Deliver records that lie in no file; return those that were refused.
+
+        Raises:
+            BackendUnavailable: If no usable answer came.
+            AuthenticationError: If the key was refused.
+        """
+        refused: list[KeptRecord] = []
+        events: list[bytes] = []
+        for line in lines:
+            creation = parse_creation(line)
+            if creation is None:
+                events.append(line)
+            elif creation.state != "done":
+                try:
+                    self._create(creation)
+                except BackendRejected as error:
+                    problem = _problem_of(error)
+                    refused.append(KeptRecord(record=line, problem=problem))
+        while events:
+            batch = events[: self._most_lines]
+            receipt = self._attempt(b"".join(batch), len(batch))
+            if receipt is None:
+                continue
+            refused += _refused(receipt, b"".join(batch))
+            self._counters.count_delivered(receipt.accepted + receipt.duplicates)
+            del events[: len(batch)]
+        return refused
+
+    def carry_waiting(self, file: OutboxFile) -> None:
+        """Try again what waits for its job, after creating that once more.
+
+        Raises:
+            BackendUnavailable: If no usable answer came.
+            AuthenticationError: If the key was refused.
+            OSError: If it cannot be written down what became of it.
+        """
+        file.held.refresh()
+        for provider_job_id in sorted(file.held.waiting_jobs()):
+            waiting = list(
+                file.held.records(waits=True, provider_job_id=provider_job_id)
+            )
+            creation = self._find_creation(provider_job_id)
+            if creation is not None:
+                try:
+                    self._create(creation)
+                except BackendRejected as error:
+                    problem = _problem_of(error)
+                    held = [_held_for(kept, problem) for kept in waiting]
+                    held.append(KeptRecord(record=creation.as_line(), problem=problem))
+                    file.held.keep(held)
+                    self._tell_job(provider_job_id, error.reason)
+                    continue
+            self._send_waiting(file, waiting)
+
+    def _send_waiting(self, file: OutboxFile, waiting: Sequence[KeptRecord]) -> None:
+        refused = self.carry_lines([kept.record for kept in waiting])
+        by_id = {kept.record_id: kept for kept in refused}
+        for kept in waiting:
+            again = by_id.get(kept.record_id)
+            if again is not None and (not again.waits or _is_overdue(kept)):
+                self._hold(file, [_held_for(kept, again.problem)])
+        gone = {kept.record_id for kept in waiting} - by_id.keys()
+        file.held.release(sorted(gone), "delivered")
+
+    def _carry_creation(self, file: OutboxFile, line: bytes) -> None:
+        creation = parse_creation(line)
+        dropped = 0
+        if creation is None:
+            dropped = 1
+            self._counters.count_dropped("damaged")
+        elif creation.state == "held":
+            self._hold_job(file, creation, dict(creation.problem or {}))
+        elif creation.state != "done":
+            try:
+                self._create(creation)
+            except BackendRejected as error:
+                self._hold_job(file, creation, _problem_of(error))
+        file.settle(len(line), 1, delivered=0, dropped=dropped)
+
+    def _create(self, creation: Creation) -> None:
+        """Create a job.
+
+        Raises:
+            BackendRejected: If the job was refused for its content.
+        """
+        try:
+            self._sender.create_job(creation.document)
+        except BackendRejected as error:
+            if error.status in _FINAL_FOR_A_JOB and error.problem:
+                raise
+            raise BackendUnavailable(error.reason, error.exchange) from error
+
+    def _hold_job(
+        self, file: OutboxFile, creation: Creation, problem: Mapping[str, Any]
+    ) -> None:
+        kept = KeptRecord(record=creation.as_line(), problem=problem)
+        file.held.keep([kept])
+        self._tell_job(creation.provider_job_id, kept.reason)
+
+    def _tell_job(self, provider_job_id: str, reason: str) -> None:
+        message = refused_job(provider_job_id, reason)
+        self._problems.tell(
+            "job-refused", message, provider_job_id, level=logging.ERROR
+        )
+
+    def _kept_apart(
+        self, file: OutboxFile, batch: bytes, count: int
+    ) -> tuple[list[KeptRecord], bytes, int]:
+        """Part from a batch what has to stay behind earlier records of its job.
+
+        Returns:
+            What stays, the rest, and its count of lines.
+        """
+        refused, waiting = file.held.refused_jobs(), file.held.waiting_jobs()
+        aside: list[KeptRecord] = []
+        if not refused and not waiting:
+            return aside, batch, count
+        rest: list[bytes] = []
+        for line in batch.splitlines(keepends=True):
+            job_id = str(parse_record(line).get("provider_job_id"))
+            if job_id in refused:
+                problem = {"detail": "the job of this event was refused"}
+                aside.append(KeptRecord(record=line, problem=problem))
+            elif job_id in waiting:
+                problem = {"detail": "earlier events of this job wait"}
+                aside.append(KeptRecord(record=line, problem=problem, waits=True))
+            else:
+                rest.append(line)
+        return aside, b"".join(rest), len(rest)
+
+    def _attempt(self, batch: bytes, count: int) -> Receipt | None:
+        """Send once; None if it has to be tried again with fewer lines."""
+        try:
+            receipt = self._sender.send(batch)
+        except BackendRejected as error:
+            if error.status in {*_FINAL_FOR_ONE_LINE, TOO_LARGE} and count > 1:
+                self._most_lines = (count + 1) // 2
+                return None
+            if error.status in _FINAL_FOR_ONE_LINE and error.problem:
+                return Receipt.refusing_one(error.problem)
+            raise BackendUnavailable(error.reason, error.exchange) from error
+        except BackendUnavailable as error:
+            if error.status == TOO_LARGE and count > 1:
+                self._most_lines = (count + 1) // 2
+                return None
+            if error.status is None and error.exchange.was_sent:
+                # A line too slow for so much; less may get through in time.
+                self._most_lines = max(1, count // 2)
+            raise
+        self._most_lines = min(self._most_lines * 2, MAX_BATCH_LINES)
+        return receipt
+
+    def _hold(self, file: OutboxFile, records: Sequence[KeptRecord]) -> None:
+        file.held.keep(records)
+        held = [kept for kept in records if not kept.waits]
+        if held:
+            self._problems.tell(
+                "event-refused",
+                f"the backend refused an event of job {held[0].provider_job_id!r}: "
+                f"{held[0].reason}; `trackerapi outbox list` shows what is held",
+                level=logging.ERROR,
+            )
+        if len(held) < len(records):
+            job_id = next(kept.provider_job_id for kept in records if kept.waits)
+            self._problems.tell(
+                "job-unknown",
+                f"the backend does not know job {job_id!r} yet; its events wait",
+            )
+
+
+def refused_job(provider_job_id: str, reason: str) -> str:
+    """Return what to tell about a job that was refused."""
+    return (
+        f"job {provider_job_id!r} was refused ({reason}); it runs on, and what it "
+        f"reports is held; to mend: trackerapi outbox retry --job {provider_job_id!r} "
+        "[--customer-id N]"
+    )
+
+
+def _refused(receipt: Receipt, batch: bytes) -> list[KeptRecord]:
+    if not receipt.rejections:
+        return []
+    lines = batch.splitlines(keepends=True)
+    return [
+        KeptRecord(
+            record=lines[rejection.index],
+            problem=rejection.problem,
+            waits=rejection.problem.get("status") == _UNKNOWN_JOB,
+        )
+        for rejection in receipt.rejections
+        if 0 <= rejection.index < len(lines)
+    ]
+
+
+def _problem_of(error: BackendRejected) -> dict[str, Any]:
+    return dict(error.problem) or {"detail": error.reason}
+
+
+def _held_for(kept: KeptRecord, problem: Mapping[str, Any]) -> KeptRecord:
+    return KeptRecord(record=kept.record, problem=problem, since=kept.since)
+
+
+def _is_overdue(kept: KeptRecord) -> bool:
+    try:
+        since = datetime.fromisoformat(kept.since)
+    except ValueError:
+        return False
+    return datetime.now(UTC) - since > HOLD_AFTER

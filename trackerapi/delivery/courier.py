@@ -1,0 +1,264 @@
+"""The thread that brings records to the backend, and decides when.
+
+It sleeps while there is nothing to do, sends at once what comes after a pause, and
+lets batches form while more comes.
+"""
+
+import logging
+import random
+import threading
+import time
+from contextlib import suppress
+from typing import Final
+
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.records import MAX_BATCH_BYTES
+from trackerapi.delivery.rounds import LEFTOVERS_SECONDS, Rounds, Route
+from trackerapi.delivery.thinning import thin_out
+from trackerapi.errors import (
+    AuthenticationError,
+    BackendError,
+    BackendUnavailable,
+    OutboxError,
+)
+from trackerapi.retry import backoff_seconds
+
+LINGER_SECONDS: Final = 0.1
+"""Longest that a record waits for others to share its batch."""
+
+LONGEST_BACKOFF_SECONDS: Final = 10.0
+_DISK_RETRY_SECONDS: Final = 1.0
+_FULL_BATCH_BYTES: Final = MAX_BATCH_BYTES // 4
+_LOG: Final = logging.getLogger("trackerapi")
+
+
+class Courier:
+    """Delivers in a daemon thread of its own, which `start()` begins.
+
+    Attributes:
+        rounds: What is carried.
+        is_asleep: Whether `wake()` is needed for a new record to be seen.
+        is_down: Whether the last attempt found no backend; None before the first.
+        is_refused: Whether the last attempt found the key refused.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self.rounds = Rounds(route)
+        self.is_asleep = False
+        self.is_down: bool | None = None
+        self.is_refused = False
+        self._wake = threading.Event()
+        self._round_done = threading.Condition()
+        self._hurries = 0
+        self._is_stopping = self._is_retiring = False
+        self._failures = 0
+        self._next_attempt = self._asked_until = 0.0
+        self._seen_count = 0
+        self._leaving: list[OutboxFile] = []
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin; where no thread can be started, records stay for the next process."""
+        self._thread = threading.Thread(
+            target=self._run, name="trackerapi-courier", daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError:  # at the end of the interpreter, or at a limit
+            self._thread = None
+
+    def wake(self) -> None:
+        """Let the courier see a new record."""
+        self._wake.set()
+
+    def note_failure(self, error: BackendError) -> None:
+        """Learn from a request of somebody else that the backend cannot be reached."""
+        self._route.counters.last_error = str(error)
+        self.is_down = True
+
+    def wait_until_done(self, seconds: float, *, gives_up: bool) -> None:
+        """Deliver without delay until nothing waits or the time is over.
+
+        Args:
+            seconds: Longest wait.
+            gives_up: Whether to end as soon as the backend is known to be down.
+        """
+        if self._thread is None or self._route.sender is None:
+            return
+        deadline = time.monotonic() + seconds
+        with self._round_done:
+            self._hurries += 1
+            self.rounds.ask_again()
+            # A wait that the backend asked for is not cut short.
+            self._next_attempt = self._asked_until
+            self._wake.set()
+            try:
+                while not self._is_done(gives_up) and self._thread.is_alive():
+                    left = deadline - time.monotonic()
+                    is_gone = self.is_down or self.is_refused
+                    if left <= 0 or (gives_up and is_gone):
+                        return
+                    self._round_done.wait(left)
+            finally:
+                self._hurries -= 1
+
+    def stop(self, files: list[OutboxFile], *, wait_seconds: float) -> None:
+        """End the thread after what it is at, and put files away.
+
+        Args:
+            files: Those that this process appended to.
+            wait_seconds: How long to wait for the end.
+        """
+        self._leaving = files
+        self._is_stopping = True
+        self._wake.set()
+        if self._thread is None:
+            self.rounds.put_away(files)
+        else:
+            self._thread.join(wait_seconds)
+
+    def retire(self) -> None:
+        """End the thread by itself once nothing waits any more."""
+        self._is_retiring = True
+        self._wake.set()
+
+    def forget(self) -> None:
+        """Let go of everything without a trace, in a child that has it from a fork."""
+        for file in self.rounds.adopted:
+            file.close()
+
+    def _is_done(self, gives_up: bool) -> bool:
+        """Whether nothing waits; only called with `_round_done` held."""
+        route = self._route
+        return (
+            self.rounds.has_searched
+            and not route.conflation.pending
+            and route.outbox.waiting_count == 0
+            and all(file.is_delivered for file in list(self.rounds.adopted))
+            # What waits for its job may do so for days.
+            and (gives_up or not self.rounds.has_waiting_jobs())
+        )
+
+    def _run(self) -> None:
+        try:
+            while not self._is_stopping:
+                self._pause(self._round())
+                if self._is_retiring and not self._route.outbox.waiting_count:
+                    self._leaving = self._route.outbox.close()
+                    break
+        finally:
+            self.rounds.put_away(self._leaving)
+            with self._round_done:
+                self._round_done.notify_all()
+
+    def _pause(self, seconds: float | None) -> None:
+        """Wait for the next round: a time, or until woken if None."""
+        if seconds is None:
+            seconds = LEFTOVERS_SECONDS
+            self.is_asleep = True
+            # A record that came before `is_asleep` was set has woken nobody.
+            if self._route.outbox.record_count != self._seen_count:
+                seconds = 0.0
+        if seconds > 0 and not self._is_stopping:
+            self._wake.wait(seconds)
+        self.is_asleep = False
+        self._wake.clear()
+
+    def _round(self) -> float | None:
+        """Do what is due; return the seconds until the next round, None for a rest."""
+        self._seen_count = self._route.outbox.record_count
+        due = None
+        try:
+            with suppress(OutboxError):  # has been told
+                due = self._route.conflation.release_due()
+            thin_out(self._route.outbox, self._route.counters, self._route.problems)
+            after = self._deliver() if self._route.sender is not None else None
+        except Exception as error:  # noqa: BLE001
+            # The thread must live on: what it carries is worth another attempt.
+            _LOG.debug("a round of delivery failed", exc_info=error)
+            self._failed(BackendUnavailable(f"{type(error).__name__}: {error}"))
+            self._route.problems.tell("internal", f"delivery has a problem: {error!r}")
+            after = self._next_attempt - time.monotonic()
+        with self._round_done:
+            self._round_done.notify_all()
+        times = [seconds for seconds in (due, after) if seconds is not None]
+        return max(min(times), 0.0) if times else None
+
+    def _deliver(self) -> float | None:
+        now = time.monotonic()
+        if now < self._next_attempt:
+            return self._next_attempt - now
+        try:
+            self.rounds.search()
+            if not self.rounds.has_anything():
+                return self.rounds.seconds_until_more()
+            self.rounds.carry_all()
+        except AuthenticationError as error:
+            self._key_refused(error)
+        except BackendError as error:
+            self._failed(error)
+        except OSError as error:
+            self._unwritable(error)
+        else:
+            self._succeeded()
+            return self._next_turn()
+        return self._next_attempt - time.monotonic()
+
+    def _next_turn(self) -> float:
+        waiting = max((f.waiting_bytes for f in self.rounds.files()), default=0)
+        is_busy = self._hurries > 0 or waiting >= _FULL_BATCH_BYTES
+        return 0.0 if is_busy else LINGER_SECONDS
+
+    def _succeeded(self) -> None:
+        self._failures = 0
+        self._asked_until = self._next_attempt = 0.0
+        self.is_down = self.is_refused = False
+        self._route.counters.last_error = None
+
+    def _failed(self, error: BackendError) -> None:
+        self.is_down = True
+        self._back_off(error)
+        self._route.problems.tell("unreachable", unreachable(error))
+
+    def _key_refused(self, error: AuthenticationError) -> None:
+        self.is_refused = True
+        self._back_off(error)
+        message = key_refused(error)
+        self._route.problems.tell("key-refused", message, level=logging.ERROR)
+        self.rounds.renew_key()
+
+    def _back_off(self, error: BackendError) -> None:
+        self._route.counters.last_error = str(error)
+        self._failures += 1
+        now = time.monotonic()
+        self._asked_until = now + (error.retry_after_seconds or 0.0)
+        self._next_attempt = now + backoff_seconds(
+            self._failures,
+            jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
+            retry_after_seconds=error.retry_after_seconds,
+            longest_seconds=LONGEST_BACKOFF_SECONDS,
+        )
+
+    def _unwritable(self, error: OSError) -> None:
+        self._route.counters.last_error = str(error)
+        self._next_attempt = time.monotonic() + _DISK_RETRY_SECONDS
+        self._route.problems.tell(
+            "outbox-unwritable",
+            f"what the backend refused cannot be kept aside ({error}); it is tried "
+            "again; make room in the outbox folder",
+        )
+
+
+def unreachable(error: BackendError) -> str:
+    """Return what to tell when the backend does not answer usably."""
+    return f"the backend cannot be reached ({error}); events wait in the outbox"
+
+
+def key_refused(error: BackendError) -> str:
+    """Return what to tell when the key does not work."""
+    return (
+        f"the API key was refused ({error}); everything waits in the outbox for a "
+        "working key: set TRACKERAPI_API_KEY or the file that TRACKERAPI_API_KEY_FILE "
+        "names, then run `trackerapi sync`"
+    )

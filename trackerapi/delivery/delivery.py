@@ -1,0 +1,272 @@
+"""Delivery of one TrackerApi: the one door for records, and how they fare.
+
+Everything that belongs to a process (files, thread, locks) is one `_Session`, made
+with the first record, ended by `close()`, and left behind by a forked child, which
+begins its own.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from trackerapi.delivery.conflation import Conflation
+from trackerapi.delivery.courier import Courier, key_refused
+from trackerapi.delivery.folder import OutboxFolder
+from trackerapi.delivery.header import Binding
+from trackerapi.delivery.outbox import Outbox, OutboxOptions
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.process import watch
+from trackerapi.delivery.records import Creation, parse_record
+from trackerapi.delivery.report import Counters, DeliveryReport, Problems
+from trackerapi.delivery.rounds import Route
+from trackerapi.delivery.sender import Sender
+from trackerapi.errors import AuthenticationError, BackendError, OutboxError
+
+_LOG: Final = logging.getLogger("trackerapi")
+_LAST_WORDS_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryOptions:
+    """How one TrackerApi delivers.
+
+    Attributes:
+        outbox: Where and how records are kept.
+        is_online: Whether anything is sent at all.
+        shutdown_timeout_seconds: Longest that `close()` waits for delivery.
+    """
+
+    outbox: OutboxOptions
+    is_online: bool = True
+    shutdown_timeout_seconds: float = 2.0
+
+
+class _Session:
+    """What one process has open."""
+
+    def __init__(self, route: Route) -> None:
+        self.outbox = route.outbox
+        self.conflation = route.conflation
+        self.courier = Courier(route)
+
+
+class Delivery:
+    """Takes records and brings them to the backend; safe across threads and forks.
+
+    Args:
+        options: How.
+        binding: Where the records are to go, and whose they are.
+        sender: Returns what carries them; called in the courier's thread.
+        problems: Told of what goes wrong.
+    """
+
+    def __init__(
+        self,
+        options: DeliveryOptions,
+        binding: Binding,
+        sender: Callable[[], Sender],
+        problems: Problems,
+    ) -> None:
+        self._options, self._binding = options, binding
+        self._sender, self._problems = sender, problems
+        self._folder = (
+            OutboxFolder(options.outbox.folder) if options.outbox.folder else None
+        )
+        self._begin()
+
+    def _begin(self) -> None:
+        self._session: _Session | None = None
+        self._lock = threading.RLock()
+        self._counters = Counters()
+
+    def record(self, line: bytes) -> None:
+        """Write one record; it has left the process when this returns.
+
+        Raises:
+            OutboxError: With `strict`, if it could not be written.
+        """
+        session = self._session
+        while session is None or not session.outbox.append(line):
+            session = self._open()
+        if session.courier.is_asleep:
+            session.courier.wake()
+
+    def record_event(self, line: bytes, provider_job_id: str, tag: str | None) -> None:
+        """Write an event, behind what is kept of its step's progress.
+
+        Raises:
+            OutboxError: With `strict`, if it could not be written.
+        """
+        session = self._session
+        if session is not None and session.conflation.pending:
+            session.conflation.release(provider_job_id, tag)
+        self.record(line)
+
+    def record_newest(
+        self, line: bytes, kind: str, provider_job_id: str, tag: str | None
+    ) -> None:
+        """Write an event of which only the newest of its kind counts, now or soon.
+
+        Raises:
+            OutboxError: With `strict`, if it could not be written.
+        """
+        session = self._session or self._open()
+        is_kept = session.conflation.offer((provider_job_id, tag, kind), line)
+        # The time of what is kept comes by the courier's timer, which may not be set.
+        if is_kept or session.courier.is_asleep:
+            session.courier.wake()
+
+    def record_creation(
+        self,
+        document: Mapping[str, Any],
+        state: str,
+        problem: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write down that a job is to be created, was, or was refused.
+
+        Args:
+            document: Members of the contract's `JobInput`.
+            state: waiting, done or held.
+            problem: Why it was refused.
+
+        Raises:
+            OutboxError: With `strict`, if it could not be written.
+        """
+        creation = Creation(document=document, state=state, problem=problem)
+        self.record(creation.as_line())
+
+    def note_failure(self, error: BackendError) -> None:
+        """Learn from a request of somebody else that the backend cannot be reached."""
+        self._counters.last_error = str(error)
+        session = self._session or self._open()
+        session.courier.note_failure(error)
+
+    def flush(self, timeout_seconds: float) -> DeliveryReport:
+        """Deliver what waits, also what others have left; wait for it.
+
+        Args:
+            timeout_seconds: Longest wait.
+        """
+        session = self._session or self._open()
+        session.conflation.release_all()
+        session.courier.wait_until_done(timeout_seconds, gives_up=False)
+        return self.report()
+
+    def report(self) -> DeliveryReport:
+        """Tell how far delivery is, without waiting."""
+        session = self._session
+        files: list[OutboxFile] = []
+        waiting = 0
+        if session is not None:
+            adopted = list(session.courier.rounds.adopted)
+            files = [*adopted, *session.outbox.files]
+            waiting = session.outbox.waiting_count + len(session.conflation.pending)
+            waiting += sum(map(_count_waiting, adopted))
+        held = 0
+        for file in files:
+            file.held.refresh()
+            counts = file.held.counts()
+            held, waiting = held + counts[0], waiting + counts[1]
+        oldest = min(filter(None, map(_oldest, files)), default=None)
+        return DeliveryReport(
+            delivered=self._counters.delivered,
+            waiting=waiting,
+            held=held,
+            dropped=dict(self._counters.dropped),
+            oldest_waiting_at=oldest,
+            last_error=self._counters.last_error,
+        )
+
+    def close(self) -> None:
+        """Deliver what waits within `shutdown_timeout`, then let go of everything.
+
+        Does not wait when the backend is known to be down. What stays is delivered by
+        the next process. A later record begins anew.
+        """
+        session = self._session
+        if session is None:
+            return
+        with suppress(OutboxError):  # has been told
+            session.conflation.release_all()
+        self._session = None
+        seconds = self._options.shutdown_timeout_seconds
+        session.courier.wait_until_done(seconds, gives_up=True)
+        self._say_goodbye(session)
+        files = session.outbox.close()
+        is_done = not session.courier.is_down
+        wait = _LAST_WORDS_SECONDS if is_done else 0.0
+        session.courier.stop(files, wait_seconds=wait)
+
+    def retire(self) -> None:
+        """End without waiting once all is delivered; nobody reports here any more."""
+        session, self._session = self._session, None
+        if session is not None:
+            with suppress(OutboxError):
+                session.conflation.release_all()
+            session.courier.retire()
+
+    def forget(self) -> None:
+        """Begin anew in a child that has everything from its parent by a fork."""
+        session = self._session
+        self._begin()
+        if session is not None:
+            session.outbox.forget()
+            session.courier.forget()
+
+    def _open(self) -> _Session:
+        with self._lock:
+            if self._session is None:
+                outbox = Outbox(
+                    self._options.outbox, self._binding, self._problems, self._counters
+                )
+                conflation = Conflation(outbox.append)
+                route = Route(
+                    sender=self._sender if self._options.is_online else None,
+                    folder=self._folder,
+                    outbox=outbox,
+                    conflation=conflation,
+                    problems=self._problems,
+                    counters=self._counters,
+                )
+                self._session = _Session(route)
+                self._session.courier.start()
+                watch(self)
+            return self._session
+
+    def _say_goodbye(self, session: _Session) -> None:
+        waiting = session.outbox.waiting_count
+        if not waiting or not self._options.is_online:
+            return
+        error = self._counters.last_error
+        if session.courier.is_refused:
+            _LOG.error("%s", key_refused(AuthenticationError(error or "refused")))
+        place = self._folder.path if self._folder else "memory, and are lost"
+        _LOG.warning(
+            "not delivered yet: %d records stay in %s; the next process that reports "
+            "there, or `trackerapi sync`, delivers them",
+            waiting,
+            place,
+        )
+
+
+def _count_waiting(file: OutboxFile) -> int:
+    count, position = 0, file.position
+    with suppress(OSError):  # the courier may put it away meanwhile
+        while chunk := file.read(position, 1 << 20):
+            count += chunk.count(b"\n")
+            position += len(chunk)
+    return count
+
+
+def _oldest(file: OutboxFile) -> datetime | None:
+    """Return when the first waiting event of a file happened."""
+    with suppress(OSError):
+        for line in file.peek(1 << 16).splitlines():
+            occurred_at = str(parse_record(line).get("occurred_at"))
+            with suppress(ValueError):
+                return datetime.fromisoformat(occurred_at)
+    return None

@@ -1,0 +1,145 @@
+"""The folder that outbox files lie in: where it is, and what others have left there."""
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from trackerapi.delivery.header import LONGEST_HEADER_BYTES, Binding, Header
+from trackerapi.delivery.outbox_file import SUFFIX, OutboxFile
+from trackerapi.delivery.records import CREATION_START, Creation, parse_creation
+
+DELIVERED: Final = "delivered"
+"""Folder below the outbox for files of which all is delivered."""
+
+KEEP_DELIVERED_SECONDS: Final = 24 * 3600.0
+_APPLICATION: Final = "trackerapi"
+
+
+def default_folder(
+    environment: Mapping[str, str] | None = None, platform: str = sys.platform
+) -> Path:
+    """Return the folder for what a user's programs have to remember.
+
+    The rule is that of platformdirs' `user_state_path`.
+
+    Raises:
+        OSError: If this user has no home folder.
+    """
+    environment = os.environ if environment is None else environment
+    state = environment.get("XDG_STATE_HOME", "").strip()
+    if state and platform != "darwin":
+        return Path(state) / _APPLICATION
+    try:
+        home = Path.home()
+    except RuntimeError:
+        raise OSError(errno.ENOENT, "this user has no home folder") from None
+    if platform == "darwin":
+        return home / "Library" / "Application Support" / _APPLICATION
+    return home / ".local" / "state" / _APPLICATION
+
+
+class OutboxFolder:
+    """A folder of outbox files.
+
+    Args:
+        path: Where it lies; need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def delivered_path(self) -> Path:
+        """Where files go of which all is delivered."""
+        return self.path / DELIVERED
+
+    def paths(self, *, delivered: bool = False) -> list[Path]:
+        """Return the outbox files, oldest first; none if there is no such folder."""
+        folder = self.delivered_path if delivered else self.path
+        try:
+            with os.scandir(folder) as entries:
+                names = sorted(e.name for e in entries if e.name.endswith(SUFFIX))
+        except OSError:
+            return []
+        return [folder / name for name in names]
+
+    def adopt(self, binding: Binding, known: set[Path]) -> Iterator[OutboxFile]:
+        """Take over what others have left for the same destination and provider.
+
+        Args:
+            binding: Where the caller delivers to, and whose records.
+            known: Files that the caller has open.
+        """
+        for path in self.paths():
+            if path in known:
+                continue
+            header = read_header(path)
+            if header is None or not binding.admits(header.binding):
+                continue
+            with suppress(OSError):
+                file = OutboxFile.adopt(path)
+                if file is not None:
+                    yield file
+
+    def put_away(self, file: OutboxFile) -> None:
+        """Move a file aside of which all is delivered, and let go of it.
+
+        One that holds refused records stays where it is: somebody has to look at it.
+        """
+        file.held.refresh()
+        with suppress(OSError):
+            if file.is_delivered and file.has_lock and file.held.counts() == (0, 0):
+                file.held.path.unlink(missing_ok=True)
+                file.move_to(self.delivered_path)
+        file.close()
+
+    def purge(self, *, older_than_seconds: float = KEEP_DELIVERED_SECONDS) -> None:
+        """Delete delivered files of which the last change is long ago."""
+        oldest = time.time() - older_than_seconds
+        for path in self.paths(delivered=True):
+            with suppress(OSError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+                    path.with_suffix(".ack").unlink(missing_ok=True)
+
+    def find_creation(self, binding: Binding, provider_job_id: str) -> Creation | None:
+        """Return the newest creation of a job that any file tells of.
+
+        Args:
+            binding: Only files that one bound like this may deliver.
+            provider_job_id: The provider's id of the job.
+        """
+        for path in reversed([*self.paths(delivered=True), *self.paths()]):
+            header = read_header(path)
+            if header is None or not binding.admits(header.binding):
+                continue
+            with suppress(OSError):
+                found = _creation_in(path, provider_job_id)
+                if found is not None:
+                    return found
+        return None
+
+
+def read_header(path: Path) -> Header | None:
+    """Return the header of an outbox file; None if it cannot be read or is none."""
+    try:
+        with path.open("rb") as file:
+            return Header.parse(file.readline(LONGEST_HEADER_BYTES))
+    except OSError:
+        return None
+
+
+def _creation_in(path: Path, provider_job_id: str) -> Creation | None:
+    found = None
+    with path.open("rb") as file:
+        for line in file:
+            if line.startswith(CREATION_START):
+                creation = parse_creation(line)
+                if creation and creation.provider_job_id == provider_job_id:
+                    found = creation
+    return found

@@ -1,0 +1,97 @@
+"""First line of an outbox file: its format, and where its records may go.
+
+The line is padded with blanks, so that the provider can be filled in later without
+moving a record.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+FORMAT_VERSION: Final = 1
+"""Version written; those before it are read, those after it are left alone."""
+
+LONGEST_HEADER_BYTES: Final = 16 * 1024
+
+_MARK: Final = "trackerapi_outbox"
+_ROOM_BYTES: Final = 64  # for a provider id, which is known only later
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """Where records are meant to go, and whose they are.
+
+    Attributes:
+        base_url: Address of the backend.
+        key_id: Public part of the key; None for a key of another form, or none.
+        provider_id: The provider whose key it is; None until the backend has said so.
+    """
+
+    base_url: str
+    key_id: str | None
+    provider_id: int | None = None
+
+    def admits(self, other: "Binding") -> bool:
+        """Tell whether one bound like this may deliver what is bound like `other`."""
+        if self.base_url != other.base_url:
+            return False
+        if self.provider_id is not None and other.provider_id is not None:
+            return self.provider_id == other.provider_id
+        return self.key_id is not None and self.key_id == other.key_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What the first line of an outbox file says.
+
+    Attributes:
+        version: Version of the format.
+        created_at: When the file was made; RFC 3339.
+    """
+
+    binding: Binding
+    version: int = FORMAT_VERSION
+    created_at: str = ""
+
+    @classmethod
+    def new(cls, binding: Binding) -> Self:
+        """Return the header of a file that is made now."""
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return cls(binding=binding, created_at=now)
+
+    @classmethod
+    def parse(cls, line: bytes) -> Self | None:
+        """Return what a first line says; None if it is no header of ours."""
+        try:
+            members: Mapping[str, Any] = json.loads(line)
+            version = members[_MARK]
+            binding = Binding(
+                base_url=members["base_url"],
+                key_id=members.get("key_id"),
+                provider_id=members.get("provider_id"),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+        if not isinstance(version, int) or not isinstance(binding.base_url, str):
+            return None
+        return cls(
+            binding=binding,
+            version=version,
+            created_at=str(members.get("created_at", "")),
+        )
+
+    def as_line(self, length: int = 0) -> bytes:
+        """Return the header as a line of `length` bytes, or of its own with room."""
+        text = json.dumps(
+            {
+                _MARK: self.version,
+                "base_url": self.binding.base_url,
+                "key_id": self.binding.key_id,
+                "provider_id": self.binding.provider_id,
+                "created_at": self.created_at,
+            }
+        )
+        width = length - 1 if length else len(text) + _ROOM_BYTES
+        return text.ljust(width).encode("ascii") + b"\n"

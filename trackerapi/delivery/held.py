@@ -1,0 +1,229 @@
+"""Journal of records kept aside, with the reason: beside each outbox file, as needed.
+
+A record is *held* when the backend refused it for good, and *waits* here when the
+backend does not know its job yet. Each change is one line appended with one write, so
+that several processes may keep and release records of one file.
+"""
+
+import json
+import os
+import threading
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from trackerapi.delivery.records import Creation, parse_creation, parse_record
+
+_FILE_MODE: Final = 0o600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptRecord:
+    """A record that was kept aside.
+
+    Attributes:
+        record: The line as it stood in the outbox, with its end.
+        problem: Members of the problem details (RFC 9457) that say why.
+        waits: Whether it is tried again without being asked to.
+        since: When it was first kept aside; RFC 3339.
+    """
+
+    record: bytes
+    problem: Mapping[str, Any]
+    waits: bool = False
+    since: str = ""
+
+    @property
+    def record_id(self) -> str:
+        """By which repeats of the record are known."""
+        return _identity(self.record)[0]
+
+    @property
+    def provider_job_id(self) -> str:
+        """The job that the record is about."""
+        return _identity(self.record)[1]
+
+    @property
+    def creation(self) -> Creation | None:
+        """The creation that the record is; None for an event."""
+        return parse_creation(self.record)
+
+    @property
+    def reason(self) -> str:
+        """Why it was kept aside, in one sentence."""
+        return str(self.problem.get("detail") or self.problem.get("title") or "refused")
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where in the journal a kept record stands."""
+
+    offset: int
+    length: int
+    provider_job_id: str
+    waits: bool
+    is_creation: bool
+
+
+class HeldJournal:
+    """What was kept aside of one outbox file; nothing is on disk until it is needed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._places: dict[str, _Place] = {}
+        self._read_bytes = 0
+        self._lock = threading.Lock()
+
+    def refresh(self) -> None:
+        """Read what this or another process has added."""
+        try:
+            size = self.path.stat().st_size
+        except OSError:
+            size = 0
+        if size == self._read_bytes:
+            return
+        with self._lock, suppress(FileNotFoundError):
+            self._read_from(size)
+
+    def _read_from(self, size: int) -> None:
+        if size < self._read_bytes:  # somebody has made it anew
+            self._places.clear()
+            self._read_bytes = 0
+        if size == 0:
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._read_bytes)
+            for line in file:
+                if not line.endswith(b"\n"):  # torn, or still being written
+                    return
+                self._take(line)
+                self._read_bytes += len(line)
+
+    def keep(self, records: Collection[KeptRecord]) -> None:
+        """Add records.
+
+        Raises:
+            OSError: If they cannot be written down; then none is kept.
+        """
+        if not records:
+            return
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        lines: list[Mapping[str, Any]] = []
+        for kept in records:
+            record_id, job_id = _identity(kept.record)
+            lines.append(
+                {
+                    "keep": record_id,
+                    "job": job_id,
+                    "waits": kept.waits,
+                    "since": kept.since or now,
+                    "problem": dict(kept.problem),
+                    "record": kept.record.decode("utf-8", "replace"),
+                }
+            )
+        self._append(lines)
+
+    def release(self, record_ids: Collection[str], outcome: str) -> None:
+        """Let records go that were delivered or dropped.
+
+        Raises:
+            OSError: If that cannot be written down.
+        """
+        if record_ids:
+            self._append([{"release": list(record_ids), "as": outcome}])
+
+    def records(
+        self, *, waits: bool | None = None, provider_job_id: str | None = None
+    ) -> Iterator[KeptRecord]:
+        """Iterate over what is kept, in the order in which it was recorded.
+
+        Args:
+            waits: Only what waits, or only what is held; None for both.
+            provider_job_id: Only records of this job; None for all.
+        """
+        for place in list(self._places.values()):
+            if waits is not None and place.waits != waits:
+                continue
+            if provider_job_id is not None and place.provider_job_id != provider_job_id:
+                continue
+            with self.path.open("rb") as file:
+                file.seek(place.offset)
+                members = parse_record(file.read(place.length))
+            yield KeptRecord(
+                record=str(members.get("record", "")).encode(),
+                problem=members.get("problem") or {},
+                waits=place.waits,
+                since=str(members.get("since", "")),
+            )
+
+    def counts(self) -> tuple[int, int]:
+        """Return how many records are held and how many wait."""
+        places = list(self._places.values())
+        waiting = sum(place.waits for place in places)
+        return len(places) - waiting, waiting
+
+    def refused_jobs(self) -> set[str]:
+        """Return the jobs whose creation was refused: their events are held too."""
+        return {
+            place.provider_job_id
+            for place in list(self._places.values())
+            if place.is_creation and not place.waits
+        }
+
+    def waiting_jobs(self) -> set[str]:
+        """Return the jobs of which records wait: later ones have to wait behind."""
+        places = list(self._places.values())
+        return {place.provider_job_id for place in places if place.waits}
+
+    def _take(self, line: bytes) -> None:
+        members = parse_record(line)
+        for record_id in members.get("release", ()):
+            self._places.pop(record_id, None)
+        if "keep" in members:
+            record_id = str(members["keep"])
+            place = _Place(
+                self._read_bytes,
+                len(line),
+                str(members.get("job", "")),
+                bool(members.get("waits")),
+                record_id.startswith(_CREATION),
+            )
+            # What is kept again stays where it was in the order.
+            self._places[record_id] = place
+
+    def _append(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+        flags = os.O_CREAT | os.O_RDWR | os.O_APPEND
+        fd = os.open(self.path, flags, _FILE_MODE)
+        try:
+            size = os.fstat(fd).st_size
+            # A writer that was killed may have left half a line.
+            if size and os.pread(fd, 1, size - 1) != b"\n":
+                text = "\n" + text
+            data = text.encode("ascii")
+            if os.write(fd, data) != len(data):
+                os.ftruncate(fd, size)
+                raise OSError(f"no room for {self.path}")
+        finally:
+            os.close(fd)
+        self.refresh()
+
+
+_CREATION: Final = "create_job "
+
+
+def _identity(record: bytes) -> tuple[str, str]:
+    """Return the id of a record and that of its job."""
+    creation = parse_creation(record)
+    if creation is not None:
+        return _CREATION + creation.provider_job_id, creation.provider_job_id
+    members = parse_record(record)
+    job_id = str(members.get("provider_job_id", ""))
+    event_id = members.get("event_id")
+    if not isinstance(event_id, str):  # damaged
+        event_id = f"damaged {zlib.crc32(record):08x}"
+    return event_id, job_id

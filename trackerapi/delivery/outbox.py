@@ -1,0 +1,288 @@
+"""Durable queue of this process: records wait here for the courier.
+
+`append()` returns once the record has left the process. Where the disk refuses,
+records wait in memory up to a bound. Nothing here uses the network or sleeps.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from trackerapi.delivery.header import Binding
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.records import is_droppable, parse_record
+from trackerapi.delivery.report import Counters, Problems
+from trackerapi.errors import OutboxError, one_line
+
+MAX_BACKLOG_RECORDS: Final = 10_000
+MAX_BACKLOG_BYTES: Final = 16 * 1024 * 1024
+"""Bounds of what waits in memory while the disk refuses."""
+
+LARGEST_FILE_BYTES: Final = 64 * 1024 * 1024
+_FILES_IN_LIMIT: Final = 8
+_DISK_RETRY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxOptions:
+    """How records are kept.
+
+    Attributes:
+        folder: Where files lie; None where there is no place for them.
+        limit_bytes: Size of what may wait in files.
+        fsync: Bring each record to the disk itself before its call returns.
+        strict: Refuse a record that the disk refuses, and keep none in memory.
+    """
+
+    folder: Path | None
+    limit_bytes: int
+    fsync: bool = False
+    strict: bool = False
+
+
+class Outbox:
+    """What one process appends to; safe to share between threads.
+
+    Args:
+        options: Where and how.
+        binding: Where the records are to go.
+        problems: Told when the disk refuses or the outbox is full.
+        counters: Told what was dropped.
+
+    Attributes:
+        files: Files of this process with records, oldest first; the last one is
+            appended to.
+        backlog: Records that the disk refused.
+        is_full: Set by the courier when thinning out did not make room.
+        record_count: Records taken so far, which only grows.
+    """
+
+    def __init__(
+        self,
+        options: OutboxOptions,
+        binding: Binding,
+        problems: Problems,
+        counters: Counters,
+    ) -> None:
+        self.options, self.binding = options, binding
+        self.files: list[OutboxFile] = []
+        self.backlog: deque[bytes] = deque()
+        self.is_full = self.is_closed = False
+        self.record_count = 0
+        self._problems, self._counters = problems, counters
+        largest = min(LARGEST_FILE_BYTES, options.limit_bytes // _FILES_IN_LIMIT)
+        self._file_bytes = largest
+        self._lock = threading.Lock()
+        self._sync_lock = threading.Lock()
+        self._synced: tuple[OutboxFile | None, int] = (None, 0)
+        self._file: OutboxFile | None = None
+        self._backlog_bytes = 0
+        self._next_disk_attempt = 0.0
+
+    def append(self, line: bytes) -> bool:
+        """Write one record; it has left the process when this returns True.
+
+        Args:
+            line: The record with its line end.
+
+        Returns:
+            False if the outbox was closed meanwhile; nothing was recorded.
+
+        Raises:
+            OutboxError: With `strict`, if the disk refused it or the outbox is full;
+                then nothing was recorded.
+        """
+        with self._lock:
+            self.record_count += 1
+            file = self._file
+            if (
+                file is None
+                or self.is_full
+                or file.end > self._file_bytes
+                or self.backlog
+            ):
+                return self._append_with_care(line)
+            try:
+                file.append(line)
+            except OSError as error:
+                self._refused(line, error)
+            except BaseException:
+                # Ctrl-C between the write and its bookkeeping must not lose a record.
+                file.recover()
+                raise
+        if self.options.fsync:
+            self._sync()
+        return True
+
+    def _sync(self) -> None:
+        """Bring what was appended so far to the disk itself.
+
+        Threads that come while another one is at it share the next turn.
+
+        Raises:
+            OutboxError: If the disk refuses.
+        """
+        file = self._file
+        if file is None:
+            return
+        wanted = file.end
+        with self._sync_lock:
+            synced_file, synced_end = self._synced
+            if synced_file is file and synced_end >= wanted:
+                return
+            end = file.end
+            try:
+                file.sync()
+            except OSError as error:
+                raise OutboxError(_refusal(error)) from error
+            self._synced = (file, end)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Size of what is not settled, on disk."""
+        return sum(file.waiting_bytes for file in self.files)
+
+    @property
+    def waiting_count(self) -> int:
+        """Records that are not settled, in files and in memory."""
+        in_files = sum(file.appended - file.settled for file in self.files)
+        return in_files + len(self.backlog)
+
+    def turn_over(self) -> None:
+        """Begin a new file with the next record, so that the last can be put away."""
+        with self._lock:
+            self._file = None
+
+    def replace(self, file: OutboxFile, thinner: OutboxFile) -> None:
+        """Put another file of the same records in the place of one."""
+        with self._lock:
+            self.files[self.files.index(file)] = thinner
+
+    def is_current(self, file: OutboxFile) -> bool:
+        """Tell whether `file` may still be appended to."""
+        return file is self._file
+
+    def drain_backlog(self) -> bool:
+        """Try to write to disk what waits in memory; return whether that is empty."""
+        with self._lock:
+            return self._drain()
+
+    def take_backlog(self, most_bytes: int) -> list[bytes]:
+        """Remove and return the first records of the backlog, for delivery."""
+        taken: list[bytes] = []
+        size = 0
+        with self._lock:
+            while self.backlog and size + len(self.backlog[0]) <= most_bytes:
+                taken.append(self.backlog.popleft())
+                size += len(taken[-1])
+            self._backlog_bytes -= size
+        return taken
+
+    def restore_backlog(self, lines: list[bytes]) -> None:
+        """Put back what `take_backlog()` gave and could not be delivered."""
+        with self._lock:
+            self.backlog.extendleft(reversed(lines))
+            self._backlog_bytes += sum(map(len, lines))
+
+    def close(self) -> list[OutboxFile]:
+        """Take no more records; return the files, for the caller to put away."""
+        with self._lock:
+            self.is_closed = True
+            self._drain()
+            files, self.files, self._file = self.files, [], None
+        return files
+
+    def forget(self) -> None:
+        """Let go of everything without a trace, in a child that has it from a fork."""
+        for file in self.files:
+            file.close()
+
+    def _append_with_care(self, line: bytes) -> bool:
+        if self.is_closed:
+            return False
+        if self.is_full:
+            if self.options.strict:
+                raise OutboxError("the outbox is full; see `trackerapi outbox list`")
+            self._drop(line, "outbox full")
+            return True
+        if not self._drain():
+            self._keep_in_memory(line)
+            return True
+        try:
+            self._current().append(line)
+        except OSError as error:
+            self._refused(line, error)
+        return True
+
+    def _current(self) -> OutboxFile:
+        if self._file is None or self._file.end > self._file_bytes:
+            folder = self.options.folder
+            if folder is None:
+                raise OSError("this user has no home folder")
+            if self._file is not None and self.options.fsync:
+                self._file.sync()
+            self._file = OutboxFile.create(folder, self.binding)
+            self.files.append(self._file)
+            if self.options.fsync:
+                _sync_folder(folder)
+        return self._file
+
+    def _drain(self) -> bool:
+        if self.backlog and time.monotonic() < self._next_disk_attempt:
+            return False
+        while self.backlog:
+            try:
+                self._current().append(self.backlog[0])
+            except OSError:
+                self._next_disk_attempt = time.monotonic() + _DISK_RETRY_SECONDS
+                return False
+            self._backlog_bytes -= len(self.backlog.popleft())
+        return True
+
+    def _refused(self, line: bytes, error: OSError) -> None:
+        self._next_disk_attempt = time.monotonic() + _DISK_RETRY_SECONDS
+        self._problems.tell(
+            "outbox-unwritable",
+            f"{_refusal(error)}; events wait in memory, at most "
+            f"{MAX_BACKLOG_RECORDS:,}; make room, or set TRACKERAPI_OUTBOX to a "
+            "folder that can be written",
+        )
+        if self.options.strict:
+            raise OutboxError(_refusal(error)) from error
+        self._keep_in_memory(line)
+
+    def _keep_in_memory(self, line: bytes) -> None:
+        room = MAX_BACKLOG_BYTES - self._backlog_bytes
+        if len(self.backlog) >= MAX_BACKLOG_RECORDS or len(line) > room:
+            self._drop(line, "outbox unwritable")
+            return
+        self.backlog.append(line)
+        self._backlog_bytes += len(line)
+
+    def _drop(self, line: bytes, reason: str) -> None:
+        self._counters.count_dropped(reason)
+        lost = parse_record(line)
+        what = "an event" if is_droppable(lost) else "an event that counts"
+        self._problems.tell(
+            "outbox-full",
+            f"{what} was dropped: {reason}; `tracker.delivery().dropped` counts them",
+            reason,
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring the name of a new file to the disk, without which its records are lost."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _refusal(error: OSError) -> str:
+    place = f" {error.filename}" if error.filename else ""
+    return one_line(f"the outbox{place} cannot be written: {error.strerror or error}")

@@ -1,0 +1,320 @@
+"""One outbox file: records of one process, and how far they are settled.
+
+`append()` returns once the record has left the process. Beside the file, `.ack` holds
+the position up to which everything is settled: delivered, or kept aside in the journal
+of held records. It is written after the fact, so that a crash can cause a second
+delivery but never a loss. Nothing here uses the network.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Self
+
+from trackerapi.delivery.header import (
+    FORMAT_VERSION,
+    LONGEST_HEADER_BYTES,
+    Binding,
+    Header,
+)
+from trackerapi.delivery.held import HeldJournal
+
+SUFFIX: Final = ".outbox"
+
+_ACK_BYTES: Final = 160
+_FILE_MODE: Final = 0o600
+_FOLDER_MODE: Final = 0o700
+_NO_LOCKS: Final = frozenset(
+    {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+)
+_ATTEMPTS_TO_CREATE: Final = 5
+
+
+class OutboxFile:
+    """An open outbox file, held by a lock as long as it is open.
+
+    Not safe to share between threads but for this: one may append while another reads
+    and settles.
+
+    Attributes:
+        path: Where it lies.
+        header: What its first line says.
+        start: Position of the first record.
+        end: Position behind the last whole record.
+        position: Up to here everything is settled.
+        delivered: Records that the backend has taken.
+        appended: Records appended by this process.
+        settled: Records settled by this process.
+        has_lock: Whether the file system could give a lock; without one the file is
+            never deleted, since its owner may live.
+    """
+
+    def __init__(self, path: Path, fd: int, header: Header, start: int) -> None:
+        self.path, self.header, self.start = path, header, start
+        self.end = self.position = start
+        self.delivered = self.appended = self.settled = self.dropped = 0
+        self.has_lock = True
+        self.held = HeldJournal(path.with_suffix(".held"))
+        self._fd: int | None = fd
+        self._ack_fd: int | None = None
+
+    @classmethod
+    def create(cls, folder: Path, binding: Binding, stem: str = "") -> Self:
+        """Make a new file in `folder`, which is made too if need be.
+
+        Args:
+            folder: Where it is to lie.
+            binding: Where its records are to go.
+            stem: Begin of its name, by which files sort; the time by default.
+
+        Raises:
+            OSError: If the folder or file cannot be written.
+        """
+        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        header = Header.new(binding)
+        line = header.as_line()
+        for _ in range(_ATTEMPTS_TO_CREATE):
+            begin = stem or f"{time.time_ns():019d}"
+            path = folder / f"{begin}-{os.urandom(6).hex()}{SUFFIX}"
+            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND
+            fd = os.open(path, flags, _FILE_MODE)
+            file = cls(path, fd, header, len(line))
+            # Someone who looks for leftovers may have locked or even removed the
+            # empty file in between; then it is not ours.
+            if file._lock() and os.fstat(fd).st_nlink > 0:
+                try:
+                    file._write(line)
+                except OSError:
+                    file._remove()
+                    raise
+                return file
+            os.close(fd)
+        raise OSError(errno.EBUSY, "no outbox file could be locked", str(folder))
+
+    @classmethod
+    def adopt(cls, path: Path) -> Self | None:
+        """Open a file that its owner has left, to deliver what waits in it.
+
+        Returns:
+            None if its owner lives, somebody else has adopted it, or it is none of
+            ours.
+
+        Raises:
+            OSError: If it cannot be opened.
+        """
+        fd = os.open(path, os.O_RDWR)
+        try:
+            header_line = os.pread(fd, LONGEST_HEADER_BYTES, 0).partition(b"\n")
+            header = Header.parse(header_line[0])
+            if header is None or not header_line[1] or header.version > FORMAT_VERSION:
+                os.close(fd)
+                return None
+            file = cls(path, fd, header, len(header_line[0]) + 1)
+            # Somebody may have delivered and moved it between listing and locking.
+            if not file._lock() or not path.exists():
+                os.close(fd)
+                return None
+        except BaseException:
+            os.close(fd)
+            raise
+        file.find_end()
+        file._read_ack()
+        return file
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether nothing waits here any more; held records are not counted."""
+        return self.position >= self.end
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Size of what is not settled."""
+        return self.end - self.position
+
+    def append(self, line: bytes) -> None:
+        """Write one record; it has left the process when this returns.
+
+        Raises:
+            OSError: If it could not be written; then nothing of it is left.
+        """
+        assert self._fd is not None  # noqa: S101 - for the type checker
+        written = os.write(self._fd, line)
+        if written != len(line):
+            # A disk that is full takes a part. What stays of it would swallow the
+            # next record.
+            os.ftruncate(self._fd, self.end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        self.end += written
+        self.appended += 1
+
+    def recover(self) -> None:
+        """Find the end again after an append that was broken off, as by Ctrl-C."""
+        before = self.end
+        self.find_end()
+        if self._fd is not None and self.end > before:
+            self.appended += os.pread(self._fd, self.end - before, before).count(b"\n")
+
+    def sync(self) -> None:
+        """Bring all that was appended to the disk itself.
+
+        Raises:
+            OSError: If the disk refuses.
+        """
+        if self._fd is not None:
+            os.fsync(self._fd)
+
+    def peek(self, most_bytes: int) -> bytes:
+        """Return unsettled records from the first on: whole lines, as many as fit.
+
+        A single line that is longer is returned alone.
+        """
+        return self.read(self.position, most_bytes)
+
+    def read(self, position: int, most_bytes: int) -> bytes:
+        """Return whole lines from `position` on, at least one if there is one."""
+        if self._fd is None:
+            return b""
+        wanted = most_bytes
+        while True:
+            wanted = min(wanted, self.end - position)
+            chunk = os.pread(self._fd, wanted, position)
+            cut = chunk.rfind(b"\n") + 1
+            if cut or wanted >= self.end - position:
+                return chunk[:cut]
+            wanted *= 2
+
+    def settle(
+        self, byte_count: int, line_count: int, *, delivered: int, dropped: int = 0
+    ) -> None:
+        """Move the settled position over the first unsettled records."""
+        self.position += byte_count
+        self.settled += line_count
+        self.delivered += delivered
+        self.dropped += dropped
+        # Where it cannot be written down, a crash causes a second delivery: no harm.
+        with suppress(OSError):
+            self._write_ack()
+
+    def _write_ack(self) -> None:
+        if self._ack_fd is None:
+            path = self.path.with_suffix(".ack")
+            self._ack_fd = os.open(path, os.O_CREAT | os.O_WRONLY, _FILE_MODE)
+        state = {
+            "position": self.position,
+            "delivered": self.delivered,
+            "dropped": self.dropped,
+        }
+        line = json.dumps(state).ljust(_ACK_BYTES - 1) + "\n"
+        os.pwrite(self._ack_fd, line.encode("ascii"), 0)
+
+    def name_provider(self, provider_id: int) -> None:
+        """Write into the header whose records these are.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        binding = Binding(
+            base_url=self.header.binding.base_url,
+            key_id=self.header.binding.key_id,
+            provider_id=provider_id,
+        )
+        self.header = Header(
+            binding=binding,
+            version=self.header.version,
+            created_at=self.header.created_at,
+        )
+        line = self.header.as_line(self.start)
+        if len(line) != self.start:
+            return
+        # Not the descriptor for records, which would append.
+        fd = os.open(self.path, os.O_WRONLY)
+        try:
+            os.pwrite(fd, line, 0)
+        finally:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Let go of the file; somebody else may then adopt it."""
+        for fd in (self._fd, self._ack_fd):
+            if fd is not None:
+                os.close(fd)
+        self._fd = self._ack_fd = None
+
+    def move_to(self, folder: Path) -> None:
+        """Move the file, and what lies beside it, to another folder.
+
+        Raises:
+            OSError: If that cannot be done.
+        """
+        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        # The records last: where they are, their position has to be.
+        for path in (self.path.with_suffix(".ack"), self.path):
+            if path.exists():
+                path.rename(folder / path.name)
+        self.path = folder / self.path.name
+
+    def remove(self) -> None:
+        """Delete the file and what lies beside it.
+
+        Raises:
+            OSError: If that cannot be done.
+        """
+        for suffix in (".outbox", ".ack", ".held"):
+            self.path.with_suffix(suffix).unlink(missing_ok=True)
+        self.close()
+
+    def _remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def _write(self, line: bytes) -> None:
+        assert self._fd is not None  # noqa: S101 - for the type checker
+        if os.write(self._fd, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+
+    def _lock(self) -> bool:
+        assert self._fd is not None  # noqa: S101 - for the type checker
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            # Two deliverers do no harm, so that a file system without locks is no
+            # reason to leave records lying.
+            self.has_lock = False
+        return True
+
+    def find_end(self) -> None:
+        """Leave out a torn last line, which no call has returned for."""
+        if self._fd is None:
+            return
+        size = os.fstat(self._fd).st_size
+        step = 64 * 1024
+        while size > self.start:
+            begin = max(size - step, self.start)
+            cut = os.pread(self._fd, size - begin, begin).rfind(b"\n") + 1
+            if cut:
+                self.end = begin + cut
+                return
+            size = begin
+        self.end = self.start
+
+    def _read_ack(self) -> None:
+        try:
+            state = json.loads(self.path.with_suffix(".ack").read_bytes())
+            position, self.delivered = int(state["position"]), int(state["delivered"])
+            self.dropped = int(state.get("dropped", 0))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return  # delivering all of it again does no harm
+        if self.start <= position <= self.end and self._is_line_start(position):
+            self.position = position
+
+    def _is_line_start(self, position: int) -> bool:
+        assert self._fd is not None  # noqa: S101 - for the type checker
+        return os.pread(self._fd, 1, position - 1) == b"\n"

@@ -1,0 +1,76 @@
+"""Ends of processes, and forks: what every delivery of this process has to hear of.
+
+Hooks are set when the first delivery is opened, never at import.
+"""
+
+import atexit
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final, Protocol
+
+
+class Lasting(Protocol):
+    """What has to end with the process, and to begin anew in a forked child."""
+
+    def close(self) -> None:
+        """Leave in order, in bounded time."""
+        ...
+
+    def forget(self) -> None:
+        """Let go of what belongs to the parent, without a trace."""
+        ...
+
+
+_OPEN: Final["weakref.WeakSet[Lasting]"] = weakref.WeakSet()
+_hooked: Final[set[str]] = set()
+_fork_guard: Final = threading.Lock()
+
+
+@contextmanager
+def unforked() -> Generator[None]:
+    """Let no fork happen meanwhile; keep it short."""
+    with _fork_guard:
+        yield
+
+
+def watch(lasting: Lasting) -> None:
+    """Close `lasting` at the end of the process, and tell it of a fork."""
+    _OPEN.add(lasting)
+    if "exit" not in _hooked:
+        _hooked.add("exit")
+        atexit.register(_close_all)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(
+                before=_fork_guard.acquire,
+                after_in_parent=_fork_guard.release,
+                after_in_child=_after_fork,
+            )
+    _hook_worker()
+
+
+def _hook_worker() -> None:
+    """Close at the end of a worker of multiprocessing, which leaves by `os._exit`."""
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is None or process is None or "worker" in _hooked:
+        return
+    if process.parent_process() is not None:
+        _hooked.add("worker")
+        util.Finalize(None, _close_all, exitpriority=0)
+
+
+def _close_all() -> None:
+    for lasting in list(_OPEN):
+        lasting.close()
+
+
+def _after_fork() -> None:
+    _fork_guard.release()
+    # multiprocessing clears its finalizers in a child after this.
+    _hooked.discard("worker")
+    for lasting in list(_OPEN):
+        lasting.forget()

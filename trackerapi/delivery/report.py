@@ -1,0 +1,111 @@
+"""What delivery tells about itself: counts, and problems with what to do."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+_LOG: Final = logging.getLogger("trackerapi")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryReport:
+    """How far delivery is, for one TrackerApi.
+
+    Attributes:
+        delivered: Events that the backend has taken from this TrackerApi, those that
+            others had left behind among them.
+        waiting: Records still to be delivered, creations of jobs among them.
+        held: Records that the backend refused; `trackerapi outbox list` shows them.
+        dropped: Events that are gone, by the reason.
+        oldest_waiting_at: When the oldest waiting event happened; None without one.
+        last_error: Why the last attempt failed; None if it did not.
+    """
+
+    delivered: int = 0
+    waiting: int = 0
+    held: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict[str, int])
+    oldest_waiting_at: datetime | None = None
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryProblem:
+    """Something that keeps reports from the backend, told once per kind.
+
+    Attributes:
+        kind: unreachable, key-refused, job-refused, event-refused, job-unknown,
+            outbox-unwritable, outbox-full, left-behind, metadata, before-send,
+            succeeded, step, event kind, job tag or internal.
+        message: What happened and what to do, in one line.
+    """
+
+    kind: str
+    message: str
+
+
+ProblemCallback = Callable[[DeliveryProblem], object]
+
+
+class Problems:
+    """Tells each problem once: to the log, and to the script if it wants to know.
+
+    Safe to share between threads and across a fork.
+
+    Args:
+        on_problem: Called with each; what it raises is logged and goes no further.
+    """
+
+    def __init__(self, on_problem: ProblemCallback | None = None) -> None:
+        self._on_problem = on_problem
+        self._told: dict[tuple[str, ...], object] = {}
+
+    def tell(self, kind: str, message: str, *subject: str, level: int = 0) -> None:
+        """Tell a problem, unless it was told already.
+
+        Args:
+            kind: See `DeliveryProblem`.
+            message: One line.
+            subject: What tells two problems of a kind apart; by default nothing does.
+            level: Level of the log; 0 for a warning.
+        """
+        # One atomic step of `dict` decides; a lock could be left locked by a fork.
+        mine = object()
+        if self._told.setdefault((kind, *subject), mine) is not mine:
+            return
+        _LOG.log(level or logging.WARNING, "%s", message)
+        if self._on_problem is None:
+            return
+        try:
+            self._on_problem(DeliveryProblem(kind=kind, message=message))
+        except Exception:  # noqa: BLE001 - the author's code may raise anything
+            _LOG.exception("on_problem raised; the job goes on")
+
+    def forget(self, kind: str) -> None:
+        """Let a problem be told again after it was gone."""
+        for told in [told for told in list(self._told) if told[0] == kind]:
+            self._told.pop(told, None)
+
+
+class Counters:
+    """What happened to events of one TrackerApi; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.delivered = 0
+        self.dropped: dict[str, int] = {}
+        self.last_error: str | None = None
+
+    def count_delivered(self, count: int) -> None:
+        """Add events that the backend has taken."""
+        with self._lock:
+            self.delivered += count
+
+    def count_dropped(self, reason: str, count: int = 1) -> None:
+        """Add events that are gone."""
+        if count:
+            with self._lock:
+                self.dropped[reason] = self.dropped.get(reason, 0) + count

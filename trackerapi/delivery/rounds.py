@@ -1,0 +1,226 @@
+"""One round of the courier: look for leftovers, then carry a batch of every file.
+
+Knows what there is to carry and in which order; when rounds are made is the
+courier's affair.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+from trackerapi.delivery.carrier import Carrier
+from trackerapi.delivery.conflation import Conflation
+from trackerapi.delivery.folder import OutboxFolder
+from trackerapi.delivery.outbox import Outbox
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.process import unforked
+from trackerapi.delivery.records import MAX_BATCH_BYTES, Creation
+from trackerapi.delivery.report import Counters, Problems
+from trackerapi.delivery.sender import Sender
+from trackerapi.errors import AuthenticationError
+from trackerapi.retry import backoff_seconds
+
+LEFTOVERS_SECONDS: Final = 60.0
+"""How often a process looks for what others have left."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Route:
+    """What a courier works with.
+
+    Attributes:
+        sender: Returns what carries records; None delivers nothing.
+        folder: Where others may have left records; None where there is no place.
+        outbox: What this process appends to.
+        conflation: Progress that waits for its time.
+    """
+
+    sender: Callable[[], Sender] | None
+    folder: OutboxFolder | None
+    outbox: Outbox
+    conflation: Conflation
+    problems: Problems
+    counters: Counters
+
+
+class Rounds:
+    """Carries what this process and dead ones have recorded; for the courier's thread.
+
+    Attributes:
+        adopted: Files taken over from others, oldest first.
+        has_searched: Whether leftovers were looked for since they were last asked for.
+    """
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+        self.adopted: list[OutboxFile] = []
+        self._carrier: Carrier | None = None
+        self._sender: Sender | None = None
+        self._is_identified = False
+        self._has_purged = False
+        self._next_search = 0.0
+        self._next_waiting = 0.0
+        self._waiting_failures = 0
+
+    @property
+    def has_searched(self) -> bool:
+        """Whether leftovers were looked for since `ask_again()`."""
+        return self._next_search > 0 or self._route.folder is None
+
+    def ask_again(self) -> None:
+        """Look for leftovers, and try what waits for its job, in the next round."""
+        self._next_search = self._next_waiting = 0.0
+
+    def files(self) -> list[OutboxFile]:
+        """Return all files in the order in which they are carried."""
+        return [*self.adopted, *self._route.outbox.files]
+
+    def has_waiting_jobs(self) -> bool:
+        """Whether records wait for a job that the backend does not know yet."""
+        return any(file.held.waiting_jobs() for file in self.files())
+
+    def has_anything(self) -> bool:
+        """Whether there is something to carry now."""
+        return (
+            self._route.outbox.waiting_count > 0
+            or any(not file.is_delivered for file in self.adopted)
+            or (self.has_waiting_jobs() and time.monotonic() >= self._next_waiting)
+        )
+
+    def seconds_until_more(self) -> float | None:
+        """Return when something comes up by itself; None if nothing does."""
+        if not self.has_waiting_jobs():
+            return None
+        return max(self._next_waiting - time.monotonic(), 0.0)
+
+    def search(self) -> None:
+        """Take over what others have left, once in a while."""
+        folder, now = self._route.folder, time.monotonic()
+        if now < self._next_search or folder is None:
+            return
+        self._next_search = now + LEFTOVERS_SECONDS
+        known = {file.path for file in self.files()}
+        self.adopted += folder.adopt(self._route.outbox.binding, known)
+        self._put_away_delivered(folder)
+        if not self._has_purged:
+            self._has_purged = True
+            folder.purge()
+
+    def carry_all(self) -> None:
+        """Carry one batch of each file.
+
+        Raises:
+            BackendUnavailable: If no usable answer came.
+            AuthenticationError: If the key was refused.
+            OSError: If what was refused cannot be kept aside.
+        """
+        carrier = self._ready_carrier()
+        for file in self.files():
+            carrier.carry(file)
+        self._carry_backlog(carrier)
+        self._carry_waiting(carrier)
+        if self._route.folder is not None:
+            self._put_away_delivered(self._route.folder)
+
+    def renew_key(self) -> None:
+        """Read the key again; whose it is has to be asked again too."""
+        if self._sender is not None:
+            self._sender.renew_key()
+        self._is_identified = False
+
+    def put_away(self, files: list[OutboxFile]) -> None:
+        """Let go of `files` and of all that was adopted."""
+        folder = self._route.folder
+        for file in [*self.adopted, *files]:
+            if folder is None:
+                file.close()
+            else:
+                folder.put_away(file)
+        self.adopted = []
+
+    def _ready_carrier(self) -> Carrier:
+        """Return what carries, once it is known whose records these are."""
+        if self._sender is None or self._carrier is None:
+            assert self._route.sender is not None  # noqa: S101 - for the type checker
+            # Loads the HTTP client: a child that is forked in the middle of an import
+            # could never finish it.
+            with unforked():
+                self._sender = self._route.sender()
+            self._carrier = Carrier(
+                self._sender,
+                self._find_creation,
+                self._route.problems,
+                self._route.counters,
+            )
+        if not self._is_identified:
+            self._bind(self._sender.identify())
+            self._is_identified = True
+        return self._carrier
+
+    def _bind(self, provider_id: int) -> None:
+        outbox = self._route.outbox
+        known = outbox.binding.provider_id
+        if known is not None and known != provider_id:
+            raise AuthenticationError(
+                "the key now belongs to another provider than the one that these "
+                "records are for"
+            )
+        if known is None:
+            outbox.binding = replace(outbox.binding, provider_id=provider_id)
+            self._next_search = 0.0  # files of other keys of this provider may be there
+        for file in self.files():
+            if file.header.binding.provider_id is None:
+                with suppress(OSError):
+                    file.name_provider(provider_id)
+
+    def _find_creation(self, provider_job_id: str) -> Creation | None:
+        folder = self._route.folder
+        if folder is None:
+            return None
+        return folder.find_creation(self._route.outbox.binding, provider_job_id)
+
+    def _carry_backlog(self, carrier: Carrier) -> None:
+        """Deliver what the disk refused, from memory."""
+        outbox = self._route.outbox
+        if not outbox.backlog or outbox.drain_backlog():
+            return
+        lines = outbox.take_backlog(MAX_BATCH_BYTES // 2)
+        try:
+            refused = carrier.carry_lines(lines)
+        except BaseException:
+            outbox.restore_backlog(lines)
+            raise
+        outbox.restore_backlog([kept.record for kept in refused if kept.waits])
+        for kept in refused:
+            if not kept.waits:
+                self._route.counters.count_dropped(f"refused: {kept.reason}")
+
+    def _carry_waiting(self, carrier: Carrier) -> None:
+        """Try again what waits for its job, less often the longer it does."""
+        now = time.monotonic()
+        if now >= self._next_waiting and self.has_waiting_jobs():
+            for file in self.files():
+                carrier.carry_waiting(file)
+            self._waiting_failures += 1
+            self._next_waiting = now + backoff_seconds(
+                self._waiting_failures,
+                jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
+            )
+        if not self.has_waiting_jobs():
+            self._waiting_failures, self._next_waiting = 0, 0.0
+
+    def _put_away_delivered(self, folder: OutboxFolder) -> None:
+        for file in list(self.adopted):
+            file.held.refresh()
+            if file.is_delivered and not file.held.waiting_jobs():
+                self.adopted.remove(file)
+                folder.put_away(file)
+        outbox = self._route.outbox
+        for file in list(outbox.files):
+            is_done = file.is_delivered and not outbox.is_current(file)
+            if is_done and file.held.counts() == (0, 0):
+                outbox.files.remove(file)
+                folder.put_away(file)

@@ -1,0 +1,95 @@
+"""Making room in an outbox that has grown beyond its limit.
+
+The oldest `info` and `heartbeat`, and `progress` that a later one of its step has
+superseded, go first. Creations, `start`, `step`, `skip`, `error`, `complete` and
+`cancel` stay as long as there is room for them at all.
+"""
+
+from contextlib import suppress
+from typing import Any, Final
+
+from trackerapi.delivery.outbox import Outbox
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.records import MAX_BATCH_BYTES, is_droppable, parse_record
+from trackerapi.delivery.report import Counters, Problems
+
+ROOM_TO_MAKE: Final = 0.1
+"""Share of the limit that is free after thinning out."""
+
+
+def thin_out(outbox: Outbox, counters: Counters, problems: Problems) -> None:
+    """Drop what may go, oldest first, until the outbox is below its limit again."""
+    limit = outbox.options.limit_bytes
+    if outbox.waiting_bytes <= limit:
+        outbox.is_full = False
+        return
+    outbox.turn_over()
+    goal = limit * (1 - ROOM_TO_MAKE)
+    for file in list(outbox.files):
+        excess = outbox.waiting_bytes - goal
+        if excess <= 0:
+            break
+        with suppress(OSError):  # a disk that is full takes no thinner file either
+            _rewrite(outbox, file, excess, counters)
+    outbox.is_full = outbox.waiting_bytes > limit
+    if counters.dropped.get("outbox full"):
+        problems.tell(
+            "outbox-full",
+            f"the outbox has more than {limit:,} bytes: the oldest info, heartbeats "
+            "and superseded progress were dropped; "
+            "`tracker.delivery().dropped` counts them",
+            "thinned",
+        )
+
+
+def _rewrite(
+    outbox: Outbox, file: OutboxFile, excess_bytes: float, counters: Counters
+) -> None:
+    """Put a thinner file into the place of `file`."""
+    newest = _newest_progress(file)
+    folder = file.path.parent
+    stem = file.path.stem.partition("-")[0]
+    thinner = OutboxFile.create(folder, outbox.binding, stem)
+    dropped_count = dropped_bytes = 0
+    try:
+        for line in _lines(file):
+            members = parse_record(line)
+            may_go = is_droppable(members) and newest.get(_step(members)) != members
+            if may_go and dropped_bytes < excess_bytes:
+                dropped_count += 1
+                dropped_bytes += len(line)
+            else:
+                thinner.append(line)
+    except OSError:
+        thinner.remove()
+        raise
+    if not dropped_count:
+        thinner.remove()
+        return
+    if file.held.path.exists():
+        file.held.path.rename(thinner.held.path)
+        thinner.held.refresh()
+    # From here on both may be delivered: what is in both is applied once.
+    outbox.replace(file, thinner)
+    file.remove()
+    counters.count_dropped("outbox full", dropped_count)
+
+
+def _newest_progress(file: OutboxFile) -> dict[tuple[Any, Any], dict[str, Any]]:
+    newest: dict[tuple[Any, Any], dict[str, Any]] = {}
+    for line in _lines(file):
+        members = parse_record(line)
+        if members.get("kind") == "progress":
+            newest[_step(members)] = members
+    return newest
+
+
+def _step(members: dict[str, Any]) -> tuple[Any, Any]:
+    return members.get("provider_job_id"), members.get("tag")
+
+
+def _lines(file: OutboxFile) -> Any:
+    position = file.position
+    while chunk := file.read(position, MAX_BATCH_BYTES):
+        yield from chunk.splitlines(keepends=True)
+        position += len(chunk)
