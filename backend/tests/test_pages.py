@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from backend.tests.service import report
+from backend.tests.service import new_job, new_name, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +67,44 @@ def test_page_shows_nothing_of_the_provider(
     page = reader.get(link["url"]).text
     hidden = ["canary", job["provider_job_id"], "say_hello", "my_job"]
     assert [word for word in hidden if word in page] == []
+
+
+def test_page_shows_metadata_that_is_for_the_customer_and_no_other(
+    api: httpx.Client, reader: httpx.Client
+) -> None:
+    """The audience decides; the newest value counts, and links are links."""
+    keys = [
+        {"name": "Slices", "kind": "number", "units": "images", "audience": "customer"},
+        {"name": "Report", "kind": "link", "audience": "customer"},
+        {"name": "Trap", "kind": "link", "audience": "customer"},
+        {"name": "Node", "kind": "text"},
+    ]
+    steps = [
+        {"tag": "load", "name": "Load", "points": 1, "metadata_configurations": keys},
+        {"tag": "store", "name": "Store", "points": 1},
+    ]
+    tag = new_name()
+    document = {"tag": tag, "name": "Import", "step_configurations": steps}
+    job = new_job(api, tag=tag, configuration=document)
+    link = api.post(f"/jobs/{job['id']}/share-links", json={}).json()
+    report(api, job, kind="progress", tag="load", event_metadata={"Slices": 7})
+    metadata = {
+        "Slices": 1234,
+        "Report": "https://example.org/report?a=1&b=2",
+        "Trap": "javascript:alert(1)",
+        "Node": "canary-declared",
+        "Secret": "canary-undeclared",
+    }
+    report(api, job, kind="step", tag="load", event_metadata=metadata)
+    report(api, job, kind="step", tag="store", event_metadata={"Slices": 4321})
+
+    page = reader.get(link["url"]).text
+
+    assert "1,234 images" in page
+    assert 'href="https://example.org/report?a=1&amp;b=2"' in page
+    assert 'href="javascript' not in page
+    assert "canary" not in page
+    assert "4,321" not in page
 
 
 def test_page_escapes_what_others_wrote(

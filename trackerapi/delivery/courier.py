@@ -57,6 +57,7 @@ class Courier:
         self._seen_count = 0
         self._leaving: list[OutboxFile] = []
         self._thread: threading.Thread | None = None
+        route.outbox.on_new_file = self.wake
 
     def start(self) -> None:
         """Begin; where no thread can be started, records stay for the next process."""
@@ -156,9 +157,10 @@ class Courier:
         """Wait for the next round: a time, or until woken if None."""
         if seconds is None:
             seconds = LEFTOVERS_SECONDS
-            self.is_asleep = True
+            # Offline there is nothing to do for a single record.
+            self.is_asleep = self._route.sender is not None
             # A record that came before `is_asleep` was set has woken nobody.
-            if self._route.outbox.record_count != self._seen_count:
+            if self.is_asleep and self._route.outbox.record_count != self._seen_count:
                 seconds = 0.0
         if seconds > 0 and not self._is_stopping:
             self._wake.wait(seconds)

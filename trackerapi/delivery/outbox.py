@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -59,6 +60,7 @@ class Outbox:
         backlog: Records that the disk refused.
         is_full: Set by the courier when thinning out did not make room.
         record_count: Records taken so far, which only grows.
+        on_new_file: Called when another file is begun, so that the last can be seen to.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Outbox:
         self.backlog: deque[bytes] = deque()
         self.is_full = self.is_closed = False
         self.record_count = 0
+        self.on_new_file: Callable[[], object] | None = None
         self._problems, self._counters = problems, counters
         largest = min(LARGEST_FILE_BYTES, options.limit_bytes // _FILES_IN_LIMIT)
         self._file_bytes = largest
@@ -227,6 +230,8 @@ class Outbox:
                 self._file.sync()
             self._file = OutboxFile.create(folder, self.binding)
             self.files.append(self._file)
+            if self.on_new_file is not None:
+                self.on_new_file()
             if self.options.fsync:
                 _sync_folder(folder)
         return self._file

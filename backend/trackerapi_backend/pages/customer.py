@@ -4,8 +4,8 @@ A share link shows the page and hands over a cookie that opens it as well. A bro
 that keeps the cookie is led on to an address without the token, at the latest when
 the page refreshes; one that does not goes on with the link.
 
-The page shows names, states, percent and the messages meant for customers: no id,
-metadata or diagnostics of the provider's ever reaches a template.
+The page shows names, states, percent, and the messages and metadata meant for
+customers: no id, metadata or diagnostics of the provider's ever reaches a template.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse
 from trackerapi_backend.auth import token_hash
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.pages.rendering import page
+from trackerapi_backend.pages.values import Value, customer_values
 from trackerapi_backend.projection import (
     JobState,
     JobStatus,
@@ -32,7 +33,7 @@ from trackerapi_backend.snapshots import from_document
 from trackerapi_backend.store import events, jobs, share_links
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -73,6 +74,7 @@ class _Step:
     name: str
     status: str
     words: str
+    values: Sequence[Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def _view(db: Connection, token: str, job_id: int) -> _View | None:
         words=_JOB_WORDS[state.status],
         percent=percent(plan_of(job), state),
         update_count=state.event_count,
-        steps=[_step(state, step) for step in steps],
+        steps=[_step(state, step, customer_values(db, job_id, step)) for step in steps],
         messages=[
             _Message(row.message, fact_of(row).shown_at)
             for row in events.latest_messages(db, job_id, MESSAGES)
@@ -180,10 +182,13 @@ def _view(db: Connection, token: str, job_id: int) -> _View | None:
     )
 
 
-def _step(job: JobState, configured: Mapping[str, Any]) -> _Step:
+def _step(
+    job: JobState, configured: Mapping[str, Any], values: Sequence[Value]
+) -> _Step:
     step = job.steps.get(configured["tag"], StepState())
     status = shown_status(job, step)
-    return _Step(configured["name"], status.value, _step_words(job, step, status))
+    words = _step_words(job, step, status)
+    return _Step(configured["name"], status.value, words, values)
 
 
 def _step_words(job: JobState, step: StepState, status: StepStatus) -> str:

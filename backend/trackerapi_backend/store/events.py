@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Below the least number of values that any SQLite takes in one statement.
 _IDS_PER_QUERY = 900
+_METADATA_EVENTS = 100
 
 
 def known_event_ids(
@@ -64,4 +65,15 @@ def latest_messages(db: Connection, job_id: int, limit: int) -> Sequence[Row[Any
         .where(events.c.job_id == job_id, events.c.message.is_not(None))
         .order_by(events.c.occurred_at.desc(), events.c.event_id.desc())
         .limit(limit)
+    ).all()
+
+
+def latest_metadata(db: Connection, job_id: int, tag: str) -> Sequence[Row[Any]]:
+    """Return the newest events of a step that may carry metadata, newest first."""
+    return db.execute(
+        select(events.c.event_metadata)
+        .where(events.c.job_id == job_id, events.c.tag == tag)
+        .where(events.c.event_metadata != "{}")
+        .order_by(events.c.occurred_at.desc(), events.c.event_id.desc())
+        .limit(_METADATA_EVENTS)
     ).all()
