@@ -1,44 +1,90 @@
-"""What `from trackerapi import TrackerApi` costs beside `import httpx`.
+"""What `from trackerapi import TrackerApi` costs beside `import httpx` and the peers.
 
 Each import runs in a fresh interpreter, in turns, so that a drifting machine slows
-both alike; the time of a bare interpreter is taken off.
+all alike; the time of a bare interpreter of the same environment is taken off.
 
 Exit status: 0 within the target, 1 above it.
 """
 
-import statistics
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
-ROUNDS = 15
-TARGET = 0.2
-STATEMENTS = {
-    "bare": "pass",
-    "httpx": "import httpx",
-    "trackerapi": "import trackerapi",
-    "TrackerApi": "from trackerapi import TrackerApi",
-}
+from benchmarks.rig.adapters import OURS, PEERS, own
+from benchmarks.rig.places import interpreter
+from benchmarks.rig.runs import Options, median_of, note, ratio_of, read_options
+from benchmarks.rig.tables import Target, conclude, figure, print_table
+
+ROUNDS: Final = 15
+BOUND: Final = 0.2
+BARE: Final = "pass"
+HTTPX: Final = "httpx"
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A statement in an environment."""
+
+    statement: str
+    python: Path
 
 
 def main() -> int:
     """Measure, print a table, compare with the target."""
-    seconds: dict[str, list[float]] = {name: [] for name in STATEMENTS}
-    for _ in range(ROUNDS + 1):
-        for name, statement in STATEMENTS.items():
-            seconds[name].append(_time_of(statement))
+    options = read_options(__doc__, rounds=ROUNDS)
+    imports = _imports(options)
+    everything = dict.fromkeys(
+        each
+        for wanted in imports.values()
+        for each in (Import(BARE, wanted.python), wanted)
+    )
+    seconds: dict[Import, list[float]] = {each: [] for each in everything}
     # The first round fills the caches of the file system.
-    medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
-    cost = {name: median - medians["bare"] for name, median in medians.items()}
-    for name in ("httpx", "trackerapi", "TrackerApi"):
-        milliseconds, ratio = cost[name] * 1000, cost[name] / cost["httpx"]
-        print(f"{STATEMENTS[name]:<36} {milliseconds:7.1f} ms {ratio:6.3f} x httpx")
-    return 0 if cost["TrackerApi"] <= TARGET * cost["httpx"] else 1
+    for turn in range(options.rounds + 1):
+        note(f"import_time: round {turn} of {options.rounds}")
+        for each, times in seconds.items():
+            taken = _time_of(each)
+            if turn:
+                times.append(taken)
+
+    def cost(name: str) -> list[float]:
+        wanted = imports[name]
+        bare = seconds[Import(BARE, wanted.python)]
+        return [a - b for a, b in zip(seconds[wanted], bare, strict=True)]
+
+    beside = {name: ratio_of(cost(name), cost(HTTPX)) for name in imports}
+    what = f"`{own.Ours.imports}` beside `import httpx`"
+    status = conclude([Target(what=what, bound=BOUND, measured=beside[OURS])])
+    rows = [
+        (name, f"{1000 * (median_of(cost(name)) or 0):.1f}", figure(beside[name], "x"))
+        for name in imports
+    ]
+    print_table(("import of", "ms", "beside httpx"), rows)
+    return status
 
 
-def _time_of(statement: str) -> float:
+def _imports(options: Options) -> dict[str, Import]:
+    project = Path(sys.executable)
+    found = {
+        OURS: Import(own.Ours.imports, project),
+        "`trackerapi` alone": Import("import trackerapi", project),
+        HTTPX: Import("import httpx", project),
+    }
+    for adapter in options.adapters:
+        known = {one.statement for one in found.values()}
+        if adapter in PEERS and adapter.imports not in known:
+            found[adapter.name] = Import(adapter.imports, interpreter(adapter))
+    return found
+
+
+def _time_of(each: Import) -> float:
     begin = time.perf_counter()
-    subprocess.run([sys.executable, "-c", statement], check=True)
+    subprocess.run(
+        [each.python, "-c", each.statement], check=True, stderr=subprocess.DEVNULL
+    )
     return time.perf_counter() - begin
 
 

@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--job", choices=tags, default=tags[0], help="which job (default: %(default)s)"
     )
     parser.add_argument(
-        "--id", metavar="ID", help="go on with the job of this id, or start it"
+        "--id", metavar="ID", help="go on where the job of this id was, or start it"
     )
     parser.add_argument(
         "--pace",
@@ -82,9 +82,14 @@ def run(backend: DemoBackend, options: argparse.Namespace) -> int:
         )
         print(f"{config.name} {provider_job_id}")
         print(f"The customer's page: {job.share_link()}", flush=True)
+        # First what a run before this one has left. A job need not wait for delivery;
+        # this one does, to read back what it reported.
+        tracker.flush()
+        before = job.fetch()
         for number in range(len(config.step_configurations)):
+            if before.steps[number].status in {"done", "skipped"}:
+                continue
             work_on_step(job, config, number, options.pace, dice)
-            # Only to read back at once what was just reported; a job need not wait.
             tracker.flush()
             now = tracker.get_job(provider_job_id)
             step = now.steps[number]

@@ -23,6 +23,7 @@ TYPED = (
     "generated_client/trackerapi_client",
     "scripts",
     "demo",
+    "benchmarks",
     "tests/typing",
 )
 

@@ -197,7 +197,13 @@ def test_pure_module_reads_no_clock_and_does_no_io(path: Path) -> None:
 
 HAND_WRITTEN: Final = [
     path
-    for folder in (LIBRARY, BACKEND, ROOT / "scripts", ROOT / "demo")
+    for folder in (
+        LIBRARY,
+        BACKEND,
+        ROOT / "scripts",
+        ROOT / "demo",
+        ROOT / "benchmarks",
+    )
     for path in modules_under(folder)
 ]
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from demo.backend import started_backend
@@ -90,6 +91,50 @@ def test_mockscript_finds_the_running_dev_backend(tmp_path: Path) -> None:
 
     assert f"Reporting to the backend at {backend.base_url}" in printed
     assert (job.status, job.percent, job.customer_id) == ("succeeded", 100.0, 142)
+
+
+@pytest.mark.parametrize("lines_before_the_kill", [1, 2, 5])
+def test_killed_mockscript_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, lines_before_the_kill: int
+) -> None:
+    """After `kill -9` and a plain rerun, the page is that of an undisturbed run."""
+    with started_backend(tmp_path) as backend:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(tmp_path),
+            "TRACKERAPI_BASE_URL": backend.base_url,
+            "TRACKERAPI_API_KEY": backend.api_key,
+        }
+        run = [sys.executable, "-u", "-m", "demo.mockscript", "--pace", "0.1", "--id"]
+        with subprocess.Popen(
+            [*run, "killed"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(lines_before_the_kill):
+                assert process.stdout.readline()
+            process.kill()
+        for job_id in ("killed", "undisturbed"):
+            subprocess.run(
+                [*run, job_id],
+                cwd=ROOT,
+                env=environment,
+                check=True,
+                timeout=60,
+                stdout=subprocess.DEVNULL,
+            )
+        with TrackerApi(api_key=backend.api_key, base_url=backend.base_url) as tracker:
+            pages = [
+                httpx.get(tracker.job(job_id).share_link()).text
+                for job_id in ("killed", "undisturbed")
+            ]
+
+    killed, undisturbed = (re.sub(r"<time.*?</time>", "", page) for page in pages)
+    assert "100 %" in undisturbed
+    assert killed == undisturbed
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Measurements of trackerapi beside its peers, one module a question."""

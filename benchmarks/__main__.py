@@ -1,0 +1,93 @@
+"""Ask all questions, or some, and write the answers into benchmarks/README.md.
+
+    python -m benchmarks                    everything; about an hour
+    python -m benchmarks loss do_no_harm    these; the other tables stay
+    python -m benchmarks --quick            try it out; writes nothing
+
+Other arguments, such as `--rounds 3`, go to each question.
+
+Exit status: 0 if all targets are met, 1 if one is not, 2 wrong usage.
+"""
+
+import argparse
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from benchmarks.rig.places import ROOT
+from benchmarks.rig.runs import note
+
+README: Final = ROOT / "benchmarks/README.md"
+QUESTIONS: Final = (
+    "import_time",
+    "physical_limit",
+    "emit_cost",
+    "throughput",
+    "memory",
+    "exit_delay",
+    "do_no_harm",
+    "loss",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Ask, write, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("questions", nargs="*", help=", ".join(QUESTIONS))
+    parser.add_argument("--quick", action="store_true", help="few events, one round")
+    options, more = parser.parse_known_args(argv)
+    if unknown := [name for name in options.questions if name not in QUESTIONS]:
+        parser.error(f"no such question: {', '.join(unknown)}")
+    if options.quick:
+        more = ["--quick", "--rounds", "1", *more]
+    missed = []
+    for name in options.questions or QUESTIONS:
+        began = time.monotonic()
+        status, answer = ask(name, more)
+        note(f"{name}: exit status {status}, {time.monotonic() - began:.0f} s")
+        print(f"## {name}\n\n{answer}", flush=True)
+        if status:
+            missed.append(name)
+        if not options.quick:
+            write(name, answer)
+    if missed:
+        note(f"Missed: {', '.join(missed)}")
+    return 1 if missed else 0
+
+
+def ask(question: str, arguments: Sequence[str]) -> tuple[int, str]:
+    """Run one question; return its exit status and its tables."""
+    answer = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{question}", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return answer.returncode, answer.stdout
+
+
+def write(question: str, answer: str) -> None:
+    """Put tables between the markers of their question; none for a failed run."""
+    if not answer:
+        return
+    python, now = platform.python_version(), datetime.now(UTC)
+    stamp = f"Measured {now:%Y-%m-%d}, CPython {python}, {platform.machine()}."
+    begin, end = f"<!-- {question} -->", f"<!-- /{question} -->"
+    text = README.read_text(encoding="utf-8")
+    between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    section = f"{begin}\n{stamp}\n\n{answer.strip()}\n{end}"
+    README.write_text(between.sub(lambda _: section, text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

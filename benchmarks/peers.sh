@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Make the environments of the peers, each pinned: benchmarks/peers.sh [FOLDER]
+# PYTHON names the interpreter; PEERS or FOLDER where they go (benchmarks/.peers).
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+folder="${1:-${PEERS:-$here/.peers}}"
+python="${PYTHON:-python3}"
+
+make() {
+  local environment="$folder/$1"
+  shift
+  [ -x "$environment/bin/pip" ] || "$python" -m venv "$environment"
+  "$environment/bin/pip" --quiet --disable-pip-version-check install "$@"
+}
+
+make base httpx==0.28.1 requests==2.34.2
+make sentry sentry-sdk==2.75.0
+make posthog posthog==7.91.1
+make segment segment-analytics-python==2.4.0
+make otel opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2
+make cronitor cronitor==4.9.0
+make openlineage openlineage-python==1.54.0
+make mlflow mlflow-skinny==3.17.2
+make wandb wandb==0.31.0

@@ -1,0 +1,1 @@
+"""What the measurements share: a sink that can fail, adapters, workers, tables."""

@@ -1,0 +1,44 @@
+"""A small job that somebody has: it reads, computes, prints, and exits with 7.
+
+Usage: python -m benchmarks.rig.job LIBRARY URL, in a folder with `input.txt`. The
+first line it prints says that its work begins. `ended` gets the time of its last line
+on the monotonic clock. With `BENCH_JOB_FAILS`, the job has a mistake.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from benchmarks.rig.adapter import marker
+from benchmarks.rig.adapters import ADAPTERS
+
+STATUS: Final = 7
+NUMBERS: Final = 40
+PAUSE_SECONDS: Final = 0.025
+
+
+def main() -> int:
+    """Do the work."""
+    library, url = sys.argv[1:3]
+    folder = Path(os.environ["BENCH_DIR"])
+    adapter = ADAPTERS[library](url)
+    print("work begins", flush=True)
+    total, found = 0, []
+    for index, line in enumerate((folder / "input.txt").read_text().splitlines()):
+        total = (total * 31 + int(line)) % 1_000_003
+        time.sleep(PAUSE_SECONDS)
+        adapter.emit(marker(1, index))
+        found.append(f"{index}: {total}")
+    # At once: a signal on the way leaves the same output every time.
+    print(*found, sep="\n")
+    (folder / "ended").write_text(repr(time.monotonic()))
+    if os.environ.get("BENCH_JOB_FAILS"):
+        raise LookupError("the mistake of the job")
+    print("work ends")
+    return STATUS
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

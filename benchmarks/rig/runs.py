@@ -1,0 +1,202 @@
+"""Running workers: which libraries, in which turns, for how long."""
+
+import argparse
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.rig.adapter import Adapter
+from benchmarks.rig.adapters import ADAPTERS, OURS, PEERS
+from benchmarks.rig.places import ROOT, interpreter
+
+QUIET: Final = {
+    # Nothing but loopback: no peer is to look for its maker's servers.
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "WANDB_ERROR_REPORTING": "false",
+    "WANDB_MODE": "offline",
+}
+_MEDDLING: Final = ("TRACKERAPI_", "BENCH_", "SENTRY_", "POSTHOG_", "OTEL_", "MLFLOW_")
+_QUICK_DIVISOR: Final = 50
+_LEAST_EVENTS: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line of each question says.
+
+    Attributes:
+        libraries: What to measure, ours first.
+        rounds: Turns; tables hold medians over them.
+        is_quick: Try the measurement out with few events; the figures mean nothing.
+    """
+
+    libraries: tuple[str, ...]
+    rounds: int
+    is_quick: bool
+
+    def events(self, count: int) -> int:
+        """Return how many events stand for `count`."""
+        return max(_LEAST_EVENTS, count // _QUICK_DIVISOR) if self.is_quick else count
+
+    @property
+    def adapters(self) -> list[type[Adapter]]:
+        """The libraries whose environment is there."""
+        return [ADAPTERS[name] for name in self.libraries]
+
+
+def read_options(
+    description: str | None,
+    *,
+    rounds: int,
+    peers: Sequence[type[Adapter]] = PEERS,
+    argv: Sequence[str] | None = None,
+) -> Options:
+    """Read the command line; leave out, with a word, what is not installed."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=rounds, help="turns (%(default)s)"
+    )
+    names = ",".join(peer.name for peer in peers)
+    parser.add_argument("--peers", default=names, help="names, with commas between")
+    parser.add_argument("--quick", action="store_true", help="try it with few events")
+    given = parser.parse_args(argv)
+    wanted = [name for name in given.peers.split(",") if name and name != OURS]
+    if unknown := [name for name in wanted if name not in ADAPTERS]:
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(ADAPTERS)}")
+    there = [name for name in wanted if interpreter(ADAPTERS[name]).exists()]
+    if missing := sorted(set(wanted) - set(there)):
+        note(f"left out, run benchmarks/peers.sh first: {', '.join(missing)}")
+    return Options(libraries=(OURS, *there), rounds=given.rounds, is_quick=given.quick)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One use of one library.
+
+    Attributes:
+        library: Name of its adapter.
+        scenario: What the worker does.
+        url: The backend.
+        folder: Where it may write.
+        limit: Seconds after which it is killed.
+        arguments: Of the scenario; `cpu` pins the worker.
+        environment: Variables beside the usual.
+    """
+
+    library: str
+    scenario: str
+    url: str
+    folder: Path
+    limit: float = 60.0
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a worker ended.
+
+    Attributes:
+        told: What it printed; empty if it did not get so far.
+        ended_at: On the monotonic clock.
+        is_timed_out: Whether it had to be killed.
+    """
+
+    told: Mapping[str, Any]
+    ended_at: float
+    is_timed_out: bool
+
+
+def run(task: Task) -> Outcome:
+    """Run a worker to its end."""
+    command = [
+        str(interpreter(ADAPTERS[task.library])),
+        *("-m", "benchmarks.rig.worker", task.library, task.scenario, task.url),
+        json.dumps(task.arguments),
+    ]
+    with tempfile.TemporaryFile("w+") as printed:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=None if os.environ.get("BENCH_STDERR") else subprocess.DEVNULL,
+            cwd=task.folder,
+            env=environment(task.folder, task.environment),
+            start_new_session=True,
+        )
+        is_timed_out = not ends_within(process, task.limit)
+        ended_at = time.monotonic()
+        printed.seek(0)
+        lines = [line for line in printed if line.startswith("{")]
+    return Outcome(json.loads(lines[-1]) if lines else {}, ended_at, is_timed_out)
+
+
+def ends_within(process: "subprocess.Popen[Any]", seconds: float) -> bool:
+    """Wait for a process that leads a session; kill all of that when it is late."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return False
+    return True
+
+
+def environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a measured process."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(_MEDDLING)
+    }
+    own = {"BENCH_DIR": str(folder), "PYTHONPATH": str(ROOT)}
+    return inherited | QUIET | own | dict(more)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Offer a folder that goes away, whatever late helpers still write to it."""
+    with tempfile.TemporaryDirectory(
+        prefix="trackerapi-bench-", ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
+
+
+def at_once(workers: int) -> ThreadPoolExecutor:
+    """Return a pool for measurements that mostly wait."""
+    return ThreadPoolExecutor(workers)
+
+
+def median_of(values: "Sequence[float | None]") -> float | None:
+    """Return the median of those that are there."""
+    there = [value for value in values if value is not None]
+    return statistics.median(there) if there else None
+
+
+def ratio_of(
+    ours: "Sequence[float | None]", theirs: "Sequence[float | None]"
+) -> float | None:
+    """Return the median of the ratios within each round."""
+    return median_of(
+        [a / b for a, b in zip(ours, theirs, strict=False) if a is not None and b]
+    )
+
+
+def note(text: str) -> None:
+    """Tell the person at the terminal, not the table."""
+    print(text, file=sys.stderr, flush=True)

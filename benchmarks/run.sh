@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Measure everything and write the tables of benchmarks/README.md; --help says more.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+bash "$root/scripts/setup.sh"
+export PEERS="${PEERS:-$root/benchmarks/.peers}"
+PYTHON="${PYTHON:-$root/.venv/bin/python}" bash "$root/benchmarks/peers.sh"
+cd "$root"
+exec "$root/.venv/bin/python" -m benchmarks "$@"
