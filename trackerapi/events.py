@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -25,6 +25,9 @@ KINDS: Final = (
     "heartbeat",
 )
 """Kinds that mean something to the backend; others are shown like `info`."""
+
+CONFLATED_KINDS: Final = frozenset({"progress", "heartbeat"})
+"""Kinds of which only the newest counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +82,26 @@ class Event:
         return compact_json(given).encode("ascii")
 
 
-compact_json: Final = json.JSONEncoder(
+_ENCODER: Final = json.JSONEncoder(
     allow_nan=False, check_circular=False, separators=(",", ":")
-).encode
+)
+
+
+def _c_encode() -> Callable[[Any], str]:
+    """Return what `JSONEncoder.encode` does, without making an encoder each time.
+
+    Where an interpreter has no encoder in C, the one in Python serves.
+    """
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return _ENCODER.encode
+    quote = json.encoder.encode_basestring_ascii
+    encode = make(None, _ENCODER.default, quote, None, ":", ",", False, False, False)
+    join = "".join
+    return lambda value: join(encode(value, 0))
+
+
+compact_json: Final = _c_encode()
 
 
 class _Stamps:
@@ -106,8 +126,17 @@ class _Stamps:
         self._second = -1
         self._second_text = ""
 
-    def next(self, not_before: int) -> tuple[str, str]:
-        """Return the id of a new event and its time in RFC 3339."""
+    def next(self, not_before: int = 0) -> tuple[str, str]:
+        """Return the id and time of an event that happens now.
+
+        Args:
+            not_before: Latest time the job is known to have had, in microseconds
+                since 1970; 0 for none.
+
+        Returns:
+            A UUIDv7 and a time in RFC 3339, UTC, neither below the one given out
+            before.
+        """
         with self._lock:
             # A clock that is set back must not reorder what the job said.
             now = max(time.time_ns() // 1000, self._last_microseconds)
@@ -138,17 +167,7 @@ if hasattr(os, "register_at_fork"):  # not where there is no fork
     os.register_at_fork(after_in_child=_STAMPS.restart)
 
 
-def new_stamp(not_before: int = 0) -> tuple[str, str]:
-    """Return the id and time of an event that happens now.
-
-    Args:
-        not_before: Latest time the job is known to have had, in microseconds since
-            1970; 0 for none.
-
-    Returns:
-        A UUIDv7 and a time in RFC 3339, UTC, neither below the one given out before.
-    """
-    return _STAMPS.next(not_before)
+new_stamp: Final = _STAMPS.next
 
 
 def as_microseconds(moment: datetime) -> int:

@@ -13,6 +13,7 @@ from trackerapi.arguments import (
 )
 from trackerapi.errors import BackendRejected, UnknownStepError
 from trackerapi.events import (
+    CONFLATED_KINDS,
     KINDS,
     Event,
     as_microseconds,
@@ -68,11 +69,13 @@ class _Beginning(NamedTuple):
 
     Attributes:
         members: Their JSON members behind the id, from the first comma on.
+        is_conflated: Whether only the newest of them counts.
     """
 
     kind: str
     tag: str | None
     members: str
+    is_conflated: bool
 
 
 class TrackerJob:
@@ -106,6 +109,7 @@ class TrackerJob:
         self._beginnings: dict[tuple[str, str | None, str | None], _Beginning] = {}
         declares = config is not None and config.metadata == "declared"
         self._takes_lines = reporter.takes_lines and not declares
+        self._record_line = reporter.record_line
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -162,24 +166,22 @@ class TrackerJob:
         begin = self._beginnings.get((kind, name, tag))
         if begin is None:
             begin = self._beginning(kind, name, tag)
-        if not details and self._takes_lines:
-            text = "" if metadata is None else plain_json(metadata)
-            if text is not None:
-                return self._record_line(begin, text)
-        return self._record(begin, metadata, details)
-
-    def _record_line(self, begin: "_Beginning", metadata: str) -> str:
-        """Record an event that needs no more than what is encoded already."""
+        if details or not self._takes_lines or begin.is_conflated:
+            return self._record(begin, metadata, details)
+        # The way of nearly every event: in few steps, since after a pause of the job
+        # each of them finds the processor's caches cold.
+        text = ""
+        if metadata is not None:
+            plain = plain_json(metadata)
+            if plain is None:
+                return self._record(begin, metadata, details)
+            text = f',"event_metadata":{plain}'
         event_id, occurred_at = new_stamp(self._not_before)
-        if metadata:
-            metadata = f',"event_metadata":{metadata}'
         line = (
-            f'{{"event_id":"{event_id}"{begin.members}{metadata}'
+            f'{{"event_id":"{event_id}"{begin.members}{text}'
             f',"occurred_at":"{occurred_at}"}}\n'
         )
-        self._reporter.record_line(
-            line.encode("ascii"), begin.kind, self._provider_job_id, begin.tag
-        )
+        self._record_line(line.encode("ascii"), self._provider_job_id, begin.tag)
         return event_id
 
     def _record(
@@ -276,7 +278,8 @@ class TrackerJob:
         common = {"provider_job_id": self._provider_job_id, "kind": checked}
         if step is not None:
             common["tag"] = step
-        begin = _Beginning(checked, step, f",{compact_json(common)[1:-1]}")
+        members = f",{compact_json(common)[1:-1]}"
+        begin = _Beginning(checked, step, members, checked in CONFLATED_KINDS)
         if len(self._beginnings) < _MOST_BEGINNINGS:
             self._beginnings[kind, name, tag] = begin
         return begin

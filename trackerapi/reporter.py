@@ -6,9 +6,9 @@ waits for a network.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from trackerapi.events import Event
+from trackerapi.events import CONFLATED_KINDS, Event
 from trackerapi.metadata import shape_metadata
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from trackerapi.delivery.report import Problems
 
 BeforeSend = Callable[[Event], Event | None]
-
-CONFLATED_KINDS: Final = frozenset({"progress", "heartbeat"})
-"""Kinds of which only the newest counts."""
 
 
 class Reporter:
@@ -34,6 +31,8 @@ class Reporter:
     Attributes:
         is_off: Whether reports do nothing at all.
         takes_lines: Whether an event may be handed over as a line.
+        record_line: Writes such a line, with its end, for a job and a step of it;
+            raises OutboxError with `strict`.
     """
 
     def __init__(
@@ -48,6 +47,9 @@ class Reporter:
         self.is_off = delivery is None
         self.takes_lines = before_send is None
         self._delivery, self._before_send = delivery, before_send
+        self.record_line: Callable[[bytes, str, str | None], object] = (
+            _do_nothing if delivery is None else delivery.record_event
+        )
 
     def record(self, event: Event) -> None:
         """Write `event` down.
@@ -58,23 +60,12 @@ class Reporter:
         filtered = event if self._before_send is None else self._filtered(event)
         if filtered is None:
             return
+        line = filtered.as_line() + b"\n"
         kind, job_id, tag = filtered.kind, filtered.provider_job_id, filtered.tag
-        self.record_line(filtered.as_line() + b"\n", kind, job_id, tag)
-
-    def record_line(
-        self, line: bytes, kind: str, provider_job_id: str, tag: str | None
-    ) -> None:
-        """Write an event down that is a line already, with its end.
-
-        Raises:
-            OutboxError: With `strict`, if it could not be written.
-        """
-        if self._delivery is None:
-            return
-        if kind in CONFLATED_KINDS:
-            self._delivery.record_newest(line, kind, provider_job_id, tag)
+        if self._delivery is not None and kind in CONFLATED_KINDS:
+            self._delivery.record_newest(line, kind, job_id, tag)
         else:
-            self._delivery.record_event(line, provider_job_id, tag)
+            self.record_line(line, job_id, tag)
 
     def fitting(
         self, metadata: Mapping[str, Any] | None, provider_job_id: str
@@ -120,3 +111,7 @@ class Reporter:
             # The fact counts; what the filter was to look at stays here.
             return dataclasses.replace(event, metadata=None, message=None, detail=None)
         return filtered
+
+
+def _do_nothing(_line: bytes, _provider_job_id: str, _tag: str | None) -> None:
+    """Stand in for delivery where tracking is off."""

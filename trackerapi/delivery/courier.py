@@ -54,7 +54,7 @@ class Courier:
         self._is_stopping = self._is_retiring = False
         self._failures = 0
         self._next_attempt = self._asked_until = 0.0
-        self._seen_count = 0
+        self._seen = route.outbox.mark
         self._leaving: list[OutboxFile] = []
         self._thread: threading.Thread | None = None
         route.outbox.on_new_file = self.wake
@@ -160,7 +160,7 @@ class Courier:
             # Offline there is nothing to do for a single record.
             self.is_asleep = self._route.sender is not None
             # A record that came before `is_asleep` was set has woken nobody.
-            if self.is_asleep and self._route.outbox.record_count != self._seen_count:
+            if self.is_asleep and self._route.outbox.mark != self._seen:
                 seconds = 0.0
         if seconds > 0 and not self._is_stopping:
             self._wake.wait(seconds)
@@ -169,7 +169,7 @@ class Courier:
 
     def _round(self) -> float | None:
         """Do what is due; return the seconds until the next round, None for a rest."""
-        self._seen_count = self._route.outbox.record_count
+        self._seen = self._route.outbox.mark
         due = None
         try:
             with suppress(OutboxError):  # has been told

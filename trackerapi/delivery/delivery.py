@@ -102,9 +102,13 @@ class Delivery:
             OutboxError: With `strict`, if it could not be written.
         """
         session = self._session
-        if session is not None and session.conflation.pending:
+        if session is None or session.conflation.pending:
+            session = session or self._open()
             session.conflation.release(provider_job_id, tag)
-        self.record(line)
+        if not session.outbox.append(line):
+            self.record(line)
+        elif session.courier.is_asleep:
+            session.courier.wake()
 
     def record_newest(
         self, line: bytes, kind: str, provider_job_id: str, tag: str | None

@@ -58,8 +58,6 @@ class Outbox:
         files: Files of this process with records, oldest first; the last one is
             appended to.
         backlog: Records that the disk refused.
-        is_full: Set by the courier when thinning out did not make room.
-        record_count: Records taken so far, which only grows.
         on_new_file: Called when another file is begun, so that the last can be seen to.
     """
 
@@ -73,8 +71,9 @@ class Outbox:
         self.options, self.binding = options, binding
         self.files: list[OutboxFile] = []
         self.backlog: deque[bytes] = deque()
-        self.is_full = self.is_closed = False
-        self.record_count = 0
+        self._is_full = self.is_closed = False
+        self._needs_care = False
+        self._syncs = options.fsync
         self.on_new_file: Callable[[], object] | None = None
         self._problems, self._counters = problems, counters
         largest = min(LARGEST_FILE_BYTES, options.limit_bytes // _FILES_IN_LIMIT)
@@ -100,14 +99,8 @@ class Outbox:
                 then nothing was recorded.
         """
         with self._lock:
-            self.record_count += 1
             file = self._file
-            if (
-                file is None
-                or self.is_full
-                or file.end > self._file_bytes
-                or self.backlog
-            ):
+            if file is None or self._needs_care or file.end > self._file_bytes:
                 return self._append_with_care(line)
             try:
                 file.append(line)
@@ -117,7 +110,7 @@ class Outbox:
                 # Ctrl-C between the write and its bookkeeping must not lose a record.
                 file.recover()
                 raise
-        if self.options.fsync:
+        if self._syncs:
             self._sync()
         return True
 
@@ -143,6 +136,22 @@ class Outbox:
             except OSError as error:
                 raise OutboxError(_refusal(error)) from error
             self._synced = (file, end)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether records are refused; set when thinning out did not make room."""
+        return self._is_full
+
+    @is_full.setter
+    def is_full(self, value: bool) -> None:
+        self._is_full = value
+        self._needs_care = value or bool(self.backlog)
+
+    @property
+    def mark(self) -> tuple[object, int, int]:
+        """Something that differs once a record has come."""
+        file = self._file
+        return file, file.end if file else 0, len(self.backlog)
 
     @property
     def waiting_bytes(self) -> int:
@@ -189,6 +198,7 @@ class Outbox:
         """Put back what `take_backlog()` gave and could not be delivered."""
         with self._lock:
             self.backlog.extendleft(reversed(lines))
+            self._needs_care = True
             self._backlog_bytes += sum(map(len, lines))
 
     def close(self) -> list[OutboxFile]:
@@ -246,6 +256,7 @@ class Outbox:
                 self._next_disk_attempt = time.monotonic() + _DISK_RETRY_SECONDS
                 return False
             self._backlog_bytes -= len(self.backlog.popleft())
+        self._needs_care = self._is_full
         return True
 
     def _refused(self, line: bytes, error: OSError) -> None:
@@ -267,6 +278,7 @@ class Outbox:
             return
         self.backlog.append(line)
         self._backlog_bytes += len(line)
+        self._needs_care = True
 
     def _drop(self, line: bytes, reason: str) -> None:
         self._counters.count_dropped(reason)
