@@ -4,6 +4,7 @@ Ids and times are given out here, so that the order of events within a process i
 the order of their (`occurred_at`, `event_id`). No I/O beyond the clock.
 """
 
+import itertools
 import json
 import os
 import threading
@@ -107,9 +108,11 @@ compact_json: Final = _c_encode()
 class _Stamps:
     """Gives out ids and times that never go back within this process.
 
-    Ids are UUIDv7 (RFC 9562): milliseconds, then a sequence within the millisecond,
-    then 62 random bits of this process. Two processes differ by those bits; a
-    forked child draws its own.
+    Ids are UUIDv7 (RFC 9562): milliseconds, the microsecond within, a counter of 32
+    bits, and 28 random bits of this process. Two processes differ by those bits and
+    by where they begin to count; a forked child draws its own.
+
+    Nothing here breaks if a signal handler asks for a stamp in the middle of one.
     """
 
     def __init__(self) -> None:
@@ -117,14 +120,11 @@ class _Stamps:
 
     def restart(self) -> None:
         """Draw new random bits; a child must not go on with its parent's."""
-        self._lock = threading.Lock()
-        self._last_microseconds = 0
-        self._last_milliseconds = 0
-        self._sequence = 0
-        bits = int.from_bytes(os.urandom(8)) & (2**62 - 1) | 2**63
-        self._tail = f"-{bits >> 48:04x}-{bits & (2**48 - 1):012x}"
-        self._second = -1
-        self._second_text = ""
+        self._lock = threading.RLock()
+        self._last = 0
+        self._count = itertools.count(int.from_bytes(os.urandom(4)) >> 1)
+        self._tail = f"{int.from_bytes(os.urandom(4)) >> 4:07x}"
+        self._second = (-1, "")
 
     def next(self, not_before: int = 0) -> tuple[str, str]:
         """Return the id and time of an event that happens now.
@@ -139,27 +139,21 @@ class _Stamps:
         """
         with self._lock:
             # A clock that is set back must not reorder what the job said.
-            now = max(time.time_ns() // 1000, self._last_microseconds)
-            self._last_microseconds = now
-            milliseconds = now // 1000
-            if milliseconds > self._last_milliseconds:
-                self._last_milliseconds = milliseconds
-                self._sequence = 0
-            else:
-                self._sequence += 1
-                if self._sequence > 0xFFF:
-                    self._last_milliseconds += 1
-                    self._sequence = 0
-            head, sequence = self._last_milliseconds, self._sequence
-            if now < not_before:
-                now = not_before
-            second, microseconds = divmod(now, 1_000_000)
-            if second != self._second:
-                self._second = second
-                moment = datetime.fromtimestamp(second, UTC)
-                self._second_text = moment.strftime("%Y-%m-%dT%H:%M:%S")
-            text = f"{self._second_text}.{microseconds:06d}Z"
-        return f"{head >> 16:08x}-{head & 0xFFFF:04x}-7{sequence:03x}{self._tail}", text
+            now = max(time.time_ns() // 1000, self._last)
+            self._last = now
+            count = next(self._count)
+        milliseconds, microsecond = divmod(now, 1000)
+        event_id = (
+            f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7{microsecond:03x}"
+            f"-8{count >> 20 & 0xFFF:03x}-{count & 0xFFFFF:05x}{self._tail}"
+        )
+        second, microseconds = divmod(max(now, not_before), 1_000_000)
+        known, text = self._second
+        if second != known:
+            moment = datetime.fromtimestamp(second, UTC)
+            text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+            self._second = (second, text)
+        return event_id, f"{text}.{microseconds:06d}Z"
 
 
 _STAMPS: Final = _Stamps()

@@ -19,6 +19,7 @@ from trackerapi.delivery.records import (
     first_lines,
     parse_creation,
     parse_record,
+    split_lines,
 )
 from trackerapi.delivery.report import Counters, Problems
 from trackerapi.delivery.sender import Receipt, Sender
@@ -211,7 +212,7 @@ class Carrier:
         if not refused and not waiting:
             return aside, batch, count
         rest: list[bytes] = []
-        for line in batch.splitlines(keepends=True):
+        for line in split_lines(batch):
             job_id = str(parse_record(line).get("provider_job_id"))
             if job_id in refused:
                 problem = {"detail": "the job of this event was refused"}
@@ -275,7 +276,7 @@ def refused_job(provider_job_id: str, reason: str) -> str:
 def _refused(receipt: Receipt, batch: bytes) -> list[KeptRecord]:
     if not receipt.rejections:
         return []
-    lines = batch.splitlines(keepends=True)
+    lines = split_lines(batch)
     return [
         KeptRecord(
             record=lines[rejection.index],

@@ -36,7 +36,7 @@ class Conflation:
         self.pending: dict[Key, bytes] = {}
         self._written_at: dict[Key, float] = {}
         self._write, self._clock = write, clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def offer(self, key: Key, line: bytes) -> bool:
         """Write a record, or keep it until its time comes; True if that is new."""

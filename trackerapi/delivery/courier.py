@@ -135,7 +135,7 @@ class Courier:
         return (
             self.rounds.has_searched
             and not route.conflation.pending
-            and route.outbox.waiting_count == 0
+            and route.outbox.is_empty
             and all(file.is_delivered for file in list(self.rounds.adopted))
             # What waits for its job may do so for days.
             and (gives_up or not self.rounds.has_waiting_jobs())
@@ -145,7 +145,7 @@ class Courier:
         try:
             while not self._is_stopping:
                 self._pause(self._round())
-                if self._is_retiring and not self._route.outbox.waiting_count:
+                if self._is_retiring and self._route.outbox.is_empty:
                     self._leaving = self._route.outbox.close()
                     break
         finally:

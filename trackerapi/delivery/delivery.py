@@ -185,11 +185,14 @@ class Delivery:
             last_error=self._counters.last_error,
         )
 
-    def close(self) -> None:
+    def close(self, spent_seconds: float = 0.0) -> None:
         """Deliver what waits within `shutdown_timeout`, then let go of everything.
 
         Does not wait when the backend is known to be down. What stays is delivered by
         the next process. A later record begins anew.
+
+        Args:
+            spent_seconds: What others have taken of that time.
         """
         session = self._session
         if session is None:
@@ -197,10 +200,12 @@ class Delivery:
         with suppress(OutboxError):  # has been told
             session.conflation.release_all()
         self._session = None
-        seconds = self._options.shutdown_timeout_seconds
-        session.courier.wait_until_done(seconds, gives_up=True)
-        self._say_goodbye(session)
+        seconds = self._options.shutdown_timeout_seconds - spent_seconds
+        session.courier.wait_until_done(max(seconds, 0.0), gives_up=True)
+        dropped = self._counters.dropped.get("outbox unwritable", 0)
         files = session.outbox.close()
+        dropped = self._counters.dropped.get("outbox unwritable", 0) - dropped
+        self._say_goodbye(session, files, dropped)
         is_done = not session.courier.is_down
         wait = _LAST_WORDS_SECONDS if is_done else 0.0
         session.courier.stop(files, wait_seconds=wait)
@@ -241,19 +246,26 @@ class Delivery:
                 watch(self)
             return self._session
 
-    def _say_goodbye(self, session: _Session) -> None:
-        waiting = session.outbox.waiting_count
-        if not waiting or not self._options.is_online:
+    def _say_goodbye(
+        self, session: _Session, files: list[OutboxFile], dropped_count: int
+    ) -> None:
+        if dropped_count:
+            _LOG.error(
+                "lost: %d records that the outbox could not take and the backend has "
+                "not got; set TRACKERAPI_OUTBOX to a folder that can be written",
+                dropped_count,
+            )
+        waiting = sum(file.waiting_count for file in files)
+        if not waiting or not self._options.is_online or self._folder is None:
             return
-        error = self._counters.last_error
         if session.courier.is_refused:
-            _LOG.error("%s", key_refused(AuthenticationError(error or "refused")))
-        place = self._folder.path if self._folder else "memory, and are lost"
+            reason = self._counters.last_error or "refused"
+            _LOG.error("%s", key_refused(AuthenticationError(reason)))
         _LOG.warning(
             "not delivered yet: %d records stay in %s; the next process that reports "
             "there, or `trackerapi sync`, delivers them",
             waiting,
-            place,
+            self._folder.path,
         )
 
 

@@ -76,7 +76,7 @@ class HeldJournal:
         self.path = path
         self._places: dict[str, _Place] = {}
         self._read_bytes = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def refresh(self) -> None:
         """Read what this or another process has added."""

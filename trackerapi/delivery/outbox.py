@@ -78,8 +78,9 @@ class Outbox:
         self._problems, self._counters = problems, counters
         largest = min(LARGEST_FILE_BYTES, options.limit_bytes // _FILES_IN_LIMIT)
         self._file_bytes = largest
-        self._lock = threading.Lock()
-        self._sync_lock = threading.Lock()
+        # A signal handler may report in the middle of a report.
+        self._lock = threading.RLock()
+        self._sync_lock = threading.RLock()
         self._synced: tuple[OutboxFile | None, int] = (None, 0)
         self._file: OutboxFile | None = None
         self._backlog_bytes = 0
@@ -161,8 +162,13 @@ class Outbox:
     @property
     def waiting_count(self) -> int:
         """Records that are not settled, in files and in memory."""
-        in_files = sum(file.appended - file.settled for file in self.files)
+        in_files = sum(file.waiting_count for file in list(self.files))
         return in_files + len(self.backlog)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything is settled."""
+        return not self.backlog and all(file.is_delivered for file in list(self.files))
 
     def turn_over(self) -> None:
         """Begin a new file with the next record, so that the last can be put away."""
@@ -205,7 +211,10 @@ class Outbox:
         """Take no more records; return the files, for the caller to put away."""
         with self._lock:
             self.is_closed = True
+            self._next_disk_attempt = 0.0
             self._drain()
+            self._counters.count_dropped("outbox unwritable", len(self.backlog))
+            self.backlog.clear()
             files, self.files, self._file = self.files, [], None
         return files
 

@@ -131,6 +131,12 @@ class OutboxFile:
         return self.position >= self.end
 
     @property
+    def waiting_count(self) -> int:
+        """Records of this process that are not settled."""
+        # At least one: Ctrl-C may have come between a record and its counting.
+        return 0 if self.is_delivered else max(self.appended - self.settled, 1)
+
+    @property
     def waiting_bytes(self) -> int:
         """Size of what is not settled."""
         return self.end - self.position
@@ -256,6 +262,7 @@ class OutboxFile:
             if path.exists():
                 path.rename(folder / path.name)
         self.path = folder / self.path.name
+        os.utime(self.path)  # from now on it is kept for a while
 
     def remove(self) -> None:
         """Delete the file and what lies beside it.

@@ -7,6 +7,7 @@ import atexit
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,8 +17,12 @@ from typing import Final, Protocol
 class Lasting(Protocol):
     """What has to end with the process, and to begin anew in a forked child."""
 
-    def close(self) -> None:
-        """Leave in order, in bounded time."""
+    def close(self, spent_seconds: float = 0.0) -> None:
+        """Leave in order, in bounded time.
+
+        Args:
+            spent_seconds: What others have taken of that time.
+        """
         ...
 
     def forget(self) -> None:
@@ -64,8 +69,9 @@ def _hook_worker() -> None:
 
 
 def _close_all() -> None:
+    began = time.monotonic()
     for lasting in list(_OPEN):
-        lasting.close()
+        lasting.close(time.monotonic() - began)
 
 
 def _after_fork() -> None:

@@ -80,6 +80,11 @@ def is_droppable(members: Mapping[str, Any]) -> bool:
     return kind not in KNOWN_KINDS
 
 
+def split_lines(chunk: bytes) -> list[bytes]:
+    """Return the lines of `chunk`, each with its end, parted as the wire parts them."""
+    return [line + b"\n" for line in chunk.split(b"\n")[:-1]]
+
+
 def first_lines(chunk: bytes, count: int) -> tuple[bytes, int]:
     """Return the first lines of `chunk`, at most `count`, and how many they are.
 

@@ -94,7 +94,7 @@ class Counters:
     """What happened to events of one TrackerApi; safe to share between threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.delivered = 0
         self.dropped: dict[str, int] = {}
         self.last_error: str | None = None

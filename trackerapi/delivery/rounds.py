@@ -85,7 +85,7 @@ class Rounds:
     def has_anything(self) -> bool:
         """Whether there is something to carry now."""
         return (
-            self._route.outbox.waiting_count > 0
+            not self._route.outbox.is_empty
             or any(not file.is_delivered for file in self.adopted)
             or (self.has_waiting_jobs() and time.monotonic() >= self._next_waiting)
         )

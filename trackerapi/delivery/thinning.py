@@ -10,7 +10,12 @@ from typing import Any, Final
 
 from trackerapi.delivery.outbox import Outbox
 from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.records import MAX_BATCH_BYTES, is_droppable, parse_record
+from trackerapi.delivery.records import (
+    MAX_BATCH_BYTES,
+    is_droppable,
+    parse_record,
+    split_lines,
+)
 from trackerapi.delivery.report import Counters, Problems
 
 ROOM_TO_MAKE: Final = 0.1
@@ -91,5 +96,5 @@ def _step(members: dict[str, Any]) -> tuple[Any, Any]:
 def _lines(file: OutboxFile) -> Any:
     position = file.position
     while chunk := file.read(position, MAX_BATCH_BYTES):
-        yield from chunk.splitlines(keepends=True)
+        yield from split_lines(chunk)
         position += len(chunk)
