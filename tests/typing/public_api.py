@@ -4,7 +4,7 @@
 or changed makes an `assert_type` fail, and each ignored line has to be an error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import assert_type
@@ -18,6 +18,9 @@ from trackerapi import (
     BackendRejected,
     BackendUnavailable,
     ConfigError,
+    DeliveryProblem,
+    DeliveryReport,
+    Event,
     Job,
     JobConfig,
     JobConfigManager,
@@ -54,6 +57,34 @@ def configurations() -> JobConfig:
     assert_type(config.step_configurations[0].name, str)
     assert_type(config.step_configurations[0].points, int)
     return config
+
+
+def delivery() -> None:
+    """Look at delivery, and take part in it."""
+
+    def before_send(event: Event) -> Event | None:
+        return None if event.kind == "info" else event
+
+    def on_problem(problem: DeliveryProblem) -> None:
+        assert_type(problem.kind, str)
+        assert_type(problem.message, str)
+
+    tracker = TrackerApi(
+        mode="offline",
+        outbox=Path("outbox"),
+        shutdown_timeout=0.5,
+        fsync=True,
+        outbox_limit_bytes=1_000_000,
+        before_send=before_send,
+        on_problem=on_problem,
+    )
+    TrackerApi(mode="onlin")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    report = assert_type(tracker.flush(timeout=5), DeliveryReport)
+    assert_type(tracker.delivery(), DeliveryReport)
+    assert_type(report.waiting, int)
+    assert_type(report.dropped, Mapping[str, int])
+    assert_type(report.oldest_waiting_at, datetime | None)
+    assert_type(report.last_error, str | None)
 
 
 def reports(moment: datetime) -> TrackerJob:

@@ -102,15 +102,10 @@ class Outbox:
         with self._lock:
             file = self._file
             if file is None or self._needs_care or file.end > self._file_bytes:
-                return self._append_with_care(line)
-            try:
-                file.append(line)
-            except OSError as error:
-                self._refused(line, error)
-            except BaseException:
-                # Ctrl-C between the write and its bookkeeping must not lose a record.
-                file.recover()
-                raise
+                if not self._append_with_care(line):
+                    return False
+            else:
+                self._append_to(file, line)
         if self._syncs:
             self._sync()
         return True
@@ -223,6 +218,16 @@ class Outbox:
         for file in self.files:
             file.close()
 
+    def _append_to(self, file: OutboxFile, line: bytes) -> None:
+        try:
+            file.append(line)
+        except OSError as error:
+            self._refused(line, error)
+        except BaseException:
+            # Ctrl-C between the write and its bookkeeping must not lose a record.
+            file.recover()
+            raise
+
     def _append_with_care(self, line: bytes) -> bool:
         if self.is_closed:
             return False
@@ -235,9 +240,11 @@ class Outbox:
             self._keep_in_memory(line)
             return True
         try:
-            self._current().append(line)
+            file = self._current()
         except OSError as error:
             self._refused(line, error)
+        else:
+            self._append_to(file, line)
         return True
 
     def _current(self) -> OutboxFile:

@@ -1,0 +1,259 @@
+"""What happens to records between a call and the backend, seen from outside."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunningBackend
+from tests.scripted_server import KEY, OWNER, Request, ScriptedServer, answering, http
+from tests.unit.conftest import deliver
+from trackerapi import DeliveryReport, JobConfig, TrackerApi, TrackerJob
+
+
+def takes_everything(request: Request) -> bytes:
+    """Answer as a backend that knows the key and takes every event."""
+    if request.target.endswith("/api-keys/protected"):
+        return http(200, OWNER)
+    body = request.body
+    if request.headers.get("content-encoding") == "gzip":
+        body = gzip.decompress(body)
+    report = {"accepted": body.count(b"\n"), "duplicates": 0, "rejected": []}
+    return http(200, report)
+
+
+@contextmanager
+def backend_for(base_url: str | None = None) -> Iterator[tuple[ScriptedServer, str]]:
+    """Run a backend; reached under `base_url` if it is a proxy for that address."""
+    with answering(takes_everything) as server:
+        yield server, base_url or server.url
+
+
+def batches(server: ScriptedServer) -> list[Request]:
+    """Return the requests that carried events."""
+    return [r for r in server.requests if r.target.endswith("/events/batch")]
+
+
+def test_batch_for_a_far_backend_is_packed() -> None:
+    """What goes over a network is packed, and is the same events unpacked."""
+    with answering(takes_everything) as proxy:
+        with TrackerApi(KEY, "http://tracker.invalid", proxy=proxy.url) as tracker:
+            job = tracker.job("job-1")
+            ids = [job.send_event(kind="info") for _ in range(100)]
+            deliver(tracker)
+
+    lines: list[bytes] = []
+    sizes = []
+    for request in batches(proxy):
+        is_packed = request.headers.get("content-encoding") == "gzip"
+        body = gzip.decompress(request.body) if is_packed else request.body
+        sizes.append((is_packed, len(body)))
+        lines += body.splitlines()
+    assert [json.loads(line)["event_id"] for line in lines] == ids
+    assert all(is_packed == (size >= 1400) for is_packed, size in sizes)
+    assert any(is_packed for is_packed, _ in sizes)
+
+
+def test_batch_for_a_backend_on_this_machine_is_not_packed() -> None:
+    """Between programs of one machine, packing costs more than it saves."""
+    with answering(takes_everything) as server:
+        with TrackerApi(KEY, server.url) as tracker:
+            job = tracker.job("job-1")
+            for _ in range(100):
+                job.send_event(kind="info")
+            deliver(tracker)
+
+    assert {request.headers.get("content-encoding") for request in batches(server)} == {
+        None
+    }
+
+
+def test_delivery_keeps_one_connection() -> None:
+    """Ten batches one after another go over the connection of the first."""
+    with answering(takes_everything) as server:
+        with TrackerApi(KEY, server.url) as tracker:
+            job = tracker.job("job-1")
+            for _ in range(10):
+                job.send_event(kind="info")
+                deliver(tracker)
+
+        assert len(batches(server)) == 10
+        assert server.connection_count == 1
+
+
+def test_disk_and_wire_have_the_same_bytes() -> None:
+    """What the outbox holds is, byte for byte, what the backend is sent."""
+    with answering(takes_everything) as server:
+        with TrackerApi(KEY, server.url) as tracker:
+            job = tracker.job("job-1")
+            for number in range(5):
+                job.send_event(kind="info", metadata={"Number": number})
+            deliver(tracker)
+
+    folder = Path(os.environ["XDG_STATE_HOME"]) / "trackerapi" / "delivered"
+    (file,) = folder.glob("*.outbox")
+    header, _, records = file.read_bytes().partition(b"\n")
+    assert json.loads(header)["base_url"] == server.url
+    assert records == b"".join(request.body for request in batches(server))
+
+
+def test_record_is_on_the_disk_itself_when_its_call_returns(
+    job: TrackerJob, backend: RunningBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `fsync`, no call returns before the disk has its record."""
+    synced: dict[int, int] = {}
+    sync = os.fsync
+
+    def recording(fd: int) -> None:
+        sync(fd)
+        stat = os.fstat(fd)
+        synced[stat.st_ino] = stat.st_size
+
+    monkeypatch.setattr(os, "fsync", recording)
+    with TrackerApi(backend.api_key, backend.base_url, fsync=True) as tracker:
+        durable = tracker.job(job.provider_job_id)
+        folder = Path(os.environ["XDG_STATE_HOME"]) / "trackerapi"
+        for _ in range(3):
+            durable.send_event(kind="info")
+            file = sorted(folder.glob("*.outbox"))[-1].stat()
+            assert synced[file.st_ino] == file.st_size
+        assert folder.stat().st_ino in synced
+
+
+def test_threads_share_one_sync_of_the_disk(
+    backend: RunningBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records that come while the disk is busy go with its next turn together."""
+    count = 8
+    is_busy, may_end = threading.Event(), threading.Event()
+    calls: list[int] = []
+    sync = os.fsync
+
+    def slow(fd: int) -> None:
+        calls.append(fd)
+        is_busy.set()
+        may_end.wait()
+        sync(fd)
+
+    tracker = TrackerApi(backend.api_key, backend.base_url, fsync=True, mode="offline")
+    job = tracker.job("job-1")
+    job.send_event(kind="info")
+    monkeypatch.setattr(os, "fsync", slow)
+    threads = [
+        threading.Thread(target=job.send_event, kwargs={"kind": "info"})
+        for _ in range(count)
+    ]
+    threads[0].start()
+    assert is_busy.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    while tracker.delivery().waiting < count + 1:  # all are written, none is synced
+        time.sleep(0.001)
+    may_end.set()
+    for thread in threads:
+        thread.join()
+    tracker.close()
+
+    assert 2 <= len(calls) <= 3
+
+
+def test_several_trackers_share_the_time_at_the_end(tmp_path: Path) -> None:
+    """A script with five trackers for a silent backend ends in one shutdown_timeout."""
+    script = (
+        "import sys, time\n"
+        "from trackerapi import TrackerApi\n"
+        "for number in range(5):\n"
+        "    tracker = TrackerApi('key', sys.argv[1], shutdown_timeout=1)\n"
+        "    tracker.job('job-1').send_event(kind='info')\n"
+        "    globals()[f'tracker_{number}'] = tracker\n"
+        "print(time.time())\n"
+    )
+
+    def never(_request: Request) -> Iterator[bytes]:
+        released.wait()
+        yield b""
+
+    released = threading.Event()
+    with answering(never) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", script, server.url],
+            env={**os.environ, "TRACKERAPI_OUTBOX": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        seconds = time.time() - float(done.stdout)
+        released.set()
+
+    assert seconds < 1 + 0.3 + 1.0
+    assert done.stderr.count("not delivered yet: 1 records stay in") == 5
+
+
+def test_signal_handler_may_report_in_the_middle_of_a_report(tmp_path: Path) -> None:
+    """A handler that reports while its thread does blocks nothing and loses nothing."""
+    script = (
+        "import signal, sys\n"
+        "from trackerapi import TrackerApi\n"
+        "ids = []\n"
+        "tracker = TrackerApi('key', 'http://127.0.0.1:9', mode='offline')\n"
+        "job = tracker.job('job-1')\n"
+        "signal.signal(signal.SIGALRM,"
+        " lambda *_: ids.append(job.send_event(kind='info')))\n"
+        "ids.append(job.send_event(kind='info'))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)\n"
+        "while len(ids) < 50000:\n"
+        "    ids.append(job.send_event(kind='info'))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0)\n"
+        "print(len(ids), len(set(ids)), tracker.delivery().waiting)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TRACKERAPI_OUTBOX": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    (file,) = tmp_path.glob("*.outbox")
+    written = [
+        json.loads(line)["event_id"] for line in file.read_bytes().split(b"\n")[1:-1]
+    ]
+    reported, different, waiting = map(int, done.stdout.split())
+    assert reported >= 50000
+    assert reported == different == waiting == len(written) == len(set(written))
+
+
+def test_flush_tells_what_became_of_everything(
+    tracker: TrackerApi, job: TrackerJob
+) -> None:
+    """Delivered, waiting, held and the last error are told, with and without a wait."""
+    for _ in range(3):
+        job.send_event(kind="info")
+
+    flushed = tracker.flush()
+
+    assert flushed == DeliveryReport(delivered=3)
+    assert tracker.delivery() == flushed
+
+
+def test_closed_tracker_begins_anew(tracker: TrackerApi, config: JobConfig) -> None:
+    """What is reported after `close()` is delivered like all before it."""
+    job = tracker.create_job(str(uuid.uuid4()), 142, config.tag)
+    job.send_event(kind="step", name="say_hello")
+    tracker.close()
+
+    job.send_event(kind="step", name="random_number")
+    deliver(tracker)
+
+    assert job.fetch().percent == 71.43
