@@ -5,11 +5,12 @@ Final is only what the backend refuses by itself: a line in its batch answer, or
 """
 
 import logging
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from trackerapi.delivery.held import KeptRecord
+from trackerapi.delivery.held import HeldJournal, KeptRecord
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.records import (
     CREATION_START,
@@ -56,6 +57,7 @@ class Carrier:
         self._sender, self._find_creation = sender, find_creation
         self._problems, self._counters = problems, counters
         self._most_lines = MAX_BATCH_LINES
+        self._journals: weakref.WeakSet[HeldJournal] = weakref.WeakSet()
 
     def carry(self, file: OutboxFile) -> bool:
         """Deliver the next batch of a file; return whether there was one.
@@ -112,14 +114,17 @@ class Carrier:
                 except BackendRejected as error:
                     problem = _problem_of(error)
                     refused.append(KeptRecord(record=line, problem=problem))
+        delivered = 0
         while events:
-            batch = events[: self._most_lines]
-            receipt = self._attempt(b"".join(batch), len(batch))
+            count = _count_that_fits(events, self._most_lines)
+            batch = b"".join(events[:count])
+            receipt = self._attempt(batch, count)
             if receipt is None:
                 continue
-            refused += _refused(receipt, b"".join(batch))
-            self._counters.count_delivered(receipt.accepted + receipt.duplicates)
-            del events[: len(batch)]
+            refused += _refused(receipt, batch)
+            delivered += receipt.accepted + receipt.duplicates
+            del events[:count]
+        self._counters.count_delivered(delivered)
         return refused
 
     def carry_waiting(self, file: OutboxFile) -> None:
@@ -166,11 +171,15 @@ class Carrier:
             self._counters.count_dropped("damaged")
         elif creation.state == "held":
             self._hold_job(file, creation, dict(creation.problem or {}))
-        elif creation.state != "done":
+        else:
             try:
-                self._create(creation)
+                if creation.state != "done":
+                    self._create(creation)
             except BackendRejected as error:
                 self._hold_job(file, creation, _problem_of(error))
+            else:
+                # A job that was refused before, and is not any more, holds nothing.
+                file.held.release_creation(creation.provider_job_id)
         file.settle(len(line), 1, delivered=0, dropped=dropped)
 
     def _create(self, creation: Creation) -> None:
@@ -207,7 +216,7 @@ class Carrier:
         Returns:
             What stays, the rest, and its count of lines.
         """
-        refused, waiting = file.held.refused_jobs(), file.held.waiting_jobs()
+        refused, waiting = file.held.refused_jobs(), self._waiting_jobs(file)
         aside: list[KeptRecord] = []
         if not refused and not waiting:
             return aside, batch, count
@@ -224,10 +233,16 @@ class Carrier:
                 rest.append(line)
         return aside, b"".join(rest), len(rest)
 
+    def _waiting_jobs(self, file: OutboxFile) -> set[str]:
+        """Return the jobs of which earlier records wait, in whatever file."""
+        self._journals.add(file.held)
+        return set[str]().union(*(held.waiting_jobs() for held in self._journals))
+
     def _attempt(self, batch: bytes, count: int) -> Receipt | None:
         """Send once; None if it has to be tried again with fewer lines."""
         try:
             receipt = self._sender.send(batch)
+            _check(receipt, count)
         except BackendRejected as error:
             if error.status in {*_FINAL_FOR_ONE_LINE, TOO_LARGE} and count > 1:
                 self._most_lines = (count + 1) // 2
@@ -273,6 +288,31 @@ def refused_job(provider_job_id: str, reason: str) -> str:
     )
 
 
+def _check(receipt: Receipt, count: int) -> None:
+    """Refuse an answer that is about another batch than the one that was sent.
+
+    Raises:
+        BackendUnavailable: If it does not account for each line once.
+    """
+    refused = {rejection.index for rejection in receipt.rejections}
+    told = receipt.accepted + receipt.duplicates + len(receipt.rejections)
+    if told != count or len(refused) != len(receipt.rejections):
+        raise BackendUnavailable("the answer does not account for every line")
+    if refused and not (min(refused) >= 0 and max(refused) < count):
+        raise BackendUnavailable("the answer is about lines that were not sent")
+
+
+def _count_that_fits(lines: Sequence[bytes], most_lines: int) -> int:
+    """Return how many lines one batch takes; at least one."""
+    size = count = 0
+    for line in lines[:most_lines]:
+        size += len(line)
+        if size > MAX_BATCH_BYTES:
+            break
+        count += 1
+    return max(count, 1)
+
+
 def _refused(receipt: Receipt, batch: bytes) -> list[KeptRecord]:
     if not receipt.rejections:
         return []
@@ -284,7 +324,6 @@ def _refused(receipt: Receipt, batch: bytes) -> list[KeptRecord]:
             waits=rejection.problem.get("status") == _UNKNOWN_JOB,
         )
         for rejection in receipt.rejections
-        if 0 <= rejection.index < len(lines)
     ]
 
 

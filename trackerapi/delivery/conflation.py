@@ -7,7 +7,10 @@ the newest before the step's next event, and the last one always.
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
+
+from trackerapi.errors import OutboxError
 
 INTERVAL_SECONDS: Final = 1.0
 
@@ -24,32 +27,32 @@ class Conflation:
 
     Args:
         write: Writes a record.
-        clock: Monotonic clock in seconds.
+        clock: Monotonic clock in seconds, for a caller that calls `release_due()`
+            itself. None keeps time in a thread, as long as something is pending: the
+            courier may be waiting for an answer when the time comes.
 
     Attributes:
         pending: The newest records not written yet.
     """
 
-    def __init__(
-        self, write: Write, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, write: Write, clock: Callable[[], float] | None = None) -> None:
         self.pending: dict[Key, bytes] = {}
         self._written_at: dict[Key, float] = {}
-        self._write, self._clock = write, clock
+        self._write, self._clock = write, clock or time.monotonic
+        self._keeps_time, self._is_ticking = clock is None, False
         self._lock = threading.RLock()
 
     def offer(self, key: Key, line: bytes) -> bool:
-        """Write a record, or keep it until its time comes; True if that is new."""
+        """Write a record, or keep it until its time comes; True if it is kept."""
         now = self._clock()
         with self._lock:
-            if key in self.pending:
+            written_at = self._written_at.get(key, -INTERVAL_SECONDS)
+            if key in self.pending or now - written_at < INTERVAL_SECONDS:
                 self.pending[key] = line
-                return False
-            if now - self._written_at.get(key, -INTERVAL_SECONDS) < INTERVAL_SECONDS:
-                self.pending[key] = line
+                self._keep_time()
                 return True
-            self._written_at[key] = now
             self._write(line)
+            self._written_at[key] = now
         return False
 
     def release(self, provider_job_id: str, tag: str | None) -> None:
@@ -79,9 +82,35 @@ class Conflation:
             for key in list(self.pending):
                 self._write_pending(key)
 
+    def _keep_time(self) -> None:
+        if not self._keeps_time or self._is_ticking:
+            return
+        self._is_ticking = True
+        try:
+            threading.Thread(
+                target=self._tick, name="trackerapi-progress", daemon=True
+            ).start()
+        except RuntimeError:  # at the end of the interpreter, where all is released
+            self._is_ticking = False
+
+    def _tick(self) -> None:
+        while True:
+            seconds: float | None = INTERVAL_SECONDS
+            with suppress(OutboxError):  # has been told, and is tried again
+                seconds = self.release_due()
+            with self._lock:
+                if not self.pending:
+                    self._is_ticking = False
+                    return
+            time.sleep(INTERVAL_SECONDS if seconds is None else seconds)
+
     def _write_pending(self, key: Key) -> None:
+        line = self.pending[key]
+        self._write(line)
         self._written_at[key] = self._clock()
-        self._write(self.pending.pop(key))
+        # A signal handler may have offered a newer one meanwhile.
+        if self.pending.get(key) is line:
+            del self.pending[key]
 
     def _forget_old(self, now: float) -> None:
         # A service that tracks job after job must not remember them all.

@@ -8,7 +8,6 @@ import logging
 import random
 import threading
 import time
-from contextlib import suppress
 from typing import Final
 
 from trackerapi.delivery.outbox_file import OutboxFile
@@ -19,7 +18,6 @@ from trackerapi.errors import (
     AuthenticationError,
     BackendError,
     BackendUnavailable,
-    OutboxError,
 )
 from trackerapi.retry import backoff_seconds
 
@@ -40,6 +38,7 @@ class Courier:
         is_asleep: Whether `wake()` is needed for a new record to be seen.
         is_down: Whether the last attempt found no backend; None before the first.
         is_refused: Whether the last attempt found the key refused.
+        is_carrying: Whether an answer is being waited for.
     """
 
     def __init__(self, route: Route) -> None:
@@ -51,6 +50,7 @@ class Courier:
         self._wake = threading.Event()
         self._round_done = threading.Condition()
         self._hurries = 0
+        self.is_carrying = False
         self._is_stopping = self._is_retiring = False
         self._failures = 0
         self._next_attempt = self._asked_until = 0.0
@@ -134,7 +134,7 @@ class Courier:
         route = self._route
         return (
             self.rounds.has_searched
-            and not route.conflation.pending
+            and not (route.conflation and route.conflation.pending)
             and route.outbox.is_empty
             and all(file.is_delivered for file in list(self.rounds.adopted))
             # What waits for its job may do so for days.
@@ -170,10 +170,7 @@ class Courier:
     def _round(self) -> float | None:
         """Do what is due; return the seconds until the next round, None for a rest."""
         self._seen = self._route.outbox.mark
-        due = None
         try:
-            with suppress(OutboxError):  # has been told
-                due = self._route.conflation.release_due()
             thin_out(self._route.outbox, self._route.counters, self._route.problems)
             after = self._deliver() if self._route.sender is not None else None
         except Exception as error:  # noqa: BLE001
@@ -184,8 +181,7 @@ class Courier:
             after = self._next_attempt - time.monotonic()
         with self._round_done:
             self._round_done.notify_all()
-        times = [seconds for seconds in (due, after) if seconds is not None]
-        return max(min(times), 0.0) if times else None
+        return None if after is None else max(after, 0.0)
 
     def _deliver(self) -> float | None:
         now = time.monotonic()
@@ -195,6 +191,7 @@ class Courier:
             self.rounds.search()
             if not self.rounds.has_anything():
                 return self.rounds.seconds_until_more()
+            self.is_carrying = True
             self.rounds.carry_all()
         except AuthenticationError as error:
             self._key_refused(error)
@@ -205,6 +202,8 @@ class Courier:
         else:
             self._succeeded()
             return self._next_turn()
+        finally:
+            self.is_carrying = False
         return self._next_attempt - time.monotonic()
 
     def _next_turn(self) -> float:

@@ -7,7 +7,7 @@ begins its own.
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +28,7 @@ from trackerapi.errors import AuthenticationError, BackendError, OutboxError
 
 _LOG: Final = logging.getLogger("trackerapi")
 _LAST_WORDS_SECONDS: Final = 0.2
+_FIRST_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,16 @@ class _Session:
 
     def __init__(self, route: Route) -> None:
         self.outbox = route.outbox
-        self.conflation = route.conflation
         self.courier = Courier(route)
+        # Progress may be written by a thread of its own, when its time comes.
+        self.conflation = route.conflation = Conflation(self.append)
+
+    def append(self, line: bytes) -> bool:
+        """Write a record and let the courier see it; False if all is closed."""
+        is_taken = self.outbox.append(line)
+        if self.courier.is_asleep:
+            self.courier.wake()
+        return is_taken
 
 
 class Delivery:
@@ -90,10 +99,8 @@ class Delivery:
             OutboxError: With `strict`, if it could not be written.
         """
         session = self._session
-        while session is None or not session.outbox.append(line):
+        while session is None or not session.append(line):
             session = self._open()
-        if session.courier.is_asleep:
-            session.courier.wake()
 
     def record_event(self, line: bytes, provider_job_id: str, tag: str | None) -> None:
         """Write an event, behind what is kept of its step's progress.
@@ -119,10 +126,7 @@ class Delivery:
             OutboxError: With `strict`, if it could not be written.
         """
         session = self._session or self._open()
-        is_kept = session.conflation.offer((provider_job_id, tag, kind), line)
-        # The time of what is kept comes by the courier's timer, which may not be set.
-        if is_kept or session.courier.is_asleep:
-            session.courier.wake()
+        session.conflation.offer((provider_job_id, tag, kind), line)
 
     def record_creation(
         self,
@@ -171,11 +175,13 @@ class Delivery:
             waiting = session.outbox.waiting_count + len(session.conflation.pending)
             waiting += sum(map(_count_waiting, adopted))
         held = 0
-        for file in files:
-            file.held.refresh()
-            counts = file.held.counts()
+        moments = [_oldest(file.peek(_FIRST_BYTES).splitlines()) for file in files]
+        for journal in session.courier.rounds.journals() if session else ():
+            journal.refresh()
+            counts = journal.counts()
             held, waiting = held + counts[0], waiting + counts[1]
-        oldest = min(filter(None, map(_oldest, files)), default=None)
+            moments.append(_oldest(k.record for k in journal.records(waits=True)))
+        oldest = min(filter(None, moments), default=None)
         return DeliveryReport(
             delivered=self._counters.delivered,
             waiting=waiting,
@@ -206,9 +212,8 @@ class Delivery:
         files = session.outbox.close()
         dropped = self._counters.dropped.get("outbox unwritable", 0) - dropped
         self._say_goodbye(session, files, dropped)
-        is_done = not session.courier.is_down
-        wait = _LAST_WORDS_SECONDS if is_done else 0.0
-        session.courier.stop(files, wait_seconds=wait)
+        wait_seconds = 0.0 if session.courier.is_carrying else _LAST_WORDS_SECONDS
+        session.courier.stop(files, wait_seconds=wait_seconds)
 
     def retire(self) -> None:
         """End without waiting once all is delivered; nobody reports here any more."""
@@ -232,17 +237,16 @@ class Delivery:
                 outbox = Outbox(
                     self._options.outbox, self._binding, self._problems, self._counters
                 )
-                conflation = Conflation(outbox.append)
                 route = Route(
                     sender=self._sender if self._options.is_online else None,
                     folder=self._folder,
                     outbox=outbox,
-                    conflation=conflation,
                     problems=self._problems,
                     counters=self._counters,
                 )
-                self._session = _Session(route)
-                self._session.courier.start()
+                session = _Session(route)
+                session.courier.start()
+                self._session = session
                 watch(self)
             return self._session
 
@@ -278,11 +282,11 @@ def _count_waiting(file: OutboxFile) -> int:
     return count
 
 
-def _oldest(file: OutboxFile) -> datetime | None:
-    """Return when the first waiting event of a file happened."""
+def _oldest(records: Iterable[bytes]) -> datetime | None:
+    """Return when the first event of some records happened."""
     with suppress(OSError):
-        for line in file.peek(1 << 16).splitlines():
-            occurred_at = str(parse_record(line).get("occurred_at"))
+        for record in records:
+            occurred_at = str(parse_record(record).get("occurred_at"))
             with suppress(ValueError):
                 return datetime.fromisoformat(occurred_at)
     return None

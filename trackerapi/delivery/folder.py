@@ -63,7 +63,13 @@ class OutboxFolder:
         folder = self.delivered_path if delivered else self.path
         try:
             with os.scandir(folder) as entries:
-                names = sorted(e.name for e in entries if e.name.endswith(SUFFIX))
+                names = sorted(
+                    entry.name
+                    for entry in entries
+                    # A pipe would be waited for.
+                    if entry.name.endswith(SUFFIX)
+                    and entry.is_file(follow_symlinks=False)
+                )
         except OSError:
             return []
         return [folder / name for name in names]
@@ -85,6 +91,17 @@ class OutboxFolder:
                 file = OutboxFile.adopt(path)
                 if file is not None:
                     yield file
+
+    def has_strangers(self, binding: Binding) -> bool:
+        """Tell whether files for this destination are of keys that may be ours too."""
+        headers = map(read_header, self.paths())
+        return any(
+            header is not None
+            and header.binding.base_url == binding.base_url
+            and header.binding.provider_id is not None
+            and not binding.admits(header.binding)
+            for header in headers
+        )
 
     def put_away(self, file: OutboxFile) -> None:
         """Move a file aside of which all is delivered, and let go of it.

@@ -5,6 +5,7 @@ backend does not know its job yet. Each change is one line appended with one wri
 that several processes may keep and release records of one file.
 """
 
+import errno
 import json
 import os
 import threading
@@ -136,6 +137,16 @@ class HeldJournal:
         if record_ids:
             self._append([{"release": list(record_ids), "as": outcome}])
 
+    def release_creation(self, provider_job_id: str) -> None:
+        """Let the creation of a job go that the backend has taken by now.
+
+        Raises:
+            OSError: If that cannot be written down.
+        """
+        record_id = _CREATION + provider_job_id
+        if record_id in self._places:
+            self.release([record_id], "delivered")
+
     def records(
         self, *, waits: bool | None = None, provider_job_id: str | None = None
     ) -> Iterator[KeptRecord]:
@@ -181,8 +192,9 @@ class HeldJournal:
 
     def _take(self, line: bytes) -> None:
         members = parse_record(line)
-        for record_id in members.get("release", ()):
-            self._places.pop(record_id, None)
+        released = members.get("release")
+        for record_id in released if isinstance(released, list) else ():
+            self._places.pop(str(record_id), None)
         if "keep" in members:
             record_id = str(members["keep"])
             place = _Place(
@@ -206,8 +218,8 @@ class HeldJournal:
                 text = "\n" + text
             data = text.encode("ascii")
             if os.write(fd, data) != len(data):
-                os.ftruncate(fd, size)
-                raise OSError(f"no room for {self.path}")
+                # Not cut off: others may have written behind it. It reads as nothing.
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         finally:
             os.close(fd)
         self.refresh()

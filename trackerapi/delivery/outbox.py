@@ -83,7 +83,7 @@ class Outbox:
         self._sync_lock = threading.RLock()
         self._synced: tuple[OutboxFile | None, int] = (None, 0)
         self._file: OutboxFile | None = None
-        self._backlog_bytes = 0
+        self._backlog_bytes = self._taken_count = 0
         self._next_disk_attempt = 0.0
 
     def append(self, line: bytes) -> bool:
@@ -130,7 +130,10 @@ class Outbox:
             try:
                 file.sync()
             except OSError as error:
-                raise OutboxError(_refusal(error)) from error
+                self._tell(error)
+                if self.options.strict:
+                    raise OutboxError(_refusal(error)) from error
+                return
             self._synced = (file, end)
 
     @property
@@ -158,12 +161,13 @@ class Outbox:
     def waiting_count(self) -> int:
         """Records that are not settled, in files and in memory."""
         in_files = sum(file.waiting_count for file in list(self.files))
-        return in_files + len(self.backlog)
+        return in_files + len(self.backlog) + self._taken_count
 
     @property
     def is_empty(self) -> bool:
         """Whether everything is settled."""
-        return not self.backlog and all(file.is_delivered for file in list(self.files))
+        in_memory = len(self.backlog) + self._taken_count
+        return not in_memory and all(file.is_delivered for file in list(self.files))
 
     def turn_over(self) -> None:
         """Begin a new file with the next record, so that the last can be put away."""
@@ -185,7 +189,10 @@ class Outbox:
             return self._drain()
 
     def take_backlog(self, most_bytes: int) -> list[bytes]:
-        """Remove and return the first records of the backlog, for delivery."""
+        """Remove and return the first records of the backlog, for delivery.
+
+        `restore_backlog()` has to follow, with what was not delivered.
+        """
         taken: list[bytes] = []
         size = 0
         with self._lock:
@@ -193,11 +200,13 @@ class Outbox:
                 taken.append(self.backlog.popleft())
                 size += len(taken[-1])
             self._backlog_bytes -= size
+            self._taken_count = len(taken)
         return taken
 
     def restore_backlog(self, lines: list[bytes]) -> None:
         """Put back what `take_backlog()` gave and could not be delivered."""
         with self._lock:
+            self._taken_count = 0
             self.backlog.extendleft(reversed(lines))
             self._needs_care = True
             self._backlog_bytes += sum(map(len, lines))
@@ -277,15 +286,18 @@ class Outbox:
 
     def _refused(self, line: bytes, error: OSError) -> None:
         self._next_disk_attempt = time.monotonic() + _DISK_RETRY_SECONDS
+        self._tell(error)
+        if self.options.strict:
+            raise OutboxError(_refusal(error)) from error
+        self._keep_in_memory(line)
+
+    def _tell(self, error: OSError) -> None:
         self._problems.tell(
             "outbox-unwritable",
             f"{_refusal(error)}; events wait in memory, at most "
             f"{MAX_BACKLOG_RECORDS:,}; make room, or set TRACKERAPI_OUTBOX to a "
             "folder that can be written",
         )
-        if self.options.strict:
-            raise OutboxError(_refusal(error)) from error
-        self._keep_in_memory(line)
 
     def _keep_in_memory(self, line: bytes) -> None:
         room = MAX_BACKLOG_BYTES - self._backlog_bytes

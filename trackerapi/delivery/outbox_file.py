@@ -32,6 +32,14 @@ _NO_LOCKS: Final = frozenset(
     {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 )
 _ATTEMPTS_TO_CREATE: Final = 5
+_UNREADABLE: Final = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 class OutboxFile:
@@ -58,6 +66,7 @@ class OutboxFile:
         self.end = self.position = start
         self.delivered = self.appended = self.settled = self.dropped = 0
         self.has_lock = True
+        self._is_torn = False
         self.held = HeldJournal(path.with_suffix(".held"))
         self._fd: int | None = fd
         self._ack_fd: int | None = None
@@ -148,14 +157,29 @@ class OutboxFile:
             OSError: If it could not be written; then nothing of it is left.
         """
         assert self._fd is not None  # noqa: S101 - for the type checker
+        if self._is_torn:
+            line = b"\n" + line
         written = os.write(self._fd, line)
         if written != len(line):
-            # A disk that is full takes a part. What stays of it would swallow the
-            # next record.
-            os.ftruncate(self._fd, self.end)
+            self._cut_off()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         self.end += written
         self.appended += 1
+        if self._is_torn:
+            self._is_torn = False
+            self.find_end()
+            self.appended += 1  # what is torn is a line too, for whoever reads it
+
+    def _cut_off(self) -> None:
+        """Take back the part of a record that a full disk has taken.
+
+        What stays of it would swallow the next record.
+        """
+        assert self._fd is not None  # noqa: S101 - for the type checker
+        try:
+            os.ftruncate(self._fd, self.end)
+        except OSError:
+            self._is_torn = True
 
     def recover(self) -> None:
         """Find the end again after an append that was broken off, as by Ctrl-C."""
@@ -188,7 +212,8 @@ class OutboxFile:
         while True:
             wanted = min(wanted, self.end - position)
             chunk = os.pread(self._fd, wanted, position)
-            cut = chunk.rfind(b"\n") + 1
+            is_longer = wanted > most_bytes  # and so holds one line that is
+            cut = (chunk.find(b"\n") if is_longer else chunk.rfind(b"\n")) + 1
             if cut or wanted >= self.end - position:
                 return chunk[:cut]
             wanted *= 2
@@ -315,12 +340,12 @@ class OutboxFile:
     def _read_ack(self) -> None:
         try:
             state = json.loads(self.path.with_suffix(".ack").read_bytes())
-            position, self.delivered = int(state["position"]), int(state["delivered"])
-            self.dropped = int(state.get("dropped", 0))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            position, delivered = int(state["position"]), int(state["delivered"])
+            dropped = int(state.get("dropped", 0))
+        except (OSError, *_UNREADABLE):
             return  # delivering all of it again does no harm
         if self.start <= position <= self.end and self._is_line_start(position):
-            self.position = position
+            self.position, self.delivered, self.dropped = position, delivered, dropped
 
     def _is_line_start(self, position: int) -> bool:
         assert self._fd is not None  # noqa: S101 - for the type checker

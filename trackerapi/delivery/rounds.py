@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from trackerapi.delivery.carrier import Carrier
 from trackerapi.delivery.conflation import Conflation
 from trackerapi.delivery.folder import OutboxFolder
+from trackerapi.delivery.held import HeldJournal
 from trackerapi.delivery.outbox import Outbox
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.process import unforked
@@ -35,15 +37,15 @@ class Route:
         sender: Returns what carries records; None delivers nothing.
         folder: Where others may have left records; None where there is no place.
         outbox: What this process appends to.
-        conflation: Progress that waits for its time.
+        conflation: Progress that waits for its time; None where there is none.
     """
 
     sender: Callable[[], Sender] | None
     folder: OutboxFolder | None
     outbox: Outbox
-    conflation: Conflation
     problems: Problems
     counters: Counters
+    conflation: Conflation | None = None
 
 
 class Rounds:
@@ -57,10 +59,11 @@ class Rounds:
     def __init__(self, route: Route) -> None:
         self._route = route
         self.adopted: list[OutboxFile] = []
+        self._journals: dict[Path, HeldJournal] = {}
         self._carrier: Carrier | None = None
         self._sender: Sender | None = None
         self._is_identified = False
-        self._has_purged = False
+        self._has_purged = self._is_curious = self._backlog_waits = False
         self._next_search = 0.0
         self._next_waiting = 0.0
         self._waiting_failures = 0
@@ -78,6 +81,11 @@ class Rounds:
         """Return all files in the order in which they are carried."""
         return [*self.adopted, *self._route.outbox.files]
 
+    def journals(self) -> list[HeldJournal]:
+        """Return what was kept aside, also of files that were put away again."""
+        journals = self._journals | {file.held.path: file.held for file in self.files()}
+        return list(journals.values())
+
     def has_waiting_jobs(self) -> bool:
         """Whether records wait for a job that the backend does not know yet."""
         return any(file.held.waiting_jobs() for file in self.files())
@@ -85,16 +93,20 @@ class Rounds:
     def has_anything(self) -> bool:
         """Whether there is something to carry now."""
         return (
-            not self._route.outbox.is_empty
-            or any(not file.is_delivered for file in self.adopted)
-            or (self.has_waiting_jobs() and time.monotonic() >= self._next_waiting)
+            self._is_curious
+            or any(not file.is_delivered for file in self.files())
+            or (self._has_patient() and time.monotonic() >= self._next_waiting)
         )
 
     def seconds_until_more(self) -> float | None:
         """Return when something comes up by itself; None if nothing does."""
-        if not self.has_waiting_jobs():
+        if not self._has_patient():
             return None
         return max(self._next_waiting - time.monotonic(), 0.0)
+
+    def _has_patient(self) -> bool:
+        """Whether there is what is not tried in each round."""
+        return bool(self._route.outbox.backlog) or self.has_waiting_jobs()
 
     def search(self) -> None:
         """Take over what others have left, once in a while."""
@@ -103,14 +115,18 @@ class Rounds:
             return
         self._next_search = now + LEFTOVERS_SECONDS
         known = {file.path for file in self.files()}
-        self.adopted += folder.adopt(self._route.outbox.binding, known)
-        self._put_away_delivered(folder)
+        binding = self._route.outbox.binding
+        self.adopted += folder.adopt(binding, known)
+        self.adopted.sort(key=lambda file: file.path.name)
+        # Only the backend can tell whether another key is of the same provider.
+        self._is_curious = binding.provider_id is None and folder.has_strangers(binding)
+        self._put_away_delivered()
         if not self._has_purged:
             self._has_purged = True
             folder.purge()
 
     def carry_all(self) -> None:
-        """Carry one batch of each file.
+        """Carry a batch of each leftover, and of what is recorded here.
 
         Raises:
             BackendUnavailable: If no usable answer came.
@@ -118,12 +134,18 @@ class Rounds:
             OSError: If what was refused cannot be kept aside.
         """
         carrier = self._ready_carrier()
-        for file in self.files():
-            carrier.carry(file)
-        self._carry_backlog(carrier)
-        self._carry_waiting(carrier)
-        if self._route.folder is not None:
-            self._put_away_delivered(self._route.folder)
+        # One file after the other, or later events of a job would overtake; but a huge
+        # leftover must not hold up what happens now.
+        for files in (self.adopted, self._route.outbox.files):
+            for file in list(files):
+                if not file.is_delivered:
+                    carrier.carry(file)
+                if not file.is_delivered:
+                    break
+        if time.monotonic() >= self._next_waiting:
+            self._carry_backlog(carrier)
+            self._carry_waiting(carrier)
+        self._put_away_delivered()
 
     def renew_key(self) -> None:
         """Read the key again; whose it is has to be asked again too."""
@@ -133,13 +155,16 @@ class Rounds:
 
     def put_away(self, files: list[OutboxFile]) -> None:
         """Let go of `files` and of all that was adopted."""
-        folder = self._route.folder
         for file in [*self.adopted, *files]:
-            if folder is None:
-                file.close()
-            else:
-                folder.put_away(file)
+            self._put_away(file)
         self.adopted = []
+
+    def _put_away(self, file: OutboxFile) -> None:
+        self._journals[file.held.path] = file.held
+        if self._route.folder is None:
+            file.close()
+        else:
+            self._route.folder.put_away(file)
 
     def _ready_carrier(self) -> Carrier:
         """Return what carries, once it is known whose records these are."""
@@ -170,6 +195,7 @@ class Rounds:
             )
         if known is None:
             outbox.binding = replace(outbox.binding, provider_id=provider_id)
+            self._is_curious = False
             self._next_search = 0.0  # files of other keys of this provider may be there
         for file in self.files():
             if file.header.binding.provider_id is None:
@@ -185,42 +211,46 @@ class Rounds:
     def _carry_backlog(self, carrier: Carrier) -> None:
         """Deliver what the disk refused, from memory."""
         outbox = self._route.outbox
+        self._backlog_waits = False
         if not outbox.backlog or outbox.drain_backlog():
             return
+        if not all(file.is_delivered for file in outbox.files):
+            return  # they come first
         lines = outbox.take_backlog(MAX_BATCH_BYTES // 2)
         try:
             refused = carrier.carry_lines(lines)
         except BaseException:
             outbox.restore_backlog(lines)
             raise
-        outbox.restore_backlog([kept.record for kept in refused if kept.waits])
+        waiting = [kept.record for kept in refused if kept.waits]
+        outbox.restore_backlog(waiting)
+        self._backlog_waits = bool(waiting)
         for kept in refused:
             if not kept.waits:
                 self._route.counters.count_dropped(f"refused: {kept.reason}")
 
     def _carry_waiting(self, carrier: Carrier) -> None:
         """Try again what waits for its job, less often the longer it does."""
-        now = time.monotonic()
-        if now >= self._next_waiting and self.has_waiting_jobs():
-            for file in self.files():
-                carrier.carry_waiting(file)
-            self._waiting_failures += 1
-            self._next_waiting = now + backoff_seconds(
-                self._waiting_failures,
-                jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
-            )
-        if not self.has_waiting_jobs():
+        for file in self.files():
+            carrier.carry_waiting(file)
+        if not self._backlog_waits and not self.has_waiting_jobs():
             self._waiting_failures, self._next_waiting = 0, 0.0
+            return
+        self._waiting_failures += 1
+        self._next_waiting = time.monotonic() + backoff_seconds(
+            self._waiting_failures,
+            jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
+        )
 
-    def _put_away_delivered(self, folder: OutboxFolder) -> None:
+    def _put_away_delivered(self) -> None:
         for file in list(self.adopted):
             file.held.refresh()
             if file.is_delivered and not file.held.waiting_jobs():
                 self.adopted.remove(file)
-                folder.put_away(file)
+                self._put_away(file)
         outbox = self._route.outbox
         for file in list(outbox.files):
             is_done = file.is_delivered and not outbox.is_current(file)
             if is_done and file.held.counts() == (0, 0):
                 outbox.files.remove(file)
-                folder.put_away(file)
+                self._put_away(file)

@@ -5,6 +5,7 @@ superseded, go first. Creations, `start`, `step`, `skip`, `error`, `complete` an
 `cancel` stay as long as there is room for them at all.
 """
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ from trackerapi.delivery.records import (
 )
 from trackerapi.delivery.report import Counters, Problems
 
+_Newest = dict[tuple[Any, Any], dict[str, Any]]
+"""Newest progress of each job and step."""
+
 ROOM_TO_MAKE: Final = 0.1
 """Share of the limit that is free after thinning out."""
 
@@ -30,12 +34,14 @@ def thin_out(outbox: Outbox, counters: Counters, problems: Problems) -> None:
         return
     outbox.turn_over()
     goal = limit * (1 - ROOM_TO_MAKE)
+    newest = _newest_progress(outbox.files)
     for file in list(outbox.files):
         excess = outbox.waiting_bytes - goal
         if excess <= 0:
             break
         with suppress(OSError):  # a disk that is full takes no thinner file either
-            _rewrite(outbox, file, excess, counters)
+            dropped = _rewrite(outbox, file, excess, newest)
+            counters.count_dropped("outbox full", dropped)
     outbox.is_full = outbox.waiting_bytes > limit
     if counters.dropped.get("outbox full"):
         problems.tell(
@@ -48,10 +54,9 @@ def thin_out(outbox: Outbox, counters: Counters, problems: Problems) -> None:
 
 
 def _rewrite(
-    outbox: Outbox, file: OutboxFile, excess_bytes: float, counters: Counters
-) -> None:
-    """Put a thinner file into the place of `file`."""
-    newest = _newest_progress(file)
+    outbox: Outbox, file: OutboxFile, excess_bytes: float, newest: _Newest
+) -> int:
+    """Put a thinner file into the place of `file`; return how many records went."""
     folder = file.path.parent
     stem = file.path.stem.partition("-")[0]
     thinner = OutboxFile.create(folder, outbox.binding, stem)
@@ -70,22 +75,23 @@ def _rewrite(
         raise
     if not dropped_count:
         thinner.remove()
-        return
+        return 0
     if file.held.path.exists():
         file.held.path.rename(thinner.held.path)
         thinner.held.refresh()
     # From here on both may be delivered: what is in both is applied once.
     outbox.replace(file, thinner)
     file.remove()
-    counters.count_dropped("outbox full", dropped_count)
+    return dropped_count
 
 
-def _newest_progress(file: OutboxFile) -> dict[tuple[Any, Any], dict[str, Any]]:
-    newest: dict[tuple[Any, Any], dict[str, Any]] = {}
-    for line in _lines(file):
-        members = parse_record(line)
-        if members.get("kind") == "progress":
-            newest[_step(members)] = members
+def _newest_progress(files: Sequence[OutboxFile]) -> _Newest:
+    newest: _Newest = {}
+    for file in files:
+        for line in _lines(file):
+            members = parse_record(line)
+            if members.get("kind") == "progress":
+                newest[_step(members)] = members
     return newest
 
 
@@ -93,7 +99,7 @@ def _step(members: dict[str, Any]) -> tuple[Any, Any]:
     return members.get("provider_job_id"), members.get("tag")
 
 
-def _lines(file: OutboxFile) -> Any:
+def _lines(file: OutboxFile) -> Iterator[bytes]:
     position = file.position
     while chunk := file.read(position, MAX_BATCH_BYTES):
         yield from split_lines(chunk)
