@@ -34,7 +34,8 @@ LEAVES: Final = {
 ARROWS: Final = {
     "__init__": set[str](),
     "__main__": {"cli"},
-    "cli": {"__init__", "tracker"},
+    "cli": {"__init__", "commands"},
+    "commands": {"__init__", "composition", "delivery", "tracker", "wire"},
     "generate_json_schemas": {"config_file"},
     "tracker": {
         "__init__",
@@ -48,7 +49,7 @@ ARROWS: Final = {
         "wire",
     },
     "administration": set[str](),
-    "composition": {"delivery"},
+    "composition": {"__init__", "delivery", "wire"},
     "creation": {"delivery"},
     "job": set[str](),
     "reporter": set[str](),

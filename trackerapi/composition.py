@@ -1,8 +1,11 @@
-"""Delivery as the settings want it: the one place where the two are joined."""
+"""Delivery and wire as the settings want them: the one place where they are joined."""
 
+import hashlib
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from trackerapi import __version__
 from trackerapi.delivery.delivery import Delivery, DeliveryOptions
 from trackerapi.delivery.folder import default_folder
 from trackerapi.delivery.header import Binding
@@ -14,6 +17,48 @@ if TYPE_CHECKING:
 
     from trackerapi.delivery.sender import Sender
     from trackerapi.settings import Settings
+    from trackerapi.wire.connection import Connection
+
+_ITERATIONS: Final = 20_000
+
+
+class Connector:
+    """Opens the connections of one tracker when the first of them is needed.
+
+    Knows nothing of the tracker: the courier's thread has it, and must not keep a
+    tracker alive that nobody else does.
+    """
+
+    def __init__(self, settings: "Settings") -> None:
+        self._settings = settings
+        self._connected: Connection | None = None
+
+    def connection(self) -> "Connection":
+        """Return the connections, which load the HTTP client.
+
+        Raises:
+            SettingsError: If certificates, proxy or address cannot be used.
+        """
+        connected = self._connected
+        if connected is None:
+            from trackerapi.wire.connection import Connection
+
+            python = "{}.{}.{}".format(*sys.version_info)
+            agent = f"trackerapi/{__version__} python/{python}"
+            # Without a lock, which a fork could leave locked: one connection too many
+            # has opened nothing.
+            connected = self._connected or Connection(self._settings, agent)
+            self._connected = connected
+        return connected
+
+    def sender(self) -> "Sender":
+        """Return what delivery sends through."""
+        return self.connection().sender
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        if self._connected is not None:
+            self._connected.close()
 
 
 def delivery_for(
@@ -35,7 +80,17 @@ def delivery_for(
 
 def binding_for(settings: "Settings") -> Binding:
     """Return where records of these settings may go."""
-    return Binding(base_url=settings.base_url, key_id=settings.key_id)
+    key_id = settings.key_id
+    if key_id is None and settings.api_key:
+        key_id = _fingerprint(settings.api_key, settings.base_url)
+    return Binding(base_url=settings.base_url, key_id=key_id)
+
+
+def _fingerprint(api_key: str, base_url: str) -> str:
+    """Return by what a key without a public part is known again, and not found out."""
+    salt = base_url.encode()
+    digest = hashlib.pbkdf2_hmac("sha256", api_key.encode(), salt, _ITERATIONS)
+    return f"fingerprint:{digest[:4].hex()}"
 
 
 def outbox_folder(settings: "Settings") -> "Path | None":

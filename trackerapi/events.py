@@ -150,10 +150,18 @@ class _Stamps:
         second, microseconds = divmod(max(now, not_before), 1_000_000)
         known, text = self._second
         if second != known:
-            moment = datetime.fromtimestamp(second, UTC)
-            text = moment.strftime("%Y-%m-%dT%H:%M:%S")
+            text = _to_the_second(second)
             self._second = (second, text)
         return event_id, f"{text}.{microseconds:06d}Z"
+
+
+def _to_the_second(second: int) -> str:
+    # Not strftime, which imports: a finalizer may report when nothing can be imported.
+    at = time.gmtime(second)
+    return (
+        f"{at.tm_year:04d}-{at.tm_mon:02d}-{at.tm_mday:02d}"
+        f"T{at.tm_hour:02d}:{at.tm_min:02d}:{at.tm_sec:02d}"
+    )
 
 
 _STAMPS: Final = _Stamps()

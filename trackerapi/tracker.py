@@ -4,19 +4,18 @@ Modules are imported where they are first needed: importing this one costs next 
 nothing, and httpx is loaded with the first request.
 """
 
-import sys
 import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self, Unpack
 
-from trackerapi import __version__
 from trackerapi.options import JobOptions, TrackerOptions
 
 if TYPE_CHECKING:
     from trackerapi.administration import Administration
     from trackerapi.answers import ApiKeyOwner, Job, RegisteredJobConfig
+    from trackerapi.composition import Connector
+    from trackerapi.delivery.delivery import Delivery
     from trackerapi.delivery.report import DeliveryReport
-    from trackerapi.delivery.sender import Sender
     from trackerapi.job import TrackerJob
     from trackerapi.job_config import JobConfig
     from trackerapi.wire.calls import Calls, JobFilter
@@ -58,7 +57,6 @@ class TrackerApi:
         **options: Unpack[TrackerOptions],
     ) -> None:
         from trackerapi.arguments import check_callable, refuse_unknown
-        from trackerapi.composition import delivery_for
         from trackerapi.delivery.report import Problems
         from trackerapi.reporter import Reporter
         from trackerapi.settings import Settings
@@ -71,13 +69,16 @@ class TrackerApi:
         self._settings = Settings.resolve(
             {"api_key": api_key, "base_url": base_url, **options}
         )
-        self._connected: Connection | None = None
         problems = Problems(on_problem)
-        self._delivery = (
-            None
-            if self._settings.mode == "off"
-            else delivery_for(self._settings, self._sender, problems)
-        )
+        self._delivery: Delivery | None = None
+        self._connector: Connector | None = None
+        if self._settings.mode != "off":
+            from trackerapi import composition
+
+            self._connector = composition.Connector(self._settings)
+            self._delivery = composition.delivery_for(
+                self._settings, self._connector.sender, problems
+            )
         self._reporter = Reporter(
             self._delivery,
             problems,
@@ -106,8 +107,8 @@ class TrackerApi:
         """
         if self._delivery is not None:
             self._delivery.close()
-        if self._connected is not None:
-            self._connected.close()
+        if self._connector is not None:
+            self._connector.close()
 
     def flush(self, timeout: float = 10.0) -> "DeliveryReport":
         """Deliver what waits, also what earlier processes have left; wait for it.
@@ -313,24 +314,11 @@ class TrackerApi:
         return None
 
     def _connection(self) -> "Connection":
-        if self._delivery is None:
+        if self._connector is None:
             from trackerapi.errors import BackendUnavailable
 
             raise BackendUnavailable("tracking is off; see TRACKERAPI_MODE")
-        connected = self._connected
-        if connected is None:
-            from trackerapi.wire.connection import Connection
-
-            python = "{}.{}.{}".format(*sys.version_info)
-            agent = f"trackerapi/{__version__} python/{python}"
-            # Without a lock, which a fork could leave locked: one connection too many
-            # has opened nothing.
-            connected = self._connected or Connection(self._settings, agent)
-            self._connected = connected
-        return connected
+        return self._connector.connection()
 
     def _calls(self) -> "Calls":
         return self._connection().questions
-
-    def _sender(self) -> "Sender":
-        return self._connection().sender

@@ -59,6 +59,10 @@ class Carrier:
         self._most_lines = MAX_BATCH_LINES
         self._journals: weakref.WeakSet[HeldJournal] = weakref.WeakSet()
 
+    def know(self, file: OutboxFile) -> None:
+        """Let no record overtake those of its job that wait beside `file`."""
+        self._journals.add(file.held)
+
     def carry(self, file: OutboxFile) -> bool:
         """Deliver the next batch of a file; return whether there was one.
 
@@ -83,15 +87,17 @@ class Carrier:
             self._counters.count_dropped("damaged")
             return True
         aside, rest, rest_count = self._kept_apart(file, batch, count)
+        refused: list[KeptRecord] = []
         delivered = 0
         if rest_count:
             receipt = self._attempt(rest, rest_count)
             if receipt is None:
                 return True  # the next turn takes fewer lines
-            aside += _refused(receipt, rest)
+            refused = _refused(receipt, rest)
             delivered = rest_count - len(receipt.rejections)
             self._counters.count_delivered(delivered)
-        self._hold(file, aside)
+        file.held.keep(aside)
+        self._hold(file, refused)
         file.settle(len(batch), count, delivered=delivered)
         return True
 
@@ -235,7 +241,7 @@ class Carrier:
 
     def _waiting_jobs(self, file: OutboxFile) -> set[str]:
         """Return the jobs of which earlier records wait, in whatever file."""
-        self._journals.add(file.held)
+        self.know(file)
         return set[str]().union(*(held.waiting_jobs() for held in self._journals))
 
     def _attempt(self, batch: bytes, count: int) -> Receipt | None:

@@ -105,7 +105,9 @@ class Conflation:
             time.sleep(INTERVAL_SECONDS if seconds is None else seconds)
 
     def _write_pending(self, key: Key) -> None:
-        line = self.pending[key]
+        line = self.pending.get(key)
+        if line is None:  # a signal handler that reported has written it
+            return
         self._write(line)
         self._written_at[key] = self._clock()
         # A signal handler may have offered a newer one meanwhile.

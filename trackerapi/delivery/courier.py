@@ -75,8 +75,8 @@ class Courier:
 
     def note_failure(self, error: BackendError) -> None:
         """Learn from a request of somebody else that the backend cannot be reached."""
-        self._route.counters.last_error = str(error)
         self.is_down = True
+        self._back_off(error)
 
     def wait_until_done(self, seconds: float, *, gives_up: bool) -> None:
         """Deliver without delay until nothing waits or the time is over.

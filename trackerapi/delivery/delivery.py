@@ -149,7 +149,6 @@ class Delivery:
 
     def note_failure(self, error: BackendError) -> None:
         """Learn from a request of somebody else that the backend cannot be reached."""
-        self._counters.last_error = str(error)
         session = self._session or self._open()
         session.courier.note_failure(error)
 
@@ -176,6 +175,7 @@ class Delivery:
             waiting += sum(map(_count_waiting, adopted))
         held = 0
         moments = [_oldest(file.peek(_FIRST_BYTES).splitlines()) for file in files]
+        moments.append(_oldest(list(session.outbox.backlog)[:1] if session else ()))
         for journal in session.courier.rounds.journals() if session else ():
             journal.refresh()
             counts = journal.counts()
@@ -260,6 +260,8 @@ class Delivery:
                 dropped_count,
             )
         waiting = sum(file.waiting_count for file in files)
+        for journal in session.courier.rounds.journals():
+            waiting += journal.counts()[1]
         if not waiting or not self._options.is_online or self._folder is None:
             return
         if session.courier.is_refused:

@@ -31,9 +31,9 @@ def default_folder(
         OSError: If this user has no home folder.
     """
     environment = os.environ if environment is None else environment
-    state = environment.get("XDG_STATE_HOME", "").strip()
-    if state and platform != "darwin":
-        return Path(state) / _APPLICATION
+    state = Path(environment.get("XDG_STATE_HOME", "").strip())
+    if state.is_absolute():
+        return state / _APPLICATION
     try:
         home = Path.home()
     except RuntimeError:

@@ -7,14 +7,13 @@ delivery but never a loss. Nothing here uses the network.
 """
 
 import errno
-import fcntl
-import json
 import os
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
+from trackerapi.delivery.disk import FOLDER_MODE, NoLocksError, open_file, try_lock
 from trackerapi.delivery.header import (
     FORMAT_VERSION,
     LONGEST_HEADER_BYTES,
@@ -22,24 +21,11 @@ from trackerapi.delivery.header import (
     Header,
 )
 from trackerapi.delivery.held import HeldJournal
+from trackerapi.delivery.position import PositionFile, Settled
 
 SUFFIX: Final = ".outbox"
 
-_ACK_BYTES: Final = 160
-_FILE_MODE: Final = 0o600
-_FOLDER_MODE: Final = 0o700
-_NO_LOCKS: Final = frozenset(
-    {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
-)
 _ATTEMPTS_TO_CREATE: Final = 5
-_UNREADABLE: Final = (
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-)
 
 
 class OutboxFile:
@@ -69,7 +55,7 @@ class OutboxFile:
         self._is_torn = False
         self.held = HeldJournal(path.with_suffix(".held"))
         self._fd: int | None = fd
-        self._ack_fd: int | None = None
+        self._position_file = PositionFile(path.with_suffix(".ack"))
 
     @classmethod
     def create(cls, folder: Path, binding: Binding, stem: str = "") -> Self:
@@ -83,14 +69,14 @@ class OutboxFile:
         Raises:
             OSError: If the folder or file cannot be written.
         """
-        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         header = Header.new(binding)
         line = header.as_line()
         for _ in range(_ATTEMPTS_TO_CREATE):
             begin = stem or f"{time.time_ns():019d}"
             path = folder / f"{begin}-{os.urandom(6).hex()}{SUFFIX}"
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND
-            fd = os.open(path, flags, _FILE_MODE)
+            fd = open_file(path, flags)
             file = cls(path, fd, header, len(line))
             # Someone who looks for leftovers may have locked or even removed the
             # empty file in between; then it is not ours.
@@ -115,7 +101,7 @@ class OutboxFile:
         Raises:
             OSError: If it cannot be opened.
         """
-        fd = os.open(path, os.O_RDWR)
+        fd = open_file(path, os.O_RDWR)
         try:
             header_line = os.pread(fd, LONGEST_HEADER_BYTES, 0).partition(b"\n")
             header = Header.parse(header_line[0])
@@ -131,7 +117,7 @@ class OutboxFile:
             os.close(fd)
             raise
         file.find_end()
-        file._read_ack()
+        file._read_position()
         return file
 
     @property
@@ -228,19 +214,13 @@ class OutboxFile:
         self.dropped += dropped
         # Where it cannot be written down, a crash causes a second delivery: no harm.
         with suppress(OSError):
-            self._write_ack()
-
-    def _write_ack(self) -> None:
-        if self._ack_fd is None:
-            path = self.path.with_suffix(".ack")
-            self._ack_fd = os.open(path, os.O_CREAT | os.O_WRONLY, _FILE_MODE)
-        state = {
-            "position": self.position,
-            "delivered": self.delivered,
-            "dropped": self.dropped,
-        }
-        line = json.dumps(state).ljust(_ACK_BYTES - 1) + "\n"
-        os.pwrite(self._ack_fd, line.encode("ascii"), 0)
+            self._position_file.write(
+                Settled(
+                    position=self.position,
+                    delivered=self.delivered,
+                    dropped=self.dropped,
+                )
+            )
 
     def name_provider(self, provider_id: int) -> None:
         """Write into the header whose records these are.
@@ -262,7 +242,7 @@ class OutboxFile:
         if len(line) != self.start:
             return
         # Not the descriptor for records, which would append.
-        fd = os.open(self.path, os.O_WRONLY)
+        fd = open_file(self.path, os.O_WRONLY)
         try:
             os.pwrite(fd, line, 0)
         finally:
@@ -270,10 +250,10 @@ class OutboxFile:
 
     def close(self) -> None:
         """Let go of the file; somebody else may then adopt it."""
-        for fd in (self._fd, self._ack_fd):
-            if fd is not None:
-                os.close(fd)
-        self._fd = self._ack_fd = None
+        if self._fd is not None:
+            os.close(self._fd)
+        self._fd = None
+        self._position_file.close()
 
     def move_to(self, folder: Path) -> None:
         """Move the file, and what lies beside it, to another folder.
@@ -281,7 +261,7 @@ class OutboxFile:
         Raises:
             OSError: If that cannot be done.
         """
-        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         # The records last: where they are, their position has to be.
         for path in (self.path.with_suffix(".ack"), self.path):
             if path.exists():
@@ -311,16 +291,12 @@ class OutboxFile:
     def _lock(self) -> bool:
         assert self._fd is not None  # noqa: S101 - for the type checker
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
+            return try_lock(self._fd)
+        except NoLocksError:
             # Two deliverers do no harm, so that a file system without locks is no
             # reason to leave records lying.
             self.has_lock = False
-        return True
+            return True
 
     def find_end(self) -> None:
         """Leave out a torn last line, which no call has returned for."""
@@ -337,15 +313,13 @@ class OutboxFile:
             size = begin
         self.end = self.start
 
-    def _read_ack(self) -> None:
-        try:
-            state = json.loads(self.path.with_suffix(".ack").read_bytes())
-            position, delivered = int(state["position"]), int(state["delivered"])
-            dropped = int(state.get("dropped", 0))
-        except (OSError, *_UNREADABLE):
-            return  # delivering all of it again does no harm
-        if self.start <= position <= self.end and self._is_line_start(position):
-            self.position, self.delivered, self.dropped = position, delivered, dropped
+    def _read_position(self) -> None:
+        known = Settled.read(self._position_file.path)
+        if known is None or not self.start <= known.position <= self.end:
+            return
+        if self._is_line_start(known.position):
+            self.position = known.position
+            self.delivered, self.dropped = known.delivered, known.dropped
 
     def _is_line_start(self, position: int) -> bool:
         assert self._fd is not None  # noqa: S101 - for the type checker

@@ -134,6 +134,8 @@ class Rounds:
             OSError: If what was refused cannot be kept aside.
         """
         carrier = self._ready_carrier()
+        for file in self.files():
+            carrier.know(file)
         # One file after the other, or later events of a job would overtake; but a huge
         # leftover must not hold up what happens now.
         for files in (self.adopted, self._route.outbox.files):

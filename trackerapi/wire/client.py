@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import httpcore  # noqa: F401 - else httpx loads it with the first client, fork or not
 import httpx
 from attrs import define, field
 from trackerapi_client import AuthenticatedClient
