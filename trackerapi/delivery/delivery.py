@@ -21,12 +21,11 @@ from trackerapi.delivery.outbox import Outbox, OutboxOptions
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.process import watch
 from trackerapi.delivery.records import Creation, parse_record
-from trackerapi.delivery.report import Counters, DeliveryReport, Problems
+from trackerapi.delivery.report import Counters, DeliveryReport, Problems, log
 from trackerapi.delivery.rounds import Route
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import AuthenticationError, BackendError, OutboxError
 
-_LOG: Final = logging.getLogger("trackerapi")
 _LAST_WORDS_SECONDS: Final = 0.2
 _FIRST_BYTES: Final = 64 * 1024
 
@@ -254,10 +253,11 @@ class Delivery:
         self, session: _Session, files: list[OutboxFile], dropped_count: int
     ) -> None:
         if dropped_count:
-            _LOG.error(
-                "lost: %d records that the outbox could not take and the backend has "
-                "not got; set TRACKERAPI_OUTBOX to a folder that can be written",
-                dropped_count,
+            log(
+                logging.ERROR,
+                f"lost: {dropped_count} records that the outbox could not take and the "
+                "backend has not got; set TRACKERAPI_OUTBOX to a folder that can be "
+                "written",
             )
         waiting = sum(file.waiting_count for file in files)
         for journal in session.courier.rounds.journals():
@@ -266,12 +266,11 @@ class Delivery:
             return
         if session.courier.is_refused:
             reason = self._counters.last_error or "refused"
-            _LOG.error("%s", key_refused(AuthenticationError(reason)))
-        _LOG.warning(
-            "not delivered yet: %d records stay in %s; the next process that reports "
-            "there, or `trackerapi sync`, delivers them",
-            waiting,
-            self._folder.path,
+            log(logging.ERROR, key_refused(AuthenticationError(reason)))
+        log(
+            logging.WARNING,
+            f"not delivered yet: {waiting} records stay in {self._folder.path}; the "
+            "next process that reports there, or `trackerapi sync`, delivers them",
         )
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, Protocol
 
 
@@ -72,6 +72,22 @@ def _close_all() -> None:
     began = time.monotonic()
     for lasting in list(_OPEN):
         lasting.close(time.monotonic() - began)
+    if sys.__dict__.get("last_type") is KeyboardInterrupt and not hasattr(sys, "ps1"):
+        _die_of_ctrl_c_after_all()
+
+
+def _die_of_ctrl_c_after_all() -> None:
+    """Remind Python that the script was ended by Ctrl-C, which its status has to say.
+
+    Python forgets it when source is compiled meanwhile, as by the import of an HTTP
+    client in the courier's thread.
+    """
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        eval("interrupt()", {"interrupt": interrupt})  # noqa: S307 - a text of our own
 
 
 def _after_fork() -> None:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -50,6 +51,13 @@ class DeliveryProblem:
 ProblemCallback = Callable[[DeliveryProblem], object]
 
 
+def log(level: int, message: str) -> None:
+    """Write a line to the log, and harm nobody if that cannot be done."""
+    # Where stderr is closed, logging raises into the job.
+    with suppress(Exception):
+        _LOG.log(level, "%s", message)
+
+
 class Problems:
     """Tells each problem once: to the log, and to the script if it wants to know.
 
@@ -76,13 +84,13 @@ class Problems:
         mine = object()
         if self._told.setdefault((kind, *subject), mine) is not mine:
             return
-        _LOG.log(level or logging.WARNING, "%s", message)
+        log(level or logging.WARNING, message)
         if self._on_problem is None:
             return
         try:
             self._on_problem(DeliveryProblem(kind=kind, message=message))
-        except Exception:  # noqa: BLE001 - the author's code may raise anything
-            _LOG.exception("on_problem raised; the job goes on")
+        except Exception as error:  # noqa: BLE001 - the author's code may raise anything
+            log(logging.ERROR, f"on_problem raised {error!r}; the job goes on")
 
     def forget(self, kind: str) -> None:
         """Let a problem be told again after it was gone."""

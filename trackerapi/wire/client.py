@@ -6,10 +6,12 @@ transport, since a transport of our own would take both over.
 
 import asyncio
 import encodings.idna  # noqa: F401 - else loaded by the first look-up, fork or not
+import gc
 import os
 import random
 import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -276,8 +278,7 @@ class BackendClient(AuthenticatedClient):
         if self._pid != os.getpid():
             # Parent and child on one socket would mix their answers, and the lock
             # may have been held by a thread that the child does not have.
-            self._client = None
-            self._lock, self._pid = threading.Lock(), os.getpid()
+            self._drop_inherited()
         with self._lock:
             if self._client is None:
                 with proxy_translated():
@@ -310,9 +311,22 @@ class BackendClient(AuthenticatedClient):
 
         Those of an event loop are closed by `aclose()` in that loop.
         """
-        if self._client is not None and self._pid == os.getpid():
+        if self._pid != os.getpid():
+            self._drop_inherited()
+        elif self._client is not None:
             self._client.close()
         self._client = None
+
+    def _drop_inherited(self) -> None:
+        """Let go of what belongs to the parent, in a child that a fork has made."""
+        self._lock, self._pid = threading.Lock(), os.getpid()
+        if self._client is None:
+            return
+        # Not closed in order: that takes a lock which nobody may be left to release.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            self._client = None
+            gc.collect()
 
     def _arguments(self) -> dict[str, Any]:
         return {
