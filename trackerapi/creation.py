@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.delivery.carrier import refused_job
-from trackerapi.delivery.courier import key_refused, unreachable
+from trackerapi.delivery.report import key_refused, refused_job, unreachable
 from trackerapi.errors import AuthenticationError, BackendRejected, BackendUnavailable
 from trackerapi.events import as_rfc3339
 

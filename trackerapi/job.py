@@ -21,7 +21,7 @@ from trackerapi.events import (
     compact_json,
     new_stamp,
 )
-from trackerapi.metadata import plain_json
+from trackerapi.metadata import CHANGED_KEY, plain_json
 from trackerapi.texts import (
     LONGEST_DETAIL,
     LONGEST_MESSAGE,
@@ -209,7 +209,7 @@ class TrackerJob:
             message=check_text("message", details.get("message"), LONGEST_MESSAGE),
             detail=check_text("detail", details.get("detail"), LONGEST_DETAIL),
         )
-        self._reporter.record(event)
+        self._reporter.record(event, self._declared)
         return event_id
 
     def fetch(self) -> "Job":
@@ -288,21 +288,22 @@ class TrackerJob:
         self, metadata: dict[str, Any] | None, tag: str | None
     ) -> dict[str, Any] | None:
         """Leave out what a configuration with `metadata: declared` does not declare."""
-        config = self._config
-        if not metadata or config is None or config.metadata != "declared":
+        declared = self._config.declared_keys(tag) if self._config else None
+        if not metadata or declared is None:
             return metadata
-        step = config.find_step(tag) if tag is not None else None
-        keys = step.metadata_configurations if step else ()
-        declared = {key.name for key in keys}
-        undeclared = sorted(metadata.keys() - declared)
+        undeclared = sorted(metadata.keys() - declared - {CHANGED_KEY})
         if undeclared:
             self._reporter.problems.tell(
                 "metadata",
-                f"metadata of step {tag!r} is not declared in job configuration "
-                f"{config.tag!r} and was left out: {', '.join(undeclared[:5])}",
+                f"metadata of step {tag!r} is not declared in the job configuration and "
+                f"was left out: {', '.join(undeclared[:5])}",
                 str(tag),
             )
-        return {key: metadata[key] for key in metadata if key in declared} or None
+        kept = {key: metadata[key] for key in metadata if key in declared}
+        changed = [key for key in metadata.get(CHANGED_KEY, ()) if key in declared]
+        if changed:
+            kept[CHANGED_KEY] = changed
+        return kept or None
 
     def _checked_kind(self, kind: str) -> str:
         check_name("kind", kind)

@@ -75,6 +75,18 @@ class JobConfig:
         """Return the tag of the step whose tag or display name is like `name`."""
         return _nearest(self.step_configurations, name)
 
+    def declared_keys(self, tag: str | None) -> frozenset[str] | None:
+        """Return the metadata keys that events of a step may carry; None for any.
+
+        Args:
+            tag: Tag of the step; None for the job, of which no key is declared.
+        """
+        if self.metadata != "declared":
+            return None
+        step = self.find_step(tag) if tag is not None else None
+        keys = step.metadata_configurations if step else ()
+        return frozenset(key.name for key in keys)
+
     def as_document(self) -> dict[str, Any]:
         """Return the configuration as the wire and the file have it."""
         document: dict[str, Any] = {"tag": self.tag, "name": self.name}

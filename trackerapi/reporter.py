@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from trackerapi.delivery.delivery import Delivery
     from trackerapi.delivery.report import Problems
 
+Allowed = Callable[[dict[str, Any] | None, str | None], dict[str, Any] | None]
 BeforeSend = Callable[[Event], Event | None]
 
 
@@ -51,13 +52,19 @@ class Reporter:
             _do_nothing if delivery is None else delivery.record_event
         )
 
-    def record(self, event: Event) -> None:
+    def record(self, event: Event, allowed: Allowed) -> None:
         """Write `event` down.
+
+        Args:
+            event: What happened.
+            allowed: Returns of its metadata what may be recorded, for a step.
 
         Raises:
             OutboxError: With `strict`, if it could not be written.
         """
-        filtered = event if self._before_send is None else self._filtered(event)
+        filtered: Event | None = event
+        if self._before_send is not None:
+            filtered = self._filtered(event, allowed)
         if filtered is None:
             return
         line = filtered.as_line() + b"\n"
@@ -94,13 +101,16 @@ class Reporter:
             self.problems.tell("metadata", f"{message}; it was changed")
         return shaped.values or None
 
-    def _filtered(self, event: Event) -> Event | None:
+    def _filtered(self, event: Event, allowed: Allowed) -> Event | None:
         """Return what the author's filter makes of an event."""
         assert self._before_send is not None  # noqa: S101 - for the type checker
         try:
             filtered = self._before_send(event)
             if filtered is None:
                 return None
+            fitting = self.fitting(filtered.metadata, event.provider_job_id)
+            metadata = allowed(fitting, filtered.tag)
+            filtered = dataclasses.replace(filtered, metadata=metadata)
             filtered.as_line()
         except Exception as error:  # noqa: BLE001 - the author's code may raise anything
             self.problems.tell(

@@ -1,19 +1,29 @@
 """The command `trackerapi`, run as people run it, against a real backend."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
 import uuid
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import RunningBackend
 from tests.scripted_server import KEY, Request, answering, http
 from trackerapi import JobConfigManager, TrackerApi
-from trackerapi.cli import FINE, INTERRUPTED, KEY_REFUSED, REFUSED, UNAVAILABLE, USAGE
+from trackerapi.commands.exits import (
+    FINE,
+    INTERRUPTED,
+    KEY_REFUSED,
+    REFUSED,
+    UNAVAILABLE,
+    USAGE,
+)
+from trackerapi.commands.terminal import library_told_on_stderr
 
 
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -261,3 +271,53 @@ def test_version_and_exit_statuses_are_told() -> None:
     for status in (FINE, UNAVAILABLE, USAGE, KEY_REFUSED, REFUSED):
         assert f"\n  {status}  " in told
     assert run("--version").stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["sync", "--help"], ["sync"], ["outbox", "list"], ["outbox", "drop"]]
+)
+def test_command_that_asks_nobody_loads_no_http_client(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    """Help is at once there, and so is an empty outbox."""
+    script = (
+        "import sys\n"
+        "from trackerapi.cli import main\n"
+        "try:\n"
+        "    status = main(sys.argv[1:])\n"
+        "except SystemExit as end:\n"
+        "    status = end.code\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})\n"
+        "raise SystemExit(status)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env={
+            **os.environ,
+            "TRACKERAPI_BASE_URL": "http://127.0.0.1:9",
+            "TRACKERAPI_API_KEY": KEY,
+            "TRACKERAPI_OUTBOX": str(tmp_path),
+        },
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "trackerapi" in loaded
+    assert not loaded & {"httpx", "httpcore", "attr", "pydantic", "trackerapi_client"}
+
+
+def test_message_of_the_library_is_told_like_one_of_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Within a command its warnings look alike, and elsewhere they go as before."""
+    log = logging.getLogger("trackerapi")
+    before = [*log.handlers]
+
+    with library_told_on_stderr():
+        log.warning("the disk is %s", "full")
+        log.info("nobody asked")
+
+    assert capsys.readouterr().err == "trackerapi: the disk is full\n"
+    assert (log.handlers, log.propagate) == (before, True)

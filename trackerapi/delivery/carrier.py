@@ -22,7 +22,7 @@ from trackerapi.delivery.records import (
     parse_record,
     split_lines,
 )
-from trackerapi.delivery.report import Counters, Problems
+from trackerapi.delivery.report import Counters, Problems, refused_job
 from trackerapi.delivery.sender import Receipt, Sender
 from trackerapi.errors import BackendRejected, BackendUnavailable
 
@@ -248,7 +248,7 @@ class Carrier:
         """Send once; None if it has to be tried again with fewer lines."""
         try:
             receipt = self._sender.send(batch)
-            _check(receipt, count)
+            _check(receipt, batch, count)
         except BackendRejected as error:
             if error.status in {*_FINAL_FOR_ONE_LINE, TOO_LARGE} and count > 1:
                 self._most_lines = (count + 1) // 2
@@ -285,16 +285,7 @@ class Carrier:
             )
 
 
-def refused_job(provider_job_id: str, reason: str) -> str:
-    """Return what to tell about a job that was refused."""
-    return (
-        f"job {provider_job_id!r} was refused ({reason}); it runs on, and what it "
-        f"reports is held; to mend: trackerapi outbox retry --job {provider_job_id!r} "
-        "[--customer-id N]"
-    )
-
-
-def _check(receipt: Receipt, count: int) -> None:
+def _check(receipt: Receipt, batch: bytes, count: int) -> None:
     """Refuse an answer that is about another batch than the one that was sent.
 
     Raises:
@@ -302,7 +293,9 @@ def _check(receipt: Receipt, count: int) -> None:
     """
     refused = {rejection.index for rejection in receipt.rejections}
     told = receipt.accepted + receipt.duplicates + len(receipt.rejections)
-    if told != count or len(refused) != len(receipt.rejections):
+    # A blank line, as damage may leave one, is none to the backend.
+    blank_count = 0 if told == count else sum(not x.strip() for x in split_lines(batch))
+    if told != count - blank_count or len(refused) != len(receipt.rejections):
         raise BackendUnavailable("the answer does not account for every line")
     if refused and not (min(refused) >= 0 and max(refused) < count):
         raise BackendUnavailable("the answer is about lines that were not sent")

@@ -8,10 +8,12 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.records import MAX_BATCH_BYTES
+from trackerapi.delivery.report import key_refused, unreachable
 from trackerapi.delivery.rounds import LEFTOVERS_SECONDS, Rounds, Route
 from trackerapi.delivery.thinning import thin_out
 from trackerapi.errors import (
@@ -52,6 +54,7 @@ class Courier:
         self._hurries = 0
         self.is_carrying = False
         self._is_stopping = self._is_retiring = False
+        self._on_end: Callable[[], object] | None = None
         self._failures = 0
         self._next_attempt = self._asked_until = 0.0
         self._seen = route.outbox.mark
@@ -119,8 +122,13 @@ class Courier:
         else:
             self._thread.join(wait_seconds)
 
-    def retire(self) -> None:
-        """End the thread by itself once nothing waits any more."""
+    def retire(self, on_end: Callable[[], object]) -> None:
+        """End the thread by itself once nothing waits any more.
+
+        Args:
+            on_end: Called then.
+        """
+        self._on_end = on_end
         self._is_retiring = True
         self._wake.set()
 
@@ -152,6 +160,8 @@ class Courier:
             self.rounds.put_away(self._leaving)
             with self._round_done:
                 self._round_done.notify_all()
+            if self._on_end is not None:
+                self._on_end()
 
     def _pause(self, seconds: float | None) -> None:
         """Wait for the next round: a time, or until woken if None."""
@@ -249,17 +259,3 @@ class Courier:
             f"what the backend refused cannot be kept aside ({error}); it is tried "
             "again; make room in the outbox folder",
         )
-
-
-def unreachable(error: BackendError) -> str:
-    """Return what to tell when the backend does not answer usably."""
-    return f"the backend cannot be reached ({error}); events wait in the outbox"
-
-
-def key_refused(error: BackendError) -> str:
-    """Return what to tell when the key does not work."""
-    return (
-        f"the API key was refused ({error}); everything waits in the outbox for a "
-        "working key: set TRACKERAPI_API_KEY or the file that TRACKERAPI_API_KEY_FILE "
-        "names, then run `trackerapi sync`"
-    )

@@ -14,14 +14,20 @@ from datetime import datetime
 from typing import Any, Final
 
 from trackerapi.delivery.conflation import Conflation
-from trackerapi.delivery.courier import Courier, key_refused
+from trackerapi.delivery.courier import Courier
 from trackerapi.delivery.folder import OutboxFolder
 from trackerapi.delivery.header import Binding
 from trackerapi.delivery.outbox import Outbox, OutboxOptions
 from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.process import watch
+from trackerapi.delivery.process import keep, let_go, watch
 from trackerapi.delivery.records import Creation, parse_record
-from trackerapi.delivery.report import Counters, DeliveryReport, Problems, log
+from trackerapi.delivery.report import (
+    Counters,
+    DeliveryReport,
+    Problems,
+    key_refused,
+    log,
+)
 from trackerapi.delivery.rounds import Route
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import AuthenticationError, BackendError, OutboxError
@@ -148,8 +154,11 @@ class Delivery:
 
     def note_failure(self, error: BackendError) -> None:
         """Learn from a request of somebody else that the backend cannot be reached."""
-        session = self._session or self._open()
-        session.courier.note_failure(error)
+        session = self._session
+        if session is None:
+            self._open(error)
+        else:
+            session.courier.note_failure(error)
 
     def flush(self, timeout_seconds: float) -> DeliveryReport:
         """Deliver what waits, also what others have left; wait for it.
@@ -216,11 +225,12 @@ class Delivery:
 
     def retire(self) -> None:
         """End without waiting once all is delivered; nobody reports here any more."""
-        session, self._session = self._session, None
+        session = self._session
         if session is not None:
             with suppress(OutboxError):
                 session.conflation.release_all()
-            session.courier.retire()
+            keep(self)
+            session.courier.retire(on_end=lambda: let_go(self))
 
     def forget(self) -> None:
         """Begin anew in a child that has everything from its parent by a fork."""
@@ -230,7 +240,7 @@ class Delivery:
             session.outbox.forget()
             session.courier.forget()
 
-    def _open(self) -> _Session:
+    def _open(self, failure: BackendError | None = None) -> _Session:
         with self._lock:
             if self._session is None:
                 outbox = Outbox(
@@ -244,6 +254,8 @@ class Delivery:
                     counters=self._counters,
                 )
                 session = _Session(route)
+                if failure is not None:
+                    session.courier.note_failure(failure)
                 session.courier.start()
                 self._session = session
                 watch(self)
@@ -260,8 +272,8 @@ class Delivery:
                 "written",
             )
         waiting = sum(file.waiting_count for file in files)
-        for journal in session.courier.rounds.journals():
-            waiting += journal.counts()[1]
+        journals = {*session.courier.rounds.journals(), *(file.held for file in files)}
+        waiting += sum(journal.counts()[1] for journal in journals)
         if not waiting or not self._options.is_online or self._folder is None:
             return
         if session.courier.is_refused:

@@ -131,7 +131,8 @@ class OutboxFolder:
             binding: Only files that one bound like this may deliver.
             provider_job_id: The provider's id of the job.
         """
-        for path in reversed([*self.paths(delivered=True), *self.paths()]):
+        paths = [*self.paths(delivered=True), *self.paths()]
+        for path in sorted(paths, key=lambda path: path.name, reverse=True):
             header = read_header(path)
             if header is None or not binding.admits(header.binding):
                 continue

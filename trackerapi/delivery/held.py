@@ -123,7 +123,7 @@ class HeldJournal:
                     "waits": kept.waits,
                     "since": kept.since or now,
                     "problem": dict(kept.problem),
-                    "record": kept.record.decode("utf-8", "replace"),
+                    "record": kept.record.decode("utf-8", "surrogateescape"),
                 }
             )
         self._append(lines)
@@ -165,7 +165,9 @@ class HeldJournal:
                 file.seek(place.offset)
                 members = parse_record(file.read(place.length))
             yield KeptRecord(
-                record=str(members.get("record", "")).encode(),
+                record=str(members.get("record", "")).encode(
+                    "utf-8", "surrogateescape"
+                ),
                 problem=members.get("problem") or {},
                 waits=place.waits,
                 since=str(members.get("since", "")),

@@ -31,6 +31,7 @@ class Lasting(Protocol):
 
 
 _OPEN: Final["weakref.WeakSet[Lasting]"] = weakref.WeakSet()
+_KEPT: Final[set[Lasting]] = set()
 _hooked: Final[set[str]] = set()
 _fork_guard: Final = threading.Lock()
 
@@ -55,6 +56,16 @@ def watch(lasting: Lasting) -> None:
                 after_in_child=_after_fork,
             )
     _hook_worker()
+
+
+def keep(lasting: Lasting) -> None:
+    """Keep what nobody else does any more, until it has ended by itself."""
+    _KEPT.add(lasting)
+
+
+def let_go(lasting: Lasting) -> None:
+    """Let go of what was kept."""
+    _KEPT.discard(lasting)
 
 
 def _hook_worker() -> None:
@@ -96,3 +107,4 @@ def _after_fork() -> None:
     _hooked.discard("worker")
     for lasting in list(_OPEN):
         lasting.forget()
+    _KEPT.clear()

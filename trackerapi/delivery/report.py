@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from trackerapi.errors import BackendError
+
 _LOG: Final = logging.getLogger("trackerapi")
 
 
@@ -117,3 +119,26 @@ class Counters:
         if count:
             with self._lock:
                 self.dropped[reason] = self.dropped.get(reason, 0) + count
+
+
+def unreachable(error: BackendError) -> str:
+    """Return what to tell when the backend does not answer usably."""
+    return f"the backend cannot be reached ({error}); events wait in the outbox"
+
+
+def key_refused(error: BackendError) -> str:
+    """Return what to tell when the key does not work."""
+    return (
+        f"the API key was refused ({error}); everything waits in the outbox for a "
+        "working key: set TRACKERAPI_API_KEY or the file that TRACKERAPI_API_KEY_FILE "
+        "names, then run `trackerapi sync`"
+    )
+
+
+def refused_job(provider_job_id: str, reason: str) -> str:
+    """Return what to tell about a job that was refused."""
+    return (
+        f"job {provider_job_id!r} was refused ({reason}); it runs on, and what it "
+        f"reports is held; to mend: trackerapi outbox retry --job {provider_job_id!r} "
+        "[--customer-id N]"
+    )

@@ -80,6 +80,10 @@ class _Attempts:
             raise httpx.DecodingError("answer too large", request=self._request)
 
     def finish(self, response: httpx.Response, body: bytes) -> httpx.Response:
+        # A server that repeats the key must not bring it into a log or the outbox.
+        key = self._request.headers.get("x-api-key", "").encode()
+        if key:
+            body = body.replace(key, b"[the key]")
         failure = failure_of(
             self._request, response.status_code, response.headers, body
         )

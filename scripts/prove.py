@@ -1,0 +1,129 @@
+"""Prove that nothing is lost and nothing doubled: by faults and by kills.
+
+Runs the fault tests with outages of their whole length, kills a job and a sync at each
+of their write-like system calls in turn, and kills jobs at random times. After each
+kill a sync or a rerun must bring all events whose calls had returned, each once.
+
+Exit status: 0 all of it holds, 1 something does not, 2 wrong usage.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from demo.backend import started_backend
+from scripts.project import ROOT
+from scripts.proving import tracer
+from scripts.proving.kills import Ground
+from scripts.proving.proof import Proof, Tally, new_seed
+
+FAULTS: Final = "faults"
+KILLS: Final = ("job", "sync", "random")
+RANDOM_KILLS: Final = 1000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the proof; return the exit status."""
+    options = build_parser().parse_args(argv)
+    parts = options.only or [FAULTS, *KILLS]
+    failed = [] if FAULTS not in parts or faults_hold() else [FAULTS]
+    failed += failed_kills([part for part in KILLS if part in parts], options)
+    if failed:
+        print(f"Does not hold: {', '.join(failed)}", file=sys.stderr)
+        return 1
+    print("All of it holds: 0 lost, 0 doubled")
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/prove.sh",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=(FAULTS, *KILLS),
+        help="run this part alone; may be given again",
+    )
+    parser.add_argument(
+        "--sample",
+        type=_count,
+        metavar="N",
+        help="kill at N calls of the job and of a sync instead of at each",
+    )
+    parser.add_argument(
+        "--random",
+        type=_count,
+        default=RANDOM_KILLS,
+        metavar="N",
+        help="kills at random times (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lanes",
+        type=_count,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="kills at the same time (default: one a processor, %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, help="draw the same random times again")
+    return parser
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("not 1 or more")
+    return count
+
+
+def faults_hold() -> bool:
+    """Run the fault tests with outages of their whole length."""
+    print("== Faults, with outages of 10 and 30 s", flush=True)
+    command = [sys.executable, "-m", "pytest", "tests/faults"]
+    command += ["--ignore", "tests/faults/test_kills.py"]
+    whole = {**os.environ, "WHOLE_OUTAGES": "1"}
+    return subprocess.run(command, cwd=ROOT, env=whole, check=False).returncode == 0
+
+
+def failed_kills(parts: Sequence[str], options: argparse.Namespace) -> list[str]:
+    """Run parts of the kills; return those after which something was wrong."""
+    if not parts:
+        return []
+    if not tracer.is_possible():
+        print("System calls are only known of Linux on x86-64 or AArch64")
+        return list(parts)
+    folder = Path(tempfile.mkdtemp(prefix="trackerapi-prove-"))
+    with started_backend(folder / "backend") as backend:
+        ground = Ground(backend.base_url, backend.api_key, folder)
+        with ground.tracker() as tracker:
+            proof = Proof(ground, tracker, options.lanes)
+            failed = [
+                part for part in parts if not _run_of(proof, options)[part]().finish()
+            ]
+    if not failed:
+        shutil.rmtree(folder)
+    return failed
+
+
+def _run_of(
+    proof: Proof, options: argparse.Namespace
+) -> dict[str, Callable[[], Tally]]:
+    seed = new_seed() if options.seed is None else options.seed
+    return {
+        "job": lambda: proof.kill_job_at_calls(options.sample),
+        "sync": lambda: proof.kill_sync_at_calls(options.sample),
+        "random": lambda: proof.kill_at_random(options.random, seed),
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

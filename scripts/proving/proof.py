@@ -1,0 +1,148 @@
+"""Many kills at the same time, and the count of what came of them."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from scripts.proving.kills import (
+    Ground,
+    Outcome,
+    job_calls,
+    kill_at_random,
+    kill_job,
+    kill_sync,
+    sync_calls,
+)
+from trackerapi import TrackerApi
+
+_SECONDS_BETWEEN_WORDS: Final = 10.0
+
+
+class Tally:
+    """Counts outcomes as they come, and says how it goes; safe to share.
+
+    Args:
+        title: What is counted, for people.
+        expected: How many outcomes will come.
+
+    Attributes:
+        outcomes: All that have come.
+    """
+
+    def __init__(self, title: str, expected: int) -> None:
+        self.outcomes: list[Outcome] = []
+        self._title, self._expected = title, expected
+        self._lock = threading.Lock()
+        self._began = self._spoke = time.monotonic()
+        print(f"== {title}: {expected:,} kills", flush=True)
+
+    @property
+    def wrong(self) -> list[Outcome]:
+        """The outcomes after which something was wrong."""
+        return [outcome for outcome in self.outcomes if outcome.wrong]
+
+    def add(self, outcome: Outcome) -> None:
+        """Take one more outcome."""
+        with self._lock:
+            self.outcomes.append(outcome)
+            if outcome.wrong:
+                at = f" ({outcome.moment})" if outcome.moment else ""
+                print(f"   WRONG: {outcome.what}{at}: {outcome.wrong}", flush=True)
+            now = time.monotonic()
+            if now - self._spoke >= _SECONDS_BETWEEN_WORDS:
+                self._spoke = now
+                print(
+                    f"   {len(self.outcomes):,} of {self._expected:,} after "
+                    f"{now - self._began:.0f} s, {len(self.wrong)} wrong",
+                    flush=True,
+                )
+
+    def finish(self) -> bool:
+        """Say what has come; return whether all was well each time."""
+        moments = Counter(o.moment.rstrip("+") for o in self.outcomes if o.moment)
+        named = ", ".join(f"{count:,} {name}" for name, count in moments.most_common())
+        killed = sum(moments.values())
+        print(
+            f"   {killed:,} killed ({named}), "
+            f"{len(self.outcomes) - killed:,} ended before; "
+            f"{len(self.wrong)} wrong; {time.monotonic() - self._began:.0f} s",
+            flush=True,
+        )
+        return not self.wrong
+
+
+class Proof:
+    """Kills in several lanes at the same time.
+
+    Args:
+        ground: Where jobs are killed.
+        tracker: Asks the backend.
+        lanes: Kills at the same time.
+    """
+
+    def __init__(self, ground: Ground, tracker: TrackerApi, lanes: int) -> None:
+        self._ground, self._tracker, self._lanes = ground, tracker, lanes
+
+    def kill_job_at_calls(self, sample: int | None = None) -> Tally:
+        """Kill the job at each of its calls, or at a sample of them."""
+        calls = job_calls(self._ground)
+        return self._at_calls("The job, at its calls", calls, kill_job, sample)
+
+    def kill_sync_at_calls(self, sample: int | None = None) -> Tally:
+        """Kill a sync at each of its calls, or at a sample of them."""
+        calls = sync_calls(self._ground)
+        return self._at_calls("A sync, at its calls", calls, kill_sync, sample)
+
+    def kill_at_random(self, count: int, seed: int) -> Tally:
+        """Kill jobs at random times."""
+        tally = Tally(f"Jobs, at random times (--seed {seed})", count)
+        shares = [
+            count * (lane + 1) // self._lanes - count * lane // self._lanes
+            for lane in range(self._lanes)
+        ]
+
+        def run(lane: int) -> None:
+            for outcome in kill_at_random(
+                self._ground, self._tracker, lane, shares[lane], seed
+            ):
+                tally.add(outcome)
+
+        self._share_out(run, range(self._lanes))
+        return tally
+
+    def _at_calls(
+        self,
+        title: str,
+        calls: Sequence[str],
+        kill: Callable[[Ground, TrackerApi, int], Outcome],
+        sample: int | None,
+    ) -> Tally:
+        places = spread(len(calls), sample)
+        tally = Tally(f"{title} ({len(calls):,} in all)", len(places))
+        self._share_out(
+            lambda place: tally.add(kill(self._ground, self._tracker, place)), places
+        )
+        return tally
+
+    def _share_out(self, task: Callable[[int], None], places: Iterable[int]) -> None:
+        with ThreadPoolExecutor(self._lanes) as pool:
+            for done in [pool.submit(task, place) for place in places]:
+                done.result()
+
+
+def spread(count: int, sample: int | None) -> list[int]:
+    """Return the numbers 1 to `count`, or `sample` of them spread evenly."""
+    if sample is None or sample >= count:
+        return list(range(1, count + 1))
+    # Begin and end are where files are made, moved and deleted: they belong to it.
+    step = (count - 1) / max(sample - 1, 1)
+    return sorted({1 + round(number * step) for number in range(sample)})
+
+
+def new_seed() -> int:
+    """Return a seed that is short enough to be typed."""
+    return random.SystemRandom().randrange(10_000)

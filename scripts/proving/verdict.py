@@ -1,0 +1,140 @@
+"""Whether the backend holds what a job was told is reported: nothing lost or doubled.
+
+Looks only at what the backend answers and at what the job has recorded.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+from scripts.proving.plan import CONFLATED
+from scripts.proving.record import Entry, jobs_in
+from trackerapi import BackendRejected, TrackerApi
+from trackerapi.answers import JobEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is wrong with the events of some jobs; false where all is well.
+
+    Attributes:
+        lost: Recorded events that must arrive and are not at the backend.
+        doubled: Events that the backend has more than once, by id or by content.
+        unrecorded: Events at the backend whose call never returned.
+        misplaced: Events that do not stand in the order of their calls.
+    """
+
+    lost: Sequence[str] = ()
+    doubled: Sequence[str] = ()
+    unrecorded: Sequence[str] = ()
+    misplaced: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return any(asdict(self).values())
+
+    def __str__(self) -> str:
+        wrong = (
+            f"{len(events)} {name} ({', '.join(events[:3])} ...)"
+            for name, events in asdict(self).items()
+            if events
+        )
+        return "; ".join(wrong) or "0 lost, 0 doubled"
+
+
+def judge(
+    tracker: TrackerApi, record: Iterable[Entry], *, in_order_of_arrival: bool = True
+) -> Verdict:
+    """Compare the backend's events with those that calls have returned.
+
+    Args:
+        tracker: Asks the backend.
+        record: What the calls returned, in their order.
+        in_order_of_arrival: Whether the order in which the backend received the
+            events of one process counts too; not where a second deliverer or a
+            restored backend changes it.
+
+    Raises:
+        BackendError: If the backend does not answer usably.
+    """
+    record = list(record)
+    stored = [event for job in jobs_in(record) for event in stored_events(tracker, job)]
+    ids = Counter(event.event_id for event in stored)
+    contents = Counter(
+        f"{event.provider_job_id} {event.kind} {event.event_metadata}"
+        for event in stored
+        if event.kind not in CONFLATED
+    )
+    known = {entry.event_id for entry in record}
+    # A conflated event is written later than it is called.
+    single = [entry for entry in record if entry.must_arrive]
+    return Verdict(
+        lost=[
+            _named(entry)
+            for entry in record
+            if entry.must_arrive and entry.event_id not in ids
+        ],
+        doubled=[name for name, count in (ids + contents).items() if count > 1],
+        unrecorded=[
+            f"{event.kind} {event.event_metadata}"
+            for event in stored
+            if event.event_id not in known
+        ],
+        misplaced=[
+            *_misplaced(record, sorted(stored, key=_place)),
+            *(_misplaced(single, stored) if in_order_of_arrival else ()),
+        ],
+    )
+
+
+def stored_events(tracker: TrackerApi, provider_job_id: str) -> list[JobEvent]:
+    """Return the events of a job in order of arrival; none of an unknown job."""
+    try:
+        return list(tracker.job(provider_job_id).events())
+    except BackendRejected:
+        return []
+
+
+def picture_of(tracker: TrackerApi, provider_job_id: str) -> dict[str, Any]:
+    """Return all that a reader sees of a job and that a fault must not change.
+
+    Times and ids differ from run to run; progress and heartbeats are conflated.
+    """
+    job = tracker.get_job(provider_job_id)
+    events = sorted(stored_events(tracker, provider_job_id), key=_place)
+    return {
+        "status": job.status,
+        "percent": job.percent,
+        "steps": [
+            (step.tag, step.status, step.fraction, step.completed, step.attempts)
+            for step in job.steps
+        ],
+        "events": [
+            (event.kind, event.tag, event.event_metadata, event.message, event.detail)
+            for event in events
+            if event.kind not in CONFLATED
+        ],
+    }
+
+
+def _place(event: JobEvent) -> tuple[Any, str]:
+    return event.occurred_at, event.event_id
+
+
+def _named(entry: Entry) -> str:
+    return f"{entry.kind} {entry.number} of {entry.provider_job_id}"
+
+
+def _misplaced(record: Sequence[Entry], stored: Sequence[JobEvent]) -> list[str]:
+    """Return what of each process and job is stored in another order than called."""
+    called: dict[tuple[int, str], list[Entry]] = {}
+    for entry in record:
+        called.setdefault((entry.process_id, entry.provider_job_id), []).append(entry)
+    places = {event.event_id: place for place, event in enumerate(stored)}
+    return [
+        _named(later)
+        for entries in called.values()
+        for earlier, later in pairwise(e for e in entries if e.event_id in places)
+        if places[earlier.event_id] > places[later.event_id]
+    ]

@@ -1,0 +1,74 @@
+"""What fault tests start from: a proxy before a backend, and an undisturbed run."""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunningBackend
+from tests.faults.proxy import FaultProxy
+from tests.faults.runs import EVENTS, Lab, Pictures, pictures_of
+
+
+@pytest.fixture
+def proxy(backend: RunningBackend) -> Iterator[FaultProxy]:
+    """Run a proxy in front of the session's backend."""
+    with FaultProxy(backend.base_url) as running:
+        yield running
+
+
+@pytest.fixture
+def lab(backend: RunningBackend, proxy: FaultProxy, tmp_path: Path) -> Lab:
+    """Return the surroundings of a job that nobody has run yet."""
+    return Lab(backend, proxy, tmp_path, f"fault-{uuid.uuid4()}")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(
+    backend: RunningBackend, tmp_path_factory: pytest.TempPathFactory
+) -> Pictures:
+    """Run the job once without any fault; return what a reader sees of it."""
+    with FaultProxy(backend.base_url) as proxy:
+        folder = tmp_path_factory.mktemp("undisturbed")
+        lab = Lab(backend, proxy, folder, f"undisturbed-{uuid.uuid4()}")
+        with lab.start("--flush", "30") as job:
+            job.run_through()
+        lab.assert_nothing_lost_or_doubled()
+        with lab.asking() as tracker:
+            pictures = pictures_of(tracker, lab.job_id)
+    assert sum(len(picture["events"]) for picture in pictures.values()) == EVENTS
+    assert pictures["ended"]["percent"] == 100.0
+    assert pictures["open"]["percent"] == 46.67
+    return pictures
+
+
+def missing(reason: str) -> None:
+    """Skip a test that this machine cannot run; in CI, fail."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of 256 KiB; return its folder."""
+    yield from _mounted(tmp_path / "disk", "size=256k")
+
+
+def _mounted(folder: Path, options: str) -> Iterator[Path]:
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "trackerapi-test", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        # Not a failure in CI: limits of file size and unusable paths need no mount.
+        pytest.skip("this user cannot mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def read_only_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk that nobody can write to; return its folder."""
+    yield from _mounted(tmp_path / "disk", "ro")

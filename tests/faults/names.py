@@ -1,0 +1,92 @@
+"""A name server for the processes of a test, and the prelude that makes them ask it.
+
+Imported first by a process that is to look up `tracker.test`, this module asks the
+test's server, which knows the name or does not. All other names are looked up as ever.
+"""
+
+import os
+import socket
+import threading
+from types import TracebackType
+from typing import Any, Final, Self
+
+NAME: Final = "tracker.test"
+SERVER: Final = "NAME_SERVER_PORT"
+"""Variable that tells a process where to ask."""
+
+PATIENCE_SECONDS: Final = 30.0
+
+
+class NameServer:
+    """Answers whether `tracker.test` is known, and counts how often it was asked.
+
+    Attributes:
+        knows: Whether the name is known from now on.
+        port: Where to ask.
+    """
+
+    def __init__(self, *, knows: bool) -> None:
+        self.knows = knows
+        self.port = 0
+        self._asked = 0
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> Self:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._socket.sendto(b"end", ("127.0.0.1", self.port))
+        self._thread.join()
+        self._socket.close()
+
+    def await_questions(self, count: int) -> None:
+        """Wait until it was asked `count` times in all."""
+        with self._changed:
+            came = self._changed.wait_for(
+                lambda: self._asked >= count, PATIENCE_SECONDS
+            )
+        assert came, f"asked {self._asked} times, not {count}"
+
+    def _serve(self) -> None:
+        while True:
+            question, asker = self._socket.recvfrom(100)
+            if question == b"end":
+                return
+            self._socket.sendto(b"known" if self.knows else b"unknown", asker)
+            with self._changed:
+                self._asked += 1
+                self._changed.notify_all()
+
+
+def _is_known() -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.sendto(b"?", ("127.0.0.1", int(os.environ[SERVER])))
+        return asking.recv(100) == b"known"
+
+
+def _ask_the_test() -> None:
+    """Let this process look up `tracker.test` at the test's server."""
+    ask_the_system = socket.getaddrinfo
+
+    def look_up(host: Any, *arguments: Any, **named: Any) -> Any:
+        if host in (NAME, NAME.encode()):
+            if not _is_known():
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+            host = "127.0.0.1"
+        return ask_the_system(host, *arguments, **named)
+
+    socket.getaddrinfo = look_up
+
+
+if SERVER in os.environ:
+    _ask_the_test()

@@ -1,0 +1,279 @@
+"""Runs of the job of the proofs behind a failing proxy, and what came of them."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from scripts.project import ROOT
+from scripts.proving.commands import environment, job_command, python, sync_command
+from scripts.proving.job import OPEN_SUFFIX
+from scripts.proving.record import Entry, read_record
+from scripts.proving.verdict import judge, picture_of
+from tests.conftest import RunningBackend
+from tests.faults.proxy import FaultProxy
+from trackerapi import TrackerApi
+
+EVENTS: Final = 150
+"""Events of one run that must arrive."""
+
+_SLACK_SECONDS: Final = 1.0
+"""What a busy machine may add to a bound that the product states."""
+
+EXIT_SECONDS: Final = 0.3 + _SLACK_SECONDS
+"""Longest exit where the backend is known to be down, or nothing waits."""
+
+PATIENT_EXIT_SECONDS: Final = 2.0 + EXIT_SECONDS
+"""Longest exit where the backend might still answer: `shutdown_timeout` on top."""
+
+PRINTED: Final = ("phase 1", "phase 2", "phase 3", "reported", "done")
+"""What the job prints when nothing goes wrong, and whatever goes wrong."""
+
+FLUSHED: Final = (*PRINTED[:4], "waiting 0, held 0", "done")
+"""What the job prints with `--flush` once all is delivered."""
+
+_PATIENCE_SECONDS: Final = 90.0
+_PAUSE: Final = threading.Event()
+
+Pictures = dict[str, dict[str, Any]]
+"""What a reader sees of the two jobs of a run."""
+
+
+class JobProcess:
+    """A running job, let on from gate to gate.
+
+    Attributes:
+        printed: Lines of its standard output so far.
+    """
+
+    def __init__(
+        self, command: list[str], settings: Mapping[str, str], log: Path
+    ) -> None:
+        self._log = log
+        self.printed: list[str] = []
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=dict(settings),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        # A job that hangs must not hang the tests.
+        self._watchdog = threading.Timer(_PATIENCE_SECONDS, self._process.kill)
+        self._watchdog.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._watchdog.cancel()
+        if self._process.poll() is None:
+            self._process.kill()
+        with self._process:
+            pass
+
+    @property
+    def log(self) -> str:
+        """What it has written to standard error."""
+        return self._log.read_text(encoding="utf-8")
+
+    def await_gate(self, name: str) -> None:
+        """Wait until it prints `name`."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().rstrip("\n")
+        self.printed.append(line)
+        assert line == name, f"{line!r} instead of {name!r}; {self.log}"
+
+    def let_on(self) -> None:
+        """Open the gate at which it waits."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def pass_gate(self, name: str) -> None:
+        """Wait until it is at a gate, and let it on."""
+        self.await_gate(name)
+        self.let_on()
+
+    def finish(self, *statuses: int) -> None:
+        """Wait for its end, and assert that its exit status is among `statuses`.
+
+        Args:
+            *statuses: 0 if none is given.
+        """
+        assert self._process.stdout is not None
+        self.printed += self._process.stdout.read().splitlines()
+        assert self._process.wait() in (statuses or (0,)), self.log
+        assert "Traceback (" not in self.log, self.log
+
+    def run_through(self, first_gate: str = PRINTED[0]) -> float:
+        """Let it run to its end; return the seconds from its last event on.
+
+        Args:
+            first_gate: The next gate that it comes to.
+        """
+        for gate in PRINTED[PRINTED.index(first_gate) : 3]:
+            self.pass_gate(gate)
+        self.await_gate("reported")
+        began = time.monotonic()
+        self.let_on()
+        self.finish()
+        return time.monotonic() - began
+
+    def await_children(self) -> None:
+        """Wait until no process has its standard output any more."""
+        assert self._process.stdout is not None
+        self.printed += self._process.stdout.read().splitlines()
+
+    def kill(self) -> None:
+        """End it by SIGKILL and wait for that."""
+        self._process.kill()
+        self._process.wait()
+
+
+@dataclass
+class Lab:
+    """What one job runs in: a proxy, an outbox of its own, and the record.
+
+    Attributes:
+        backend: Where the events end up.
+        proxy: The only way there for the job.
+        folder: Holds the outbox, the record and the log.
+        job_id: Id of the job that ends; the other one has a suffix.
+        settings: Variables of the job's processes beside the usual ones; an empty
+            value takes one away.
+        prelude: Module that the processes import first.
+        base_url: Address that the processes use; empty for the proxy's.
+    """
+
+    backend: RunningBackend
+    proxy: FaultProxy
+    folder: Path
+    job_id: str
+    settings: dict[str, str] = field(default_factory=dict)
+    prelude: str = ""
+    base_url: str = ""
+
+    @property
+    def outbox(self) -> Path:
+        """The outbox folder."""
+        return Path(self.settings.get("TRACKERAPI_OUTBOX", self.folder / "outbox"))
+
+    @property
+    def record(self) -> list[Entry]:
+        """What the job has recorded."""
+        return read_record(self._record)
+
+    @property
+    def fifo(self) -> Path:
+        """What a child of the job waits for; see `--fork waits`."""
+        return self._record.with_suffix(".fifo")
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / "record"
+
+    def start(self, *arguments: str, **settings: str) -> JobProcess:
+        """Start the job; it waits at its gates.
+
+        Args:
+            *arguments: Further arguments of `scripts.proving.job`.
+            **settings: Further variables.
+        """
+        own = ("--events", str(EVENTS), "--gates", *arguments)
+        command = job_command(self.job_id, self._record, *own, prelude=self.prelude)
+        return JobProcess(command, self._environment(settings), self.folder / "log")
+
+    def sync(self, timeout_seconds: float = 30.0, **settings: str) -> None:
+        """Deliver what was left behind, and assert that nothing waits any more."""
+        with self.start_sync(timeout_seconds, **settings) as syncing:
+            syncing.finish()
+
+    def start_sync(self, timeout_seconds: float = 30.0, **settings: str) -> JobProcess:
+        """Start to deliver what was left behind."""
+        command = sync_command(timeout_seconds, prelude=self.prelude)
+        return JobProcess(command, self._environment(settings), self.folder / "log")
+
+    def run(self, *arguments: str) -> str:
+        """Run a command of `trackerapi`; return what it printed."""
+        done = subprocess.run(
+            python("trackerapi", *arguments, prelude=self.prelude),
+            cwd=ROOT,
+            env=self._environment({}),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def assert_all_arrived(
+        self, undisturbed: Pictures, *, in_order_of_arrival: bool = True
+    ) -> None:
+        """Assert that the backend shows what it shows without any fault."""
+        self.assert_nothing_lost_or_doubled(in_order_of_arrival=in_order_of_arrival)
+        with self.asking() as tracker:
+            assert pictures_of(tracker, self.job_id) == undisturbed
+
+    def assert_nothing_lost_or_doubled(
+        self, *, in_order_of_arrival: bool = True
+    ) -> None:
+        """Assert that the backend has what calls returned, and nothing else.
+
+        Args:
+            in_order_of_arrival: See `judge()`.
+        """
+        assert any(entry.must_arrive for entry in self.record)
+        with self.asking() as tracker:
+            verdict = judge(
+                tracker, self.record, in_order_of_arrival=in_order_of_arrival
+            )
+        assert not verdict, str(verdict)
+
+    def await_delivered(self) -> None:
+        """Wait until the backend has all that was recorded so far."""
+        wanted = [entry for entry in self.record if entry.must_arrive]
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        with self.asking() as tracker:
+            while judge(tracker, wanted).lost:
+                assert time.monotonic() < deadline, "not delivered"
+                _PAUSE.wait(0.05)  # the backend tells nobody
+
+    def asking(self) -> TrackerApi:
+        """Return a tracker that asks the backend itself, not the proxy."""
+        return TrackerApi(
+            self.backend.api_key,
+            self.proxy.backend_url,
+            outbox=self.folder / "unused",
+            mode="offline",
+        )
+
+    def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
+        key = {"TRACKERAPI_API_KEY": self.backend.api_key}
+        return environment(
+            self.base_url or self.proxy.url,
+            self.outbox,
+            **{**key, **self.settings, **settings},
+        )
+
+
+def pictures_of(tracker: TrackerApi, job_id: str) -> Pictures:
+    """Return what a reader sees of the two jobs of a run."""
+    return {
+        "ended": picture_of(tracker, job_id),
+        "open": picture_of(tracker, job_id + OPEN_SUFFIX),
+    }

@@ -1,0 +1,46 @@
+"""A backend that was restored from a copy gets back what outboxes have kept."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from demo.backend import started_backend
+from tests.conftest import RunningBackend
+from tests.faults.runs import FLUSHED, Lab, Pictures
+
+
+@contextmanager
+def serving(folder: Path, lab: Lab) -> Iterator[None]:
+    """Run a backend from a folder, behind the lab's proxy."""
+    with started_backend(folder) as started:
+        url, key = started.base_url, started.api_key
+        lab.backend = RunningBackend(url, key, "", started.customer_id)
+        lab.proxy.backend_url = url
+        lab.proxy.come_up()
+        yield
+        lab.proxy.go_down()
+
+
+def test_backend_restored_from_a_copy_of_mid_run_is_mended(
+    lab: Lab, undisturbed: Pictures, tmp_path: Path
+) -> None:
+    """A job that the copy does not know is created anew, a replay brings the rest."""
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    with ExitStack() as running:
+        with serving(data, lab):
+            job = running.enter_context(lab.start("--flush", "30"))
+            job.pass_gate("phase 1")
+            job.await_gate("phase 2")
+            lab.await_delivered()
+        shutil.copytree(data, copy)
+        with serving(data, lab):
+            job.let_on()
+            job.await_gate("phase 3")
+            lab.await_delivered()
+        with serving(copy, lab):
+            job.let_on()
+            job.run_through("reported")
+            assert tuple(job.printed) == FLUSHED
+            lab.run("outbox", "replay")
+            lab.assert_all_arrived(undisturbed, in_order_of_arrival=False)

@@ -1,0 +1,264 @@
+"""Outboxes with what real processes have left in them, and commands run on those."""
+
+import gzip
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+from tests.conftest import RunningBackend
+from trackerapi import TrackerApi
+from trackerapi.answers import JobEvent
+from trackerapi.cli import main
+from trackerapi.delivery.outbox_file import OutboxFile
+
+PATIENCE_SECONDS: Final = 30.0
+SECRET: Final = "canary"
+NOWHERE: Final = "http://127.0.0.1:9"
+UNKNOWN_CUSTOMER: Final = 999_999
+NO_SETTINGS: Final = {"TRACKERAPI_BASE_URL": "", "TRACKERAPI_API_KEY": ""}
+
+JOB: Final = """
+import sys
+from trackerapi import TrackerApi
+mode, job_id, customer_id, event_count = sys.argv[1:]
+tracker = TrackerApi(mode=mode)
+job = tracker.create_job(job_id, int(customer_id), "import")
+for number in range(int(event_count)):
+    metadata = {"patient": f"canary {number}"}
+    job.send_event(kind="info", message=f"line {number}", metadata=metadata)
+    if mode == "online":
+        tracker.flush(10)
+print("recorded", flush=True)
+for line in sys.stdin:
+    job.send_event(kind="info", message=line.strip())
+    report = tracker.flush(10)
+    print(report.waiting, report.held, flush=True)
+"""
+"""A job that records, and then waits to be killed or told to record more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command has done."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, read as JSON."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        """What it printed, each line read as JSON."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass
+class Desk:
+    """An outbox folder, and the settings of whoever works on it.
+
+    Attributes:
+        backend: Where records end up.
+        outbox: The folder.
+        settings: Variables that replace the usual ones; an empty one takes one away.
+    """
+
+    backend: RunningBackend
+    outbox: Path
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """Return the variables of a process."""
+        usual = {
+            "TRACKERAPI_BASE_URL": self.backend.base_url,
+            "TRACKERAPI_API_KEY": self.backend.api_key,
+            "TRACKERAPI_OUTBOX": str(self.outbox),
+        }
+        chosen = {**os.environ, **usual, **self.settings, **settings}
+        return {name: value for name, value in chosen.items() if value}
+
+    def run(self, *arguments: str, **settings: str) -> Outcome:
+        """Run the command in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.dict(os.environ, self.environment(**settings), clear=True),
+            mock.patch("sys.stdin", io.StringIO()),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            try:
+                status = main(arguments)
+            except SystemExit as end:  # of the parser
+                status = int(end.code or 0)
+        return self._outcome(status, out.getvalue(), err.getvalue())
+
+    def spawn(self, *arguments: str, limit: str = "", **settings: str) -> Outcome:
+        """Run the command as a process of its own, without a terminal.
+
+        Args:
+            *arguments: Of the command.
+            limit: Options of the shell's `ulimit` for it; none by default.
+            **settings: Further variables.
+        """
+        limits = ["sh", "-c", f'ulimit {limit}; exec "$@"', "sh"] if limit else []
+        done = subprocess.run(
+            [*limits, *self.command(*arguments)],
+            env=self.environment(**settings),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS * 2,
+            check=False,
+        )
+        return self._outcome(done.returncode, done.stdout, done.stderr)
+
+    def type(self, typed: str, *arguments: str) -> Outcome:
+        """Run the command at a terminal; what it shows there is told as its stderr."""
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            self.command(*arguments),
+            env=self.environment(),
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+        ) as process:
+            os.close(theirs)
+            os.write(ours, typed.encode())
+            shown = b""
+            with suppress(OSError):  # it has let go of the terminal
+                while chunk := os.read(ours, 65536):
+                    shown += chunk
+            os.close(ours)
+            assert process.stdout is not None
+            out = process.stdout.read()
+        return self._outcome(process.returncode, out, shown.decode())
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command as a process of its own."""
+        return [sys.executable, "-W", "error", "-m", "trackerapi", *arguments]
+
+    def _outcome(self, status: int, out: str, err: str) -> Outcome:
+        assert "Traceback" not in err, err
+        secret = self.backend.api_key.split("_")[2]
+        assert secret not in out + err
+        return Outcome(status, out, err)
+
+    @contextmanager
+    def job(
+        self,
+        job_id: str,
+        *,
+        events: int = 3,
+        customer_id: int = 0,
+        mode: str = "offline",
+        **settings: str,
+    ) -> Iterator["RunningJob"]:
+        """Run a job that has recorded, and kill it when the context ends."""
+        customer = customer_id or self.backend.customer_id
+        arguments = [mode, job_id, str(customer), str(events)]
+        with subprocess.Popen(
+            [sys.executable, "-c", JOB, *arguments],
+            env=self.environment(**settings),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            try:
+                running = RunningJob(process)
+                assert running.read() == "recorded"
+                yield running
+            finally:
+                process.kill()
+
+    def leave(self, **how: Any) -> str:
+        """Run a job that records and is killed; return its id."""
+        job_id = str(uuid.uuid4())
+        with self.job(job_id, **how):
+            pass
+        return job_id
+
+    @property
+    def files(self) -> list[dict[str, Any]]:
+        """What `outbox list` tells of all files."""
+        files: list[dict[str, Any]] = self.run(
+            "outbox", "list", "--all", "--json"
+        ).json["files"]
+        return files
+
+    @property
+    def paths(self) -> list[Path]:
+        """The outbox files that are not put away."""
+        return sorted(self.outbox.glob("*.outbox"))
+
+    def name_provider(self, provider_id: int) -> None:
+        """Write into the files whose records they are, as a delivery does."""
+        for path in self.paths:
+            file = OutboxFile.adopt(path)
+            assert file is not None
+            file.name_provider(provider_id)
+            file.close()
+
+    def texts(self) -> str:
+        """Return all that lies in the folder."""
+        files = [path for path in self.outbox.rglob("*") if path.is_file()]
+        return "\n".join(path.read_text() for path in files)
+
+    def events(self, job_id: str) -> list[JobEvent]:
+        """Return what the backend has of a job."""
+        key, url = self.backend.api_key, self.backend.base_url
+        with TrackerApi(key, url, mode="offline") as tracker:
+            return list(tracker.job(job_id).events())
+
+    def messages(self, job_id: str) -> list[str]:
+        """Return the texts of the events that the backend has of a job."""
+        return [event.message or "" for event in self.events(job_id)]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningJob:
+    """A job that waits for a line to report."""
+
+    process: "subprocess.Popen[str]"
+
+    def read(self) -> str:
+        """Return the next line that it prints."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def report(self, message: str) -> tuple[int, int]:
+        """Let it report; return how many records wait and are held afterwards."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(message + "\n")
+        self.process.stdin.flush()
+        waiting, held = self.read().split()
+        return int(waiting), int(held)
+
+
+def held_records(desk: Desk) -> list[dict[str, object]]:
+    """Return all that is held, in order."""
+    return [
+        record
+        for file in desk.files
+        for record in desk.run("outbox", "show", file["id"], "--json").lines
+    ]
+
+
+def lines_of(bundle: Path) -> list[dict[str, Any]]:
+    """Return the lines of a bundle."""
+    with gzip.open(bundle) as lines:
+        return [json.loads(line) for line in lines]

@@ -1,0 +1,303 @@
+"""Bundles: `trackerapi outbox export` and `import`, out of a closed network and in."""
+
+import json
+import stat
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.scripted_server import KEY
+from tests.unit.commands.leftovers import (
+    NO_SETTINGS,
+    NOWHERE,
+    SECRET,
+    UNKNOWN_CUSTOMER,
+    Desk,
+    lines_of,
+)
+from trackerapi.commands.exits import (
+    FINE,
+    HELD,
+    USAGE,
+)
+from trackerapi.commands.survey import is_live
+from trackerapi.delivery.folder import read_header
+
+
+def test_bundle_carries_records_out_of_a_closed_network(
+    desk: Desk, office: Desk, bundle: Path
+) -> None:
+    """What a job has recorded arrives by way of a file, in order."""
+    job_id = desk.leave()
+
+    out = desk.spawn("outbox", "export", str(bundle), **NO_SETTINGS)
+    taken_in = office.spawn("outbox", "import", str(bundle))
+
+    assert (out.status, out.err) == (FINE, "")
+    assert out.out.startswith(f"{bundle}: 4 waiting, 0 held; ")
+    assert (taken_in.status, taken_in.err) == (FINE, "")
+    assert "to deliver them: trackerapi sync" in taken_in.out
+    assert office.run("sync").out == "delivered 3 events; 0 waiting, 0 held\n"
+    assert office.messages(job_id) == ["line 0", "line 1", "line 2"]
+
+
+def test_bundle_keeps_every_member_of_a_record(
+    desk: Desk, office: Desk, bundle: Path
+) -> None:
+    """Records, ids and times are the same on both machines."""
+    desk.leave()
+    desk.run("outbox", "export", str(bundle))
+    office.run("outbox", "import", str(bundle))
+
+    (before,), (after,) = desk.paths, office.paths
+    assert after.read_bytes().splitlines()[1:] == before.read_bytes().splitlines()[1:]
+
+
+def test_bundle_is_for_its_owner_alone(desk: Desk, bundle: Path) -> None:
+    """It holds what is the provider's alone, and no key."""
+    desk.leave()
+
+    desk.run("outbox", "export", str(bundle))
+
+    assert stat.S_IMODE(bundle.stat().st_mode) == 0o600
+    content = json.dumps(lines_of(bundle))
+    assert SECRET in content
+    assert desk.backend.api_key.split("_")[2] not in content
+
+
+def test_bundle_says_what_it_is(desk: Desk, bundle: Path) -> None:
+    """Whoever unpacks it reads the format, the destination and the count."""
+    desk.leave(events=1)
+
+    done = desk.run("outbox", "export", str(bundle), "--json")
+
+    header, *records, end = lines_of(bundle)
+    assert done.json == {"file": str(bundle), "waiting": 2, "held": 0, "removed": 0}
+    assert header["trackerapi_bundle"] == 1
+    assert header["base_url"] == desk.backend.base_url
+    assert header["key_id"] == desk.backend.api_key.split("_")[1]
+    assert [record["state"] for record in records] == ["waiting", "waiting"]
+    assert end == {"end": True, "records": 2}
+
+
+def test_held_records_stay_held_on_the_other_side(
+    desk: Desk, office: Desk, bundle: Path
+) -> None:
+    """They come with their reason, and a retry there mends them."""
+    job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
+    desk.run("sync")
+    desk.run("outbox", "export", str(bundle))
+
+    taken_in = office.run("outbox", "import", str(bundle), "--json")
+
+    assert (taken_in.json["waiting"], taken_in.json["held"]) == (0, 4)
+    (file,) = office.files
+    assert (file["id"], file["state"]) == (taken_in.json["id"], "held")
+    shown = office.run("outbox", "show", file["id"], "--json").lines
+    assert "no customer" in shown[0]["reason"]
+    assert office.run("sync").status == HELD
+    customer = str(office.backend.customer_id)
+    retry = office.run("outbox", "retry", "--job", job_id, "--customer-id", customer)
+    assert retry.status == FINE
+    assert len(office.events(job_id)) == 3
+
+
+def test_export_copies_what_a_running_process_has(
+    desk: Desk, office: Desk, bundle: Path
+) -> None:
+    """A job of days need not end first, and keeps what it has."""
+    job_id = str(uuid.uuid4())
+    with desk.job(job_id):
+        done = desk.run("outbox", "export", str(bundle), "--remove", "--json")
+        assert [file["waiting"] for file in desk.files] == [4]
+
+    assert (done.json["waiting"], done.json["removed"]) == (4, 0)
+    office.run("outbox", "import", str(bundle))
+    assert office.run("sync").status == FINE
+    assert desk.run("sync").status == FINE
+    assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
+
+
+def test_export_with_remove_leaves_only_what_was_delivered(
+    desk: Desk, bundle: Path
+) -> None:
+    """What is in the bundle is nowhere else; what is kept for a replay stays."""
+    delivered = desk.leave()
+    desk.run("sync")
+    held = desk.leave(customer_id=UNKNOWN_CUSTOMER)
+    desk.run("sync")
+    waiting = desk.leave()
+
+    done = desk.run("outbox", "export", str(bundle), "--remove")
+
+    assert "4 waiting, 4 held, 8 removed here" in done.out
+    left = desk.texts()
+    assert held not in left
+    assert waiting not in left
+    assert delivered in left
+    assert {file["state"] for file in desk.files} == {"delivered"}
+    assert desk.run("outbox", "replay", "--json").json["duplicates"] == 3
+
+
+def test_export_of_one_job_leaves_the_others(desk: Desk, bundle: Path) -> None:
+    """`--job` writes and removes records of that job alone."""
+    wanted, other = desk.leave(), desk.leave()
+
+    desk.run("outbox", "export", str(bundle), "--job", wanted, "--remove")
+
+    content = json.dumps(lines_of(bundle))
+    assert wanted in content
+    assert other not in content
+    assert wanted not in desk.texts()
+    assert other in desk.texts()
+
+
+def test_export_brings_the_creation_of_a_job_that_the_backend_has(
+    desk: Desk, office: Desk, bundle: Path
+) -> None:
+    """Where the backend has lost the job, the other machine can create it again."""
+    with desk.job(str(uuid.uuid4()), events=1) as job:
+        job.report("later")
+    (path,) = desk.paths
+    content = path.read_bytes().splitlines(keepends=True)
+    position = len(content[0]) + len(content[1])
+    settled = {"position": position, "delivered": 0, "dropped": 0}
+    path.with_suffix(".ack").write_text(json.dumps(settled))
+
+    desk.run("outbox", "export", str(bundle))
+
+    _, *events, creation, _ = lines_of(bundle)
+    assert [event["state"] for event in events] == ["waiting", "waiting"]
+    assert creation["record"]["state"] == "done"
+    office.run("outbox", "import", str(bundle))
+    assert office.run("sync").status == FINE
+    job_id = creation["record"]["create_job"]["provider_job_id"]
+    assert office.messages(job_id) == ["line 0", "later"]
+
+
+def test_taking_a_bundle_in_twice_doubles_nothing(
+    desk: Desk, office: Desk, bundle: Path
+) -> None:
+    """Ids stay, so that the backend applies each event once."""
+    job_id = desk.leave()
+    desk.run("outbox", "export", str(bundle))
+
+    for _ in range(2):
+        assert office.run("outbox", "import", str(bundle)).status == FINE
+    assert office.run("sync").status == FINE
+    assert desk.run("sync").status == FINE
+
+    assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
+
+
+def test_records_made_without_a_key_go_by_way_of_a_bundle(
+    desk: Desk, bundle: Path
+) -> None:
+    """Nobody knows whose they are but whoever takes them in."""
+    job_id = desk.leave(TRACKERAPI_API_KEY="")
+    assert desk.run("sync").out.startswith("delivered 0 events")
+
+    assert desk.run("outbox", "export", str(bundle), "--remove").status == FINE
+    assert desk.run("outbox", "import", str(bundle)).status == FINE
+
+    assert desk.run("sync").status == FINE
+    assert len(desk.events(job_id)) == 3
+
+
+def test_bundle_is_for_one_provider(desk: Desk, bundle: Path) -> None:
+    """Records of two keys are not mixed by accident; each can be chosen."""
+    desk.leave()
+    other = desk.leave(TRACKERAPI_API_KEY=KEY)
+
+    refused = desk.run("outbox", "export", str(bundle))
+
+    assert refused.status == USAGE
+    assert "choose with --base-url and --key-id" in refused.err
+    assert not bundle.exists()
+    key_id = KEY.split("_")[1]
+    assert desk.run("outbox", "export", str(bundle), "--key-id", key_id).status == FINE
+    header, *records, _ = lines_of(bundle)
+    assert header["key_id"] == key_id
+    assert other in json.dumps(records)
+    assert len(records) == 4
+
+
+def test_bundle_may_hold_records_of_two_keys_of_one_provider(
+    desk: Desk, bundle: Path
+) -> None:
+    """A key that was replaced makes no second destination, once that is known."""
+    desk.leave()
+    desk.leave(TRACKERAPI_API_KEY=KEY)
+    desk.name_provider(1)
+
+    assert desk.run("outbox", "export", str(bundle)).status == FINE
+    assert lines_of(bundle)[-1]["records"] == 8
+
+
+def test_bundle_of_another_address_goes_where_this_machine_reports(
+    desk: Desk, office: Desk, bundle: Path
+) -> None:
+    """That the address differs is told, and who takes a bundle in decides."""
+    job_id = desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
+    desk.run("outbox", "export", str(bundle))
+
+    done = office.run("outbox", "import", str(bundle))
+
+    assert done.status == FINE
+    assert done.err.startswith(f"trackerapi: recorded for {NOWHERE}; goes to ")
+    assert office.run("sync").status == FINE
+    assert len(office.events(job_id)) == 3
+
+
+def test_bundle_of_a_known_provider_stays_with_it(
+    desk: Desk, office: Desk, bundle: Path
+) -> None:
+    """A key of another provider of the same backend delivers none of it."""
+    desk.leave()
+    desk.name_provider(123_456)
+    desk.run("outbox", "export", str(bundle))
+
+    assert office.run("outbox", "import", str(bundle)).status == FINE
+
+    done = office.run("sync", "--json")
+    assert (done.json["delivered"], done.json["files"]["elsewhere"]) == (0, 1)
+
+
+def test_import_writes_a_private_file_bound_to_this_machine(
+    desk: Desk, office: Desk, bundle: Path
+) -> None:
+    """The folder and the file are for their owner alone, and go where this one goes."""
+    desk.leave(TRACKERAPI_API_KEY="")
+    desk.run("outbox", "export", str(bundle))
+    office.run("outbox", "import", str(bundle))
+
+    (path,) = office.paths
+    header = read_header(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(office.outbox.stat().st_mode) == 0o700
+    assert header is not None
+    assert header.binding.base_url == office.backend.base_url
+    assert header.binding.key_id == office.backend.api_key.split("_")[1]
+
+
+def test_export_follows_a_file_that_is_thinned_out_meanwhile(
+    desk: Desk, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that goes while others are read is found under its new name."""
+    kept, moved = desk.leave(), desk.leave()
+    first, second = desk.paths
+    thinner = second.with_name(f"{second.stem}0.outbox")
+
+    def move_then_look(path: Path) -> bool:
+        if path == first:
+            second.rename(thinner)
+        return is_live(path)
+
+    monkeypatch.setattr("trackerapi.commands.export.is_live", move_then_look)
+    desk.run("outbox", "export", str(bundle))
+
+    content = json.dumps(lines_of(bundle))
+    assert thinner.exists()
+    assert kept in content
+    assert moved in content

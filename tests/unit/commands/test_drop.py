@@ -1,0 +1,128 @@
+"""`trackerapi outbox drop`: what goes, what stays, and who is asked."""
+
+import uuid
+
+import pytest
+
+from tests.unit.commands.leftovers import (
+    UNKNOWN_CUSTOMER,
+    Desk,
+)
+from trackerapi.commands.exits import (
+    FINE,
+    USAGE,
+)
+
+
+def test_drop_refuses_without_a_terminal_or_consent(desk: Desk, held_job: str) -> None:
+    """A script has to say that it means it."""
+    done = desk.run("outbox", "drop")
+
+    assert (done.status, done.out) == (USAGE, "")
+    assert done.err == (
+        "trackerapi: this would drop 4 held records; pass --yes to do it\n"
+    )
+    assert held_job in desk.texts()
+
+
+@pytest.mark.parametrize(("typed", "status"), [("y\n", FINE), ("\n", USAGE)])
+def test_drop_asks_somebody_at_a_terminal(
+    desk: Desk, held_job: str, typed: str, status: int
+) -> None:
+    """Only a yes is a yes."""
+    done = desk.type(typed, "outbox", "drop", "--job", held_job)
+
+    assert done.status == status
+    assert f"drop 4 held records of job '{held_job}' for good? [y/N]" in done.err
+    assert (held_job in desk.texts()) is (status != FINE)
+
+
+def test_dropped_records_are_gone_from_the_disk(desk: Desk, held_job: str) -> None:
+    """Neither the records nor the journal keeps a word of them; others stay."""
+    waiting = desk.leave()
+    with desk.paths[0].open("ab") as file:
+        file.write(desk.paths[1].read_bytes().splitlines(keepends=True)[-1])
+
+    done = desk.run("outbox", "drop", "--held", "--yes")
+
+    assert (done.status, done.out) == (FINE, "dropped 4 records\n")
+    assert held_job not in desk.texts()
+    assert [file["waiting"] for file in desk.files] == [1, 4]
+    assert desk.run("sync").status == FINE
+    assert len(desk.events(waiting)) == 3
+    assert desk.run("outbox", "drop", "--yes").out == "nothing to drop\n"
+
+
+def test_drop_of_a_job_leaves_the_others(desk: Desk) -> None:
+    """Of one file, records of one job go and those of another stay, in order."""
+    kept, dropped = desk.leave(), desk.leave()
+    _merge(desk)
+
+    done = desk.run("outbox", "drop", "--waiting", "--job", dropped, "--yes")
+
+    assert done.out == "dropped 4 records\n"
+    assert dropped not in desk.texts()
+    assert desk.run("sync").status == FINE
+    assert desk.messages(kept) == ["line 0", "line 1", "line 2"]
+
+
+def test_drop_never_takes_what_a_running_process_has_waiting(desk: Desk) -> None:
+    """What somebody is about to deliver is theirs, and its count is told."""
+    left = desk.leave()
+    with desk.job(str(uuid.uuid4())):
+        done = desk.run("outbox", "drop", "--waiting", "--yes", "--json")
+        counts = [(file["state"], file["waiting"]) for file in desk.files]
+
+    assert done.json == {"dropped": 4, "left_to_running_processes": 4}
+    assert counts == [("live", 4)]
+    assert left not in desk.texts()
+
+
+def test_drop_lets_go_of_what_a_running_process_holds(desk: Desk) -> None:
+    """Held records of a running job are held no more, and it goes on."""
+    job_id = str(uuid.uuid4())
+    how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 2}
+    with desk.job(job_id, **how) as job:
+        done = desk.run("outbox", "drop", "--job", job_id, "--yes")
+        assert done.out == "dropped 3 records\n"
+        assert [file["held"] for file in desk.files] == [0]
+        assert sum(job.report("after that")) > 0
+
+
+def test_drop_of_delivered_records_leaves_nothing_to_replay(desk: Desk) -> None:
+    """What was kept for a replay is gone, of one job or of all."""
+    first, second = desk.leave(), desk.leave()
+    desk.run("sync")
+
+    done = desk.run("outbox", "drop", "--delivered", "--job", first, "--yes")
+
+    assert done.out == "dropped 4 records\n"
+    assert first not in desk.texts()
+    assert [file["delivered"] for file in desk.files] == [3]
+    assert desk.run("outbox", "drop", "--delivered", "--yes").status == FINE
+    assert second not in desk.texts()
+    assert desk.files == []
+
+
+def test_drop_on_a_full_disk_leaves_everything_as_it_was(desk: Desk) -> None:
+    """What cannot be taken out of a file stays in it, and nothing else is left."""
+    kept, dropped = desk.leave(events=30), desk.leave()
+    _merge(desk)
+    before = desk.texts()
+    arguments = ("drop", "--waiting", "--job", dropped, "--yes")
+
+    done = desk.spawn("outbox", *arguments, limit="-f 1")
+
+    assert (done.status, done.out, done.err.count("\n")) == (USAGE, "", 1)
+    assert desk.texts() == before
+    assert desk.run("outbox", *arguments).status == FINE
+    assert kept in desk.texts()
+
+
+def _merge(desk: Desk) -> None:
+    """Put the records of all files into one."""
+    first, *others = desk.paths
+    with first.open("ab") as file:
+        for path in others:
+            file.writelines(path.read_bytes().splitlines(keepends=True)[1:])
+            path.unlink()

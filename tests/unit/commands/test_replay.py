@@ -1,0 +1,144 @@
+"""`trackerapi outbox replay`, to a backend that has lost something or has not."""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from demo.backend import started_backend
+from tests.conftest import RunningBackend
+from tests.faults.proxy import FaultProxy
+from tests.unit.commands.leftovers import (
+    UNKNOWN_CUSTOMER,
+    Desk,
+)
+from trackerapi.commands.exits import (
+    FINE,
+    HELD,
+)
+
+
+def test_replay_mends_a_backend_restored_from_a_backup(tmp_path: Path) -> None:
+    """Jobs and events that came after the backup come back; the others are repeats."""
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    with FaultProxy("") as proxy:
+        desk = Desk(RunningBackend("", "", "", 0), tmp_path / "outbox")
+        desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+        with _serving(data, desk, proxy):
+            before = desk.leave()
+            assert desk.run("sync").status == FINE
+        shutil.copytree(data, copy)
+        with _serving(data, desk, proxy):
+            after = desk.leave(events=2)
+            assert desk.run("sync").status == FINE
+        with _serving(copy, desk, proxy):
+            done = desk.run("outbox", "replay", "--json")
+
+            assert done.status == FINE
+            assert (done.json["jobs"], done.json["accepted"]) == (2, 2)
+            assert done.json["duplicates"] == 3
+            assert len(desk.events(before)) == 3
+            assert desk.messages(after) == ["line 0", "line 1"]
+
+
+@contextmanager
+def _serving(folder: Path, desk: Desk, proxy: FaultProxy) -> Iterator[None]:
+    """Run a backend from a folder, behind a proxy."""
+    with started_backend(folder) as started:
+        url, key = started.base_url, started.api_key
+        desk.backend = RunningBackend(url, key, "", started.customer_id)
+        proxy.backend_url = url
+        yield
+
+
+def test_replay_sends_what_a_running_process_has_delivered(desk: Desk) -> None:
+    """Files of running processes are read, and not changed."""
+    job_id = str(uuid.uuid4())
+    with desk.job(job_id, mode="online"):
+        content = desk.texts()
+        done = desk.run("outbox", "replay")
+        assert desk.texts() == content
+
+    assert (done.status, done.err) == (FINE, "")
+    assert done.out == "1 job: 0 events accepted, 3 duplicates\n"
+
+
+def test_replay_leaves_out_what_waits_is_held_or_was_dropped(
+    desk: Desk, held_job: str
+) -> None:
+    """Only what was delivered once is sent again."""
+    desk.leave()
+    customer = desk.backend.customer_id
+    how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 1}
+    with desk.job(str(uuid.uuid4()), **how) as job:
+        job.report("is dropped")
+        desk.run("outbox", "drop", "--yes")
+        done = desk.run("outbox", "replay", "--json")
+
+    assert customer != UNKNOWN_CUSTOMER
+    assert done.status == FINE
+    assert (done.json["accepted"], done.json["duplicates"]) == (0, 3)
+    assert done.json["refused"] == 0
+
+
+def test_replay_of_one_job_or_since_a_time(desk: Desk) -> None:
+    """Less is sent where less was lost."""
+    job_id, _ = desk.leave(events=1), desk.leave(events=2)
+    desk.run("sync")
+    soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+    past = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+
+    def duplicates(*options: str) -> int:
+        count: int = desk.run("outbox", "replay", "--json", *options).json["duplicates"]
+        return count
+
+    assert duplicates() == 3
+    assert duplicates("--job", job_id) == 1
+    assert duplicates("--since", past) == 3
+    assert duplicates("--since", soon) == 0
+
+
+def test_replay_passes_over_damaged_records(desk: Desk) -> None:
+    """What a disk has spoilt since keeps nothing else from coming back."""
+    desk.leave(events=2)
+    desk.run("sync")
+    (path,) = desk.outbox.rglob("*.outbox")
+    content = path.read_bytes()
+    spoilt = content.index(b'{"event_id"')
+    path.write_bytes(content[:spoilt] + b"#" + content[spoilt + 1 :])
+
+    done = desk.run("outbox", "replay", "--json")
+
+    assert (done.status, done.json["duplicates"], done.json["refused"]) == (FINE, 1, 0)
+
+
+def test_replay_tells_what_the_backend_refuses_now(desk: Desk) -> None:
+    """A backend that lost a customer too cannot be mended by this alone."""
+    job_id = desk.leave()
+    desk.run("sync")
+    for path in desk.outbox.rglob("*.outbox"):
+        old, new = b'"customer_id":142', b'"customer_id":143'
+        content = path.read_bytes()
+        assert old in content
+        path.write_bytes(content.replace(old, new))
+
+    done = desk.run("outbox", "replay", "--json")
+
+    assert done.status == HELD
+    assert done.json["refused"] == 1
+    assert list(done.json["reasons"]) == [job_id]
+
+
+def test_replay_creates_a_mended_job_for_the_right_customer(
+    desk: Desk, held_job: str
+) -> None:
+    """The customer that an operator gave is not forgotten after the mend."""
+    customer = str(desk.backend.customer_id)
+    desk.run("outbox", "retry", "--job", held_job, "--customer-id", customer)
+
+    done = desk.run("outbox", "replay", "--json")
+
+    assert (done.status, done.json["refused"]) == (FINE, 0)
+    assert done.json["duplicates"] == 3

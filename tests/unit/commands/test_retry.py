@@ -1,0 +1,208 @@
+"""`trackerapi outbox retry`, on what a real backend has refused."""
+
+import json
+import re
+import uuid
+
+import pytest
+
+from tests.faults.proxy import FaultProxy
+from tests.unit.commands.leftovers import (
+    NOWHERE,
+    SECRET,
+    UNKNOWN_CUSTOMER,
+    Desk,
+    held_records,
+)
+from trackerapi.commands.exits import (
+    FINE,
+    HELD,
+    UNAVAILABLE,
+)
+from trackerapi.delivery.held import KeptRecord
+from trackerapi.delivery.outbox_file import OutboxFile
+
+
+def test_retry_with_another_customer_mends_a_refused_job(
+    desk: Desk, held_job: str
+) -> None:
+    """The job is created for the right customer, and its events follow."""
+    customer = str(desk.backend.customer_id)
+    done = desk.run("outbox", "retry", "--job", held_job, "--customer-id", customer)
+
+    assert (done.status, done.err) == (FINE, "")
+    assert done.out == "4 records taken, 0 still held\n"
+    assert desk.messages(held_job) == ["line 0", "line 1", "line 2"]
+    assert {file["state"] for file in desk.files} == {"delivered"}
+    assert desk.run("sync").out == "delivered 0 events; 0 waiting, 0 held\n"
+
+
+def test_retry_mends_a_job_that_nobody_has_delivered_yet(desk: Desk) -> None:
+    """Somebody who follows the job's own message at once need not know of `sync`."""
+    job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
+    customer = str(desk.backend.customer_id)
+
+    done = desk.run("outbox", "retry", "--job", job_id, "--customer-id", customer)
+
+    assert (done.status, done.err) == (FINE, "")
+    assert len(desk.events(job_id)) == 3
+
+
+def test_retry_without_a_mend_keeps_everything_held(desk: Desk, held_job: str) -> None:
+    """What is refused again stays, as old as it was, and the reason is told."""
+    (journal,) = desk.outbox.glob("*.held")
+    long_ago = re.sub(r'"since":"[^"]*"', '"since":"2020-01-01"', journal.read_text())
+    journal.write_text(long_ago)
+    before = held_records(desk)
+
+    done = desk.run("outbox", "retry", "--json")
+
+    assert done.status == HELD
+    assert (done.json["taken"], done.json["held"]) == (0, 4)
+    assert "no customer" in done.json["reasons"][held_job]
+    after = held_records(desk)
+    assert [record["since"] for record in after] == ["2020-01-01"] * 4
+    assert [record["record"] for record in after] == [r["record"] for r in before]
+
+
+def test_retry_sends_more_than_one_batch(desk: Desk) -> None:
+    """What the backend takes at once is no limit of what can be held."""
+    job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER, events=1_200)
+    customer = str(desk.backend.customer_id)
+    desk.run("sync")
+
+    done = desk.run("outbox", "retry", "--job", job_id, "--customer-id", customer)
+
+    assert done.out == "1,201 records taken, 0 still held\n"
+    assert desk.messages(job_id) == [f"line {number}" for number in range(1_200)]
+    assert desk.run("outbox", "replay", "--json").json["duplicates"] == 1_200
+
+
+def test_retry_of_a_refused_event_keeps_it_alone(desk: Desk) -> None:
+    """An event that can never be right is held, and harms no other."""
+    job_id = desk.leave(events=1)
+    wrong = json.dumps({"provider_job_id": job_id, "event_id": "none"})
+    with desk.paths[0].open("a") as file:
+        file.write(f"{wrong}\n")
+    assert desk.run("sync").status == HELD
+
+    done = desk.run("outbox", "retry", "--job", job_id, "--customer-id", "143")
+
+    assert (done.status, done.out) == (HELD, "0 records taken, 1 still held\n")
+    assert "its customer stays" in done.err
+    assert desk.messages(job_id) == ["line 0"]
+
+
+def test_retry_of_an_event_whose_job_is_lost_creates_that_again(desk: Desk) -> None:
+    """An event that waits for its job needs no further command."""
+    job_id = desk.leave(events=2)
+    (path,) = desk.paths
+    file = OutboxFile.adopt(path)
+    assert file is not None
+    events = path.read_bytes().splitlines(keepends=True)[2:]
+    file.held.keep([KeptRecord(record=e, problem={"title": "Lost"}) for e in events])
+    file.settle(file.end - file.start, 3, delivered=0)
+    file.close()
+
+    done = desk.run("outbox", "retry", "--json")
+
+    assert (done.status, done.json["held"], done.json["waiting"]) == (FINE, 0, 0)
+    assert len(desk.events(job_id)) == 2
+
+
+def test_retry_with_a_wrong_customer_keeps_the_newest_reason(
+    desk: Desk, held_job: str
+) -> None:
+    """Another mistake is told instead of the first one, and can be mended too."""
+    wrong, right = str(UNKNOWN_CUSTOMER + 1), str(desk.backend.customer_id)
+
+    done = desk.run("outbox", "retry", "--job", held_job, "--customer-id", wrong)
+
+    assert done.status == HELD
+    assert f"no customer {wrong}" in done.err
+    mend = desk.run("outbox", "retry", "--job", held_job, "--customer-id", right)
+    assert mend.status == FINE
+    assert len(desk.events(held_job)) == 3
+
+
+def test_retry_of_one_job_leaves_the_others_held(desk: Desk, held_job: str) -> None:
+    """`--job` is about that job alone."""
+    other = desk.leave(customer_id=UNKNOWN_CUSTOMER, events=1)
+    customer = str(desk.backend.customer_id)
+
+    done = desk.run("outbox", "retry", "--job", held_job, "--customer-id", customer)
+
+    assert done.status == FINE
+    assert sum(file["held"] for file in desk.files) == 2
+    assert other in desk.texts()
+
+
+def test_retry_works_while_the_job_runs(desk: Desk) -> None:
+    """A running job's refused creation is mended, and what it reports then arrives."""
+    job_id, customer = str(uuid.uuid4()), str(desk.backend.customer_id)
+    how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 2}
+    with desk.job(job_id, **how) as job:
+        assert job.report("refused with its job") == (0, 4)
+        done = desk.run("outbox", "retry", "--job", job_id, "--customer-id", customer)
+        assert (done.status, done.out) == (FINE, "4 records taken, 0 still held\n")
+        assert job.report("after the mend") == (0, 0)
+
+    assert desk.messages(job_id) == [
+        "line 0",
+        "line 1",
+        "refused with its job",
+        "after the mend",
+    ]
+
+
+def test_retry_with_nothing_held_says_so(desk: Desk) -> None:
+    """Typed twice, the command does no harm, and says where it looked."""
+    desk.leave()
+
+    done = desk.run("outbox", "retry", "--job", "elsewhere")
+
+    assert done.status == FINE
+    assert done.out == f"nothing is held of job 'elsewhere' in {desk.outbox}\n"
+
+
+def test_retry_of_an_empty_outbox_asks_nobody(desk: Desk) -> None:
+    """Where nothing can be held, a backend that is down is nobody's concern."""
+    done = desk.run("outbox", "retry", TRACKERAPI_BASE_URL=NOWHERE)
+
+    assert (done.status, done.err) == (FINE, "")
+
+
+@pytest.mark.parametrize("command", ["retry", "replay"])
+def test_command_without_a_backend_ends_with_status_one(
+    desk: Desk, command: str
+) -> None:
+    """That nothing could be sent is told in one line, and nothing is changed."""
+    with FaultProxy(desk.backend.base_url) as proxy:
+        desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+        desk.leave(events=1)
+        desk.leave(customer_id=UNKNOWN_CUSTOMER)
+        desk.run("sync")
+        before = desk.texts()
+        with proxy.down():
+            done = desk.run("outbox", command, "--timeout", "0.3")
+
+    assert done.status == UNAVAILABLE
+    assert done.err.startswith("trackerapi: the backend cannot be reached")
+    assert done.err.count("\n") == 1
+    assert desk.texts() == before
+
+
+@pytest.mark.parametrize("command", ["retry", "replay"])
+def test_command_with_a_refused_key_ends_with_status_one(
+    desk: Desk, held_job: str, command: str
+) -> None:
+    """A key that does not work is told in one line, and shown nowhere."""
+    key_id = desk.backend.api_key.split("_")[1]
+    other = f"trk_{key_id}_{SECRET}_abc123"
+
+    done = desk.run("outbox", command, TRACKERAPI_API_KEY=other)
+
+    assert done.status == UNAVAILABLE
+    assert done.err.startswith("trackerapi: the API key was refused")
+    assert done.err.count("\n") == 1
+    assert SECRET not in done.out + done.err

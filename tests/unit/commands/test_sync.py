@@ -1,0 +1,360 @@
+"""`trackerapi sync`, run on what killed processes have left, with a real backend."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.faults.faults import black_hole, busy, key_refused, unavailable
+from tests.faults.proxy import FaultProxy, Passage, pass_on
+from tests.scripted_server import KEY
+from tests.unit.commands.leftovers import (
+    NOWHERE,
+    UNKNOWN_CUSTOMER,
+    Desk,
+)
+from trackerapi import TrackerApi
+from trackerapi.commands.exits import (
+    FINE,
+    HELD,
+    USAGE,
+    WAITING,
+)
+
+
+def test_sync_delivers_what_a_killed_process_left(desk: Desk) -> None:
+    """All events arrive in order, and the file is put away."""
+    job_id = desk.leave(events=3)
+
+    done = desk.spawn("sync")
+
+    assert (done.status, done.err) == (FINE, "")
+    assert done.out == "delivered 3 events; 0 waiting, 0 held\n"
+    assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
+    assert desk.paths == []
+    assert [file["state"] for file in desk.files] == ["delivered"]
+
+
+def test_sync_makes_no_outbox_file_of_its_own(desk: Desk) -> None:
+    """The folder holds the files of jobs and nothing else, delivered or not."""
+    desk.leave()
+    before = [path.name for path in desk.paths]
+
+    desk.run("sync")
+    desk.run("sync")
+
+    assert [path.name for path in desk.outbox.rglob("*.outbox")] == before
+
+
+def test_sync_of_an_empty_outbox_asks_nobody(desk: Desk) -> None:
+    """Where nothing waits, a backend that is down is nobody's concern."""
+    done = desk.run("sync", TRACKERAPI_BASE_URL=NOWHERE)
+
+    assert (done.status, done.err) == (FINE, "")
+    assert not desk.outbox.exists()
+
+
+def test_sync_delivers_whatever_mode_jobs_run_in(desk: Desk) -> None:
+    """Whoever types `sync` wants to deliver, also where jobs only record."""
+    job_id = desk.leave()
+
+    assert desk.run("sync", TRACKERAPI_MODE="offline").status == FINE
+    assert len(desk.events(job_id)) == 3
+
+
+def test_sync_takes_folder_address_and_key_as_options(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """Options go before variables."""
+    job_id = desk.leave()
+    elsewhere = {
+        "TRACKERAPI_BASE_URL": NOWHERE,
+        "TRACKERAPI_API_KEY": "",
+        "TRACKERAPI_OUTBOX": str(tmp_path / "elsewhere"),
+    }
+    options = ["--outbox", str(desk.outbox), "--base-url", desk.backend.base_url]
+    options += ["--api-key-file", desk.backend.api_key_file]
+
+    assert desk.run("sync", *options, **elsewhere).status == FINE
+    assert len(desk.events(job_id)) == 3
+
+
+def test_sync_as_json_can_be_read_by_programs(desk: Desk) -> None:
+    """One object with all counts, and nothing beside it."""
+    desk.leave(events=2)
+
+    done = desk.run("sync", "--json")
+
+    assert done.err == ""
+    assert done.json == {
+        "delivered": 2,
+        "waiting": 0,
+        "held": 0,
+        "dropped": {},
+        "last_error": None,
+        "files": {"live": 0, "elsewhere": 0, "newer": 0, "unreadable": 0},
+    }
+
+
+def test_sync_without_a_backend_ends_with_status_one(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    """What waits is counted, the reason told in one line, and nothing is lost."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = desk.leave(events=3)
+    with proxy.down():
+        done = desk.run("sync", "--timeout", "0.5", "--json")
+
+    assert done.status == WAITING
+    assert (done.json["delivered"], done.json["waiting"]) == (0, 4)
+    assert "Connection refused" in done.json["last_error"]
+    assert done.err.startswith("trackerapi: the backend cannot be reached")
+    assert done.err.count("\n") == 1
+    assert desk.run("sync").status == FINE
+    assert len(desk.events(job_id)) == 3
+
+
+def test_sync_goes_on_when_the_backend_comes_back(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    """A backend that is busy for a moment is asked again, and nothing is told."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = desk.leave()
+    failing = 2
+
+    def fault(passage: Passage) -> None:
+        nonlocal failing
+        failing -= 1
+        (unavailable if failing >= 0 else pass_on)(passage)
+
+    with proxy.failing(fault):
+        done = desk.run("sync")
+
+    assert (done.status, done.err, failing < 0) == (FINE, "", True)
+    assert len(desk.events(job_id)) == 3
+
+
+def test_sync_does_not_wait_longer_than_it_was_told(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    """A backend that asks for an hour is not waited for."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    desk.leave()
+
+    with proxy.failing(busy(3600)):
+        done = desk.run("sync")
+
+    assert done.status == WAITING
+    assert len(proxy.requests) == 1
+
+
+def test_sync_leaves_what_it_could_not_finish_in_time(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    """A backend that never answers is left after the time given."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = desk.leave()
+
+    with proxy.failing(black_hole):
+        done = desk.run("sync", "--timeout", "0.3", "--json")
+
+    assert (done.status, done.json["waiting"]) == (WAITING, 4)
+    assert desk.run("sync").status == FINE
+    assert len(desk.events(job_id)) == 3
+
+
+def test_sync_tells_a_refused_key_in_one_line(desk: Desk, proxy: FaultProxy) -> None:
+    """The key is tried once, and the status is that of something that waits."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    desk.leave()
+
+    with proxy.failing(key_refused):
+        done = desk.run("sync")
+
+    assert done.status == WAITING
+    assert done.err.startswith("trackerapi: the API key was refused")
+    assert done.err.count("\n") == 1
+    assert len(proxy.requests) == 1
+
+
+def test_sync_of_a_refused_job_ends_with_status_three(desk: Desk) -> None:
+    """A job for an unknown customer is held with its events, and the mend is told."""
+    job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
+
+    done = desk.run("sync", "--json")
+
+    assert done.status == HELD
+    assert (done.json["waiting"], done.json["held"]) == (0, 4)
+    assert f"trackerapi outbox retry --job {job_id!r}" in done.err
+    assert desk.run("sync").status == HELD
+
+
+def test_sync_creates_a_job_again_that_the_backend_has_lost(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    """Events of a job that is not there wait no longer than its creation takes."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = desk.leave()
+    is_lost = True
+
+    def fault(passage: Passage) -> None:
+        nonlocal is_lost
+        passage.read_body()
+        if passage.target == "/jobs" and is_lost:
+            is_lost = False
+            other = str(uuid.uuid4()).encode()
+            passage._body = passage._body.replace(job_id.encode(), other)
+        pass_on(passage)
+
+    with proxy.failing(fault):
+        done = desk.run("sync")
+
+    assert done.status == FINE
+    assert len(desk.events(job_id)) == 3
+
+
+def test_sync_leaves_a_running_process_its_file(desk: Desk) -> None:
+    """What a living owner has is counted apart, and is no reason for status 1."""
+    with desk.job(str(uuid.uuid4())):
+        done = desk.run("sync", "--json")
+        text = desk.run("sync").out
+
+    assert (done.status, done.json["waiting"]) == (FINE, 0)
+    assert done.json["files"]["live"] == 1
+    assert "1 file of running processes left to them" in text
+
+
+def test_sync_tells_what_a_running_process_holds(desk: Desk) -> None:
+    """What was refused needs somebody, whether or not the job still runs."""
+    how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 1}
+    with desk.job(str(uuid.uuid4()), **how):
+        done = desk.run("sync", "--json")
+
+    assert (done.status, done.json["held"]) == (HELD, 2)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"TRACKERAPI_BASE_URL": NOWHERE},
+        {"TRACKERAPI_API_KEY": KEY},
+        {"TRACKERAPI_API_KEY": ""},
+    ],
+    ids=["another address", "another key", "no key"],
+)
+def test_sync_leaves_alone_what_goes_elsewhere(
+    desk: Desk, settings: dict[str, str]
+) -> None:
+    """Records go where they were meant to go, and their count is told."""
+    desk.leave(**settings)
+
+    done = desk.run("sync", "--json")
+
+    assert (done.status, done.json["delivered"]) == (FINE, 0)
+    assert done.json["files"]["elsewhere"] == 1
+    assert len(desk.paths) == 1
+    assert (
+        "1 file for another address, provider or key left alone" in desk.run("sync").out
+    )
+
+
+def test_sync_delivers_with_another_key_of_the_same_provider(desk: Desk) -> None:
+    """A key may be replaced while records of the old one wait."""
+    job_id = desk.leave()
+    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
+        provider_id = tracker.verify_api_key().provider_id
+        other = tracker.admin.create_api_key("other", ["ingest"]).api_key
+    desk.name_provider(provider_id)
+
+    assert desk.run("sync", TRACKERAPI_API_KEY=other).status == FINE
+    assert len(desk.events(job_id)) == 3
+
+
+def test_sync_leaves_records_of_another_provider_alone(desk: Desk) -> None:
+    """Whose records these are decides, once the backend has said whose key it is."""
+    desk.leave(TRACKERAPI_API_KEY=KEY)
+    desk.name_provider(123_456)
+
+    done = desk.run("sync", "--json")
+
+    assert (done.status, done.json["files"]["elsewhere"]) == (FINE, 1)
+    assert len(desk.paths) == 1
+
+
+def test_sync_that_cannot_tell_whose_records_they_are_says_that_they_wait(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    """Without the backend, records under another key may be ours: status 1."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    desk.leave(TRACKERAPI_API_KEY=KEY)
+    desk.name_provider(1)
+
+    with proxy.down():
+        done = desk.run("sync", "--timeout", "0.3", "--json")
+
+    assert (done.status, done.json["waiting"]) == (WAITING, 4)
+
+
+def test_sync_tells_files_that_it_cannot_read(desk: Desk) -> None:
+    """A file of a later version, or none at all, may hold records: status 1."""
+    desk.leave()
+    (path,) = desk.paths
+    content = path.read_bytes()
+    later = content.replace(b'"trackerapi_outbox": 1', b'"trackerapi_outbox": 2')
+    path.with_name("later.outbox").write_bytes(later)
+    path.with_name("none.outbox").write_bytes(b"nothing of ours\n")
+
+    done = desk.run("sync", "--json")
+
+    assert (done.status, done.json["delivered"]) == (WAITING, 3)
+    assert done.json["files"]["newer"] == 1
+    assert done.json["files"]["unreadable"] == 1
+
+
+def test_sync_of_more_files_than_a_process_may_open(desk: Desk) -> None:
+    """A machine may have run offline for long; its files are delivered all the same."""
+    job_id = desk.leave(events=1)
+    (path,) = desk.paths
+    header, *records = path.read_bytes().splitlines(keepends=True)
+    for number in range(100):
+        event = records[-1].replace(b'"line 0"', f'"copy {number}"'.encode())
+        event = event.replace(b'{"event_id":"', b'{"event_id":"%08x' % number, 1)
+        event = event[:21] + event[29:]  # the id keeps its length
+        path.with_name(f"{path.stem}{number}.outbox").write_bytes(header + event)
+
+    done = desk.spawn("sync", limit="-n 40")
+
+    assert (done.status, done.err) == (FINE, "")
+    assert len(desk.events(job_id)) == 101
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        (["--timeout", "0"], {}),
+        (["--timeout", "soon"], {}),
+        (["--outbox", "/missing/folder"], {}),
+        (["--api-key-file", "/missing"], {}),
+        ([], {"TRACKERAPI_API_KEY": ""}),
+        ([], {"TRACKERAPI_BASE_URL": ""}),
+    ],
+)
+def test_wrong_usage_of_sync_ends_with_status_two(
+    desk: Desk, arguments: list[str], settings: dict[str, str]
+) -> None:
+    """A mistake of the operator is told on stderr."""
+    done = desk.run("sync", *arguments, **settings)
+
+    assert (done.status, done.out) == (USAGE, "")
+    assert done.err.splitlines()[-1].startswith("trackerapi")
+
+
+def test_sync_shows_its_progress_at_a_terminal(desk: Desk) -> None:
+    """Somebody who watches sees a count, and it is gone afterwards."""
+    desk.leave(events=3)
+
+    done = desk.type("", "sync")
+
+    assert "delivered 1 of 4 records" in done.err
+    assert done.err.endswith("\r\x1b[K")
+    assert done.out == "delivered 3 events; 0 waiting, 0 held\n"

@@ -1,0 +1,149 @@
+"""`trackerapi sync --watch`, and how signals end a delivery."""
+
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.faults import black_hole, unavailable
+from tests.faults.proxy import FaultProxy, pass_on
+from tests.scripted_server import KEY
+from tests.unit.commands.leftovers import (
+    PATIENCE_SECONDS,
+    Desk,
+)
+from trackerapi.commands.exits import (
+    FINE,
+    INTERRUPTED,
+    WAITING,
+)
+
+
+def test_interrupted_sync_ends_without_a_traceback(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    """Ctrl-C while the backend is silent loses nothing."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = desk.leave()
+
+    with proxy.failing(black_hole), _started(desk, "sync") as process:
+        proxy.await_requests(1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert (process.returncode, out, err) == (INTERRUPTED, "", "")
+    assert desk.run("sync").status == FINE
+    assert len(desk.events(job_id)) == 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watching_delivers_what_appears_until_a_signal(desk: Desk, number: int) -> None:
+    """Leftovers of later processes are delivered, and the end is told in order."""
+    desk.outbox.mkdir()
+    with _started(desk, "sync", "--watch", "--json") as process:
+        first = desk.leave(events=1)
+        _await_line(process, "trackerapi: delivered 1 event\n")
+        second = desk.leave(events=2)
+        _await_line(process, "trackerapi: delivered 2 events\n")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert (process.returncode, err) == (FINE, "")
+    assert json.loads(out)["delivered"] == 3
+    assert len(desk.events(first)) == 1
+    assert len(desk.events(second)) == 2
+
+
+def test_watching_tells_once_that_the_backend_is_down_and_goes_on(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    """An outage is one line, and over when the backend is back."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = desk.leave()
+
+    with proxy.failing(unavailable), _started(desk, "sync", "--watch") as process:
+        _await_line(process, "trackerapi: the backend cannot be reached")
+        proxy.await_requests(3)
+        proxy.fault = pass_on
+        _await_line(process, "trackerapi: delivered 3 events\n")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == FINE
+    assert len(desk.events(job_id)) == 3
+
+
+def test_interrupted_watch_says_that_something_waits(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    """The end of a watch has the status of what is left."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    desk.leave()
+
+    with proxy.down(), _started(desk, "sync", "--watch") as process:
+        _await_line(process, "trackerapi: the backend cannot be reached")
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == WAITING
+    assert "4 waiting" in out
+
+
+def test_watching_takes_a_key_that_was_replaced(desk: Desk, tmp_path: Path) -> None:
+    """A key that is refused is read again until it works."""
+    job_id = desk.leave()
+    key_file = tmp_path / "key"
+    key_file.write_text(KEY)
+    settings = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_API_KEY_FILE": str(key_file)}
+    desk.name_provider(1)
+
+    with _started(desk, "sync", "--watch", **settings) as process:
+        _await_line(process, "trackerapi: the API key was refused")
+        key_file.write_text(desk.backend.api_key)
+        _await_line(process, "trackerapi: delivered 3 events\n")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == FINE
+    assert len(desk.events(job_id)) == 3
+
+
+def test_watching_ends_after_its_time(desk: Desk) -> None:
+    """`--watch --timeout` is for a job scheduler that wants an end."""
+    job_id = desk.leave()
+
+    assert desk.run("sync", "--watch", "--timeout", "1").status == FINE
+    assert len(desk.events(job_id)) == 3
+
+
+@contextmanager
+def _started(
+    desk: Desk, *arguments: str, **settings: str
+) -> Iterator["subprocess.Popen[str]"]:
+    """Start the command, and kill it if it does not end within the context."""
+    with subprocess.Popen(
+        desk.command(*arguments),
+        env=desk.environment(**settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        # One that says nothing must not hang the tests.
+        watchdog = threading.Timer(PATIENCE_SECONDS, process.kill)
+        watchdog.start()
+        try:
+            yield process
+        finally:
+            watchdog.cancel()
+            process.kill()
+
+
+def _await_line(process: "subprocess.Popen[str]", begin: str) -> None:
+    """Read the next line of stderr, and assert how it begins."""
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith(begin)

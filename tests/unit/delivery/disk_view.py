@@ -1,0 +1,92 @@
+"""The outbox folder as one sees it who knows the format and nothing of the code.
+
+Read in the middle of a run, it says what a process would find that begins now.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+MARK: Final = "trackerapi_outbox"
+
+
+@dataclass(slots=True)
+class DiskView:
+    """Records in a folder.
+
+    Attributes:
+        waiting: Lines behind the acknowledged position of their file.
+        kept: Lines kept aside because their job is not known.
+        held: Lines kept aside for good.
+        crooked: Acknowledged positions that are no line start, by the name of the file.
+    """
+
+    waiting: list[bytes] = field(default_factory=list)
+    kept: list[bytes] = field(default_factory=list)
+    held: list[bytes] = field(default_factory=list)
+    crooked: dict[str, int] = field(default_factory=dict)
+
+
+def view_of(folder: Path) -> DiskView:
+    """Read all files of a folder."""
+    view = DiskView()
+    for path in sorted(folder.glob("*.outbox")):
+        content = path.read_bytes()
+        header, end, _ = content.partition(b"\n")
+        if not end or MARK not in _members(header):
+            continue
+        view.waiting += _unsettled(path, content, view)
+    for path in sorted(folder.glob("*.held")):
+        for line, waits in _fold(path).values():
+            (view.kept if waits else view.held).append(line)
+    return view
+
+
+def whole_lines(content: bytes) -> list[bytes]:
+    """Return the records of a file that are whole."""
+    header, end, rest = content.partition(b"\n")
+    if not end or MARK not in _members(header):
+        return []
+    return [line + b"\n" for line in rest.split(b"\n")[:-1]]
+
+
+def is_line_start(content: bytes, position: int) -> bool:
+    """Tell whether a record begins at a position, or the last one ends there."""
+    start = content.find(b"\n") + 1
+    return start <= position <= len(content) and content[position - 1 : position] == (
+        b"\n"
+    )
+
+
+def _unsettled(path: Path, content: bytes, view: DiskView) -> list[bytes]:
+    position = content.index(b"\n") + 1
+    ack = path.with_suffix(".ack")
+    if ack.exists():
+        acknowledged = _members(ack.read_bytes()).get("position")
+        if isinstance(acknowledged, int):
+            if is_line_start(content, acknowledged):
+                position = acknowledged
+            else:
+                view.crooked[path.name] = acknowledged
+    return [line + b"\n" for line in content[position:].split(b"\n")[:-1]]
+
+
+def _fold(path: Path) -> dict[str, tuple[bytes, bool]]:
+    kept: dict[str, tuple[bytes, bool]] = {}
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        members = _members(line)
+        for record_id in members.get("release", []):
+            kept.pop(record_id, None)
+        if "keep" in members:
+            record = str(members["record"]).encode()
+            kept[members["keep"]] = record, bool(members["waits"])
+    return kept
+
+
+def _members(line: bytes) -> dict[str, Any]:
+    try:
+        members = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return members if isinstance(members, dict) else {}

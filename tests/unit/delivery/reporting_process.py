@@ -1,0 +1,112 @@
+"""What one process has: all of delivery but its thread, so that a test makes the turns.
+
+Several of them in one test stand for several processes: a lock on a file belongs to
+the descriptor, not to the process.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from trackerapi.delivery.conflation import Conflation
+from trackerapi.delivery.folder import OutboxFolder
+from trackerapi.delivery.header import Binding
+from trackerapi.delivery.outbox import Outbox, OutboxOptions
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.report import Counters, DeliveryProblem, Problems
+from trackerapi.delivery.rounds import Rounds, Route
+from trackerapi.delivery.sender import Sender
+
+BINDING: Final = Binding(base_url="http://backend.test", key_id="3kTMd9aZ")
+PLENTY: Final = 1024**3
+
+
+class ReportingProcess:
+    """A process that reports into a folder.
+
+    Args:
+        folder: The outbox.
+        sender: What carries.
+        binding: Where its records are to go, and whose they are.
+        limit_bytes: Size of what may wait.
+        fsync: As in `OutboxOptions`.
+        strict: As in `OutboxOptions`.
+
+    Attributes:
+        told: Problems that were told.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        sender: Sender,
+        *,
+        binding: Binding = BINDING,
+        limit_bytes: int = PLENTY,
+        fsync: bool = False,
+        strict: bool = False,
+    ) -> None:
+        self.told: list[DeliveryProblem] = []
+        self.problems = Problems(self.told.append)
+        self.counters = Counters()
+        options = OutboxOptions(
+            folder=folder, limit_bytes=limit_bytes, fsync=fsync, strict=strict
+        )
+        self.outbox = Outbox(options, binding, self.problems, self.counters)
+        self.route = Route(
+            sender=lambda: sender,
+            folder=OutboxFolder(folder) if folder else None,
+            outbox=self.outbox,
+            conflation=Conflation(self.outbox.append),
+            problems=self.problems,
+            counters=self.counters,
+        )
+        self.rounds = Rounds(self.route)
+
+    @property
+    def told_kinds(self) -> list[str]:
+        """Kinds of the problems that were told."""
+        return [problem.kind for problem in self.told]
+
+    def append(self, *lines: bytes) -> None:
+        """Record lines."""
+        for line in lines:
+            assert self.outbox.append(line)
+
+    def make_round(self) -> None:
+        """Do all that is due, and what waits for its job, without delay.
+
+        Raises:
+            BackendError: As `Rounds.carry_all()` does.
+        """
+        self.rounds.ask_again()
+        self.rounds.search()
+        self.rounds.carry_all()
+
+    def deliver(self, most_rounds: int = 50) -> None:
+        """Make rounds until nothing waits any more."""
+        for _ in range(most_rounds):
+            self.make_round()
+            if not self.waits():
+                return
+        raise AssertionError(f"something still waits after {most_rounds} rounds")
+
+    def waits(self) -> bool:
+        """Tell whether something waits: in a file, in memory, or for its job."""
+        return (
+            self.outbox.waiting_count > 0
+            or any(not file.is_delivered for file in self.rounds.adopted)
+            or self.rounds.has_waiting_jobs()
+        )
+
+    def files(self) -> list[OutboxFile]:
+        """Return all files that it has open."""
+        return self.rounds.files()
+
+    def leave(self) -> None:
+        """End in order."""
+        self.rounds.put_away(self.outbox.close())
+
+    def die(self) -> None:
+        """End as by `kill -9`: the system closes the descriptors, and no more."""
+        for file in self.files():
+            file.close()

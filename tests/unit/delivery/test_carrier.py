@@ -1,0 +1,823 @@
+"""One batch after the other, and what the backend's answer means for its records."""
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.delivery.lines import (
+    creation_line,
+    event_id_of,
+    event_line,
+    event_lines,
+    ids_of,
+)
+from tests.unit.delivery.memory_backend import (
+    MOST_BYTES,
+    Fault,
+    MemoryBackend,
+    key_refused,
+    lost_answer,
+    problem,
+    rejected,
+    unavailable,
+)
+from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
+from tests.unit.delivery.small_disk import SmallDisk
+from trackerapi.delivery.carrier import HOLD_AFTER, Carrier
+from trackerapi.delivery.held import KeptRecord
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.report import Counters, Problems
+from trackerapi.delivery.sender import Receipt, Rejection
+from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
+
+HTML_413 = Fault(unavailable(413).error)
+
+
+def carrier_of(process: ReportingProcess, memory: MemoryBackend) -> Carrier:
+    """Return what carries for a process, for a test that makes single turns."""
+    folder = process.route.folder
+    assert folder is not None
+    return Carrier(
+        memory,
+        lambda job: folder.find_creation(process.outbox.binding, job),
+        process.problems,
+        process.counters,
+    )
+
+
+def held_lines(process: ReportingProcess, *, waits: bool = False) -> list[bytes]:
+    """Return what the files of a process keep aside."""
+    found: list[bytes] = []
+    for file in process.files():
+        file.held.refresh()
+        found += [kept.record for kept in file.held.records(waits=waits)]
+    return found
+
+
+def carry_until_done(carrier: Carrier, file: OutboxFile) -> None:
+    """Make turns until nothing of a file waits."""
+    for _ in range(200):
+        if not carrier.carry(file):
+            return
+    raise AssertionError("it never ends")
+
+
+def test_events_arrive_as_they_were_recorded(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """All arrives once, byte for byte, in the order of the calls."""
+    lines = event_lines(2500)
+    process.append(*lines)
+
+    process.deliver()
+
+    assert list(memory.events.values()) == lines
+    assert memory.line_counts == [1000, 1000, 500]
+    assert process.counters.delivered == 2500
+
+
+def test_batches_keep_to_the_limit_of_bytes(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A batch is as large as the contract allows, and no larger."""
+    lines = [event_line(message="x" * 100_000) for _ in range(25)]
+    process.append(*lines)
+
+    process.deliver()
+
+    assert list(memory.events.values()) == lines
+    assert [len(batch) > MOST_BYTES // 2 for batch in memory.batches] == [
+        True,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        unavailable(),
+        unavailable(was_sent=False),
+        unavailable(503),
+        unavailable(429, retry_after_seconds=5),
+        unavailable(404),
+        unavailable(200),
+        lost_answer(),
+        key_refused(401),
+        key_refused(403),
+        rejected(404),
+        rejected(409),
+        rejected(415),
+        rejected(422, has_problem=False),
+    ],
+)
+def test_batch_without_a_usable_answer_waits(
+    process: ReportingProcess, memory: MemoryBackend, fault: Fault
+) -> None:
+    """Nothing is settled until the backend says so, and then it is there once."""
+    lines = event_lines(1)
+    process.append(*lines)
+    memory.fail_next("send", fault)
+
+    with pytest.raises(BackendError) as caught:
+        process.make_round()
+
+    assert process.outbox.waiting_count == 1
+    assert process.counters.delivered == 0
+    assert held_lines(process) == []
+    expected = (BackendUnavailable, AuthenticationError)
+    assert isinstance(caught.value, expected)
+    process.deliver()
+    assert list(memory.events.values()) == lines
+    assert process.counters.delivered == 1
+
+
+def test_answer_that_asks_to_wait_is_passed_on(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """The courier hears how long the backend asked it to wait."""
+    process.append(event_line())
+    memory.fail_next("send", unavailable(429, retry_after_seconds=17))
+
+    with pytest.raises(BackendUnavailable) as caught:
+        process.make_round()
+
+    assert caught.value.retry_after_seconds == 17
+
+
+def test_answer_lost_after_processing_doubles_and_counts_nothing_twice(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A second delivery is a repeat for the backend, and one delivery for us."""
+    lines = event_lines(3)
+    process.append(*lines)
+    memory.fail_next("send", lost_answer())
+    with pytest.raises(BackendUnavailable):
+        process.make_round()
+    assert len(memory.events) == 3
+
+    process.deliver()
+
+    assert list(memory.events.values()) == lines
+    assert process.counters.delivered == 3
+
+
+@pytest.mark.parametrize("fault", [rejected(413), HTML_413])
+@pytest.mark.parametrize("most_lines", [1, 2, 7, 300])
+def test_batch_that_is_too_large_is_split(
+    process: ReportingProcess, memory: MemoryBackend, fault: Fault, most_lines: int
+) -> None:
+    """A proxy that takes less than the contract allows costs time, not events."""
+    lines = event_lines(600 if most_lines > 100 else 40)
+    process.append(*lines)
+    memory.too_large, memory.most_lines = fault, most_lines
+
+    process.deliver(200)
+
+    assert list(memory.events.values()) == lines
+    assert process.counters.delivered == len(lines)
+    assert held_lines(process) == []
+
+
+def test_single_line_that_is_too_large_for_a_proxy_waits(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """No event dies of a 413: the address may be wrong, or the proxy set too low."""
+    process.append(event_line())
+    memory.fail_next("send", rejected(413), HTML_413)
+
+    for _ in range(2):
+        with pytest.raises(BackendUnavailable):
+            process.make_round()
+
+    assert process.outbox.waiting_count == 1
+    process.deliver()
+    assert len(memory.events) == 1
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("place", [0, 3, 6])
+def test_batch_that_is_refused_whole_is_split_down_to_the_guilty_line(
+    process: ReportingProcess, memory: MemoryBackend, status: int, place: int
+) -> None:
+    """One line that the backend cannot take costs its neighbours nothing."""
+    lines = event_lines(7)
+    process.append(*lines)
+    memory.poison[event_id_of(lines[place])] = rejected(status)
+
+    process.deliver()
+
+    assert list(memory.events.values()) == lines[:place] + lines[place + 1 :]
+    assert held_lines(process) == [lines[place]]
+    assert process.counters.delivered == 6
+    assert process.told_kinds == ["event-refused"]
+
+
+def test_line_that_is_refused_by_itself_is_held_with_the_reason(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A refusal in the batch answer concerns one line, is final and is told once."""
+    lines = event_lines(5)
+    process.append(*lines)
+    for place in (1, 3):
+        memory.refused_lines[event_id_of(lines[place])] = problem(422, "no such kind")
+
+    process.deliver()
+
+    assert list(memory.events.values()) == [lines[0], lines[2], lines[4]]
+    assert held_lines(process) == [lines[1], lines[3]]
+    (file,) = process.files()
+    assert [kept.reason for kept in file.held.records()] == ["no such kind"] * 2
+    assert len(memory.batches) == 1
+    assert process.counters.delivered == 3
+    assert process.told_kinds == ["event-refused"]
+    assert "no such kind" in process.told[0].message
+    assert "trackerapi outbox list" in process.told[0].message
+
+
+def test_refusal_that_cannot_be_written_down_settles_nothing(
+    folder: Path,
+    process: ReportingProcess,
+    memory: MemoryBackend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a full disk a refused record stays where it is."""
+    disk = SmallDisk(monkeypatch, folder)
+    lines = event_lines(2)
+    process.append(*lines)
+    memory.refused_lines[event_id_of(lines[0])] = problem(422)
+    disk.room_bytes = 0
+
+    with pytest.raises(OSError, match=r"room|space"):
+        process.make_round()
+
+    assert process.outbox.waiting_count == 2
+    disk.room_bytes = None
+    process.deliver()
+    assert held_lines(process) == lines[:1]
+    assert list(memory.events.values()) == lines[1:]
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    [
+        Receipt(accepted=0, duplicates=0),
+        Receipt(accepted=1, duplicates=1),
+        Receipt(
+            accepted=2,
+            duplicates=0,
+            rejections=(Rejection(index=3, problem=problem(422)),),
+        ),
+        Receipt(
+            accepted=2,
+            duplicates=0,
+            rejections=(Rejection(index=-1, problem=problem(422)),),
+        ),
+    ],
+)
+def test_answer_that_does_not_account_for_every_line_settles_nothing(
+    process: ReportingProcess,
+    memory: MemoryBackend,
+    monkeypatch: pytest.MonkeyPatch,
+    receipt: Receipt,
+) -> None:
+    """An answer to another body than ours, as behind a proxy that lost it, is none."""
+    lines = event_lines(3)
+    process.append(*lines)
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "send", lambda _: receipt)
+        with suppress(BackendUnavailable):
+            process.make_round()
+
+    assert process.outbox.waiting_count == 3
+    process.deliver()
+    assert list(memory.events.values()) == lines
+
+
+def test_batches_shrink_with_time_outs_and_grow_with_success(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A line too slow for much gets less at a time, until it is fast again."""
+    process.append(*event_lines(4000))
+    memory.fail_next("send", unavailable(), unavailable(), unavailable())
+
+    for _ in range(3):
+        with pytest.raises(BackendUnavailable):
+            process.make_round()
+    process.deliver()
+
+    assert memory.line_counts == [1000, 500, 250, 125, 250, 500, 1000, 1000, 1000, 125]
+    assert len(memory.events) == 4000
+
+
+@pytest.mark.parametrize(
+    "fault", [unavailable(503), unavailable(was_sent=False), key_refused()]
+)
+def test_batches_do_not_shrink_for_what_has_nothing_to_do_with_size(
+    process: ReportingProcess, memory: MemoryBackend, fault: Fault
+) -> None:
+    """A backend that is down is not asked a thousand times for a thousand lines."""
+    process.append(*event_lines(1000))
+    memory.fail_next("send", fault, fault, fault)
+
+    for _ in range(3):
+        with pytest.raises(BackendError):
+            process.make_round()
+    process.deliver()
+
+    assert memory.line_counts == [1000] * 4
+
+
+def test_line_that_times_out_alone_is_tried_again(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A batch never shrinks to nothing."""
+    process.append(event_line(), event_line())
+    memory.fail_next("send", *[unavailable()] * 5)
+
+    for _ in range(5):
+        with pytest.raises(BackendUnavailable):
+            process.make_round()
+    process.deliver()
+
+    assert memory.line_counts == [2, 1, 1, 1, 1, 1, 1]
+
+
+def test_creation_goes_ahead_of_its_events(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A job is created before the first of its events is sent."""
+    order: list[str] = []
+    memory.on_request = order.append
+    before, after = event_line(), event_line(job="new")
+    process.append(before, creation_line("new"), after)
+
+    process.deliver()
+
+    assert list(memory.events.values()) == [before, after]
+    assert [creation["provider_job_id"] for creation in memory.creations] == ["new"]
+    assert memory.creations[0]["customer_id"] == 142
+    assert order == ["identify", "send", "create_job", "send"]
+
+
+def test_creation_that_the_backend_has_is_not_sent_again(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A creation that is written down as done costs no request."""
+    process.append(creation_line(state="done"), event_line())
+
+    process.deliver()
+
+    assert memory.creations == []
+    assert len(memory.events) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        unavailable(),
+        unavailable(503),
+        unavailable(404),
+        lost_answer(),
+        key_refused(),
+        rejected(413),
+        rejected(404, has_problem=False),
+    ],
+)
+def test_creation_without_a_usable_answer_waits_with_its_events(
+    process: ReportingProcess, memory: MemoryBackend, fault: Fault
+) -> None:
+    """Events never overtake the creation of their job."""
+    line = event_line(job="new")
+    process.append(creation_line("new"), line)
+    memory.fail_next("create_job", fault)
+
+    with pytest.raises(BackendError):
+        process.make_round()
+
+    assert memory.batches == []
+    assert process.outbox.waiting_count == 2
+    process.deliver()
+    assert list(memory.events.values()) == [line]
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 422])
+def test_refused_creation_is_held_with_all_later_events_of_its_job(
+    process: ReportingProcess, memory: MemoryBackend, status: int
+) -> None:
+    """The job runs on; what it reports is held, others' events are not."""
+    memory.refused_jobs["new"] = rejected(status)
+    refused, fine = event_lines(3, "new"), event_lines(3)
+    process.append(creation_line("new"))
+    for ours, theirs in zip(refused, fine, strict=True):
+        process.append(ours, theirs)
+
+    process.deliver()
+    process.append(event_line(job="new"))
+    process.deliver()
+
+    assert list(memory.events.values()) == fine
+    held = held_lines(process)
+    assert held[:4] == [creation_line("new"), *refused]
+    assert len(held) == 5
+    assert process.outbox.waiting_count == 0
+    assert process.told_kinds.count("job-refused") == 1
+    (told,) = [one.message for one in process.told if one.kind == "job-refused"]
+    assert "trackerapi outbox retry --job 'new'" in told
+
+
+def test_creation_that_was_refused_at_once_is_held_without_a_request(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """What `create_job` was refused is written down as held, with its reason."""
+    line = event_line(job="new")
+    process.append(creation_line("new", "held", problem(404, "no customer 9")), line)
+
+    process.deliver()
+
+    assert memory.creations == []
+    assert memory.events == {}
+    (file,) = process.files()
+    creation, event = file.held.records()
+    assert creation.reason == "no customer 9"
+    assert event.record == line
+
+
+def test_creation_that_succeeds_later_ends_the_holding_of_its_jobs_events(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A script that creates its job again, as it should, is heard."""
+    memory.refused_jobs["new"] = rejected(404)
+    process.append(creation_line("new"), event_line(job="new"))
+    process.deliver()
+    del memory.refused_jobs["new"]
+    line = event_line(job="new")
+    process.append(creation_line("new"), line)
+
+    process.deliver()
+
+    assert "new" in memory.jobs
+    assert event_id_of(line) in memory.events
+
+
+def test_event_of_an_unknown_job_waits_until_it_is_known(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """An event that came before its job is told of, and delivered later."""
+    line, other = event_line(job="late"), event_line()
+    process.append(line, other)
+
+    process.make_round()
+
+    assert list(memory.events.values()) == [other]
+    assert held_lines(process, waits=True) == [line]
+    assert held_lines(process) == []
+    assert process.told_kinds == ["job-unknown"]
+    memory.jobs["late"] = {}
+    process.deliver()
+    assert list(memory.events.values()) == [other, line]
+    assert held_lines(process, waits=True) == []
+
+
+def test_later_events_do_not_overtake_those_that_wait(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """The order of a job's events holds also while the job is unknown."""
+    carrier = carrier_of(process, memory)
+    lines = event_lines(6, "late")
+    process.append(*lines[:2])
+    (file,) = process.files()
+    carrier.carry(file)
+    memory.jobs["late"] = {}
+    process.append(*lines[2:4])
+    carrier.carry(file)
+    process.append(*lines[4:])
+    carrier.carry(file)
+    assert memory.events == {}
+    assert held_lines(process, waits=True) == lines
+
+    carrier.carry_waiting(file)
+
+    assert list(memory.events.values()) == lines
+    assert held_lines(process, waits=True) == []
+
+
+def test_order_of_a_job_holds_across_the_files_of_a_process(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """What waits in one file is not overtaken by what lies in the next."""
+    # So small that each file takes one event.
+    process = ReportingProcess(folder, memory, limit_bytes=8 * 300)
+    lines = event_lines(6, "late", message="x" * 50)
+    process.append(*lines)
+    assert len(process.outbox.files) > 2
+    carrier = carrier_of(process, memory)
+    first, *others = process.outbox.files
+    carry_until_done(carrier, first)
+    memory.jobs["late"] = {}
+    for file in others:
+        carry_until_done(carrier, file)
+
+    process.deliver()
+
+    assert list(memory.events) == ids_of(lines)
+    process.die()
+
+
+@pytest.mark.parametrize("state", ["done", "waiting"])
+def test_creation_is_sent_again_to_a_backend_that_has_lost_the_job(
+    process: ReportingProcess, memory: MemoryBackend, state: str
+) -> None:
+    """A backend restored from a backup gets the job and then its events."""
+    lines = event_lines(3, "restored")
+    process.append(creation_line("restored", state), lines[0])
+    memory.jobs["restored"] = {}
+    process.deliver()
+    memory.jobs.clear()
+    memory.creations.clear()
+    process.append(*lines[1:])
+
+    process.deliver()
+
+    assert [one["provider_job_id"] for one in memory.creations] == ["restored"]
+    assert memory.creations[0]["tag"] == "nightly"
+    assert list(memory.events.values()) == lines
+
+
+def test_creation_of_another_process_is_sent_for_an_unknown_job(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A worker's events find the creation that its parent has written down."""
+    memory.jobs["shared"] = {}
+    parent = ReportingProcess(folder, memory)
+    parent.append(creation_line("shared", "done"))
+    parent.deliver()
+    parent.leave()
+    memory.jobs.clear()
+    line = event_line(job="shared")
+    process.append(line)
+
+    process.deliver()
+
+    assert list(memory.events.values()) == [line]
+    assert "shared" in memory.jobs
+
+
+def test_unknown_job_whose_creation_is_refused_later_is_held(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A creation that is refused now holds what waits, and its later events."""
+    memory.refused_jobs["gone"] = rejected(409)
+    lines = event_lines(2, "gone")
+    process.append(creation_line("gone", "done"), *lines)
+
+    process.deliver()
+    process.append(event_line(job="gone"))
+    process.deliver()
+
+    assert memory.events == {}
+    held = held_lines(process)
+    assert [line for line in held if line in lines] == lines
+    assert len(held) == 4
+    assert "job-refused" in process.told_kinds
+
+
+@pytest.mark.parametrize(
+    ("age", "is_held"),
+    [
+        (HOLD_AFTER + timedelta(minutes=1), True),
+        (HOLD_AFTER - timedelta(minutes=1), False),
+    ],
+)
+def test_event_of_an_unknown_job_is_held_after_a_week(
+    process: ReportingProcess, memory: MemoryBackend, age: timedelta, is_held: bool
+) -> None:
+    """Seven days are long enough for a job to be created."""
+    process.append(event_line())
+    (file,) = process.files()
+    since = (datetime.now(UTC) - age).isoformat(timespec="seconds")
+    line = event_line(job="late")
+    file.held.keep(
+        [KeptRecord(record=line, problem=problem(404), waits=True, since=since)]
+    )
+
+    process.make_round()
+
+    assert held_lines(process) == ([line] if is_held else [])
+    assert held_lines(process, waits=True) == ([] if is_held else [line])
+    assert HOLD_AFTER.days == 7
+
+
+def test_event_that_waited_keeps_its_time_until_it_is_held(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Trying again does not begin the seven days anew."""
+    process.append(event_line())
+    (file,) = process.files()
+    since = "2026-11-20T00:00:00Z"
+    line = event_line(job="late")
+    file.held.keep(
+        [KeptRecord(record=line, problem=problem(404), waits=True, since=since)]
+    )
+
+    for _ in range(3):
+        process.make_round()
+
+    (kept,) = file.held.records()
+    assert kept.since == since
+
+
+def test_waiting_event_that_is_refused_by_itself_is_held(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """What waited for its job can still be refused for its own content."""
+    lines = event_lines(3, "late")
+    process.append(*lines)
+    process.make_round()
+    memory.jobs["late"] = {}
+    memory.refused_lines[event_id_of(lines[1])] = problem(422, "no such kind")
+
+    process.deliver()
+
+    assert list(memory.events.values()) == [lines[0], lines[2]]
+    assert held_lines(process) == [lines[1]]
+
+
+@pytest.mark.parametrize(
+    "fault", [unavailable(), lost_answer(), key_refused(), rejected(404)]
+)
+def test_waiting_events_survive_a_backend_that_goes_away(
+    process: ReportingProcess, memory: MemoryBackend, fault: Fault
+) -> None:
+    """What waits in the journal stays there until the backend has it."""
+    lines = event_lines(3, "late")
+    process.append(*lines)
+    process.make_round()
+    memory.jobs["late"] = {}
+    memory.fail_next("send", fault)
+
+    with pytest.raises(BackendError):
+        process.make_round()
+
+    assert held_lines(process, waits=True) == lines
+    process.deliver()
+    assert list(memory.events.values()) == lines
+    assert process.counters.delivered == 3
+
+
+def test_many_waiting_events_go_in_batches_that_the_contract_allows(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """What gathers in the journal is sent in pieces of at most 1 MiB too."""
+    lines = [event_line(job="late", message="x" * 9000) for _ in range(300)]
+    process.append(*lines)
+    while not process.outbox.is_empty:
+        process.make_round()
+    memory.jobs["late"] = {}
+
+    process.deliver()
+
+    assert list(memory.events.values()) == lines
+    assert max(map(len, memory.batches)) <= MOST_BYTES
+
+
+def test_records_in_memory_arrive_with_their_creation_first(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """What no disk would take is delivered like everything else."""
+    lines = event_lines(1500, "new")
+    carrier = carrier_of(process, memory)
+
+    refused = carrier.carry_lines([creation_line("new"), *lines])
+
+    assert refused == []
+    assert list(memory.events.values()) == lines
+    assert memory.line_counts == [1000, 500]
+
+
+def test_records_in_memory_that_are_refused_come_back_with_the_reason(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """The caller learns what was refused, and whether it can still be delivered."""
+    memory.refused_jobs["new"] = rejected(422)
+    bad, late, good = event_line(), event_line(job="late"), event_line()
+    memory.refused_lines[event_id_of(bad)] = problem(422)
+    carrier = carrier_of(process, memory)
+
+    refused = carrier.carry_lines([creation_line("new"), bad, late, good])
+
+    assert [kept.record for kept in refused] == [creation_line("new"), bad, late]
+    assert [kept.waits for kept in refused] == [False, False, True]
+    assert list(memory.events.values()) == [good]
+
+
+def test_records_in_memory_are_counted_once(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A second delivery after half of a first one delivers nothing twice."""
+    lines = event_lines(1500)
+    carrier = carrier_of(process, memory)
+    memory.fail_next("send", None, unavailable(503))
+    with pytest.raises(BackendUnavailable):
+        carrier.carry_lines(lines)
+
+    carrier.carry_lines(lines)
+
+    assert list(memory.events.values()) == lines
+    assert process.counters.delivered == 1500
+
+
+def test_damaged_line_is_held_and_costs_no_other(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A line that is no JSON is the backend's to refuse, like any other."""
+    first, last = event_lines(2)
+    process.append(first, b'{"event_id": "cut in its mi\n', last)
+
+    process.deliver()
+
+    assert list(memory.events.values()) == [first, last]
+    assert held_lines(process) == [b'{"event_id": "cut in its mi\n']
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"  \n", b"\r\n", b"\0\0\0\n"])
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_blank_line_as_damage_leaves_it_delays_no_other(
+    process: ReportingProcess, memory: MemoryBackend, blank: bytes, is_alone: bool
+) -> None:
+    """What a backend may pass over keeps nothing from being delivered."""
+    lines = event_lines(3)
+    if is_alone:
+        process.append(blank)
+        process.deliver()
+        process.append(*lines)
+    else:
+        process.append(lines[0], blank, *lines[1:])
+
+    process.deliver()
+
+    assert list(memory.events.values()) == lines
+    assert process.counters.delivered == 3
+
+
+@given(
+    count=st.integers(1, 40),
+    bad=st.sets(st.integers(0, 39), max_size=6),
+    most_lines=st.integers(1, 40),
+    faults=st.lists(
+        st.sampled_from(
+            [
+                None,
+                unavailable(),
+                lost_answer(),
+                unavailable(503),
+                key_refused(),
+                rejected(413),
+                HTML_413,
+            ]
+        ),
+        max_size=8,
+    ),
+    is_poison=st.booleans(),
+)
+def test_whatever_happens_good_lines_arrive_in_order_and_bad_ones_are_held(
+    tmp_path_factory: pytest.TempPathFactory,
+    count: int,
+    bad: set[int],
+    most_lines: int,
+    faults: list[Fault | None],
+    is_poison: bool,
+) -> None:
+    """Every line is delivered or held in the end; no line is both, or neither."""
+    memory, problems, counters = MemoryBackend("job"), Problems(), Counters()
+    file = OutboxFile.create(tmp_path_factory.mktemp("outbox"), BINDING)
+    lines = event_lines(count)
+    bad_lines = [line for place, line in enumerate(lines) if place in bad]
+    for line in lines:
+        file.append(line)
+    for line in bad_lines:
+        if is_poison:
+            memory.poison[event_id_of(line)] = rejected(422)
+        else:
+            memory.refused_lines[event_id_of(line)] = problem(422)
+    memory.most_lines = most_lines
+    memory.fail_next("send", *faults)
+    carrier = Carrier(memory, lambda _: None, problems, counters)
+
+    for _ in range(300):
+        try:
+            if not carrier.carry(file):
+                break
+        except BackendError:
+            assert not file.is_delivered
+
+    assert file.is_delivered
+    assert list(memory.events.values()) == [x for x in lines if x not in bad_lines]
+    assert [kept.record for kept in file.held.records()] == bad_lines
+    assert counters.delivered == file.delivered == len(lines) - len(bad_lines)
+    assert memory.violations == []
+    file.close()

@@ -1,0 +1,283 @@
+"""Progress and heartbeats: the newest counts, one a second is written."""
+
+import threading
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.delivery.memory_backend import PATIENCE_SECONDS
+from trackerapi.delivery.conflation import INTERVAL_SECONDS, Conflation, Key
+from trackerapi.errors import OutboxError
+
+STEP: Final[Key] = ("job", "copy", "progress")
+OTHER_STEP: Final[Key] = ("job", "check", "progress")
+HEARTBEAT: Final[Key] = ("job", None, "heartbeat")
+OTHER_JOB: Final[Key] = ("other", "copy", "progress")
+
+
+class Bench:
+    """A conflation with a clock that a test moves.
+
+    Attributes:
+        now: What the clock shows.
+        written: What was passed on, in order.
+    """
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.written: list[bytes] = []
+        self.conflation = Conflation(self.written.append, lambda: self.now)
+
+    def offer(self, key: Key, *lines: bytes) -> list[bool]:
+        """Offer lines at one moment."""
+        return [self.conflation.offer(key, line) for line in lines]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Return a conflation that nobody has offered anything to."""
+    return Bench()
+
+
+def test_first_progress_is_written_at_once(bench: Bench) -> None:
+    """A job that reports now and then is not held up."""
+    assert bench.offer(STEP, b"1") == [False]
+
+    assert bench.written == [b"1"]
+    assert bench.conflation.release_due() is None
+
+
+def test_first_progress_is_written_at_once_just_after_the_machine_has_started() -> None:
+    """A monotonic clock may begin at zero."""
+    bench = Bench()
+    bench.now = 0.0
+
+    bench.offer(STEP, b"1")
+
+    assert bench.written == [b"1"]
+
+
+def test_only_the_newest_of_a_second_is_kept(bench: Bench) -> None:
+    """A million reports cost one record a second."""
+    assert bench.offer(STEP, b"1", b"2", b"3", b"4") == [False, True, True, True]
+    assert bench.written == [b"1"]
+
+    bench.now += INTERVAL_SECONDS
+    assert bench.conflation.release_due() is None
+
+    assert bench.written == [b"1", b"4"]
+    assert bench.conflation.pending == {}
+
+
+def test_time_until_the_next_is_due_is_told(bench: Bench) -> None:
+    """The courier sleeps until the first of those that are kept is due."""
+    bench.offer(STEP, b"1", b"2")
+    bench.now += 0.25
+    bench.offer(OTHER_STEP, b"3", b"4")
+
+    assert bench.conflation.release_due() == pytest.approx(0.75)
+    bench.now += 0.75
+    assert bench.conflation.release_due() == pytest.approx(0.25)
+    assert bench.written == [b"1", b"3", b"2"]
+
+
+def test_written_record_begins_the_second_anew(bench: Bench) -> None:
+    """Between two records of a step is a second, however they came to be written."""
+    bench.offer(STEP, b"1", b"2")
+    bench.now += INTERVAL_SECONDS
+    bench.conflation.release_due()
+    bench.now += INTERVAL_SECONDS / 2
+
+    assert bench.offer(STEP, b"3") == [True]
+    assert bench.written == [b"1", b"2"]
+
+
+def test_steps_jobs_and_kinds_do_not_wait_for_each_other(bench: Bench) -> None:
+    """Each step has a record a second of its own."""
+    for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
+        bench.offer(key, repr(key).encode())
+
+    assert len(bench.written) == 4
+
+
+def test_newest_progress_stands_before_the_next_event_of_its_step(
+    bench: Bench,
+) -> None:
+    """Nothing that is said later of a step is written before its progress."""
+    for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
+        bench.offer(key, b"first", repr(key).encode())
+    bench.written.clear()
+
+    bench.conflation.release("job", "copy")
+
+    assert bench.written == [repr(STEP).encode()]
+    assert STEP not in bench.conflation.pending
+    assert len(bench.conflation.pending) == 3
+
+
+def test_event_of_the_whole_job_comes_behind_all_its_progress(bench: Bench) -> None:
+    """`complete` is written when all that was reported before is."""
+    for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
+        bench.offer(key, b"first", repr(key).encode())
+    bench.written.clear()
+
+    bench.conflation.release("job", None)
+
+    assert bench.written == [
+        repr(key).encode() for key in (STEP, OTHER_STEP, HEARTBEAT)
+    ]
+    assert list(bench.conflation.pending) == [OTHER_JOB]
+
+
+def test_all_is_written_at_the_end(bench: Bench) -> None:
+    """The last progress of a job is never thrown away."""
+    for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
+        bench.offer(key, b"first", b"last")
+
+    bench.conflation.release_all()
+
+    assert bench.written.count(b"last") == 4
+    assert bench.conflation.pending == {}
+
+
+def test_finished_jobs_are_forgotten(bench: Bench) -> None:
+    """A service that tracks job after job does not grow."""
+    for number in range(1500):
+        bench.offer((f"job-{number}", None, "heartbeat"), b"x")
+    bench.now += 2 * INTERVAL_SECONDS
+    bench.offer(STEP, b"1", b"2")
+    bench.conflation.release_due()
+
+    assert len(bench.conflation._written_at) < 10
+    assert bench.offer(STEP, b"3") == [True]
+    bench.now += INTERVAL_SECONDS
+    bench.conflation.release_due()
+    assert bench.written[-1] == b"3"
+
+
+def test_writing_that_fails_does_not_lose_the_newest() -> None:
+    """With `strict` an outbox that refuses raises, and the record is tried again."""
+    refusals = [OutboxError("no room")]
+    written: list[bytes] = []
+
+    def write(line: bytes) -> None:
+        if line == b"2" and refusals:
+            raise refusals.pop()
+        written.append(line)
+
+    now = [0.0]
+    conflation = Conflation(write, lambda: now[0])
+    conflation.offer(STEP, b"1")
+    conflation.offer(STEP, b"2")
+    now[0] += INTERVAL_SECONDS
+    with pytest.raises(OutboxError, match="no room"):
+        conflation.release_due()
+
+    conflation.release_all()
+
+    assert written == [b"1", b"2"]
+
+
+def test_signal_handler_that_reports_in_the_middle_is_the_newest() -> None:
+    """What a handler reports while older progress is written is not thrown away."""
+    written: list[bytes] = []
+    handler = [b"3"]
+
+    def write(line: bytes) -> None:
+        written.append(line)
+        if line == b"2" and handler:
+            conflation.offer(STEP, handler.pop())
+
+    now = [0.0]
+    conflation = Conflation(write, lambda: now[0])
+    conflation.offer(STEP, b"1")
+    conflation.offer(STEP, b"2")
+    now[0] += INTERVAL_SECONDS
+    conflation.release_due()
+
+    conflation.release_all()
+
+    assert written == [b"1", b"2", b"3"]
+
+
+def test_without_a_clock_the_newest_is_written_in_its_time() -> None:
+    """Nobody has to call for it: the last progress is written by itself, once."""
+    written: list[bytes] = []
+    is_written = threading.Event()
+
+    def write(line: bytes) -> None:
+        written.append(line)
+        if line == b"3":
+            is_written.set()
+
+    conflation = Conflation(write)
+    for line in (b"1", b"2", b"3"):
+        conflation.offer(STEP, line)
+
+    assert is_written.wait(PATIENCE_SECONDS)
+    assert written == [b"1", b"3"]
+
+
+KEYS: Final = (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB)
+
+
+@given(
+    moves=st.lists(
+        st.tuples(
+            st.sampled_from(KEYS),
+            st.floats(0, 1.5),
+            st.sampled_from(["offer", "offer", "offer", "due", "release"]),
+        ),
+        max_size=40,
+    )
+)
+def test_newest_is_always_written_or_kept_and_never_twice(
+    moves: list[tuple[Key, float, str]],
+) -> None:
+    """In every order of calls, records rise, and the last one of each step is there."""
+    bench = Bench()
+    newest: dict[Key, bytes] = {}
+    owners: dict[bytes, Key] = {}
+    for number, (key, seconds, move) in enumerate(moves):
+        bench.now += seconds
+        if move == "offer":
+            line = b"%06d" % number
+            newest[key], owners[line] = line, key
+            bench.offer(key, line)
+        elif move == "due":
+            bench.conflation.release_due()
+        else:
+            bench.conflation.release(key[0], key[1])
+
+    for key in KEYS:
+        mine = [line for line in bench.written if owners[line] == key]
+        assert mine == sorted(set(mine))
+        last = bench.conflation.pending.get(key, mine[-1] if mine else None)
+        assert last == newest.get(key)
+    bench.conflation.release_all()
+    for key, line in newest.items():
+        assert [one for one in bench.written if owners[one] == key][-1] == line
+
+
+def test_threads_that_report_at_once_lose_no_newest(bench: Bench) -> None:
+    """Each thread's last report is written, after its earlier ones."""
+
+    def report(name: int) -> None:
+        for number in range(500):
+            bench.offer(("job", str(name), "progress"), b"%d %03d" % (name, number))
+            if number % 50 == 0:
+                bench.conflation.release("job", str(name))
+
+    threads = [threading.Thread(target=report, args=(name,)) for name in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    bench.conflation.release_all()
+
+    for name in range(4):
+        mine = [line for line in bench.written if line.startswith(b"%d " % name)]
+        assert mine == sorted(mine)
+        assert mine[-1] == b"%d 499" % name

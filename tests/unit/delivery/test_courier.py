@@ -1,0 +1,726 @@
+"""The thread that delivers: when it sends, when it waits, and that it lives on."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import pytest
+
+from tests.unit.delivery.lines import (
+    creation_line,
+    event_id_of,
+    event_line,
+    event_lines,
+)
+from tests.unit.delivery.memory_backend import (
+    PATIENCE_SECONDS,
+    Fault,
+    MemoryBackend,
+    key_refused,
+    lost_answer,
+    problem,
+    unavailable,
+)
+from tests.unit.delivery.pauses import Pauses
+from tests.unit.delivery.reporting_process import ReportingProcess
+from trackerapi.delivery import courier as courier_module
+from trackerapi.delivery.conflation import INTERVAL_SECONDS, Conflation
+from trackerapi.delivery.courier import (
+    LINGER_SECONDS,
+    LONGEST_BACKOFF_SECONDS,
+    Courier,
+)
+from trackerapi.delivery.held import HeldJournal
+from trackerapi.delivery.rounds import LEFTOVERS_SECONDS
+
+AN_HOUR: Final = 3600.0
+
+
+class Gate:
+    """Keeps requests of one kind waiting until it is opened.
+
+    Attributes:
+        is_reached: Set when a request waits here.
+    """
+
+    def __init__(self, memory: MemoryBackend, kind: str = "send") -> None:
+        self.is_reached = threading.Event()
+        self._is_open = threading.Event()
+        self._kind = kind
+        memory.on_request = self._pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.open()
+
+    def wait(self) -> None:
+        """Wait for a request that waits here."""
+        assert self.is_reached.wait(PATIENCE_SECONDS), "no request came"
+
+    def open(self) -> None:
+        """Let all pass from now on."""
+        self._is_open.set()
+
+    def _pass(self, kind: str) -> None:
+        if kind == self._kind:
+            self.is_reached.set()
+            self._is_open.wait(PATIENCE_SECONDS)
+
+
+def alive(courier: Courier) -> bool:
+    """Tell whether a courier's thread runs."""
+    return courier._thread is not None and courier._thread.is_alive()
+
+
+@contextmanager
+def running(courier: Courier, process: ReportingProcess) -> Iterator[Courier]:
+    """Run a courier until the test is over."""
+    courier.start()
+    try:
+        yield courier
+    finally:
+        courier.stop(process.outbox.close(), wait_seconds=PATIENCE_SECONDS)
+    assert not alive(courier)
+
+
+def record(process: ReportingProcess, courier: Courier, *lines: bytes) -> None:
+    """Record lines as a script does."""
+    for line in lines:
+        process.append(line)
+        if courier.is_asleep:
+            courier.wake()
+
+
+def wait_in_thread(wait: Callable[[], object]) -> threading.Thread:
+    """Begin to wait in a thread of its own."""
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def ends(wait: Callable[[], object]) -> bool:
+    """Tell whether a wait that may last an hour ends long before."""
+    thread = wait_in_thread(wait)
+    thread.join(PATIENCE_SECONDS)
+    return not thread.is_alive()
+
+
+def without_backoff(
+    attempt: int, *, retry_after_seconds: float | None = None, **_: Any
+) -> float:
+    """Wait only as long as the backend has asked for."""
+    return retry_after_seconds or 0.0
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let couriers try again at once."""
+    monkeypatch.setattr(courier_module, "backoff_seconds", without_backoff)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let couriers try again in an hour."""
+    monkeypatch.setattr(courier_module, "backoff_seconds", lambda *_, **__: AN_HOUR)
+
+
+def test_record_is_delivered_without_being_asked_for(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A script does nothing but report, and each record arrives, first or last."""
+    with running(Courier(process.route), process) as courier:
+        for line in event_lines(3):
+            record(process, courier, line)
+            memory.wait_until(lambda line=line: event_id_of(line) in memory.events)  # type: ignore[misc]
+        assert courier.is_down is False
+
+
+def test_record_wakes_a_courier_that_sleeps(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """What comes after a long pause is sent at once."""
+    courier = Courier(process.route)
+    pauses = Pauses.of(courier)
+    with running(courier, process):
+        pauses.wait_for(LEFTOVERS_SECONDS)
+        line = event_line()
+        record(process, courier, line)
+        memory.wait_until(lambda: event_id_of(line) in memory.events)
+
+
+def test_records_that_come_during_a_request_share_the_next_batches(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """5,000 records of a burst cost six requests at most."""
+    with running(Courier(process.route), process) as courier, Gate(memory) as gate:
+        lines = event_lines(5000)
+        record(process, courier, lines[0])
+        gate.wait()
+        record(process, courier, *lines[1:])
+        gate.open()
+        memory.wait_until(lambda: event_id_of(lines[-1]) in memory.events)
+
+    assert list(memory.events.values()) == lines
+    assert len(memory.batches) <= 6
+
+
+def test_batches_form_while_more_comes(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """After a batch the courier lingers, and then rests for long."""
+    courier = Courier(process.route)
+    pauses = Pauses.of(courier)
+    process.append(event_line())
+    with running(courier, process):
+        pauses.wait_for(LEFTOVERS_SECONDS)
+
+    assert pauses.seconds[:2] == [LINGER_SECONDS, LEFTOVERS_SECONDS]
+    assert LINGER_SECONDS <= 0.2
+
+
+def test_full_batches_follow_each_other_without_a_pause(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Who has much to deliver does not linger in between."""
+    courier = Courier(process.route)
+    pauses = Pauses.of(courier)
+    process.append(*event_lines(6000, message="x" * 200))
+    with running(courier, process):
+        pauses.wait_for(LEFTOVERS_SECONDS)
+
+    assert memory.line_counts == [1000] * 6
+    assert pauses.seconds.count(LINGER_SECONDS) <= 2
+    assert all(one in (LINGER_SECONDS, LEFTOVERS_SECONDS) for one in pauses.seconds)
+
+
+def test_idle_courier_makes_no_rounds(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A job that says nothing costs neither requests nor turns."""
+    courier = Courier(process.route)
+    pauses = Pauses.of(courier)
+    process.append(event_line())
+    with running(courier, process):
+        pauses.wait_for(LEFTOVERS_SECONDS)
+        naps = len(pauses.seconds)
+        courier.wake()  # as for a look around: there is nothing
+        pauses.wait_until(lambda: len(pauses.seconds) > naps)
+
+        assert pauses.seconds[naps:] == [LEFTOVERS_SECONDS]
+        assert len(memory.batches) == 1
+        assert memory.identify_count == 1
+
+
+def test_courier_without_anything_to_deliver_asks_nobody(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Who reports nothing is not seen by the backend."""
+    courier = Courier(process.route)
+    pauses = Pauses.of(courier)
+    with running(courier, process):
+        pauses.wait_for(LEFTOVERS_SECONDS)
+
+    assert memory.identify_count == 0
+    assert courier.is_down is None
+
+
+def test_flush_does_not_cut_short_what_the_backend_asked_for(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """`Retry-After` holds against everybody's hurry."""
+    memory.fail_next("send", unavailable(429, retry_after_seconds=AN_HOUR))
+    courier = Courier(process.route)
+    pauses = Pauses.of(courier)
+    with running(courier, process):
+        record(process, courier, event_line())
+        pauses.wait_for(AN_HOUR - 60)
+        naps = len(pauses.seconds)
+
+        courier.wait_until_done(0.1, gives_up=False)
+        pauses.wait_for(AN_HOUR - 60, behind=naps)
+
+        assert len(memory.batches) == 1
+        assert process.outbox.waiting_count == 1
+
+
+def test_flush_does_not_cut_short_a_wait_for_the_key(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A backend that locks a key out for a while is left alone for as long."""
+    memory.fail_next("identify", key_refused(retry_after_seconds=AN_HOUR))
+    courier = Courier(process.route)
+    pauses = Pauses.of(courier)
+    with running(courier, process):
+        record(process, courier, event_line())
+        pauses.wait_for(AN_HOUR - 60)
+        naps = len(pauses.seconds)
+
+        courier.wait_until_done(0.1, gives_up=False)
+        pauses.wait_for(AN_HOUR - 60, behind=naps)
+
+        assert memory.identify_count == 1
+
+
+@pytest.mark.usefixtures("patient")
+def test_flush_cuts_short_a_wait_of_our_own(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Who flushes after an outage does not wait for the next turn."""
+    memory.fail_next("send", unavailable(503))
+    courier = Courier(process.route)
+    pauses = Pauses.of(courier)
+    with running(courier, process):
+        record(process, courier, event_line())
+        pauses.wait_for(AN_HOUR - 60)
+        assert courier.is_down
+        assert process.counters.last_error is not None
+
+        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+
+        assert len(memory.events) == 1
+        assert courier.is_down is False
+        assert process.counters.last_error is None
+
+
+def test_wait_between_attempts_grows_and_is_bounded(
+    process: ReportingProcess, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each failure in a row is told to the backoff, and a success forgets them."""
+    asked: list[tuple[int, float]] = []
+
+    def note(attempt: int, *, longest_seconds: float, **_: Any) -> float:
+        asked.append((attempt, longest_seconds))
+        return 0.0
+
+    monkeypatch.setattr(courier_module, "backoff_seconds", note)
+    fault = unavailable(503)
+    memory.fail_next("send", fault, fault, fault, None, fault)
+    with running(Courier(process.route), process) as courier:
+        for line in event_lines(2):
+            record(process, courier, line)
+            memory.wait_until(lambda line=line: event_id_of(line) in memory.events)  # type: ignore[misc]
+
+    assert [attempt for attempt, _ in asked] == [1, 2, 3, 1]
+    assert {longest for _, longest in asked} == {LONGEST_BACKOFF_SECONDS}
+    assert LONGEST_BACKOFF_SECONDS <= 60
+
+
+@pytest.mark.usefixtures("impatient")
+def test_outage_is_told_once_until_it_is_over(
+    process: ReportingProcess, memory: MemoryBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hundred failures are one line in the log, which says where events are."""
+    memory.fail_next("send", *[unavailable(503)] * 100)
+    with running(Courier(process.route), process) as courier:
+        line = event_line()
+        record(process, courier, line)
+        memory.wait_until(lambda: event_id_of(line) in memory.events)
+
+    assert process.told_kinds == ["unreachable"]
+    assert "wait in the outbox" in process.told[0].message
+    assert [entry.levelno for entry in caplog.records] == [logging.WARNING]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("kind", ["identify", "send", "create_job"])
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_key_is_read_again_and_all_is_delivered(
+    process: ReportingProcess,
+    memory: MemoryBackend,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    status: int,
+) -> None:
+    """A key that is put right while the job runs needs no restart."""
+    memory.fail_next(kind, *[key_refused(status)] * 3)
+    with running(Courier(process.route), process) as courier:
+        line = event_line(job="new")
+        record(process, courier, creation_line("new"), line)
+        memory.wait_until(lambda: event_id_of(line) in memory.events)
+
+    assert memory.renew_count == 3
+    assert process.told_kinds == ["key-refused"]
+    assert [entry.levelno for entry in caplog.records] == [logging.ERROR]
+    assert courier.is_refused is False
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no JSON"),
+        RuntimeError("cannot schedule new futures after shutdown"),
+        AssertionError("impossible"),
+        RecursionError("too deep"),
+        MemoryError("too much"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        KeyError("x"),
+        StopIteration(),
+        TimeoutError("a bare one"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("kind", ["identify", "send", "create_job"])
+def test_courier_survives_whatever_a_sender_raises(
+    process: ReportingProcess,
+    memory: MemoryBackend,
+    error: Exception,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A mistake in the sender delays delivery and ends nothing."""
+    monkeypatch.setattr(courier_module, "_DISK_RETRY_SECONDS", 0.0)
+    memory.fail_next(kind, Fault(error), Fault(error))
+    with running(Courier(process.route), process) as courier:
+        line = event_line(job="new")
+        record(process, courier, creation_line("new"), line)
+        memory.wait_until(lambda: event_id_of(line) in memory.events)
+        assert alive(courier)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_courier_survives_a_sender_that_cannot_be_made(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """An HTTP client that fails to load is tried again."""
+    failures = [ImportError("no httpx"), ValueError("a bad proxy")]
+
+    def make() -> MemoryBackend:
+        if failures:
+            raise failures.pop()
+        return memory
+
+    process.route.sender = make
+    with running(Courier(process.route), process) as courier:
+        line = event_line()
+        record(process, courier, line)
+        memory.wait_until(lambda: event_id_of(line) in memory.events)
+
+    assert failures == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_courier_survives_a_listener_that_raises(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """`on_problem` is the author's, and what it raises is his affair."""
+
+    def complain(_: object) -> None:
+        raise RuntimeError("in on_problem")
+
+    process = ReportingProcess(folder, memory)
+    process.problems._on_problem = complain
+    memory.fail_next("send", unavailable(503), lost_answer())
+    with running(Courier(process.route), process) as courier:
+        line = event_line()
+        record(process, courier, line)
+        memory.wait_until(lambda: event_id_of(line) in memory.events)
+
+
+@pytest.mark.parametrize("fault", [unavailable(503), key_refused()])
+@pytest.mark.usefixtures("patient")
+def test_end_does_not_wait_for_a_backend_that_is_known_to_be_gone(
+    process: ReportingProcess, memory: MemoryBackend, fault: Fault
+) -> None:
+    """A script with nobody to deliver to ends at once."""
+    memory.is_down = fault
+    courier = Courier(process.route)
+    pauses = Pauses.of(courier)
+    with running(courier, process):
+        record(process, courier, event_line())
+        pauses.wait_for(AN_HOUR - 60)
+
+        assert ends(lambda: courier.wait_until_done(AN_HOUR, gives_up=True))
+        assert process.outbox.waiting_count == 1
+
+
+def test_failure_of_somebody_else_is_known_at_the_end(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """What `create_job` has found out need not be found out again."""
+    courier = Courier(process.route)
+
+    courier.note_failure(unavailable(503).error)  # type: ignore[arg-type]
+
+    assert courier.is_down
+    assert process.counters.last_error == "no usable answer (503)"
+
+
+def test_wait_ends_when_all_is_delivered(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Own records, kept progress and what others have left: all is there after it."""
+    dying = ReportingProcess(folder, memory)
+    dying.append(*event_lines(3))
+    dying.die()
+    with running(Courier(process.route), process) as courier:
+        record(process, courier, *event_lines(2000))
+        conflation = process.route.conflation
+        for line in event_lines(3, kind="progress"):
+            conflation.offer(("job", "copy", "progress"), line)
+        conflation.release_all()
+
+        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+
+        assert len(memory.events) == 3 + 2000 + 2
+        assert process.outbox.is_empty
+
+
+def test_wait_ends_for_a_job_that_is_not_known_when_it_is_over(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """An end does not wait for days; a flush tells that something waits."""
+    with running(Courier(process.route), process) as courier:
+        record(process, courier, event_line(job="late"))
+
+        assert ends(lambda: courier.wait_until_done(AN_HOUR, gives_up=True))
+        courier.wait_until_done(0.1, gives_up=False)
+        assert courier.rounds.has_waiting_jobs()
+        memory.jobs["late"] = {}
+        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+        assert len(memory.events) == 1
+
+
+def test_several_waits_at_once_all_end(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Threads that flush together do not stand in each other's way."""
+    with running(Courier(process.route), process) as courier, Gate(memory) as gate:
+        record(process, courier, *event_lines(2500))
+        waits = [
+            wait_in_thread(
+                lambda: courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+            )
+            for _ in range(4)
+        ]
+        gate.wait()
+        gate.open()
+        for wait in waits:
+            wait.join(2 * PATIENCE_SECONDS)
+            assert not wait.is_alive()
+        assert len(memory.events) == 2500
+
+
+def test_end_puts_away_what_was_delivered_and_leaves_the_rest(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Behind the last word, files are free for the next process."""
+    with running(Courier(process.route), process) as courier:
+        record(process, courier, event_line())
+        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+    assert not list(folder.glob("*.outbox"))
+
+    memory.is_down = unavailable(503)
+    other = ReportingProcess(folder, memory)
+    line = event_line()
+    with running(Courier(other.route), other) as courier:
+        record(other, courier, line)
+        memory.wait_until(lambda: memory.identify_count > 1)
+    memory.heal()
+    last = ReportingProcess(folder, memory)
+    last.deliver()
+    assert event_id_of(line) in memory.events
+    last.leave()
+
+
+def test_end_does_not_wait_for_a_request_that_hangs(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """The thread is left to itself, and nothing is lost or doubled by it."""
+    lines = event_lines(2)
+    courier = Courier(process.route)
+    courier.start()
+    with Gate(memory) as gate:
+        record(process, courier, lines[0])
+        gate.wait()
+        record(process, courier, lines[1])
+
+        courier.stop(process.outbox.close(), wait_seconds=0.0)
+
+        assert alive(courier)
+    assert courier._thread is not None
+    courier._thread.join(PATIENCE_SECONDS)
+    assert not alive(courier)
+    last = ReportingProcess(folder, memory)
+    last.deliver()
+    assert list(memory.events.values()) == lines
+    last.leave()
+
+
+def test_retired_courier_ends_when_all_is_delivered(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A tracker that was forgotten by its script still delivers, then is gone."""
+    ended: list[str] = []
+    courier = Courier(process.route)
+    courier.start()
+    with Gate(memory) as gate:
+        record(process, courier, *event_lines(1500))
+        gate.wait()
+        courier.retire(on_end=lambda: ended.append("ended"))
+        assert alive(courier)
+        assert ended == []
+    assert courier._thread is not None
+    courier._thread.join(PATIENCE_SECONDS)
+
+    assert not alive(courier)
+    assert ended == ["ended"]
+    assert len(memory.events) == 1500
+    assert not list(folder.glob("*.outbox"))
+
+
+def test_where_no_thread_can_be_started_records_stay_for_the_next_process(
+    folder: Path,
+    process: ReportingProcess,
+    memory: MemoryBackend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A limit of threads, or the end of the interpreter, loses nothing."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    courier = Courier(process.route)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        courier.start()
+    line = event_line()
+    record(process, courier, line)
+    assert ends(lambda: courier.wait_until_done(AN_HOUR, gives_up=False))
+    courier.stop(process.outbox.close(), wait_seconds=PATIENCE_SECONDS)
+    assert memory.events == {}
+
+    last = ReportingProcess(folder, memory)
+    last.deliver()
+    assert list(memory.events.values()) == [line]
+    last.leave()
+
+
+def test_offline_nothing_is_sent_and_nobody_waits(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Who only records is never heard of by the backend."""
+    process.route.sender = None
+    with running(Courier(process.route), process) as courier:
+        record(process, courier, *event_lines(3))
+        assert ends(lambda: courier.wait_until_done(AN_HOUR, gives_up=False))
+
+    assert memory.identify_count == 0
+    folder = process.outbox.options.folder
+    assert folder is not None
+    assert len(list(folder.glob("*.outbox"))) == 1
+
+
+def offer_two(process: ReportingProcess, courier: Courier) -> threading.Event:
+    """Report progress twice; return what is set when both are written."""
+    both = threading.Event()
+    count = [0]
+
+    def write(line: bytes) -> None:
+        process.append(line)
+        count[0] += 1
+        if count[0] == 2:
+            both.set()
+
+    process.route.conflation = Conflation(write)
+    for line in event_lines(2, kind="progress"):
+        if process.route.conflation.offer(("job", "copy", "progress"), line):
+            courier.wake()
+    return both
+
+
+def test_newest_progress_is_written_in_its_time(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """The last of a burst of progress is on disk soon, though nothing follows it."""
+    with running(Courier(process.route), process) as courier:
+        both = offer_two(process, courier)
+
+        assert both.wait(PATIENCE_SECONDS)
+
+
+@pytest.mark.usefixtures("patient")
+def test_newest_progress_is_written_in_its_time_during_an_outage(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A courier that waits for the backend looks after progress all the same."""
+    memory.is_down = unavailable(503)
+    courier = Courier(process.route)
+    pauses = Pauses.of(courier)
+    with running(courier, process):
+        record(process, courier, event_line())
+        pauses.wait_for(AN_HOUR - 60)
+        both = offer_two(process, courier)
+
+        assert both.wait(PATIENCE_SECONDS)
+
+
+def test_newest_progress_is_written_in_its_time_while_a_request_hangs(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A backend that does not answer costs no progress: it is on disk within 1 s."""
+    with running(Courier(process.route), process) as courier, Gate(memory) as gate:
+        record(process, courier, event_line())
+        gate.wait()
+        both = offer_two(process, courier)
+
+        # Several times what is promised; without an answer it never comes.
+        assert both.wait(4 * INTERVAL_SECONDS)
+
+
+def test_outbox_is_thinned_out_while_the_backend_asked_to_wait(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """A backend that says `Retry-After: 3600` does not fill the disk."""
+    limit = 40_000
+    process = ReportingProcess(folder, memory, limit_bytes=limit)
+    memory.fail_next("send", unavailable(429, retry_after_seconds=AN_HOUR))
+    courier = Courier(process.route)
+    pauses = Pauses.of(courier)
+    with running(courier, process):
+        record(process, courier, event_line("start"))
+        pauses.wait_for(AN_HOUR - 60)
+        record(process, courier, *event_lines(600, kind="info", message="x" * 150))
+        pauses.wait_until(lambda: process.outbox.waiting_bytes <= limit)
+
+        assert process.counters.dropped["outbox full"] > 0
+        assert len(memory.batches) == 1
+
+
+def test_refused_event_that_cannot_be_kept_aside_is_tried_again(
+    folder: Path,
+    process: ReportingProcess,
+    memory: MemoryBackend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A full disk in the wrong moment ends no courier and loses no refusal."""
+    monkeypatch.setattr(courier_module, "_DISK_RETRY_SECONDS", 0.0)
+    keep, failures = HeldJournal.keep, [OSError("no room"), OSError("no room")]
+
+    def refuse(journal: HeldJournal, records: Any) -> None:
+        if records and failures:
+            raise failures.pop()
+        keep(journal, records)
+
+    monkeypatch.setattr(HeldJournal, "keep", refuse)
+    bad, good = event_lines(2)
+    memory.refused_lines[event_id_of(bad)] = problem(422)
+    process.append(bad, good)
+    with running(Courier(process.route), process) as courier:
+        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+
+        assert process.outbox.is_empty
+        assert sum(file.held.counts()[0] for file in process.outbox.files) == 1
+    assert process.told_kinds == ["outbox-unwritable", "event-refused"]
+    assert len(memory.events) == 1

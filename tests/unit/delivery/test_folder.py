@@ -1,0 +1,430 @@
+"""What others have left in the folder, and whose it is to deliver."""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.unit.delivery.lines import creation_line, event_line, event_lines
+from tests.unit.delivery.memory_backend import PATIENCE_SECONDS, problem
+from tests.unit.delivery.no_locks import forbid_locks
+from tests.unit.delivery.reporting_process import BINDING
+from trackerapi.delivery.folder import (
+    KEEP_DELIVERED_SECONDS,
+    OutboxFolder,
+    default_folder,
+    read_header,
+)
+from trackerapi.delivery.header import FORMAT_VERSION, Binding, Header
+from trackerapi.delivery.held import KeptRecord
+from trackerapi.delivery.outbox_file import OutboxFile
+
+HEADER: Final = Header(binding=BINDING, created_at="2026-11-24T12:00:00Z")
+NEWER: Final = Header(binding=BINDING, version=FORMAT_VERSION + 1)
+
+
+@pytest.fixture
+def outbox_folder(folder: Path) -> OutboxFolder:
+    """Return a folder that is there."""
+    folder.mkdir()
+    return OutboxFolder(folder)
+
+
+def left_behind(
+    folder: Path, *lines: bytes, stem: str = "", binding: Binding = BINDING
+) -> Path:
+    """Return the file of a process that recorded lines and is gone."""
+    file = OutboxFile.create(folder, binding, stem)
+    for line in lines:
+        file.append(line)
+    file.close()
+    return file.path
+
+
+def adopt_all(folder: OutboxFolder, binding: Binding = BINDING) -> list[OutboxFile]:
+    """Take over all that there is to be taken over."""
+    return list(folder.adopt(binding, set()))
+
+
+def settle_all(file: OutboxFile) -> None:
+    """Mark all records of a file as delivered."""
+    chunk = file.peek(file.waiting_bytes)
+    count = chunk.count(b"\n")
+    file.settle(len(chunk), count, delivered=count)
+
+
+@pytest.mark.parametrize(
+    ("environment", "platform", "expected"),
+    [
+        ({"XDG_STATE_HOME": "/state"}, "linux", "/state/trackerapi"),
+        ({"XDG_STATE_HOME": " "}, "linux", "/home/me/.local/state/trackerapi"),
+        ({}, "linux", "/home/me/.local/state/trackerapi"),
+        ({}, "darwin", "/home/me/Library/Application Support/trackerapi"),
+    ],
+)
+def test_default_folder_is_where_programs_keep_their_state(
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    platform: str,
+    expected: str,
+) -> None:
+    """The outbox lies where platformdirs would put it."""
+    monkeypatch.setenv("HOME", "/home/me")
+
+    assert default_folder(environment, platform) == Path(expected)
+
+
+def test_folder_that_nobody_has_made_is_empty(folder: Path) -> None:
+    """To look for leftovers makes nothing and fails on nothing."""
+    outbox_folder = OutboxFolder(folder)
+
+    assert outbox_folder.paths() == []
+    assert adopt_all(outbox_folder) == []
+    outbox_folder.purge()
+    assert outbox_folder.find_creation(BINDING, "job") is None
+    assert not folder.exists()
+
+
+def test_files_are_taken_over_oldest_first(outbox_folder: OutboxFolder) -> None:
+    """What was reported first is delivered first, across processes too."""
+    paths = [left_behind(outbox_folder.path, event_line()) for _ in range(4)]
+
+    files = adopt_all(outbox_folder)
+
+    assert [file.path for file in files] == paths == sorted(paths)
+    for file in files:
+        file.close()
+
+
+@pytest.mark.parametrize(
+    ("theirs", "is_ours"),
+    [
+        (BINDING, True),
+        (Binding(base_url="http://other.test", key_id="3kTMd9aZ"), False),
+        (Binding(base_url="http://backend.test", key_id="other"), False),
+        (Binding(base_url="http://backend.test", key_id=None), False),
+        (Binding(base_url="http://backend.test", key_id="old", provider_id=1), True),
+        (Binding(base_url="http://backend.test", key_id="old", provider_id=2), False),
+        (
+            Binding(base_url="http://backend.test", key_id="3kTMd9aZ", provider_id=2),
+            False,
+        ),
+    ],
+)
+def test_only_files_for_the_same_place_and_provider_are_taken_over(
+    outbox_folder: OutboxFolder, theirs: Binding, is_ours: bool
+) -> None:
+    """Records never go to another address or under another provider's key."""
+    path = left_behind(outbox_folder.path, event_line(), binding=theirs)
+    before = path.read_bytes()
+    ours = Binding(base_url=BINDING.base_url, key_id=BINDING.key_id, provider_id=1)
+
+    files = adopt_all(outbox_folder, ours)
+
+    assert [file.path for file in files] == ([path] if is_ours else [])
+    assert path.read_bytes() == before
+    for file in files:
+        file.close()
+
+
+FOREIGN: Final = {
+    "empty": b"",
+    "garbage": os.urandom(5000),
+    "a header cut in its middle": HEADER.as_line()[:60],
+    "a header without its end": HEADER.as_line().rstrip(),
+    "another JSON": b'{"hello": "world"}\n' + event_line(),
+    "JSON that is no object": b"[1]\n" + event_line(),
+    "events without a header": event_line(),
+    "no version": b'{"trackerapi_outbox": "1", "base_url": "http://backend.test"}\n',
+    "no address": b'{"trackerapi_outbox": 1, "base_url": 5, "key_id": "3kTMd9aZ"}\n',
+    "a newer version": NEWER.as_line() + event_line(),
+    "a header that never ends": b"{" * 100_000,
+    "deep nesting": b'{"trackerapi_outbox":' + b"[" * 10_000 + b"\n",
+    "zeros, as after a power cut": b"\0" * 4096,
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_foreign_file_is_left_alone(outbox_folder: OutboxFolder, name: str) -> None:
+    """What is none of ours stays as it is and keeps nobody from his own."""
+    foreign = outbox_folder.path / "1-foreign.outbox"
+    foreign.write_bytes(FOREIGN[name])
+    ours = left_behind(outbox_folder.path, event_line())
+
+    files = adopt_all(outbox_folder)
+    outbox_folder.find_creation(BINDING, "job")
+    outbox_folder.purge(older_than_seconds=0)
+
+    assert [file.path for file in files] == [ours]
+    assert foreign.read_bytes() == FOREIGN[name]
+    assert set(outbox_folder.path.iterdir()) == {foreign, ours}
+    files[0].close()
+
+
+@pytest.mark.parametrize("kind", ["folder", "dangling link", "link to itself"])
+def test_what_cannot_be_read_is_left_alone(
+    outbox_folder: OutboxFolder, kind: str
+) -> None:
+    """A name that looks like ours does not have to be a file that opens."""
+    foreign = outbox_folder.path / "1-foreign.outbox"
+    match kind:
+        case "folder":
+            foreign.mkdir()
+        case "dangling link":
+            foreign.symlink_to("nowhere")
+        case _:
+            foreign.symlink_to(foreign.name)
+    ours = left_behind(outbox_folder.path, event_line())
+
+    files = adopt_all(outbox_folder)
+
+    assert [file.path for file in files] == [ours]
+    assert outbox_folder.find_creation(BINDING, "job") is None
+    assert foreign.is_symlink() or foreign.is_dir()
+    files[0].close()
+
+
+def test_pipe_with_a_name_like_ours_stops_nobody(outbox_folder: OutboxFolder) -> None:
+    """The courier never waits for a writer that will not come."""
+    pipe = outbox_folder.path / "1-pipe.outbox"
+    os.mkfifo(pipe)
+    found: list[list[OutboxFile]] = []
+    looking = threading.Thread(
+        target=lambda: found.append(adopt_all(outbox_folder)), daemon=True
+    )
+    looking.start()
+    looking.join(PATIENCE_SECONDS / 4)
+    is_stuck = looking.is_alive()
+    while looking.is_alive():  # free it
+        os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
+        looking.join(0.1)
+
+    assert not is_stuck
+    assert found == [[]]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_file_of_another_user_is_left_alone(outbox_folder: OutboxFolder) -> None:
+    """A file that may not be read keeps nobody from his own."""
+    foreign = left_behind(outbox_folder.path, event_line())
+    foreign.chmod(0)
+    ours = left_behind(outbox_folder.path, event_line())
+
+    files = adopt_all(outbox_folder)
+
+    assert [file.path for file in files] == [ours]
+    files[0].close()
+
+
+def test_name_of_another_kind_is_not_looked_at(outbox_folder: OutboxFolder) -> None:
+    """Only what is called an outbox is one."""
+    for name in ("1-a.outbox.bak", "1-a.ack", "1-a.held", "notes.txt"):
+        (outbox_folder.path / name).write_bytes(HEADER.as_line() + event_line())
+
+    assert outbox_folder.paths() == []
+
+
+def test_living_processes_and_known_files_are_passed_over(
+    outbox_folder: OutboxFolder,
+) -> None:
+    """Nobody takes from a living owner, nor twice what he has already."""
+    owned = OutboxFile.create(outbox_folder.path, BINDING)
+    known = left_behind(outbox_folder.path, event_line())
+    free = left_behind(outbox_folder.path, event_line())
+
+    files = list(outbox_folder.adopt(BINDING, {known}))
+
+    assert [file.path for file in files] == [free]
+    for file in (owned, *files):
+        file.close()
+
+
+def test_delivered_file_is_put_away_with_its_position(
+    outbox_folder: OutboxFolder,
+) -> None:
+    """All that was delivered is kept for a replay, and is out of the way."""
+    line = event_line()
+    path = left_behind(outbox_folder.path, line)
+    (file,) = adopt_all(outbox_folder)
+    settle_all(file)
+
+    outbox_folder.put_away(file)
+
+    assert outbox_folder.paths() == []
+    (kept,) = outbox_folder.paths(delivered=True)
+    assert kept == outbox_folder.delivered_path / path.name
+    assert kept.read_bytes().endswith(line)
+    assert kept.with_suffix(".ack").exists()
+    assert not list(outbox_folder.path.glob("*.ack"))
+    assert outbox_folder.delivered_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_journal_from_which_all_went_is_put_away_too(
+    outbox_folder: OutboxFolder,
+) -> None:
+    """An empty journal is no reason to keep a file in the way."""
+    line = event_line()
+    left_behind(outbox_folder.path, line)
+    (file,) = adopt_all(outbox_folder)
+    settle_all(file)
+    kept = KeptRecord(record=line, problem=problem(404), waits=True)
+    file.held.keep([kept])
+    file.held.release([kept.record_id], "delivered")
+
+    outbox_folder.put_away(file)
+
+    assert list(outbox_folder.path.iterdir()) == [outbox_folder.delivered_path]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_file_with_kept_records_stays_for_somebody_to_look_at(
+    outbox_folder: OutboxFolder, waits: bool
+) -> None:
+    """What was refused, or waits for its job, is not put away with the rest."""
+    path = left_behind(outbox_folder.path, event_line())
+    (file,) = adopt_all(outbox_folder)
+    settle_all(file)
+    file.held.keep([KeptRecord(record=event_line(), problem=problem(404), waits=waits)])
+
+    outbox_folder.put_away(file)
+
+    assert outbox_folder.paths() == [path]
+    (again,) = adopt_all(outbox_folder)
+    again.held.refresh()
+    assert sum(again.held.counts()) == 1
+    again.close()
+
+
+def test_file_in_which_something_waits_is_not_put_away(
+    outbox_folder: OutboxFolder,
+) -> None:
+    """To let go of a file is not to have delivered it."""
+    path = left_behind(outbox_folder.path, *event_lines(2))
+    (file,) = adopt_all(outbox_folder)
+
+    outbox_folder.put_away(file)
+
+    assert outbox_folder.paths() == [path]
+    assert outbox_folder.paths(delivered=True) == []
+    (again,) = adopt_all(outbox_folder)
+    assert not again.is_delivered
+    again.close()
+
+
+def test_file_without_a_lock_is_never_moved_or_deleted(
+    outbox_folder: OutboxFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody can say whether its owner lives, a file stays where he writes."""
+    path = left_behind(outbox_folder.path, event_line())
+    forbid_locks(monkeypatch)
+    (file,) = adopt_all(outbox_folder)
+    settle_all(file)
+
+    outbox_folder.put_away(file)
+    outbox_folder.purge(older_than_seconds=-60)
+
+    assert outbox_folder.paths() == [path]
+    (again,) = adopt_all(outbox_folder)
+    assert again.is_delivered
+    again.close()
+
+
+def delivered_file(outbox_folder: OutboxFolder, *, age_seconds: float) -> Path:
+    """Return a file that was put away so long ago."""
+    left_behind(outbox_folder.path, creation_line(), event_line())
+    (file,) = adopt_all(outbox_folder)
+    settle_all(file)
+    outbox_folder.put_away(file)
+    path = outbox_folder.paths(delivered=True)[-1]
+    moment = time.time() - age_seconds
+    os.utime(path, (moment, moment))
+    return path
+
+
+def test_delivered_files_are_kept_for_a_day(outbox_folder: OutboxFolder) -> None:
+    """A backend restored from the night's backup can be mended, and no disk fills."""
+    old = delivered_file(outbox_folder, age_seconds=KEEP_DELIVERED_SECONDS + 60)
+    young = delivered_file(outbox_folder, age_seconds=KEEP_DELIVERED_SECONDS - 60)
+
+    outbox_folder.purge()
+
+    assert outbox_folder.paths(delivered=True) == [young]
+    assert not old.with_suffix(".ack").exists()
+    assert young.with_suffix(".ack").exists()
+
+
+def test_day_of_keeping_begins_with_the_delivery(outbox_folder: OutboxFolder) -> None:
+    """What waited for days and was delivered just now is there for a replay."""
+    path = left_behind(outbox_folder.path, event_line())
+    three_days_ago = time.time() - 3 * 24 * 3600
+    os.utime(path, (three_days_ago, three_days_ago))
+    (file,) = adopt_all(outbox_folder)
+    settle_all(file)
+    outbox_folder.put_away(file)
+
+    outbox_folder.purge()
+
+    assert len(outbox_folder.paths(delivered=True)) == 1
+
+
+def test_purge_deletes_nothing_that_waits(outbox_folder: OutboxFolder) -> None:
+    """However old it is, what was not delivered stays."""
+    path = left_behind(outbox_folder.path, event_line())
+    os.utime(path, (0, 0))
+
+    outbox_folder.purge(older_than_seconds=0)
+
+    assert outbox_folder.paths() == [path]
+
+
+def test_creation_is_found_in_any_file_of_the_provider(
+    outbox_folder: OutboxFolder,
+) -> None:
+    """A restored backend gets the creation again, delivered or not."""
+    delivered_file(outbox_folder, age_seconds=60)
+    left_behind(outbox_folder.path, event_line(), creation_line("other", "done"))
+
+    for job in ("job", "other"):
+        creation = outbox_folder.find_creation(BINDING, job)
+        assert creation is not None
+        assert creation.provider_job_id == job
+    assert outbox_folder.find_creation(BINDING, "unknown") is None
+
+
+def test_newest_creation_of_a_job_is_found(outbox_folder: OutboxFolder) -> None:
+    """What was said last about a job is what is sent again."""
+    left_behind(outbox_folder.path, creation_line(state="held"))
+    left_behind(
+        outbox_folder.path, creation_line(), event_line(), creation_line(state="done")
+    )
+
+    creation = outbox_folder.find_creation(BINDING, "job")
+
+    assert creation is not None
+    assert creation.state == "done"
+
+
+def test_creation_of_another_provider_is_not_found(
+    outbox_folder: OutboxFolder,
+) -> None:
+    """No job is created from what another provider has recorded."""
+    other = Binding(base_url=BINDING.base_url, key_id="other", provider_id=2)
+    left_behind(outbox_folder.path, creation_line(), binding=other)
+
+    assert outbox_folder.find_creation(BINDING, "job") is None
+
+
+def test_header_of_a_file_can_be_read_while_its_owner_lives(
+    outbox_folder: OutboxFolder,
+) -> None:
+    """To look is no reason to wait."""
+    owned = OutboxFile.create(outbox_folder.path, BINDING)
+
+    header = read_header(owned.path)
+
+    assert header is not None
+    assert header.binding == BINDING
+    owned.close()

@@ -1,0 +1,365 @@
+"""The journal of what was kept aside: one fold for all processes, torn or not."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.delivery.lines import creation_line, event_id_of, event_line
+from tests.unit.delivery.memory_backend import problem
+from tests.unit.delivery.small_disk import SmallDisk
+from trackerapi.delivery.held import HeldJournal, KeptRecord
+
+PROBLEM: Final = problem(422, "the tag has a line end")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where a journal may lie."""
+    return tmp_path / "1-a.held"
+
+
+def held(line: bytes) -> KeptRecord:
+    """Return a record that was refused."""
+    return KeptRecord(record=line, problem=PROBLEM)
+
+
+def waiting(line: bytes) -> KeptRecord:
+    """Return a record whose job is not known."""
+    return KeptRecord(record=line, problem=problem(404), waits=True)
+
+
+def read_anew(path: Path) -> HeldJournal:
+    """Return the journal as a process sees it that begins now."""
+    journal = HeldJournal(path)
+    journal.refresh()
+    return journal
+
+
+def lines_in(journal: HeldJournal) -> list[bytes]:
+    """Return the records that a journal holds."""
+    return [kept.record for kept in journal.records()]
+
+
+def test_journal_is_not_on_disk_until_something_is_kept(path: Path) -> None:
+    """A folder of outbox files without refusals has no journals."""
+    journal = read_anew(path)
+
+    journal.keep([])
+    journal.release([], "delivered")
+
+    assert journal.counts() == (0, 0)
+    assert list(journal.records()) == []
+    assert not path.exists()
+
+
+def test_kept_record_comes_back_as_it_was(path: Path) -> None:
+    """Record, reason and time survive the process, byte for byte."""
+    line = event_line(message="Grüße \U0001f600 \\ \" ' \x7f")
+    HeldJournal(path).keep([held(line)])
+
+    (kept,) = read_anew(path).records()
+
+    assert kept.record == line
+    assert dict(kept.problem) == PROBLEM
+    assert kept.reason == "the tag has a line end"
+    assert kept.record_id == event_id_of(line)
+    assert kept.provider_job_id == "job"
+    assert not kept.waits
+    assert kept.creation is None
+    assert kept.since.endswith("Z")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_creation_that_is_kept_is_known_as_one(path: Path) -> None:
+    """A creation is told from an event of the same job."""
+    HeldJournal(path).keep([held(creation_line("refused"))])
+
+    (kept,) = read_anew(path).records()
+
+    assert kept.creation is not None
+    assert kept.creation.provider_job_id == kept.provider_job_id == "refused"
+
+
+def test_held_and_waiting_records_are_counted_apart(path: Path) -> None:
+    """What was refused for good waits for nobody."""
+    journal = HeldJournal(path)
+    journal.keep(
+        [
+            held(creation_line("refused")),
+            held(event_line(job="refused")),
+            held(event_line(job="fine")),
+            waiting(event_line(job="unknown")),
+        ]
+    )
+
+    for seen in (journal, read_anew(path)):
+        assert seen.counts() == (3, 1)
+        assert seen.refused_jobs() == {"refused"}
+        assert seen.waiting_jobs() == {"unknown"}
+        assert len(list(seen.records(waits=True))) == 1
+        assert len(list(seen.records(waits=False))) == 3
+        assert len(list(seen.records(provider_job_id="refused"))) == 2
+        assert not list(seen.records(waits=True, provider_job_id="refused"))
+
+
+def test_released_record_is_gone_for_every_reader(path: Path) -> None:
+    """What was delivered or dropped does not come back."""
+    journal, other = HeldJournal(path), HeldJournal(path)
+    lines = [event_line() for _ in range(3)]
+    journal.keep([waiting(line) for line in lines])
+
+    other.release([event_id_of(lines[1]), "never seen"], "delivered")
+
+    journal.refresh()
+    for seen in (journal, other, read_anew(path)):
+        assert lines_in(seen) == [lines[0], lines[2]]
+
+
+def test_record_kept_again_keeps_its_place_and_its_time(path: Path) -> None:
+    """The order of a job's events does not change by trying them."""
+    journal = HeldJournal(path)
+    first, second = event_line(), event_line()
+    old = KeptRecord(
+        record=first, problem=PROBLEM, waits=True, since="2026-11-01T00:00:00Z"
+    )
+    journal.keep([old, waiting(second)])
+
+    (kept, _) = journal.records()
+    journal.keep([KeptRecord(record=first, problem=PROBLEM, since=kept.since)])
+
+    for seen in (journal, read_anew(path)):
+        assert lines_in(seen) == [first, second]
+        assert next(seen.records()).since == "2026-11-01T00:00:00Z"
+        assert seen.counts() == (1, 1)
+
+
+def test_line_torn_at_any_byte_hides_no_other(path: Path) -> None:
+    """A writer that is killed costs at most the record it was writing."""
+    lines = [event_line(), event_line(), event_line()]
+    journal = HeldJournal(path)
+    journal.keep([held(lines[0])])
+    whole = path.stat().st_size
+    journal.keep([held(lines[1])])
+    content = path.read_bytes()
+
+    for cut in range(whole, len(content)):
+        path.write_bytes(content[:cut])
+        survivor = read_anew(path)
+        assert lines_in(survivor) == [lines[0]], cut
+        survivor.keep([held(lines[2])])
+        expected = [lines[0], lines[2]]
+        # Only its line end was missing: then the record is whole after all.
+        if cut == len(content) - 1:
+            expected.insert(1, lines[1])
+        assert lines_in(survivor) == expected, cut
+        assert lines_in(read_anew(path)) == expected, cut
+
+
+def test_line_that_is_still_being_written_is_read_once_it_is_whole(path: Path) -> None:
+    """A reader that comes in the middle of a write misses nothing later."""
+    line = event_line()
+    HeldJournal(path).keep([held(line)])
+    content = path.read_bytes()
+    path.write_bytes(content[:50])
+    journal = read_anew(path)
+    assert lines_in(journal) == []
+
+    with path.open("ab") as file:
+        file.write(content[50:])
+    journal.refresh()
+
+    assert lines_in(journal) == [line]
+
+
+def test_journal_that_was_made_anew_is_read_anew(path: Path) -> None:
+    """What somebody has put away is not shown any more."""
+    journal = HeldJournal(path)
+    journal.keep([held(event_line()), held(event_line())])
+    path.unlink()
+    journal.refresh()
+    assert journal.counts() == (0, 0)
+
+    line = event_line()
+    HeldJournal(path).keep([held(line)])
+    journal.refresh()
+
+    assert lines_in(journal) == [line]
+
+
+@pytest.mark.parametrize("room_bytes", [0, 1, 100])
+def test_record_that_finds_no_room_is_not_kept(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch, room_bytes: int
+) -> None:
+    """On a full disk `keep` raises, and neither this record nor another suffers."""
+    disk = SmallDisk(monkeypatch, tmp_path)
+    journal = HeldJournal(path)
+    first, refused, last = event_line(), event_line(), event_line()
+    journal.keep([held(first)])
+
+    disk.room_bytes = room_bytes
+    with pytest.raises(OSError, match=r"room|space"):
+        journal.keep([held(refused)])
+    disk.room_bytes = None
+    journal.refresh()
+    assert lines_in(journal) == [first]
+    journal.keep([held(last)])
+
+    assert lines_in(read_anew(path)) == [first, last]
+
+
+def test_full_disk_takes_back_nothing_of_another_writer(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process has kept in between stays, though this one found no room."""
+    theirs, ours = event_line(), event_line()
+    journal, other = HeldJournal(path), HeldJournal(path)
+    write = os.write
+
+    def write_behind_another(fd: int, data: bytes) -> int:
+        monkeypatch.setattr(os, "write", write)
+        other.keep([held(theirs)])
+        return write(fd, data[:20])
+
+    monkeypatch.setattr(os, "write", write_behind_another)
+    with pytest.raises(OSError, match="No space"):
+        journal.keep([held(ours)])
+
+    assert lines_in(read_anew(path)) == [theirs]
+
+
+WRITER: Final = """
+import json, sys
+from pathlib import Path
+from trackerapi.delivery.held import HeldJournal, KeptRecord
+
+journal = HeldJournal(Path(sys.argv[1]))
+for number in range(40):
+    event_id = f"{sys.argv[2]}-{number}"
+    record = json.dumps({"event_id": event_id, "provider_job_id": sys.argv[2]})
+    journal.keep([KeptRecord(record=record.encode() + b"\\n", problem={}, waits=True)])
+    if number % 2:
+        journal.release([event_id], "delivered")
+journal.refresh()
+mine = [k.record_id for k in journal.records(provider_job_id=sys.argv[2])]
+assert len(mine) == 20, mine
+"""
+
+
+def test_processes_that_write_at_once_lose_nothing_of_each_other(path: Path) -> None:
+    """Several processes keep and release records of one file, and all agree."""
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name])
+        for name in ("first", "second", "third")
+    ]
+
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    journal = read_anew(path)
+    assert journal.counts() == (0, 60)
+    for name in ("first", "second", "third"):
+        kept = journal.records(provider_job_id=name)
+        expected = [f"{name}-{number}" for number in range(0, 40, 2)]
+        assert [one.record_id for one in kept] == expected
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"\n",
+        b"garbage\n",
+        b"\x00\xff\n",
+        b"[]\n",
+        b"5\n",
+        b'{"keep": null}\n',
+        b'{"release": null}\n',
+        b'{"release": 5}\n',
+        b'{"release": [[]]}\n',
+        b"[" * 100_000 + b"\n",
+    ],
+    ids=lambda damage: repr(damage[:20]),
+)
+def test_damaged_line_is_passed_over(path: Path, damage: bytes) -> None:
+    """What nobody of us has written stops no reader and hides no record."""
+    first, last = event_line(), event_line()
+    HeldJournal(path).keep([held(first)])
+    with path.open("ab") as file:
+        file.write(damage)
+    journal = read_anew(path)
+    journal.keep([held(last)])
+
+    found = lines_in(read_anew(path))
+
+    assert found[0] == first
+    assert found[-1] == last
+
+
+def test_damaged_record_has_an_id_of_its_own(path: Path) -> None:
+    """A record without an event id can be kept, and let go, like any other."""
+    journal = HeldJournal(path)
+    one, two = held(b"not json\n"), held(b"not json either\n")
+    journal.keep([one, two, one])
+    assert lines_in(journal) == [one.record, two.record]
+
+    journal.release([one.record_id], "dropped")
+
+    assert lines_in(read_anew(path)) == [two.record]
+
+
+IDS: Final = [f"00000000-0000-0000-0000-00000000000{number}" for number in range(4)]
+
+
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["keep", "wait", "release"]),
+            st.sets(st.sampled_from(IDS), min_size=1),
+            st.booleans(),
+        ),
+        max_size=12,
+    )
+)
+def test_journal_is_the_fold_of_what_was_done(
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: list[tuple[str, set[str], bool]],
+) -> None:
+    """Whoever wrote and whenever one reads, the journal holds what was not released."""
+    path = tmp_path_factory.mktemp("journal") / "1-a.held"
+    here, there = HeldJournal(path), HeldJournal(path)
+    expected: dict[str, bool] = {}
+    for action, ids, is_here in steps:
+        journal = here if is_here else there
+        ordered = sorted(ids)
+        if action == "release":
+            journal.release(ordered, "delivered")
+            for event_id in ordered:
+                expected.pop(event_id, None)
+        else:
+            make = held if action == "keep" else waiting
+            journal.keep([make(event_line(event_id=one)) for one in ordered])
+            expected.update(dict.fromkeys(ordered, action == "wait"))
+
+    for journal in (here, there, HeldJournal(path)):
+        journal.refresh()
+        found = {kept.record_id: kept.waits for kept in journal.records()}
+        assert list(found.items()) == list(expected.items())
+        assert sum(journal.counts()) == len(expected)
+
+
+def test_every_line_of_the_journal_is_json(path: Path) -> None:
+    """People can read with their own tools why a record was kept aside."""
+    journal = HeldJournal(path)
+    line = event_line()
+    journal.keep([held(line)])
+    journal.release([event_id_of(line)], "dropped")
+
+    kept, released = map(json.loads, path.read_text().splitlines())
+
+    assert kept["problem"] == PROBLEM
+    assert kept["record"] == line.decode()
+    assert released == {"release": [event_id_of(line)], "as": "dropped"}

@@ -1,0 +1,533 @@
+"""What a process appends to: what is taken is kept, in order, or counted as dropped."""
+
+import errno
+import os
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.unit.delivery.lines import event_id_of, event_line, event_lines, ids_of
+from tests.unit.delivery.memory_backend import MemoryBackend, unavailable
+from tests.unit.delivery.reporting_process import ReportingProcess
+from tests.unit.delivery.small_disk import SmallDisk
+from trackerapi.delivery import outbox as outbox_module
+from trackerapi.delivery.outbox import MAX_BACKLOG_BYTES, MAX_BACKLOG_RECORDS
+from trackerapi.errors import BackendUnavailable, OutboxError
+
+
+def on_disk(folder: Path) -> list[bytes]:
+    """Return the records in all files of a folder, oldest file first."""
+    return [
+        line
+        for path in sorted(folder.glob("*.outbox"))
+        for line in path.read_bytes().splitlines(keepends=True)[1:]
+    ]
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> SmallDisk:
+    """Return the disk of the outbox, which has room until a test says otherwise."""
+    return SmallDisk(monkeypatch, folder)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return how much later it is for the outbox than for the rest of the world."""
+    passed = [0.0]
+    monkeypatch.setattr(outbox_module, "time", _Clock(passed))
+    return passed
+
+
+class _Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self, passed: list[float]) -> None:
+        self._passed = passed
+
+    def monotonic(self) -> float:
+        return time.monotonic() + sum(self._passed)
+
+
+def test_nothing_is_on_disk_before_the_first_record(process: ReportingProcess) -> None:
+    """A process that reports nothing leaves no folder and no file."""
+    folder = process.outbox.options.folder
+    assert folder is not None
+
+    process.outbox.drain_backlog()
+    process.leave()
+
+    assert not folder.exists()
+
+
+def test_record_is_on_disk_when_append_returns(
+    folder: Path, process: ReportingProcess
+) -> None:
+    """`kill -9` behind the call loses nothing."""
+    for line in event_lines(3):
+        process.append(line)
+        assert on_disk(folder)[-1] == line
+
+    assert process.outbox.waiting_count == 3
+    assert not process.outbox.is_empty
+
+
+def test_one_record_costs_one_write(
+    process: ReportingProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record is one line, written at once, and never half there for a reader."""
+    process.append(event_line())
+    write, written = os.write, list[bytes]()
+
+    def count(fd: int, data: bytes) -> int:
+        written.append(bytes(data))
+        return write(fd, data)
+
+    lines = event_lines(3)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", count)
+        process.append(*lines)
+
+    assert written == lines
+
+
+def test_outbox_goes_on_in_a_new_file_when_one_is_large(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """No file grows without bound, and the order runs on across them."""
+    process = ReportingProcess(folder, memory, limit_bytes=8 * 2000)
+    lines = event_lines(100)
+    process.append(*lines)
+
+    assert len(process.outbox.files) > 5
+    assert on_disk(folder) == lines
+    assert max(path.stat().st_size for path in folder.iterdir()) < 2500
+    process.deliver()
+    assert list(memory.events.values()) == lines
+    process.die()
+
+
+def test_next_record_after_turning_over_goes_into_a_new_file(
+    folder: Path, process: ReportingProcess
+) -> None:
+    """The file of a process that reports on can be put away."""
+    process.append(event_line())
+    process.outbox.turn_over()
+    process.append(event_line())
+
+    assert len(list(folder.glob("*.outbox"))) == 2
+    assert not process.outbox.is_current(process.outbox.files[0])
+    assert process.outbox.is_current(process.outbox.files[1])
+
+
+def test_threads_that_report_at_once_lose_nothing(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """Each thread's records are there once and in its order."""
+    process = ReportingProcess(folder, memory, limit_bytes=8 * 20_000)
+    lines = {f"job-{name}": event_lines(300, f"job-{name}") for name in range(4)}
+    threads = [
+        threading.Thread(target=process.append, args=batch) for batch in lines.values()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    found = on_disk(folder)
+    assert process.outbox.waiting_count == len(found) == 1200
+    for batch in lines.values():
+        assert [line for line in found if line in set(batch)] == batch
+    process.die()
+
+
+def test_closed_outbox_takes_nothing_and_says_so(
+    folder: Path, process: ReportingProcess
+) -> None:
+    """A record that comes too late is the caller's to record elsewhere."""
+    process.append(event_line())
+    files = process.outbox.close()
+
+    assert process.outbox.append(event_line()) is False
+    assert len(on_disk(folder)) == 1
+    for file in files:
+        file.close()
+
+
+def test_what_the_disk_refuses_waits_in_memory_and_is_written_later(
+    folder: Path, process: ReportingProcess, disk: SmallDisk, later: list[float]
+) -> None:
+    """A disk that is full for a while costs no record and changes no order."""
+    lines = event_lines(6)
+    process.append(lines[0])
+    disk.room_bytes = 30
+    process.append(*lines[1:4])
+
+    assert on_disk(folder)[:1] == lines[:1]
+    assert list(process.outbox.backlog) == lines[1:4]
+    assert process.outbox.waiting_count == 4
+    assert process.told_kinds == ["outbox-unwritable"]
+    assert "TRACKERAPI_OUTBOX" in process.told[0].message
+
+    disk.room_bytes = None
+    later.append(60)
+    process.append(*lines[4:])
+    assert on_disk(folder) == lines
+    assert not process.outbox.backlog
+    assert process.counters.dropped == {}
+
+
+def test_disk_that_refuses_is_not_asked_for_every_record(
+    process: ReportingProcess, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that reports much into a full disk is not slowed down by it."""
+    process.append(event_line())
+    disk.room_bytes = 0
+    process.append(event_line())
+    calls: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda fd, _: calls.append(fd))
+        patch.setattr(os, "open", lambda *_: calls.append(-1))
+        process.append(*event_lines(100))
+
+    assert calls == []
+    assert len(process.outbox.backlog) == 101
+
+
+@pytest.mark.parametrize("kind", ["file in its place", "no home folder"])
+def test_folder_that_cannot_be_made_leaves_records_in_memory(
+    folder: Path, memory: MemoryBackend, kind: str
+) -> None:
+    """A job runs as ever where no outbox can be, and its records are delivered."""
+    has_place = kind == "file in its place"
+    if has_place:
+        folder.write_text("something else")
+    process = ReportingProcess(folder if has_place else None, memory)
+    lines = event_lines(3)
+    process.append(*lines)
+
+    process.deliver()
+
+    assert list(memory.events.values()) == lines
+    assert process.told_kinds == ["outbox-unwritable"]
+    assert process.counters.delivered == 3
+
+
+def test_memory_is_bounded_by_count(process: ReportingProcess, disk: SmallDisk) -> None:
+    """While the disk refuses, the newest is dropped in the end, and counted."""
+    disk.room_bytes = 0
+    lines = event_lines(MAX_BACKLOG_RECORDS)
+    process.append(*lines, event_line(), event_line("info"))
+
+    assert list(process.outbox.backlog) == lines
+    assert process.counters.dropped == {"outbox unwritable": 2}
+    assert process.told_kinds == ["outbox-unwritable", "outbox-full"]
+
+
+def test_memory_is_bounded_by_bytes(process: ReportingProcess, disk: SmallDisk) -> None:
+    """Large records do not take all of the memory either."""
+    disk.room_bytes = 0
+    line = event_line(message="x" * 1_000_000)
+    process.append(*[line] * 20)
+
+    kept = sum(map(len, process.outbox.backlog))
+    assert MAX_BACKLOG_BYTES - len(line) < kept <= MAX_BACKLOG_BYTES
+    assert process.counters.dropped == {
+        "outbox unwritable": 20 - len(process.outbox.backlog)
+    }
+
+
+def test_bound_of_memory_is_free_again_after_delivery(
+    process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
+) -> None:
+    """What left the memory makes room in it."""
+    disk.room_bytes = 0
+    for _ in range(3):
+        lines = [event_line(message="x" * 100_000) for _ in range(100)]
+        process.append(*lines)
+        process.deliver(200)
+
+    assert len(memory.events) == 300
+    assert process.counters.dropped == {}
+
+
+def test_with_strict_a_refusal_raises_and_nothing_is_recorded(
+    folder: Path, memory: MemoryBackend, disk: SmallDisk
+) -> None:
+    """With `strict` the caller may record again: nothing of the record is left."""
+    process = ReportingProcess(folder, memory, strict=True)
+    first, refused = event_lines(2)
+    process.append(first)
+    disk.room_bytes = 30
+
+    with pytest.raises(OutboxError, match="cannot be written"):
+        process.outbox.append(refused)
+
+    disk.room_bytes = None
+    assert on_disk(folder) == [first]
+    assert not process.outbox.backlog
+    process.append(refused)
+    assert on_disk(folder) == [first, refused]
+    process.die()
+
+
+def test_records_in_memory_do_not_overtake_those_in_a_file(
+    folder: Path, process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
+) -> None:
+    """The order of a job's events holds also while the disk refuses."""
+    lines = event_lines(2500)
+    process.append(*lines[:2400])
+    disk.room_bytes = 0
+    process.append(*lines[2400:])
+    assert len(process.outbox.backlog) == 100
+
+    process.deliver()
+
+    assert list(memory.events) == ids_of(lines)
+
+
+def test_records_in_memory_do_not_overtake_those_that_wait_for_their_job(
+    process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
+) -> None:
+    """What came first and waits for its job goes ahead of what no disk would take."""
+    first, second = event_lines(2, "late")
+    process.append(first)
+    process.make_round()
+    disk.room_bytes = 0
+    process.append(second)
+    memory.jobs["late"] = {}
+
+    with suppress(OSError):  # that the first is delivered cannot be written down
+        process.make_round()
+    disk.room_bytes = None
+    process.deliver()
+
+    assert list(memory.events) == ids_of([first, second])
+
+
+def test_records_in_memory_survive_a_backend_that_goes_away(
+    process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
+) -> None:
+    """Delivery from memory loses nothing by a failure, and keeps the order."""
+    disk.room_bytes = 0
+    lines = event_lines(5)
+    process.append(*lines[:3])
+    memory.fail_next("send", unavailable())
+
+    with pytest.raises(BackendUnavailable):
+        process.make_round()
+
+    process.append(*lines[3:])
+    assert list(process.outbox.backlog) == lines
+    process.deliver()
+    assert list(memory.events.values()) == lines
+
+
+def test_record_on_its_way_from_memory_still_waits(
+    process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
+) -> None:
+    """Nobody takes for delivered what the backend has not answered for."""
+    disk.room_bytes = 0
+    process.append(event_line())
+    seen: list[tuple[int, bool]] = []
+    memory.on_request = lambda kind: (
+        seen.append((process.outbox.waiting_count, process.outbox.is_empty))
+        if kind == "send"
+        else None
+    )
+
+    process.deliver()
+
+    assert seen == [(1, False)]
+
+
+def test_unknown_job_in_memory_is_not_asked_for_in_each_round(
+    process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
+) -> None:
+    """An event that waits in memory for its job waits as long as one on disk."""
+    disk.room_bytes = 0
+    process.append(event_line(job="late"))
+    process.rounds.search()
+    for _ in range(20):
+        if process.rounds.has_anything():
+            process.rounds.carry_all()
+
+    assert len(memory.batches) < 10
+
+
+def test_close_writes_what_the_disk_takes_again(
+    folder: Path, process: ReportingProcess, disk: SmallDisk
+) -> None:
+    """What waited in memory is on disk for the next process, if there is room now."""
+    lines = event_lines(3)
+    process.append(lines[0])
+    disk.room_bytes = 0
+    process.append(*lines[1:])
+    disk.room_bytes = None
+
+    process.leave()
+
+    assert on_disk(folder) == lines
+    assert process.counters.dropped == {}
+
+
+def test_close_counts_what_no_disk_takes(
+    process: ReportingProcess, disk: SmallDisk
+) -> None:
+    """What ends with the process is counted as dropped, not as waiting."""
+    disk.room_bytes = 0
+    process.append(*event_lines(3))
+
+    process.leave()
+
+    assert process.counters.dropped == {"outbox unwritable": 3}
+    assert process.outbox.waiting_count == 0
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Return names and sizes of what `os.fsync` has been called for."""
+    found: list[tuple[str, int]] = []
+    fsync = os.fsync
+
+    def note(fd: int) -> None:
+        fsync(fd)
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        found.append((path.name, os.fstat(fd).st_size))
+
+    monkeypatch.setattr(os, "fsync", note)
+    return found
+
+
+def test_with_fsync_each_record_is_on_the_disk_itself(
+    folder: Path, memory: MemoryBackend, synced: list[tuple[str, int]]
+) -> None:
+    """Power loss behind the call loses nothing: neither the first nor any other."""
+    process = ReportingProcess(folder, memory, fsync=True, limit_bytes=8 * 1000)
+    for line in event_lines(20):
+        process.append(line)
+        path = sorted(folder.glob("*.outbox"))[-1]
+        assert (path.name, path.stat().st_size) in synced
+        assert path.read_bytes().endswith(line)
+
+    assert len(list(folder.glob("*.outbox"))) > 2
+    assert folder.name in {name for name, _ in synced}  # names of files last too
+    process.die()
+
+
+def test_without_fsync_no_record_waits_for_the_disk(
+    process: ReportingProcess, synced: list[tuple[str, int]]
+) -> None:
+    """What was not asked for costs nothing."""
+    process.append(*event_lines(5))
+
+    assert synced == []
+
+
+def test_with_fsync_a_disk_that_refuses_it_stops_no_job(
+    folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `strict` nothing that a disk does raises out of a report."""
+    process = ReportingProcess(folder, memory, fsync=True)
+    lines = event_lines(3)
+    process.append(lines[0])
+
+    def refuse(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        process.append(*lines[1:])
+
+    assert process.told_kinds == ["outbox-unwritable"]
+    process.deliver()
+    assert list(memory.events.values()) == lines
+    process.die()
+
+
+def test_with_fsync_and_strict_a_disk_that_refuses_it_is_told(
+    folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `strict` the caller learns that its record may not last."""
+    process = ReportingProcess(folder, memory, fsync=True, strict=True)
+    process.append(event_line())
+
+    def refuse(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(OutboxError, match="cannot be written"):
+            process.outbox.append(event_line())
+    process.die()
+
+
+def test_interrupt_in_the_middle_of_a_report_loses_no_other(
+    folder: Path, process: ReportingProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C behind the write leaves a whole record and an outbox that works."""
+    lines = event_lines(4)
+    write = os.write
+
+    def interrupt(fd: int, data: bytes) -> int:
+        write(fd, data)
+        raise KeyboardInterrupt
+
+    process.append(lines[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            process.append(lines[1])
+    process.append(*lines[2:])
+
+    assert on_disk(folder) == lines
+    assert process.outbox.waiting_count == 4
+    process.deliver()
+    assert process.counters.delivered == 4
+
+
+def test_interrupt_in_the_first_report_loses_no_other(
+    folder: Path, process: ReportingProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the file is being made leaves an outbox that works."""
+    write, count = os.write, [0]
+
+    def interrupt(fd: int, data: bytes) -> int:
+        count[0] += 1
+        written = write(fd, data)
+        if count[0] == 2:  # the header goes first
+            raise KeyboardInterrupt
+        return written
+
+    first, second = event_lines(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            process.append(first)
+    process.append(second)
+
+    assert on_disk(folder) == [first, second]
+    assert process.outbox.waiting_count == 2
+
+
+def test_forked_child_lets_go_without_a_trace(
+    folder: Path, process: ReportingProcess
+) -> None:
+    """A child writes nothing into its parent's file and does not take its lock."""
+    process.append(event_line())
+    before = sorted(folder.iterdir())
+    pid = os.fork()
+    if pid == 0:
+        process.outbox.forget()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+
+    other = ReportingProcess(folder, MemoryBackend("job"))
+    other.rounds.search()
+    assert other.rounds.adopted == []
+    assert sorted(folder.iterdir()) == before
+    line = event_line()
+    process.append(line)
+    assert event_id_of(on_disk(folder)[-1]) == event_id_of(line)

@@ -1,0 +1,627 @@
+"""One outbox file: what is appended survives, and positions never cut a record."""
+
+import errno
+import fcntl
+import json
+import os
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.delivery.lines import creation_line, event_line, event_lines
+from tests.unit.delivery.no_locks import forbid_locks
+from tests.unit.delivery.reporting_process import BINDING
+from tests.unit.delivery.small_disk import SmallDisk
+from trackerapi.delivery.header import FORMAT_VERSION, Binding, Header
+from trackerapi.delivery.outbox_file import OutboxFile
+
+A_MIB = 1024 * 1024
+
+# Written once and never changed: what a process of the first release leaves behind.
+VERSION_1 = (
+    b'{"trackerapi_outbox": 1, "base_url": "http://backend.test", '
+    b'"key_id": "3kTMd9aZ", "provider_id": null, '
+    b'"created_at": "2026-11-24T12:00:00Z"}' + b" " * 64 + b"\n"
+    b'{"create_job":{"provider_job_id":"import-42","customer_id":142,'
+    b'"tag":"import"},"state":"waiting"}\n'
+    b'{"event_id":"019ab4c2-7a10-7c3e-9d55-0f6a3b1c2d3e",'
+    b'"provider_job_id":"import-42","kind":"start","tag":"download",'
+    b'"occurred_at":"2026-11-24T12:00:01.000000Z"}\n'
+    b'{"event_id":"019ab4c2-7a11-7c3e-9d55-0f6a3b1c2d3f",'
+    b'"provider_job_id":"import-42","kind":"step","tag":"download",'
+    b'"occurred_at":"2026-11-24T12:00:02.000000Z"}\n'
+)
+VERSION_1_HEADER_BYTES = VERSION_1.index(b"\n") + 1
+VERSION_1_POSITION = VERSION_1.index(b'{"event_id":"019ab4c2-7a11')
+VERSION_1_ACK = (
+    f'{{"position": {VERSION_1_POSITION}, "delivered": 1, "dropped": 0}}'.ljust(159)
+    + "\n"
+).encode()
+
+
+def adopted(path: Path) -> OutboxFile:
+    """Return a file that is there to be taken over."""
+    file = OutboxFile.adopt(path)
+    assert file is not None
+    return file
+
+
+def waiting_lines(file: OutboxFile) -> list[bytes]:
+    """Return the records that wait, and let go of the file."""
+    lines = file.peek(A_MIB).splitlines(keepends=True)
+    file.close()
+    return lines
+
+
+def left_behind(folder: Path, lines: list[bytes]) -> Path:
+    """Return the file of a process that recorded lines and is gone."""
+    file = OutboxFile.create(folder, BINDING)
+    for line in lines:
+        file.append(line)
+    file.close()
+    return file.path
+
+
+def test_only_its_user_can_read_an_outbox(folder: Path) -> None:
+    """What a job reports is nobody else's to read, whatever the umask."""
+    before = os.umask(0)
+    try:
+        file = OutboxFile.create(folder, BINDING)
+        file.append(event_line())
+        file.settle(file.waiting_bytes, 1, delivered=1)
+        file.close()
+    finally:
+        os.umask(before)
+
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+def test_record_has_left_the_process_when_append_returns(folder: Path) -> None:
+    """Whoever reads the file next finds the record, byte for byte."""
+    file, line = OutboxFile.create(folder, BINDING), event_line()
+
+    file.append(line)
+
+    assert file.path.read_bytes().partition(b"\n")[2] == line
+    file.close()
+
+
+def test_every_way_to_tear_a_file_keeps_the_whole_lines(folder: Path) -> None:
+    """Of a file cut at any byte, the lines before the cut are read and no others."""
+    lines = event_lines(3)
+    path = left_behind(folder, lines)
+    content = path.read_bytes()
+    start = content.index(b"\n") + 1
+
+    for cut in range(len(content)):
+        path.write_bytes(content[:cut])
+        file = OutboxFile.adopt(path)
+        if cut < start:
+            assert file is None, cut
+        else:
+            assert file is not None, cut
+            whole = content[start:cut].splitlines(keepends=True)
+            expected = [line for line in whole if line.endswith(b"\n")]
+            assert file.waiting_bytes == sum(map(len, expected)), cut
+            assert waiting_lines(file) == expected, cut
+
+
+def test_torn_line_longer_than_one_look_is_left_out(folder: Path) -> None:
+    """The last whole line is found however long the torn one behind it is."""
+    line = event_line()
+    path = left_behind(folder, [line])
+    with path.open("ab") as file:
+        file.write(event_line(message="x" * 300_000)[:-1])
+
+    taken = adopted(path)
+    assert taken.waiting_bytes == len(line)
+    assert waiting_lines(taken) == [line]
+
+
+@pytest.mark.parametrize("room_bytes", [0, 1, 50])
+def test_record_that_finds_no_room_leaves_nothing_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, room_bytes: int
+) -> None:
+    """Half a record on a full disk does not swallow the next one."""
+    disk = SmallDisk(monkeypatch, folder)
+    file = OutboxFile.create(folder, BINDING)
+    first, refused, last = event_lines(3)
+    file.append(first)
+
+    disk.room_bytes = room_bytes
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the code is looked at
+        file.append(refused)
+    disk.room_bytes = None
+    file.append(last)
+
+    assert caught.value.errno == errno.ENOSPC
+    assert file.appended == 2
+    assert file.peek(A_MIB).splitlines(keepends=True) == [first, last]
+    file.close()
+    assert waiting_lines(adopted(file.path)) == [first, last]
+
+
+def test_record_beyond_a_limit_of_the_system_leaves_nothing_behind(
+    folder: Path,
+) -> None:
+    """A real short write of the system is undone like any other."""
+    file = OutboxFile.create(folder, BINDING)
+    first, refused, last = event_lines(3)
+    file.append(first)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file.end + 20, hard))
+        with pytest.raises(OSError):  # noqa: PT011 - the next line looks at its effect
+            file.append(refused)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    file.append(last)
+    file.close()
+
+    assert waiting_lines(adopted(file.path)) == [first, last]
+
+
+def test_half_a_record_that_cannot_be_taken_back_costs_no_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where even the cut is refused, the records after it are still whole."""
+    disk = SmallDisk(monkeypatch, folder)
+    file = OutboxFile.create(folder, BINDING)
+    first, refused, last = event_lines(3)
+    file.append(first)
+
+    def refuse(fd: int, length: int) -> None:
+        raise OSError(errno.EIO, "the disk refuses")
+
+    disk.room_bytes = 50
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", refuse)
+        with pytest.raises(OSError):  # noqa: PT011 - whichever of the two
+            file.append(refused)
+    disk.room_bytes = None
+    file.append(last)
+
+    assert last in file.peek(A_MIB).splitlines(keepends=True)
+    file.close()
+    assert last in waiting_lines(adopted(file.path))
+
+
+def test_half_a_record_that_is_taken_back_late_leaves_no_blank_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often a full disk refuses, what lies in the file are whole records."""
+    disk = SmallDisk(monkeypatch, folder)
+    file = OutboxFile.create(folder, BINDING)
+    first, refused, last = event_lines(3)
+    file.append(first)
+
+    def refuse(fd: int, length: int) -> None:
+        raise OSError(errno.EIO, "the disk refuses")
+
+    disk.room_bytes = 50
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", refuse)
+        with pytest.raises(OSError):  # noqa: PT011 - whichever of the two
+            file.append(refused)
+    disk.room_bytes = 30
+    with pytest.raises(OSError):  # noqa: PT011 - the next line looks at its effect
+        file.append(refused)
+    disk.room_bytes = None
+    file.append(last)
+
+    found = file.peek(A_MIB).splitlines(keepends=True)
+    assert found[0] == first
+    assert found[-1] == last
+    assert all(line.strip() for line in found)
+    assert file.appended == len(found)
+    file.close()
+
+
+def test_append_broken_off_behind_its_write_is_found_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C between the write and its bookkeeping loses and doubles nothing."""
+    file = OutboxFile.create(folder, BINDING)
+    first, broken_off, last = event_lines(3)
+    file.append(first)
+    write = os.write
+
+    def interrupt(fd: int, data: bytes) -> int:
+        write(fd, data)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            file.append(broken_off)
+    file.recover()
+    file.append(last)
+
+    assert file.appended == 3
+    assert file.peek(A_MIB).splitlines(keepends=True) == [first, broken_off, last]
+    file.close()
+
+
+def test_file_whose_header_finds_no_room_is_not_left_lying(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk fills no folder with files that nobody can read."""
+    folder.mkdir()
+    SmallDisk(monkeypatch, folder).room_bytes = 20
+
+    with pytest.raises(OSError, match="No space left"):
+        OutboxFile.create(folder, BINDING)
+
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("provider_id", [1, 2**53 - 1])
+def test_provider_is_filled_in_without_moving_a_record(
+    folder: Path, provider_id: int
+) -> None:
+    """The header has room for any provider, and no record moves for it."""
+    file, line = OutboxFile.create(folder, BINDING), event_line()
+    file.append(line)
+    size = file.path.stat().st_size
+
+    file.name_provider(provider_id)
+
+    first, _, rest = file.path.read_bytes().partition(b"\n")
+    header = Header.parse(first)
+    assert header is not None
+    assert header.binding.provider_id == provider_id
+    assert header.created_at == file.header.created_at
+    assert rest == line
+    assert file.path.stat().st_size == size
+    file.append(line)
+    assert file.path.read_bytes().partition(b"\n")[2] == line * 2
+    file.close()
+
+
+def test_header_says_for_whom_and_holds_no_secret(folder: Path) -> None:
+    """The first line names version, address, key id and time, and nothing else."""
+    file = OutboxFile.create(folder, BINDING)
+    first = file.path.read_bytes()
+    file.close()
+
+    members = json.loads(first)
+    assert members.pop("created_at").endswith("Z")
+    assert members == {
+        "trackerapi_outbox": FORMAT_VERSION,
+        "base_url": "http://backend.test",
+        "key_id": "3kTMd9aZ",
+        "provider_id": None,
+    }
+
+
+@pytest.mark.parametrize("has_ack", [False, True])
+def test_first_version_of_the_format_is_read(folder: Path, has_ack: bool) -> None:
+    """What a process of the first release has left is delivered by every later one."""
+    folder.mkdir()
+    path = folder / "1732449600000000000-0123456789ab.outbox"
+    path.write_bytes(VERSION_1)
+    if has_ack:
+        path.with_suffix(".ack").write_bytes(VERSION_1_ACK)
+
+    file = adopted(path)
+
+    records = VERSION_1[VERSION_1_HEADER_BYTES:].splitlines(keepends=True)
+    assert file.header.binding == BINDING
+    assert file.start == VERSION_1_HEADER_BYTES
+    assert file.delivered == (1 if has_ack else 0)
+    assert waiting_lines(file) == (records[2:] if has_ack else records)
+
+
+def test_newer_version_of_the_format_is_left_alone(folder: Path) -> None:
+    """What an older release cannot understand, it does not touch."""
+    folder.mkdir()
+    path = folder / "1-newer.outbox"
+    content = VERSION_1.replace(
+        b'"trackerapi_outbox": 1', f'"trackerapi_outbox": {FORMAT_VERSION + 1}'.encode()
+    )
+    path.write_bytes(content)
+
+    assert OutboxFile.adopt(path) is None
+    assert path.read_bytes() == content
+    assert list(folder.iterdir()) == [path]
+
+
+def test_file_of_a_living_owner_is_not_adopted(folder: Path) -> None:
+    """A file is its owner's until that lets go of it, and then anyone's."""
+    owned = OutboxFile.create(folder, BINDING)
+    owned.append(event_line())
+
+    assert OutboxFile.adopt(owned.path) is None
+    owned.close()
+    adopted(owned.path).close()
+
+
+def test_file_is_adopted_by_one_at_a_time(folder: Path) -> None:
+    """Two processes that find the same leftover do not both take it."""
+    first = adopted(left_behind(folder, [event_line()]))
+
+    assert OutboxFile.adopt(first.path) is None
+    first.close()
+
+
+def test_file_that_was_moved_while_it_was_opened_is_not_adopted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody else has delivered and put away in between is not taken."""
+    path = left_behind(folder, [event_line()])
+    flock = fcntl.flock
+
+    def lock_late(fd: int, operation: int) -> None:
+        path.rename(path.with_suffix(".moved"))
+        flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+
+    assert OutboxFile.adopt(path) is None
+
+
+@pytest.mark.parametrize(
+    "code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL]
+)
+def test_file_system_without_locks_is_no_reason_to_leave_records_lying(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Files are made and taken over without a lock, and are known to have none."""
+    forbid_locks(monkeypatch, code)
+    line = event_line()
+
+    owned = OutboxFile.create(folder, BINDING)
+    owned.append(line)
+    taken = adopted(owned.path)
+
+    assert not owned.has_lock
+    assert not taken.has_lock
+    assert waiting_lines(taken) == [line]
+    owned.close()
+
+
+def test_settled_position_is_where_the_next_process_goes_on(folder: Path) -> None:
+    """What was settled is not delivered again, and counts are kept."""
+    first, second = event_lines(2)
+    path = left_behind(folder, [first, second])
+    file = adopted(path)
+    file.settle(len(first), 1, delivered=1)
+    assert file.waiting_bytes == len(second)
+    file.close()
+
+    again = adopted(path)
+
+    assert not again.is_delivered
+    assert again.delivered == 1
+    assert waiting_lines(again) == [second]
+
+
+def test_position_stays_at_a_line_start_however_long_the_numbers_get(
+    folder: Path,
+) -> None:
+    """The line of positions is overwritten in place and never mixes two numbers."""
+    lines = event_lines(40)
+    path = left_behind(folder, lines)
+    file = adopted(path)
+    sizes = set()
+    for number, line in enumerate(lines, start=1):
+        file.settle(len(line), 1, delivered=1)
+        ack = path.with_suffix(".ack").read_bytes()
+        sizes.add(len(ack))
+        assert json.loads(ack)["delivered"] == number
+        assert json.loads(ack)["position"] == file.position
+
+    assert file.is_delivered
+    assert len(sizes) == 1
+    file.close()
+
+
+@pytest.mark.parametrize(
+    "ack",
+    [
+        b"",
+        b"\0" * 160,
+        b"not json",
+        b"[1, 2]",
+        b"null",
+        b'"position"',
+        b"{}",
+        b'{"position": null, "delivered": 0}',
+        b'{"position": "x", "delivered": 0}',
+        b'{"position": -1, "delivered": 0}',
+        b'{"position": 0, "delivered": 0}',
+        b'{"position": 7, "delivered": 0}',
+        b'{"position": 250, "delivered": 0}',
+        b'{"position": 99999999, "delivered": 0}',
+        b'{"position": Infinity, "delivered": 0}',
+        b'{"position": NaN, "delivered": 0}',
+        b'{"position": 1e999, "delivered": 0}',
+        b'{"position": ' + b"9" * 5000 + b', "delivered": 0}',
+        b'{"position": [], "delivered": 0}',
+        b"[" * 100_000,
+        b"\xff\xfe{",
+        b'{"position": 300, "del',
+    ],
+    ids=lambda ack: repr(ack[:24]),
+)
+def test_position_that_cannot_be_right_delivers_all_again(
+    folder: Path, ack: bytes
+) -> None:
+    """A damaged `.ack` skips no record and stops nobody."""
+    lines = event_lines(3)
+    path = left_behind(folder, lines)
+    path.with_suffix(".ack").write_bytes(ack)
+
+    file = adopted(path)
+
+    assert file.position == file.start
+    assert file.delivered == 0
+    assert waiting_lines(file) == lines
+
+
+def test_counts_are_not_taken_from_a_position_that_cannot_be_right(
+    folder: Path,
+) -> None:
+    """Delivering all again does not count it twice."""
+    path = left_behind(folder, event_lines(3))
+    path.with_suffix(".ack").write_text('{"position": 7, "delivered": 3, "dropped": 1}')
+
+    file = adopted(path)
+
+    assert (file.delivered, file.dropped) == (0, 0)
+    file.close()
+
+
+@given(cut=st.integers(0, 160))
+def test_position_that_was_cut_skips_no_record(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    """Of a position cut at any byte, all is read or nothing."""
+    lines = event_lines(3)
+    path = left_behind(tmp_path_factory.mktemp("outbox"), lines)
+    file = adopted(path)
+    file.settle(len(lines[0]), 1, delivered=1)
+    file.close()
+    ack = path.with_suffix(".ack")
+    ack.write_bytes(ack.read_bytes()[:cut])
+
+    assert waiting_lines(adopted(path)) in (lines, lines[1:])
+
+
+def test_position_that_cannot_be_written_costs_no_record(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Delivery goes on, and only what was not written down is delivered again."""
+    lines = event_lines(3)
+    path = left_behind(folder, lines)
+    file = adopted(path)
+    file.settle(len(lines[0]), 1, delivered=1)
+
+    def refuse(fd: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", refuse)
+        file.settle(len(lines[1]), 1, delivered=1)
+
+    assert file.peek(A_MIB) == lines[2]
+    file.close()
+    assert waiting_lines(adopted(path)) == lines[1:]
+
+
+def test_position_that_has_no_place_costs_no_record(folder: Path) -> None:
+    """Where `.ack` cannot even be opened, all is delivered all the same."""
+    line = event_line()
+    path = left_behind(folder, [line])
+    path.with_suffix(".ack").mkdir()
+    file = adopted(path)
+
+    file.settle(len(line), 1, delivered=1)
+
+    assert file.is_delivered
+    file.close()
+    assert waiting_lines(adopted(path)) == [line]
+
+
+@given(
+    sizes=st.lists(st.integers(0, 400), min_size=1, max_size=12),
+    most_bytes=st.integers(1, 2000),
+)
+def test_reading_in_pieces_gives_each_line_once(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], most_bytes: int
+) -> None:
+    """Pieces hold whole lines, are no longer than asked for unless one line is."""
+    lines = [event_line(message="x" * size) for size in sizes]
+    path = left_behind(tmp_path_factory.mktemp("outbox"), lines)
+    file = adopted(path)
+    found: list[bytes] = []
+
+    while chunk := file.peek(most_bytes):
+        piece = chunk.splitlines(keepends=True)
+        assert len(chunk) <= most_bytes or len(piece) == 1
+        found += piece
+        file.settle(len(chunk), len(piece), delivered=len(piece))
+
+    assert found == lines
+    assert file.is_delivered
+    assert file.settled == file.delivered == len(lines)
+    file.close()
+
+
+def test_moved_file_keeps_its_position(folder: Path) -> None:
+    """What was put away is not taken for something that waits."""
+    first, second = event_lines(2)
+    path = left_behind(folder, [first, second])
+    file = adopted(path)
+    file.settle(len(first), 1, delivered=1)
+
+    file.move_to(folder / "delivered")
+    file.close()
+
+    assert not path.exists()
+    assert not path.with_suffix(".ack").exists()
+    assert waiting_lines(adopted(folder / "delivered" / path.name)) == [second]
+
+
+def test_removed_file_leaves_nothing_beside_it(folder: Path) -> None:
+    """Position and journal go with their file."""
+    line = event_line()
+    file = adopted(left_behind(folder, [line]))
+    file.settle(len(line), 1, delivered=1)
+    file.held.path.write_bytes(b"")
+
+    file.remove()
+
+    assert list(folder.iterdir()) == []
+
+
+def test_closed_file_gives_nothing_and_can_be_closed_again(folder: Path) -> None:
+    """Whoever looks while another thread puts a file away sees nothing, harmlessly."""
+    file = adopted(left_behind(folder, [event_line()]))
+
+    file.close()
+    file.close()
+
+    assert file.peek(A_MIB) == b""
+
+
+def test_creation_stands_in_the_file_as_it_was_appended(folder: Path) -> None:
+    """Creations and events lie in one file in the order of their calls."""
+    lines = [creation_line(), event_line(), creation_line("other"), event_line()]
+
+    assert waiting_lines(adopted(left_behind(folder, lines))) == lines
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "admits"),
+    [
+        (("http://a", "k", None), ("http://a", "k", None), True),
+        (("http://a", "k", 1), ("http://a", "k", None), True),
+        (("http://a", "k", None), ("http://a", "k", 1), True),
+        (("http://a", "new", 1), ("http://a", "old", 1), True),
+        (("http://a", "k", 1), ("http://a", "k", 2), False),
+        (("http://a", "new", 1), ("http://a", "old", None), False),
+        (("http://a", "new", None), ("http://a", "old", 1), False),
+        (("http://a", None, None), ("http://a", None, None), False),
+        (("http://a", None, 1), ("http://a", None, 1), True),
+        (("http://b", "k", 1), ("http://a", "k", 1), False),
+    ],
+)
+def test_binding_admits_the_same_place_and_the_same_provider_only(
+    ours: tuple[str, str | None, int | None],
+    theirs: tuple[str, str | None, int | None],
+    admits: bool,
+) -> None:
+    """No record goes to another place, or with the key of another provider."""
+
+    def binding(members: tuple[str, str | None, int | None]) -> Binding:
+        return Binding(base_url=members[0], key_id=members[1], provider_id=members[2])
+
+    assert binding(ours).admits(binding(theirs)) is admits

@@ -1,0 +1,476 @@
+"""Nothing lost, nothing doubled: any order of reports, faults, kills and take-overs.
+
+Real files, locks and rounds; only the backend is in memory, and each "process" is one
+`ReportingProcess`, whose turns the machine makes.
+"""
+
+import json
+import logging
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.unit.delivery.disk_view import DiskView, is_line_start, view_of, whole_lines
+from tests.unit.delivery.lines import creation_line, event_line
+from tests.unit.delivery.memory_backend import (
+    Fault,
+    MemoryBackend,
+    key_refused,
+    lost_answer,
+    problem,
+    rejected,
+    unavailable,
+)
+from tests.unit.delivery.no_locks import forbid_locks
+from tests.unit.delivery.reporting_process import PLENTY, ReportingProcess
+from tests.unit.delivery.small_disk import SmallDisk
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.thinning import thin_out
+from trackerapi.errors import BackendError
+
+KNOWN, CREATED, DONE, REFUSED, LATE = "known", "created", "done", "refused", "late"
+JOBS: Final = (KNOWN, CREATED, DONE, REFUSED, LATE)
+"""A job that the backend knows; one whose creation waits; one that the backend has
+forgotten; one that it refuses; one that is made by somebody else, and late."""
+
+KINDS: Final = ("start", "step", "complete", "info", "info", "heartbeat", "progress")
+DROPPABLE: Final = {"info", "heartbeat", "progress"}
+MOST_PROCESSES: Final = 3
+
+FAULTS: Final[dict[str, Fault | None]] = {
+    "none": None,
+    "no answer": unavailable(),
+    "answer lost": lost_answer(),
+    "503": unavailable(503),
+    "key refused": key_refused(),
+    "413": rejected(413),
+    "HTML 413": Fault(unavailable(413).error),
+}
+REQUESTS: Final = ("send", "create_job", "identify")
+
+GARBAGE: Final = (
+    b"",
+    b"\0" * 160,
+    b"garbage",
+    b'{"position": 17, "delivered": 3}',
+    b'{"position": 1e999, "delivered": 0}',
+    b'{"position": 10000000, "delivered": 0}',
+)
+TORN: Final = b'{"keep":"00000000-0000-0000-0000-0000000'
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """An event of which the call has returned.
+
+    Attributes:
+        owner: Number of the process that recorded it.
+        place: Place among all events of all processes.
+    """
+
+    line: bytes
+    job: str
+    kind: str
+    owner: int
+    place: int
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    """Processes that report into one folder, are killed, and deliver for each other.
+
+    Attributes:
+        promises: Events that must not be lost, by id.
+        unsure: Ids of events that a crash has cut off; they may have arrived.
+        processes: Those that live.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = tempfile.TemporaryDirectory()
+        self.folder = Path(self.home.name) / "outbox"
+        self.patch = pytest.MonkeyPatch()
+        self.disk = SmallDisk(self.patch, self.folder)
+        self.backend = MemoryBackend(KNOWN)
+        self.backend.refused_jobs[REFUSED] = rejected(422)
+        self.promises: dict[str, Promise] = {}
+        self.unsure: set[str] = set()
+        self.refused: set[str] = set()
+        self.processes: list[ReportingProcess] = []
+        self.everybody: list[ReportingProcess] = []
+        self.old_acks: dict[str, list[bytes]] = {}
+        self.places = count()
+        self.is_sound = True
+
+    # What a script does.
+
+    @initialize()
+    def begin(self) -> None:
+        """Start with one process."""
+        self._start(PLENTY)
+
+    @precondition(lambda self: len(self.processes) < MOST_PROCESSES)
+    @rule(limit_bytes=st.sampled_from([PLENTY, 8 * 400, 8 * 1000]))
+    def start(self, limit_bytes: int) -> None:
+        """Start another process; with a small limit, files are turned over soon."""
+        self._start(limit_bytes)
+
+    @rule(
+        which=st.integers(0, MOST_PROCESSES - 1),
+        job=st.sampled_from(JOBS),
+        kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=6),
+        is_refused=st.sampled_from([False, False, False, False, True]),
+    )
+    def report(self, which: int, job: str, kinds: list[str], is_refused: bool) -> None:
+        """Record events; the backend refuses them if the machine wants it to."""
+        process = self._process(which)
+        for kind in kinds:
+            self._record(process, job, kind, is_refused=is_refused)
+
+    @rule(
+        which=st.integers(0, MOST_PROCESSES - 1),
+        job=st.sampled_from(JOBS),
+        kind=st.sampled_from(KINDS),
+    )
+    def report_and_deliver(self, which: int, job: str, kind: str) -> None:
+        """Record an event and make a round, as a script that has time does."""
+        process = self._process(which)
+        self._record(process, job, kind)
+        process.make_round()
+
+    @rule(which=st.integers(0, MOST_PROCESSES - 1), room_bytes=st.integers(0, 150))
+    def report_on_a_full_disk(self, which: int, room_bytes: int) -> None:
+        """Record an event that the disk takes only a part of, or nothing."""
+        process = self._process(which)
+        self.disk.room_bytes = room_bytes
+        self._record(process, KNOWN, "step")
+        self.disk.room_bytes = None
+        process.outbox._next_disk_attempt = 0.0  # as if some time had passed
+
+    @rule(which=st.integers(0, MOST_PROCESSES - 1))
+    def make_room(self, which: int) -> None:
+        """Thin out, if there is more than the limit."""
+        process = self._process(which)
+        thin_out(process.outbox, process.counters, process.problems)
+
+    @rule(which=st.integers(0, MOST_PROCESSES - 1))
+    def turn_over(self, which: int) -> None:
+        """Begin another file."""
+        process = self._process(which)
+        process.outbox.turn_over()
+
+    @rule(which=st.integers(0, MOST_PROCESSES - 1))
+    def leave(self, which: int) -> None:
+        """End a process in order."""
+        process = self._process(which)
+        process.leave()
+        self._end(process)
+
+    # What the courier does, and what it meets.
+
+    @rule(
+        which=st.integers(0, MOST_PROCESSES - 1),
+        faults=st.lists(
+            st.tuples(st.sampled_from(REQUESTS), st.sampled_from(sorted(FAULTS))),
+            max_size=3,
+        ),
+        rounds=st.integers(1, 3),
+    )
+    def deliver(self, which: int, faults: list[tuple[str, str]], rounds: int) -> None:
+        """Make rounds, during which requests meet faults."""
+        process = self._process(which)
+        for kind, name in faults:
+            self.backend.fail_next(kind, FAULTS[name])
+        for _ in range(rounds):
+            with suppress(BackendError):
+                process.make_round()
+        self.backend.forget_faults()
+
+    @rule(which=st.integers(0, MOST_PROCESSES - 1))
+    def deliver_without_locks(self, which: int) -> None:
+        """Take over what belongs to the living too, as where there are no locks."""
+        process = self._process(which)
+        with pytest.MonkeyPatch.context() as patch:
+            forbid_locks(patch)
+            process.rounds.ask_again()
+            process.rounds.search()
+        process.rounds.carry_all()
+
+    @rule(which=st.integers(0, MOST_PROCESSES - 1))
+    def take_over(self, which: int) -> None:
+        """Look for leftovers, and carry nothing yet."""
+        process = self._process(which)
+        process.rounds.ask_again()
+        process.rounds.search()
+
+    # What the backend does.
+
+    @rule(most_lines=st.sampled_from([1, 2, 3, 1000]), is_html=st.booleans())
+    def take_less(self, most_lines: int, is_html: bool) -> None:
+        """Take smaller batches from now on."""
+        self.backend.most_lines = most_lines
+        self.backend.too_large = FAULTS["HTML 413" if is_html else "413"]  # type: ignore[assignment]
+
+    @rule()
+    def learn_of_the_late_job(self) -> None:
+        """Get to know the job that somebody else has made."""
+        self.backend.jobs[LATE] = {}
+
+    @rule(job=st.sampled_from([CREATED, DONE, LATE]))
+    def forget(self, job: str) -> None:
+        """Lose a job, as by a restored backup."""
+        self.backend.jobs.pop(job, None)
+
+    # What can happen to a process.
+
+    @rule(
+        which=st.integers(0, MOST_PROCESSES - 1),
+        cut=st.none() | st.integers(0, 1200),
+        ack=st.sampled_from(
+            ["as it is", "missing", "old", "crooked", *range(len(GARBAGE))]
+        ),
+        is_held_torn=st.booleans(),
+        residue=st.integers(0, 80),
+    )
+    def crash(
+        self,
+        which: int,
+        cut: int | None,
+        ack: str | int,
+        is_held_torn: bool,
+        residue: int,
+    ) -> None:
+        """Kill a process, and let the disk be as the worst moment has left it.
+
+        Args:
+            which: The process.
+            cut: Bytes that the last file has lost at its end; None for none.
+            ack: What has become of the positions.
+            is_held_torn: Whether a journal ends in half a line.
+            residue: Bytes of a record whose call had not returned.
+        """
+        process = self._process(which)
+        own = [file.path for file in process.outbox.files]
+        paths = [file.path for file in process.files()]
+        self._give_up(process.outbox.backlog)
+        process.die()
+        self._end(process)
+        # What somebody else has read of a file is not lost from it any more.
+        read = {file.path for other in self.processes for file in other.files()}
+        if own and own[-1].exists() and own[-1] not in read:
+            self._tear(own[-1], cut, residue)
+        for path in paths:
+            if path.exists():
+                self._spoil(path, ack, is_held_torn=is_held_torn)
+
+    @invariant()
+    def nothing_is_lost_doubled_or_out_of_order(self) -> None:
+        """Hold the promises at each moment, as if all were killed now."""
+        if not self.is_sound:
+            return
+        self.is_sound = False
+        self._note_acks()
+        view = view_of(self.folder) if self.folder.exists() else DiskView()
+        self._assert_nothing_is_lost(view)
+        self._assert_nothing_is_doubled()
+        self._assert_order()
+        self._assert_positions()
+        self.is_sound = True
+
+    def teardown(self) -> None:
+        """Let the backend be well and one more process run: then all has arrived."""
+        try:
+            if self.is_sound:
+                self._deliver_all()
+        finally:
+            for process in self.processes:
+                process.die()
+            self.patch.undo()
+            self.home.cleanup()
+
+    def _end(self, process: ReportingProcess) -> None:
+        """Take a process off the list of the living; there is always one."""
+        self.processes.remove(process)
+        if not self.processes:
+            self._start(PLENTY)
+
+    def _start(self, limit_bytes: int) -> None:
+        process = ReportingProcess(self.folder, self.backend, limit_bytes=limit_bytes)
+        self.processes.append(process)
+        self.everybody.append(process)
+
+    def _process(self, which: int) -> ReportingProcess:
+        return self.processes[which % len(self.processes)]
+
+    def _record(
+        self,
+        process: ReportingProcess,
+        job: str,
+        kind: str,
+        *,
+        is_refused: bool = False,
+    ) -> None:
+        owner = self.everybody.index(process)
+        if job not in (KNOWN, LATE) and not any(
+            promise.owner == owner and promise.job == job
+            for promise in self.promises.values()
+        ):
+            state = "done" if job == DONE else "waiting"
+            process.append(creation_line(job, state))
+        line = event_line(kind, job=job, tag="copy" if kind == "progress" else None)
+        event_id = json.loads(line)["event_id"]
+        if is_refused:
+            self.refused.add(event_id)
+            self.backend.refused_lines[event_id] = problem(422)
+        dropped = process.counters.dropped.copy()
+        process.append(line)
+        promise = Promise(line, job, kind, owner, next(self.places))
+        self.promises[event_id] = promise
+        if process.counters.dropped != dropped:  # refused, since all is full
+            del self.promises[event_id]
+            self.unsure.add(event_id)
+
+    def _give_up(self, lines: Any) -> None:
+        """Promise no more what only a dead process knew."""
+        for line in lines:
+            event_id = json.loads(line).get("event_id")
+            if self.promises.pop(event_id, None):
+                self.unsure.add(event_id)
+
+    def _tear(self, path: Path, cut: int | None, residue: int) -> None:
+        content = path.read_bytes()
+        if cut:
+            kept = content[: max(len(content) - cut, 0)]
+            lost = whole_lines(content)[len(whole_lines(kept)) :]
+            self._give_up(lost)
+            content = kept
+        if content.endswith(b"\n"):
+            content += event_line("step", job=KNOWN)[:residue]
+        path.write_bytes(content)
+
+    def _spoil(self, path: Path, ack: str | int, *, is_held_torn: bool) -> None:
+        ack_path, held_path = path.with_suffix(".ack"), path.with_suffix(".held")
+        if ack == "missing":
+            ack_path.unlink(missing_ok=True)
+        elif ack == "old" and self.old_acks.get(path.name):
+            ack_path.write_bytes(self.old_acks[path.name][0])
+        elif ack == "crooked":
+            # In the middle of the last record.
+            position = path.read_bytes().rfind(b"\n") - 5
+            crooked = {"position": position, "delivered": 0}
+            ack_path.write_text(json.dumps(crooked))
+        elif isinstance(ack, int):
+            ack_path.write_bytes(GARBAGE[ack])
+        if is_held_torn:
+            with held_path.open("ab") as file:
+                file.write(TORN)
+
+    def _note_acks(self) -> None:
+        for path in self.folder.glob("*.ack"):
+            acks = self.old_acks.setdefault(path.with_suffix(".outbox").name, [])
+            content = path.read_bytes()
+            if content not in acks and content not in GARBAGE:
+                acks.append(content)
+
+    def _assert_nothing_is_lost(self, view: DiskView) -> None:
+        in_memory = [line for one in self.processes for line in one.outbox.backlog]
+        there = {
+            *self.backend.events.values(),
+            *view.waiting,
+            *view.kept,
+            *view.held,
+            *in_memory,
+        }
+        missing = [one for one in self.promises.values() if one.line not in there]
+        dropped: dict[str, int] = {}
+        for process in self.everybody:
+            for reason, number in process.counters.dropped.items():
+                dropped[reason] = dropped.get(reason, 0) + number
+        assert set(dropped) <= {"outbox full"}, dropped
+        assert len(missing) <= dropped.get("outbox full", 0), missing
+        assert {one.kind for one in missing} <= DROPPABLE, missing
+
+    def _assert_nothing_is_doubled(self) -> None:
+        assert self.backend.violations == []
+        recorded = {*self.promises, *self.unsure}
+        assert set(self.backend.events) <= recorded
+        for event_id, line in self.backend.events.items():
+            assert event_id in self.unsure or self.promises[event_id].line == line
+        assert not self.refused & set(self.backend.events)
+
+    def _assert_order(self) -> None:
+        last: dict[tuple[int, str], int] = {}
+        for event_id in self.backend.events:
+            promise = self.promises.get(event_id)
+            if promise is not None:
+                stream = promise.owner, promise.job
+                assert promise.place > last.get(stream, -1), promise
+                last[stream] = promise.place
+
+    def _assert_positions(self) -> None:
+        for process in self.processes:
+            for file in process.files():
+                if not file.path.exists():  # put away by another deliverer
+                    continue
+                content = file.path.read_bytes()
+                assert is_line_start(content, file.position)
+                assert file.position <= file.end <= len(content)
+
+    def _deliver_all(self) -> None:
+        self.backend.heal()
+        self.backend.jobs[LATE] = {}
+        for process in self.processes:
+            self._give_up(process.outbox.backlog)
+            process.die()
+        self.processes = []
+        self._start(PLENTY)
+        last = self.processes[0]
+        last.deliver()
+        view = view_of(self.folder) if self.folder.exists() else DiskView()
+        assert view.waiting == []
+        # What was cut off may lie in the journal of a file that has no header left.
+        assert {json.loads(line)["event_id"] for line in view.kept} <= self.unsure
+        self._assert_nothing_is_lost(view)
+        self._assert_nothing_is_doubled()
+        self._assert_order()
+        held = set(view.held)
+        for event_id, promise in self.promises.items():
+            if event_id in self.refused or promise.job == REFUSED:
+                assert event_id not in self.backend.events
+            else:
+                assert promise.line not in held, promise
+        last.leave()
+        self.processes = []
+        # What holds nothing is out of the way, and can be delivered by nobody again.
+        for path in self.folder.glob("*.outbox"):
+            assert path.with_suffix(".held").exists() or OutboxFile.adopt(path) is None
+
+
+def test_nothing_is_lost_doubled_or_out_of_order(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Every event is there once, waits, is held or counted, whatever happens when."""
+    caplog.set_level(logging.CRITICAL, logger="trackerapi")
+    run_state_machine_as_test(
+        OutboxMachine,
+        settings=settings(
+            max_examples=400,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

@@ -1,0 +1,185 @@
+"""What is tried again and what is final, row by row; and when, as pure functions."""
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.delivery.lines import creation_line, event_id_of, event_line
+from tests.unit.delivery.memory_backend import (
+    Fault,
+    MemoryBackend,
+    key_refused,
+    lost_answer,
+    problem,
+    rejected,
+    unavailable,
+)
+from tests.unit.delivery.reporting_process import ReportingProcess
+from trackerapi.errors import BackendError
+from trackerapi.retry import (
+    FIRST_DELAY_SECONDS,
+    LONGEST_DELAY_SECONDS,
+    backoff_seconds,
+)
+
+WAITS, HELD, DELIVERED = "waits", "held", "delivered"
+
+ALWAYS_WAITS: Final[dict[str, Callable[[], Fault]]] = {
+    "no answer": unavailable,
+    "not sent": lambda: unavailable(was_sent=False),
+    "answer lost": lost_answer,
+    **{
+        f"{status} not ours": lambda status=status: unavailable(status)
+        for status in (200, 302, 400, 403, 404, 408, 413, 422, 425, 429, 500, 502, 503)
+    },
+    "401": lambda: key_refused(401),
+    "403": lambda: key_refused(403),
+    **{
+        f"{status} refused": lambda status=status: rejected(status)
+        for status in (402, 405, 410, 411, 413, 415, 418, 451)
+    },
+    **{
+        f"{status} without a problem": lambda status=status: rejected(
+            status, has_problem=False
+        )
+        for status in (400, 404, 409, 422)
+    },
+}
+"""Answers that are final for nothing at all."""
+
+
+def fate_of(process: ReportingProcess, memory: MemoryBackend) -> str:
+    """Return what becomes of the first record when all is well after one attempt."""
+    try:
+        process.make_round()
+    except BackendError:
+        assert process.outbox.waiting_count > 0
+        fate = WAITS
+    else:
+        held = sum(file.held.counts()[0] for file in process.files())
+        return HELD if held else DELIVERED
+    process.deliver()
+    assert not any(sum(file.held.counts()) for file in process.files())
+    return fate
+
+
+@pytest.mark.parametrize("answer", ALWAYS_WAITS)
+def test_event_never_dies_of(
+    process: ReportingProcess, memory: MemoryBackend, answer: str
+) -> None:
+    """A wrong address, a portal, a proxy or a bad key kills no event."""
+    line = event_line()
+    process.append(line)
+    memory.fail_next("send", ALWAYS_WAITS[answer]())
+
+    assert fate_of(process, memory) == WAITS
+    assert list(memory.events.values()) == [line]
+
+
+@pytest.mark.parametrize("answer", ALWAYS_WAITS)
+def test_creation_never_dies_of(
+    process: ReportingProcess, memory: MemoryBackend, answer: str
+) -> None:
+    """Whatever is not the backend's own word about its content leaves it waiting."""
+    process.append(creation_line("new"))
+    memory.fail_next("create_job", ALWAYS_WAITS[answer]())
+
+    assert fate_of(process, memory) == WAITS
+    assert "new" in memory.jobs
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_event_never_dies_of_a_refusal_of_the_whole_batch_that_is_not_for_content(
+    process: ReportingProcess, memory: MemoryBackend, status: int
+) -> None:
+    """A 404 for the address is not a 404 for the job."""
+    process.append(event_line())
+    memory.fail_next("send", rejected(status))
+
+    assert fate_of(process, memory) == WAITS
+    assert len(memory.events) == 1
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_batch_of_one_is_refused_for_good_by(
+    process: ReportingProcess, memory: MemoryBackend, status: int
+) -> None:
+    """The backend's own problem for a single line is about that line."""
+    process.append(event_line())
+    memory.fail_next("send", rejected(status))
+
+    assert fate_of(process, memory) == HELD
+    assert memory.events == {}
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+def test_line_is_refused_for_good_in_a_batch_answer_by(
+    process: ReportingProcess, memory: MemoryBackend, status: int
+) -> None:
+    """What the batch answer says of a line is final for it."""
+    line = event_line()
+    process.append(line)
+    memory.refused_lines[event_id_of(line)] = problem(status)
+
+    assert fate_of(process, memory) == HELD
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 422])
+def test_creation_is_refused_for_good_by(
+    process: ReportingProcess, memory: MemoryBackend, status: int
+) -> None:
+    """The backend's own problem about a creation is about its content."""
+    process.append(creation_line("new"))
+    memory.fail_next("create_job", rejected(status))
+
+    assert fate_of(process, memory) == HELD
+
+
+@pytest.mark.parametrize(
+    ("attempt", "longest"),
+    [(1, 0.25), (2, 0.5), (3, 1.0), (9, 60.0), (17, 60.0), (5000, 60.0)],
+)
+def test_backoff_doubles_up_to_a_limit(attempt: int, longest: float) -> None:
+    """Each failure doubles the longest wait; an outage of weeks overflows nothing."""
+    assert backoff_seconds(attempt, jitter=1.0) == longest
+
+
+@given(
+    attempt=st.integers(1, 10_000),
+    jitter=st.floats(0, 1),
+    longest=st.floats(0.25, 600),
+    retry_after=st.none() | st.floats(0, 3600),
+)
+def test_backoff_keeps_to_its_bounds(
+    attempt: int, jitter: float, longest: float, retry_after: float | None
+) -> None:
+    """The wait has full jitter and a cap, and is never below what was asked for."""
+    wait = backoff_seconds(
+        attempt,
+        jitter=jitter,
+        retry_after_seconds=retry_after,
+        longest_seconds=longest,
+    )
+
+    assert wait >= (retry_after or 0.0)
+    assert wait <= max(longest, retry_after or 0.0)
+    if retry_after is None:
+        assert wait <= longest * jitter
+
+
+def test_backoff_can_be_nothing_and_everything() -> None:
+    """Clients that fail together do not come again together."""
+    assert backoff_seconds(20, jitter=0.0) == 0.0
+    assert backoff_seconds(20, jitter=1.0) == LONGEST_DELAY_SECONDS
+    assert backoff_seconds(1, jitter=0.5) == FIRST_DELAY_SECONDS / 2
+
+
+def test_cap_of_the_backoff_does_not_cut_what_the_backend_asked_for() -> None:
+    """`Retry-After` may be longer than any wait of our own."""
+    assert (
+        backoff_seconds(1, jitter=0.0, retry_after_seconds=900, longest_seconds=10)
+        == 900
+    )

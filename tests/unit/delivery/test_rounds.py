@@ -1,0 +1,431 @@
+"""What one round carries: whose files, in which order, and what becomes of them."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.unit.delivery.lines import (
+    creation_line,
+    event_id_of,
+    event_line,
+    event_lines,
+)
+from tests.unit.delivery.memory_backend import (
+    MemoryBackend,
+    key_refused,
+    lost_answer,
+    problem,
+    unavailable,
+)
+from tests.unit.delivery.no_locks import forbid_locks
+from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
+from trackerapi.delivery.folder import OutboxFolder, read_header
+from trackerapi.delivery.header import Binding
+from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
+
+ROTATED: Final = Binding(base_url=BINDING.base_url, key_id="newkey12")
+
+
+def killed(
+    folder: Path,
+    memory: MemoryBackend,
+    *lines: bytes,
+    binding: Binding = BINDING,
+) -> None:
+    """Let a process record lines and be killed."""
+    process = ReportingProcess(folder, memory, binding=binding)
+    process.append(*lines)
+    process.die()
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names of the files in a folder, without those that begin anew."""
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def test_next_process_delivers_what_a_killed_one_has_left(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Leftovers come first, then one's own, each once; the folder is tidy after."""
+    theirs, ours = event_lines(3), event_lines(3)
+    killed(folder, memory, *theirs)
+    process.append(*ours)
+
+    process.deliver()
+    process.leave()
+
+    assert list(memory.events.values()) == [*theirs, *ours]
+    assert names_in(folder) == []
+    assert len(OutboxFolder(folder).paths(delivered=True)) == 2
+
+
+def test_half_delivered_file_is_delivered_to_its_end(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A process that was killed between two batches loses and doubles nothing."""
+    lines = event_lines(2300)
+    dying = ReportingProcess(folder, memory)
+    dying.append(*lines)
+    dying.make_round()
+    memory.fail_next("send", lost_answer())
+    with pytest.raises(BackendUnavailable):
+        dying.make_round()
+    dying.die()
+
+    process.deliver()
+
+    assert list(memory.events.values()) == lines
+
+
+@pytest.mark.parametrize("is_dead", [False, True])
+def test_files_of_one_process_are_delivered_one_after_the_other(
+    folder: Path, memory: MemoryBackend, is_dead: bool
+) -> None:
+    """The order of a job's events holds across the files that a process has filled."""
+    owner = ReportingProcess(folder, memory, limit_bytes=8 * 200_000)
+    lines = event_lines(6000)
+    owner.append(*lines)
+    assert len(owner.outbox.files) > 2
+    deliverer = owner
+    if is_dead:
+        owner.die()
+        deliverer = ReportingProcess(folder, memory)
+
+    deliverer.deliver()
+
+    assert list(memory.events.values()) == lines
+    deliverer.die()
+
+
+def test_waiting_event_of_a_leftover_is_not_overtaken_from_its_next_file(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """What waited for its job in a dead process's file goes ahead of the next file."""
+    first, second = event_lines(2, "late")
+    dying = ReportingProcess(folder, memory)
+    dying.append(first)
+    dying.make_round()
+    dying.outbox.turn_over()
+    dying.append(second)
+    dying.die()
+    memory.jobs["late"] = {}
+
+    process.deliver()
+
+    assert list(memory.events.values()) == [first, second]
+
+
+def test_creation_stands_ahead_of_events_in_the_next_file(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """A file that was turned over behind a creation delays no event of its job."""
+    process = ReportingProcess(folder, memory)
+    lines = event_lines(3, "new")
+    process.append(creation_line("new"), lines[0])
+    process.outbox.turn_over()
+    process.append(*lines[1:])
+
+    process.deliver()
+
+    assert list(memory.events.values()) == lines
+    assert "job-unknown" not in process.told_kinds
+    process.die()
+
+
+def test_living_process_keeps_its_file(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Nobody delivers for a process that can do so itself."""
+    living = ReportingProcess(folder, memory)
+    living.append(event_line())
+
+    process.make_round()
+
+    assert memory.events == {}
+    living.die()
+
+
+def test_provider_is_written_into_every_file_before_its_first_batch(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Whose records these are is known from the file from then on."""
+    killed(folder, memory, event_line())
+    process.append(event_line())
+    memory.provider_id = 77
+    memory.fail_next("send", unavailable())
+
+    process.rounds.search()
+    with pytest.raises(BackendUnavailable):
+        process.rounds.carry_all()
+
+    for path in folder.glob("*.outbox"):
+        header = read_header(path)
+        assert header is not None
+        assert header.binding.provider_id == 77
+    process.outbox.turn_over()
+    process.append(event_line())
+    header = read_header(process.outbox.files[-1].path)
+    assert header is not None
+    assert header.binding.provider_id == 77
+    assert memory.identify_count == 1
+
+
+def test_nothing_is_sent_before_it_is_known_whose_key_it_is(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Without an answer to whom the key belongs, no event leaves."""
+    process.append(creation_line("new"), event_line())
+    memory.fail_next("identify", unavailable(), key_refused())
+
+    for _ in range(2):
+        with pytest.raises(BackendError):
+            process.make_round()
+
+    assert memory.batches == []
+    assert memory.creations == []
+    process.deliver()
+    assert memory.identify_count == 3
+
+
+def test_key_that_now_belongs_to_another_provider_gets_nothing(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Records never reach another provider, even with a key that works."""
+    first, second = event_lines(2)
+    process.append(first)
+    process.deliver()
+    process.append(second)
+    memory.fail_next("send", key_refused())
+    with pytest.raises(AuthenticationError):
+        process.make_round()
+    process.rounds.renew_key()
+    memory.provider_id = 2
+
+    for _ in range(2):
+        with pytest.raises(AuthenticationError, match="another provider"):
+            process.make_round()
+
+    assert list(memory.events.values()) == [first]
+    assert memory.renew_count == 1
+    memory.provider_id = 1
+    process.deliver()
+    assert list(memory.events.values()) == [first, second]
+
+
+@pytest.mark.parametrize("has_own", [True, False])
+def test_new_key_of_the_same_provider_delivers_what_the_old_one_has_left(
+    folder: Path, memory: MemoryBackend, has_own: bool
+) -> None:
+    """A key that was rotated strands nothing, whether or not the process reports."""
+    line = event_line()
+    dying = ReportingProcess(folder, memory)
+    dying.append(line)
+    memory.fail_next("send", unavailable())
+    with pytest.raises(BackendUnavailable):
+        dying.make_round()
+    dying.die()
+    process = ReportingProcess(folder, memory, binding=ROTATED)
+    if has_own:
+        process.append(event_line())
+
+    for _ in range(3):
+        process.rounds.search()
+        if process.rounds.has_anything():
+            process.rounds.carry_all()
+
+    assert event_id_of(line) in memory.events
+    process.die()
+
+
+def test_other_provider_and_other_address_get_nothing(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Each file goes where it was meant to go, or stays."""
+    elsewhere = Binding(base_url="http://other.test", key_id=BINDING.key_id)
+    stranger = Binding(base_url=BINDING.base_url, key_id="stranger", provider_id=2)
+    for binding in (elsewhere, stranger, ROTATED):
+        killed(folder, memory, event_line(), binding=binding)
+    before = names_in(folder)
+    line = event_line()
+    process.append(line)
+
+    process.deliver()
+    process.leave()
+
+    assert list(memory.events.values()) == [line]
+    assert names_in(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [
+        (".ack", b"garbage"),
+        (".ack", b'{"position": 1e999, "delivered": 0}'),
+        (".ack", b"[" * 100_000),
+        (".held", b"garbage\n\0\n"),
+        (".held", b'{"release": 5}\n'),
+    ],
+)
+def test_damage_beside_one_file_delays_no_other(
+    folder: Path,
+    process: ReportingProcess,
+    memory: MemoryBackend,
+    suffix: str,
+    content: bytes,
+) -> None:
+    """A damaged leftover is delivered itself, and so is everything else."""
+    line, other, own = event_lines(3)
+    killed(folder, memory, line)
+    (path,) = folder.glob("*.outbox")
+    path.with_suffix(suffix).write_bytes(content)
+    killed(folder, memory, other)
+    process.append(own)
+
+    process.deliver()
+
+    assert list(memory.events.values()) == [line, other, own]
+
+
+def test_foreign_files_delay_nothing(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Whatever lies in the folder, one's own records are delivered."""
+    folder.mkdir()
+    (folder / "0-folder.outbox").mkdir()
+    (folder / "0-empty.outbox").touch()
+    (folder / "0-garbage.outbox").write_bytes(b"\0\xff" * 10_000)
+    (folder / "0-loop.outbox").symlink_to("0-loop.outbox")
+    newer = json.dumps({"trackerapi_outbox": 2, **_members()}).encode() + b"\n"
+    (folder / "0-newer.outbox").write_bytes(newer + event_line())
+    line = event_line()
+    process.append(line)
+
+    process.deliver()
+    process.leave()
+
+    assert list(memory.events.values()) == [line]
+    assert (folder / "0-newer.outbox").read_bytes().startswith(newer)
+    assert len(list(folder.glob("0-*"))) == 5
+
+
+def _members() -> dict[str, object]:
+    return {
+        "base_url": BINDING.base_url,
+        "key_id": BINDING.key_id,
+        "provider_id": None,
+    }
+
+
+def test_two_deliverers_of_one_file_do_no_harm(
+    folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no lock is to be had, both deliver, and each event is there once."""
+    forbid_locks(monkeypatch)
+    refused, late = event_line(), event_line(job="late")
+    memory.refused_lines[event_id_of(refused)] = problem(422)
+    lines = event_lines(2000)
+    owner, other = (ReportingProcess(folder, memory) for _ in range(2))
+    owner.append(refused, late, *lines[:1500])
+    other.make_round()
+    owner.append(*lines[1500:])
+    owner.make_round()
+    other.make_round()
+    memory.jobs["late"] = {}
+
+    owner.deliver()
+    other.deliver()
+
+    assert set(memory.events.values()) == {late, *lines}
+    assert [line for line in memory.events.values() if line != late] == lines
+    owner.leave()
+    other.leave()
+    reader = ReportingProcess(folder, memory)
+    reader.deliver()
+    assert len(memory.events) == 2001
+    # Never moved: its owner may live.
+    assert len(list(folder.glob("*.outbox"))) == 1
+    reader.leave()
+
+
+def test_file_without_a_lock_whose_owner_goes_on_is_delivered_to_its_end(
+    folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its owner adds after the first visit is found by the next one."""
+    forbid_locks(monkeypatch)
+    owner, other = (ReportingProcess(folder, memory) for _ in range(2))
+    first, second = event_lines(2)
+    owner.append(first)
+    other.deliver()
+    owner.append(second)
+    owner.die()
+
+    other.deliver()
+
+    assert list(memory.events.values()) == [first, second]
+    other.leave()
+
+
+def test_refused_record_of_a_leftover_stays_to_be_looked_at(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """What a dead process cannot be told is not put away unseen."""
+    refused, good = event_lines(2)
+    memory.refused_lines[event_id_of(refused)] = problem(422, "no such kind")
+    killed(folder, memory, refused, good)
+
+    process.deliver()
+    process.leave()
+
+    assert list(memory.events.values()) == [good]
+    (path,) = folder.glob("*.held")
+    assert "no such kind" in path.read_text()
+    assert path.with_suffix(".outbox").exists()
+
+
+def test_waiting_record_of_a_leftover_is_delivered_when_its_job_is_known(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """What waits for its job survives the death of two processes."""
+    line = event_line(job="late")
+    killed(folder, memory, line)
+    other = ReportingProcess(folder, memory)
+    other.make_round()
+    assert memory.events == {}
+    other.die()
+    memory.jobs["late"] = {}
+
+    process.deliver()
+    process.leave()
+
+    assert list(memory.events.values()) == [line]
+    assert names_in(folder) == []
+
+
+def test_events_that_wait_are_asked_for_less_often_each_time(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A job that stays unknown costs the backend little."""
+    process.append(event_line(job="late"))
+    process.rounds.search()
+    for _ in range(30):
+        if process.rounds.has_anything():
+            process.rounds.carry_all()
+
+    assert len(memory.batches) < 10
+    seconds = process.rounds.seconds_until_more()
+    assert seconds is not None
+    assert seconds >= 0
+
+
+def test_purge_spares_what_was_delivered_just_now(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A process that delivers and looks again keeps the day's files for a replay."""
+    killed(folder, memory, event_line())
+
+    process.deliver()
+    process.make_round()
+
+    assert len(OutboxFolder(folder).paths(delivered=True)) == 1

@@ -1,0 +1,322 @@
+"""Making room: what goes first, what stays, and that it is counted."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.delivery.lines import (
+    creation_line,
+    event_id_of,
+    event_line,
+    event_lines,
+)
+from tests.unit.delivery.memory_backend import MemoryBackend, problem
+from tests.unit.delivery.reporting_process import ReportingProcess
+from tests.unit.delivery.small_disk import SmallDisk
+from trackerapi.delivery.held import KeptRecord
+from trackerapi.delivery.thinning import ROOM_TO_MAKE, thin_out
+from trackerapi.errors import OutboxError
+
+LIMIT = 40_000
+COUNTING_KINDS = ("start", "step", "skip", "error", "complete", "cancel")
+
+
+@pytest.fixture
+def small(folder: Path, memory: MemoryBackend) -> Iterator[ReportingProcess]:
+    """Return a process whose outbox holds little."""
+    made = ReportingProcess(folder, memory, limit_bytes=LIMIT)
+    yield made
+    made.die()
+
+
+def thin(process: ReportingProcess) -> None:
+    """Make room, as the courier does in each round."""
+    thin_out(process.outbox, process.counters, process.problems)
+
+
+def waiting(process: ReportingProcess) -> list[bytes]:
+    """Return what waits in the files of a process, in order."""
+    return [
+        line
+        for file in process.outbox.files
+        for line in file.peek(2**30).splitlines(keepends=True)
+    ]
+
+
+def large(kind: str, **members: object) -> bytes:
+    """Return an event of about 400 bytes."""
+    return event_line(kind, message="x" * 250, **members)  # type: ignore[arg-type]
+
+
+def test_outbox_below_its_limit_is_left_alone(small: ReportingProcess) -> None:
+    """Nothing is dropped while there is room."""
+    small.append(*[large("info") for _ in range(50)])
+    paths = [file.path for file in small.outbox.files]
+
+    thin(small)
+
+    assert len(waiting(small)) == 50
+    assert [file.path for file in small.outbox.files] == paths
+    assert small.counters.dropped == {}
+    assert small.told == []
+
+
+def test_oldest_lines_that_count_for_nothing_go_first(small: ReportingProcess) -> None:
+    """What is dropped is what was said first, and no more than need be."""
+    lines = [large("info") for _ in range(200)]
+    small.append(*lines)
+
+    thin(small)
+
+    left = waiting(small)
+    dropped = len(lines) - len(left)
+    assert left == lines[dropped:]
+    assert small.outbox.waiting_bytes <= LIMIT * (1 - ROOM_TO_MAKE)
+    # Not more than one line beyond the goal.
+    assert small.outbox.waiting_bytes > LIMIT * (1 - ROOM_TO_MAKE) - len(lines[0])
+    assert small.counters.dropped == {"outbox full": dropped}
+    assert small.outbox.waiting_count == len(left)
+    assert not small.outbox.is_full
+
+
+@pytest.mark.parametrize("kind", ["info", "heartbeat", "a word of the author"])
+def test_lines_that_change_no_state_may_go(small: ReportingProcess, kind: str) -> None:
+    """A line of the timeline makes room for what counts."""
+    steps = [large("step") for _ in range(80)]
+    small.append(*[large(kind) for _ in range(40)], *steps)
+
+    thin(small)
+
+    assert [line for line in waiting(small) if line in steps] == steps
+    assert small.counters.dropped["outbox full"] >= 20
+
+
+def test_what_counts_stays_with_its_order(small: ReportingProcess) -> None:
+    """Creations and the events that make a job's state are never thinned out."""
+    counting: list[bytes] = []
+    for number in range(14):
+        batch = [creation_line(f"job-{number}"), *map(large, COUNTING_KINDS)]
+        for line in batch:
+            small.append(line, large("info"), large("heartbeat"))
+        counting += batch
+
+    thin(small)
+
+    assert [line for line in waiting(small) if line in counting] == counting
+    assert small.outbox.waiting_bytes <= LIMIT
+    assert not small.outbox.is_full
+
+
+def test_newest_progress_of_each_step_stays(small: ReportingProcess) -> None:
+    """Of progress only what a later one has superseded goes."""
+    steps = [(job, tag) for job in ("a", "b") for tag in ("copy", "check", None)]
+    newest: dict[tuple[str, str | None], bytes] = {}
+    for number in range(40):
+        for job, tag in steps:
+            line = large("progress", job=job, tag=tag, completed=number)
+            small.append(line)
+            newest[job, tag] = line
+
+    thin(small)
+
+    left = waiting(small)
+    assert set(newest.values()) <= set(left)
+    assert small.counters.dropped == {"outbox full": 240 - len(left)}
+    assert small.outbox.waiting_bytes <= LIMIT
+
+
+def test_newest_progress_stays_even_where_nothing_else_may(
+    small: ReportingProcess,
+) -> None:
+    """A step keeps its last word also when that makes the outbox full."""
+    lines = [large("progress", tag=f"step-{number}") for number in range(150)]
+    small.append(*lines)
+
+    thin(small)
+
+    assert waiting(small) == lines
+    assert small.outbox.is_full
+    assert small.counters.dropped == {}
+
+
+def test_when_only_what_counts_is_left_the_newest_is_refused_and_counted(
+    small: ReportingProcess,
+) -> None:
+    """A full outbox keeps what it has, says so once, and counts the rest."""
+    lines = [large("step") for _ in range(150)]
+    small.append(*lines)
+    thin(small)
+    assert small.outbox.is_full
+
+    small.append(large("complete"), large("info"))
+
+    assert waiting(small) == lines
+    assert small.counters.dropped == {"outbox full": 2}
+    assert small.told_kinds == ["outbox-full"]
+
+
+def test_with_strict_a_full_outbox_raises(folder: Path, memory: MemoryBackend) -> None:
+    """With `strict` the caller learns that nothing was recorded."""
+    process = ReportingProcess(folder, memory, limit_bytes=LIMIT, strict=True)
+    process.append(*[large("step") for _ in range(150)])
+    thin(process)
+
+    with pytest.raises(OutboxError, match="full"):
+        process.outbox.append(large("complete"))
+
+    assert process.counters.dropped == {}
+    process.die()
+
+
+def test_full_outbox_takes_records_again_when_it_was_delivered(
+    small: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """To be full is a state, not an end."""
+    small.append(*[large("step") for _ in range(150)])
+    thin(small)
+    small.make_round()
+
+    thin(small)
+    last = large("complete")
+    small.append(last)
+    small.deliver()
+
+    assert not small.outbox.is_full
+    assert event_id_of(last) in memory.events
+    assert len(memory.events) == 151
+    assert small.counters.dropped == {}
+
+
+def test_rest_is_delivered_in_order_after_thinning(
+    small: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """The thinner file is delivered like the one it replaces, and leaves no other."""
+    lines = [large("step" if number % 3 else "info") for number in range(120)]
+    small.append(*lines)
+    thin(small)
+    left = waiting(small)
+
+    small.deliver()
+
+    assert list(memory.events.values()) == left
+    assert left == [line for line in lines if line in left]
+    assert small.outbox.files == []
+    assert not list(small.outbox.files)
+    folder = small.outbox.options.folder
+    assert folder is not None
+    assert not list(folder.glob("*.outbox"))
+
+
+def test_thinned_outbox_is_whole_for_the_next_process(
+    folder: Path, small: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """After a kill behind the thinning, another process delivers what was left."""
+    lines = [creation_line("new"), *[large("info", job="new") for _ in range(150)]]
+    small.append(*lines, large("complete", job="new"))
+    thin(small)
+    left = waiting(small)
+    small.die()
+    other = ReportingProcess(folder, memory)
+
+    other.deliver()
+
+    assert list(memory.events.values()) == left[1:]
+    assert "new" in memory.jobs
+    other.die()
+
+
+def test_records_kept_aside_survive_the_thinning(
+    small: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """The journal goes along with the file that replaces its own."""
+    refused, late = large("info"), large("info", job="late")
+    memory.refused_lines[event_id_of(refused)] = problem(422)
+    small.append(refused, late)
+    small.make_round()
+    small.append(*[large("info") for _ in range(150)])
+
+    thin(small)
+
+    kept = [one for file in small.outbox.files for one in file.held.records()]
+    assert [one.record for one in kept] == [refused, late]
+    assert [one.waits for one in kept] == [False, True]
+    memory.jobs["late"] = {}
+    small.deliver()
+    assert event_id_of(late) in memory.events
+
+
+def test_settled_records_are_not_thinned_again(
+    small: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """What the backend has is neither counted as dropped nor delivered again."""
+    small.append(*event_lines(20, kind="info"))
+    small.deliver()
+    batches = len(memory.batches)
+    small.append(*[large("info") for _ in range(150)])
+
+    thin(small)
+    small.deliver()
+
+    assert small.counters.dropped["outbox full"] + small.counters.delivered == 170
+    sent = b"".join(memory.batches[batches:])
+    assert sent.count(b"\n") == small.counters.delivered - 20
+
+
+@pytest.mark.parametrize("room_bytes", [0, 50, 1000])
+def test_disk_that_takes_no_thinner_file_costs_nothing(
+    folder: Path,
+    small: ReportingProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    room_bytes: int,
+) -> None:
+    """Where nothing can be rewritten, all stays as it was."""
+    disk = SmallDisk(monkeypatch, folder)
+    lines = [large("step" if number % 2 else "info") for number in range(150)]
+    small.append(*lines)
+    paths = {path.name for path in folder.glob("*.outbox")}
+    disk.room_bytes = room_bytes
+
+    thin(small)
+
+    assert waiting(small) == lines
+    assert small.counters.dropped == {}
+    assert {path.name for path in folder.glob("*.outbox")} == paths
+
+
+def test_thinning_is_told_once(small: ReportingProcess) -> None:
+    """A job that goes on talking into a full outbox does not fill the log."""
+    for _ in range(5):
+        small.append(*[large("info") for _ in range(150)])
+        thin(small)
+
+    assert small.told_kinds == ["outbox-full"]
+    assert "dropped" in small.told[0].message
+
+
+def test_thinning_reads_the_kind_and_not_the_text(small: ReportingProcess) -> None:
+    """A message that looks like JSON of another kind changes nothing."""
+    text = '"kind":"info"' + "x" * 300
+    lines = [event_line("step", message=text) for _ in range(150)]
+    small.append(*lines)
+
+    thin(small)
+
+    assert waiting(small) == lines
+    assert all(json.loads(line)["kind"] == "step" for line in lines)
+
+
+def test_journal_of_a_thinned_file_is_counted_once(small: ReportingProcess) -> None:
+    """No file that was replaced leaves a second journal of the same records."""
+    small.append(large("step"))
+    (file,) = small.outbox.files
+    file.held.keep([KeptRecord(record=large("step"), problem=problem(422))])
+    small.append(*[large("info") for _ in range(150)])
+
+    thin(small)
+
+    folder = small.outbox.options.folder
+    assert folder is not None
+    assert len(list(folder.glob("*.held"))) == 1
+    assert sum(sum(one.held.counts()) for one in small.outbox.files) == 1

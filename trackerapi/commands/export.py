@@ -1,0 +1,263 @@
+"""Writing what waits or is held into a bundle, to carry it out of a closed network."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from trackerapi.commands.bundle import BundleWriter, new_bundle
+from trackerapi.commands.cutting import Cut, cut_and_put_away
+from trackerapi.commands.exits import FINE, WAITING, Mistake
+from trackerapi.commands.options import add_command, add_json, add_outbox, folder_of
+from trackerapi.commands.survey import (
+    NEWER,
+    UNREADABLE,
+    is_live,
+    job_of,
+    lines_between,
+    looks,
+    record_id,
+    survey,
+)
+from trackerapi.commands.terminal import Progress, counted, say, say_json, tell
+from trackerapi.delivery.folder import OutboxFolder
+from trackerapi.delivery.header import Binding
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.records import CREATION_START, Creation, parse_creation
+
+NO_KEY: Final = "none"
+"""Stands for records that were made without a key."""
+
+_HELP: Final = """\
+Write what waits or is held into a bundle, a file that can be carried elsewhere.
+
+Needs neither address nor key. `trackerapi outbox import` takes the bundle in on a
+machine that reaches the backend. What running processes have is copied as it is at
+this moment; records that arrive twice are applied once.
+
+A bundle is for one address and one provider. Where the outbox has records for
+several, choose with --base-url and --key-id (`none` for records made without a key).
+
+exit status:
+  0  written, or there was nothing to write
+  1  written, but files that this version cannot read were left out
+  2  wrong usage, or the file cannot be written
+
+examples:
+  trackerapi outbox export /media/usb/reports.bundle
+  trackerapi outbox export reports.bundle --job import-42 --remove
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add `outbox export`."""
+    parser = add_command(commands, "export", _export, _HELP)
+    parser.add_argument("file", metavar="FILE", type=Path, help="file to write; new")
+    parser.add_argument("--job", metavar="ID", help="only records of this job")
+    parser.add_argument("--base-url", metavar="URL", help="only records that go there")
+    parser.add_argument("--key-id", metavar="ID", help="only records of this key")
+    parser.add_argument(
+        "--remove",
+        action="store_true",
+        help="drop what was written, unless a running process has it",
+    )
+    add_outbox(parser)
+    add_json(parser)
+
+
+def _export(options: argparse.Namespace) -> int:
+    folder = folder_of(options)
+    export = Export(folder, options.job, _Choice(options.base_url, options.key_id))
+    summary: dict[str, Any] = {"file": None, "waiting": 0, "held": 0, "removed": 0}
+    binding = export.binding()
+    if binding is not None:
+        with new_bundle(options.file, binding) as writer:
+            export.write(writer)
+        summary |= {"file": str(options.file), **writer.counts}
+        if options.remove:
+            summary["removed"] = export.remove()
+        if writer.damaged:
+            tell(f"{counted(writer.damaged, 'damaged record')} left out")
+    left_out = [f for f in survey(folder) if f.state in {NEWER, UNREADABLE}]
+    if left_out:
+        tell(f"{counted(len(left_out), 'file')} that cannot be read left out")
+    _say(options, summary)
+    return WAITING if left_out else FINE
+
+
+def _say(options: argparse.Namespace, summary: dict[str, Any]) -> None:
+    if options.json:
+        say_json(summary)
+        return
+    if summary["file"] is None:
+        say("nothing to export")
+        return
+    removed = f", {summary['removed']:,} removed here" if options.remove else ""
+    say(
+        f"{options.file}: {summary['waiting']:,} waiting, {summary['held']:,} held"
+        f"{removed}; to take it in: trackerapi outbox import {options.file.name}"
+    )
+
+
+class _Choice:
+    """Which destinations to export; None for all."""
+
+    def __init__(self, base_url: str | None, key_id: str | None) -> None:
+        self._base_url = base_url.rstrip("/") if base_url is not None else None
+        self._key_id = key_id
+
+    def has(self, binding: Binding) -> bool:
+        """Tell whether records bound like this are chosen."""
+        key_id = binding.key_id or NO_KEY
+        is_there = self._base_url in {None, binding.base_url}
+        return is_there and self._key_id in {None, key_id}
+
+
+class Export:
+    """Copies unsettled and held records of one folder.
+
+    Args:
+        folder: Which.
+        provider_job_id: Only records of this job; None for all.
+        choice: Which destinations.
+    """
+
+    def __init__(
+        self, folder: OutboxFolder, provider_job_id: str | None, choice: _Choice
+    ) -> None:
+        self._folder, self._job_id, self._choice = folder, provider_job_id, choice
+        self._abandoned: list[Path] = []
+
+    def binding(self) -> Binding | None:
+        """Return where all that is chosen goes; None if there is nothing.
+
+        Raises:
+            Mistake: If it goes to several places, or belongs to several providers.
+        """
+        bindings = [
+            file.header.binding
+            for file in looks(self._folder.paths())
+            if self._choice.has(file.header.binding) and self._has_any(file)
+        ]
+        destinations = _destinations(bindings)
+        if len(destinations) > 1:
+            listed = "; ".join(map(_as_text, destinations[:4]))
+            raise Mistake(
+                f"a bundle is for one address and provider, and here are "
+                f"{len(destinations)}: {listed}; choose with --base-url and --key-id"
+            )
+        return destinations[0] if destinations else None
+
+    def write(self, writer: BundleWriter) -> None:
+        """Copy all that is chosen."""
+        jobs: set[str] = set()
+        created: set[str] = set()
+        with Progress(lambda count: f"wrote {counted(count, 'record')}") as progress:
+            for file in self._files():
+                for line in self._copied(file, writer):
+                    progress.add(1)
+                    (created if _is_creation(line) else jobs).add(job_of(line))
+            for line in self._known_creations(jobs - created).values():
+                writer.add_known(line)
+
+    def remove(self) -> int:
+        """Drop what was copied of processes that have ended; return how much it was.
+
+        Raises:
+            OSError: If a file cannot be written.
+        """
+        removed = 0
+        for path in self._abandoned:
+            with suppress(FileNotFoundError):  # somebody has delivered it meanwhile
+                file = OutboxFile.adopt(path)
+                if file is not None:
+                    file.held.refresh()
+                    kept = file.held.records(provider_job_id=self._job_id)
+                    kept_ids = frozenset(each.record_id for each in kept)
+                    what = Cut(waiting=self._is_wanted, kept_ids=kept_ids)
+                    removed += cut_and_put_away(self._folder, file, what)
+        return removed
+
+    def _files(self) -> Iterator[OutboxFile]:
+        """Iterate over the files, also over those that come up meanwhile.
+
+        An owner that makes room puts a thinner file in the place of one.
+        """
+        seen: set[Path] = set()
+        while paths := [path for path in self._folder.paths() if path not in seen]:
+            for path in paths:
+                seen.add(path)
+                # In this order: once its owner has ended, nothing is added any more.
+                is_abandoned = not is_live(path)
+                for file in looks([path]):
+                    if self._choice.has(file.header.binding):
+                        yield file
+                        if is_abandoned:
+                            self._abandoned.append(path)
+
+    def _copied(self, file: OutboxFile, writer: BundleWriter) -> Iterator[bytes]:
+        """Copy one file; yield each record that was copied."""
+        kept_ids: set[str] = set()
+        for kept in file.held.records(provider_job_id=self._job_id):
+            kept_ids.add(kept.record_id)
+            if kept.waits:
+                writer.add_waiting(kept.record)
+            else:
+                writer.add_held(kept)
+            yield kept.record
+        for line in lines_between(file, file.position, file.end):
+            if not self._is_wanted(line):
+                continue
+            if not kept_ids or record_id(line) not in kept_ids:
+                writer.add_waiting(line)
+                yield line
+
+    def _known_creations(self, jobs: set[str]) -> dict[str, bytes]:
+        """Return the newest creation of each job, as one that the backend has."""
+        newest: dict[str, bytes] = {}
+        paths = [*self._folder.paths(delivered=True), *self._folder.paths()]
+        for file in looks(sorted(paths, key=lambda path: path.name)):
+            if not self._choice.has(file.header.binding):
+                continue
+            for line in lines_between(file, file.start, file.position):
+                creation = parse_creation(line) if _is_creation(line) else None
+                if creation is not None and creation.provider_job_id in jobs:
+                    done = Creation(document=creation.document, state="done")
+                    newest[creation.provider_job_id] = done.as_line()
+        return newest
+
+    def _has_any(self, file: OutboxFile) -> bool:
+        kept = file.held.records(provider_job_id=self._job_id)
+        tail = lines_between(file, file.position, file.end)
+        return any(kept) or any(map(self._is_wanted, tail))
+
+    def _is_wanted(self, line: bytes) -> bool:
+        return self._job_id is None or job_of(line) == self._job_id
+
+
+def _is_creation(line: bytes) -> bool:
+    return line.startswith(CREATION_START)
+
+
+def _destinations(bindings: Sequence[Binding]) -> list[Binding]:
+    """Return the different places and providers, as far as they are known."""
+    providers = {
+        (each.base_url, each.key_id): each.provider_id
+        for each in bindings
+        if each.provider_id is not None
+    }
+    found: dict[tuple[object, ...], Binding] = {}
+    for each in bindings:
+        url, key_id = each.base_url, each.key_id
+        provider_id = each.provider_id
+        if key_id is not None:
+            provider_id = providers.get((url, key_id))
+        owner = ("key", key_id) if provider_id is None else ("provider", provider_id)
+        known = Binding(base_url=url, key_id=key_id, provider_id=provider_id)
+        found.setdefault((url, *owner), known)
+    return list(found.values())
+
+
+def _as_text(binding: Binding) -> str:
+    return f"{binding.base_url} (key {binding.key_id or NO_KEY})"

@@ -1,0 +1,144 @@
+"""Options that several commands have, and what they stand for."""
+
+import argparse
+import math
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from trackerapi.commands.exits import Mistake
+from trackerapi.composition import outbox_folder
+from trackerapi.delivery.folder import OutboxFolder
+from trackerapi.settings import DEFAULT_TIMEOUT_SECONDS, OUTBOX, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LARGEST_ID: Final = 2**53 - 1
+
+
+def add_command(
+    commands: Any, name: str, run: "Callable[[argparse.Namespace], int]", text: str
+) -> argparse.ArgumentParser:
+    """Add a command to others; return its parser.
+
+    Args:
+        commands: What `add_subparsers()` returned.
+        name: Word of the command.
+        run: Runs it and returns its exit status.
+        text: One line for the list of commands, and below it the whole help.
+    """
+    short, _, long = text.strip().partition("\n")
+    description, _, epilog = f"\n{long.strip()}".partition("\nexamples:")
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=short[0].lower() + short[1:].rstrip("."),
+        description=f"{short}\n\n{description.strip()}".strip(),
+        epilog=f"examples:{epilog}" if epilog else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_json(parser: argparse.ArgumentParser, text: str = "print JSON") -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help=text)
+
+
+def add_outbox(parser: argparse.ArgumentParser) -> None:
+    """Add `--outbox`."""
+    parser.add_argument(
+        "--outbox", metavar="DIR", help="folder of the outbox, instead of the usual one"
+    )
+
+
+def add_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add `--timeout`."""
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="give up after so long; without it, after 10 s without any success",
+    )
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Add what says where the backend is and with which key."""
+    parser.add_argument("--base-url", metavar="URL", help="address of the backend")
+    parser.add_argument("--api-key-file", metavar="FILE", help="file with the key")
+    parser.add_argument("--ca-file", metavar="FILE", help="certificates to trust")
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Return the settings of a command that asks the backend.
+
+    Raises:
+        SettingsError: If one is missing or invalid.
+    """
+    arguments: dict[str, object] = {
+        "base_url": options.base_url,
+        "api_key_file": options.api_key_file,
+        "ca_file": options.ca_file,
+        "outbox": options.outbox,
+        # Whoever asks to deliver wants that, whatever mode jobs run in.
+        "mode": "online",
+    }
+    timeout = getattr(options, "timeout", None)
+    if timeout is not None:
+        arguments["timeout_seconds"] = min(timeout, DEFAULT_TIMEOUT_SECONDS)
+    return Settings.resolve(arguments)
+
+
+def folder_of(options: argparse.Namespace, *, creates: bool = False) -> OutboxFolder:
+    """Return the outbox folder; needs neither address nor key.
+
+    Args:
+        options: Of the command line.
+        creates: Whether a folder that was named need not exist.
+
+    Raises:
+        SettingsError: If the setting cannot name a folder.
+        Mistake: If it cannot be read.
+    """
+    environment = {n: v for n, v in os.environ.items() if n == OUTBOX}
+    arguments = {"outbox": options.outbox, "mode": "off"}
+    path = outbox_folder(Settings.resolve(arguments, environment))
+    if path is None:
+        raise Mistake(f"this user has no home folder; set {OUTBOX} or pass --outbox")
+    try:
+        next(path.iterdir(), None)
+    except FileNotFoundError:
+        if options.outbox is not None and not creates:
+            raise Mistake(f"there is no folder {path}") from None
+    except OSError as error:
+        raise Mistake(f"cannot read the outbox {path}: {error.strerror}") from None
+    return OutboxFolder(path)
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"not a number of seconds above 0: {text!r}")
+    return value
+
+
+def moment(text: str) -> datetime:
+    """Read a time; one without an offset is that of this machine."""
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"not a time such as 2026-11-24T01:00:00Z: {text!r}"
+        ) from None
+
+
+def customer_id(text: str) -> int:
+    """Read the id of a customer."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= LARGEST_ID:
+        raise argparse.ArgumentTypeError(f"not 1 to {LARGEST_ID}: {text!r}")
+    return int(text)

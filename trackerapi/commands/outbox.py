@@ -1,0 +1,219 @@
+"""Looking into the outbox: which files there are, and what one of them holds.
+
+Needs neither an address nor a key, and changes nothing.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from trackerapi.commands import drop, export, import_bundle, replay, retry
+from trackerapi.commands.exits import FINE, Mistake
+from trackerapi.commands.options import add_command, add_json, add_outbox, folder_of
+from trackerapi.commands.survey import (
+    DELIVERED,
+    FileSummary,
+    find_file,
+    lines_between,
+    look,
+    record_id,
+    summary_of,
+    survey,
+)
+from trackerapi.commands.terminal import (
+    counted,
+    printable,
+    say,
+    say_json,
+    say_table,
+    size_text,
+    time_text,
+    without_none,
+)
+from trackerapi.delivery.records import parse_record
+
+if TYPE_CHECKING:
+    from trackerapi.delivery.outbox_file import OutboxFile
+
+_HEADING: Final = (
+    "ID",
+    "STATE",
+    "WAITING",
+    "HELD",
+    "DELIVERED",
+    "SIZE",
+    "CREATED",
+    "DESTINATION",
+)
+_NUMBERS: Final = frozenset({2, 3, 4, 5})
+
+_HELP = "Look after what waits to be delivered, and what the backend refused."
+
+_LIST_HELP = """\
+List the files of the outbox.
+
+A file belongs to one process. Its state is
+  live       a running process has it and delivers it
+  waiting    its process has ended; the next one, or `trackerapi sync`, delivers it
+  held       the backend refused something: `outbox show` says why, `outbox retry`
+             sends it again, `outbox drop` gives it up
+  delivered  all was delivered; kept for 24 h, for `outbox replay`
+
+examples:
+  trackerapi outbox list
+  trackerapi outbox list --all --json
+"""
+
+_SHOW_HELP = """\
+Show the records of one outbox file: what waits, and what is held and why.
+
+Records hold what the job reported, its metadata and details for the provider too.
+
+examples:
+  trackerapi outbox show 4f21
+  trackerapi outbox show 4f21 --json | jq .record
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add `outbox` and its commands."""
+    text = "look after what waits or is held"
+    parser = commands.add_parser("outbox", help=text, description=_HELP)
+    own = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    listing = add_command(own, "list", _list, _LIST_HELP)
+    listing.add_argument(
+        "--all", action="store_true", help="also files of which all is delivered"
+    )
+    add_outbox(listing)
+    add_json(listing)
+
+    show = add_command(own, "show", _show, _SHOW_HELP)
+    show.add_argument("id", metavar="ID", help="id of the file, or how it begins")
+    show.add_argument(
+        "--all", action="store_true", help="also records that are settled"
+    )
+    add_outbox(show)
+    add_json(show, "print one JSON object a record and line")
+
+    retry.add_commands(own)
+    drop.add_commands(own)
+    replay.add_commands(own)
+    export.add_commands(own)
+    import_bundle.add_commands(own)
+
+
+def _list(options: argparse.Namespace) -> int:
+    folder = folder_of(options)
+    files = survey(folder)
+    if options.all:
+        files += survey(folder, delivered=True)
+    else:
+        files = [file for file in files if file.state != DELIVERED]
+    if options.json:
+        members = [file.as_members() for file in files]
+        say_json({"outbox": str(folder.path), "files": members})
+        return FINE
+    if not files:
+        say(f"nothing waits in {folder.path}")
+        return FINE
+    say_table([_HEADING, *map(_row, files)], numbers=_NUMBERS)
+    waiting, held = sum(f.waiting for f in files), sum(f.held for f in files)
+    say(f"{counted(len(files), 'file')}: {waiting:,} waiting, {held:,} held")
+    return FINE
+
+
+def _row(file: FileSummary) -> tuple[str, ...]:
+    return (
+        file.file_id,
+        file.state,
+        f"{file.waiting:,}",
+        f"{file.held:,}",
+        f"{file.delivered:,}",
+        size_text(file.size_bytes),
+        time_text(file.header.created_at) if file.header else "",
+        printable(file.header.binding.base_url) if file.header else "",
+    )
+
+
+def _show(options: argparse.Namespace) -> int:
+    folder = folder_of(options)
+    path = find_file(folder, options.id)
+    file = look(path)
+    summary = summary_of(path, is_put_away=path.parent == folder.delivered_path)
+    if file is None or summary is None:
+        raise Mistake(f"{path} is no outbox file that this version can read")
+    try:
+        if not options.json:
+            _say_summary(summary)
+        for shown in _records(file, settled_too=options.all):
+            if options.json:
+                say_json(shown, in_one_line=True)
+            else:
+                _say_record(shown)
+    finally:
+        file.close()
+    return FINE
+
+
+def _records(file: "OutboxFile", *, settled_too: bool) -> Iterator[dict[str, Any]]:
+    """Iterate over what `show` has to show of each record."""
+    kept_ids: set[str] = set()
+    for kept in file.held.records():
+        kept_ids.add(kept.record_id)
+        yield without_none(
+            {
+                "state": "waiting" if kept.waits else "held",
+                "since": kept.since,
+                "reason": kept.reason,
+                "problem": dict(kept.problem),
+                "record": _content(kept.record),
+            }
+        )
+    if settled_too:
+        for line in lines_between(file, file.start, file.position):
+            if record_id(line) not in kept_ids:
+                yield {"state": "settled", "record": _content(line)}
+    for line in lines_between(file, file.position, file.end):
+        yield {"state": "waiting", "record": _content(line)}
+
+
+def _content(line: bytes) -> Any:
+    """Return the members of a record; the text of a damaged one."""
+    return parse_record(line) or line.decode("utf-8", "replace").rstrip("\n")
+
+
+def _say_summary(summary: FileSummary) -> None:
+    header = summary.header
+    assert header is not None  # noqa: S101 - for the type checker
+    binding = header.binding
+    provider = "not known yet" if binding.provider_id is None else binding.provider_id
+    say(f"file      {summary.path}")
+    say(
+        f"state     {summary.state}: {summary.waiting:,} waiting, {summary.held:,} "
+        f"held, {summary.delivered:,} delivered"
+    )
+    say(f"created   {time_text(header.created_at)}")
+    say(f"goes to   {printable(binding.base_url)}")
+    say(f"key       {printable(binding.key_id or 'none')}, provider {provider}")
+
+
+def _say_record(shown: Mapping[str, Any]) -> None:
+    """Print a record: what it is in one line, why it is held, and what else it says."""
+    record = shown["record"]
+    if not isinstance(record, dict):
+        say(f"{shown['state']:9} damaged: {printable(str(record))}")
+        return
+    members: dict[str, Any] = {**record}
+    if isinstance(members.get("create_job"), dict):
+        members = {"kind": "create_job", **members["create_job"]}
+        members["occurred_at"] = members.pop("created_at", "")
+    members.pop("event_id", None)
+    time = time_text(str(members.pop("occurred_at", "")))
+    words = [str(members.pop(name, "")) for name in ("provider_job_id", "kind", "tag")]
+    say(f"{shown['state']:9} {time}  {printable('  '.join(words)).rstrip()}")
+    if "reason" in shown:
+        say(f"          {printable(str(shown['reason']))}")
+    if members:
+        say(f"          {printable(json.dumps(members, ensure_ascii=False))}")

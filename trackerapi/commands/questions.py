@@ -1,0 +1,95 @@
+"""Asking the backend: whose key this is, and how far a job is."""
+
+import argparse
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from trackerapi.commands.exits import FINE
+from trackerapi.commands.options import add_backend, add_command, add_json
+from trackerapi.commands.terminal import moment_text, say, say_json
+from trackerapi.errors import BackendRejected
+from trackerapi.tracker import TrackerApi
+
+if TYPE_CHECKING:
+    from trackerapi.answers import Job, JobStep
+
+
+def add_commands(commands: Any) -> None:
+    """Add `verify` and `job show`."""
+    verify = add_command(
+        commands, "verify", _verify, "Tell whose key this is and what it may do."
+    )
+    add_backend(verify)
+    add_json(verify)
+
+    job = commands.add_parser("job", help="ask about a job")
+    job_commands = job.add_subparsers(
+        title="commands", metavar="COMMAND", required=True
+    )
+    show = add_command(
+        job_commands, "show", _show_job, "Show how far a job is, and its steps."
+    )
+    which = show.add_mutually_exclusive_group(required=True)
+    which.add_argument("provider_job_id", nargs="?", metavar="PROVIDER_JOB_ID")
+    which.add_argument("--last", action="store_true", help="the newest job")
+    add_backend(show)
+    add_json(show)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    with _tracker(options) as tracker:
+        owner = tracker.verify_api_key()
+    if options.json:
+        say_json({"base_url": tracker.base_url, **dataclasses.asdict(owner)})
+        return FINE
+    expires = moment_text(owner.expires_at) if owner.expires_at else "never"
+    say(f"provider  {owner.provider_name} ({owner.provider_id})")
+    say(f"key       {owner.key_id}")
+    say(f"scopes    {', '.join(owner.scopes)}")
+    say(f"expires   {expires}")
+    say(f"backend   {tracker.base_url}")
+    return FINE
+
+
+def _show_job(options: argparse.Namespace) -> int:
+    with _tracker(options) as tracker:
+        if options.last:
+            job = next(iter(tracker.list_jobs()), None)
+            if job is None:
+                raise BackendRejected("this provider has no job yet")
+        else:
+            job = tracker.get_job(options.provider_job_id)
+    if options.json:
+        say_json(dataclasses.asdict(job))
+    else:
+        _say_job(job)
+    return FINE
+
+
+def _tracker(options: argparse.Namespace) -> TrackerApi:
+    return TrackerApi(
+        base_url=options.base_url,
+        api_key_file=options.api_key_file,
+        ca_file=options.ca_file,
+    )
+
+
+def _say_job(job: "Job") -> None:
+    percent = "" if job.percent is None else f", {job.percent:g} %"
+    say(f"{job.name}: {job.status}{percent}")
+    say(f"  id        {job.provider_job_id}")
+    say(f"  customer  {job.customer_id}")
+    say(f"  created   {moment_text(job.created_at)}")
+    if job.finished_at:
+        say(f"  finished  {moment_text(job.finished_at)}")
+    for step in job.steps:
+        say(_step_line(step))
+
+
+def _step_line(step: "JobStep") -> str:
+    units = ""
+    if step.completed is not None:
+        units = f"  {step.completed:g}"
+        units += f" of {step.total:g}" if step.total is not None else ""
+    tries = f"  attempt {step.attempts}" if step.attempts > 1 else ""
+    return f"  [{step.status:>7}]  {step.name}{units}{tries}"

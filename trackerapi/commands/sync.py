@@ -1,0 +1,329 @@
+"""Delivering what dead processes have left in the outbox.
+
+The command makes no outbox file of its own, and leaves alone what belongs to a running
+process, to another destination or to another provider.
+"""
+
+import argparse
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from trackerapi.commands.dispatch import QUIET_SECONDS, Dispatch, Persistence
+from trackerapi.commands.exits import FINE, HELD, WAITING
+from trackerapi.commands.options import (
+    add_backend,
+    add_command,
+    add_json,
+    add_outbox,
+    add_timeout,
+    folder_of,
+    settings_of,
+)
+from trackerapi.commands.survey import (
+    LIVE,
+    NEWER,
+    UNREADABLE,
+    FileSummary,
+    survey,
+)
+from trackerapi.commands.terminal import (
+    Progress,
+    counted,
+    progress_of,
+    say,
+    say_json,
+    tell,
+)
+from trackerapi.delivery.folder import OutboxFolder, read_header
+from trackerapi.delivery.header import FORMAT_VERSION, Header
+from trackerapi.delivery.report import key_refused, unreachable
+from trackerapi.errors import AuthenticationError, BackendError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from trackerapi.delivery.outbox_file import OutboxFile
+
+LOOK_SECONDS: Final = 2.0
+"""How often `--watch` looks for new leftovers."""
+
+_PURGE_SECONDS: Final = 600.0
+_WATCH: Final = "watch"
+
+_HELP = """\
+Deliver what processes that have ended left in the outbox.
+
+Jobs deliver by themselves while they run, and the next one takes over what the last
+one left. This does it when no further job comes, for instance from cron.
+
+exit status:
+  0  nothing waits
+  1  something still waits: the backend was not reached, or refused the key
+  2  wrong usage or settings
+  3  nothing waits, but something is held: `trackerapi outbox list` shows it
+  130  interrupted; with --watch that is the end, told by the statuses above
+
+examples:
+  trackerapi sync
+  trackerapi sync --timeout 60 --json
+  trackerapi sync --watch --outbox /var/lib/jobs/outbox
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add `sync`."""
+    parser = add_command(commands, "sync", _sync, _HELP)
+    parser.add_argument(
+        "--watch", action="store_true", help="go on until interrupted (or --timeout)"
+    )
+    add_timeout(parser)
+    add_outbox(parser)
+    add_backend(parser)
+    add_json(parser)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReport:
+    """How the outbox stands after a delivery.
+
+    Attributes:
+        delivered: Events that the backend has taken.
+        waiting: Records that still wait.
+        held: Records that the backend refused.
+        dropped: Records that are gone, by the reason.
+        last_error: Why the last attempt failed; None if it did not.
+        files: Files left alone, by the reason: live (of a running process), elsewhere
+            (another destination, provider or no key), newer (of a later version) and
+            unreadable.
+    """
+
+    delivered: int
+    waiting: int
+    held: int
+    dropped: Mapping[str, int]
+    last_error: str | None
+    files: Mapping[str, int]
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status that says it."""
+        if self.waiting or self.files[NEWER] or self.files[UNREADABLE]:
+            return WAITING
+        return HELD if self.held else FINE
+
+    def as_text(self) -> str:
+        """Return it as one line."""
+        parts = [
+            f"delivered {counted(self.delivered, 'event')}; {self.waiting:,} waiting, "
+            f"{self.held:,} held"
+        ]
+        if self.dropped:
+            parts.append(f"{sum(self.dropped.values()):,} dropped as damaged")
+        parts += [
+            text.format(counted(self.files[state], "file"))
+            for state, text in _LEFT_ALONE.items()
+            if self.files[state]
+        ]
+        return "; ".join(parts)
+
+
+ELSEWHERE: Final = "elsewhere"
+
+_LEFT_ALONE: Final = {
+    LIVE: "{} of running processes left to them",
+    ELSEWHERE: "{} for another address, provider or key left alone",
+    NEWER: "{} of a later version of trackerapi left alone",
+    UNREADABLE: "{} cannot be read",
+}
+
+
+def _sync(options: argparse.Namespace) -> int:
+    folder = folder_of(options)
+    settings = settings_of(options)
+    persistence = Persistence(
+        quiet_seconds=math.inf if options.watch else QUIET_SECONDS,
+        total_seconds=options.timeout,
+    )
+    with Dispatch(settings, folder) as dispatch:
+        sync = Sync(dispatch, folder, persistence)
+        if options.watch:
+            with _ended_by_signals():
+                sync.watch()
+        else:
+            sync.run()
+        report = sync.report()
+    if options.json:
+        say_json(dataclasses.asdict(report))
+    else:
+        say(report.as_text())
+    return report.exit_status
+
+
+class Sync:
+    """Delivers leftovers of one folder; for one thread.
+
+    Args:
+        dispatch: The way to the backend.
+        folder: Where leftovers lie.
+        persistence: How long to try.
+    """
+
+    def __init__(
+        self, dispatch: Dispatch, folder: OutboxFolder, persistence: Persistence
+    ) -> None:
+        self._dispatch, self._folder = dispatch, folder
+        self._persistence = persistence
+        self._last_error: str | None = None
+        self._next_purge = 0.0
+
+    def run(self) -> None:
+        """Deliver all that can be delivered; a failure is told on stderr."""
+        mine = [each for each in survey(self._folder) if self._may_go(each.header)]
+        waiting = sum(each.waiting for each in mine if each.state != LIVE)
+        if not waiting and not any(self._is_ambiguous(each.header) for each in mine):
+            return  # there is nothing to ask the backend
+        with progress_of("delivered", waiting, "record") as progress:
+            while not self._persistence.is_over:
+                error = self._attempt(progress)
+                if error is None:
+                    return
+                is_refused = isinstance(error, AuthenticationError)
+                if is_refused or not self._persistence.pauses_after(error):
+                    tell(_failure(error))
+                    return
+
+    def watch(self) -> None:
+        """Deliver leftovers as they appear, until interrupted or the time is over."""
+        try:
+            while not self._persistence.is_over:
+                error = self._attempt_and_tell()
+                if error is None:
+                    self._persistence.note_success()
+                    time.sleep(
+                        max(min(LOOK_SECONDS, self._persistence.left_seconds), 0)
+                    )
+                elif not self._persistence.pauses_after(error):
+                    return
+        except KeyboardInterrupt:
+            return
+
+    def _attempt_and_tell(self) -> Exception | None:
+        problems, before = self._dispatch.problems, self._dispatch.counters.delivered
+        error = self._attempt(Progress(lambda _: ""))
+        if error is None:
+            problems.forget(_WATCH)
+        else:
+            problems.tell(_WATCH, _failure(error), type(error).__name__)
+        if isinstance(error, AuthenticationError):
+            self._dispatch.forget_provider()
+        if count := self._dispatch.counters.delivered - before:
+            tell(f"delivered {counted(count, 'event')}")
+        return error
+
+    def _attempt(self, progress: Progress) -> Exception | None:
+        """Make one round; return why it failed, None if it did not."""
+        try:
+            self._round(progress)
+        except (BackendError, OSError) as error:
+            self._last_error = str(error)
+            return error
+        self._last_error = None
+        return None
+
+    def report(self) -> SyncReport:
+        """Tell how the outbox stands now."""
+        files = survey(self._folder)
+        mine = [each for each in files if self._may_go(each.header)]
+        states = [each.state for each in files]
+        states += [ELSEWHERE for each in files if self._is_left_alone(each)]
+        left_alone = (LIVE, ELSEWHERE, NEWER, UNREADABLE)
+        return SyncReport(
+            delivered=self._dispatch.counters.delivered,
+            waiting=sum(each.waiting for each in mine if each.state != LIVE),
+            held=sum(each.held for each in mine),
+            dropped=dict(self._dispatch.counters.dropped),
+            last_error=self._last_error,
+            files={state: states.count(state) for state in left_alone},
+        )
+
+    def _round(self, progress: Progress) -> None:
+        """Carry all that others have left, the oldest file first.
+
+        Raises:
+            BackendError: If the backend does not take it.
+            OSError: If what was refused cannot be kept aside.
+        """
+        if not any(self._may_go(read_header(path)) for path in self._folder.paths()):
+            return
+        self._dispatch.introduce()
+        for file in self._folder.adopt(self._dispatch.binding, set()):
+            try:
+                self._dispatch.name_provider(file)
+                self._deliver(file, progress)
+            finally:
+                self._folder.put_away(file)
+        if time.monotonic() >= self._next_purge:
+            self._next_purge = time.monotonic() + _PURGE_SECONDS
+            self._folder.purge()
+
+    def _deliver(self, file: "OutboxFile", progress: Progress) -> None:
+        settled = file.settled
+        while not self._persistence.is_over and self._dispatch.carrier.carry(file):
+            progress.add(file.settled - settled)
+            settled = file.settled
+            self._persistence.note_success()
+        file.held.refresh()
+        if file.held.waiting_jobs():
+            self._dispatch.carrier.carry_waiting(file)
+
+    def _may_go(self, header: Header | None) -> bool:
+        """Tell whether a file goes this way, as far as is known."""
+        if header is None or header.version > FORMAT_VERSION:
+            return False
+        admits = self._dispatch.binding.admits(header.binding)
+        return admits or self._is_ambiguous(header)
+
+    def _is_ambiguous(self, header: Header | None) -> bool:
+        """Tell whether only the backend can say if a file goes this way."""
+        mine = self._dispatch.binding
+        return (
+            header is not None
+            and mine.provider_id is None
+            and header.binding.provider_id is not None
+            and header.binding.base_url == mine.base_url
+            and not mine.admits(header.binding)
+        )
+
+    def _is_left_alone(self, file: FileSummary) -> bool:
+        """Tell whether a file has something that goes another way."""
+        is_known = file.state not in {LIVE, NEWER, UNREADABLE}
+        has_anything = file.waiting + file.held > 0
+        return is_known and has_anything and not self._may_go(file.header)
+
+
+def _failure(error: Exception) -> str:
+    if isinstance(error, AuthenticationError):
+        return key_refused(error)
+    if isinstance(error, BackendError):
+        return unreachable(error)
+    return f"what the backend refused cannot be kept aside: {error}"
+
+
+@contextmanager
+def _ended_by_signals() -> Generator[None]:
+    """Let SIGTERM end the context as Ctrl-C does."""
+
+    def interrupt(number: int, frame: "FrameType | None") -> None:  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

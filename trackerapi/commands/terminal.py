@@ -1,0 +1,166 @@
+"""What the commands print: results on stdout, everything else on stderr.
+
+Texts of records are printed so that they cannot steer a terminal.
+"""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final, TextIO
+
+_CLEAR: Final = "\r\x1b[K"
+_BETWEEN_SECONDS: Final = 0.1
+_UNITS: Final = ("B", "KiB", "MiB", "GiB")
+_LIBRARY: Final = logging.getLogger("trackerapi")
+
+
+def say(text: str) -> None:
+    """Print a line of the result."""
+    sys.stdout.write(text + "\n")
+
+
+def tell(text: str) -> None:
+    """Print a line that is no part of the result."""
+    start = _CLEAR if sys.stderr.isatty() else ""
+    sys.stderr.write(f"{start}trackerapi: {printable(text)}\n")
+    sys.stderr.flush()
+
+
+def say_json(value: Any, *, in_one_line: bool = False) -> None:
+    """Print a value as JSON."""
+    indent = None if in_one_line else 2
+    say(json.dumps(value, indent=indent, default=_json_text, ensure_ascii=False))
+
+
+def say_table(rows: Sequence[Sequence[str]], *, numbers: frozenset[int]) -> None:
+    """Print rows in columns; the first row is the heading.
+
+    Args:
+        rows: All of the same length.
+        numbers: Columns that stand to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if place in numbers else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        say("  ".join(cells).rstrip())
+
+
+def moment_text(moment: datetime) -> str:
+    """Return a time as people here read it."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+
+
+def time_text(rfc3339: str) -> str:
+    """Return a time from a record as people here read it; what is none as it is."""
+    try:
+        return moment_text(datetime.fromisoformat(rfc3339))
+    except ValueError:
+        return printable(rfc3339)
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a size in the unit that fits it."""
+    size, unit = float(size_bytes), 0
+    while size >= 1024 and unit < len(_UNITS) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{size:.0f} {_UNITS[unit]}" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Return a count with its noun, such as `1 file` or `2,000 files`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def printable(text: str) -> str:
+    """Return `text` without characters that a terminal would act on."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def has_terminal() -> bool:
+    """Tell whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str) -> bool:
+    """Ask a question of somebody at the terminal; return whether it was yes."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+class Progress:
+    """Tells how far a long command is, where stderr is a terminal.
+
+    Args:
+        text: Says it for a count.
+        clock: Monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        text: Callable[[int], str],
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._text, self._clock = text, clock
+        self._stream = stream or sys.stderr
+        self._is_shown = self._stream.isatty()
+        self._next_at = 0.0
+        self.count = 0
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._is_shown:
+            self._stream.write(_CLEAR)
+            self._stream.flush()
+
+    def add(self, count: int) -> None:
+        """Count what was done since."""
+        self.count += count
+        if self._is_shown and self._clock() >= self._next_at:
+            self._next_at = self._clock() + _BETWEEN_SECONDS
+            self._stream.write(_CLEAR + self._text(self.count))
+            self._stream.flush()
+
+
+def progress_of(verb: str, total: int, noun: str) -> Progress:
+    """Return progress that reads `sent 1,200 of 5,000 records`."""
+    return Progress(lambda count: f"{verb} {count:,} of {counted(total, noun)}")
+
+
+class _Told(logging.Handler):
+    """Prints what the library has to tell as the commands print it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(record.getMessage())
+
+
+@contextmanager
+def library_told_on_stderr() -> Generator[None]:
+    """Print messages of the library as those of the command, within the context."""
+    handler, propagates = _Told(logging.WARNING), _LIBRARY.propagate
+    _LIBRARY.addHandler(handler)
+    _LIBRARY.propagate = False
+    try:
+        yield
+    finally:
+        _LIBRARY.removeHandler(handler)
+        _LIBRARY.propagate = propagates
+
+
+def without_none(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members that have a value."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _json_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
