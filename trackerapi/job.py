@@ -295,7 +295,7 @@ class TrackerJob:
         if undeclared:
             self._reporter.problems.tell(
                 "metadata",
-                f"metadata of step {tag!r} is not declared in the job configuration and "
+                f"metadata of step {tag!r} is not declared in its configuration; it "
                 f"was left out: {', '.join(undeclared[:5])}",
                 str(tag),
             )

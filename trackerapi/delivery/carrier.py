@@ -94,7 +94,7 @@ class Carrier:
             if receipt is None:
                 return True  # the next turn takes fewer lines
             refused = _refused(receipt, rest)
-            delivered = rest_count - len(receipt.rejections)
+            delivered = receipt.accepted + receipt.duplicates
             self._counters.count_delivered(delivered)
         file.held.keep(aside)
         self._hold(file, refused)
@@ -222,7 +222,8 @@ class Carrier:
         Returns:
             What stays, the rest, and its count of lines.
         """
-        refused, waiting = file.held.refused_jobs(), self._waiting_jobs(file)
+        self.know(file)
+        refused, waiting = file.held.refused_jobs(), self.waiting_jobs()
         aside: list[KeptRecord] = []
         if not refused and not waiting:
             return aside, batch, count
@@ -239,9 +240,8 @@ class Carrier:
                 rest.append(line)
         return aside, b"".join(rest), len(rest)
 
-    def _waiting_jobs(self, file: OutboxFile) -> set[str]:
+    def waiting_jobs(self) -> set[str]:
         """Return the jobs of which earlier records wait, in whatever file."""
-        self.know(file)
         return set[str]().union(*(held.waiting_jobs() for held in self._journals))
 
     def _attempt(self, batch: bytes, count: int) -> Receipt | None:

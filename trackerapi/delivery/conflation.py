@@ -4,6 +4,7 @@ A job may report progress a million times; one record a second and step is writt
 the newest before the step's next event, and the last one always.
 """
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -83,7 +84,7 @@ class Conflation:
                 self._write_pending(key)
 
     def _keep_time(self) -> None:
-        if not self._keeps_time or self._is_ticking:
+        if not self._keeps_time or self._is_ticking or sys.is_finalizing():
             return
         self._is_ticking = True
         try:
@@ -110,9 +111,10 @@ class Conflation:
             return
         self._write(line)
         self._written_at[key] = self._clock()
-        # A signal handler may have offered a newer one meanwhile.
-        if self.pending.get(key) is line:
-            del self.pending[key]
+        newest = self.pending.pop(key, None)
+        if newest is not None and newest is not line:
+            # A signal handler has offered it meanwhile.
+            self.pending.setdefault(key, newest)
 
     def _forget_old(self, now: float) -> None:
         # A service that tracks job after job must not remember them all.

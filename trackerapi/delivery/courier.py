@@ -6,6 +6,7 @@ lets batches form while more comes.
 
 import logging
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -64,6 +65,8 @@ class Courier:
 
     def start(self) -> None:
         """Begin; where no thread can be started, records stay for the next process."""
+        if sys.is_finalizing():  # a thread would be waited for that cannot begin
+            return
         self._thread = threading.Thread(
             target=self._run, name="trackerapi-courier", daemon=True
         )
@@ -153,7 +156,8 @@ class Courier:
         try:
             while not self._is_stopping:
                 self._pause(self._round())
-                if self._is_retiring and self._route.outbox.is_empty:
+                is_offline = self._route.sender is None
+                if self._is_retiring and (is_offline or self._route.outbox.is_empty):
                     self._leaving = self._route.outbox.close()
                     break
         finally:

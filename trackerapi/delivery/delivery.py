@@ -182,7 +182,7 @@ class Delivery:
             waiting = session.outbox.waiting_count + len(session.conflation.pending)
             waiting += sum(map(_count_waiting, adopted))
         held = 0
-        moments = [_oldest(file.peek(_FIRST_BYTES).splitlines()) for file in files]
+        moments = [_oldest(_first_lines(file)) for file in files]
         moments.append(_oldest(list(session.outbox.backlog)[:1] if session else ()))
         for journal in session.courier.rounds.journals() if session else ():
             journal.refresh()
@@ -293,6 +293,12 @@ def _count_waiting(file: OutboxFile) -> int:
             count += chunk.count(b"\n")
             position += len(chunk)
     return count
+
+
+def _first_lines(file: OutboxFile) -> list[bytes]:
+    with suppress(OSError):  # the courier may put it away meanwhile
+        return file.peek(_FIRST_BYTES).splitlines()
+    return []
 
 
 def _oldest(records: Iterable[bytes]) -> datetime | None:

@@ -144,6 +144,8 @@ class OutboxFile:
         """
         assert self._fd is not None  # noqa: S101 - for the type checker
         if self._is_torn:
+            self._cut_off()
+        if self._is_torn:
             line = b"\n" + line
         written = os.write(self._fd, line)
         if written != len(line):
@@ -164,6 +166,7 @@ class OutboxFile:
         assert self._fd is not None  # noqa: S101 - for the type checker
         try:
             os.ftruncate(self._fd, self.end)
+            self._is_torn = False
         except OSError:
             self._is_torn = True
 

@@ -71,6 +71,14 @@ def parse_record(line: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", members) if isinstance(members, dict) else {}
 
 
+def job_of(line: bytes) -> str:
+    """Return the job that a record is about, by the provider's id."""
+    creation = parse_creation(line)
+    if creation is not None:
+        return creation.provider_job_id
+    return str(parse_record(line).get("provider_job_id", ""))
+
+
 def is_droppable(members: Mapping[str, Any]) -> bool:
     """Tell whether a record may go when there is no room for all."""
     if "create_job" in members:

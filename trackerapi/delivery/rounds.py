@@ -19,7 +19,7 @@ from trackerapi.delivery.held import HeldJournal
 from trackerapi.delivery.outbox import Outbox
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.process import unforked
-from trackerapi.delivery.records import MAX_BATCH_BYTES, Creation
+from trackerapi.delivery.records import MAX_BATCH_BYTES, Creation, job_of
 from trackerapi.delivery.report import Counters, Problems
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import AuthenticationError
@@ -27,6 +27,10 @@ from trackerapi.retry import backoff_seconds
 
 LEFTOVERS_SECONDS: Final = 60.0
 """How often a process looks for what others have left."""
+
+MOST_WAITING: Final = 8
+MOST_ADOPTED: Final = 64
+"""Leftovers that are open at once: the descriptors are the job's own."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,14 +68,16 @@ class Rounds:
         self._sender: Sender | None = None
         self._is_identified = False
         self._has_purged = self._is_curious = self._backlog_waits = False
+        self._has_more = False
         self._next_search = 0.0
         self._next_waiting = 0.0
         self._waiting_failures = 0
 
     @property
     def has_searched(self) -> bool:
-        """Whether leftovers were looked for since `ask_again()`."""
-        return self._next_search > 0 or self._route.folder is None
+        """Whether leftovers were looked for, and all seen, since `ask_again()`."""
+        is_searched = self._next_search > 0 and not self._has_more
+        return is_searched or self._route.folder is None
 
     def ask_again(self) -> None:
         """Look for leftovers, and try what waits for its job, in the next round."""
@@ -116,11 +122,17 @@ class Rounds:
         self._next_search = now + LEFTOVERS_SECONDS
         known = {file.path for file in self.files()}
         binding = self._route.outbox.binding
-        self.adopted += folder.adopt(binding, known)
+        self._has_more = False
+        for file in folder.adopt(binding, known):
+            self.adopted.append(file)
+            self._put_away_delivered()
+            waiting = sum(not each.is_delivered for each in self.adopted)
+            if waiting >= MOST_WAITING or len(self.adopted) >= MOST_ADOPTED:
+                self._has_more = True
+                break
         self.adopted.sort(key=lambda file: file.path.name)
         # Only the backend can tell whether another key is of the same provider.
         self._is_curious = binding.provider_id is None and folder.has_strangers(binding)
-        self._put_away_delivered()
         if not self._has_purged:
             self._has_purged = True
             folder.purge()
@@ -145,8 +157,8 @@ class Rounds:
                 if not file.is_delivered:
                     break
         if time.monotonic() >= self._next_waiting:
-            self._carry_backlog(carrier)
             self._carry_waiting(carrier)
+            self._carry_backlog(carrier)
         self._put_away_delivered()
 
     def renew_key(self) -> None:
@@ -213,18 +225,20 @@ class Rounds:
     def _carry_backlog(self, carrier: Carrier) -> None:
         """Deliver what the disk refused, from memory."""
         outbox = self._route.outbox
-        self._backlog_waits = False
         if not outbox.backlog or outbox.drain_backlog():
             return
         if not all(file.is_delivered for file in outbox.files):
             return  # they come first
         lines = outbox.take_backlog(MAX_BATCH_BYTES // 2)
+        unknown = carrier.waiting_jobs()
+        waiting = [line for line in lines if job_of(line) in unknown] if unknown else []
+        behind = set(waiting)
         try:
-            refused = carrier.carry_lines(lines)
+            refused = carrier.carry_lines([x for x in lines if x not in behind])
         except BaseException:
             outbox.restore_backlog(lines)
             raise
-        waiting = [kept.record for kept in refused if kept.waits]
+        waiting += [kept.record for kept in refused if kept.waits]
         outbox.restore_backlog(waiting)
         self._backlog_waits = bool(waiting)
         for kept in refused:
@@ -235,7 +249,7 @@ class Rounds:
         """Try again what waits for its job, less often the longer it does."""
         for file in self.files():
             carrier.carry_waiting(file)
-        if not self._backlog_waits and not self.has_waiting_jobs():
+        if not self.has_waiting_jobs() and not self._backlog_waits:
             self._waiting_failures, self._next_waiting = 0, 0.0
             return
         self._waiting_failures += 1
@@ -250,6 +264,8 @@ class Rounds:
             if file.is_delivered and not file.held.waiting_jobs():
                 self.adopted.remove(file)
                 self._put_away(file)
+                if self._has_more:
+                    self._next_search = 0.0
         outbox = self._route.outbox
         for file in list(outbox.files):
             is_done = file.is_delivered and not outbox.is_current(file)

@@ -9,6 +9,7 @@ import encodings.idna  # noqa: F401 - else loaded by the first look-up, fork or 
 import gc
 import os
 import random
+import sys
 import threading
 import time
 import warnings
@@ -35,6 +36,8 @@ from trackerapi.wire.failures import (
 )
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
+SHORTEST_SECRET = 12
+"""Characters of a key below which it may be any word of an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,7 @@ class _Attempts:
     def finish(self, response: httpx.Response, body: bytes) -> httpx.Response:
         # A server that repeats the key must not bring it into a log or the outbox.
         key = self._request.headers.get("x-api-key", "").encode()
-        if key:
+        if len(key) >= SHORTEST_SECRET:
             body = body.replace(key, b"[the key]")
         failure = failure_of(
             self._request, response.status_code, response.headers, body
@@ -209,6 +212,8 @@ def _within(seconds: float, attempt: Callable[[], httpx.Response]) -> httpx.Resp
         except BaseException as error:  # noqa: BLE001 - raised again by the caller
             outcome.put(error)
 
+    if sys.is_finalizing():  # a thread would be waited for that cannot begin
+        return attempt()
     try:
         threading.Thread(target=run, name="trackerapi-request", daemon=True).start()
     except RuntimeError:

@@ -96,6 +96,7 @@ class ReportingProcess:
             self.outbox.waiting_count > 0
             or any(not file.is_delivered for file in self.rounds.adopted)
             or self.rounds.has_waiting_jobs()
+            or not self.rounds.has_searched
         )
 
     def files(self) -> list[OutboxFile]:
