@@ -104,7 +104,8 @@ class TrackerJob:
         self._reporter, self._calls, self._config = reporter, calls, config
         self._job_id = known.id if known else None
         last = known.last_occurred_at if known else None
-        self._not_before = as_microseconds(last) if last else 0
+        # Behind it, not with it: a clock that is behind gives ids that are too.
+        self._not_before = as_microseconds(last) + 1 if last else 0
         # Beginnings of events, checked and encoded; each stands for all later ones.
         self._beginnings: dict[tuple[str, str | None, str | None], _Beginning] = {}
         declares = config is not None and config.metadata == "declared"

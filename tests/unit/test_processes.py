@@ -15,7 +15,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -80,7 +80,7 @@ class Scripts:
         patience_seconds: float = PATIENCE_SECONDS,
         **settings: str,
     ) -> "Iterator[subprocess.Popen[str]]":
-        """Start a script; one that hangs is killed."""
+        """Start a script; one that hangs is killed with all its children."""
         file = self.folder / "script.py"
         file.write_text(PREAMBLE + textwrap.dedent(script))
         process = subprocess.Popen(
@@ -91,15 +91,22 @@ class Scripts:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
-        watchdog = threading.Timer(patience_seconds, process.kill)
+
+        def kill() -> None:
+            # A child that hangs would hold the pipes open.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        watchdog = threading.Timer(patience_seconds, kill)
         watchdog.start()
         with process:
             try:
                 yield process
             finally:
                 watchdog.cancel()
-                process.kill()
+                kill()
 
     def run(self, script: str, *options: str, **settings: Any) -> tuple[str, str]:
         """Run a script to its end; return its output and its errors."""
@@ -342,6 +349,41 @@ def test_fork_of_an_idle_courier_opens_a_connection_of_its_own(
 
     assert (output, errors) == ("0\n", "")
     assert road.server.connection_count == 2
+    scripts.assert_all_arrive_once()
+
+
+def test_fork_while_another_thread_sends_first_hangs_nobody(scripts: Scripts) -> None:
+    """A child reports although the parent was about to open its outbox."""
+    output, errors = scripts.run(
+        """\
+        begin = threading.Thread.start
+        is_opening = threading.Event()
+
+        def begin_late(thread):
+            if thread.name == "trackerapi-courier":
+                is_opening.set()
+                threading.Event().wait(0.5)
+            begin(thread)
+
+        threading.Thread.start = begin_late
+        tracker = TrackerApi()
+        job = tracker.job(JOB)
+        first = threading.Thread(target=send, args=(job, 5))
+        first.start()
+        is_opening.wait()
+        child = os.fork()
+        if not child:
+            send(job, 5)
+            sys.exit(0)
+        print(os.waitpid(child, 0)[1])
+        first.join()
+        print(tracker.flush(timeout=30).waiting)
+        """,
+        patience_seconds=15,
+    )
+
+    assert (output, errors) == ("0\n0\n", "")
+    assert len(scripts.returned) == 10
     scripts.assert_all_arrive_once()
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from trackerapi.delivery.records import Creation, parse_creation, parse_record
 
@@ -194,9 +194,10 @@ class HeldJournal:
 
     def _take(self, line: bytes) -> None:
         members = parse_record(line)
-        released = members.get("release")
-        for record_id in released if isinstance(released, list) else ():
-            self._places.pop(str(record_id), None)
+        released: Any = members.get("release")
+        if isinstance(released, list):
+            for record_id in cast("list[object]", released):
+                self._places.pop(str(record_id), None)
         if "keep" in members:
             record_id = str(members["keep"])
             place = _Place(

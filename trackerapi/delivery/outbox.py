@@ -25,6 +25,7 @@ MAX_BACKLOG_BYTES: Final = 16 * 1024 * 1024
 
 LARGEST_FILE_BYTES: Final = 64 * 1024 * 1024
 _FILES_IN_LIMIT: Final = 8
+_FULL_TIMES: Final = 4
 _DISK_RETRY_SECONDS: Final = 1.0
 
 
@@ -245,6 +246,9 @@ class Outbox:
                 raise OutboxError("the outbox is full; see `trackerapi outbox list`")
             self._drop(line, "outbox full")
             return True
+        if self._is_bursting() and is_droppable(parse_record(line)):
+            self._drop(line, "outbox full")
+            return True
         if not self._drain():
             self._keep_in_memory(line)
             return True
@@ -255,6 +259,10 @@ class Outbox:
         else:
             self._append_to(file, line)
         return True
+
+    def _is_bursting(self) -> bool:
+        """Whether records come faster than room can be made."""
+        return self.waiting_bytes > _FULL_TIMES * self.options.limit_bytes
 
     def _current(self) -> OutboxFile:
         if self._file is None or self._file.end > self._file_bytes:

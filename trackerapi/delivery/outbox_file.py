@@ -198,12 +198,13 @@ class OutboxFile:
         if self._fd is None:
             return b""
         wanted = most_bytes
+        left = self.end - position  # another thread may append meanwhile
         while True:
-            wanted = min(wanted, self.end - position)
+            wanted = min(wanted, left)
             chunk = os.pread(self._fd, wanted, position)
             is_longer = wanted > most_bytes  # and so holds one line that is
             cut = (chunk.find(b"\n") if is_longer else chunk.rfind(b"\n")) + 1
-            if cut or wanted >= self.end - position:
+            if cut or wanted >= left:
                 return chunk[:cut]
             wanted *= 2
 

@@ -34,15 +34,18 @@ def thin_out(outbox: Outbox, counters: Counters, problems: Problems) -> None:
         return
     outbox.turn_over()
     goal = limit * (1 - ROOM_TO_MAKE)
-    newest = _newest_progress(outbox.files)
-    for file in list(outbox.files):
+    looked_at = list(outbox.files)
+    last = looked_at[-1].path.name
+    newest = _newest_progress(looked_at)
+    for file in looked_at:
         excess = outbox.waiting_bytes - goal
         if excess <= 0:
             break
         with suppress(OSError):  # a disk that is full takes no thinner file either
             dropped = _rewrite(outbox, file, excess, newest)
             counters.count_dropped("outbox full", dropped)
-    outbox.is_full = outbox.waiting_bytes > limit
+    # What has come meanwhile is the next turn's.
+    outbox.is_full = outbox.waiting_bytes - _bytes_behind(outbox, last) > limit
     if counters.dropped.get("outbox full"):
         problems.tell(
             "outbox-full",
@@ -51,6 +54,16 @@ def thin_out(outbox: Outbox, counters: Counters, problems: Problems) -> None:
             "`tracker.delivery().dropped` counts them",
             "thinned",
         )
+
+
+def _bytes_behind(outbox: Outbox, name: str) -> int:
+    """Return the size of what waits in files that were begun after one."""
+    begun_at = name.partition("-")[0]
+    return sum(
+        file.waiting_bytes
+        for file in list(outbox.files)
+        if file.path.name.partition("-")[0] > begun_at
+    )
 
 
 def _rewrite(
@@ -80,7 +93,11 @@ def _rewrite(
         file.held.path.rename(thinner.held.path)
         thinner.held.refresh()
     # From here on both may be delivered: what is in both is applied once.
-    outbox.replace(file, thinner)
+    if thinner.is_delivered and not thinner.held.path.exists():
+        outbox.files.remove(file)
+        thinner.remove()
+    else:
+        outbox.replace(file, thinner)
     file.remove()
     return dropped_count
 
