@@ -32,6 +32,8 @@ def test_events_arrive_once_after_the_name_was_unknown_in_mid_run(
         with named_lab.start("--flush", "30") as job:
             job.pass_gate("phase 1")
             job.await_gate("phase 2")
+            # A connection that is only just being opened would outlive the hanging up.
+            named_lab.await_delivered()
             names.knows = False
             named_lab.proxy.hang_up()
             job.let_on()

@@ -241,6 +241,8 @@ class Delivery:
             session.courier.forget()
 
     def _open(self, failure: BackendError | None = None) -> _Session:
+        # First: a child that is forked while the lock is held has to hear of it.
+        watch(self)
         with self._lock:
             if self._session is None:
                 outbox = Outbox(
@@ -258,7 +260,6 @@ class Delivery:
                     session.courier.note_failure(failure)
                 session.courier.start()
                 self._session = session
-                watch(self)
             return self._session
 
     def _say_goodbye(
