@@ -10,6 +10,9 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from trackerapi.answers import Job, JobStep
+    from trackerapi.blocks.current import current_job, current_step
+    from trackerapi.blocks.decorators import step
+    from trackerapi.blocks.step import TrackerStep
     from trackerapi.delivery.report import DeliveryProblem, DeliveryReport
     from trackerapi.errors import (
         AuthenticationError,
@@ -46,7 +49,11 @@ _HOMES = {
     "TrackerApi": "tracker",
     "TrackerError": "errors",
     "TrackerJob": "job",
+    "TrackerStep": "blocks.step",
     "UnknownStepError": "errors",
+    "current_job": "blocks.current",
+    "current_step": "blocks.current",
+    "step": "blocks.decorators",
 }
 
 __all__ = [
@@ -68,7 +75,11 @@ __all__ = [
     "TrackerApi",
     "TrackerError",
     "TrackerJob",
+    "TrackerStep",
     "UnknownStepError",
+    "current_job",
+    "current_step",
+    "step",
 ]
 
 

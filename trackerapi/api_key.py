@@ -1,6 +1,7 @@
 """The API key: where it comes from, and what can be one.
 
-An argument, or a file, or the environment; a key never shows in an error.
+An argument, or a file, or the environment, where a token of a job may stand in for it;
+a key never shows in an error.
 """
 
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from trackerapi.errors import SettingsError
+from trackerapi.job_token import JobToken
 
 API_KEY = "TRACKERAPI_API_KEY"
 API_KEY_FILE = "TRACKERAPI_API_KEY_FILE"
@@ -46,7 +48,9 @@ def read_api_key(given: Mapping[str, object], environment: Mapping[str, str]) ->
 
 
 def _usable_key(key: str, setting: str) -> str:
-    key = key.strip()
+    # A token of a job is a key with names behind it.
+    token = JobToken.parse(key)
+    key = token.api_key if token else key.strip()
     if not key:
         raise SettingsError("the API key is blank", setting)
     refuse_placeholder(key, setting, "an API key")

@@ -1,95 +1,49 @@
 """The handle by which a script reports what one job does."""
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping
+import functools
+from collections.abc import AsyncIterable, Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, TypedDict, Unpack
+from types import TracebackType
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, Unpack
 
-from trackerapi.arguments import (
-    check_flag,
-    check_number,
-    check_text,
-    refuse_unknown,
-)
-from trackerapi.errors import BackendRejected, UnknownStepError
-from trackerapi.events import (
-    CONFLATED_KINDS,
-    KINDS,
-    Event,
-    as_microseconds,
-    as_rfc3339,
-    compact_json,
-    new_stamp,
-)
-from trackerapi.metadata import CHANGED_KEY, plain_json
-from trackerapi.texts import (
-    LONGEST_DETAIL,
-    LONGEST_MESSAGE,
-    LONGEST_PROVIDER_JOB_ID,
-    check_name,
-)
+from trackerapi.arguments import check_text
+from trackerapi.blocks.current import entered, left, place_in, places_now
+from trackerapi.blocks.endings import JOB_FAILED, brief, diagnosis, ending_of, listed
+from trackerapi.blocks.interrupts import SIGTERM_WATCH
+from trackerapi.blocks.loops import Loop
+from trackerapi.blocks.step import TrackerStep
+from trackerapi.blocks.steps import JobSteps, is_ready
+from trackerapi.errors import TrackerError
+from trackerapi.job_events import NO_FACTS, JobFacts
+from trackerapi.job_questions import JobQuestions
+from trackerapi.options import LoopOptions
+from trackerapi.texts import LONGEST_MESSAGE
 
 if TYPE_CHECKING:
-    from trackerapi.answers import Job, JobEvent, ShareLink
-    from trackerapi.job_config import JobConfig
     from trackerapi.reporter import Reporter
     from trackerapi.wire.calls import Calls
 
-MAX_UNITS: Final = float(2**53 - 1)
-"""Largest `completed` and `total`."""
-
-_MOST_BEGINNINGS: Final = 1000
-
-
-class EventDetails(TypedDict, total=False):
-    """The fields of an event beside its kind, step and metadata.
-
-    Attributes:
-        message: What the customer reads; cut after 2,000 characters.
-        detail: What only the provider reads, such as a traceback; cut after 16,000.
-        completed: Units of the step done, 0 to 2**53 - 1; with `kind="progress"`.
-        total: Units of the step in all, 0 to 2**53 - 1.
-        fraction: Share of the step done, 0.0 to 1.0, instead of units.
-        retrying: With `kind="error"` of a step: another attempt follows.
-        occurred_at: When it happened; aware. When left out it is now, but never
-            before the job's previous event.
-    """
-
-    message: str | None
-    detail: str | None
-    completed: float | None
-    total: float | None
-    fraction: float | None
-    retrying: bool
-    occurred_at: datetime | None
+Item = TypeVar("Item")
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
-class _Beginning(NamedTuple):
-    """What events of one kind and step have in common.
-
-    Attributes:
-        members: Their JSON members behind the id, from the first comma on.
-        is_conflated: Whether only the newest of them counts.
-    """
-
-    kind: str
-    tag: str | None
-    members: str
-    is_conflated: bool
-
-
-class TrackerJob:
+class TrackerJob(JobQuestions):
     """Report what one job does.
 
-    Made by `TrackerApi.create_job()` and `TrackerApi.job()`; safe to share between
-    threads.
+    Made by `TrackerApi.create_job()`, `run_job()`, `attach()` and `job()`; safe to
+    share between threads. As a block it begins the job and ends it: succeeded,
+    cancelled by Ctrl-C or SIGTERM, or failed with an exception, which goes on
+    untouched. The block of an attached handle leaves the end to the place that
+    created the job, unless it fails.
 
-    Args:
-        provider_job_id: The provider's id of the job.
-        reporter: Where events go.
-        calls: Returns the backend's operations; called for the first question.
-        config: The job's configuration; None if this process does not know it.
-        known: The job as the backend answered it at creation; None without that.
+    Attributes:
+        is_stopped: Whether SIGTERM has asked the process to end.
+
+    Example:
+        with tracker.run_job("import-42", customer_id=142, tag="import") as job:
+            with job.step("download") as step:
+                download(step)
     """
 
     def __init__(
@@ -97,254 +51,237 @@ class TrackerJob:
         provider_job_id: str,
         reporter: "Reporter",
         calls: "Callable[[], Calls]",
-        config: "JobConfig | None" = None,
-        known: "Job | None" = None,
+        facts: JobFacts = NO_FACTS,
     ) -> None:
-        self._provider_job_id = provider_job_id
-        self._reporter, self._calls, self._config = reporter, calls, config
-        self._job_id = known.id if known else None
-        last = known.last_occurred_at if known else None
-        # Behind it, not with it: a clock that is behind gives ids that are too.
-        self._not_before = as_microseconds(last) + 1 if last else 0
-        # Beginnings of events, checked and encoded; each stands for all later ones.
-        self._beginnings: dict[tuple[str, str | None, str | None], _Beginning] = {}
-        declares = config is not None and config.metadata == "declared"
-        self._takes_lines = reporter.takes_lines and not declares
-        self._record_line = reporter.record_line
+        super().__init__(provider_job_id, reporter, calls, facts)
+        self.is_stopped = False
+        self._steps: dict[str, TrackerStep] = {}
+        self._ended_as: str | None = None
+        self._failure: tuple[int, str] | None = None
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "a job handle belongs to its process; in the other one, make a TrackerApi "
-            f"and call tracker.job({self._provider_job_id!r})"
-        )
+    def __enter__(self) -> Self:
+        self._ended_as = None
+        if self.part is None:
+            self.send_event(kind="start")
+        if not self._reporter.is_off:
+            SIGTERM_WATCH.begin(self)
+        entered(self)
+        return self
 
-    def __repr__(self) -> str:
-        return f"TrackerJob(provider_job_id={self._provider_job_id!r})"
-
-    @property
-    def provider_job_id(self) -> str:
-        """The provider's id of the job."""
-        return self._provider_job_id
-
-    @property
-    def config(self) -> "JobConfig | None":
-        """The job's configuration; None if this process does not know it."""
-        return self._config
-
-    def send_event(
+    def __exit__(
         self,
-        *,
-        kind: str,
-        name: str | None = None,
-        tag: str | None = None,
-        metadata: Mapping[str, Any] | None = None,
-        **details: Unpack[EventDetails],
-    ) -> str:
-        """Report one event.
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        for step in list(self._steps.values()):
+            # A loop that was left early: only here is it known how.
+            self.quietly(error, functools.partial(step.end_loop, error))
+        left(self)
+        SIGTERM_WATCH.end(self)
+        self.quietly(error, lambda: self._end(error))
+
+    @property
+    def steps(self) -> JobSteps:
+        """The steps by tag, in the order of the configuration."""
+        return JobSteps(self)
+
+    def step(
+        self, name: str, *, total: float | None = None, on_failure: str | None = None
+    ) -> TrackerStep:
+        """Return the handle of a step, best used as a block.
+
+        The same handle for the same step, so that what several threads count adds up.
 
         Args:
-            kind: start, progress, step (done), skip, error, complete, cancel, info or
-                heartbeat; a word of your own is shown like info.
-            name: Tag or unambiguous display name of the step; None for the job.
-            tag: The same as `name`; give one of them.
-            metadata: Values for the timeline. What JSON cannot hold or what is beyond
-                50 keys, 8 KiB or five levels is converted or cut, and marked.
-            **details: See `EventDetails`.
-
-        Returns:
-            The id of the event, by which the backend knows repeats.
+            name: Tag or unambiguous display name of the step.
+            total: Units in all; None while nobody knows.
+            on_failure: What the customer reads if the step fails; None for a neutral
+                sentence.
 
         Raises:
             TypeError: If an argument is of the wrong type.
-            ValueError: If an argument is out of range, or, with `strict`, if metadata
-                does not fit.
-            UnknownStepError: With `strict`, if the configuration has no such step, or
-                the kind looks misspelt.
-            OutboxError: With `strict`, if the outbox cannot be written.
+            ValueError: If one is out of range.
+            UnknownStepError: With `strict`, if the configuration has no such step.
         """
-        if self._reporter.is_off:
-            return ""
-        begin = self._beginnings.get((kind, name, tag))
-        if begin is None:
-            begin = self._beginning(kind, name, tag)
-        if details or not self._takes_lines or begin.is_conflated:
-            return self._record(begin, metadata, details)
-        # The way of nearly every event: in few steps, since after a pause of the job
-        # each of them finds the processor's caches cold.
-        text = ""
-        if metadata is not None:
-            plain = plain_json(metadata)
-            if plain is None:
-                return self._record(begin, metadata, details)
-            text = f',"event_metadata":{plain}'
-        event_id, occurred_at = new_stamp(self._not_before)
-        line = (
-            f'{{"event_id":"{event_id}"{begin.members}{text}'
-            f',"occurred_at":"{occurred_at}"}}\n'
-        )
-        self._record_line(line.encode("ascii"), self._provider_job_id, begin.tag)
-        return event_id
+        tag = self.step_tag(name)
+        step = self._steps.get(tag)
+        if step is None:
+            # One atomic step of `dict`, so that two threads get the same handle.
+            step = self._steps.setdefault(tag, TrackerStep(self, tag))
+        if total is not None:
+            step.total = total
+        if on_failure is not None:
+            step.on_failure = check_text("on_failure", on_failure, LONGEST_MESSAGE)
+        return step
 
-    def _record(
+    def track(
         self,
-        begin: "_Beginning",
-        metadata: Mapping[str, Any] | None,
-        details: EventDetails,
-    ) -> str:
-        refuse_unknown("send_event", details.keys(), EventDetails.__optional_keys__)
-        event_id, occurred_at = new_stamp(self._not_before)
-        given = details.get("occurred_at")
-        event = Event(
-            event_id=event_id,
-            provider_job_id=self._provider_job_id,
-            kind=begin.kind,
-            occurred_at=occurred_at if given is None else as_rfc3339(given),
-            tag=begin.tag,
-            metadata=self._declared(
-                self._reporter.fitting(metadata, self._provider_job_id), begin.tag
-            ),
-            completed=check_number("completed", details.get("completed"), MAX_UNITS),
-            total=check_number("total", details.get("total"), MAX_UNITS),
-            fraction=check_number("fraction", details.get("fraction"), 1.0),
-            retrying=check_flag("retrying", details.get("retrying", False)),
-            message=check_text("message", details.get("message"), LONGEST_MESSAGE),
-            detail=check_text("detail", details.get("detail"), LONGEST_DETAIL),
-        )
-        self._reporter.record(event, self._declared)
-        return event_id
-
-    def fetch(self) -> "Job":
-        """Ask the backend how far the job is.
-
-        Raises:
-            BackendError: If it does not answer usably, or does not know the job.
-        """
-        calls = self._calls()
-        if self._job_id is not None:
-            return calls.get_job(self._job_id)
-        job = find_job(calls, self._provider_job_id)
-        self._job_id = job.id
-        return job
-
-    def events(self) -> "Iterator[JobEvent]":
-        """Iterate over the job's events in order of arrival, page by page.
-
-        Raises:
-            BackendError: If the backend does not answer usably.
-        """
-        return self._calls().list_events(self._id())
-
-    def share_link(self, *, expires_at: datetime | None = None) -> str:
-        """Make a link to the customer's page of this job.
-
-        Each call makes a new link; its address is shown this once.
+        items: Iterable[Item] | AsyncIterable[Item],
+        *,
+        step: str,
+        **options: Unpack[LoopOptions],
+    ) -> Loop[Item]:
+        """Iterate over items as one step: it starts, counts them, and is done.
 
         Args:
-            expires_at: When the link ends; aware. None for the backend's default of
-                30 days.
+            items: What to iterate over, also an async iterable.
+            step: Tag or unambiguous display name of the step.
+            **options: See `LoopOptions`.
+
+        Raises:
+            TypeError: If `items` cannot be iterated over, or an option is unknown.
+        """
+        return Loop(self.step(step), items, options, is_whole_step=True)
+
+    def skip(self, step: str, *, reason: str | None = None) -> None:
+        """Report that a step is not needed.
+
+        Args:
+            step: Tag or unambiguous display name of the step.
+            reason: What the customer reads.
+        """
+        self.step(step).skip(reason)
+
+    def complete(self, remarks: str | None = None) -> None:
+        """Report that the job has succeeded; steps never reached are not run.
+
+        Args:
+            remarks: What the customer reads, such as what could not be done.
+        """
+        self._ended_as = "succeeded"
+        self.send_event(kind="complete", message=remarks)
+
+    def fail(
+        self, customer: str | None = None, error: BaseException | str | None = None
+    ) -> None:
+        """Report that the job has failed.
+
+        Args:
+            customer: What the customer reads; None for a neutral sentence.
+            error: What only the provider reads: an exception, with its traceback, or
+                a text.
+        """
+        self._ended_as = "failed"
+        self.send_event(
+            kind="error", message=customer or JOB_FAILED, detail=diagnosis(error)
+        )
+
+    def cancel(self, reason: str | None = None) -> None:
+        """Report that the job was cancelled.
+
+        Args:
+            reason: What the customer reads.
+        """
+        self._ended_as = "cancelled"
+        self.send_event(kind="cancel", message=reason)
+
+    def note(self, text: str) -> None:
+        """Add a line to the timeline that the customer reads."""
+        self.send_event(kind="info", message=text)
+
+    def detail(self, text: str | None = None, /, **values: object) -> None:
+        """Add a line to the timeline that only the provider reads.
+
+        Args:
+            text: What to say; None for values alone.
+            **values: Values to show below it, such as `host=` or `model=`.
+        """
+        self.send_event(kind="info", detail=listed(text, values))
+
+    def bind(self, function: Callable[Given, Result]) -> Callable[Given, Result]:
+        """Return a function that runs in this job and step, in whatever thread.
+
+        A new thread belongs to no job. `pool.map(job.bind(load), items)` gives its
+        threads the job, and the step whose block calls `bind()`.
+        """
+        places = places_now()
+        if not places or places[-1][0] is not self:
+            places = (*places, (self, None))
+
+        @functools.wraps(function)
+        def bound(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+            before = places_now()
+            place_in(places)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                place_in(before)
+
+        return bound
+
+    def token(self, *, expires_at: datetime | None = None) -> str:
+        """Make a credential for this job alone, for `TrackerApi.attach()` elsewhere.
+
+        It reports to this job and asks about it, and can do nothing else. Treat it
+        as a secret; `tracker.admin.expire_api_key()` ends it.
+
+        Args:
+            expires_at: When it ends; aware. None for the backend's default.
 
         Raises:
             ValueError: If `expires_at` has no offset.
             BackendError: If the backend does not answer usably.
         """
+        from trackerapi.events import as_rfc3339
+        from trackerapi.job_token import JobToken
+
         if expires_at is not None:
             as_rfc3339(expires_at)
-        return self._calls().create_share_link(self._id(), expires_at)[1]
+        made = self._calls().create_job_token(self._id(), expires_at)
+        tag = self._config.tag if self._config else None
+        return JobToken(made.token, self.provider_job_id, tag).as_text()
 
-    def share_links(self) -> "Iterator[ShareLink]":
-        """Iterate over the links to this job, newest first, without addresses.
+    def is_ready(self, tag: str) -> bool:
+        """Tell whether a step may begin; see `TrackerStep.is_ready`."""
+        return is_ready(self.progress, self._config, tag)
 
-        Raises:
-            BackendError: If the backend does not answer usably.
-        """
-        return self._calls().list_share_links(self._id())
+    def note_failure(self, error: BaseException | None, tag: str) -> None:
+        """Remember that a step has told an exception that may end the job too."""
+        self._failure = (id(error), tag)
 
-    def revoke_share_link(self, share_link_id: int) -> "ShareLink":
-        """End a link at once.
+    def stop(self) -> None:
+        """Note that SIGTERM has asked the process to end."""
+        self.is_stopped = True
+
+    def deliver_last(self) -> None:
+        """Deliver what waits before the process is gone, in bounded time."""
+        self._reporter.deliver_last()
+
+    def quietly(
+        self, error: BaseException | None, report: Callable[[], object]
+    ) -> None:
+        """Report the end of a block so that its exception goes on untouched.
 
         Args:
-            share_link_id: Its `ShareLink.id`.
-
-        Raises:
-            BackendError: If the backend does not answer usably or knows no such link.
+            error: What leaves the block; None for nothing.
+            report: Reports; what it raises counts only if nothing leaves the block.
         """
-        return self._calls().revoke_share_link(share_link_id)
+        try:
+            report()
+        except TrackerError as problem:
+            if error is None:
+                raise
+            self._reporter.problems.tell("internal", f"not reported: {problem}")
 
-    def _id(self) -> int:
-        return self.fetch().id if self._job_id is None else self._job_id
+    def _end(self, error: BaseException | None) -> None:
+        ending = ending_of(error, is_stopped=self.is_stopped)
+        said = self._ended_as if self._ended_as == self.progress.status else None
+        if said is not None and (ending != "failed" or said == "failed"):
+            return  # the author has said how it ended
+        if ending == "failed":
+            self._fail_by(error)
+        elif self.part is not None:
+            return  # the place that created the job says how it ended
+        elif ending == "cancelled":
+            self.cancel()
+        elif self.progress.status != "succeeded":
+            self.complete()
 
-    def _beginning(self, kind: str, name: str | None, tag: str | None) -> "_Beginning":
-        """Check and encode what events of one kind and step have in common."""
-        checked, step = self._checked_kind(kind), self._step_tag(name, tag)
-        common = {"provider_job_id": self._provider_job_id, "kind": checked}
-        if step is not None:
-            common["tag"] = step
-        members = f",{compact_json(common)[1:-1]}"
-        begin = _Beginning(checked, step, members, checked in CONFLATED_KINDS)
-        if len(self._beginnings) < _MOST_BEGINNINGS:
-            self._beginnings[kind, name, tag] = begin
-        return begin
-
-    def _declared(
-        self, metadata: dict[str, Any] | None, tag: str | None
-    ) -> dict[str, Any] | None:
-        """Leave out what a configuration with `metadata: declared` does not declare."""
-        declared = self._config.declared_keys(tag) if self._config else None
-        if not metadata or declared is None:
-            return metadata
-        undeclared = sorted(metadata.keys() - declared - {CHANGED_KEY})
-        if undeclared:
-            self._reporter.problems.tell(
-                "metadata",
-                f"metadata of step {tag!r} is not declared in its configuration; it "
-                f"was left out: {', '.join(undeclared[:5])}",
-                str(tag),
-            )
-        kept = {key: metadata[key] for key in metadata if key in declared}
-        changed = [key for key in metadata.get(CHANGED_KEY, ()) if key in declared]
-        if changed:
-            kept[CHANGED_KEY] = changed
-        return kept or None
-
-    def _checked_kind(self, kind: str) -> str:
-        check_name("kind", kind)
-        if kind not in KINDS:
-            near = difflib.get_close_matches(kind.lower(), KINDS, n=1, cutoff=0.75)
-            if near:
-                self._complain(UnknownStepError(kind, near[0], what="event kind"))
-        return kind
-
-    def _step_tag(self, name: str | None, tag: str | None) -> str | None:
-        if name is not None and tag is not None and name != tag:
-            raise ValueError(f"name={name!r} and tag={tag!r} name different steps")
-        given = tag if name is None else name
-        if given is None:
-            return None
-        check_name("name" if tag is None else "tag", given)
-        if self._config is None:
-            return given
-        step = self._config.find_step(given)
-        if step is not None:
-            return step.tag
-        near = self._config.nearest_step(given)
-        self._complain(UnknownStepError(given, near, job_tag=self._config.tag))
-        return given
-
-    def _complain(self, error: UnknownStepError) -> None:
-        if self._reporter.strict:
-            raise error
-        message = f"{error}; it is sent as it is and counts for nothing"
-        self._reporter.problems.tell(error.what, message, error.name)
-
-
-def find_job(calls: "Calls", provider_job_id: str) -> "Job":
-    """Return the job with the provider's id.
-
-    Raises:
-        BackendRejected: If this provider has no such job.
-        BackendError: If the backend does not answer usably.
-    """
-    check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
-    for job in calls.list_jobs(provider_job_id=provider_job_id):
-        return job
-    raise BackendRejected(f"this provider has no job {provider_job_id!r}")
+    def _fail_by(self, error: BaseException | None) -> None:
+        """Report that an exception ended the job; its traceback only once."""
+        failure, self._failure = self._failure, None
+        if failure is not None and failure[0] == id(error):
+            self.fail(error=f"step {failure[1]!r} failed: {brief(error)}")
+        else:
+            self.fail(error=error)

@@ -1,7 +1,11 @@
 """What `TrackerApi` and `create_job()` take beside their first arguments."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from collections.abc import Callable, Container, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict
+
+MAX_UNITS: Final = float(2**53 - 1)
+"""Largest `completed` and `total`."""
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -55,17 +59,69 @@ class TrackerOptions(TypedDict, total=False):
     on_problem: "ProblemCallback | None"
 
 
-class JobOptions(TypedDict, total=False):
-    """What `TrackerApi.create_job()` takes beside who, for whom and what.
+class RunOptions(TypedDict, total=False):
+    """What `TrackerApi.run_job()` takes beside who, for whom and what.
 
     Attributes:
         config: Configuration of the job; None finds the one that a
             `JobConfigManager` of this process loaded under `tag`.
-        finish: `"auto"` succeeds once all steps are done or skipped, `"explicit"`
-            only with a `complete` event.
         metadata: Values for the provider, with the limits of an event's metadata.
     """
 
     config: "JobConfig | None"
-    finish: Literal["auto", "explicit"]
     metadata: Mapping[str, Any] | None
+
+
+class JobOptions(RunOptions, total=False):
+    """What `TrackerApi.create_job()` takes beside who, for whom and what.
+
+    Attributes:
+        config: See `RunOptions`; so is `metadata`.
+        finish: `"auto"` succeeds once all steps are done or skipped, `"explicit"`
+            only with a `complete` event.
+    """
+
+    finish: Literal["auto", "explicit"]
+
+
+class EventDetails(TypedDict, total=False):
+    """The fields of an event beside its kind, step and metadata.
+
+    Attributes:
+        message: What the customer reads; cut after 2,000 characters.
+        detail: What only the provider reads, such as a traceback; cut after 16,000.
+        completed: Units of the step done, 0 to 2**53 - 1; with `kind="progress"`.
+        total: Units of the step in all, 0 to 2**53 - 1.
+        fraction: Share of the step done, 0.0 to 1.0, instead of units.
+        retrying: With `kind="error"` of a step: another attempt follows.
+        occurred_at: When it happened; aware. When left out it is now, but never
+            before the job's previous event.
+        part: Who counted, where several places count one step; up to 100 characters.
+    """
+
+    message: str | None
+    detail: str | None
+    completed: float | None
+    total: float | None
+    fraction: float | None
+    retrying: bool
+    occurred_at: datetime | None
+    part: str | None
+
+
+class LoopOptions(TypedDict, total=False):
+    """What a tracked loop takes beside its items.
+
+    Attributes:
+        total: Units in all; None takes `len(items)` or the sum of the weights, where
+            items can be looked at twice, and is unknown otherwise.
+        weight: Returns the units of an item, such as its bytes; 1 by default.
+        key: Returns by what an item is known in `resume`; itself by default.
+        resume: Keys of items that were done before: they count as done, and are left
+            out.
+    """
+
+    total: float | None
+    weight: Callable[[Any], float] | None
+    key: Callable[[Any], object] | None
+    resume: Container[object]

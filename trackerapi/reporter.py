@@ -12,8 +12,10 @@ from trackerapi.events import CONFLATED_KINDS, Event
 from trackerapi.metadata import shape_metadata
 
 if TYPE_CHECKING:
+    from trackerapi.delivery.conflation import Key
     from trackerapi.delivery.delivery import Delivery
     from trackerapi.delivery.report import Problems
+    from trackerapi.job_events import JobEvents
 
 Allowed = Callable[[dict[str, Any] | None, str | None], dict[str, Any] | None]
 BeforeSend = Callable[[Event], Event | None]
@@ -32,6 +34,8 @@ class Reporter:
     Attributes:
         is_off: Whether reports do nothing at all.
         takes_lines: Whether an event may be handed over as a line.
+        watch: Called with a job, the kind and the step of each event that can change a
+            status; None without anybody who looks.
         record_line: Writes such a line, with its end, for a job and a step of it;
             raises OutboxError with `strict`.
     """
@@ -46,6 +50,7 @@ class Reporter:
     ) -> None:
         self.strict, self.problems = strict, problems
         self.is_off = delivery is None
+        self.watch: Callable[[JobEvents, str, str | None], object] | None = None
         self.takes_lines = before_send is None
         self._delivery, self._before_send = delivery, before_send
         self.record_line: Callable[[bytes, str, str | None], object] = (
@@ -62,17 +67,40 @@ class Reporter:
         Raises:
             OutboxError: With `strict`, if it could not be written.
         """
+        line = self._line(event, allowed)
+        if not line:
+            return
+        kind, job_id, tag = event.kind, event.provider_job_id, event.tag
+        if self._delivery is not None and kind in CONFLATED_KINDS:
+            self._delivery.record_newest(line, (job_id, tag, kind))
+        else:
+            self.record_line(line, job_id, tag)
+
+    def offer(self, key: "Key", make: Callable[[], Event], allowed: Allowed) -> None:
+        """Write the newest event of a kind, now or soon, made when it is written.
+
+        Args:
+            key: Job, step and kind.
+            make: Returns the event.
+            allowed: See `record()`.
+
+        Raises:
+            OutboxError: With `strict`, if it could not be written.
+        """
+        if self._delivery is not None:
+            self._delivery.record_newest(lambda: self._line(make(), allowed), key)
+
+    def _line(self, event: Event, allowed: Allowed) -> bytes:
+        """Return the line of an event; nothing of one that the author drops."""
         filtered: Event | None = event
         if self._before_send is not None:
             filtered = self._filtered(event, allowed)
-        if filtered is None:
-            return
-        line = filtered.as_line() + b"\n"
-        kind, job_id, tag = filtered.kind, filtered.provider_job_id, filtered.tag
-        if self._delivery is not None and kind in CONFLATED_KINDS:
-            self._delivery.record_newest(line, kind, job_id, tag)
-        else:
-            self.record_line(line, job_id, tag)
+        return filtered.as_line() + b"\n" if filtered else b""
+
+    def deliver_last(self) -> None:
+        """Deliver what waits before the process is gone, in bounded time."""
+        if self._delivery is not None:
+            self._delivery.close()
 
     def fitting(
         self, metadata: Mapping[str, Any] | None, provider_job_id: str

@@ -5,27 +5,26 @@ nothing, and httpx is loaded with the first request.
 """
 
 import weakref
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
-from trackerapi.options import JobOptions, TrackerOptions
+from trackerapi.options import JobOptions, RunOptions, TrackerOptions
+from trackerapi.tracker_questions import TrackerQuestions
 
 if TYPE_CHECKING:
-    from trackerapi.administration import Administration
-    from trackerapi.answers import ApiKeyOwner, Job, RegisteredJobConfig
+    from collections.abc import Callable
+
+    from trackerapi.blocks.decorators import Function
     from trackerapi.composition import Connector
     from trackerapi.delivery.delivery import Delivery
     from trackerapi.delivery.report import DeliveryReport
     from trackerapi.job import TrackerJob
     from trackerapi.job_config import JobConfig
-    from trackerapi.wire.calls import Calls, JobFilter
-    from trackerapi.wire.client import BackendClient
-    from trackerapi.wire.connection import Connection
+    from trackerapi.job_making import Place
 
 LONGEST_FLUSH_SECONDS = 1e9
 
 
-class TrackerApi:
+class TrackerApi(TrackerQuestions):
     """Report what jobs do, and ask the backend about them.
 
     Making one does no network I/O. Every call that reports returns once the event is
@@ -66,24 +65,22 @@ class TrackerApi:
         on_problem = options.pop("on_problem", None)
         check_callable("before_send", before_send)
         check_callable("on_problem", on_problem)
-        self._settings = Settings.resolve(
+        settings = Settings.resolve(
             {"api_key": api_key, "base_url": base_url, **options}
         )
         problems = Problems(on_problem)
         self._delivery: Delivery | None = None
-        self._connector: Connector | None = None
-        if self._settings.mode != "off":
+        connector: Connector | None = None
+        if settings.mode != "off":
             from trackerapi import composition
 
-            self._connector = composition.Connector(self._settings)
+            connector = composition.Connector(settings)
             self._delivery = composition.delivery_for(
-                self._settings, self._connector.sender, problems
+                settings, connector.sender, problems
             )
+        super().__init__(settings, connector)
         self._reporter = Reporter(
-            self._delivery,
-            problems,
-            strict=self._settings.strict,
-            before_send=before_send,
+            self._delivery, problems, strict=settings.strict, before_send=before_send
         )
         if self._delivery is not None:
             # Job handles may outlive this object; with the last of them, delivery ends.
@@ -177,6 +174,7 @@ class TrackerApi:
             job_metadata,
         )
         from trackerapi.job import TrackerJob
+        from trackerapi.job_events import JobFacts
         from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
 
         refuse_unknown("create_job", options.keys(), JobOptions.__optional_keys__)
@@ -197,101 +195,117 @@ class TrackerApi:
             is_online = self._settings.mode == "online"
             attempt = self._connection().reports.create_job if is_online else None
             known = create(new, attempt, self._delivery, self._reporter)
-        return TrackerJob(provider_job_id, self._reporter, self._calls, config, known)
+        facts = JobFacts(config=config, known=known, finish=new.finish)
+        return TrackerJob(provider_job_id, self._reporter, self._calls, facts)
 
-    def job(self, provider_job_id: str, *, tag: str | None = None) -> "TrackerJob":
-        """Return a handle for a job that exists already, without a request.
+    def run_job(
+        self,
+        provider_job_id: str,
+        customer_id: int,
+        tag: str,
+        **options: Unpack[RunOptions],
+    ) -> "TrackerJob":
+        """Create a job, or attach to it, to be run as a block.
+
+        Like `create_job()` with `finish="explicit"`: the job succeeds when the block
+        ends, not when its last step is done. An exception, Ctrl-C or SIGTERM ends it
+        as failed or cancelled, and goes on untouched.
 
         Args:
-            provider_job_id: Your own id of the job; 1 to 200 characters.
-            tag: Tag or display name of its configuration; steps are checked by it
-                if a `JobConfigManager` of this process loaded it.
+            provider_job_id: Your own id of the job, unique for you; 1 to 200
+                characters.
+            customer_id: The customer for whom the job is run; 1 to 2**53 - 1.
+            tag: Tag, or unambiguous display name, of the job's configuration.
+            **options: See `RunOptions`.
+
+        Raises:
+            TypeError: As `create_job()`, and so are the others.
+
+        Example:
+            with tracker.run_job("import-42", customer_id=142, tag="import") as job:
+                for file in job.track(files, step="load"):
+                    load(file)
+        """
+        from trackerapi.arguments import refuse_unknown
+
+        refuse_unknown("run_job", options.keys(), RunOptions.__optional_keys__)
+        return self.create_job(
+            provider_job_id, customer_id, tag, finish="explicit", **options
+        )
+
+    @overload
+    def job(self, provider_job_id: str, *, tag: str | None = None) -> "TrackerJob": ...
+
+    @overload
+    def job(
+        self,
+        tag: str,
+        /,
+        *,
+        provider_job_id: "str | Callable[..., str]",
+        customer_id: "int | Callable[..., int]",
+        **options: Unpack[RunOptions],
+    ) -> "Callable[[Function], Function]": ...
+
+    def job(self, *name: str, **given: Any) -> Any:
+        """Return a handle for a job that exists already, or a decorator for new ones.
+
+        With `customer_id`, a decorator: each call of the function runs as a job, as
+        in a block of `run_job()`. Without it, a handle, made without a request.
+
+        Args:
+            *name: For a handle, your own id of the job, 1 to 200 characters; for a
+                decorator, the tag or display name of the configuration.
+            **given: For a handle, `tag`, by which steps are checked if a
+                `JobConfigManager` of this process loaded it. For a decorator,
+                `provider_job_id` and `customer_id`, or functions that return them
+                from the arguments of the call, and `RunOptions`.
 
         Raises:
             TypeError: If an argument is of the wrong type.
             ValueError: If an argument is out of range.
+
+        Example:
+            @tracker.job("my_job", provider_job_id=lambda study: study, customer_id=142)
+            def pipeline(study):
+                load(study)
         """
-        from trackerapi.job import TrackerJob
-        from trackerapi.job_config import find_loaded
-        from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
+        from trackerapi.job_making import decorator, handle
 
-        check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
-        config = find_loaded(check_name("tag", tag)) if tag is not None else None
-        return TrackerJob(provider_job_id, self._reporter, self._calls, config)
+        if "customer_id" in given:
+            return decorator(self, *name, **given)
+        return self._handle(handle(*name, **given))
 
-    def get_job(self, provider_job_id: str) -> "Job":
-        """Ask how far a job is.
+    def attach(
+        self, token: str | None = None, *, part: str | None = None
+    ) -> "TrackerJob":
+        """Return a handle for a job that another place has begun, without a request.
 
-        Raises:
-            BackendRejected: If this provider has no such job.
-            BackendError: If the backend does not answer usably.
-        """
-        from trackerapi.job import find_job
-
-        return find_job(self._calls(), provider_job_id)
-
-    def list_jobs(self, **wanted: "Unpack[JobFilter]") -> "Iterator[Job]":
-        """Iterate over the provider's jobs, newest first, page by page.
+        What the places count of a step adds up. The end of the handle's block leaves
+        the job running, unless it fails.
 
         Args:
-            **wanted: See `JobFilter`; all jobs without one.
+            token: What `TrackerJob.token()` returned there, or the provider's id of
+                the job; None reads `TRACKERAPI_JOB`. A tracker made without a key
+                takes that of the token in `TRACKERAPI_JOB`.
+            part: Name under which this place counts; the same one after a restart
+                goes on where it was. None makes one of the machine and process.
 
         Raises:
-            ValueError: If a status is unknown or a time has no offset.
-            BackendError: If the backend does not answer usably.
+            SettingsError: If there is none.
+            TypeError: If an argument is of the wrong type.
+            ValueError: If an argument is out of range.
         """
-        from trackerapi.events import as_rfc3339
+        from trackerapi.job_making import attached
 
-        since = wanted.get("created_since")
-        if since is not None:
-            as_rfc3339(since)
-        return self._calls().list_jobs(**wanted)
+        return self._handle(attached(token, part))
 
-    def register_job_config(self, config: "JobConfig") -> "RegisteredJobConfig":
-        """Store a job configuration at the backend before the first job needs it.
+    def _handle(self, place: "Place") -> "TrackerJob":
+        from trackerapi.job import TrackerJob
 
-        Never needed: `create_job()` sends the configuration along.
-
-        Raises:
-            TypeError: If `config` is no `JobConfig`.
-            BackendRejected: If the same version is stored with other content; the
-                difference is spelled out.
-            BackendError: If the backend does not answer usably.
-        """
-        from trackerapi.job_config import check_config
-
-        document = check_config(config).as_document()
-        return self._calls().register_job_configuration(document)
-
-    def verify_api_key(self) -> "ApiKeyOwner":
-        """Ask whose key this is and what it may do.
-
-        Raises:
-            AuthenticationError: If the key is refused.
-            BackendError: If the backend does not answer usably.
-        """
-        return self._calls().verify_api_key()
-
-    @property
-    def base_url(self) -> str:
-        """Address of the backend, without a trailing slash."""
-        return self._settings.base_url
-
-    @property
-    def client(self) -> "BackendClient":
-        """The generated client, ready with key, timeouts, retries and guard.
-
-        For operations of the backend beyond this class; pass it to any generated
-        call, such as `trackerapi_client.api.jobs.list_jobs.sync(client=...)`.
-        """
-        return self._connection().client
-
-    @property
-    def admin(self) -> "Administration":
-        """Keys, customers and stored configurations; needs a key with `admin`."""
-        from trackerapi.administration import Administration
-
-        return Administration(self._calls)
+        return TrackerJob(
+            place.provider_job_id, self._reporter, self._calls, place.facts
+        )
 
     def _config_for(self, tag: str, given: "JobConfig | None") -> "JobConfig | None":
         from trackerapi.errors import ConfigError
@@ -312,13 +326,3 @@ class TrackerApi:
             message = f"{error}; without a configuration a job has no percentage"
             self._reporter.problems.tell("job tag", message, tag)
         return None
-
-    def _connection(self) -> "Connection":
-        if self._connector is None:
-            from trackerapi.errors import BackendUnavailable
-
-            raise BackendUnavailable("tracking is off; see TRACKERAPI_MODE")
-        return self._connector.connection()
-
-    def _calls(self) -> "Calls":
-        return self._connection().questions

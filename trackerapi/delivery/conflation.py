@@ -20,6 +20,9 @@ Key = tuple[str, str | None, str]
 
 Write = Callable[[bytes], object]
 
+Line = bytes | Callable[[], bytes]
+"""A record, or what makes it when it is written; an empty one is not written."""
+
 
 class Conflation:
     """Passes the first record of a kind on, then at most one a second.
@@ -37,13 +40,13 @@ class Conflation:
     """
 
     def __init__(self, write: Write, clock: Callable[[], float] | None = None) -> None:
-        self.pending: dict[Key, bytes] = {}
+        self.pending: dict[Key, Line] = {}
         self._written_at: dict[Key, float] = {}
         self._write, self._clock = write, clock or time.monotonic
         self._keeps_time, self._is_ticking = clock is None, False
         self._lock = threading.RLock()
 
-    def offer(self, key: Key, line: bytes) -> bool:
+    def offer(self, key: Key, line: Line) -> bool:
         """Write a record, or keep it until its time comes; True if it is kept."""
         now = self._clock()
         with self._lock:
@@ -52,7 +55,7 @@ class Conflation:
                 self.pending[key] = line
                 self._keep_time()
                 return True
-            self._write(line)
+            self._put(line)
             self._written_at[key] = now
         return False
 
@@ -109,12 +112,17 @@ class Conflation:
         line = self.pending.get(key)
         if line is None:  # a signal handler that reported has written it
             return
-        self._write(line)
+        self._put(line)
         self._written_at[key] = self._clock()
         newest = self.pending.pop(key, None)
         if newest is not None and newest is not line:
             # A signal handler has offered it meanwhile.
             self.pending.setdefault(key, newest)
+
+    def _put(self, line: Line) -> None:
+        record = line() if callable(line) else line
+        if record:
+            self._write(record)
 
     def _forget_old(self, now: float) -> None:
         # A service that tracks job after job must not remember them all.

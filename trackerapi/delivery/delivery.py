@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from trackerapi.delivery.conflation import Conflation
+from trackerapi.delivery.conflation import Conflation, Key, Line
 from trackerapi.delivery.courier import Courier
 from trackerapi.delivery.folder import OutboxFolder
 from trackerapi.delivery.header import Binding
@@ -122,16 +122,18 @@ class Delivery:
         elif session.courier.is_asleep:
             session.courier.wake()
 
-    def record_newest(
-        self, line: bytes, kind: str, provider_job_id: str, tag: str | None
-    ) -> None:
+    def record_newest(self, line: Line, key: Key) -> None:
         """Write an event of which only the newest of its kind counts, now or soon.
+
+        Args:
+            line: The event, or what makes it when it is written.
+            key: Its job, step and kind.
 
         Raises:
             OutboxError: With `strict`, if it could not be written.
         """
         session = self._session or self._open()
-        session.conflation.offer((provider_job_id, tag, kind), line)
+        session.conflation.offer(key, line)
 
     def record_creation(
         self,

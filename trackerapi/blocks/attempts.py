@@ -1,0 +1,99 @@
+"""Attempts at a step: blocks that are tried again after an exception."""
+
+import time
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from trackerapi.blocks.endings import ending_of
+
+if TYPE_CHECKING:
+    from trackerapi.blocks.step import TrackerStep
+
+LONGEST_WAIT_SECONDS: Final = 60.0
+
+Kinds = type[Exception] | tuple[type[Exception], ...]
+
+
+class Attempt:
+    """One attempt, as a block.
+
+    Attributes:
+        number: 1 for the first.
+        is_last: Whether no other follows.
+        has_failed: Whether another attempt has to be made.
+    """
+
+    def __init__(self, step: "TrackerStep", number: int, count: int, on: Kinds) -> None:
+        self._step, self._count, self._on = step, count, on
+        self.number = number
+        self.is_last = number == count
+        self.has_failed = False
+
+    def __enter__(self) -> Self:
+        self.has_failed = False
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        if error is None or self.is_last or not isinstance(error, self._on):
+            return False
+        if ending_of(error) != "failed":
+            return False
+        self.has_failed = True
+        self._step.attempt_failed(self.number, self._count, error)
+        return True
+
+
+class Attempts:
+    """The attempts at a step, one after the other until one succeeds.
+
+    Args:
+        step: Handle of the step.
+        count: Attempts to make at most, 1 or more.
+        on: Exceptions after which another attempt is made.
+        wait_seconds: Wait before the second attempt, doubled for each further one.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If one is out of range.
+    """
+
+    def __init__(
+        self, step: "TrackerStep", count: int, on: Kinds, wait_seconds: float
+    ) -> None:
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise TypeError(f"count must be a whole number, got {type(count).__name__}")
+        if count < 1:
+            raise ValueError(f"count must be 1 or more, got {count}")
+        if not 0 <= wait_seconds < float("inf"):
+            raise ValueError(f"wait_seconds must be 0 or more, got {wait_seconds}")
+        self._step, self._count, self._on = step, count, on
+        self._wait_seconds = wait_seconds
+
+    def __iter__(self) -> Iterator[Attempt]:
+        for number in range(1, self._count + 1):
+            attempt = Attempt(self._step, number, self._count, self._on)
+            yield attempt
+            if not attempt.has_failed:
+                return
+            time.sleep(self._wait_after(number))
+            self._step.start()
+
+    async def __aiter__(self) -> AsyncIterator[Attempt]:
+        for number in range(1, self._count + 1):
+            attempt = Attempt(self._step, number, self._count, self._on)
+            yield attempt
+            if not attempt.has_failed:
+                return
+            import asyncio
+
+            await asyncio.sleep(self._wait_after(number))
+            self._step.start()
+
+    def _wait_after(self, number: int) -> float:
+        return min(self._wait_seconds * 2.0 ** (number - 1), LONGEST_WAIT_SECONDS)

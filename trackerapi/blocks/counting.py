@@ -1,0 +1,99 @@
+"""What a step has done, in units or as a share; reported at most once a second."""
+
+import functools
+from typing import TYPE_CHECKING
+
+from trackerapi.arguments import check_number
+from trackerapi.blocks.parts import COUNTING, forked_part
+from trackerapi.options import MAX_UNITS, EventDetails
+
+if TYPE_CHECKING:
+    from trackerapi.job import TrackerJob
+
+
+class UnitCount:
+    """Counts the units of one step; safe to share between threads and across forks.
+
+    Args:
+        job: Handle of the job.
+        tag: Tag of the step.
+
+    Attributes:
+        completed: Units that this process has done.
+        total: Units in all; None while nobody knows.
+    """
+
+    def __init__(self, job: "TrackerJob", tag: str) -> None:
+        self._job, self._tag = job, tag
+        self._forks, self._is_forked = COUNTING.forks, False
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin at nothing."""
+        self.completed: float = 0
+        self.total: float | None = None
+        self._is_total_given = False
+        self._fraction: float | None = None
+        self._is_offered = False
+
+    def add(self, units: float) -> None:
+        """Count units that are done; what is no number of them counts for nothing."""
+        if not units >= 0:  # nor is NaN
+            return
+        with COUNTING.lock:
+            if self._forks != COUNTING.forks:
+                self._begin_in_child()
+            self.completed += units
+        self._offer()
+
+    def expect(self, units: float) -> None:
+        """Add the units of a loop to the total, unless the author has said it.
+
+        Raises:
+            TypeError: If `units` is no number.
+            ValueError: If it is out of range.
+        """
+        check_number("total", units, MAX_UNITS)
+        if not self._is_total_given:
+            with COUNTING.lock:
+                self.total = (self.total or 0) + units
+            self._offer()
+
+    def set_total(self, units: float | None) -> None:
+        """Take the total that the author says; raises as `expect()`."""
+        self.total = check_number("total", units, MAX_UNITS)
+        self._is_total_given = units is not None
+        self._offer()
+
+    def set_fraction(self, share: float) -> None:
+        """Take a share instead of units; raises as `expect()`."""
+        self._fraction = check_number("fraction", share, 1.0)
+        self._offer()
+
+    def _begin_in_child(self) -> None:
+        total, is_given = self.total, self._is_total_given
+        self.begin()
+        self.total, self._is_total_given = total, is_given
+        self._forks, self._is_forked = COUNTING.forks, True
+
+    def _offer(self) -> None:
+        if not self._is_offered:
+            self._is_offered = True
+            # Each time another object, by which conflation knows a newer offer.
+            newest = functools.partial(self._newest)
+            self._job.offer_progress(self._tag, newest)
+
+    def _newest(self) -> EventDetails:
+        # First, so that what is counted from now on is offered again.
+        self._is_offered = False
+        details: EventDetails = {}
+        if self._fraction is not None:
+            details["fraction"] = self._fraction
+        if self.completed or self._fraction is None:
+            details["completed"] = min(self.completed, MAX_UNITS)
+        if self.total is not None:
+            details["total"] = min(self.total, MAX_UNITS)
+        part = forked_part() if self._is_forked else self._job.part
+        if part is not None:
+            details["part"] = part
+        return details

@@ -1,0 +1,162 @@
+"""Decorators that run a function as a job or as a step of the current one.
+
+Right for functions, coroutines, generators and async generators: the block ends when
+the work does. Between two items of a generator the caller is not in its step.
+"""
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from trackerapi.blocks.current import current_job, place_in, places_now
+from trackerapi.texts import check_name
+
+if TYPE_CHECKING:
+    from trackerapi.blocks.step import TrackerStep
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+Open = Callable[[tuple[Any, ...], dict[str, Any]], AbstractContextManager[object]]
+"""Returns the block of a call with these arguments."""
+
+
+class step:  # noqa: N801 - reads as a decorator and as a block
+    """Run a function, or a block, as a step of the current job.
+
+    Outside of a job it does nothing.
+
+    Args:
+        name: Tag or unambiguous display name of the step.
+        total: Units in all; None while nobody knows.
+        on_failure: What the customer reads if the step fails; None for a neutral
+            sentence.
+
+    Example:
+        @step("load")
+        def load(study):
+            current_step().total = len(study)
+    """
+
+    def __init__(
+        self, name: str, *, total: float | None = None, on_failure: str | None = None
+    ) -> None:
+        self._name = check_name("name", name)
+        self._total, self._on_failure = total, on_failure
+        self._entered: list[TrackerStep] = []
+
+    def __call__(self, function: Function) -> Function:
+        """Return `function` so that each call runs as the step."""
+        return wrapped(function, lambda _args, _given: self._handle())
+
+    def __enter__(self) -> "TrackerStep":
+        self._entered.append(self._handle())
+        return self._entered[-1].__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._entered.pop().__exit__(kind, error, traceback)
+
+    def _handle(self) -> "TrackerStep":
+        return current_job().step(
+            self._name, total=self._total, on_failure=self._on_failure
+        )
+
+
+def wrapped(function: Function, opened: Open, *, is_slow: bool = False) -> Function:
+    """Return `function` so that each call runs in a block.
+
+    Args:
+        function: A function of any kind.
+        opened: Returns the block of a call.
+        is_slow: Whether `opened` may wait for a network, which must not hold an
+            event loop.
+    """
+    make: Callable[..., Any] = _call
+    if inspect.isasyncgenfunction(function):
+        make = _async_generator
+    elif inspect.iscoroutinefunction(function):
+        make = _coroutine
+    elif inspect.isgeneratorfunction(function):
+        make = _generator
+    return cast("Function", functools.wraps(function)(make(function, opened, is_slow)))
+
+
+def _call(function: Callable[..., Any], opened: Open, _is_slow: bool) -> Any:
+    def run(*args: Any, **given: Any) -> Any:
+        with opened(args, given):
+            return function(*args, **given)
+
+    return run
+
+
+def _coroutine(function: Callable[..., Any], opened: Open, is_slow: bool) -> Any:
+    async def run(*args: Any, **given: Any) -> Any:
+        with await _opened(opened, args, given, is_slow):
+            return await function(*args, **given)
+
+    return run
+
+
+def _generator(function: Callable[..., Any], opened: Open, _is_slow: bool) -> Any:
+    def run(*args: Any, **given: Any) -> Generator[Any, Any, Any]:
+        outside = places_now()
+        with opened(args, given):
+            inside = places_now()
+            generator = function(*args, **given)
+            advance: Callable[[], Any] = functools.partial(next, generator)
+            while True:
+                try:
+                    item = advance()
+                except StopIteration as end:
+                    return end.value
+                place_in(outside)
+                try:
+                    sent = yield item
+                    advance = functools.partial(generator.send, sent)
+                except GeneratorExit:
+                    # The caller has had enough: that is an end like any other.
+                    place_in(inside)
+                    generator.close()
+                    return None
+                except BaseException as error:  # noqa: BLE001 - is the generator's
+                    advance = functools.partial(generator.throw, error)
+                outside = places_now()
+                place_in(inside)
+
+    return run
+
+
+def _async_generator(function: Callable[..., Any], opened: Open, is_slow: bool) -> Any:
+    async def run(*args: Any, **given: Any) -> AsyncGenerator[Any]:
+        outside = places_now()
+        with await _opened(opened, args, given, is_slow):
+            inside = places_now()
+            generator = function(*args, **given)
+            try:
+                async for item in generator:
+                    place_in(outside)
+                    yield item
+                    outside = places_now()
+                    place_in(inside)
+            except GeneratorExit:
+                place_in(inside)
+                await generator.aclose()
+
+    return run
+
+
+async def _opened(
+    opened: Open, args: tuple[Any, ...], given: dict[str, Any], is_slow: bool
+) -> AbstractContextManager[object]:
+    if not is_slow:
+        return opened(args, given)
+    import asyncio
+
+    return await asyncio.to_thread(opened, args, given)

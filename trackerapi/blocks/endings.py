@@ -1,0 +1,84 @@
+"""What the end of a block means, and the two texts of a failure.
+
+The customer reads a neutral sentence or the author's own; what went wrong in detail is
+for the provider alone, and the two never meet in one field.
+"""
+
+import sys
+from typing import Final, Literal
+
+from trackerapi.texts import LONGEST_DETAIL
+
+Ending = Literal["succeeded", "cancelled", "failed"]
+
+STEP_FAILED: Final = "This step could not be completed."
+"""What the customer reads of a failed step when the author says nothing."""
+
+JOB_FAILED: Final = "The job could not be completed."
+"""What the customer reads of a failed job when the author says nothing."""
+
+_KEPT_BEGIN: Final = 4_000
+_CUT: Final = "\n[...]\n"
+
+
+def ending_of(error: BaseException | None, *, is_stopped: bool = False) -> Ending:
+    """Return how a block has ended.
+
+    Args:
+        error: What left it; None for nothing.
+        is_stopped: Whether SIGTERM has asked the process to end meanwhile.
+    """
+    if error is None:
+        return "succeeded"
+    if is_stopped or isinstance(error, KeyboardInterrupt | GeneratorExit):
+        return "cancelled"
+    if isinstance(error, SystemExit):
+        return "failed" if error.code else "succeeded"
+    # Without an event loop nobody has loaded asyncio, and none of its errors is here.
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None and isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    return "failed"
+
+
+def diagnosis(error: BaseException | str | None) -> str | None:
+    """Return what the provider reads of a failure: the traceback, or the text given.
+
+    A long one loses its middle: the begin says where the script was, the end what
+    happened.
+    """
+    if error is None or isinstance(error, str):
+        return error or None
+    import traceback
+
+    try:
+        text = "".join(traceback.format_exception(error)).rstrip()
+    except Exception:  # noqa: BLE001 - the author's __str__ or __repr__ may raise anything
+        text = f"{type(error).__name__} (it cannot be shown as text)"
+    if len(text) <= LONGEST_DETAIL:
+        return text
+    kept_end = LONGEST_DETAIL - _KEPT_BEGIN - len(_CUT)
+    return f"{text[:_KEPT_BEGIN]}{_CUT}{text[-kept_end:]}"
+
+
+def brief(error: BaseException | str | None) -> str:
+    """Return a failure in one line."""
+    if not isinstance(error, BaseException):
+        return error or "no reason given"
+    try:
+        words = str(error).partition("\n")[0]
+    except Exception:  # noqa: BLE001 - as above
+        words = ""
+    name = type(error).__name__
+    return f"{name}: {words}" if words else name
+
+
+def listed(text: str | None, values: dict[str, object]) -> str | None:
+    """Return a text for the provider with named values below it, a line each."""
+    lines = [text] if text else []
+    for name, value in values.items():
+        try:
+            lines.append(f"{name}: {value}")
+        except Exception:  # noqa: BLE001 - as above
+            lines.append(f"{name}: {type(value).__name__} (it cannot be shown as text)")
+    return "\n".join(lines) or None

@@ -1,0 +1,165 @@
+"""Loops whose items are counted as units of a step."""
+
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Sized,
+)
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+
+from trackerapi.arguments import check_callable, refuse_unknown
+from trackerapi.options import LoopOptions
+
+if TYPE_CHECKING:
+    from trackerapi.blocks.step import TrackerStep
+
+Item = TypeVar("Item")
+
+INTERVAL_SECONDS: Final = 0.25
+"""How often a loop tells its step how far it is; the step writes once a second."""
+
+
+class Loop(Generic[Item]):
+    """Items of a step, each counted when the next one is asked for.
+
+    An item whose body raises, or is left by `break`, is not counted.
+
+    Args:
+        step: Handle of the step.
+        items: What to iterate over.
+        options: See `LoopOptions`.
+        is_whole_step: Whether the loop is all of its step: starts it, and it is done
+            when there are no more items.
+
+    Raises:
+        TypeError: If `items` cannot be iterated over, or an option is unknown.
+    """
+
+    def __init__(
+        self,
+        step: "TrackerStep",
+        items: "Iterable[Item] | AsyncIterable[Item]",
+        options: LoopOptions,
+        *,
+        is_whole_step: bool = False,
+    ) -> None:
+        refuse_unknown("track", options.keys(), LoopOptions.__optional_keys__)
+        given: object = items
+        if not isinstance(given, Iterable | AsyncIterable):
+            kind = type(given).__name__
+            raise TypeError(f"items must be something to iterate over, got {kind}")
+        self._step, self._items = step, items
+        self._is_whole_step = is_whole_step
+        self._weight = options.get("weight")
+        self._key = options.get("key")
+        check_callable("weight", self._weight)
+        check_callable("key", self._key)
+        self._resume = options.get("resume", ())
+        total = options.get("total")
+        self._total = self._known_total() if total is None else total
+
+    def __len__(self) -> int:
+        return len(cast("Sized", self._items))
+
+    def __iter__(self) -> Iterator[Item]:
+        return self._run()
+
+    async def __aiter__(self) -> AsyncIterator[Item]:
+        count, done, due = self._begin(), 0.0, 0.0
+        weight = self._weight
+        try:
+            async for item in _each(self._items):
+                units = weight(item) if weight else 1.0
+                if self._is_done(item):
+                    done += units
+                    continue
+                yield item
+                done += units
+                now = monotonic()
+                if now >= due:
+                    count(done)
+                    done, due = 0.0, now + INTERVAL_SECONDS
+        finally:
+            if done:
+                count(done)
+        self._end()
+
+    def _run(self) -> Iterator[Item]:
+        if self._weight or self._resume:
+            return self._weighed()
+        return self._counted()
+
+    def _counted(self) -> Generator[Item]:
+        """Count one unit an item, in few steps: a job may have millions of them."""
+        count, done, due, now = self._begin(), 0, 0.0, monotonic
+        try:
+            for item in cast("Iterable[Item]", self._items):
+                yield item
+                done += 1
+                if now() >= due:
+                    count(done)
+                    done, due = 0, now() + INTERVAL_SECONDS
+        finally:
+            if done:
+                count(done)
+        self._end()
+
+    def _weighed(self) -> Generator[Item]:
+        count, done, due = self._begin(), 0.0, 0.0
+        weight = self._weight
+        try:
+            for item in cast("Iterable[Item]", self._items):
+                units = weight(item) if weight else 1.0
+                if self._is_done(item):
+                    done += units
+                    continue
+                yield item
+                done += units
+                now = monotonic()
+                if now >= due:
+                    count(done)
+                    done, due = 0.0, now + INTERVAL_SECONDS
+        finally:
+            if done:
+                count(done)
+        self._end()
+
+    def _begin(self) -> Callable[[float], None]:
+        count = self._step.start_loop(is_whole_step=self._is_whole_step)
+        if self._total is not None:
+            count.expect(self._total)
+        return count.add
+
+    def _end(self) -> None:
+        # Not where the loop is left by `break` or an exception: nobody tells which.
+        if self._is_whole_step:
+            self._step.end_loop()
+
+    def _is_done(self, item: Item) -> bool:
+        if not self._resume:
+            return False
+        return (self._key(item) if self._key else item) in self._resume
+
+    def _known_total(self) -> float | None:
+        if self._weight is None:
+            return len(self._items) if isinstance(self._items, Sized) else None
+        if isinstance(self._items, Collection):  # not an iterator, which is used up
+            return float(sum(map(self._weight, self._items)))
+        return None
+
+
+async def _each(
+    items: "Iterable[Item] | AsyncIterable[Item]",
+) -> AsyncIterator[Item]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item

@@ -1,0 +1,343 @@
+"""The handle of one step: a block that starts and ends it, and what it counts."""
+
+from collections.abc import AsyncIterable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
+
+from trackerapi.arguments import check_number, check_text
+from trackerapi.blocks.attempts import Attempts
+from trackerapi.blocks.counting import UnitCount
+from trackerapi.blocks.current import entered, left
+from trackerapi.blocks.endings import (
+    STEP_FAILED,
+    diagnosis,
+    ending_of,
+    listed,
+)
+from trackerapi.blocks.loops import Loop
+from trackerapi.blocks.parts import COUNTING
+from trackerapi.options import MAX_UNITS, LoopOptions
+from trackerapi.texts import LONGEST_MESSAGE
+
+if TYPE_CHECKING:
+    from trackerapi.job import TrackerJob
+
+Item = TypeVar("Item")
+
+MOST_ITEM_LINES: Final = 100
+"""Items of a step that get a line of their own when they fail; all are counted."""
+
+
+class TrackerStep:
+    """Report one step of a job, best as a block.
+
+    Made by `TrackerJob.step()`, which returns the same handle for the same step; safe
+    to share between threads. The block starts the step and ends it: done, or failed
+    with an exception, which goes on untouched.
+
+    Args:
+        job: Handle of the job.
+        tag: Tag of the step.
+
+    Attributes:
+        metadata: Values that go with the end of the step.
+        on_failure: What the customer reads if the step fails; None for a neutral
+            sentence.
+
+    Example:
+        with job.step("segment") as step:
+            step.note("Looking for the liver")
+            for scan in step.track(scans):
+                segment(scan)
+    """
+
+    def __init__(self, job: "TrackerJob", tag: str) -> None:
+        self._job, self._tag = job, tag
+        self.metadata: dict[str, Any] = {}
+        self.on_failure: str | None = None
+        self._count = UnitCount(job, tag)
+        self._failed_count = 0
+        self._is_open = self._is_looping = False
+
+    def __repr__(self) -> str:
+        return f"TrackerStep(tag={self._tag!r}, job={self._job.provider_job_id!r})"
+
+    def __enter__(self) -> Self:
+        self.start()
+        entered(self._job, self)
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        left(self._job, self)
+        self._job.quietly(error, lambda: self._end(error))
+
+    @property
+    def tag(self) -> str:
+        """Tag of the step."""
+        return self._tag
+
+    @property
+    def job(self) -> "TrackerJob":
+        """Handle of the job."""
+        return self._job
+
+    @property
+    def completed(self) -> float:
+        """Units that this process has done, 0 or more."""
+        return self._count.completed
+
+    @property
+    def total(self) -> float | None:
+        """Units in all, 0 to 2**53 - 1; None while nobody knows. Can be set."""
+        return self._count.total
+
+    @total.setter
+    def total(self, units: float | None) -> None:
+        self._count.set_total(units)
+
+    @property
+    def fraction(self) -> float:
+        """Share of the step that is done, 0.0 to 1.0. Can be set instead of counting.
+
+        The customer never sees it fall.
+        """
+        return self._job.progress.step(self._tag).fraction
+
+    @fraction.setter
+    def fraction(self, share: float) -> None:
+        self._count.set_fraction(share)
+
+    @property
+    def status(self) -> str:
+        """pending, running, done, failed, skipped, cancelled or not_run.
+
+        As far as this process knows: what it reported, and what the backend knew when
+        the job was created.
+        """
+        return self._job.progress.shown_status(self._tag)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the step may begin: those before it are done, and it is not.
+
+        Before it are the steps that its configuration names in `after`, else the one
+        that stands before it. True without a configuration.
+        """
+        return self._job.is_ready(self._tag)
+
+    def start(self) -> None:
+        """Report that the step begins; a block does so by itself."""
+        if not self._is_open:
+            self._count.begin()
+            self._failed_count = 0
+        self._is_open = True
+        self._job.send_event(kind="start", name=self._tag)
+
+    def done(self, message: str | None = None) -> None:
+        """Report that the step is done; a block does so by itself.
+
+        Args:
+            message: What the customer reads.
+        """
+        self._is_open = False
+        self._job.send_event(
+            kind="step",
+            name=self._tag,
+            metadata=self._taken_metadata(),
+            message=message or self._remark(),
+        )
+
+    def fail(
+        self, customer: str | None = None, error: BaseException | str | None = None
+    ) -> None:
+        """Report that the step has failed; a block does so by itself.
+
+        Args:
+            customer: What the customer reads; None for a neutral sentence.
+            error: What only the provider reads: an exception, with its traceback, or
+                a text.
+        """
+        self._is_open = False
+        self._job.send_event(
+            kind="error",
+            name=self._tag,
+            metadata=self._taken_metadata(),
+            message=customer or self.on_failure or STEP_FAILED,
+            detail=diagnosis(error),
+        )
+
+    def skip(self, reason: str | None = None) -> None:
+        """Report that the step is not needed.
+
+        Args:
+            reason: What the customer reads.
+        """
+        self._is_open = False
+        self._job.send_event(kind="skip", name=self._tag, message=reason)
+
+    def advance(self, units: float = 1) -> None:
+        """Count units that are done.
+
+        What several threads, forked processes and attached places count adds up.
+        Written at most once a second, the last always.
+
+        Args:
+            units: 0 to 2**53 - 1.
+        """
+        check_number("units", units, MAX_UNITS)
+        self._count.add(units)
+
+    def note(self, text: str) -> None:
+        """Add a line to the timeline that the customer reads."""
+        self._job.send_event(
+            kind="info",
+            name=self._tag,
+            message=check_text("text", text, LONGEST_MESSAGE),
+        )
+
+    def detail(self, text: str | None = None, /, **values: object) -> None:
+        """Add a line to the timeline that only the provider reads.
+
+        Args:
+            text: What to say; None for values alone.
+            **values: Values to show below it, such as `host=` or `model=`.
+        """
+        self._job.send_event(kind="info", name=self._tag, detail=listed(text, values))
+
+    def item_failed(
+        self,
+        item: object,
+        *,
+        customer: str | None = None,
+        error: BaseException | str | None = None,
+    ) -> None:
+        """Report that one item of the step failed, and that the step goes on.
+
+        The end of the step tells the customer how many there were. The first 100 of
+        a step get a line of their own.
+
+        Args:
+            item: The item; only the provider reads its `repr()`.
+            customer: What the customer reads; None for nothing but the count.
+            error: What only the provider reads: an exception, with its traceback, or
+                a text.
+        """
+        with COUNTING.lock:
+            self._failed_count += 1
+            count = self._failed_count
+        if count <= MOST_ITEM_LINES:
+            self._job.send_event(
+                kind="info",
+                name=self._tag,
+                message=customer,
+                detail=listed(diagnosis(error), {"item": _Shown(item)}),
+            )
+
+    def track(
+        self,
+        items: "Iterable[Item] | AsyncIterable[Item]",
+        **options: Unpack[LoopOptions],
+    ) -> Loop[Item]:
+        """Iterate over items, and count each when the next one is asked for.
+
+        Args:
+            items: What to iterate over, also an async iterable.
+            **options: See `LoopOptions`.
+        """
+        return Loop(self, items, options)
+
+    def attempts(
+        self,
+        count: int,
+        *,
+        on: type[Exception] | tuple[type[Exception], ...] = Exception,
+        wait_seconds: float = 1.0,
+    ) -> Attempts:
+        """Iterate over attempts, each a block, until one succeeds.
+
+        A failed attempt is reported as one that another follows; the last one's
+        exception goes on. Works with `for` and `async for`.
+
+        Args:
+            count: Attempts to make at most, 1 or more.
+            on: Exceptions after which another attempt is made.
+            wait_seconds: Wait before the second attempt, doubled for each further
+                one up to a minute.
+
+        Raises:
+            ValueError: If `count` is below 1 or the wait below 0.
+
+        Example:
+            for attempt in step.attempts(3, on=(IOError,)):
+                with attempt:
+                    upload()
+        """
+        return Attempts(self, count, on, wait_seconds)
+
+    def start_loop(self, *, is_whole_step: bool) -> UnitCount:
+        """Begin a loop, and return what counts its items.
+
+        Args:
+            is_whole_step: Whether the step begins with it; its body then belongs to
+                the step.
+        """
+        if is_whole_step:
+            self.start()
+            self._is_looping = True
+            entered(self._job, self)
+        return self._count
+
+    def end_loop(self, error: BaseException | None = None) -> None:
+        """End such a loop, unless the step has ended already."""
+        left(self._job, self)
+        if self._is_looping:
+            self._is_looping = False
+            self._end(error)
+
+    def attempt_failed(self, number: int, count: int, error: BaseException) -> None:
+        """Report that an attempt failed and that another one follows."""
+        self._job.send_event(
+            kind="error",
+            name=self._tag,
+            retrying=True,
+            message=f"Attempt {number} of {count} did not work; trying again.",
+            detail=diagnosis(error),
+        )
+
+    def _end(self, error: BaseException | None) -> None:
+        if not self._is_open:  # the author has said how it ended
+            return
+        ending = ending_of(error, is_stopped=self._job.is_stopped)
+        if ending == "succeeded":
+            self.done()
+        elif ending == "failed":
+            self._job.note_failure(error, self._tag)
+            self.fail(error=error)
+        else:
+            self._is_open = False  # the end of the job says that it was cancelled
+
+    def _taken_metadata(self) -> dict[str, Any] | None:
+        taken, self.metadata = self.metadata, {}
+        return taken or None
+
+    def _remark(self) -> str | None:
+        count = self._failed_count
+        if not count:
+            return None
+        of_all = f" of {self.total:,g}" if self.total else ""
+        return f"{count:,}{of_all} could not be processed."
+
+
+class _Shown:
+    """Shows a thing by its `repr()`."""
+
+    def __init__(self, thing: object) -> None:
+        self._thing = thing
+
+    def __str__(self) -> str:
+        return repr(self._thing)[:1_000]

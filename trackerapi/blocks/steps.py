@@ -1,0 +1,64 @@
+"""The steps of a job by tag, and which of them may begin."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from trackerapi.errors import UnknownStepError
+
+if TYPE_CHECKING:
+    from trackerapi.blocks.step import TrackerStep
+    from trackerapi.job import TrackerJob
+    from trackerapi.job_config import JobConfig
+    from trackerapi.projection import JobProgress
+
+
+class JobSteps(Mapping[str, "TrackerStep"]):
+    """The steps of a job's configuration, by tag or unambiguous display name.
+
+    Without a configuration, those that this process has reported.
+
+    Args:
+        job: Handle of the job.
+    """
+
+    def __init__(self, job: "TrackerJob") -> None:
+        self._job = job
+
+    def __getitem__(self, name: str) -> "TrackerStep":
+        config = self._job.config
+        if config is None:
+            if name not in self._job.progress.steps:
+                raise UnknownStepError(name)
+            return self._job.step(name)
+        step = config.find_step(name)
+        if step is None:
+            raise UnknownStepError(name, config.nearest_step(name), config.tag)
+        return self._job.step(step.tag)
+
+    def __iter__(self) -> Iterator[str]:
+        config = self._job.config
+        if config is None:
+            return iter(list(self._job.progress.steps))
+        return (step.tag for step in config.step_configurations)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def is_ready(progress: "JobProgress", config: "JobConfig | None", tag: str) -> bool:
+    """Tell whether a step may begin.
+
+    Args:
+        progress: What is known of the job.
+        config: The job's configuration; None without one.
+        tag: Tag of the step.
+    """
+    if progress.shown_status(tag) in ("running", "done", "skipped"):
+        return False
+    steps = config.step_configurations if config else ()
+    before: tuple[str, ...] = ()
+    for step in steps:
+        if step.tag == tag:
+            return progress.are_settled(before if step.after is None else step.after)
+        before = (step.tag,)
+    return True

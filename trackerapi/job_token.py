@@ -1,0 +1,53 @@
+"""Tokens of jobs: what `TrackerJob.token()` gives to another place.
+
+A token is a key that is good for one job alone, together with the names by which the
+other place finds the job, so that it can begin without asking anybody.
+"""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+JOB: Final = "TRACKERAPI_JOB"
+"""Variable that names the job of a process: its id, or a token for it."""
+
+_LONGEST: Final = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class JobToken:
+    """A credential for one job.
+
+    Attributes:
+        api_key: The key; hidden in the repr.
+        provider_job_id: The provider's id of the job.
+        tag: Tag of its configuration; None without one.
+    """
+
+    api_key: str = field(repr=False)
+    provider_job_id: str
+    tag: str | None = None
+
+    def as_text(self) -> str:
+        """Return the token as a place is given it: printable ASCII, one word."""
+        names = json.dumps([self.provider_job_id, self.tag], separators=(",", ":"))
+        packed = base64.urlsafe_b64encode(names.encode()).rstrip(b"=").decode()
+        return f"{self.api_key}.{packed}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the token that a text is; None if it is none."""
+        api_key, dot, packed = text.strip().partition(".")
+        if not dot or not api_key.startswith("trk_") or len(text) > _LONGEST:
+            return None
+        try:
+            padded = packed + "=" * (-len(packed) % 4)
+            names = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        except (ValueError, binascii.Error, RecursionError):
+            return None
+        match names:
+            case [str(provider_job_id), str() | None as tag] if provider_job_id:
+                return cls(api_key, provider_job_id, tag)
+        return None

@@ -1,0 +1,204 @@
+"""How far a job is, as far as this process knows: what the backend will make of it.
+
+The rules are those of the backend's projection for events that come in the order in
+which they happened; a table that both run holds them equal. For steps that wait for
+others, for the view in a terminal and for tests of job scripts: the customer always
+sees the backend's number. Nothing here does I/O or reads a clock.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+PERCENT_BEFORE_SUCCESS: Final = 99.99
+
+SETTLED: Final = frozenset({"done", "skipped"})
+"""Statuses of a step that nothing follows."""
+
+ALIVE: Final = frozenset({"pending", "running"})
+"""Statuses of a job that has not ended."""
+
+MOVING_KINDS: Final = frozenset(
+    {"start", "progress", "step", "skip", "error", "complete", "cancel"}
+)
+"""Kinds that can change a status."""
+
+_ACTIVITY: Final = frozenset({"start", "progress", "step", "skip"})
+_BEGINS: Final = frozenset({"start", "progress", "step"})
+_CLOSES: Final = frozenset({"step", "skip", "error"})
+_AFTER: Final = {"step": "done", "skip": "skipped", "error": "failed"}
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+@dataclass(slots=True)
+class StepProgress:
+    """What is known of a step.
+
+    Attributes:
+        status: pending, running, waiting (for its next attempt), done, failed or
+            skipped.
+        fraction: Largest share ever reported, 0.0 to 1.0.
+        completed: Units done, as last reported; None when not counted.
+        total: Units in all, as last reported; None when not known.
+        attempts: Attempts begun.
+    """
+
+    status: str = "pending"
+    fraction: float = 0.0
+    completed: float | None = None
+    total: float | None = None
+    attempts: int = 0
+    _is_trying: bool = False
+    _parts: dict[str, float] = field(default_factory=dict[str, float])
+    _least_total: float | None = None
+
+    def take(self, kind: str, details: Mapping[str, Any]) -> None:
+        """Add an event of this step."""
+        begins = kind in _BEGINS or (kind == "error" and not self.attempts)
+        if begins and not self._is_trying:
+            self.attempts += 1
+            self._is_trying = True
+        if kind in _CLOSES:
+            self._is_trying = False
+        if self.status in SETTLED:
+            return
+        if kind == "progress":
+            self._count(details)
+        self.status = _AFTER.get(kind, "running")
+        if kind == "error" and details.get("retrying"):
+            self.status = "waiting"
+        if self.status in SETTLED:
+            self.fraction = 1.0
+
+    def _count(self, details: Mapping[str, Any]) -> None:
+        completed, total = details.get("completed"), details.get("total")
+        part = details.get("part") or ""
+        if completed is not None:
+            self._parts[part] = max(self._parts.get(part, 0.0), completed)
+        if total is not None and (
+            self._least_total is None or total < self._least_total
+        ):
+            self._least_total = total
+        if self._parts.keys() - {""}:
+            # Several places count: what they have done adds up.
+            completed = math.fsum(self._parts.values())
+            total = self._least_total if total is None else total
+        share = details.get("fraction")
+        if share is None:
+            share = 0.0
+            if completed is not None and total:
+                share = min(completed / total, 1.0)
+        self.fraction = max(self.fraction, share)
+        self.completed, self.total = completed, total
+
+
+class JobProgress:
+    """What is known of a job; the events of one job, in order.
+
+    Args:
+        points: Points by step tag in the order of the configuration; None without a
+            configuration.
+        is_explicit: Whether only a `complete` finishes the job.
+
+    Attributes:
+        status: pending, running, succeeded, failed or cancelled.
+        steps: The steps that events have named, by tag.
+    """
+
+    def __init__(
+        self, points: Mapping[str, float] | None = None, *, is_explicit: bool = False
+    ) -> None:
+        self.points, self._is_explicit = points, is_explicit
+        self.status = "pending"
+        self.steps: dict[str, StepProgress] = {}
+        self._has_succeeded = False
+
+    def take(
+        self, kind: str, tag: str | None, details: Mapping[str, Any] = _NOTHING
+    ) -> None:
+        """Add an event.
+
+        Args:
+            kind: What happened.
+            tag: The step; None for the job.
+            details: The other members of the event.
+        """
+        if tag is not None and not self._takes_step(kind, tag, details):
+            return
+        if kind == "complete" or self._is_completed_by(kind, tag):
+            self._has_succeeded = True
+            self.status = "succeeded"
+        elif kind == "cancel":
+            if not self._has_succeeded:
+                self.status = "cancelled"
+        elif kind == "error":
+            self._take_error(tag, details)
+        elif kind in _ACTIVITY and self.status in ("pending", "failed"):
+            self.status = "running"
+
+    def recall(self, tag: str, status: str, fraction: float, attempts: int) -> None:
+        """Begin with what the backend knows of a step from earlier processes."""
+        if status not in ("pending", "not_run"):
+            self.steps[tag] = StepProgress(status, fraction, attempts=attempts)
+
+    def step(self, tag: str) -> StepProgress:
+        """Return what is known of a step."""
+        return self.steps.setdefault(tag, StepProgress())
+
+    def shown_status(self, tag: str) -> str:
+        """Return the status of a step as readers of the job see it."""
+        step = self.steps.get(tag)
+        status = step.status if step else "pending"
+        if self.status == "cancelled" and status in ("running", "waiting"):
+            return "cancelled"
+        if status == "waiting":
+            return "pending" if self.status in ALIVE else "failed"
+        if status == "pending" and (self._has_succeeded or self.status not in ALIVE):
+            return "not_run"
+        return status
+
+    @property
+    def percent(self) -> float | None:
+        """How far the job is, 0 to 100 in hundredths; None without a configuration."""
+        if self.points is None:
+            return None
+        if self._has_succeeded:
+            return 100.0
+        total = sum(self.points.values())
+        weights = self.points if total else dict.fromkeys(self.points, 1)
+        reached = math.fsum(
+            weight * self.steps[tag].fraction
+            for tag, weight in weights.items()
+            if tag in self.steps
+        )
+        exact = 100.0 * reached / (total or len(weights) or 1)
+        return min(round(exact, 2), PERCENT_BEFORE_SUCCESS)
+
+    def are_settled(self, tags: Iterable[str]) -> bool:
+        """Tell whether steps are all done or skipped."""
+        steps = map(self.steps.get, tags)
+        return all(step is not None and step.status in SETTLED for step in steps)
+
+    def _takes_step(self, kind: str, tag: str, details: Mapping[str, Any]) -> bool:
+        """Add an event to its step; False if it can change nothing."""
+        if kind not in _ACTIVITY and kind != "error":
+            return False
+        if self.points is None:
+            return True
+        if tag in self.points:
+            self.step(tag).take(kind, details)
+        return tag in self.points
+
+    def _is_completed_by(self, kind: str, tag: str | None) -> bool:
+        if self._is_explicit or not self.points or tag is None:
+            return False
+        return kind in ("step", "skip") and self.are_settled(self.points)
+
+    def _take_error(self, tag: str | None, details: Mapping[str, Any]) -> None:
+        if tag is None:
+            self.status = "failed"
+        elif details.get("retrying"):
+            self.status = "running" if self.status == "pending" else self.status
+        elif self.status in ALIVE:
+            self.status = "failed"
