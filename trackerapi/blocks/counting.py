@@ -34,7 +34,16 @@ class UnitCount:
         self.total: float | None = None
         self._is_total_given = False
         self._fraction: float | None = None
-        self._is_offered = False
+        self._is_offered = self._has_ended = False
+
+    def end(self) -> None:
+        """Let the next thing that is counted begin at nothing again."""
+        self._has_ended = True
+
+    def renew(self) -> None:
+        """Begin at nothing if what was counted before has ended."""
+        if self._has_ended:
+            self.begin()
 
     def add(self, units: float) -> None:
         """Count units that are done; what is no number of them counts for nothing."""
@@ -43,6 +52,7 @@ class UnitCount:
         with COUNTING.lock:
             if self._forks != COUNTING.forks:
                 self._begin_in_child()
+            self.renew()
             self.completed += units
         self._offer()
 
@@ -54,6 +64,7 @@ class UnitCount:
             ValueError: If it is out of range.
         """
         check_number("total", units, MAX_UNITS)
+        self.renew()
         if not self._is_total_given:
             with COUNTING.lock:
                 self.total = (self.total or 0) + units
@@ -61,13 +72,17 @@ class UnitCount:
 
     def set_total(self, units: float | None) -> None:
         """Take the total that the author says; raises as `expect()`."""
-        self.total = check_number("total", units, MAX_UNITS)
+        total = check_number("total", units, MAX_UNITS)
+        self.renew()
+        self.total = total
         self._is_total_given = units is not None
         self._offer()
 
     def set_fraction(self, share: float) -> None:
         """Take a share instead of units; raises as `expect()`."""
-        self._fraction = check_number("fraction", share, 1.0)
+        fraction = check_number("fraction", share, 1.0)
+        self.renew()
+        self._fraction = fraction
         self._offer()
 
     def _begin_in_child(self) -> None:

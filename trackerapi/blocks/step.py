@@ -133,8 +133,7 @@ class TrackerStep:
     def start(self) -> None:
         """Report that the step begins; a block does so by itself."""
         if not self._is_open:
-            self._count.begin()
-            self._failed_count = 0
+            self._count.renew()
         self._is_open = True
         self._job.send_event(kind="start", name=self._tag)
 
@@ -144,13 +143,7 @@ class TrackerStep:
         Args:
             message: What the customer reads.
         """
-        self._is_open = False
-        self._job.send_event(
-            kind="step",
-            name=self._tag,
-            metadata=self._taken_metadata(),
-            message=message or self._remark(),
-        )
+        self._report_end("step", message=message or self._remark())
 
     def fail(
         self, customer: str | None = None, error: BaseException | str | None = None
@@ -162,14 +155,8 @@ class TrackerStep:
             error: What only the provider reads: an exception, with its traceback, or
                 a text.
         """
-        self._is_open = False
-        self._job.send_event(
-            kind="error",
-            name=self._tag,
-            metadata=self._taken_metadata(),
-            message=customer or self.on_failure or STEP_FAILED,
-            detail=diagnosis(error),
-        )
+        message = customer or self.on_failure or STEP_FAILED
+        self._report_end("error", message=message, detail=diagnosis(error))
 
     def skip(self, reason: str | None = None) -> None:
         """Report that the step is not needed.
@@ -177,8 +164,7 @@ class TrackerStep:
         Args:
             reason: What the customer reads.
         """
-        self._is_open = False
-        self._job.send_event(kind="skip", name=self._tag, message=reason)
+        self._report_end("skip", message=reason)
 
     def advance(self, units: float = 1) -> None:
         """Count units that are done.
@@ -321,9 +307,21 @@ class TrackerStep:
         else:
             self._is_open = False  # the end of the job says that it was cancelled
 
-    def _taken_metadata(self) -> dict[str, Any] | None:
-        taken, self.metadata = self.metadata, {}
-        return taken or None
+    def _report_end(
+        self, kind: str, *, message: str | None, detail: str | None = None
+    ) -> None:
+        self._is_open = False
+        metadata, self.metadata = self.metadata, {}
+        self._job.send_event(
+            kind=kind,
+            name=self._tag,
+            metadata=metadata or None,
+            message=message,
+            detail=detail,
+        )
+        # Afterwards: the event brings along what was counted last.
+        self._count.end()
+        self._failed_count = 0
 
     def _remark(self) -> str | None:
         count = self._failed_count

@@ -1,0 +1,263 @@
+"""Jobs and steps that are found without a handle, and functions that are steps."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.unit.blocks.conftest import progress, recorded, story
+from trackerapi import (
+    BackendUnavailable,
+    JobConfig,
+    TrackerApi,
+    TrackerJob,
+    current_job,
+    current_step,
+    step,
+)
+
+
+@step("load")
+def load(count: int) -> int:
+    """Load some images."""
+    current_step().total = count
+    current_step().advance(count)
+    return count
+
+
+@step("segment", on_failure="No organ was found.")
+async def segment(name: str) -> tuple[str, str]:
+    """Find organs."""
+    await asyncio.sleep(0)
+    current_step().note(name)
+    return name, current_job().provider_job_id
+
+
+def test_outside_of_a_job_a_step_is_just_a_function() -> None:
+    """A function of a pipeline can be used without one; questions say that."""
+    assert load(3) == 3
+    with step("load") as handle:
+        handle.advance()
+    assert list(current_step().track([1])) == [1]
+    assert current_job().send_event(kind="step", name="load") == ""
+    with pytest.raises(BackendUnavailable, match="there is no job here"):
+        current_job().fetch()
+
+
+def test_decorated_function_is_a_step_of_the_current_job(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """No handle is passed, and the function keeps its name and its result."""
+    with run:
+        assert load(3) == 3
+        with step("report") as report:
+            assert current_step() is report
+        assert current_job() is run
+
+    assert load.__name__ == "load"
+    assert story(outbox)[1:-1] == [
+        "start load",
+        "step load",
+        "start report",
+        "step report",
+    ]
+    assert progress(outbox, "load")[-1] == (3, 3)
+
+
+def test_current_ends_with_its_block(run: TrackerJob) -> None:
+    """What comes after a block does not belong to it, whatever was left open in it."""
+    with run as job:
+        for _ in job.track([1, 2], step="load"):
+            assert current_step().tag == "load"
+            break
+        with pytest.raises(ValueError, match="x"), job.step("segment"):
+            raise ValueError("x")
+        assert current_job() is run
+
+    assert current_job() is not run
+    assert current_step().tag == "none"
+
+
+def test_coroutine_is_timed_to_its_end(run: TrackerJob, outbox: Path) -> None:
+    """A step that awaits is done when it has awaited."""
+
+    async def main() -> None:
+        with run:
+            await segment("liver")
+
+    asyncio.run(main())
+
+    assert story(outbox)[1:4] == ["start segment", "info segment", "step segment"]
+
+
+def test_tasks_of_one_loop_do_not_mix_their_jobs(
+    recorder: TrackerApi, config: JobConfig
+) -> None:
+    """Each task of a gather has its own job and step."""
+
+    async def main() -> list[tuple[str, str]]:
+        async def one(name: str) -> tuple[str, str]:
+            with recorder.run_job(name, 142, config.tag):
+                return await segment(name)
+
+        return await asyncio.gather(*(one(f"job-{n}") for n in range(20)))
+
+    assert all(name == job for name, job in asyncio.run(main()))
+
+
+def test_threads_do_not_mix_their_jobs(recorder: TrackerApi, config: JobConfig) -> None:
+    """Each thread has its own job, also while another one's is open."""
+    meet = threading.Barrier(4)
+    found: dict[str, str] = {}
+
+    def work(name: str) -> None:
+        with recorder.run_job(name, 142, config.tag):
+            meet.wait()
+            found[name] = current_job().provider_job_id
+            meet.wait()
+
+    threads = [threading.Thread(target=work, args=(f"job-{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert found == {name: name for name in found}
+    assert len(found) == 4
+
+
+def test_bound_function_takes_its_job_into_threads(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """A pool's threads belong to the job that the function was bound to."""
+    with run as job, job.step("load", total=10), ThreadPoolExecutor(3) as pool:
+
+        def one(_: int) -> str:
+            current_step().advance()
+            return current_job().provider_job_id
+
+        jobs = set(pool.map(job.bind(one), range(10)))
+        assert set(pool.map(one, range(2))) == {"none"}
+
+    assert jobs == {run.provider_job_id}
+    assert progress(outbox, "load")[-1] == (10, 10)
+
+
+def test_generator_is_a_step_until_its_real_end(run: TrackerJob, outbox: Path) -> None:
+    """The caller of a generator is not in its step; its end is the end of the step."""
+
+    @step("load")
+    def scans(count: int) -> Generator[str, int, str]:
+        got = 0
+        for number in range(count):
+            assert current_step().tag == "load"
+            got += yield f"scan {number}"
+        return f"{got}"
+
+    with run as job:
+        generator = scans(2)
+        assert next(generator) == "scan 0"
+        assert current_job() is job
+        with job.step("segment"):
+            assert generator.send(20) == "scan 1"
+            assert current_step().tag == "segment"
+        with pytest.raises(StopIteration) as end:
+            generator.send(22)
+        assert end.value.value == "42"
+
+    assert story(outbox)[1:-1] == [
+        "start load",
+        "start segment",
+        "step segment",
+        "step load",
+    ]
+
+
+def test_generator_sees_what_its_caller_throws(run: TrackerJob, outbox: Path) -> None:
+    """An exception thrown in is the generator's to handle; a close is an end."""
+
+    @step("load")
+    def scans() -> Generator[int]:
+        try:
+            yield 1
+        except KeyError:
+            yield 2
+        yield 3
+
+    with run:
+        generator = scans()
+        next(generator)
+        assert generator.throw(KeyError("x")) == 2
+        generator.close()
+
+    assert story(outbox)[1:3] == ["start load", "step load"]
+
+
+def test_async_generator_is_a_step_likewise(run: TrackerJob, outbox: Path) -> None:
+    """The step of an async generator is done when it has no more items."""
+
+    @step("load")
+    async def scans() -> AsyncIterator[int]:
+        for number in range(2):
+            await asyncio.sleep(0)
+            yield number
+
+    async def main() -> list[int]:
+        with run as job:
+            found = []
+            async for number in scans():
+                assert current_step().tag == "none"
+                assert current_job() is job
+                found.append(number)
+            return found
+
+    assert asyncio.run(main()) == [0, 1]
+    assert story(outbox)[1:3] == ["start load", "step load"]
+
+
+def test_decorated_function_is_a_job(
+    recorder: TrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """Ids come from the arguments of the call; the result is the function's own."""
+
+    @recorder.job(
+        config.tag,
+        provider_job_id=lambda study, **_: f"study-{study}",
+        customer_id=lambda _study, customer: customer,
+    )
+    def pipeline(study: int, customer: int) -> str:
+        load(study)
+        return f"{current_job().provider_job_id} for {customer}"
+
+    assert pipeline(7, customer=142) == "study-7 for 142"
+    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert {event["provider_job_id"] for event in recorded(outbox)} == {"study-7"}
+
+
+def test_decorated_coroutine_is_a_job_that_may_fail(
+    recorder: TrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """The exception of a coroutine fails its job, and goes on."""
+
+    @recorder.job(config.tag, provider_job_id="one", customer_id=142)
+    async def pipeline() -> None:
+        await segment("liver")
+        raise ValueError("no liver")
+
+    with pytest.raises(ValueError, match="no liver"):
+        asyncio.run(pipeline())
+
+    assert story(outbox)[-2:] == ["step segment", "error"]
+
+
+def test_handle_and_decorator_are_told_apart(
+    recorder: TrackerApi, config: JobConfig
+) -> None:
+    """`tracker.job(id)` is a handle as ever."""
+    assert recorder.job("id").provider_job_id == "id"
+    assert recorder.job(provider_job_id="id", tag=config.tag).config == config
+    with pytest.raises(TypeError):
+        recorder.job("id", customr_id=3)  # type: ignore[call-overload]

@@ -1,0 +1,139 @@
+"""Loops whose items are counted."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.blocks.conftest import progress, recorded, story
+from trackerapi import TrackerJob
+
+
+def numbers(count: int) -> Iterator[int]:
+    """Yield numbers without telling how many there will be."""
+    yield from range(count)
+
+
+async def later(count: int) -> AsyncIterator[int]:
+    """Yield numbers as they come."""
+    for number in range(count):
+        await asyncio.sleep(0)
+        yield number
+
+
+def test_loop_is_a_whole_step(run: TrackerJob, outbox: Path) -> None:
+    """A loop starts its step, counts each item, and is done at its end."""
+    assert list(run.track(["a", "b", "c"], step="load")) == ["a", "b", "c"]
+
+    assert story(outbox) == ["start load", "step load"]
+    assert progress(outbox, "load")[-1] == (3, 3)
+
+
+def test_unknown_total_is_a_count_and_no_share(run: TrackerJob, outbox: Path) -> None:
+    """What nobody knows is not made up."""
+    with run.step("load") as step:
+        assert list(step.track(numbers(7))) == list(range(7))
+        assert step.fraction == 0
+
+    assert progress(outbox, "load")[-1] == (7, None)
+
+
+def test_total_may_be_said(run: TrackerJob, outbox: Path) -> None:
+    """Who knows how many items an iterator has says so."""
+    list(run.track(numbers(7), step="load", total=10))
+
+    assert progress(outbox, "load")[-1] == (7, 10)
+
+
+def test_loops_of_one_step_add_up(run: TrackerJob, outbox: Path) -> None:
+    """Two lists of one step are as many items as both have."""
+    with run.step("load") as step:
+        list(step.track([1, 2]))
+        list(step.track([3]))
+
+    assert progress(outbox, "load")[-1] == (3, 3)
+
+
+def test_items_may_weigh_more_than_one(run: TrackerJob, outbox: Path) -> None:
+    """A large item is more of the work than a small one."""
+    with pytest.raises(ValueError, match="last"), run as job:
+        for item in job.track(["aaa", "b"], step="load", weight=len):
+            if item == "b":
+                raise ValueError("last")
+
+    assert progress(outbox, "load")[-1] == (3, 4)
+
+
+def test_resumed_items_are_left_out_and_count_as_done(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """A restart goes on where it was, and says so at once."""
+    left = list(run.track(["A", "B", "C"], step="load", key=str.lower, resume={"a"}))
+
+    assert left == ["B", "C"]
+    assert progress(outbox, "load")[-1] == (3, 3)
+
+
+def test_item_whose_body_raises_is_not_counted(run: TrackerJob, outbox: Path) -> None:
+    """The step of a loop that raises has failed, where it was."""
+    with pytest.raises(ValueError, match="third"):
+        with run as job:
+            for number in job.track(range(5), step="load"):
+                if number == 2:
+                    raise ValueError("third")
+
+    assert story(outbox) == ["start", "start load", "error load", "error"]
+    assert progress(outbox, "load")[-1] == (2, 5)
+    assert "third" in recorded(outbox)[-2]["detail"]
+
+
+def test_loop_left_by_break_is_done_when_the_job_is(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """Nobody claims that a loop is done which may have been left for an error."""
+    with run as job:
+        for _ in job.track(range(5), step="load"):
+            break
+        assert job.step("load").status == "running"
+
+    assert story(outbox) == ["start", "start load", "step load", "complete"]
+
+
+def test_million_items_cost_a_handful_of_events(run: TrackerJob, outbox: Path) -> None:
+    """A fast loop writes at most one update a second, and always the last."""
+    for _ in run.track(range(1_000_000), step="load"):
+        pass
+
+    counts = progress(outbox, "load")
+    assert counts[-1] == (1_000_000, 1_000_000)
+    assert len(counts) < 60
+
+
+def test_async_iterator_is_counted_likewise(run: TrackerJob, outbox: Path) -> None:
+    """`async for` counts as `for` does; a list may be walked either way."""
+
+    async def work() -> list[int]:
+        with run.step("load") as step:
+            seen = [number async for number in step.track(later(3), total=5)]
+            return seen + [number async for number in step.track([7, 8])]
+
+    assert asyncio.run(work()) == [0, 1, 2, 7, 8]
+    assert progress(outbox, "load")[-1] == (5, 7)
+
+
+def test_loop_has_the_length_of_its_items(run: TrackerJob) -> None:
+    """What asks a list for its length can ask the loop over it."""
+    assert len(run.track([1, 2], step="load")) == 2
+    with pytest.raises(TypeError):
+        len(run.track(numbers(2), step="load"))
+
+
+def test_mistakes_are_told_before_the_loop_begins(run: TrackerJob) -> None:
+    """What cannot be iterated over, or a misspelt option, is the author's mistake."""
+    with pytest.raises(TypeError, match="to iterate over"):
+        run.track(5, step="load")  # type: ignore[call-overload,arg-type]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'wieght'"):
+        run.track([5], step="load", wieght=len)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="weight must be callable"):
+        run.track([5], step="load", weight=3)  # type: ignore[arg-type]

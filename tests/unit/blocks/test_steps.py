@@ -1,0 +1,237 @@
+"""What the handle of a step reports."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.unit.blocks.conftest import progress, recorded, story
+from trackerapi import JobConfig, TrackerApi, TrackerJob, TrackerStep, UnknownStepError
+
+
+def test_same_step_has_the_same_handle(run: TrackerJob) -> None:
+    """By tag or by display name, in any thread, it is one step with one count."""
+    assert run.step("load") is run.step("Load")
+    assert run.steps["Load"] is run.step("load")
+    assert list(run.steps) == ["load", "segment", "report"]
+    assert len(run.steps) == 3
+
+
+def test_misspelt_step_is_told_with_the_nearest_one(
+    run: TrackerJob, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A typo costs a warning that names what was meant."""
+    run.step("lod")
+
+    assert "there is no step 'lod'" in caplog.text
+    assert "did you mean 'load'?" in caplog.text
+
+
+def test_misspelt_step_raises_with_strict(config: JobConfig, outbox: Path) -> None:
+    """Who wants to know at once is told at once."""
+    tracker = TrackerApi(
+        "key", "http://127.0.0.1:9", mode="offline", outbox=outbox, strict=True
+    )
+    job = tracker.run_job("typo", 142, config.tag)
+
+    with pytest.raises(UnknownStepError, match="did you mean 'load'"):
+        job.step("lod")
+    with pytest.raises(UnknownStepError, match="did you mean 'segment'"):
+        job.steps["segmnt"]
+
+
+def test_what_is_counted_arrives_with_the_end_of_the_step(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """Of a burst of updates the first and the last are written, and none after it."""
+    with run.step("load", total=50) as step:
+        for _ in range(50):
+            step.advance()
+
+    counts = progress(outbox, "load")
+    assert counts[-1] == (50, 50)
+    assert len(counts) <= 3
+    assert story(outbox) == ["start load", "step load"]
+
+
+def test_threads_add_up(run: TrackerJob, outbox: Path) -> None:
+    """Four threads that advance one step lose no unit."""
+
+    def work() -> None:
+        for _ in range(1000):
+            run.step("load").advance(0.5)
+
+    with run.step("load", total=2000):
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert progress(outbox, "load")[-1] == (2000, 2000)
+    assert run.step("load").completed == 2000
+
+
+def test_fraction_is_a_share_without_units(run: TrackerJob, outbox: Path) -> None:
+    """A step that knows only its share says that and no count."""
+    with run.step("segment") as step:
+        step.fraction = 0.25
+        assert step.fraction == 0.25
+        step.fraction = 0.5
+        step.fraction = 0.4
+        assert step.fraction == 0.25 or step.fraction == 0.5
+
+    last = [e for e in recorded(outbox) if e["kind"] == "progress"][-1]
+    assert last["fraction"] == 0.4
+    assert "completed" not in last
+
+
+def test_texts_go_to_the_reader_they_are_for(run: TrackerJob, outbox: Path) -> None:
+    """A note is the customer's, a detail is the provider's; never both."""
+    with run.step("load") as step:
+        step.note("Reading your images")
+        step.detail(host="node-7", model="v7")
+        step.metadata["Images"] = 3
+
+    note, detail, end = recorded(outbox)[1:]
+    assert (note["message"], "detail" in note) == ("Reading your images", False)
+    assert ("message" in detail, detail["detail"]) == (False, "host: node-7\nmodel: v7")
+    assert end["event_metadata"] == {"Images": 3}
+
+
+def test_metadata_goes_with_a_failure_too(run: TrackerJob, outbox: Path) -> None:
+    """What was known when it went wrong helps to find out why; it is sent once."""
+    step = run.step("load")
+    step.metadata["Images"] = 3
+    step.fail("It cannot be read", error="bad magic number")
+    step.done()
+
+    failed, done = recorded(outbox)
+    assert failed["event_metadata"] == {"Images": 3}
+    assert (failed["message"], failed["detail"]) == (
+        "It cannot be read",
+        "bad magic number",
+    )
+    assert "event_metadata" not in done
+
+
+def test_failed_items_are_counted_for_the_customer(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """The customer reads how many; what and why is the provider's."""
+    with run.step("load", total=1000) as step:
+        for number in range(150):
+            try:
+                raise OSError(f"scan {number} is damaged")
+            except OSError as error:
+                step.item_failed(f"/data/{number}.nii", error=error)
+        step.item_failed("x", customer="One image cannot be read")
+
+    events = recorded(outbox)
+    lines = [event for event in events if event["kind"] == "info"]
+    assert len(lines) == 100
+    assert "message" not in lines[0]
+    assert "scan 0 is damaged" in lines[0]["detail"]
+    assert "'/data/0.nii'" in lines[0]["detail"]
+    assert events[-1]["message"] == "151 of 1,000 could not be processed."
+
+
+def test_item_that_failed_may_be_told_to_the_customer(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """The author's sentence about an item is shown, its name is not."""
+    run.step("load").item_failed("secret-name", customer="An image cannot be read")
+
+    (line,) = recorded(outbox)
+    assert line["message"] == "An image cannot be read"
+    assert "secret-name" in line["detail"]
+
+
+def test_attempts_go_on_until_one_succeeds(run: TrackerJob, outbox: Path) -> None:
+    """Each failed attempt is shown as one that another follows."""
+    made = []
+    with run.step("load") as step:
+        for attempt in step.attempts(3, on=(OSError,), wait_seconds=0):
+            with attempt:
+                made.append(attempt.number)
+                if attempt.number < 3:
+                    raise OSError("not yet")
+
+    assert made == [1, 2, 3]
+    assert story(outbox) == [
+        "start load",
+        "error load",
+        "start load",
+        "error load",
+        "start load",
+        "step load",
+    ]
+    first = recorded(outbox)[1]
+    assert first["retrying"] is True
+    assert first["message"] == "Attempt 1 of 3 did not work; trying again."
+    assert "not yet" in first["detail"]
+
+
+def test_last_attempt_and_other_exceptions_go_on(run: TrackerJob) -> None:
+    """Only what was asked for is tried again, and not for ever."""
+    made = []
+
+    def work(step: TrackerStep, error: Exception) -> None:
+        for attempt in step.attempts(2, on=(OSError,), wait_seconds=0):
+            with attempt:
+                made.append(attempt.number)
+                raise error
+
+    with pytest.raises(OSError, match="broken"), run.step("load") as step:
+        work(step, OSError("broken"))
+    with pytest.raises(ValueError, match="wrong"), run.step("load") as step:
+        work(step, ValueError("wrong"))
+
+    assert made == [1, 2, 1]
+    assert run.step("load").status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("count", "wait", "error"), [(0, 1.0, ValueError), (2, -1.0, ValueError)]
+)
+def test_attempts_out_of_range_are_refused(
+    run: TrackerJob, count: int, wait: float, error: type[Exception]
+) -> None:
+    """A number of attempts that cannot be made is a mistake of the author."""
+    with pytest.raises(error):
+        run.step("load").attempts(count, wait_seconds=wait)
+
+
+@pytest.mark.parametrize("units", [-1, float("nan"), float("inf")])
+def test_units_out_of_range_are_refused(run: TrackerJob, units: float) -> None:
+    """Nobody does less than nothing."""
+    with pytest.raises(ValueError, match="units must be 0 to"):
+        run.step("load").advance(units)
+
+
+def test_traceback_keeps_its_begin_and_its_end(run: TrackerJob, outbox: Path) -> None:
+    """A text beyond the limit loses its middle, so that the reason is still there."""
+    reason = "x" * 30_000 + "the very reason"
+    with pytest.raises(ValueError, match="x"), run.step("load"):
+        raise ValueError(reason)
+
+    detail = recorded(outbox)[-1]["detail"]
+    assert len(detail) <= 16_000
+    assert detail.startswith("Traceback")
+    assert detail.endswith("the very reason")
+
+
+def test_exception_that_cannot_be_shown_still_fails_the_step(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """An exception whose text raises does not keep the failure from being told."""
+
+    class Unspeakable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    with pytest.raises(Unspeakable), run.step("load"):
+        raise Unspeakable
+
+    assert recorded(outbox)[-1]["kind"] == "error"
+    assert "Unspeakable" in recorded(outbox)[-1]["detail"]
