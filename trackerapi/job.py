@@ -14,7 +14,7 @@ from trackerapi.blocks.loops import Loop
 from trackerapi.blocks.step import TrackerStep
 from trackerapi.blocks.steps import JobSteps, is_ready
 from trackerapi.errors import TrackerError
-from trackerapi.job_events import NO_FACTS, JobFacts
+from trackerapi.job_facts import NO_FACTS, JobFacts
 from trackerapi.job_questions import JobQuestions
 from trackerapi.options import LoopOptions
 from trackerapi.texts import LONGEST_MESSAGE
@@ -234,7 +234,7 @@ class TrackerJob(JobQuestions):
 
     def is_ready(self, tag: str) -> bool:
         """Tell whether a step may begin; see `TrackerStep.is_ready`."""
-        return is_ready(self.progress, self._config, tag)
+        return is_ready(self.recall(), self._config, tag, self.begun)
 
     def note_failure(self, error: BaseException | None, tag: str) -> None:
         """Remember that a step has told an exception that may end the job too."""

@@ -6,7 +6,6 @@ or a job is said by whoever sends it.
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Unpack
 
 from trackerapi.arguments import (
@@ -25,9 +24,10 @@ from trackerapi.events import (
     compact_json,
     new_stamp,
 )
+from trackerapi.job_facts import NO_FACTS, JobFacts, known_progress, recalled_progress
 from trackerapi.metadata import CHANGED_KEY, plain_json
 from trackerapi.options import MAX_UNITS, EventDetails
-from trackerapi.projection import MOVING_KINDS, JobProgress
+from trackerapi.projection import CLOSING_KINDS, MOVING_KINDS, JobProgress
 from trackerapi.texts import (
     LONGEST_DETAIL,
     LONGEST_MESSAGE,
@@ -35,7 +35,6 @@ from trackerapi.texts import (
 )
 
 if TYPE_CHECKING:
-    from trackerapi.answers import Job
     from trackerapi.job_config import JobConfig
     from trackerapi.reporter import Reporter
 
@@ -59,26 +58,6 @@ class _Beginning(NamedTuple):
     is_moving: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFacts:
-    """What a handle knows of its job when it is made.
-
-    Attributes:
-        config: The job's configuration; None if this process does not know it.
-        known: The job as the backend answered it at creation; None without that.
-        finish: How the job finishes: auto or explicit.
-        part: Name under which this place counts; None where it counts alone.
-    """
-
-    config: "JobConfig | None" = None
-    known: "Job | None" = None
-    finish: str = "auto"
-    part: str | None = None
-
-
-NO_FACTS: Final = JobFacts()
-
-
 class JobEvents:
     """Sends events of one job; safe to share between threads.
 
@@ -90,6 +69,7 @@ class JobEvents:
     Attributes:
         part: Name under which this place counts; None where it counts alone.
         progress: How far the job is, as far as this process knows.
+        begun: Tags of the steps that this process has begun and not ended.
     """
 
     def __init__(
@@ -110,7 +90,9 @@ class JobEvents:
         declares = config is not None and config.metadata == "declared"
         self._takes_lines = reporter.takes_lines and not declares
         self._record_line = reporter.record_line
-        self.progress: Final = _known_progress(facts)
+        self._facts, self._is_recalled = facts, False
+        self.progress = known_progress(facts)
+        self.begun: set[str] = set()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -130,6 +112,18 @@ class JobEvents:
     def config(self) -> "JobConfig | None":
         """The job's configuration; None if this process does not know it."""
         return self._config
+
+    def recall(self) -> JobProgress:
+        """Return how far the job is, with what earlier processes have left here.
+
+        Reads the outbox once: what was not delivered before the job was created is
+        not in the backend's answer.
+        """
+        if not self._is_recalled:
+            self._is_recalled = True
+            events = self._reporter.events_of(self._provider_job_id)
+            self.progress = recalled_progress(self._facts, events)
+        return self.progress
 
     def send_event(
         self,
@@ -262,6 +256,10 @@ class JobEvents:
     ) -> None:
         """Keep what an event says about statuses, and show it to who watches."""
         self.progress.take(kind, tag, details)
+        if kind == "start" and tag is not None:
+            self.begun.add(tag)
+        elif kind in CLOSING_KINDS:
+            self.begun.discard(tag or "")
         watch = self._reporter.watch
         if watch is not None:
             watch(self, kind, tag)
@@ -330,15 +328,3 @@ class JobEvents:
             raise error
         message = f"{error}; it is sent as it is and counts for nothing"
         self._reporter.problems.tell(error.what, message, error.name)
-
-
-def _known_progress(facts: JobFacts) -> JobProgress:
-    """Return what is known of a job before this process reports anything."""
-    points, known = None, facts.known
-    if facts.config is not None:
-        points = {step.tag: step.points for step in facts.config.step_configurations}
-    is_explicit = (known.finish if known else facts.finish) == "explicit"
-    progress = JobProgress(points, is_explicit=is_explicit)
-    for step in known.steps if known else ():
-        progress.recall(step.tag, step.status, step.fraction, step.attempts)
-    return progress

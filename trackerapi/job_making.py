@@ -9,7 +9,7 @@ from trackerapi.blocks.decorators import Function, wrapped
 from trackerapi.blocks.parts import attached_part
 from trackerapi.errors import SettingsError
 from trackerapi.job_config import find_loaded
-from trackerapi.job_events import JobFacts
+from trackerapi.job_facts import JobFacts
 from trackerapi.job_token import JOB, JobToken
 from trackerapi.options import RunOptions
 from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name

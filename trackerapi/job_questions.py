@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from trackerapi.errors import BackendRejected
 from trackerapi.events import as_rfc3339
-from trackerapi.job_events import NO_FACTS, JobEvents, JobFacts
+from trackerapi.job_events import JobEvents
+from trackerapi.job_facts import NO_FACTS, JobFacts
 from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
 
 if TYPE_CHECKING:

@@ -24,9 +24,11 @@ MOVING_KINDS: Final = frozenset(
 )
 """Kinds that can change a status."""
 
+CLOSING_KINDS: Final = frozenset({"step", "skip", "error"})
+"""Kinds that end an attempt at a step."""
+
 _ACTIVITY: Final = frozenset({"start", "progress", "step", "skip"})
 _BEGINS: Final = frozenset({"start", "progress", "step"})
-_CLOSES: Final = frozenset({"step", "skip", "error"})
 _AFTER: Final = {"step": "done", "skip": "skipped", "error": "failed"}
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -59,7 +61,7 @@ class StepProgress:
         if begins and not self._is_trying:
             self.attempts += 1
             self._is_trying = True
-        if kind in _CLOSES:
+        if kind in CLOSING_KINDS:
             self._is_trying = False
         if self.status in SETTLED:
             return

@@ -97,6 +97,10 @@ class Reporter:
             filtered = self._filtered(event, allowed)
         return filtered.as_line() + b"\n" if filtered else b""
 
+    def events_of(self, provider_job_id: str) -> list[dict[str, Any]]:
+        """Return the events of a job that this machine still has, in their order."""
+        return self._delivery.events_of(provider_job_id) if self._delivery else []
+
     def deliver_last(self) -> None:
         """Deliver what waits before the process is gone, in bounded time."""
         if self._delivery is not None:

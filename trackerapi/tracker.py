@@ -174,7 +174,7 @@ class TrackerApi(TrackerQuestions):
             job_metadata,
         )
         from trackerapi.job import TrackerJob
-        from trackerapi.job_events import JobFacts
+        from trackerapi.job_facts import JobFacts
         from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
 
         refuse_unknown("create_job", options.keys(), JobOptions.__optional_keys__)

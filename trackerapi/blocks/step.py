@@ -116,14 +116,17 @@ class TrackerStep:
     def status(self) -> str:
         """pending, running, done, failed, skipped, cancelled or not_run.
 
-        As far as this process knows: what it reported, and what the backend knew when
-        the job was created.
+        As far as this machine knows: what was reported here, and what the backend
+        knew when the job was created.
         """
-        return self._job.progress.shown_status(self._tag)
+        return self._job.recall().shown_status(self._tag)
 
     @property
     def is_ready(self) -> bool:
         """Whether the step may begin: those before it are done, and it is not.
+
+        Also after a restart, from what earlier processes have reported; a step that
+        one of them has left unfinished may begin again.
 
         Before it are the steps that its configuration names in `after`, else the one
         that stands before it. True without a configuration.

@@ -1,6 +1,6 @@
 """The steps of a job by tag, and which of them may begin."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from trackerapi.errors import UnknownStepError
@@ -45,19 +45,24 @@ class JobSteps(Mapping[str, "TrackerStep"]):
         return sum(1 for _ in self)
 
 
-def is_ready(progress: "JobProgress", config: "JobConfig | None", tag: str) -> bool:
+def is_ready(
+    progress: "JobProgress",
+    config: "JobConfig | None",
+    tag: str,
+    begun: Container[str],
+) -> bool:
     """Tell whether a step may begin.
 
     Args:
         progress: What is known of the job.
         config: The job's configuration; None without one.
         tag: Tag of the step.
+        begun: Steps that this process has begun and not ended.
     """
-    if progress.shown_status(tag) in ("running", "done", "skipped"):
+    if progress.are_settled([tag]) or tag in begun:
         return False
-    steps = config.step_configurations if config else ()
     before: tuple[str, ...] = ()
-    for step in steps:
+    for step in config.step_configurations if config else ():
         if step.tag == tag:
             return progress.are_settled(before if step.after is None else step.after)
         before = (step.tag,)

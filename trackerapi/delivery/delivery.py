@@ -201,6 +201,16 @@ class Delivery:
             last_error=self._counters.last_error,
         )
 
+    def events_of(self, provider_job_id: str) -> list[dict[str, Any]]:
+        """Return the events of a job that the outbox holds, in their order.
+
+        Those that others have left are among them, and those that were delivered a
+        short time ago.
+        """
+        if self._folder is None:
+            return []
+        return self._folder.events_of(self._binding, provider_job_id)
+
     def close(self, spent_seconds: float = 0.0) -> None:
         """Deliver what waits within `shutdown_timeout`, then let go of everything.
 

@@ -1,17 +1,23 @@
 """The folder that outbox files lie in: where it is, and what others have left there."""
 
 import errno
+import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from trackerapi.delivery.header import LONGEST_HEADER_BYTES, Binding, Header
 from trackerapi.delivery.outbox_file import SUFFIX, OutboxFile
-from trackerapi.delivery.records import CREATION_START, Creation, parse_creation
+from trackerapi.delivery.records import (
+    CREATION_START,
+    Creation,
+    parse_creation,
+    parse_record,
+)
 
 DELIVERED: Final = "delivered"
 """Folder below the outbox for files of which all is delivered."""
@@ -142,6 +148,27 @@ class OutboxFolder:
                     return found
         return None
 
+    def events_of(self, binding: Binding, provider_job_id: str) -> list[dict[str, Any]]:
+        """Return the events of a job that any file holds, in their order.
+
+        Args:
+            binding: Only files that one bound like this may deliver.
+            provider_job_id: The provider's id of the job.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        quoted = json.dumps(provider_job_id).encode("ascii")
+        for path in (*self.paths(delivered=True), *self.paths()):
+            header = read_header(path)
+            if header is None or not binding.admits(header.binding):
+                continue
+            with suppress(OSError), path.open("rb") as file:
+                # Most lines are of other jobs, and are not parsed for that.
+                for line in filter(lambda line: quoted in line, file):
+                    event = parse_record(line)
+                    if event.get("provider_job_id") == provider_job_id:
+                        found[str(event.get("event_id"))] = event
+        return sorted(found.values(), key=_place_in_order)
+
 
 def read_header(path: Path) -> Header | None:
     """Return the header of an outbox file; None if it cannot be read or is none."""
@@ -150,6 +177,10 @@ def read_header(path: Path) -> Header | None:
             return Header.parse(file.readline(LONGEST_HEADER_BYTES))
     except OSError:
         return None
+
+
+def _place_in_order(event: Mapping[str, Any]) -> tuple[str, str]:
+    return str(event.get("occurred_at")), str(event.get("event_id"))
 
 
 def _creation_in(path: Path, provider_job_id: str) -> Creation | None:

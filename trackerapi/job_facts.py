@@ -1,0 +1,61 @@
+"""What a handle knows of its job before this process reports anything."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from trackerapi.projection import JobProgress
+
+if TYPE_CHECKING:
+    from trackerapi.answers import Job
+    from trackerapi.job_config import JobConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFacts:
+    """What a handle knows of its job when it is made.
+
+    Attributes:
+        config: The job's configuration; None if this process does not know it.
+        known: The job as the backend answered it at creation; None without that.
+        finish: How the job finishes: auto or explicit.
+        part: Name under which this place counts; None where it counts alone.
+    """
+
+    config: "JobConfig | None" = None
+    known: "Job | None" = None
+    finish: str = "auto"
+    part: str | None = None
+
+
+NO_FACTS: Final = JobFacts()
+
+
+def known_progress(facts: JobFacts) -> JobProgress:
+    """Return how far a job was when the backend answered."""
+    points, known = None, facts.known
+    if facts.config is not None:
+        points = {step.tag: step.points for step in facts.config.step_configurations}
+    is_explicit = (known.finish if known else facts.finish) == "explicit"
+    progress = JobProgress(points, is_explicit=is_explicit)
+    for step in known.steps if known else ():
+        progress.recall(step.tag, step.status, step.fraction, step.attempts)
+    return progress
+
+
+def recalled_progress(
+    facts: JobFacts, events: Iterable[Mapping[str, Any]]
+) -> JobProgress:
+    """Return how far a job is with events that the backend did not have yet.
+
+    Args:
+        facts: What was known when the handle was made.
+        events: Members of the job's events, in their order.
+    """
+    progress = known_progress(facts)
+    last = facts.known.last_occurred_at if facts.known else None
+    for event in events:
+        if last is None or last < datetime.fromisoformat(event["occurred_at"]):
+            progress.take(event["kind"], event.get("tag"), event)
+    return progress
