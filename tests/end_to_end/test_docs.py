@@ -1,0 +1,39 @@
+"""The pages of docs/ work as printed, on a real backend."""
+
+from pathlib import Path
+
+import pytest
+
+from demo.backend import DemoBackend, started_backend
+from tests.end_to_end.readme import marked_blocks
+from tests.end_to_end.test_tutorial import ROOT, run
+
+PAGES = sorted(path.name for path in ROOT.glob("docs/*.md"))
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """A backend of this module's own."""
+    with started_backend(tmp_path_factory.mktemp("backend")) as own:
+        yield own
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_works_as_printed(page: str, backend: DemoBackend, tmp_path: Path) -> None:
+    """Each block is written or run, in order, and prints what the page says."""
+    printed = ""
+    blocks = marked_blocks(ROOT / "docs" / page)
+    for block in blocks:
+        if block.is_output:
+            assert printed == block.text
+        elif block.file_name:
+            (tmp_path / block.file_name).write_text(block.text, encoding="utf-8")
+        else:
+            printed = run(
+                ["bash", "-euc", block.text],
+                tmp_path,
+                TRACKERAPI_BASE_URL=backend.base_url,
+                TRACKERAPI_API_KEY=backend.api_key,
+            )
+
+    assert blocks
