@@ -18,7 +18,7 @@ class JobStep:
         tag: Tag in the job's configuration.
         name: What the customer reads.
         points: Share of the work, 0 or more.
-        status: pending, running, done, failed, skipped or not_run.
+        status: pending, running, done, failed, skipped, not_run or cancelled.
         fraction: Largest share of the step ever reported, 0.0 to 1.0.
         completed: Units done, as last reported; None when not counted.
         total: Units in all, as last reported; None when not known.

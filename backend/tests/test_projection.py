@@ -5,21 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trackerapi_backend.projection import (
-    Fact,
     JobState,
     JobStatus,
     Plan,
-    StepState,
-    StepStatus,
     advance,
     percent,
     project,
     shown_status,
 )
 from trackerapi_backend.snapshots import from_document, to_document
+from trackerapi_backend.steps import Fact, StepState, StepStatus
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SEED = Plan(points={"say_hello": 10, "random_number": 15, "say_bye": 10})
@@ -110,6 +109,40 @@ def test_unreached_step_is_not_run_once_the_job_has_succeeded() -> None:
     """A step that a finished job never began is no longer awaited."""
     state = project(SEED, happen({"kind": "complete"}))
     assert shown_status(state, StepState()) is StepStatus.NOT_RUN
+
+
+@pytest.mark.parametrize(
+    ("end", "begun", "waiting"),
+    [
+        ("error", StepStatus.RUNNING, StepStatus.FAILED),
+        ("cancel", StepStatus.CANCELLED, StepStatus.CANCELLED),
+        ("complete", StepStatus.RUNNING, StepStatus.FAILED),
+        ("info", StepStatus.RUNNING, StepStatus.PENDING),
+    ],
+)
+def test_end_of_the_job_shows_in_the_steps_it_left(
+    end: str, begun: StepStatus, waiting: StepStatus
+) -> None:
+    """Each step tells whether it was never begun, broken off or cancelled."""
+    state = project(
+        SEED,
+        happen(
+            {"kind": "start", "tag": "say_hello"},
+            {"kind": "error", "tag": "random_number", "retrying": True},
+            {"kind": end},
+        ),
+    )
+    shown = [shown_status(state, state.steps[tag]) for tag in state.steps]
+    untouched = shown_status(state, StepState())
+    assert shown == [begun, waiting]
+    assert untouched is (StepStatus.PENDING if end == "info" else StepStatus.NOT_RUN)
+
+
+def test_resumed_job_awaits_its_steps_again() -> None:
+    """Work after a failure makes an unreached step one that is still to come."""
+    error, start = {"kind": "error"}, {"kind": "start", "tag": "say_hello"}
+    state = project(SEED, happen(error, start))
+    assert shown_status(state, StepState()) is StepStatus.PENDING
 
 
 def test_time_far_ahead_is_shown_as_received() -> None:

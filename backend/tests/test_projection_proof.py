@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 from trackerapi_backend.projection import (
-    Fact,
     JobState,
     Plan,
     advance,
@@ -24,6 +23,7 @@ from trackerapi_backend.projection import (
     project,
 )
 from trackerapi_backend.snapshots import from_document, to_document
+from trackerapi_backend.steps import Fact
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -15,8 +15,9 @@ from uuid import UUID
 from trackerapi_backend.configurations import StepNames, points_of
 from trackerapi_backend.instants import parse_instant, to_micros
 from trackerapi_backend.problems import invalid
-from trackerapi_backend.projection import Fact, Plan, advance
+from trackerapi_backend.projection import Plan, advance
 from trackerapi_backend.snapshots import from_document, to_document
+from trackerapi_backend.steps import Fact
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.schema import compact_json

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from trackerapi_backend.instants import format_instant
-from trackerapi_backend.projection import StepState, percent, shown_status
+from trackerapi_backend.projection import percent, shown_status
 from trackerapi_backend.recording import plan_of
 from trackerapi_backend.snapshots import from_document
+from trackerapi_backend.steps import StepState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

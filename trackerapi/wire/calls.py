@@ -294,9 +294,16 @@ def _job_config(model: models.JobConfiguration) -> answers.RegisteredJobConfig:
 
 
 def _given(value: Any) -> Any:
-    """Drop nulls and empty lists, which a configuration file leaves out."""
+    """Drop nulls and empty lists, which a configuration file leaves out.
+
+    An empty `after` stays: it says that a step waits for no other.
+    """
     if isinstance(value, list):
         return [_given(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {name: _given(v) for name, v in value.items() if v not in (None, [])}
+    return {
+        name: _given(v)
+        for name, v in value.items()
+        if v is not None and (v != [] or name == "after")
+    }

@@ -73,6 +73,7 @@ class StepConfigurationInput(TypedDict):
     name: str
     points: int
     metadata_configurations: NotRequired[list[MetadataConfiguration]]
+    after: NotRequired[list[str]]
 
 
 class StepConfiguration(TypedDict):
@@ -82,6 +83,7 @@ class StepConfiguration(TypedDict):
     name: str
     points: int
     metadata_configurations: list[MetadataConfigurationSeen]
+    after: NotRequired[list[str]]
 
 
 class JobConfigurationInput(TypedDict):
@@ -132,7 +134,12 @@ class JobStep(TypedDict):
     tag: str
     name: str
     points: int
-    status: str | Literal["pending", "running", "done", "failed", "skipped", "not_run"]
+    status: (
+        str
+        | Literal[
+            "pending", "running", "done", "failed", "skipped", "not_run", "cancelled"
+        ]
+    )
     fraction: float
     completed: float | None
     total: float | None
