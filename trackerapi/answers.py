@@ -92,6 +92,7 @@ class JobEvent:
     Attributes:
         sequence: Place in the job's order of arrival; the first is 1.
         received_at: When it arrived, on the backend's clock.
+        part: Who counted; None where nobody is named.
     """
 
     event_id: str
@@ -105,6 +106,7 @@ class JobEvent:
     completed: float | None
     total: float | None
     fraction: float | None
+    part: str | None
     retrying: bool
     message: str | None
     detail: str | None

@@ -15,20 +15,21 @@ from uuid import UUID
 from trackerapi_backend.configurations import StepNames, points_of
 from trackerapi_backend.instants import parse_instant, to_micros
 from trackerapi_backend.problems import invalid
-from trackerapi_backend.projection import Plan, advance
-from trackerapi_backend.snapshots import from_document, to_document
+from trackerapi_backend.projection import Plan, advance, project
+from trackerapi_backend.snapshots import from_document, is_current, to_document
 from trackerapi_backend.steps import Fact
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Row
 
     from trackerapi_backend.generated import models
+    from trackerapi_backend.projection import JobState
 
 MAX_METADATA_BYTES = 8 * 1024
 
@@ -75,6 +76,7 @@ def read_event(document: models.EventInput, *, now: datetime) -> Draft:
             "completed": document.get("completed"),
             "total": document.get("total"),
             "fraction": document.get("fraction"),
+            "part": document.get("part"),
             "retrying": document.get("retrying", False),
             "message": document.get("message"),
             "detail": document.get("detail"),
@@ -163,14 +165,22 @@ def _record(
         outcomes.append(Outcome.STORED)
     if fresh:
         stored_events.add_events(db, fresh)
-        state = advance(
-            plan_of(job),
-            state,
-            [_fact(row) for row in fresh],
-            lambda: (fact_of(row) for row in stored_events.all_events(db, job.id)),
-        )
+        state = _advanced(db, job, state, [_fact(row) for row in fresh])
         stored_jobs.save_state(db, job.id, state.status, to_document(state))
     return outcomes
+
+
+def _advanced(
+    db: Connection, job: Row[Any], state: JobState, fresh: Sequence[Fact]
+) -> JobState:
+    """Return the state of a job after fresh events, which are stored already."""
+
+    def all_facts() -> Iterator[Fact]:
+        return map(fact_of, stored_events.all_events(db, job.id))
+
+    if not is_current(job.state):
+        return project(plan_of(job), all_facts())
+    return advance(plan_of(job), state, fresh, all_facts)
 
 
 def plan_of(job: Row[Any]) -> Plan:

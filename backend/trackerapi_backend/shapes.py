@@ -133,6 +133,7 @@ def event(row: Row[Any], provider_job_id: str) -> models.Event:
         "completed": row.completed,
         "total": row.total,
         "fraction": row.fraction,
+        "part": row.part,
         "retrying": row.retrying,
         "message": row.message,
         "detail": row.detail,

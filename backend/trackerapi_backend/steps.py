@@ -1,12 +1,19 @@
 """What events say about one step of a job; pure, as `projection` is.
 
+What the product leaves open is decided here:
+
 * `start`, `progress` and `step` begin an attempt where none is open, an `error`
   only if there never was one; `step`, `skip` and `error` close it.
+* Once a part has counted, a step's `completed` is the sum of the most that each
+  part has reported, and those that name none are one part more. Until then a report
+  stands for itself.
+* A total of 0 says nothing: as the smallest total it would take shares back.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -38,6 +45,7 @@ class Fact:
         received_at: When the backend took it.
         fraction: Share of the step that is done, 0 to 1; wins over `completed`.
         total: Units of work; `completed` of them are done.
+        part: Who counted, where several count towards one step.
     """
 
     occurred_at: datetime
@@ -48,6 +56,7 @@ class Fact:
     fraction: float | None = None
     completed: float | None = None
     total: float | None = None
+    part: str | None = None
     retrying: bool = False
 
     @property
@@ -62,19 +71,24 @@ class Fact:
             return self.received_at
         return self.occurred_at
 
-    @property
-    def share(self) -> float:
-        """The fraction of its step that the event reports; 0 where it has none."""
+    def share_of(self, completed: float | None, total: float | None) -> float:
+        """Return the fraction of its step that the event reports, with these counts."""
         if self.fraction is not None:
             return self.fraction
-        if self.total and self.completed is not None:
-            return min(self.completed / self.total, 1.0)
+        if total and completed is not None:
+            return min(completed / total, 1.0)
         return 0.0
 
 
 @dataclass(slots=True)
 class StepState:
-    """What the events so far say about one step."""
+    """What the events so far say about one step.
+
+    Attributes:
+        counts: The most that each part has reported, by its name; "" for those that
+            named none. Kept until the step is settled, when it no longer matters.
+        least_total: Smallest total reported that is not 0; kept as long.
+    """
 
     status: StepStatus = StepStatus.PENDING
     fraction: float = 0.0
@@ -84,6 +98,8 @@ class StepState:
     attempt_is_open: bool = False
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    counts: dict[str, float] = field(default_factory=dict)
+    least_total: float | None = None
 
     def copy(self) -> StepState:
         """Return an equal state; `replace()` would take ten times as long."""
@@ -96,6 +112,8 @@ class StepState:
             self.attempt_is_open,
             self.started_at,
             self.finished_at,
+            self.counts.copy(),
+            self.least_total,
         )
 
     def take(self, fact: Fact) -> None:
@@ -117,13 +135,26 @@ class StepState:
 
     def _move(self, fact: Fact) -> None:
         if fact.kind == "progress":
-            self.fraction = max(self.fraction, fact.share)
-            self.completed, self.total = fact.completed, fact.total
+            self._count(fact)
         self.status = _step_status_after(fact)
         if self.status in SETTLED:
             self.fraction = 1.0
+            self.counts, self.least_total = {}, None
         is_over = self.status in SETTLED or self.status is StepStatus.FAILED
         self.finished_at = fact.shown_at if is_over else None
+
+    def _count(self, fact: Fact) -> None:
+        part = fact.part or ""
+        if fact.completed is not None:
+            self.counts[part] = max(self.counts.get(part, 0.0), fact.completed)
+        completed, total = fact.completed, fact.total
+        if self.counts.keys() - {""}:
+            completed = math.fsum(self.counts.values())
+            total = fact.total or self.least_total
+        self.fraction = max(self.fraction, fact.share_of(completed, total))
+        self.completed, self.total = completed, total
+        if fact.total:
+            self.least_total = min(fact.total, self.least_total or fact.total)
 
 
 def _step_status_after(fact: Fact) -> StepStatus:

@@ -253,9 +253,14 @@ def _or_unset(value: T | None) -> T | Unset:
 
 
 def _plain(cls: "type[Plain]", model: object, **members: Any) -> "Plain":
-    """Copy the attributes of a generated model that `cls` has."""
+    """Copy the attributes of a generated model that `cls` has.
+
+    A member that a backend of an earlier contract leaves out is None.
+    """
     for name in {field.name for field in fields(cls)} - members.keys():
         value = getattr(model, name)
+        if isinstance(value, Unset):
+            value = None
         members[name] = str(value) if isinstance(value, Enum) else value
     return cls(**members)
 

@@ -270,6 +270,7 @@ class EventInput(TypedDict):
     completed: NotRequired[float]
     total: NotRequired[float]
     fraction: NotRequired[float]
+    part: NotRequired[str]
     retrying: NotRequired[bool]
     message: NotRequired[str]
     detail: NotRequired[str]
@@ -290,6 +291,7 @@ class Event(TypedDict):
     completed: float | None
     total: float | None
     fraction: float | None
+    part: NotRequired[str | None]
     retrying: bool
     message: str | None
     detail: str | None
