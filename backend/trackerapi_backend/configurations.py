@@ -47,7 +47,7 @@ def register(
             or its version is stored with other content; the difference is spelled
             out.
     """
-    document = _canonical(sent, pointer)
+    document = canonical(sent, pointer)
     content_hash = hashlib.sha256(
         json.dumps(document, sort_keys=True).encode()
     ).digest()
@@ -74,8 +74,16 @@ def register(
     return stored.create_configuration(db, values), True
 
 
-def _canonical(sent: models.JobConfigurationInput, pointer: str) -> dict[str, Any]:
-    """Return the content with everything said that may be left out."""
+def canonical(sent: models.JobConfigurationInput, pointer: str) -> dict[str, Any]:
+    """Return the content with everything said that may be left out.
+
+    Args:
+        sent: What a caller sent; its shape was checked before.
+        pointer: Where in the body it stands.
+
+    Raises:
+        Problem: If names in it are not unique, or steps can never become ready.
+    """
     steps = sent["step_configurations"]
     pointer = f"{pointer}/step_configurations"
     _check_unique([step["tag"] for step in steps], pointer, "tag")

@@ -121,9 +121,19 @@ def _new_event_id(now: datetime) -> bytes:
 
 
 def record_events(
-    db: Connection, provider_id: int, drafts: Sequence[Draft]
+    db: Connection,
+    provider_id: int,
+    drafts: Sequence[Draft],
+    *,
+    only_job_id: int | None = None,
 ) -> list[Outcome]:
     """Store events that are new and bring their jobs up to date.
+
+    Args:
+        db: Connection in a transaction.
+        provider_id: Whose jobs.
+        drafts: What was sent.
+        only_job_id: The one job that is known to the caller; None for all.
 
     Returns:
         What became of each draft, in the order of `drafts`.
@@ -134,7 +144,7 @@ def record_events(
     outcomes = [Outcome.UNKNOWN_JOB] * len(drafts)
     for provider_job_id, of_job in places.items():
         job = stored_jobs.find_job_by_its_name(db, provider_id, provider_job_id)
-        if job is not None:
+        if job is not None and only_job_id in (None, job.id):
             rows = [drafts[place].values for place in of_job]
             for place, outcome in zip(of_job, _record(db, job, rows), strict=True):
                 outcomes[place] = outcome

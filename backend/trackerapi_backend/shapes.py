@@ -39,6 +39,7 @@ def api_key(row: Row[Any]) -> models.ApiKey:
         "created_at": format_instant(row.created_at),
         "expires_at": _instant(row.expires_at),
         "last_used_at": _instant(row.last_used_at),
+        "job_id": row.job_id,
     }
 
 

@@ -25,7 +25,12 @@ from trackerapi_client.api.job_configurations import (
     list_job_configurations,
     register_job_configuration,
 )
-from trackerapi_client.api.jobs import create_job, get_job, list_jobs
+from trackerapi_client.api.jobs import (
+    create_job,
+    create_job_token,
+    get_job,
+    list_jobs,
+)
 from trackerapi_client.api.share_links import (
     create_share_link,
     list_share_links,
@@ -200,6 +205,16 @@ class Calls:
         """End a link."""
         answer = revoke_share_link.sync_detailed(share_link_id, client=self._client)
         return _plain(answers.ShareLink, _parsed(answer, models.ShareLink))
+
+    def create_job_token(
+        self, job_id: int, expires_at: datetime | None, label: str | None = None
+    ) -> answers.NewJobToken:
+        """Make a credential for one job; None leaves end and label to the backend."""
+        body = models.JobTokenInput(
+            expires_at=_or_unset(expires_at), label=_or_unset(label)
+        )
+        answer = create_job_token.sync_detailed(job_id, client=self._client, body=body)
+        return _plain(answers.NewJobToken, _parsed(answer, models.JobTokenCreated))
 
     def create_customer(
         self, reference: str | None, name: str | None

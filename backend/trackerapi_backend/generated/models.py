@@ -13,6 +13,8 @@ class ApiKeyOwner(TypedDict):
     key_id: str
     scopes: list[str | Literal["ingest", "read", "admin"]]
     expires_at: str | None
+    job_id: NotRequired[int | None]
+    provider_job_id: NotRequired[str | None]
 
 
 class ApiKeyInput(TypedDict):
@@ -32,6 +34,7 @@ class ApiKey(TypedDict):
     created_at: str
     expires_at: str | None
     last_used_at: str | None
+    job_id: NotRequired[int | None]
 
 
 class ApiKeyCreated(TypedDict):
@@ -146,6 +149,22 @@ class JobStep(TypedDict):
     attempts: int
     started_at: str | None
     finished_at: str | None
+
+
+class JobTokenInput(TypedDict):
+    """What a job token is for and how long it lasts."""
+
+    label: NotRequired[str]
+    expires_at: NotRequired[str]
+
+
+class JobTokenCreated(TypedDict):
+    """A new job token."""
+
+    token: str
+    key_id: str
+    provider_job_id: str
+    expires_at: str
 
 
 class ShareLinkInput(TypedDict):
