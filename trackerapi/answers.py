@@ -18,7 +18,7 @@ class JobStep:
         tag: Tag in the job's configuration.
         name: What the customer reads.
         points: Share of the work, 0 or more.
-        status: pending, running, done, failed, skipped or not_run.
+        status: pending, running, done, failed, skipped, not_run or cancelled.
         fraction: Largest share of the step ever reported, 0.0 to 1.0.
         completed: Units done, as last reported; None when not counted.
         total: Units in all, as last reported; None when not known.
@@ -92,6 +92,7 @@ class JobEvent:
     Attributes:
         sequence: Place in the job's order of arrival; the first is 1.
         received_at: When it arrived, on the backend's clock.
+        part: Who counted; None where nobody is named.
     """
 
     event_id: str
@@ -105,6 +106,7 @@ class JobEvent:
     completed: float | None
     total: float | None
     fraction: float | None
+    part: str | None
     retrying: bool
     message: str | None
     detail: str | None
@@ -132,6 +134,8 @@ class ApiKeyOwner:
     Attributes:
         scopes: Of `ingest` (report), `read` (ask) and `admin` (keys, customers).
         expires_at: None when the key does not expire.
+        job_id: The one job that a job token is for; None for other keys.
+        provider_job_id: The provider's id of that job.
     """
 
     provider_id: int
@@ -139,6 +143,8 @@ class ApiKeyOwner:
     key_id: str
     scopes: tuple[str, ...]
     expires_at: datetime | None
+    job_id: int | None
+    provider_job_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +157,7 @@ class ApiKey:
         scopes: Of `ingest`, `read` and `admin`.
         expires_at: In the past for a key that was ended; None for never.
         last_used_at: To the minute; None when never used.
+        job_id: The one job that a job token is for; None for other keys.
     """
 
     key_id: str
@@ -159,6 +166,7 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
+    job_id: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +180,23 @@ class NewApiKey:
 
     key: ApiKey
     api_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJobToken:
+    """A credential for one job that was just made; the only time it can be read.
+
+    Attributes:
+        token: The whole token, sent like any key; hidden in the repr.
+        key_id: Public part, by which `admin.expire_api_key()` ends it.
+        provider_job_id: The provider's id of the job.
+        expires_at: When it ends by itself.
+    """
+
+    token: str = field(repr=False)
+    key_id: str
+    provider_job_id: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,12 +15,14 @@ from pydantic_core import ErrorDetails
 
 from trackerapi.errors import ConfigError
 from trackerapi.json_text import Place, json_pointer, read_json_file
+from trackerapi.step_order import check_order
 from trackerapi.texts import LONGEST_NAME, NAME_PATTERN
 
 MAX_POINTS: Final = 1_000_000
 MAX_JOBS: Final = 500
 MAX_STEPS: Final = 500
 MAX_METADATA_KEYS: Final = 50
+MAX_AFTER: Final = 100
 
 _NUMBER: Final = r"(0|[1-9][0-9]*)"
 _PRE: Final = r"(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
@@ -99,6 +101,14 @@ class StepModel(_Strict):
             description="Metadata keys that are shown, and to whom.",
         ),
     ] = Field(default=_ABSENT)
+    after: Annotated[
+        list[Annotated[str, _text(NAME_PATTERN, "Tag of another step.")]],
+        Field(
+            max_length=MAX_AFTER,
+            description="Steps that must be done or skipped before this one is ready; "
+            "without it the step before it.",
+        ),
+    ] = Field(default=_ABSENT)
 
 
 class JobModel(_Strict):
@@ -173,15 +183,16 @@ def read_config_file(path: Path) -> list[dict[str, Any]]:
         The job documents in order, absent members left out.
 
     Raises:
-        ConfigError: If the file cannot be read or does not match the schema, or a
-            tag or metadata key stands twice where it has to be unique.
+        ConfigError: If the file cannot be read or does not match the schema, a tag
+            or metadata key stands twice where it has to be unique, or a step could
+            never become ready.
     """
     content = read_json_file(path)
     document = _checked(FileModel, content, path, "")
     jobs: list[dict[str, Any]] = document["job_configs"]
     _refuse_repeats(jobs, "tag", path, "/job_configs")
     for index, job in enumerate(jobs):
-        _refuse_repeats_within(job, path, f"/job_configs/{index}")
+        _refuse_contradictions(job, path, f"/job_configs/{index}")
     return jobs
 
 
@@ -193,8 +204,8 @@ def check_job_document(document: Any, at: str = "") -> dict[str, Any]:
         at: JSON Pointer to the document, for errors.
 
     Raises:
-        ConfigError: If it does not match the schema, or a tag or metadata key stands
-            twice where it has to be unique.
+        ConfigError: If it does not match the schema, a tag or metadata key stands
+            twice where it has to be unique, or a step could never become ready.
     """
     match document:
         case {**members}:  # any mapping; pydantic takes only a dict for an object
@@ -202,7 +213,7 @@ def check_job_document(document: Any, at: str = "") -> dict[str, Any]:
         case _:
             pass
     checked = _checked(JobModel, document, None, at)
-    _refuse_repeats_within(checked, None, at)
+    _refuse_contradictions(checked, None, at)
     return checked
 
 
@@ -287,12 +298,13 @@ def _reason(mistake: ErrorDetails) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _refuse_repeats_within(job: Mapping[str, Any], path: Path | None, at: str) -> None:
+def _refuse_contradictions(job: Mapping[str, Any], path: Path | None, at: str) -> None:
     steps = job["step_configurations"]
     _refuse_repeats(steps, "tag", path, f"{at}/step_configurations")
     for index, step in enumerate(steps):
         place = f"{at}/step_configurations/{index}/metadata_configurations"
         _refuse_repeats(step.get("metadata_configurations", []), "name", path, place)
+    check_order(steps, path, f"{at}/step_configurations")
 
 
 def _refuse_repeats(

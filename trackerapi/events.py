@@ -45,6 +45,8 @@ class Event:
         completed: Units of the step done, 0 or more; None when not counted.
         total: Units of the step in all, 0 or more; None when not known.
         fraction: Share of the step done, 0.0 to 1.0; None when counted or unknown.
+        part: Who counted, where several count towards one step; 1 to 100
+            characters. The backend adds up the most that each part has completed.
         retrying: Whether another attempt follows an `error` of a step.
         message: What the customer reads; None for nothing.
         detail: What only the provider reads; None for nothing.
@@ -59,6 +61,7 @@ class Event:
     completed: float | None = None
     total: float | None = None
     fraction: float | None = None
+    part: str | None = None
     retrying: bool = False
     message: str | None = None
     detail: str | None = None
@@ -75,6 +78,7 @@ class Event:
             "completed": self.completed,
             "total": self.total,
             "fraction": self.fraction,
+            "part": self.part,
             "retrying": self.retrying or None,
             "message": self.message,
             "detail": self.detail,

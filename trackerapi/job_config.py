@@ -41,12 +41,15 @@ class StepConfiguration:
         name: What the customer reads.
         points: Share of the work, 0 to 1,000,000.
         metadata_configurations: Keys that are more than the provider's own.
+        after: Tags of the steps that must be done or skipped before this one is
+            ready; None for the step before it.
     """
 
     tag: str
     name: str
     points: int
     metadata_configurations: tuple[MetadataConfiguration, ...] = ()
+    after: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,6 +287,8 @@ def _step(document: Mapping[str, Any]) -> StepConfiguration:
     keys = document.get("metadata_configurations", [])
     metadata = tuple(MetadataConfiguration(**key) for key in keys)
     members: dict[str, Any] = {**document, "metadata_configurations": metadata}
+    if "after" in document:
+        members["after"] = tuple(document["after"])
     return StepConfiguration(**members)
 
 
@@ -303,4 +308,6 @@ def _step_document(step: StepConfiguration) -> dict[str, Any]:
             }
             for key in step.metadata_configurations
         ]
+    if step.after is not None:
+        document["after"] = list(step.after)
     return document

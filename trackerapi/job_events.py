@@ -198,7 +198,7 @@ class JobEvents:
             self._moved("progress", tag, details)
             return self._event(begin, None, details)
 
-        key = (self._provider_job_id, tag, "progress")
+        key = (self._provider_job_id, tag, "progress", self.part)
         self._reporter.offer(key, make, self._declared)
 
     def step_tag(self, name: str) -> str:
@@ -233,7 +233,7 @@ class JobEvents:
         details: EventDetails,
     ) -> Event:
         event_id, occurred_at = new_stamp(self._not_before)
-        given = details.get("occurred_at")
+        given, part = details.get("occurred_at"), details.get("part")
         return Event(
             event_id=event_id,
             provider_job_id=self._provider_job_id,
@@ -246,6 +246,7 @@ class JobEvents:
             completed=check_number("completed", details.get("completed"), MAX_UNITS),
             total=check_number("total", details.get("total"), MAX_UNITS),
             fraction=check_number("fraction", details.get("fraction"), 1.0),
+            part=None if part is None else check_name("part", part),
             retrying=check_flag("retrying", details.get("retrying", False)),
             message=check_text("message", details.get("message"), LONGEST_MESSAGE),
             detail=check_text("detail", details.get("detail"), LONGEST_DETAIL),

@@ -72,7 +72,7 @@ class Reporter:
             return
         kind, job_id, tag = event.kind, event.provider_job_id, event.tag
         if self._delivery is not None and kind in CONFLATED_KINDS:
-            self._delivery.record_newest(line, (job_id, tag, kind))
+            self._delivery.record_newest(line, (job_id, tag, kind, event.part))
         else:
             self.record_line(line, job_id, tag)
 
@@ -80,7 +80,7 @@ class Reporter:
         """Write the newest event of a kind, now or soon, made when it is written.
 
         Args:
-            key: Job, step and kind.
+            key: Job, step, kind and part.
             make: Returns the event.
             allowed: See `record()`.
 

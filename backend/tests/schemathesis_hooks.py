@@ -1,8 +1,9 @@
 """What schemathesis cannot read in the contract.
 
 Loaded by the test run, not by tests. JSON Schema cannot say that names are unique
-across items, nor that two members are equal where both are given: bodies that were
-meant to be good are made so here. Bodies that were meant to be bad stay bad.
+across items, that a name is that of another item, nor that two members are equal
+where both are given: bodies that were meant to be good are made so here. Bodies that
+were meant to be bad stay bad.
 """
 
 from __future__ import annotations
@@ -41,4 +42,6 @@ def _align_names(event: dict[str, Any]) -> None:
 def _make_unique(items: list[dict[str, Any]], member: str) -> None:
     for place, item in enumerate(items):
         item[member] = str(place)
+        if "after" in item:
+            item["after"] = [str(earlier) for earlier in range(min(place, 100))]
         _make_unique(item.get("metadata_configurations", []), "name")

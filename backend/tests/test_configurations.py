@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from trackerapi_backend.configurations import register
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.store import access
+from trackerapi_backend.store.sqlite import SqliteStore
+
+from backend.tests.service import CUSTOMER, TUTORIAL
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import httpx
+
+HASH_OF_THE_TUTORIAL = (
+    "064c76ced418730ffbeecbdf566046f7ab4adb166cd944227da3a26b493b5eae"
+)
 
 
 def document(tag: str, **changes: Any) -> dict[str, Any]:
@@ -105,3 +118,87 @@ def test_repeated_names_are_refused(
     )
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+def ordered(*waits: list[str] | None) -> list[dict[str, Any]]:
+    """Return steps a, b, c… that wait for the tags given; None says nothing."""
+    return [
+        {"tag": tag, "name": tag.upper(), "points": 1}
+        | ({} if after is None else {"after": after})
+        for tag, after in zip("abcdefg", waits, strict=False)
+    ]
+
+
+def test_order_of_steps_is_stored_as_it_was_sent(api: httpx.Client, tag: str) -> None:
+    """What a step waits for comes back, and nothing is not the same as unsaid."""
+    steps = ordered(None, [], ["a", "b"])
+    sent = document(tag, step_configurations=steps)
+    stored = api.post("/job_configurations", json=sent).json()
+    again = api.get(f"/job_configurations/{stored['id']}").json()
+    said = [step.get("after") for step in again["step_configurations"]]
+    assert said == [None, [], ["a", "b"]]
+
+
+def test_order_of_steps_is_content(api: httpx.Client, tag: str) -> None:
+    """Other steps to wait for make another revision."""
+    revisions = [
+        api.post(
+            "/job_configurations",
+            json=document(tag, step_configurations=ordered(None, after)),
+        ).json()["revision"]
+        for after in (None, [], ["a"], None)
+    ]
+    assert revisions == [1, 2, 3, 1]
+
+
+def test_hash_of_a_content_without_order_never_changes(tmp_path: Path) -> None:
+    """What an older release has stored is found by its content for ever."""
+    with (
+        closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
+        store.transaction() as db,
+    ):
+        provider = access.create_provider(db, "One", now=utc_now())
+        row, _is_new = register(db, provider, TUTORIAL, now=utc_now())
+    assert row.content_hash.hex() == HASH_OF_THE_TUTORIAL
+
+
+@pytest.mark.parametrize(
+    ("waits", "pointer"),
+    [
+        ([None, ["load"]], "/step_configurations/1/after/0"),
+        ([None, ["a", "b"]], "/step_configurations/1/after/1"),
+        ([["b"], ["a"]], "/step_configurations/1/after/0"),
+        ([["c"], None, None], "/step_configurations/0/after/0"),
+        ([[], ["d"], [], ["a", "c", "b"]], "/step_configurations/1/after/0"),
+    ],
+    ids=["unknown", "itself", "each other", "the step before", "among others"],
+)
+def test_order_that_no_step_can_keep_is_refused(
+    api: httpx.Client, tag: str, waits: list[list[str] | None], pointer: str
+) -> None:
+    """A step that could never become ready is told before a job waits for it."""
+    sent = document(tag, step_configurations=ordered(*waits))
+    answer = api.post("/job_configurations", json=sent)
+    inside = {
+        "provider_job_id": tag,
+        "customer_id": CUSTOMER,
+        "tag": tag,
+        "configuration": sent,
+    }
+    carried = api.post("/jobs", json=inside)
+    assert (answer.status_code, carried.status_code) == (422, 422)
+    assert answer.json()["errors"][0]["pointer"] == pointer
+    assert carried.json()["errors"][0]["pointer"] == f"/configuration{pointer}"
+    assert api.get("/jobs", params={"provider_job_id": tag}).json()["items"] == []
+
+
+def test_long_circle_is_told_in_short(api: httpx.Client, tag: str) -> None:
+    """Five hundred steps that wait for each other make one short sentence."""
+    steps = [{"tag": f"step {n}", "name": "S", "points": 1} for n in range(500)]
+    steps[0]["after"] = ["step 499"]
+    answer = api.post(
+        "/job_configurations", json=document(tag, step_configurations=steps)
+    )
+    assert answer.status_code == 422
+    assert "closes a circle: 'step" in answer.json()["detail"]
+    assert len(answer.json()["detail"]) < 200

@@ -58,4 +58,4 @@ def test_backend_keeps_the_contract_for_whatever_is_sent(tmp_path: Path) -> None
             check=False,
         )
     assert run.returncode == 0, run.stdout
-    assert "Tested: 21" in run.stdout
+    assert "Tested: 22" in run.stdout

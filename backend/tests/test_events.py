@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from trackerapi_backend.instants import format_instant
 
 from backend.tests.service import send_lines
 
@@ -56,6 +59,51 @@ def test_event_is_refused_when_name_and_tag_differ(
     answer = api.post("/events", json=event_of(job, name="a", tag="b"))
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/name"
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_parts_of_a_step_add_up_in_any_order_of_arrival(
+    api: httpx.Client, job: dict[str, Any], order: tuple[int, ...]
+) -> None:
+    """Three places that count towards one step make one count, whoever is first."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    events = [
+        event_of(
+            job,
+            kind="progress",
+            tag="say_hello",
+            occurred_at=format_instant(start + timedelta(seconds=number)),
+            **counted,
+        )
+        for number, counted in enumerate(
+            (
+                {"part": "left", "completed": 10, "total": 100},
+                {"part": "right", "completed": 35},
+                {"completed": 5},
+            )
+        )
+    ]
+    readings = []
+    for number in order:
+        stored = api.post("/events", json=events[number]).json()
+        assert stored["part"] == events[number].get("part")
+        readings.append(api.get(f"/jobs/{job['id']}").json()["percent"])
+    counted = api.get(f"/jobs/{job['id']}").json()["steps"][0]
+    assert (counted["completed"], counted["total"]) == (50, 100)
+    assert counted["fraction"] == 0.5
+    assert readings == sorted(readings)
+    listed = api.get(f"/jobs/{job['id']}/events").json()["items"]
+    assert [event["part"] for event in listed] == [
+        events[number].get("part") for number in order
+    ]
+
+
+@pytest.mark.parametrize("part", ["", " ", "a\nb", "x" * 101, 1, None])
+def test_part_is_a_name(api: httpx.Client, job: dict[str, Any], part: object) -> None:
+    """What cannot be a tag cannot be a part either."""
+    answer = api.post("/events", json=event_of(job, part=part))
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/part"
 
 
 def test_event_of_an_unknown_job_is_told_apart(api: httpx.Client) -> None:

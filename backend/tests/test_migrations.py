@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +14,13 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
-from trackerapi_backend.store import StoreError
+from sqlalchemy import inspect, text
+from trackerapi_backend import shapes
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.recording import read_event, record_events
+from trackerapi_backend.store import StoreError, access
+from trackerapi_backend.store import events as stored_events
+from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.migrations import HEAD, current_revision
 from trackerapi_backend.store.schema import metadata
 from trackerapi_backend.store.sqlite import SqliteStore
@@ -57,6 +64,126 @@ def test_history_goes_down_and_up_again(db: Connection) -> None:
     assert current_revision(db) == HEAD
     context = MigrationContext.configure(db, opts={"compare_type": True})
     assert compare_metadata(context, metadata) == []
+
+
+OLD_JOB = 7319642871808001
+NEW_KEY = {"key_hmac": b"k" * 32, "label": "New", "scopes": ["ingest"]}
+OLD_ROWS = (
+    "INSERT INTO providers (id, name, created_at) VALUES (1, 'One', 0)",
+    "INSERT INTO customers (id, provider_id, created_at) VALUES (142, 1, 0)",
+    "INSERT INTO api_keys (id, key_id, provider_id, label, key_hmac, scopes,"
+    " created_at) VALUES (1, 'old', 1, 'Old', x'00', '[\"read\"]', 0)",
+    "INSERT INTO job_configurations (id, provider_id, tag, name, revision,"
+    " content_hash, document, created_at) VALUES (1, 1, 'j', 'J', 1, x'00',"
+    ' \'{"step_configurations":[{"tag":"a","name":"A","points":1}]}\', 0)',
+)
+# As schema 0001 had it: a row of eight values for the step, and no form.
+OLD_STATE = {
+    "status": "running",
+    "has_succeeded": False,
+    "steps": {"a": ["running", 0.25, 5, 40, 1, True, 1000000, None]},
+    "started_at": 1000000,
+    "finished_at": None,
+    "event_count": 2,
+    "last_occurred_at": 2000000,
+    "last_event_at": 2000000,
+    "last_key": [2000000, "02" * 16],
+}
+
+
+@pytest.fixture
+def old_database(tmp_path: Path) -> Path:
+    """A database of schema 0001 with a job that counts, and a key."""
+    path = tmp_path / "own.db"
+    with closing(SqliteStore(path, migrate=True)) as store, store.transaction() as db:
+        command.downgrade(history_of(db), "0001")
+        for row in OLD_ROWS:
+            db.exec_driver_sql(row)
+        db.execute(
+            text(
+                "INSERT INTO jobs (id, provider_id, provider_job_id, customer_id,"
+                " configuration_id, tag, name, finish, metadata, status, state,"
+                " created_at) VALUES (:id, 1, 'old job', 142, 1, 'j', 'J', 'auto',"
+                " '{}', 'running', :state, 0)"
+            ),
+            {"id": OLD_JOB, "state": json.dumps(OLD_STATE)},
+        )
+        for number, (completed, total) in enumerate([(10, 40), (5, 40)], start=1):
+            db.execute(
+                text(
+                    "INSERT INTO events (job_id, sequence, event_id, kind, tag,"
+                    " event_metadata, occurred_at, received_at, completed, total,"
+                    " retrying) VALUES (:job, :n, :id, 'progress', 'a', '{}', :at,"
+                    " :at, :completed, :total, 0)"
+                ),
+                {
+                    "job": OLD_JOB,
+                    "n": number,
+                    "id": bytes([number]) * 16,
+                    "at": number * 1_000_000,
+                    "completed": completed,
+                    "total": total,
+                },
+            )
+    return path
+
+
+def test_upgrade_keeps_what_an_older_release_has_stored(old_database: Path) -> None:
+    """Keys, jobs and events stay, new columns are empty, and a copy lies beside."""
+    with closing(SqliteStore(old_database, migrate=True)) as store:
+        key = store.read(lambda db: access.find_key(db, 1, "old"))
+        events = store.read(lambda db: stored_events.all_events(db, OLD_JOB))
+    assert key is not None
+    assert (key.label, key.key_hmac, key.scopes) == ("Old", b"\0", ["read"])
+    assert key.job_id is None
+    assert [(row.completed, row.part) for row in events] == [(10, None), (5, None)]
+    copy = old_database.with_name(f"{old_database.name}.before-{HEAD}")
+    with closing(sqlite3.connect(copy)) as before:
+        assert before.execute("SELECT version_num FROM alembic_version").fetchall() == [
+            ("0001",)
+        ]
+
+
+def test_state_of_an_older_release_goes_on_as_if_made_by_this_one(
+    old_database: Path,
+) -> None:
+    """What an old state did not remember is read from its events once more."""
+    draft = read_event(
+        {
+            "provider_job_id": "old job",
+            "kind": "progress",
+            "tag": "a",
+            "part": "x",
+            "completed": 20,
+        },
+        now=utc_now(),
+    )
+    with closing(SqliteStore(old_database, migrate=True)) as store:
+        with store.transaction() as db:
+            before = stored_jobs.find_job(db, 1, OLD_JOB)
+            record_events(db, 1, [draft])
+            after = stored_jobs.find_job(db, 1, OLD_JOB)
+    assert before is not None
+    assert after is not None
+    old, new = shapes.job(before), shapes.job(after)
+    assert (old["percent"], old["steps"][0]["completed"]) == (25.0, 5)
+    assert (new["percent"], new["steps"][0]["completed"]) == (75.0, 30)
+    assert (new["steps"][0]["total"], new["event_count"]) == (40, 3)
+
+
+def test_downgrade_leaves_no_key_that_could_do_more_than_before(
+    old_database: Path,
+) -> None:
+    """A key of one job ends with the release that knows what it is bound to."""
+    with (
+        closing(SqliteStore(old_database, migrate=True)) as store,
+        store.transaction() as db,
+    ):
+        bound = {"key_id": "bound", "provider_id": 1, "job_id": OLD_JOB}
+        access.create_key(db, {**NEW_KEY, **bound, "created_at": utc_now()})
+        command.downgrade(history_of(db), "0001")
+        left = db.execute(text("SELECT key_id FROM api_keys")).scalars().all()
+    assert left == ["old"]
 
 
 def test_store_refuses_a_schema_that_it_does_not_know(tmp_path: Path) -> None:

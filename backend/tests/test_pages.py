@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -142,6 +143,29 @@ def test_page_tells_how_the_job_ended(
     page = reader.get(link["url"]).text
     assert words in page
     assert ('http-equiv="refresh"' in page) is refreshes
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("cancel", ["Cancelled", "Not reached", "Not reached"]),
+        ("error", ["Not finished", "Not reached", "Not reached"]),
+        ("complete", ["Not finished", "Not needed", "Not needed"]),
+    ],
+)
+def test_page_tells_what_the_end_of_the_job_left_of_its_steps(
+    api: httpx.Client,
+    reader: httpx.Client,
+    job: dict[str, Any],
+    link: dict[str, Any],
+    kind: str,
+    words: list[str],
+) -> None:
+    """No step of a job that has ended is said to be in progress or to come."""
+    report(api, job, kind="start", tag="say_hello")
+    report(api, job, kind=kind)
+    steps = reader.get(link["url"]).text.partition("<h2>Steps</h2>")[2]
+    assert re.findall(r'class="words">([^<]+)<', steps) == words
 
 
 def test_page_of_a_job_without_configuration_shows_counts(

@@ -5,21 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trackerapi_backend.projection import (
-    Fact,
     JobState,
     JobStatus,
     Plan,
-    StepState,
-    StepStatus,
     advance,
     percent,
     project,
     shown_status,
 )
 from trackerapi_backend.snapshots import from_document, to_document
+from trackerapi_backend.steps import Fact, StepState, StepStatus
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SEED = Plan(points={"say_hello": 10, "random_number": 15, "say_bye": 10})
@@ -73,6 +72,66 @@ def test_percent_counts_the_largest_fraction_reported() -> None:
     assert (state.steps["a"].completed, state.steps["a"].total) == (1, 10)
 
 
+def count(completed: float | None = None, **fields: Any) -> dict[str, Any]:
+    return {"kind": "progress", "tag": "a", "completed": completed, **fields}
+
+
+@pytest.mark.parametrize(
+    ("events", "completed", "total", "reading"),
+    [
+        ([count(10, part="x", total=100), count(30, part="y")], 40, 100, 20.0),
+        ([count(30, part="y"), count(10, part="x", total=100)], 40, 100, 20.0),
+        ([count(30, part="x", total=100), count(20, part="x")], 30, 100, 15.0),
+        ([count(30, total=100), count(30, part="x")], 60, 100, 30.0),
+        ([count(30, part="x", total=100), count(30)], 60, 100, 30.0),
+        ([count(9, part="x", total=30), count(9, part="y", total=90)], 18, 90, 15.0),
+        ([count(9, part="x", total=90), count(9, total=30), count(9)], 18, 30, 30.0),
+        ([count(10, part="x"), count(10, part="y")], 20, None, 0.0),
+        ([count(10, part="x", total=0), count(10, part="y", total=40)], 20, 40, 25.0),
+        ([count(40, part="x", total=60), count(40, part="y")], 80, 60, 50.0),
+        ([count(part="x", fraction=0.5), count(1, part="y", total=8)], 1, 8, 25.0),
+        ([count(10, total=40), count(5)], 5, None, 12.5),
+    ],
+    ids=[
+        "parts add up",
+        "in any order",
+        "most of a part",
+        "a part beside nobody",
+        "nobody beside a part",
+        "own total",
+        "smallest total before",
+        "no total",
+        "total of nothing",
+        "at most the whole",
+        "fraction of the step",
+        "nobody alone",
+    ],
+)
+def test_parts_of_a_step_add_up(
+    events: list[dict[str, Any]],
+    completed: float,
+    total: float | None,
+    reading: float,
+) -> None:
+    """Several who count towards one step make one count, one total and one share."""
+    plan = Plan(points={"a": 1, "b": 1})
+    state = project(plan, happen(*events))
+    a_step = state.steps["a"]
+    assert (a_step.completed, a_step.total) == (completed, total)
+    assert percent(plan, state) == reading
+
+
+def test_snapshot_keeps_no_counts_that_no_longer_matter() -> None:
+    """A step that counted nothing, or is settled, costs a snapshot eight values."""
+    plan = Plan(points={"a": 1, "b": 1})
+    counted = [count(1, part=f"worker-{n}", total=500) for n in range(500)]
+    running = to_document(project(plan, happen(*counted)))
+    settled = to_document(project(plan, happen(*counted, step("a"), step("b"))))
+    assert running["steps"]["a"][8:] == [500, {f"worker-{n}": 1 for n in range(500)}]
+    assert [len(row) for row in settled["steps"].values()] == [8, 8]
+    assert settled["steps"]["a"][2:4] == [500, 500]
+
+
 def test_job_fails_at_100_when_an_error_follows_success() -> None:
     """Success is never taken back from percent, though the job failed after it."""
     state = project(SEED, happen({"kind": "complete"}, {"kind": "error"}))
@@ -112,6 +171,40 @@ def test_unreached_step_is_not_run_once_the_job_has_succeeded() -> None:
     assert shown_status(state, StepState()) is StepStatus.NOT_RUN
 
 
+@pytest.mark.parametrize(
+    ("end", "begun", "waiting"),
+    [
+        ("error", StepStatus.RUNNING, StepStatus.FAILED),
+        ("cancel", StepStatus.CANCELLED, StepStatus.CANCELLED),
+        ("complete", StepStatus.RUNNING, StepStatus.FAILED),
+        ("info", StepStatus.RUNNING, StepStatus.PENDING),
+    ],
+)
+def test_end_of_the_job_shows_in_the_steps_it_left(
+    end: str, begun: StepStatus, waiting: StepStatus
+) -> None:
+    """Each step tells whether it was never begun, broken off or cancelled."""
+    state = project(
+        SEED,
+        happen(
+            {"kind": "start", "tag": "say_hello"},
+            {"kind": "error", "tag": "random_number", "retrying": True},
+            {"kind": end},
+        ),
+    )
+    shown = [shown_status(state, state.steps[tag]) for tag in state.steps]
+    untouched = shown_status(state, StepState())
+    assert shown == [begun, waiting]
+    assert untouched is (StepStatus.PENDING if end == "info" else StepStatus.NOT_RUN)
+
+
+def test_resumed_job_awaits_its_steps_again() -> None:
+    """Work after a failure makes an unreached step one that is still to come."""
+    error, start = {"kind": "error"}, {"kind": "start", "tag": "say_hello"}
+    state = project(SEED, happen(error, start))
+    assert shown_status(state, StepState()) is StepStatus.PENDING
+
+
 def test_time_far_ahead_is_shown_as_received() -> None:
     """A job's clock that runs an hour ahead does not reach a reader."""
     fact = Fact(
@@ -129,7 +222,10 @@ EVENTS = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(KINDS),
         "tag": st.sampled_from([None, "a", "b", "c", "unknown"]),
-        "fraction": st.none() | st.floats(0, 1),
+        "fraction": st.none() | st.none() | st.floats(0, 1),
+        "completed": st.none() | st.integers(0, 9) | st.floats(0, 2**53 - 1),
+        "total": st.none() | st.integers(0, 9) | st.floats(0, 2**53 - 1),
+        "part": st.sampled_from([None, None, "x", "y", "z"]),
         "retrying": st.booleans(),
     }
 )

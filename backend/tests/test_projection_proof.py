@@ -1,6 +1,6 @@
-"""Proof of the projection for every history of up to four events.
+"""Proof of the projection for every history of up to four events, or five.
 
-A history has up to four places in time, each with one event or none. An order of
+A history has so many places in time, each with one event or none. An order of
 arrival is a path from the empty history that adds one event a time, so every path
 consists of steps "one event arrives at the rest of its history". All such steps are
 checked for all histories, which covers every order of arrival, and every point on
@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 from trackerapi_backend.projection import (
-    Fact,
     JobState,
     Plan,
     advance,
@@ -24,6 +23,7 @@ from trackerapi_backend.projection import (
     project,
 )
 from trackerapi_backend.snapshots import from_document, to_document
+from trackerapi_backend.steps import Fact
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,6 +44,22 @@ ALPHABET: list[dict[str, Any]] = [
 # To a job without a configuration all tags are alike, so one stands for any.
 ALPHABET_OF_ONE_TAG = [event for event in ALPHABET if event.get("tag") in (None, "a")]
 
+PROGRESS: dict[str, Any] = {"kind": "progress", "tag": "a"}
+ALPHABET_OF_PARTS: list[dict[str, Any]] = [
+    *(
+        PROGRESS | counted
+        for counted in (
+            {"part": "x", "completed": 1, "total": 4},
+            {"part": "x", "completed": 3},
+            {"part": "y", "completed": 2, "total": 0},
+            {"part": "y", "fraction": 0.4},
+            {"completed": 2, "total": 3},
+            {"completed": 1},
+        )
+    ),
+    {"kind": "step", "tag": "a"},
+]
+
 CASES = [
     pytest.param(Plan(points={"a": 10, "b": 25}), ALPHABET, 4, id="configured"),
     # An explicit finish takes one transition away, the third event is beyond it.
@@ -51,6 +67,8 @@ CASES = [
         Plan(points={"a": 0, "b": 0}, explicit_finish=True), ALPHABET, 3, id="explicit"
     ),
     pytest.param(Plan(points=None), ALPHABET_OF_ONE_TAG, 4, id="unconfigured"),
+    # What a part adds depends on all that was counted before, so one event more.
+    pytest.param(Plan(points={"a": 10, "b": 25}), ALPHABET_OF_PARTS, 5, id="parts"),
 ]
 
 

@@ -3,6 +3,10 @@
 A key is `trk_<key id>_<secret>_<check>`. Only its HMAC under the pepper of this
 installation is kept; its secret has 256 bits, so nothing slower is needed. Known keys
 are believed for a few seconds without asking the store again.
+
+A job token is a key that is bound to one job. It is refused wherever it is not named
+here, so that an operation of tomorrow is closed to it until somebody opens it; and
+what is open shows it no other job.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import time
 import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 
@@ -25,12 +29,25 @@ from trackerapi_backend.store import access
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from sqlalchemy import Row
     from starlette.datastructures import Headers
 
     from trackerapi_backend.ingest import Writer
     from trackerapi_backend.store import Store
 
 SCOPES = ("ingest", "read", "admin")
+JOB_TOKEN_SCOPES = ("ingest", "read")
+OPEN_TO_JOB_TOKENS = frozenset(
+    {
+        "verify_api_key",
+        "create_job",
+        "list_jobs",
+        "get_job",
+        "create_event",
+        "import_events",
+        "list_events",
+    }
+)
 CACHE_SECONDS = 30.0
 CACHE_CAPACITY = 1000
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -59,6 +76,8 @@ class Caller:
 
     Attributes:
         expires_at: When the key ends; None for never.
+        job_id: The only job that it may know of; None for all of the provider's.
+        provider_job_id: The provider's own id of that job.
     """
 
     provider_id: int
@@ -66,6 +85,14 @@ class Caller:
     key_id: str
     scopes: tuple[str, ...]
     expires_at: datetime | None
+    job_id: int | None
+    provider_job_id: str | None
+
+    def visible(self, job: Row[Any] | None) -> Row[Any] | None:
+        """Return a job that this caller may know of; None as if there were none."""
+        if job is not None and self.job_id in (None, job.id):
+            return job
+        return None
 
 
 def make_key() -> NewKey:
@@ -148,11 +175,18 @@ class Authenticator:
         self._store, self._writer, self._pepper = store, writer, pepper
         self._known: dict[bytes, tuple[Caller, float]] = {}
 
-    async def identify(self, headers: Headers, scopes: Collection[str]) -> Caller:
+    async def identify(
+        self, headers: Headers, operation_id: str, scopes: Collection[str]
+    ) -> Caller:
         """Return whose request it is.
 
+        Args:
+            headers: Headers of the request, among them the key.
+            operation_id: What is asked for.
+            scopes: Scopes that a key needs for it.
+
         Raises:
-            Problem: If the key is missing, wrong or expired, or lacks a scope.
+            Problem: If the key is missing, wrong or expired, or not for this.
         """
         api_key = sent_key(headers)
         caller = await self._caller(api_key)
@@ -161,6 +195,8 @@ class Authenticator:
         missing = [scope for scope in scopes if scope not in caller.scopes]
         if missing:
             raise Problem("forbidden", f"The key lacks the scope {missing[0]}.")
+        if caller.job_id is not None and operation_id not in OPEN_TO_JOB_TOKENS:
+            raise Problem("forbidden", "A job token is not for this operation.")
         return caller
 
     def forget(self, key_id: str) -> None:
@@ -202,4 +238,6 @@ class Authenticator:
             key_id=row.key_id,
             scopes=tuple(row.scopes),
             expires_at=row.expires_at,
+            job_id=row.job_id,
+            provider_job_id=row.provider_job_id,
         )

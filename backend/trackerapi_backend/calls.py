@@ -102,7 +102,7 @@ async def call_of(request: Request, operation: Operation, services: Services) ->
     caller = None
     if not operation.is_public:
         caller = await services.authenticator.identify(
-            request.headers, operation.scopes
+            request.headers, operation.operation_id, operation.scopes
         )
     parameters = operation.read_parameters(request)
     body = None

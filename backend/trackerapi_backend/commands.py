@@ -79,11 +79,13 @@ def create_key(options: Namespace, tell: Tell) -> None:
 
 
 def list_keys(options: Namespace, tell: Tell) -> None:
-    """List the keys of a provider: id, scopes, end and label."""
+    """List the keys of a provider: id, scopes, end, label, and job of a job token."""
     with _opened(options) as (db, _settings, provider_id):
         for row in everything(lambda span: access.list_keys(db, provider_id, span)):
             ends = format_instant(row.expires_at) if row.expires_at else "never"
-            tell(f"{row.key_id}\t{','.join(row.scopes)}\texpires {ends}\t{row.label}")
+            job = "" if row.job_id is None else f"\tjob {row.job_id}"
+            scopes = ",".join(row.scopes)
+            tell(f"{row.key_id}\t{scopes}\texpires {ends}\t{row.label}{job}")
 
 
 def expire_key(options: Namespace, tell: Tell) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.problems import Problem, invalid
+from trackerapi_backend.step_order import check_order
 from trackerapi_backend.store import configurations as stored
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ def register(
         pointer: Where in the body it stands.
 
     Raises:
-        Problem: If names in it are not unique, or its version is stored with other
-            content; the difference is spelled out.
+        Problem: If names in it are not unique, steps of it can never become ready,
+            or its version is stored with other content; the difference is spelled
+            out.
     """
-    document = _canonical(sent, pointer)
+    document = canonical(sent, pointer)
     content_hash = hashlib.sha256(
         json.dumps(document, sort_keys=True).encode()
     ).digest()
@@ -72,11 +74,20 @@ def register(
     return stored.create_configuration(db, values), True
 
 
-def _canonical(sent: models.JobConfigurationInput, pointer: str) -> dict[str, Any]:
-    """Return the content with everything said that may be left out."""
+def canonical(sent: models.JobConfigurationInput, pointer: str) -> dict[str, Any]:
+    """Return the content with everything said that may be left out.
+
+    Args:
+        sent: What a caller sent; its shape was checked before.
+        pointer: Where in the body it stands.
+
+    Raises:
+        Problem: If names in it are not unique, or steps can never become ready.
+    """
     steps = sent["step_configurations"]
     pointer = f"{pointer}/step_configurations"
     _check_unique([step["tag"] for step in steps], pointer, "tag")
+    check_order(steps, pointer)
     document: dict[str, Any] = dict(sent)
     document["step_configurations"] = [
         {
@@ -86,6 +97,8 @@ def _canonical(sent: models.JobConfigurationInput, pointer: str) -> dict[str, An
             "metadata_configurations": _canonical_metadata(
                 step, f"{pointer}/{place}/metadata_configurations"
             ),
+            # Left out it stays, so that the hashes of older contents stay too.
+            **({"after": step["after"]} if "after" in step else {}),
         }
         for place, step in enumerate(steps)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.configurations import register, resolve
+from trackerapi_backend.configurations import canonical, register, resolve
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.projection import JobState
 from trackerapi_backend.recording import metadata_text, read_instant
@@ -63,6 +63,32 @@ def create_job(
     if job is None:
         raise LookupError(job_id)
     return job, True
+
+
+def attach(
+    db: Connection, provider_id: int, job_id: int, sent: models.JobInput
+) -> Row[Any]:
+    """Return the one job that a job token is for, if it is what was asked for.
+
+    Nothing is stored: a configuration that comes along has to be the job's own.
+
+    Raises:
+        Problem: If anything else was asked for, in the same words whatever it was.
+    """
+    job = stored_jobs.find_job(db, provider_id, job_id)
+    is_own = (
+        job is not None
+        and sent["provider_job_id"] == job.provider_job_id
+        and sent["customer_id"] == job.customer_id
+        and sent["tag"] in (job.tag, job.name)
+        and (
+            "configuration" not in sent
+            or canonical(sent["configuration"], "/configuration") == job.document
+        )
+    )
+    if job is None or not is_own:
+        raise Problem("forbidden", "A job token attaches to its own job alone.")
+    return job
 
 
 def _check_same(

@@ -19,7 +19,7 @@ _KINDS = {
     "malformed-request": (400, "Malformed request"),
     "ambiguous-key": (400, "Different keys in one request"),
     "unauthorized": (401, "No valid API key"),
-    "forbidden": (403, "The key lacks a scope"),
+    "forbidden": (403, "Not allowed with this key"),
     "not-found": (404, "Not found"),
     "unknown-job": (404, "Unknown job"),
     "unknown-customer": (404, "Unknown customer"),

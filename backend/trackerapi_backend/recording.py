@@ -15,19 +15,21 @@ from uuid import UUID
 from trackerapi_backend.configurations import StepNames, points_of
 from trackerapi_backend.instants import parse_instant, to_micros
 from trackerapi_backend.problems import invalid
-from trackerapi_backend.projection import Fact, Plan, advance
-from trackerapi_backend.snapshots import from_document, to_document
+from trackerapi_backend.projection import Plan, advance, project
+from trackerapi_backend.snapshots import from_document, is_current, to_document
+from trackerapi_backend.steps import Fact
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Row
 
     from trackerapi_backend.generated import models
+    from trackerapi_backend.projection import JobState
 
 MAX_METADATA_BYTES = 8 * 1024
 
@@ -74,6 +76,7 @@ def read_event(document: models.EventInput, *, now: datetime) -> Draft:
             "completed": document.get("completed"),
             "total": document.get("total"),
             "fraction": document.get("fraction"),
+            "part": document.get("part"),
             "retrying": document.get("retrying", False),
             "message": document.get("message"),
             "detail": document.get("detail"),
@@ -118,9 +121,19 @@ def _new_event_id(now: datetime) -> bytes:
 
 
 def record_events(
-    db: Connection, provider_id: int, drafts: Sequence[Draft]
+    db: Connection,
+    provider_id: int,
+    drafts: Sequence[Draft],
+    *,
+    only_job_id: int | None = None,
 ) -> list[Outcome]:
     """Store events that are new and bring their jobs up to date.
+
+    Args:
+        db: Connection in a transaction.
+        provider_id: Whose jobs.
+        drafts: What was sent.
+        only_job_id: The one job that is known to the caller; None for all.
 
     Returns:
         What became of each draft, in the order of `drafts`.
@@ -131,7 +144,7 @@ def record_events(
     outcomes = [Outcome.UNKNOWN_JOB] * len(drafts)
     for provider_job_id, of_job in places.items():
         job = stored_jobs.find_job_by_its_name(db, provider_id, provider_job_id)
-        if job is not None:
+        if job is not None and only_job_id in (None, job.id):
             rows = [drafts[place].values for place in of_job]
             for place, outcome in zip(of_job, _record(db, job, rows), strict=True):
                 outcomes[place] = outcome
@@ -162,14 +175,22 @@ def _record(
         outcomes.append(Outcome.STORED)
     if fresh:
         stored_events.add_events(db, fresh)
-        state = advance(
-            plan_of(job),
-            state,
-            [_fact(row) for row in fresh],
-            lambda: (fact_of(row) for row in stored_events.all_events(db, job.id)),
-        )
+        state = _advanced(db, job, state, [_fact(row) for row in fresh])
         stored_jobs.save_state(db, job.id, state.status, to_document(state))
     return outcomes
+
+
+def _advanced(
+    db: Connection, job: Row[Any], state: JobState, fresh: Sequence[Fact]
+) -> JobState:
+    """Return the state of a job after fresh events, which are stored already."""
+
+    def all_facts() -> Iterator[Fact]:
+        return map(fact_of, stored_events.all_events(db, job.id))
+
+    if not is_current(job.state):
+        return project(plan_of(job), all_facts())
+    return advance(plan_of(job), state, fresh, all_facts)
 
 
 def plan_of(job: Row[Any]) -> Plan:

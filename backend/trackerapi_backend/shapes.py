@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from trackerapi_backend.instants import format_instant
-from trackerapi_backend.projection import StepState, percent, shown_status
+from trackerapi_backend.projection import percent, shown_status
 from trackerapi_backend.recording import plan_of
 from trackerapi_backend.snapshots import from_document
+from trackerapi_backend.steps import StepState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ def api_key(row: Row[Any]) -> models.ApiKey:
         "created_at": format_instant(row.created_at),
         "expires_at": _instant(row.expires_at),
         "last_used_at": _instant(row.last_used_at),
+        "job_id": row.job_id,
     }
 
 
@@ -132,6 +134,7 @@ def event(row: Row[Any], provider_job_id: str) -> models.Event:
         "completed": row.completed,
         "total": row.total,
         "fraction": row.fraction,
+        "part": row.part,
         "retrying": row.retrying,
         "message": row.message,
         "detail": row.detail,

@@ -1,7 +1,7 @@
 """The state of a job as JSON values, and back without loss.
 
 Times are whole microseconds and each step is a row, because a snapshot is written
-with every batch of events.
+with every batch of events; the counts of its parts follow only where there are any.
 """
 
 from __future__ import annotations
@@ -9,16 +9,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import from_micros, to_micros
-from trackerapi_backend.projection import JobState, JobStatus, StepState, StepStatus
+from trackerapi_backend.projection import JobState, JobStatus
+from trackerapi_backend.steps import StepState, StepStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 
+# Raised with each change of what a state remembers of its events.
+_FORM = 2
+_PLAIN_LENGTH = 8
+
+
+def is_current(document: Mapping[str, Any]) -> bool:
+    """Return whether more events may be folded onto a snapshot.
+
+    One that an earlier release wrote shows the state as it was but lacks what later
+    events may need; it has to be made anew from all events.
+    """
+    return document.get("form") == _FORM
+
+
 def to_document(state: JobState) -> dict[str, Any]:
     """Return the state as JSON values, for `from_document()`."""
     return {
+        "form": _FORM,
         "status": state.status.value,
         "has_succeeded": state.has_succeeded,
         "steps": {tag: _step_row(step) for tag, step in state.steps.items()},
@@ -49,7 +65,8 @@ def from_document(document: Mapping[str, Any]) -> JobState:
 
 
 def _step_row(step: StepState) -> list[Any]:
-    return [
+    has_counts = bool(step.counts) or step.least_total is not None
+    row = [
         step.status.value,
         step.fraction,
         step.completed,
@@ -59,9 +76,11 @@ def _step_row(step: StepState) -> list[Any]:
         _micros(step.started_at),
         _micros(step.finished_at),
     ]
+    return [*row, step.least_total, step.counts] if has_counts else row
 
 
 def _step_from(row: Sequence[Any]) -> StepState:
+    least_total, counts = row[_PLAIN_LENGTH:] or (None, {})
     return StepState(
         status=StepStatus(row[0]),
         fraction=row[1],
@@ -71,6 +90,8 @@ def _step_from(row: Sequence[Any]) -> StepState:
         attempt_is_open=row[5],
         started_at=_instant(row[6]),
         finished_at=_instant(row[7]),
+        counts=dict(counts),
+        least_total=least_total,
     )
 
 

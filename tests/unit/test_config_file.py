@@ -80,6 +80,18 @@ def keys(count: int) -> list[dict[str, Any]]:
     return [{"name": f"k{i}", "kind": "link"} for i in range(count)]
 
 
+STEP_AFTER: Final = {"tag": "last", "name": "Last", "points": 1}
+
+
+def ordered(*waits: list[str] | None) -> list[dict[str, Any]]:
+    """Return steps a, b, c… that wait for the tags given; None says nothing."""
+    return [
+        {"tag": tag, "name": tag.upper(), "points": 1}
+        | ({} if after is None else {"after": after})
+        for tag, after in zip("abcdefg", waits, strict=False)
+    ]
+
+
 @dataclass(frozen=True)
 class Bad:
     """One mistake: where, what, and how it is answered.
@@ -197,6 +209,11 @@ BAD: Final = {
     "key_name_missing": Bad(f"{KEY}/name", ABSENT, "'name' is missing", pointer=KEY),
     "key_name_blank": Bad(f"{KEY}/name", "  ", CHARACTERS),
     "key_kind_missing": Bad(f"{KEY}/kind", ABSENT, "'kind' is missing", pointer=KEY),
+    "after_text": Bad(f"{STEP}/after", "a", LIST),
+    "after_null": Bad(f"{STEP}/after", None, LIST),
+    "after_blank": Bad(f"{STEP}/after", [" "], CHARACTERS, pointer=f"{STEP}/after/0"),
+    "after_number": Bad(f"{STEP}/after", [1], TEXT, pointer=f"{STEP}/after/0"),
+    "after_too_many": Bad(f"{STEP}/after", ["a"] * 101, "must have at most 100 items"),
     "key_kind_other": Bad(f"{KEY}/kind", "date", "must be 'text', 'number' or 'link"),
     "key_units_empty": Bad(f"{KEY}/units", "", LENGTH),
     "key_units_null": Bad(f"{KEY}/units", None, TEXT),
@@ -224,6 +241,56 @@ GOOD: Final = {
     "keys_none": changed(f"{STEP}/metadata_configurations", []),
     "keys_most": changed(f"{STEP}/metadata_configurations", keys(50)),
     "display_names_equal": changed(f"{JOB}/step_configurations", steps(2)),
+    "after_none": changed(f"{STEP}/after", []),
+    "after_others": changed(
+        f"{JOB}/step_configurations", ordered(["c"], [], ["b"], ["a", "c"])
+    ),
+    "after_most": changed(
+        f"{JOB}/step_configurations",
+        [*steps(100), STEP_AFTER | {"after": [f"s{i}" for i in range(100)]}],
+    ),
+}
+
+CIRCLE: Final = "closes a circle of steps that wait for each other"
+
+ORDERS: Final = {
+    "unknown": Bad(
+        f"{JOB}/step_configurations",
+        ordered(None, ["Q"]),
+        "no step has the tag 'Q'",
+        pointer=f"{JOB}/step_configurations/1/after/0",
+    ),
+    "misspelt": Bad(
+        f"{JOB}/step_configurations",
+        [*steps(2), STEP_AFTER | {"after": ["s1", "S00"]}],
+        "no step has the tag 'S00'",
+        pointer=f"{JOB}/step_configurations/2/after/1",
+        suggestion="s0",
+    ),
+    "itself": Bad(
+        f"{JOB}/step_configurations",
+        ordered(None, ["a", "b"]),
+        "a step cannot wait for itself",
+        pointer=f"{JOB}/step_configurations/1/after/1",
+    ),
+    "each_other": Bad(
+        f"{JOB}/step_configurations",
+        ordered(["b"], ["a"]),
+        f"{CIRCLE}: 'a', 'b', 'a'",
+        pointer=f"{JOB}/step_configurations/1/after/0",
+    ),
+    "the_step_before": Bad(
+        f"{JOB}/step_configurations",
+        ordered(["c"], None, None),
+        f"{CIRCLE}: 'a', 'b', 'c', 'a'",
+        pointer=f"{JOB}/step_configurations/0/after/0",
+    ),
+    "long": Bad(
+        f"{JOB}/step_configurations",
+        ordered(["g"], None, None, None, None, None, None),
+        f"{CIRCLE}: 'a', 'b', 'c', 'd', 'e', …",
+        pointer=f"{JOB}/step_configurations/0/after/0",
+    ),
 }
 
 REPEATS: Final = {
@@ -246,6 +313,21 @@ REPEATS: Final = {
         pointer=f"{STEP}/metadata_configurations/1/name",
     ),
 }
+
+
+@pytest.mark.parametrize("bad", ORDERS.values(), ids=ORDERS)
+def test_order_that_no_step_can_keep_is_refused(bad: Bad, path: Path) -> None:
+    """A step that could never become ready is told before a job waits for it."""
+    document = changed(bad.at, bad.value)
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+    error = refusal(path)
+
+    assert (error.reason, error.pointer) == (bad.reason, bad.pointer)
+    assert error.suggestion == bad.suggestion
+    with pytest.raises(ConfigError) as from_code:
+        check_job_document(document["job_configs"][0])
+    assert f"{JOB}{from_code.value.pointer}" == bad.pointer
 
 
 def refusal(path: Path) -> ConfigError:

@@ -46,7 +46,13 @@ FULL: Final[dict[str, Any]] = {
             "points": 3,
             "metadata_configurations": [VOLUME],
         },
-        {"tag": "report", "name": "Report", "points": 0},
+        {"tag": "check", "name": "Check", "points": 1, "after": []},
+        {
+            "tag": "report",
+            "name": "Report",
+            "points": 0,
+            "after": ["measure", "check"],
+        },
     ],
 }
 
@@ -107,6 +113,17 @@ def test_metadata_key_is_the_providers_by_default() -> None:
     assert config.step_configurations[1].metadata_configurations == ()
 
 
+def test_steps_to_wait_for_are_kept(tmp_path: Path) -> None:
+    """Unsaid, none and several are three things, from a file and from code."""
+    config = JobConfigManager().add_job_config(FULL)
+    path = written(tmp_path / "configs.json", config)
+    loaded = JobConfigManager(path).get_job_config("scan")
+
+    for each in (config, loaded):
+        waits = [step.after for step in each.step_configurations]
+        assert waits == [None, (), ("measure", "check")]
+
+
 def test_configuration_never_changes() -> None:
     """What was loaded stays as it is, for everybody who holds it."""
     source = copy.deepcopy(FULL)
@@ -115,7 +132,7 @@ def test_configuration_never_changes() -> None:
     source["step_configurations"].clear()
     config.as_document()["step_configurations"].clear()
 
-    assert len(config.step_configurations) == 2
+    assert len(config.step_configurations) == 3
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.tag = "other"  # type: ignore[misc]
 

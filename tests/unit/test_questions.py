@@ -1,5 +1,6 @@
 """Questions through the layer by hand, asked of a real backend."""
 
+import dataclasses
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -89,6 +90,20 @@ def test_configuration_can_be_registered_and_found(
     assert tracker.admin.get_job_config(first.id) == first
     assert list(tracker.admin.list_job_configs(tag=config.tag)) == [first]
     assert JobConfigManager(configs=[first.document]).tags == (config.tag,)
+
+
+def test_order_of_steps_comes_back_as_it_was_registered(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """A step that waits for none stays one that waits for none."""
+    first, *others = config.step_configurations
+    at_once = dataclasses.replace(first, after=())
+    steps = (at_once, *others)
+    changed = dataclasses.replace(config, step_configurations=steps)
+
+    stored = tracker.register_job_config(changed)
+
+    assert stored.document == changed.as_document()
 
 
 def test_customers_are_made_listed_and_found(tracker: TrackerApi) -> None:

@@ -1,7 +1,8 @@
 """Progress and heartbeats, of which only the newest counts.
 
 A job may report progress a million times; one record a second and step is written,
-the newest before the step's next event, and the last one always.
+or part of a step where parts count, the newest before the step's next event, and the
+last one always.
 """
 
 import sys
@@ -15,8 +16,8 @@ from trackerapi.errors import OutboxError
 
 INTERVAL_SECONDS: Final = 1.0
 
-Key = tuple[str, str | None, str]
-"""A job, a step of it, and the kind of event."""
+Key = tuple[str, str | None, str, str | None]
+"""A job, a step of it, the kind of event, and the part that counted."""
 
 Write = Callable[[bytes], object]
 

@@ -127,7 +127,7 @@ class Delivery:
 
         Args:
             line: The event, or what makes it when it is written.
-            key: Its job, step and kind.
+            key: Its job, step, kind and part.
 
         Raises:
             OutboxError: With `strict`, if it could not be written.

@@ -1,8 +1,8 @@
 """Making room in an outbox that has grown beyond its limit.
 
-The oldest `info` and `heartbeat`, and `progress` that a later one of its step has
-superseded, go first. Creations, `start`, `step`, `skip`, `error`, `complete` and
-`cancel` stay as long as there is room for them at all.
+The oldest `info` and `heartbeat`, and `progress` that a later one of its step, or of
+the same part of it, has superseded, go first. Creations, `start`, `step`, `skip`,
+`error`, `complete` and `cancel` stay as long as there is room for them at all.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,11 @@ from trackerapi.delivery.records import (
 )
 from trackerapi.delivery.report import Counters, Problems
 
-_Newest = dict[tuple[Any, Any], dict[str, Any]]
-"""Newest progress of each job and step."""
+_Counter = tuple[Any, Any, Any]
+"""A job, a step of it, and the part that counted."""
+
+_Newest = dict[_Counter, dict[str, Any]]
+"""Newest progress of each counter."""
 
 ROOM_TO_MAKE: Final = 0.1
 """Share of the limit that is free after thinning out."""
@@ -77,7 +80,7 @@ def _rewrite(
     try:
         for line in _lines(file):
             members = parse_record(line)
-            may_go = is_droppable(members) and newest.get(_step(members)) != members
+            may_go = is_droppable(members) and newest.get(_counter(members)) != members
             if may_go and dropped_bytes < excess_bytes:
                 dropped_count += 1
                 dropped_bytes += len(line)
@@ -108,12 +111,12 @@ def _newest_progress(files: Sequence[OutboxFile]) -> _Newest:
         for line in _lines(file):
             members = parse_record(line)
             if members.get("kind") == "progress":
-                newest[_step(members)] = members
+                newest[_counter(members)] = members
     return newest
 
 
-def _step(members: dict[str, Any]) -> tuple[Any, Any]:
-    return members.get("provider_job_id"), members.get("tag")
+def _counter(members: dict[str, Any]) -> _Counter:
+    return members.get("provider_job_id"), members.get("tag"), members.get("part")
 
 
 def _lines(file: OutboxFile) -> Iterator[bytes]:

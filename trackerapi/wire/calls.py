@@ -25,7 +25,12 @@ from trackerapi_client.api.job_configurations import (
     list_job_configurations,
     register_job_configuration,
 )
-from trackerapi_client.api.jobs import create_job, get_job, list_jobs
+from trackerapi_client.api.jobs import (
+    create_job,
+    create_job_token,
+    get_job,
+    list_jobs,
+)
 from trackerapi_client.api.share_links import (
     create_share_link,
     list_share_links,
@@ -201,6 +206,16 @@ class Calls:
         answer = revoke_share_link.sync_detailed(share_link_id, client=self._client)
         return _plain(answers.ShareLink, _parsed(answer, models.ShareLink))
 
+    def create_job_token(
+        self, job_id: int, expires_at: datetime | None, label: str | None = None
+    ) -> answers.NewJobToken:
+        """Make a credential for one job; None leaves end and label to the backend."""
+        body = models.JobTokenInput(
+            expires_at=_or_unset(expires_at), label=_or_unset(label)
+        )
+        answer = create_job_token.sync_detailed(job_id, client=self._client, body=body)
+        return _plain(answers.NewJobToken, _parsed(answer, models.JobTokenCreated))
+
     def create_customer(
         self, reference: str | None, name: str | None
     ) -> answers.Customer:
@@ -253,9 +268,14 @@ def _or_unset(value: T | None) -> T | Unset:
 
 
 def _plain(cls: "type[Plain]", model: object, **members: Any) -> "Plain":
-    """Copy the attributes of a generated model that `cls` has."""
+    """Copy the attributes of a generated model that `cls` has.
+
+    A member that a backend of an earlier contract leaves out is None.
+    """
     for name in {field.name for field in fields(cls)} - members.keys():
         value = getattr(model, name)
+        if isinstance(value, Unset):
+            value = None
         members[name] = str(value) if isinstance(value, Enum) else value
     return cls(**members)
 
@@ -294,9 +314,16 @@ def _job_config(model: models.JobConfiguration) -> answers.RegisteredJobConfig:
 
 
 def _given(value: Any) -> Any:
-    """Drop nulls and empty lists, which a configuration file leaves out."""
+    """Drop nulls and empty lists, which a configuration file leaves out.
+
+    An empty `after` stays: it says that a step waits for no other.
+    """
     if isinstance(value, list):
         return [_given(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {name: _given(v) for name, v in value.items() if v not in (None, [])}
+    return {
+        name: _given(v)
+        for name, v in value.items()
+        if v is not None and (v != [] or name == "after")
+    }

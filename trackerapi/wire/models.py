@@ -33,6 +33,7 @@ ANSWERS: Final[Mapping[str, type[_Model]]] = {
     "GET /jobs/{}/events": models.EventPage,
     "POST /jobs/{}/share-links": models.ShareLinkCreated,
     "GET /jobs/{}/share-links": models.ShareLinkPage,
+    "POST /jobs/{}/tokens": models.JobTokenCreated,
     "POST /share-links/{}/revoke": models.ShareLink,
     "POST /customers": models.Customer,
     "GET /customers": models.CustomerPage,

@@ -13,6 +13,8 @@ class ApiKeyOwner(TypedDict):
     key_id: str
     scopes: list[str | Literal["ingest", "read", "admin"]]
     expires_at: str | None
+    job_id: NotRequired[int | None]
+    provider_job_id: NotRequired[str | None]
 
 
 class ApiKeyInput(TypedDict):
@@ -32,6 +34,7 @@ class ApiKey(TypedDict):
     created_at: str
     expires_at: str | None
     last_used_at: str | None
+    job_id: NotRequired[int | None]
 
 
 class ApiKeyCreated(TypedDict):
@@ -73,6 +76,7 @@ class StepConfigurationInput(TypedDict):
     name: str
     points: int
     metadata_configurations: NotRequired[list[MetadataConfiguration]]
+    after: NotRequired[list[str]]
 
 
 class StepConfiguration(TypedDict):
@@ -82,6 +86,7 @@ class StepConfiguration(TypedDict):
     name: str
     points: int
     metadata_configurations: list[MetadataConfigurationSeen]
+    after: NotRequired[list[str]]
 
 
 class JobConfigurationInput(TypedDict):
@@ -132,13 +137,34 @@ class JobStep(TypedDict):
     tag: str
     name: str
     points: int
-    status: str | Literal["pending", "running", "done", "failed", "skipped", "not_run"]
+    status: (
+        str
+        | Literal[
+            "pending", "running", "done", "failed", "skipped", "not_run", "cancelled"
+        ]
+    )
     fraction: float
     completed: float | None
     total: float | None
     attempts: int
     started_at: str | None
     finished_at: str | None
+
+
+class JobTokenInput(TypedDict):
+    """What a job token is for and how long it lasts."""
+
+    label: NotRequired[str]
+    expires_at: NotRequired[str]
+
+
+class JobTokenCreated(TypedDict):
+    """A new job token."""
+
+    token: str
+    key_id: str
+    provider_job_id: str
+    expires_at: str
 
 
 class ShareLinkInput(TypedDict):
@@ -263,6 +289,7 @@ class EventInput(TypedDict):
     completed: NotRequired[float]
     total: NotRequired[float]
     fraction: NotRequired[float]
+    part: NotRequired[str]
     retrying: NotRequired[bool]
     message: NotRequired[str]
     detail: NotRequired[str]
@@ -283,6 +310,7 @@ class Event(TypedDict):
     completed: float | None
     total: float | None
     fraction: float | None
+    part: NotRequired[str | None]
     retrying: bool
     message: str | None
     detail: str | None

@@ -23,13 +23,12 @@ from trackerapi_backend.pages.values import Value, customer_values
 from trackerapi_backend.projection import (
     JobState,
     JobStatus,
-    StepState,
-    StepStatus,
     percent,
     shown_status,
 )
 from trackerapi_backend.recording import fact_of, plan_of
 from trackerapi_backend.snapshots import from_document
+from trackerapi_backend.steps import StepState, StepStatus
 from trackerapi_backend.store import events, jobs, share_links
 
 if TYPE_CHECKING:
@@ -60,6 +59,7 @@ _STEP_WORDS = {
     StepStatus.FAILED: "Did not work",
     StepStatus.SKIPPED: "Skipped",
     StepStatus.NOT_RUN: "Not needed",
+    StepStatus.CANCELLED: "Cancelled",
 }
 # A failed job may be taken up again, so its page looks now and then.
 _REFRESH_SECONDS = {
@@ -199,4 +199,6 @@ def _step_words(job: JobState, step: StepState, status: StepStatus) -> str:
             return f"In progress: {step.completed or 0:,g} of {step.total:,g}"
     if step.status is StepStatus.WAITING and status is StepStatus.PENDING:
         return f"Will be tried again, attempt {step.attempts + 1}"
+    if status is StepStatus.NOT_RUN and not job.has_succeeded:
+        return "Not reached"
     return _STEP_WORDS[status]

@@ -30,6 +30,8 @@ async def verify_api_key(call: Call) -> Response:
         "key_id": caller.key_id,
         "scopes": list(caller.scopes),
         "expires_at": None if ends is None else format_instant(ends),
+        "job_id": caller.job_id,
+        "provider_job_id": caller.provider_job_id,
     }
     return answer(owner)
 

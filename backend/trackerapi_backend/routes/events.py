@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
     from starlette.responses import Response
 
+    from trackerapi_backend.auth import Caller
     from trackerapi_backend.generated import models
 
 MAX_LINES = 1000
@@ -29,15 +30,17 @@ MAX_LINES = 1000
 async def create_event(call: Call) -> Response:
     """Report one event."""
     draft = read_event(call.body, now=call.now)
-    row = await call.write(lambda db: _record_one(db, call.provider_id, draft))
+    row = await call.write(lambda db: _record_one(db, call.caller, draft))
     return answer(shapes.event(row, draft.provider_job_id), 201)
 
 
-def _record_one(db: Connection, provider_id: int, draft: Draft) -> Row[Any]:
-    job = stored_jobs.find_job_by_its_name(db, provider_id, draft.provider_job_id)
+def _record_one(db: Connection, caller: Caller, draft: Draft) -> Row[Any]:
+    job = caller.visible(
+        stored_jobs.find_job_by_its_name(db, caller.provider_id, draft.provider_job_id)
+    )
     if job is None:
         raise _unknown_job(draft)
-    record_events(db, provider_id, [draft])
+    record_events(db, caller.provider_id, [draft], only_job_id=caller.job_id)
     return stored.find_event(db, job.id, draft.values["event_id"])
 
 
@@ -51,8 +54,11 @@ async def import_events(call: Call) -> Response:
     """Report many events, one JSON object a line."""
     body = await read_body(call.request, "application/x-ndjson")
     batch = _read_lines(body, now=call.now)
+    only_job_id = call.caller.job_id
     outcomes = await call.write(
-        lambda db: record_events(db, call.provider_id, batch.drafts)
+        lambda db: record_events(
+            db, call.provider_id, batch.drafts, only_job_id=only_job_id
+        )
     )
     return answer(_report(batch, outcomes, call.request_id))
 
@@ -126,7 +132,7 @@ async def list_events(call: Call) -> Response:
     """List the events of a job in order of arrival."""
     span = Span.from_parameters(call.parameters)
     job, page = await call.read(
-        lambda db: _list(db, call.provider_id, call.parameters["job_id"], span)
+        lambda db: _list(db, call.caller, call.parameters["job_id"], span)
     )
     return answer(
         shapes.page_of(page, lambda row: shapes.event(row, job.provider_job_id))
@@ -134,7 +140,7 @@ async def list_events(call: Call) -> Response:
 
 
 def _list(
-    db: Connection, provider_id: int, job_id: int, span: Span
+    db: Connection, caller: Caller, job_id: int, span: Span
 ) -> tuple[Row[Any], Page]:
-    job = found(stored_jobs.find_job(db, provider_id, job_id), "job")
-    return job, stored.list_events(db, job_id, span)
+    job = stored_jobs.find_job(db, caller.provider_id, job_id)
+    return found(caller.visible(job), "job"), stored.list_events(db, job_id, span)

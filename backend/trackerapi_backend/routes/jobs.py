@@ -19,6 +19,12 @@ _FILTERS = ("provider_job_id", "customer_id", "tag", "status")
 
 async def create_job(call: Call) -> Response:
     """Create a job, or attach to it."""
+    own_job_id = call.caller.job_id
+    if own_job_id is not None:
+        row = await call.read(
+            lambda db: creation.attach(db, call.provider_id, own_job_id, call.body)
+        )
+        return answer(shapes.job(row))
     row, is_new = await call.write(
         lambda db: creation.create_job(db, call.provider_id, call.body, now=call.now)
     )
@@ -35,6 +41,8 @@ async def list_jobs(call: Call) -> Response:
             filters["created_since"] = parse_instant(call.parameters["created_since"])
         except ValueError:
             raise invalid("created_since", "is outside the years 1 to 9999") from None
+    if call.caller.job_id is not None:
+        filters["id"] = call.caller.job_id
     span = Span.from_parameters(call.parameters)
     page = await call.read(
         lambda db: stored.list_jobs(db, call.provider_id, filters, span)
@@ -46,4 +54,4 @@ async def get_job(call: Call) -> Response:
     """Get a job."""
     job_id: int = call.parameters["job_id"]
     row = await call.read(lambda db: stored.find_job(db, call.provider_id, job_id))
-    return answer(shapes.job(found(row, "job")))
+    return answer(shapes.job(found(call.caller.visible(row), "job")))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, or_, select, update
 
 from trackerapi_backend.store.paging import Page, Span, fetch_page
-from trackerapi_backend.store.schema import api_keys, providers
+from trackerapi_backend.store.schema import api_keys, jobs, providers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,10 +45,16 @@ def find_key(db: Connection, provider_id: int, key_id: str) -> Row[Any] | None:
 
 
 def find_key_with_provider(db: Connection, key_id: str) -> Row[Any] | None:
-    """Return the key with this public part and its `provider_name`."""
+    """Return the key with this public part.
+
+    Its row has the `provider_name`, and the `provider_job_id` of a job token.
+    """
     return db.execute(
-        select(api_keys, providers.c.name.label("provider_name"))
-        .join(providers)
+        select(
+            api_keys, providers.c.name.label("provider_name"), jobs.c.provider_job_id
+        )
+        .join(providers, providers.c.id == api_keys.c.provider_id)
+        .outerjoin(jobs, jobs.c.id == api_keys.c.job_id)
         .where(api_keys.c.key_id == key_id)
     ).first()
 

@@ -59,12 +59,12 @@ def list_jobs(
     Args:
         db: Connection to read from.
         provider_id: Whose.
-        filters: Any of `provider_job_id`, `customer_id`, `tag`, a list of `status`,
-            and `created_since`, an instant.
+        filters: Any of `id`, `provider_job_id`, `customer_id`, `tag`, a list of
+            `status`, and `created_since`, an instant.
         span: The part.
     """
     query = _with_document.where(jobs.c.provider_id == provider_id)
-    for name in ("provider_job_id", "customer_id", "tag"):
+    for name in ("id", "provider_job_id", "customer_id", "tag"):
         if name in filters:
             query = query.where(jobs.c[name] == filters[name])
     if "status" in filters:

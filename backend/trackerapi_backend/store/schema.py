@@ -122,6 +122,8 @@ api_keys = Table(
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),
     Column("last_used_at", Instant),
+    # For a key that is good for one job alone; null for all others.
+    Column("job_id", ForeignKey("jobs.id")),
 )
 
 job_configurations = Table(
@@ -174,6 +176,7 @@ events = Table(
     Column("completed", Float),
     Column("total", Float),
     Column("fraction", Float),
+    Column("part", String(100)),
     Column("retrying", Boolean, nullable=False),
     Column("message", Text),
     Column("detail", Text),

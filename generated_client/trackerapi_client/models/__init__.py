@@ -24,6 +24,8 @@ from .job_input import JobInput
 from .job_page import JobPage
 from .job_status import JobStatus
 from .job_step import JobStep
+from .job_token_created import JobTokenCreated
+from .job_token_input import JobTokenInput
 from .metadata import Metadata
 from .metadata_configuration import MetadataConfiguration
 from .metadata_configuration_seen import MetadataConfigurationSeen
@@ -65,6 +67,8 @@ __all__ = (
     "JobPage",
     "JobStatus",
     "JobStep",
+    "JobTokenCreated",
+    "JobTokenInput",
     "Metadata",
     "MetadataConfiguration",
     "MetadataConfigurationSeen",

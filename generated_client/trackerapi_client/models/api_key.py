@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 
 from ..models.api_key_scope import ApiKeyScope
+from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="ApiKey")
 
@@ -23,6 +24,8 @@ class ApiKey:
     """ In the past for a key that was ended. """
     last_used_at: datetime.datetime | None
     """ To the minute; null when never used. """
+    job_id: int | None | Unset = UNSET
+    """ The one job that a job token is for; null for other keys. """
 
     def to_dict(self) -> dict[str, Any]:
         key_id = self.key_id
@@ -52,6 +55,12 @@ class ApiKey:
         else:
             last_used_at = self.last_used_at
 
+        job_id: int | None | Unset
+        if isinstance(self.job_id, Unset):
+            job_id = UNSET
+        else:
+            job_id = self.job_id
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -64,6 +73,8 @@ class ApiKey:
                 "last_used_at": last_used_at,
             }
         )
+        if job_id is not UNSET:
+            field_dict["job_id"] = job_id
 
         return field_dict
 
@@ -125,6 +136,15 @@ class ApiKey:
 
         last_used_at = _parse_last_used_at(d.pop("last_used_at"))
 
+        def _parse_job_id(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        job_id = _parse_job_id(d.pop("job_id", UNSET))
+
         api_key = cls(
             key_id=key_id,
             label=label,
@@ -132,6 +152,7 @@ class ApiKey:
             created_at=created_at,
             expires_at=expires_at,
             last_used_at=last_used_at,
+            job_id=job_id,
         )
 
         return api_key

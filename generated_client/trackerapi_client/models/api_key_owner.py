@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 
 from ..models.api_key_scope import ApiKeyScope
+from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="ApiKeyOwner")
 
@@ -22,6 +23,10 @@ class ApiKeyOwner:
     scopes: list[ApiKeyScope | str]
     expires_at: datetime.datetime | None
     """ Null when the key does not expire. """
+    job_id: int | None | Unset = UNSET
+    """ The one job that a job token is for; null for other keys. """
+    provider_job_id: None | str | Unset = UNSET
+    """ The provider's own id of that job. """
 
     def to_dict(self) -> dict[str, Any]:
         provider_id = self.provider_id
@@ -45,6 +50,18 @@ class ApiKeyOwner:
         else:
             expires_at = self.expires_at
 
+        job_id: int | None | Unset
+        if isinstance(self.job_id, Unset):
+            job_id = UNSET
+        else:
+            job_id = self.job_id
+
+        provider_job_id: None | str | Unset
+        if isinstance(self.provider_job_id, Unset):
+            provider_job_id = UNSET
+        else:
+            provider_job_id = self.provider_job_id
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -56,6 +73,10 @@ class ApiKeyOwner:
                 "expires_at": expires_at,
             }
         )
+        if job_id is not UNSET:
+            field_dict["job_id"] = job_id
+        if provider_job_id is not UNSET:
+            field_dict["provider_job_id"] = provider_job_id
 
         return field_dict
 
@@ -102,12 +123,32 @@ class ApiKeyOwner:
 
         expires_at = _parse_expires_at(d.pop("expires_at"))
 
+        def _parse_job_id(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        job_id = _parse_job_id(d.pop("job_id", UNSET))
+
+        def _parse_provider_job_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        provider_job_id = _parse_provider_job_id(d.pop("provider_job_id", UNSET))
+
         api_key_owner = cls(
             provider_id=provider_id,
             provider_name=provider_name,
             key_id=key_id,
             scopes=scopes,
             expires_at=expires_at,
+            job_id=job_id,
+            provider_job_id=provider_job_id,
         )
 
         return api_key_owner

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from attrs import define as _attrs_define
 
+from ..types import UNSET, Unset
+
 if TYPE_CHECKING:
     from ..models.metadata import Metadata
 
@@ -38,6 +40,8 @@ class Event:
     retrying: bool
     message: None | str
     detail: None | str
+    part: None | str | Unset = UNSET
+    """ Who counted; null where nobody is named. """
 
     def to_dict(self) -> dict[str, Any]:
         id = str(self.id)
@@ -76,6 +80,12 @@ class Event:
         detail: None | str
         detail = self.detail
 
+        part: None | str | Unset
+        if isinstance(self.part, Unset):
+            part = UNSET
+        else:
+            part = self.part
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -97,6 +107,8 @@ class Event:
                 "detail": detail,
             }
         )
+        if part is not UNSET:
+            field_dict["part"] = part
 
         return field_dict
 
@@ -165,6 +177,15 @@ class Event:
 
         detail = _parse_detail(d.pop("detail"))
 
+        def _parse_part(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        part = _parse_part(d.pop("part", UNSET))
+
         event = cls(
             id=id,
             event_id=event_id,
@@ -181,6 +202,7 @@ class Event:
             retrying=retrying,
             message=message,
             detail=detail,
+            part=part,
         )
 
         return event

@@ -43,6 +43,10 @@ class EventInput:
     """ Units of the step in all. """
     fraction: float | Unset = UNSET
     """ Share of the step done. """
+    part: str | Unset = UNSET
+    """ Who counted, where several count towards one step. On a `progress`, the step's `completed` is the sum of the
+    most that each part has reported, of which those that name no part are one. The total is the event's own, or
+    else the smallest that was reported for the step before. """
     retrying: bool | Unset = UNSET
     """ On an `error` of a step, another attempt follows. """
     message: str | Unset = UNSET
@@ -77,6 +81,8 @@ class EventInput:
 
         fraction = self.fraction
 
+        part = self.part
+
         retrying = self.retrying
 
         message = self.message
@@ -107,6 +113,8 @@ class EventInput:
             field_dict["total"] = total
         if fraction is not UNSET:
             field_dict["fraction"] = fraction
+        if part is not UNSET:
+            field_dict["part"] = part
         if retrying is not UNSET:
             field_dict["retrying"] = retrying
         if message is not UNSET:
@@ -156,6 +164,8 @@ class EventInput:
 
         fraction = d.pop("fraction", UNSET)
 
+        part = d.pop("part", UNSET)
+
         retrying = d.pop("retrying", UNSET)
 
         message = d.pop("message", UNSET)
@@ -173,6 +183,7 @@ class EventInput:
             completed=completed,
             total=total,
             fraction=fraction,
+            part=part,
             retrying=retrying,
             message=message,
             detail=detail,

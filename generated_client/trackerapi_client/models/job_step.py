@@ -23,9 +23,10 @@ class JobStep:
     fraction: float
     """ The largest share of the step ever reported, 0 to 1. """
     completed: float | None
-    """ Units done, as last reported. """
+    """ Units done, as last reported; where parts of the step count, the sum of the most that each has reported. """
     total: float | None
-    """ Units in all, as last reported. """
+    """ Units in all, as last reported; where parts of the step count, the smallest ever reported stands in for one
+    that is left out. """
     attempts: int
     """ Attempts begun. """
     started_at: datetime.datetime | None

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
+
+from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
     from ..models.metadata_configuration_seen import MetadataConfigurationSeen
@@ -20,6 +22,8 @@ class StepConfiguration:
     name: str
     points: int
     metadata_configurations: list[MetadataConfigurationSeen]
+    after: list[str] | Unset = UNSET
+    """ Left out where the configuration leaves it out. """
 
     def to_dict(self) -> dict[str, Any]:
         tag = self.tag
@@ -33,6 +37,10 @@ class StepConfiguration:
             metadata_configurations_item = metadata_configurations_item_data.to_dict()
             metadata_configurations.append(metadata_configurations_item)
 
+        after: list[str] | Unset = UNSET
+        if not isinstance(self.after, Unset):
+            after = self.after
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -43,6 +51,8 @@ class StepConfiguration:
                 "metadata_configurations": metadata_configurations,
             }
         )
+        if after is not UNSET:
+            field_dict["after"] = after
 
         return field_dict
 
@@ -66,11 +76,14 @@ class StepConfiguration:
 
             metadata_configurations.append(metadata_configurations_item)
 
+        after = cast(list[str], d.pop("after", UNSET))
+
         step_configuration = cls(
             tag=tag,
             name=name,
             points=points,
             metadata_configurations=metadata_configurations,
+            after=after,
         )
 
         return step_configuration

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
@@ -25,6 +25,9 @@ class StepConfigurationInput:
     points: int
     """ Share of the work. """
     metadata_configurations: list[MetadataConfiguration] | Unset = UNSET
+    after: list[str] | Unset = UNSET
+    """ Tags of the steps that must be done or skipped before this one is ready; the step before it when left out.
+    """
 
     def to_dict(self) -> dict[str, Any]:
         tag = self.tag
@@ -40,6 +43,10 @@ class StepConfigurationInput:
                 metadata_configurations_item = metadata_configurations_item_data.to_dict()
                 metadata_configurations.append(metadata_configurations_item)
 
+        after: list[str] | Unset = UNSET
+        if not isinstance(self.after, Unset):
+            after = self.after
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -51,6 +58,8 @@ class StepConfigurationInput:
         )
         if metadata_configurations is not UNSET:
             field_dict["metadata_configurations"] = metadata_configurations
+        if after is not UNSET:
+            field_dict["after"] = after
 
         return field_dict
 
@@ -76,11 +85,14 @@ class StepConfigurationInput:
 
                 metadata_configurations.append(metadata_configurations_item)
 
+        after = cast(list[str], d.pop("after", UNSET))
+
         step_configuration_input = cls(
             tag=tag,
             name=name,
             points=points,
             metadata_configurations=metadata_configurations,
+            after=after,
         )
 
         return step_configuration_input

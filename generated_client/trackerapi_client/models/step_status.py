@@ -2,6 +2,7 @@ from enum import StrEnum
 
 
 class StepStatus(StrEnum):
+    CANCELLED = "cancelled"
     DONE = "done"
     FAILED = "failed"
     NOT_RUN = "not_run"

@@ -11,10 +11,10 @@ from tests.unit.delivery.memory_backend import PATIENCE_SECONDS
 from trackerapi.delivery.conflation import INTERVAL_SECONDS, Conflation, Key
 from trackerapi.errors import OutboxError
 
-STEP: Final[Key] = ("job", "copy", "progress")
-OTHER_STEP: Final[Key] = ("job", "check", "progress")
-HEARTBEAT: Final[Key] = ("job", None, "heartbeat")
-OTHER_JOB: Final[Key] = ("other", "copy", "progress")
+STEP: Final[Key] = ("job", "copy", "progress", None)
+OTHER_STEP: Final[Key] = ("job", "check", "progress", None)
+HEARTBEAT: Final[Key] = ("job", None, "heartbeat", None)
+OTHER_JOB: Final[Key] = ("other", "copy", "progress", None)
 
 
 class Bench:
@@ -102,6 +102,18 @@ def test_steps_jobs_and_kinds_do_not_wait_for_each_other(bench: Bench) -> None:
     assert len(bench.written) == 4
 
 
+def test_parts_of_a_step_do_not_wait_for_each_other(bench: Bench) -> None:
+    """The backend adds the parts up, so the newest of each counts."""
+    parts: list[Key] = [("job", "copy", "progress", part) for part in ("a", "b")]
+    for key in parts:
+        bench.offer(key, b"first", repr(key).encode())
+    bench.written.clear()
+
+    bench.conflation.release("job", "copy")
+
+    assert bench.written == [repr(key).encode() for key in parts]
+
+
 def test_newest_progress_stands_before_the_next_event_of_its_step(
     bench: Bench,
 ) -> None:
@@ -145,7 +157,7 @@ def test_all_is_written_at_the_end(bench: Bench) -> None:
 def test_finished_jobs_are_forgotten(bench: Bench) -> None:
     """A service that tracks job after job does not grow."""
     for number in range(1500):
-        bench.offer((f"job-{number}", None, "heartbeat"), b"x")
+        bench.offer((f"job-{number}", None, "heartbeat", None), b"x")
     bench.now += 2 * INTERVAL_SECONDS
     bench.offer(STEP, b"1", b"2")
     bench.conflation.release_due()
@@ -266,7 +278,9 @@ def test_threads_that_report_at_once_lose_no_newest(bench: Bench) -> None:
 
     def report(name: int) -> None:
         for number in range(500):
-            bench.offer(("job", str(name), "progress"), b"%d %03d" % (name, number))
+            bench.offer(
+                ("job", str(name), "progress", None), b"%d %03d" % (name, number)
+            )
             if number % 50 == 0:
                 bench.conflation.release("job", str(name))
 

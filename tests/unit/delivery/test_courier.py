@@ -468,7 +468,7 @@ def test_wait_ends_when_all_is_delivered(
         record(process, courier, *event_lines(2000))
         conflation = process.route.conflation
         for line in event_lines(3, kind="progress"):
-            conflation.offer(("job", "copy", "progress"), line)
+            conflation.offer(("job", "copy", "progress", None), line)
         conflation.release_all()
 
         courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
@@ -635,7 +635,7 @@ def offer_two(process: ReportingProcess, courier: Courier) -> threading.Event:
 
     process.route.conflation = Conflation(write)
     for line in event_lines(2, kind="progress"):
-        if process.route.conflation.offer(("job", "copy", "progress"), line):
+        if process.route.conflation.offer(("job", "copy", "progress", None), line):
             courier.wake()
     return both
 

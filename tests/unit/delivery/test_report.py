@@ -66,7 +66,7 @@ def test_flush_reports_what_was_delivered(folder: Path, memory: MemoryBackend) -
     with delivering(folder, memory) as delivery:
         delivery.record_creation({"provider_job_id": "new"}, "waiting")
         for line in event_lines(3, kind="progress", job="new"):
-            delivery.record_newest(line, ("new", "copy", "progress"))
+            delivery.record_newest(line, ("new", "copy", "progress", None))
         delivery.record_event(event_line(job="new"), "new", None)
 
         report = delivery.flush(PATIENCE_SECONDS)
@@ -104,7 +104,7 @@ def test_progress_that_is_kept_counts_as_waiting(
     """What is in memory for a second is not forgotten in the report."""
     with delivering(folder, memory, is_online=False) as delivery:
         for line in event_lines(3, kind="progress"):
-            delivery.record_newest(line, ("job", "copy", "progress"))
+            delivery.record_newest(line, ("job", "copy", "progress", None))
 
         assert delivery.report().waiting == 2
 
@@ -258,7 +258,7 @@ def test_progress_stands_before_the_next_event_of_its_step(
     with delivering(folder, memory, is_online=False) as delivery:
         for number in range(5):
             line = event_line("progress", tag="copy", completed=number)
-            delivery.record_newest(line, ("job", "copy", "progress"))
+            delivery.record_newest(line, ("job", "copy", "progress", None))
         delivery.record_event(event_line("step", tag="copy"), "job", "copy")
 
     (path,) = folder.glob("*.outbox")

@@ -110,14 +110,18 @@ def test_what_counts_stays_with_its_order(small: ReportingProcess) -> None:
 
 
 def test_newest_progress_of_each_step_stays(small: ReportingProcess) -> None:
-    """Of progress only what a later one has superseded goes."""
-    steps = [(job, tag) for job in ("a", "b") for tag in ("copy", "check", None)]
-    newest: dict[tuple[str, str | None], bytes] = {}
+    """Of progress only what a later one of the same part has superseded goes."""
+    counters = [
+        (job, tag, part)
+        for job in ("a", "b")
+        for tag, part in (("copy", "left"), ("copy", "right"), (None, None))
+    ]
+    newest: dict[tuple[str, str | None, str | None], bytes] = {}
     for number in range(40):
-        for job, tag in steps:
-            line = large("progress", job=job, tag=tag, completed=number)
+        for job, tag, part in counters:
+            line = large("progress", job=job, tag=tag, completed=number, part=part)
             small.append(line)
-            newest[job, tag] = line
+            newest[job, tag, part] = line
 
     thin(small)
 

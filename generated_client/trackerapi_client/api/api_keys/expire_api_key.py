@@ -65,7 +65,8 @@ def sync_detailed(
 ) -> Response[ApiKey | Problem]:
     """End a key at once
 
-     A key cannot end itself (409). A key that has expired already is answered as it is.
+     A key cannot end itself (409). A key that has expired already is answered as it is. Job tokens are
+    ended in the same way.
 
     Args:
         key_id (str): The public part of the key.
@@ -96,7 +97,8 @@ def sync(
 ) -> ApiKey | Problem | None:
     """End a key at once
 
-     A key cannot end itself (409). A key that has expired already is answered as it is.
+     A key cannot end itself (409). A key that has expired already is answered as it is. Job tokens are
+    ended in the same way.
 
     Args:
         key_id (str): The public part of the key.
@@ -122,7 +124,8 @@ async def asyncio_detailed(
 ) -> Response[ApiKey | Problem]:
     """End a key at once
 
-     A key cannot end itself (409). A key that has expired already is answered as it is.
+     A key cannot end itself (409). A key that has expired already is answered as it is. Job tokens are
+    ended in the same way.
 
     Args:
         key_id (str): The public part of the key.
@@ -151,7 +154,8 @@ async def asyncio(
 ) -> ApiKey | Problem | None:
     """End a key at once
 
-     A key cannot end itself (409). A key that has expired already is answered as it is.
+     A key cannot end itself (409). A key that has expired already is answered as it is. Job tokens are
+    ended in the same way.
 
     Args:
         key_id (str): The public part of the key.

@@ -64,6 +64,8 @@ def sync_detailed(
 ) -> Response[ApiKeyPage | Problem]:
     """List the provider's keys, newest first
 
+     Job tokens are among them; `job_id` tells which.
+
     Args:
         cursor (str | Unset): The `next_cursor` of the page before.
         limit (int | Unset): Items in a page; 50 when left out.
@@ -96,6 +98,8 @@ def sync(
 ) -> ApiKeyPage | Problem | None:
     """List the provider's keys, newest first
 
+     Job tokens are among them; `job_id` tells which.
+
     Args:
         cursor (str | Unset): The `next_cursor` of the page before.
         limit (int | Unset): Items in a page; 50 when left out.
@@ -122,6 +126,8 @@ async def asyncio_detailed(
     limit: int | Unset = UNSET,
 ) -> Response[ApiKeyPage | Problem]:
     """List the provider's keys, newest first
+
+     Job tokens are among them; `job_id` tells which.
 
     Args:
         cursor (str | Unset): The `next_cursor` of the page before.
@@ -152,6 +158,8 @@ async def asyncio(
     limit: int | Unset = UNSET,
 ) -> ApiKeyPage | Problem | None:
     """List the provider's keys, newest first
+
+     Job tokens are among them; `job_id` tells which.
 
     Args:
         cursor (str | Unset): The `next_cursor` of the page before.

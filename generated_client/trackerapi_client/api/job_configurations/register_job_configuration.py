@@ -77,7 +77,7 @@ def sync_detailed(
 
      The same content is answered 200 with what is stored; new content becomes the next revision (201).
     With an explicit `version`, other content under the same version is refused (409) and the difference
-    is spelled out.
+    is spelled out. An `after` that names an unknown step, the step itself or a circle is refused (422).
 
     Args:
         body (JobConfigurationInput): The steps of a kind of job.
@@ -110,7 +110,7 @@ def sync(
 
      The same content is answered 200 with what is stored; new content becomes the next revision (201).
     With an explicit `version`, other content under the same version is refused (409) and the difference
-    is spelled out.
+    is spelled out. An `after` that names an unknown step, the step itself or a circle is refused (422).
 
     Args:
         body (JobConfigurationInput): The steps of a kind of job.
@@ -138,7 +138,7 @@ async def asyncio_detailed(
 
      The same content is answered 200 with what is stored; new content becomes the next revision (201).
     With an explicit `version`, other content under the same version is refused (409) and the difference
-    is spelled out.
+    is spelled out. An `after` that names an unknown step, the step itself or a circle is refused (422).
 
     Args:
         body (JobConfigurationInput): The steps of a kind of job.
@@ -169,7 +169,7 @@ async def asyncio(
 
      The same content is answered 200 with what is stored; new content becomes the next revision (201).
     With an explicit `version`, other content under the same version is refused (409) and the difference
-    is spelled out.
+    is spelled out. An `after` that names an unknown step, the step itself or a circle is refused (422).
 
     Args:
         body (JobConfigurationInput): The steps of a kind of job.

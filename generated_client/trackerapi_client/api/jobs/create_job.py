@@ -42,6 +42,11 @@ def _parse_response(
 
         return response_201
 
+    if response.status_code == 403:
+        response_403 = Problem.from_dict(response.json())
+
+        return response_403
+
     if response.status_code == 404:
         response_404 = Problem.from_dict(response.json())
 
@@ -83,7 +88,8 @@ def sync_detailed(
      `tag` is the tag of a job configuration or, where no tag matches, its display name if that is
     unambiguous. A `configuration` sent along is registered in the same transaction. A known
     `provider_job_id` with the same customer and tag is answered 200 with the job as it is, which keeps
-    its first revision; with another customer or tag it is refused (409).
+    its first revision; with another customer or tag it is refused (409). A job token attaches to its
+    own job so; all else it asks for is refused (403).
 
     Args:
         body (JobInput): What is needed to create a job.
@@ -117,7 +123,8 @@ def sync(
      `tag` is the tag of a job configuration or, where no tag matches, its display name if that is
     unambiguous. A `configuration` sent along is registered in the same transaction. A known
     `provider_job_id` with the same customer and tag is answered 200 with the job as it is, which keeps
-    its first revision; with another customer or tag it is refused (409).
+    its first revision; with another customer or tag it is refused (409). A job token attaches to its
+    own job so; all else it asks for is refused (403).
 
     Args:
         body (JobInput): What is needed to create a job.
@@ -146,7 +153,8 @@ async def asyncio_detailed(
      `tag` is the tag of a job configuration or, where no tag matches, its display name if that is
     unambiguous. A `configuration` sent along is registered in the same transaction. A known
     `provider_job_id` with the same customer and tag is answered 200 with the job as it is, which keeps
-    its first revision; with another customer or tag it is refused (409).
+    its first revision; with another customer or tag it is refused (409). A job token attaches to its
+    own job so; all else it asks for is refused (403).
 
     Args:
         body (JobInput): What is needed to create a job.
@@ -178,7 +186,8 @@ async def asyncio(
      `tag` is the tag of a job configuration or, where no tag matches, its display name if that is
     unambiguous. A `configuration` sent along is registered in the same transaction. A known
     `provider_job_id` with the same customer and tag is answered 200 with the job as it is, which keeps
-    its first revision; with another customer or tag it is refused (409).
+    its first revision; with another customer or tag it is refused (409). A job token attaches to its
+    own job so; all else it asks for is refused (403).
 
     Args:
         body (JobInput): What is needed to create a job.

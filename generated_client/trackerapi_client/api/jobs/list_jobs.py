@@ -96,6 +96,8 @@ def sync_detailed(
 ) -> Response[JobPage | Problem]:
     """List jobs, newest first
 
+     A job token lists its own job alone.
+
     Args:
         provider_job_id (str | Unset): Only the job with this id of the provider.
         customer_id (int | Unset):
@@ -143,6 +145,8 @@ def sync(
 ) -> JobPage | Problem | None:
     """List jobs, newest first
 
+     A job token lists its own job alone.
+
     Args:
         provider_job_id (str | Unset): Only the job with this id of the provider.
         customer_id (int | Unset):
@@ -184,6 +188,8 @@ async def asyncio_detailed(
     limit: int | Unset = UNSET,
 ) -> Response[JobPage | Problem]:
     """List jobs, newest first
+
+     A job token lists its own job alone.
 
     Args:
         provider_job_id (str | Unset): Only the job with this id of the provider.
@@ -229,6 +235,8 @@ async def asyncio(
     limit: int | Unset = UNSET,
 ) -> JobPage | Problem | None:
     """List jobs, newest first
+
+     A job token lists its own job alone.
 
     Args:
         provider_job_id (str | Unset): Only the job with this id of the provider.

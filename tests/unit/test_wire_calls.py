@@ -1,0 +1,85 @@
+"""Operations that only the wire has, asked of a real backend."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.conftest import RunningBackend
+from tests.scripted_server import KEY, OWNER, answering, http
+from trackerapi import AuthenticationError, TrackerApi, TrackerJob
+from trackerapi.wire.calls import Calls
+from trackerapi.wire.client import BackendClient, Patience
+
+
+@contextlib.contextmanager
+def calls_with(key: str, base_url: str) -> Iterator[Calls]:
+    """Open the operations with a key."""
+    client = BackendClient(
+        base_url=base_url,
+        token=key,
+        prefix="",
+        auth_header_name="X-API-Key",
+        verify_ssl=False,  # the address is http; a context takes longer than the call
+        patience=Patience(attempt_seconds=10.0, deadline_seconds=0.0),
+    )
+    try:
+        yield Calls(client)
+    finally:
+        client.close()
+
+
+@pytest.fixture
+def calls(backend: RunningBackend) -> Iterator[Calls]:
+    """Return the operations with a key that may do everything."""
+    with calls_with(backend.api_key, backend.base_url) as made:
+        yield made
+
+
+def test_token_of_a_job_is_made_used_and_ended(
+    calls: Calls, backend: RunningBackend, tracker: TrackerApi, job: TrackerJob
+) -> None:
+    """A token is a key for one job, whose secret is shown once and in no repr."""
+    tracked = job.fetch()
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    made = calls.create_job_token(tracked.id, ends, "shard 3")
+
+    assert made.provider_job_id == job.provider_job_id
+    assert made.expires_at == ends
+    assert made.token not in repr(made)
+    with calls_with(made.token, backend.base_url) as holder:
+        owner = holder.verify_api_key()
+        assert (owner.job_id, owner.key_id) == (tracked.id, made.key_id)
+        assert owner.provider_job_id == job.provider_job_id
+        assert [each.id for each in holder.list_jobs()] == [tracked.id]
+        with pytest.raises(AuthenticationError):
+            holder.create_job_token(tracked.id, None, None)
+
+        ended = tracker.admin.expire_api_key(made.key_id)
+        assert (ended.job_id, ended.label) == (tracked.id, "shard 3")
+        with pytest.raises(AuthenticationError):
+            holder.verify_api_key()
+
+
+def test_token_lasts_as_long_as_the_backend_says(calls: Calls, job: TrackerJob) -> None:
+    """What is left out is the backend's to decide, and it tells."""
+    made = calls.create_job_token(job.fetch().id, None, None)
+
+    assert made.expires_at > datetime.now(UTC)
+
+
+def test_event_that_names_no_part_says_so(tracker: TrackerApi, job: TrackerJob) -> None:
+    """Where one script counts alone, nobody is named."""
+    job.send_event(kind="step", tag="say_hello")
+    tracker.flush()
+
+    assert [event.part for event in job.events()] == [None]
+
+
+def test_answer_of_an_earlier_contract_is_read() -> None:
+    """A backend that knows no job tokens answers as one for keys without a job."""
+    with answering(http(200, OWNER)) as server, calls_with(KEY, server.url) as asking:
+        owner = asking.verify_api_key()
+
+    assert (owner.job_id, owner.provider_job_id) == (None, None)
