@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from trackerapi.errors import SettingsError
-from trackerapi.job_token import JobToken
+from trackerapi.job_token import JOB, JobToken
 
 API_KEY = "TRACKERAPI_API_KEY"
 API_KEY_FILE = "TRACKERAPI_API_KEY_FILE"
@@ -39,12 +39,19 @@ def read_api_key(given: Mapping[str, object], environment: Mapping[str, str]) ->
     elif named or API_KEY_FILE in environment:
         file, setting = text_of("api_key_file", API_KEY_FILE, given, environment)
         key = _read_key_file(Path(file or ""), setting)
+    elif (token := token_in(environment)) is not None:
+        key, setting = token.api_key, JOB
     else:
         raise SettingsError(
             f"no API key; pass api_key=, or set this variable or {API_KEY_FILE}",
             API_KEY,
         )
     return _usable_key(key or "", setting)
+
+
+def token_in(environment: Mapping[str, str]) -> JobToken | None:
+    """Return the token of a job that stands in for a key; None without one."""
+    return JobToken.parse(environment.get(JOB, ""))
 
 
 def _usable_key(key: str, setting: str) -> str:

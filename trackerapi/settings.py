@@ -19,6 +19,7 @@ from trackerapi.api_key import (
     read_api_key,
     refuse_placeholder,
     text_of,
+    token_in,
 )
 from trackerapi.errors import SettingsError
 
@@ -181,7 +182,7 @@ def _key_for(
         return ""
     is_given = given.keys() & {"api_key", "api_key_file"}
     is_set = environment.keys() & {API_KEY, API_KEY_FILE}
-    if mode == "offline" and not is_given and not is_set:
+    if mode == "offline" and not (is_given or is_set or token_in(environment)):
         return ""
     return read_api_key(given, environment)
 

@@ -59,16 +59,22 @@ class UnitCount:
     def expect(self, units: float) -> None:
         """Add the units of a loop to the total, unless the author has said it.
 
+        Where several places count, a loop is a share of the step, and only the author
+        knows the total.
+
         Raises:
             TypeError: If `units` is no number.
             ValueError: If it is out of range.
         """
         check_number("total", units, MAX_UNITS)
-        self.renew()
-        if not self._is_total_given:
-            with COUNTING.lock:
-                self.total = (self.total or 0) + units
-            self._offer()
+        with COUNTING.lock:
+            if self._forks != COUNTING.forks:
+                self._begin_in_child()
+            self.renew()
+            if self._is_total_given or self._is_forked or self._job.part is not None:
+                return
+            self.total = (self.total or 0) + units
+        self._offer()
 
     def set_total(self, units: float | None) -> None:
         """Take the total that the author says; raises as `expect()`."""
