@@ -1,0 +1,240 @@
+"""One job in several places: tokens, attached handles, forked children."""
+
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunningBackend
+from tests.unit.blocks.conftest import progress, recorded
+from tests.unit.conftest import deliver
+from trackerapi import (
+    AuthenticationError,
+    BackendRejected,
+    JobConfig,
+    SettingsError,
+    TrackerApi,
+    TrackerJob,
+)
+
+WORKER = """
+import sys
+from trackerapi import TrackerApi
+with TrackerApi() as tracker:
+    with tracker.attach() as job:
+        step = job.step("segment")
+        for _ in range(250):
+            step.advance()
+        if sys.argv[1] == "finish":
+            job.complete()
+"""
+
+POOL = """
+import multiprocessing, sys
+from trackerapi import TrackerApi
+tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
+step = tracker.job("job").step("segment", total=1000)
+
+def work(count):
+    for _ in range(count):
+        step.advance()
+    return step.completed
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("fork")
+    step.advance(10)
+    with multiprocessing.Pool(3) as pool:
+        pool.map(work, [90] * 11, chunksize=1)
+        pool.close()
+        pool.join()
+"""
+
+
+@pytest.fixture
+def shared(tracker: TrackerApi, config: JobConfig) -> TrackerJob:
+    """Return a job at the backend that several places work on."""
+    return tracker.run_job(f"shared-{uuid.uuid4()}", 142, config.tag)
+
+
+def place(
+    backend: RunningBackend, token: str, outbox: Path, end: str
+) -> subprocess.Popen[bytes]:
+    """Start a process that knows the address and the token, and nothing else."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TRACKERAPI_BASE_URL": backend.base_url,
+        "TRACKERAPI_JOB": token,
+        "TRACKERAPI_OUTBOX": str(outbox),
+        "TRACKERAPI_SHUTDOWN_TIMEOUT": "20",
+    }
+    command = [sys.executable, "-W", "error", "-c", WORKER, end]
+    return subprocess.Popen(command, env=environment)
+
+
+def test_eight_places_add_up_exactly(
+    backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob, tmp_path: Path
+) -> None:
+    """What eight processes with two outboxes count of one step is their sum."""
+    with shared:
+        shared.step("segment", total=2000).start()
+        token = shared.token()
+        places = [
+            place(backend, token, tmp_path / f"outbox-{number % 2}", "leave")
+            for number in range(8)
+        ]
+        assert [one.wait(timeout=60) for one in places] == [0] * 8
+        deliver(tracker)
+        step = shared.fetch().steps[1]
+        assert (step.completed, step.total, step.fraction) == (2000, 2000, 1)
+        assert shared.fetch().status == "running"
+        shared.step("segment").done()
+
+
+def test_two_finishers_make_one_finish(
+    backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob, tmp_path: Path
+) -> None:
+    """Two places that both complete the job leave it succeeded once."""
+    shared.send_event(kind="start")
+    deliver(tracker)
+    token = shared.token()
+    places = [
+        place(backend, token, tmp_path / f"outbox-{number}", "finish")
+        for number in range(2)
+    ]
+    assert [one.wait(timeout=60) for one in places] == [0, 0]
+    finished = shared.fetch()
+    ends = [event for event in shared.events() if event.kind == "complete"]
+
+    assert (finished.status, finished.percent) == ("succeeded", 100)
+    assert len(ends) == 2
+    assert finished.finished_at == min(event.occurred_at for event in ends)
+
+
+def test_token_is_good_for_its_job_alone(
+    backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob, config: JobConfig
+) -> None:
+    """Another job does not exist for a token, and nothing else is allowed."""
+    other = tracker.create_job(f"other-{uuid.uuid4()}", 142, config.tag)
+    token = shared.token()
+
+    with TrackerApi(token, backend.base_url) as elsewhere:
+        assert elsewhere.attach(token).fetch().provider_job_id == shared.provider_job_id
+        assert elsewhere.verify_api_key().provider_job_id == shared.provider_job_id
+        assert [job.provider_job_id for job in elsewhere.list_jobs()] == [
+            shared.provider_job_id
+        ]
+        with pytest.raises(BackendRejected):
+            elsewhere.get_job(other.provider_job_id)
+        with pytest.raises(AuthenticationError):
+            list(elsewhere.admin.list_customers())
+        with pytest.raises(AuthenticationError):
+            elsewhere.admin.create_api_key("more", ["ingest"])
+        elsewhere.job(other.provider_job_id).send_event(kind="complete")
+        elsewhere.flush(timeout=5)
+
+    assert other.fetch().status == "pending"
+
+
+def test_token_can_be_ended(
+    backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob
+) -> None:
+    """Whoever has `admin` sees which job a token is for, and ends it."""
+    token = shared.token()
+    (key,) = [
+        key for key in tracker.admin.list_api_keys() if key.job_id == shared.fetch().id
+    ]
+    tracker.admin.expire_api_key(key.key_id)
+
+    with TrackerApi(token, backend.base_url) as elsewhere:
+        with pytest.raises(AuthenticationError):
+            elsewhere.attach(token).fetch()
+
+
+def test_token_shows_in_no_text(
+    backend: RunningBackend, shared: TrackerJob, tmp_path: Path
+) -> None:
+    """A token is a key: no repr, no error, no outbox holds it."""
+    token = shared.token()
+    secret = token.partition(".")[0].split("_")[2]
+    outbox = tmp_path / "outbox"
+    with TrackerApi(token, backend.base_url, outbox=outbox) as elsewhere:
+        job = elsewhere.attach(token)
+        job.note("here")
+        texts = [repr(elsewhere), repr(job), repr(job.step("load"))]
+    written = b"".join(p.read_bytes() for p in outbox.rglob("*") if p.is_file())
+
+    assert secret not in "".join(texts)
+    assert secret.encode() not in written
+    assert b"here" in written
+
+
+def test_leftovers_of_other_jobs_are_left_to_a_key_that_may(
+    backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob, tmp_path: Path
+) -> None:
+    """A place with a token delivers nothing that its token is not good for."""
+    outbox = tmp_path / "outbox"
+    key = backend.api_key
+    with TrackerApi(key, backend.base_url, mode="offline", outbox=outbox) as left:
+        left.job(shared.provider_job_id).note("of the provider")
+    with TrackerApi(shared.token(), backend.base_url, outbox=outbox) as elsewhere:
+        elsewhere.attach(shared.provider_job_id).note("of the place")
+        report = elsewhere.flush()
+    assert (report.delivered, report.waiting) == (1, 0)
+    with TrackerApi(key, backend.base_url, outbox=outbox) as again:
+        report = again.flush()
+
+    assert (report.delivered, report.waiting) == (1, 0)
+
+
+def test_attached_handle_leaves_the_end_to_the_place_that_began(
+    recorder: TrackerApi, outbox: Path
+) -> None:
+    """Its block begins and ends nothing, unless an exception fails the job."""
+    with recorder.attach("job") as job:
+        job.step("load").advance()
+    with pytest.raises(ValueError, match="broken"), recorder.attach("job"):
+        raise ValueError("broken")
+
+    assert [e["kind"] for e in recorded(outbox)] == ["progress", "error"]
+
+
+def test_part_may_be_named(recorder: TrackerApi, outbox: Path) -> None:
+    """A place that starts again under its name goes on counting there."""
+    recorder.attach("job", part="worker-3").step("load").advance(5)
+    recorder.attach("job").step("segment").advance(5)
+
+    named, made = recorded(outbox)
+    assert named["part"] == "worker-3"
+    assert made["part"] not in {"worker-3", ""}
+    with pytest.raises(ValueError, match="part must"):
+        recorder.attach("job", part=" ")
+
+
+def test_without_a_job_there_is_nothing_to_attach_to(
+    recorder: TrackerApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the variable."""
+    with pytest.raises(SettingsError, match="TRACKERAPI_JOB: no job"):
+        recorder.attach()
+    monkeypatch.setenv("TRACKERAPI_JOB", "import-42")
+    assert recorder.attach().provider_job_id == "import-42"
+
+
+def test_workers_of_a_pool_add_up(outbox: Path) -> None:
+    """Forked workers count each for itself, under the worker's name."""
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", POOL, str(outbox)], check=True, timeout=60
+    )
+
+    newest = {
+        event.get("part"): event["completed"]
+        for event in recorded(outbox)
+        if event["kind"] == "progress"
+    }
+    assert sum(newest.values()) == 1000
+    assert newest[None] == 10
+    assert all(part is None or "PoolWorker" in part for part in newest)
+    assert progress(outbox, "segment")[-1][1] == 1000
