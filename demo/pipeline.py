@@ -1,0 +1,176 @@
+"""An imaging study in three places: a gateway, workers elsewhere, a report at the end.
+
+Run it with `python -m demo.pipeline`. The gateway reads and cleans the images, two
+workers that know nothing but a token find the organs, one of them is killed on its
+way and started again, and the gateway writes the report. Kill the gateway as well,
+and run it again with the same `--id` and `--folder`: it goes on where it was.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from demo.backend import DemoBackend, find_or_start_backend
+from demo.pipeline_worker import SCANS, WORKERS, results_of, scans_of
+from trackerapi import (
+    JobConfigManager,
+    TrackerApi,
+    TrackerError,
+    TrackerJob,
+    TrackerStep,
+)
+
+CONFIGURATIONS = Path(__file__).with_name("job_configurations.json")
+BLURRED = 7
+ATTEMPTS_NEEDED = 3
+STATUS_OF_A_CRASH = 70
+
+
+class Study:
+    """One study and its files.
+
+    Args:
+        job: Handle of its job.
+        folder: Where its files lie.
+        base_url: Address of the backend, for the workers.
+        is_crashing: Whether the first of the workers is to be killed on its way.
+    """
+
+    def __init__(
+        self, job: TrackerJob, folder: Path, base_url: str, *, is_crashing: bool
+    ) -> None:
+        self.job, self.folder = job, folder
+        self.base_url, self.is_crashing = base_url, is_crashing
+
+    def receive(self, step: TrackerStep) -> None:
+        """Receive the images."""
+        for number in step.track(range(SCANS)):
+            (self.folder / f"scan-{number:02}.dat").write_bytes(os.urandom(64))
+
+    def check_quality(self, step: TrackerStep) -> None:
+        """Leave out what is blurred."""
+        for scan in step.track(scans_of(self.folder)):
+            if int(scan.stem[-2:]) % 10 == BLURRED:
+                step.item_failed(scan.name, customer="A blurred image was left out.")
+                scan.unlink()
+
+    def convert(self, step: TrackerStep) -> None:
+        """Convert the images, over a network that has bad moments."""
+        scans = scans_of(self.folder)
+        for attempt in step.attempts(5, on=(ConnectionError,), wait_seconds=0.01):
+            with attempt:
+                step.detail("converting", attempt=attempt.number)
+                if attempt.number < ATTEMPTS_NEEDED:
+                    raise ConnectionError("the archive hung up")
+        step.metadata["Images"] = len(scans)
+
+    def segment(self, step: TrackerStep) -> None:
+        """Have the organs found elsewhere, by workers that may crash."""
+        step.total = len(scans_of(self.folder))
+        token = self.job.token()
+        for attempt in step.attempts(
+            3, on=(subprocess.CalledProcessError,), wait_seconds=0.1
+        ):
+            with attempt:
+                crashing = attempt.number if self.is_crashing else 0
+                workers = [
+                    self._start(share, token, is_crashing=(share, crashing) == (0, 1))
+                    for share in range(WORKERS)
+                ]
+                for worker in workers:
+                    status = worker.wait()
+                    if status:
+                        raise subprocess.CalledProcessError(status, "worker")
+
+    def compare(self, step: TrackerStep) -> None:
+        """Compare with an earlier study, of which there is none."""
+        step.skip("There is no earlier study.")
+
+    def report(self, step: TrackerStep) -> None:
+        """Write down what was found."""
+        found = [path.read_text() for path in results_of(self.folder)]
+        (self.folder / "report.txt").write_text("\n".join(found))
+        step.note(f"{len(found)} images were measured.")
+
+    def pass_by(self, _step: TrackerStep) -> None:
+        """Do nothing, as the steps of this demo that stand for others do."""
+
+    def _start(
+        self, share: int, token: str, *, is_crashing: bool
+    ) -> "subprocess.Popen[bytes]":
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "TRACKERAPI_BASE_URL": self.base_url,
+            "TRACKERAPI_JOB": token,
+            "TRACKERAPI_OUTBOX": str(self.folder / f"outbox-{share}"),
+        }
+        crash = ["--crash"] if is_crashing else []
+        command = [sys.executable, "-m", "demo.pipeline_worker", *crash]
+        return subprocess.Popen(
+            [*command, str(share), str(self.folder)], env=environment
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the study; return 0 once it has succeeded, else 1."""
+    options = build_parser().parse_args(argv)
+    try:
+        with find_or_start_backend(os.environ) as backend:
+            return run(backend, options)
+    except (TrackerError, OSError) as error:
+        print(f"pipeline: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.pipeline", description="Run a study in three places."
+    )
+    parser.add_argument("--id", metavar="ID", help="go on with the study of this id")
+    parser.add_argument("--folder", type=Path, help="where its files lie")
+    parser.add_argument("--crash", action="store_true", help="kill a worker on its way")
+    parser.add_argument(
+        "--crash-after", metavar="STEP", help="end without a word after this step"
+    )
+    return parser
+
+
+def run(backend: DemoBackend, options: argparse.Namespace) -> int:
+    """Run the study; return 0 once it has succeeded, else 1."""
+    JobConfigManager(configurations_file=CONFIGURATIONS)
+    study_id = options.id or f"study-{uuid.uuid4()}"
+    folder: Path = options.folder or Path(tempfile.mkdtemp(prefix="study-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with TrackerApi(api_key=backend.api_key, base_url=backend.base_url) as tracker:
+        with tracker.run_job(study_id, backend.customer_id, "imaging_study") as job:
+            print(f"Study {study_id} in {folder}")
+            print(f"The customer's page: {job.share_link()}", flush=True)
+            study = Study(job, folder, tracker.base_url, is_crashing=options.crash)
+            for step in job.steps.values():
+                # What an earlier run has done is not ready: it is done.
+                if not step.is_ready:
+                    continue
+                work: Callable[[TrackerStep], None]
+                work = getattr(study, step.tag, study.pass_by)
+                with step:
+                    work(step)
+                print(f"{step.tag}: {step.status}", flush=True)
+                if step.tag == options.crash_after:
+                    os._exit(STATUS_OF_A_CRASH)
+        tracker.flush()
+        result = job.fetch()
+    print(f"{result.name}: {result.status}, {result.percent:g} %")
+    return 0 if result.status == "succeeded" else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
