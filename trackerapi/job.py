@@ -84,7 +84,7 @@ class TrackerJob(JobQuestions):
     @property
     def steps(self) -> JobSteps:
         """The steps by tag, in the order of the configuration."""
-        return JobSteps(self)
+        return JobSteps(self, self._steps)
 
     def step(
         self, name: str, *, total: float | None = None, on_failure: str | None = None

@@ -15,21 +15,22 @@ if TYPE_CHECKING:
 class JobSteps(Mapping[str, "TrackerStep"]):
     """The steps of a job's configuration, by tag or unambiguous display name.
 
-    Without a configuration, those that this process has reported.
+    Without a configuration, those that this process has handles of.
 
     Args:
         job: Handle of the job.
+        handles: Handles of its steps so far, by tag.
     """
 
-    def __init__(self, job: "TrackerJob") -> None:
-        self._job = job
+    def __init__(self, job: "TrackerJob", handles: "Mapping[str, TrackerStep]") -> None:
+        self._job, self._handles = job, handles
 
     def __getitem__(self, name: str) -> "TrackerStep":
         config = self._job.config
         if config is None:
-            if name not in self._job.progress.steps:
+            if name not in self._handles:
                 raise UnknownStepError(name)
-            return self._job.step(name)
+            return self._handles[name]
         step = config.find_step(name)
         if step is None:
             raise UnknownStepError(name, config.nearest_step(name), config.tag)
@@ -38,7 +39,7 @@ class JobSteps(Mapping[str, "TrackerStep"]):
     def __iter__(self) -> Iterator[str]:
         config = self._job.config
         if config is None:
-            return iter(list(self._job.progress.steps))
+            return iter(list(self._handles))
         return (step.tag for step in config.step_configurations)
 
     def __len__(self) -> int:

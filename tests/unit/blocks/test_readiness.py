@@ -1,0 +1,129 @@
+"""Which steps may begin, also for a process that comes after others."""
+
+import json
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunningBackend
+from tests.unit.conftest import deliver
+from trackerapi import (
+    JobConfig,
+    JobConfigManager,
+    TrackerApi,
+    TrackerJob,
+    UnknownStepError,
+)
+
+EARLIER = """
+import json, os, sys
+from trackerapi import JobConfigManager, TrackerApi
+address, key, outbox, mode, job_id, document = sys.argv[1:]
+config = JobConfigManager(configs=[json.loads(document)])
+tracker = TrackerApi(key, address, outbox=outbox, mode=mode)
+job = tracker.create_job(job_id, 142, config.tags[0])
+job.step("load").done()
+job.skip("compare")
+job.step("segment").start()
+os._exit(1)
+"""
+
+
+@pytest.fixture
+def config() -> JobConfig:
+    """Load a configuration whose steps wait for others."""
+    after: dict[str, list[str] | None] = {
+        "load": None,
+        "segment": None,
+        "compare": ["load"],
+        "log": [],
+        "report": ["segment", "compare"],
+    }
+    tag = f"imaging-{uuid.uuid4()}"
+    steps = [
+        {"tag": step, "name": step, "points": 1}
+        | ({"after": before} if before is not None else {})
+        for step, before in after.items()
+    ]
+    document = {"tag": tag, "name": tag, "step_configurations": steps}
+    return JobConfigManager(configs=[document]).get_job_config(tag)
+
+
+def ready(job: TrackerJob) -> list[str]:
+    """Return the steps that may begin."""
+    return [tag for tag, step in job.steps.items() if step.is_ready]
+
+
+def test_step_is_ready_when_those_before_it_are_done(run: TrackerJob) -> None:
+    """`after` names them; without it, it is the step before; a skip counts as done."""
+    assert ready(run) == ["load", "log"]
+    with run.step("load"):
+        assert ready(run) == ["log"]
+    assert ready(run) == ["segment", "compare", "log"]
+    run.skip("compare")
+    run.send_event(kind="step", name="segment")
+    run.send_event(kind="start", name="log")
+    assert ready(run) == ["report"]
+    run.step("report").done()
+    assert ready(run) == []
+
+
+def test_failed_step_may_begin_again(run: TrackerJob) -> None:
+    """What failed is not done, and what waits for it goes on waiting."""
+    run.step("load").fail()
+
+    assert ready(run) == ["load", "log"]
+
+
+def test_without_a_configuration_nothing_waits(recorder: TrackerApi) -> None:
+    """Who has declared no order has none."""
+    job = recorder.job("free")
+
+    assert job.step("anything").is_ready
+    assert list(job.steps) == ["anything"]
+    assert job.steps["anything"] is job.step("anything")
+    with pytest.raises(UnknownStepError):
+        job.steps["something"]
+
+
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_restart_knows_what_was_done(
+    backend: RunningBackend, config: JobConfig, tmp_path: Path, mode: str
+) -> None:
+    """Delivered or not, what a process that died has reported is known to the next."""
+    outbox, job_id = str(tmp_path / "outbox"), str(uuid.uuid4())
+    document = json.dumps(config.as_document())
+    command = [sys.executable, "-W", "error", "-c", EARLIER, backend.base_url]
+    died = subprocess.run(
+        [*command, backend.api_key, outbox, mode, job_id, document], check=False
+    )
+    assert died.returncode == 1
+
+    with TrackerApi(
+        backend.api_key, backend.base_url, outbox=outbox, mode=mode
+    ) as tracker:
+        job = tracker.create_job(job_id, 142, config.tag)
+        assert job.steps["load"].status == "done"
+        assert job.steps["segment"].status == "running"
+        assert ready(job) == ["segment", "log"]
+
+
+def test_another_machine_knows_from_the_backend(
+    backend: RunningBackend, tracker: TrackerApi, config: JobConfig, tmp_path: Path
+) -> None:
+    """A restart elsewhere goes by the answer to `create_job()`."""
+    job_id = str(uuid.uuid4())
+    tracker.create_job(job_id, 142, config.tag).step("load").done()
+    deliver(tracker)
+
+    with TrackerApi(
+        backend.api_key, backend.base_url, outbox=tmp_path / "elsewhere"
+    ) as other:
+        assert ready(other.create_job(job_id, 142, config.tag)) == [
+            "segment",
+            "compare",
+            "log",
+        ]
