@@ -60,12 +60,14 @@ def test_readme_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:
                 )
             )
 
-    assert [bool(block.file_name) for block in blocks].count(False) == 5
+    assert [bool(block.file_name) for block in blocks].count(False) == 6
     assert "Generated JSON Schema for JobConfigs at ." in printed[0]
     assert "Bye John!" in printed[1]
     assert "My Job: succeeded, 100 %" in printed[2]
     assert "My Job succeeded 100.0" in printed[3]
-    assert "1 jobs have succeeded" in printed[4]
+    assert "My Job: succeeded, 100 %" in printed[4]
+    assert "100 of 100" in printed[4]
+    assert "2 jobs have succeeded" in printed[5]
 
 
 def test_seed_script_runs_unchanged(backend: DemoBackend, tmp_path: Path) -> None:
