@@ -90,6 +90,7 @@ class JobEvents:
         declares = config is not None and config.metadata == "declared"
         self._takes_lines = reporter.takes_lines and not declares
         self._record_line = reporter.record_line
+        self._has_offered = False
         self._facts, self._is_recalled = facts, False
         self.progress = known_progress(facts)
         self.begun: set[str] = set()
@@ -161,6 +162,9 @@ class JobEvents:
         begin = self._beginnings.get((kind, name, tag))
         if begin is None:
             begin = self._beginning(kind, name, tag)
+        if self._has_offered and not begin.is_conflated:
+            # First: what it still has to say happened before this event.
+            self._reporter.release(self._provider_job_id, begin.tag)
         if details or not self._takes_lines or begin.is_conflated:
             return self._record(begin, metadata, details)
         # The way of nearly every event: in few steps, since after a pause of the job
@@ -192,6 +196,7 @@ class JobEvents:
         if self._reporter.is_off:
             return
         begin = self._beginning("progress", tag, None)
+        self._has_offered = True
 
         def make() -> Event:
             details = newest()

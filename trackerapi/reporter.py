@@ -101,6 +101,15 @@ class Reporter:
         """Return the events of a job that this machine still has, in their order."""
         return self._delivery.events_of(provider_job_id) if self._delivery else []
 
+    def release(self, provider_job_id: str, tag: str | None) -> None:
+        """Write what `offer()` keeps of a step, or of the whole job.
+
+        Raises:
+            OutboxError: With `strict`, if it could not be written.
+        """
+        if self._delivery is not None:
+            self._delivery.release(provider_job_id, tag)
+
     def deliver_last(self) -> None:
         """Deliver what waits before the process is gone, in bounded time."""
         if self._delivery is not None:

@@ -135,6 +135,16 @@ class Delivery:
         session = self._session or self._open()
         session.conflation.offer(key, line)
 
+    def release(self, provider_job_id: str, tag: str | None) -> None:
+        """Write what is kept of the progress of a step, or of the whole job.
+
+        Raises:
+            OutboxError: With `strict`, if it could not be written.
+        """
+        session = self._session
+        if session is not None and session.conflation.pending:
+            session.conflation.release(provider_job_id, tag)
+
     def record_creation(
         self,
         document: Mapping[str, Any],

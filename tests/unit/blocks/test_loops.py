@@ -137,3 +137,17 @@ def test_mistakes_are_told_before_the_loop_begins(run: TrackerJob) -> None:
         run.track([5], step="load", wieght=len)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="weight must be callable"):
         run.track([5], step="load", weight=3)  # type: ignore[arg-type]
+
+
+def test_last_count_happened_before_the_end_of_its_step(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """What is still to be said of a step is dated before the event that ends it."""
+    with run:
+        list(run.track(range(100), step="load"))
+
+    events = sorted(
+        recorded(outbox), key=lambda event: (event["occurred_at"], event["event_id"])
+    )
+    kinds = [event["kind"] for event in events if event.get("tag") == "load"]
+    assert kinds == ["start", "progress", "progress", "step"]
