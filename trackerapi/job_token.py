@@ -50,4 +50,5 @@ class JobToken:
         match names:
             case [str(provider_job_id), str() | None as tag] if provider_job_id:
                 return cls(api_key, provider_job_id, tag)
-        return None
+            case _:
+                return None

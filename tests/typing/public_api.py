@@ -4,6 +4,7 @@
 or changed makes an `assert_type` fail, and each ignored line has to be an error.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +32,11 @@ from trackerapi import (
     TrackerApi,
     TrackerError,
     TrackerJob,
+    TrackerStep,
     UnknownStepError,
+    current_job,
+    current_step,
+    step,
 )
 from trackerapi.answers import (
     ApiKey,
@@ -104,6 +109,51 @@ def reports(moment: datetime) -> TrackerJob:
     return job
 
 
+def blocks(tracker: TrackerApi, files: list[Path]) -> None:
+    """Let blocks, loops and decorators report."""
+    with tracker.run_job("id", customer_id=142, tag="my_job") as job:
+        assert_type(job, TrackerJob)
+        with job.step("load", total=10, on_failure="It cannot be read") as load:
+            assert_type(load, TrackerStep)
+            load.metadata["Images"] = 3
+            load.total = 20
+            load.fraction = 0.5
+            load.detail("text", host="node-7")
+            for attempt in load.attempts(3, on=(OSError,)):
+                with attempt:
+                    assert_type(attempt.number, int)
+            for file in load.track(files, weight=lambda file: file.stat().st_size):
+                assert_type(file, Path)
+        for name in job.track(map(str, files), step="segment", total=3):
+            assert_type(name, str)
+        assert_type(job.steps["load"].is_ready, bool)
+        assert_type(job.token(), str)
+        job.complete(remarks="Two were left out")
+    assert_type(tracker.attach("token", part="worker"), TrackerJob)
+    assert_type(current_job(), TrackerJob)
+    assert_type(current_step(), TrackerStep)
+
+
+def decorators(tracker: TrackerApi) -> None:
+    """Decorate functions, whose types stay as they are."""
+
+    @step("load")
+    def load(study: str) -> int:
+        return len(study)
+
+    @tracker.job("my_job", provider_job_id=str.lower, customer_id=142)
+    async def pipeline(study: str) -> int:
+        return load(study)
+
+    async def main() -> None:
+        assert_type(await pipeline("S1"), int)
+
+    assert_type(load("S1"), int)
+    assert_type(asyncio.run(main()), None)
+    with step("report") as report:
+        assert_type(report, TrackerStep)
+
+
 def questions(tracker: TrackerApi, job: TrackerJob, moment: datetime) -> None:
     """Ask everything that the layer by hand can ask."""
     assert_type(tracker.get_job("id"), Job)
@@ -156,5 +206,8 @@ def mistakes(tracker: TrackerApi, job: TrackerJob) -> None:
     tracker.create_job("id", "142", "my_job")  # type: ignore[arg-type]
     tracker.create_job("id", 142, "my_job", finish="never")  # type: ignore[arg-type]
     TrackerApi(timeout=5)  # type: ignore[call-arg]
+    job.track([1])  # type: ignore[call-arg]
+    job.track([1], step="load", wieght=len)  # type: ignore[call-arg]
+    tracker.run_job("id", 142, "my_job", finish="auto")  # type: ignore[call-arg]
     job.send_event("step")  # type: ignore[call-arg]
     job.send_event(kind="step", mesage="typo")  # type: ignore[call-arg]
