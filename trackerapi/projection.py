@@ -78,14 +78,13 @@ class StepProgress:
         part = details.get("part") or ""
         if completed is not None:
             self._parts[part] = max(self._parts.get(part, 0.0), completed)
-        if total is not None and (
-            self._least_total is None or total < self._least_total
-        ):
+        # A total of 0 says nothing: as the smallest it would take shares back.
+        if total and (self._least_total is None or total < self._least_total):
             self._least_total = total
         if self._parts.keys() - {""}:
             # Several places count: what they have done adds up.
             completed = math.fsum(self._parts.values())
-            total = self._least_total if total is None else total
+            total = total or self._least_total
         share = details.get("fraction")
         if share is None:
             share = 0.0
