@@ -27,6 +27,7 @@ QUESTIONS: Final = (
     "import_time",
     "physical_limit",
     "emit_cost",
+    "loop_cost",
     "throughput",
     "memory",
     "exit_delay",
