@@ -9,6 +9,7 @@ Exit status: 0 within the target, 1 above it.
 import os
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 from tqdm import tqdm
@@ -34,7 +35,7 @@ BARE: Final = "bare loop"
 def main() -> int:
     """Measure, print a table, compare with the target."""
     options = read_options(__doc__, rounds=ROUNDS)
-    with temporary_folder() as folder, open(os.devnull, "w") as nowhere:
+    with temporary_folder() as folder, Path(os.devnull).open("w") as nowhere:
         tracker = TrackerApi(
             "key", "http://127.0.0.1:9", mode="offline", outbox=folder / "outbox"
         )

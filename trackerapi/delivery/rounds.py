@@ -260,6 +260,10 @@ class Rounds:
 
     def _put_away_delivered(self) -> None:
         for file in list(self.adopted):
+            if not file.has_lock:
+                # Its owner may live, and have begun a newer file that must not
+                # overtake what was appended to this one before.
+                file.find_end()
             file.held.refresh()
             if file.is_delivered and not file.held.waiting_jobs():
                 self.adopted.remove(file)

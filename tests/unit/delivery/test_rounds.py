@@ -349,6 +349,29 @@ def test_two_deliverers_of_one_file_do_no_harm(
     reader.leave()
 
 
+def test_newer_file_of_a_living_owner_overtakes_nothing(
+    folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without locks, what was appended to a file since it was taken over comes first."""
+    forbid_locks(monkeypatch)
+    lines = event_lines(4)
+    owner, other = (ReportingProcess(folder, memory) for _ in range(2))
+    owner.append(lines[0])
+    memory.fail_next("send", unavailable())
+    with pytest.raises(BackendUnavailable):
+        other.make_round()
+    owner.append(lines[1])
+    owner.outbox.turn_over()
+    owner.append(*lines[2:])
+    other.rounds.ask_again()
+    other.deliver()
+    owner.deliver()
+
+    assert list(memory.events.values()) == lines
+    owner.leave()
+    other.leave()
+
+
 def test_file_without_a_lock_whose_owner_goes_on_is_delivered_to_its_end(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
