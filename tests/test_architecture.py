@@ -38,7 +38,16 @@ ARROWS: Final = {
     "__init__": set[str](),
     "__main__": {"cli"},
     "cli": {"__init__", "commands"},
-    "commands": {"__init__", "composition", "delivery", "tracker", "wire"},
+    "commands": {
+        "__init__",
+        "checking",
+        "composition",
+        "delivery",
+        "job_config",
+        "tracker",
+        "wire",
+    },
+    "checking": {"job_config"},
     "generate_json_schemas": {"config_file"},
     "tracker": {
         "__init__",

@@ -2,7 +2,7 @@
 
 Exit status: 0 fine, 1 the backend gave no usable answer, 2 wrong usage or settings,
 3 the key was refused, 4 the backend knows no such thing or refused the request, 130
-interrupted. `sync` and `outbox` say in their help what 1 and 3 mean for them.
+interrupted. `check`, `sync` and `outbox` say in their help what 1 and 3 mean for them.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from trackerapi import __version__
-from trackerapi.commands import outbox, questions, sync
+from trackerapi.commands import check, outbox, questions, sync
 from trackerapi.commands.exits import (
     FINE,
     INTERRUPTED,
@@ -35,7 +35,7 @@ _STATUS_OF: dict[type[Exception], int] = {
 }
 
 _EPILOG = """\
-exit status (`sync` and `outbox` say in their help what 1 and 3 mean for them):
+exit status (`check`, `sync` and `outbox` say in their help what 1 and 3 mean):
   0  fine
   1  the backend gave no usable answer
   2  wrong usage or settings
@@ -89,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     questions.add_commands(commands)
     sync.add_commands(commands)
     outbox.add_commands(commands)
+    check.add_commands(commands)
     return parser
 
 

@@ -72,11 +72,11 @@ class JobConfig:
 
     def find_step(self, name: str) -> StepConfiguration | None:
         """Return the step with this tag, else the only one with this display name."""
-        return _match(self.step_configurations, name)[0]
+        return match_name(self.step_configurations, name)[0]
 
     def nearest_step(self, name: str) -> str | None:
         """Return the tag of the step whose tag or display name is like `name`."""
-        return _nearest(self.step_configurations, name)
+        return nearest_tag(self.step_configurations, name)
 
     def declared_keys(self, tag: str | None) -> frozenset[str] | None:
         """Return the metadata keys that events of a step may carry; None for any.
@@ -149,12 +149,12 @@ class JobConfigManager:
             ConfigError: If there is none, or several have the display name.
         """
         configs = tuple(self._configs.values())
-        config, others = _match(configs, check_name("tag", tag))
+        config, others = match_name(configs, check_name("tag", tag))
         if config is not None:
             return config
         if others:
             raise ConfigError(_ambiguous(tag, others), self._path)
-        near = _nearest(configs, tag)
+        near = nearest_tag(configs, tag)
         raise ConfigError(
             f"no job configuration has the tag {tag!r}", self._path, "", near
         )
@@ -170,13 +170,10 @@ class JobConfigManager:
         return checked
 
     def _load(self, path: Path) -> None:
-        from trackerapi.config_file import read_config_file
-
-        documents = read_config_file(path)
         self._add(
             {
-                f"/job_configs/{index}": _job_config(document)
-                for index, document in enumerate(documents)
+                f"/job_configs/{index}": config
+                for index, config in enumerate(read_configs(path))
             },
             path,
         )
@@ -216,7 +213,7 @@ def find_loaded(tag: str) -> JobConfig | None:
     Raises:
         ConfigError: If no tag matches and several configurations have the name.
     """
-    config, others = _match(tuple(_LOADED.values()), tag)
+    config, others = match_name(tuple(_LOADED.values()), tag)
     if config is None and others:
         raise ConfigError(_ambiguous(tag, others))
     return config
@@ -224,7 +221,18 @@ def find_loaded(tag: str) -> JobConfig | None:
 
 def nearest_loaded(tag: str) -> str | None:
     """Return the tag of what this process loaded that is like `tag`."""
-    return _nearest(tuple(_LOADED.values()), tag)
+    return nearest_tag(tuple(_LOADED.values()), tag)
+
+
+def read_configs(path: Path) -> tuple[JobConfig, ...]:
+    """Read a configuration file, without remembering what it holds.
+
+    Raises:
+        ConfigError: If the file is not valid.
+    """
+    from trackerapi.config_file import read_config_file
+
+    return tuple(map(_job_config, read_config_file(path)))
 
 
 def check_config(value: object) -> JobConfig:
@@ -247,7 +255,7 @@ def forget_loaded() -> None:
     _LOADED.clear()
 
 
-def _match(items: Sequence[Named], name: str) -> tuple[Named | None, list[Named]]:
+def match_name(items: Sequence[Named], name: str) -> tuple[Named | None, list[Named]]:
     """Return the item meant by `name`, and all that have it as display name."""
     for item in items:
         if item.tag == name:
@@ -256,9 +264,10 @@ def _match(items: Sequence[Named], name: str) -> tuple[Named | None, list[Named]
     return (named[0] if len(named) == 1 else None), named
 
 
-def _nearest(
+def nearest_tag(
     items: Sequence[JobConfig] | Sequence[StepConfiguration], name: str
 ) -> str | None:
+    """Return the tag of the item whose tag or display name is like `name`."""
     tag_of = {item.name.lower(): item.tag for item in items}
     tag_of |= {item.tag.lower(): item.tag for item in items}
     near = difflib.get_close_matches(name.lower(), tag_of, n=1, cutoff=0.6)

@@ -14,6 +14,9 @@ INTERRUPTED: Final = 130
 WAITING: Final = 1
 """Of commands that deliver: something still waits."""
 
+FOUND: Final = 1
+"""Of `check`: there are mistakes."""
+
 HELD: Final = 3
 """Of commands that deliver: nothing waits, but something is refused."""
 

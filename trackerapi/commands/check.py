@@ -1,0 +1,113 @@
+"""Checking job scripts against their configurations, without running them."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from trackerapi.commands.exits import FINE, FOUND, Mistake
+from trackerapi.commands.options import add_command, add_json
+from trackerapi.commands.terminal import counted, printable, say, say_json
+
+if TYPE_CHECKING:
+    from trackerapi.checking.check import Script
+    from trackerapi.checking.findings import Finding
+    from trackerapi.job_config import JobConfig
+
+USUAL_FILE: Final = Path("job_configurations.json")
+
+_HELP: Final = """
+Find mistakes in job scripts, by reading them.
+Reads scripts without running or importing them, and tells where they disagree with
+their job configurations. What cannot be told by reading counts as right.
+
+  unknown-step    the configuration has no such step
+  unknown-job     there is no such job configuration
+  unknown-kind    a kind of event that looks misspelt
+  never-sent      a step of the configuration that the script never reports
+  wrong-order     a step that surely begins after one that it has to come before
+  missing-finish  a job that only ends when it is said to, and is not
+
+exit status: 0 nothing was found, 1 something was found, 2 wrong usage, or a script or
+configuration that cannot be read
+examples:
+  trackerapi check job.py
+  trackerapi check job.py other.py --config job_configurations.json
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add `check`."""
+    check = add_command(commands, "check", _check, _HELP)
+    check.add_argument("scripts", nargs="+", type=Path, metavar="SCRIPT")
+    check.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the job configurations, instead of the file that the script names, or "
+        f"else ./{USUAL_FILE}",
+    )
+    add_json(check)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from trackerapi.checking.check import UnreadableScript, check_script
+
+    found: list[Finding] = []
+    scripts: list[Path] = list(dict.fromkeys(options.scripts))
+    try:
+        for path in scripts:
+            script = _script(path)
+            found += check_script(script, _configs(script, options.config))
+    except UnreadableScript as error:
+        raise Mistake(str(error)) from None
+    _say(found, len(scripts), as_json=options.json)
+    return FOUND if found else FINE
+
+
+def _say(found: "list[Finding]", script_count: int, *, as_json: bool) -> None:
+    import dataclasses
+
+    if as_json:
+        members = [dataclasses.asdict(finding) for finding in sorted(found)]
+        say_json({"findings": members, "scripts": script_count})
+        return
+    for finding in sorted(found):
+        say(printable(finding.as_text()))
+    count = counted(len(found), "finding") if found else "nothing found"
+    say(f"{count} in {counted(script_count, 'script')}")
+
+
+def _script(path: Path) -> "Script":
+    from trackerapi.checking.check import Script
+
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise Mistake(f"cannot read {path}: {error.strerror}") from None
+    return Script.parsed(path, source)
+
+
+def _configs(script: "Script", given: Path | None) -> "list[JobConfig]":
+    """Return the job configurations that a script may use.
+
+    Raises:
+        ConfigError: If a file is not valid.
+        Mistake: If there is none.
+    """
+    from trackerapi.job_config import read_configs
+
+    paths = [given] if given else [_found(p, script.path) for p in script.config_files]
+    if not paths and USUAL_FILE.is_file():
+        paths = [USUAL_FILE]
+    if not paths and not script.makes_configs:
+        raise Mistake(
+            f"{script.path} does not tell where its job configurations are, and there "
+            f"is no ./{USUAL_FILE}; pass --config"
+        )
+    return [config for path in paths for config in read_configs(path)]
+
+
+def _found(named: Path, script: Path) -> Path:
+    """Return a file where it is: here, or else beside the script that names it."""
+    beside = script.parent / named
+    return beside if not named.is_file() and beside.is_file() else named
