@@ -352,7 +352,7 @@ def test_two_deliverers_of_one_file_do_no_harm(
 def test_newer_file_of_a_living_owner_overtakes_nothing(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without locks, what was appended to a file since it was taken over comes first."""
+    """Without locks, what was appended since a file was taken over comes first."""
     forbid_locks(monkeypatch)
     lines = event_lines(4)
     owner, other = (ReportingProcess(folder, memory) for _ in range(2))
