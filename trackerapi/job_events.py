@@ -181,7 +181,9 @@ class JobEvents:
             f',"occurred_at":"{occurred_at}"}}\n'
         )
         self._record_line(line.encode("ascii"), self._provider_job_id, begin.tag)
-        if begin.is_moving:
+        if begin.is_moving and (
+            self.begun or not self.progress.repeats(begin.kind, begin.tag)
+        ):
             self._moved(begin.kind, begin.tag)
         return event_id
 

@@ -27,6 +27,9 @@ MOVING_KINDS: Final = frozenset(
 CLOSING_KINDS: Final = frozenset({"step", "skip", "error"})
 """Kinds that end an attempt at a step."""
 
+_SETTLED_JOB: Final = frozenset({"running", "succeeded", "cancelled"})
+"""Statuses of a job that a step which is done cannot change."""
+
 _ACTIVITY: Final = frozenset({"start", "progress", "step", "skip"})
 _BEGINS: Final = frozenset({"start", "progress", "step"})
 _AFTER: Final = {"step": "done", "skip": "skipped", "error": "failed"}
@@ -44,6 +47,7 @@ class StepProgress:
         completed: Units done, as last reported; None when not counted.
         total: Units in all, as last reported; None when not known.
         attempts: Attempts begun.
+        is_trying: Whether the last of them has not ended.
     """
 
     status: str = "pending"
@@ -51,18 +55,18 @@ class StepProgress:
     completed: float | None = None
     total: float | None = None
     attempts: int = 0
-    _is_trying: bool = False
+    is_trying: bool = False
     _parts: dict[str, float] = field(default_factory=dict[str, float])
     _least_total: float | None = None
 
     def take(self, kind: str, details: Mapping[str, Any]) -> None:
         """Add an event of this step."""
         begins = kind in _BEGINS or (kind == "error" and not self.attempts)
-        if begins and not self._is_trying:
+        if begins and not self.is_trying:
             self.attempts += 1
-            self._is_trying = True
+            self.is_trying = True
         if kind in CLOSING_KINDS:
-            self._is_trying = False
+            self.is_trying = False
         if self.status in SETTLED:
             return
         if kind == "progress":
@@ -137,6 +141,23 @@ class JobProgress:
             self._take_error(tag, details)
         elif kind in _ACTIVITY and self.status in ("pending", "failed"):
             self.status = "running"
+
+    def repeats(self, kind: str, tag: str | None) -> bool:
+        """Add an event if it says once more that a step is done; else return False.
+
+        In few steps, for scripts that report one step many times.
+        """
+        step = self.steps.get(tag) if tag is not None else None
+        if (
+            step is None
+            or kind != "step"
+            or step.status not in SETTLED
+            or self.status not in _SETTLED_JOB
+        ):
+            return False
+        step.attempts += not step.is_trying
+        step.is_trying = False
+        return True
 
     def recall(self, tag: str, status: str, fraction: float, attempts: int) -> None:
         """Begin with what the backend knows of a step from earlier processes."""
