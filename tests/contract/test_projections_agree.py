@@ -1,0 +1,81 @@
+"""The library's fold and the backend's, on histories drawn at random."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trackerapi_backend.projection import (
+    JobState,
+    Plan,
+    advance,
+    percent,
+    shown_status,
+)
+from trackerapi_backend.steps import Fact, StepState
+
+from trackerapi.projection import JobProgress, StepProgress
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+KINDS = [
+    "start",
+    "progress",
+    "step",
+    "skip",
+    "error",
+    "complete",
+    "cancel",
+    "info",
+    "heartbeat",
+    "lunch",
+]
+UNITS = st.none() | st.integers(0, 20) | st.floats(0, 1e6)
+EVENTS = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from([*KINDS, "progress", "progress"]),
+        "tag": st.sampled_from([None, "a", "b", "c", "unknown"]),
+    },
+    optional={
+        "fraction": st.none() | st.floats(0, 1),
+        "completed": UNITS,
+        "total": UNITS,
+        "part": st.sampled_from([None, "x", "y"]),
+        "retrying": st.booleans(),
+    },
+)
+POINTS = st.dictionaries(st.sampled_from("abc"), st.integers(0, 10**6))
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    points=st.none() | POINTS,
+    is_explicit=st.booleans(),
+    events=st.lists(EVENTS, max_size=40),
+)
+def test_both_folds_say_the_same_after_each_event(
+    points: dict[str, int] | None, is_explicit: bool, events: list[dict[str, Any]]
+) -> None:
+    """Percent, statuses, shares, counts and attempts agree all the way."""
+    plan, state = Plan(points=points, explicit_finish=is_explicit), JobState()
+    progress = JobProgress(points, is_explicit=is_explicit)
+    for second, event in enumerate(events):
+        details = {n: v for n, v in event.items() if n not in ("kind", "tag")}
+        progress.take(event["kind"], event["tag"], details)
+        at = START + timedelta(seconds=second)
+        event_id = second.to_bytes(16, "big")
+        fact = Fact(occurred_at=at, event_id=event_id, received_at=at, **event)
+        state = advance(plan, state, [fact], list)
+
+        assert progress.percent == percent(plan, state)
+        assert progress.status == state.status.value
+        for tag in points or ():
+            ours = progress.steps.get(tag, StepProgress())
+            theirs = state.steps.get(tag, StepState())
+            assert progress.shown_status(tag) == shown_status(state, theirs).value
+            assert (ours.fraction, ours.completed, ours.total, ours.attempts) == (
+                theirs.fraction,
+                theirs.completed,
+                theirs.total,
+                theirs.attempts,
+            )

@@ -1,0 +1,59 @@
+"""The library's own fold, on the table that the backend runs too."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from trackerapi.projection import JobProgress
+
+TABLE: Final = Path(__file__).parents[1] / "conformance/projection.json"
+CASES: Final[list[dict[str, Any]]] = json.loads(TABLE.read_text())["cases"]
+
+
+def progress_of(case: dict[str, Any]) -> JobProgress:
+    """Return what is known of a job of a case before its first event."""
+    return JobProgress(case["points"], is_explicit=case["finish"] == "explicit")
+
+
+def take(progress: JobProgress, event: dict[str, Any]) -> None:
+    """Add an event of the table."""
+    details = {n: v for n, v in event.items() if n not in ("kind", "tag")}
+    progress.take(event["kind"], event.get("tag"), details)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_job_is_as_the_table_says(case: dict[str, Any]) -> None:
+    """Percent after each event, and the statuses in the end, are the table's."""
+    progress, percents = progress_of(case), []
+    for event in case["events"]:
+        take(progress, event)
+        percents.append(progress.percent)
+
+    assert percents == case["percents"]
+    assert progress.status == case["status"]
+    assert {tag: progress.shown_status(tag) for tag in case["steps"]} == case["steps"]
+    for tag, count in case.get("attempts", {}).items():
+        assert progress.step(tag).attempts == count
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_percent_of_the_table_keeps_its_promises(case: dict[str, Any]) -> None:
+    """The table itself never lets percent fall, nor reach 100 before success."""
+    percents = [percent for percent in case["percents"] if percent is not None]
+
+    assert percents == sorted(percents)
+    assert all(percent == 100 or percent <= 99.99 for percent in percents)
+    assert set(case["steps"]) == set(case["points"] or ())
+
+
+def test_step_that_the_backend_knows_goes_on() -> None:
+    """A process that attaches counts on with what earlier ones have reported."""
+    progress = JobProgress({"a": 1, "b": 1})
+    progress.recall("a", "done", 1.0, 2)
+    progress.recall("b", "not_run", 0.0, 0)
+
+    assert progress.percent == 50.0
+    assert (progress.step("a").attempts, progress.shown_status("b")) == (2, "pending")
+    assert progress.are_settled(["a"])
