@@ -52,16 +52,18 @@ ARROWS: Final = {
     "tracker": {
         "__init__",
         "administration",
-        "composition",
         "creation",
         "delivery",
         "job",
         "job_config",
         "job_facts",
         "job_making",
-        "reporter",
+        "tracker_parts",
         "tracker_questions",
     },
+    "tracker_parts": {"composition", "reporter"},
+    # Parts in memory for tests of job scripts; nothing else imports them.
+    "testing": {"composition", "delivery", "reporter", "tracker_parts"},
     "tracker_questions": {
         "administration",
         "composition",
@@ -197,6 +199,13 @@ def test_the_wire_is_loaded_with_the_first_request() -> None:
 
     assert loaders
     assert all(one.is_lazy for one in loaders)
+
+
+def test_only_the_plugin_sees_pytest() -> None:
+    """The tracker in memory serves other frameworks for tests too."""
+    importers = {one.path for one in LIBRARY_IMPORTS if one.package == "pytest"}
+
+    assert importers == {LIBRARY / "testing/plugin.py"}
 
 
 def test_library_and_backend_share_no_python() -> None:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trackerapi.blocks.decorators import Function
-    from trackerapi.composition import Connector
-    from trackerapi.delivery.delivery import Delivery
     from trackerapi.delivery.report import DeliveryReport
     from trackerapi.job import TrackerJob
     from trackerapi.job_config import JobConfig
@@ -57,31 +55,17 @@ class TrackerApi(TrackerQuestions):
     ) -> None:
         from trackerapi.arguments import check_callable, refuse_unknown
         from trackerapi.delivery.report import Problems
-        from trackerapi.reporter import Reporter
-        from trackerapi.settings import Settings
+        from trackerapi.tracker_parts import SEAM
 
         refuse_unknown("TrackerApi", options.keys(), TrackerOptions.__optional_keys__)
         before_send = options.pop("before_send", None)
         on_problem = options.pop("on_problem", None)
         check_callable("before_send", before_send)
         check_callable("on_problem", on_problem)
-        settings = Settings.resolve(
-            {"api_key": api_key, "base_url": base_url, **options}
-        )
-        problems = Problems(on_problem)
-        self._delivery: Delivery | None = None
-        connector: Connector | None = None
-        if settings.mode != "off":
-            from trackerapi import composition
-
-            connector = composition.Connector(settings)
-            self._delivery = composition.delivery_for(
-                settings, connector.sender, problems
-            )
-        super().__init__(settings, connector)
-        self._reporter = Reporter(
-            self._delivery, problems, strict=settings.strict, before_send=before_send
-        )
+        arguments = {"api_key": api_key, "base_url": base_url, **options}
+        parts = SEAM.make(arguments, Problems(on_problem), before_send)
+        super().__init__(parts.settings, parts.connector)
+        self._delivery, self._reporter = parts.delivery, parts.reporter
         if self._delivery is not None:
             # Job handles may outlive this object; with the last of them, delivery ends.
             retire = weakref.finalize(self._reporter, self._delivery.retire)

@@ -5,6 +5,7 @@ or changed makes an `assert_type` fail, and each ignored line has to be an error
 """
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -47,6 +48,7 @@ from trackerapi.answers import (
     RegisteredJobConfig,
     ShareLink,
 )
+from trackerapi.testing import CustomerView, FakeTracker, RecordedJob, recording
 
 
 def configurations() -> JobConfig:
@@ -199,6 +201,23 @@ def errors(error: BackendError) -> tuple[type[TrackerError], ...]:
         SettingsError,
         UnknownStepError,
     )
+
+
+def tests_of_their_own(trackerapi: FakeTracker) -> None:
+    """Look at what the code under test has reported."""
+    job = assert_type(trackerapi.job("S1"), RecordedJob)
+    assert_type(trackerapi.jobs, list[RecordedJob])
+    assert_type(job.percent, float | None)
+    assert_type(job.finished, bool)
+    assert_type(job.steps_done, list[str])
+    assert_type(job.steps, dict[str, str])
+    assert_type(job.events, list[Event])
+    assert_type(job.customer_view(), CustomerView)
+    trackerapi.fail_with("timeout", "disk")
+    trackerapi.strict = False
+    trackerapi.assert_no_personal_data("case", re.compile("ward"))
+    with recording() as tracker:
+        assert_type(tracker, FakeTracker)
 
 
 def mistakes(tracker: TrackerApi, job: TrackerJob) -> None:

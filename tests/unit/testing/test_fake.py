@@ -1,0 +1,388 @@
+"""The tracker in memory, and what a test learns from it of the code under test."""
+
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trackerapi import (
+    BackendRejected,
+    Event,
+    JobConfig,
+    SettingsError,
+    TrackerApi,
+    UnknownStepError,
+)
+from trackerapi.testing import CustomerStep, CustomerView, FakeTracker, recording
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing in these tests open a connection."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("something wants to connect")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+def pipeline(study: str, **options: Any) -> None:
+    """Run a job as a provider's script would."""
+    with TrackerApi(**options) as made:
+        with made.run_job(study, customer_id=142, tag="imaging") as job:
+            with job.step("load") as step:
+                step.note("Reading your images")
+                step.detail(host="node-7")
+                step.metadata |= {"Images": 3, "Scanner": "CT-2"}
+            for _ in job.track(range(1000), step="report"):
+                pass
+
+
+def test_test_sees_what_a_job_reports(tracker: FakeTracker, config: JobConfig) -> None:
+    """Status, percent and steps are those of the job, whose script sets up nothing."""
+    pipeline("S1")
+
+    job = tracker.job("S1")
+    assert (job.finished, job.status, job.percent) == (True, "succeeded", 100.0)
+    assert job.steps_done == ["load", "report"]
+    assert job.steps == {"load": "done", "report": "done"}
+    assert job.attempts == {"load": 1, "report": 1}
+    assert (job.customer_id, job.tag, dict(job.metadata)) == (142, "imaging", {})
+    assert [each.provider_job_id for each in tracker.jobs] == ["S1"]
+
+
+def test_events_are_what_was_recorded(tracker: FakeTracker, config: JobConfig) -> None:
+    """Kinds, steps, texts and metadata can be looked at, in the order of the job."""
+    pipeline("S1")
+
+    events = tracker.job("S1").events
+    assert [event.kind for event in events[:5]] == [
+        *("start", "start", "info", "info", "step")
+    ]
+    assert events[2].message == "Reading your images"
+    assert "node-7" in (events[3].detail or "")
+    assert events[4].metadata == {"Images": 3, "Scanner": "CT-2"}
+    counts = [e.completed for e in events if e.kind == "progress"]
+    assert counts[-1] == 1000
+    assert len(counts) == 2
+
+
+def test_customer_sees_what_is_for_customers(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
+    """The view holds names, statuses, texts and declared metadata, and nothing else."""
+    pipeline("S1")
+
+    assert tracker.job("S1").customer_view() == CustomerView(
+        name="Imaging study",
+        status="succeeded",
+        percent=100.0,
+        steps=[
+            CustomerStep(name="Read images", status="done", metadata={"Images": 3}),
+            CustomerStep(name="Write report", status="done", metadata={}),
+        ],
+        texts=["Reading your images"],
+    )
+
+
+def test_failure_shows_the_customer_no_traceback(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
+    """A test can prove what a customer reads when the job fails."""
+    with pytest.raises(OSError, match="marker"):
+        with TrackerApi().run_job("S1", 142, "imaging") as job, job.step("load"):
+            raise OSError("marker")
+
+    failed = tracker.job("S1")
+    assert not failed.finished
+    assert failed.steps == {"load": "failed", "report": "not_run"}
+    assert "marker" in str(failed.events)
+    assert "marker" not in str(failed.customer_view())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"api_key": "<your api key>", "base_url": "<url for tracker app backend>"},
+        {"api_key": "trk_1_2_3", "base_url": "https://tracker.example.org"},
+        {"api_key_file": "/run/secrets/none", "ca_file": "/etc/none.pem"},
+        {"mode": "offline", "outbox": "/nowhere"},
+    ],
+)
+def test_given_places_and_keys_count_for_nothing(
+    tracker: FakeTracker, config: JobConfig, options: dict[str, Any]
+) -> None:
+    """A script runs in a test with whatever it uses in production."""
+    pipeline("S1", **options)
+
+    assert tracker.job("S1").finished
+
+
+def test_other_settings_are_checked_as_ever(tracker: FakeTracker) -> None:
+    """A setting that would stop the script in production stops it in a test."""
+    with pytest.raises(SettingsError, match="shutdown_timeout"):
+        TrackerApi(shutdown_timeout=-1)
+
+
+def test_script_that_is_off_reports_nothing(tracker: FakeTracker) -> None:
+    """A script that switches tracking off itself has no jobs."""
+    TrackerApi(mode="off").create_job("S1", 142, "imaging").send_event(kind="start")
+
+    assert tracker.jobs == []
+
+
+def test_typo_raises_in_a_test(tracker: FakeTracker, config: JobConfig) -> None:
+    """What production only logs, a test does not let pass."""
+    job = TrackerApi(strict=False).create_job("S1", 142, "imaging")
+
+    with pytest.raises(UnknownStepError, match="did you mean 'load'"):
+        job.send_event(kind="step", name="laod")
+    with pytest.raises(ValueError, match="metadata"):
+        job.send_event(kind="step", name="load", metadata={"x": object()})
+
+
+def test_strictness_can_be_left_to_the_script(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
+    """Without it, what a typo sends can be looked at; a strict script stays strict."""
+    job = TrackerApi().create_job("S1", 142, "imaging")
+    strict = TrackerApi(strict=True).create_job("S2", 142, "imaging")
+    tracker.strict = False
+
+    job.send_event(kind="step", name="laod")
+    with pytest.raises(UnknownStepError):
+        strict.send_event(kind="step", name="laod")
+    assert tracker.job("S1").events[0].tag == "laod"
+    assert tracker.job("S1").steps_done == []
+
+
+def test_filters_of_the_script_count(tracker: FakeTracker, config: JobConfig) -> None:
+    """A test sees what `before_send` lets through."""
+
+    def before_send(event: Event) -> Event | None:
+        return None if event.kind == "info" else event
+
+    job = TrackerApi(before_send=before_send).create_job("S1", 142, "imaging")
+    job.send_event(kind="info", message="dropped")
+    job.send_event(kind="step", name="load")
+
+    assert [event.kind for event in tracker.job("S1").events] == ["step"]
+
+
+def test_progress_can_be_looked_at_in_between(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
+    """Percent is that of the last count, however fast the counts follow each other."""
+    job = TrackerApi().create_job("S1", 142, "imaging")
+    step = job.step("report", total=1000)
+    for _ in range(500):
+        step.advance()
+
+    assert tracker.job("S1").percent == 37.5
+    step.advance(250)
+    assert tracker.job("S1").percent == 56.25
+
+
+def test_questions_are_answered_from_memory(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
+    """A script that asks gets answers of the usual types."""
+    made = TrackerApi()
+    job = made.create_job("S1", 142, "imaging", metadata={"ward": 3})
+    job.send_event(kind="step", name="load", message="Done", metadata={"Images": 3})
+    made.create_job("S2", 143, "other")
+
+    answer = made.get_job("S1")
+    assert (answer.status, answer.percent, answer.metadata) == (
+        "running",
+        25.0,
+        {"ward": 3},
+    )
+    assert job.fetch() == answer
+    assert [(step.status, step.attempts) for step in answer.steps] == [
+        ("done", 1),
+        ("pending", 0),
+    ]
+    assert answer.started_at == answer.steps[0].finished_at == answer.last_occurred_at
+    assert [(e.sequence, e.kind, e.message) for e in job.events()] == [
+        (1, "step", "Done")
+    ]
+    assert [each.provider_job_id for each in made.list_jobs()] == ["S2", "S1"]
+    assert [j.id for j in made.list_jobs(customer_id=142, status=["running"])] == [1]
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert list(made.list_jobs(created_since=later)) == []
+    assert "ingest" in made.verify_api_key().scopes
+    assert made.register_job_config(config).document == config.as_document()
+    assert job.share_link().startswith("https://tracker.invalid/s/")
+    assert made.flush().waiting == 0
+    assert made.delivery().delivered == 3
+    with pytest.raises(BackendRejected, match="no job 'S3'"):
+        made.get_job("S3")
+
+
+def test_other_operations_raise_clearly(tracker: FakeTracker) -> None:
+    """What memory cannot answer says so, and where to test it."""
+    made = TrackerApi()
+
+    with pytest.raises(NotImplementedError, match="no answer to create_api_key"):
+        made.admin.create_api_key("nightly")
+    with pytest.raises(NotImplementedError, match="client"):
+        _ = made.client
+
+
+def test_restart_goes_on_with_its_job(tracker: FakeTracker, config: JobConfig) -> None:
+    """A second run with the same id attaches, and knows what the first one did."""
+    TrackerApi().create_job("S1", 142, "imaging").step("load").done()
+    job = TrackerApi().create_job("S1", 142, "Imaging study")
+
+    assert job.steps["load"].status == "done"
+    assert job.steps["report"].is_ready
+    with pytest.raises(BackendRejected, match="for another customer"):
+        TrackerApi().create_job("S1", 143, "imaging")
+
+
+def test_places_of_a_job_add_up(tracker: FakeTracker, config: JobConfig) -> None:
+    """What attached places count comes together, under a token of this test."""
+    job = TrackerApi().create_job("S1", 142, "imaging")
+    for part in ("left", "right"):
+        place = TrackerApi().attach(job.token(), part=part)
+        step = place.step("report", total=10)
+        step.advance(2)
+
+    assert tracker.job("S1").percent == 30.0
+
+
+def test_threads_report_into_one_job(tracker: FakeTracker, config: JobConfig) -> None:
+    """Nothing is lost between threads."""
+    job = TrackerApi().create_job("S1", 142, "imaging")
+
+    def report() -> None:
+        for number in range(200):
+            job.send_event(kind="info", message=str(number))
+
+    threads = [threading.Thread(target=report) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(tracker.job("S1").events) == 800
+
+
+def _load(number: int) -> None:
+    TrackerApi().job("S1", tag="imaging").note(f"part {number}")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_pools_report_into_the_job(
+    tracker: FakeTracker, config: JobConfig, method: str
+) -> None:
+    """What workers report is seen by the test, however they were started."""
+    TrackerApi().create_job("S1", 142, "imaging").send_event(kind="start")
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        pool.map(_load, range(6))
+        pool.close()
+        pool.join()
+
+    job = tracker.job("S1")
+    assert sorted(job.customer_view().texts) == [f"part {n}" for n in range(6)]
+    assert job.status == "running"
+
+
+def test_script_that_is_started_is_recorded(tracker: FakeTracker, outbox: Path) -> None:
+    """A whole script as a process of its own reports to the test, and not further."""
+    script = (
+        "from trackerapi import TrackerApi\n"
+        "with TrackerApi('key', 'https://tracker.example.org') as tracker:\n"
+        "    with tracker.run_job('S1', 142, 'imaging') as job:\n"
+        "        job.note('Reading your images')\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+
+    assert tracker.job("S1").finished
+    assert tracker.job("S1").customer_view().texts == ["Reading your images"]
+    assert list(outbox.glob("*.outbox"))
+
+
+def test_nothing_is_written_where_nobody_else_reports(
+    tracker: FakeTracker, config: JobConfig, outbox: Path, tmp_path: Path
+) -> None:
+    """What the process of the test reports stays in memory."""
+    pipeline("S1")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tracker_that_a_module_keeps_serves_many_tests(config: JobConfig) -> None:
+    """Each test sees what was reported in it, and nothing is kept in between."""
+    with recording() as first:
+        kept = TrackerApi()
+        kept.create_job("S1", 142, "imaging")
+    kept.create_job("S2", 142, "imaging").send_event(kind="start")
+    with recording() as second:
+        kept.create_job("S3", 142, "imaging")
+
+    assert [job.provider_job_id for job in first.jobs] == ["S1"]
+    assert [job.provider_job_id for job in second.jobs] == ["S3"]
+
+
+def test_recordings_can_be_nested(config: JobConfig) -> None:
+    """The inner one takes over, and gives back."""
+    with recording() as outer:
+        pipeline("S1")
+        with recording() as inner:
+            pipeline("S2")
+        pipeline("S3")
+
+    assert [job.provider_job_id for job in outer.jobs] == ["S1", "S3"]
+    assert [job.provider_job_id for job in inner.jobs] == ["S2"]
+
+
+def test_everything_is_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real trackers and the environment come back with the end of the test."""
+    monkeypatch.setenv("TRACKERAPI_MODE", "off")
+    with recording():
+        assert os.environ["TRACKERAPI_MODE"] == "offline"
+        assert repr(TrackerApi()) == "TrackerApi(base_url='https://tracker.invalid')"
+
+    assert os.environ["TRACKERAPI_MODE"] == "off"
+    assert "TRACKERAPI_OUTBOX" not in os.environ
+    assert repr(TrackerApi()) == "TrackerApi(base_url='off:')"
+
+
+def test_unknown_job_names_those_that_reported(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
+    """Who asks for the wrong job is told which there are."""
+    pipeline("S1")
+
+    with pytest.raises(LookupError, match="of a job 'S2'; jobs that reported: 'S1'"):
+        tracker.job("S2")
+    assert repr(tracker) == "FakeTracker(jobs=['S1'])"
+    assert "status='succeeded', percent=100.0" in repr(tracker.job("S1"))
+
+
+def test_job_without_a_configuration_has_no_percent(tracker: FakeTracker) -> None:
+    """Statuses and steps done can be looked at all the same."""
+    job = TrackerApi().create_job("S1", 142, "imaging")
+    job.send_event(kind="step", name="load")
+
+    seen = tracker.job("S1")
+    assert (seen.percent, seen.steps, seen.steps_done) == (None, {}, ["load"])
+    assert seen.customer_view().name == "imaging"
+
+
+def test_job_that_nobody_created_can_be_looked_at(tracker: FakeTracker) -> None:
+    """A script that only attaches to a job is tested without the one that creates."""
+    TrackerApi().job("S1").note("Reading your images")
+
+    job = tracker.job("S1")
+    assert (job.customer_id, job.tag, job.status) == (None, None, "pending")

@@ -1,0 +1,164 @@
+"""A tracker that fails on demand, and what the code under test gets to see of it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from trackerapi import (
+    AuthenticationError,
+    BackendError,
+    BackendRejected,
+    BackendUnavailable,
+    DeliveryProblem,
+    JobConfig,
+    OutboxError,
+    TrackerApi,
+    TrackerError,
+)
+from trackerapi.testing import FakeTracker
+from trackerapi.testing.faults import FAULTS, Fault
+
+RAISED_WHEN_STRICT = {
+    "key": AuthenticationError,
+    "customer": BackendRejected,
+    "disk": OutboxError,
+}
+"""What a script that wants it so gets, besides those that never raise."""
+
+TOLD = {
+    "timeout": "unreachable",
+    "refused": "unreachable",
+    "key": "key-refused",
+    "customer": "job-refused",
+    "disk": "outbox-unwritable",
+}
+
+
+def pipeline(made: TrackerApi) -> None:
+    """Run a job of two steps."""
+    with made.run_job("S1", customer_id=142, tag="imaging") as job:
+        with job.step("load"):
+            pass
+        for _ in job.track(range(10), step="report"):
+            pass
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_job_survives(fault: Fault, tracker: FakeTracker, config: JobConfig) -> None:
+    """No fault reaches a script that does not ask for it; all it reports is kept."""
+    told: list[DeliveryProblem] = []
+    tracker.fail_with(fault)
+
+    pipeline(TrackerApi(on_problem=told.append))
+
+    assert tracker.job("S1").finished
+    assert [problem.kind for problem in told] == [TOLD[fault]]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_strict_script_raises_what_production_raises(
+    fault: Fault, tracker: FakeTracker, config: JobConfig
+) -> None:
+    """A script that is strict itself gets its errors, and none for a dead network."""
+    made = TrackerApi(strict=True)
+    tracker.fail_with(fault)
+    expected = RAISED_WHEN_STRICT.get(fault)
+
+    if expected is None:
+        pipeline(made)
+        assert tracker.job("S1").finished
+    else:
+        with pytest.raises(expected):
+            pipeline(made)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_strict_script_may_be_so_by_its_environment(
+    fault: Fault,
+    tracker: FakeTracker,
+    config: JobConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A test may set the variable that production sets."""
+    monkeypatch.setenv("TRACKERAPI_STRICT", "1")
+    tracker.fail_with(fault)
+
+    if fault in RAISED_WHEN_STRICT:
+        with pytest.raises(TrackerError):
+            pipeline(TrackerApi())
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("timeout", BackendUnavailable),
+        ("refused", BackendUnavailable),
+        ("key", AuthenticationError),
+        ("customer", BackendRejected),
+    ],
+)
+def test_questions_raise_what_went_wrong(
+    fault: Fault, error: type[BackendError], tracker: FakeTracker, config: JobConfig
+) -> None:
+    """Who asks a tracker that fails is told so."""
+    tracker.fail_with(fault)
+    made = TrackerApi()
+    job = made.create_job("S1", 142, "imaging")
+
+    questions: list[Callable[[], object]] = [job.fetch, job.share_link]
+    for ask in [lambda: made.get_job("S1"), *questions]:
+        with pytest.raises(error):
+            ask()
+
+
+def test_delivery_tells_what_waits(tracker: FakeTracker, config: JobConfig) -> None:
+    """What is reported to a dead tracker waits, until it works again."""
+    made = TrackerApi()
+    made.create_job("S0", 142, "imaging")
+    tracker.fail_with("timeout")
+    made.create_job("S1", 142, "imaging").send_event(kind="start")
+
+    report = made.flush(timeout=60)
+    assert (report.delivered, report.waiting) == (1, 2)
+    assert "no answer in time" in (report.last_error or "")
+    tracker.recover()
+    assert made.delivery().waiting == 0
+    assert made.get_job("S1").status == "running"
+
+
+def test_refused_job_is_held(tracker: FakeTracker, config: JobConfig) -> None:
+    """What a refused job reports is held, and its next creation may be taken."""
+    made = TrackerApi()
+    tracker.fail_with("customer")
+    made.create_job("S1", 142, "imaging").send_event(kind="start")
+
+    assert (made.delivery().held, made.delivery().waiting) == (2, 0)
+    tracker.recover()
+    made.create_job("S1", 142, "imaging")
+    assert made.get_job("S1").status == "running"
+    assert made.delivery().held == 0
+
+
+def test_several_faults_at_once(tracker: FakeTracker, config: JobConfig) -> None:
+    """Everything may be broken, and the job still runs."""
+    tracker.fail_with("key", "disk")
+
+    pipeline(TrackerApi())
+
+    assert tracker.job("S1").finished
+
+
+def test_fault_in_the_middle_of_a_job(tracker: FakeTracker, config: JobConfig) -> None:
+    """A tracker that dies while a job runs does not stop it either."""
+    with TrackerApi().run_job("S1", 142, "imaging") as job:
+        with job.step("load"):
+            tracker.fail_with("refused", "disk")
+        job.skip("report")
+
+    assert tracker.job("S1").steps == {"load": "done", "report": "skipped"}
+
+
+def test_unknown_fault_is_refused(tracker: FakeTracker) -> None:
+    """A typo in a test does not make a test that proves nothing."""
+    with pytest.raises(ValueError, match="timeout, refused, key, customer, disk"):
+        tracker.fail_with("time-out")  # type: ignore[arg-type]

@@ -1,0 +1,166 @@
+"""The tracker in memory beside what it stands for."""
+
+import inspect
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import RunningBackend
+from tests.unit.conftest import deliver
+from trackerapi import JobConfig, TrackerApi, TrackerJob
+from trackerapi.delivery.delivery import Delivery
+from trackerapi.reporter import Reporter
+from trackerapi.testing import FakeTracker, recording
+from trackerapi.testing.memory_calls import MemoryCalls
+from trackerapi.testing.memory_delivery import MemoryDelivery
+from trackerapi.tracker_parts import SEAM, make_parts
+from trackerapi.wire.calls import Calls
+
+GIVEN_BY_THE_BACKEND = {
+    *("id", "configuration_id", "created_at", "version"),
+    *("started_at", "finished_at", "last_event_at", "last_occurred_at"),
+}
+"""Members of answers in which two trackers differ."""
+
+
+def smooth(job: TrackerJob) -> None:
+    """All goes well."""
+    with job:
+        with job.step("load") as step:
+            step.note("Reading your images")
+            step.metadata |= {"Images": 3, "Scanner": "CT-2"}
+        for _ in job.track(range(10), step="report"):
+            pass
+
+
+def retried(job: TrackerJob) -> None:
+    """The second attempt works, and one item fails."""
+    with job, job.step("load") as step:
+        for attempt in step.attempts(2, wait_seconds=0):
+            with attempt:
+                if not attempt.is_last:
+                    raise OSError("busy")
+        step.item_failed("x", customer="One image could not be read")
+
+
+def failed(job: TrackerJob) -> None:
+    """A step fails with half of it done."""
+    with suppress(OSError), job, job.step("report", total=10) as step:
+        step.advance(5)
+        raise OSError("broken")
+
+
+def cancelled(job: TrackerJob) -> None:
+    """Somebody stops the job in its second step."""
+    with suppress(KeyboardInterrupt), job:
+        job.skip("load", reason="There is nothing to read")
+        with job.step("report") as step:
+            step.fraction = 0.25
+            raise KeyboardInterrupt
+
+
+def half_way(job: TrackerJob) -> None:
+    """The job still runs."""
+    job.step("load").done()
+    job.step("report", total=4).advance()
+
+
+STORIES = [smooth, retried, failed, cancelled, half_way]
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
+def test_answers_are_those_of_the_backend(
+    story: Callable[[TrackerJob], None], backend: RunningBackend, config: JobConfig
+) -> None:
+    """Percent, statuses, counts, attempts and events are the backend's own."""
+    job_id = str(uuid.uuid4())
+
+    def told(tracker: TrackerApi) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        options: dict[str, Any] = {"config": config, "finish": "explicit"}
+        job = tracker.create_job(job_id, backend.customer_id, config.tag, **options)
+        story(job)
+        deliver(tracker)
+        events = [asdict(event) for event in job.events()]
+        return asdict(job.fetch()), events
+
+    with TrackerApi(backend.api_key, backend.base_url) as real:
+        theirs, their_events = told(real)
+    with recording():
+        ours, our_events = told(TrackerApi())
+
+    for answer in (ours, theirs):
+        for name in GIVEN_BY_THE_BACKEND:
+            answer.pop(name)
+        for step in answer["steps"]:
+            step.pop("started_at")
+            step.pop("finished_at")
+    assert ours == theirs
+    members = ("kind", "tag", "event_metadata", "completed", "total", "message")
+    assert [[event[name] for name in members] for event in our_events] == [
+        [event[name] for name in members] for event in their_events
+    ]
+
+
+def test_customer_view_is_what_the_page_shows(
+    backend: RunningBackend, config: JobConfig
+) -> None:
+    """What a test sees in the view, a customer reads on the page."""
+    job_id = str(uuid.uuid4())
+    with recording() as tracker:
+        made = TrackerApi().create_job(job_id, backend.customer_id, "imaging")
+        smooth(made)
+        view = tracker.job(job_id).customer_view()
+    with TrackerApi(backend.api_key, backend.base_url) as real:
+        job = real.create_job(job_id, backend.customer_id, "imaging", config=config)
+        smooth(job)
+        deliver(real)
+        with httpx.Client(follow_redirects=True) as customer:
+            page = customer.get(job.share_link()).text
+
+    shown = [view.name, f"{view.percent:g} %", *view.texts]
+    shown += [step.name for step in view.steps]
+    shown += [f"{name}:" for step in view.steps for name in step.metadata]
+    assert shown[0:3] == ["Imaging study", "100 %", "Reading your images"]
+    assert "Images:" in shown
+    for text in shown:
+        assert text in page
+    assert "CT-2" not in page + str(view)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in vars(MemoryCalls) if not name.startswith("_")]
+)
+def test_operation_is_called_like_the_real_one(name: str) -> None:
+    """What scripts can ask of memory, they ask in the same words."""
+    ours, theirs = getattr(MemoryCalls, name), getattr(Calls, name)
+
+    assert list(inspect.signature(ours).parameters) == list(
+        inspect.signature(theirs).parameters
+    )
+
+
+def test_every_door_of_delivery_is_memorys_own() -> None:
+    """No call of a test falls through to files and threads."""
+    public = {name for name in vars(Delivery) if not name.startswith("_")}
+
+    assert public <= vars(MemoryDelivery).keys()
+
+
+def test_parts_of_production_are_made_by_nobody_else(tracker: FakeTracker) -> None:
+    """The seam has one place, and outside of a test the real parts stand in it."""
+    assert SEAM.make is not make_parts
+    assert tracker.jobs == []
+
+
+def test_without_a_test_the_real_parts_are_made() -> None:
+    """A process that records nothing has never heard of the tracker in memory."""
+    assert SEAM.make is make_parts
+    parts = SEAM.make.__module__
+
+    assert parts == "trackerapi.tracker_parts"
+    assert isinstance(TrackerApi(mode="off")._reporter, Reporter)

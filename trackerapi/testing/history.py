@@ -1,0 +1,189 @@
+"""What the events of a job amount to, as the tracker would answer it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from trackerapi.answers import Job, JobEvent, JobStep
+from trackerapi.events import Event
+from trackerapi.projection import ALIVE, SETTLED, JobProgress
+from trackerapi.testing.store import JobRecord, happened
+
+BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""When a job was created that nobody has created."""
+
+
+@dataclass(slots=True)
+class Times:
+    """When something began and ended; None before that."""
+
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    def note(self, at: datetime, *, has_begun: bool, is_over: bool) -> None:
+        """Take the state after an event."""
+        if has_begun and self.started_at is None:
+            self.started_at = at
+        self.finished_at = (self.finished_at or at) if is_over else None
+
+
+class JobHistory:
+    """The events of one job, folded by the rules that the backend folds by.
+
+    Args:
+        record: What was reported.
+
+    Attributes:
+        document: The job's configuration; None without one.
+        progress: Where the job stands.
+    """
+
+    def __init__(self, record: JobRecord) -> None:
+        self.record, self._creation = record, record.creation or {}
+        self.document: Mapping[str, Any] | None = self._creation.get("configuration")
+        points = {step["tag"]: step["points"] for step in self.steps}
+        self.progress = JobProgress(
+            points if self.document is not None else None,
+            is_explicit=self.finish == "explicit",
+        )
+        self._times = Times()
+        self._step_times = {tag: Times() for tag in points}
+        for event in record.events:
+            self._take(event)
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """The steps of the configuration."""
+        return list(self.document["step_configurations"]) if self.document else []
+
+    @property
+    def finish(self) -> str:
+        """How the job finishes: auto or explicit."""
+        return str(self._creation.get("finish", "auto"))
+
+    @property
+    def customer_id(self) -> int | None:
+        """The customer for whom the job is run; None for one that was not created."""
+        return self._creation.get("customer_id")
+
+    @property
+    def tag(self) -> str | None:
+        """Tag of the configuration; None for a job that was not created."""
+        return self._creation.get("tag")
+
+    @property
+    def name(self) -> str:
+        """What the customer reads."""
+        return str(self.document["name"] if self.document else self.tag or "")
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Values given when the job was created."""
+        return self._creation.get("metadata") or {}
+
+    @property
+    def done(self) -> list[str]:
+        """Tags of the steps that are done, in the order in which they were."""
+        tags = [e.tag for e in self.record.events if e.kind == "step" and e.tag]
+        known = [step["tag"] for step in self.steps]
+        return [
+            tag
+            for tag in dict.fromkeys(tags)
+            if self.document is None
+            or (tag in known and self.progress.shown_status(tag) == "done")
+        ]
+
+    def as_answer(self) -> Job:
+        """Return the job as the backend answers it."""
+        events, progress = self.record.events, self.progress
+        last = max((happened(event) for event in events), default=None)
+        created_at = self._creation.get("created_at")
+        return Job(
+            id=self.record.number,
+            provider_job_id=self.record.provider_job_id,
+            customer_id=self.customer_id or 0,
+            tag=self.tag or "",
+            name=self.name,
+            configuration_id=None if self.document is None else 1,
+            finish=self.finish,
+            status=progress.status,
+            percent=progress.percent,
+            steps=tuple(map(self._step_answer, self.steps)),
+            metadata=self.metadata,
+            event_count=len(events),
+            created_at=datetime.fromisoformat(created_at) if created_at else BEGINNING,
+            started_at=self._times.started_at,
+            finished_at=self._times.finished_at,
+            last_event_at=last,
+            last_occurred_at=last,
+            version=len(events) + 1,
+        )
+
+    def event_answers(self) -> list[JobEvent]:
+        """Return the events as the backend answers them."""
+        return [
+            _event_answer(event, sequence)
+            for sequence, event in enumerate(self.record.events, 1)
+        ]
+
+    def _step_answer(self, step: Mapping[str, Any]) -> JobStep:
+        tag = step["tag"]
+        known, times = self.progress.step(tag), self._step_times[tag]
+        return JobStep(
+            tag=tag,
+            name=step["name"],
+            points=step["points"],
+            status=self.progress.shown_status(tag),
+            fraction=known.fraction,
+            completed=known.completed,
+            total=known.total,
+            attempts=known.attempts,
+            started_at=times.started_at,
+            finished_at=times.finished_at,
+        )
+
+    def _take(self, event: Event) -> None:
+        self.progress.take(event.kind, event.tag, _details(event))
+        at, status = happened(event), self.progress.status
+        self._times.note(
+            at,
+            has_begun=status not in ("pending", "cancelled"),
+            is_over=status not in ALIVE,
+        )
+        times = self._step_times.get(event.tag or "")
+        if times is not None:
+            step = self.progress.step(event.tag or "")
+            is_over = step.status in SETTLED or step.status == "failed"
+            times.note(at, has_begun=step.attempts > 0, is_over=is_over)
+
+
+def _details(event: Event) -> dict[str, Any]:
+    return {
+        "completed": event.completed,
+        "total": event.total,
+        "fraction": event.fraction,
+        "part": event.part,
+        "retrying": event.retrying,
+    }
+
+
+def _event_answer(event: Event, sequence: int) -> JobEvent:
+    at = happened(event)
+    return JobEvent(
+        event_id=event.event_id,
+        sequence=sequence,
+        provider_job_id=event.provider_job_id,
+        kind=event.kind,
+        tag=event.tag,
+        event_metadata=event.metadata or {},
+        occurred_at=at,
+        received_at=at,
+        completed=event.completed,
+        total=event.total,
+        fraction=event.fraction,
+        part=event.part,
+        retrying=event.retrying,
+        message=event.message,
+        detail=event.detail,
+    )

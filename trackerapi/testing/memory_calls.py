@@ -1,0 +1,166 @@
+"""Answers of the tracker in memory, operation by operation as `wire.calls.Calls`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Unpack
+
+from trackerapi.answers import (
+    ApiKeyOwner,
+    Job,
+    JobEvent,
+    NewJobToken,
+    RegisteredJobConfig,
+    ShareLink,
+)
+from trackerapi.errors import BackendUnavailable
+from trackerapi.testing.faults import BASE_URL, rejected
+from trackerapi.testing.history import JobHistory
+
+if TYPE_CHECKING:
+    from trackerapi.testing.fake import FakeTracker
+    from trackerapi.wire.calls import JobFilter
+
+KEY_ID: Final = "memory"
+TEST_KEY: Final = f"trk_{KEY_ID}_0_0"
+"""Key of the tracker in memory, which looks at none."""
+
+LINK_DAYS: Final = 30
+
+
+class MemoryCalls:
+    """Answers what scripts ask about their jobs; anything else raises.
+
+    Args:
+        acting: Returns the tracker in memory of the test that runs.
+    """
+
+    def __init__(self, acting: "Callable[[], FakeTracker | None]") -> None:
+        self._acting = acting
+
+    def __getattr__(self, name: str) -> NoReturn:
+        refuse(name)
+
+    def verify_api_key(self) -> ApiKeyOwner:
+        """Answer that the key may do all."""
+        self._tracker()
+        return ApiKeyOwner(
+            provider_id=1,
+            provider_name="Test",
+            key_id=KEY_ID,
+            scopes=("ingest", "read", "admin"),
+            expires_at=None,
+            job_id=None,
+            provider_job_id=None,
+        )
+
+    def register_job_configuration(
+        self, document: Mapping[str, Any]
+    ) -> RegisteredJobConfig:
+        """Answer as if the configuration were stored."""
+        self._tracker()
+        return RegisteredJobConfig(
+            id=1,
+            tag=document["tag"],
+            name=document["name"],
+            version=document.get("version"),
+            revision=1,
+            document=document,
+            created_at=datetime.now(UTC),
+        )
+
+    def create_job(self, document: Mapping[str, Any]) -> Job:
+        """Answer with a new job, or the one that has this id already."""
+        tracker = self._tracker()
+        tracker.meet_refusal()
+        known = tracker.store.find(document["provider_job_id"])
+        if known is None or known.creation is None or known.is_held:
+            return JobHistory(tracker.store.begun(document)).as_answer()
+        history = JobHistory(known)
+        if history.customer_id != document["customer_id"]:
+            raise rejected(409, "The job is known, for another customer.")
+        if document["tag"] not in (history.tag, history.name):
+            raise rejected(409, f"The job is known, with another tag: {history.tag!r}.")
+        return history.as_answer()
+
+    def list_jobs(self, **wanted: "Unpack[JobFilter]") -> Iterator[Job]:
+        """Answer with jobs, newest first."""
+        given: dict[str, Any] = {n: v for n, v in wanted.items() if v is not None}
+        since, statuses = given.pop("created_since", None), given.pop("status", None)
+        return iter(
+            [
+                job
+                for job in map(JobHistory.as_answer, reversed(self._known()))
+                if all(getattr(job, name) == value for name, value in given.items())
+                and (since is None or job.created_at >= since)
+                and (not statuses or job.status in statuses)
+            ]
+        )
+
+    def get_job(self, job_id: int) -> Job:
+        """Answer with one job."""
+        return self._find(job_id).as_answer()
+
+    def list_events(self, job_id: int) -> Iterator[JobEvent]:
+        """Answer with the events of a job."""
+        return iter(self._find(job_id).event_answers())
+
+    def create_share_link(
+        self, job_id: int, expires_at: datetime | None
+    ) -> tuple[ShareLink, str]:
+        """Answer with a link that leads nowhere."""
+        self._find(job_id)
+        now = datetime.now(UTC)
+        link = ShareLink(
+            id=1,
+            job_id=job_id,
+            created_at=now,
+            expires_at=expires_at or now + timedelta(days=LINK_DAYS),
+            revoked_at=None,
+        )
+        return link, f"{BASE_URL}/s/{job_id}"
+
+    def create_job_token(
+        self,
+        job_id: int,
+        expires_at: datetime | None,
+        label: str | None = None,  # noqa: ARG002 - nobody lists it here
+    ) -> NewJobToken:
+        """Answer with a token that works in this test alone."""
+        return NewJobToken(
+            token=TEST_KEY,
+            key_id=KEY_ID,
+            provider_job_id=self._find(job_id).record.provider_job_id,
+            expires_at=expires_at or datetime.now(UTC) + timedelta(days=LINK_DAYS),
+        )
+
+    def _tracker(self) -> "FakeTracker":
+        tracker = self._acting()
+        if tracker is None:
+            raise BackendUnavailable("no test with the fixture `trackerapi` runs")
+        tracker.meet_silence()
+        return tracker
+
+    def _known(self) -> list[JobHistory]:
+        jobs = self._tracker().store.jobs()
+        return [JobHistory(job) for job in jobs if job.creation and not job.is_held]
+
+    def _find(self, job_id: int) -> JobHistory:
+        for history in self._known():
+            if history.record.number == job_id:
+                return history
+        raise rejected(404, "No such job.")
+
+
+def refuse(name: str) -> NoReturn:
+    """Raise for what the tracker in memory cannot do.
+
+    Raises:
+        AttributeError: For a name that only Python itself asks for.
+        NotImplementedError: For an operation.
+    """
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise NotImplementedError(
+        f"the tracker in memory has no answer to {name}(); test that against a "
+        "backend of your own: `trackerapi-backend dev`"
+    )

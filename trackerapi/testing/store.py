@@ -1,0 +1,168 @@
+"""What jobs of a test have reported: records in memory, and those of other processes.
+
+Records are the lines that the outbox would hold. Safe to share between threads, and
+without a lock of its own that a fork could leave locked.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from trackerapi.delivery.conflation import Conflation, Key, Line
+from trackerapi.delivery.folder import OutboxFolder
+from trackerapi.delivery.records import (
+    Creation,
+    job_of,
+    parse_creation,
+    parse_record,
+    split_lines,
+)
+from trackerapi.events import Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """What was reported of one job.
+
+    Attributes:
+        number: Place in the order in which jobs began to report; the first is 1.
+        provider_job_id: The provider's id of the job.
+        creation: Members with which it was created first; None if it never was.
+        is_held: Whether the tracker has refused it.
+        events: In the order in which they happened.
+    """
+
+    number: int
+    provider_job_id: str
+    creation: Mapping[str, Any] | None
+    is_held: bool
+    events: tuple[Event, ...]
+
+
+class RecordStore:
+    """Keeps records.
+
+    Args:
+        outbox: Folder in which other processes leave theirs; need not exist.
+    """
+
+    def __init__(self, outbox: Path) -> None:
+        self.outbox: Final = outbox
+        self._lines: dict[str, list[bytes]] = {}
+        self._numbers: dict[str, int] = {}
+        self._pid = os.getpid()
+        # Time stands still here: of progress, the first and the last are kept.
+        self._conflation = Conflation(self._write, clock=lambda: 0.0)
+
+    def record_event(self, line: bytes, provider_job_id: str, tag: str | None) -> None:
+        """Keep an event; see `Delivery`."""
+        self.release(provider_job_id, tag)
+        self._keep(provider_job_id, line)
+
+    def record_newest(self, line: Line, key: Key) -> None:
+        """Keep an event of which only the newest counts; see `Delivery`."""
+        self._conflation.offer(key, line)
+
+    def release(self, provider_job_id: str, tag: str | None) -> None:
+        """Keep what is left of the progress of a step; see `Delivery`."""
+        if self._conflation.pending:
+            self._conflation.release(provider_job_id, tag)
+
+    def record_creation(
+        self,
+        document: Mapping[str, Any],
+        state: str,
+        problem: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Keep the creation of a job; see `Delivery`."""
+        creation = Creation(document=document, state=state, problem=problem)
+        self._keep(creation.provider_job_id, creation.as_line())
+
+    def count(self, *, held: bool = False) -> int:
+        """Return how many records there are; with `held`, of jobs that were refused."""
+        if not held:
+            return sum(map(len, list(self._lines.values())))
+        return sum(len(job.events) + 1 for job in self.jobs() if job.is_held)
+
+    def jobs(self) -> list[JobRecord]:
+        """Return all jobs, those first that began to report first."""
+        self._settle()
+        lines = {job_id: list(kept) for job_id, kept in list(self._lines.items())}
+        for line in self._foreign_lines():
+            lines.setdefault(job_of(line), []).append(line)
+        return [self._job(job_id, kept) for job_id, kept in lines.items() if job_id]
+
+    def find(self, provider_job_id: str) -> JobRecord | None:
+        """Return one job; None if nothing was reported of it."""
+        lines = self._lines_of(provider_job_id)
+        return self._job(provider_job_id, lines) if lines else None
+
+    def events_of(self, provider_job_id: str) -> list[dict[str, Any]]:
+        """Return the members of a job's events, in their order."""
+        return _events_in(self._lines_of(provider_job_id))
+
+    def begun(self, document: Mapping[str, Any]) -> JobRecord:
+        """Return a job as it is once it is created with these members."""
+        creation = Creation(document=document, state="done")
+        job_id = creation.provider_job_id
+        return self._job(job_id, [creation.as_line(), *self._lines.get(job_id, ())])
+
+    def _lines_of(self, provider_job_id: str) -> list[bytes]:
+        self._settle()
+        foreign = (li for li in self._foreign_lines() if job_of(li) == provider_job_id)
+        return [*self._lines.get(provider_job_id, ()), *foreign]
+
+    def _settle(self) -> None:
+        if os.getpid() == self._pid:
+            self._conflation.release_all()
+
+    def _write(self, line: bytes) -> None:
+        self._keep(job_of(line), line)
+
+    def _keep(self, provider_job_id: str, line: bytes) -> None:
+        if line:  # nothing is left of an event that the author drops
+            self._lines.setdefault(provider_job_id, []).append(line)
+
+    def _foreign_lines(self) -> Iterator[bytes]:
+        """Walk what other processes have left, but for the headers of their files."""
+        folder = OutboxFolder(self.outbox)
+        for path in sorted([*folder.paths(delivered=True), *folder.paths()]):
+            yield from split_lines(path.read_bytes())[1:]
+
+    def _job(self, provider_job_id: str, lines: list[bytes]) -> JobRecord:
+        number = self._numbers.setdefault(provider_job_id, len(self._numbers) + 1)
+        creations = [c for c in map(parse_creation, lines) if c is not None]
+        taken = [c for c in creations if c.state != "held"] or creations
+        return JobRecord(
+            number=number,
+            provider_job_id=provider_job_id,
+            creation=taken[0].document if taken else None,
+            is_held=bool(creations) and creations[-1].state == "held",
+            events=tuple(map(_event, _events_in(lines))),
+        )
+
+
+def happened(event: Event) -> datetime:
+    """Return when an event happened."""
+    return datetime.fromisoformat(event.occurred_at)
+
+
+def _events_in(lines: list[bytes]) -> list[dict[str, Any]]:
+    """Return the members of the events in some records, in the order of their job."""
+    events = [event for event in map(parse_record, lines) if "event_id" in event]
+    events.sort(
+        key=lambda event: (
+            datetime.fromisoformat(event["occurred_at"]),
+            event["event_id"],
+        )
+    )
+    return events
+
+
+def _event(members: Mapping[str, Any]) -> Event:
+    names = [field.name for field in fields(Event) if field.name in members]
+    metadata: dict[str, Any] = members.get("event_metadata") or {}
+    return Event(**{name: members[name] for name in names}, metadata=metadata)

@@ -1,0 +1,141 @@
+"""What a test looks at: a job as it was reported, and what its customer may see."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from trackerapi.events import Event
+from trackerapi.testing.history import JobHistory
+from trackerapi.testing.store import JobRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerStep:
+    """A step as the customer sees it.
+
+    Attributes:
+        name: Its display name.
+        status: pending, running, done, failed, skipped, cancelled or not_run.
+        metadata: The newest value of each key that the configuration gives to the
+            customer.
+    """
+
+    name: str
+    status: str
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerView:
+    """All that a customer may see of a job; the page shows the newest texts of these.
+
+    Attributes:
+        name: Display name of the job.
+        status: pending, running, succeeded, failed or cancelled.
+        percent: 0.0 to 100.0; None without a configuration.
+        steps: In the order of the configuration.
+        texts: Messages in the order in which they were reported.
+    """
+
+    name: str
+    status: str
+    percent: float | None
+    steps: list[CustomerStep]
+    texts: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedJob:
+    """A job as it was reported up to now.
+
+    Attributes:
+        provider_job_id: The provider's id of the job.
+        customer_id: The customer for whom it is run; None if this test created no
+            such job, and only reported to it.
+        tag: Tag of its configuration; None likewise.
+        metadata: Values given when it was created.
+        status: pending, running, succeeded, failed or cancelled.
+        percent: 0.0 to 100.0, as the tracker computes it; None without a
+            configuration.
+        steps: Status of each step of the configuration by tag, as readers see it:
+            pending, running, done, failed, skipped, cancelled or not_run.
+        steps_done: Tags of the steps that are done, in the order in which they were.
+        attempts: How often each step was begun, by tag.
+        events: All that was reported, in the order in which it happened; of progress,
+            the first, the last, and the newest before each other event of its step.
+    """
+
+    provider_job_id: str
+    customer_id: int | None
+    tag: str | None
+    metadata: Mapping[str, Any]
+    status: str
+    percent: float | None
+    steps: dict[str, str]
+    steps_done: list[str]
+    attempts: dict[str, int]
+    events: list[Event]
+    _history: JobHistory
+
+    @classmethod
+    def of(cls, record: JobRecord) -> Self:
+        """Return what a record amounts to."""
+        history = JobHistory(record)
+        progress, tags = history.progress, [step["tag"] for step in history.steps]
+        return cls(
+            provider_job_id=record.provider_job_id,
+            customer_id=history.customer_id,
+            tag=history.tag,
+            metadata=history.metadata,
+            status=progress.status,
+            percent=progress.percent,
+            steps={tag: progress.shown_status(tag) for tag in tags},
+            steps_done=history.done,
+            attempts={tag: progress.step(tag).attempts for tag in tags},
+            events=list(record.events),
+            _history=history,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"RecordedJob({self.provider_job_id!r}, status={self.status!r}, "
+            f"percent={self.percent}, steps={self.steps}, "
+            f"events={[_brief(event) for event in self.events[-20:]]})"
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has succeeded."""
+        return self.status == "succeeded"
+
+    def customer_view(self) -> CustomerView:
+        """Return what the customer may see, and nothing else."""
+        return CustomerView(
+            name=self._history.name,
+            status=self.status,
+            percent=self.percent,
+            steps=[
+                CustomerStep(
+                    name=step["name"],
+                    status=self.steps[step["tag"]],
+                    metadata=self._customer_metadata(step),
+                )
+                for step in self._history.steps
+            ],
+            texts=[event.message for event in self.events if event.message],
+        )
+
+    def _customer_metadata(self, step: Mapping[str, Any]) -> dict[str, Any]:
+        newest: dict[str, Any] = {}
+        for event in self.events:
+            if event.tag == step["tag"]:
+                newest.update(event.metadata or {})
+        return {
+            key["name"]: newest[key["name"]]
+            for key in step.get("metadata_configurations", ())
+            if key.get("audience") == "customer" and newest.get(key["name"]) is not None
+        }
+
+
+def _brief(event: Event) -> str:
+    return f"{event.kind} {event.tag}" if event.tag else event.kind
