@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -179,8 +180,12 @@ def read_header(path: Path) -> Header | None:
         return None
 
 
-def _place_in_order(event: Mapping[str, Any]) -> tuple[str, str]:
-    return str(event.get("occurred_at")), str(event.get("event_id"))
+def _place_in_order(event: Mapping[str, Any]) -> tuple[datetime, str]:
+    try:
+        occurred_at = datetime.fromisoformat(str(event.get("occurred_at")))
+    except ValueError:  # written by hand
+        occurred_at = datetime.min.replace(tzinfo=UTC)
+    return occurred_at.astimezone(UTC), str(event.get("event_id"))
 
 
 def _creation_in(path: Path, provider_job_id: str) -> Creation | None:
