@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
+from trackerapi.api_key import key_id_of
 from trackerapi.blocks.decorators import Function, wrapped
 from trackerapi.blocks.parts import attached_part
 from trackerapi.errors import SettingsError
@@ -74,7 +75,7 @@ def attached(token: str | None, part: str | None) -> Place:
         part: Name under which the place counts; None makes one.
 
     Raises:
-        SettingsError: If there is none.
+        SettingsError: If there is none, or a part of a token.
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is out of range.
     """
@@ -85,6 +86,9 @@ def attached(token: str | None, part: str | None) -> Place:
     name = attached_part() if part is None else check_name("part", part)
     read = JobToken.parse(text) if isinstance(text, str) else None
     if read is None:
+        if isinstance(text, str) and key_id_of(text.partition(".")[0]):
+            # As an id, the key would go into the outbox and to the timeline.
+            raise SettingsError("not the whole token of a job; copy it again", setting)
         check_name("token", text, LONGEST_PROVIDER_JOB_ID)
         return Place(text, JobFacts(part=name))
     config = find_loaded(read.tag) if read.tag is not None else None

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from trackerapi.errors import SettingsError
+from trackerapi.job_token import JobToken
 from trackerapi.settings import DEFAULT_TIMEOUT_SECONDS, Settings
 
 KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
@@ -24,6 +25,24 @@ def certificate(tmp_path: Path) -> Path:
     path = tmp_path / "ca.pem"
     path.write_text("-----BEGIN CERTIFICATE-----\n")
     return path
+
+
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_token_of_the_job_is_the_key_where_there_is_no_other(mode: str) -> None:
+    """A place that was given `TRACKERAPI_JOB` and an address needs nothing else."""
+    token = JobToken("trk_other_canarysecretcanarysecret_abc123", "a job")
+    environment = {"TRACKERAPI_JOB": token.as_text()}
+
+    assert resolve(environment, base_url=URL, mode=mode).api_key == token.api_key
+    assert resolve(environment, **ENOUGH).api_key == KEY
+    environment["TRACKERAPI_API_KEY"] = KEY
+    assert resolve(environment, base_url=URL, mode=mode).api_key == KEY
+
+
+def test_id_of_the_job_is_no_key() -> None:
+    """Whoever has only the id is told that there is no key."""
+    with pytest.raises(SettingsError, match="TRACKERAPI_API_KEY: no API key"):
+        resolve({"TRACKERAPI_JOB": "a job"}, base_url=URL)
 
 
 def test_defaults_apply_where_nothing_is_given() -> None:
