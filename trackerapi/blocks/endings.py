@@ -44,17 +44,24 @@ def ending_of(error: BaseException | None, *, is_stopped: bool = False) -> Endin
 def diagnosis(error: BaseException | str | None) -> str | None:
     """Return what the provider reads of a failure: the traceback, or the text given.
 
-    A long one loses its middle: the begin says where the script was, the end what
-    happened.
+    A long one loses its middle.
     """
     if error is None or isinstance(error, str):
-        return error or None
+        return shortened(error) if error else None
     import traceback
 
     try:
         text = "".join(traceback.format_exception(error)).rstrip()
     except Exception:  # noqa: BLE001 - the author's __str__ or __repr__ may raise anything
         text = f"{type(error).__name__} (it cannot be shown as text)"
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """Return a diagnosis as the contract can hold it, without its middle if need be.
+
+    The begin says where the script was, the end what happened.
+    """
     if len(text) <= LONGEST_DETAIL:
         return text
     kept_end = LONGEST_DETAIL - _KEPT_BEGIN - len(_CUT)
