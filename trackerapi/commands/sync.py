@@ -199,7 +199,11 @@ class Sync:
                     return
 
     def watch(self) -> None:
-        """Deliver leftovers as they appear, until interrupted or the time is over."""
+        """Deliver leftovers as they appear, until interrupted or the time is over.
+
+        SIGTERM lets it look once more, at what ended just before: a sidecar is ended
+        last, and the outbox may go with it.
+        """
         try:
             while not self._persistence.is_over:
                 error = self._attempt_and_tell()
@@ -210,6 +214,8 @@ class Sync:
                     )
                 elif not self._persistence.pauses_after(error):
                     return
+        except _Terminated:
+            self._attempt_and_tell()
         except KeyboardInterrupt:
             return
 
@@ -315,12 +321,16 @@ def _failure(error: Exception) -> str:
     return f"what the backend refused cannot be kept aside: {error}"
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM has come, which leaves time for an end in order."""
+
+
 @contextmanager
 def _ended_by_signals() -> Generator[None]:
     """Let SIGTERM end the context as Ctrl-C does."""
 
     def interrupt(number: int, frame: "FrameType | None") -> None:  # noqa: ARG001
-        raise KeyboardInterrupt
+        raise _Terminated
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

@@ -59,6 +59,21 @@ def test_watching_delivers_what_appears_until_a_signal(desk: Desk, number: int) 
     assert len(desk.events(second)) == 2
 
 
+def test_terminated_watch_delivers_what_ended_just_before(desk: Desk) -> None:
+    """A sidecar that is ended right after its job loses nothing of it."""
+    desk.outbox.mkdir()
+    with _started(desk, "sync", "--watch") as process:
+        first = desk.leave(events=1)
+        _await_line(process, "trackerapi: delivered 1 event\n")  # it sleeps now
+        last = desk.leave(events=2)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == FINE
+    assert len(desk.events(first)) == 1
+    assert len(desk.events(last)) == 2
+
+
 def test_watching_tells_once_that_the_backend_is_down_and_goes_on(
     desk: Desk, proxy: FaultProxy
 ) -> None:
