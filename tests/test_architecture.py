@@ -40,6 +40,7 @@ ARROWS: Final = {
     "cli": {"__init__", "commands"},
     "commands": {
         "__init__",
+        "blocks",
         "checking",
         "composition",
         "delivery",

@@ -9,9 +9,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Final, TextIO
 
 from trackerapi import __version__
-from trackerapi.commands import check, outbox, questions, sync
 from trackerapi.commands.exits import (
     FINE,
     INTERRUPTED,
@@ -34,6 +35,16 @@ _STATUS_OF: dict[type[Exception], int] = {
     BackendUnavailable: UNAVAILABLE,
 }
 
+_HOMES: Final = {
+    "verify": "questions",
+    "job": "job",
+    "event": "event",
+    "sync": "sync",
+    "outbox": "outbox",
+    "check": "check",
+}
+"""The module of each command, of which only the one that is asked for is loaded."""
+
 _EPILOG = """\
 exit status (`check`, `sync` and `outbox` say in their help what 1 and 3 mean):
   0  fine
@@ -51,12 +62,15 @@ settings (an option goes before its variable):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    options = build_parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = build_parser(arguments[:1]).parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
+    stdout: TextIO | None = sys.stdout  # None where it is closed
     try:
         with library_told_on_stderr():
             status = run(options)
-            sys.stdout.flush()  # here, where it is known what a failure means
+            if stdout is not None:
+                stdout.flush()  # here, where it is known what a failure means
             return status
     except (TrackerError, ValueError) as error:
         tell(str(error))
@@ -76,8 +90,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command."""
+def build_parser(asked: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser of the command.
+
+    Args:
+        asked: The only command to make a parser for; all of them if it is none.
+    """
     parser = argparse.ArgumentParser(
         prog="trackerapi",
         description="Deliver what waits, look after the outbox, and ask the backend.",
@@ -86,10 +104,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    questions.add_commands(commands)
-    sync.add_commands(commands)
-    outbox.add_commands(commands)
-    check.add_commands(commands)
+    homes = [_HOMES[name] for name in asked if name in _HOMES]
+    for home in homes or _HOMES.values():
+        import_module(f"trackerapi.commands.{home}").add_commands(commands)
     return parser
 
 

@@ -15,19 +15,18 @@ if TYPE_CHECKING:
 
 
 def add_commands(commands: Any) -> None:
-    """Add `verify` and `job show`."""
+    """Add `verify`."""
     verify = add_command(
         commands, "verify", _verify, "Tell whose key this is and what it may do."
     )
     add_backend(verify)
     add_json(verify)
 
-    job = commands.add_parser("job", help="ask about a job")
-    job_commands = job.add_subparsers(
-        title="commands", metavar="COMMAND", required=True
-    )
+
+def add_show(commands: Any) -> None:
+    """Add `show` to the commands of a job."""
     show = add_command(
-        job_commands, "show", _show_job, "Show how far a job is, and its steps."
+        commands, "show", _show_job, "Show how far a job is, and its steps."
     )
     which = show.add_mutually_exclusive_group(required=True)
     which.add_argument("provider_job_id", nargs="?", metavar="PROVIDER_JOB_ID")

@@ -19,15 +19,20 @@ _LIBRARY: Final = logging.getLogger("trackerapi")
 
 
 def say(text: str) -> None:
-    """Print a line of the result."""
-    sys.stdout.write(text + "\n")
+    """Print a line of the result; nothing where stdout is closed."""
+    stream: TextIO | None = sys.stdout
+    if stream is not None:
+        stream.write(text + "\n")
 
 
 def tell(text: str) -> None:
-    """Print a line that is no part of the result."""
-    start = _CLEAR if sys.stderr.isatty() else ""
-    sys.stderr.write(f"{start}trackerapi: {printable(text)}\n")
-    sys.stderr.flush()
+    """Print a line that is no part of the result; nothing where stderr is closed."""
+    stream: TextIO | None = sys.stderr
+    if stream is None:
+        return
+    start = _CLEAR if stream.isatty() else ""
+    stream.write(f"{start}trackerapi: {printable(text)}\n")
+    stream.flush()
 
 
 def say_json(value: Any, *, in_one_line: bool = False) -> None:

@@ -17,7 +17,7 @@ from unittest import mock
 
 from tests.conftest import RunningBackend
 from trackerapi import TrackerApi
-from trackerapi.answers import JobEvent
+from trackerapi.answers import Job, JobEvent
 from trackerapi.cli import main
 from trackerapi.delivery.outbox_file import OutboxFile
 
@@ -105,19 +105,22 @@ class Desk:
                 status = int(end.code or 0)
         return self._outcome(status, out.getvalue(), err.getvalue())
 
-    def spawn(self, *arguments: str, limit: str = "", **settings: str) -> Outcome:
+    def spawn(
+        self, *arguments: str, limit: str = "", stdin: str = "", **settings: str
+    ) -> Outcome:
         """Run the command as a process of its own, without a terminal.
 
         Args:
             *arguments: Of the command.
             limit: Options of the shell's `ulimit` for it; none by default.
+            stdin: What it reads.
             **settings: Further variables.
         """
         limits = ["sh", "-c", f'ulimit {limit}; exec "$@"', "sh"] if limit else []
         done = subprocess.run(
             [*limits, *self.command(*arguments)],
             env=self.environment(**settings),
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=PATIENCE_SECONDS * 2,
@@ -217,6 +220,12 @@ class Desk:
         """Return all that lies in the folder."""
         files = [path for path in self.outbox.rglob("*") if path.is_file()]
         return "\n".join(path.read_text() for path in files)
+
+    def get_job(self, job_id: str) -> Job:
+        """Return how the backend sees a job."""
+        key, url = self.backend.api_key, self.backend.base_url
+        with TrackerApi(key, url, mode="offline") as tracker:
+            return tracker.get_job(job_id)
 
     def events(self, job_id: str) -> list[JobEvent]:
         """Return what the backend has of a job."""

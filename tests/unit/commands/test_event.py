@@ -1,0 +1,209 @@
+"""`trackerapi event`, with a real backend and without one."""
+
+import uuid
+from collections.abc import Mapping
+
+import pytest
+
+from tests.faults.proxy import FaultProxy
+from tests.scripted_server import KEY
+from tests.unit.commands.leftovers import Desk
+from trackerapi import JobConfigManager, TrackerApi
+from trackerapi.answers import JobEvent
+from trackerapi.commands.exits import FINE, USAGE
+
+
+@pytest.fixture
+def job_id(desk: Desk) -> str:
+    """Return the id of a job with two steps, which the commands find by a variable."""
+    made = str(uuid.uuid4())
+    steps = [
+        {"tag": "convert", "name": "Convert", "points": 3},
+        {"tag": "send", "name": "Send", "points": 1},
+    ]
+    document = {"tag": made, "name": "Pictures", "step_configurations": steps}
+    config = JobConfigManager(configs=[document]).get_job_config(made)
+    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
+        tracker.create_job(made, desk.backend.customer_id, made, config=config)
+    desk.settings["TRACKERAPI_JOB"] = made
+    return made
+
+
+def newest(desk: Desk, job_id: str) -> JobEvent:
+    """Return what the backend has heard last."""
+    return desk.events(job_id)[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "members"),
+    [
+        (["start", "--step", "convert"], {"kind": "start", "tag": "convert"}),
+        (
+            ["progress", "--step", "convert", "--completed", "40", "--total", "120"],
+            {"kind": "progress", "completed": 40, "total": 120},
+        ),
+        (
+            ["progress", "--step", "convert", "--completed", "0"],
+            {"completed": 0, "total": None},
+        ),
+        (["progress", "--step", "convert", "--fraction", "0.5"], {"fraction": 0.5}),
+        (["step", "--step", "convert"], {"kind": "step", "tag": "convert"}),
+        (
+            ["skip", "--step", "send", "--message", "Nobody asked"],
+            {"kind": "skip", "message": "Nobody asked"},
+        ),
+        (
+            ["error", "--step", "send", "--retrying", "--detail", "no route"],
+            {"kind": "error", "retrying": True, "detail": "no route", "message": None},
+        ),
+        (["info", "--message", "Hello"], {"kind": "info", "tag": None}),
+        (["heartbeat"], {"kind": "heartbeat"}),
+        (["weighed"], {"kind": "weighed"}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_event_arrives_as_it_was_given(
+    desk: Desk, job_id: str, arguments: list[str], members: Mapping[str, object]
+) -> None:
+    """Each option is a member of the event, and nothing is printed."""
+    done = desk.run("event", *arguments)
+
+    assert (done.status, done.out, done.err) == (FINE, "", "")
+    event = newest(desk, job_id)
+    assert {name: getattr(event, name) for name in members} == members
+
+
+def test_events_make_the_percentage(desk: Desk, job_id: str) -> None:
+    """A shell script moves the number that the customer sees."""
+    desk.run("event", "progress", "--step", "convert", "--completed=1", "--total=2")
+    assert desk.get_job(job_id).percent == 37.5
+    desk.run("event", "step", "--step", "convert")
+    assert desk.get_job(job_id).percent == 75.0
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("-3.5", -3.5),
+        ("1e3", 1000.0),
+        ("true", True),
+        ("false", False),
+        ("007", "007"),
+        ("True", "True"),
+        ("null", "null"),
+        ("NaN", "NaN"),
+        ("1e999", "1e999"),
+        ("12345678901234567890", "12345678901234567890"),
+        ("a=b", "a=b"),
+        ("", ""),
+        ("four words of text", "four words of text"),
+    ],
+)
+def test_metadata_keeps_its_type(
+    desk: Desk, job_id: str, text: str, value: object
+) -> None:
+    """What is written as a number, true or false is one, and all else is text."""
+    desk.run("event", "info", "--metadata", f"key={text}")
+
+    metadata = newest(desk, job_id).event_metadata
+    assert metadata == {"key": value}
+    assert type(metadata["key"]) is type(value)
+
+
+def test_metadata_comes_from_pairs_and_an_object(desk: Desk, job_id: str) -> None:
+    """A single value goes before the object's."""
+    arguments = ["--metadata-json", '{"a": 1, "b": [true, null]}', "--metadata", "a=2"]
+
+    desk.run("event", "info", *arguments, "--metadata", "c=3")
+
+    assert newest(desk, job_id).event_metadata == {"a": 2, "b": [True, None], "c": 3}
+
+
+def test_detail_can_come_from_stdin(desk: Desk, job_id: str) -> None:
+    """What another command has printed goes to the provider."""
+    done = desk.spawn("event", "info", "--detail", "-", stdin="two\nlines\n")
+
+    assert done.status == FINE
+    assert newest(desk, job_id).detail == "two\nlines"
+
+
+def test_misspelt_kind_is_told_and_sent(desk: Desk, job_id: str) -> None:
+    """As from Python: it is shown, counts for nothing, and the likely one is named."""
+    done = desk.run("event", "stepp", "--step", "convert")
+
+    assert done.status == FINE
+    assert "did you mean 'step'?" in done.err
+    assert newest(desk, job_id).kind == "stepp"
+
+
+def test_events_of_an_outage_keep_their_order(
+    desk: Desk, job_id: str, proxy: FaultProxy
+) -> None:
+    """Each command leaves its event in the outbox, and one delivers them all."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    with proxy.down():
+        for number in range(3):
+            done = desk.run("event", "info", "--message", f"line {number}")
+            assert done.status == FINE
+            assert "not delivered yet: 1 records stay in" in done.err
+
+    assert desk.run("sync").status == FINE
+    assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
+
+
+def test_event_with_a_wrong_key_waits(desk: Desk, job_id: str) -> None:
+    """The event of a refused key is no failure of the script."""
+    done = desk.run("event", "info", TRACKERAPI_API_KEY=KEY)
+
+    assert done.status == FINE
+    assert "the API key was refused" in done.err
+    assert [file["waiting"] for file in desk.files] == [1]
+
+
+def test_event_of_an_unknown_job_waits_for_it(desk: Desk) -> None:
+    """The job may be created later, from elsewhere."""
+    done = desk.run("event", "info", "--job", str(uuid.uuid4()))
+
+    assert done.status == FINE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "KIND"),
+        (["step"], "'step' is about a step; name it by --step"),
+        (["progress", "--fraction", "0.5"], "name it by --step"),
+        (["error", "--retrying"], "name it by --step"),
+        (
+            ["progress", "--step", "a", "--fraction", "1", "--completed", "2"],
+            "not both",
+        ),
+        (["progress", "--step", "a", "--fraction", "1.5"], "fraction must be 0 to 1"),
+        (["progress", "--step", "a", "--completed", "-1"], "completed must be 0 to"),
+        (["progress", "--step", "a", "--completed", "x"], "not a number: 'x'"),
+        (["info", "--metadata", "=x"], "not KEY=VALUE: '=x'"),
+        (["info", "--metadata-json", "{"], "not an object in JSON: '{'"),
+        (["info", "--step", "a\nb"], "tag must not be blank or hold control"),
+        (["i" * 101], "kind must have 1 to 100 characters"),
+    ],
+)
+def test_wrong_usage_is_told_with_status_two(
+    desk: Desk, job_id: str, arguments: list[str], reason: str
+) -> None:
+    """A mistake in the script is told in one line, and nothing is recorded."""
+    done = desk.run("event", *arguments)
+
+    assert done.status == USAGE
+    assert reason in done.err.splitlines()[-1]
+    assert desk.paths == []
+
+
+def test_event_without_a_job_is_told(desk: Desk) -> None:
+    """Somebody who forgot `export` reads the name of the variable."""
+    done = desk.run("event", "info")
+
+    assert done.status == USAGE
+    assert done.err == (
+        "trackerapi: TRACKERAPI_JOB: no job; pass --job, or set this variable\n"
+    )

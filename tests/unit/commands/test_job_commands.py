@@ -1,0 +1,427 @@
+"""`trackerapi job start` to the end of a job, with a real backend and without one."""
+
+import json
+import os
+import subprocess
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.faults.faults import black_hole, key_refused
+from tests.faults.proxy import FaultProxy
+from tests.scripted_server import KEY
+from tests.unit.commands.leftovers import NOWHERE, UNKNOWN_CUSTOMER, Desk
+from trackerapi.blocks.endings import JOB_FAILED
+from trackerapi.commands.exits import FINE, HELD, USAGE
+from trackerapi.job_token import JobToken
+from trackerapi.texts import LONGEST_DETAIL
+
+
+@pytest.fixture
+def job_id(desk: Desk) -> str:
+    """Return the id of a job that was just started."""
+    return start(desk)
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    """Return a file with one configuration of two steps, under a tag of its own."""
+    tag = f"pictures-{uuid.uuid4()}"
+    steps = [
+        {"tag": "convert", "name": "Convert them", "points": 3},
+        {"tag": "send", "name": "Send them", "points": 1},
+    ]
+    config = {"tag": tag, "name": f"Pictures {tag}", "step_configurations": steps}
+    path = tmp_path / "job_configurations.json"
+    path.write_text(json.dumps({"job_configs": [config]}))
+    return path
+
+
+def tag_in(config_file: Path) -> str:
+    """Return the tag of the only configuration of a file."""
+    tag: str = json.loads(config_file.read_text())["job_configs"][0]["tag"]
+    return tag
+
+
+def start(desk: Desk, *arguments: str, tag: str = "import", **settings: str) -> str:
+    """Start a job for the usual customer; return what was printed."""
+    customer = str(desk.backend.customer_id)
+    done = desk.run("job", "start", tag, "--customer", customer, *arguments, **settings)
+    assert done.status == FINE, done.err
+    return done.out.removesuffix("\n")
+
+
+def kinds_of(desk: Desk, job_id: str) -> list[str]:
+    """Return the kinds of what happened, in its order."""
+    events = sorted(desk.events(job_id), key=lambda event: event.occurred_at)
+    return [event.kind for event in events]
+
+
+def test_start_creates_a_running_job_and_prints_its_id(desk: Desk) -> None:
+    """The id is all that is printed, and the job ends only when it is told to."""
+    job_id = str(uuid.uuid4())
+
+    assert start(desk, "--id", job_id) == job_id
+    job = desk.get_job(job_id)
+    assert (job.tag, job.customer_id) == ("import", desk.backend.customer_id)
+    assert (job.status, job.finish) == ("running", "explicit")
+
+
+def test_start_of_a_known_job_goes_on_with_it(desk: Desk, job_id: str) -> None:
+    """A restart changes nothing but the timeline."""
+    before = desk.get_job(job_id)
+
+    assert start(desk, "--id", job_id) == job_id
+    after = desk.get_job(job_id)
+    assert (after.id, after.status) == (before.id, "running")
+    assert kinds_of(desk, job_id) == ["start", "start"]
+
+
+def test_start_without_an_id_makes_one(desk: Desk) -> None:
+    """Each such start is a new job."""
+    first, second = start(desk), start(desk)
+
+    assert first != second
+    assert str(uuid.UUID(first)) == first
+
+
+def test_start_takes_steps_from_a_configuration_file(
+    desk: Desk, config_file: Path
+) -> None:
+    """The backend need not know the configuration before; names are as good as tags."""
+    tag = tag_in(config_file)
+
+    job_id = start(desk, "--config", str(config_file), tag=f"Pictures {tag}")
+
+    job = desk.get_job(job_id)
+    assert job.tag == tag
+    assert [step.tag for step in job.steps] == ["convert", "send"]
+    assert job.percent == 0
+
+
+def test_start_with_finish_auto_succeeds_with_the_last_step(
+    desk: Desk, config_file: Path
+) -> None:
+    """`--finish auto` is that of the library."""
+    tag = tag_in(config_file)
+    job_id = start(desk, "--config", str(config_file), "--finish", "auto", tag=tag)
+
+    for step in ("convert", "send"):
+        assert desk.run("event", "step", "--step", step, "--job", job_id).status == FINE
+
+    assert desk.get_job(job_id).status == "succeeded"
+
+
+def test_start_keeps_metadata_with_its_types(desk: Desk) -> None:
+    """Numbers, true and false are what they look like; single values go first."""
+    pairs = ["--metadata", "size=3", "--metadata", "dry=true", "--metadata", "of=a=b"]
+
+    job_id = start(desk, *pairs, "--metadata-json", '{"size": 1, "list": [1]}')
+
+    metadata = desk.get_job(job_id).metadata
+    assert metadata == {"size": 3, "dry": True, "of": "a=b", "list": [1]}
+
+
+def test_finish_with_remarks_succeeds(desk: Desk, job_id: str) -> None:
+    """The customer reads the remarks, and the job is at its end."""
+    done = desk.run("job", "finish", "--remarks", "3 left out", "--job", job_id)
+
+    assert (done.status, done.out, done.err) == (FINE, "", "")
+    assert desk.get_job(job_id).status == "succeeded"
+    assert desk.messages(job_id)[-1] == "3 left out"
+
+
+def test_cancel_says_why(desk: Desk, job_id: str) -> None:
+    """A cancelled job is neither failed nor succeeded."""
+    desk.run("job", "cancel", "--reason", "ordered twice", "--job", job_id)
+
+    assert desk.get_job(job_id).status == "cancelled"
+    assert desk.messages(job_id)[-1] == "ordered twice"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], JOB_FAILED),
+        (["--customer-text", "Two are broken."], "Two are broken."),
+        (["--customer", "Two are broken."], "Two are broken."),
+    ],
+)
+def test_fail_keeps_two_texts_apart(
+    desk: Desk, job_id: str, arguments: list[str], message: str
+) -> None:
+    """The customer reads a neutral text or that given, the provider the detail."""
+    desk.run("job", "fail", *arguments, "--detail", "line 12: no", "--job", job_id)
+
+    assert desk.get_job(job_id).status == "failed"
+    failure = desk.events(job_id)[-1]
+    assert (failure.message, failure.detail) == (message, "line 12: no")
+
+
+def test_fail_takes_the_end_of_a_log_from_stdin(desk: Desk, job_id: str) -> None:
+    """Of a long one the middle goes: what happened stands at its end."""
+    log = "begin\n" + "x" * 500_000 + "\nthe reason\n"
+
+    done = desk.spawn("job", "fail", "--detail", "-", "--job", job_id, stdin=log)
+
+    assert (done.status, done.err) == (FINE, "")
+    detail = desk.events(job_id)[-1].detail or ""
+    assert detail.startswith("begin\n")
+    assert detail.endswith("\nthe reason")
+    assert len(detail) == LONGEST_DETAIL
+
+
+def test_job_is_found_by_the_variable(desk: Desk, job_id: str) -> None:
+    """What `job start` printed is enough for all that follows."""
+    assert desk.run("job", "finish", TRACKERAPI_JOB=job_id).status == FINE
+    assert desk.get_job(job_id).status == "succeeded"
+
+
+@pytest.mark.parametrize("place", ["variable", "option"])
+def test_token_is_job_and_key_in_one(desk: Desk, job_id: str, place: str) -> None:
+    """A container that has nothing but a token and an address can report."""
+    token = JobToken(desk.backend.api_key, job_id).as_text()
+    arguments = ["--job", token] if place == "option" else []
+    settings = {"TRACKERAPI_JOB": token} if place == "variable" else {}
+
+    done = desk.run("job", "finish", *arguments, TRACKERAPI_API_KEY="", **settings)
+
+    assert (done.status, done.err) == (FINE, "")
+    assert desk.get_job(job_id).status == "succeeded"
+
+
+def test_torn_token_is_refused_and_shown_nowhere(desk: Desk) -> None:
+    """A key does not become the id of a job."""
+    torn = JobToken(desk.backend.api_key, "a job").as_text()[:-3]
+
+    done = desk.run("job", "finish", TRACKERAPI_JOB=torn)
+
+    assert done.status == USAGE
+    assert done.err.startswith("trackerapi: TRACKERAPI_JOB: not the whole token")
+    assert not desk.outbox.exists()
+
+
+def test_start_without_a_backend_prints_the_id_and_waits(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    """The script goes on, and all is delivered when the backend is back."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    with proxy.down():
+        job_id = start(desk)
+        assert desk.run("job", "finish", "--job", job_id).status == FINE
+
+    assert desk.run("sync").status == FINE
+    assert desk.get_job(job_id).status == "succeeded"
+    assert kinds_of(desk, job_id) == ["start", "complete"]
+
+
+def test_next_command_delivers_what_the_last_could_not(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    """Nobody need think of `sync` when the backend was away for a moment."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    with proxy.down():
+        job_id = start(desk)
+
+    desk.run("job", "finish", "--job", job_id)
+
+    assert kinds_of(desk, job_id) == ["start", "complete"]
+
+
+def test_backend_that_never_answers_holds_nobody(desk: Desk, proxy: FaultProxy) -> None:
+    """The wait is bounded by `shutdown_timeout`, for the creation too."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    desk.settings["TRACKERAPI_SHUTDOWN_TIMEOUT"] = "0.2"
+    customer = str(desk.backend.customer_id)
+    with proxy.failing(black_hole):
+        begun = desk.spawn("job", "start", "import", "--customer", customer)
+        job_id = begun.out.strip()
+        ended = desk.spawn("job", "fail", "--job", job_id)
+
+    assert (begun.status, ended.status) == (FINE, FINE)
+    assert desk.run("sync").status == FINE
+    assert desk.get_job(job_id).status == "failed"
+
+
+def test_refused_key_is_told_and_costs_nothing(desk: Desk, proxy: FaultProxy) -> None:
+    """All waits for a key that works."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    customer = str(desk.backend.customer_id)
+    with proxy.failing(key_refused):
+        begun = desk.run("job", "start", "import", "--customer", customer)
+        job_id = begun.out.strip()
+        ended = desk.run("job", "finish", "--job", job_id)
+
+    assert (begun.status, ended.status) == (FINE, FINE)
+    for done in (begun, ended):
+        assert "the API key was refused" in done.err
+    assert desk.run("sync").status == FINE
+    assert desk.get_job(job_id).status == "succeeded"
+
+
+def test_key_of_nobody_costs_nothing(desk: Desk) -> None:
+    """A wrong key is no reason for a script to stop."""
+    job_id = start(desk, TRACKERAPI_API_KEY=KEY)
+    done = desk.run("job", "finish", "--job", job_id, TRACKERAPI_API_KEY=KEY)
+
+    assert done.status == FINE
+    assert "the API key was refused" in done.err
+
+
+def test_refused_job_is_held_and_costs_nothing(desk: Desk) -> None:
+    """An unknown customer is told with its mend, and the script goes on."""
+    customer = str(UNKNOWN_CUSTOMER)
+
+    done = desk.run("job", "start", "import", "--customer", customer, "--id", "refused")
+
+    assert (done.status, done.out) == (FINE, "refused\n")
+    assert "trackerapi outbox retry --job 'refused'" in done.err
+    assert desk.run("sync").status == HELD
+
+
+def test_outbox_that_cannot_be_written_costs_nothing(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """What no disk takes goes to the backend from memory."""
+    (tmp_path / "file").write_bytes(b"")
+    nowhere = {"TRACKERAPI_OUTBOX": str(tmp_path / "file" / "outbox")}
+
+    job_id = start(desk, **nowhere)
+    done = desk.run("job", "finish", "--job", job_id, **nowhere)
+
+    assert done.status == FINE
+    assert desk.get_job(job_id).status == "succeeded"
+
+
+def test_neither_disk_nor_backend_still_is_no_failure(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """What is lost is told, and the script goes on."""
+    (tmp_path / "file").write_bytes(b"")
+    outbox = str(tmp_path / "file" / "outbox")
+
+    done = desk.run(
+        *("job", "finish", "--job", "a job"),
+        TRACKERAPI_OUTBOX=outbox,
+        TRACKERAPI_BASE_URL=NOWHERE,
+    )
+
+    assert done.status == FINE
+    assert "lost: 1 records" in done.err
+
+
+def test_no_wait_leaves_delivery_to_the_next_command(
+    desk: Desk, proxy: FaultProxy
+) -> None:
+    """Nothing is asked of the backend, and nothing told to anybody."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = start(desk, "--no-wait")
+    done = desk.run("job", "fail", "--no-wait", "--job", job_id)
+
+    assert (done.status, done.err) == (FINE, "")
+    assert proxy.connection_count == 0
+    assert desk.run("event", "info", "--job", job_id).status == FINE
+    assert kinds_of(desk, job_id) == ["start", "error", "info"]
+
+
+def test_strict_setting_makes_no_command_fail(desk: Desk) -> None:
+    """The setting is for scripts in Python; a shell would end the job by it."""
+    settings = {"TRACKERAPI_STRICT": "1", "TRACKERAPI_API_KEY": KEY}
+
+    assert start(desk, "--id", "a job", **settings) == "a job"
+
+
+def test_commands_do_nothing_where_tracking_is_off(desk: Desk) -> None:
+    """`TRACKERAPI_MODE=off` needs no other setting, and the id is still printed."""
+    off = {
+        "TRACKERAPI_MODE": "off",
+        "TRACKERAPI_BASE_URL": "",
+        "TRACKERAPI_API_KEY": "",
+    }
+
+    assert start(desk, "--id", "a job", "--no-wait", **off) == "a job"
+    done = desk.run("job", "finish", "--job", "a job", **off)
+    assert (done.status, done.err) == (FINE, "")
+    assert not desk.outbox.exists()
+
+
+def test_closed_stdout_and_stderr_harm_nobody(desk: Desk, job_id: str) -> None:
+    """A command started without any of them reports all the same."""
+    command = desk.command("job", "finish", "--job", job_id)
+
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command],
+        env=desk.environment(),
+        check=False,
+    )
+
+    assert done.returncode == FINE
+    assert desk.get_job(job_id).status == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["start", "import"], "--customer"),
+        (["start", "import", "--customer", "0"], "not 1 to 9007199254740991: '0'"),
+        (["start", "import", "--customer", "1", "--id", ""], "provider_job_id"),
+        (["start", "import", "--customer", "1", "--metadata", "x"], "not KEY=VALUE"),
+        (["start", "import", "--customer", "1", "--metadata-json", "[]"], "object"),
+        (["start", "import", "--customer", "1", "--config", "/no"], "/no"),
+        (["finish"], "TRACKERAPI_JOB: no job; pass --job, or set this variable"),
+        (["finish", "--job", "a\nb"], "control"),
+        (["fail", "--outbox"], "--outbox"),
+        (["cancel", "--job", "a job", "--base-url", "ftp://x"], "base_url"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_two(
+    desk: Desk, arguments: list[str], reason: str
+) -> None:
+    """A mistake of whoever wrote the script is told before anything is recorded."""
+    done = desk.run("job", *arguments)
+
+    assert done.status == USAGE
+    assert done.out == ""
+    assert reason in done.err.splitlines()[-1]
+    assert not desk.outbox.exists()
+
+
+def test_start_names_the_nearest_tag_of_the_file(desk: Desk, config_file: Path) -> None:
+    """A misspelt tag is found before the job begins."""
+    tag = tag_in(config_file)
+
+    done = desk.run(
+        *("job", "start", tag[:-1], "--customer", "142", "--config", str(config_file))
+    )
+
+    assert done.status == USAGE
+    assert f"did you mean {tag!r}?" in done.err
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("missing", ["TRACKERAPI_BASE_URL", "TRACKERAPI_API_KEY"])
+def test_missing_setting_is_one_line_and_status_two(desk: Desk, missing: str) -> None:
+    """Somebody without any set-up reads which variable is missing."""
+    done = desk.run("job", "finish", "--job", "a job", **{missing: ""})
+
+    assert done.status == USAGE
+    assert done.err.startswith(f"trackerapi: {missing}: no ")
+    assert done.err.count("\n") == 1
+
+
+def test_script_holds_the_id_as_the_help_prints_it(desk: Desk) -> None:
+    """`export TRACKERAPI_JOB=$(trackerapi job start ...)` is all that it needs."""
+    script = (
+        'export TRACKERAPI_JOB=$("$@" job start import --customer 142 --id "$ID")\n'
+        '"$@" job finish\n'
+    )
+    job_id = str(uuid.uuid4())
+
+    subprocess.run(
+        ["sh", "-euc", script, "sh", *desk.command()],
+        env={**desk.environment(), "ID": job_id, "PATH": os.environ["PATH"]},
+        check=True,
+    )
+
+    assert desk.get_job(job_id).status == "succeeded"

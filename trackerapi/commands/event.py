@@ -1,0 +1,107 @@
+"""`trackerapi event`: report one event of a job, from scripts in any language."""
+
+import argparse
+from typing import TYPE_CHECKING, Any, Final
+
+from trackerapi.commands.exits import FINE, Mistake
+from trackerapi.commands.options import add_command
+from trackerapi.commands.reporting import (
+    STATUSES,
+    add_job,
+    add_metadata,
+    add_part,
+    add_sending,
+    job_of,
+    tracker_of,
+)
+from trackerapi.commands.values import long_text, metadata_from, number
+
+if TYPE_CHECKING:
+    from trackerapi.options import EventDetails
+
+_OF_STEPS: Final = frozenset({"progress", "step", "skip"})
+"""Kinds that mean nothing without a step."""
+
+_HELP: Final = f"""\
+Report one event of a job.
+
+kinds, of the step that --step names, or of the job without it:
+  start      it runs
+  progress   the step is so far: --completed and --total, or --fraction
+  step       the step is done
+  skip       the step is not needed; --message says why
+  error      it failed; of a step with --retrying: another attempt follows
+  complete   the job has succeeded
+  cancel     the job was cancelled
+  info       a line in the timeline
+  heartbeat  the job is alive
+Another word is shown like info.
+
+{STATUSES}
+examples:
+  trackerapi event start --step convert
+  trackerapi event progress --step convert --completed 40 --total 120
+  trackerapi event step --step convert --metadata files=120 --metadata size=3.5
+  trackerapi event info --message "Waiting for the second half of the files"
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add `event`."""
+    parser = add_command(commands, "event", _event, _HELP)
+    parser.add_argument("kind", metavar="KIND", help="what happened; see above")
+    parser.add_argument("--step", metavar="TAG", help="the step that it is about")
+    parser.add_argument("--message", metavar="TEXT", help="what the customer reads")
+    parser.add_argument(
+        "--detail", metavar="TEXT", help="what only you read; - reads it from stdin"
+    )
+    parser.add_argument(
+        "--completed", metavar="N", type=number, help="units of the step that are done"
+    )
+    parser.add_argument(
+        "--total", metavar="N", type=number, help="units of the step in all"
+    )
+    parser.add_argument(
+        "--fraction", metavar="F", type=number, help="share that is done, 0 to 1"
+    )
+    parser.add_argument(
+        "--retrying", action="store_true", help="another attempt follows the error"
+    )
+    add_part(parser)
+    add_metadata(parser)
+    add_job(parser)
+    add_sending(parser)
+
+
+def _event(options: argparse.Namespace) -> int:
+    details = _details_of(options)
+    with tracker_of(options) as tracker:
+        job_of(tracker, options).send_event(
+            kind=options.kind,
+            tag=options.step,
+            metadata=metadata_from(options.metadata_json, options.metadata),
+            **details,
+        )
+    return FINE
+
+
+def _details_of(options: argparse.Namespace) -> "EventDetails":
+    """Return the details of the event that the options give.
+
+    Raises:
+        Mistake: If they contradict each other.
+    """
+    if options.step is None and (options.kind in _OF_STEPS or options.retrying):
+        raise Mistake(f"{options.kind!r} is about a step; name it by --step")
+    units = (options.completed, options.total)
+    if options.fraction is not None and units != (None, None):
+        raise Mistake("give --fraction, or --completed and --total, not both")
+    return {
+        "message": options.message,
+        "detail": long_text(options.detail),
+        "completed": options.completed,
+        "total": options.total,
+        "fraction": options.fraction,
+        "retrying": options.retrying,
+        "part": options.part,
+    }

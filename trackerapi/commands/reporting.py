@@ -1,0 +1,126 @@
+"""What the commands that report have in common: the job, and how to send.
+
+Nothing remote makes them fail. What cannot be delivered within `shutdown_timeout`
+stays in the outbox for the next command, or for `trackerapi sync`.
+"""
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Final
+
+from trackerapi.commands.options import add_backend, add_outbox
+from trackerapi.commands.values import json_object, pair
+from trackerapi.errors import SettingsError
+from trackerapi.job_token import JOB, JobToken
+from trackerapi.settings import DEFAULT_TIMEOUT_SECONDS, Settings
+from trackerapi.tracker import TrackerApi
+
+if TYPE_CHECKING:
+    from trackerapi.job import TrackerJob
+    from trackerapi.options import TrackerOptions
+
+STATUSES: Final = """\
+exit status: 0 whatever the backend does, 2 wrong usage or settings; what is not
+delivered within TRACKERAPI_SHUTDOWN_TIMEOUT (2 s) stays in the outbox for the next
+command, or for `trackerapi sync`
+"""
+"""A part of the help of these commands."""
+
+
+def add_job(parser: argparse.ArgumentParser) -> None:
+    """Add `--job`."""
+    parser.add_argument(
+        "--job",
+        metavar="ID",
+        help=f"your id of the job, or a token for it; without it that in {JOB}",
+    )
+
+
+def add_part(parser: argparse.ArgumentParser) -> None:
+    """Add `--part`."""
+    parser.add_argument(
+        "--part",
+        metavar="NAME",
+        help="who counts, where several places count one step: what they count adds up",
+    )
+
+
+def add_metadata(parser: argparse.ArgumentParser) -> None:
+    """Add what gives metadata."""
+    parser.add_argument(
+        "--metadata",
+        metavar="KEY=VALUE",
+        action="append",
+        type=pair,
+        help="a value for you; numbers, true and false stay what they are (repeat it)",
+    )
+    parser.add_argument(
+        "--metadata-json",
+        metavar="OBJECT",
+        type=json_object,
+        help="values as a JSON object, such as '{\"size\": 3}'",
+    )
+
+
+def add_sending(parser: argparse.ArgumentParser) -> None:
+    """Add what says where reports go, and how long to wait for that."""
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="leave delivery to the next command, or to `trackerapi sync`",
+    )
+    add_outbox(parser)
+    add_backend(parser)
+
+
+def tracker_of(options: argparse.Namespace, *, is_lasting: bool = False) -> TrackerApi:
+    """Return the tracker that a command reports with.
+
+    Args:
+        options: Of the command line.
+        is_lasting: Whether the command goes on for long, and so may wait for answers.
+
+    Raises:
+        SettingsError: If a setting is missing or invalid.
+    """
+    # Not what the environment says: a job does not fail because somebody wants to know
+    # how far it is.
+    given: TrackerOptions = {
+        "api_key_file": options.api_key_file,
+        "ca_file": options.ca_file,
+        "outbox": options.outbox,
+        "strict": False,
+    }
+    token = JobToken.parse(getattr(options, "job", None) or "")
+    takes_token = token is not None and options.api_key_file is None
+    api_key = token.api_key if token is not None and takes_token else None
+    settings = Settings.resolve(
+        {"api_key": api_key, "base_url": options.base_url, **given}
+    )
+    seconds = settings.shutdown_timeout_seconds
+    if settings.mode == "online" and (options.no_wait or not seconds):
+        given["mode"] = "offline"
+    elif not is_lasting:
+        given["timeout_seconds"] = min(seconds, DEFAULT_TIMEOUT_SECONDS) or None
+    return TrackerApi(api_key, options.base_url, **given)
+
+
+def job_of(tracker: TrackerApi, options: argparse.Namespace) -> "TrackerJob":
+    """Return the handle of the job that a command is about.
+
+    Args:
+        tracker: What it reports with.
+        options: Of the command line; with `part`, the job is one of several places.
+
+    Raises:
+        SettingsError: If no job is named.
+        ValueError: If that can be no job.
+    """
+    if not (options.job or os.environ.get(JOB, "").strip()):
+        raise SettingsError("no job; pass --job, or set this variable", JOB)
+    part: str | None = getattr(options, "part", None)
+    job = tracker.attach(options.job, part=part)
+    # Without a name it counts alone: a name of this process would make a rerun another
+    # place, and what both have counted would add up.
+    job.part = part
+    return job

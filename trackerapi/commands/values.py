@@ -1,0 +1,88 @@
+"""What a text of the command line stands for: numbers, metadata, long texts."""
+
+import argparse
+import json
+import math
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any, BinaryIO, Final, cast
+
+from trackerapi.blocks.endings import shortened
+from trackerapi.metadata import MAX_INTEGER
+
+STDIN: Final = "-"
+"""Stands for what comes on stdin."""
+
+_WORDS: Final = {"true": True, "false": False}
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
+_LONGEST_NUMBER: Final = 400
+_KEPT_BYTES: Final = 64 * 1024
+
+
+def number(text: str) -> float:
+    """Read a number, whole if it is written so."""
+    value = _number(text)
+    if value is None:
+        raise argparse.ArgumentTypeError(f"not a number: {text!r}")
+    return value
+
+
+def pair(text: str) -> tuple[str, Any]:
+    """Read `KEY=VALUE`; what looks like a number, true or false is one."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"not KEY=VALUE: {text!r}")
+    if value in _WORDS:
+        return key, _WORDS[value]
+    as_number = _number(value)
+    # A long row of digits is an id; as a number it would lose some of them.
+    is_exact = as_number is not None and abs(as_number) <= MAX_INTEGER
+    return key, as_number if is_exact else value
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Read an object in JSON."""
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"not an object in JSON: {text!r}")
+    return cast("dict[str, Any]", value)
+
+
+def metadata_from(
+    whole: dict[str, Any] | None, pairs: Iterable[tuple[str, Any]] | None
+) -> dict[str, Any] | None:
+    """Return metadata of an object and of single values, which go before; None if none.
+
+    Args:
+        whole: What `json_object()` returned.
+        pairs: What `pair()` returned for each.
+    """
+    return {**(whole or {}), **dict(pairs or ())} or None
+
+
+def long_text(text: str | None) -> str | None:
+    """Return a text, or what comes on stdin; a long one loses its middle."""
+    if text == STDIN:
+        stream = cast("BinaryIO | None", getattr(sys.stdin, "buffer", None))
+        text = _begin_and_end(stream) if stream is not None else None
+    return shortened(text) if text else None
+
+
+def _begin_and_end(stream: BinaryIO) -> str:
+    """Read a stream to its end, of which nobody knows how long it is."""
+    begin, end = stream.read(_KEPT_BYTES), b""
+    while chunk := stream.read(_KEPT_BYTES):
+        end = (end + chunk)[-_KEPT_BYTES:]
+    return (begin + end).decode("utf-8", "replace").strip()
+
+
+def _number(text: str) -> float | None:
+    """Return the number that a text is in JSON; None if it is none."""
+    if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+        return None
+    value: float = json.loads(text)
+    return value if math.isfinite(value) else None
