@@ -39,6 +39,7 @@ _HOMES: Final = {
     "verify": "questions",
     "job": "job",
     "event": "event",
+    "track": "track",
     "sync": "sync",
     "outbox": "outbox",
     "check": "check",

@@ -11,6 +11,9 @@ KEY_REFUSED: Final = 3
 REFUSED: Final = 4
 INTERRUPTED: Final = 130
 
+UNCOPIED: Final = 1
+"""Of a filter: the data could not be read or written."""
+
 WAITING: Final = 1
 """Of commands that deliver: something still waits."""
 

@@ -1,0 +1,396 @@
+"""`trackerapi track` as part of a pipe, with a real backend and without one."""
+
+import os
+import signal
+import subprocess
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.faults import black_hole
+from tests.faults.proxy import FaultProxy
+from tests.scripted_server import KEY
+from tests.unit.commands.leftovers import NOWHERE, PATIENCE_SECONDS, Desk
+from trackerapi import TrackerApi
+from trackerapi.answers import JobEvent
+from trackerapi.commands.exits import FINE, UNCOPIED, USAGE
+
+BINARY = bytes(range(256)) * 4_000 + b"\n\0\r\n\xff no end"
+TO_NOBODY = {"TRACKERAPI_BASE_URL": NOWHERE}
+
+
+@pytest.fixture
+def job_id(desk: Desk) -> str:
+    """Return the id of a job that the filter finds by a variable."""
+    made = str(uuid.uuid4())
+    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
+        tracker.create_job(made, desk.backend.customer_id, "import")
+    desk.settings["TRACKERAPI_JOB"] = made
+    return made
+
+
+def track(
+    desk: Desk, data: bytes, *arguments: str, **settings: str
+) -> "subprocess.CompletedProcess[bytes]":
+    """Let the filter pass `data` on."""
+    return subprocess.run(
+        desk.command("track", "--step", "convert", *arguments),
+        env=desk.environment(**settings),
+        input=data,
+        capture_output=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+@contextmanager
+def tracking(
+    desk: Desk, *arguments: str, **settings: str
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the filter with open ends, and kill it if it does not end in the context."""
+    with subprocess.Popen(
+        desk.command("track", "--step", "convert", *arguments),
+        env=desk.environment(**settings),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    ) as process:
+        watchdog = threading.Timer(PATIENCE_SECONDS, process.kill)
+        watchdog.start()
+        try:
+            yield process
+        finally:
+            watchdog.cancel()
+            process.kill()
+
+
+def pass_on(process: "subprocess.Popen[bytes]", data: bytes) -> None:
+    """Give the filter some data, and read as much from it."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(data)
+    passed = b""
+    while len(passed) < len(data):
+        more = process.stdout.read(len(data) - len(passed))
+        assert more, "the filter has ended"
+        passed += more
+    assert passed == data
+
+
+def counts(desk: Desk, job_id: str) -> list[tuple[float | None, float | None]]:
+    """Return what was counted of how much, in the order of the reports."""
+    events = desk.events(job_id)
+    return [(e.completed, e.total) for e in events if e.kind == "progress"]
+
+
+def kinds(events: list[JobEvent]) -> list[str]:
+    """Return the kinds of events but for progress."""
+    return [event.kind for event in events if event.kind != "progress"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "data", "count"),
+    [
+        ([], b"one\ntwo\nthree\n", 3),
+        ([], b"one\ntwo\nthree", 3),
+        ([], b"\n\n", 2),
+        (["--null"], b"a\nb\0c\0d", 3),
+        (["--bytes"], b"one\ntwo\n", 8),
+        ([], BINARY, BINARY.count(b"\n") + 1),
+        (["--bytes"], BINARY, len(BINARY)),
+    ],
+)
+def test_data_passes_unchanged_and_is_counted(
+    desk: Desk, job_id: str, arguments: list[str], data: bytes, count: int
+) -> None:
+    """Byte for byte the same, and the count is that of lines, records or bytes."""
+    done = track(desk, data, *arguments, "--total", "5")
+
+    assert (done.returncode, done.stdout, done.stderr) == (FINE, data, b"")
+    assert counts(desk, job_id)[-1] == (count, 5)
+    assert kinds(desk.events(job_id)) == ["start", "step"]
+    assert {event.tag for event in desk.events(job_id)} == {"convert"}
+
+
+def test_empty_pipe_is_a_step_without_units(desk: Desk, job_id: str) -> None:
+    """Nothing to do is done at once."""
+    done = track(desk, b"")
+
+    assert (done.returncode, done.stdout) == (FINE, b"")
+    assert kinds(desk.events(job_id)) == ["start", "step"]
+
+
+def test_size_of_a_file_is_the_total_of_its_bytes(
+    desk: Desk, job_id: str, tmp_path: Path
+) -> None:
+    """What stands on stdin as a file, from where it is read, need not be counted."""
+    path = tmp_path / "data"
+    path.write_bytes(b"0123456789")
+    with path.open("rb", buffering=0) as data:
+        data.seek(4)
+        done = subprocess.run(
+            desk.command("track", "--step", "convert", "--bytes"),
+            env=desk.environment(),
+            stdin=data,
+            capture_output=True,
+            check=True,
+        )
+
+    assert done.stdout == b"456789"
+    assert counts(desk, job_id)[-1] == (6, 6)
+
+
+def test_step_can_begin_and_end_elsewhere(desk: Desk, job_id: str) -> None:
+    """With `--no-start` and `--no-end` the filter only counts."""
+    track(desk, b"one\n", "--no-start", "--no-end")
+
+    assert kinds(desk.events(job_id)) == []
+    assert counts(desk, job_id)[-1] == (1, None)
+
+
+def test_line_passes_before_the_next_one_comes(desk: Desk, job_id: str) -> None:
+    """The next command of the pipe need not wait for a buffer to fill."""
+    with tracking(desk) as process:
+        pass_on(process, b"one\n")
+        pass_on(process, b"half")
+        pass_on(process, b" a line\n")
+        process.communicate()
+
+    assert process.returncode == FINE
+    assert counts(desk, job_id)[-1] == (2, None)
+
+
+def test_pipe_without_a_backend_is_the_same_pipe(desk: Desk, job_id: str) -> None:
+    """What was counted waits in the outbox for the next command."""
+    done = track(desk, BINARY, **TO_NOBODY)
+
+    assert (done.returncode, done.stdout) == (FINE, BINARY)
+    assert b"not delivered yet" in done.stderr
+    assert kinds(desk.events(job_id)) == []
+    assert sum(file["waiting"] for file in desk.files) >= 3
+
+
+def test_pipe_with_a_wrong_key_is_the_same_pipe(desk: Desk, job_id: str) -> None:
+    """A refused key is told on stderr, where no data goes."""
+    done = track(desk, BINARY, TRACKERAPI_API_KEY=KEY)
+
+    assert (done.returncode, done.stdout) == (FINE, BINARY)
+    assert b"the API key was refused" in done.stderr
+
+
+@pytest.mark.parametrize("base_url", ["", NOWHERE])
+def test_pipe_without_a_disk_is_the_same_pipe(
+    desk: Desk, job_id: str, tmp_path: Path, base_url: str
+) -> None:
+    """Where the outbox cannot be written, counts go from memory, or nowhere."""
+    (tmp_path / "file").write_bytes(b"")
+    settings = {"TRACKERAPI_OUTBOX": str(tmp_path / "file" / "outbox")}
+    if base_url:
+        settings["TRACKERAPI_BASE_URL"] = base_url
+
+    done = track(desk, BINARY, **settings)
+
+    assert (done.returncode, done.stdout) == (FINE, BINARY)
+    expected = [] if base_url else ["start", "step"]
+    assert kinds(desk.events(job_id)) == expected
+
+
+def test_pipe_with_full_files_is_the_same_pipe(desk: Desk, job_id: str) -> None:
+    """A disk that takes no byte of the outbox takes none from the data."""
+    limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh"]
+
+    done = subprocess.run(
+        [*limited, *desk.command("track", "--step", "convert")],
+        env=desk.environment(),
+        input=BINARY,
+        capture_output=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (FINE, BINARY)
+    assert kinds(desk.events(job_id)) == ["start", "step"]
+
+
+def test_reader_has_its_end_before_all_is_delivered(
+    desk: Desk, job_id: str, proxy: FaultProxy
+) -> None:
+    """The pipe ends with its data, however long the backend takes to answer."""
+    settings = {
+        "TRACKERAPI_BASE_URL": proxy.url,
+        "TRACKERAPI_SHUTDOWN_TIMEOUT": "3600",
+    }
+    with proxy.failing(black_hole), tracking(desk, **settings) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"one\n")
+        process.stdin.close()
+        assert process.stdout.read() == b"one\n"
+        assert process.poll() is None
+
+
+def test_reader_that_goes_away_ends_the_filter_like_cat(
+    desk: Desk, job_id: str
+) -> None:
+    """It dies of SIGPIPE, and what had passed is counted; the step is not done."""
+    with tracking(desk) as process:
+        pass_on(process, b"one\ntwo\n")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write(b"three\n")
+        assert process.stderr.read() == b""
+        process.wait()
+
+    assert process.returncode == -signal.SIGPIPE
+    assert counts(desk, job_id)[-1] == (2, None)
+    assert kinds(desk.events(job_id)) == ["start"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_the_filter_like_cat(
+    desk: Desk, job_id: str, number: signal.Signals
+) -> None:
+    """It dies of the signal, and what had passed is counted; the step is not done."""
+    with tracking(desk) as process:
+        pass_on(process, b"one\n")
+        process.send_signal(number)
+        out, err = process.communicate()
+
+    assert (process.returncode, out, err) == (-number, b"", b"")
+    assert counts(desk, job_id)[-1] == (1, None)
+    assert kinds(desk.events(job_id)) == ["start"]
+
+
+def test_ignored_signal_stays_ignored(desk: Desk, job_id: str) -> None:
+    """Under `nohup` the filter outlives its terminal, as `cat` does."""
+    command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]
+    with subprocess.Popen(
+        [*command, *desk.command("track", "--step", "convert")],
+        env=desk.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    ) as process:
+        pass_on(process, b"one\n")
+        process.send_signal(signal.SIGHUP)
+        pass_on(process, b"two\n")
+        process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == FINE
+    assert counts(desk, job_id)[-1] == (2, None)
+
+
+def test_full_disk_behind_the_pipe_is_told(desk: Desk, job_id: str) -> None:
+    """Data that cannot be written is a failure, and the step is not done."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            desk.command("track", "--step", "convert"),
+            env=desk.environment(),
+            input=b"one\n",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+
+    assert done.returncode == UNCOPIED
+    assert done.stderr == b"trackerapi: copying failed: No space left on device\n"
+    assert kinds(desk.events(job_id)) == ["start"]
+
+
+def test_unreadable_data_is_told(desk: Desk, job_id: str) -> None:
+    """Data that cannot be read is a failure too."""
+    with Path("/proc/self/mem").open("rb", buffering=0) as unreadable:
+        done = subprocess.run(
+            desk.command("track", "--step", "convert"),
+            env=desk.environment(),
+            stdin=unreadable,
+            capture_output=True,
+            check=False,
+        )
+
+    assert done.returncode == UNCOPIED
+    assert done.stderr == b"trackerapi: copying failed: Input/output error\n"
+    assert kinds(desk.events(job_id)) == ["start"]
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-"])
+def test_closed_end_is_refused_before_anything_is_opened(
+    desk: Desk, job_id: str, closed: str
+) -> None:
+    """Data cannot come from the outbox, or go there."""
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            f'exec "$@" {closed}',
+            "sh",
+            *desk.command("track", "--step", "x"),
+        ],
+        env=desk.environment(),
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == USAGE
+    assert done.stderr == b"trackerapi: Bad file descriptor\n"
+    assert not desk.outbox.exists()
+
+
+def test_ends_that_do_not_block_are_waited_for(desk: Desk, job_id: str) -> None:
+    """A pipe that another program has set to not blocking is a pipe all the same."""
+    (stdin, to_filter), (from_filter, stdout) = os.pipe(), os.pipe()
+    os.set_blocking(stdin, False)
+    os.set_blocking(stdout, False)
+    with subprocess.Popen(
+        desk.command("track", "--step", "convert"),
+        env=desk.environment(),
+        stdin=stdin,
+        stdout=stdout,
+    ) as process:
+        os.close(stdin)
+        os.close(stdout)
+        with os.fdopen(to_filter, "wb") as into, os.fdopen(from_filter, "rb") as out:
+            into.write(b"one\n")
+            into.flush()
+            assert out.readline() == b"one\n"
+            writer = threading.Thread(target=lambda: (into.write(BINARY), into.close()))
+            writer.start()
+            passed = out.read()
+            writer.join()
+
+    assert passed == BINARY
+    assert process.returncode == FINE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], b"--step"),
+        (["--step", "a", "--bytes", "--null"], b"not allowed with argument --bytes"),
+        (["--step", "a", "--total", "-1"], b"total must be 0 to"),
+        (["--step", "a", "--total", "x"], b"not a number: 'x'"),
+        (["--step", "a\nb"], b"must not be blank or hold control"),
+        (["--step", "a", "--part", ""], b"part must have 1 to 100 characters"),
+    ],
+)
+def test_wrong_usage_is_told_with_status_two(
+    desk: Desk, job_id: str, arguments: list[str], reason: bytes
+) -> None:
+    """A mistake of whoever wrote the script is told before any data passes."""
+    done = subprocess.run(
+        desk.command("track", *arguments),
+        env=desk.environment(),
+        input=b"data\n",
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (USAGE, b"")
+    assert reason in done.stderr.splitlines()[-1]
