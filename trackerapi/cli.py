@@ -104,9 +104,10 @@ def build_parser(asked: Sequence[str] = ()) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
+    parser.set_defaults(whole_parser=parser)  # for the completion of all of it
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     homes = [_HOMES[name] for name in asked if name in _HOMES]
-    for home in homes or _HOMES.values():
+    for home in homes or [*_HOMES.values(), "completion"]:
         import_module(f"trackerapi.commands.{home}").add_commands(commands)
     return parser
 

@@ -1,0 +1,211 @@
+"""`trackerapi completion`: what real shells make of the scripts."""
+
+import os
+import pty
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.unit.commands.leftovers import PATIENCE_SECONDS, Desk
+from trackerapi.cli import build_parser
+from trackerapi.commands.exits import FINE, USAGE
+from trackerapi.commands.grammar import Command, commands_of
+
+SHELLS: Final = ("bash", "zsh", "fish")
+COMMANDS: Final = tuple(commands_of(build_parser()))
+
+COMPLETE_IN_BASH: Final = """
+source "$SCRIPT"
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_trackerapi 2> /dev/null
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+def program(name: str) -> str:
+    """Return where a shell is; without it, the test is skipped and counted."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"the shell {name} is not here")
+    return found
+
+
+@pytest.fixture
+def scripts(desk: Desk, tmp_path: Path) -> Path:
+    """Return a folder with the scripts of all shells, named as they are."""
+    for shell in SHELLS:
+        done = desk.run("completion", shell)
+        assert (done.status, done.err) == (FINE, "")
+        (tmp_path / shell).write_text(done.out)
+    return tmp_path
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_script_is_one_that_the_shell_can_read(scripts: Path, shell: str) -> None:
+    """The shell finds no mistake in it."""
+    done = subprocess.run(
+        [program(shell), "-n", str(scripts / shell)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def in_bash(scripts: Path, *words: str) -> list[str]:
+    """Return what bash offers for the last of some words."""
+    done = subprocess.run(
+        [program("bash"), "--norc", "-uc", COMPLETE_IN_BASH, "bash", *words],
+        env={"SCRIPT": str(scripts / "bash")},
+        cwd=scripts,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def in_fish(scripts: Path, *words: str) -> list[str]:
+    """Return what fish offers for the last of some words."""
+    line = " ".join(words)
+    done = subprocess.run(
+        [program("fish"), "--no-config", "-c", f'source fish; complete -C "{line}"'],
+        env={"HOME": str(scripts), "PATH": os.environ["PATH"]},
+        cwd=scripts,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [line.partition("\t")[0] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["jo"], ["job"]),
+        (["job", "st"], ["start"]),
+        (["job", "f"], ["fail", "finish"]),
+        (["job", "start", "--cus"], ["--customer"]),
+        (["job", "fail", "--cus"], ["--customer", "--customer-text"]),
+        (["job", "start", "--finish", ""], ["auto", "explicit"]),
+        (["event", "s"], ["skip", "start", "step"]),
+        (["event", "step", "--metadata-"], ["--metadata-json"]),
+        (["track", "--n"], ["--no-end", "--no-start", "--no-wait", "--null"]),
+        (["outbox", "re"], ["replay", "retry"]),
+        (["outbox", "import", "fis"], ["fish"]),
+        (["job", "start", "tag", "--config", "zs"], ["zsh"]),
+        (["completion", ""], ["bash", "fish", "zsh"]),
+        (["event", "step", "--message", ""], []),
+        (["nonsense", "jo"], ["job"]),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_shell_offers_what_can_follow(
+    scripts: Path, shell: str, words: list[str], offered: list[str]
+) -> None:
+    """Commands, options, their values and files, each where it may stand."""
+    complete = {"bash": in_bash, "fish": in_fish}[shell]
+
+    assert sorted(complete(scripts, "trackerapi", *words)) == offered
+
+
+def test_bash_offers_values_behind_an_equals_sign(scripts: Path) -> None:
+    """`--finish=au` comes to the function as three words."""
+    words = ["trackerapi", "job", "start", "--finish", "=", "au"]
+
+    assert in_bash(scripts, *words) == ["auto"]
+    assert in_bash(scripts, *words[:-1]) == ["explicit", "auto"]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_bash_knows_all_of_each_command(scripts: Path, command: Command) -> None:
+    """A new command or option is completed without anybody thinking of it."""
+    flags = {flag for option in command.options for flag in option.flags}
+    words = {word.text for word in command.words}
+
+    assert set(in_bash(scripts, "trackerapi", *command.path, "-")) == flags
+    if words:
+        assert set(in_bash(scripts, "trackerapi", *command.path, "")) == words
+
+
+@pytest.mark.parametrize(
+    ("shell", "options", "begin"),
+    [
+        ("bash", ["--norc", "--noprofile", "-i"], "source ./bash"),
+        ("zsh", ["-f", "-i"], "autoload -U compinit; compinit -D -u; source ./zsh"),
+    ],
+)
+def test_typed_line_is_completed(
+    scripts: Path, shell: str, options: list[str], begin: str
+) -> None:
+    """At a real prompt the tabulator key completes command, option and value."""
+    stand_in = "trackerapi() { printf 'ran <%s>.' \"$*\"; }"
+    with at_prompt([program(shell), *options], scripts) as terminal:
+        terminal.type(f"{stand_in}; {begin}; printf 'rea%s' dy.\n")
+        terminal.read_up_to("ready.")
+        terminal.type("trackerapi job st\t--fin\texp\t\n")
+        shown = terminal.read_up_to(">.")
+
+    assert "ran <job start --finish explicit>" in shown
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Our end of a terminal that a shell has."""
+
+    descriptor: int
+
+    def type(self, text: str) -> None:
+        """Type some text."""
+        os.write(self.descriptor, text.encode())
+
+    def read_up_to(self, mark: str) -> str:
+        """Return what is shown, up to a text."""
+        shown = ""
+        ends = time.monotonic() + PATIENCE_SECONDS
+        while mark not in shown:
+            left = ends - time.monotonic()
+            assert left > 0, shown
+            if select.select([self.descriptor], [], [], left)[0]:
+                shown += os.read(self.descriptor, 65_536).decode()
+        return shown
+
+
+@contextmanager
+def at_prompt(command: list[str], folder: Path) -> Iterator[Terminal]:
+    """Run a shell at a terminal of its own."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "TERM": "dumb"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as shell:
+        os.close(theirs)
+        try:
+            yield Terminal(ours)
+        finally:
+            shell.kill()
+            os.close(ours)
+
+
+def test_unknown_shell_is_told(desk: Desk) -> None:
+    """The shells that there are scripts for are named."""
+    done = desk.run("completion", "tcsh")
+
+    assert done.status == USAGE
+    assert "'bash', 'zsh', 'fish'" in done.err
