@@ -1,6 +1,9 @@
 """The blocks of a document that a reader would write into files or run."""
 
+import os
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,3 +35,32 @@ def marked_blocks(path: Path) -> list[Block]:
         Block(found["name"], found["what"] == "prints", found["text"])
         for found in _BLOCK.finditer(text)
     ]
+
+
+def write_files(blocks: list[Block], folder: Path) -> None:
+    """Write the blocks that are files, as a reader would."""
+    for block in blocks:
+        if block.file_name:
+            (folder / block.file_name).write_text(block.text, encoding="utf-8")
+
+
+def reader_environment(folder: Path, **environment: str) -> dict[str, str]:
+    """Return the variables of a reader who has installed the package, and no more."""
+    own_commands = str(Path(sys.executable).parent)
+    path = os.pathsep.join([own_commands, os.environ["PATH"]])
+    return {"PATH": path, "HOME": str(folder), **environment}
+
+
+def run(command: list[str], folder: Path, **environment: str) -> str:
+    """Run a command as a reader would; return what it printed."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=reader_environment(folder, **environment),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

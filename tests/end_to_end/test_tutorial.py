@@ -1,16 +1,14 @@
 """What the documents print works as printed, on a real backend."""
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from demo.backend import DemoBackend, started_backend
-from tests.end_to_end.readme import marked_blocks
+from tests.end_to_end.readme import marked_blocks, run
 from trackerapi import TrackerApi
 
 ROOT = Path(__file__).parents[2]
@@ -24,23 +22,6 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> object:
     """A backend of this module's own."""
     with started_backend(tmp_path_factory.mktemp("backend")) as own:
         yield own
-
-
-def run(command: list[str], folder: Path, **environment: str) -> str:
-    """Run a command as a reader would; return what it printed."""
-    own_commands = str(Path(sys.executable).parent)
-    path = os.pathsep.join([own_commands, os.environ["PATH"]])
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={"PATH": path, "HOME": str(folder), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_readme_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:

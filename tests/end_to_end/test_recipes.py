@@ -1,0 +1,291 @@
+"""The recipes under `docs/recipes` do what they say, as they are printed."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.backend import DemoBackend, started_backend
+from tests.end_to_end.pod import Pod
+from tests.end_to_end.readme import (
+    marked_blocks,
+    reader_environment,
+    run,
+    write_files,
+)
+from tests.faults.proxy import FaultProxy
+from trackerapi import TrackerApi
+from trackerapi.answers import Job, JobEvent
+from trackerapi.blocks.endings import JOB_FAILED
+
+RECIPES = Path(__file__).parents[2] / "docs/recipes"
+
+
+class Reader:
+    """Somebody who follows a recipe in a folder of their own.
+
+    Args:
+        recipe: Name of the page.
+        folder: Where files are written and commands run.
+        backend: Where reports go.
+    """
+
+    def __init__(self, recipe: str, folder: Path, backend: DemoBackend) -> None:
+        self.folder, self._backend = folder, backend
+        self.blocks = marked_blocks(RECIPES / recipe)
+        self.settings = {
+            "TRACKERAPI_BASE_URL": backend.base_url,
+            "TRACKERAPI_API_KEY": backend.api_key,
+        }
+        write_files(self.blocks, folder)
+
+    def follow(self) -> str:
+        """Run all that the page tells to run; return what was printed."""
+        commands = [block.text for block in self.blocks if not block.file_name]
+        return "".join(
+            run(["bash", "-euc", command], self.folder, **self.settings)
+            for command in commands
+        )
+
+    def start(self, *command: str) -> "subprocess.Popen[str]":
+        """Start a command in a process group of its own."""
+        environment = reader_environment(self.folder, **self.settings)
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def status_of(self, *command: str) -> int:
+        """Run a command to its end; return its exit status."""
+        process = self.start(*command)
+        process.communicate(timeout=60)
+        return process.returncode
+
+    def job(self, job_id: str) -> Job:
+        """Return how the backend sees a job."""
+        with TrackerApi(self._backend.api_key, self._backend.base_url) as tracker:
+            return tracker.get_job(job_id)
+
+    def events(self, job_id: str) -> list[JobEvent]:
+        """Return what the backend has heard of a job."""
+        with TrackerApi(self._backend.api_key, self._backend.base_url) as tracker:
+            return list(tracker.job(job_id).events())
+
+
+@pytest.fixture
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoBackend]:
+    """A backend of this test's own, since recipes name their jobs."""
+    with started_backend(tmp_path_factory.mktemp("backend")) as own:
+        yield own
+
+
+def need(program: str, package: str = "") -> None:
+    """Skip a test without a program; in CI, install its Debian package or fail.
+
+    Args:
+        program: Name of the command.
+        package: Debian package that has it; without one the test is skipped in CI too.
+    """
+    if shutil.which(program):
+        return
+    if not os.environ.get("CI") or not package:
+        pytest.skip(f"the program {program} is not here")
+    if os.geteuid() != 0:
+        pytest.fail(f"install the Debian package {package}")
+    for command in (["update"], ["install", "--yes", package]):
+        subprocess.run(["apt-get", "--quiet", *command], check=True)
+
+
+@pytest.fixture
+def shell(backend: DemoBackend, tmp_path: Path) -> Reader:
+    """Return somebody who follows the recipe of a shell script."""
+    return Reader("shell_script.md", tmp_path, backend)
+
+
+NIGHT = ("bash", "nightly_import.sh", "2026-11-25")
+NIGHT_ID = "nightly-import-2026-11-25"
+
+
+def test_shell_script_works_as_printed(shell: Reader) -> None:
+    """The job ends at 100, each step is done, and the data is there."""
+    assert "Nightly import: succeeded, 100 %" in shell.follow()
+
+    job = shell.job(NIGHT_ID)
+    assert [step.status for step in job.steps] == ["done"] * 3
+    assert (job.steps[1].completed, job.steps[1].total) == (200, 200)
+    assert (shell.folder / "loaded.txt").read_text().endswith("order 200\n")
+
+
+def test_failing_line_of_the_shell_script_fails_the_job(shell: Reader) -> None:
+    """The script's status is its own; the reader of each text is the right one."""
+    (shell.folder / "converted.txt").mkdir()
+
+    assert shell.status_of(*NIGHT) == 1
+
+    job = shell.job(NIGHT_ID)
+    assert job.status == "failed"
+    assert [step.status for step in job.steps] == ["done", "running", "not_run"]
+    failure = shell.events(NIGHT_ID)[-1]
+    assert failure.message == JOB_FAILED
+    assert "sed 's/^/order /'" in (failure.detail or "")
+    assert "status 1" in (failure.detail or "")
+
+
+def test_second_run_of_the_shell_script_goes_on_with_its_job(shell: Reader) -> None:
+    """After the mend the same job succeeds."""
+    (shell.folder / "converted.txt").mkdir()
+    assert shell.status_of(*NIGHT) == 1
+    (shell.folder / "converted.txt").rmdir()
+
+    assert shell.status_of(*NIGHT) == 0
+
+    job = shell.job(NIGHT_ID)
+    assert (job.status, job.percent) == ("succeeded", 100.0)
+
+
+def test_terminated_shell_script_is_cancelled(shell: Reader) -> None:
+    """SIGTERM in the middle of a pipe ends the script, and cancels its job."""
+    orders = shell.folder / "orders.txt"
+    os.mkfifo(orders)
+    with shell.start(*NIGHT) as process:
+        orders.read_bytes()
+        with orders.open("wb"):  # from here on the filter waits for data
+            os.killpg(process.pid, signal.SIGTERM)
+            process.communicate(timeout=60)
+
+    assert process.returncode == -signal.SIGTERM
+    assert shell.job(NIGHT_ID).status == "cancelled"
+
+
+def test_shell_script_without_a_backend_is_the_same_script(shell: Reader) -> None:
+    """It ends as ever, and all is delivered when the backend is back."""
+    with FaultProxy(shell.settings["TRACKERAPI_BASE_URL"]) as proxy:
+        shell.settings["TRACKERAPI_BASE_URL"] = proxy.url
+        with proxy.down():
+            assert shell.status_of(*NIGHT) == 0
+        assert shell.status_of("trackerapi", "sync") == 0
+
+    assert (shell.folder / "loaded.txt").read_text().endswith("order 200\n")
+    assert shell.job(NIGHT_ID).status == "succeeded"
+
+
+def test_gnu_parallel_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:
+    """All cores work, and the pictures that are done are counted."""
+    need("parallel", "parallel")
+    reader = Reader("gnu_parallel.md", tmp_path, backend)
+
+    assert "Convert pictures: succeeded, 100 %" in reader.follow()
+
+    steps = reader.job("pictures-7").steps
+    assert (steps[0].completed, steps[0].total) == (20, 20)
+    assert (tmp_path / "pictures/20.converted").read_text() == "PICTURE 20\n"
+
+
+def test_picture_that_fails_under_gnu_parallel_fails_the_job(
+    backend: DemoBackend, tmp_path: Path
+) -> None:
+    """The page shows how many had succeeded, and the script ends as `parallel` did."""
+    need("parallel", "parallel")
+    reader = Reader("gnu_parallel.md", tmp_path, backend)
+    reader.follow()
+    (tmp_path / "pictures/7.converted").unlink()
+    (tmp_path / "pictures/7.converted").mkdir()
+
+    assert reader.status_of("bash", "convert_all.sh", "8") == 1
+
+    job = reader.job("pictures-8")
+    assert job.status == "failed"
+    assert (job.steps[0].completed, job.steps[0].total) == (19, 20)
+
+
+def test_snakemake_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:
+    """What rules have done for each sample adds up to their step."""
+    need("snakemake")
+    reader = Reader("snakemake.md", tmp_path, backend)
+
+    assert "Measure samples: succeeded, 100 %" in reader.follow()
+
+    step = reader.job("samples-7").steps[0]
+    assert (step.status, step.completed, step.total) == ("done", 3, 3)
+    assert (tmp_path / "report.txt").read_text().count("measured") == 3
+
+
+def test_failing_rule_of_snakemake_fails_the_job(
+    backend: DemoBackend, tmp_path: Path
+) -> None:
+    """The provider reads the log, and the customer that it has failed."""
+    need("snakemake")
+    reader = Reader("snakemake.md", tmp_path, backend)
+    path = tmp_path / "Snakefile"
+    path.write_text(path.read_text().replace("cat {input}", "cat no-such-file"))
+
+    assert reader.status_of("snakemake", "--cores", "2") == 1
+
+    assert reader.job("samples-7").status == "failed"
+    failure = reader.events("samples-7")[-1]
+    assert failure.message == JOB_FAILED
+    assert "no-such-file" in (failure.detail or "")
+
+
+@pytest.fixture
+def trio(backend: DemoBackend, tmp_path: Path) -> Reader:
+    """Return somebody who runs the pod of the recipe on Kubernetes."""
+    return Reader("kubernetes_sidecar.md", tmp_path, backend)
+
+
+def pod_of(reader: Reader) -> Pod:
+    """Return the pod of the recipe."""
+    manifest = (reader.folder / "pod.yaml").read_text()
+    return Pod(manifest, reader.folder, reader.settings)
+
+
+def assert_imported(reader: Reader) -> None:
+    """Assert that all that the pod has reported has arrived."""
+    job = reader.job("import-7")
+    assert job.status == "succeeded"
+    newest = [event for event in reader.events("import-7") if event.kind == "progress"]
+    assert (newest[-1].completed, newest[-1].total) == (500, 500)
+    assert not list((reader.folder / "volume-outbox").glob("*.outbox"))
+
+
+def test_trio_of_containers_delivers_by_its_sidecar(trio: Reader) -> None:
+    """What two containers have left in the volume arrives before the pod ends."""
+    pod_of(trio).run()
+
+    assert_imported(trio)
+    assert (trio.folder / "work/orders.txt").read_text().count("\n") == 500
+
+
+def test_container_that_is_killed_goes_on_with_the_job(trio: Reader) -> None:
+    """What it had reported is in the volume, and its next start ends the job."""
+    pod = pod_of(trio)
+    begin, work = pod.in_turn
+    orders = trio.folder / "work/orders.txt"
+    orders.parent.mkdir()
+    os.mkfifo(orders)
+    with pod.sidecars_running():
+        assert pod.start(begin).wait(60) == 0
+        killed = pod.start(work)
+        with orders.open("rb") as data:
+            assert data.read(1)
+            os.killpg(killed.pid, signal.SIGKILL)
+            killed.wait()
+        orders.unlink()
+        assert pod.start(work).wait(60) == 0
+
+    assert_imported(trio)
+
+
+def test_every_recipe_is_followed_by_a_test() -> None:
+    """A new page comes with a test that does what it says."""
+    followed = {"shell_script", "gnu_parallel", "snakemake", "kubernetes_sidecar"}
+
+    assert {path.stem for path in RECIPES.glob("*.md")} == followed
