@@ -94,6 +94,7 @@ def add_commands(commands: Any) -> None:
     for parser in (finish, fail, cancel):
         add_job(parser)
         add_sending(parser)
+    questions.add_token(job_commands)
     questions.add_show(job_commands)
 
 

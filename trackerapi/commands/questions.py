@@ -1,17 +1,30 @@
-"""Asking the backend: whose key this is, and how far a job is."""
+"""Asking the backend: whose key this is, how far a job is, a token for it."""
 
 import argparse
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.commands.exits import FINE
-from trackerapi.commands.options import add_backend, add_command, add_json
+from trackerapi.commands.options import add_backend, add_command, add_json, moment
+from trackerapi.commands.reporting import add_job, job_of
 from trackerapi.commands.terminal import moment_text, say, say_json
 from trackerapi.errors import BackendRejected
 from trackerapi.tracker import TrackerApi
 
 if TYPE_CHECKING:
     from trackerapi.answers import Job, JobStep
+
+
+_ANOTHER_PLACE: Final = """\
+Print a token for a job: a key for this job alone.
+
+Another machine or container reports to the job with nothing but the token and the
+address of the backend. Treat it as a secret. The backend has to know the job already.
+
+examples:
+  export TRACKERAPI_JOB=$(trackerapi job token --job import-7)
+  trackerapi job token --expires-at 2026-12-01T00:00:00Z
+"""
 
 
 def add_commands(commands: Any) -> None:
@@ -33,6 +46,19 @@ def add_show(commands: Any) -> None:
     which.add_argument("--last", action="store_true", help="the newest job")
     add_backend(show)
     add_json(show)
+
+
+def add_token(commands: Any) -> None:
+    """Add `token` to the commands of a job."""
+    token = add_command(commands, "token", _token, _ANOTHER_PLACE)
+    token.add_argument(
+        "--expires-at",
+        metavar="TIME",
+        type=moment,
+        help="when it ends; without it, as the backend decides",
+    )
+    add_job(token)
+    add_backend(token)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -62,6 +88,12 @@ def _show_job(options: argparse.Namespace) -> int:
         say_json(dataclasses.asdict(job))
     else:
         _say_job(job)
+    return FINE
+
+
+def _token(options: argparse.Namespace) -> int:
+    with _tracker(options) as tracker:
+        say(job_of(tracker, options).token(expires_at=options.expires_at))
     return FINE
 
 

@@ -128,6 +128,16 @@ def test_detail_can_come_from_stdin(desk: Desk, job_id: str) -> None:
     assert newest(desk, job_id).detail == "two\nlines"
 
 
+def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
+    """Several places count one step, and a place that runs again counts once."""
+    for part, count in (("a", 3), ("b", 4), ("a", 5)):
+        units = ["--completed", str(count), "--total", "20", "--part", part]
+        assert desk.run("event", "progress", "--step", "convert", *units).status == FINE
+
+    step = desk.get_job(job_id).steps[0]
+    assert (step.completed, step.total) == (9, 20)
+
+
 def test_misspelt_kind_is_told_and_sent(desk: Desk, job_id: str) -> None:
     """As from Python: it is shown, counts for nothing, and the likely one is named."""
     done = desk.run("event", "stepp", "--step", "convert")

@@ -13,7 +13,7 @@ from tests.faults.proxy import FaultProxy
 from tests.scripted_server import KEY
 from tests.unit.commands.leftovers import NOWHERE, UNKNOWN_CUSTOMER, Desk
 from trackerapi.blocks.endings import JOB_FAILED
-from trackerapi.commands.exits import FINE, HELD, USAGE
+from trackerapi.commands.exits import FINE, HELD, KEY_REFUSED, REFUSED, USAGE
 from trackerapi.job_token import JobToken
 from trackerapi.texts import LONGEST_DETAIL
 
@@ -189,6 +189,40 @@ def test_token_is_job_and_key_in_one(desk: Desk, job_id: str, place: str) -> Non
 
     assert (done.status, done.err) == (FINE, "")
     assert desk.get_job(job_id).status == "succeeded"
+
+
+def test_token_reports_to_its_job_and_to_no_other(desk: Desk, job_id: str) -> None:
+    """What `job token` prints is all that another place needs, and good for no more."""
+    made = desk.run("job", "token", "--job", job_id)
+    assert (made.status, made.err) == (FINE, "")
+    place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": made.out.strip()}
+
+    assert desk.run("event", "info", "--message", "there", **place).status == FINE
+    assert desk.messages(job_id)[-1] == "there"
+    assert desk.run("job", "show", start(desk), **place).status == REFUSED
+    assert desk.run("job", "token", **place).status == KEY_REFUSED
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "status"),
+    [("2020-01-01T00:00:00Z", KEY_REFUSED), ("2999-01-01T00:00:00Z", FINE)],
+)
+def test_token_ends_when_it_was_told_to(
+    desk: Desk, job_id: str, expires_at: str, status: int
+) -> None:
+    """A token is as good as its time."""
+    made = desk.run("job", "token", "--job", job_id, "--expires-at", expires_at)
+    place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": made.out.strip()}
+
+    assert desk.run("verify", **place).status == status
+
+
+def test_token_of_an_unknown_job_is_refused(desk: Desk) -> None:
+    """As for any question, the status says that there is no such job."""
+    done = desk.run("job", "token", "--job", "no such job")
+
+    assert done.status == REFUSED
+    assert done.err == "trackerapi: this provider has no job 'no such job'\n"
 
 
 def test_torn_token_is_refused_and_shown_nowhere(desk: Desk) -> None:
@@ -372,6 +406,8 @@ def test_closed_stdout_and_stderr_harm_nobody(desk: Desk, job_id: str) -> None:
         (["finish"], "TRACKERAPI_JOB: no job; pass --job, or set this variable"),
         (["finish", "--job", "a\nb"], "control"),
         (["fail", "--outbox"], "--outbox"),
+        (["token"], "TRACKERAPI_JOB: no job; pass --job, or set this variable"),
+        (["token", "--job", "x", "--expires-at", "soon"], "not a time"),
         (["cancel", "--job", "a job", "--base-url", "ftp://x"], "base_url"),
     ],
 )

@@ -153,6 +153,25 @@ def test_step_can_begin_and_end_elsewhere(desk: Desk, job_id: str) -> None:
     assert counts(desk, job_id)[-1] == (1, None)
 
 
+def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
+    """Several pipes count one step, and one that runs again counts once."""
+    for part in ("a", "b", "a"):
+        track(desk, b"one\ntwo\n", "--part", part, "--no-end")
+
+    parts = [e.part for e in desk.events(job_id) if e.kind == "progress"]
+    assert {*parts} == {"a", "b"}
+    assert counts(desk, job_id)[-1] == (2, None)
+
+
+def test_rerun_without_a_part_counts_once(desk: Desk, job_id: str) -> None:
+    """Another process of the same pipe is not another place."""
+    for _ in range(2):
+        track(desk, b"one\ntwo\n")
+
+    parts = [e.part for e in desk.events(job_id) if e.kind == "progress"]
+    assert {*parts} == {None}
+
+
 def test_line_passes_before_the_next_one_comes(desk: Desk, job_id: str) -> None:
     """The next command of the pipe need not wait for a buffer to fill."""
     with tracking(desk) as process:
