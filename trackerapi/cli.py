@@ -1,4 +1,4 @@
-"""The command `trackerapi`: deliver what waits, look after the outbox, ask the backend.
+"""The command `trackerapi`: report jobs, deliver what waits, ask the backend.
 
 Exit status: 0 fine, 1 the backend gave no usable answer, 2 wrong usage or settings,
 3 the key was refused, 4 the backend knows no such thing or refused the request, 130
@@ -57,7 +57,9 @@ exit status (`check`, `sync` and `outbox` say in their help what 1 and 3 mean):
 
 settings (an option goes before its variable):
   TRACKERAPI_BASE_URL, TRACKERAPI_API_KEY or TRACKERAPI_API_KEY_FILE,
-  TRACKERAPI_OUTBOX, TRACKERAPI_CA_FILE; proxies from the usual variables
+  TRACKERAPI_OUTBOX, TRACKERAPI_CA_FILE, TRACKERAPI_JOB (the job that a command is
+  about), TRACKERAPI_MODE (online, offline, off), TRACKERAPI_SHUTDOWN_TIMEOUT; proxies
+  from the usual variables
 """
 
 
@@ -99,7 +101,7 @@ def build_parser(asked: Sequence[str] = ()) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(
         prog="trackerapi",
-        description="Deliver what waits, look after the outbox, and ask the backend.",
+        description="Report what jobs do, deliver what waits, and ask the backend.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -37,14 +37,15 @@ _ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _HELP: Final = f"""\
 Copy stdin to stdout, and count it as progress of a step.
 
-The step starts with the first byte and is done at the end of the data. A filter cannot
-see whether the command before it failed: where that matters, give --no-end, and let
-the script say `trackerapi event step` once the whole pipe has succeeded.
+The step starts at once and is done at the end of the data. A filter cannot see
+whether the command before it failed: where that matters, give --no-end, and let the
+script say `trackerapi event step` once the whole pipe has succeeded.
 
 Several places that count one step each give a --part of their own, with --no-end.
 
-{STATUSES}1 if the data cannot be read or written; as `cat`, it dies of SIGPIPE when the
-reader goes away.
+{STATUSES}
+Like `cat`, it ends with status 1 if the data cannot be read or written, and dies of
+SIGPIPE when the reader goes away.
 
 examples:
   ls *.png | trackerapi track --step convert --total 120 | xargs -n 1 convert.sh

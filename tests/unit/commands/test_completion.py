@@ -5,6 +5,7 @@ import pty
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import pytest
 
 from tests.unit.commands.leftovers import PATIENCE_SECONDS, Desk
 from trackerapi.cli import build_parser
-from trackerapi.commands.exits import FINE, USAGE
+from trackerapi.commands.exits import USAGE
 from trackerapi.commands.grammar import Command, commands_of
 
 SHELLS: Final = ("bash", "zsh", "fish")
@@ -38,14 +39,20 @@ def program(name: str) -> str:
     return found
 
 
-@pytest.fixture
-def scripts(desk: Desk, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the scripts of all shells, named as they are."""
+    folder = tmp_path_factory.mktemp("scripts")
     for shell in SHELLS:
-        done = desk.run("completion", shell)
-        assert (done.status, done.err) == (FINE, "")
-        (tmp_path / shell).write_text(done.out)
-    return tmp_path
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "trackerapi", "completion", shell],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stderr == ""
+        (folder / shell).write_text(done.stdout)
+    return folder
 
 
 @pytest.mark.parametrize("shell", SHELLS)
