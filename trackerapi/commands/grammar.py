@@ -13,7 +13,12 @@ WORDS: Final = "words"
 ANYTHING: Final = "anything"
 NOTHING: Final = "nothing"
 
-_BY_METAVAR: Final = {"FILE": (FILES, ()), "DIR": (FOLDERS, ()), "KIND": (WORDS, KINDS)}
+_BY_METAVAR: Final = {
+    "FILE": (FILES, ()),
+    "SCRIPT": (FILES, ()),
+    "DIR": (FOLDERS, ()),
+    "KIND": (WORDS, KINDS),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

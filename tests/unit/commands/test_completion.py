@@ -110,6 +110,7 @@ def in_fish(scripts: Path, *words: str) -> list[str]:
         (["track", "--n"], ["--no-end", "--no-start", "--no-wait", "--null"]),
         (["outbox", "re"], ["replay", "retry"]),
         (["outbox", "import", "fis"], ["fish"]),
+        (["check", "zs"], ["zsh"]),
         (["job", "start", "tag", "--config", "zs"], ["zsh"]),
         (["completion", ""], ["bash", "fish", "zsh"]),
         (["event", "step", "--message", ""], []),
