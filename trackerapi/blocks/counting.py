@@ -20,6 +20,7 @@ class UnitCount:
 
     Attributes:
         completed: Units that this process has done.
+        resumed: Those of them that were done before it: no measure of its speed.
         total: Units in all; None while nobody knows.
     """
 
@@ -31,6 +32,7 @@ class UnitCount:
     def begin(self) -> None:
         """Begin at nothing."""
         self.completed: float = 0
+        self.resumed: float = 0
         self.total: float | None = None
         self._is_total_given = False
         self._fraction: float | None = None
@@ -45,8 +47,13 @@ class UnitCount:
         if self._has_ended:
             self.begin()
 
-    def add(self, units: float) -> None:
-        """Count units that are done; what is no number of them counts for nothing."""
+    def add(self, units: float, *, is_resumed: bool = False) -> None:
+        """Count units that are done; what is no number of them counts for nothing.
+
+        Args:
+            units: How many.
+            is_resumed: Whether they were done before this process began.
+        """
         if not units >= 0:  # nor is NaN
             return
         with COUNTING.lock:
@@ -54,6 +61,8 @@ class UnitCount:
                 self._begin_in_child()
             self.renew()
             self.completed += units
+            if is_resumed:
+                self.resumed += units
         self._offer()
 
     def expect(self, units: float) -> None:

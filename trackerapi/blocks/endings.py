@@ -89,3 +89,13 @@ def listed(text: str | None, values: dict[str, object]) -> str | None:
         except Exception:  # noqa: BLE001 - as above
             lines.append(f"{name}: {type(value).__name__} (it cannot be shown as text)")
     return "\n".join(lines) or None
+
+
+class Shown:
+    """Shows a thing by its `repr()`."""
+
+    def __init__(self, thing: object) -> None:
+        self._thing = thing
+
+    def __str__(self) -> str:
+        return repr(self._thing)[:1_000]

@@ -3,7 +3,6 @@
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
-    Callable,
     Collection,
     Generator,
     Iterable,
@@ -17,6 +16,7 @@ from trackerapi.arguments import check_callable, refuse_unknown
 from trackerapi.options import LoopOptions
 
 if TYPE_CHECKING:
+    from trackerapi.blocks.counting import UnitCount
     from trackerapi.blocks.step import TrackerStep
 
 Item = TypeVar("Item")
@@ -77,17 +77,17 @@ class Loop(Generic[Item]):
             async for item in _each(self._items):
                 units = weight(item) if weight else 1.0
                 if self._is_done(item):
-                    done += units
+                    count.add(units, is_resumed=True)
                     continue
                 yield item
                 done += units
                 now = monotonic()
                 if now >= due:
-                    count(done)
+                    count.add(done)
                     done, due = 0.0, now + INTERVAL_SECONDS
         finally:
             if done:
-                count(done)
+                count.add(done)
         self._end()
 
     def _run(self) -> Iterator[Item]:
@@ -103,11 +103,11 @@ class Loop(Generic[Item]):
                 yield item
                 done += 1
                 if now() >= due:
-                    count(done)
+                    count.add(done)
                     done, due = 0, now() + INTERVAL_SECONDS
         finally:
             if done:
-                count(done)
+                count.add(done)
         self._end()
 
     def _weighed(self) -> Generator[Item]:
@@ -117,24 +117,24 @@ class Loop(Generic[Item]):
             for item in cast("Iterable[Item]", self._items):
                 units = weight(item) if weight else 1.0
                 if self._is_done(item):
-                    done += units
+                    count.add(units, is_resumed=True)
                     continue
                 yield item
                 done += units
                 now = monotonic()
                 if now >= due:
-                    count(done)
+                    count.add(done)
                     done, due = 0.0, now + INTERVAL_SECONDS
         finally:
             if done:
-                count(done)
+                count.add(done)
         self._end()
 
-    def _begin(self) -> Callable[[float], None]:
+    def _begin(self) -> "UnitCount":
         count = self._step.start_loop(is_whole_step=self._is_whole_step)
         if self._total is not None:
             count.expect(self._total)
-        return count.add
+        return count
 
     def _end(self) -> None:
         # Not where the loop is left by `break` or an exception: nobody tells which.

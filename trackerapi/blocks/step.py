@@ -10,6 +10,7 @@ from trackerapi.blocks.counting import UnitCount
 from trackerapi.blocks.current import entered, left
 from trackerapi.blocks.endings import (
     STEP_FAILED,
+    Shown,
     diagnosis,
     ending_of,
     listed,
@@ -43,6 +44,7 @@ class TrackerStep:
         metadata: Values that go with the end of the step.
         on_failure: What the customer reads if the step fails; None for a neutral
             sentence.
+        is_open: Whether this process has started the step and not ended it.
 
     Example:
         with job.step("segment") as step:
@@ -57,7 +59,7 @@ class TrackerStep:
         self.on_failure: str | None = None
         self._count = UnitCount(job, tag)
         self._failed_count = 0
-        self._is_open = self._is_looping = False
+        self.is_open = self._is_looping = False
 
     def __repr__(self) -> str:
         return f"TrackerStep(tag={self._tag!r}, job={self._job.provider_job_id!r})"
@@ -90,6 +92,11 @@ class TrackerStep:
     def completed(self) -> float:
         """Units that this process has done, 0 or more."""
         return self._count.completed
+
+    @property
+    def resumed(self) -> float:
+        """Those of the completed units that were done before, by `resume`."""
+        return self._count.resumed
 
     @property
     def total(self) -> float | None:
@@ -135,9 +142,9 @@ class TrackerStep:
 
     def start(self) -> None:
         """Report that the step begins; a block does so by itself."""
-        if not self._is_open:
+        if not self.is_open:
             self._count.renew()
-        self._is_open = True
+        self.is_open = True
         self._job.send_event(kind="start", name=self._tag)
 
     def done(self, message: str | None = None) -> None:
@@ -224,7 +231,7 @@ class TrackerStep:
                 kind="info",
                 name=self._tag,
                 message=customer,
-                detail=listed(diagnosis(error), {"item": _Shown(item)}),
+                detail=listed(diagnosis(error), {"item": Shown(item)}),
             )
 
     def track(
@@ -299,7 +306,7 @@ class TrackerStep:
         )
 
     def _end(self, error: BaseException | None) -> None:
-        if not self._is_open:  # the author has said how it ended
+        if not self.is_open:  # the author has said how it ended
             return
         ending = ending_of(error, is_stopped=self._job.is_stopped)
         if ending == "succeeded":
@@ -308,12 +315,12 @@ class TrackerStep:
             self._job.note_failure(error, self._tag)
             self.fail(error=error)
         else:
-            self._is_open = False  # the end of the job says that it was cancelled
+            self.is_open = False  # the end of the job says that it was cancelled
 
     def _report_end(
         self, kind: str, *, message: str | None, detail: str | None = None
     ) -> None:
-        self._is_open = False
+        self.is_open = False
         metadata, self.metadata = self.metadata, {}
         self._job.send_event(
             kind=kind,
@@ -332,13 +339,3 @@ class TrackerStep:
             return None
         of_all = f" of {self.total:,g}" if self.total else ""
         return f"{count:,}{of_all} could not be processed."
-
-
-class _Shown:
-    """Shows a thing by its `repr()`."""
-
-    def __init__(self, thing: object) -> None:
-        self._thing = thing
-
-    def __str__(self) -> str:
-        return repr(self._thing)[:1_000]

@@ -73,6 +73,7 @@ def test_resumed_items_are_left_out_and_count_as_done(
 
     assert left == ["B", "C"]
     assert progress(outbox, "load")[-1] == (3, 3)
+    assert (run.step("load").completed, run.step("load").resumed) == (3, 1)
 
 
 def test_item_whose_body_raises_is_not_counted(run: TrackerJob, outbox: Path) -> None:
