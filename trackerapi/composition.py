@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trackerapi.wire.connection import Connection
 
 _ITERATIONS: Final = 20_000
+_ONE: Final = "one"
 
 
 class Connector:
@@ -31,7 +32,7 @@ class Connector:
 
     def __init__(self, settings: "Settings") -> None:
         self._settings = settings
-        self._connected: Connection | None = None
+        self._connected: dict[str, Connection] = {}
 
     def connection(self) -> "Connection":
         """Return the connections, which load the HTTP client.
@@ -39,16 +40,17 @@ class Connector:
         Raises:
             SettingsError: If certificates, proxy or address cannot be used.
         """
-        connected = self._connected
+        connected = self._connected.get(_ONE)
         if connected is None:
             from trackerapi.wire.connection import Connection
 
             python = "{}.{}.{}".format(*sys.version_info)
             agent = f"trackerapi/{__version__} python/{python}"
             # Without a lock, which a fork could leave locked: one connection too many
-            # has opened nothing.
-            connected = self._connected or Connection(self._settings, agent)
-            self._connected = connected
+            # has opened nothing. The first stays, since it may be in use already, and
+            # what nobody holds any more is closed.
+            made = Connection(self._settings, agent)
+            connected = self._connected.setdefault(_ONE, made)
         return connected
 
     def sender(self) -> "Sender":
@@ -57,8 +59,9 @@ class Connector:
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""
-        if self._connected is not None:
-            self._connected.close()
+        connected = self._connected.get(_ONE)
+        if connected is not None:
+            connected.close()
 
 
 def delivery_for(
