@@ -38,6 +38,13 @@ class TrackerOptions(TypedDict, total=False):
             survives a loss of power too; costs a disk access each.
         outbox_limit_bytes: Size of what may wait; 1 GiB by default. Beyond it the
             oldest info, heartbeats and superseded progress are dropped and counted.
+        progress: What is shown on stderr: `"off"` nothing, `"live"` a view with bars
+            where stderr is a terminal and lines elsewhere, `"auto"` the same where
+            rich is installed, `"plain"` lines; None reads `TRACKERAPI_PROGRESS`, and
+            is off without it. The percentage is this process's own estimate.
+        progress_seconds: Between two lines about a job of which only counts have
+            changed, 1 to 3600; None reads `TRACKERAPI_PROGRESS_SECONDS`, and is 10
+            without it.
         before_send: Sees each `Event` before it is written to disk; returns it, a
             changed copy, or None to drop it.
         on_problem: Called with a `DeliveryProblem` when one comes up, once per kind,
@@ -55,6 +62,8 @@ class TrackerOptions(TypedDict, total=False):
     shutdown_timeout: float | None
     fsync: bool | None
     outbox_limit_bytes: int | None
+    progress: 'Literal["off", "auto", "live", "plain"] | None'
+    progress_seconds: float | None
     before_send: "BeforeSend | None"
     on_problem: "ProblemCallback | None"
 

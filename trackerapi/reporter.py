@@ -36,6 +36,7 @@ class Reporter:
         takes_lines: Whether an event may be handed over as a line.
         watch: Called with a job, the kind and the step of each event that can change a
             status; None without anybody who looks.
+        last_words: Called when reporting ends for now; None likewise.
         record_line: Writes such a line, with its end, for a job and a step of it;
             raises OutboxError with `strict`.
     """
@@ -51,6 +52,7 @@ class Reporter:
         self.strict, self.problems = strict, problems
         self.is_off = delivery is None
         self.watch: Callable[[JobEvents, str, str | None], object] | None = None
+        self.last_words: Callable[[], object] | None = None
         self.takes_lines = before_send is None
         self._delivery, self._before_send = delivery, before_send
         self.record_line: Callable[[bytes, str, str | None], object] = (
@@ -114,6 +116,8 @@ class Reporter:
         """Deliver what waits before the process is gone, in bounded time."""
         if self._delivery is not None:
             self._delivery.close()
+        if self.last_words is not None:
+            self.last_words()
 
     def fitting(
         self, metadata: Mapping[str, Any] | None, provider_job_id: str

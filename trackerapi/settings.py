@@ -29,11 +29,16 @@ CA_FILE = "TRACKERAPI_CA_FILE"
 OUTBOX = "TRACKERAPI_OUTBOX"
 MODE = "TRACKERAPI_MODE"
 SHUTDOWN_TIMEOUT = "TRACKERAPI_SHUTDOWN_TIMEOUT"
+PROGRESS = "TRACKERAPI_PROGRESS"
+PROGRESS_SECONDS = "TRACKERAPI_PROGRESS_SECONDS"
 
 MODES = ("online", "offline", "off")
+VIEWS = ("off", "auto", "live", "plain")
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 DEFAULT_SHUTDOWN_TIMEOUT_SECONDS = 2.0
+DEFAULT_PROGRESS_SECONDS = 10.0
+SHORTEST_PROGRESS_SECONDS = 1
 DEFAULT_OUTBOX_LIMIT_BYTES = 1024**3
 SMALLEST_OUTBOX_LIMIT_BYTES = 64 * 1024
 LONGEST_TIMEOUT_SECONDS = 3600
@@ -63,6 +68,8 @@ class Settings:
         shutdown_timeout_seconds: Longest wait for delivery at the end, 0 or more.
         fsync: Whether each record is brought to the disk itself.
         outbox_limit_bytes: Size of what may wait on disk.
+        progress: What is shown on stderr: off (nothing), auto, live or plain.
+        progress_seconds: Between two plain lines of a job, 1 or more.
         key_arguments: The arguments that named the key, to read it again; a key that
             was an argument itself is not among them.
     """
@@ -79,6 +86,8 @@ class Settings:
     shutdown_timeout_seconds: float = DEFAULT_SHUTDOWN_TIMEOUT_SECONDS
     fsync: bool = False
     outbox_limit_bytes: int = DEFAULT_OUTBOX_LIMIT_BYTES
+    progress: str = "off"
+    progress_seconds: float = DEFAULT_PROGRESS_SECONDS
     key_arguments: Mapping[str, object] | None = field(default=None, repr=False)
 
     @classmethod
@@ -100,7 +109,7 @@ class Settings:
         """
         environment = os.environ if environment is None else environment
         given = {name: v for name, v in arguments.items() if v is not None}
-        mode = _mode(given, environment)
+        mode = _word(_MODE, given, environment)
         named = given.keys() & {"api_key", "api_key_file"}
         return cls(
             base_url=OFF_BASE_URL if mode == "off" else _base_url(given, environment),
@@ -110,6 +119,8 @@ class Settings:
             shutdown_timeout_seconds=_shutdown_timeout(given, environment),
             fsync=_flag(given.get("fsync", False), "fsync"),
             outbox_limit_bytes=_outbox_limit(given),
+            progress=_word(_PROGRESS, given, environment),
+            progress_seconds=_progress_seconds(given, environment),
             key_arguments=(
                 None if "api_key" in named else {name: given[name] for name in named}
             ),
@@ -166,12 +177,27 @@ def _base_url(given: Mapping[str, object], environment: Mapping[str, str]) -> st
     return value.rstrip("/")
 
 
-def _mode(given: Mapping[str, object], environment: Mapping[str, str]) -> str:
-    value, setting = text_of("mode", MODE, given, environment)
-    mode = (value or "online").strip().lower()
-    if mode not in MODES:
-        raise SettingsError(f"not one of {', '.join(MODES)}", setting)
-    return mode
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A setting that is one of some words, the first by default."""
+
+    argument: str
+    variable: str
+    words: tuple[str, ...]
+
+
+_MODE = _Choice("mode", MODE, MODES)
+_PROGRESS = _Choice("progress", PROGRESS, VIEWS)
+
+
+def _word(
+    choice: _Choice, given: Mapping[str, object], environment: Mapping[str, str]
+) -> str:
+    value, setting = text_of(choice.argument, choice.variable, given, environment)
+    word = (value or choice.words[0]).strip().lower()
+    if word not in choice.words:
+        raise SettingsError(f"not one of {', '.join(choice.words)}", setting)
+    return word
 
 
 def _key_for(
@@ -207,12 +233,26 @@ def _shutdown_timeout(
     setting = "shutdown_timeout" if "shutdown_timeout" in given else SHUTDOWN_TIMEOUT
     if value is None:
         return DEFAULT_SHUTDOWN_TIMEOUT_SECONDS
+    return _seconds(value, setting, 0)
+
+
+def _progress_seconds(
+    given: Mapping[str, object], environment: Mapping[str, str]
+) -> float:
+    value = given.get("progress_seconds", environment.get(PROGRESS_SECONDS))
+    setting = "progress_seconds" if "progress_seconds" in given else PROGRESS_SECONDS
+    if value is None:
+        return DEFAULT_PROGRESS_SECONDS
+    return _seconds(value, setting, SHORTEST_PROGRESS_SECONDS)
+
+
+def _seconds(value: object, setting: str, least: int) -> float:
     try:
         seconds = float(value) if isinstance(value, str | int | float) else math.nan
     except ValueError:
         seconds = math.nan
-    if isinstance(value, bool) or not 0 <= seconds <= LONGEST_TIMEOUT_SECONDS:
-        raise SettingsError("must be 0 to 3600 seconds", setting)
+    if isinstance(value, bool) or not least <= seconds <= LONGEST_TIMEOUT_SECONDS:
+        raise SettingsError(f"must be {least} to 3600 seconds", setting)
     return seconds
 
 

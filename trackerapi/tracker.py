@@ -70,6 +70,10 @@ class TrackerApi(TrackerQuestions):
             # Job handles may outlive this object; with the last of them, delivery ends.
             retire = weakref.finalize(self._reporter, self._delivery.retire)
             retire.atexit = False
+        if self._delivery is not None and settings.progress != "off":
+            from trackerapi.view.watcher import watch_over
+
+            watch_over(self._reporter, self._delivery.report, settings)
 
     def __repr__(self) -> str:
         return f"TrackerApi(base_url={self._settings.base_url!r})"
@@ -86,8 +90,7 @@ class TrackerApi(TrackerQuestions):
         Waits at most `shutdown_timeout`, and not at all when the backend is known to
         be down; what stays is delivered by the next process. Raises nothing.
         """
-        if self._delivery is not None:
-            self._delivery.close()
+        self._reporter.deliver_last()
         if self._connector is not None:
             self._connector.close()
 

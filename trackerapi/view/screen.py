@@ -1,0 +1,173 @@
+"""Lines below the cursor of a terminal, in the way of nobody.
+
+The cursor stays where the job's own output goes on, and the lines stand below it: what
+the job prints is never changed, moved or held back. Python's own streams are watched,
+so that the lines make way before a text reaches them; what other processes print
+overwrites them until they are drawn again.
+
+No mode of the terminal is changed: however the process ends, there is nothing to put
+back.
+"""
+
+import io
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, TextIO
+
+from trackerapi.view.output import Output
+
+_ERASE_BELOW: Final = "\x1b[J"
+_ERASE_REST: Final = "\x1b[K"
+_DOWN: Final = "\x1bD"
+_KEEP_PLACE: Final = "\x1b7"
+_TAKE_PLACE: Final = "\x1b8"
+_BETWEEN_SECONDS: Final = 0.05
+_DEFAULT_SIZE: Final = os.terminal_size((80, 24))
+
+_OPEN: Final["weakref.WeakSet[Screen]"] = weakref.WeakSet()
+_hooked: Final[set[str]] = set()
+
+
+class Screen:
+    """Draws lines below the cursor; safe to share between threads and across a fork.
+
+    Args:
+        output: The terminal.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._lock = threading.RLock()
+        self._lines: Sequence[str] = ()
+        self._is_drawn = self._is_gone = False
+        self._drawn_at = 0.0
+        self._column = 0
+        self._watched: list[TextIO] = []
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            if stream is not None and self._is_here(stream):
+                self._watch(stream)
+        _OPEN.add(self)
+        if "fork" not in _hooked and hasattr(os, "register_at_fork"):
+            _hooked.add("fork")
+            os.register_at_fork(after_in_child=_forget_all)
+
+    @property
+    def size(self) -> os.terminal_size:
+        """Columns and rows."""
+        with suppress(OSError, ValueError):
+            size = os.get_terminal_size(self._output.descriptor or 0)
+            if size.columns and size.lines:
+                return size
+        return _DEFAULT_SIZE
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Put lines in the place of those before; each must fit into a row."""
+        with self._lock:
+            self._lines = lines
+            self._put()
+
+    def leave(self, lines: Sequence[str]) -> None:
+        """Print lines as the job would, to stay; the others have to be drawn anew."""
+        with self._lock:
+            begin = "" if self._column == 0 else "\r\n"
+            text = "".join(f"{line}\r\n" for line in lines)
+            self._column = 0
+            self._write(f"{_ERASE_BELOW}{begin}{text}")
+            self._lines, self._is_drawn = (), False
+
+    def close(self) -> None:
+        """Take the lines away, and watch no stream any more."""
+        with self._lock:
+            if self._is_drawn:
+                self._write(_ERASE_BELOW)
+            self._stop()
+
+    def forget(self) -> None:
+        """Let go of the terminal, in a child that has it from a fork."""
+        self._lock = threading.RLock()
+        self._stop()
+
+    def _stop(self) -> None:
+        self._is_drawn, self._is_gone = False, True
+        for stream in self._watched:
+            # Whoever has put another function in its place calls this one still.
+            if getattr(vars(stream).get("write"), "screen", None) is self:
+                vars(stream).pop("write")
+        self._watched = []
+
+    def _put(self) -> None:
+        if self._is_gone or not self._is_in_foreground():
+            return
+        count = len(self._lines)
+        # Room first: a terminal that scrolls later would lose the cursor's place.
+        room = f"{_DOWN * count}\x1b[{count}A" if count else ""
+        text = "".join(f"\r\n{line}{_ERASE_REST}" for line in self._lines)
+        self._write(f"{room}{_KEEP_PLACE}{_ERASE_BELOW}{text}{_TAKE_PLACE}")
+        self._is_drawn, self._drawn_at = bool(count), time.monotonic()
+
+    def _write(self, text: str) -> None:
+        if not self._is_gone and not self._output.write(text, "replace"):
+            self._is_gone = True
+
+    def _is_in_foreground(self) -> bool:
+        """Whether the terminal is not another program's just now."""
+        try:
+            return os.tcgetpgrp(self._output.descriptor or 0) == os.getpgrp()
+        except OSError:
+            return True  # it controls nobody
+
+    def _is_here(self, stream: TextIO) -> bool:
+        """Whether a stream of Python's own leads to this terminal."""
+        if not isinstance(stream, io.TextIOWrapper) or stream in self._watched:
+            return False
+        try:
+            here = os.fstat(self._output.descriptor or 0)
+            return os.path.samestat(os.fstat(stream.fileno()), here)
+        except (OSError, ValueError):
+            return False
+
+    def _watch(self, stream: TextIO) -> None:
+        original = stream.write
+
+        def write(text: str) -> int:
+            if self._is_gone or not isinstance(text, str):
+                return original(text)
+            with self._lock:
+                with suppress(Exception):
+                    self._make_way(text)
+                written = original(text)
+                with suppress(Exception):
+                    self._come_back(text)
+            return written
+
+        # On the stream itself, which others may have kept: it is the same one to all.
+        write.screen = self  # type: ignore[attr-defined]
+        vars(stream)["write"] = write
+        self._watched.append(stream)
+
+    def _make_way(self, text: str) -> None:
+        """Erase the lines if a text may reach them."""
+        last = text.rpartition("\n")[2].rpartition("\r")[2]
+        is_line = "\n" in text or "\r" in text
+        self._column = len(last) + (0 if is_line else self._column)
+        stays = "\n" not in text and "\x1b" not in text
+        if self._is_drawn and not (stays and self._column < self.size.columns // 2):
+            self._write(_ERASE_BELOW)
+            self._is_drawn = False
+
+    def _come_back(self, text: str) -> None:
+        """Draw the lines again, unless much is printed: then in their own time."""
+        if self._is_drawn or not self._lines or not text.endswith("\n"):
+            return
+        if time.monotonic() - self._drawn_at >= _BETWEEN_SECONDS:
+            self._put()
+
+
+def _forget_all() -> None:
+    for screen in list(_OPEN):
+        screen.forget()
