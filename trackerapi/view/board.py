@@ -37,12 +37,12 @@ class Display(Protocol):
     """Shows jobs; used by one thread."""
 
     def show(
-        self, sights: Sequence[Sight], delivery: DeliveryReport | None, at: float
+        self, sights: Sequence[Sight], delivery: DeliveryReport | None, at: float, /
     ) -> float:
         """Show jobs at a monotonic time; return the seconds until it is due again."""
         ...
 
-    def end(self, sight: Sight, delivery: DeliveryReport | None, at: float) -> None:
+    def end(self, sight: Sight, delivery: DeliveryReport | None, at: float, /) -> None:
         """Show the last of a job."""
         ...
 
