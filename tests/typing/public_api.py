@@ -48,6 +48,8 @@ from trackerapi.answers import (
     RegisteredJobConfig,
     ShareLink,
 )
+from trackerapi.integrations.logging import TrackerHandler
+from trackerapi.integrations.tqdm import tqdm, trange
 from trackerapi.testing import CustomerView, FakeTracker, RecordedJob, recording
 
 
@@ -84,7 +86,10 @@ def delivery() -> None:
         outbox_limit_bytes=1_000_000,
         before_send=before_send,
         on_problem=on_problem,
+        progress="auto",
+        progress_seconds=30,
     )
+    TrackerApi(progress="on")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     TrackerApi(mode="onlin")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     report = assert_type(tracker.flush(timeout=5), DeliveryReport)
     assert_type(tracker.delivery(), DeliveryReport)
@@ -185,6 +190,18 @@ def generated(tracker: TrackerApi) -> None:
     """Make a generated call over the ready client."""
     page = list_jobs.sync(client=tracker.client, limit=5)
     assert_type(page, JobPage | Problem | None)
+
+
+def integrations(job: TrackerJob) -> None:
+    """Turn a bar into tracked progress, and records into lines."""
+    for name in assert_type(tqdm(["a"], job=job, step="load"), tqdm[str]):
+        assert_type(name, str)
+    with tqdm(total=5, step="load", unit="B") as bar:
+        bar.update(2)
+    assert_type(trange(5, desc="Load"), tqdm[int])
+    TrackerHandler(job, step="load", level="ERROR", audience="customer")
+    TrackerHandler(filter=lambda record: record.levelno > 20)
+    TrackerHandler(audience="everybody")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def errors(error: BackendError) -> tuple[type[TrackerError], ...]:

@@ -274,3 +274,35 @@ def test_no_network_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
     resolve(api_key=KEY, base_url="http://host-that-does-not-exist.invalid")
+
+
+@pytest.mark.parametrize("word", ["off", "auto", "live", "plain", " Auto "])
+def test_view_is_one_of_four_words(word: str) -> None:
+    """Whoever runs a script says what it shows, in capitals if they like."""
+    by_variable = resolve({"TRACKERAPI_PROGRESS": word}, **ENOUGH)
+
+    assert by_variable.progress == word.strip().lower()
+    assert resolve(**ENOUGH, progress=word).progress == by_variable.progress
+    assert resolve(**ENOUGH).progress == "off"
+
+
+def test_view_of_another_word_is_refused() -> None:
+    """A typo is told with the words that there are."""
+    with pytest.raises(SettingsError, match="not one of off, auto, live, plain") as one:
+        resolve({"TRACKERAPI_PROGRESS": "on"}, **ENOUGH)
+    with pytest.raises(SettingsError) as other:
+        resolve(**ENOUGH, progress=True)
+
+    assert one.value.setting == "TRACKERAPI_PROGRESS"
+    assert other.value.setting == "progress"
+
+
+@pytest.mark.parametrize("seconds", ["0", "0.5", "3601", "soon", "nan"])
+def test_lines_come_no_more_often_than_once_a_second(seconds: str) -> None:
+    """Nor never."""
+    with pytest.raises(SettingsError, match="must be 1 to 3600 seconds") as caught:
+        resolve({"TRACKERAPI_PROGRESS_SECONDS": seconds}, **ENOUGH)
+
+    assert caught.value.setting == "TRACKERAPI_PROGRESS_SECONDS"
+    assert resolve(**ENOUGH, progress_seconds=2).progress_seconds == 2
+    assert resolve(**ENOUGH).progress_seconds == 10

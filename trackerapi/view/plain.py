@@ -86,7 +86,8 @@ class PlainLines:
         told = self._told.get(sight)
         if told is None:
             told = self._told[sight] = _Told(dict(sight.before), at + self._seconds)
-            self._say(lines.begin_line(view))
+            if view.status in ALIVE:
+                self._say(lines.begin_line(view))
         changed = [step for step in view.steps if _is_news(step, told.statuses)]
         if not changed:
             return told

@@ -1,0 +1,118 @@
+"""What is said about jobs, in words."""
+
+import dataclasses
+
+import pytest
+
+from trackerapi import DeliveryReport
+from trackerapi.view import lines
+from trackerapi.view.sight import JobView, StepView
+
+STEP = StepView(
+    tag="segment",
+    name="Segment",
+    status="running",
+    fraction=0.45,
+    completed=450,
+    total=1000,
+    rate=37.5,
+    seconds_left=14.7,
+    attempts=1,
+)
+JOB = JobView(
+    provider_job_id="study-1",
+    tag="imaging",
+    name="Imaging",
+    status="running",
+    percent=45.2,
+    steps=(STEP,),
+    seconds=65,
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.4, "0 s"),
+        (59.6, "1 min"),
+        (65, "1 min 5 s"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
+        (90_000, "1 d 1 h"),
+        (-1, "0 s"),
+    ],
+)
+def test_time_is_told_in_two_units(seconds: float, text: str) -> None:
+    """Nobody has to divide by 60."""
+    assert lines.seconds_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (None, ""),
+        (1234.5, "1,234/s"),
+        (12.34, "12.3/s"),
+        (0.5, "30.0/min"),
+        (0.001, "3.6/h"),
+        (0.0001, "0.4/h"),
+    ],
+)
+def test_rate_is_told_in_the_unit_that_fits(rate: float | None, text: str) -> None:
+    """A slow step has a speed too."""
+    assert lines.rate_text(rate) == text
+
+
+def test_progress_line_says_step_units_speed_and_time() -> None:
+    """One line is enough to know how far the job is."""
+    assert lines.progress_line(JOB, None) == (
+        "imaging study-1: own estimate 45.20 %, "
+        "segment 450 of 1,000 (37.5/s, 15 s left)"
+    )
+
+
+def test_progress_line_of_unknown_total_promises_nothing() -> None:
+    """A count without a total is a count, and a job without points has no percent."""
+    step = dataclasses.replace(STEP, total=None, rate=None, seconds_left=None)
+    job = dataclasses.replace(JOB, tag="", percent=None, steps=(step,))
+
+    assert lines.progress_line(job, None) == "study-1: segment 450"
+
+
+def test_percent_of_a_job_that_has_not_ended_is_an_estimate() -> None:
+    """The customer's number is the backend's; only the end is certain here."""
+    assert lines.percent_text(JOB) == "own estimate 45.20 %"
+    done = dataclasses.replace(JOB, status="succeeded", percent=100.0)
+    assert lines.percent_text(done) == "100 %"
+
+
+def test_many_running_steps_are_not_all_told() -> None:
+    """A line stays a line."""
+    steps = tuple(dataclasses.replace(STEP, tag=f"step-{n}") for n in range(9))
+    line = lines.progress_line(dataclasses.replace(JOB, steps=steps), None)
+
+    assert line.endswith("step-2 450 of 1,000 (37.5/s, 15 s left), 6 steps more")
+
+
+def test_names_cannot_act_on_a_terminal() -> None:
+    """A name may hold characters that a terminal would turn around or act on."""
+    job = dataclasses.replace(JOB, provider_job_id="a\N{RIGHT-TO-LEFT OVERRIDE}b")
+
+    assert lines.title(job).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("report", "text"),
+    [
+        (DeliveryReport(delivered=1200), "1,200 delivered"),
+        (DeliveryReport(delivered=3, waiting=2), "3 delivered, 2 waiting"),
+        (
+            DeliveryReport(waiting=2, last_error="no route"),
+            "2 not delivered yet: no route",
+        ),
+        (DeliveryReport(held=1), "1 held, see trackerapi outbox list"),
+    ],
+)
+def test_delivery_is_told_with_what_is_wrong(report: DeliveryReport, text: str) -> None:
+    """Whoever looks learns whether the customer can see it."""
+    assert lines.delivery_text(report) == text

@@ -1,0 +1,71 @@
+"""A stderr that goes away."""
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trackerapi.view.output import Output
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Output]]:
+    """Return the reading end of a pipe, and an output that writes to it."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w", encoding="ascii") as stream:
+        monkeypatch.setattr(sys, "__stderr__", stream)
+        yield reading, Output(stream)
+    if reading >= 0:
+        os.close(reading)
+
+
+def test_text_is_written_in_the_encoding_of_the_stream(
+    pipe: tuple[int, Output],
+) -> None:
+    """A name that the locale does not have becomes readable, not an exception."""
+    reading, output = pipe
+
+    assert output.write("Größe\n")
+    assert os.read(reading, 100) == b"Gr\\xf6\\xdfe\n"
+
+
+def test_closed_pipe_is_told_by_false() -> None:
+    """Whoever read the log has gone; the job goes on."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        original, sys.__stderr__ = sys.__stderr__, stream  # type: ignore[misc]
+        try:
+            output = Output(stream)
+        finally:
+            sys.__stderr__ = original  # type: ignore[misc]
+        os.close(reading)
+
+        assert not output.write("text")
+
+
+def test_file_of_the_job_under_the_same_number_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job may close its stderr; the next file that it opens is its own."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    with before.open("w") as stream, after.open("w") as other:
+        monkeypatch.setattr(sys, "__stderr__", stream)
+        output = Output(stream)
+        output.write("first")
+        os.dup2(other.fileno(), stream.fileno())
+
+        assert not output.write("second")
+    assert (before.read_text(), after.read_text()) == ("first", "")
+
+
+def test_stream_in_the_place_of_stderr_is_written_to_as_it_is() -> None:
+    """Where a notebook shows stderr, it shows the lines too."""
+    stream = io.StringIO()
+
+    assert Output(stream).write("line\n")
+    assert stream.getvalue() == "line\n"
+    stream.close()
+    assert not Output(stream).write("line\n")

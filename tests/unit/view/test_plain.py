@@ -1,0 +1,139 @@
+"""Lines for a log."""
+
+import io
+
+import pytest
+
+from trackerapi import DeliveryReport, TrackerApi, TrackerJob
+from trackerapi.view.output import Output
+from trackerapi.view.plain import MOST_LINES_A_SECOND, PlainLines
+from trackerapi.view.sight import Sight
+
+
+class Log:
+    """Plain lines of some jobs, and what they have said since it was asked."""
+
+    def __init__(self, *jobs: TrackerJob) -> None:
+        self._written = io.StringIO()
+        self.plain = PlainLines(Output(self._written), 10)
+        self.sights = [Sight(job, None, 0) for job in jobs]
+
+    def show(self, at: float, delivery: DeliveryReport | None = None) -> list[str]:
+        """Look at the jobs at a time; return what is said."""
+        self.plain.show(self.sights, delivery, at)
+        return self.said()
+
+    def end(self, at: float, delivery: DeliveryReport | None = None) -> list[str]:
+        """Say the last of the jobs; return what is said."""
+        for sight in self.sights:
+            self.plain.end(sight, delivery, at)
+        return self.said()
+
+    def said(self) -> list[str]:
+        """Return the lines since the last call."""
+        text = self._written.getvalue()
+        self._written.seek(0)
+        self._written.truncate()
+        assert all(line.startswith("trackerapi: ") for line in text.splitlines())
+        return [line.removeprefix("trackerapi: ") for line in text.splitlines()]
+
+
+@pytest.fixture
+def log(job: TrackerJob) -> Log:
+    """Return the lines of a job."""
+    return Log(job)
+
+
+def title(job: TrackerJob) -> str:
+    """Return how lines name a job."""
+    return f"imaging {job.provider_job_id}"
+
+
+def test_each_change_of_a_step_is_a_line(log: Log, job: TrackerJob) -> None:
+    """A reader of the log sees the job go from step to step."""
+    job.send_event(kind="start")
+    said = log.show(0)
+    job.step("load").start()
+    said += log.show(1)
+    job.step("load").done()
+    job.step("segment").start()
+    said += log.show(4)
+
+    assert said == [
+        f"{title(job)}: running, own estimate 0.00 %",
+        f"{title(job)}: load running, own estimate 0.00 %",
+        f"{title(job)}: load done after 3 s, own estimate 10.00 %",
+        f"{title(job)}: segment running, own estimate 10.00 %",
+    ]
+
+
+def test_line_comes_from_time_to_time_if_only_counts_change(
+    log: Log, job: TrackerJob
+) -> None:
+    """As often as was asked for, and not more often."""
+    job.step("load", total=100).start()
+    job.step("load").total = 100
+    log.show(0)
+    job.step("load").advance(50)
+
+    assert [log.show(at) for at in (1, 5, 9.9)] == [[], [], []]
+    assert log.show(10) == [
+        f"{title(job)}: own estimate 0.00 %, load 50 of 100 (5.0/s, 10 s left)"
+    ]
+    assert log.show(11) == []
+
+
+def test_end_of_a_job_is_a_line(log: Log, job: TrackerJob) -> None:
+    """With what has not come to the customer, if anything."""
+    job.send_event(kind="start")
+    log.show(0)
+    job.complete()
+    report = DeliveryReport(waiting=3, last_error="no route")
+
+    assert log.end(65, report) == [
+        f"{title(job)}: succeeded after 1 min 5 s, 100 %, 3 not delivered yet: no route"
+    ]
+
+
+def test_job_that_is_seen_no_more_has_not_ended(log: Log, job: TrackerJob) -> None:
+    """Nobody claims an end that nobody has reported."""
+    job.send_event(kind="start")
+
+    assert log.end(1) == [f"{title(job)}: running, own estimate 0.00 %"]
+
+
+def test_statuses_of_an_earlier_process_are_no_news(
+    recorder: TrackerApi, job: TrackerJob
+) -> None:
+    """A restart does not tell again what was done yesterday."""
+    job.step("load").done()
+    log = Log(job)
+    job.step("segment").start()
+
+    assert [line.partition(": ")[2] for line in log.show(0)] == [
+        "running, own estimate 10.00 %",
+        "segment running, own estimate 10.00 %",
+    ]
+
+
+def test_many_changes_at_once_are_one_line(recorder: TrackerApi) -> None:
+    """A job of a thousand small steps does not fill the log."""
+    job = recorder.run_job("many", 142, "undescribed")
+    log = Log(job)
+    for number in range(1000):
+        log.sights[0].hear("step", f"step-{number}")
+
+    assert log.show(0)[1:] == ["many: 1000 steps changed, 1000 of 1000 done"]
+
+
+def test_many_jobs_say_no_more_than_a_reader_can_bear(recorder: TrackerApi) -> None:
+    """A service that runs jobs by the thousand does not fill the log either."""
+    jobs = [recorder.run_job(f"job-{n}", 142, "undescribed") for n in range(1000)]
+    log = Log(*jobs)
+    for job in jobs:
+        job.complete()
+    said = [*log.show(0), *log.end(0)]
+    log.plain.close()
+
+    assert len(said) <= MOST_LINES_A_SECOND + 5
+    assert log.said()[-1].endswith(" jobs more have ended")

@@ -1,0 +1,217 @@
+"""Plain lines of real processes, and that they change nothing else."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.unit.view.terminal import run_piped
+
+STORY = """
+print("hello")
+os.write(1, bytes(range(256)))
+print("half", end="")
+print("to stderr", file=sys.stderr)
+with run() as job:
+    for _ in job.track(range(3), step="load"):
+        print("item", flush=True)
+    job.skip("segment")
+sys.stdout.buffer.write(b"\\xff")
+sys.exit(7)
+"""
+
+
+def said(stderr: bytes) -> list[str]:
+    """Return the lines of the view, without how far the job was."""
+    lines = [line for line in stderr.decode().splitlines() if line]
+    ours = [line for line in lines if line.startswith("trackerapi: imaging ")]
+    return [
+        line.split(": ")[2].partition(",")[0].partition(" after")[0] for line in ours
+    ]
+
+
+@pytest.mark.parametrize("progress", ["auto", "live", "plain"])
+def test_stdout_and_exit_code_stay_as_they_are(tmp_path: Path, progress: str) -> None:
+    """Byte for byte; only stderr has lines more."""
+    without = run_piped(STORY, tmp_path / "without")
+    shown = run_piped(STORY, tmp_path / "with", TRACKERAPI_PROGRESS=progress)
+
+    assert (shown.stdout, shown.returncode) == (without.stdout, without.returncode)
+    assert (without.stderr, without.returncode) == (b"to stderr\n", 7)
+    assert b"\x1b" not in shown.stderr
+    left = [line for line in shown.stderr.splitlines() if b"trackerapi: " not in line]
+    assert left == [b"to stderr"]
+
+
+def test_steps_and_the_end_are_told_without_close(tmp_path: Path) -> None:
+    """The last words come although the process ends at once."""
+    done = run_piped(STORY, tmp_path, TRACKERAPI_PROGRESS="plain")
+
+    assert said(done.stderr)[-3:] == ["load done", "segment skipped", "succeeded"]
+
+
+def test_nothing_foreign_is_loaded_for_lines(tmp_path: Path) -> None:
+    """Only a live view costs an import."""
+    script = """
+with tracker, run() as job:
+    job.step("load").done()
+foreign = {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names
+print(sorted(foreign & {"rich", "tqdm", "httpx"}))
+"""
+    done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="auto")
+
+    assert done.stdout == b"[]\n"
+    assert said(done.stderr)[-1] == "succeeded"
+
+
+def test_off_is_the_default_and_says_nothing(tmp_path: Path) -> None:
+    """Tracking never changes what a job prints, unless somebody asks for it."""
+    script = """
+with tracker, run() as job:
+    job.step("load").done()
+print([t.name for t in threading.enumerate() if t.name == "trackerapi-view"])
+"""
+    done = run_piped(script, tmp_path)
+
+    assert (done.stdout, done.stderr) == (b"[]\n", b"")
+
+
+def test_forked_children_say_nothing(tmp_path: Path) -> None:
+    """What they do is told by their parent, as far as it knows."""
+    script = """
+with tracker, run() as job:
+    for _ in range(3):
+        child = os.fork()
+        if not child:
+            job.step("load").done()
+            job.complete()
+            os._exit(0)
+        os.waitpid(child, 0)
+    job.step("segment").done()
+"""
+    done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain")
+
+    assert done.returncode == 0
+    assert "load done" not in said(done.stderr)
+    assert said(done.stderr).count("succeeded") == 1
+
+
+def test_threads_share_one_view(tmp_path: Path) -> None:
+    """Jobs of many threads have their lines, whole ones."""
+    script = """
+def work(number):
+    with run(f"study-{number}") as job:
+        job.step("load").done()
+
+threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+with tracker:
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+print(sum(t.name == "trackerapi-view" for t in threading.enumerate()))
+"""
+    done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain")
+
+    assert done.stdout == b"0\n"
+    assert said(done.stderr).count("succeeded") == 4
+
+
+def test_view_rests_between_jobs(tmp_path: Path) -> None:
+    """A service that waits for its next job keeps no thread for it."""
+    script = """
+def is_resting():
+    return all(t.name != "trackerapi-view" for t in threading.enumerate())
+
+for name in ("one", "two"):
+    with run(name) as job:
+        job.step("load").done()
+    while not is_resting():
+        threading.Event().wait(0.01)
+"""
+    done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain")
+
+    assert done.returncode == 0
+    assert said(done.stderr) == ["load done", "succeeded"] * 2
+
+
+@pytest.mark.parametrize(
+    "breaking",
+    [
+        "os.close(2)",
+        "sys.stderr.close()",
+        "sys.stderr = None",
+        "r, w = os.pipe(); os.close(r); os.dup2(w, 2)",
+        "r, w = os.pipe(); os.close(r); os.dup2(w, 2); "
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)",
+    ],
+    ids=["closed", "closed stream", "no stream", "broken pipe", "broken pipe, SIGPIPE"],
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_broken_stderr_does_no_harm(tmp_path: Path, breaking: str, when: str) -> None:
+    """Neither before the tracker is made nor in the middle of the job."""
+    early = breaking if when == "before" else ""
+    late = breaking if when == "after" else ""
+    script = f"""
+{early}
+tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
+with tracker, run() as job:
+    job.step("load").start()
+    {late}
+    job.step("load").done()
+    job.step("segment").done()
+print("done")
+"""
+    done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain")
+
+    assert (done.stdout, done.returncode) == (b"done\n", 0)
+
+
+def test_reader_that_does_not_read_holds_nobody(tmp_path: Path) -> None:
+    """A full pipe stops the lines, not the job and not its end."""
+    script = """
+r, w = os.pipe()
+os.dup2(w, 2)
+os.set_blocking(w, False)
+try:
+    while True: os.write(w, b"x" * 4096)
+except BlockingIOError:
+    os.set_blocking(w, True)
+with tracker, run() as job:
+    job.step("load").done()
+print("done")
+"""
+    done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain")
+
+    assert (done.stdout, done.returncode) == (b"done\n", 0)
+
+
+def test_names_in_another_locale_do_no_harm(tmp_path: Path) -> None:
+    """An ASCII stderr gets what it can take."""
+    script = """
+with tracker, run("Gr\\xf6\\xdfe") as job:
+    job.step("load").done()
+"""
+    variables = {"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
+    variables["PYTHONIOENCODING"] = "ascii"
+    done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain", **variables)
+
+    assert done.returncode == 0
+    assert b"imaging Gr\\xf6\\xdfe: succeeded" in done.stderr
+
+
+def test_sigterm_says_that_the_job_was_cancelled(tmp_path: Path) -> None:
+    """Before the process is gone as it would have been."""
+    script = """
+with run() as job, job.step("load"):
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain")
+
+    assert done.returncode == -signal.SIGTERM
+    assert said(done.stderr)[-1] == "cancelled"
+
+
+def test_wrong_word_is_told_when_the_tracker_is_made(tmp_path: Path) -> None:
+    """Before the work, by name."""
+    done = run_piped("", tmp_path, TRACKERAPI_PROGRESS="fancy")
+
+    assert b"TRACKERAPI_PROGRESS: not one of off, auto, live, plain" in done.stderr
