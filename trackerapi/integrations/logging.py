@@ -7,6 +7,7 @@ of its threads, are left out: a report must not cause the next one.
 import atexit
 import copy
 import logging
+import math
 import threading
 import time
 import weakref
@@ -73,6 +74,8 @@ class TrackerHandler(logging.Handler):
         self._job, self._step, self._audience = job, step, audience
         self._flows: weakref.WeakKeyDictionary[TrackerJob, _Flow]
         self._flows = weakref.WeakKeyDictionary()
+        # Those that something has to be told of; held until it is.
+        self._untold: set[TrackerJob] = set()
         self._emitting = threading.local()
         self._is_hooked = False
         self.addFilter(_is_foreign)
@@ -96,8 +99,7 @@ class TrackerHandler(logging.Handler):
         """Say how many records were left out since the last line."""
         self.acquire()
         try:
-            for job, flow in list(self._flows.items()):
-                _tell_left_out(job, flow)
+            self._tell_left_out()
         except TrackerError:
             pass  # strict, and the outbox cannot be written, as it has told
         finally:
@@ -113,14 +115,15 @@ class TrackerHandler(logging.Handler):
         job, step = self._place()
         if job is None:
             return
-        flow = self._flows.setdefault(job, _Flow())
-        if not flow.takes(time.monotonic()):
+        flow, now = self._flows.setdefault(job, _Flow()), time.monotonic()
+        self._tell_left_out(before=now - 1)
+        if not flow.takes(now):
+            self._untold.add(job)
             if not self._is_hooked:
                 # Later than delivery has, and so called before it ends.
                 self._is_hooked = True
                 atexit.register(self.flush)
             return
-        _tell_left_out(job, flow)
         if self._audience == "customer":
             text, detail = self._words_alone(record), _traceback_of(record)
             job.send_event(kind="info", name=step, message=text, detail=detail)
@@ -137,6 +140,16 @@ class TrackerHandler(logging.Handler):
             return job, self._step
         return job, step.tag
 
+    def _tell_left_out(self, before: float = math.inf) -> None:
+        """Tell of records that were left out in seconds that began before a time."""
+        for job in [job for job in self._untold if self._flows[job].began <= before]:
+            self._untold.discard(job)
+            flow = self._flows[job]
+            count, flow.left_out = flow.left_out, 0
+            records = "log record was" if count == 1 else "log records were"
+            text = f"{count:,} {records} left out: more than {MOST_A_SECOND} a second"
+            job.send_event(kind="info", detail=text)
+
     def _words_alone(self, record: logging.LogRecord) -> str:
         """Return a record as text without its traceback."""
         bare = copy.copy(record)
@@ -148,30 +161,23 @@ class _Flow:
     """How many records of a job became lines, and how many did not.
 
     Attributes:
+        began: When the second that it counts in began; monotonic.
         left_out: Records that were left out and not told yet.
     """
 
     def __init__(self) -> None:
-        self._second, self._count = float("-inf"), 0
+        self.began, self._count = -math.inf, 0
         self.left_out = 0
 
     def takes(self, at: float) -> bool:
         """Tell whether a record at a monotonic time becomes a line; count it."""
-        if at - self._second >= 1:
-            self._second, self._count = at, 0
+        if at - self.began >= 1:
+            self.began, self._count = at, 0
         self._count += 1
         if self._count > MOST_A_SECOND:
             self.left_out += 1
             return False
         return True
-
-
-def _tell_left_out(job: "TrackerJob", flow: _Flow) -> None:
-    count, flow.left_out = flow.left_out, 0
-    if count:
-        records = "log record was" if count == 1 else "log records were"
-        text = f"{count:,} {records} left out: more than {MOST_A_SECOND} a second"
-        job.send_event(kind="info", detail=text)
 
 
 def _traceback_of(record: logging.LogRecord) -> str | None:

@@ -178,19 +178,24 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
 
         As upstream does, by what it offers to everybody.
         """
-        n, now, due = self._place(tracked), monotonic, 0.0
-        pause = INTERVAL_SECONDS if self.disable else self.mininterval
+        n, now = self._place(tracked), monotonic
+        pause = math.inf if self.disable else self.mininterval
+        show_due = now() + pause
+        due = min(show_due, tracked.due)
         self._counted = None
         try:
             for item in items:
                 yield item
                 n += 1
-                if now() >= due:
-                    # Not shown is nearly due: look again soon.
-                    is_shown = self.disable or _UPDATE(self, n - self.n)
-                    if now() >= tracked.due:
+                at = now()
+                if at >= due:
+                    if at >= show_due:
+                        # Not shown is nearly due: try again soon.
+                        is_shown = _UPDATE(self, n - self.n)
+                        show_due = at + (pause if is_shown else pause / 4)
+                    if at >= tracked.due:
                         tracked.tell(n, self.total)
-                    due = now() + (pause if is_shown else pause / 4)
+                    due = min(show_due, tracked.due)
         finally:
             tracked.tell(n, self.total)
             if not self.disable:

@@ -130,7 +130,7 @@ for name in ("one", "two"):
     done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain")
 
     assert done.returncode == 0
-    assert said(done.stderr) == ["load done", "succeeded"] * 2
+    assert said(done.stderr).count("succeeded") == 2
 
 
 @pytest.mark.parametrize(

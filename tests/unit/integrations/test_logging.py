@@ -1,0 +1,269 @@
+"""Log records that become lines of a job's timeline."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.blocks.conftest import recorded
+from trackerapi import Event, TrackerApi, TrackerJob
+from trackerapi.integrations.logging import MOST_A_SECOND, TrackerHandler
+
+Listen = Callable[[TrackerHandler], TrackerHandler]
+
+
+@pytest.fixture
+def logger() -> logging.Logger:
+    """Return the logger of a job."""
+    logger = logging.getLogger("my_pipeline")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    return logger
+
+
+@pytest.fixture
+def listen(logger: logging.Logger) -> Iterator[Listen]:
+    """Return what adds a handler to the job's logger, for the time of a test."""
+    handlers: list[TrackerHandler] = []
+
+    def add(handler: TrackerHandler) -> TrackerHandler:
+        handlers.append(handler)
+        logger.addHandler(handler)
+        return handler
+
+    yield add
+    for handler in handlers:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def lines(outbox: Path) -> list[dict[str, Any]]:
+    """Return the lines of the timeline: who reads what, and of which step."""
+    return [
+        {key: event[key] for key in ("tag", "message", "detail") if key in event}
+        for event in recorded(outbox)
+        if event["kind"] == "info"
+    ]
+
+
+def test_record_is_a_line_for_the_provider(
+    run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
+) -> None:
+    """Of the job, or of the step, whose block logs it; nobody else reads it."""
+    listen(TrackerHandler())
+    with run as job:
+        logger.info("begins with %s", "scan-1")
+        with job.step("load"):
+            logger.warning("slow disk")
+
+    assert lines(outbox) == [
+        {"detail": "INFO my_pipeline: begins with scan-1"},
+        {"detail": "WARNING my_pipeline: slow disk", "tag": "load"},
+    ]
+
+
+def test_only_chosen_records_are_lines(
+    run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
+) -> None:
+    """By level, and by a filter."""
+    listen(TrackerHandler(level="WARNING", filter=lambda r: "secret" not in r.msg))
+    with run:
+        logger.info("too low")
+        logger.error("a secret")
+        logger.error("chosen")
+
+    assert [line["detail"] for line in lines(outbox)] == ["ERROR my_pipeline: chosen"]
+
+
+def test_customer_reads_words_and_never_a_traceback(
+    run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
+) -> None:
+    """Only where the author says so."""
+    listen(TrackerHandler(audience="customer"))
+    with run as job, job.step("load"):
+        try:
+            int("/secret/path")
+        except ValueError:
+            logger.exception("One image could not be read", stack_info=True)
+
+    (line,) = lines(outbox)
+    assert line["message"] == "One image could not be read"
+    assert line["detail"].endswith("with base 10: '/secret/path'")
+
+
+def test_provider_reads_the_traceback(
+    run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
+) -> None:
+    """As any log has it."""
+    listen(TrackerHandler())
+    with run:
+        try:
+            int("why")
+        except ValueError:
+            logger.exception("what")
+
+    (line,) = lines(outbox)
+    assert line["detail"].startswith("ERROR my_pipeline: what\nTraceback")
+    assert "message" not in line
+
+
+def test_job_and_step_can_be_given(
+    run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
+) -> None:
+    """For threads and scripts without a block."""
+    handler = listen(TrackerHandler(run, step="Segment"))
+    handler.setFormatter(logging.Formatter("%(message)s!"))
+    logger.info("hello")
+
+    assert lines(outbox) == [{"detail": "hello!", "tag": "segment"}]
+
+
+def test_step_of_another_job_is_not_taken(
+    recorder: TrackerApi,
+    run: TrackerJob,
+    outbox: Path,
+    logger: logging.Logger,
+    listen: Listen,
+) -> None:
+    """A handler of one job hears what is logged in the block of another."""
+    listen(TrackerHandler(run))
+    with (
+        recorder.run_job("other", 142, "undescribed") as other,
+        other.step("elsewhere"),
+    ):
+        logger.info("hello")
+
+    assert lines(outbox) == [{"detail": "INFO my_pipeline: hello"}]
+
+
+def test_record_outside_of_a_job_is_dropped(
+    run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
+) -> None:
+    """A thread of its own belongs to no job."""
+    listen(TrackerHandler())
+    logger.info("before")
+    with run as job:
+        for target in (logger.info, job.bind(logger.info)):
+            thread = threading.Thread(target=target, args=(target.__qualname__,))
+            thread.start()
+            thread.join()
+
+    assert len(lines(outbox)) == 1
+
+
+def test_own_records_are_left_out(outbox: Path) -> None:
+    """What a report makes the library say is no reason for another report."""
+    root = logging.getLogger()
+
+    def chatty(event: Event) -> Event:
+        root.warning("sees %s", event.kind)
+        return event
+
+    with TrackerApi(
+        "key",
+        "http://127.0.0.1:9",
+        mode="offline",
+        outbox=outbox,
+        before_send=chatty,
+    ) as tracker:
+        with tracker.run_job("job", 142, "undescribed") as job:
+            handler = TrackerHandler(job)
+            root.addHandler(handler)
+            try:
+                logging.getLogger("trackerapi").error("of the library")
+                logging.getLogger("trackerapi.sub").error("of the library")
+                thread = threading.Thread(
+                    target=root.warning, args=("of a request",), name="trackerapi-x"
+                )
+                thread.start()
+                thread.join()
+                root.warning("of the job")
+            finally:
+                root.removeHandler(handler)
+                handler.close()
+
+    assert [line["detail"] for line in lines(outbox)] == ["WARNING root: of the job"]
+
+
+def test_flood_is_cut_and_counted(
+    run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
+) -> None:
+    """A loop that logs does not fill the timeline, and nobody is deceived about it."""
+    handler = listen(TrackerHandler())
+    with run:
+        for number in range(1000):
+            logger.info("record %d", number)
+        handler.flush()
+    taken = [line["detail"] for line in lines(outbox)]
+    told = [line for line in taken if "left out" in line]
+    left_out = sum(int(line.split()[0]) for line in told)
+
+    assert all(f"more than {MOST_A_SECOND} a second" in line for line in told)
+    assert len(taken) - len(told) + left_out == 1000
+    assert left_out > 0
+
+
+def test_count_of_a_flood_is_told_at_the_end_of_the_process(tmp_path: Path) -> None:
+    """Also where nobody closes the handler."""
+    script = """
+import logging, sys
+from trackerapi import TrackerApi
+from trackerapi.integrations.logging import TrackerHandler
+tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
+logging.getLogger("work").addHandler(TrackerHandler())
+logging.getLogger("work").propagate = False
+with tracker.run_job("job", 142, "undescribed"):
+    for number in range(100_000):
+        logging.getLogger("work").error("again")
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, str(tmp_path)],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "left out" in lines(tmp_path)[-1]["detail"]
+
+
+def test_broken_record_does_not_stop_the_job(
+    run: TrackerJob,
+    outbox: Path,
+    logger: logging.Logger,
+    listen: Listen,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`logging` says what is wrong, as it always does."""
+    handler = listen(TrackerHandler())
+    with run:
+        # Not by the logger: pytest listens too, and takes it for a failure.
+        handler.handle(
+            logger.makeRecord(logger.name, logging.INFO, "", 0, "%d", ("none",), None)
+        )
+        logger.info("goes on")
+
+    assert [line["detail"] for line in lines(outbox)] == ["INFO my_pipeline: goes on"]
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"audience": "everybody"}, ValueError),
+        ({"level": "LOUD"}, ValueError),
+        ({"filter": "a name"}, TypeError),
+    ],
+)
+def test_wrong_argument_is_told_at_once(
+    wrong: dict[str, Any], error: type[Exception]
+) -> None:
+    """Before the first record."""
+    with pytest.raises(error):
+        TrackerHandler(**wrong)

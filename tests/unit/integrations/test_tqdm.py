@@ -1,0 +1,336 @@
+"""tqdm bars that are tracked progress too."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tqdm import tqdm as upstream
+
+from tests.unit.blocks.conftest import progress, recorded, story
+from trackerapi import TrackerApi, TrackerJob, UnknownStepError
+from trackerapi.integrations.tqdm import tqdm, trange
+
+
+def quiet(iterable: Any = None, **options: Any) -> tqdm[Any]:
+    """Return a bar that is shown to nobody."""
+    return tqdm(iterable, file=io.StringIO(), **options)
+
+
+def test_loop_is_the_step(run: TrackerJob, outbox: Path) -> None:
+    """It starts with the bar, counts, and is done with it."""
+    with run:
+        assert list(quiet(range(5), step="load")) == [0, 1, 2, 3, 4]
+
+    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert progress(outbox, "load")[-1] == (5, 5)
+
+
+def test_step_is_named_by_the_description(run: TrackerJob, outbox: Path) -> None:
+    """An existing bar needs no other change than its import."""
+    with run:
+        list(quiet(range(3), desc="Segment"))
+        list(quiet(range(3), desc="load: "))
+        list(quiet(range(3), desc="Something else"))
+        list(quiet(range(3)))
+
+    assert story(outbox)[1:-1] == [
+        "start segment",
+        "step segment",
+        "start load",
+        "step load",
+    ]
+
+
+def test_job_can_be_given(recorder: TrackerApi, outbox: Path) -> None:
+    """Where no block of a job is around the bar."""
+    job = recorder.create_job("given", 142, "undescribed")
+    list(quiet(range(2), job=job, step="anything"))
+
+    assert story(outbox) == ["start anything", "step anything"]
+
+
+def test_outside_of_a_job_it_is_upstream(outbox: Path) -> None:
+    """A function with a bar can be called anywhere."""
+    bar = quiet(range(3), step="load")
+
+    assert type(iter(bar)) is type(iter(upstream(range(3), file=io.StringIO())))
+    assert list(bar) == [0, 1, 2]
+
+
+def test_unknown_step_is_told_to_who_asked_for_it(recorder: TrackerApi) -> None:
+    """A misspelt step is a mistake, as everywhere."""
+    del recorder
+    with TrackerApi(
+        "key", "http://127.0.0.1:9", mode="offline", strict=True
+    ) as tracker:
+        config = {"tag": "short", "name": "Short"}
+        steps = [{"tag": "load", "name": "Load", "points": 1}]
+        from trackerapi import JobConfigManager
+
+        JobConfigManager(configs=[{**config, "step_configurations": steps}])
+        job = tracker.run_job("strict", 142, "short")
+        with pytest.raises(UnknownStepError, match="did you mean 'load'"):
+            quiet(range(3), job=job, step="laod")
+
+
+def test_bar_within_a_block_only_counts(run: TrackerJob, outbox: Path) -> None:
+    """The block says when the step begins and ends."""
+    with run as job, job.step("load"):
+        list(quiet(range(2), step="load"))
+        list(quiet(range(3), step="load"))
+
+    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert progress(outbox, "load")[-1] == (5, 5)
+
+
+def test_units_are_counted_by_hand(run: TrackerJob, outbox: Path) -> None:
+    """As bars of bytes are."""
+    with run, quiet(total=10, step="load", unit="B") as bar:
+        bar.update(4)
+        bar.update(2.5)
+        bar.update(-1)
+        bar.update(0)
+        bar.update(4.5)
+
+    assert story(outbox)[1:-1] == ["start load", "step load"]
+    assert progress(outbox, "load")[-1] == (10, 10)
+
+
+def test_place_that_is_set_is_reported(run: TrackerJob, outbox: Path) -> None:
+    """Some set `n` and `refresh()`, which upstream's manual says."""
+    with run, quiet(total=10, step="load") as bar:
+        bar.n = 7
+        bar.refresh()
+
+    assert progress(outbox, "load")[-1] == (7, 10)
+
+
+def test_total_can_become_known_later(run: TrackerJob, outbox: Path) -> None:
+    """Until then there is a count, and no share that would have to be taken back."""
+    with run, quiet(iter("abc"), step="load") as bar:
+        for _ in bar:
+            if bar.total is None:
+                bar.total = 3
+
+    assert progress(outbox, "load")[-1] == (3, 3)
+
+
+def test_units_of_an_earlier_run_count_as_resumed(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """`initial` is what was done before: it must not fake the speed."""
+    with run as job:
+        list(quiet(range(6, 10), total=10, initial=6, step="load"))
+        step = job.step("load")
+        counted = (step.completed, step.resumed)
+
+    assert counted == (10, 6)
+    assert progress(outbox, "load")[-1] == (10, 10)
+
+
+def test_bar_that_is_reset_counts_anew(run: TrackerJob, outbox: Path) -> None:
+    """The customer's share never falls; the units are those of the bar."""
+    with run, quiet(total=5, step="load") as bar:
+        bar.update(5)
+        bar.reset(total=8)
+        bar.update(8)
+
+    assert progress(outbox, "load")[-1] == (8, 8)
+
+
+@pytest.mark.parametrize("disable", [True, None])
+def test_bar_that_is_off_still_reports(
+    run: TrackerJob, outbox: Path, disable: bool | None
+) -> None:
+    """The bar is for the terminal, the report for the customer."""
+    with run:
+        assert list(quiet(range(4), step="load", disable=disable)) == [0, 1, 2, 3]
+        with quiet(total=3, step="segment", disable=disable) as bar:
+            bar.update(2)
+            bar.update()
+
+    assert story(outbox)[1:-1] == [
+        "start load",
+        "step load",
+        "start segment",
+        "step segment",
+    ]
+    assert progress(outbox, "load")[-1] == (4, 4)
+    assert progress(outbox, "segment")[-1] == (3, 3)
+
+
+def test_exception_in_the_loop_fails_the_step(run: TrackerJob, outbox: Path) -> None:
+    """Where it was, and with the traceback for the provider."""
+    with pytest.raises(ValueError, match="third"), run:
+        for number in quiet(range(5), step="load"):
+            int("third" if number == 2 else "0")
+
+    assert story(outbox) == ["start", "start load", "error load", "error"]
+    assert progress(outbox, "load")[-1] == (2, 5)
+    assert "third" in recorded(outbox)[-2]["detail"]
+
+
+def test_exception_in_the_block_of_a_bar_fails_the_step(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """Also where the author goes on behind it."""
+    with run as job:
+        try:
+            with quiet(total=5, step="load") as bar:
+                bar.update(1)
+                int("broken")
+        except ValueError:
+            job.step("segment").done()
+
+    assert story(outbox)[1:4] == ["start load", "error load", "step segment"]
+
+
+def test_bar_closed_on_the_way_of_an_exception_is_not_done(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """`finally: bar.close()` says nothing about the work."""
+
+    def work() -> None:
+        bar = quiet(total=5, step="load")
+        try:
+            bar.update(1)
+            int("broken")
+        finally:
+            bar.close()
+
+    with pytest.raises(ValueError, match="broken"), run:
+        work()
+
+    assert story(outbox) == ["start", "start load", "error load", "error"]
+
+
+def test_loop_left_by_break_is_done_when_the_bar_is_closed_or_the_job_is(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """Nobody claims that a loop is done which may have been left for an error."""
+    told = []
+    with run:
+        for number in quiet(range(5), step="load"):
+            if number == 2:
+                break
+        told.append(story(outbox))
+        bar = quiet(range(5), step="segment")
+        for number in bar:
+            if number == 2:
+                break
+        bar.close()
+        told.append(story(outbox))
+
+    assert told[0] == ["start", "start load"]
+    assert told[1] == ["start", "start load", "start segment", "step segment"]
+    assert story(outbox)[-2:] == ["step load", "complete"]
+    assert progress(outbox, "load")[-1] == (2, 5)
+
+
+def test_nested_bars_are_steps_of_their_own(run: TrackerJob, outbox: Path) -> None:
+    """An inner bar without a step is for the terminal alone."""
+    with run:
+        for _ in quiet(range(2), step="load"):
+            list(quiet(range(100)))
+            list(quiet(range(3), desc="other"))
+
+    assert story(outbox)[1:-1] == ["start load", "step load"]
+    assert progress(outbox, "load")[-1] == (2, 2)
+
+
+def test_range_is_tracked_too(run: TrackerJob, outbox: Path) -> None:
+    """By `trange`."""
+    with run:
+        assert list(trange(2, 5, file=io.StringIO(), step="load")) == [2, 3, 4]
+
+    assert progress(outbox, "load")[-1] == (3, 3)
+
+
+class Number:
+    """A number of somebody else's, such as numpy's."""
+
+    def __init__(self, value: float) -> None:
+        self._value = value
+
+    def __float__(self) -> float:
+        return self._value
+
+    def __radd__(self, other: float) -> float:
+        return other + self._value
+
+
+def test_numbers_of_others_are_numbers(run: TrackerJob, outbox: Path) -> None:
+    """What upstream takes must not raise into the job here."""
+    with run, quiet(total=4, step="load", disable=True) as bar:
+        bar.update(Number(4))  # type: ignore[arg-type]
+        bar.total = float("nan")
+
+    assert progress(outbox, "load")[-1][0] == 4
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        list,
+        lambda bar: [bar.set_postfix(a=1) for _ in bar],
+        lambda bar: [bar.update(3), bar.set_description("x"), bar.close()],
+        lambda bar: [bar.update(3), bar.reset(), bar.update(2), bar.close()],
+        lambda bar: [next(iter(bar)), bar.close()],
+        lambda bar: (len(bar), bool(bar), 3 in bar, bar.close()),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"leave": False}, {"mininterval": 1e9}])
+def test_terminal_shows_what_upstream_shows(
+    run: TrackerJob, use: Callable[[Any], object], options: dict[str, Any]
+) -> None:
+    """The change of an import changes nothing that is seen."""
+    look = "{desc}|{bar:10}|{n_fmt}/{total_fmt}{postfix}"
+    options = {"mininterval": 0, "bar_format": look, **options}
+    shown = []
+    with run:
+        for made, more in ((upstream, {}), (tqdm, {"step": "load"})):
+            file = io.StringIO()
+            use(made(range(10), file=file, **options, **more))
+            shown.append(file.getvalue())
+
+    assert shown[0] == shown[1]
+
+
+def test_wrong_argument_is_told_as_upstream_tells_it(run: TrackerJob) -> None:
+    """And leaves no step behind that is never done."""
+    with run, pytest.raises(KeyError, match="Unknown argument"):
+        quiet(range(3), step="load", no_such=1)
+
+
+def _work(bar: tqdm[int]) -> None:
+    bar.update(2)
+
+
+def test_threads_add_up(run: TrackerJob, outbox: Path) -> None:
+    """Several may drive one bar, as upstream allows with a lock of theirs."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with run, quiet(total=2000, step="load", disable=True) as bar:
+        with ThreadPoolExecutor(1) as pool:
+            list(pool.map(lambda _: _work(bar), range(1000)))
+
+    assert progress(outbox, "load")[-1] == (2000, 2000)
+
+
+def test_without_tqdm_the_error_says_what_to_install() -> None:
+    """It is the user's own dependency."""
+    script = (
+        "import sys\nsys.modules['tqdm'] = None\nimport trackerapi.integrations.tqdm\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: trackerapi.integrations.tqdm needs tqdm; install tqdm or "
+        "trackerapi[tqdm]"
+    )
