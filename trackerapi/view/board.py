@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trackerapi.job_events import JobEvents
 
 LAST_SECONDS: Final = 0.5
-"""Longest that the end of a tracker or process waits for the last words."""
+"""Longest that last words ever take."""
 
 _PAUSE_SECONDS: Final = 0.05
 _MOST_NOTES: Final = 10_000
@@ -71,10 +71,15 @@ class Board:
 
     Args:
         opened: Returns what shows; called in the thread, when there is something.
+
+    Attributes:
+        last_seconds: Longest that the end of a tracker or process waits for the last
+            words.
     """
 
     def __init__(self, opened: Callable[[], Display]) -> None:
         self._opened = opened
+        self.last_seconds = LAST_SECONDS
         self._process_id = os.getpid()
         self._notes: queue.SimpleQueue[_Note | _Ending] = queue.SimpleQueue()
         self._sights: dict[weakref.ref[JobEvents], tuple[Sight, Source]] = {}
@@ -98,12 +103,12 @@ class Board:
             self._start()
 
     def end(self, source: Source | None = None) -> None:
-        """Show the last of a tracker's jobs, or of all, within `LAST_SECONDS`."""
+        """Show the last of a tracker's jobs, or of all, in bounded time."""
         if self._thread is None or os.getpid() != self._process_id:
             return
         ending = _Ending(source, threading.Event())
         self._notes.put(ending)
-        ending.is_shown.wait(LAST_SECONDS)
+        ending.is_shown.wait(self.last_seconds)
 
     def _start(self) -> None:
         with self._lock:

@@ -59,5 +59,7 @@ def watch_over(reporter: "Reporter", source: Source, settings: "Settings") -> No
         return PlainLines(output, seconds)
 
     # One atomic step of `dict`, so that two threads get the same one.
-    watcher = Watcher(_BOARDS.setdefault(kind, Board(opened)), source)
+    board = _BOARDS.setdefault(kind, Board(opened))
+    board.last_seconds = min(board.last_seconds, settings.shutdown_timeout_seconds)
+    watcher = Watcher(board, source)
     reporter.watch, reporter.last_words = watcher.saw, watcher.close

@@ -165,9 +165,13 @@ def test_bar_that_is_off_still_reports(
 
 def test_exception_in_the_loop_fails_the_step(run: TrackerJob, outbox: Path) -> None:
     """Where it was, and with the traceback for the provider."""
-    with pytest.raises(ValueError, match="third"), run:
+
+    def work() -> None:
         for number in quiet(range(5), step="load"):
             int("third" if number == 2 else "0")
+
+    with pytest.raises(ValueError, match="third"), run:
+        work()
 
     assert story(outbox) == ["start", "start load", "error load", "error"]
     assert progress(outbox, "load")[-1] == (2, 5)
