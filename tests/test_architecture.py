@@ -61,9 +61,8 @@ ARROWS: Final = {
         "job_making",
         "tracker_parts",
         "tracker_questions",
-        "view",
     },
-    "tracker_parts": {"composition", "reporter"},
+    "tracker_parts": {"composition", "reporter", "view"},
     # Parts in memory for tests of job scripts; nothing else imports them.
     "testing": {"composition", "delivery", "reporter", "tracker_parts"},
     "tracker_questions": {
@@ -86,7 +85,7 @@ ARROWS: Final = {
     "reporter": set[str](),
     # It reads handles, and knows of them only what type checkers read.
     "view": {"delivery"},
-    "integrations": {"blocks", "delivery"},
+    "integrations": {"blocks"},
     "job_config": {"config_file"},
     "config_file": set[str](),
     "wire": {"delivery"},

@@ -70,10 +70,6 @@ class TrackerApi(TrackerQuestions):
             # Job handles may outlive this object; with the last of them, delivery ends.
             retire = weakref.finalize(self._reporter, self._delivery.retire)
             retire.atexit = False
-        if self._delivery is not None and settings.progress != "off":
-            from trackerapi.view.watcher import watch_over
-
-            watch_over(self._reporter, self._delivery.report, settings)
 
     def __repr__(self) -> str:
         return f"TrackerApi(base_url={self._settings.base_url!r})"

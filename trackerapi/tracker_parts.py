@@ -66,6 +66,10 @@ def make_parts(
     reporter = Reporter(
         delivery, problems, strict=settings.strict, before_send=before_send
     )
+    if delivery is not None and settings.progress != "off":
+        from trackerapi.view.watcher import watch_over
+
+        watch_over(reporter, delivery.report, settings)
     return TrackerParts(
         settings=settings, reporter=reporter, delivery=delivery, connector=connector
     )
