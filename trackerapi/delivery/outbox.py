@@ -175,10 +175,18 @@ class Outbox:
         with self._lock:
             self._file = None
 
-    def replace(self, file: OutboxFile, thinner: OutboxFile) -> None:
-        """Put another file of the same records in the place of one."""
+    def replace(self, file: OutboxFile, thinner: OutboxFile | None) -> bool:
+        """Put another file of the same records, or none, in the place of one.
+
+        Returns:
+            False if the file was given away meanwhile, as by `close()`.
+        """
         with self._lock:
-            self.files[self.files.index(file)] = thinner
+            if file not in self.files:
+                return False
+            at = self.files.index(file)
+            self.files[at : at + 1] = [] if thinner is None else [thinner]
+            return True
 
     def is_current(self, file: OutboxFile) -> bool:
         """Tell whether `file` may still be appended to."""

@@ -89,18 +89,16 @@ def _rewrite(
     except OSError:
         thinner.remove()
         raise
-    if not dropped_count:
+    is_empty = thinner.is_delivered and not file.held.path.exists()
+    if not dropped_count or not outbox.replace(file, None if is_empty else thinner):
         thinner.remove()
         return 0
-    if file.held.path.exists():
+    # From here on both may be delivered: what is in both is applied once.
+    if is_empty:
+        thinner.remove()
+    elif file.held.path.exists():
         file.held.path.rename(thinner.held.path)
         thinner.held.refresh()
-    # From here on both may be delivered: what is in both is applied once.
-    if thinner.is_delivered and not thinner.held.path.exists():
-        outbox.files.remove(file)
-        thinner.remove()
-    else:
-        outbox.replace(file, thinner)
     file.remove()
     return dropped_count
 

@@ -16,6 +16,7 @@ from tests.unit.delivery.memory_backend import MemoryBackend, problem
 from tests.unit.delivery.reporting_process import ReportingProcess
 from tests.unit.delivery.small_disk import SmallDisk
 from trackerapi.delivery.held import KeptRecord
+from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.thinning import ROOM_TO_MAKE, thin_out
 from trackerapi.errors import OutboxError
 
@@ -324,3 +325,23 @@ def test_journal_of_a_thinned_file_is_counted_once(small: ReportingProcess) -> N
     assert folder is not None
     assert len(list(folder.glob("*.held"))) == 1
     assert sum(sum(one.held.counts()) for one in small.outbox.files) == 1
+
+
+def test_outbox_that_is_closed_meanwhile_stays_as_it_is(
+    small: ReportingProcess, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that were given away in the middle of the thinning are left whole."""
+    small.append(*[large("info") for _ in range(200)])
+    before = {path: path.read_bytes() for path in folder.glob("*.outbox")}
+    create = OutboxFile.create
+
+    def closed_meanwhile(*arguments: object) -> OutboxFile:
+        monkeypatch.undo()
+        small.outbox.close()
+        return create(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(OutboxFile, "create", closed_meanwhile)
+    thin(small)
+
+    assert {p: p.read_bytes() for p in folder.glob("*.outbox")} == before
+    assert small.counters.dropped == {}
