@@ -36,7 +36,8 @@ LEAVES: Final = {
 # What each part may import beside leaves; `__init__` is there for the version.
 ARROWS: Final = {
     "__init__": set[str](),
-    "__main__": {"cli"},
+    "__main__": {"entry"},
+    "entry": {"cli", "running"},
     "cli": {"__init__", "commands"},
     "commands": {
         "__init__",
@@ -45,9 +46,11 @@ ARROWS: Final = {
         "composition",
         "delivery",
         "job_config",
+        "running",
         "tracker",
         "wire",
     },
+    "running": {"tracker"},
     "checking": {"job_config"},
     "generate_json_schemas": {"config_file"},
     "tracker": {

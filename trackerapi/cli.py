@@ -39,6 +39,7 @@ _HOMES: Final = {
     "verify": "questions",
     "job": "job",
     "event": "event",
+    "run": "run",
     "track": "track",
     "sync": "sync",
     "outbox": "outbox",
@@ -47,7 +48,7 @@ _HOMES: Final = {
 """The module of each command, of which only the one that is asked for is loaded."""
 
 _EPILOG = """\
-exit status (`check`, `sync` and `outbox` say in their help what 1 and 3 mean):
+exit status (`run`, `check`, `sync` and `outbox` say in their help what theirs mean):
   0  fine
   1  the backend gave no usable answer
   2  wrong usage or settings

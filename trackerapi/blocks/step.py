@@ -295,7 +295,9 @@ class TrackerStep:
             self._is_looping = False
             self._end(error)
 
-    def attempt_failed(self, number: int, count: int, error: BaseException) -> None:
+    def attempt_failed(
+        self, number: int, count: int, error: BaseException | str
+    ) -> None:
         """Report that an attempt failed and that another one follows."""
         self._job.send_event(
             kind="error",

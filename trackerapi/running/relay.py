@@ -1,0 +1,234 @@
+"""Passing on what a command writes, unchanged and as it comes, and looking at it."""
+
+import fcntl
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from trackerapi.running.matching import LineWatch, Measure, ProgressPattern
+from trackerapi.running.signals import Signals, wake
+from trackerapi.running.terminal import copy_size, open_terminal
+
+_CHUNK_BYTES: Final = 64 * 1024
+_LAST_BYTES: Final = 1024 * 1024
+"""More than a pipe or a terminal can hold when the command has ended."""
+
+_STDOUT: Final = 1
+_STDERR: Final = 2
+_FIRST_FREE: Final = 3
+
+Told = Callable[[Measure], object]
+
+
+class Relay:
+    """Stands between a command and one place that it writes to.
+
+    Args:
+        streams: Descriptors of that place: 1, 2 or both.
+        watch: Looks at what is written.
+        told: Called in a thread with what the output says.
+
+    Raises:
+        OSError: If no pipe or terminal can be made.
+    """
+
+    def __init__(self, streams: tuple[int, ...], watch: LineWatch, told: Told) -> None:
+        self._streams, self._target = streams, streams[0]
+        self._watch, self._told = watch, told
+        self._is_terminal = os.isatty(self._target)
+        self._source, self._inner = (
+            map(_clear_of_streams, open_terminal(self._target))
+            if self._is_terminal
+            else map(_clear_of_streams, os.pipe())
+        )
+        self._end_seen, self._end_told = map(_clear_of_streams, os.pipe())
+        self.is_over = False
+
+    @property
+    def actions(self) -> list[tuple[Any, ...]]:
+        """What `os.posix_spawn()` has to do so that the command writes here."""
+        return [(os.POSIX_SPAWN_DUP2, self._inner, to) for to in self._streams]
+
+    def start(self) -> None:
+        """Begin once the command has been started."""
+        os.close(self._inner)
+        try:
+            threading.Thread(
+                target=self._run, name="trackerapi-relay", daemon=True
+            ).start()
+        except RuntimeError:  # this user may have no more threads
+            self._hand_over()
+            self._close()
+
+    def abandon(self) -> None:
+        """Close all of a relay that was never started."""
+        os.close(self._inner)
+        os.close(self._end_told)
+        self._close()
+
+    def end(self) -> None:
+        """Say that the command has ended; the rest of its output is to pass."""
+        os.close(self._end_told)
+
+    def resize(self) -> bool:
+        """Take the size of our terminal; return whether it is another one."""
+        return (
+            self._is_terminal
+            and not self.is_over
+            and copy_size(self._source, self._target)
+        )
+
+    def _run(self) -> None:
+        try:
+            is_left_open = self._copy()
+            if is_left_open:
+                self._hand_over()
+            measure = self._watch.last()
+            if measure is not None:
+                self._told(measure)
+        finally:
+            self._close()
+            wake()
+
+    def _close(self) -> None:
+        self.is_over = True
+        os.close(self._source)
+        os.close(self._end_seen)
+
+    def _copy(self) -> bool:
+        """Copy to the end; return whether others than the command go on writing."""
+        waiting = select.poll()
+        waiting.register(self._source, select.POLLIN)
+        waiting.register(self._end_seen, select.POLLIN)
+        last_bytes = _LAST_BYTES
+        while True:
+            events = dict(waiting.poll())
+            has_ended = self._end_seen in events
+            if self._source not in events or last_bytes <= 0:
+                return True
+            try:
+                data = os.read(self._source, _CHUNK_BYTES)
+            except OSError:  # so a terminal says that nobody writes to it any more
+                return False
+            if not data or not _write(self._target, data):
+                return False
+            if has_ended:
+                last_bytes -= len(data)
+            measure = self._watch.newest(data)
+            if measure is not None:
+                self._told(measure)
+
+    def _hand_over(self) -> None:
+        """Let a process of its own pass on what the command has left to others.
+
+        Without us their output would be lost; waiting for them, we would end later
+        than the command.
+        """
+        actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, self._source, 0)]
+        if self._target != _STDOUT:
+            actions.append((os.POSIX_SPAWN_DUP2, self._target, _STDOUT))
+        silent = (os.POSIX_SPAWN_OPEN, _STDERR, os.devnull, os.O_WRONLY, 0)
+        with suppress(OSError):
+            os.posix_spawnp(
+                "cat",
+                ["cat"],
+                os.environ,
+                file_actions=[*actions, silent],
+                setsigmask=(),
+                setsigdef=(signal.SIGPIPE,),
+            )
+
+
+class Relays:
+    """All that stands between one run of a command and where it writes.
+
+    Args:
+        pattern: Finds in its output how far it is.
+        watch: Which streams are looked at: both, stdout or stderr.
+        told: Called in a thread with what the output says.
+    """
+
+    def __init__(self, pattern: ProgressPattern, watch: str, told: Told) -> None:
+        self._relays: list[Relay] = []
+        for streams in _places(watch):
+            # What cannot be looked at is left alone.
+            with suppress(OSError):
+                self._relays.append(Relay(streams, LineWatch(pattern), told))
+
+    @property
+    def actions(self) -> list[tuple[Any, ...]]:
+        """What `os.posix_spawn()` has to do so that the command writes here."""
+        return [action for relay in self._relays for action in relay.actions]
+
+    def start(self) -> None:
+        """Begin once the command has been started."""
+        for relay in self._relays:
+            relay.start()
+
+    def abandon(self) -> None:
+        """Let go of all where the command could not be started."""
+        for relay in self._relays:
+            relay.abandon()
+
+    def resize(self) -> None:
+        """Pass on that our terminal has another size."""
+        # Not only to the command: its own children draw too. All of them have heard
+        # of it, but may have looked before the size was copied.
+        are_resized = [relay.resize() for relay in self._relays]
+        if any(are_resized):
+            os.killpg(os.getpgrp(), signal.SIGWINCH)
+
+    def finish(self, signals: Signals) -> None:
+        """Pass on the rest after the end of the command."""
+        for relay in self._relays:
+            relay.end()
+        signals.wait_until(lambda: all(r.is_over for r in self._relays), None)
+
+
+def _places(watch: str) -> list[tuple[int, ...]]:
+    """Return the streams to look at, those that lead to one place together.
+
+    Two ways to one place would let the order of what is written there change.
+    """
+    wanted = {"both": (_STDOUT, _STDERR), "stdout": (_STDOUT,), "stderr": (_STDERR,)}
+    places = {fd: _place(fd) for fd in (_STDOUT, _STDERR)}
+    if places[_STDOUT] is not None and places[_STDOUT] == places[_STDERR]:
+        return [(_STDOUT, _STDERR)]
+    return [(fd,) for fd in wanted[watch] if places[fd] is not None]
+
+
+def _place(descriptor: int) -> tuple[int, int] | None:
+    """Return what is the same for all ways to one place; None for a closed stream."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _clear_of_streams(descriptor: int) -> int:
+    """Return a descriptor that is none of the three streams, which may be closed."""
+    if descriptor >= _FIRST_FREE:
+        return descriptor
+    clear = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+    os.close(descriptor)
+    return clear
+
+
+def _write(descriptor: int, data: bytes) -> bool:
+    """Write all of `data`; return False if nobody reads it any more."""
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[os.write(descriptor, left) :]
+        except BlockingIOError:  # somebody else has made it so
+            waiting = select.poll()
+            waiting.register(descriptor, select.POLLOUT)
+            waiting.poll()
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,215 @@
+"""Telling the tracker about a command, beside it and without ever harming it.
+
+All of it happens in a thread of its own: whatever a disk, a setting or a backend does,
+the command and its signals are looked after meanwhile.
+"""
+
+import functools
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from trackerapi.errors import TrackerError
+from trackerapi.running.outcome import STEP_STOPPED, Outcome, shown
+from trackerapi.running.programs import tell
+from trackerapi.running.signals import Signals, wake
+
+if TYPE_CHECKING:
+    from trackerapi.job import TrackerJob
+    from trackerapi.options import EventDetails
+    from trackerapi.running.matching import Measure
+    from trackerapi.running.order import Order
+    from trackerapi.tracker import TrackerApi
+
+_RECORDING_SECONDS: Final = 10.0
+"""What a slow machine may take to write the events down; delivery is not among it."""
+
+_LOG: Final = logging.getLogger("trackerapi")
+
+
+class Reporting:
+    """Reports one command; never raises, never waits but in `finish()`.
+
+    Args:
+        order: What is run.
+        job: Token or id of the job.
+    """
+
+    def __init__(self, order: "Order", job: str) -> None:
+        self._order, self._job_text = order, job
+        self._name = shown(order.command, shows_arguments=order.shows_arguments)
+        self._todo: queue.SimpleQueue[Callable[[TrackerJob], object] | None]
+        self._todo = queue.SimpleQueue()
+        self._newest: Measure | None = None
+        self._is_offered = self._is_over = False
+        self._warnings = _Warnings()
+        self._longest_seconds = _RECORDING_SECONDS
+        try:
+            threading.Thread(
+                target=self._run, name="trackerapi-run", daemon=True
+            ).start()
+        except RuntimeError:  # this user may have no more threads
+            self._is_over = True
+
+    def begin(self, at: float) -> None:
+        """Report that the command begins.
+
+        Args:
+            at: When, in seconds since 1970.
+        """
+        moment = datetime.fromtimestamp(at, UTC)
+        self._todo.put(
+            lambda job: job.send_event(
+                kind="start", name=self._order.step, occurred_at=moment
+            )
+        )
+
+    def count(self, measure: "Measure") -> None:
+        """Report how far it is, now or within a second; of many the newest."""
+        self._newest = measure
+        if not self._is_offered:
+            self._is_offered = True
+            self._todo.put(self._offer)
+
+    def retry(self, number: int, outcome: Outcome) -> None:
+        """Report that an attempt failed and another one follows.
+
+        Args:
+            number: Of the attempt, 1 for the first.
+            outcome: How it ended.
+        """
+        text = outcome.as_text(self._name)
+        step, count = self._order.step, self._order.attempts
+        if step is None:
+            self._todo.put(lambda job: job.detail(text))
+        else:
+            self._todo.put(
+                lambda job: job.step(step).attempt_failed(number, count, text)
+            )
+
+    def end(self, outcome: Outcome) -> None:
+        """Report how the command ended."""
+        text = outcome.as_text(self._name)
+        step, kind = self._order.step, outcome.kind
+        if step is None:
+            self._todo.put(lambda job: job.detail(text))
+        elif kind == "done":
+            self._todo.put(lambda job: job.step(step).done())
+        elif kind == "failed":
+            self._todo.put(lambda job: job.step(step).fail(error=text))
+        else:
+            self._todo.put(
+                lambda job: job.send_event(
+                    kind="info", name=step, message=STEP_STOPPED, detail=text
+                )
+            )
+
+    def finish(self, signals: Signals) -> bool:
+        """Deliver what waits, in bounded time, and tell what went wrong.
+
+        Returns:
+            Whether nothing is left behind that could hold the end of the process.
+        """
+        self._todo.put(None)
+        signals.wait_until(lambda: self._is_over, self._longest_seconds)
+        self._warnings.tell()
+        return self._is_over
+
+    def _run(self) -> None:
+        try:
+            with self._warnings:
+                self._report_all()
+        finally:
+            self._is_over = True
+            wake()
+
+    def _report_all(self) -> None:
+        tracker: TrackerApi | None = None
+        job: TrackerJob | None = None
+        try:
+            tracker, job = self._opened()
+        except (TrackerError, ValueError) as error:
+            self._warnings.add(logging.WARNING, f"nothing is reported: {error}")
+        while (report := self._todo.get()) is not None:
+            if job is not None:
+                self._do(report, job)
+        if tracker is not None:
+            tracker.close()
+
+    def _opened(self) -> "tuple[TrackerApi, TrackerJob]":
+        from trackerapi.api_key import API_KEY, API_KEY_FILE
+        from trackerapi.job_token import JobToken
+        from trackerapi.settings import Settings
+        from trackerapi.tracker import TrackerApi
+
+        token = JobToken.parse(self._job_text)
+        has_key = {API_KEY, API_KEY_FILE} & os.environ.keys()
+        api_key = token.api_key if token and not has_key else None
+        settings = Settings.resolve({"api_key": api_key})
+        self._longest_seconds += settings.shutdown_timeout_seconds
+        tracker = TrackerApi(api_key)
+        return tracker, tracker.attach(self._job_text)
+
+    def _do(self, report: "Callable[[TrackerJob], object]", job: "TrackerJob") -> None:
+        try:
+            report(job)
+        except (TrackerError, ValueError) as error:
+            self._warnings.add(logging.WARNING, f"not reported: {error}")
+
+    def _offer(self, job: "TrackerJob") -> None:
+        assert self._order.step is not None  # noqa: S101 - for the type checker
+        # Each time another object, by which conflation knows a newer offer.
+        newest = functools.partial(self._newest_details)
+        job.offer_progress(job.step_tag(self._order.step), newest)
+
+    def _newest_details(self) -> "EventDetails":
+        # First, so that what is counted from now on is offered again.
+        self._is_offered = False
+        measure = self._newest
+        details: EventDetails = {}
+        if measure is None:
+            return details
+        if measure.fraction is not None:
+            details["fraction"] = measure.fraction
+        if measure.completed is not None:
+            details["completed"] = measure.completed
+        if measure.total is not None:
+            details["total"] = measure.total
+        return details
+
+
+class _Warnings(logging.Handler):
+    """Keeps what the library has to tell until the command has ended.
+
+    Then one line of it is printed, the first; a second one only if it is graver.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._told: list[tuple[int, str]] = []
+
+    def __enter__(self) -> None:
+        # For good: this process ends with the command.
+        _LOG.handlers, _LOG.propagate = [self], False
+
+    def __exit__(self, *exception: object) -> None:
+        """Go on keeping: threads of the delivery may still have something to tell."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.add(record.levelno, record.getMessage())
+
+    def add(self, level: int, text: str) -> None:
+        """Keep a line of a level of `logging`."""
+        self._told.append((level, text))
+
+    def tell(self) -> None:
+        """Print what is to be told."""
+        gravest = 0
+        for level, text in list(self._told):
+            if level > gravest:
+                gravest = level
+                tell(text)
