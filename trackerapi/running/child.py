@@ -52,7 +52,7 @@ class Child:
         self.status: int | None = None
         self.stopped_by: int | None = None
         self._signals = signals
-        self._is_stopped = self._is_to_pause = False
+        self._is_stopped = self._has_gone_on = self._is_to_pause = False
         self._process_id = start(command, launch)
         # The first process of a container also inherits what others leave behind.
         self._waited_for = -1 if os.getpid() == 1 else self._process_id
@@ -86,11 +86,18 @@ class Child:
         elif number == signal.SIGTSTP:
             self._is_to_pause = True
         elif number == signal.SIGCONT:
-            was_stopped, self._is_to_pause = self._is_stopped, False
-            self._look()
-            has_it = was_stopped and not self._is_stopped
+            self._is_to_pause = False
+            has_it = self._has_heard_to_go_on()
         if not has_it and self.status is None:
             os.kill(self._process_id, number)
+
+    def _has_heard_to_go_on(self) -> bool:
+        """Tell whether the whole group was let go on, and not this process alone."""
+        self._look()
+        has_gone_on, self._has_gone_on = self._has_gone_on, False
+        # It may have gone on and been stopped again since.
+        is_old_news = self._is_stopped and signal.SIGTSTP in signal.sigpending()
+        return has_gone_on or is_old_news
 
     def _look(self) -> None:
         """See what has become of the child."""
@@ -101,8 +108,8 @@ class Child:
             if process_id != self._process_id:
                 continue
             if os.WIFSTOPPED(status):
-                self._is_stopped = True
+                self._is_stopped, self._has_gone_on = True, False
             elif os.WIFCONTINUED(status):
-                self._is_stopped = False
+                self._is_stopped, self._has_gone_on = False, True
             else:
                 self.status = status

@@ -1,0 +1,65 @@
+"""Runs of `trackerapi run` in processes of their own, and what they are run with."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+RUN: Final = (sys.executable, "-W", "error", "-m", "trackerapi", "run")
+
+WAYS: Final = {
+    "nothing to report": ((), {}),
+    "settings missing": (("--step", "load"), {"TRACKERAPI_JOB": "a-job"}),
+    "recording": (
+        ("--step", "load"),
+        {
+            "TRACKERAPI_JOB": "a-job",
+            "TRACKERAPI_BASE_URL": "http://127.0.0.1:9",
+            "TRACKERAPI_MODE": "offline",
+        },
+    ),
+}
+"""Options and settings by which a command takes each way through `run`."""
+
+WAYS_WITH_PROGRESS: Final = {
+    **WAYS,
+    "progress": (("--step", "load", "--progress", "(\\d+)%"), WAYS["recording"][1]),
+}
+
+SHELL: Final = ("sh", "-c")
+PYTHON: Final = (sys.executable, "-c")
+
+
+def arguments(way: str, *command: str, attempts: int = 1) -> list[str]:
+    """Return the command line that runs a command one way."""
+    options = ("--attempts", str(attempts), *WAYS_WITH_PROGRESS[way][0])
+    return [*RUN, *options, "--", *command]
+
+
+def settings(way: str) -> dict[str, str]:
+    """Return the environment for a way."""
+    return {**os.environ, **WAYS_WITH_PROGRESS[way][1]}
+
+
+def run(
+    way: str, *command: str, stdin: bytes = b"", attempts: int = 1
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command one way to its end."""
+    line = arguments(way, *command, attempts=attempts)
+    return run_as(line, settings(way), stdin=stdin)
+
+
+def run_as(
+    command: Sequence[str], environment: Mapping[str, str], *, stdin: bytes = b""
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command line to its end."""
+    return subprocess.run(
+        command, env=environment, input=stdin, capture_output=True, check=False
+    )
+
+
+def without_own_lines(stderr: bytes) -> bytes:
+    """Return what was written to stderr without the lines of `run` itself."""
+    lines = stderr.splitlines(keepends=True)
+    return b"".join(line for line in lines if not line.startswith(b"trackerapi: "))

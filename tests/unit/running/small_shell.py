@@ -1,0 +1,43 @@
+"""A shell for one command: leads a session on a terminal, and knows of job control.
+
+    python small_shell.py DESCRIPTOR COMMAND ...
+
+Tells on the descriptor, a socket, what becomes of the command: `stopped N`, `exited N`
+or `killed N`. A line that it gets there lets a stopped command go on.
+"""
+
+import fcntl
+import os
+import signal
+import sys
+import termios
+
+
+def main() -> None:
+    """Run the command to its end."""
+    talk = os.fdopen(int(sys.argv[1]), "r+b", buffering=0)
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    stops = (signal.SIGTTOU, signal.SIGPIPE, signal.SIGXFSZ)
+    process_id = os.posix_spawn(
+        sys.argv[2], sys.argv[2:], os.environ, setpgroup=0, setsigdef=stops
+    )
+    os.tcsetpgrp(0, process_id)
+    while True:
+        _, status = os.waitpid(process_id, os.WUNTRACED)
+        if os.WIFSTOPPED(status):
+            os.tcsetpgrp(0, os.getpgrp())
+            talk.write(b"stopped %d\n" % os.WSTOPSIG(status))
+            talk.readline()
+            os.tcsetpgrp(0, process_id)
+            os.killpg(process_id, signal.SIGCONT)
+        elif os.WIFSIGNALED(status):
+            talk.write(b"killed %d\n" % os.WTERMSIG(status))
+            return
+        else:
+            talk.write(b"exited %d\n" % os.WEXITSTATUS(status))
+            return
+
+
+if __name__ == "__main__":
+    main()

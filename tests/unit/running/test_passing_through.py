@@ -1,0 +1,295 @@
+"""A command under `trackerapi run` is the same one: bytes, statuses, environment."""
+
+import os
+import random
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.unit.running.runs import (
+    PYTHON,
+    SHELL,
+    WAYS,
+    WAYS_WITH_PROGRESS,
+    arguments,
+    run,
+    run_as,
+    settings,
+    without_own_lines,
+)
+
+MEGABYTES: Final = 4
+
+# Standard input to both outputs, in pieces, so that all three streams are busy at once.
+ECHO_TWICE: Final = (
+    "import os\n"
+    "while data := os.read(0, 70_000):\n"
+    "    for to in (1, 2):\n"
+    "        left = data\n"
+    "        while left:\n"
+    "            left = left[os.write(to, left):]\n"
+)
+
+KILLING: Final = sorted(
+    {
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGILL,
+        signal.SIGTRAP,
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGKILL,
+        signal.SIGUSR1,
+        signal.SIGSEGV,
+        signal.SIGUSR2,
+        signal.SIGPIPE,
+        signal.SIGALRM,
+        signal.SIGTERM,
+        signal.SIGXCPU,
+        signal.SIGXFSZ,
+    }
+)
+
+
+@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+def test_bytes_pass_unchanged(way: str) -> None:
+    """Megabytes of anything come out of both streams as they went in."""
+    data = random.Random(4).randbytes(MEGABYTES << 20)  # noqa: S311 - the same ones each time
+
+    done = run(way, *PYTHON, ECHO_TWICE, stdin=data)
+
+    assert done.returncode == 0
+    assert done.stdout == data
+    # Its own line is the first or the last one.
+    assert len(done.stderr) - len(data) < 300
+    assert done.stderr.startswith(data) or done.stderr.endswith(data)
+
+
+@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+def test_order_of_two_streams_to_one_place_is_kept(way: str) -> None:
+    """With `2>&1`, lines of stdout and stderr stay in the order they were written."""
+    script = "i=0; while [ $i -lt 500 ]; do echo o$i; echo e$i >&2; i=$((i+1)); done"
+
+    done = subprocess.run(
+        arguments(way, *SHELL, script),
+        env=settings(way),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=True,
+    )
+
+    wanted = [f"{stream}{i}".encode() for i in range(500) for stream in "oe"]
+    assert without_own_lines(done.stdout).splitlines() == wanted
+
+
+def test_every_exit_status_passes() -> None:
+    """The exit status is that of the command, whichever it is."""
+
+    def status_of(wanted: int) -> int:
+        return run("settings missing", *SHELL, f"exit {wanted}").returncode
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(status_of, range(256))) == list(range(256))
+
+
+@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+@pytest.mark.parametrize("status", [0, 1, 2, 77, 126, 127, 130, 143, 255])
+def test_exit_status_passes_on_every_way(way: str, status: int) -> None:
+    """Nothing that is or is not reported changes an exit status."""
+    assert run(way, *SHELL, f"exit {status}").returncode == status
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("number", KILLING, ids=lambda number: number.name)
+def test_death_by_a_signal_is_ours_too(way: str, number: signal.Signals) -> None:
+    """Whoever waits for us sees the signal that ended the command."""
+    script = (
+        "import os, resource, signal\n"
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
+        f"if {number:d} != signal.SIGKILL:\n"
+        f"    signal.signal({number:d}, signal.SIG_DFL)\n"
+        f"os.kill(os.getpid(), {number:d})\n"
+    )
+
+    done = run(way, *PYTHON, script)
+
+    assert done.returncode == -number
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+@pytest.mark.parametrize(
+    ("command", "status", "told"),
+    [
+        ("no-such-command", 127, "no-such-command: command not found"),
+        ("./missing", 127, "./missing: No such file or directory"),
+        ("./plain", 126, "./plain: Permission denied"),
+        ("plain", 126, "plain: Permission denied"),
+        ("./folder", 126, "./folder: Is a directory"),
+        ("./plain/x", 126, "./plain/x: Not a directory"),
+        ("./orphan", 126, "./orphan: bad interpreter: No such file or directory"),
+        ("./binary", 126, "./binary: cannot execute binary file: Exec format error"),
+        ("", 127, ": command not found"),
+    ],
+)
+def test_what_cannot_be_run_is_told_as_a_shell_tells_it(
+    way: str, command: str, status: int, told: str, tmp_path: Path
+) -> None:
+    """127 where there is no such command, 126 where it cannot be run."""
+    (tmp_path / "plain").write_text("echo")
+    (tmp_path / "folder").mkdir()
+    for name, content in (("orphan", b"#!/no/such\n"), ("binary", b"\x7fELF\0\1")):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o755)
+
+    done = subprocess.run(
+        arguments(way, command),
+        cwd=tmp_path,
+        env={
+            **settings(way),
+            "PATH": f"{tmp_path}:/usr/bin",
+            "PYTHONPATH": str(Path.cwd()),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == status
+    assert f"trackerapi: {told}\n" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+def test_script_without_a_first_line_is_the_shells(way: str, tmp_path: Path) -> None:
+    """As a shell does, `run` runs a file that says not what it is written in."""
+    script = tmp_path / "script"
+    script.write_text('echo "$1"; exit 5\n')
+    script.chmod(0o755)
+
+    done = run(way, str(script), "a b")
+
+    assert (done.returncode, done.stdout) == (5, b"a b\n")
+
+
+@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+@pytest.mark.parametrize("given", [{}, {"LC_CTYPE": "C"}, {"LC_ALL": "C.UTF-8"}])
+def test_environment_passes_unchanged(way: str, given: dict[str, str]) -> None:
+    """Neither Python nor `run` leaves a trace in the environment of the command."""
+    kept = {
+        name: value
+        for name, value in settings(way).items()
+        if not name.startswith(("LC_", "LANG"))
+    }
+    environment = {**kept, **given, "ODD": "a\nb=\udcff"}
+
+    done = run_as(arguments(way, "env", "-0"), environment)
+
+    def sorted_lines(text: bytes) -> list[bytes]:
+        return sorted(text.split(b"\0"))
+
+    plain = run_as(["env", "-0"], environment)
+    assert sorted_lines(done.stdout) == sorted_lines(plain.stdout)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_signals_and_files_pass_as_they_were(way: str) -> None:
+    """Dispositions, blocked signals and open descriptors are those of the caller."""
+    # The two that C libraries keep for themselves are nobody's.
+    script = (
+        "import os\n"
+        "from pathlib import Path\n"
+        "status = Path('/proc/self/status').read_text().splitlines()\n"
+        "signals = dict(line.split() for line in status if line.startswith('Sig'))\n"
+        "print(int(signals['SigIgn:'], 16) & ~0x180000000, signals['SigBlk:'])\n"
+        "print(sorted(os.listdir('/proc/self/fd'), key=int)[:-1])\n"
+    )
+
+    def seen(command: list[str]) -> bytes:
+        with Path(os.devnull).open("rb") as extra:
+            return subprocess.run(
+                command,
+                env=settings(way),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                pass_fds=[extra.fileno()],
+                check=True,
+            ).stdout
+
+    assert seen(arguments(way, *PYTHON, script)) == seen([*PYTHON, script])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_ignored_signal_stays_ignored(way: str) -> None:
+    """Under `nohup`, a command that is hung up goes on, and so does `run`."""
+    script = "echo begun; read line; kill -HUP $$; echo on"
+    command = ["env", "--ignore-signal=HUP", *arguments(way, *SHELL, script)]
+
+    with subprocess.Popen(
+        command, env=settings(way), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"begun\n"
+        running.send_signal(signal.SIGHUP)
+        told, _ = running.communicate(b"\n")
+
+    assert (running.returncode, told) == (0, b"on\n")
+
+
+@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_stay_closed(way: str, closed: str, tmp_path: Path) -> None:
+    """A stream that the caller closed is closed for the command."""
+    seen = tmp_path / "seen"
+    script = (
+        'for fd in 0 1 2; do [ -e /proc/$$/fd/$fd ] && all="$all $fd"; done\n'
+        f"echo $all > {seen}\nexit 3"
+    )
+
+    done = run_as(
+        [*SHELL, f'"$@" {closed}', "sh", *arguments(way, *SHELL, script)], settings(way)
+    )
+
+    assert done.returncode == 3
+    words = {"0": "<&-", "1": ">&-", "2": "2>&-"}
+    left = [fd for fd, word in words.items() if word not in closed.split()]
+    assert seen.read_text().split() == left
+
+
+@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+def test_reader_that_goes_away_ends_the_command(way: str) -> None:
+    """`run -- yes | head -1` ends, since the command is told that nobody reads."""
+    script = '"$@" | head -c 2; echo "${PIPESTATUS[0]}"'
+
+    done = run_as(
+        ["bash", "-c", script, "sh", *arguments(way, "yes")],
+        settings(way),
+    )
+
+    assert done.stdout == b"y\n141\n"
+
+
+@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+def test_output_of_what_the_command_leaves_running_passes(
+    way: str, tmp_path: Path
+) -> None:
+    """A background process that outlives the command may still write."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    script = f"(read line < {fifo}; echo $line) & echo begun; exit 4"
+
+    with subprocess.Popen(
+        arguments(way, *SHELL, script), env=settings(way), stdout=subprocess.PIPE
+    ) as running:
+        assert running.wait() == 4
+        fifo.write_text("late\n")
+        assert running.stdout is not None
+        told = running.stdout.read()
+
+    assert told == b"begun\nlate\n"

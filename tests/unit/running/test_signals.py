@@ -1,0 +1,172 @@
+"""Signals that reach `trackerapi run` reach the command, and none of them twice."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.unit.running.runs import (
+    PYTHON,
+    SHELL,
+    WAYS,
+    WAYS_WITH_PROGRESS,
+    arguments,
+    run,
+    settings,
+)
+
+FORWARDED: Final = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+)
+
+# Takes a signal of each number once, says which, and in the end what else has come.
+LISTENER: Final = (
+    "import signal, sys\n"
+    "numbers = {int(number) for number in sys.argv[1:]}\n"
+    "signal.pthread_sigmask(signal.SIG_BLOCK, numbers)\n"
+    "print('ready', flush=True)\n"
+    "for _ in numbers:\n"
+    "    print(signal.Signals(signal.sigwait(numbers)).name, flush=True)\n"
+    "sys.stdin.read()\n"
+    "print('more', *signal.sigpending(), flush=True)\n"
+    "raise SystemExit(9)\n"
+)
+
+
+@contextmanager
+def running(way: str, *command: str) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a command one way, and end it with the context, whatever happened."""
+    with subprocess.Popen(
+        arguments(way, *command),
+        env=settings(way),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        watchdog = threading.Timer(60, os.killpg, (process.pid, signal.SIGKILL))
+        watchdog.start()
+        try:
+            yield process
+        finally:
+            watchdog.cancel()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def line_of(process: "subprocess.Popen[bytes]") -> str:
+    """Return the next line that a command prints."""
+    assert process.stdout is not None
+    return process.stdout.readline().decode().rstrip("\n")
+
+
+@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+def test_signals_are_passed_on_once(way: str) -> None:
+    """Each signal arrives once, and leaves `run` as it was."""
+    numbers = [str(int(number)) for number in FORWARDED]
+    with running(way, *PYTHON, LISTENER, *numbers) as process:
+        assert line_of(process) == "ready"
+        for number in FORWARDED:
+            process.send_signal(number)
+            assert line_of(process) == number.name
+        told, _ = process.communicate()
+
+    assert told == b"more\n"
+    assert process.returncode == 9
+
+
+@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+@pytest.mark.parametrize("number", FORWARDED, ids=lambda number: number.name)
+def test_signal_that_ends_the_command_ends_run_alike(
+    way: str, number: signal.Signals
+) -> None:
+    """Who ends `run` by a signal sees it end by this signal."""
+    with running(way, *SHELL, "echo ready; exec cat") as process:
+        assert line_of(process) == "ready"
+        process.send_signal(number)
+        process.wait()
+
+    assert process.returncode == -number
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_command_may_end_as_it_likes_after_a_signal(way: str) -> None:
+    """A command that cleans up keeps its own exit status."""
+    with running(way, *PYTHON, LISTENER, str(int(signal.SIGTERM))) as process:
+        assert line_of(process) == "ready"
+        process.send_signal(signal.SIGTERM)
+        assert line_of(process) == "SIGTERM"
+        process.communicate()
+
+    assert process.returncode == 9
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_signal_of_the_command_to_its_group_is_not_doubled(way: str) -> None:
+    """`kill 0` reaches the command once, though `run` gets it too."""
+    script = (
+        "import os, signal\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
+        "os.killpg(os.getpgrp(), signal.SIGUSR1)\n"
+        "signal.sigwait({signal.SIGUSR1})\n"
+        "print('ready', flush=True)\n"
+        "input()\n"
+        "print('more', *signal.sigpending(), flush=True)\n"
+    )
+    with running(way, *PYTHON, script) as process:
+        assert line_of(process) == "ready"
+        told, _ = process.communicate(b"\n")
+
+    assert (process.returncode, told) == (0, b"more\n")
+
+
+@pytest.mark.parametrize("way", ["settings missing", "recording"])
+def test_signal_between_two_attempts_ends_them(way: str, tmp_path: Path) -> None:
+    """While nothing runs, a signal ends `run` as it would end a command."""
+    fifo, runs = tmp_path / "fifo", tmp_path / "runs"
+    os.mkfifo(fifo)
+    script = f"echo run >> {runs}; echo run > {fifo}; exit 3"
+    with subprocess.Popen(
+        arguments(way, *SHELL, script, attempts=2),
+        env=settings(way),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        fifo.read_text()
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+
+    assert process.returncode == -signal.SIGTERM
+    assert runs.read_text() == "run\n"
+
+
+@pytest.mark.parametrize("way", ["nothing to report", "settings missing"])
+def test_failing_command_is_attempted_again(way: str, tmp_path: Path) -> None:
+    """With `--attempts`, the first success counts, whether or not it is reported."""
+    runs = tmp_path / "runs"
+    script = f"echo run >> {runs}; [ $(wc -l < {runs}) = 2 ]"
+
+    done = run(way, *SHELL, script, attempts=5)
+
+    assert done.returncode == 0
+    assert runs.read_text() == "run\nrun\n"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_command_that_cannot_be_run_is_attempted_once(way: str) -> None:
+    """What is not there will not be there a second later."""
+    done = run(way, "no-such-command", attempts=5)
+
+    assert done.returncode == 127
+    assert done.stderr.count(b"command not found") == 1
