@@ -25,6 +25,7 @@ from benchmarks.rig.runs import note
 README: Final = ROOT / "benchmarks/README.md"
 QUESTIONS: Final = (
     "import_time",
+    "run_command",
     "physical_limit",
     "emit_cost",
     "loop_cost",

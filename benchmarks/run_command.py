@@ -1,0 +1,116 @@
+"""What `trackerapi run` adds to a command, beside the start of a bare interpreter.
+
+The command is `true`, which does nothing, so that all of the time is what is added.
+Each way takes its turn in each round, so that a drifting machine slows all alike.
+
+Exit status: 0 within the target, 1 above it.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from benchmarks.rig.runs import (
+    Options,
+    environment,
+    median_of,
+    note,
+    ratio_of,
+    read_options,
+    temporary_folder,
+)
+from benchmarks.rig.tables import Target, conclude, figure, print_table
+
+ROUNDS: Final = 25
+BOUND: Final = 3.0
+BARE: Final = "`python -c pass`"
+RUN: Final = "`trackerapi run -- true`"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A command line and its settings."""
+
+    command: Sequence[str]
+    settings: Mapping[str, str]
+
+
+def main() -> int:
+    """Measure, print a table, compare with the target."""
+    options = read_options(__doc__, rounds=ROUNDS, peers=())
+    with temporary_folder() as folder:
+        seconds = _measure(_ways(folder), options, folder)
+    beside = {name: ratio_of(times, seconds[BARE]) for name, times in seconds.items()}
+    what = f"{RUN} beside {BARE}"
+    status = conclude([Target(what=what, bound=BOUND, measured=beside[RUN])])
+    rows = [
+        (name, f"{1000 * (median_of(times) or 0):.1f}", figure(beside[name], "x"))
+        for name, times in seconds.items()
+    ]
+    print_table(("command", "ms", "beside a bare interpreter"), rows)
+    return status
+
+
+def _ways(folder: Path) -> dict[str, Way]:
+    """Return what is measured."""
+    script = Path(sys.executable).with_name("trackerapi")
+    run = [str(script), "run"]
+    step = [*run, "--step", "load", "--", "true"]
+    recording = {
+        "TRACKERAPI_JOB": "run-command",
+        "TRACKERAPI_BASE_URL": "http://127.0.0.1:9",
+        "TRACKERAPI_API_KEY": "trk_bench_bench_bench",
+        "TRACKERAPI_OUTBOX": str(folder / "outbox"),
+        "TRACKERAPI_MODE": "offline",
+    }
+    down = {**recording, "TRACKERAPI_MODE": "online"}
+    by_hand = "import subprocess; subprocess.run(['true'], check=True)"
+    return {
+        BARE: Way([sys.executable, "-c", "pass"], {}),
+        RUN: Way([*run, "--", "true"], {}),
+        "the same by `python -m trackerapi`": Way(
+            [sys.executable, "-m", "trackerapi", "run", "--", "true"], {}
+        ),
+        "`trackerapi run --step load -- true`, offline": Way(step, recording),
+        "the same, backend down": Way(step, down),
+        "`subprocess.run` of `true`": Way([sys.executable, "-c", by_hand], {}),
+        "`true`": Way(["true"], {}),
+    }
+
+
+def _measure(
+    ways: Mapping[str, Way], options: Options, folder: Path
+) -> dict[str, list[float]]:
+    """Return the seconds of each way in each round."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    # The first round fills the caches of the file system.
+    for turn in range(options.rounds + 1):
+        note(f"run_command: round {turn} of {options.rounds}")
+        for name, way in ways.items():
+            taken = _time_of(way, folder)
+            if turn:
+                seconds[name].append(taken)
+    return seconds
+
+
+def _time_of(way: Way, folder: Path) -> float:
+    variables = environment(folder, way.settings)
+    variables.pop("PYTHONPATH", None)  # each of them is installed
+    begin = time.perf_counter()
+    subprocess.run(
+        way.command,
+        check=True,
+        cwd=folder,
+        env=variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,149 @@
+"""`trackerapi run` where nothing can be reported: the command is what it was."""
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from scripts.proving.commands import environment, python
+from tests.faults import faults
+from tests.faults.runs import EXIT_SECONDS, PATIENT_EXIT_SECONDS, Lab
+from tests.faults.test_disks import fill
+from tests.faults.test_keys import wrong_secret
+from trackerapi import TrackerApi
+
+COMMAND: Final = ("sh", "-c", "cat; echo err >&2; exit 17")
+
+
+class Runner:
+    """Runs a command in a lab."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.settings = {"TRACKERAPI_API_KEY": lab.backend.api_key}
+
+    def run(self, *options: str) -> tuple[float, str]:
+        """Run the command; return the seconds it took, and what `run` had to say.
+
+        Asserts that the command was not changed by anything.
+        """
+        words = ("run", "--job", self.lab.job_id, "--step", "load", *options, "--")
+        settings = {**self.settings, **self.lab.settings}
+        began = time.monotonic()
+        done = subprocess.run(
+            python("trackerapi", *words, *COMMAND),
+            env=environment(self.lab.proxy.url, self.lab.outbox, **settings),
+            input=b"in\0out\n",
+            capture_output=True,
+            check=False,
+        )
+        seconds = time.monotonic() - began
+        assert (done.returncode, done.stdout) == (17, b"in\0out\n"), done.stderr
+        assert done.stderr.startswith(b"err\n")
+        return seconds, done.stderr.decode().removeprefix("err\n")
+
+
+@pytest.fixture
+def runner(lab: Lab) -> Runner:
+    """Create the job of a lab; return what runs a command of it."""
+    key, url = lab.backend.api_key, lab.backend.base_url
+    with TrackerApi(key, url, outbox=lab.folder / "creation") as tracker:
+        tracker.create_job(lab.job_id, lab.backend.customer_id, "no_configuration")
+    return Runner(lab)
+
+
+@pytest.fixture(params=[(), ("--progress", r"(\d+)%")], ids=["plain", "progress"])
+def options(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Return options by which the command is watched, and not."""
+    words: tuple[str, ...] = request.param
+    return words
+
+
+def test_dead_backend_changes_nothing(runner: Runner, options: tuple[str, ...]) -> None:
+    """One line says where the events wait, and the end is not delayed."""
+    with runner.lab.proxy.down():
+        seconds, told = runner.run(*options)
+
+    assert told.startswith("trackerapi: the backend cannot be reached (")
+    assert told.count("\n") == 1
+    assert seconds <= 1.0 + EXIT_SECONDS
+
+
+def test_silent_backend_changes_nothing(
+    runner: Runner, options: tuple[str, ...]
+) -> None:
+    """A backend that never answers delays the end by no more than is promised."""
+    with runner.lab.proxy.failing(faults.black_hole):
+        seconds, told = runner.run(*options)
+
+    assert told.startswith("trackerapi: not delivered yet: ")
+    assert told.count("\n") == 1
+    assert seconds <= 1.0 + PATIENT_EXIT_SECONDS
+
+
+def test_wrong_key_changes_nothing(runner: Runner) -> None:
+    """One line says what to do, and does not show the key."""
+    key = wrong_secret(runner.lab.backend.api_key)
+    runner.settings["TRACKERAPI_API_KEY"] = key
+
+    _, told = runner.run()
+
+    assert told.startswith("trackerapi: the API key was refused (")
+    assert told.count("\n") == 1
+    assert key not in told
+
+
+def test_missing_settings_change_nothing(runner: Runner) -> None:
+    """One line names the variable."""
+    runner.settings["TRACKERAPI_API_KEY"] = ""
+
+    _, told = runner.run()
+
+    assert told.startswith("trackerapi: nothing is reported: TRACKERAPI_API_KEY: ")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("backend_is_up", [True, False])
+def test_full_disk_changes_nothing(
+    runner: Runner, small_disk: Path, backend_is_up: bool
+) -> None:
+    """A disk without any room costs a line, and another one if events are lost."""
+    runner.lab.settings["TRACKERAPI_OUTBOX"] = str(small_disk / "outbox")
+    fill(small_disk)
+
+    _assert_told(runner, backend_is_up=backend_is_up)
+
+
+@pytest.mark.parametrize("backend_is_up", [True, False])
+def test_read_only_outbox_changes_nothing(
+    runner: Runner, read_only_disk: Path, backend_is_up: bool
+) -> None:
+    """So does an outbox in which nobody can write."""
+    runner.lab.settings["TRACKERAPI_OUTBOX"] = str(read_only_disk)
+
+    _assert_told(runner, backend_is_up=backend_is_up)
+
+
+@pytest.mark.parametrize("backend_is_up", [True, False])
+def test_outbox_below_a_file_changes_nothing(
+    runner: Runner, backend_is_up: bool
+) -> None:
+    """So does an outbox that cannot be made."""
+    (runner.lab.folder / "file").write_bytes(b"")
+    runner.lab.settings["TRACKERAPI_OUTBOX"] = str(runner.lab.folder / "file" / "x")
+
+    _assert_told(runner, backend_is_up=backend_is_up)
+
+
+def _assert_told(runner: Runner, *, backend_is_up: bool) -> None:
+    if backend_is_up:
+        _, told = runner.run()
+        assert told.count("\n") == 1
+    else:
+        with runner.lab.proxy.down():
+            _, told = runner.run()
+        assert "trackerapi: lost: 2 records " in told
+        assert told.count("\n") == 2
+    assert "outbox" in told.splitlines()[0]

@@ -1,0 +1,322 @@
+"""What `trackerapi run` tells of a command, read from the outbox."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.running.runs import PYTHON, RUN, SHELL
+
+MARKER = "canary-7f3a"
+
+
+class Place:
+    """An outbox, and the settings that lead there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings = {
+            **os.environ,
+            "TRACKERAPI_JOB": "a-job",
+            "TRACKERAPI_BASE_URL": "http://127.0.0.1:9",
+            "TRACKERAPI_MODE": "offline",
+            "TRACKERAPI_OUTBOX": str(folder),
+        }
+
+    def run(self, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+        """Run with these words behind `run`."""
+        return subprocess.run(
+            [*RUN, *words],
+            env={**self.settings, **settings},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What was recorded, oldest first."""
+        lines = [
+            json.loads(line)
+            for path in sorted(self.folder.glob("*.outbox"))
+            for line in path.read_bytes().splitlines()
+        ]
+        return [line for line in lines if "kind" in line]
+
+    @property
+    def story(self) -> list[tuple[str, str | None]]:
+        """Kind and step of each event."""
+        return [(event["kind"], event.get("tag")) for event in self.events]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Return an outbox of its own."""
+    return Place(tmp_path / "outbox")
+
+
+def test_step_is_done_when_the_command_succeeds(place: Place) -> None:
+    """Two events: it began before the command did, and it is done."""
+    before = datetime.now(UTC)
+
+    done = place.run("--step", "load", "--", "true")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert place.story == [("start", "load"), ("step", "load")]
+    began, ended = (datetime.fromisoformat(e["occurred_at"]) for e in place.events)
+    assert before <= began <= ended <= datetime.now(UTC)
+    assert {event["provider_job_id"] for event in place.events} == {"a-job"}
+
+
+def test_step_fails_with_two_texts(place: Place) -> None:
+    """The customer reads a neutral sentence, the provider the exit status."""
+    place.run("--step", "load", "--", *SHELL, f"exit 3 # {MARKER}")
+
+    error = place.events[-1]
+    assert place.story == [("start", "load"), ("error", "load")]
+    assert error["message"] == "This step could not be completed."
+    assert error["detail"].startswith("sh ended with exit status 3, ")
+    assert MARKER not in json.dumps(place.events)
+
+
+def test_provider_reads_the_arguments_where_the_author_says_so(place: Place) -> None:
+    """With `--show-arguments` the detail holds them, and nothing else does."""
+    place.run("--step", "load", "--show-arguments", "--", *SHELL, f"exit 3 # {MARKER}")
+
+    events = place.events
+    assert MARKER in events[-1].pop("detail")
+    assert MARKER not in json.dumps(events)
+
+
+def test_command_that_is_killed_fails_its_step(place: Place) -> None:
+    """The provider reads by which signal."""
+    place.run("--step", "load", "--", *SHELL, "kill -KILL $$")
+
+    assert place.story[-1] == ("error", "load")
+    assert place.events[-1]["detail"].startswith("sh was ended by SIGKILL, ")
+
+
+def test_command_that_cannot_be_run_fails_its_step(place: Place) -> None:
+    """The provider reads what the shell would say."""
+    done = place.run("--step", "load", "--", "no-such-command")
+
+    assert done.stderr == "trackerapi: no-such-command: command not found\n"
+    assert place.story == [("start", "load"), ("error", "load")]
+    detail = place.events[-1]["detail"]
+    assert detail == "no-such-command: command not found (exit status 127)"
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT"])
+def test_stopped_command_leaves_its_step_open(place: Place, name: str) -> None:
+    """Who stops a job wants no error; a line says what happened."""
+    place.run("--step", "load", "--", *SHELL, f"kill -{name} $$")
+
+    line = place.events[-1]
+    assert place.story == [("start", "load"), ("info", "load")]
+    assert line["message"] == "This step was stopped."
+    assert line["detail"].startswith(f"sh was ended by SIG{name}, ")
+
+
+def test_failed_attempts_are_told_as_such(place: Place, tmp_path: Path) -> None:
+    """An attempt that another follows does not fail the job."""
+    runs = tmp_path / "runs"
+    script = f"echo >> {runs}; exit $((2 - $(wc -l < {runs})))"
+
+    done = place.run("--step", "load", "--attempts", "3", "--", *SHELL, script)
+
+    assert done.returncode == 0
+    assert place.story == [
+        ("start", "load"),
+        ("error", "load"),
+        ("start", "load"),
+        ("step", "load"),
+    ]
+    failed = place.events[1]
+    assert failed["retrying"] is True
+    assert failed["message"] == "Attempt 1 of 3 did not work; trying again."
+    assert failed["detail"].startswith("sh ended with exit status 1, ")
+
+
+def test_last_attempt_fails_the_step(place: Place) -> None:
+    """The exit status is that of the last one."""
+    done = place.run("--step", "load", "--attempts", "2", "--", *SHELL, "exit 8")
+
+    assert done.returncode == 8
+    assert [kind for kind, _ in place.story] == ["start", "error", "start", "error"]
+    assert "retrying" not in place.events[-1]
+
+
+@pytest.mark.parametrize(("status", "tells"), [(0, "0"), (7, "7")])
+def test_command_without_a_step_says_nothing_of_the_end_of_the_job(
+    place: Place, status: int, tells: str
+) -> None:
+    """The job runs; how it ends is for `trackerapi job` to say."""
+    place.run("--", *SHELL, f"exit {status}")
+
+    assert place.story == [("start", None), ("info", None)]
+    assert f"exit status {tells}, " in place.events[-1]["detail"]
+    assert "message" not in place.events[-1]
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_progress_is_read_from_either_stream(place: Place, stream: str) -> None:
+    """The last that the command says counts, and comes before the end of the step."""
+    script = (
+        f"import sys\nfor i in range(8): print(i, 'of 8', end='\\r', file=sys.{stream})"
+    )
+
+    done = place.run(
+        "--step", "load", "--progress", r"(\d+) of (\d+)", "--", *PYTHON, script
+    )
+
+    told = "".join(f"{i} of 8\n" for i in range(8))  # as Python reads line ends
+    assert (done.stdout, done.stderr) == (
+        (told, "") if stream == "stdout" else ("", told)
+    )
+    kinds = [kind for kind, _ in place.story]
+    assert kinds[0] == "start"
+    assert kinds[-1] == "step"
+    last = place.events[-2]
+    assert (last["kind"], last["completed"], last["total"]) == ("progress", 7, 8)
+    assert "part" not in last
+
+
+def test_only_the_watched_stream_is_read(place: Place) -> None:
+    """What the other one says is no progress."""
+    place.run(
+        *("--step", "load", "--progress", r"(\d+)%", "--watch", "stderr"),
+        *("--", *SHELL, "echo 50%; echo 20% >&2"),
+    )
+
+    shares = [e["fraction"] for e in place.events if e["kind"] == "progress"]
+    assert shares == [0.2]
+
+
+def test_job_of_the_command_line_wins(place: Place) -> None:
+    """`--job` goes before the variable; a blank one does not count."""
+    place.run("--job", "another", "--step", "load", "--", "true")
+    place.run("--job", "", "--step", "load", "--", "true")
+
+    ids = sorted({event["provider_job_id"] for event in place.events})
+    assert ids == ["a-job", "another"]
+
+
+def test_without_a_job_it_says_so_once(place: Place) -> None:
+    """There is nothing to report; the command runs all the same."""
+    done = place.run("--step", "load", "--", *SHELL, "exit 4", TRACKERAPI_JOB="")
+
+    assert done.returncode == 4
+    assert done.stderr.startswith("trackerapi: no job: set TRACKERAPI_JOB or pass")
+    assert done.stderr.count("\n") == 1
+    assert place.events == []
+
+
+def test_tracking_that_is_off_says_nothing(place: Place) -> None:
+    """Whoever turned it off knows."""
+    done = place.run("--step", "load", "--", *SHELL, "exit 4", TRACKERAPI_MODE="off")
+
+    assert (done.returncode, done.stderr) == (4, "")
+    assert place.events == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"TRACKERAPI_BASE_URL": "nonsense"},
+        {"TRACKERAPI_MODE": "online"},
+        {"TRACKERAPI_SHUTDOWN_TIMEOUT": "soon"},
+        {"TRACKERAPI_JOB": "a\tjob"},
+        {"TRACKERAPI_MODE": "sideways"},
+        {"TRACKERAPI_STRICT": "perhaps"},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_wrong_setting_costs_a_warning(place: Place, settings: dict[str, str]) -> None:
+    """The command runs, and one line names what is wrong."""
+    done = place.run(
+        *("--step", "load", "--", *SHELL, "echo out; echo err >&2; exit 6"), **settings
+    )
+
+    assert (done.returncode, done.stdout) == (6, "out\n")
+    own, *others = done.stderr.splitlines()[::-1]
+    assert others == ["err"]
+    assert own.startswith("trackerapi: nothing is reported: ")
+
+
+def test_wrong_usage_runs_nothing(place: Place) -> None:
+    """A mistake on the command line ends with status 2 before anything happens."""
+    done = place.run("--step", "load", "--progress", "(", "--", *SHELL, "echo ran")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[0].startswith("usage: trackerapi run ")
+    assert "--progress: not a regular expression" in done.stderr
+    assert place.events == []
+
+
+@pytest.mark.parametrize("strict", ["0", "1"])
+def test_outbox_that_cannot_be_written_costs_a_warning(
+    place: Place, tmp_path: Path, strict: str
+) -> None:
+    """Nothing is recorded, and the command is what it was."""
+    (tmp_path / "file").write_bytes(b"")
+
+    done = place.run(
+        *("--step", "load", "--", *SHELL, "exit 5"),
+        TRACKERAPI_OUTBOX=str(tmp_path / "file" / "outbox"),
+        TRACKERAPI_STRICT=strict,
+    )
+
+    assert done.returncode == 5
+    assert done.stderr.startswith("trackerapi: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_way_to_the_command_loads_next_to_nothing() -> None:
+    """Neither a parser nor a third-party module, nor what is slow to load."""
+    script = (
+        "import os, sys\n"
+        "before = set(sys.modules)\n"
+        "def show(*_):\n"
+        "    os.write(1, ' '.join(set(sys.modules) - before).encode())\n"
+        "os.execv = show\n"
+        "sys.argv = ['trackerapi', 'run', '--step', 'x', '--', 'true']\n"
+        "from trackerapi.entry import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    loaded = set(done.stdout.split())
+    ours = {name for name in loaded if name.startswith("trackerapi")}
+    assert ours == {
+        "trackerapi",
+        "trackerapi.entry",
+        "trackerapi.running",
+        "trackerapi.running.order",
+        "trackerapi.running.programs",
+        "trackerapi.running.run",
+    }
+    assert loaded - ours <= {
+        "_signal",
+        "builtins",
+        "collections",
+        "enum",
+        "errno",
+        "functools",
+        "itertools",
+        "keyword",
+        "operator",
+        "reprlib",
+        "signal",
+        "types",
+        "_collections",
+        "_functools",
+        "_operator",
+    }
