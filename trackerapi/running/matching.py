@@ -7,9 +7,11 @@ from typing import Final, NamedTuple
 LONGEST_LINE_BYTES: Final = 4096
 """What is looked at of a line; the rest of a longer one is passed over."""
 
+MOST_LINES: Final = 1000
+"""How many lines are tried of what comes at once, so that a flood is not held up."""
+
 _NAMES: Final = frozenset({"percent", "fraction", "completed", "total"})
 _LARGEST: Final = float(2**53 - 1)
-_LINE_ENDS: Final = re.compile(rb"[\r\n]")
 _COLOURS: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _GROUPED: Final = str.maketrans(
     "", "", ",_'\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE} "
@@ -79,9 +81,9 @@ class LineWatch:
 
     def newest(self, data: bytes) -> Measure | None:
         """Return the last that the lines ended by `data` say; None for nothing new."""
-        *lines, begun = _LINE_ENDS.split(self._begun + data)
+        *lines, begun = (self._begun + data).replace(b"\r", b"\n").split(b"\n")
         self._begun = begun[:LONGEST_LINE_BYTES]
-        for line in reversed(lines):
+        for line in reversed(lines[-MOST_LINES:]):
             measure = self._measure(line)
             if measure is not None:
                 return measure

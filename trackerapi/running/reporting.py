@@ -9,6 +9,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,7 @@ from trackerapi.errors import TrackerError
 from trackerapi.running.outcome import STEP_STOPPED, Outcome, shown
 from trackerapi.running.programs import tell
 from trackerapi.running.signals import Signals, wake
+from trackerapi.settings import DEFAULT_SHUTDOWN_TIMEOUT_SECONDS, Settings
 
 if TYPE_CHECKING:
     from trackerapi.job import TrackerJob
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
     from trackerapi.running.order import Order
     from trackerapi.tracker import TrackerApi
 
-_RECORDING_SECONDS: Final = 10.0
-"""What a slow machine may take to write the events down; delivery is not among it."""
+_FIRST_SECONDS: Final = 10.0
+"""What a slow machine may take from the begin on to load all and to write it down."""
+
+_LAST_SECONDS: Final = 0.3
+"""What the end may take beside the delivery."""
 
 _LOG: Final = logging.getLogger("trackerapi")
 
@@ -47,7 +52,8 @@ class Reporting:
         self._newest: Measure | None = None
         self._is_offered = self._is_over = False
         self._warnings = _Warnings()
-        self._longest_seconds = _RECORDING_SECONDS
+        self._began = time.monotonic()
+        self._delivery_seconds = DEFAULT_SHUTDOWN_TIMEOUT_SECONDS
         try:
             threading.Thread(
                 target=self._run, name="trackerapi-run", daemon=True
@@ -115,7 +121,11 @@ class Reporting:
             Whether nothing is left behind that could hold the end of the process.
         """
         self._todo.put(None)
-        signals.wait_until(lambda: self._is_over, self._longest_seconds)
+        seconds = max(
+            self._delivery_seconds + _LAST_SECONDS,
+            self._began + _FIRST_SECONDS - time.monotonic(),
+        )
+        signals.wait_until(lambda: self._is_over, seconds)
         self._warnings.tell()
         return self._is_over
 
@@ -123,6 +133,8 @@ class Reporting:
         try:
             with self._warnings:
                 self._report_all()
+        except Exception as error:  # noqa: BLE001 - nothing of it is the command's
+            self._warnings.add(logging.ERROR, f"nothing more is reported: {error!r}")
         finally:
             self._is_over = True
             wake()
@@ -143,14 +155,13 @@ class Reporting:
     def _opened(self) -> "tuple[TrackerApi, TrackerJob]":
         from trackerapi.api_key import API_KEY, API_KEY_FILE
         from trackerapi.job_token import JobToken
-        from trackerapi.settings import Settings
         from trackerapi.tracker import TrackerApi
 
         token = JobToken.parse(self._job_text)
         has_key = {API_KEY, API_KEY_FILE} & os.environ.keys()
         api_key = token.api_key if token and not has_key else None
         settings = Settings.resolve({"api_key": api_key})
-        self._longest_seconds += settings.shutdown_timeout_seconds
+        self._delivery_seconds = settings.shutdown_timeout_seconds
         tracker = TrackerApi(api_key)
         return tracker, tracker.attach(self._job_text)
 

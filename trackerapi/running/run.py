@@ -1,6 +1,7 @@
 """`trackerapi run`: the command as it was meant, and what is told of it."""
 
 import os
+import signal
 
 from trackerapi.running import programs
 
@@ -18,6 +19,9 @@ def run(order: "Order") -> int:
     Where a signal ends it, the same one ends this process.
     """
     programs.undo_changes_of_python()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Until the command has begun there is nothing that Ctrl-C must not end.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     is_off = os.environ.get(_MODE, "").strip().lower() == "off"
     job = "" if is_off else (order.job or os.environ.get(_JOB, "")).strip()
     if not job and not is_off:

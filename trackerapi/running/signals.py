@@ -30,6 +30,7 @@ _FORWARDED = (
     "SIGCONT",
 )
 _OWN = (signal.SIGCHLD, signal.SIGWINCH)
+_LOOK_SECONDS = 0.02
 _KERNEL = 128
 """`si_code` of a signal that no process sent."""
 
@@ -137,9 +138,6 @@ class Signals:
         number = signal.sigwait(self._taken)
         from_terminal = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
         return Arrival(number, number in from_terminal and _has_terminal(), 0)
-
-
-_LOOK_SECONDS = 0.02
 
 
 def wake() -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from trackerapi.running.matching import (
     LONGEST_LINE_BYTES,
+    MOST_LINES,
     LineWatch,
     Measure,
     ProgressPattern,
@@ -96,6 +97,14 @@ def test_endless_line_is_not_kept() -> None:
         assert watch.newest(b"x" * LONGEST_LINE_BYTES) is None
     assert watch.newest(b"50%\n") is None
     assert watch.newest(b"60%\n") == Measure(fraction=0.6)
+
+
+def test_flood_is_looked_at_in_part() -> None:
+    """Of very many lines at once only the last ones are tried."""
+    watch = LineWatch(ProgressPattern(r"(\d+)%"))
+
+    assert watch.newest(b"1%\n" + b"\n" * MOST_LINES) is None
+    assert watch.newest(b"1%\n" + b"\n" * (MOST_LINES - 1)) == Measure(fraction=0.01)
 
 
 @given(st.binary())

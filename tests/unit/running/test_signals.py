@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ import pytest
 
 from tests.unit.running.runs import (
     PYTHON,
+    RUN,
     SHELL,
     WAYS,
     WAYS_WITH_PROGRESS,
@@ -45,12 +46,21 @@ LISTENER: Final = (
 )
 
 
-@contextmanager
-def running(way: str, *command: str) -> "Iterator[subprocess.Popen[bytes]]":
+def running(
+    way: str, *command: str
+) -> "AbstractContextManager[subprocess.Popen[bytes]]":
     """Run a command one way, and end it with the context, whatever happened."""
+    return started(arguments(way, *command), settings(way))
+
+
+@contextmanager
+def started(
+    command: Sequence[str], environment: Mapping[str, str]
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Start a command line, and end it with the context, whatever happened."""
     with subprocess.Popen(
-        arguments(way, *command),
-        env=settings(way),
+        command,
+        env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -170,3 +180,45 @@ def test_command_that_cannot_be_run_is_attempted_once(way: str) -> None:
 
     assert done.returncode == 127
     assert done.stderr.count(b"command not found") == 1
+
+
+def test_signals_are_passed_on_where_nobody_tells_who_sent_them() -> None:
+    """A system without `sigtimedwait()` has the same signals."""
+    start = (
+        "import signal, sys\n"
+        "del signal.sigtimedwait\n"
+        "del signal.sigwaitinfo\n"
+        "from trackerapi.entry import main\n"
+        "raise SystemExit(main())\n"
+    )
+    numbers = [str(int(number)) for number in FORWARDED]
+    words = ("run", "--step", "load", "--", *PYTHON, LISTENER, *numbers)
+    with started([*PYTHON, start, *words], settings("recording")) as process:
+        assert line_of(process) == "ready"
+        for number in FORWARDED:
+            process.send_signal(number)
+            assert line_of(process) == number.name
+        told, _ = process.communicate()
+
+    assert told == b"more\n"
+    assert process.returncode == 9
+
+
+def test_signal_ends_the_wait_for_what_hangs(tmp_path: Path) -> None:
+    """Where even the key cannot be read, a signal is enough to be rid of `run`."""
+    key_file = tmp_path / "key"
+    os.mkfifo(key_file)  # nobody writes to it
+    words = (*RUN, "--step", "load", "--", *SHELL, "trap '' TERM; echo ready; exit 5")
+    hanging = {
+        **settings("recording"),
+        "TRACKERAPI_MODE": "online",
+        "TRACKERAPI_API_KEY_FILE": str(key_file),
+    }
+    with started(words, hanging) as process:
+        assert line_of(process) == "ready"
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+
+    assert process.returncode == 5
