@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 LONGEST_LINE_BYTES: Final = 4096
 """What is looked at of a line; the rest of a longer one is passed over."""
 
-MOST_LINES: Final = 1000
+MOST_LINES: Final = 200
 """How many lines are tried of what comes at once, so that a flood is not held up."""
 
 _NAMES: Final = frozenset({"percent", "fraction", "completed", "total"})
@@ -52,7 +52,8 @@ class ProgressPattern:
 
     def measure(self, line: str) -> Measure | None:
         """Return what a line says; None if it says nothing that can be."""
-        found = self._regex.search(_COLOURS.sub("", line))
+        plain = _COLOURS.sub("", line) if "\x1b" in line else line
+        found = self._regex.search(plain)
         if found is None:
             return None
         texts = {name: found.group(group) for name, group in self._names.items()}
