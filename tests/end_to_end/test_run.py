@@ -148,3 +148,19 @@ def test_runs_at_once_do_not_disturb_each_other(
 
     assert [process.wait() for process in started] == [0] * 4
     assert [step.status for step in job.fetch().steps] == ["done", "done"]
+
+
+def test_token_of_a_job_is_all_that_is_needed(
+    job: TrackerJob, settings: dict[str, str]
+) -> None:
+    """In another place, neither the key nor the id of the job need be known."""
+    del settings["TRACKERAPI_API_KEY"]
+    token = job.token()
+
+    run({**settings, "TRACKERAPI_JOB": token}, "--step", "convert", "--", "true")
+    run(
+        {**settings, "TRACKERAPI_API_KEY": "another", "TRACKERAPI_JOB": "another"},
+        *("--job", token, "--step", "send", "--", "true"),
+    )
+
+    assert [step.status for step in job.fetch().steps] == ["done", "done"]

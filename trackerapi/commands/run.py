@@ -49,7 +49,10 @@ def add_commands(commands: Any) -> None:
         "--progress", metavar="REGEX", help="finds in its output how far the step is"
     )
     parser.add_argument(
-        "--watch", metavar="STREAM", help=f"which output: {', '.join(STREAMS)} (both)"
+        "--watch",
+        choices=STREAMS,
+        metavar="STREAM",
+        help=f"which output: {', '.join(STREAMS)} (both)",
     )
     parser.add_argument(
         "--attempts", metavar="N", help="run it so often at most, until it succeeds"

@@ -6,7 +6,6 @@ the command and its signals are looked after meanwhile.
 
 import functools
 import logging
-import os
 import queue
 import threading
 import time
@@ -153,16 +152,16 @@ class Reporting:
             tracker.close()
 
     def _opened(self) -> "tuple[TrackerApi, TrackerJob]":
-        from trackerapi.api_key import API_KEY, API_KEY_FILE
         from trackerapi.job_token import JobToken
         from trackerapi.tracker import TrackerApi
 
-        token = JobToken.parse(self._job_text)
-        has_key = {API_KEY, API_KEY_FILE} & os.environ.keys()
-        api_key = token.api_key if token and not has_key else None
-        settings = Settings.resolve({"api_key": api_key})
+        # A token on the command line brings its key; one in the environment is found
+        # there where no key is.
+        token = JobToken.parse(self._order.job or "")
+        api_key = token.api_key if token else None
+        settings = Settings.resolve({"api_key": api_key, "strict": False})
         self._delivery_seconds = settings.shutdown_timeout_seconds
-        tracker = TrackerApi(api_key)
+        tracker = TrackerApi(api_key, strict=False)
         return tracker, tracker.attach(self._job_text)
 
     def _do(self, report: "Callable[[TrackerJob], object]", job: "TrackerJob") -> None:

@@ -233,7 +233,6 @@ def test_tracking_that_is_off_says_nothing(place: Place) -> None:
         {"TRACKERAPI_SHUTDOWN_TIMEOUT": "soon"},
         {"TRACKERAPI_JOB": "a\tjob"},
         {"TRACKERAPI_MODE": "sideways"},
-        {"TRACKERAPI_STRICT": "perhaps"},
     ],
     ids=lambda settings: next(iter(settings)),
 )
