@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from trackerapi import TrackerApi
 from trackerapi.answers import Job, JobEvent
 from trackerapi.blocks.endings import JOB_FAILED
 
+SNAKEMAKE = "snakemake==9.27.1"
 RECIPES = Path(__file__).parents[2] / "docs/recipes"
 
 
@@ -87,16 +89,33 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoBackend]:
         yield own
 
 
-def need(program: str, package: str = "") -> None:
-    """Skip a test without a program; in CI, install its Debian package or fail.
+@pytest.fixture(scope="session")
+def snakemake_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the command snakemake is; skip without it, but in CI install it."""
+    there = shutil.which("snakemake")
+    if there:
+        return Path(there).parent
+    if not os.environ.get("CI"):
+        pytest.skip("the program snakemake is not here")
+    own = tmp_path_factory.mktemp("snakemake")
+    venv.create(own, with_pip=True)
+    pip = [own / "bin/python", "-m", "pip", "install", "--quiet", SNAKEMAKE]
+    subprocess.run(pip, check=True)
+    return own / "bin"
 
-    Args:
-        program: Name of the command.
-        package: Debian package that has it; without one the test is skipped in CI too.
-    """
+
+@pytest.fixture
+def snakemake(snakemake_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let readers find the command snakemake."""
+    path = os.pathsep.join([os.environ["PATH"], str(snakemake_folder)])
+    monkeypatch.setenv("PATH", path)
+
+
+def need(program: str, package: str) -> None:
+    """Skip a test without a program; in CI, install its Debian package or fail."""
     if shutil.which(program):
         return
-    if not os.environ.get("CI") or not package:
+    if not os.environ.get("CI"):
         pytest.skip(f"the program {program} is not here")
     if os.geteuid() != 0:
         pytest.fail(f"install the Debian package {package}")
@@ -206,9 +225,9 @@ def test_picture_that_fails_under_gnu_parallel_fails_the_job(
     assert (job.steps[0].completed, job.steps[0].total) == (19, 20)
 
 
+@pytest.mark.usefixtures("snakemake")
 def test_snakemake_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:
     """What rules have done for each sample adds up to their step."""
-    need("snakemake")
     reader = Reader("snakemake.md", tmp_path, backend)
 
     assert "Measure samples: succeeded, 100 %" in reader.follow()
@@ -218,11 +237,11 @@ def test_snakemake_works_as_printed(backend: DemoBackend, tmp_path: Path) -> Non
     assert (tmp_path / "report.txt").read_text().count("measured") == 3
 
 
+@pytest.mark.usefixtures("snakemake")
 def test_failing_rule_of_snakemake_fails_the_job(
     backend: DemoBackend, tmp_path: Path
 ) -> None:
     """The provider reads the log, and the customer that it has failed."""
-    need("snakemake")
     reader = Reader("snakemake.md", tmp_path, backend)
     path = tmp_path / "Snakefile"
     path.write_text(path.read_text().replace("cat {input}", "cat no-such-file"))
