@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from demo.backend import DemoBackend, started_backend
+from tests.debian import need
 from tests.end_to_end.pod import Pod
 from tests.end_to_end.readme import (
     marked_blocks,
@@ -109,18 +110,6 @@ def snakemake(snakemake_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let readers find the command snakemake."""
     path = os.pathsep.join([os.environ["PATH"], str(snakemake_folder)])
     monkeypatch.setenv("PATH", path)
-
-
-def need(program: str, package: str) -> None:
-    """Skip a test without a program; in CI, install its Debian package or fail."""
-    if shutil.which(program):
-        return
-    if not os.environ.get("CI"):
-        pytest.skip(f"the program {program} is not here")
-    if os.geteuid() != 0:
-        pytest.fail(f"install the Debian package {package}")
-    for command in (["update"], ["install", "--yes", package]):
-        subprocess.run(["apt-get", "--quiet", *command], check=True)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import os
 import pty
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from tests.debian import need
 from tests.unit.commands.leftovers import PATIENCE_SECONDS, Desk
 from trackerapi.cli import build_parser
 from trackerapi.commands.exits import USAGE
@@ -29,14 +29,6 @@ COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
 _trackerapi 2> /dev/null
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-
-
-def program(name: str) -> str:
-    """Return where a shell is; without it, the test is skipped and counted."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"the shell {name} is not here")
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +51,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_script_is_one_that_the_shell_can_read(scripts: Path, shell: str) -> None:
     """The shell finds no mistake in it."""
     done = subprocess.run(
-        [program(shell), "-n", str(scripts / shell)],
+        [need(shell, shell), "-n", str(scripts / shell)],
         capture_output=True,
         text=True,
         check=False,
@@ -71,7 +63,7 @@ def test_script_is_one_that_the_shell_can_read(scripts: Path, shell: str) -> Non
 def in_bash(scripts: Path, *words: str) -> list[str]:
     """Return what bash offers for the last of some words."""
     done = subprocess.run(
-        [program("bash"), "--norc", "-uc", COMPLETE_IN_BASH, "bash", *words],
+        [need("bash", "bash"), "--norc", "-uc", COMPLETE_IN_BASH, "bash", *words],
         env={"SCRIPT": str(scripts / "bash")},
         cwd=scripts,
         capture_output=True,
@@ -86,7 +78,12 @@ def in_fish(scripts: Path, *words: str) -> list[str]:
     """Return what fish offers for the last of some words."""
     line = " ".join(words)
     done = subprocess.run(
-        [program("fish"), "--no-config", "-c", f'source fish; complete -C "{line}"'],
+        [
+            need("fish", "fish"),
+            "--no-config",
+            "-c",
+            f'source fish; complete -C "{line}"',
+        ],
         env={"HOME": str(scripts), "PATH": os.environ["PATH"]},
         cwd=scripts,
         capture_output=True,
@@ -159,7 +156,7 @@ def test_typed_line_is_completed(
 ) -> None:
     """At a real prompt the tabulator key completes command, option and value."""
     stand_in = "trackerapi() { printf 'ran <%s>.' \"$*\"; }"
-    with at_prompt([program(shell), *options], scripts) as terminal:
+    with at_prompt([need(shell, shell), *options], scripts) as terminal:
         terminal.type(f"{stand_in}; {begin}; printf 'rea%s' dy.\n")
         terminal.read_up_to("ready.")
         terminal.type("trackerapi job st\t--fin\texp\t\n")

@@ -1,0 +1,28 @@
+"""Programs of Debian that some tests need: installed in CI, else a reason to skip."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+
+def need(program: str, package: str) -> str:
+    """Return where a program is; without it, skip the test, or in CI install it.
+
+    Args:
+        program: Name of the command.
+        package: Debian package that has it.
+    """
+    found = shutil.which(program)
+    if found is not None:
+        return found
+    if not os.environ.get("CI"):
+        pytest.skip(f"the program {program} is not here")
+    if os.geteuid() != 0:
+        pytest.fail(f"install the Debian package {package}")
+    for command in (["update"], ["install", "--yes", package]):
+        subprocess.run(["apt-get", "--quiet", *command], check=True)
+    installed = shutil.which(program)
+    assert installed is not None, f"{package} has brought no {program}"
+    return installed
