@@ -5,8 +5,10 @@ with the first record, ended by `close()`, and left behind by a forked child, wh
 begins its own.
 """
 
+import functools
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ from trackerapi.delivery.report import (
 )
 from trackerapi.delivery.rounds import Route
 from trackerapi.delivery.sender import Sender
+from trackerapi.delivery.worker import Work, Worker
 from trackerapi.errors import AuthenticationError, BackendError, OutboxError
 
 _LAST_WORDS_SECONDS: Final = 0.2
@@ -73,7 +76,8 @@ class Delivery:
 
     Args:
         options: How.
-        binding: Where the records are to go, and whose they are.
+        binding: Returns where the records are to go, and whose they are; called with
+            the first record, since it may take long to know.
         sender: Returns what carries them; called in the courier's thread.
         problems: Told of what goes wrong.
     """
@@ -81,7 +85,7 @@ class Delivery:
     def __init__(
         self,
         options: DeliveryOptions,
-        binding: Binding,
+        binding: Callable[[], Binding],
         sender: Callable[[], Sender],
         problems: Problems,
     ) -> None:
@@ -96,6 +100,13 @@ class Delivery:
         self._session: _Session | None = None
         self._lock = threading.RLock()
         self._counters = Counters()
+        self._worker = Worker()
+
+    def post(self, work: Work) -> None:
+        """Have a thread do what may wait for a disk, in the order of these calls."""
+        # First: a child that is forked now has another thread to begin.
+        watch(self)
+        self._worker.post(work)
 
     def record(self, line: bytes) -> None:
         """Write one record; it has left the process when this returns.
@@ -122,18 +133,24 @@ class Delivery:
         elif session.courier.is_asleep:
             session.courier.wake()
 
-    def record_newest(self, line: Line, key: Key) -> None:
+    def record_newest(self, line: Line, key: Key, *, may_wait: bool = True) -> None:
         """Write an event of which only the newest of its kind counts, now or soon.
 
         Args:
             line: The event, or what makes it when it is written.
             key: Its job, step, kind and part.
+            may_wait: Whether the caller may wait for a disk; else a thread writes.
 
         Raises:
             OutboxError: With `strict`, if it could not be written.
         """
-        session = self._session or self._open()
-        session.conflation.offer(key, line)
+        session = self._session
+        if may_wait:
+            (session or self._open()).conflation.offer(key, line)
+        elif session is not None:
+            session.conflation.keep(key, line)
+        else:
+            self.post(functools.partial(self.record_newest, line, key))
 
     def release(self, provider_job_id: str, tag: str | None) -> None:
         """Write what is kept of the progress of a step, or of the whole job.
@@ -178,9 +195,12 @@ class Delivery:
         Args:
             timeout_seconds: Longest wait.
         """
+        deadline = time.monotonic() + timeout_seconds
+        self._worker.drain(timeout_seconds)
         session = self._session or self._open()
         session.conflation.release_all()
-        session.courier.wait_until_done(timeout_seconds, gives_up=False)
+        left = max(deadline - time.monotonic(), 0.0)
+        session.courier.wait_until_done(left, gives_up=False)
         return self.report()
 
     def report(self) -> DeliveryReport:
@@ -219,7 +239,7 @@ class Delivery:
         """
         if self._folder is None:
             return []
-        return self._folder.events_of(self._binding, provider_job_id)
+        return self._folder.events_of(self._binding(), provider_job_id)
 
     def close(self, spent_seconds: float = 0.0) -> None:
         """Deliver what waits within `shutdown_timeout`, then let go of everything.
@@ -230,14 +250,17 @@ class Delivery:
         Args:
             spent_seconds: What others have taken of that time.
         """
+        deadline = time.monotonic() - spent_seconds
+        deadline += self._options.shutdown_timeout_seconds
+        self._worker.drain(max(deadline - time.monotonic(), 0.0))
         session = self._session
         if session is None:
             return
         with suppress(OutboxError):  # has been told
             session.conflation.release_all()
         self._session = None
-        seconds = self._options.shutdown_timeout_seconds - spent_seconds
-        session.courier.wait_until_done(max(seconds, 0.0), gives_up=True)
+        left = max(deadline - time.monotonic(), 0.0)
+        session.courier.wait_until_done(left, gives_up=True)
         dropped = self._counters.dropped.get("outbox unwritable", 0)
         files = session.outbox.close()
         dropped = self._counters.dropped.get("outbox unwritable", 0) - dropped
@@ -268,7 +291,10 @@ class Delivery:
         with self._lock:
             if self._session is None:
                 outbox = Outbox(
-                    self._options.outbox, self._binding, self._problems, self._counters
+                    self._options.outbox,
+                    self._binding(),
+                    self._problems,
+                    self._counters,
                 )
                 route = Route(
                     sender=self._sender if self._options.is_online else None,
