@@ -86,6 +86,14 @@ class AsyncTrackerJob:
         """How far the job is, as far as this process knows."""
         return self._job.progress
 
+    async def recall(self) -> "JobProgress":
+        """Return how far the job is, with what earlier processes have left here.
+
+        `is_ready()`, and `status` and `is_ready` of a step, do so once by themselves;
+        to read the outbox first by this keeps them from blocking the loop.
+        """
+        return await self._do(self._job.recall)
+
     @property
     def is_stopped(self) -> bool:
         """Whether SIGTERM has asked the process to end."""

@@ -9,10 +9,9 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from trackerapi.delivery.conflation import Conflation, Key, Line
@@ -22,7 +21,7 @@ from trackerapi.delivery.header import Binding
 from trackerapi.delivery.outbox import Outbox, OutboxOptions
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.process import keep, let_go, watch
-from trackerapi.delivery.records import Creation, parse_record
+from trackerapi.delivery.records import Creation
 from trackerapi.delivery.report import (
     Counters,
     DeliveryReport,
@@ -32,11 +31,11 @@ from trackerapi.delivery.report import (
 )
 from trackerapi.delivery.rounds import Route
 from trackerapi.delivery.sender import Sender
+from trackerapi.delivery.waiting import count_waiting, first_lines_of, oldest_of
 from trackerapi.delivery.worker import Work, Worker
 from trackerapi.errors import AuthenticationError, BackendError, OutboxError
 
 _LAST_WORDS_SECONDS: Final = 0.2
-_FIRST_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +88,7 @@ class Delivery:
         sender: Callable[[], Sender],
         problems: Problems,
     ) -> None:
-        self._options, self._binding = options, binding
+        self._options, self._binding = options, functools.cache(binding)
         self._sender, self._problems = sender, problems
         self._folder = (
             OutboxFolder(options.outbox.folder) if options.outbox.folder else None
@@ -212,15 +211,15 @@ class Delivery:
             adopted = list(session.courier.rounds.adopted)
             files = [*adopted, *session.outbox.files]
             waiting = session.outbox.waiting_count + len(session.conflation.pending)
-            waiting += sum(map(_count_waiting, adopted))
+            waiting += sum(map(count_waiting, adopted))
         held = 0
-        moments = [_oldest(_first_lines(file)) for file in files]
-        moments.append(_oldest(list(session.outbox.backlog)[:1] if session else ()))
+        moments = [oldest_of(first_lines_of(file)) for file in files]
+        moments.append(oldest_of(list(session.outbox.backlog)[:1] if session else ()))
         for journal in session.courier.rounds.journals() if session else ():
             journal.refresh()
             counts = journal.counts()
             held, waiting = held + counts[0], waiting + counts[1]
-            moments.append(_oldest(k.record for k in journal.records(waits=True)))
+            moments.append(oldest_of(k.record for k in journal.records(waits=True)))
         oldest = min(filter(None, moments), default=None)
         return DeliveryReport(
             delivered=self._counters.delivered,
@@ -333,28 +332,3 @@ class Delivery:
             f"not delivered yet: {waiting} records stay in {self._folder.path}; the "
             "next process that reports there, or `trackerapi sync`, delivers them",
         )
-
-
-def _count_waiting(file: OutboxFile) -> int:
-    count, position = 0, file.position
-    with suppress(OSError):  # the courier may put it away meanwhile
-        while chunk := file.read(position, 1 << 20):
-            count += chunk.count(b"\n")
-            position += len(chunk)
-    return count
-
-
-def _first_lines(file: OutboxFile) -> list[bytes]:
-    with suppress(OSError):  # the courier may put it away meanwhile
-        return file.peek(_FIRST_BYTES).splitlines()
-    return []
-
-
-def _oldest(records: Iterable[bytes]) -> datetime | None:
-    """Return when the first event of some records happened."""
-    with suppress(OSError):
-        for record in records:
-            occurred_at = str(parse_record(record).get("occurred_at"))
-            with suppress(ValueError):
-                return datetime.fromisoformat(occurred_at)
-    return None
