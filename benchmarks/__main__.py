@@ -28,6 +28,7 @@ QUESTIONS: Final = (
     "physical_limit",
     "emit_cost",
     "loop_cost",
+    "loop_lag",
     "throughput",
     "memory",
     "exit_delay",
