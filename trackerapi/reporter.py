@@ -186,15 +186,12 @@ class Reporter:
 
 def in_event_loop() -> bool:
     """Tell whether the calling code runs in an event loop, which must not wait."""
-    # Without an event loop nobody has loaded asyncio.
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return False
+    # Without an event loop nobody has loaded asyncio, or another thread is at it.
+    running_loop = getattr(sys.modules.get("asyncio"), "get_running_loop", None)
     try:
-        asyncio.get_running_loop()
+        return running_loop is not None and running_loop() is not None
     except RuntimeError:
         return False
-    return True
 
 
 def _do_nothing(_line: bytes, _provider_job_id: str, _tag: str | None) -> None:

@@ -1,9 +1,11 @@
 """Blocks, loops and reports of an event loop: what they write, and in which order."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -397,6 +399,21 @@ def test_decorated_coroutine_is_a_job_and_has_steps(
         *("start", "start load", "step load"),
         *("start segment", "info segment", "step segment", "complete"),
     ]
+
+
+def test_script_does_not_stumble_over_asyncio_that_is_being_loaded(
+    monkeypatch: pytest.MonkeyPatch, outbox: Path, config: JobConfig
+) -> None:
+    """The HTTP client loads it in another thread, while a step fails or counts."""
+    monkeypatch.setitem(sys.modules, "asyncio", ModuleType("asyncio"))
+    script = TrackerApi("key", NOWHERE, mode="offline", outbox=outbox)
+
+    with pytest.raises(Mistake), script.run_job("one", 142, config.tag) as job:
+        with job.step("load", total=2) as load:
+            load.advance()
+            raise Mistake
+
+    assert story(outbox) == ["start", "start load", "error load", "error"]
 
 
 def test_one_tracker_serves_loop_after_loop(
