@@ -86,6 +86,7 @@ ARROWS: Final = {
         "job_making",
         "reporter",
         "tracker",
+        "tracker_parts",
         "wire",
     },
     "administration": set[str](),

@@ -12,6 +12,7 @@ from trackerapi import (
     job_making,
     reporter,
     settings,
+    tracker_parts,
 )
 from trackerapi.aio.administration import AsyncAdministration
 from trackerapi.aio.job import AsyncTrackerJob
@@ -36,6 +37,7 @@ NEEDED_SOON: Final = (
     job_making,
     reporter,
     settings,
+    tracker_parts,
 )
 """What `TrackerApi` loads when it is needed, which would block an event loop."""
 
