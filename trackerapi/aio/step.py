@@ -77,9 +77,19 @@ class AsyncTrackerStep:
         self._step.on_failure = text
 
     @property
+    def is_open(self) -> bool:
+        """Whether this process has started the step and not ended it."""
+        return self._step.is_open
+
+    @property
     def completed(self) -> float:
         """Units that this process has done, 0 or more."""
         return self._step.completed
+
+    @property
+    def resumed(self) -> float:
+        """Those of the completed units that were done before, by `resume`."""
+        return self._step.resumed
 
     @property
     def total(self) -> float | None:
