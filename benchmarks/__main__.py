@@ -29,6 +29,7 @@ QUESTIONS: Final = (
     "physical_limit",
     "emit_cost",
     "loop_cost",
+    "loop_lag",
     "throughput",
     "memory",
     "exit_delay",

@@ -30,6 +30,7 @@ LEAVES: Final = {
     "retry",
     "settings",
     "step_order",
+    "switching",
     "texts",
 }
 
@@ -76,6 +77,21 @@ ARROWS: Final = {
         "wire",
     },
     "job_making": {"blocks", "job_config", "job_facts"},
+    # Loads with its module what the tracker loads when it is needed.
+    "aio": {
+        "administration",
+        "blocks",
+        "composition",
+        "creation",
+        "delivery",
+        "job",
+        "job_config",
+        "job_making",
+        "reporter",
+        "tracker",
+        "tracker_parts",
+        "wire",
+    },
     "administration": set[str](),
     "composition": {"__init__", "delivery", "wire"},
     "creation": {"delivery"},

@@ -9,6 +9,9 @@ __version__ = "0.1.0"
 # than all the rest of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from trackerapi.aio.job import AsyncTrackerJob
+    from trackerapi.aio.step import AsyncTrackerStep
+    from trackerapi.aio.tracker import AsyncTrackerApi
     from trackerapi.answers import Job, JobStep
     from trackerapi.blocks.current import current_job, current_step
     from trackerapi.blocks.decorators import step
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from trackerapi.tracker import TrackerApi
 
 _HOMES = {
+    "AsyncTrackerApi": "aio.tracker",
+    "AsyncTrackerJob": "aio.job",
+    "AsyncTrackerStep": "aio.step",
     "AuthenticationError": "errors",
     "BackendError": "errors",
     "BackendRejected": "errors",
@@ -57,6 +63,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "AsyncTrackerApi",
+    "AsyncTrackerJob",
+    "AsyncTrackerStep",
     "AuthenticationError",
     "BackendError",
     "BackendRejected",

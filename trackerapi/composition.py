@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from trackerapi import __version__
@@ -11,6 +12,7 @@ from trackerapi.delivery.folder import default_folder
 from trackerapi.delivery.header import Binding
 from trackerapi.delivery.outbox import OutboxOptions
 from trackerapi.delivery.report import Problems
+from trackerapi.switching import sharing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +44,8 @@ class Connector:
         """
         connected = self._connected.get(_ONE)
         if connected is None:
-            from trackerapi.wire.connection import Connection
+            with sharing():
+                from trackerapi.wire.connection import Connection
 
             python = "{}.{}.{}".format(*sys.version_info)
             agent = f"trackerapi/{__version__} python/{python}"
@@ -78,7 +81,7 @@ def delivery_for(
         is_online=settings.mode == "online",
         shutdown_timeout_seconds=settings.shutdown_timeout_seconds,
     )
-    return Delivery(options, binding_for(settings), sender, problems)
+    return Delivery(options, partial(binding_for, settings), sender, problems)
 
 
 def binding_for(settings: "Settings") -> Binding:

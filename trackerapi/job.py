@@ -3,10 +3,10 @@
 import functools
 from collections.abc import AsyncIterable, Callable, Iterable
 from datetime import datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack
 
 from trackerapi.arguments import check_text
+from trackerapi.blocks.block import Block
 from trackerapi.blocks.current import entered, left, place_in, places_now
 from trackerapi.blocks.endings import JOB_FAILED, brief, diagnosis, ending_of, listed
 from trackerapi.blocks.interrupts import SIGTERM_WATCH
@@ -28,7 +28,7 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class TrackerJob(JobQuestions):
+class TrackerJob(JobQuestions, Block):
     """Report what one job does.
 
     Made by `TrackerApi.create_job()`, `run_job()`, `attach()` and `job()`; safe to
@@ -58,28 +58,6 @@ class TrackerJob(JobQuestions):
         self._steps: dict[str, TrackerStep] = {}
         self._ended_as: str | None = None
         self._failure: tuple[int, str] | None = None
-
-    def __enter__(self) -> Self:
-        self._ended_as = None
-        if self.part is None:
-            self.send_event(kind="start")
-        if not self._reporter.is_off:
-            SIGTERM_WATCH.begin(self)
-        entered(self)
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        for step in list(self._steps.values()):
-            # A loop that was left early: only here is it known how.
-            self.quietly(error, functools.partial(step.end_loop, error))
-        left(self)
-        SIGTERM_WATCH.end(self)
-        self.quietly(error, lambda: self._end(error))
 
     @property
     def steps(self) -> JobSteps:
@@ -231,6 +209,30 @@ class TrackerJob(JobQuestions):
         made = self._calls().create_job_token(self._id(), expires_at)
         tag = self._config.tag if self._config else None
         return JobToken(made.token, self.provider_job_id, tag).as_text()
+
+    def begin_block(self) -> None:
+        """Report that the block begins."""
+        self._ended_as = None
+        if self.part is None:
+            self.send_event(kind="start")
+
+    def enter_block(self) -> None:
+        """Put the running code into the block."""
+        if not self._reporter.is_off:
+            SIGTERM_WATCH.begin(self)
+        entered(self)
+
+    def leave_block(self) -> None:
+        """Put the running code back where it was."""
+        left(self)
+        SIGTERM_WATCH.end(self)
+
+    def end_block(self, error: BaseException | None) -> None:
+        """Report that the block has ended, by what leaves it or None."""
+        for step in list(self._steps.values()):
+            # A loop that was left early: only here is it known how.
+            self.quietly(error, functools.partial(step.end_loop, error))
+        self.quietly(error, lambda: self._end(error))
 
     def is_ready(self, tag: str) -> bool:
         """Tell whether a step may begin; see `TrackerStep.is_ready`."""

@@ -208,6 +208,10 @@ class JobEvents:
         key = (self._provider_job_id, tag, "progress", self.part)
         self._reporter.offer(key, make, self._declared)
 
+    def post(self, work: Callable[[], object]) -> None:
+        """Have the thread of the tracker do `work`, in the order of these calls."""
+        self._reporter.post(work)
+
     def step_tag(self, name: str) -> str:
         """Return the tag of the step that `name` means.
 

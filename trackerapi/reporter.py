@@ -5,6 +5,7 @@ waits for a network.
 """
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from trackerapi.delivery.conflation import Key
     from trackerapi.delivery.delivery import Delivery
     from trackerapi.delivery.report import Problems
+    from trackerapi.delivery.worker import Work
     from trackerapi.job_events import JobEvents
 
 Allowed = Callable[[dict[str, Any] | None, str | None], dict[str, Any] | None]
@@ -74,7 +76,8 @@ class Reporter:
             return
         kind, job_id, tag = event.kind, event.provider_job_id, event.tag
         if self._delivery is not None and kind in CONFLATED_KINDS:
-            self._delivery.record_newest(line, (job_id, tag, kind, event.part))
+            key = (job_id, tag, kind, event.part)
+            self._delivery.record_newest(line, key, may_wait=not in_event_loop())
         else:
             self.record_line(line, job_id, tag)
 
@@ -90,7 +93,20 @@ class Reporter:
             OutboxError: With `strict`, if it could not be written.
         """
         if self._delivery is not None:
-            self._delivery.record_newest(lambda: self._line(make(), allowed), key)
+            self._delivery.record_newest(
+                lambda: self._line(make(), allowed), key, may_wait=not in_event_loop()
+            )
+
+    def post(self, work: "Work") -> None:
+        """Have a thread do what may wait for a disk, in the order of these calls.
+
+        Args:
+            work: What to do; what it raises is lost.
+        """
+        if self._delivery is None:
+            work()
+        else:
+            self._delivery.post(work)
 
     def _line(self, event: Event, allowed: Allowed) -> bytes:
         """Return the line of an event; nothing of one that the author drops."""
@@ -166,6 +182,16 @@ class Reporter:
             # The fact counts; what the filter was to look at stays here.
             return dataclasses.replace(event, metadata=None, message=None, detail=None)
         return filtered
+
+
+def in_event_loop() -> bool:
+    """Tell whether the calling code runs in an event loop, which must not wait."""
+    # Without an event loop nobody has loaded asyncio, or another thread is at it.
+    running_loop = getattr(sys.modules.get("asyncio"), "get_running_loop", None)
+    try:
+        return running_loop is not None and running_loop() is not None
+    except RuntimeError:
+        return False
 
 
 def _do_nothing(_line: bytes, _provider_job_id: str, _tag: str | None) -> None:

@@ -6,7 +6,7 @@ or changed makes an `assert_type` fail, and each ignored line has to be an error
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import assert_type
@@ -15,6 +15,9 @@ from trackerapi_client.api.jobs import list_jobs
 from trackerapi_client.models import JobPage, Problem
 
 from trackerapi import (
+    AsyncTrackerApi,
+    AsyncTrackerJob,
+    AsyncTrackerStep,
     AuthenticationError,
     BackendError,
     BackendRejected,
@@ -184,6 +187,46 @@ def administration(tracker: TrackerApi) -> None:
     assert_type(tracker.admin.expire_api_key("3kTMd9aZ"), ApiKey)
     assert_type(tracker.admin.create_customer(reference="ward-3"), Customer)
     assert_type(tracker.admin.list_customers(), Iterator[Customer])
+
+
+async def in_a_loop(stream: AsyncIterator[bytes], moment: datetime) -> None:
+    """Report and ask from an event loop."""
+    async with AsyncTrackerApi(strict=True, fsync=True) as tracker:
+        assert_type(tracker, AsyncTrackerApi)
+        async with tracker.run_job("id", 142, "my_job", metadata={"Key": 1}) as job:
+            assert_type(job, AsyncTrackerJob)
+            async with job.step("load", total=3) as step:
+                assert_type(step, AsyncTrackerStep)
+                async for chunk in step.track(stream, total=3, weight=len):
+                    assert_type(chunk, bytes)
+                async for attempt in step.attempts(3, on=(OSError,)):
+                    async with attempt:
+                        assert_type(attempt.number, int)
+                step.total = 4
+                await step.advance(2)
+                await step.item_failed(1, customer="words", error=OSError())
+            async for item in job.track([1, 2], step="segment"):
+                assert_type(item, int)
+            assert_type(await job.send_event(kind="info", message="words"), str)
+        created = await tracker.create_job("id", 142, "my_job", finish="explicit")
+        assert_type(created, AsyncTrackerJob)
+        assert_type(created.step("load").job, AsyncTrackerJob)
+        assert_type(created.steps["load"], AsyncTrackerStep)
+        assert_type(tracker.job("id"), AsyncTrackerJob)
+        assert_type(tracker.attach("token"), AsyncTrackerJob)
+        assert_type(await created.fetch(), Job)
+        assert_type(created.events(), AsyncIterator[JobEvent])
+        assert_type(await created.share_link(expires_at=moment), str)
+        assert_type(tracker.list_jobs(customer_id=142), AsyncIterator[Job])
+        assert_type(await tracker.flush(5), DeliveryReport)
+        assert_type(await tracker.admin.create_customer(name="x"), Customer)
+        await step.note(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+        @tracker.job("my_job", provider_job_id="id", customer_id=142)
+        async def pipeline(study: int) -> str:
+            return str(study)
+
+        assert_type(await pipeline(1), str)
 
 
 def generated(tracker: TrackerApi) -> None:

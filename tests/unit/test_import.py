@@ -42,6 +42,11 @@ def test_tracker_api_loads_neither_http_nor_models() -> None:
     assert foreign == {"trackerapi"}
 
 
+def test_script_without_an_event_loop_loads_none() -> None:
+    """Who awaits nothing does not pay for it."""
+    assert "asyncio" not in modules_after("from trackerapi import TrackerApi, step")
+
+
 def test_every_public_name_without_files_loads_nothing_foreign() -> None:
     """Errors and plain data need no third-party module either."""
     names = ", ".join(trackerapi.__all__)

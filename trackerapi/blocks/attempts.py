@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -16,7 +17,7 @@ Kinds = type[Exception] | tuple[type[Exception], ...]
 
 
 class Attempt:
-    """One attempt, as a block.
+    """One attempt, as a block for `with` and, in an event loop, `async with`.
 
     Attributes:
         number: 1 for the first.
@@ -40,13 +41,33 @@ class Attempt:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> bool:
-        if error is None or self.is_last or not isinstance(error, self._on):
-            return False
-        if ending_of(error) != "failed":
+        if error is None or not self._is_followed_after(error):
             return False
         self.has_failed = True
         self._step.attempt_failed(self.number, self._count, error)
         return True
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        from trackerapi.blocks.off_loop import done_by
+
+        if error is None:
+            return False
+        return await done_by(
+            self._step.post, partial(self.__exit__, kind, error, traceback)
+        )
+
+    def _is_followed_after(self, error: BaseException) -> bool:
+        if self.is_last or not isinstance(error, self._on):
+            return False
+        return ending_of(error) == "failed"
 
 
 class Attempts:
@@ -92,8 +113,10 @@ class Attempts:
                 return
             import asyncio
 
+            from trackerapi.blocks.off_loop import done_by
+
             await asyncio.sleep(self._wait_after(number))
-            self._step.start()
+            await done_by(self._step.post, self._step.start)
 
     def _wait_after(self, number: int) -> float:
         return min(self._wait_seconds * 2.0 ** (number - 1), LONGEST_WAIT_SECONDS)

@@ -7,26 +7,28 @@ the work does. Between two items of a generator the caller is not in its step.
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from trackerapi.blocks.block import Block
 from trackerapi.blocks.current import current_job, place_in, places_now
 from trackerapi.texts import check_name
 
 if TYPE_CHECKING:
+    from trackerapi.blocks.off_loop import OffLoop
     from trackerapi.blocks.step import TrackerStep
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-Open = Callable[[tuple[Any, ...], dict[str, Any]], AbstractContextManager[object]]
+Open = Callable[[tuple[Any, ...], dict[str, Any]], Block]
 """Returns the block of a call with these arguments."""
 
 
 class step:  # noqa: N801 - reads as a decorator and as a block
     """Run a function, or a block, as a step of the current job.
 
-    Outside of a job it does nothing.
+    Outside of a job it does nothing. In an event loop `async with` never waits for a
+    disk, and neither does a decorated coroutine function.
 
     Args:
         name: Tag or unambiguous display name of the step.
@@ -63,6 +65,24 @@ class step:  # noqa: N801 - reads as a decorator and as a block
     ) -> None:
         self._entered.pop().__exit__(kind, error, traceback)
 
+    async def __aenter__(self) -> "TrackerStep":
+        from trackerapi.blocks.off_loop import begin
+
+        step = self._handle()
+        await begin(step)
+        self._entered.append(step)
+        return step
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        from trackerapi.blocks.off_loop import end
+
+        await end(self._entered.pop(), error)
+
     def _handle(self) -> "TrackerStep":
         return current_job().step(
             self._name, total=self._total, on_failure=self._on_failure
@@ -98,7 +118,7 @@ def _call(function: Callable[..., Any], opened: Open, _is_slow: bool) -> Any:
 
 def _coroutine(function: Callable[..., Any], opened: Open, is_slow: bool) -> Any:
     async def run(*args: Any, **given: Any) -> Any:
-        with await _opened(opened, args, given, is_slow):
+        async with await _opened(opened, args, given, is_slow):
             return await function(*args, **given)
 
     return run
@@ -136,7 +156,7 @@ def _generator(function: Callable[..., Any], opened: Open, _is_slow: bool) -> An
 def _async_generator(function: Callable[..., Any], opened: Open, is_slow: bool) -> Any:
     async def run(*args: Any, **given: Any) -> AsyncGenerator[Any]:
         outside = places_now()
-        with await _opened(opened, args, given, is_slow):
+        async with await _opened(opened, args, given, is_slow):
             inside = places_now()
             generator = function(*args, **given)
             try:
@@ -154,9 +174,9 @@ def _async_generator(function: Callable[..., Any], opened: Open, is_slow: bool) 
 
 async def _opened(
     opened: Open, args: tuple[Any, ...], given: dict[str, Any], is_slow: bool
-) -> AbstractContextManager[object]:
-    if not is_slow:
-        return opened(args, given)
-    import asyncio
+) -> "OffLoop[Block]":
+    from trackerapi.blocks.off_loop import OffLoop, in_thread
 
-    return await asyncio.to_thread(opened, args, given)
+    if is_slow:
+        return OffLoop(await in_thread(functools.partial(opened, args, given)))
+    return OffLoop(opened(args, given))

@@ -34,11 +34,10 @@ def ending_of(error: BaseException | None, *, is_stopped: bool = False) -> Endin
         return "cancelled"
     if isinstance(error, SystemExit):
         return "failed" if error.code else "succeeded"
-    # Without an event loop nobody has loaded asyncio, and none of its errors is here.
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None and isinstance(error, asyncio.CancelledError):
-        return "cancelled"
-    return "failed"
+    # Without an event loop nobody has loaded asyncio, and none of its errors is here;
+    # or another thread is at it just now.
+    cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", ())
+    return "cancelled" if isinstance(error, cancelled) else "failed"
 
 
 def diagnosis(error: BaseException | str | None) -> str | None:

@@ -71,7 +71,7 @@ class Loop(Generic[Item]):
         return self._run()
 
     async def __aiter__(self) -> AsyncIterator[Item]:
-        count, done, due = self._begin(), 0.0, 0.0
+        count, done, due = await self._begin_off_loop(), 0.0, 0.0
         weight = self._weight
         try:
             async for item in _each(self._items):
@@ -88,7 +88,7 @@ class Loop(Generic[Item]):
         finally:
             if done:
                 count.add(done)
-        self._end()
+        await self._end_off_loop()
 
     def _run(self) -> Iterator[Item]:
         if self._weight or self._resume:
@@ -131,10 +131,29 @@ class Loop(Generic[Item]):
         self._end()
 
     def _begin(self) -> "UnitCount":
+        if self._is_whole_step:
+            self._step.start()
+        return self._begun()
+
+    async def _begin_off_loop(self) -> "UnitCount":
+        if self._is_whole_step:
+            from trackerapi.blocks.off_loop import done_by
+
+            await done_by(self._step.post, self._step.start)
+        return self._begun()
+
+    def _begun(self) -> "UnitCount":
         count = self._step.start_loop(is_whole_step=self._is_whole_step)
         if self._total is not None:
             count.expect(self._total)
         return count
+
+    async def _end_off_loop(self) -> None:
+        if self._is_whole_step:
+            from trackerapi.blocks.off_loop import done_by
+
+            self._step.leave_block()
+            await done_by(self._step.post, self._step.end_loop)
 
     def _end(self) -> None:
         # Not where the loop is left by `break` or an exception: nobody tells which.

@@ -1,11 +1,11 @@
 """The handle of one step: a block that starts and ends it, and what it counts."""
 
-from collections.abc import AsyncIterable, Iterable
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, Unpack
+from collections.abc import AsyncIterable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from trackerapi.arguments import check_number, check_text
 from trackerapi.blocks.attempts import Attempts
+from trackerapi.blocks.block import Block
 from trackerapi.blocks.counting import UnitCount
 from trackerapi.blocks.current import entered, left
 from trackerapi.blocks.endings import (
@@ -29,7 +29,7 @@ MOST_ITEM_LINES: Final = 100
 """Items of a step that get a line of their own when they fail; all are counted."""
 
 
-class TrackerStep:
+class TrackerStep(Block):
     """Report one step of a job, best as a block.
 
     Made by `TrackerJob.step()`, which returns the same handle for the same step; safe
@@ -63,20 +63,6 @@ class TrackerStep:
 
     def __repr__(self) -> str:
         return f"TrackerStep(tag={self._tag!r}, job={self._job.provider_job_id!r})"
-
-    def __enter__(self) -> Self:
-        self.start()
-        entered(self._job, self)
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        left(self._job, self)
-        self._job.quietly(error, lambda: self._end(error))
 
     @property
     def tag(self) -> str:
@@ -279,18 +265,36 @@ class TrackerStep:
         """Begin a loop, and return what counts its items.
 
         Args:
-            is_whole_step: Whether the step begins with it; its body then belongs to
-                the step.
+            is_whole_step: Whether its body belongs to the step, which ends with it.
         """
         if is_whole_step:
-            self.start()
             self._is_looping = True
-            entered(self._job, self)
+            self.enter_block()
         return self._count
+
+    def begin_block(self) -> None:
+        """Report that the block begins."""
+        self.start()
+
+    def enter_block(self) -> None:
+        """Put the running code into the block."""
+        entered(self._job, self)
+
+    def leave_block(self) -> None:
+        """Put the running code back where it was."""
+        left(self._job, self)
+
+    def end_block(self, error: BaseException | None) -> None:
+        """Report that the block has ended, by what leaves it or None."""
+        self._job.quietly(error, lambda: self._end(error))
+
+    def post(self, work: Callable[[], object]) -> None:
+        """Have the thread of the tracker do `work`, in the order of these calls."""
+        self._job.post(work)
 
     def end_loop(self, error: BaseException | None = None) -> None:
         """End such a loop, unless the step has ended already."""
-        left(self._job, self)
+        self.leave_block()
         if self._is_looping:
             self._is_looping = False
             self._end(error)

@@ -60,6 +60,14 @@ class Conflation:
             self._written_at[key] = now
         return False
 
+    def keep(self, key: Key, line: Line) -> None:
+        """Keep a record until its time comes, if that is now; waits for nothing.
+
+        Also not for who is writing: it takes no lock, and a thread writes.
+        """
+        self.pending[key] = line
+        self._keep_time()
+
     def release(self, provider_job_id: str, tag: str | None) -> None:
         """Write what is kept of a step, or of the whole job, before its next event."""
         with self._lock:
@@ -73,7 +81,8 @@ class Conflation:
         soonest: float | None = None
         with self._lock:
             for key in list(self.pending):
-                left = self._written_at[key] + INTERVAL_SECONDS - now
+                written_at = self._written_at.get(key, -INTERVAL_SECONDS)
+                left = written_at + INTERVAL_SECONDS - now
                 if left <= 0:
                     self._write_pending(key)
                 elif soonest is None or left < soonest:
@@ -103,10 +112,11 @@ class Conflation:
             seconds: float | None = INTERVAL_SECONDS
             with suppress(OutboxError):  # has been told, and is tried again
                 seconds = self.release_due()
-            with self._lock:
-                if not self.pending:
-                    self._is_ticking = False
-                    return
+            # In this order: what is kept meanwhile begins another thread or is seen.
+            self._is_ticking = False
+            if not self.pending:
+                return
+            self._is_ticking = True
             time.sleep(INTERVAL_SECONDS if seconds is None else seconds)
 
     def _write_pending(self, key: Key) -> None:

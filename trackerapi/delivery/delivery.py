@@ -5,12 +5,13 @@ with the first record, ended by `close()`, and left behind by a forked child, wh
 begins its own.
 """
 
+import functools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from trackerapi.delivery.conflation import Conflation, Key, Line
@@ -20,7 +21,7 @@ from trackerapi.delivery.header import Binding
 from trackerapi.delivery.outbox import Outbox, OutboxOptions
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.process import keep, let_go, watch
-from trackerapi.delivery.records import Creation, parse_record
+from trackerapi.delivery.records import Creation
 from trackerapi.delivery.report import (
     Counters,
     DeliveryReport,
@@ -30,10 +31,11 @@ from trackerapi.delivery.report import (
 )
 from trackerapi.delivery.rounds import Route
 from trackerapi.delivery.sender import Sender
+from trackerapi.delivery.waiting import count_waiting, first_lines_of, oldest_of
+from trackerapi.delivery.worker import Work, Worker
 from trackerapi.errors import AuthenticationError, BackendError, OutboxError
 
 _LAST_WORDS_SECONDS: Final = 0.2
-_FIRST_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,8 @@ class Delivery:
 
     Args:
         options: How.
-        binding: Where the records are to go, and whose they are.
+        binding: Returns where the records are to go, and whose they are; called with
+            the first record, since it may take long to know.
         sender: Returns what carries them; called in the courier's thread.
         problems: Told of what goes wrong.
     """
@@ -81,11 +84,11 @@ class Delivery:
     def __init__(
         self,
         options: DeliveryOptions,
-        binding: Binding,
+        binding: Callable[[], Binding],
         sender: Callable[[], Sender],
         problems: Problems,
     ) -> None:
-        self._options, self._binding = options, binding
+        self._options, self._binding = options, functools.cache(binding)
         self._sender, self._problems = sender, problems
         self._folder = (
             OutboxFolder(options.outbox.folder) if options.outbox.folder else None
@@ -96,6 +99,13 @@ class Delivery:
         self._session: _Session | None = None
         self._lock = threading.RLock()
         self._counters = Counters()
+        self._worker = Worker()
+
+    def post(self, work: Work) -> None:
+        """Have a thread do what may wait for a disk, in the order of these calls."""
+        # First: a child that is forked now has another thread to begin.
+        watch(self)
+        self._worker.post(work)
 
     def record(self, line: bytes) -> None:
         """Write one record; it has left the process when this returns.
@@ -122,18 +132,24 @@ class Delivery:
         elif session.courier.is_asleep:
             session.courier.wake()
 
-    def record_newest(self, line: Line, key: Key) -> None:
+    def record_newest(self, line: Line, key: Key, *, may_wait: bool = True) -> None:
         """Write an event of which only the newest of its kind counts, now or soon.
 
         Args:
             line: The event, or what makes it when it is written.
             key: Its job, step, kind and part.
+            may_wait: Whether the caller may wait for a disk; else a thread writes.
 
         Raises:
             OutboxError: With `strict`, if it could not be written.
         """
-        session = self._session or self._open()
-        session.conflation.offer(key, line)
+        session = self._session
+        if may_wait:
+            (session or self._open()).conflation.offer(key, line)
+        elif session is not None:
+            session.conflation.keep(key, line)
+        else:
+            self.post(functools.partial(self.record_newest, line, key))
 
     def release(self, provider_job_id: str, tag: str | None) -> None:
         """Write what is kept of the progress of a step, or of the whole job.
@@ -178,9 +194,12 @@ class Delivery:
         Args:
             timeout_seconds: Longest wait.
         """
+        deadline = time.monotonic() + timeout_seconds
+        self._worker.drain(timeout_seconds)
         session = self._session or self._open()
         session.conflation.release_all()
-        session.courier.wait_until_done(timeout_seconds, gives_up=False)
+        left = max(deadline - time.monotonic(), 0.0)
+        session.courier.wait_until_done(left, gives_up=False)
         return self.report()
 
     def report(self) -> DeliveryReport:
@@ -192,15 +211,15 @@ class Delivery:
             adopted = list(session.courier.rounds.adopted)
             files = [*adopted, *session.outbox.files]
             waiting = session.outbox.waiting_count + len(session.conflation.pending)
-            waiting += sum(map(_count_waiting, adopted))
+            waiting += sum(map(count_waiting, adopted))
         held = 0
-        moments = [_oldest(_first_lines(file)) for file in files]
-        moments.append(_oldest(list(session.outbox.backlog)[:1] if session else ()))
+        moments = [oldest_of(first_lines_of(file)) for file in files]
+        moments.append(oldest_of(list(session.outbox.backlog)[:1] if session else ()))
         for journal in session.courier.rounds.journals() if session else ():
             journal.refresh()
             counts = journal.counts()
             held, waiting = held + counts[0], waiting + counts[1]
-            moments.append(_oldest(k.record for k in journal.records(waits=True)))
+            moments.append(oldest_of(k.record for k in journal.records(waits=True)))
         oldest = min(filter(None, moments), default=None)
         return DeliveryReport(
             delivered=self._counters.delivered,
@@ -219,7 +238,7 @@ class Delivery:
         """
         if self._folder is None:
             return []
-        return self._folder.events_of(self._binding, provider_job_id)
+        return self._folder.events_of(self._binding(), provider_job_id)
 
     def close(self, spent_seconds: float = 0.0) -> None:
         """Deliver what waits within `shutdown_timeout`, then let go of everything.
@@ -230,14 +249,17 @@ class Delivery:
         Args:
             spent_seconds: What others have taken of that time.
         """
+        deadline = time.monotonic() - spent_seconds
+        deadline += self._options.shutdown_timeout_seconds
+        self._worker.drain(max(deadline - time.monotonic(), 0.0))
         session = self._session
         if session is None:
             return
         with suppress(OutboxError):  # has been told
             session.conflation.release_all()
         self._session = None
-        seconds = self._options.shutdown_timeout_seconds - spent_seconds
-        session.courier.wait_until_done(max(seconds, 0.0), gives_up=True)
+        left = max(deadline - time.monotonic(), 0.0)
+        session.courier.wait_until_done(left, gives_up=True)
         dropped = self._counters.dropped.get("outbox unwritable", 0)
         files = session.outbox.close()
         dropped = self._counters.dropped.get("outbox unwritable", 0) - dropped
@@ -268,7 +290,10 @@ class Delivery:
         with self._lock:
             if self._session is None:
                 outbox = Outbox(
-                    self._options.outbox, self._binding, self._problems, self._counters
+                    self._options.outbox,
+                    self._binding(),
+                    self._problems,
+                    self._counters,
                 )
                 route = Route(
                     sender=self._sender if self._options.is_online else None,
@@ -307,28 +332,3 @@ class Delivery:
             f"not delivered yet: {waiting} records stay in {self._folder.path}; the "
             "next process that reports there, or `trackerapi sync`, delivers them",
         )
-
-
-def _count_waiting(file: OutboxFile) -> int:
-    count, position = 0, file.position
-    with suppress(OSError):  # the courier may put it away meanwhile
-        while chunk := file.read(position, 1 << 20):
-            count += chunk.count(b"\n")
-            position += len(chunk)
-    return count
-
-
-def _first_lines(file: OutboxFile) -> list[bytes]:
-    with suppress(OSError):  # the courier may put it away meanwhile
-        return file.peek(_FIRST_BYTES).splitlines()
-    return []
-
-
-def _oldest(records: Iterable[bytes]) -> datetime | None:
-    """Return when the first event of some records happened."""
-    with suppress(OSError):
-        for record in records:
-            occurred_at = str(parse_record(record).get("occurred_at"))
-            with suppress(ValueError):
-                return datetime.fromisoformat(occurred_at)
-    return None

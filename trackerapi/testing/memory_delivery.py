@@ -11,6 +11,7 @@ from trackerapi.delivery.outbox import OutboxOptions
 from trackerapi.delivery.records import job_of
 from trackerapi.delivery.report import DeliveryReport, Problems
 from trackerapi.delivery.sender import Sender
+from trackerapi.delivery.worker import Work
 from trackerapi.errors import BackendError
 from trackerapi.testing.faults import BASE_URL, unwritable
 
@@ -76,7 +77,11 @@ class MemoryDelivery(Delivery):
         if taker is not None:
             taker.record_event(line, provider_job_id, tag)
 
-    def record_newest(self, line: Line, key: Key) -> None:
+    def post(self, work: Work) -> None:
+        """Do it at once: nobody waits for memory."""
+        work()
+
+    def record_newest(self, line: Line, key: Key, *, may_wait: bool = True) -> None:  # noqa: ARG002
         """Take an event of which only the newest counts; see `Delivery`."""
         taker = self._taker()
         if taker is not None:
@@ -160,7 +165,7 @@ class ChildDelivery:
 
 def _offline(
     folder: "Path | None",
-) -> tuple[DeliveryOptions, Binding, Callable[[], Sender]]:
+) -> tuple[DeliveryOptions, Callable[[], Binding], Callable[[], Sender]]:
     """Return what makes a delivery that writes records down and sends none."""
 
     def sender() -> Sender:
@@ -168,4 +173,5 @@ def _offline(
 
     outbox = OutboxOptions(folder=folder, limit_bytes=LIMIT_BYTES)
     options = DeliveryOptions(outbox=outbox, is_online=False)
-    return options, Binding(base_url=BASE_URL, key_id=None), sender
+    binding = Binding(base_url=BASE_URL, key_id=None)
+    return options, lambda: binding, sender

@@ -295,3 +295,36 @@ def test_threads_that_report_at_once_lose_no_newest(bench: Bench) -> None:
         mine = [line for line in bench.written if line.startswith(b"%d " % name)]
         assert mine == sorted(mine)
         assert mine[-1] == b"%d 499" % name
+
+
+def test_record_that_is_kept_is_written_by_somebody_else(bench: Bench) -> None:
+    """Who must not wait for a disk keeps the record; it is due as any other."""
+    bench.conflation.keep(STEP, b"1")
+    assert bench.written == []
+
+    assert bench.conflation.release_due() is None
+    bench.conflation.keep(STEP, b"2")
+    assert bench.conflation.release_due() == INTERVAL_SECONDS
+    bench.conflation.release("job", "copy")
+
+    assert bench.written == [b"1", b"2"]
+
+
+def test_record_can_be_kept_while_another_is_being_written() -> None:
+    """Keeping does not wait for a writer, and what was kept is written next."""
+    writing, may_go_on = threading.Event(), threading.Event()
+    written: list[bytes] = []
+
+    def write(line: bytes) -> None:
+        writing.set()
+        assert may_go_on.wait(PATIENCE_SECONDS)
+        written.append(line)
+
+    conflation = Conflation(write)
+    conflation.keep(STEP, b"1")
+    assert writing.wait(PATIENCE_SECONDS)
+    conflation.keep(STEP, b"2")
+    may_go_on.set()
+    conflation.release_all()
+
+    assert written == [b"1", b"2"]

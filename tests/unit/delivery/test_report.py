@@ -37,7 +37,7 @@ def delivering(
         shutdown_timeout_seconds=shutdown_timeout_seconds,
     )
     before = set(threading.enumerate())
-    delivery = Delivery(options, BINDING, lambda: memory, Problems())
+    delivery = Delivery(options, lambda: BINDING, lambda: memory, Problems())
     try:
         yield delivery
     finally:

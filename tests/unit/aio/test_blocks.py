@@ -1,0 +1,474 @@
+"""Blocks, loops and reports of an event loop: what they write, and in which order."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.unit.aio.conftest import NOWHERE, PATIENCE_SECONDS, Gate
+from tests.unit.blocks.conftest import progress, recorded, story
+from trackerapi import (
+    AsyncTrackerApi,
+    AsyncTrackerJob,
+    JobConfig,
+    OutboxError,
+    TrackerApi,
+    TrackerJob,
+    TrackerStep,
+    UnknownStepError,
+    current_job,
+    current_step,
+    step,
+)
+
+
+async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
+    """Give chunks as a download does."""
+    for chunk in chunks:
+        await asyncio.sleep(0)
+        yield chunk
+
+
+class Mistake(Exception):
+    """Raised by a job script."""
+
+
+def test_script_of_blocks_and_loops(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """The whole of a job reads like the job."""
+
+    async def main() -> list[bytes]:
+        async with recorder as tracker:
+            async with tracker.run_job("one", 142, config.tag) as job:
+                async with job.step("load", total=5) as load:
+                    await load.advance(2)
+                    await load.detail("fetched", host="a")
+                    load.metadata["Images"] = 5
+                chunks = stream(b"ab", b"c")
+                tracked = job.track(chunks, step="segment", total=3, weight=len)
+                got = [chunk async for chunk in tracked]
+                await job.skip("report", reason="Nothing was found.")
+        return got
+
+    assert asyncio.run(main()) == [b"ab", b"c"]
+    assert story(outbox) == [
+        "start",
+        "start load",
+        "info load",
+        "step load",
+        "start segment",
+        "step segment",
+        "skip report",
+        "complete",
+    ]
+    assert progress(outbox, "load")[-1] == (2, 5)
+    assert progress(outbox, "segment")[-1] == (3, 3)
+    done = next(event for event in recorded(outbox) if event["kind"] == "step")
+    assert done["event_metadata"] == {"Images": 5}
+
+
+def test_creation_is_awaited_or_a_block(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """`await` gives the handle, which is a block as well."""
+
+    async def main() -> None:
+        job = await recorder.create_job("one", 142, config.tag, finish="explicit")
+        assert isinstance(job, AsyncTrackerJob)
+        assert job.step("load") is job.step("Load")
+        assert job.step("load").job is job
+        assert list(job.steps) == ["load", "segment", "report"]
+        assert job.steps["load"] is job.step("load")
+        with pytest.raises(UnknownStepError):
+            job.steps["lod"]
+        async with job:
+            assert await job.send_event(kind="info", message="words")
+        opening = recorder.run_job("two", 142, config.tag)
+        assert await opening is await opening
+
+    asyncio.run(main())
+
+    assert story(outbox) == ["start", "info", "complete"]
+
+
+def test_steps_say_whether_they_may_begin(
+    recorder: AsyncTrackerApi, config: JobConfig
+) -> None:
+    """What is ready follows what was reported, without waiting."""
+
+    async def main() -> None:
+        job = await recorder.run_job("one", 142, config.tag)
+        assert job.is_ready("load")
+        assert not job.steps["segment"].is_ready
+        await job.step("load").done()
+        assert job.steps["segment"].is_ready
+
+    asyncio.run(main())
+
+
+def test_every_report_has_its_event(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """Each report of the handles does what its namesake does."""
+
+    async def main() -> None:
+        job = await recorder.create_job("one", 142, config.tag)
+        load, segment = job.step("load", on_failure="No images."), job.step("segment")
+        await load.start()
+        await load.note("words")
+        await load.item_failed("scan 1", customer="One scan is empty.")
+        await load.fail(error=Mistake("x"))
+        await load.skip("Not needed.")
+        await segment.done("All found.")
+        await job.note("words")
+        await job.detail("words", host="a")
+        await job.fail("Sorry.")
+        await job.cancel("Stopped.")
+        await job.complete("Done.")
+        assert load.status == "skipped"
+        assert segment.status == "done"
+
+    asyncio.run(main())
+
+    assert [
+        (event["kind"], event.get("tag"), event.get("message"))
+        for event in recorded(outbox)
+    ] == [
+        ("start", "load", None),
+        ("info", "load", "words"),
+        ("info", "load", "One scan is empty."),
+        ("error", "load", "No images."),
+        ("skip", "load", "Not needed."),
+        ("step", "segment", "All found."),
+        ("info", None, "words"),
+        ("info", None, None),
+        ("error", None, "Sorry."),
+        ("cancel", None, "Stopped."),
+        ("complete", None, "Done."),
+    ]
+
+
+def test_exception_fails_step_and_job_and_goes_on_untouched(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """It is the same object, with nothing around it."""
+    mistake = Mistake("no liver")
+
+    async def main() -> None:
+        async with recorder.run_job("one", 142, config.tag) as job:
+            async with job.step("load"):
+                raise mistake
+
+    with pytest.raises(Mistake) as caught:
+        asyncio.run(main())
+
+    assert caught.value is mistake
+    assert (mistake.__cause__, mistake.__context__) == (None, None)
+    assert story(outbox) == ["start", "start load", "error load", "error"]
+    assert "no liver" in recorded(outbox)[2]["detail"]
+
+
+def test_reports_of_one_task_are_in_the_order_of_their_calls(
+    recorder: AsyncTrackerApi, outbox: Path
+) -> None:
+    """So are those of tasks, in the order in which the tasks run."""
+
+    async def main() -> None:
+        job = recorder.job("one")
+        for number in range(50):
+            await job.note(f"{number}")
+        await asyncio.gather(*(job.note(f"{50 + number}") for number in range(50)))
+        async with asyncio.TaskGroup() as group:
+            for number in range(50):
+                group.create_task(job.note(f"{100 + number}"))
+
+    asyncio.run(main())
+
+    messages = [event["message"] for event in recorded(outbox)]
+    assert messages == [str(number) for number in range(150)]
+
+
+def test_progress_stands_before_the_next_event_of_its_step(
+    recorder: AsyncTrackerApi, outbox: Path
+) -> None:
+    """What is set without waiting is written before what is awaited after it."""
+
+    async def main() -> None:
+        for number in range(20):
+            load = recorder.job("one").step(f"load-{number}")
+            await load.start()
+            load.total = 4
+            assert load.total == 4
+            await load.advance(3)
+            load.fraction = 0.75
+            await load.done()
+
+    asyncio.run(main())
+
+    for number in range(20):
+        tag = f"load-{number}"
+        kinds = [e["kind"] for e in recorded(outbox) if e.get("tag") == tag]
+        assert (kinds[0], kinds[-1]) == ("start", "step")
+        assert progress(outbox, tag)[-1] == (3, 4)
+
+
+def test_progress_is_written_before_a_second_has_passed(
+    gated: AsyncTrackerApi, gate: Gate
+) -> None:
+    """What is set without waiting does not wait for the next event."""
+
+    async def main() -> bool:
+        load = gated.job("one").step("load")
+        await load.start()
+        gate.shut()
+        load.total = 4
+        arrived = await asyncio.to_thread(gate.arrived.wait, PATIENCE_SECONDS)
+        gate.open()
+        return arrived
+
+    assert asyncio.run(main())
+
+
+def test_wrong_arguments_are_refused_at_once(recorder: AsyncTrackerApi) -> None:
+    """A mistake is told where it is made, also where nothing waits."""
+
+    async def main() -> None:
+        job = recorder.job("one")
+        with pytest.raises(TypeError, match="total must be a number"):
+            job.step("load").total = "x"  # type: ignore[assignment]
+        with pytest.raises(ValueError, match="units must be 0 to"):
+            await job.step("load").advance(-1)
+        with pytest.raises(TypeError, match="text must be text"):
+            await job.step("load").note(3)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="unexpected keyword argument 'totl'"):
+            job.step("load").track([1], totl=3)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match="customer_id must be a whole number"):
+            await recorder.create_job("one", "142", "tag")  # type: ignore[arg-type]
+
+    asyncio.run(main())
+
+
+def test_strict_report_raises_what_the_disk_refuses(tmp_path: Path) -> None:
+    """A report that was not written is told, unless an exception is under way."""
+    (tmp_path / "file").touch()
+    tracker = AsyncTrackerApi("key", NOWHERE, strict=True, outbox=tmp_path / "file/box")
+
+    async def main() -> None:
+        job = tracker.job("one")
+        with pytest.raises(OutboxError, match="cannot be written"):
+            await job.note("words")
+        with pytest.raises(OutboxError):
+            async with job.step("load"):
+                pass
+        with pytest.raises(OutboxError):
+            await tracker.create_job("two", 142, "tag")
+        await tracker.close()
+
+    asyncio.run(main())
+
+
+def test_attempts_are_blocks_too(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """A failed attempt is told, and the last one's exception goes on."""
+
+    async def main() -> int:
+        count = 0
+        async with recorder.run_job("one", 142, config.tag) as job:
+            async with job.step("load") as load:
+                async for attempt in load.attempts(3, on=OSError, wait_seconds=0):
+                    async with attempt:
+                        count += 1
+                        if count < 3:
+                            raise OSError("busy")
+            async with job.step("segment") as segment:
+                async for attempt in segment.attempts(2, on=OSError, wait_seconds=0):
+                    async with attempt:
+                        raise OSError("gone")
+        return count
+
+    with pytest.raises(OSError, match="gone"):
+        asyncio.run(main())
+
+    assert story(outbox) == [
+        *("start", "start load", "error load", "start load", "error load"),
+        *("start load", "step load", "start segment", "error segment"),
+        *("start segment", "error segment", "error"),
+    ]
+    assert [event.get("retrying") for event in recorded(outbox)][2] is True
+
+
+def test_loop_that_is_left_early_ends_with_its_job(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """Where a loop is left by `break`, what is behind it is not in its step."""
+
+    async def main() -> None:
+        async with recorder.run_job("one", 142, config.tag) as job:
+            async for _ in job.track(stream(b"a", b"b"), step="load"):
+                assert current_step().tag == "load"
+                break
+            async with job.step("segment"):
+                assert current_step().tag == "segment"
+
+    asyncio.run(main())
+
+    assert story(outbox)[2:] == [
+        "start segment",
+        "step segment",
+        "step load",
+        "complete",
+    ]
+
+
+def test_current_job_and_step_are_those_of_the_task(
+    recorder: AsyncTrackerApi, config: JobConfig
+) -> None:
+    """Tasks begin with those of the code that made them, and change only their own."""
+
+    async def found() -> tuple[str, str]:
+        await asyncio.sleep(0)
+        return current_job().provider_job_id, current_step().tag
+
+    async def one(name: str) -> list[tuple[str, str]]:
+        async with recorder.run_job(name, 142, config.tag) as job:
+            async with job.step("load"):
+                task = asyncio.create_task(found())
+            async with job.step("segment"):
+                in_thread = await asyncio.to_thread(lambda: current_step().tag)
+                return [await task, await found(), (name, in_thread)]
+
+    async def main() -> None:
+        names = [f"job-{number}" for number in range(20)]
+        for name, places in zip(
+            names, await asyncio.gather(*map(one, names)), strict=True
+        ):
+            assert places == [(name, "load"), (name, "segment"), (name, "segment")]
+        assert await found() == ("none", "none")
+
+    asyncio.run(main())
+
+
+def test_current_handles_are_those_of_a_script(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """A plain function that is called from a coroutine reports as ever."""
+
+    def work() -> None:
+        assert isinstance(current_job(), TrackerJob)
+        assert isinstance(current_step(), TrackerStep)
+        current_step().total = 3
+        current_step().advance(3)
+        current_step().note("words")
+
+    async def main() -> None:
+        async with recorder.run_job("one", 142, config.tag) as job:
+            async with job.step("load"):
+                work()
+                assert [e["kind"] for e in recorded(outbox)][-1] == "info"
+
+    asyncio.run(main())
+
+    assert progress(outbox, "load")[-1] == (3, 3)
+
+
+def test_decorated_coroutine_is_a_job_and_has_steps(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """Decorators and `async with step()` find the job by themselves."""
+
+    @step("segment")
+    async def segment() -> None:
+        current_step().note("words")
+
+    @recorder.job(config.tag, provider_job_id=lambda study: study, customer_id=142)
+    async def pipeline(study: str) -> str:
+        async with step("load", total=2) as load:
+            assert current_step() is load
+            load.advance()
+        await segment()
+        return study
+
+    assert asyncio.run(pipeline("one")) == "one"
+    assert story(outbox) == [
+        *("start", "start load", "step load"),
+        *("start segment", "info segment", "step segment", "complete"),
+    ]
+
+
+def test_script_does_not_stumble_over_asyncio_that_is_being_loaded(
+    monkeypatch: pytest.MonkeyPatch, outbox: Path, config: JobConfig
+) -> None:
+    """The HTTP client loads it in another thread, while a step fails or counts."""
+    monkeypatch.setitem(sys.modules, "asyncio", ModuleType("asyncio"))
+    script = TrackerApi("key", NOWHERE, mode="offline", outbox=outbox)
+
+    with pytest.raises(Mistake), script.run_job("one", 142, config.tag) as job:
+        with job.step("load", total=2) as load:
+            load.advance()
+            raise Mistake
+
+    assert story(outbox) == ["start", "start load", "error load", "error"]
+
+
+def test_one_tracker_serves_loop_after_loop(
+    recorder: AsyncTrackerApi, outbox: Path
+) -> None:
+    """Nothing of a loop is kept, and loops of several threads may share a tracker."""
+    job = recorder.job("one")
+
+    async def main(text: str) -> None:
+        async with job.step("load"):
+            await job.note(text)
+        await recorder.close()
+
+    asyncio.run(main("first"))
+    asyncio.run(main("second"))
+    threads = [
+        threading.Thread(target=asyncio.run, args=(main(f"thread {number}"),))
+        for number in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    messages = {event.get("message") for event in recorded(outbox)} - {None}
+    assert messages == {"first", "second", *(f"thread {n}" for n in range(4))}
+
+
+def test_tracking_that_is_off_does_nothing(tmp_path: Path) -> None:
+    """Nothing is written, and everything goes on."""
+    tracker = AsyncTrackerApi("key", NOWHERE, mode="off", outbox=tmp_path / "outbox")
+
+    async def main() -> list[int]:
+        async with tracker, tracker.run_job("one", 142, "tag") as job:
+            async with job.step("load", total=3) as load:
+                await load.advance()
+                return [item async for item in load.track([1, 2])]
+
+    assert asyncio.run(main()) == [1, 2]
+    assert not (tmp_path / "outbox").exists()
+
+
+def test_handle_of_a_script_may_be_used_beside(
+    recorder: AsyncTrackerApi, outbox: Path, config: JobConfig
+) -> None:
+    """A loop over the items of a script's handle leaves its reports to the thread."""
+    script = TrackerApi("key", NOWHERE, mode="offline", outbox=outbox)
+
+    async def main() -> None:
+        with script.run_job("one", 142, config.tag) as job:
+            async for _ in job.track(stream(b"a", b"b"), step="load"):
+                assert current_step().tag == "load"
+            assert current_step().tag == "none"
+
+    asyncio.run(main())
+
+    assert story(outbox) == ["start", "start load", "step load", "complete"]
+    assert progress(outbox, "load")[-1] == (2, None)

@@ -1,0 +1,321 @@
+"""Tasks that are cancelled: their jobs are, too, and no report is lost by it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.scripted_server import answering
+from tests.unit.aio.conftest import PATIENCE_SECONDS, Gate
+from tests.unit.blocks.conftest import recorded, story
+from tests.unit.test_failure_table import silent
+from trackerapi import AsyncTrackerApi, AsyncTrackerJob, JobConfig, current_step, step
+
+BEGUN: Final = ["start", "start load"]
+CANCELLED: Final = [*BEGUN, "cancel"]
+
+
+async def for_ever() -> None:
+    """Wait for what never comes."""
+    await asyncio.get_running_loop().create_future()
+
+
+def test_cancelled_task_cancels_its_job(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """The step that it was in is not done, and the cancellation goes on."""
+
+    async def main() -> None:
+        has_begun = asyncio.Event()
+
+        async def pipeline() -> None:
+            async with recorder.run_job("one", 142, config.tag) as job:
+                async with job.step("load"):
+                    has_begun.set()
+                    await for_ever()
+
+        task = asyncio.create_task(pipeline())
+        await has_begun.wait()
+        task.cancel("enough")
+        with pytest.raises(asyncio.CancelledError, match="enough"):
+            await task
+
+    asyncio.run(main())
+
+    assert story(outbox) == CANCELLED
+
+
+def test_timeout_around_a_job_cancels_it(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """`asyncio.timeout()` turns the cancellation into its own error."""
+
+    async def main() -> None:
+        async with asyncio.timeout(None) as limit:
+            async with recorder.run_job("one", 142, config.tag) as job:
+                async with job.step("load"):
+                    limit.reschedule(0)
+                    await for_ever()
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+
+    assert story(outbox) == CANCELLED
+
+
+def test_timeout_within_a_job_fails_the_step_that_it_leaves(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """A TimeoutError that nobody handles is a failure like any other."""
+
+    async def main() -> None:
+        async with recorder.run_job("one", 142, config.tag) as job:
+            async with job.step("load"):
+                async with asyncio.timeout(0):
+                    await for_ever()
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+
+    assert story(outbox) == [*BEGUN, "error load", "error"]
+
+
+def test_task_group_fails_one_job_and_cancels_the_others(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """Each job of a group ends as its own task does."""
+
+    async def one(name: str, work: Callable[[], Awaitable[None]]) -> None:
+        async with recorder.run_job(name, 142, config.tag):
+            await work()
+
+    async def main() -> None:
+        others_run = asyncio.Barrier(3)
+
+        async def wait() -> None:
+            await others_run.wait()
+            await for_ever()
+
+        async def fail() -> None:
+            await others_run.wait()
+            raise ValueError("x")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one("first", wait))
+            group.create_task(one("second", wait))
+            group.create_task(one("third", fail))
+
+    with pytest.raises(ExceptionGroup):
+        asyncio.run(main())
+
+    ends = {event["provider_job_id"]: event["kind"] for event in recorded(outbox)}
+    assert ends == {"first": "cancel", "second": "cancel", "third": "error"}
+
+
+def test_main_task_that_is_interrupted_cancels_its_job(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """Ctrl-C reaches a loop as a cancellation of its main task."""
+
+    async def main() -> None:
+        async with recorder.run_job("one", 142, config.tag) as job:
+            async with job.step("load"):
+                signal.raise_signal(signal.SIGINT)
+                await for_ever()
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+
+    assert story(outbox) == CANCELLED
+
+
+@pytest.mark.parametrize("report", ["note", "step", "exit", "end"])
+def test_report_outlives_the_task_that_made_it(
+    gated: AsyncTrackerApi, gate: Gate, outbox: Path, config: JobConfig, report: str
+) -> None:
+    """What a task was about to write when it was cancelled is written."""
+
+    async def work(job: AsyncTrackerJob) -> None:
+        if report == "note":
+            gate.shut()
+            await job.note("words")
+        async with job:
+            if report == "step":
+                gate.shut()
+            async with job.step("load"):
+                if report == "exit":
+                    gate.shut()
+            gate.shut()
+
+    async def main() -> None:
+        task = asyncio.create_task(work(await gated.run_job("one", 142, config.tag)))
+        await asyncio.to_thread(gate.arrived.wait, PATIENCE_SECONDS)
+        task.cancel()
+        asyncio.get_running_loop().call_soon(gate.open)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await gated.close()
+
+    asyncio.run(main())
+
+    assert not gate.is_stuck
+    assert (
+        story(outbox)
+        == {
+            "note": ["info"],
+            "step": CANCELLED,
+            "exit": ["start", "start load", "step load", "cancel"],
+            "end": ["start", "start load", "step load", "complete"],
+        }[report]
+    )
+
+
+def test_job_whose_task_was_cancelled_before_it_had_it_is_cancelled(
+    outbox: Path, config: JobConfig
+) -> None:
+    """Where the backend does not answer, the creation outlives the task."""
+    ended = threading.Event()
+    with answering(silent(ended)) as server:
+        tracker = AsyncTrackerApi("key", server.url, outbox=outbox, shutdown_timeout=0)
+
+        async def pipeline() -> None:
+            async with tracker.run_job("one", 142, config.tag):
+                raise AssertionError("nobody answers")
+
+        async def main() -> None:
+            task = asyncio.create_task(pipeline())
+            await asyncio.sleep(0)  # it asks now
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            ended.set()
+            while "cancel" not in story(outbox):
+                await tracker.flush(0)
+            await tracker.close()
+
+        asyncio.run(asyncio.wait_for(main(), PATIENCE_SECONDS))
+
+    assert story(outbox) == ["cancel"]
+
+
+def test_cancelled_coroutine_that_is_a_job_is_cancelled(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """Decorated functions end as blocks do."""
+
+    @step("load")
+    async def load() -> None:
+        current_step().total = 3
+        await for_ever()
+
+    @recorder.job(config.tag, provider_job_id="one", customer_id=142)
+    async def pipeline() -> None:
+        await load()
+
+    async def main() -> None:
+        task = asyncio.create_task(pipeline())
+        while story(outbox) != BEGUN:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+    assert story(outbox) == CANCELLED
+
+
+SCRIPT: Final = """
+import asyncio, sys
+from trackerapi import AsyncTrackerApi
+
+async def main():
+    tracker = AsyncTrackerApi("key", "http://127.0.0.1:9", mode="offline")
+    async with tracker.run_job("one", 142, "tag") as job:
+        async with job.step("load"):
+            {body}
+
+asyncio.run(main())
+"""
+
+
+def run_script(body: str, outbox: Path) -> "subprocess.Popen[str]":
+    """Start a script whose step has this body."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", SCRIPT.format(body=body)],
+        env={**os.environ, "TRACKERAPI_OUTBOX": str(outbox)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_sigterm_cancels_the_job_of_a_loop(outbox: Path) -> None:
+    """The process ends by the signal, as it would have."""
+    with run_script("print(flush=True); await asyncio.sleep(60)", outbox) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.terminate()
+        _, told = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == -signal.SIGTERM
+    assert told == ""
+    assert story(outbox) == CANCELLED
+
+
+def test_what_nobody_waits_for_is_written_before_the_process_ends(outbox: Path) -> None:
+    """Reports of tasks that are cancelled by the end of the loop are not lost."""
+    body = (
+        "tasks = [asyncio.create_task(job.note(str(n))) for n in range(500)]; "
+        "await asyncio.sleep(0); sys.exit(0)"
+    )
+    with run_script(body, outbox) as process:
+        _, told = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert (process.returncode, told) == (0, "")
+    notes = [e["message"] for e in recorded(outbox) if e["kind"] == "info"]
+    assert notes == [str(number) for number in range(500)]
+    assert story(outbox)[-2:] == ["step load", "complete"]
+
+
+def test_forked_child_begins_a_thread_of_its_own(outbox: Path) -> None:
+    """Both go on reporting; the child waits for no thread of its parent."""
+    script = """
+import asyncio, os
+from trackerapi import AsyncTrackerApi
+
+tracker = AsyncTrackerApi("key", "http://127.0.0.1:9", mode="offline")
+
+async def note(name):
+    async with tracker.job(name).step("load"):
+        await tracker.job(name).note("words")
+
+asyncio.run(note("before"))
+child = os.fork()
+asyncio.run(note("parent" if child else "child"))
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TRACKERAPI_OUTBOX": str(outbox)},
+        timeout=PATIENCE_SECONDS,
+        check=False,
+        stderr=subprocess.PIPE,
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    for name in ("before", "parent", "child"):
+        kinds = [
+            event["kind"]
+            for event in recorded(outbox)
+            if event["provider_job_id"] == name
+        ]
+        assert kinds == ["start", "info", "step"]

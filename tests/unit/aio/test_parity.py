@@ -1,0 +1,113 @@
+"""The names of an event loop are those of a script, and so are their parameters."""
+
+import inspect
+from typing import Any, Final
+
+import pytest
+
+from trackerapi import (
+    AsyncTrackerApi,
+    AsyncTrackerJob,
+    AsyncTrackerStep,
+    TrackerApi,
+    TrackerJob,
+    TrackerStep,
+)
+from trackerapi.administration import Administration
+from trackerapi.aio.administration import AsyncAdministration
+
+PAIRS: Final = {
+    TrackerApi: AsyncTrackerApi,
+    TrackerJob: AsyncTrackerJob,
+    TrackerStep: AsyncTrackerStep,
+    Administration: AsyncAdministration,
+}
+
+WITHIN: Final = {
+    *("begin_block", "enter_block", "leave_block", "end_block", "post"),
+    *("deliver_last", "note_failure", "offer_progress", "quietly", "step_tag", "stop"),
+    *("attempt_failed", "begun", "start_loop", "end_loop"),
+}
+"""What the parts of the library tell each other; not for scripts."""
+
+PLAIN: Final = {"attach", "attempts", "bind", "is_ready", "job", "step"}
+"""Methods that wait for nothing."""
+
+OPENING: Final = {"create_job", "run_job"}
+"""Methods whose result is awaited, or a block."""
+
+LISTS: Final = {
+    *("events", "share_links", "track"),
+    *("list_jobs", "list_api_keys", "list_customers", "list_job_configs"),
+}
+"""Methods for `async for`."""
+
+
+def pair_of(kind: type) -> tuple[object, object]:
+    """Return an object of each kind; nobody is asked, and nothing is written."""
+    tracker = TrackerApi("key", "http://127.0.0.1:9", mode="off")
+    twin = AsyncTrackerApi("key", "http://127.0.0.1:9", mode="off")
+    job, job_twin = tracker.job("one"), twin.job("one")
+    pairs: dict[type, tuple[object, object]] = {
+        TrackerApi: (tracker, twin),
+        TrackerJob: (job, job_twin),
+        TrackerStep: (job.step("load"), job_twin.step("load")),
+        Administration: (tracker.admin, twin.admin),
+    }
+    return pairs[kind]
+
+
+def names_of(thing: object) -> set[str]:
+    """Return the public names of an object, those of its attributes among them."""
+    return {name for name in dir(thing) if not name.startswith("_")} - WITHIN
+
+
+def members() -> list[tuple[type, str]]:
+    """Return each public name of each kind."""
+    return [
+        (kind, name) for kind in PAIRS for name in sorted(names_of(pair_of(kind)[0]))
+    ]
+
+
+def parameters(method: Any) -> list[tuple[str, Any, Any]]:
+    """Return what a method takes: names, kinds and defaults."""
+    signature = inspect.signature(method)
+    return [(p.name, p.kind, p.default) for p in signature.parameters.values()]
+
+
+def returns_iterator(method: Any, kind: str) -> bool:
+    """Tell whether a method says that it returns an iterator of a kind."""
+    return kind in str(inspect.signature(method).return_annotation)
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_names_are_the_same(kind: type) -> None:
+    """A script is moved into an event loop by adding `async` and `await`."""
+    script, loop = pair_of(kind)
+
+    assert names_of(script) == names_of(loop)
+    assert type(loop) is PAIRS[kind]
+
+
+def test_construction_is_the_same() -> None:
+    """Settings are given alike."""
+    assert parameters(TrackerApi) == parameters(AsyncTrackerApi)
+
+
+@pytest.mark.parametrize(("kind", "name"), members())
+def test_member_is_the_same_but_for_the_waiting(kind: type, name: str) -> None:
+    """Parameters and defaults agree; what waits is awaited; each has a docstring."""
+    here, there = getattr(kind, name, None), getattr(PAIRS[kind], name, None)
+
+    assert inspect.getdoc(there)
+    if not callable(here):
+        assert isinstance(there, property)
+        if isinstance(here, property):
+            assert (here.fset is None) == (there.fset is None)
+        return
+    assert callable(there)
+    assert parameters(here) == parameters(there)
+    is_awaited = name not in PLAIN | OPENING | LISTS
+    assert inspect.iscoroutinefunction(there) == is_awaited
+    assert returns_iterator(there, "AsyncIterator[") == (name in LISTS)
+    assert not returns_iterator(here, "Iterator[") or name in LISTS

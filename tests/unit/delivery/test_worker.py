@@ -1,0 +1,90 @@
+"""The thread that writes for those who must not wait."""
+
+import threading
+from typing import Final
+
+import pytest
+
+from tests.unit.delivery.memory_backend import PATIENCE_SECONDS
+from trackerapi.delivery import worker as module
+from trackerapi.delivery.worker import Worker
+
+NAME: Final = "trackerapi-worker"
+
+
+def worker_threads() -> list[threading.Thread]:
+    """Return the threads of workers that live."""
+    return [thread for thread in threading.enumerate() if thread.name == NAME]
+
+
+def test_work_is_done_in_its_order_by_one_thread() -> None:
+    """The order of the calls is that of the records."""
+    worker, done = Worker(), list[tuple[int, int]]()
+
+    for number in range(1000):
+        worker.post(lambda n=number: done.append((n, threading.get_ident())))
+    worker.drain(PATIENCE_SECONDS)
+
+    assert [number for number, _ in done] == list(range(1000))
+    assert len({thread for _, thread in done} - {threading.get_ident()}) == 1
+
+
+def test_nothing_is_begun_before_there_is_work() -> None:
+    """Making one, or waiting for nothing, costs no thread."""
+    before = worker_threads()
+
+    Worker().drain(PATIENCE_SECONDS)
+
+    assert worker_threads() == before
+
+
+def test_thread_that_has_ended_is_followed_by_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker costs nothing while it is idle, and loses nothing when it wakes."""
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
+    worker, done = Worker(), list[int]()
+
+    for number in range(300):
+        worker.post(lambda n=number: done.append(n))
+        for thread in worker_threads():
+            thread.join(0.001 * (number % 3))
+    worker.drain(PATIENCE_SECONDS)
+
+    assert done == list(range(300))
+
+
+def test_work_that_fails_is_followed_by_the_next() -> None:
+    """The thread lives on."""
+    worker, is_done = Worker(), threading.Event()
+
+    worker.post(lambda: 1 // 0)
+    worker.post(is_done.set)
+
+    assert is_done.wait(PATIENCE_SECONDS)
+
+
+def test_work_may_wait_for_its_worker_without_end() -> None:
+    """A report whose filter closes the tracker would wait for itself."""
+    worker, is_done = Worker(), threading.Event()
+
+    worker.post(lambda: worker.drain(PATIENCE_SECONDS))
+    worker.post(is_done.set)
+
+    assert is_done.wait(PATIENCE_SECONDS / 2)
+
+
+def test_work_is_done_at_once_where_no_thread_can_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At a limit of threads, or at the end of the interpreter, nothing is lost."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    worker, done = Worker(), list[int]()
+
+    worker.post(lambda: done.append(1))
+
+    assert done == [1]

@@ -1,0 +1,192 @@
+"""The handle of one step for an event loop."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+
+from trackerapi.blocks.attempts import Attempts
+from trackerapi.blocks.off_loop import begin, done_by, end
+from trackerapi.blocks.step import TrackerStep
+from trackerapi.options import LoopOptions
+
+if TYPE_CHECKING:
+    from trackerapi.aio.job import AsyncTrackerJob
+
+Item = TypeVar("Item")
+
+
+class AsyncTrackerStep:
+    """Report one step of a job, best as a block.
+
+    Made by `AsyncTrackerJob.step()`, which returns the same handle for the same step.
+    Decides nothing: what each member means is said by `TrackerStep`, whose handle
+    `current_step()` returns within the block.
+
+    Example:
+        async with job.step("segment") as step:
+            await step.note("Looking for the liver")
+            async for scan in step.track(scans):
+                await segment(scan)
+    """
+
+    def __init__(self, job: "AsyncTrackerJob", step: TrackerStep) -> None:
+        self._job, self._step = job, step
+
+    def __repr__(self) -> str:
+        return f"Async{self._step!r}"
+
+    async def __aenter__(self) -> Self:
+        await begin(self._step)
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        await end(self._step, error)
+
+    @property
+    def tag(self) -> str:
+        """Tag of the step."""
+        return self._step.tag
+
+    @property
+    def job(self) -> "AsyncTrackerJob":
+        """Handle of the job."""
+        return self._job
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Values that go with the end of the step."""
+        return self._step.metadata
+
+    @metadata.setter
+    def metadata(self, values: dict[str, Any]) -> None:
+        self._step.metadata = values
+
+    @property
+    def on_failure(self) -> str | None:
+        """What the customer reads if the step fails; None for a neutral sentence."""
+        return self._step.on_failure
+
+    @on_failure.setter
+    def on_failure(self, text: str | None) -> None:
+        self._step.on_failure = text
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has started the step and not ended it."""
+        return self._step.is_open
+
+    @property
+    def completed(self) -> float:
+        """Units that this process has done, 0 or more."""
+        return self._step.completed
+
+    @property
+    def resumed(self) -> float:
+        """Those of the completed units that were done before, by `resume`."""
+        return self._step.resumed
+
+    @property
+    def total(self) -> float | None:
+        """Units in all, 0 to 2**53 - 1; None while nobody knows. Can be set."""
+        return self._step.total
+
+    @total.setter
+    def total(self, units: float | None) -> None:
+        self._step.total = units
+
+    @property
+    def fraction(self) -> float:
+        """Share of the step that is done, 0.0 to 1.0. Can be set instead of counting.
+
+        The customer never sees it fall.
+        """
+        return self._step.fraction
+
+    @fraction.setter
+    def fraction(self, share: float) -> None:
+        self._step.fraction = share
+
+    @property
+    def status(self) -> str:
+        """pending, running, done, failed, skipped, cancelled or not_run."""
+        return self._step.status
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the step may begin: those before it are done, and it is not."""
+        return self._step.is_ready
+
+    async def start(self) -> None:
+        """Report that the step begins; a block does so by itself."""
+        await self._do(self._step.start)
+
+    async def done(self, message: str | None = None) -> None:
+        """Report that the step is done; a block does so by itself."""
+        await self._do(partial(self._step.done, message))
+
+    async def fail(
+        self, customer: str | None = None, error: BaseException | str | None = None
+    ) -> None:
+        """Report that the step has failed; a block does so by itself."""
+        await self._do(partial(self._step.fail, customer, error))
+
+    async def skip(self, reason: str | None = None) -> None:
+        """Report that the step is not needed."""
+        await self._do(partial(self._step.skip, reason))
+
+    async def advance(self, units: float = 1) -> None:
+        """Count units that are done; a thread writes, so that nobody waits for it."""
+        self._step.advance(units)
+
+    async def note(self, text: str) -> None:
+        """Add a line to the timeline that the customer reads."""
+        await self._do(partial(self._step.note, text))
+
+    async def detail(self, text: str | None = None, /, **values: object) -> None:
+        """Add a line to the timeline that only the provider reads."""
+        await self._do(partial(self._step.detail, text, **values))
+
+    async def item_failed(
+        self,
+        item: object,
+        *,
+        customer: str | None = None,
+        error: BaseException | str | None = None,
+    ) -> None:
+        """Report that one item of the step failed, and that the step goes on."""
+        await self._do(
+            partial(self._step.item_failed, item, customer=customer, error=error)
+        )
+
+    def track(
+        self,
+        items: "Iterable[Item] | AsyncIterable[Item]",
+        **options: Unpack[LoopOptions],
+    ) -> AsyncIterator[Item]:
+        """Iterate over items by `async for`; each counts when the next is asked for."""
+        return aiter(self._step.track(items, **options))
+
+    def attempts(
+        self,
+        count: int,
+        *,
+        on: type[Exception] | tuple[type[Exception], ...] = Exception,
+        wait_seconds: float = 1.0,
+    ) -> Attempts:
+        """Iterate over attempts, each a block, until one succeeds.
+
+        Example:
+            async for attempt in step.attempts(3, on=(IOError,)):
+                async with attempt:
+                    await upload()
+        """
+        return self._step.attempts(count, on=on, wait_seconds=wait_seconds)
+
+    async def _do(self, report: Callable[[], object]) -> None:
+        await done_by(self._step.post, report)

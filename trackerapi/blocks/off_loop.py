@@ -1,0 +1,118 @@
+"""Leaving to a thread what would block an event loop.
+
+Reports of one TrackerApi are done by one thread, in the order of their calls. Doing
+them in the loop would be quicker, about 8 µs instead of 60, but a slow disk or `fsync`
+takes milliseconds, a backend that is down takes seconds, and the traceback of a deep
+recursion some 30 ms; nobody knows beforehand which of them it will be.
+"""
+
+import contextvars
+import functools
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from trackerapi.blocks.block import Block
+from trackerapi.switching import sharing
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+Result = TypeVar("Result")
+Opened = TypeVar("Opened", bound=Block)
+Work = Callable[[], object]
+
+
+async def done_by(post: Callable[[Work], object], work: Callable[[], Result]) -> Result:
+    """Have `work` done somewhere else, and wait for it without blocking the loop.
+
+    A task that is cancelled goes on at once; the work is done all the same.
+
+    Args:
+        post: Has it done in another thread.
+        work: What to do; it sees the context variables of the caller.
+    """
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def do() -> None:
+        try:
+            with sharing():
+                result = context.run(work)
+            settle = functools.partial(_succeed, future, result)
+        except BaseException as error:  # noqa: BLE001 - is the caller's
+            settle = functools.partial(_fail, future, error)
+        with suppress(RuntimeError):  # nobody waits: the loop is closed
+            loop.call_soon_threadsafe(settle)
+
+    post(do)
+    return await future
+
+
+async def in_thread(work: Callable[[], Result]) -> Result:
+    """Have `work` done by a thread of its own, which may wait for a network.
+
+    Not one of the loop's pool, for whose end `asyncio.run()` waits.
+    """
+
+    def post(do: Work) -> None:
+        threading.Thread(target=do, name="trackerapi-question", daemon=True).start()
+
+    return await done_by(post, work)
+
+
+async def begin(block: Block) -> None:
+    """Begin a block as `with` does; its report is left to a thread."""
+    import asyncio
+
+    try:
+        await done_by(block.post, block.begin_block)
+    except asyncio.CancelledError as error:
+        # Nobody will end what never came to its body.
+        block.post(functools.partial(block.end_block, error))
+        raise
+    block.enter_block()
+
+
+async def end(block: Block, error: BaseException | None) -> None:
+    """End a block as `with` does; its report outlives a task that is cancelled."""
+    block.leave_block()
+    await done_by(block.post, functools.partial(block.end_block, error))
+
+
+class OffLoop(Generic[Opened]):
+    """A block for `async with`.
+
+    Args:
+        block: The block as it is for `with`.
+    """
+
+    def __init__(self, block: Opened) -> None:
+        self._block = block
+
+    async def __aenter__(self) -> Opened:
+        await begin(self._block)
+        return self._block
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        await end(self._block, error)
+
+
+def _succeed(future: "Future[Result]", result: Result) -> None:
+    if not future.done():  # else its task was cancelled
+        future.set_result(result)
+
+
+def _fail(future: "Future[Result]", error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
