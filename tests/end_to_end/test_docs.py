@@ -11,9 +11,9 @@ from tests.end_to_end.test_tutorial import ROOT, run
 PAGES = sorted(path.name for path in ROOT.glob("docs/*.md"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def backend(tmp_path_factory: pytest.TempPathFactory) -> object:
-    """A backend of this module's own."""
+    """A backend of this page's own, since pages name their jobs."""
     with started_backend(tmp_path_factory.mktemp("backend")) as own:
         yield own
 
