@@ -232,6 +232,8 @@ class _Tracked:
     def __init__(self, step: "TrackerStep", total: Any, initial: Any) -> None:
         self._step = step
         self._is_whole_step: Final = not step.is_open
+        if self._is_whole_step:
+            step.start()
         self._count = step.start_loop(is_whole_step=self._is_whole_step)
         self._total: float | None = None
         self.due = 0.0
