@@ -87,7 +87,8 @@ def _cut(file: OutboxFile, what: Cut) -> OutboxFile | None:
         OSError: If it cannot be written; then the file is as it was.
     """
     stem = file.path.stem.partition("-")[0]
-    thinner = OutboxFile.create(file.path.parent, file.header.binding, stem)
+    header = file.header
+    thinner = OutboxFile.create(file.path.parent, header.binding, stem, header.writer)
     try:
         _copy(file, thinner, what)
         _keep_times(file.path, thinner.path)

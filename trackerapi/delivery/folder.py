@@ -88,16 +88,23 @@ class OutboxFolder:
             binding: Where the caller delivers to, and whose records.
             known: Files that the caller has open.
         """
+        busy: set[str] = set()
         for path in self.paths():
             if path in known:
                 continue
             header = read_header(path)
             if header is None or not binding.admits(header.binding):
                 continue
+            if header.writer in busy:
+                continue
+            file = None
             with suppress(OSError):
                 file = OutboxFile.adopt(path)
-                if file is not None:
-                    yield file
+            if file is not None:
+                yield file
+            elif header.writer and path.exists():
+                # Somebody else delivers it; what came later must not overtake it.
+                busy.add(header.writer)
 
     def has_strangers(self, binding: Binding) -> bool:
         """Tell whether files for this destination are of keys that may be ours too."""

@@ -59,6 +59,7 @@ class Outbox:
         files: Files of this process with records, oldest first; the last one is
             appended to.
         backlog: Records that the disk refused.
+        writer: By which its files are known to belong together.
         on_new_file: Called when another file is begun, so that the last can be seen to.
     """
 
@@ -69,7 +70,7 @@ class Outbox:
         problems: Problems,
         counters: Counters,
     ) -> None:
-        self.options, self.binding = options, binding
+        self.options, self.binding, self.writer = options, binding, os.urandom(8).hex()
         self.files: list[OutboxFile] = []
         self.backlog: deque[bytes] = deque()
         self._is_full = self.is_closed = False
@@ -279,7 +280,7 @@ class Outbox:
                 raise OSError("this user has no home folder")
             if self._file is not None and self.options.fsync:
                 self._file.sync()
-            self._file = OutboxFile.create(folder, self.binding)
+            self._file = OutboxFile.create(folder, self.binding, "", self.writer)
             self.files.append(self._file)
             if self.on_new_file is not None:
                 self.on_new_file()

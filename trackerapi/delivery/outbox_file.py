@@ -58,19 +58,22 @@ class OutboxFile:
         self._position_file = PositionFile(path.with_suffix(".ack"))
 
     @classmethod
-    def create(cls, folder: Path, binding: Binding, stem: str = "") -> Self:
+    def create(
+        cls, folder: Path, binding: Binding, stem: str = "", writer: str = ""
+    ) -> Self:
         """Make a new file in `folder`, which is made too if need be.
 
         Args:
             folder: Where it is to lie.
             binding: Where its records are to go.
             stem: Begin of its name, by which files sort; the time by default.
+            writer: Who writes it; see `Header`.
 
         Raises:
             OSError: If the folder or file cannot be written.
         """
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        header = Header.new(binding)
+        header = Header.new(binding, writer)
         line = header.as_line()
         for _ in range(_ATTEMPTS_TO_CREATE):
             begin = stem or f"{time.time_ns():019d}"
@@ -241,6 +244,7 @@ class OutboxFile:
             binding=binding,
             version=self.header.version,
             created_at=self.header.created_at,
+            writer=self.header.writer,
         )
         line = self.header.as_line(self.start)
         if len(line) != self.start:

@@ -75,7 +75,7 @@ def _rewrite(
     """Put a thinner file into the place of `file`; return how many records went."""
     folder = file.path.parent
     stem = file.path.stem.partition("-")[0]
-    thinner = OutboxFile.create(folder, outbox.binding, stem)
+    thinner = OutboxFile.create(folder, outbox.binding, stem, outbox.writer)
     dropped_count = dropped_bytes = 0
     try:
         for line in _lines(file):

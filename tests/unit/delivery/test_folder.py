@@ -242,6 +242,26 @@ def test_living_processes_and_known_files_are_passed_over(
         file.close()
 
 
+def test_later_file_of_a_writer_waits_for_the_one_that_another_delivers(
+    outbox_folder: OutboxFolder,
+) -> None:
+    """Two deliverers keep the order of what one process has written."""
+    for writer in ("one", "one", "two"):
+        OutboxFile.create(outbox_folder.path, BINDING, writer=writer).close()
+    older, newer, other = outbox_folder.paths()
+    busy = OutboxFile.adopt(older)
+    assert busy is not None
+
+    files = list(outbox_folder.adopt(BINDING, set()))
+    assert [file.path for file in files] == [other]
+    busy.close()
+    files += outbox_folder.adopt(BINDING, {other})
+
+    assert [file.path for file in files] == [other, older, newer]
+    for file in files:
+        file.close()
+
+
 def test_delivered_file_is_put_away_with_its_position(
     outbox_folder: OutboxFolder,
 ) -> None:
