@@ -107,6 +107,19 @@ def test_verify_as_json_can_be_read_by_programs(
     assert owner["expires_at"] is None
 
 
+def test_verify_tells_for_which_job_a_token_is(
+    settings: dict[str, str], backend: RunningBackend, job_id: str
+) -> None:
+    """A token is known by its job; a key of the provider has none."""
+    with TrackerApi(backend.api_key, backend.base_url) as tracker:
+        token = tracker.job(job_id).token()
+    place = {**settings, "TRACKERAPI_API_KEY": token}
+    place.pop("TRACKERAPI_API_KEY_FILE", None)
+
+    assert f"job       {job_id} alone" in run("verify", **place).stdout
+    assert "alone" not in run("verify", **settings).stdout
+
+
 @pytest.mark.parametrize("which", ["id", "--last"])
 def test_job_show_tells_how_far_it_is(
     settings: dict[str, str], job_id: str, which: str

@@ -72,6 +72,8 @@ def _verify(options: argparse.Namespace) -> int:
     say(f"key       {owner.key_id}")
     say(f"scopes    {', '.join(owner.scopes)}")
     say(f"expires   {expires}")
+    if owner.provider_job_id is not None:
+        say(f"job       {owner.provider_job_id} alone")
     say(f"backend   {tracker.base_url}")
     return FINE
 
