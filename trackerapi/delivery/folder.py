@@ -97,9 +97,10 @@ class OutboxFolder:
                 continue
             if header.writer in busy:
                 continue
-            file = None
-            with suppress(OSError):
+            try:
                 file = OutboxFile.adopt(path)
+            except OSError:
+                continue  # which nobody can deliver, and holds up nothing
             if file is not None:
                 yield file
             elif header.writer and path.exists():
