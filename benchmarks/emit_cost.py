@@ -3,10 +3,12 @@
 `burst`: back to back; `paced`: 3 ms apart, as a job does; `away`: paced, each answer
 takes 200 ms; `down`: paced, connections are refused. Ours is on the disk when the call
 returns, the peers' is in memory or, where the call waits for the answer, delivered.
+What is compared with a target runs in pairs, one right after the other.
 
 Exit status: 0 within the targets, 1 not.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +29,9 @@ from benchmarks.rig.sink import Sink
 from benchmarks.rig.tables import Target, conclude, microseconds, print_table
 
 ROUNDS: Final = 5
+PAIRS: Final = 15
+"""Pairs of neighbours in a comparison: what follows a pause of 3 ms depends on how the
+machine feels, which changes within seconds."""
 LIMIT_SECONDS: Final = 12.0
 
 
@@ -51,6 +56,39 @@ CONDITIONS: Final = {
     "away": Condition(300, 6),
     "down": Condition(300, 6),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """Two measurements that are compared, ours first.
+
+    Attributes:
+        other_condition: That of the other one.
+    """
+
+    what: str
+    bound: float
+    condition: str
+    other: str
+    other_condition: str
+
+
+DUELS: Final = (
+    Duel("burst p50 beside sentry-sdk's log call", 1.0, "burst", "sentry-log", "burst"),
+    Duel(
+        "burst p50 beside sentry-sdk's message call",
+        0.05,
+        "burst",
+        "sentry-message",
+        "burst",
+    ),
+    Duel("burst p50 beside `requests.post`", 0.01, "burst", "requests.post", "burst"),
+    Duel(
+        "paced p50 beside OpenTelemetry's log emit", 0.8, "paced", "otel-log", "paced"
+    ),
+    Duel("paced p50, 200 ms away beside healthy", 1.15, "away", OURS, "paced"),
+    Duel("paced p50, down beside healthy", 1.15, "down", OURS, "paced"),
+)
 Figures = dict[tuple[str, str], list[dict[str, Any]]]
 
 
@@ -65,7 +103,7 @@ def main() -> int:
             for condition in CONDITIONS:
                 told = _measure(adapter, condition, options)
                 figures.setdefault((adapter.name, condition), []).append(told)
-    status = conclude(_targets(figures))
+    status = conclude(_targets(options))
     _print_figures(figures, options)
     return status
 
@@ -96,29 +134,30 @@ def _measure(adapter: type[Adapter], name: str, options: Options) -> dict[str, A
         return dict(run(task).told)
 
 
-def _targets(figures: Figures) -> list[Target]:
-    def ratio(condition: str, peer: str) -> float | None:
-        return ratio_of(p50(OURS, condition), p50(peer, condition))
+def _targets(options: Options) -> list[Target]:
+    names = {adapter.name: adapter for adapter in options.adapters}
+    return [
+        Target(
+            what=duel.what,
+            bound=duel.bound,
+            measured=_ratio(duel, names, options) if duel.other in names else None,
+        )
+        for duel in DUELS
+    ]
 
-    def p50(name: str, condition: str) -> list[float | None]:
-        return [told.get("p50") for told in figures.get((name, condition), [])]
 
-    def beside_healthy(condition: str) -> float | None:
-        return ratio_of(p50(OURS, condition), p50(OURS, "paced"))
-
-    rows = (
-        ("burst p50 beside sentry-sdk's log call", 1.0, ratio("burst", "sentry-log")),
-        (
-            "burst p50 beside sentry-sdk's message call",
-            0.05,
-            ratio("burst", "sentry-message"),
-        ),
-        ("burst p50 beside `requests.post`", 0.01, ratio("burst", "requests.post")),
-        ("paced p50 beside OpenTelemetry's log emit", 0.8, ratio("paced", "otel-log")),
-        ("paced p50, 200 ms away beside healthy", 1.15, beside_healthy("away")),
-        ("paced p50, down beside healthy", 1.15, beside_healthy("down")),
-    )
-    return [Target(what=what, bound=bound, measured=got) for what, bound, got in rows]
+def _ratio(
+    duel: Duel, names: Mapping[str, type[Adapter]], options: Options
+) -> float | None:
+    """Return the median of the ratios of neighbours, each pair in another order."""
+    note(f"emit_cost: {duel.what}")
+    sides = ((OURS, duel.condition), (duel.other, duel.other_condition))
+    told: dict[tuple[str, str], list[float | None]] = {side: [] for side in sides}
+    for turn in range(1 if options.is_quick else PAIRS):
+        for name, condition in sides if turn % 2 else sides[::-1]:
+            figures = _measure(names[name], condition, options)
+            told[name, condition].append(figures.get("p50"))
+    return ratio_of(told[sides[0]], told[sides[1]])
 
 
 def _print_figures(figures: Figures, options: Options) -> None:
