@@ -29,7 +29,7 @@ from benchmarks.rig.sink import Sink
 from benchmarks.rig.tables import Target, conclude, microseconds, print_table
 
 ROUNDS: Final = 5
-PAIRS: Final = 15
+PAIRS: Final = 31
 """Pairs of neighbours in a comparison: what follows a pause of 3 ms depends on how the
 machine feels, which changes within seconds."""
 LIMIT_SECONDS: Final = 12.0
