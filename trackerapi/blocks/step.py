@@ -128,6 +128,8 @@ class TrackerStep(Block):
 
     def start(self) -> None:
         """Report that the step begins; a block does so by itself."""
+        # Whoever begins a step has handled what failed before.
+        self._job.note_failure(None, self._tag)
         if not self.is_open:
             self._count.renew()
         self.is_open = True

@@ -82,6 +82,25 @@ def test_exception_that_the_script_handles_lets_the_job_succeed(
     assert story(outbox)[-2:] == ["error load", "complete"]
 
 
+def test_exception_that_was_handled_is_told_whole_when_it_comes_again(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """What ends the job is not taken for what a step told and the script handled."""
+    mistake = Mistake("again")
+    with pytest.raises(Mistake):
+        with run as job:
+            try:
+                with job.step("load"):
+                    raise mistake
+            except Mistake:
+                pass
+            with job.step("segment"):
+                pass
+            raise mistake
+
+    assert "Traceback" in recorded(outbox)[-1]["detail"]
+
+
 @pytest.mark.parametrize("status", [None, 0, False])
 def test_exit_with_success_is_a_success(
     run: TrackerJob, outbox: Path, status: object
