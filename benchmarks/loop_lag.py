@@ -60,12 +60,11 @@ def main() -> int:
         for server in SERVERS:
             for what in ("async", "fsync", "decorated", "blocking"):
                 lags.setdefault((what, server), []).append(_measure(what, server))
-    # The median, since a machine that does something else stops a round now and then.
-    ours = [median_of(each) or 0.0 for (what, _), each in lags.items() if what in OURS]
+    ours = [max(each) for (what, _), each in lags.items() if what in OURS]
     status = conclude(
         [
             Target(
-                what="longest standstill of a loop that reports",
+                what="longest standstill of a loop that reports, in any round",
                 bound=BOUND_MS,
                 measured=max(ours),
                 unit="ms",
