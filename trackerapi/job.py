@@ -13,7 +13,6 @@ from trackerapi.blocks.interrupts import SIGTERM_WATCH
 from trackerapi.blocks.loops import Loop
 from trackerapi.blocks.step import TrackerStep
 from trackerapi.blocks.steps import JobSteps, is_ready
-from trackerapi.errors import TrackerError
 from trackerapi.job_facts import NO_FACTS, JobFacts
 from trackerapi.job_questions import JobQuestions
 from trackerapi.options import LoopOptions
@@ -261,7 +260,8 @@ class TrackerJob(JobQuestions, Block):
         """
         try:
             report()
-        except TrackerError as problem:
+        except Exception as problem:
+            # With `strict`, also what does not fit in metadata.
             if error is None:
                 raise
             self._reporter.problems.tell("internal", f"not reported: {problem}")

@@ -34,6 +34,7 @@ class UnitCount:
         self.completed: float = 0
         self.resumed: float = 0
         self.total: float | None = None
+        self._failed_count = 0
         self._is_total_given = False
         self._fraction: float | None = None
         self._is_offered = self._has_ended = False
@@ -64,6 +65,21 @@ class UnitCount:
             if is_resumed:
                 self.resumed += units
         self._offer()
+
+    def add_failed(self) -> int:
+        """Count an item that failed; return how many there are."""
+        with COUNTING.lock:
+            self.renew()
+            self._failed_count += 1
+            return self._failed_count
+
+    @property
+    def remark(self) -> str | None:
+        """What the customer reads of items that failed; None without any."""
+        if not self._failed_count or self._has_ended:
+            return None
+        of_all = f" of {self.total:,g}" if self.total else ""
+        return f"{self._failed_count:,}{of_all} could not be processed."
 
     def expect(self, units: float) -> None:
         """Add the units of a loop to the total, unless the author has said it.

@@ -16,7 +16,6 @@ from trackerapi.blocks.endings import (
     listed,
 )
 from trackerapi.blocks.loops import Loop
-from trackerapi.blocks.parts import COUNTING
 from trackerapi.options import MAX_UNITS, LoopOptions
 from trackerapi.texts import LONGEST_MESSAGE
 
@@ -58,7 +57,6 @@ class TrackerStep(Block):
         self.metadata: dict[str, Any] = {}
         self.on_failure: str | None = None
         self._count = UnitCount(job, tag)
-        self._failed_count = 0
         self.is_open = self._is_looping = False
 
     def __repr__(self) -> str:
@@ -141,7 +139,7 @@ class TrackerStep(Block):
         Args:
             message: What the customer reads.
         """
-        self._report_end("step", message=message or self._remark())
+        self._report_end("step", message=message or self._count.remark)
 
     def fail(
         self, customer: str | None = None, error: BaseException | str | None = None
@@ -211,10 +209,7 @@ class TrackerStep(Block):
             error: What only the provider reads: an exception, with its traceback, or
                 a text.
         """
-        with COUNTING.lock:
-            self._failed_count += 1
-            count = self._failed_count
-        if count <= MOST_ITEM_LINES:
+        if self._count.add_failed() <= MOST_ITEM_LINES:
             self._job.send_event(
                 kind="info",
                 name=self._tag,
@@ -321,7 +316,11 @@ class TrackerStep(Block):
             self.done()
         elif ending == "failed":
             self._job.note_failure(error, self._tag)
-            self.fail(error=error)
+            try:
+                self.fail(error=error)
+            except (TypeError, ValueError):
+                self.fail(error=error)  # without the metadata that did not fit
+                raise
         else:
             self.is_open = False  # the end of the job says that it was cancelled
 
@@ -339,11 +338,3 @@ class TrackerStep(Block):
         )
         # Afterwards: the event brings along what was counted last.
         self._count.end()
-        self._failed_count = 0
-
-    def _remark(self) -> str | None:
-        count = self._failed_count
-        if not count:
-            return None
-        of_all = f" of {self.total:,g}" if self.total else ""
-        return f"{count:,}{of_all} could not be processed."

@@ -15,9 +15,6 @@ MAX_BATCH_BYTES: Final = 1024 * 1024
 
 CREATION_START: Final = b'{"create_job":'
 
-DROPPABLE_KINDS: Final = frozenset({"info", "heartbeat", "progress"})
-"""Kinds without which the state of a job comes out the same, or nearly."""
-
 KNOWN_KINDS: Final = frozenset({"start", "step", "skip", "error", "complete", "cancel"})
 
 

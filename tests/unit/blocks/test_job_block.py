@@ -234,6 +234,25 @@ def test_strict_outbox_error_never_replaces_the_script_s_exception(
         job.complete()
 
 
+def test_strict_misfit_never_replaces_the_script_s_exception(
+    config: JobConfig, outbox: Path
+) -> None:
+    """With strict, metadata that does not fit costs neither exception nor failure."""
+    tracker = TrackerApi(
+        "key", "http://127.0.0.1:9", mode="offline", outbox=outbox, strict=True
+    )
+    with pytest.raises(Mistake):
+        with tracker.run_job("misfit", 142, config.tag) as job:
+            with job.step("load") as step:
+                step.metadata["Images"] = {1, 2}
+                raise Mistake
+    with pytest.raises(ValueError, match="does not fit JSON"):
+        with job.step("segment") as step:
+            step.metadata["Images"] = {1, 2}
+
+    assert story(outbox)[1:4] == ["start load", "error load", "error"]
+
+
 def test_skip_and_remarks_are_for_the_customer(run: TrackerJob, outbox: Path) -> None:
     """Reasons and remarks reach the customer as they were written."""
     with run as job:
