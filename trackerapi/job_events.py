@@ -123,7 +123,9 @@ class JobEvents:
         if not self._is_recalled:
             self._is_recalled = True
             events = self._reporter.events_of(self._provider_job_id)
-            self.progress = recalled_progress(self._facts, events)
+            earlier = recalled_progress(self._facts, events)
+            # Not in its place: what a disk refused is in no file, and yet was done.
+            self.progress.add_earlier(earlier, known_progress(self._facts))
         return self.progress
 
     def send_event(

@@ -56,6 +56,13 @@ def recalled_progress(
     progress = known_progress(facts)
     last = facts.known.last_occurred_at if facts.known else None
     for event in events:
-        if last is None or last < datetime.fromisoformat(event["occurred_at"]):
-            progress.take(event["kind"], event.get("tag"), event)
+        kind, tag = event["kind"], event.get("tag")
+        is_news = last is None or last < datetime.fromisoformat(event["occurred_at"])
+        # Another place may have been later: what is done stays done whatever follows.
+        if is_news or (_settles(kind) and not progress.are_settled([tag or ""])):
+            progress.take(kind, tag, event)
     return progress
+
+
+def _settles(kind: str) -> bool:
+    return kind in ("step", "skip")

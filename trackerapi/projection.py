@@ -109,6 +109,7 @@ class JobProgress:
     Attributes:
         status: pending, running, succeeded, failed or cancelled.
         steps: The steps that events have named, by tag.
+        has_succeeded: Whether the job has ever succeeded.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class JobProgress:
         self.points, self._is_explicit = points, is_explicit
         self.status = "pending"
         self.steps: dict[str, StepProgress] = {}
-        self._has_succeeded = False
+        self.has_succeeded = False
 
     def take(
         self, kind: str, tag: str | None, details: Mapping[str, Any] = _NOTHING
@@ -132,10 +133,10 @@ class JobProgress:
         if tag is not None and not self._takes_step(kind, tag, details):
             return
         if kind == "complete" or self._is_completed_by(kind, tag):
-            self._has_succeeded = True
+            self.has_succeeded = True
             self.status = "succeeded"
         elif kind == "cancel":
-            if not self._has_succeeded:
+            if not self.has_succeeded:
                 self.status = "cancelled"
         elif kind == "error":
             self._take_error(tag, details)
@@ -161,8 +162,33 @@ class JobProgress:
 
     def recall(self, tag: str, status: str, fraction: float, attempts: int) -> None:
         """Begin with what the backend knows of a step from earlier processes."""
+        if status == "pending" and attempts:
+            status = "waiting"  # shown as pending until the next attempt
         if status not in ("pending", "not_run"):
-            self.steps[tag] = StepProgress(status, fraction, attempts=attempts)
+            # An attempt that goes on after a restart is the same one.
+            self.steps[tag] = StepProgress(
+                status, fraction, attempts=attempts, is_trying=status == "running"
+            )
+
+    def add_earlier(self, earlier: "JobProgress", begun_with: "JobProgress") -> None:
+        """Add what had happened before the events that were taken here.
+
+        Args:
+            earlier: What is known of it; may have events of here as well.
+            begun_with: What was known when the first event was taken.
+        """
+        for tag, step in earlier.steps.items():
+            own = self.steps.get(tag)
+            is_over = step.status in SETTLED and own and own.status not in SETTLED
+            if own is None or own == begun_with.steps.get(tag) or is_over:
+                self.steps[tag] = step
+            else:
+                own.fraction = max(own.fraction, step.fraction)
+                own.attempts = max(own.attempts, step.attempts)
+        if earlier.has_succeeded:
+            self.has_succeeded, self.status = True, "succeeded"
+        elif self.status == "pending":
+            self.status = earlier.status
 
     def step(self, tag: str) -> StepProgress:
         """Return what is known of a step."""
@@ -176,7 +202,7 @@ class JobProgress:
             return "cancelled"
         if status == "waiting":
             return "pending" if self.status in ALIVE else "failed"
-        if status == "pending" and (self._has_succeeded or self.status not in ALIVE):
+        if status == "pending" and (self.has_succeeded or self.status not in ALIVE):
             return "not_run"
         return status
 
@@ -185,7 +211,7 @@ class JobProgress:
         """How far the job is, 0 to 100 in hundredths; None without a configuration."""
         if self.points is None:
             return None
-        if self._has_succeeded:
+        if self.has_succeeded:
             return 100.0
         total = sum(self.points.values())
         weights = self.points if total else dict.fromkeys(self.points, 1)

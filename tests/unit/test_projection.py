@@ -57,3 +57,33 @@ def test_step_that_the_backend_knows_goes_on() -> None:
     assert progress.percent == 50.0
     assert (progress.step("a").attempts, progress.shown_status("b")) == (2, "pending")
     assert progress.are_settled(["a"])
+
+
+def test_attempt_that_a_restart_goes_on_with_is_the_same_one() -> None:
+    """The backend counts no new attempt when a running step starts once more."""
+    progress = JobProgress({"a": 1, "b": 1})
+    progress.recall("a", "running", 0.5, 2)
+    progress.recall("b", "pending", 0.0, 1)
+    progress.take("start", "a")
+    progress.take("start", "b")
+
+    assert (progress.step("a").attempts, progress.step("b").attempts) == (2, 2)
+
+
+def test_what_happened_before_takes_nothing_back() -> None:
+    """Events that were taken already stand, whatever comes to light of earlier ones."""
+    begun_with, earlier, progress = (
+        JobProgress(dict.fromkeys("abcd", 1)) for _ in range(3)
+    )
+    for known in (begun_with, earlier, progress):
+        known.recall("d", "running", 0.25, 1)
+    for tag, kind in {"a": "step", "b": "progress", "d": "error"}.items():
+        earlier.take(kind, tag, {"fraction": 0.75})
+    for tag, kind in {"a": "start", "b": "error", "c": "step"}.items():
+        progress.take(kind, tag)
+
+    progress.add_earlier(earlier, begun_with)
+
+    shown = {tag: progress.shown_status(tag) for tag in "abcd"}
+    assert shown == {"a": "done", "b": "failed", "c": "done", "d": "failed"}
+    assert progress.percent == 75.0

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from trackerapi.delivery.header import LONGEST_HEADER_BYTES, Binding, Header
 from trackerapi.delivery.outbox_file import SUFFIX, OutboxFile
@@ -25,6 +25,7 @@ DELIVERED: Final = "delivered"
 
 KEEP_DELIVERED_SECONDS: Final = 24 * 3600.0
 _APPLICATION: Final = "trackerapi"
+_MOST_LOOKS: Final = 5
 
 
 def default_folder(
@@ -146,13 +147,9 @@ class OutboxFolder:
             binding: Only files that one bound like this may deliver.
             provider_job_id: The provider's id of the job.
         """
-        paths = [*self.paths(delivered=True), *self.paths()]
-        for path in sorted(paths, key=lambda path: path.name, reverse=True):
-            header = read_header(path)
-            if header is None or not binding.admits(header.binding):
-                continue
+        for file in self._opened(binding, newest_first=True):
             with suppress(OSError):
-                found = _creation_in(path, provider_job_id)
+                found = _creation_in(file, provider_job_id)
                 if found is not None:
                     return found
         return None
@@ -166,17 +163,43 @@ class OutboxFolder:
         """
         found: dict[str, dict[str, Any]] = {}
         quoted = json.dumps(provider_job_id).encode("ascii")
-        for path in (*self.paths(delivered=True), *self.paths()):
-            header = read_header(path)
-            if header is None or not binding.admits(header.binding):
-                continue
-            with suppress(OSError), path.open("rb") as file:
+        for file in self._opened(binding):
+            with suppress(OSError):
                 # Most lines are of other jobs, and are not parsed for that.
                 for line in filter(lambda line: quoted in line, file):
                     event = parse_record(line)
                     if event.get("provider_job_id") == provider_job_id:
                         found[str(event.get("event_id"))] = event
         return sorted(found.values(), key=_place_in_order)
+
+    def _opened(
+        self, binding: Binding, *, newest_first: bool = False
+    ) -> Iterator[BinaryIO]:
+        """Open each file behind its header, also one that others put away meanwhile.
+
+        A file may come twice.
+
+        Args:
+            binding: Only files that one bound like this may deliver.
+            newest_first: Begin with the newest file instead of the oldest.
+        """
+        for _ in range(_MOST_LOOKS):
+            # What waits first: what is put away between the looks is in the second.
+            paths = [*self.paths(), *self.paths(delivered=True)]
+            by_name = {path.name: path for path in paths}
+            is_missing = False
+            for name in sorted(by_name, reverse=newest_first):
+                try:
+                    with by_name[name].open("rb") as file:
+                        header = Header.parse(file.readline(LONGEST_HEADER_BYTES))
+                        if header is not None and binding.admits(header.binding):
+                            yield file
+                except FileNotFoundError:
+                    is_missing = True
+                except OSError:
+                    continue
+            if not is_missing:
+                return
 
 
 def read_header(path: Path) -> Header | None:
@@ -196,12 +219,11 @@ def _place_in_order(event: Mapping[str, Any]) -> tuple[datetime, str]:
     return occurred_at.astimezone(UTC), str(event.get("event_id"))
 
 
-def _creation_in(path: Path, provider_job_id: str) -> Creation | None:
+def _creation_in(file: BinaryIO, provider_job_id: str) -> Creation | None:
     found = None
-    with path.open("rb") as file:
-        for line in file:
-            if line.startswith(CREATION_START):
-                creation = parse_creation(line)
-                if creation and creation.provider_job_id == provider_job_id:
-                    found = creation
+    for line in file:
+        if line.startswith(CREATION_START):
+            creation = parse_creation(line)
+            if creation and creation.provider_job_id == provider_job_id:
+                found = creation
     return found

@@ -111,6 +111,39 @@ def test_restart_knows_what_was_done(
         assert ready(job) == ["segment", "log"]
 
 
+def test_what_was_done_is_known_though_another_place_was_later(
+    backend: RunningBackend, config: JobConfig, tmp_path: Path
+) -> None:
+    """Undelivered events are older than what the backend had from elsewhere."""
+    outbox, job_id = str(tmp_path / "outbox"), str(uuid.uuid4())
+    document = json.dumps(config.as_document())
+    command = [sys.executable, "-W", "error", "-c", EARLIER, backend.base_url]
+    subprocess.run(
+        [*command, backend.api_key, outbox, "offline", job_id, document], check=False
+    )
+    with TrackerApi(
+        backend.api_key, backend.base_url, outbox=tmp_path / "elsewhere"
+    ) as elsewhere:
+        elsewhere.create_job(job_id, 142, config.tag).step("log").done()
+
+    with TrackerApi(backend.api_key, backend.base_url, outbox=outbox) as tracker:
+        assert ready(tracker.create_job(job_id, 142, config.tag)) == ["segment"]
+
+
+def test_what_was_done_is_known_though_the_disk_refused_it(
+    backend: RunningBackend, config: JobConfig, tmp_path: Path
+) -> None:
+    """What is asked first after a step is answered with that step."""
+    (tmp_path / "file").touch()
+    with TrackerApi(
+        backend.api_key, backend.base_url, outbox=tmp_path / "file" / "outbox"
+    ) as tracker:
+        job = tracker.create_job(str(uuid.uuid4()), 142, config.tag)
+        job.step("load").done()
+
+        assert ready(job) == ["segment", "compare", "log"]
+
+
 def test_another_machine_knows_from_the_backend(
     backend: RunningBackend, tracker: TrackerApi, config: JobConfig, tmp_path: Path
 ) -> None:

@@ -427,6 +427,50 @@ def test_newest_creation_of_a_job_is_found(outbox_folder: OutboxFolder) -> None:
     assert creation.state == "done"
 
 
+@pytest.mark.parametrize("looks_first_at", ["waiting", "delivered"])
+def test_file_that_is_put_away_meanwhile_is_read_all_the_same(
+    outbox_folder: OutboxFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    looks_first_at: str,
+) -> None:
+    """Between two looks into the folder, the courier may have delivered all of it."""
+    left_behind(outbox_folder.path, creation_line(), event_line(tag="load"))
+    look = outbox_folder.paths
+
+    def look_and_deliver(*, delivered: bool = False) -> list[Path]:
+        found = look(delivered=delivered)
+        if delivered == (looks_first_at == "delivered"):
+            for file in adopt_all(OutboxFolder(outbox_folder.path)):
+                settle_all(file)
+                outbox_folder.put_away(file)
+        return found
+
+    monkeypatch.setattr(outbox_folder, "paths", look_and_deliver)
+
+    events = outbox_folder.events_of(BINDING, "job")
+    assert [event["tag"] for event in events] == ["load"]
+
+
+@pytest.mark.parametrize("search", ["events_of", "find_creation"])
+def test_file_that_is_replaced_meanwhile_is_read_all_the_same(
+    outbox_folder: OutboxFolder, monkeypatch: pytest.MonkeyPatch, search: str
+) -> None:
+    """Between a look into the folder and reading a file, it may be thinned out."""
+    thick = left_behind(outbox_folder.path, creation_line(), event_line())
+    look = outbox_folder.paths
+
+    def look_and_thin_out(*, delivered: bool = False) -> list[Path]:
+        found = look(delivered=delivered)
+        if thick in found:
+            left_behind(outbox_folder.path, creation_line(), event_line(), stem="1")
+            thick.unlink()
+        return found
+
+    monkeypatch.setattr(outbox_folder, "paths", look_and_thin_out)
+
+    assert getattr(outbox_folder, search)(BINDING, "job")
+
+
 def test_creation_of_another_provider_is_not_found(
     outbox_folder: OutboxFolder,
 ) -> None:
