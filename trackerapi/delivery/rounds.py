@@ -68,7 +68,7 @@ class Rounds:
         self._sender: Sender | None = None
         self._is_identified = False
         self._has_purged = self._is_curious = self._backlog_waits = False
-        self._has_more = False
+        self._has_more = self._is_searching = False
         self._next_search = 0.0
         self._next_waiting = 0.0
         self._waiting_failures = 0
@@ -77,7 +77,9 @@ class Rounds:
     def has_searched(self) -> bool:
         """Whether leftovers were looked for, and all seen, since `ask_again()`."""
         is_searched = self._next_search > 0 and not self._has_more
-        return is_searched or self._route.folder is None
+        # Another thread may ask in the middle of a search, when nothing is found yet.
+        is_over = is_searched and not self._is_searching
+        return is_over or self._route.folder is None
 
     def ask_again(self) -> None:
         """Look for leftovers, and try what waits for its job, in the next round."""
@@ -119,7 +121,15 @@ class Rounds:
         folder, now = self._route.folder, time.monotonic()
         if now < self._next_search or folder is None:
             return
+        self._is_searching = True
         self._next_search = now + LEFTOVERS_SECONDS
+        try:
+            self._take_over(folder)
+        finally:
+            # Whether strangers are ours is known once the backend has said who we are.
+            self._is_searching = self._is_curious
+
+    def _take_over(self, folder: OutboxFolder) -> None:
         known = {file.path for file in self.files()}
         binding = self._route.outbox.binding
         self._has_more = False
@@ -145,7 +155,10 @@ class Rounds:
             AuthenticationError: If the key was refused.
             OSError: If what was refused cannot be kept aside.
         """
-        carrier = self._ready_carrier()
+        try:
+            carrier = self._ready_carrier()
+        finally:
+            self._is_searching = False
         for file in self.files():
             carrier.know(file)
         # One file after the other, or later events of a job would overtake; but a huge

@@ -1,8 +1,11 @@
 """What one round carries: whose files, in which order, and what becomes of them."""
 
 import json
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -13,6 +16,7 @@ from tests.unit.delivery.lines import (
     event_lines,
 )
 from tests.unit.delivery.memory_backend import (
+    Fault,
     MemoryBackend,
     key_refused,
     lost_answer,
@@ -23,6 +27,7 @@ from tests.unit.delivery.no_locks import forbid_locks
 from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
 from trackerapi.delivery.folder import OutboxFolder, read_header
 from trackerapi.delivery.header import Binding
+from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
 
 ROTATED: Final = Binding(base_url=BINDING.base_url, key_id="newkey12")
@@ -59,6 +64,51 @@ def test_next_process_delivers_what_a_killed_one_has_left(
     assert list(memory.events.values()) == [*theirs, *ours]
     assert names_in(folder) == []
     assert len(OutboxFolder(folder).paths(delivered=True)) == 2
+
+
+def test_search_is_not_over_before_all_that_was_left_is_found(
+    folder: Path,
+    process: ReportingProcess,
+    memory: MemoryBackend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who looks on from another thread must not take a search for its result."""
+    killed(folder, memory, event_line())
+    assert process.route.folder is not None
+    adopt, was_over = process.route.folder.adopt, list[bool]()
+
+    def watched(*which: Any) -> Iterator[OutboxFile]:
+        was_over.append(process.rounds.has_searched)
+        yield from adopt(*which)
+        was_over.append(process.rounds.has_searched)
+
+    monkeypatch.setattr(process.route.folder, "adopt", watched)
+    process.rounds.search()
+
+    assert was_over == [False, False]
+    assert process.rounds.has_searched
+    assert len(process.rounds.adopted) == 1
+    process.die()
+
+
+@pytest.mark.parametrize("fault", [None, unavailable()])
+def test_search_is_not_over_before_it_is_known_whose_the_files_are(
+    folder: Path, memory: MemoryBackend, fault: Fault | None
+) -> None:
+    """What another key of the provider has left is taken over in the next search."""
+    killed(folder, memory, event_line(), binding=replace(BINDING, provider_id=1))
+    process = ReportingProcess(folder, memory, binding=ROTATED)
+    was_over: list[bool] = []
+    memory.on_request = lambda _: was_over.append(process.rounds.has_searched)
+    memory.fail_next("identify", fault)
+    with nullcontext() if fault is None else pytest.raises(BackendUnavailable):
+        process.rounds.search()
+        process.rounds.carry_all()
+
+    assert was_over == [False]
+    # Nobody waits for a backend that is gone only to know whose they are.
+    assert process.rounds.has_searched is (fault is not None)
+    process.die()
 
 
 def test_half_delivered_file_is_delivered_to_its_end(
