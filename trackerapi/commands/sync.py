@@ -188,15 +188,17 @@ class Sync:
         waiting = sum(each.waiting for each in mine if each.state != LIVE)
         if not waiting and not any(self._is_ambiguous(each.header) for each in mine):
             return  # there is nothing to ask the backend
+        error: Exception | None = None
         with progress_of("delivered", waiting, "record") as progress:
             while not self._persistence.is_over:
                 error = self._attempt(progress)
-                if error is None:
-                    return
-                is_refused = isinstance(error, AuthenticationError)
-                if is_refused or not self._persistence.pauses_after(error):
-                    tell(_failure(error))
-                    return
+                if error is None or isinstance(error, AuthenticationError):
+                    break
+                if not self._persistence.pauses_after(error):
+                    break
+            # Also where the time ran out during the last pause.
+            if error is not None:
+                tell(_failure(error))
 
     def watch(self) -> None:
         """Deliver leftovers as they appear, until interrupted or the time is over.

@@ -1,5 +1,6 @@
 """What tests of the commands start from: outboxes of their own, before a backend."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,39 @@ import pytest
 from tests.conftest import RunningBackend
 from tests.faults.proxy import FaultProxy
 from tests.unit.commands.leftovers import UNKNOWN_CUSTOMER, Desk
+from trackerapi.commands import dispatch, sync
 from trackerapi.commands.exits import HELD
+
+
+class SkippingClock:
+    """Time for commands of this process, whose pauses are over at once.
+
+    Attributes:
+        late_seconds: How much later than asked for each pause ends.
+    """
+
+    def __init__(self) -> None:
+        self.late_seconds = self._skipped_seconds = 0.0
+
+    def monotonic(self) -> float:
+        """Return the time, with all pauses so far."""
+        return time.monotonic() + self._skipped_seconds
+
+    def sleep(self, seconds: float) -> None:
+        """Let a time pass."""
+        self._skipped_seconds += seconds + self.late_seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SkippingClock:
+    """Let commands of this process pause without waiting."""
+    made = SkippingClock()
+    for module in (dispatch, sync):
+        monkeypatch.setattr(module, "time", made)
+    defaults = dispatch.Persistence.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "pause", made.sleep)
+    return made
 
 
 @pytest.fixture

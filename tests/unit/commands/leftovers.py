@@ -21,7 +21,7 @@ from trackerapi.answers import Job, JobEvent
 from trackerapi.cli import main
 from trackerapi.delivery.outbox_file import OutboxFile
 
-PATIENCE_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 90.0
 SECRET: Final = "canary"
 NOWHERE: Final = "http://127.0.0.1:9"
 UNKNOWN_CUSTOMER: Final = 999_999
@@ -37,11 +37,11 @@ for number in range(int(event_count)):
     metadata = {"patient": f"canary {number}"}
     job.send_event(kind="info", message=f"line {number}", metadata=metadata)
     if mode == "online":
-        tracker.flush(10)
+        tracker.flush(60)
 print("recorded", flush=True)
 for line in sys.stdin:
     job.send_event(kind="info", message=line.strip())
-    report = tracker.flush(10)
+    report = tracker.flush(60)
     print(report.waiting, report.held, flush=True)
 """
 """A job that records, and then waits to be killed or told to record more."""
@@ -123,7 +123,7 @@ class Desk:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS * 2,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         return self._outcome(done.returncode, done.stdout, done.stderr)

@@ -8,6 +8,7 @@ import pytest
 from tests.faults.faults import black_hole, busy, key_refused, unavailable
 from tests.faults.proxy import FaultProxy, Passage, pass_on
 from tests.scripted_server import KEY
+from tests.unit.commands.conftest import SkippingClock
 from tests.unit.commands.leftovers import (
     NOWHERE,
     UNKNOWN_CUSTOMER,
@@ -96,14 +97,19 @@ def test_sync_as_json_can_be_read_by_programs(desk: Desk) -> None:
     }
 
 
+@pytest.mark.parametrize("late_seconds", [0.0, 3600.0])
 def test_sync_without_a_backend_ends_with_status_one(
-    desk: Desk, proxy: FaultProxy
+    desk: Desk, proxy: FaultProxy, clock: SkippingClock, late_seconds: float
 ) -> None:
-    """What waits is counted, the reason told in one line, and nothing is lost."""
+    """What waits is counted, the reason told in one line, and nothing is lost.
+
+    Also where the time is over when the machine wakes up from a pause.
+    """
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave(events=3)
+    clock.late_seconds = late_seconds
     with proxy.down():
-        done = desk.run("sync", "--timeout", "0.5", "--json")
+        done = desk.run("sync", "--timeout", "60", "--json")
 
     assert done.status == WAITING
     assert (done.json["delivered"], done.json["waiting"]) == (0, 4)
@@ -281,6 +287,7 @@ def test_sync_leaves_records_of_another_provider_alone(desk: Desk) -> None:
     assert len(desk.paths) == 1
 
 
+@pytest.mark.usefixtures("clock")
 def test_sync_that_cannot_tell_whose_records_they_are_says_that_they_wait(
     desk: Desk, proxy: FaultProxy
 ) -> None:
@@ -290,7 +297,7 @@ def test_sync_that_cannot_tell_whose_records_they_are_says_that_they_wait(
     desk.name_provider(1)
 
     with proxy.down():
-        done = desk.run("sync", "--timeout", "0.3", "--json")
+        done = desk.run("sync", "--timeout", "60", "--json")
 
     assert (done.status, done.json["waiting"]) == (WAITING, 4)
 
