@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A busy machine is slow, and that proves nothing.
-settings.register_profile("no-deadline", deadline=None)
-settings.load_profile("no-deadline")
+settings.register_profile(
+    "no-hurry", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("no-hurry")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ from trackerapi_backend.store.sqlite import SqliteStore
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+PATIENCE_SECONDS = 60.0
+"""Longest wait for an answer or an end; a busy machine is slow."""
+
 CUSTOMER = 142
 OTHER_CUSTOMER = 7
 STEPS = [
@@ -61,7 +64,10 @@ class Service:
         """Return a client with one of the keys, or without any."""
         headers = {} if key is None else {"X-API-Key": self.keys[key]}
         return httpx.Client(
-            base_url=self.base_url, headers=headers, timeout=20, verify=_TLS
+            base_url=self.base_url,
+            headers=headers,
+            timeout=PATIENCE_SECONDS,
+            verify=_TLS,
         )
 
 
@@ -104,7 +110,7 @@ def command(
         env=os.environ | (environment or {}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def reader() -> Iterator[httpx.Client]:
     """A browser that has never been here."""
-    with httpx.Client(follow_redirects=True) as reader:
+    with httpx.Client(follow_redirects=True, timeout=60) as reader:
         yield reader
 
 
@@ -206,7 +206,7 @@ def test_link_is_exchanged_for_a_cookie(
 
 def test_link_works_again_where_no_cookie_is_kept(link: dict[str, Any]) -> None:
     """A browser without cookies reads the page as often as it likes."""
-    answers = [httpx.get(link["url"]) for _ in range(2)]
+    answers = [httpx.get(link["url"], timeout=60) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
@@ -224,7 +224,7 @@ def test_cookie_opens_no_other_job(api: httpx.Client, link: dict[str, Any]) -> N
     body = {"provider_job_id": str(uuid4()), "customer_id": 142, "tag": "untold"}
     other = api.post("/jobs", json=body).json()["id"]
     address, _, token = link["url"].rpartition("/s/")
-    with httpx.Client(cookies={f"share_{other}": token}) as thief:
+    with httpx.Client(cookies={f"share_{other}": token}, timeout=60) as thief:
         assert thief.get(f"{address}/app/jobs/{other}").status_code == 404
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from backend.tests.service import (
     CUSTOMER,
+    PATIENCE_SECONDS,
     command,
     first_line,
     new_job,
@@ -37,7 +38,9 @@ def client_of(folder: Path) -> httpx.Client:
     assert key[0] == (folder / "api_key").read_text().strip()
     assert key[1] == str(folder / "api_key")
     return httpx.Client(
-        base_url=described["base_url"], headers={"X-API-Key": described["api_key"]}
+        base_url=described["base_url"],
+        headers={"X-API-Key": described["api_key"]},
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -69,7 +72,7 @@ def test_dev_keeps_everything_from_run_to_run(tmp_path: Path) -> None:
                 jobs = jobs or [new_job(api)]
                 assert api.get("/jobs").json()["items"] == jobs
             process.terminate()
-            assert process.wait(timeout=20) == 0
+            assert process.wait(timeout=PATIENCE_SECONDS) == 0
         assert not (folder / "dev.json").exists()
 
 
@@ -144,7 +147,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
             job = new_job(api)
             reporting = Reporting(api, job)
             reporting.start()
-            assert reporting.enough.wait(timeout=30)
+            assert reporting.enough.wait(timeout=PATIENCE_SECONDS)
             process.kill()
             reporting.join()
     with running(*DEV, str(tmp_path)) as process:
@@ -189,7 +192,9 @@ def test_serve_refuses_a_database_that_is_not_migrated(tmp_path: Path) -> None:
     assert command("migrate", environment=environment).returncode == 0
     with running("serve", "--port", "0", environment=environment) as process:
         address = first_line(process).split()[-1]
-        assert httpx.get(f"{address}/readyz").status_code == 200
+        assert (
+            httpx.get(f"{address}/readyz", timeout=PATIENCE_SECONDS).status_code == 200
+        )
 
 
 @pytest.mark.parametrize(
@@ -223,7 +228,9 @@ def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
     environment = database_of(tmp_path) | public
     with running("serve", "--port", "0", environment=environment) as process:
         address = first_line(process).split()[-1]
-        with httpx.Client(base_url=address, headers={"X-API-Key": key}) as api:
+        with httpx.Client(
+            base_url=address, headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS
+        ) as api:
             link = api.post(f"/jobs/{new_job(api)['id']}/share-links", json={}).json()
             token = link["url"].rpartition("/")[2]
             entered = api.get(f"/s/{token}")
@@ -265,10 +272,12 @@ def test_keys_are_made_listed_and_ended(tmp_path: Path) -> None:
     for _ in range(2):
         with running("serve", "--port", "0", environment=environment) as process:
             address = first_line(process).split()[-1]
-            answer = httpx.get(f"{address}/jobs", headers={"X-API-Key": key})
+            answer = httpx.get(
+                f"{address}/jobs", headers={"X-API-Key": key}, timeout=PATIENCE_SECONDS
+            )
             statuses.append(answer.status_code)
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=PATIENCE_SECONDS)
         expired = command("key", "expire", key_id, environment=environment)
         assert expired.returncode == 0
     assert statuses == [200, 401]

@@ -7,13 +7,11 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import yaml
 
-from tests.end_to_end.readme import reader_environment
-
-PATIENCE_SECONDS: Final = 60.0
+from tests.end_to_end.readme import PATIENCE_SECONDS, reader_environment
 
 
 class Pod:

@@ -6,6 +6,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+PATIENCE_SECONDS: Final = 180.0
+"""After this a command is taken for hanging."""
+
+PATIENT: Final = {"TRACKERAPI_SHUTDOWN_TIMEOUT": "60"}
+"""Lets a busy machine take its time over the delivery at the end of a process."""
 
 _BLOCK = re.compile(
     r"<!-- (?P<what>run|prints|file: (?P<name>[\w.]+)) -->\n```\w+\n(?P<text>.*?)```",
@@ -48,7 +55,7 @@ def reader_environment(folder: Path, **environment: str) -> dict[str, str]:
     """Return the variables of a reader who has installed the package, and no more."""
     own_commands = str(Path(sys.executable).parent)
     path = os.pathsep.join([own_commands, os.environ["PATH"]])
-    return {"PATH": path, "HOME": str(folder), **environment}
+    return {"PATH": path, "HOME": str(folder), **PATIENT, **environment}
 
 
 def run(command: list[str], folder: Path, **environment: str) -> str:
@@ -59,7 +66,7 @@ def run(command: list[str], folder: Path, **environment: str) -> str:
         env=reader_environment(folder, **environment),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from demo.backend import started_backend
+from tests.end_to_end.readme import PATIENCE_SECONDS, PATIENT
 from trackerapi import TrackerApi
 
 ROOT = Path(__file__).parents[2]
@@ -22,11 +23,11 @@ def demo(module: str, *arguments: str, home: Path, **environment: str) -> str:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", module, *arguments],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), **environment},
+        env={"PATH": os.environ["PATH"], "HOME": str(home), **PATIENT, **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -61,7 +62,7 @@ def test_terminated_demo_leaves_nothing_running(tmp_path: Path) -> None:
         address = process.stdout.readline()
         assert "Imaging study" in process.stdout.readline()
         process.terminate()
-        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+        assert process.wait(timeout=PATIENCE_SECONDS) == 128 + signal.SIGTERM
 
     port = re.findall(r"A backend runs at http://127.0.0.1:(\d+)", address)[0]
     with pytest.raises(ConnectionRefusedError):
@@ -102,6 +103,7 @@ def test_killed_mockscript_goes_on_as_if_nothing_had_happened(
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
+            **PATIENT,
             "TRACKERAPI_BASE_URL": backend.base_url,
             "TRACKERAPI_API_KEY": backend.api_key,
         }
@@ -123,12 +125,12 @@ def test_killed_mockscript_goes_on_as_if_nothing_had_happened(
                 cwd=ROOT,
                 env=environment,
                 check=True,
-                timeout=60,
+                timeout=PATIENCE_SECONDS,
                 stdout=subprocess.DEVNULL,
             )
         with TrackerApi(api_key=backend.api_key, base_url=backend.base_url) as tracker:
             pages = [
-                httpx.get(tracker.job(job_id).share_link()).text
+                httpx.get(tracker.job(job_id).share_link(), timeout=60).text
                 for job_id in ("killed", "undisturbed")
             ]
 
@@ -147,7 +149,7 @@ def test_mockscript_refuses_a_pace_that_is_none(arguments: list[str]) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
@@ -164,7 +166,7 @@ def test_mockscript_says_what_is_missing_in_one_line(tmp_path: Path) -> None:
         env={"HOME": str(tmp_path), "TRACKERAPI_BASE_URL": "http://127.0.0.1:1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 

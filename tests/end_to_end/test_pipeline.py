@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo.backend import DemoBackend, started_backend
+from tests.end_to_end.readme import PATIENCE_SECONDS, PATIENT
 from tests.end_to_end.test_tutorial import ROOT
 from trackerapi import Job, TrackerApi
 
@@ -31,12 +32,13 @@ def pipeline(backend: DemoBackend, home: Path, *arguments: str, status: int = 0)
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(home),
+            **PATIENT,
             "TRACKERAPI_BASE_URL": backend.base_url,
             "TRACKERAPI_API_KEY": backend.api_key,
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == status, done.stdout + done.stderr

@@ -14,6 +14,7 @@ from demo.backend import DemoBackend, started_backend
 from tests.debian import need
 from tests.end_to_end.pod import Pod
 from tests.end_to_end.readme import (
+    PATIENCE_SECONDS,
     marked_blocks,
     reader_environment,
     run,
@@ -69,7 +70,7 @@ class Reader:
     def status_of(self, *command: str) -> int:
         """Run a command to its end; return its exit status."""
         process = self.start(*command)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_SECONDS)
         return process.returncode
 
     def job(self, job_id: str) -> Job:
@@ -167,7 +168,7 @@ def test_terminated_shell_script_is_cancelled(shell: Reader) -> None:
         orders.read_bytes()
         with orders.open("wb"):  # from here on the filter waits for data
             os.killpg(process.pid, signal.SIGTERM)
-            process.communicate(timeout=60)
+            process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == -signal.SIGTERM
     assert shell.job(NIGHT_ID).status == "cancelled"
@@ -280,14 +281,14 @@ def test_container_that_is_killed_goes_on_with_the_job(trio: Reader) -> None:
     orders.parent.mkdir()
     os.mkfifo(orders)
     with pod.sidecars_running():
-        assert pod.start(begin).wait(60) == 0
+        assert pod.start(begin).wait(PATIENCE_SECONDS) == 0
         killed = pod.start(work)
         with orders.open("rb") as data:
             assert data.read(1)
             os.killpg(killed.pid, signal.SIGKILL)
             killed.wait()
         orders.unlink()
-        assert pod.start(work).wait(60) == 0
+        assert pod.start(work).wait(PATIENCE_SECONDS) == 0
 
     assert_imported(trio)
 

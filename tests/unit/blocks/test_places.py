@@ -68,7 +68,7 @@ def place(
         "TRACKERAPI_BASE_URL": backend.base_url,
         "TRACKERAPI_JOB": token,
         "TRACKERAPI_OUTBOX": str(outbox),
-        "TRACKERAPI_SHUTDOWN_TIMEOUT": "20",
+        "TRACKERAPI_SHUTDOWN_TIMEOUT": "60",
     }
     command = [sys.executable, "-W", "error", "-c", WORKER, end]
     return subprocess.Popen(command, env=environment)
@@ -85,7 +85,7 @@ def test_eight_places_add_up_exactly(
             place(backend, token, tmp_path / f"outbox-{number % 2}", "leave")
             for number in range(8)
         ]
-        assert [one.wait(timeout=60) for one in places] == [0] * 8
+        assert [one.wait(timeout=180) for one in places] == [0] * 8
         deliver(tracker)
         step = shared.fetch().steps[1]
         assert (step.completed, step.total, step.fraction) == (2000, 2000, 1)
@@ -104,7 +104,7 @@ def test_two_finishers_make_one_finish(
         place(backend, token, tmp_path / f"outbox-{number}", "finish")
         for number in range(2)
     ]
-    assert [one.wait(timeout=60) for one in places] == [0, 0]
+    assert [one.wait(timeout=180) for one in places] == [0, 0]
     finished = shared.fetch()
     ends = [event for event in shared.events() if event.kind == "complete"]
 

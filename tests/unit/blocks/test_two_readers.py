@@ -132,7 +132,7 @@ def test_ten_thousand_markers_reach_no_customer(
     for job in jobs:
         stored |= set(MARKER.findall(str(list(job.events()))))
         link = job.share_link()
-        with httpx.Client(follow_redirects=True) as customer:
+        with httpx.Client(follow_redirects=True, timeout=60) as customer:
             page = customer.get(link)
         answer = page.text + str(page.headers) + str(page.url)
         assert SHOWN in page.text

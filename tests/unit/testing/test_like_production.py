@@ -119,7 +119,7 @@ def test_customer_view_is_what_the_page_shows(
         job = real.create_job(job_id, backend.customer_id, "imaging", config=config)
         smooth(job)
         deliver(real)
-        with httpx.Client(follow_redirects=True) as customer:
+        with httpx.Client(follow_redirects=True, timeout=60) as customer:
             page = customer.get(job.share_link()).text
 
     shown = [view.name, f"{view.percent:g} %", *view.texts]
