@@ -188,11 +188,12 @@ class FaultProxy:
 
     def go_down(self) -> None:
         """Refuse connections and abort those that live."""
-        if self._listener is not None:
+        with self._changed:
+            listener, self._listener = self._listener, None
+        if listener is not None:
             # Wakes the accepting thread; closing alone would leave it waiting.
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
         self.hang_up()
 
     def hang_up(self) -> None:
@@ -268,9 +269,16 @@ class FaultProxy:
             # An answer in two parts must not wait for an acknowledgement.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._changed:
-                self._live.add(connection)
-                self.connection_count += 1
-                self._changed.notify_all()
+                # One that was accepted in the last moment must not outlive the end.
+                is_up = self._listener is listener
+                if is_up:
+                    self._live.add(connection)
+                    self.connection_count += 1
+                    self._changed.notify_all()
+            if not is_up:
+                reset_when_closed(connection)
+                connection.close()
+                continue
             self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:

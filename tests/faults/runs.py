@@ -36,7 +36,7 @@ PRINTED: Final = ("phase 1", "phase 2", "phase 3", "reported", "done")
 FLUSHED: Final = (*PRINTED[:4], "waiting 0, held 0", "done")
 """What the job prints with `--flush` once all is delivered."""
 
-_PATIENCE_SECONDS: Final = 90.0
+_PATIENCE_SECONDS: Final = 240.0
 _PAUSE: Final = threading.Event()
 
 Pictures = dict[str, dict[str, Any]]
