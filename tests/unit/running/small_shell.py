@@ -11,6 +11,19 @@ import os
 import signal
 import sys
 import termios
+from typing import NoReturn
+
+
+def become_the_command() -> NoReturn:
+    """Run the command in this process, from its begin on in the foreground.
+
+    Put there by its parent, it might be stopped for reading before it is there.
+    """
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpid())
+    for number in (signal.SIGTTOU, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - as a shell does
 
 
 def main() -> None:
@@ -18,11 +31,9 @@ def main() -> None:
     talk = os.fdopen(int(sys.argv[1]), "r+b", buffering=0)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    stops = (signal.SIGTTOU, signal.SIGPIPE, signal.SIGXFSZ)
-    process_id = os.posix_spawn(
-        sys.argv[2], sys.argv[2:], os.environ, setpgroup=0, setsigdef=stops
-    )
-    os.tcsetpgrp(0, process_id)
+    process_id = os.fork()
+    if not process_id:
+        become_the_command()
     while True:
         _, status = os.waitpid(process_id, os.WUNTRACED)
         if os.WIFSTOPPED(status):
