@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import RunningBackend
 from trackerapi import JobConfig, JobConfigManager, TrackerApi, TrackerJob
+from trackerapi.delivery import delivery
 from trackerapi.job_config import forget_loaded
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -21,6 +22,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith("TRACKERAPI_") or name.upper() in PROXY_VARIABLES:
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    # A busy machine may take its time over the delivery at an end, and over letting
+    # go of files, which the next tracker of the same process looks for.
+    monkeypatch.setenv("TRACKERAPI_SHUTDOWN_TIMEOUT", "30")
+    monkeypatch.setattr(delivery, "_LAST_WORDS_SECONDS", 30.0)
 
 
 @pytest.fixture(autouse=True)

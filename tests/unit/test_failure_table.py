@@ -41,6 +41,7 @@ from trackerapi import (
     UnknownStepError,
 )
 from trackerapi.answers import JobEvent
+from trackerapi.delivery import courier
 from trackerapi.delivery.held import HeldJournal
 
 SLACK_SECONDS: Final = 1.0
@@ -217,10 +218,13 @@ def test_creation_without_an_answer_waits(
     road: Road,
     config: JobConfig,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
     strict: bool,
     answer: str,
 ) -> None:
     """create_job: no answer: one attempt, then it waits; one warning."""
+    # However slow the machine, the next attempt is that of the flush.
+    monkeypatch.setattr(courier, "backoff_seconds", lambda *_, **__: 3600.0)
     road.fault = always(NO_ANSWERS[answer])
     with reporting(road, strict=strict) as tracker:
         job = new_job(tracker, config)
@@ -419,7 +423,7 @@ def test_job_that_was_refused_runs_and_is_held(
         job = create_refused(why, road, refused, config, job_id)
         for _ in range(3):
             job.send_event(kind="info")
-        report = refused.flush(timeout=10)
+        report = refused.flush(timeout=30)
 
     assert (report.waiting, report.held, report.delivered) == (0, 4, 0)
     assert road.count("POST", "/events/batch") == 0
@@ -441,7 +445,7 @@ def test_event_that_was_never_sent_is_not_said_to_be_refused(
     with reporting(road, strict=strict) as tracker:
         job = create_refused("404", road, tracker, config, str(uuid.uuid4()))
         job.send_event(kind="info")
-        tracker.flush(timeout=10)
+        tracker.flush(timeout=30)
 
     assert road.count("POST", "/events/batch") == 0
     assert "refused an event" not in caplog.text
@@ -456,7 +460,7 @@ def test_refused_job_and_its_events_are_held_under_the_reason(
     with reporting(road, strict=strict, outbox=tmp_path / "outbox") as tracker:
         job = create_refused("422", road, tracker, config, "refused-422")
         event_id = job.send_event(kind="step", name="say_hello")
-        tracker.flush(timeout=10)
+        tracker.flush(timeout=30)
 
     (journal_path,) = (tmp_path / "outbox").glob("*.held")
     journal = HeldJournal(journal_path)
@@ -478,7 +482,7 @@ def test_job_that_was_refused_raises(
     with reporting(road, strict=strict) as tracker:
         with pytest.raises(BackendRejected) as caught:
             create_refused(why, road, tracker, config, str(uuid.uuid4()))
-        report = tracker.flush(timeout=10)
+        report = tracker.flush(timeout=30)
 
     assert str(caught.value.status) == why[:3]
     assert (report.waiting, report.held) == (0, 0)
@@ -508,9 +512,9 @@ def test_waiting_creation_that_is_refused_is_held(
         road.fault = None
         if why == "422":
             road.fault = lambda r: refusal if r.target.endswith("/jobs") else None
-        report = late.flush(timeout=10)
+        report = late.flush(timeout=30)
         job.send_event(kind="step", name="say_bye")
-        report_after = late.flush(timeout=10)
+        report_after = late.flush(timeout=30)
 
     assert (waiting.waiting, waiting.held) == (2, 0)
     assert (report.waiting, report.held) == (0, 2)
@@ -843,7 +847,7 @@ def test_outbox_that_cannot_be_written_raises(
             failing.create_job(str(uuid.uuid4()), 142, "undescribed")
         with pytest.raises(OutboxError, match="cannot be written"):
             failing.job(job.provider_job_id).send_event(kind="info")
-        report = failing.flush(timeout=10)
+        report = failing.flush(timeout=30)
 
     assert report.waiting == 0
     assert stored(tracker, job) == []
@@ -908,7 +912,7 @@ def ended_script(script: str, **settings: str) -> EndedScript:
         text=True,
     )
     with process:
-        watchdog = threading.Timer(60, process.kill)
+        watchdog = threading.Timer(120, process.kill)
         watchdog.start()
         assert process.stdout is not None
         assert process.stderr is not None
@@ -927,11 +931,13 @@ def ended_script(script: str, **settings: str) -> EndedScript:
     return EndedScript("".join(lines[:-1]), stderr, seconds)
 
 
-def closed_port() -> int:
-    """Return a port at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Return a port at which nobody listens, and that nobody else can take."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port: int = reserved.getsockname()[1]
+        yield port
 
 
 def places_told(stderr: str, place: Path) -> list[int]:
@@ -966,13 +972,13 @@ def test_exit_waits_for_a_silent_backend_no_longer_than_told(
 
 @of_row("exit")
 def test_exit_does_not_wait_for_a_backend_known_to_be_down(
-    tmp_path: Path, strict: bool
+    closed_port: int, tmp_path: Path, strict: bool
 ) -> None:
     """Exit with events undelivered: no wait when the backend is known to be down."""
     end = ended_script(
         "job = TrackerApi().create_job('down', 142, 'undescribed')\n"
         "for _ in range(5): job.send_event(kind='info')\n",
-        TRACKERAPI_BASE_URL=f"http://127.0.0.1:{closed_port()}",
+        TRACKERAPI_BASE_URL=f"http://127.0.0.1:{closed_port}",
         TRACKERAPI_API_KEY="key",
         TRACKERAPI_OUTBOX=str(tmp_path / "outbox"),
         TRACKERAPI_SHUTDOWN_TIMEOUT="30",
@@ -985,7 +991,7 @@ def test_exit_does_not_wait_for_a_backend_known_to_be_down(
 
 @of_row("exit")
 def test_exit_tells_of_events_of_a_tracker_that_was_dropped(
-    tmp_path: Path, strict: bool
+    closed_port: int, tmp_path: Path, strict: bool
 ) -> None:
     """Exit with events undelivered: also where the script has dropped its tracker."""
     end = ended_script(
@@ -993,7 +999,7 @@ def test_exit_tells_of_events_of_a_tracker_that_was_dropped(
         "    job = TrackerApi().job('dropped')\n"
         "    for _ in range(5): job.send_event(kind='info')\n"
         "main()\n",
-        TRACKERAPI_BASE_URL=f"http://127.0.0.1:{closed_port()}",
+        TRACKERAPI_BASE_URL=f"http://127.0.0.1:{closed_port}",
         TRACKERAPI_API_KEY="key",
         TRACKERAPI_OUTBOX=str(tmp_path / "outbox"),
         TRACKERAPI_STRICT=str(int(strict)),
@@ -1011,6 +1017,7 @@ def test_exit_tells_of_events_that_wait_for_their_job(
         f"tracker = TrackerApi(); job = tracker.job({str(uuid.uuid4())!r})\n"
         "for _ in range(2): job.send_event(kind='info')\n"
         "assert tracker.flush(timeout=0.5).waiting == 2\n",
+        TRACKERAPI_SHUTDOWN_TIMEOUT="2",
         TRACKERAPI_BASE_URL=backend.base_url,
         TRACKERAPI_API_KEY=backend.api_key,
         TRACKERAPI_OUTBOX=str(tmp_path / "outbox"),
@@ -1023,14 +1030,14 @@ def test_exit_tells_of_events_that_wait_for_their_job(
 
 @of_row("exit", "default")
 def test_exit_tells_of_events_that_memory_alone_had(
-    tmp_path: Path, strict: bool
+    closed_port: int, tmp_path: Path, strict: bool
 ) -> None:
     """Exit with events undelivered: what no disk has is not said to stay there."""
     place = below_a_file(tmp_path)
     end = ended_script(
         "job = TrackerApi().create_job('nowhere', 142, 'undescribed')\n"
         "for _ in range(5): job.send_event(kind='info')\n",
-        TRACKERAPI_BASE_URL=f"http://127.0.0.1:{closed_port()}",
+        TRACKERAPI_BASE_URL=f"http://127.0.0.1:{closed_port}",
         TRACKERAPI_API_KEY="key",
         TRACKERAPI_OUTBOX=str(place),
         TRACKERAPI_STRICT=str(int(strict)),

@@ -27,8 +27,9 @@ from tests.scripted_server import Request
 from tests.unit.conftest import deliver
 from tests.unit.test_failure_table import Road, road_to, silent, stored
 from trackerapi import TrackerApi, TrackerJob
+from trackerapi.delivery.rounds import LEFTOVERS_SECONDS
 
-PATIENCE_SECONDS: Final = 60
+PATIENCE_SECONDS: Final = 120
 """After this a script is taken for hanging."""
 
 PREAMBLE: Final = """\
@@ -77,7 +78,6 @@ class Scripts:
         self,
         script: str,
         *options: str,
-        patience_seconds: float = PATIENCE_SECONDS,
         **settings: str,
     ) -> "Iterator[subprocess.Popen[str]]":
         """Start a script; one that hangs is killed with all its children."""
@@ -99,7 +99,7 @@ class Scripts:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
-        watchdog = threading.Timer(patience_seconds, kill)
+        watchdog = threading.Timer(PATIENCE_SECONDS, kill)
         watchdog.start()
         with process:
             try:
@@ -108,7 +108,7 @@ class Scripts:
                 watchdog.cancel()
                 kill()
 
-    def run(self, script: str, *options: str, **settings: Any) -> tuple[str, str]:
+    def run(self, script: str, *options: str, **settings: str) -> tuple[str, str]:
         """Run a script to its end; return its output and its errors."""
         with self.started(script, *options, **settings) as process:
             output, errors = process.communicate()
@@ -288,6 +288,15 @@ def test_fork_leaves_progress_to_the_parent(scripts: Scripts) -> None:
     assert len(events) - len(progress) == 2
 
 
+KEEPING: Final = """\
+        import httpx
+        # A busy machine may take longer than an idle connection is kept.
+        httpx._config.DEFAULT_LIMITS.keepalive_expiry = 3600
+
+"""
+"""Begin of a script whose connections are counted."""
+
+
 def test_fork_of_a_busy_courier_opens_a_connection_of_its_own(
     scripts: Scripts, road: Road
 ) -> None:
@@ -301,8 +310,10 @@ def test_fork_of_a_busy_courier_opens_a_connection_of_its_own(
 
     road.fault = fault
     scripts.base_url = road.url
-    with scripts.started("""\
-        tracker = TrackerApi()
+    with scripts.started(
+        KEEPING
+        + """\
+        tracker = TrackerApi(timeout_seconds=60)
         job = tracker.job(JOB)
         send(job, 10)
         sys.stdin.readline()
@@ -315,7 +326,8 @@ def test_fork_of_a_busy_courier_opens_a_connection_of_its_own(
         print("child has ended", flush=True)
         send(job, 10)
         assert tracker.flush(timeout=30).waiting == 0
-        """) as process:
+        """
+    ) as process:
         assert is_held.wait(PATIENCE_SECONDS)
         say(process, "fork")
         assert line_of(process.stdout) == "child has ended"
@@ -332,8 +344,10 @@ def test_fork_of_an_idle_courier_opens_a_connection_of_its_own(
 ) -> None:
     """A connection that the parent keeps for later is not used by its child."""
     scripts.base_url = road.url
-    output, errors = scripts.run("""\
-        tracker = TrackerApi()
+    output, errors = scripts.run(
+        KEEPING
+        + """\
+        tracker = TrackerApi(timeout_seconds=60)
         job = tracker.job(JOB)
         send(job, 10)
         assert tracker.flush(timeout=30).waiting == 0
@@ -345,7 +359,8 @@ def test_fork_of_an_idle_courier_opens_a_connection_of_its_own(
         assert os.waitpid(child, 0)[1] == 0
         send(job, 10)
         print(tracker.flush(timeout=30).waiting)
-        """)
+        """
+    )
 
     assert (output, errors) == ("0\n", "")
     assert road.server.connection_count == 2
@@ -379,7 +394,8 @@ def test_fork_while_another_thread_sends_first_hangs_nobody(scripts: Scripts) ->
         first.join()
         print(tracker.flush(timeout=30).waiting)
         """,
-        patience_seconds=15,
+        # What waits for a time to run out instead of ending is to be killed first.
+        TRACKERAPI_SHUTDOWN_TIMEOUT="3600",
     )
 
     assert (output, errors) == ("0\n0\n", "")
@@ -732,7 +748,8 @@ def test_event_of_a_finalizer_neither_hangs_nor_fails(scripts: Scripts) -> None:
         send(job)
         resource = Resource(job)
         """,
-        patience_seconds=15,
+        # What waits for a time to run out instead of ending is to be killed first.
+        TRACKERAPI_SHUTDOWN_TIMEOUT="3600",
     )
 
     assert (output, errors) == ("", "")
@@ -923,9 +940,9 @@ def test_tracker_that_is_dropped_ends_by_itself(
 
 
 def await_end_soon(threads: Iterable[threading.Thread]) -> None:
-    """Wait a little until threads have ended."""
+    """Wait for threads, but not as long as a courier sleeps that nobody has woken."""
     for thread in threads:
-        thread.join(10.0)
+        thread.join(LEFTOVERS_SECONDS / 2)
         assert not thread.is_alive(), f"{thread.name} goes on"
 
 

@@ -22,12 +22,12 @@ from trackerapi.errors import (
 from trackerapi.wire.client import BackendClient, Patience
 
 
-def tracker_for(url: str) -> TrackerApi:
-    """Return a tracker for the server at `url`."""
-    return TrackerApi(api_key=KEY, base_url=url, timeout_seconds=0.3)
+def tracker_for(url: str, seconds: float = 20.0) -> TrackerApi:
+    """Return a tracker for the server at `url`, with its patience for an answer."""
+    return TrackerApi(api_key=KEY, base_url=url, timeout_seconds=seconds)
 
 
-def ask_once(url: str, seconds: float = 5.0) -> object:
+def ask_once(url: str, seconds: float = 20.0) -> object:
     """Ask whose key it is, with one attempt."""
     client = BackendClient(
         base_url=url,
@@ -124,7 +124,7 @@ def test_generated_call_is_guarded_like_the_layer() -> None:
     """`tracker.client` refuses a malformed answer before generated code parses it."""
     with (
         answering(http(200, {"items": 5})) as server,
-        tracker_for(server.url) as tracker,
+        tracker_for(server.url, 0.3) as tracker,
     ):
         with pytest.raises(BackendUnavailable):
             list_jobs.sync(client=tracker.client)
@@ -203,7 +203,7 @@ def test_redirect_is_not_followed(status: int) -> None:
     """The key does not travel to another host."""
     with answering(http(200, OWNER)) as other:
         away = http(status, b"", "", Location=other.url)
-        with answering(away) as server, tracker_for(server.url) as tracker:
+        with answering(away) as server, tracker_for(server.url, 0.3) as tracker:
             with pytest.raises(BackendUnavailable):
                 tracker.verify_api_key()
 
