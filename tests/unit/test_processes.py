@@ -403,6 +403,39 @@ def test_fork_while_another_thread_sends_first_hangs_nobody(scripts: Scripts) ->
     scripts.assert_all_arrive_once()
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="this Python never warns of a fork"
+)
+def test_fork_beside_threads_is_warned_of_only_where_some_are_the_scripts_own(
+    scripts: Scripts,
+) -> None:
+    """Our threads make Python say nothing that it would not have said without us."""
+    output, errors = scripts.run("""\
+        def fork():
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            print("forked", file=sys.stderr, flush=True)
+
+        tracker = TrackerApi()
+        send(tracker.job(JOB))
+        fork()
+        end = threading.Event()
+        own = threading.Thread(target=end.wait)
+        own.start()
+        fork()
+        end.set()
+        own.join()
+        fork()
+        """)
+
+    assert output == ""
+    before, between, after, rest = errors.split("forked\n")
+    assert (before, after, rest) == ("", "", "")
+    assert "DeprecationWarning" in between
+
+
 def test_many_forks_in_the_middle_of_things_hang_nobody(scripts: Scripts) -> None:
     """Children forked while threads report and deliver end like any other."""
     output, errors = scripts.run("""\

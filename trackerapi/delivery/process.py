@@ -5,13 +5,16 @@ Hooks are set when the first delivery is opened, never at import.
 
 import atexit
 import os
+import re
 import sys
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Final, Protocol, cast
 
 
 class Lasting(Protocol):
@@ -34,6 +37,8 @@ _OPEN: Final["weakref.WeakSet[Lasting]"] = weakref.WeakSet()
 _KEPT: Final[set[Lasting]] = set()
 _hooked: Final[set[str]] = set()
 _fork_guard: Final = threading.Lock()
+_FORK_WARNING: Final = r"This process \(pid=\d+\) is multi-threaded, use of fork"
+_OUR_THREADS: Final = "trackerapi-"
 
 
 @contextmanager
@@ -51,7 +56,7 @@ def watch(lasting: Lasting) -> None:
         atexit.register(_close_all)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
-                before=_fork_guard.acquire,
+                before=_before_fork,
                 after_in_parent=_fork_guard.release,
                 after_in_child=_after_fork,
             )
@@ -99,6 +104,37 @@ def _die_of_ctrl_c_after_all() -> None:
 
     with suppress(KeyboardInterrupt):
         eval("interrupt()", {"interrupt": interrupt})  # noqa: S307 - a text of our own
+
+
+def _before_fork() -> None:
+    _fork_guard.acquire()
+    if sys.version_info >= (3, 12):
+        _spare_warning()
+
+
+def _spare_warning() -> None:
+    """Have Python warn of a fork beside threads only where not all of them are ours.
+
+    Ours are forgotten by the child, which begins its own; a script that would fork in
+    silence without us does so with us. Python warns after all hooks, so that the
+    filter stays until the next fork.
+    """
+    ours = sum(each.name.startswith(_OUR_THREADS) for each in threading.enumerate())
+    if _thread_count() - ours > 1:
+        # As `filterwarnings()` puts it there.
+        pattern = re.compile(_FORK_WARNING, re.IGNORECASE)
+        filters = cast("list[object]", warnings.filters)
+        with suppress(ValueError):
+            filters.remove(("ignore", pattern, DeprecationWarning, None, 0))
+    elif ours:
+        warnings.filterwarnings("ignore", _FORK_WARNING, DeprecationWarning)
+
+
+def _thread_count() -> int:
+    """Return how many threads the process has, those of libraries in C among them."""
+    with suppress(OSError):
+        return sum(1 for _ in Path("/proc/self/task").iterdir())
+    return threading.active_count()
 
 
 def _after_fork() -> None:
