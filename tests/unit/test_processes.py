@@ -288,6 +288,14 @@ def test_fork_leaves_progress_to_the_parent(scripts: Scripts) -> None:
     assert len(events) - len(progress) == 2
 
 
+OWN_THREADS: Final = """\
+        # Newer Pythons warn of a fork beside threads of the script.
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+
+"""
+"""Begin of a script that forks beside threads of its own."""
+
 KEEPING: Final = """\
         import httpx
         # A busy machine may take longer than an idle connection is kept.
@@ -370,7 +378,8 @@ def test_fork_of_an_idle_courier_opens_a_connection_of_its_own(
 def test_fork_while_another_thread_sends_first_hangs_nobody(scripts: Scripts) -> None:
     """A child reports although the parent was about to open its outbox."""
     output, errors = scripts.run(
-        """\
+        OWN_THREADS
+        + """\
         begin = threading.Thread.start
         is_opening = threading.Event()
 
@@ -438,7 +447,9 @@ def test_fork_beside_threads_is_warned_of_only_where_some_are_the_scripts_own(
 
 def test_many_forks_in_the_middle_of_things_hang_nobody(scripts: Scripts) -> None:
     """Children forked while threads report and deliver end like any other."""
-    output, errors = scripts.run("""\
+    output, errors = scripts.run(
+        OWN_THREADS
+        + """\
         tracker = TrackerApi()
         job = tracker.job(JOB)
         done = threading.Event()
@@ -463,7 +474,8 @@ def test_many_forks_in_the_middle_of_things_hang_nobody(scripts: Scripts) -> Non
         for thread in threads:
             thread.join()
         print(tracker.flush(timeout=30).waiting)
-        """)
+        """
+    )
 
     assert (output, errors) == ("0\n", "")
     scripts.assert_all_arrive_once()
