@@ -33,6 +33,33 @@ _FULL_BATCH_BYTES: Final = MAX_BATCH_BYTES // 4
 _LOG: Final = logging.getLogger("trackerapi")
 
 
+class Bell:
+    """Wakes the courier; may be rung by a signal handler in the middle of a ring.
+
+    `threading.Event` may not: the handler would wait for a lock that its own thread
+    holds, and the courier for good where Ctrl-C leaves it locked.
+    """
+
+    def __init__(self) -> None:
+        self._is_silent = threading.Lock()
+        self._is_silent.acquire()
+
+    def set(self) -> None:
+        """Ring, unless it rings."""
+        try:
+            self._is_silent.release()
+        except RuntimeError:  # it rings
+            return
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a ring, at most so long; silent afterwards."""
+        self._is_silent.acquire(timeout=seconds)
+
+    def clear(self) -> None:
+        """Be silent."""
+        self._is_silent.acquire(blocking=False)
+
+
 class Courier:
     """Delivers in a daemon thread of its own, which `start()` begins.
 
@@ -50,7 +77,7 @@ class Courier:
         self.is_asleep = False
         self.is_down: bool | None = None
         self.is_refused = False
-        self._wake = threading.Event()
+        self._wake = Bell()
         self._round_done = threading.Condition()
         self._hurries = 0
         self.is_carrying = False
