@@ -24,9 +24,14 @@ import pytest
 
 from tests.conftest import RunningBackend
 from tests.scripted_server import Request
+from tests.unit.blocks.conftest import recorded
 from tests.unit.conftest import deliver
 from tests.unit.test_failure_table import Road, road_to, silent, stored
 from trackerapi import TrackerApi, TrackerJob
+from trackerapi.delivery.conflation import Conflation
+from trackerapi.delivery.outbox_file import OutboxFile
+
+NOWHERE: Final = "http://127.0.0.1:9"
 
 PATIENCE_SECONDS: Final = 60
 """After this a script is taken for hanging."""
@@ -740,6 +745,39 @@ def test_event_of_a_finalizer_neither_hangs_nor_fails(scripts: Scripts) -> None:
     scripts.assert_all_arrive_once(cut=3)
 
 
+def test_event_of_a_finalizer_that_outlives_its_tracker_is_kept(
+    scripts: Scripts,
+) -> None:
+    """What is collected together with its tracker, and takes its time, may report."""
+    output, errors = scripts.run(
+        """\
+        import gc
+
+        class Resource:
+            def __init__(self, job):
+                self.job, self.itself = job, self
+
+            def __del__(self):
+                time.sleep(0.5)  # the tracker has ended by now
+                self.job.send_event(kind="progress", name="say_hello", completed=1)
+                send(self.job, 2)
+
+        def main():
+            job = TrackerApi().job(JOB)
+            send(job)
+            Resource(job)
+
+        main()
+        gc.collect()
+        """,
+        patience_seconds=15,
+    )
+
+    assert (output, errors) == ("", "")
+    assert len(scripts.returned) == 3
+    scripts.assert_all_arrive_once(cut=1)
+
+
 # Surroundings of a script
 
 
@@ -1009,6 +1047,53 @@ def test_threads_report_while_the_tracker_is_closed(
 
     arrived = [event.event_id for event in stored(tracker, job)]
     assert sorted(arrived) == sorted(sent[0] + sent[1])
+
+
+def test_progress_that_meets_the_end_of_its_tracker_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that was about to report when another closed the tracker still does."""
+    tracker = TrackerApi("key", NOWHERE, mode="offline", outbox=tmp_path)
+    job = tracker.job("job")
+    job.send_event(kind="progress", name="load", completed=1)
+    offer = Conflation.offer
+
+    def offer_late(conflation: Conflation, *given: Any) -> bool:
+        monkeypatch.setattr(Conflation, "offer", offer)
+        tracker.close()
+        return offer(conflation, *given)
+
+    monkeypatch.setattr(Conflation, "offer", offer_late)
+    job.send_event(kind="progress", name="load", completed=2)
+    tracker.close()
+
+    assert [event["completed"] for event in recorded(tmp_path)] == [1, 2]
+
+
+def test_end_in_the_middle_of_an_end_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tracker that another thread closes too, and begins anew, is closed at last."""
+    before = couriers()
+    tracker = TrackerApi("key", NOWHERE, mode="offline", outbox=tmp_path)
+    job = tracker.job("job")
+    job.note("first")
+    release = Conflation.release_all
+
+    def meet_another(conflation: Conflation) -> None:
+        monkeypatch.setattr(Conflation, "release_all", release)
+        tracker.close()
+        job.note("second")
+        release(conflation)
+
+    monkeypatch.setattr(Conflation, "release_all", meet_another)
+    tracker.close()
+    tracker.close()
+
+    await_end_soon(couriers() - before)
+    left = [OutboxFile.adopt(path) for path in tmp_path.glob("*.outbox")]
+    assert None not in left, "nobody else can deliver it"
+    assert len(left) == 2
 
 
 def test_many_trackers_leave_nothing_behind(

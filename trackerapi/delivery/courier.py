@@ -144,7 +144,7 @@ class Courier:
             files: Those that this process appended to.
             wait_seconds: How long to wait for the end.
         """
-        self._leaving = files
+        self._leaving += files
         self._is_stopping = True
         self._wake.set()
         if self._thread is None:
@@ -185,7 +185,7 @@ class Courier:
                 self._pause(self._round())
                 is_offline = self._route.sender is None
                 if self._is_retiring and (is_offline or self._route.outbox.is_empty):
-                    self._leaving = self._route.outbox.close()
+                    self._leaving += self._route.outbox.close()
                     break
         finally:
             self.rounds.put_away(self._leaving)

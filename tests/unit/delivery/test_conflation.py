@@ -154,6 +154,19 @@ def test_all_is_written_at_the_end(bench: Bench) -> None:
     assert bench.conflation.pending == {}
 
 
+def test_after_the_end_nothing_is_kept(bench: Bench) -> None:
+    """Who comes too late to hear of the end writes at once."""
+    bench.offer(STEP, b"1", b"2")
+    bench.conflation.close()
+    assert bench.written == [b"1", b"2"]
+
+    assert bench.offer(STEP, b"3", b"4") == [False, False]
+    bench.conflation.keep(STEP, b"5")
+
+    assert bench.conflation.release_due() is None
+    assert bench.written == [b"1", b"2", b"3", b"4", b"5"]
+
+
 def test_finished_jobs_are_forgotten(bench: Bench) -> None:
     """A service that tracks job after job does not grow."""
     for number in range(1500):
