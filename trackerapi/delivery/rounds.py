@@ -272,7 +272,8 @@ class Rounds:
                     self._next_search = 0.0
         outbox = self._route.outbox
         for file in list(outbox.files):
-            is_done = file.is_delivered and not outbox.is_current(file)
+            # In this order: what is not current gets no more records.
+            is_done = not outbox.is_current(file) and file.is_delivered
             if is_done and file.held.counts() == (0, 0):
                 outbox.files.remove(file)
                 self._put_away(file)
