@@ -195,8 +195,15 @@ def _async_generator(function: Callable[..., Any], opened: Open, is_slow: bool) 
 async def _opened(
     opened: Open, args: tuple[Any, ...], given: dict[str, Any], is_slow: bool
 ) -> "OffLoop[Block]":
-    from trackerapi.blocks.off_loop import OffLoop, in_thread
+    import asyncio
 
-    if is_slow:
-        return OffLoop(await in_thread(functools.partial(opened, args, given)))
-    return OffLoop(opened(args, given))
+    from trackerapi.blocks.off_loop import Making, OffLoop
+
+    if not is_slow:
+        return OffLoop(opened(args, given))
+    making = Making(functools.partial(opened, args, given))
+    try:
+        return OffLoop(await making.made())
+    except asyncio.CancelledError as error:
+        making.leave(error)  # nobody runs what the thread still makes
+        raise
