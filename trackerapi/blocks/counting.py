@@ -131,7 +131,11 @@ class UnitCount:
             self._is_offered = True
             # Each time another object, by which conflation knows a newer offer.
             newest = functools.partial(self._newest)
-            self._job.offer_progress(self._tag, newest)
+            try:
+                self._job.offer_progress(self._tag, newest)
+            except BaseException:  # Ctrl-C: else nothing was ever offered again
+                self._is_offered = False
+                raise
 
     def _newest(self) -> EventDetails:
         # First, so that what is counted from now on is offered again.

@@ -117,6 +117,9 @@ class Conflation:
             ).start()
         except RuntimeError:  # at the end of the interpreter, where all is released
             self._is_ticking = False
+        except BaseException:  # Ctrl-C: the next record begins another
+            self._is_ticking = False
+            raise
 
     def _tick(self) -> None:
         while True:

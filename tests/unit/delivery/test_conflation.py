@@ -167,6 +167,31 @@ def test_after_the_end_nothing_is_kept(bench: Bench) -> None:
     assert bench.written == [b"1", b"2", b"3", b"4", b"5"]
 
 
+def test_time_is_kept_after_ctrl_c_at_the_begin_of_its_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A script that goes on after it has its newest progress written in its time."""
+    start = threading.Thread.start
+    is_written = threading.Event()
+
+    def interrupt(_: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        raise KeyboardInterrupt
+
+    def write(line: bytes) -> None:
+        if line == b"3":
+            is_written.set()
+
+    conflation = Conflation(write)
+    conflation.offer(STEP, b"1")
+    monkeypatch.setattr(threading.Thread, "start", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        conflation.offer(STEP, b"2")
+    conflation.offer(STEP, b"3")
+
+    assert is_written.wait(PATIENCE_SECONDS)
+
+
 def test_finished_jobs_are_forgotten(bench: Bench) -> None:
     """A service that tracks job after job does not grow."""
     for number in range(1500):
