@@ -425,6 +425,57 @@ def test_many_forks_in_the_middle_of_things_hang_nobody(scripts: Scripts) -> Non
     scripts.assert_all_arrive_once()
 
 
+FORK_IN_A_SEARCH: Final = """\
+import os, sys, threading
+from pathlib import Path
+from trackerapi import TrackerApi
+from trackerapi.delivery.outbox_file import OutboxFile
+
+outbox, adopt = Path(sys.argv[1]), OutboxFile.adopt
+is_open, is_forked = threading.Event(), threading.Event()
+
+def adopt_slowly(path):
+    file = adopt(path)
+    is_open.set()
+    is_forked.wait(0.5)
+    return file
+
+with TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=outbox) as tracker:
+    tracker.job("job").note("left")
+(left,) = outbox.glob("*.outbox")
+OutboxFile.adopt = adopt_slowly
+tracker = TrackerApi("key", "http://127.0.0.1:9", outbox=outbox, shutdown_timeout=0)
+tracker.job("job").note("new")
+is_open.wait(30)
+reader, writer = os.pipe()
+if not os.fork():
+    os.close(writer)
+    os.read(reader, 1)  # lives on until its parent has ended
+    os._exit(0)
+is_forked.set()
+tracker.close()
+for thread in threading.enumerate():
+    if thread is not threading.current_thread():
+        thread.join(30)
+print(adopt(left) is not None)
+"""
+
+
+def test_child_that_is_forked_during_a_search_holds_no_leftover(
+    tmp_path: Path,
+) -> None:
+    """What its parent was about to take over can be delivered while it lives."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORK_IN_A_SEARCH, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
+    )
+
+    assert done.stdout == "True\n"
+
+
 def test_child_of_a_child_reports_too(scripts: Scripts) -> None:
     """A fork of a fork, as daemons make them, begins anew once more."""
     output, errors = scripts.run("""\

@@ -123,8 +123,7 @@ class Rounds:
         known = {file.path for file in self.files()}
         binding = self._route.outbox.binding
         self._has_more = False
-        for file in folder.adopt(binding, known):
-            self.adopted.append(file)
+        for _ in folder.adopt(binding, known, self.adopted.append):
             self._put_away_delivered()
             waiting = sum(not each.is_delivered for each in self.adopted)
             if waiting >= MOST_WAITING or len(self.adopted) >= MOST_ADOPTED:
