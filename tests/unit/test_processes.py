@@ -23,7 +23,7 @@ from typing import IO, Any, Final
 import pytest
 
 from tests.conftest import RunningBackend
-from tests.scripted_server import Request
+from tests.scripted_server import Request, answering, http
 from tests.unit.blocks.conftest import recorded
 from tests.unit.conftest import deliver
 from tests.unit.test_failure_table import Road, road_to, silent, stored
@@ -474,6 +474,45 @@ def test_child_that_is_forked_during_a_search_holds_no_leftover(
     )
 
     assert done.stdout == "True\n"
+
+
+FORK_AFTER_THE_END: Final = """\
+import os, sys
+from trackerapi import TrackerApi
+
+tracker = TrackerApi("key", sys.argv[2], outbox=sys.argv[1], shutdown_timeout=0)
+tracker.job("job").note("left")
+sys.stdin.readline()
+tracker.close()
+if not os.fork():
+    sys.stdin.readline()  # lives on though its parent has ended
+os._exit(0)
+"""
+
+
+def test_child_that_is_forked_after_an_end_holds_no_leftover(tmp_path: Path) -> None:
+    """Also where a request was still on its way when the tracker was closed."""
+    ended, is_asked = threading.Event(), threading.Event()
+
+    def answer(_: Request) -> bytes:
+        is_asked.set()
+        ended.wait(PATIENCE_SECONDS)
+        return http(503, {})
+
+    with answering(answer) as server:
+        command = [sys.executable, "-c", FORK_AFTER_THE_END, str(tmp_path), server.url]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert is_asked.wait(PATIENCE_SECONDS)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.wait(PATIENCE_SECONDS) == 0
+            (path,) = tmp_path.glob("*.outbox")
+            file = OutboxFile.adopt(path)
+        ended.set()
+
+    assert file is not None
+    file.close()
 
 
 def test_child_of_a_child_reports_too(scripts: Scripts) -> None:

@@ -102,6 +102,11 @@ class Courier:
         except RuntimeError:  # at the end of the interpreter, or at a limit
             self._thread = None
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread has not ended."""
+        return self._thread is not None and self._thread.is_alive()
+
     def wake(self) -> None:
         """Let the courier see a new record."""
         self._wake.set()
@@ -164,7 +169,7 @@ class Courier:
 
     def forget(self) -> None:
         """Let go of everything without a trace, in a child that has it from a fork."""
-        for file in self.rounds.adopted:
+        for file in [*self.rounds.adopted, *self._leaving]:
             file.close()
 
     def _is_done(self, gives_up: bool) -> bool:

@@ -102,6 +102,7 @@ class Delivery:
         self._counters = Counters()
         self._worker = Worker()
         self._is_retired = False
+        self._ending: list[_Session] = []  # their couriers may still be at it
 
     def post(self, work: Work) -> None:
         """Have a thread do what may wait for a disk, in the order of these calls."""
@@ -263,6 +264,8 @@ class Delivery:
             session.conflation.close()
         if self._session is session:  # else another thread has ended it, too
             self._session = None
+        alive = [ended for ended in self._ending if ended.courier.is_alive]
+        self._ending = [*alive, session]
         left = max(deadline - time.monotonic(), 0.0)
         session.courier.wait_until_done(left, gives_up=True)
         dropped = self._counters.dropped.get("outbox unwritable", 0)
@@ -287,9 +290,9 @@ class Delivery:
 
     def forget(self) -> None:
         """Begin anew in a child that has everything from its parent by a fork."""
-        session = self._session
+        sessions = [*self._ending, *([self._session] if self._session else ())]
         self._begin()
-        if session is not None:
+        for session in sessions:
             session.outbox.forget()
             session.courier.forget()
 
