@@ -56,7 +56,7 @@ class TrackerJob(JobQuestions, Block):
         self.is_stopped = False
         self._steps: dict[str, TrackerStep] = {}
         self._ended_as: str | None = None
-        self._failure: tuple[int, str] | None = None
+        self._failure: tuple[object, str] | None = None
 
     @property
     def steps(self) -> JobSteps:
@@ -239,7 +239,7 @@ class TrackerJob(JobQuestions, Block):
 
     def note_failure(self, error: BaseException | None, tag: str) -> None:
         """Remember that a step has told an exception that may end the job too."""
-        self._failure = (id(error), tag)
+        self._failure = (_identity(error), tag)
 
     def stop(self) -> None:
         """Note that SIGTERM has asked the process to end."""
@@ -283,7 +283,19 @@ class TrackerJob(JobQuestions, Block):
     def _fail_by(self, error: BaseException | None) -> None:
         """Report that an exception ended the job; its traceback only once."""
         failure, self._failure = self._failure, None
-        if failure is not None and failure[0] == id(error):
+        if failure is not None and failure[0] == _identity(error):
             self.fail(error=f"step {failure[1]!r} failed: {brief(error)}")
         else:
             self.fail(error=error)
+
+
+def _identity(error: BaseException | None) -> tuple[object, ...]:
+    """Return what tells an exception from every other, without keeping it alive.
+
+    Its id alone does not: as soon as it is gone, the next one may have it. So where it
+    was raised belongs to it.
+    """
+    at = error.__traceback__ if error is not None else None
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return (id(error), at.tb_frame.f_code, at.tb_lasti) if at else (id(error),)

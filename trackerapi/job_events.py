@@ -121,11 +121,13 @@ class JobEvents:
         not in the backend's answer.
         """
         if not self._is_recalled:
-            self._is_recalled = True
             events = self._reporter.events_of(self._provider_job_id)
             earlier = recalled_progress(self._facts, events)
             # Not in its place: what a disk refused is in no file, and yet was done.
             self.progress.add_earlier(earlier, known_progress(self._facts))
+            # Only now: a thread that asks meanwhile reads the outbox itself, instead
+            # of getting an answer that lacks it. Twice adds nothing.
+            self._is_recalled = True
         return self.progress
 
     def send_event(

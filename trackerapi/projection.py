@@ -71,9 +71,12 @@ class StepProgress:
             return
         if kind == "progress":
             self._count(details)
-        self.status = _AFTER.get(kind, "running")
+        status = _AFTER.get(kind, "running")
         if kind == "error" and details.get("retrying"):
-            self.status = "waiting"
+            status = "waiting"
+        # Another thread may have ended the step while this one counted.
+        if self.status not in SETTLED:
+            self.status = status
         if self.status in SETTLED:
             self.fraction = 1.0
 

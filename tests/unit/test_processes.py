@@ -23,11 +23,16 @@ from typing import IO, Any, Final
 import pytest
 
 from tests.conftest import RunningBackend
-from tests.scripted_server import Request
+from tests.scripted_server import Request, answering, http
+from tests.unit.blocks.conftest import recorded
 from tests.unit.conftest import deliver
 from tests.unit.test_failure_table import Road, road_to, silent, stored
 from trackerapi import TrackerApi, TrackerJob
+from trackerapi.delivery.conflation import Conflation
+from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.rounds import LEFTOVERS_SECONDS
+
+NOWHERE: Final = "http://127.0.0.1:9"
 
 PATIENCE_SECONDS: Final = 120
 """After this a script is taken for hanging."""
@@ -481,6 +486,96 @@ def test_many_forks_in_the_middle_of_things_hang_nobody(scripts: Scripts) -> Non
     scripts.assert_all_arrive_once()
 
 
+FORK_IN_A_SEARCH: Final = """\
+import os, sys, threading
+from pathlib import Path
+from trackerapi import TrackerApi
+from trackerapi.delivery.outbox_file import OutboxFile
+
+outbox, adopt = Path(sys.argv[1]), OutboxFile.adopt
+is_open, is_forked = threading.Event(), threading.Event()
+
+def adopt_slowly(path):
+    file = adopt(path)
+    is_open.set()
+    is_forked.wait(0.5)
+    return file
+
+with TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=outbox) as tracker:
+    tracker.job("job").note("left")
+(left,) = outbox.glob("*.outbox")
+OutboxFile.adopt = adopt_slowly
+tracker = TrackerApi("key", "http://127.0.0.1:9", outbox=outbox, shutdown_timeout=0)
+tracker.job("job").note("new")
+is_open.wait(30)
+reader, writer = os.pipe()
+if not os.fork():
+    os.close(writer)
+    os.read(reader, 1)  # lives on until its parent has ended
+    os._exit(0)
+is_forked.set()
+tracker.close()
+for thread in threading.enumerate():
+    if thread is not threading.current_thread():
+        thread.join(30)
+print(adopt(left) is not None)
+"""
+
+
+def test_child_that_is_forked_during_a_search_holds_no_leftover(
+    tmp_path: Path,
+) -> None:
+    """What its parent was about to take over can be delivered while it lives."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORK_IN_A_SEARCH, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
+    )
+
+    assert done.stdout == "True\n"
+
+
+FORK_AFTER_THE_END: Final = """\
+import os, sys
+from trackerapi import TrackerApi
+
+tracker = TrackerApi("key", sys.argv[2], outbox=sys.argv[1], shutdown_timeout=0)
+tracker.job("job").note("left")
+sys.stdin.readline()
+tracker.close()
+if not os.fork():
+    sys.stdin.readline()  # lives on though its parent has ended
+os._exit(0)
+"""
+
+
+def test_child_that_is_forked_after_an_end_holds_no_leftover(tmp_path: Path) -> None:
+    """Also where a request was still on its way when the tracker was closed."""
+    ended, is_asked = threading.Event(), threading.Event()
+
+    def answer(_: Request) -> bytes:
+        is_asked.set()
+        ended.wait(PATIENCE_SECONDS)
+        return http(503, {})
+
+    with answering(answer) as server:
+        command = [sys.executable, "-c", FORK_AFTER_THE_END, str(tmp_path), server.url]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert is_asked.wait(PATIENCE_SECONDS)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.wait(PATIENCE_SECONDS) == 0
+            (path,) = tmp_path.glob("*.outbox")
+            file = OutboxFile.adopt(path)
+        ended.set()
+
+    assert file is not None
+    file.close()
+
+
 def test_child_of_a_child_reports_too(scripts: Scripts) -> None:
     """A fork of a fork, as daemons make them, begins anew once more."""
     output, errors = scripts.run("""\
@@ -802,6 +897,39 @@ def test_event_of_a_finalizer_neither_hangs_nor_fails(scripts: Scripts) -> None:
     scripts.assert_all_arrive_once(cut=3)
 
 
+def test_event_of_a_finalizer_that_outlives_its_tracker_is_kept(
+    scripts: Scripts,
+) -> None:
+    """What is collected together with its tracker, and takes its time, may report."""
+    output, errors = scripts.run(
+        """\
+        import gc
+
+        class Resource:
+            def __init__(self, job):
+                self.job, self.itself = job, self
+
+            def __del__(self):
+                time.sleep(0.5)  # the tracker has ended by now
+                self.job.send_event(kind="progress", name="say_hello", completed=1)
+                send(self.job, 2)
+
+        def main():
+            job = TrackerApi().job(JOB)
+            send(job)
+            Resource(job)
+
+        main()
+        gc.collect()
+        """,
+        patience_seconds=15,
+    )
+
+    assert (output, errors) == ("", "")
+    assert len(scripts.returned) == 3
+    scripts.assert_all_arrive_once(cut=1)
+
+
 # Surroundings of a script
 
 
@@ -1071,6 +1199,53 @@ def test_threads_report_while_the_tracker_is_closed(
 
     arrived = [event.event_id for event in stored(tracker, job)]
     assert sorted(arrived) == sorted(sent[0] + sent[1])
+
+
+def test_progress_that_meets_the_end_of_its_tracker_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that was about to report when another closed the tracker still does."""
+    tracker = TrackerApi("key", NOWHERE, mode="offline", outbox=tmp_path)
+    job = tracker.job("job")
+    job.send_event(kind="progress", name="load", completed=1)
+    offer = Conflation.offer
+
+    def offer_late(conflation: Conflation, *given: Any) -> bool:
+        monkeypatch.setattr(Conflation, "offer", offer)
+        tracker.close()
+        return offer(conflation, *given)
+
+    monkeypatch.setattr(Conflation, "offer", offer_late)
+    job.send_event(kind="progress", name="load", completed=2)
+    tracker.close()
+
+    assert [event["completed"] for event in recorded(tmp_path)] == [1, 2]
+
+
+def test_end_in_the_middle_of_an_end_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tracker that another thread closes too, and begins anew, is closed at last."""
+    before = couriers()
+    tracker = TrackerApi("key", NOWHERE, mode="offline", outbox=tmp_path)
+    job = tracker.job("job")
+    job.note("first")
+    release = Conflation.release_all
+
+    def meet_another(conflation: Conflation) -> None:
+        monkeypatch.setattr(Conflation, "release_all", release)
+        tracker.close()
+        job.note("second")
+        release(conflation)
+
+    monkeypatch.setattr(Conflation, "release_all", meet_another)
+    tracker.close()
+    tracker.close()
+
+    await_end_soon(couriers() - before)
+    left = [OutboxFile.adopt(path) for path in tmp_path.glob("*.outbox")]
+    assert None not in left, "nobody else can deliver it"
+    assert len(left) == 2
 
 
 def test_many_trackers_leave_nothing_behind(

@@ -87,3 +87,27 @@ def test_what_happened_before_takes_nothing_back() -> None:
     shown = {tag: progress.shown_status(tag) for tag in "abcd"}
     assert shown == {"a": "done", "b": "failed", "c": "done", "d": "failed"}
     assert progress.percent == 75.0
+
+
+class _Interrupted(dict[str, Any]):
+    """What a step has counted, looked at when another thread ends the step."""
+
+    def __init__(self, progress: JobProgress) -> None:
+        super().__init__(completed=1, total=2)
+        self._progress = progress
+
+    def get(self, name: str, otherwise: Any = None) -> Any:
+        """Return a member, once the step is done."""
+        self._progress.take("step", "a")
+        return super().get(name, otherwise)
+
+
+def test_step_that_is_done_while_another_thread_counts_stays_done() -> None:
+    """Else those that wait for it would wait for ever."""
+    progress = JobProgress({"a": 1, "b": 1})
+    progress.take("start", "a")
+
+    progress.take("progress", "a", _Interrupted(progress))
+
+    assert progress.shown_status("a") == "done"
+    assert progress.percent == 50.0

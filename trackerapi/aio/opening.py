@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any
 
 from trackerapi.aio.job import AsyncTrackerJob
-from trackerapi.blocks.off_loop import in_thread
+from trackerapi.blocks.off_loop import Making
 from trackerapi.job import TrackerJob
 
 
@@ -20,10 +20,8 @@ class JobOpening:
     """
 
     def __init__(self, create: Callable[[], TrackerJob]) -> None:
-        self._create = create
-        self._created: TrackerJob | None = None
+        self._making = Making(create)
         self._handle: AsyncTrackerJob | None = None
-        self._left_by: BaseException | None = None
 
     def __await__(self) -> Generator[Any, None, AsyncTrackerJob]:
         return self._opened().__await__()
@@ -35,8 +33,7 @@ class JobOpening:
             handle = await self._opened()
         except asyncio.CancelledError as error:
             # The thread may be at it for seconds; what it creates has nobody to run it.
-            self._left_by = error
-            self._end_if_left()
+            self._making.leave(error)
             raise
         return await handle.__aenter__()
 
@@ -50,16 +47,5 @@ class JobOpening:
 
     async def _opened(self) -> AsyncTrackerJob:
         if self._handle is None:
-            self._handle = AsyncTrackerJob(await in_thread(self._make))
+            self._handle = AsyncTrackerJob(await self._making.made())
         return self._handle
-
-    def _make(self) -> TrackerJob:
-        self._created = job = self._create()
-        self._end_if_left()
-        return job
-
-    def _end_if_left(self) -> None:
-        """End a job whose task was cancelled before it had it, whoever comes last."""
-        job, error = self._created, self._left_by
-        if job is not None and error is not None:
-            job.post(lambda: job.end_block(error))

@@ -58,9 +58,7 @@ class UnitCount:
         if not units >= 0:  # nor is NaN
             return
         with COUNTING.lock:
-            if self._forks != COUNTING.forks:
-                self._begin_in_child()
-            self.renew()
+            self._begin_if_ended()
             self.completed += units
             if is_resumed:
                 self.resumed += units
@@ -69,7 +67,7 @@ class UnitCount:
     def add_failed(self) -> int:
         """Count an item that failed; return how many there are."""
         with COUNTING.lock:
-            self.renew()
+            self._begin_if_ended()
             self._failed_count += 1
             return self._failed_count
 
@@ -93,9 +91,7 @@ class UnitCount:
         """
         check_number("total", units, MAX_UNITS)
         with COUNTING.lock:
-            if self._forks != COUNTING.forks:
-                self._begin_in_child()
-            self.renew()
+            self._begin_if_ended()
             if self._is_total_given or self._is_forked or self._job.part is not None:
                 return
             self.total = (self.total or 0) + units
@@ -104,17 +100,25 @@ class UnitCount:
     def set_total(self, units: float | None) -> None:
         """Take the total that the author says; raises as `expect()`."""
         total = check_number("total", units, MAX_UNITS)
-        self.renew()
-        self.total = total
-        self._is_total_given = units is not None
+        with COUNTING.lock:
+            self._begin_if_ended()
+            self.total = total
+            self._is_total_given = units is not None
         self._offer()
 
     def set_fraction(self, share: float) -> None:
         """Take a share instead of units; raises as `expect()`."""
         fraction = check_number("fraction", share, 1.0)
-        self.renew()
-        self._fraction = fraction
+        with COUNTING.lock:
+            self._begin_if_ended()
+            self._fraction = fraction
         self._offer()
+
+    def _begin_if_ended(self) -> None:
+        """Begin at nothing where what was counted has ended, or is the parent's."""
+        if self._forks != COUNTING.forks:
+            self._begin_in_child()
+        self.renew()
 
     def _begin_in_child(self) -> None:
         total, is_given = self.total, self._is_total_given
@@ -127,7 +131,11 @@ class UnitCount:
             self._is_offered = True
             # Each time another object, by which conflation knows a newer offer.
             newest = functools.partial(self._newest)
-            self._job.offer_progress(self._tag, newest)
+            try:
+                self._job.offer_progress(self._tag, newest)
+            except BaseException:  # Ctrl-C: else nothing was ever offered again
+                self._is_offered = False
+                raise
 
     def _newest(self) -> EventDetails:
         # First, so that what is counted from now on is offered again.
@@ -139,7 +147,9 @@ class UnitCount:
             details["completed"] = min(self.completed, MAX_UNITS)
         if self.total is not None:
             details["total"] = min(self.total, MAX_UNITS)
-        part = forked_part() if self._is_forked else self._job.part
+        part = self._job.part
+        if self._is_forked:
+            part = forked_part(part)
         if part is not None:
             details["part"] = part
         return details

@@ -63,7 +63,7 @@ class step:  # noqa: N801 - reads as a decorator and as a block
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._entered.pop().__exit__(kind, error, traceback)
+        self._pop().__exit__(kind, error, traceback)
 
     async def __aenter__(self) -> "TrackerStep":
         from trackerapi.blocks.off_loop import begin
@@ -81,7 +81,18 @@ class step:  # noqa: N801 - reads as a decorator and as a block
     ) -> None:
         from trackerapi.blocks.off_loop import end
 
-        await end(self._entered.pop(), error)
+        await end(self._pop(), error)
+
+    def _pop(self) -> "TrackerStep":
+        """Return the step that the running code has entered last, and forget it.
+
+        Threads and tasks may share this object, each in a job of its own.
+        """
+        for _, entered in reversed(places_now()):
+            if entered is not None and entered in self._entered:
+                self._entered.remove(entered)
+                return entered
+        return self._entered.pop()
 
     def _handle(self) -> "TrackerStep":
         return current_job().step(
@@ -127,28 +138,33 @@ def _coroutine(function: Callable[..., Any], opened: Open, is_slow: bool) -> Any
 def _generator(function: Callable[..., Any], opened: Open, _is_slow: bool) -> Any:
     def run(*args: Any, **given: Any) -> Generator[Any, Any, Any]:
         outside = places_now()
-        with opened(args, given):
-            inside = places_now()
-            generator = function(*args, **given)
-            advance: Callable[[], Any] = functools.partial(next, generator)
-            while True:
-                try:
-                    item = advance()
-                except StopIteration as end:
-                    return end.value
-                place_in(outside)
-                try:
-                    sent = yield item
-                    advance = functools.partial(generator.send, sent)
-                except GeneratorExit:
-                    # The caller has had enough: that is an end like any other.
+        try:
+            with opened(args, given):
+                inside = places_now()
+                generator = function(*args, **given)
+                advance: Callable[[], Any] = functools.partial(next, generator)
+                while True:
+                    try:
+                        item = advance()
+                    except StopIteration as end:
+                        return end.value
+                    place_in(outside)
+                    try:
+                        sent = yield item
+                        advance = functools.partial(generator.send, sent)
+                    except GeneratorExit:
+                        # The caller has had enough: that is an end like any other.
+                        outside = places_now()
+                        place_in(inside)
+                        generator.close()
+                        return None
+                    except BaseException as error:  # noqa: BLE001 - is the generator's
+                        advance = functools.partial(generator.throw, error)
+                    outside = places_now()
                     place_in(inside)
-                    generator.close()
-                    return None
-                except BaseException as error:  # noqa: BLE001 - is the generator's
-                    advance = functools.partial(generator.throw, error)
-                outside = places_now()
-                place_in(inside)
+        finally:
+            # Not where it began: the caller may be in another step by now.
+            place_in(outside)
 
     return run
 
@@ -156,18 +172,22 @@ def _generator(function: Callable[..., Any], opened: Open, _is_slow: bool) -> An
 def _async_generator(function: Callable[..., Any], opened: Open, is_slow: bool) -> Any:
     async def run(*args: Any, **given: Any) -> AsyncGenerator[Any]:
         outside = places_now()
-        async with await _opened(opened, args, given, is_slow):
-            inside = places_now()
-            generator = function(*args, **given)
-            try:
-                async for item in generator:
-                    place_in(outside)
-                    yield item
-                    outside = places_now()
-                    place_in(inside)
-            except GeneratorExit:
-                place_in(inside)
-                await generator.aclose()
+        try:
+            async with await _opened(opened, args, given, is_slow):
+                inside = places_now()
+                generator = function(*args, **given)
+                try:
+                    async for item in generator:
+                        place_in(outside)
+                        try:
+                            yield item
+                        finally:
+                            outside = places_now()
+                            place_in(inside)
+                except GeneratorExit:
+                    await generator.aclose()
+        finally:
+            place_in(outside)  # as above
 
     return run
 
@@ -175,8 +195,15 @@ def _async_generator(function: Callable[..., Any], opened: Open, is_slow: bool) 
 async def _opened(
     opened: Open, args: tuple[Any, ...], given: dict[str, Any], is_slow: bool
 ) -> "OffLoop[Block]":
-    from trackerapi.blocks.off_loop import OffLoop, in_thread
+    import asyncio
 
-    if is_slow:
-        return OffLoop(await in_thread(functools.partial(opened, args, given)))
-    return OffLoop(opened(args, given))
+    from trackerapi.blocks.off_loop import Making, OffLoop
+
+    if not is_slow:
+        return OffLoop(opened(args, given))
+    making = Making(functools.partial(opened, args, given))
+    try:
+        return OffLoop(await making.made())
+    except asyncio.CancelledError as error:
+        making.leave(error)  # nobody runs what the thread still makes
+        raise

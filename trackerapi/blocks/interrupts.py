@@ -5,6 +5,7 @@ job is open in the main thread, a handler reports first. A handler of the author
 is called as ever, and what it raises ends the blocks.
 """
 
+import functools
 import os
 import signal
 import threading
@@ -16,19 +17,21 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from trackerapi.job import TrackerJob
 
+_Handler = Any
+"""What Python calls at a signal, or one of its two constants."""
+
 
 class _Watch:
     """The handler, while it is installed.
 
     Attributes:
         jobs: Jobs whose blocks are open, the innermost last.
-        before: What SIGTERM did before.
     """
 
     def __init__(self) -> None:
         self.jobs: list[TrackerJob] = []
-        self._is_installed = False
-        self.before: Any = None
+        self._handler: _Handler = None
+        self._before: _Handler = None
         self._is_hooked = self._is_forking = False
 
     def begin(self, job: "TrackerJob") -> None:
@@ -37,7 +40,7 @@ class _Watch:
             return
         if not self.jobs:
             self._install()
-        if self._is_installed:
+        if self._handler is not None:
             self.jobs.append(job)
 
     def end(self, job: "TrackerJob") -> None:
@@ -48,19 +51,27 @@ class _Watch:
         if not self.jobs:
             self._uninstall()
 
-    def handle(self, number: int, frame: FrameType | None) -> None:
-        """Report that the jobs are cancelled, and go on as without this handler."""
+    def handle(self, before: _Handler, number: int, frame: FrameType | None) -> None:
+        """Report that the jobs are cancelled, and go on as without this handler.
+
+        Args:
+            before: What SIGTERM did before the handler was installed.
+            number: That of the signal.
+            frame: Where it came.
+        """
         jobs = list(self.jobs)
         for job in jobs:
             job.stop()
-        if callable(self.before):
-            author: Callable[[int, FrameType | None], object] = self.before
+        if callable(before):
+            author: Callable[[int, FrameType | None], object] = before
             author(number, frame)
             for job in jobs:
                 job.is_stopped = False  # the author's handler lets it run on
             return
         for job in reversed(jobs):
-            job.quietly(None, job.cancel)
+            if job.part is None:  # the place that created the job says how it ended
+                # Quietly also with `strict`: the process ends, whatever is raised.
+                job.quietly(SystemExit(), job.cancel)
         for job in jobs:
             job.deliver_last()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -68,12 +79,17 @@ class _Watch:
 
     def _install(self) -> None:
         before = signal.getsignal(signal.SIGTERM)
+        if self._handler is not None and before == self._handler:
+            return  # the last block has ended in another thread, which cannot put back
         # None: a handler that is not Python's, which could not be put back.
-        self._is_installed = before not in (signal.SIG_IGN, None)
-        if not self._is_installed:
+        if before in (signal.SIG_IGN, None):
+            self._handler = None
             return
-        self.before = before
-        signal.signal(signal.SIGTERM, self.handle)
+        # One for each time: a handler that the author has put in its place may call
+        # the one that it has found, which must not call the author's again.
+        self._handler = functools.partial(self.handle, before)
+        self._before = before
+        signal.signal(signal.SIGTERM, self._handler)
         if not self._is_hooked and hasattr(os, "register_at_fork"):
             self._is_hooked = True
             os.register_at_fork(
@@ -84,10 +100,10 @@ class _Watch:
 
     def _uninstall(self) -> bool:
         """Put back what was there before; False if this is not the time or place."""
-        if signal.getsignal(signal.SIGTERM) != self.handle:
+        if self._handler is None or signal.getsignal(signal.SIGTERM) != self._handler:
             return False
         with suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGTERM, self.before)
+            signal.signal(signal.SIGTERM, self._before)
             return True
         return False
 
@@ -99,7 +115,7 @@ class _Watch:
     def _after_fork(self) -> None:
         if self._is_forking:
             self._is_forking = False
-            signal.signal(signal.SIGTERM, self.handle)
+            signal.signal(signal.SIGTERM, self._handler)
 
     def _in_child(self) -> None:
         # The jobs are the parent's to cancel.

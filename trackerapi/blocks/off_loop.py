@@ -66,6 +66,39 @@ async def in_thread(work: Callable[[], Result]) -> Result:
     return await done_by(post, work)
 
 
+class Making(Generic[Opened]):
+    """A block that a thread makes, which may wait for a network for seconds.
+
+    Args:
+        make: Makes it.
+    """
+
+    def __init__(self, make: Callable[[], Opened]) -> None:
+        self._make = make
+        self._made: Opened | None = None
+        self._left_by: BaseException | None = None
+
+    async def made(self) -> Opened:
+        """Have the block made, and return it."""
+        return await in_thread(self._do)
+
+    def leave(self, error: BaseException) -> None:
+        """End the block as soon as it is there: its task is gone, by this."""
+        self._left_by = error
+        self._end_if_left()
+
+    def _do(self) -> Opened:
+        self._made = block = self._make()
+        self._end_if_left()
+        return block
+
+    def _end_if_left(self) -> None:
+        """End a block whose task was cancelled before it had it, whoever comes last."""
+        block, error = self._made, self._left_by
+        if block is not None and error is not None:
+            block.post(functools.partial(block.end_block, error))
+
+
 async def begin(block: Block) -> None:
     """Begin a block as `with` does; its report is left to a thread."""
     import asyncio

@@ -10,6 +10,8 @@ import sys
 import threading
 from typing import Final
 
+from trackerapi.texts import LONGEST_NAME
+
 
 class _Counting:
     """The lock of all counts of this process, and how often it was forked."""
@@ -29,15 +31,23 @@ if hasattr(os, "register_at_fork"):  # not where there is no fork
     os.register_at_fork(after_in_child=COUNTING.begin_anew)
 
 
-def forked_part() -> str:
+def forked_part(place: str | None) -> str:
     """Return the name of the part that this forked process counts.
 
     The name of a worker of multiprocessing is the same in each run of a script, so
     that a run after a crash counts on where the worker of that name was.
+
+    Args:
+        place: Part of the attached place that it was forked from, which tells it from
+            workers of the same name elsewhere; None where the job was begun.
     """
     process = sys.modules.get("multiprocessing.process")
     name = str(process.current_process().name) if process else "MainProcess"
-    return f"pid-{os.getpid()}" if name == "MainProcess" else name
+    worker = f"pid-{os.getpid()}" if name == "MainProcess" else name
+    if place is None:
+        return worker
+    part = f"{place}/{worker}"
+    return part if len(part) <= LONGEST_NAME else _digest(part)
 
 
 def attached_part() -> str:
@@ -46,5 +56,8 @@ def attached_part() -> str:
     The same for a container that is started again under its name, and another one for
     each process of a machine. The name of the machine cannot be read from it.
     """
-    seed = f"{os.uname().nodename}:{os.getpid()}"
+    return _digest(f"{os.uname().nodename}:{os.getpid()}")
+
+
+def _digest(seed: str) -> str:
     return hashlib.blake2b(seed.encode(), digest_size=8).hexdigest()

@@ -96,6 +96,14 @@ class Carrier:
             refused = _refused(receipt, rest)
             delivered = receipt.accepted + receipt.duplicates
             self._counters.count_delivered(delivered)
+            if aside:
+                # `outbox retry` may have mended their job meanwhile, and be over.
+                file.held.refresh()
+                aside, freed, freed_count = self._kept_apart(
+                    file, b"".join(kept.record for kept in aside), len(aside)
+                )
+                refused += self.carry_lines(split_lines(freed))
+                delivered += freed_count
         file.held.keep(aside)
         self._hold(file, refused)
         file.settle(len(batch), count, delivered=delivered)

@@ -45,6 +45,7 @@ class Conflation:
         self._written_at: dict[Key, float] = {}
         self._write, self._clock = write, clock or time.monotonic
         self._keeps_time, self._is_ticking = clock is None, False
+        self._is_closed = False
         self._lock = threading.RLock()
 
     def offer(self, key: Key, line: Line) -> bool:
@@ -52,7 +53,8 @@ class Conflation:
         now = self._clock()
         with self._lock:
             written_at = self._written_at.get(key, -INTERVAL_SECONDS)
-            if key in self.pending or now - written_at < INTERVAL_SECONDS:
+            is_early = key in self.pending or now - written_at < INTERVAL_SECONDS
+            if is_early and not self._is_closed:
                 self.pending[key] = line
                 self._keep_time()
                 return True
@@ -83,12 +85,21 @@ class Conflation:
             for key in list(self.pending):
                 written_at = self._written_at.get(key, -INTERVAL_SECONDS)
                 left = written_at + INTERVAL_SECONDS - now
-                if left <= 0:
+                if left <= 0 or self._is_closed:
                     self._write_pending(key)
                 elif soonest is None or left < soonest:
                     soonest = left
             self._forget_old(now)
         return soonest
+
+    def close(self) -> None:
+        """Write all that is kept, and from now on keep nothing.
+
+        A thread that has come too late to hear of the end writes at once.
+        """
+        with self._lock:
+            self._is_closed = True
+            self.release_all()
 
     def release_all(self) -> None:
         """Write all that is kept."""
@@ -106,6 +117,9 @@ class Conflation:
             ).start()
         except RuntimeError:  # at the end of the interpreter, where all is released
             self._is_ticking = False
+        except BaseException:  # Ctrl-C: the next record begins another
+            self._is_ticking = False
+            raise
 
     def _tick(self) -> None:
         while True:

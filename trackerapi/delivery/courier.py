@@ -33,6 +33,33 @@ _FULL_BATCH_BYTES: Final = MAX_BATCH_BYTES // 4
 _LOG: Final = logging.getLogger("trackerapi")
 
 
+class Bell:
+    """Wakes the courier; may be rung by a signal handler in the middle of a ring.
+
+    `threading.Event` may not: the handler would wait for a lock that its own thread
+    holds, and the courier for good where Ctrl-C leaves it locked.
+    """
+
+    def __init__(self) -> None:
+        self._is_silent = threading.Lock()
+        self._is_silent.acquire()
+
+    def set(self) -> None:
+        """Ring, unless it rings."""
+        try:
+            self._is_silent.release()
+        except RuntimeError:  # it rings
+            return
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a ring, at most so long; silent afterwards."""
+        self._is_silent.acquire(timeout=seconds)
+
+    def clear(self) -> None:
+        """Be silent."""
+        self._is_silent.acquire(blocking=False)
+
+
 class Courier:
     """Delivers in a daemon thread of its own, which `start()` begins.
 
@@ -50,7 +77,7 @@ class Courier:
         self.is_asleep = False
         self.is_down: bool | None = None
         self.is_refused = False
-        self._wake = threading.Event()
+        self._wake = Bell()
         self._round_done = threading.Condition()
         self._hurries = 0
         self.is_carrying = False
@@ -74,6 +101,11 @@ class Courier:
             self._thread.start()
         except RuntimeError:  # at the end of the interpreter, or at a limit
             self._thread = None
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread has not ended."""
+        return self._thread is not None and self._thread.is_alive()
 
     def wake(self) -> None:
         """Let the courier see a new record."""
@@ -117,7 +149,7 @@ class Courier:
             files: Those that this process appended to.
             wait_seconds: How long to wait for the end.
         """
-        self._leaving = files
+        self._leaving += files
         self._is_stopping = True
         self._wake.set()
         if self._thread is None:
@@ -137,7 +169,7 @@ class Courier:
 
     def forget(self) -> None:
         """Let go of everything without a trace, in a child that has it from a fork."""
-        for file in self.rounds.adopted:
+        for file in [*self.rounds.adopted, *self._leaving]:
             file.close()
 
     def _is_done(self, gives_up: bool) -> bool:
@@ -158,7 +190,7 @@ class Courier:
                 self._pause(self._round())
                 is_offline = self._route.sender is None
                 if self._is_retiring and (is_offline or self._route.outbox.is_empty):
-                    self._leaving = self._route.outbox.close()
+                    self._leaving += self._route.outbox.close()
                     break
         finally:
             self.rounds.put_away(self._leaving)

@@ -56,11 +56,12 @@ class DeliveryOptions:
 class _Session:
     """What one process has open."""
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, record: Callable[[bytes], object]) -> None:
         self.outbox = route.outbox
         self.courier = Courier(route)
-        # Progress may be written by a thread of its own, when its time comes.
-        self.conflation = route.conflation = Conflation(self.append)
+        # Progress may be written by a thread of its own, when its time comes, which
+        # may be after the end of this session.
+        self.conflation = route.conflation = Conflation(record)
 
     def append(self, line: bytes) -> bool:
         """Write a record and let the courier see it; False if all is closed."""
@@ -100,6 +101,8 @@ class Delivery:
         self._lock = threading.RLock()
         self._counters = Counters()
         self._worker = Worker()
+        self._is_retired = False
+        self._ending: list[_Session] = []  # their couriers may still be at it
 
     def post(self, work: Work) -> None:
         """Have a thread do what may wait for a disk, in the order of these calls."""
@@ -113,9 +116,11 @@ class Delivery:
         Raises:
             OutboxError: With `strict`, if it could not be written.
         """
-        session = self._session
+        session, is_new = self._session, False
         while session is None or not session.append(line):
-            session = self._open()
+            session, is_new = self._open(), True
+        if is_new and self._is_retired:
+            self.retire()
 
     def record_event(self, line: bytes, provider_job_id: str, tag: str | None) -> None:
         """Write an event, behind what is kept of its step's progress.
@@ -256,8 +261,11 @@ class Delivery:
         if session is None:
             return
         with suppress(OutboxError):  # has been told
-            session.conflation.release_all()
-        self._session = None
+            session.conflation.close()
+        if self._session is session:  # else another thread has ended it, too
+            self._session = None
+        alive = [ended for ended in self._ending if ended.courier.is_alive]
+        self._ending = [*alive, session]
         left = max(deadline - time.monotonic(), 0.0)
         session.courier.wait_until_done(left, gives_up=True)
         dropped = self._counters.dropped.get("outbox unwritable", 0)
@@ -268,19 +276,23 @@ class Delivery:
         session.courier.stop(files, wait_seconds=wait_seconds)
 
     def retire(self) -> None:
-        """End without waiting once all is delivered; nobody reports here any more."""
+        """End without waiting once all is delivered; nobody reports here any more.
+
+        But for finalizers that run with this one, whose record begins anew.
+        """
+        self._is_retired = True
         session = self._session
         if session is not None:
             with suppress(OutboxError):
-                session.conflation.release_all()
+                session.conflation.close()
             keep(self)
             session.courier.retire(on_end=lambda: let_go(self))
 
     def forget(self) -> None:
         """Begin anew in a child that has everything from its parent by a fork."""
-        session = self._session
+        sessions = [*self._ending, *([self._session] if self._session else ())]
         self._begin()
-        if session is not None:
+        for session in sessions:
             session.outbox.forget()
             session.courier.forget()
 
@@ -288,7 +300,7 @@ class Delivery:
         # First: a child that is forked while the lock is held has to hear of it.
         watch(self)
         with self._lock:
-            if self._session is None:
+            if self._session is None or self._session.outbox.is_closed:
                 outbox = Outbox(
                     self._options.outbox,
                     self._binding(),
@@ -302,7 +314,7 @@ class Delivery:
                     problems=self._problems,
                     counters=self._counters,
                 )
-                session = _Session(route)
+                session = _Session(route, self.record)
                 if failure is not None:
                     session.courier.note_failure(failure)
                 session.courier.start()

@@ -1,4 +1,4 @@
-"""How files of the outbox are opened and locked."""
+"""How files of the outbox are opened, locked and brought to the disk itself."""
 
 import errno
 import fcntl
@@ -53,3 +53,16 @@ def try_lock(fd: int) -> bool:
             raise NoLocksError(*error.args) from error
         raise
     return True
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the name of a new file to the disk, without which its records are lost.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final
 
 from trackerapi.delivery.header import LONGEST_HEADER_BYTES, Binding, Header
 from trackerapi.delivery.outbox_file import SUFFIX, OutboxFile
+from trackerapi.delivery.process import unforked
 from trackerapi.delivery.records import (
     CREATION_START,
     Creation,
@@ -82,12 +83,19 @@ class OutboxFolder:
             return []
         return [folder / name for name in names]
 
-    def adopt(self, binding: Binding, known: set[Path]) -> Iterator[OutboxFile]:
+    def adopt(
+        self,
+        binding: Binding,
+        known: set[Path],
+        note: Callable[[OutboxFile], object] = lambda _: None,
+    ) -> Iterator[OutboxFile]:
         """Take over what others have left for the same destination and provider.
 
         Args:
             binding: Where the caller delivers to, and whose records.
             known: Files that the caller has open.
+            note: Called with each file before a fork may happen: a child that knows
+                nothing of it would hold it as long as it lives.
         """
         busy: set[str] = set()
         for path in self.paths():
@@ -99,7 +107,7 @@ class OutboxFolder:
             if header.writer in busy:
                 continue
             try:
-                file = OutboxFile.adopt(path)
+                file = _adopted(path, note)
             except OSError:
                 continue  # which nobody can deliver, and holds up nothing
             if file is not None:
@@ -209,6 +217,14 @@ def read_header(path: Path) -> Header | None:
             return Header.parse(file.readline(LONGEST_HEADER_BYTES))
     except OSError:
         return None
+
+
+def _adopted(path: Path, note: Callable[[OutboxFile], object]) -> OutboxFile | None:
+    with unforked():
+        file = OutboxFile.adopt(path)
+        if file is not None:
+            note(file)
+    return file
 
 
 def _place_in_order(event: Mapping[str, Any]) -> tuple[datetime, str]:

@@ -9,10 +9,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from trackerapi.delivery.disk import sync_folder
 from trackerapi.delivery.header import Binding
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.records import is_droppable, parse_record
@@ -85,7 +87,8 @@ class Outbox:
         self._sync_lock = threading.RLock()
         self._synced: tuple[OutboxFile | None, int] = (None, 0)
         self._file: OutboxFile | None = None
-        self._backlog_bytes = self._taken_count = 0
+        self._backlog_bytes = 0
+        self._taken: list[bytes] = []
         self._next_disk_attempt = 0.0
 
     def append(self, line: bytes) -> bool:
@@ -108,11 +111,12 @@ class Outbox:
                     return False
             else:
                 self._append_to(file, line)
-        if self._syncs:
-            self._sync()
+            file = self._file
+        if self._syncs and file is not None:
+            self._sync(file)
         return True
 
-    def _sync(self) -> None:
+    def _sync(self, file: OutboxFile) -> None:
         """Bring what was appended so far to the disk itself.
 
         Threads that come while another one is at it share the next turn.
@@ -120,9 +124,6 @@ class Outbox:
         Raises:
             OutboxError: If the disk refuses.
         """
-        file = self._file
-        if file is None:
-            return
         wanted = file.end
         with self._sync_lock:
             synced_file, synced_end = self._synced
@@ -163,12 +164,12 @@ class Outbox:
     def waiting_count(self) -> int:
         """Records that are not settled, in files and in memory."""
         in_files = sum(file.waiting_count for file in list(self.files))
-        return in_files + len(self.backlog) + self._taken_count
+        return in_files + len(self.backlog) + len(self._taken)
 
     @property
     def is_empty(self) -> bool:
         """Whether everything is settled."""
-        in_memory = len(self.backlog) + self._taken_count
+        in_memory = len(self.backlog) + len(self._taken)
         return not in_memory and all(file.is_delivered for file in list(self.files))
 
     def turn_over(self) -> None:
@@ -203,21 +204,22 @@ class Outbox:
 
         `restore_backlog()` has to follow, with what was not delivered.
         """
-        taken: list[bytes] = []
         size = 0
         with self._lock:
             while self.backlog and size + len(self.backlog[0]) <= most_bytes:
-                taken.append(self.backlog.popleft())
-                size += len(taken[-1])
+                # In this order: at no time is one in neither of them.
+                self._taken.append(self.backlog[0])
+                size += len(self.backlog.popleft())
             self._backlog_bytes -= size
-            self._taken_count = len(taken)
-        return taken
+            return list(self._taken)
 
     def restore_backlog(self, lines: list[bytes]) -> None:
         """Put back what `take_backlog()` gave and could not be delivered."""
         with self._lock:
-            self._taken_count = 0
+            if self.is_closed:
+                return  # which has seen to them
             self.backlog.extendleft(reversed(lines))
+            self._taken = []
             self._needs_care = True
             self._backlog_bytes += sum(map(len, lines))
 
@@ -225,8 +227,15 @@ class Outbox:
         """Take no more records; return the files, for the caller to put away."""
         with self._lock:
             self.is_closed = True
+            # What is on its way may not arrive: twice does no harm.
+            self.backlog.extendleft(reversed(self._taken))
+            self._taken = []
             self._next_disk_attempt = 0.0
             self._drain()
+            if self._syncs and self._file is not None:
+                # For a thread that has appended, and finds the file put away.
+                with suppress(OSError):
+                    self._file.sync()
             self._counters.count_dropped("outbox unwritable", len(self.backlog))
             self.backlog.clear()
             files, self.files, self._file = self.files, [], None
@@ -285,7 +294,7 @@ class Outbox:
             if self.on_new_file is not None:
                 self.on_new_file()
             if self.options.fsync:
-                _sync_folder(folder)
+                sync_folder(folder)
         return self._file
 
     def _drain(self) -> bool:
@@ -334,15 +343,6 @@ class Outbox:
             f"{what} was dropped: {reason}; `tracker.delivery().dropped` counts them",
             reason,
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the name of a new file to the disk, without which its records are lost."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _refusal(error: OSError) -> str:

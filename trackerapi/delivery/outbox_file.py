@@ -186,8 +186,14 @@ class OutboxFile:
         Raises:
             OSError: If the disk refuses.
         """
-        if self._fd is not None:
-            os.fsync(self._fd)
+        fd = self._fd
+        if fd is None:
+            return
+        try:
+            os.fsync(fd)
+        except OSError:
+            if self._fd is not None:  # else it was put away meanwhile
+                raise
 
     def peek(self, most_bytes: int) -> bytes:
         """Return unsettled records from the first on: whole lines, as many as fit.
@@ -197,14 +203,19 @@ class OutboxFile:
         return self.read(self.position, most_bytes)
 
     def read(self, position: int, most_bytes: int) -> bytes:
-        """Return whole lines from `position` on, at least one if there is one."""
-        if self._fd is None:
+        """Return whole lines from `position` on, at least one if there is one.
+
+        Raises:
+            OSError: If they cannot be read, as of a file that is put away meanwhile.
+        """
+        fd = self._fd  # another thread may put the file away meanwhile
+        if fd is None:
             return b""
         wanted = most_bytes
         left = self.end - position  # another thread may append meanwhile
         while True:
             wanted = min(wanted, left)
-            chunk = os.pread(self._fd, wanted, position)
+            chunk = os.pread(fd, wanted, position)
             is_longer = wanted > most_bytes  # and so holds one line that is
             cut = (chunk.find(b"\n") if is_longer else chunk.rfind(b"\n")) + 1
             if cut or wanted >= left:
@@ -258,9 +269,10 @@ class OutboxFile:
 
     def close(self) -> None:
         """Let go of the file; somebody else may then adopt it."""
-        if self._fd is not None:
-            os.close(self._fd)
-        self._fd = None
+        # In this order: who reads meanwhile must not take it for open.
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
         self._position_file.close()
 
     def move_to(self, folder: Path) -> None:

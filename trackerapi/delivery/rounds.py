@@ -133,8 +133,7 @@ class Rounds:
         known = {file.path for file in self.files()}
         binding = self._route.outbox.binding
         self._has_more = False
-        for file in folder.adopt(binding, known):
-            self.adopted.append(file)
+        for _ in folder.adopt(binding, known, self.adopted.append):
             self._put_away_delivered()
             waiting = sum(not each.is_delivered for each in self.adopted)
             if waiting >= MOST_WAITING or len(self.adopted) >= MOST_ADOPTED:
@@ -285,7 +284,8 @@ class Rounds:
                     self._next_search = 0.0
         outbox = self._route.outbox
         for file in list(outbox.files):
-            is_done = file.is_delivered and not outbox.is_current(file)
+            # In this order: what is not current gets no more records.
+            is_done = not outbox.is_current(file) and file.is_delivered
             if is_done and file.held.counts() == (0, 0):
                 outbox.files.remove(file)
                 self._put_away(file)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from trackerapi.delivery.disk import sync_folder
 from trackerapi.delivery.outbox import Outbox
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.records import (
@@ -86,6 +87,10 @@ def _rewrite(
                 dropped_bytes += len(line)
             else:
                 thinner.append(line)
+        if outbox.options.fsync:
+            # What was on the disk itself has to be there again before it goes.
+            thinner.sync()
+            sync_folder(folder)
     except OSError:
         thinner.remove()
         raise

@@ -63,6 +63,9 @@ class Worker:
                 return
         except RuntimeError:  # at the end of the interpreter, or at a limit
             pass
+        except BaseException:  # Ctrl-C: the next work begins another
+            self._is_running = False
+            raise
         self._is_running = False
         while not self._work.empty():
             self._do_next(0.0)

@@ -205,6 +205,34 @@ def test_job_whose_task_was_cancelled_before_it_had_it_is_cancelled(
     assert story(outbox) == ["cancel"]
 
 
+def test_coroutine_that_is_cancelled_while_its_job_is_created_is_cancelled(
+    outbox: Path, config: JobConfig
+) -> None:
+    """A decorated coroutine leaves no job behind that nobody runs, either."""
+    ended = threading.Event()
+    with answering(silent(ended)) as server:
+        tracker = AsyncTrackerApi("key", server.url, outbox=outbox, shutdown_timeout=0)
+
+        @tracker.job(config.tag, provider_job_id="one", customer_id=142)
+        async def pipeline() -> None:
+            raise AssertionError("nobody answers")
+
+        async def main() -> None:
+            task = asyncio.create_task(pipeline())
+            await asyncio.sleep(0)  # it asks now
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            ended.set()
+            while "cancel" not in story(outbox):
+                await tracker.flush(0)
+            await tracker.close()
+
+        asyncio.run(asyncio.wait_for(main(), PATIENCE_SECONDS))
+
+    assert story(outbox) == ["cancel"]
+
+
 def test_cancelled_coroutine_that_is_a_job_is_cancelled(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Generator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -216,6 +217,90 @@ def test_async_generator_is_a_step_likewise(run: TrackerJob, outbox: Path) -> No
 
     assert asyncio.run(main()) == [0, 1]
     assert story(outbox)[1:3] == ["start load", "step load"]
+
+
+@pytest.mark.parametrize("end", ["exhausted", "closed", "dropped"])
+def test_generator_that_ends_in_another_step_leaves_the_caller_there(
+    run: TrackerJob, end: str
+) -> None:
+    """Wherever it was begun, its end takes nobody out of a step."""
+
+    @step("load")
+    def scans() -> Generator[int]:
+        yield from range(2)
+
+    with run as job:
+        begun: list[Generator[int]] = [scans()]
+        next(begun[0])
+        with job.step("report") as report:
+            if end == "exhausted":
+                assert list(begun[0]) == [1]
+            elif end == "closed":
+                begun[0].close()
+            begun.clear()
+            assert current_step() is report
+        assert current_job() is job
+
+
+@pytest.mark.parametrize("end", ["exhausted", "closed"])
+def test_async_generator_that_ends_in_another_step_leaves_the_caller_there(
+    run: TrackerJob, end: str
+) -> None:
+    """As a generator does."""
+
+    @step("load")
+    async def scans() -> AsyncGenerator[int]:
+        yield 0
+        yield 1
+
+    async def main() -> None:
+        with run as job:
+            begun = scans()
+            await anext(begun)
+            with job.step("report") as report:
+                if end == "exhausted":
+                    assert [number async for number in begun] == [1]
+                await begun.aclose()
+                assert current_step() is report
+
+    asyncio.run(main())
+
+
+def test_block_that_threads_share_ends_the_step_of_each(
+    recorder: TrackerApi, outbox: Path
+) -> None:
+    """The first one to leave it ends its own step, not that of the last to enter."""
+    shared = step("load")
+    is_entered, is_left = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with recorder.job("first"):
+            with shared:
+                assert is_entered.wait(30)
+            is_left.set()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    while story(outbox) != ["start", "start load"]:
+        time.sleep(0.01)
+    with recorder.job("second") as second:
+        with shared:
+            is_entered.set()
+            assert is_left.wait(30)
+            second.note("still at it")
+    thread.join()
+
+    assert [
+        (event["provider_job_id"], event["kind"])
+        for event in recorded(outbox)
+        if event.get("tag") == "load" or event["kind"] == "info"
+    ] == [
+        ("first", "start"),
+        ("second", "start"),
+        ("first", "step"),
+        ("second", "info"),
+        ("second", "step"),
+    ]
 
 
 def test_decorated_function_is_a_job(

@@ -1,6 +1,7 @@
 """What the block of a job reports, however it ends."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,20 @@ def test_exception_that_the_script_handles_lets_the_job_succeed(
             pass
 
     assert story(outbox)[-2:] == ["error load", "complete"]
+
+
+def test_exception_is_not_taken_for_one_that_is_gone(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """The next exception may have the id of the one that a step has told."""
+    with pytest.raises(KeyError, match="y"), run as job:
+        with suppress(ValueError), job.step("load"):
+            raise ValueError("x")
+        raise KeyError("y")
+
+    detail = recorded(outbox)[-1]["detail"]
+    assert detail.startswith("Traceback")
+    assert detail.endswith("KeyError: 'y'")
 
 
 def test_exception_that_was_handled_is_told_whole_when_it_comes_again(

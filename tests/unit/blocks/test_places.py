@@ -52,6 +52,38 @@ if __name__ == "__main__":
         pool.join()
 """
 
+ATTACHED_POOL = """
+import multiprocessing, sys
+from trackerapi import TrackerApi
+tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
+step = tracker.attach("job", part=sys.argv[2]).step("segment", total=200)
+
+def work(count):
+    step.advance(count)
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("fork")
+    with multiprocessing.Pool(1) as pool:
+        pool.map(work, [100])
+        pool.close()
+        pool.join()
+"""
+
+SHARE_OF_A_CHILD = """
+import os, sys
+from trackerapi import TrackerApi
+tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
+step = tracker.job("job").step("segment")
+for share in (0.1, 0.2):
+    step.fraction = share
+child = os.fork()
+if not child:
+    step.fraction = 0.9
+    tracker.close()
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
 
 @pytest.fixture
 def shared(tracker: TrackerApi, config: JobConfig) -> TrackerJob:
@@ -238,3 +270,28 @@ def test_workers_of_a_pool_add_up(outbox: Path) -> None:
     assert newest[None] == 10
     assert all(part is None or "PoolWorker" in part for part in newest)
     assert progress(outbox, "segment")[-1][1] == 1000
+
+
+@pytest.mark.parametrize("places", [("one", "two"), ("o" * 100, "t" * 100)])
+def test_workers_of_attached_places_add_up(
+    outbox: Path, places: tuple[str, str]
+) -> None:
+    """Workers of two places count as two, though they have the same name."""
+    for place in places:
+        command = [sys.executable, "-W", "error", "-c", ATTACHED_POOL, str(outbox)]
+        subprocess.run([*command, place], check=True, timeout=60)
+
+    newest = {
+        event["part"]: event["completed"]
+        for event in recorded(outbox)
+        if event["kind"] == "progress"
+    }
+    assert sum(newest.values()) == 200
+
+
+def test_share_that_a_forked_child_says_is_reported(outbox: Path) -> None:
+    """Also where its parent still keeps a share that is to be written."""
+    command = [sys.executable, "-W", "error", "-c", SHARE_OF_A_CHILD, str(outbox)]
+    subprocess.run(command, check=True, timeout=60)
+
+    assert {event["fraction"] for event in recorded(outbox)} == {0.1, 0.2, 0.9}

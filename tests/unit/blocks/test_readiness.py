@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import threading
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,9 @@ from trackerapi import (
     TrackerJob,
     UnknownStepError,
 )
+from trackerapi.delivery.folder import OutboxFolder
+
+NOWHERE = "http://127.0.0.1:9"
 
 EARLIER = """
 import json, os, sys
@@ -160,3 +165,29 @@ def test_another_machine_knows_from_the_backend(
             "compare",
             "log",
         ]
+
+
+def test_threads_that_ask_at_once_get_the_same_answer(
+    config: JobConfig, outbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks while another thread still reads the outbox is not told less."""
+    with TrackerApi("key", NOWHERE, mode="offline", outbox=outbox) as earlier:
+        earlier.create_job("one", 142, config.tag).step("load").done()
+    read, answers = OutboxFolder.events_of, list[list[str]]()
+
+    def ask() -> None:
+        answers.append(ready(job))
+
+    def read_slowly(*given: Any) -> list[dict[str, Any]]:
+        monkeypatch.setattr(OutboxFolder, "events_of", read)
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+        return read(*given)
+
+    monkeypatch.setattr(OutboxFolder, "events_of", read_slowly)
+    with TrackerApi("key", NOWHERE, mode="offline", outbox=outbox) as tracker:
+        job = tracker.create_job("one", 142, config.tag)
+        ask()
+
+    assert answers == [["segment", "compare", "log"]] * 2

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.unit.blocks.conftest import recorded, story
 
 BEGIN = """
@@ -88,6 +90,50 @@ with job:
     pass
 print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, flush=True)
 wait()
+"""
+
+ATTACHED = """
+with tracker.attach("job", part="one") as place, place.step("load"):
+    wait()
+"""
+
+CALLS_THE_ONE_BEFORE = """
+with tracker.run_job("earlier", 142, "imaging"):
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda number, frame: before(number, frame))
+with job:
+    wait()
+"""
+
+ENDS_ELSEWHERE = """
+import threading
+
+@tracker.job("imaging", provider_job_id="earlier", customer_id=142)
+def items():
+    yield from range(2)
+
+begun = items()
+next(begun)
+thread = threading.Thread(target=list, args=(begun,))
+thread.start()
+thread.join()
+with job:
+    wait()
+"""
+
+STRICT = """
+import resource
+tracker = TrackerApi(
+    "key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1], strict=True
+)
+with tracker.run_job("strict", 142, "imaging") as job:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    print("ready", flush=True)
+    while True:
+        try:
+            time.sleep(0.01)
+        except Exception:
+            pass
 """
 
 
@@ -191,3 +237,28 @@ def test_signal_is_as_it_was_after_the_block(outbox: Path) -> None:
         assert stopped(process) == -signal.SIGTERM
 
     assert story(outbox) == ["start", "complete"]
+
+
+def test_attached_place_that_is_stopped_leaves_the_job_running(outbox: Path) -> None:
+    """A place that is taken away is not the end of the job."""
+    with script(ATTACHED, outbox) as process:
+        assert stopped(process) == -signal.SIGTERM
+
+    assert story(outbox) == ["start load"]
+
+
+@pytest.mark.parametrize("body", [CALLS_THE_ONE_BEFORE, ENDS_ELSEWHERE])
+def test_handler_of_an_earlier_block_ends_the_process_once(
+    body: str, outbox: Path
+) -> None:
+    """It may still be installed, or be called by the one in its place."""
+    with script(body, outbox) as process:
+        assert stopped(process) == -signal.SIGTERM
+
+    assert story(outbox)[-2:] == ["start", "cancel"]
+
+
+def test_strict_report_that_fails_does_not_swallow_the_signal(outbox: Path) -> None:
+    """Where the outbox cannot be written, the process ends all the same."""
+    with script(STRICT, outbox) as process:
+        assert stopped(process) == -signal.SIGTERM

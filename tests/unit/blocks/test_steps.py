@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.blocks.conftest import progress, recorded, story
 from trackerapi import JobConfig, TrackerApi, TrackerJob, TrackerStep, UnknownStepError
+from trackerapi.delivery.conflation import Conflation
 
 
 def test_same_step_has_the_same_handle(run: TrackerJob) -> None:
@@ -235,3 +236,22 @@ def test_exception_that_cannot_be_shown_still_fails_the_step(
 
     assert recorded(outbox)[-1]["kind"] == "error"
     assert "Unspeakable" in recorded(outbox)[-1]["detail"]
+
+
+def test_counting_goes_on_after_ctrl_c(
+    run: TrackerJob, outbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was counted when a report was interrupted is in the next one."""
+    offer = Conflation.offer
+
+    def interrupt(*_: object) -> bool:
+        monkeypatch.setattr(Conflation, "offer", offer)
+        raise KeyboardInterrupt
+
+    step = run.step("load")
+    monkeypatch.setattr(Conflation, "offer", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        step.advance(1)
+    step.advance(2)
+
+    assert progress(outbox, "load") == [(3, None)]

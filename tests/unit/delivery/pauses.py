@@ -4,11 +4,11 @@ import threading
 from collections.abc import Callable
 
 from tests.unit.delivery.memory_backend import PATIENCE_SECONDS
-from trackerapi.delivery.courier import Courier
+from trackerapi.delivery.courier import Bell, Courier
 
 
-class Pauses(threading.Event):
-    """Stands in for the event that wakes a courier, and remembers its naps.
+class Pauses(Bell):
+    """Stands in for the bell that wakes a courier, and remembers its naps.
 
     Attributes:
         seconds: How long each nap was to last.
@@ -26,12 +26,12 @@ class Pauses(threading.Event):
         courier._wake = pauses
         return pauses
 
-    def wait(self, timeout: float | None = None) -> bool:
+    def wait(self, seconds: float) -> None:
         """Sleep as told."""
         with self._begun:
-            self.seconds.append(timeout or 0.0)
+            self.seconds.append(seconds)
             self._begun.notify_all()
-        return super().wait(timeout)
+        super().wait(seconds)
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
         """Wait for a nap at whose beginning something holds; fail if none comes."""

@@ -28,7 +28,7 @@ from tests.unit.delivery.memory_backend import (
 from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
 from tests.unit.delivery.small_disk import SmallDisk
 from trackerapi.delivery.carrier import HOLD_AFTER, Carrier
-from trackerapi.delivery.held import KeptRecord
+from trackerapi.delivery.held import HeldJournal, KeptRecord
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.report import Counters, Problems
 from trackerapi.delivery.sender import Receipt, Rejection
@@ -462,6 +462,32 @@ def test_creation_that_succeeds_later_ends_the_holding_of_its_jobs_events(
 
     assert "new" in memory.jobs
     assert event_id_of(line) in memory.events
+
+
+def test_job_that_is_mended_during_a_request_holds_nothing_any_more(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Who sends again what is held does not see what is only about to be."""
+    memory.refused_jobs["new"] = rejected(404)
+    process.append(creation_line("new"))
+    process.deliver()
+    (file,) = process.files()
+
+    def retry(kind: str) -> None:
+        if kind == "send" and "new" not in memory.jobs:
+            memory.jobs["new"] = {}
+            elsewhere = HeldJournal(file.held.path)
+            elsewhere.refresh()
+            held = [kept.record_id for kept in elsewhere.records()]
+            elsewhere.release(held, "delivered")
+
+    memory.on_request = retry
+    lines = [event_line(job="new"), event_line()]
+    process.append(*lines)
+    process.deliver()
+
+    assert held_lines(process) == []
+    assert sorted(memory.events) == sorted(ids_of(lines))
 
 
 def test_event_of_an_unknown_job_waits_until_it_is_known(

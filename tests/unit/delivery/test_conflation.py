@@ -154,6 +154,44 @@ def test_all_is_written_at_the_end(bench: Bench) -> None:
     assert bench.conflation.pending == {}
 
 
+def test_after_the_end_nothing_is_kept(bench: Bench) -> None:
+    """Who comes too late to hear of the end writes at once."""
+    bench.offer(STEP, b"1", b"2")
+    bench.conflation.close()
+    assert bench.written == [b"1", b"2"]
+
+    assert bench.offer(STEP, b"3", b"4") == [False, False]
+    bench.conflation.keep(STEP, b"5")
+
+    assert bench.conflation.release_due() is None
+    assert bench.written == [b"1", b"2", b"3", b"4", b"5"]
+
+
+def test_time_is_kept_after_ctrl_c_at_the_begin_of_its_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A script that goes on after it has its newest progress written in its time."""
+    start = threading.Thread.start
+    is_written = threading.Event()
+
+    def interrupt(_: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        raise KeyboardInterrupt
+
+    def write(line: bytes) -> None:
+        if line == b"3":
+            is_written.set()
+
+    conflation = Conflation(write)
+    conflation.offer(STEP, b"1")
+    monkeypatch.setattr(threading.Thread, "start", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        conflation.offer(STEP, b"2")
+    conflation.offer(STEP, b"3")
+
+    assert is_written.wait(PATIENCE_SECONDS)
+
+
 def test_finished_jobs_are_forgotten(bench: Bench) -> None:
     """A service that tracks job after job does not grow."""
     for number in range(1500):

@@ -1,11 +1,12 @@
 """The thread that delivers: when it sends, when it waits, and that it lives on."""
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
 import pytest
@@ -157,6 +158,28 @@ def test_record_wakes_a_courier_that_sleeps(
         line = event_line()
         record(process, courier, line)
         memory.wait_until(lambda: event_id_of(line) in memory.events)
+
+
+def test_courier_may_be_woken_in_the_middle_of_being_woken(
+    process: ReportingProcess,
+) -> None:
+    """A signal handler may report wherever a report was interrupted."""
+    courier = Courier(process.route)
+
+    def interrupt(frame: FrameType, _event: str, _argument: object) -> Any:
+        frame.f_trace_opcodes = True
+        courier.wake()
+        return interrupt
+
+    def wake() -> None:
+        sys.settrace(interrupt)
+        courier.wake()
+        sys.settrace(None)
+
+    thread = threading.Thread(target=wake, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_SECONDS)
+    assert not thread.is_alive()
 
 
 def test_records_that_come_during_a_request_share_the_next_batches(

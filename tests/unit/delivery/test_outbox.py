@@ -15,6 +15,7 @@ from tests.unit.delivery.reporting_process import ReportingProcess
 from tests.unit.delivery.small_disk import SmallDisk
 from trackerapi.delivery import outbox as outbox_module
 from trackerapi.delivery.outbox import MAX_BACKLOG_BYTES, MAX_BACKLOG_RECORDS
+from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.errors import BackendUnavailable, OutboxError
 
 
@@ -373,6 +374,32 @@ def test_close_writes_what_the_disk_takes_again(
     assert process.counters.dropped == {}
 
 
+@pytest.mark.parametrize("room", [0, 10_000])
+def test_close_sees_to_what_is_on_its_way_from_memory(
+    process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend, room: int
+) -> None:
+    """A backend that does not answer keeps no record from a disk that has room."""
+    disk.room_bytes = 0
+    lines = event_lines(3)
+    process.append(*lines)
+
+    def end(kind: str) -> None:
+        if kind == "send":
+            disk.room_bytes = room
+            process.outbox.close()
+            raise unavailable().error
+
+    memory.on_request = end
+    with pytest.raises(BackendUnavailable):
+        process.deliver()
+    folder = process.outbox.options.folder
+    assert folder is not None
+
+    assert on_disk(folder) == (lines if room else [])
+    assert process.counters.dropped == ({} if room else {"outbox unwritable": 3})
+    assert process.outbox.waiting_count == 0
+
+
 def test_close_counts_what_no_disk_takes(
     process: ReportingProcess, disk: SmallDisk
 ) -> None:
@@ -415,6 +442,41 @@ def test_with_fsync_each_record_is_on_the_disk_itself(
     assert len(list(folder.glob("*.outbox"))) > 2
     assert folder.name in {name for name, _ in synced}  # names of files last too
     process.die()
+
+
+@pytest.mark.parametrize("end", ["close", "turn_over"])
+def test_with_fsync_a_record_that_meets_the_end_of_its_file_is_on_the_disk_itself(
+    folder: Path,
+    memory: MemoryBackend,
+    synced: list[tuple[str, int]],
+    monkeypatch: pytest.MonkeyPatch,
+    end: str,
+) -> None:
+    """Another thread may put the file away between a record and its `fsync`."""
+    process = ReportingProcess(folder, memory, fsync=True)
+    process.append(event_line())
+    (file,) = process.outbox.files
+    append = OutboxFile.append
+
+    def append_and_end(file: OutboxFile, line: bytes) -> None:
+        append(file, line)
+        thread = threading.Thread(target=getattr(process.outbox, end))
+        thread.start()
+        threads.append(thread)
+
+    def wait_for_the_end(*given: OutboxFile) -> None:
+        for thread in threads:
+            thread.join()
+        sync(*given)
+
+    threads: list[threading.Thread] = []
+    sync = process.outbox._sync
+    monkeypatch.setattr(OutboxFile, "append", append_and_end)
+    monkeypatch.setattr(process.outbox, "_sync", wait_for_the_end)
+    process.append(event_line())
+
+    assert (file.path.name, file.path.stat().st_size) in synced
+    file.close()
 
 
 def test_without_fsync_no_record_waits_for_the_disk(

@@ -18,6 +18,7 @@ from tests.unit.delivery.reporting_process import BINDING
 from tests.unit.delivery.small_disk import SmallDisk
 from trackerapi.delivery.header import FORMAT_VERSION, Binding, Header
 from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.waiting import first_lines_of
 
 A_MIB = 1024 * 1024
 
@@ -590,6 +591,24 @@ def test_closed_file_gives_nothing_and_can_be_closed_again(folder: Path) -> None
     file.close()
 
     assert file.peek(A_MIB) == b""
+
+
+def test_file_that_is_put_away_while_it_is_read_harms_nobody(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks for a report does not hear that the courier was quicker."""
+    file = adopted(left_behind(folder, [event_line("info", message="x" * 100_000)]))
+    read = os.pread
+
+    def read_and_put_away(fd: int, count: int, offset: int) -> bytes:
+        monkeypatch.setattr(os, "pread", read)
+        chunk = read(fd, count, offset)
+        file.close()
+        return chunk
+
+    monkeypatch.setattr(os, "pread", read_and_put_away)
+
+    assert first_lines_of(file) == []
 
 
 def test_creation_stands_in_the_file_as_it_was_appended(folder: Path) -> None:

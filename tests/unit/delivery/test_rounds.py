@@ -149,6 +149,28 @@ def test_files_of_one_process_are_delivered_one_after_the_other(
     deliverer.die()
 
 
+def test_file_that_is_turned_over_meanwhile_is_delivered_to_its_end(
+    process: ReportingProcess, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may report just when the courier looks what can be put away."""
+    lines = event_lines(2)
+    process.append(lines[0])
+    is_current = process.outbox.is_current
+
+    def report_first(file: OutboxFile) -> bool:
+        if lines[1:]:
+            process.append(lines.pop())
+            process.outbox.turn_over()
+        return is_current(file)
+
+    monkeypatch.setattr(process.outbox, "is_current", report_first)
+    process.make_round()
+
+    assert process.outbox.waiting_count == 1
+    process.deliver()
+    assert len(memory.events) == 2
+
+
 def test_waiting_event_of_a_leftover_is_not_overtaken_from_its_next_file(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:

@@ -1,6 +1,7 @@
 """Making room: what goes first, what stays, and that it is counted."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,30 @@ def test_oldest_lines_that_count_for_nothing_go_first(small: ReportingProcess) -
     assert small.counters.dropped == {"outbox full": dropped}
     assert small.outbox.waiting_count == len(left)
     assert not small.outbox.is_full
+
+
+def test_with_fsync_what_stays_is_on_the_disk_itself_again(
+    folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file that takes the place of one that was on the disk is there, too."""
+    synced: dict[int, int] = {}
+    sync = os.fsync
+
+    def note(fd: int) -> None:
+        sync(fd)
+        synced[os.fstat(fd).st_ino] = os.fstat(fd).st_size
+
+    monkeypatch.setattr(os, "fsync", note)
+    process = ReportingProcess(folder, memory, limit_bytes=LIMIT, fsync=True)
+    process.append(*[large("info") for _ in range(200)])
+    synced.clear()
+
+    thin(process)
+
+    changed = [file.path.stat() for file in process.outbox.files]
+    assert any(synced.get(stat.st_ino) == stat.st_size for stat in changed)
+    assert folder.stat().st_ino in synced
+    process.die()
 
 
 @pytest.mark.parametrize("kind", ["info", "heartbeat", "a word of the author"])

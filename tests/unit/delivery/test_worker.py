@@ -88,3 +88,24 @@ def test_work_is_done_at_once_where_no_thread_can_begin(
     worker.post(lambda: done.append(1))
 
     assert done == [1]
+
+
+def test_work_goes_on_after_ctrl_c_at_the_begin_of_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A script that goes on after it finds a worker that does."""
+    start = threading.Thread.start
+
+    def interrupt(_: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupt)
+    worker, done = Worker(), list[int]()
+    with pytest.raises(KeyboardInterrupt):
+        worker.post(lambda: done.append(1))
+
+    worker.post(lambda: done.append(2))
+    worker.drain(PATIENCE_SECONDS)
+
+    assert done == [1, 2]
