@@ -139,7 +139,8 @@ class Rounds:
             if waiting >= MOST_WAITING or len(self.adopted) >= MOST_ADOPTED:
                 self._has_more = True
                 break
-        self.adopted.sort(key=lambda file: file.path.name)
+        # Not in place, where others would see none of them meanwhile.
+        self.adopted = sorted(self.adopted, key=lambda file: file.path.name)
         # Only the backend can tell whether another key is of the same provider.
         self._is_curious = binding.provider_id is None and folder.has_strangers(binding)
         if not self._has_purged:

@@ -20,7 +20,7 @@ job = tracker.run_job("job", 142, "imaging")
 def wait():
     print("ready", flush=True)
     while True:
-        signal.pause()
+        time.sleep(0.1)  # `pause()` would miss a signal that comes before it
 """
 
 PLAIN = """
@@ -44,7 +44,7 @@ signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
 with job, job.step("load"):
     print("ready", flush=True)
     while not stopped:
-        signal.pause()
+        time.sleep(0.1)
 """
 
 IGNORED = """
