@@ -230,7 +230,7 @@ class TrackerJob(JobQuestions, Block):
         """Report that the block has ended, by what leaves it or None."""
         for step in list(self._steps.values()):
             # A loop that was left early: only here is it known how.
-            self.quietly(error, functools.partial(step.end_loop, error))
+            self.quietly(error, functools.partial(step.end_with_job, error))
         self.quietly(error, lambda: self._end(error))
 
     def is_ready(self, tag: str) -> bool:

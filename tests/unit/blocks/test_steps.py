@@ -1,6 +1,9 @@
 """What the handle of a step reports."""
 
+import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -235,3 +238,99 @@ def test_exception_that_cannot_be_shown_still_fails_the_step(
 
     assert recorded(outbox)[-1]["kind"] == "error"
     assert "Unspeakable" in recorded(outbox)[-1]["detail"]
+
+
+def test_last_of_several_blocks_ends_the_step(run: TrackerJob, outbox: Path) -> None:
+    """A step that three threads work at is done when all of them are."""
+    begun, may_end = threading.Barrier(3), threading.Event()
+
+    def work(number: int) -> None:
+        with run.step("load"):
+            begun.wait(10)
+            if number:
+                may_end.wait(10)
+
+    with ThreadPoolExecutor(3) as pool:
+        works = [pool.submit(work, number) for number in range(3)]
+        works[0].result(10)
+        assert run.step("load").status == "running"
+        may_end.set()
+
+    assert story(outbox).count("step load") == 1
+    assert run.step("load").status == "done"
+
+
+def test_failure_of_one_of_several_blocks_fails_the_step(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """What fails in one thread is told, though others end well."""
+    first, second, third = (run.step("load") for _ in range(3))
+    first.__enter__()
+    second.__enter__()
+    third.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(OSError, OSError("the second"), None)
+    third.__exit__(None, None, None)
+
+    assert story(outbox)[-1] == "error load"
+    assert "the second" in recorded(outbox)[-1]["detail"]
+
+
+def test_loop_within_a_block_of_its_step_leaves_the_end_to_it(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """The block may have more to do after the loop."""
+    with run.step("load"):
+        list(run.track(range(3), step="load"))
+        assert run.step("load").status == "running"
+
+    assert story(outbox).count("step load") == 1
+
+
+def test_step_that_timed_out_is_not_under_way_for_ever(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """The work of a step is cancelled alone, and the job goes on."""
+
+    async def work() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                with run.step("load"):
+                    await asyncio.sleep(10)
+
+    with run:
+        asyncio.run(work())
+        assert "error load" not in story(outbox)  # it may be tried again
+
+    assert story(outbox)[-2:] == ["error load", "complete"]
+
+
+def test_step_that_was_cancelled_may_still_be_said_to_be_done(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """The author knows better what a cancelled task means."""
+    with run:
+        with suppress(asyncio.CancelledError), run.step("load"):
+            raise asyncio.CancelledError
+        run.step("load").done()
+
+    assert story(outbox)[-2:] == ["step load", "complete"]
+
+
+def test_step_of_a_cancelled_job_has_not_failed(run: TrackerJob, outbox: Path) -> None:
+    """Cancelled as a whole, a job needs no reason of a step."""
+    with pytest.raises(KeyboardInterrupt), run, run.step("load"):
+        raise KeyboardInterrupt
+
+    assert story(outbox) == ["start", "start load", "cancel"]
+
+
+def test_step_whose_metadata_is_refused_has_failed(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """A mistake in what goes with the end of a step leaves it not under way."""
+    with pytest.raises(TypeError, match="metadata must be a mapping"), run:
+        with run.step("load") as step:
+            step.metadata = "no mapping"  # type: ignore[assignment]
+
+    assert story(outbox) == ["start", "start load", "error load", "error"]
