@@ -91,7 +91,7 @@ class UnitCount:
             TypeError: If `units` is no number.
             ValueError: If it is out of range.
         """
-        check_number("total", units, MAX_UNITS)
+        units = check_number("total", units, MAX_UNITS) or 0
         with COUNTING.lock:
             if self._forks != COUNTING.forks:
                 self._begin_in_child()

@@ -4,7 +4,9 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -334,3 +336,69 @@ def test_step_whose_metadata_is_refused_has_failed(
             step.metadata = "no mapping"  # type: ignore[assignment]
 
     assert story(outbox) == ["start", "start load", "error load", "error"]
+
+
+@pytest.mark.parametrize("on", [[OSError], "OSError", None, (OSError, "x")])
+def test_attempts_after_what_is_no_exception_are_refused(
+    run: TrackerJob, on: Any
+) -> None:
+    """It is told at once, and not in place of the exception of an attempt."""
+    with pytest.raises(TypeError, match="on must be an exception or a tuple of them"):
+        run.step("load").attempts(2, on=on)
+
+
+def test_attempts_whose_wait_is_no_number_are_refused(run: TrackerJob) -> None:
+    """The message names the argument."""
+    wait: Any = "1"
+    with pytest.raises(TypeError, match="wait_seconds must be a number, got str"):
+        run.step("load").attempts(2, wait_seconds=wait)
+
+
+class Count:
+    """A whole number as NumPy has them: no int, and unknown to JSON."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+
+    def __index__(self) -> int:
+        return self._value
+
+
+class Share:
+    """A number as NumPy has them: no float, and unknown to JSON."""
+
+    def __float__(self) -> float:
+        return 0.25
+
+
+def test_numbers_of_other_libraries_count(run: TrackerJob, outbox: Path) -> None:
+    """What an array sums up to is reported as it is."""
+    count: Any = Count(3)
+    share: Any = Share()
+    with run.step("load") as step:
+        step.total = Decimal(4)  # type: ignore[assignment]
+        step.advance(count)
+    with run.step("segment") as step:
+        step.fraction = share
+
+    assert progress(outbox, "load")[-1] == (3, 4)
+    assert recorded(outbox)[-2]["fraction"] == 0.25
+
+
+@pytest.mark.parametrize("units", [True, "3", None, [3]])
+def test_units_that_are_no_number_are_refused(run: TrackerJob, units: Any) -> None:
+    """The message says what was given."""
+    kind = type(units).__name__
+    with pytest.raises(TypeError, match=f"units must be a number, got {kind}"):
+        run.step("load").advance(units)
+
+
+def test_customer_may_be_a_whole_number_of_another_library(
+    recorder: TrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """An id out of a data frame is an id."""
+    customer: Any = Count(142)
+    recorder.create_job("framed", customer, config.tag)
+
+    (path,) = outbox.glob("*.outbox")
+    assert '"customer_id":142' in path.read_text()
