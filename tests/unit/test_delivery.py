@@ -196,7 +196,7 @@ def test_several_trackers_share_the_time_at_the_end(tmp_path: Path) -> None:
         released.set()
 
     assert seconds < 1 + 0.3 + 1.0
-    assert done.stderr.count("not delivered yet: 1 records stay in") == 5
+    assert done.stderr.count("not delivered yet: 1 record stays in") == 5
 
 
 def test_signal_handler_may_report_in_the_middle_of_a_report(tmp_path: Path) -> None:
