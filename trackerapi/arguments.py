@@ -125,6 +125,18 @@ def check_text(argument: str, value: str | None, longest: int) -> str | None:
     return fitted(value, longest) if value else None
 
 
+def check_customer_text(value: str | BaseException | None, longest: int) -> str | None:
+    """Return what the customer is to read, cut to `longest` characters.
+
+    Raises:
+        TypeError: If it is no text. An exception is none: it is for the provider.
+    """
+    if isinstance(value, BaseException):
+        kind = type(value).__name__
+        raise TypeError(f"customer must be text, got {kind}; give it as error=")
+    return check_text("customer", value, longest)
+
+
 def check_callable(argument: str, value: object) -> None:
     """Refuse what is neither callable nor None.
 

@@ -3,7 +3,11 @@
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
-from trackerapi.arguments import check_number, check_text
+from trackerapi.arguments import (
+    check_customer_text,
+    check_number,
+    check_text,
+)
 from trackerapi.blocks.attempts import Attempts
 from trackerapi.blocks.block import Block
 from trackerapi.blocks.counting import UnitCount
@@ -149,7 +153,8 @@ class TrackerStep(Block):
             error: What only the provider reads: an exception, with its traceback, or
                 a text.
         """
-        message = customer or self.on_failure or STEP_FAILED
+        said = check_customer_text(customer, LONGEST_MESSAGE)
+        message = said or self.on_failure or STEP_FAILED
         self._report_end("error", message=message, detail=diagnosis(error))
 
     def skip(self, reason: str | None = None) -> None:
@@ -209,11 +214,12 @@ class TrackerStep(Block):
             error: What only the provider reads: an exception, with its traceback, or
                 a text.
         """
+        message = check_customer_text(customer, LONGEST_MESSAGE)
         if self._count.add_failed() <= MOST_ITEM_LINES:
             self._job.send_event(
                 kind="info",
                 name=self._tag,
-                message=customer,
+                message=message,
                 detail=listed(diagnosis(error), {"item": Shown(item)}),
             )
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.blocks.conftest import progress, recorded, story
 from trackerapi import JobConfig, TrackerApi, TrackerJob, TrackerStep, UnknownStepError
+from trackerapi import step as step_decorator
 
 
 def test_same_step_has_the_same_handle(run: TrackerJob) -> None:
@@ -402,3 +403,33 @@ def test_customer_may_be_a_whole_number_of_another_library(
 
     (path,) = outbox.glob("*.outbox")
     assert '"customer_id":142' in path.read_text()
+
+
+def test_exception_as_the_customers_text_is_refused(run: TrackerJob) -> None:
+    """The message says where an exception belongs."""
+    error: Any = ValueError("/data/patient-4711")
+    for fail in (run.fail, run.step("load").fail):
+        with pytest.raises(TypeError, match="got ValueError; give it as error="):
+            fail(error)
+    with pytest.raises(TypeError, match="customer must be text, got int"):
+        run.step("load").item_failed("scan", customer=5)  # type: ignore[arg-type]
+
+
+def test_decorator_without_its_arguments_says_what_it_needs(
+    recorder: TrackerApi,
+) -> None:
+    """The mistake is told where it is made: at the function."""
+    bare: Any = step_decorator
+    with pytest.raises(TypeError, match=r"@step needs the name of a step"):
+
+        @bare
+        def load() -> None: ...
+
+    whole: Any = recorder.job
+    with pytest.raises(TypeError, match=r"@job needs a tag, provider_job_id= and"):
+
+        @whole
+        def pipeline() -> None: ...
+
+    with pytest.raises(TypeError, match="customer_id"):
+        whole("imaging", provider_job_id="study-1")
