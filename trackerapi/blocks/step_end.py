@@ -74,6 +74,9 @@ class StepEnd:
         with COUNTING.lock:
             count, self._loop_count = self._loop_count, 0
         self._end(count, error)
+        if self._step.is_open and ending_of(self._left_by) == "failed":
+            # Other tasks still work at it, perhaps in vain; the job does not wait.
+            self._fail_by(self._left_by)
         job = self._step.job
         if not self._is_cut_off or job.progress.status in _SAID:
             return

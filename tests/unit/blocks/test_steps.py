@@ -433,3 +433,24 @@ def test_decorator_without_its_arguments_says_what_it_needs(
 
     with pytest.raises(TypeError, match="customer_id"):
         whole("imaging", provider_job_id="study-1")
+
+
+def test_failure_is_told_before_the_job_ends_without_waiting_for_others(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """`gather()` raises the first exception, and leaves the other tasks alone."""
+
+    async def work(number: int) -> None:
+        with run.step("load"):
+            await asyncio.sleep(number)
+            raise OSError("the first")
+
+    async def main() -> None:
+        with run:
+            await asyncio.gather(work(0), work(60))
+
+    with pytest.raises(OSError, match="the first"):
+        asyncio.run(main())
+
+    assert story(outbox)[-2:] == ["error load", "error"]
+    assert "step 'load' failed" in recorded(outbox)[-1]["detail"]
