@@ -1,8 +1,9 @@
 """Checks of arguments that Python itself does not make."""
 
+import operator
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Any, Final
 
 from trackerapi.texts import fitted
 
@@ -48,7 +49,7 @@ def check_words(argument: str, values: object, known: Collection[str]) -> list[s
 
 
 def check_number(argument: str, value: float | None, largest: float) -> float | None:
-    """Return `value` if it is a number from 0 to `largest`, or None.
+    """Return `value` as a plain number if it is one from 0 to `largest`, or None.
 
     Raises:
         TypeError: If it is no number.
@@ -56,12 +57,50 @@ def check_number(argument: str, value: float | None, largest: float) -> float | 
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{argument} must be a number, got {type(value).__name__}")
+    if type(value) is not int and type(value) is not float:
+        value = as_number(argument, value)
     # A sum of shares may end a rounding error beyond the bound.
     if not -_ROUNDING <= value <= largest * (1 + _ROUNDING):
         raise ValueError(f"{argument} must be 0 to {largest:g}, got {value}")
     return min(max(value, 0), largest)
+
+
+def as_number(argument: str, value: Any) -> float:
+    """Return `value` as a plain number.
+
+    Also one of NumPy or `decimal`, which are neither int nor float and which JSON
+    does not know.
+
+    Raises:
+        TypeError: If it is no number.
+        ValueError: If a number cannot hold it.
+    """
+    kind = type(value)
+    try:
+        if kind is not bool and hasattr(kind, "__index__"):
+            return operator.index(value)
+        if kind is not bool and hasattr(kind, "__float__"):
+            return float(value)
+    except TypeError:  # an array of several
+        pass
+    raise TypeError(f"{argument} must be a number, got {kind.__name__}")
+
+
+def check_whole(argument: str, value: Any) -> int:
+    """Return `value` as a plain whole number, also one of NumPy.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    if type(value) is int:
+        return value
+    try:
+        if type(value) is not bool:
+            return operator.index(value)
+    except TypeError:
+        pass
+    kind = type(value).__name__
+    raise TypeError(f"{argument} must be a whole number, got {kind}")
 
 
 def check_flag(argument: str, value: object) -> bool:
@@ -84,6 +123,18 @@ def check_text(argument: str, value: str | None, longest: int) -> str | None:
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{argument} must be text, got {type(value).__name__}")
     return fitted(value, longest) if value else None
+
+
+def check_customer_text(value: str | BaseException | None, longest: int) -> str | None:
+    """Return what the customer is to read, cut to `longest` characters.
+
+    Raises:
+        TypeError: If it is no text. An exception is none: it is for the provider.
+    """
+    if isinstance(value, BaseException):
+        kind = type(value).__name__
+        raise TypeError(f"customer must be text, got {kind}; give it as error=")
+    return check_text("customer", value, longest)
 
 
 def check_callable(argument: str, value: object) -> None:

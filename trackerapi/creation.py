@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from trackerapi.arguments import check_whole
 from trackerapi.delivery.report import key_refused, refused_job, unreachable
 from trackerapi.errors import AuthenticationError, BackendRejected, BackendUnavailable
 from trackerapi.events import as_rfc3339
@@ -152,19 +153,16 @@ def job_metadata(
 
 
 def checked_id(argument: str, value: int) -> int:
-    """Return `value` if it can be an id of the backend.
+    """Return `value` as a plain number if it can be an id of the backend.
 
     Raises:
         TypeError: If it is no whole number.
         ValueError: If it is out of range.
     """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(
-            f"{argument} must be a whole number, got {type(value).__name__}"
-        )
-    if not 1 <= value <= LARGEST_ID:
+    checked = check_whole(argument, value)
+    if not 1 <= checked <= LARGEST_ID:
         raise ValueError(f"{argument} must be 1 to {LARGEST_ID}, got {value}")
-    return value
+    return checked
 
 
 def checked_finish(value: str) -> str:

@@ -30,6 +30,12 @@ KINDS: Final = (
 CONFLATED_KINDS: Final = frozenset({"progress", "heartbeat"})
 """Kinds of which only the newest counts."""
 
+STEP_KINDS: Final = frozenset({"progress", "step", "skip"})
+"""Kinds that mean nothing without a step."""
+
+JOB_KINDS: Final = frozenset({"complete", "cancel"})
+"""Kinds that mean nothing of a step."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack
 
-from trackerapi.arguments import check_text
+from trackerapi.arguments import check_customer_text, check_text
 from trackerapi.blocks.block import Block
 from trackerapi.blocks.current import entered, left, place_in, places_now
 from trackerapi.blocks.endings import JOB_FAILED, brief, diagnosis, ending_of, listed
@@ -139,10 +139,9 @@ class TrackerJob(JobQuestions, Block):
             error: What only the provider reads: an exception, with its traceback, or
                 a text.
         """
+        message = check_customer_text(customer, LONGEST_MESSAGE) or JOB_FAILED
         self._ended_as = "failed"
-        self.send_event(
-            kind="error", message=customer or JOB_FAILED, detail=diagnosis(error)
-        )
+        self.send_event(kind="error", message=message, detail=diagnosis(error))
 
     def cancel(self, reason: str | None = None) -> None:
         """Report that the job was cancelled.
@@ -230,7 +229,7 @@ class TrackerJob(JobQuestions, Block):
         """Report that the block has ended, by what leaves it or None."""
         for step in list(self._steps.values()):
             # A loop that was left early: only here is it known how.
-            self.quietly(error, functools.partial(step.end_loop, error))
+            self.quietly(error, functools.partial(step.end_with_job, error))
         self.quietly(error, lambda: self._end(error))
 
     def is_ready(self, tag: str) -> bool:

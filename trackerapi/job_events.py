@@ -8,16 +8,13 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Unpack
 
-from trackerapi.arguments import (
-    check_flag,
-    check_number,
-    check_text,
-    refuse_unknown,
-)
+from trackerapi.arguments import check_flag, check_number, check_text, refuse_unknown
 from trackerapi.errors import UnknownStepError
 from trackerapi.events import (
     CONFLATED_KINDS,
+    JOB_KINDS,
     KINDS,
+    STEP_KINDS,
     Event,
     as_microseconds,
     as_rfc3339,
@@ -28,11 +25,7 @@ from trackerapi.job_facts import NO_FACTS, JobFacts, known_progress, recalled_pr
 from trackerapi.metadata import CHANGED_KEY, plain_json
 from trackerapi.options import MAX_UNITS, EventDetails
 from trackerapi.projection import CLOSING_KINDS, MOVING_KINDS, JobProgress
-from trackerapi.texts import (
-    LONGEST_DETAIL,
-    LONGEST_MESSAGE,
-    check_name,
-)
+from trackerapi.texts import LONGEST_DETAIL, LONGEST_MESSAGE, check_name
 
 if TYPE_CHECKING:
     from trackerapi.job_config import JobConfig
@@ -283,6 +276,10 @@ class JobEvents:
     def _beginning(self, kind: str, name: str | None, tag: str | None) -> "_Beginning":
         """Check and encode what events of one kind and step have in common."""
         checked, step = self._checked_kind(kind), self._named_step(name, tag)
+        if checked in (STEP_KINDS if step is None else JOB_KINDS):
+            of = "a step, and names none" if step is None else "the job, not of a step"
+            message = f"{checked!r} is said of {of}; it is sent, and counts for nothing"
+            self._reporter.problems.tell("event kind", message, checked)
         common = {"provider_job_id": self._provider_job_id, "kind": checked}
         if step is not None:
             common["tag"] = step

@@ -40,6 +40,8 @@ def handle(provider_job_id: str, *, tag: str | None = None) -> Place:
         TypeError: If an argument is of the wrong type.
         ValueError: If an argument is out of range.
     """
+    if callable(provider_job_id):
+        raise TypeError("@job needs a tag, provider_job_id= and customer_id=")
     check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
     config = find_loaded(check_name("tag", tag)) if tag is not None else None
     return Place(provider_job_id, JobFacts(config=config))

@@ -255,7 +255,7 @@ class TrackerApi(TrackerQuestions):
         """
         from trackerapi.job_making import decorator, handle
 
-        if "customer_id" in given:
+        if "customer_id" in given or (name and "provider_job_id" in given):
             return decorator(self, *name, **given)
         return self._handle(handle(*name, **given))
 

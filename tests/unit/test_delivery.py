@@ -206,7 +206,7 @@ def test_several_trackers_share_the_time_at_the_end(tmp_path: Path) -> None:
 
     assert asked == [True] * 5
     assert seconds < 1 + 0.3 + 1.0
-    assert told.count("not delivered yet: 1 records stay in") == 5
+    assert told.count("not delivered yet: 1 record stays in") == 5
 
 
 def test_signal_handler_may_report_in_the_middle_of_a_report(tmp_path: Path) -> None:

@@ -133,6 +133,29 @@ def test_misspelt_kind_is_sent_and_warned_about_once(
     assert job.fetch().status == "pending"
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "reason"),
+    [
+        ("step", None, "'step' is said of a step, and names none"),
+        ("progress", None, "'progress' is said of a step, and names none"),
+        ("complete", "say_hello", "'complete' is said of the job, not of a step"),
+    ],
+)
+def test_kind_that_means_nothing_there_is_sent_and_warned_about_once(
+    job: TrackerJob,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    name: str | None,
+    reason: str,
+) -> None:
+    """A step that was forgotten is told, instead of a percentage that stands still."""
+    job.send_event(kind=kind, name=name)
+    job.send_event(kind=kind, name=name)
+
+    (message,) = caplog.messages
+    assert reason in message
+
+
 def test_strict_raises_what_is_otherwise_logged(
     backend: RunningBackend, config: JobConfig
 ) -> None:

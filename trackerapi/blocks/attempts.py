@@ -6,6 +6,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+from trackerapi.arguments import as_number, check_whole
 from trackerapi.blocks.endings import ending_of
 
 if TYPE_CHECKING:
@@ -87,14 +88,21 @@ class Attempts:
     def __init__(
         self, step: "TrackerStep", count: int, on: Kinds, wait_seconds: float
     ) -> None:
-        if isinstance(count, bool) or not isinstance(count, int):
-            raise TypeError(f"count must be a whole number, got {type(count).__name__}")
-        if count < 1:
+        self._step, self._on = step, on
+        self._count = check_whole("count", count)
+        self._wait_seconds = as_number("wait_seconds", wait_seconds)
+        if self._count < 1:
             raise ValueError(f"count must be 1 or more, got {count}")
-        if not 0 <= wait_seconds < float("inf"):
+        if not 0 <= self._wait_seconds < float("inf"):
             raise ValueError(f"wait_seconds must be 0 or more, got {wait_seconds}")
-        self._step, self._count, self._on = step, count, on
-        self._wait_seconds = wait_seconds
+        try:
+            # Here, since later it would stand in for the exception of an attempt.
+            isinstance(None, on)
+        except TypeError:
+            kind = type(on).__name__
+            raise TypeError(
+                f"on must be an exception or a tuple of them, got {kind}"
+            ) from None
 
     def __iter__(self) -> Iterator[Attempt]:
         for number in range(1, self._count + 1):

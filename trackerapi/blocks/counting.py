@@ -89,7 +89,7 @@ class UnitCount:
             TypeError: If `units` is no number.
             ValueError: If it is out of range.
         """
-        check_number("total", units, MAX_UNITS)
+        units = check_number("total", units, MAX_UNITS) or 0
         with COUNTING.lock:
             self._begin_if_ended()
             if self._is_total_given or self._is_forked or self._job.part is not None:

@@ -53,6 +53,17 @@ def left(job: "TrackerJob", step: "TrackerStep | None" = None) -> None:
             return
 
 
+def left_innermost(job: "TrackerJob", step: "TrackerStep") -> None:
+    """Note that a block has ended, unless the running code is in another one.
+
+    A loop that nobody goes on with ends when Python lets go of it, which may be later
+    and somewhere else.
+    """
+    places = _PLACES.get()
+    if places and places[-1] == (job, step):
+        _PLACES.set(places[:-1])
+
+
 def places_now() -> tuple[Place, ...]:
     """Return the blocks around the running code."""
     return _PLACES.get()

@@ -45,6 +45,8 @@ class step:  # noqa: N801 - reads as a decorator and as a block
     def __init__(
         self, name: str, *, total: float | None = None, on_failure: str | None = None
     ) -> None:
+        if callable(name):
+            raise TypeError('@step needs the name of a step: @step("...")')
         self._name = check_name("name", name)
         self._total, self._on_failure = total, on_failure
         self._entered: list[TrackerStep] = []

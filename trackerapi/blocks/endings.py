@@ -14,9 +14,13 @@ Ending = Literal["succeeded", "cancelled", "failed"]
 STEP_FAILED: Final = "This step could not be completed."
 """What the customer reads of a failed step when the author says nothing."""
 
+STEP_CUT_OFF: Final = "The step was cancelled, and the job went on."
+"""What the provider reads of a step that was cancelled alone."""
+
 JOB_FAILED: Final = "The job could not be completed."
 """What the customer reads of a failed job when the author says nothing."""
 
+_BADNESS: Final[dict[Ending, int]] = {"succeeded": 0, "cancelled": 1, "failed": 2}
 _KEPT_BEGIN: Final = 4_000
 _CUT: Final = "\n[...]\n"
 
@@ -38,6 +42,17 @@ def ending_of(error: BaseException | None, *, is_stopped: bool = False) -> Endin
     # or another thread is at it just now.
     cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", ())
     return "cancelled" if isinstance(error, cancelled) else "failed"
+
+
+def worse_of(
+    one: BaseException | None, other: BaseException | None
+) -> BaseException | None:
+    """Return which of two that left blocks tells how their step ended.
+
+    A failure goes before a cancellation, and that before success; of two that are
+    alike, the first.
+    """
+    return max(one, other, key=lambda error: _BADNESS[ending_of(error)])
 
 
 def diagnosis(error: BaseException | str | None) -> str | None:

@@ -3,16 +3,19 @@
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
+    Callable,
     Collection,
+    Container,
     Generator,
     Iterable,
     Iterator,
     Sized,
 )
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
-from trackerapi.arguments import check_callable, refuse_unknown
+from trackerapi.arguments import as_number, check_callable, refuse_unknown
+from trackerapi.blocks.current import left_innermost
 from trackerapi.options import LoopOptions
 
 if TYPE_CHECKING:
@@ -51,7 +54,9 @@ class Loop(Generic[Item]):
     ) -> None:
         refuse_unknown("track", options.keys(), LoopOptions.__optional_keys__)
         given: object = items
-        if not isinstance(given, Iterable | AsyncIterable):
+        # `for` takes what has only `__getitem__`, too, such as a data set of PyTorch.
+        is_sequence = hasattr(type(given), "__getitem__")
+        if not is_sequence and not isinstance(given, Iterable | AsyncIterable):
             kind = type(given).__name__
             raise TypeError(f"items must be something to iterate over, got {kind}")
         self._step, self._items = step, items
@@ -60,7 +65,12 @@ class Loop(Generic[Item]):
         self._key = options.get("key")
         check_callable("weight", self._weight)
         check_callable("key", self._key)
-        self._resume = options.get("resume", ())
+        resume: object = options.get("resume", ())
+        if not isinstance(resume, Container):
+            # Nor an iterator, of which a look at one item would use up those before.
+            kind = type(resume).__name__
+            raise TypeError(f"resume must be a set or the like, got {kind}")
+        self._resume: Container[object] = resume
         total = options.get("total")
         self._total = self._known_total() if total is None else total
 
@@ -75,7 +85,7 @@ class Loop(Generic[Item]):
         weight = self._weight
         try:
             async for item in _each(self._items):
-                units = weight(item) if weight else 1.0
+                units = _units(weight, item) if weight else 1.0
                 if self._is_done(item):
                     count.add(units, is_resumed=True)
                     continue
@@ -108,6 +118,7 @@ class Loop(Generic[Item]):
         finally:
             if done:
                 count.add(done)
+            self._leave()
         self._end()
 
     def _weighed(self) -> Generator[Item]:
@@ -115,7 +126,7 @@ class Loop(Generic[Item]):
         weight = self._weight
         try:
             for item in cast("Iterable[Item]", self._items):
-                units = weight(item) if weight else 1.0
+                units = _units(weight, item) if weight else 1.0
                 if self._is_done(item):
                     count.add(units, is_resumed=True)
                     continue
@@ -128,6 +139,7 @@ class Loop(Generic[Item]):
         finally:
             if done:
                 count.add(done)
+            self._leave()
         self._end()
 
     def _begin(self) -> "UnitCount":
@@ -155,6 +167,11 @@ class Loop(Generic[Item]):
             self._step.leave_block()
             await done_by(self._step.post, self._step.end_loop)
 
+    def _leave(self) -> None:
+        if self._is_whole_step:
+            # By `break` or an exception as well: the code behind is not in the step.
+            left_innermost(self._step.job, self._step)
+
     def _end(self) -> None:
         # Not where the loop is left by `break` or an exception: nobody tells which.
         if self._is_whole_step:
@@ -167,10 +184,29 @@ class Loop(Generic[Item]):
 
     def _known_total(self) -> float | None:
         if self._weight is None:
-            return len(self._items) if isinstance(self._items, Sized) else None
+            return _length(self._items)
         if isinstance(self._items, Collection):  # not an iterator, which is used up
-            return float(sum(map(self._weight, self._items)))
+            return sum(_units(self._weight, item) for item in self._items)
         return None
+
+
+def _length(items: object) -> float | None:
+    if not isinstance(items, Sized):
+        return None
+    try:
+        return len(items)
+    except Exception:  # noqa: BLE001 - `for` does not ask, and some cannot tell
+        return None
+
+
+def _units(weight: Callable[[Any], float], item: object) -> float:
+    """Return what an item weighs; less than nothing, and NaN, are nothing.
+
+    Raises:
+        TypeError: If it is no number.
+    """
+    units = as_number("weight", weight(item))
+    return float(units) if units > 0 else 0.0
 
 
 async def _each(

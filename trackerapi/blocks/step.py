@@ -3,19 +3,18 @@
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
-from trackerapi.arguments import check_number, check_text
+from trackerapi.arguments import (
+    check_customer_text,
+    check_number,
+    check_text,
+)
 from trackerapi.blocks.attempts import Attempts
 from trackerapi.blocks.block import Block
 from trackerapi.blocks.counting import UnitCount
 from trackerapi.blocks.current import entered, left
-from trackerapi.blocks.endings import (
-    STEP_FAILED,
-    Shown,
-    diagnosis,
-    ending_of,
-    listed,
-)
+from trackerapi.blocks.endings import STEP_FAILED, Shown, diagnosis, listed
 from trackerapi.blocks.loops import Loop
+from trackerapi.blocks.step_end import StepEnd
 from trackerapi.options import MAX_UNITS, LoopOptions
 from trackerapi.texts import LONGEST_MESSAGE
 
@@ -33,7 +32,8 @@ class TrackerStep(Block):
 
     Made by `TrackerJob.step()`, which returns the same handle for the same step; safe
     to share between threads. The block starts the step and ends it: done, or failed
-    with an exception, which goes on untouched.
+    with an exception, which goes on untouched. Where several blocks of one step are
+    open at once, in threads, tasks or each other, the last one that is left ends it.
 
     Args:
         job: Handle of the job.
@@ -57,7 +57,8 @@ class TrackerStep(Block):
         self.metadata: dict[str, Any] = {}
         self.on_failure: str | None = None
         self._count = UnitCount(job, tag)
-        self.is_open = self._is_looping = False
+        self._end = StepEnd(self)
+        self.is_open = False
 
     def __repr__(self) -> str:
         return f"TrackerStep(tag={self._tag!r}, job={self._job.provider_job_id!r})"
@@ -131,6 +132,7 @@ class TrackerStep(Block):
         if not self.is_open:
             self._count.renew()
         self.is_open = True
+        self._end.said()
         self._job.send_event(kind="start", name=self._tag)
 
     def done(self, message: str | None = None) -> None:
@@ -151,7 +153,8 @@ class TrackerStep(Block):
             error: What only the provider reads: an exception, with its traceback, or
                 a text.
         """
-        message = customer or self.on_failure or STEP_FAILED
+        said = check_customer_text(customer, LONGEST_MESSAGE)
+        message = said or self.on_failure or STEP_FAILED
         self._report_end("error", message=message, detail=diagnosis(error))
 
     def skip(self, reason: str | None = None) -> None:
@@ -171,8 +174,10 @@ class TrackerStep(Block):
         Args:
             units: 0 to 2**53 - 1.
         """
-        check_number("units", units, MAX_UNITS)
-        self._count.add(units)
+        checked = check_number("units", units, MAX_UNITS)
+        if checked is None:
+            raise TypeError("units must be a number, got NoneType")
+        self._count.add(checked)
 
     def note(self, text: str) -> None:
         """Add a line to the timeline that the customer reads."""
@@ -209,11 +214,12 @@ class TrackerStep(Block):
             error: What only the provider reads: an exception, with its traceback, or
                 a text.
         """
+        message = check_customer_text(customer, LONGEST_MESSAGE)
         if self._count.add_failed() <= MOST_ITEM_LINES:
             self._job.send_event(
                 kind="info",
                 name=self._tag,
-                message=customer,
+                message=message,
                 detail=listed(diagnosis(error), {"item": Shown(item)}),
             )
 
@@ -265,13 +271,13 @@ class TrackerStep(Block):
             is_whole_step: Whether its body belongs to the step, which ends with it.
         """
         if is_whole_step:
-            self._is_looping = True
+            self._end.begin_loop()
             self.enter_block()
         return self._count
 
     def begin_block(self) -> None:
         """Report that the block begins."""
-        self.start()
+        self._end.begin_block(self.start)
 
     def enter_block(self) -> None:
         """Put the running code into the block."""
@@ -283,18 +289,21 @@ class TrackerStep(Block):
 
     def end_block(self, error: BaseException | None) -> None:
         """Report that the block has ended, by what leaves it or None."""
-        self._job.quietly(error, lambda: self._end(error))
+        self._job.quietly(error, lambda: self._end.end_block(error))
 
     def post(self, work: Callable[[], object]) -> None:
         """Have the thread of the tracker do `work`, in the order of these calls."""
         self._job.post(work)
 
     def end_loop(self, error: BaseException | None = None) -> None:
-        """End such a loop, unless the step has ended already."""
+        """End such a loop, which an exception has left or None."""
         self.leave_block()
-        if self._is_looping:
-            self._is_looping = False
-            self._end(error)
+        self._end.end_loop(error)
+
+    def end_with_job(self, error: BaseException | None) -> None:
+        """End what is open of the step, by what leaves the block of the job or None."""
+        self.leave_block()
+        self._end.end_with_job(error)
 
     def attempt_failed(
         self, number: int, count: int, error: BaseException | str
@@ -308,26 +317,11 @@ class TrackerStep(Block):
             detail=diagnosis(error),
         )
 
-    def _end(self, error: BaseException | None) -> None:
-        if not self.is_open:  # the author has said how it ended
-            return
-        ending = ending_of(error, is_stopped=self._job.is_stopped)
-        if ending == "succeeded":
-            self.done()
-        elif ending == "failed":
-            self._job.note_failure(error, self._tag)
-            try:
-                self.fail(error=error)
-            except (TypeError, ValueError):
-                self.fail(error=error)  # without the metadata that did not fit
-                raise
-        else:
-            self.is_open = False  # the end of the job says that it was cancelled
-
     def _report_end(
         self, kind: str, *, message: str | None, detail: str | None = None
     ) -> None:
         self.is_open = False
+        self._end.said()
         metadata, self.metadata = self.metadata, {}
         self._job.send_event(
             kind=kind,

@@ -15,12 +15,10 @@ from trackerapi.commands.reporting import (
     tracker_of,
 )
 from trackerapi.commands.values import long_text, metadata_from, number
+from trackerapi.events import JOB_KINDS, STEP_KINDS
 
 if TYPE_CHECKING:
     from trackerapi.options import EventDetails
-
-_OF_STEPS: Final = frozenset({"progress", "step", "skip"})
-"""Kinds that mean nothing without a step."""
 
 _HELP: Final = f"""\
 Report one event of a job.
@@ -91,8 +89,10 @@ def _details_of(options: argparse.Namespace) -> "EventDetails":
     Raises:
         Mistake: If they contradict each other.
     """
-    if options.step is None and (options.kind in _OF_STEPS or options.retrying):
+    if options.step is None and (options.kind in STEP_KINDS or options.retrying):
         raise Mistake(f"{options.kind!r} is about a step; name it by --step")
+    if options.step is not None and options.kind in JOB_KINDS:
+        raise Mistake(f"{options.kind!r} is about the job; leave out --step")
     units = (options.completed, options.total)
     if options.fraction is not None and units != (None, None):
         raise Mistake("give --fraction, or --completed and --total, not both")

@@ -18,7 +18,7 @@ from trackerapi.commands.reporting import (
     job_of,
     tracker_of,
 )
-from trackerapi.commands.terminal import say
+from trackerapi.commands.terminal import say_as_given
 from trackerapi.commands.values import long_text, metadata_from
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _start(options: argparse.Namespace) -> int:
             metadata=metadata_from(options.metadata_json, options.metadata),
         )
         job.send_event(kind="start")
-        say(job.provider_job_id)
+        say_as_given(job.provider_job_id)
     return FINE
 
 

@@ -5,12 +5,13 @@ Texts of records are printed so that they cannot steer a terminal.
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final, TextIO
+from typing import Any, BinaryIO, Final, TextIO
 
 _CLEAR: Final = "\r\x1b[K"
 _BETWEEN_SECONDS: Final = 0.1
@@ -19,10 +20,32 @@ _LIBRARY: Final = logging.getLogger("trackerapi")
 
 
 def say(text: str) -> None:
-    """Print a line of the result; nothing where stdout is closed."""
+    """Print a line of the result; nothing where stdout is closed.
+
+    A character that stdout has no code for is shown as its number.
+    """
     stream: TextIO | None = sys.stdout
-    if stream is not None:
+    if stream is None:
+        return
+    try:
         stream.write(text + "\n")
+    except UnicodeEncodeError:
+        encoding = stream.encoding
+        known = text.encode(encoding, "backslashreplace").decode(encoding)
+        stream.write(known + "\n")
+
+
+def say_as_given(text: str) -> None:
+    """Print what the command line gave so that the next one can give it again.
+
+    Its bytes are those of the file system, whatever stdout takes for text.
+    """
+    beneath: BinaryIO | None = getattr(sys.stdout, "buffer", None)
+    if beneath is None:
+        say(text)
+        return
+    sys.stdout.flush()
+    beneath.write(os.fsencode(text) + b"\n")
 
 
 def tell(text: str) -> None:
@@ -38,7 +61,13 @@ def tell(text: str) -> None:
 def say_json(value: Any, *, in_one_line: bool = False) -> None:
     """Print a value as JSON."""
     indent = None if in_one_line else 2
-    say(json.dumps(value, indent=indent, default=_json_text, ensure_ascii=False))
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    is_unicode = encoding.lower().startswith("utf")
+    say(
+        json.dumps(
+            value, indent=indent, default=_json_text, ensure_ascii=not is_unicode
+        )
+    )
 
 
 def say_table(rows: Sequence[Sequence[str]], *, numbers: frozenset[int]) -> None:

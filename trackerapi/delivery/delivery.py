@@ -339,8 +339,11 @@ class Delivery:
         if session.courier.is_refused:
             reason = self._counters.last_error or "refused"
             log(logging.ERROR, key_refused(AuthenticationError(reason)))
+        stay, them = f"{waiting:,} records stay", "them"
+        if waiting == 1:
+            stay, them = "1 record stays", "it"
         log(
             logging.WARNING,
-            f"not delivered yet: {waiting} records stay in {self._folder.path}; the "
-            "next process that reports there, or `trackerapi sync`, delivers them",
+            f"not delivered yet: {stay} in {self._folder.path}; the next process that "
+            f"reports there, or `trackerapi sync`, delivers {them}",
         )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 60.0
+_UNWRITTEN = 1 << 8
+"""What `os.waitpid()` says of a command that ends with 1."""
 
 
 class Attempts:
@@ -65,6 +67,10 @@ class Attempts:
         seconds = time.monotonic() - began
         if relays:
             relays.finish(self._signals)
+            if relays.loss is not None:
+                tell(f"output cannot be written: {relays.loss}")
+                # It wrote to a pipe, and would have failed where that leads to.
+                status = status or _UNWRITTEN
         from trackerapi.running.outcome import Outcome
 
         return Outcome(status=status, seconds=seconds, stopped_by=child.stopped_by)

@@ -1,5 +1,6 @@
 """Passing on what a command writes, unchanged and as it comes, and looking at it."""
 
+import errno
 import fcntl
 import os
 import select
@@ -32,6 +33,11 @@ class Relay:
         watch: Looks at what is written.
         told: Called in a thread with what the output says.
 
+    Attributes:
+        is_over: Whether nothing is passed on any more.
+        loss: Why the rest of standard output was lost; None if it was not, or if
+            nobody reads it.
+
     Raises:
         OSError: If no pipe or terminal can be made.
     """
@@ -47,6 +53,7 @@ class Relay:
         )
         self._end_seen, self._end_told = map(_clear_of_streams, os.pipe())
         self.is_over = False
+        self.loss: str | None = None
 
     @property
     def actions(self) -> list[tuple[Any, ...]]:
@@ -114,13 +121,30 @@ class Relay:
                 data = os.read(self._source, _CHUNK_BYTES)
             except OSError:  # so a terminal says that nobody writes to it any more
                 return False
-            if not data or not _write(self._target, data):
+            if not data or not self._write(data):
                 return False
             if has_ended:
                 last_bytes -= len(data)
             measure = self._watch.newest(data)
             if measure is not None:
                 self._told(measure)
+
+    def _write(self, data: bytes) -> bool:
+        """Write all of `data`; return False if it cannot be written any more."""
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(self._target, left) :]
+            except BlockingIOError:  # somebody else has made it so
+                waiting = select.poll()
+                waiting.register(self._target, select.POLLOUT)
+                waiting.poll()
+            except OSError as error:
+                is_unread = self._is_terminal or error.errno == errno.EPIPE
+                if _STDOUT in self._streams and not is_unread:
+                    self.loss = error.strerror or str(error)
+                return False
+        return True
 
     def _hand_over(self) -> None:
         """Let a process of its own pass on what the command has left to others.
@@ -163,6 +187,11 @@ class Relays:
     def actions(self) -> list[tuple[Any, ...]]:
         """What `os.posix_spawn()` has to do so that the command writes here."""
         return [action for relay in self._relays for action in relay.actions]
+
+    @property
+    def loss(self) -> str | None:
+        """Why standard output was lost; None if it was not."""
+        return next((relay.loss for relay in self._relays if relay.loss), None)
 
     def start(self) -> None:
         """Begin once the command has been started."""
@@ -217,18 +246,3 @@ def _clear_of_streams(descriptor: int) -> int:
     clear = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
     os.close(descriptor)
     return clear
-
-
-def _write(descriptor: int, data: bytes) -> bool:
-    """Write all of `data`; return False if nobody reads it any more."""
-    left = memoryview(data)
-    while left:
-        try:
-            left = left[os.write(descriptor, left) :]
-        except BlockingIOError:  # somebody else has made it so
-            waiting = select.poll()
-            waiting.register(descriptor, select.POLLOUT)
-            waiting.poll()
-        except OSError:
-            return False
-    return True

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.blocks.conftest import progress, recorded, story
-from trackerapi import TrackerJob
+from trackerapi import TrackerJob, current_step
 
 
 def numbers(count: int) -> Iterator[int]:
@@ -152,3 +154,69 @@ def test_last_count_happened_before_the_end_of_its_step(
     )
     kinds = [event["kind"] for event in events if event.get("tag") == "load"]
     assert kinds == ["start", "progress", "progress", "step"]
+
+
+class Unsized:
+    """Items that `for` takes, and whose length raises: a data loader of PyTorch."""
+
+    def __len__(self) -> int:
+        raise TypeError("there is no length")
+
+    def __getitem__(self, index: int) -> int:
+        return [7, 8][index]
+
+
+def test_loop_takes_whatever_a_plain_loop_takes(run: TrackerJob, outbox: Path) -> None:
+    """A loop that ran before runs on when it is tracked."""
+    items: Any = Unsized()
+
+    assert list(run.track(items, step="load")) == [7, 8]
+    assert progress(outbox, "load")[-1] == (2, None)
+
+
+@pytest.mark.parametrize("weight", [float("nan"), -3, Decimal(0)])
+def test_item_may_turn_out_to_weigh_nothing(
+    run: TrackerJob, outbox: Path, weight: float
+) -> None:
+    """One odd weight does not stop the loop, nor spoil what the others count."""
+    items = [2, weight, 1]
+    list(run.track(items, step="load", weight=lambda item: item))
+
+    assert progress(outbox, "load")[-1] == (3, 3)
+
+
+def test_weight_that_is_no_number_is_told(run: TrackerJob) -> None:
+    """A function that forgets to return is the author's mistake."""
+    weigh: Any = {}.get
+    with pytest.raises(TypeError, match="weight must be a number, got NoneType"):
+        run.track([1], step="load", weight=weigh)
+
+
+@pytest.mark.parametrize("resume", [2, iter([1, 2])])
+def test_resume_has_to_be_looked_at_more_than_once(
+    run: TrackerJob, resume: Any
+) -> None:
+    """An iterator would be used up by the first look, and repeat work unseen."""
+    with pytest.raises(TypeError, match="resume must be a set or the like"):
+        run.track([2, 1], step="load", resume=resume)
+
+
+def test_code_behind_a_loop_that_was_left_is_in_no_step(run: TrackerJob) -> None:
+    """What is said after `break` is not said of the step of the loop."""
+    with run:
+        for _ in run.track(range(3), step="load"):
+            assert current_step() is run.step("load")
+            break
+        assert current_step() is not run.step("load")
+
+
+def test_loop_that_python_lets_go_of_late_leaves_other_steps_alone(
+    run: TrackerJob,
+) -> None:
+    """Its end may come while another step is under way."""
+    with run:
+        loop = iter(run.track(range(3), step="load"))
+        next(loop)
+        with run.step("segment"):
+            del loop
+            assert current_step() is run.step("segment")

@@ -1,12 +1,18 @@
 """What the handle of a step reports."""
 
+import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.blocks.conftest import progress, recorded, story
 from trackerapi import JobConfig, TrackerApi, TrackerJob, TrackerStep, UnknownStepError
+from trackerapi import step as step_decorator
 from trackerapi.delivery.conflation import Conflation
 
 
@@ -255,3 +261,216 @@ def test_counting_goes_on_after_ctrl_c(
     step.advance(2)
 
     assert progress(outbox, "load") == [(3, None)]
+
+
+def test_last_of_several_blocks_ends_the_step(run: TrackerJob, outbox: Path) -> None:
+    """A step that three threads work at is done when all of them are."""
+    begun, may_end = threading.Barrier(3), threading.Event()
+
+    def work(number: int) -> None:
+        with run.step("load"):
+            begun.wait(10)
+            if number:
+                may_end.wait(10)
+
+    with ThreadPoolExecutor(3) as pool:
+        works = [pool.submit(work, number) for number in range(3)]
+        works[0].result(10)
+        assert run.step("load").status == "running"
+        may_end.set()
+
+    assert story(outbox).count("step load") == 1
+    assert run.step("load").status == "done"
+
+
+def test_failure_of_one_of_several_blocks_fails_the_step(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """What fails in one thread is told, though others end well."""
+    first, second, third = (run.step("load") for _ in range(3))
+    first.__enter__()
+    second.__enter__()
+    third.__enter__()
+    first.__exit__(None, None, None)
+    second.__exit__(OSError, OSError("the second"), None)
+    third.__exit__(None, None, None)
+
+    assert story(outbox)[-1] == "error load"
+    assert "the second" in recorded(outbox)[-1]["detail"]
+
+
+def test_loop_within_a_block_of_its_step_leaves_the_end_to_it(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """The block may have more to do after the loop."""
+    with run.step("load"):
+        list(run.track(range(3), step="load"))
+        assert run.step("load").status == "running"
+
+    assert story(outbox).count("step load") == 1
+
+
+def test_step_that_timed_out_is_not_under_way_for_ever(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """The work of a step is cancelled alone, and the job goes on."""
+
+    async def work() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                with run.step("load"):
+                    await asyncio.sleep(10)
+
+    with run:
+        asyncio.run(work())
+        assert "error load" not in story(outbox)  # it may be tried again
+
+    assert story(outbox)[-2:] == ["error load", "complete"]
+
+
+def test_step_that_was_cancelled_may_still_be_said_to_be_done(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """The author knows better what a cancelled task means."""
+    with run:
+        with suppress(asyncio.CancelledError), run.step("load"):
+            raise asyncio.CancelledError
+        run.step("load").done()
+
+    assert story(outbox)[-2:] == ["step load", "complete"]
+
+
+def test_step_of_a_cancelled_job_has_not_failed(run: TrackerJob, outbox: Path) -> None:
+    """Cancelled as a whole, a job needs no reason of a step."""
+    with pytest.raises(KeyboardInterrupt), run, run.step("load"):
+        raise KeyboardInterrupt
+
+    assert story(outbox) == ["start", "start load", "cancel"]
+
+
+def test_step_whose_metadata_is_refused_has_failed(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """A mistake in what goes with the end of a step leaves it not under way."""
+    with pytest.raises(TypeError, match="metadata must be a mapping"), run:
+        with run.step("load") as step:
+            step.metadata = "no mapping"  # type: ignore[assignment]
+
+    assert story(outbox) == ["start", "start load", "error load", "error"]
+
+
+@pytest.mark.parametrize("on", [[OSError], "OSError", None, (OSError, "x")])
+def test_attempts_after_what_is_no_exception_are_refused(
+    run: TrackerJob, on: Any
+) -> None:
+    """It is told at once, and not in place of the exception of an attempt."""
+    with pytest.raises(TypeError, match="on must be an exception or a tuple of them"):
+        run.step("load").attempts(2, on=on)
+
+
+def test_attempts_whose_wait_is_no_number_are_refused(run: TrackerJob) -> None:
+    """The message names the argument."""
+    wait: Any = "1"
+    with pytest.raises(TypeError, match="wait_seconds must be a number, got str"):
+        run.step("load").attempts(2, wait_seconds=wait)
+
+
+class Count:
+    """A whole number as NumPy has them: no int, and unknown to JSON."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+
+    def __index__(self) -> int:
+        return self._value
+
+
+class Share:
+    """A number as NumPy has them: no float, and unknown to JSON."""
+
+    def __float__(self) -> float:
+        return 0.25
+
+
+def test_numbers_of_other_libraries_count(run: TrackerJob, outbox: Path) -> None:
+    """What an array sums up to is reported as it is."""
+    count: Any = Count(3)
+    share: Any = Share()
+    with run.step("load") as step:
+        step.total = Decimal(4)  # type: ignore[assignment]
+        step.advance(count)
+    with run.step("segment") as step:
+        step.fraction = share
+
+    assert progress(outbox, "load")[-1] == (3, 4)
+    assert recorded(outbox)[-2]["fraction"] == 0.25
+
+
+@pytest.mark.parametrize("units", [True, "3", None, [3]])
+def test_units_that_are_no_number_are_refused(run: TrackerJob, units: Any) -> None:
+    """The message says what was given."""
+    kind = type(units).__name__
+    with pytest.raises(TypeError, match=f"units must be a number, got {kind}"):
+        run.step("load").advance(units)
+
+
+def test_customer_may_be_a_whole_number_of_another_library(
+    recorder: TrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """An id out of a data frame is an id."""
+    customer: Any = Count(142)
+    recorder.create_job("framed", customer, config.tag)
+
+    (path,) = outbox.glob("*.outbox")
+    assert '"customer_id":142' in path.read_text()
+
+
+def test_exception_as_the_customers_text_is_refused(run: TrackerJob) -> None:
+    """The message says where an exception belongs."""
+    error: Any = ValueError("/data/patient-4711")
+    for fail in (run.fail, run.step("load").fail):
+        with pytest.raises(TypeError, match="got ValueError; give it as error="):
+            fail(error)
+    with pytest.raises(TypeError, match="customer must be text, got int"):
+        run.step("load").item_failed("scan", customer=5)  # type: ignore[arg-type]
+
+
+def test_decorator_without_its_arguments_says_what_it_needs(
+    recorder: TrackerApi,
+) -> None:
+    """The mistake is told where it is made: at the function."""
+    bare: Any = step_decorator
+    with pytest.raises(TypeError, match=r"@step needs the name of a step"):
+
+        @bare
+        def load() -> None: ...
+
+    whole: Any = recorder.job
+    with pytest.raises(TypeError, match=r"@job needs a tag, provider_job_id= and"):
+
+        @whole
+        def pipeline() -> None: ...
+
+    with pytest.raises(TypeError, match="customer_id"):
+        whole("imaging", provider_job_id="study-1")
+
+
+def test_failure_is_told_before_the_job_ends_without_waiting_for_others(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """`gather()` raises the first exception, and leaves the other tasks alone."""
+
+    async def work(number: int) -> None:
+        with run.step("load"):
+            await asyncio.sleep(number)
+            raise OSError("the first")
+
+    async def main() -> None:
+        with run:
+            await asyncio.gather(work(0), work(60))
+
+    with pytest.raises(OSError, match="the first"):
+        asyncio.run(main())
+
+    assert story(outbox)[-2:] == ["error load", "error"]
+    assert "step 'load' failed" in recorded(outbox)[-1]["detail"]

@@ -156,7 +156,7 @@ def test_events_of_an_outage_keep_their_order(
         for number in range(3):
             done = desk.run("event", "info", "--message", f"line {number}")
             assert done.status == FINE
-            assert "not delivered yet: 1 records stay in" in done.err
+            assert "not delivered yet: 1 record stays in" in done.err
 
     assert desk.run("sync").status == FINE
     assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
@@ -185,6 +185,7 @@ def test_event_of_an_unknown_job_waits_for_it(desk: Desk) -> None:
         (["step"], "'step' is about a step; name it by --step"),
         (["progress", "--fraction", "0.5"], "name it by --step"),
         (["error", "--retrying"], "name it by --step"),
+        (["complete", "--step", "a"], "'complete' is about the job; leave out --step"),
         (
             ["progress", "--step", "a", "--fraction", "1", "--completed", "2"],
             "not both",

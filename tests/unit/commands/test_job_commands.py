@@ -461,3 +461,23 @@ def test_script_holds_the_id_as_the_help_prints_it(desk: Desk) -> None:
     )
 
     assert desk.get_job(job_id).status == "succeeded"
+
+
+def test_output_that_knows_ascii_alone_gets_all_the_same(desk: Desk) -> None:
+    """An id comes out as it was given, a text readable, and JSON as JSON."""
+    given = f"jöb-{uuid.uuid4()}"
+
+    def answer(*arguments: str) -> str:
+        return subprocess.run(
+            desk.command("job", *arguments),
+            env={**desk.environment(), "PYTHONIOENCODING": "ascii"},
+            check=True,
+            capture_output=True,
+            encoding="utf-8",
+        ).stdout
+
+    customer = str(desk.backend.customer_id)
+    printed = answer("start", "import", "--customer", customer, "--id", given)
+    assert printed == f"{given}\n"
+    assert given.replace("ö", "\\xf6") in answer("show", given)
+    assert json.loads(answer("show", given, "--json"))["provider_job_id"] == given

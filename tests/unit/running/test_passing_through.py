@@ -293,3 +293,36 @@ def test_output_of_what_the_command_leaves_running_passes(
         told = running.stdout.read()
 
     assert told == b"begun\nlate\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
+def test_output_that_cannot_be_written_is_no_success(way: str) -> None:
+    """With a disk that is full the command fails, also where it wrote to a pipe."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            arguments(way, "cat"),
+            env=settings(way),
+            input=b"data",
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert b"No space left on device" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+def test_errors_that_cannot_be_written_change_no_status() -> None:
+    """Who sends them there does not want them, and most commands do not mind."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            arguments("progress", *SHELL, "echo warning >&2; echo data"),
+            env=settings("progress"),
+            stdout=subprocess.PIPE,
+            stderr=full,
+            check=False,
+        )
+
+    assert (done.returncode, done.stdout) == (0, b"data\n")
