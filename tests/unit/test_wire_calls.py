@@ -10,7 +10,8 @@ from tests.conftest import RunningBackend
 from tests.scripted_server import KEY, OWNER, answering, http
 from trackerapi import AuthenticationError, TrackerApi, TrackerJob
 from trackerapi.wire.calls import Calls
-from trackerapi.wire.client import BackendClient, Patience
+from trackerapi.wire.client import BackendClient
+from trackerapi.wire.guarded_http import Patience
 
 
 @contextlib.contextmanager

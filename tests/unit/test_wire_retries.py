@@ -1,11 +1,13 @@
 """How often, how long and over which connections a request is tried."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -17,7 +19,8 @@ from trackerapi_client.models import CustomerInput
 from tests.scripted_server import CUSTOMER, KEY, OWNER, Answer, Request, answering, http
 from trackerapi import TrackerApi
 from trackerapi.errors import BackendUnavailable
-from trackerapi.wire.client import BackendClient, Patience
+from trackerapi.wire.client import BackendClient
+from trackerapi.wire.guarded_http import Patience
 
 AT_ONCE = {"Retry_After": "0"}
 
@@ -320,3 +323,37 @@ def test_closed_tracker_can_be_used_again() -> None:
         tracker.close()
 
     assert len(server.requests) == 1
+
+
+def test_request_that_meets_a_close_of_its_client_is_answered() -> None:
+    """One thread closes the connections while another waits for an answer."""
+    is_asked, may_answer = threading.Event(), threading.Event()
+
+    def answer(_: Request) -> bytes:
+        is_asked.set()
+        assert may_answer.wait(60)
+        return http(200, OWNER)
+
+    with answering(answer) as server, ThreadPoolExecutor(1) as pool:
+        client = client_for(server.url, attempt=60.0, deadline=60.0)
+        asking = pool.submit(verify_api_key.sync, client=client)
+        assert is_asked.wait(60)
+        client.close()
+        may_answer.set()
+
+        assert asking.result(60) is not None
+    assert server.connection_count == 1
+    gc.collect()  # a socket that was left open would be told of
+
+
+def test_request_that_comes_late_to_a_closed_client_is_answered() -> None:
+    """A thread may have got the connections before another one closes them."""
+    with answering(http(200, OWNER)) as server:
+        client = client_for(server.url, attempt=20.0, deadline=0.0)
+        connections = client.get_httpx_client()
+        client.close()
+        for _ in range(2):
+            assert connections.get("/api-keys/protected").status_code == 200
+
+    assert server.connection_count == 2  # each was closed with its request
+    gc.collect()
