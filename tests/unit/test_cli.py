@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunningBackend
-from tests.scripted_server import KEY, Request, answering, http
+from tests.scripted_server import KEY, OWNER, Request, answering, http
 from trackerapi import JobConfigManager, TrackerApi
 from trackerapi.commands.exits import (
     FINE,
@@ -105,6 +105,17 @@ def test_verify_as_json_can_be_read_by_programs(
     assert owner["provider_name"] == "Example provider"
     assert owner["key_id"] == backend.api_key.split("_")[1]
     assert owner["expires_at"] is None
+
+
+def test_verify_says_that_it_is_asking_again() -> None:
+    """Who waits for an answer learns why, and how long it may take."""
+    answers = iter([http(503, b"", Retry_After="0"), http(200, OWNER)])
+
+    with answering(lambda _: next(answers)) as server:
+        done = run("verify", TRACKERAPI_BASE_URL=server.url, TRACKERAPI_API_KEY=KEY)
+
+    assert done.returncode == FINE
+    assert done.stderr.count("(asking again, for at most 30 s)") == 1
 
 
 def test_verify_tells_for_which_job_a_token_is(
@@ -324,13 +335,15 @@ def test_command_that_asks_nobody_loads_no_http_client(
 def test_message_of_the_library_is_told_like_one_of_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Within a command its warnings look alike, and elsewhere they go as before."""
+    """Within a command its messages look alike, and elsewhere they go as before."""
     log = logging.getLogger("trackerapi")
     before = [*log.handlers]
 
     with library_told_on_stderr():
         log.warning("the disk is %s", "full")
-        log.info("nobody asked")
+        log.info("asking again")
+        log.debug("nobody asked")
 
-    assert capsys.readouterr().err == "trackerapi: the disk is full\n"
-    assert (log.handlers, log.propagate) == (before, True)
+    told = "trackerapi: the disk is full\ntrackerapi: asking again\n"
+    assert capsys.readouterr().err == told
+    assert (log.handlers, log.level, log.propagate) == (before, logging.NOTSET, True)

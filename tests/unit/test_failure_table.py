@@ -1013,8 +1013,9 @@ def test_exit_tells_of_events_that_wait_for_their_job(
     backend: RunningBackend, tmp_path: Path, strict: bool
 ) -> None:
     """Exit with events undelivered: those of a job not known yet are told too."""
+    job_id = str(uuid.uuid4())
     end = ended_script(
-        f"tracker = TrackerApi(); job = tracker.job({str(uuid.uuid4())!r})\n"
+        f"tracker = TrackerApi(); job = tracker.job({job_id!r})\n"
         "for _ in range(2): job.send_event(kind='info')\n"
         "assert tracker.flush(timeout=0.5).waiting == 2\n",
         TRACKERAPI_SHUTDOWN_TIMEOUT="2",
@@ -1026,6 +1027,7 @@ def test_exit_tells_of_events_that_wait_for_their_job(
 
     assert end.seconds <= 2.0 + SLACK_SECONDS
     assert places_told(end.stderr, tmp_path / "outbox") == [2]
+    assert f"delivers them; the backend does not know job {job_id!r}" in end.stderr
 
 
 @of_row("exit", "default")

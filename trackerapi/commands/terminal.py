@@ -181,14 +181,16 @@ class _Told(logging.Handler):
 @contextmanager
 def library_told_on_stderr() -> Generator[None]:
     """Print messages of the library as those of the command, within the context."""
-    handler, propagates = _Told(logging.WARNING), _LIBRARY.propagate
+    handler, before = _Told(logging.INFO), (_LIBRARY.level, _LIBRARY.propagate)
     _LIBRARY.addHandler(handler)
+    _LIBRARY.setLevel(logging.INFO)
     _LIBRARY.propagate = False
     try:
         yield
     finally:
         _LIBRARY.removeHandler(handler)
-        _LIBRARY.propagate = propagates
+        _LIBRARY.setLevel(before[0])
+        _LIBRARY.propagate = before[1]
 
 
 def without_none(members: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from trackerapi.delivery.report import (
     Problems,
     key_refused,
     log,
+    not_delivered,
 )
 from trackerapi.delivery.rounds import Route
 from trackerapi.delivery.sender import Sender
@@ -339,11 +340,8 @@ class Delivery:
         if session.courier.is_refused:
             reason = self._counters.last_error or "refused"
             log(logging.ERROR, key_refused(AuthenticationError(reason)))
-        stay, them = f"{waiting:,} records stay", "them"
-        if waiting == 1:
-            stay, them = "1 record stays", "it"
-        log(
-            logging.WARNING,
-            f"not delivered yet: {stay} in {self._folder.path}; the next process that "
-            f"reports there, or `trackerapi sync`, delivers {them}",
-        )
+        awaited: set[str] = set()
+        for journal in journals:
+            with suppress(OSError):  # another process may put it away meanwhile
+                awaited |= {k.provider_job_id for k in journal.records(waits=True)}
+        log(logging.WARNING, not_delivered(waiting, self._folder.path, awaited))

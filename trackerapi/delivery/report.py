@@ -2,14 +2,16 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from trackerapi.errors import BackendError
 
+_MOST_NAMES: Final = 3
 _LOG: Final = logging.getLogger("trackerapi")
 
 
@@ -141,4 +143,27 @@ def refused_job(provider_job_id: str, reason: str) -> str:
         f"job {provider_job_id!r} was refused ({reason}); it runs on, and what it "
         f"reports is held; to mend: trackerapi outbox retry --job {provider_job_id!r} "
         "[--customer-id N]"
+    )
+
+
+def not_delivered(count: int, folder: Path, awaited: Collection[str]) -> str:
+    """Return what to tell about records that are left at the end of a process.
+
+    Args:
+        count: How many there are.
+        folder: Where they stay.
+        awaited: Ids of jobs that some of them wait for, since the backend does not
+            know these: misspelt, perhaps.
+    """
+    stay, them = f"{count:,} records stay", "them"
+    if count == 1:
+        stay, them = "1 record stays", "it"
+    hint = ""
+    if awaited:
+        names = ", ".join(map(repr, sorted(awaited)[:_MOST_NAMES]))
+        more = ", ..." if len(awaited) > _MOST_NAMES else ""
+        hint = f"; the backend does not know job {names}{more}"
+    return (
+        f"not delivered yet: {stay} in {folder}; the next process that reports there, "
+        f"or `trackerapi sync`, delivers {them}{hint}"
     )

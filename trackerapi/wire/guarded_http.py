@@ -5,6 +5,7 @@ transport, since a transport of our own would take both over.
 """
 
 import asyncio
+import logging
 import random
 import sys
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 
+from trackerapi.delivery.report import log
 from trackerapi.errors import BackendError, BackendUnavailable
 from trackerapi.retry import FailedAttempt, retry_delay_seconds
 from trackerapi.wire.failures import (
@@ -105,7 +107,7 @@ class _Attempts:
     def delay_after(self, error: BackendUnavailable) -> float | None:
         if is_distrust(error):
             return None
-        return retry_delay_seconds(
+        delay = retry_delay_seconds(
             FailedAttempt(
                 method=self._request.method,
                 attempt=self._count,
@@ -117,6 +119,11 @@ class _Attempts:
             deadline_seconds=self._patience.deadline_seconds,
             jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
         )
+        if delay is not None and self._count == 1:
+            # Once: whoever waits for an answer may wait for a while.
+            most = self._patience.deadline_seconds
+            log(logging.INFO, f"{error} (asking again, for at most {most:g} s)")
+        return delay
 
 
 class GuardedHttp(httpx.Client):
