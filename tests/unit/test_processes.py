@@ -509,11 +509,14 @@ tracker = TrackerApi("key", "http://127.0.0.1:9", outbox=outbox, shutdown_timeou
 tracker.job("job").note("new")
 is_open.wait(30)
 reader, writer = os.pipe()
+is_there, tell = os.pipe()
 if not os.fork():
     os.close(writer)
+    os.write(tell, b".")
     os.read(reader, 1)  # lives on until its parent has ended
     os._exit(0)
 is_forked.set()
+os.read(is_there, 1)
 tracker.close()
 for thread in threading.enumerate():
     if thread is not threading.current_thread():
@@ -545,8 +548,12 @@ tracker = TrackerApi("key", sys.argv[2], outbox=sys.argv[1], shutdown_timeout=0)
 tracker.job("job").note("left")
 sys.stdin.readline()
 tracker.close()
+is_there, tell = os.pipe()
 if not os.fork():
+    os.write(tell, b".")
     sys.stdin.readline()  # lives on though its parent has ended
+else:
+    os.read(is_there, 1)
 os._exit(0)
 """
 
