@@ -52,6 +52,8 @@ PARTS = (
     Part("Promise of the last release", ("scripts.contract_changes",)),
 )
 QUICK_TESTS = ("tests/unit", "tests/contract")
+SIDE_BY_SIDE = ("--numprocesses", "2", "--dist", "loadfile")
+"""Two at a time, since many tests wait for processes; those of one file in turn."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("pytest_arguments", nargs="*", help="after --: for pytest")
     options = parser.parse_args(argv)
-    tests = (*options.pytest_arguments, *(QUICK_TESTS if options.quick else ()))
+    # Who gives arguments looks for something, and may want to see it as it happens.
+    tests = (
+        *(options.pytest_arguments or SIDE_BY_SIDE),
+        *(QUICK_TESTS if options.quick else ()),
+    )
     parts = [part for part in PARTS if not (options.quick and part.slow)]
     parts.append(Part("Tests", ("pytest", *tests)))
     failed = [part.title for part in parts if not holds(part)]
