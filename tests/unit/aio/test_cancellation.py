@@ -177,48 +177,25 @@ def test_report_outlives_the_task_that_made_it(
     )
 
 
+@pytest.mark.parametrize("way", ["block", "decorator"])
 def test_job_whose_task_was_cancelled_before_it_had_it_is_cancelled(
-    outbox: Path, config: JobConfig
+    outbox: Path, config: JobConfig, way: str
 ) -> None:
     """Where the backend does not answer, the creation outlives the task."""
     ended = threading.Event()
     with answering(silent(ended)) as server:
         tracker = AsyncTrackerApi("key", server.url, outbox=outbox, shutdown_timeout=0)
 
-        async def pipeline() -> None:
+        async def block() -> None:
             async with tracker.run_job("one", 142, config.tag):
                 raise AssertionError("nobody answers")
 
-        async def main() -> None:
-            task = asyncio.create_task(pipeline())
-            await asyncio.sleep(0)  # it asks now
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            ended.set()
-            while "cancel" not in story(outbox):
-                await tracker.flush(0)
-            await tracker.close()
-
-        asyncio.run(asyncio.wait_for(main(), PATIENCE_SECONDS))
-
-    assert story(outbox) == ["cancel"]
-
-
-def test_coroutine_that_is_cancelled_while_its_job_is_created_is_cancelled(
-    outbox: Path, config: JobConfig
-) -> None:
-    """A decorated coroutine leaves no job behind that nobody runs, either."""
-    ended = threading.Event()
-    with answering(silent(ended)) as server:
-        tracker = AsyncTrackerApi("key", server.url, outbox=outbox, shutdown_timeout=0)
-
         @tracker.job(config.tag, provider_job_id="one", customer_id=142)
-        async def pipeline() -> None:
+        async def decorated() -> None:
             raise AssertionError("nobody answers")
 
         async def main() -> None:
-            task = asyncio.create_task(pipeline())
+            task = asyncio.create_task(block() if way == "block" else decorated())
             await asyncio.sleep(0)  # it asks now
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
