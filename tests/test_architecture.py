@@ -17,6 +17,7 @@ BACKEND: Final = ROOT / "backend/trackerapi_backend"
 MOST_LINES: Final = 350
 
 LEAVES: Final = {
+    "addresses",
     "answers",
     "api_key",
     "arguments",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+from trackerapi.addresses import canonical_address
 from trackerapi.api_key import (
     API_KEY,
     API_KEY_FILE,
@@ -55,7 +56,7 @@ class Settings:
     """Where the backend is, who asks, and how patiently.
 
     Attributes:
-        base_url: Address of the backend without a trailing slash, http or https.
+        base_url: Address of the backend, http or https, in its canonical spelling.
         api_key: The provider's key; hidden in the repr.
         strict: Raise what is otherwise logged once the work has begun.
         ca_file: Certificates to trust instead of the usual ones; None for those.
@@ -174,7 +175,7 @@ def _base_url(given: Mapping[str, object], environment: Mapping[str, str]) -> st
         raise SettingsError(
             "an address holds no blank, query (?) or fragment (#)", setting
         )
-    return value.rstrip("/")
+    return canonical_address(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, cast
 
 from trackerapi import __version__
+from trackerapi.addresses import canonical_address
 from trackerapi.commands.exits import Mistake
 from trackerapi.delivery.header import Binding
 from trackerapi.delivery.held import KeptRecord
@@ -167,7 +168,7 @@ class Bundle:
                 f"trackerapi reads {FORMAT_VERSION}; update trackerapi"
             )
         binding = Binding(
-            base_url=header["base_url"],
+            base_url=canonical_address(header["base_url"]),
             key_id=header.get("key_id"),
             provider_id=header.get("provider_id"),
         )

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from trackerapi.addresses import canonical_address
 from trackerapi.commands.bundle import BundleWriter, new_bundle
 from trackerapi.commands.cutting import Cut, cut_and_put_away
 from trackerapi.commands.exits import FINE, WAITING, Mistake
@@ -104,7 +105,7 @@ class _Choice:
     """Which destinations to export; None for all."""
 
     def __init__(self, base_url: str | None, key_id: str | None) -> None:
-        self._base_url = base_url.rstrip("/") if base_url is not None else None
+        self._base_url = None if base_url is None else canonical_address(base_url)
         self._key_id = key_id
 
     def has(self, binding: Binding) -> bool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
+from trackerapi.addresses import canonical_address
+
 FORMAT_VERSION: Final = 1
 """Version written; those before it are read, those after it are left alone."""
 
@@ -24,7 +26,7 @@ class Binding:
     """Where records are meant to go, and whose they are.
 
     Attributes:
-        base_url: Address of the backend.
+        base_url: Address of the backend, in its canonical spelling.
         key_id: Public part of the key; None for a key of another form, or none.
         provider_id: The provider whose key it is; None until the backend has said so.
     """
@@ -71,7 +73,7 @@ class Header:
             members: Mapping[str, Any] = json.loads(line)
             version = members[_MARK]
             binding = Binding(
-                base_url=members["base_url"],
+                base_url=canonical_address(members["base_url"]),
                 key_id=members.get("key_id"),
                 provider_id=members.get("provider_id"),
             )

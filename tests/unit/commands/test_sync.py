@@ -80,6 +80,17 @@ def test_sync_takes_folder_address_and_key_as_options(
     assert len(desk.events(job_id)) == 3
 
 
+def test_sync_knows_its_address_in_every_spelling(desk: Desk) -> None:
+    """Capitals and slashes at the end do not make it another backend."""
+    port = desk.backend.base_url.rpartition(":")[2]
+    job_id = desk.leave(TRACKERAPI_BASE_URL=f"HTTP://LOCALHOST:{port}//")
+
+    done = desk.run("sync", TRACKERAPI_BASE_URL=f"http://localhost:{port}")
+
+    assert done.status == FINE
+    assert len(desk.events(job_id)) == 3
+
+
 def test_sync_as_json_can_be_read_by_programs(desk: Desk) -> None:
     """One object with all counts, and nothing beside it."""
     desk.leave(events=2)

@@ -302,6 +302,18 @@ def test_header_says_for_whom_and_holds_no_secret(folder: Path) -> None:
     }
 
 
+def test_header_of_another_spelling_names_the_same_address(folder: Path) -> None:
+    """Files written for `HTTP://BACKEND.test:80/` are those of `http://backend.test`."""
+    other = Binding(base_url="HTTP://BACKEND.test:80/", key_id=BINDING.key_id)
+    file = OutboxFile.create(folder, other)
+    first = file.path.read_bytes()
+    file.close()
+
+    header = Header.parse(first)
+    assert header is not None
+    assert header.binding == BINDING
+
+
 @pytest.mark.parametrize("has_ack", [False, True])
 def test_first_version_of_the_format_is_read(folder: Path, has_ack: bool) -> None:
     """What a process of the first release has left is delivered by every later one."""
