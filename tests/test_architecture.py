@@ -26,6 +26,7 @@ LEAVES: Final = {
     "job_token",
     "json_text",
     "metadata",
+    "number_text",
     "options",
     "projection",
     "retry",

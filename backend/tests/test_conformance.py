@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trackerapi_backend.pages.numbers import number_text
 from trackerapi_backend.projection import (
     JobState,
     Plan,
@@ -19,6 +20,7 @@ from trackerapi_backend.projection import (
 from trackerapi_backend.steps import Fact, StepState
 
 TABLE = Path(__file__).parents[2] / "tests/conformance/projection.json"
+NUMBERS = TABLE.with_name("numbers.json")
 CASES: list[dict[str, Any]] = json.loads(TABLE.read_text())["cases"]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -54,3 +56,9 @@ def test_job_is_as_the_table_says(case: dict[str, Any]) -> None:
     for tag, count in case.get("attempts", {}).items():
         assert steps[tag].attempts == count
     assert state == project(plan, reversed(facts))
+
+
+@pytest.mark.parametrize(("value", "text"), json.loads(NUMBERS.read_text()))
+def test_number_is_written_as_the_table_says(value: float, text: str) -> None:
+    """The customer's page and the library write numbers alike."""
+    assert number_text(value) == text

@@ -50,6 +50,30 @@ def test_page_shows_percent_steps_and_messages(
     assert 'http-equiv="refresh"' in page
 
 
+@pytest.mark.parametrize(
+    ("units", "words"),
+    [
+        ({"completed": 1500000, "total": 2000000}, "1,500,000 of 2,000,000"),
+        ({"completed": 0.25, "total": 1500000.5}, "0.25 of 1,500,000.5"),
+        ({"completed": 250340}, "250,340 so far"),
+        ({"total": 2000000}, "0 of 2,000,000"),
+        ({"fraction": 0.5}, "In progress"),
+    ],
+)
+def test_page_writes_counts_in_digits(
+    api: httpx.Client,
+    reader: httpx.Client,
+    job: dict[str, Any],
+    link: dict[str, Any],
+    units: dict[str, float],
+    words: str,
+) -> None:
+    """A count is readable at any size, and shown without a total too."""
+    report(api, job, kind="progress", tag="say_bye", **units)
+    shown = re.findall(r'class="words">([^<]+)<', reader.get(link["url"]).text)
+    assert shown[2].removeprefix("In progress: ") == words
+
+
 def test_page_shows_nothing_of_the_provider(
     api: httpx.Client,
     reader: httpx.Client,

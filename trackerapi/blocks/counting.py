@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from trackerapi.arguments import check_number
 from trackerapi.blocks.parts import COUNTING, forked_part
+from trackerapi.number_text import number_text
 from trackerapi.options import MAX_UNITS, EventDetails
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class UnitCount:
         """What the customer reads of items that failed; None without any."""
         if not self._failed_count or self._has_ended:
             return None
-        of_all = f" of {self.total:,g}" if self.total else ""
+        of_all = f" of {number_text(self.total)}" if self.total else ""
         return f"{self._failed_count:,}{of_all} could not be processed."
 
     def expect(self, units: float) -> None:

@@ -9,6 +9,8 @@ from trackerapi.commands.options import add_backend, add_command, add_json, mome
 from trackerapi.commands.reporting import add_job, job_of
 from trackerapi.commands.terminal import moment_text, say, say_json
 from trackerapi.errors import BackendRejected
+from trackerapi.number_text import number_text, units_text
+from trackerapi.projection import ALIVE
 from trackerapi.tracker import TrackerApi
 
 if TYPE_CHECKING:
@@ -108,7 +110,7 @@ def _tracker(options: argparse.Namespace) -> TrackerApi:
 
 
 def _say_job(job: "Job") -> None:
-    percent = "" if job.percent is None else f", {job.percent:g} %"
+    percent = "" if job.percent is None else f", {number_text(job.percent)} %"
     say(f"{job.name}: {job.status}{percent}")
     say(f"  id        {job.provider_job_id}")
     say(f"  customer  {job.customer_id}")
@@ -120,9 +122,8 @@ def _say_job(job: "Job") -> None:
 
 
 def _step_line(step: "JobStep") -> str:
-    units = ""
-    if step.completed is not None:
-        units = f"  {step.completed:g}"
-        units += f" of {step.total:g}" if step.total is not None else ""
+    is_over = step.status not in ALIVE
+    counted = units_text(step.completed, step.total, is_over=is_over)
+    units = f"  {counted}" if counted else ""
     tries = f"  attempt {step.attempts}" if step.attempts > 1 else ""
     return f"  [{step.status:>7}]  {step.name}{units}{tries}"

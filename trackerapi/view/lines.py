@@ -4,6 +4,7 @@ from typing import Final
 
 from trackerapi.delivery.report import DeliveryReport
 from trackerapi.errors import one_line
+from trackerapi.number_text import number_text, units_text
 from trackerapi.view.sight import JobView, StepView
 
 _SPANS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
@@ -24,17 +25,10 @@ def seconds_text(seconds: float) -> str:
     return f"{left} s"
 
 
-def number_text(units: float) -> str:
-    """Return a count such as `1,200` or `0.5`."""
-    return f"{units:,.0f}" if float(units).is_integer() else f"{units:,.2f}"
-
-
-def units_text(step: StepView) -> str:
-    """Return what a step has counted, such as `3 of 10`; empty if nothing."""
-    if step.completed is None:
-        return ""
-    done = number_text(step.completed)
-    return done if step.total is None else f"{done} of {number_text(step.total)}"
+def counted_text(step: StepView) -> str:
+    """Return the units of a step, such as `3 of 10`; empty if it counted none."""
+    is_over = step.status not in ("pending", "running", "waiting")
+    return units_text(step.completed, step.total, is_over=is_over)
 
 
 def rate_text(rate: float | None) -> str:
@@ -57,7 +51,7 @@ def percent_text(job: JobView) -> str:
     if job.percent is None:
         return ""
     if job.status == "succeeded":
-        return f"{job.percent:g} %"
+        return f"{number_text(job.percent)} %"
     return f"own estimate {job.percent:.2f} %"
 
 
@@ -137,7 +131,7 @@ def _step_words(step: StepView) -> str:
         return f"{_name(step)} {status_text(step.status)}"
     more = [rate_text(step.rate), left_text(step.seconds_left)]
     more = [text for text in more if text]
-    words = f"{_name(step)} {units_text(step) or _share_text(step)}".rstrip()
+    words = f"{_name(step)} {counted_text(step) or _share_text(step)}".rstrip()
     return f"{words} ({', '.join(more)})" if more else words
 
 

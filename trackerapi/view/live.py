@@ -202,7 +202,7 @@ def _counts(step: StepView) -> str:
     seconds = step.seconds or 0.0
     spent = lines.seconds_text(seconds) if seconds >= 1 else ""
     left = lines.left_text(step.seconds_left)
-    texts = (lines.units_text(step), lines.rate_text(step.rate), left, spent, attempt)
+    texts = (lines.counted_text(step), lines.rate_text(step.rate), left, spent, attempt)
     return ", ".join(filter(None, texts))
 
 

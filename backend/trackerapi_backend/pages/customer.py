@@ -18,6 +18,7 @@ from starlette.responses import RedirectResponse
 
 from trackerapi_backend.auth import token_hash
 from trackerapi_backend.instants import utc_now
+from trackerapi_backend.pages.numbers import number_text
 from trackerapi_backend.pages.rendering import page
 from trackerapi_backend.pages.values import Value, customer_values
 from trackerapi_backend.projection import (
@@ -196,7 +197,10 @@ def _step_words(job: JobState, step: StepState, status: StepStatus) -> str:
         if job.finished_at is not None:
             return "Not finished"
         if step.total:
-            return f"In progress: {step.completed or 0:,g} of {step.total:,g}"
+            done = number_text(step.completed or 0)
+            return f"In progress: {done} of {number_text(step.total)}"
+        if step.completed is not None:
+            return f"In progress: {number_text(step.completed)} so far"
     if step.status is StepStatus.WAITING and status is StepStatus.PENDING:
         return f"Will be tried again, attempt {step.attempts + 1}"
     if status is StepStatus.NOT_RUN and not job.has_succeeded:

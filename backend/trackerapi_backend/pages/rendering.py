@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from trackerapi_backend.pages.numbers import number_text
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -38,6 +40,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.filters["moment"] = _moment
+    environment.filters["number"] = number_text
     return environment
 
 

@@ -76,7 +76,7 @@ def test_progress_line_of_unknown_total_promises_nothing() -> None:
     step = dataclasses.replace(STEP, total=None, rate=None, seconds_left=None)
     job = dataclasses.replace(JOB, tag="", percent=None, steps=(step,))
 
-    assert lines.progress_line(job, None) == "study-1: segment 450"
+    assert lines.progress_line(job, None) == "study-1: segment 450 so far"
 
 
 def test_percent_of_a_job_that_has_not_ended_is_an_estimate() -> None:

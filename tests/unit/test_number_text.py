@@ -1,0 +1,43 @@
+"""Numbers for people, on the table that the backend runs too."""
+
+import json
+import math
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from trackerapi.number_text import number_text, units_text
+
+TABLE: Final = Path(__file__).parents[1] / "conformance/numbers.json"
+
+
+@pytest.mark.parametrize(("value", "text"), json.loads(TABLE.read_text()))
+def test_number_is_written_as_the_table_says(value: float, text: str) -> None:
+    """Digits are grouped, and rounding noise and needless exponents are left out."""
+    assert number_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(math.inf, "inf"), (-math.inf, "-inf"), (math.nan, "nan")]
+)
+def test_what_is_no_number_is_named(value: float, text: str) -> None:
+    """Infinity and NaN raise nothing."""
+    assert number_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("completed", "total", "is_over", "text"),
+    [
+        (1500000.0, 2000000.0, False, "1,500,000 of 2,000,000"),
+        (250340.0, None, False, "250,340 so far"),
+        (250340.0, None, True, "250,340"),
+        (None, 2000000.0, False, ""),
+        (0.0, None, False, "0 so far"),
+    ],
+)
+def test_units_say_their_total_or_that_it_is_unknown(
+    completed: float | None, total: float | None, is_over: bool, text: str
+) -> None:
+    """A count without a total says that it goes on."""
+    assert units_text(completed, total, is_over=is_over) == text

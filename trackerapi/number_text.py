@@ -1,0 +1,45 @@
+"""Numbers as people read them: no exponent where digits say it, no rounding noise."""
+
+from typing import Final
+
+_SMALLEST_IN_DIGITS: Final = 1e-6
+_LARGEST_IN_DIGITS: Final = 1e21
+_DECIMALS: Final = 6
+
+
+def number_text(value: float) -> str:
+    """Return a number such as `1,500,000`, `-0.25` or `1e+300`.
+
+    Fractions keep at most six decimals. A number from 1e21 on, or smaller than a
+    millionth, is written with six digits and an exponent.
+    """
+    if isinstance(value, int):
+        return f"{value:,}"
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if not _SMALLEST_IN_DIGITS <= size < _LARGEST_IN_DIGITS:
+        return f"{value:.6g}"
+    text = f"{value:,.{_DECIMALS}f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def units_text(
+    completed: float | None, total: float | None, *, is_over: bool = False
+) -> str:
+    """Return how many units are done; empty if none were counted.
+
+    Args:
+        completed: Units that are done; None when they are not counted.
+        total: Units in all; None when nobody knows.
+        is_over: Whether no more will be done.
+
+    Returns:
+        Such as `3 of 10`; without a total `1,200 so far`, or `1,200` at the end.
+    """
+    if completed is None:
+        return ""
+    done = number_text(completed)
+    if total is not None:
+        return f"{done} of {number_text(total)}"
+    return done if is_over else f"{done} so far"
