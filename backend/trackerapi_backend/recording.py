@@ -176,7 +176,7 @@ def _record(
     if fresh:
         stored_events.add_events(db, fresh)
         state = _advanced(db, job, state, [_fact(row) for row in fresh])
-        stored_jobs.save_state(db, job.id, state.status, to_document(state))
+        stored_jobs.save_state(db, job, state.status, to_document(state))
     return outcomes
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import BigInteger, func, insert, select, type_coerce, update
 
 from trackerapi_backend.instants import to_micros
-from trackerapi_backend.store.paging import Page, Span, fetch_page
+from trackerapi_backend.store.paging import Page, Span, fetch_page, part_of
 from trackerapi_backend.store.schema import job_configurations, jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row
 
 # A job id is its creation's millisecond and, below, 12 bits to tell neighbours apart.
 _NEIGHBOUR_BITS = 12
+
+# Fewer than the values that any SQLite takes in one statement.
+FEW_JOBS = 400
 
 _with_document = select(jobs, job_configurations.c.document).outerjoin(
     job_configurations, job_configurations.c.id == jobs.c.configuration_id
@@ -63,21 +67,68 @@ def list_jobs(
             `status`, and `created_since`, an instant.
         span: The part.
     """
-    query = _with_document.where(jobs.c.provider_id == provider_id)
-    for name in ("id", "provider_job_id", "customer_id", "tag"):
-        if name in filters:
-            query = query.where(jobs.c[name] == filters[name])
-    if "status" in filters:
-        query = query.where(jobs.c.status.in_(filters["status"]))
+    where = [jobs.c.provider_id == provider_id]
+    where += [
+        jobs.c[name] == filters[name]
+        for name in ("id", "provider_job_id", "customer_id", "tag")
+        if name in filters
+    ]
     if "created_since" in filters:
-        query = query.where(jobs.c.created_at >= filters["created_since"])
-    return fetch_page(db, query, jobs.c.id, span)
+        where.append(_created_since(db, provider_id, filters["created_since"]))
+    if "status" in filters:
+        where = [jobs.c.id.in_(_newest_ids(db, where, filters["status"], span))]
+    return fetch_page(db, _with_document.where(*where), jobs.c.id, span)
+
+
+def _created_since(
+    db: Connection, provider_id: int, instant: datetime
+) -> ColumnElement[bool]:
+    """Return the condition that a job was created at or after an instant.
+
+    A list is in the order of ids, so that few young jobs would be looked for among
+    all old ones: few are named by their ids.
+    """
+    young = select(jobs.c.id).where(
+        jobs.c.provider_id == provider_id, jobs.c.created_at >= instant
+    )
+    ids = db.execute(young.limit(FEW_JOBS + 1)).scalars().all()
+    if len(ids) <= FEW_JOBS:
+        return jobs.c.id.in_(ids)
+    # A sum, which no index knows: the index of created_at has another order.
+    created_at = type_coerce(jobs.c.created_at, BigInteger)
+    return created_at + 0 >= to_micros(instant)
+
+
+def _newest_ids(
+    db: Connection,
+    conditions: Sequence[ColumnElement[bool]],
+    statuses: Sequence[str],
+    span: Span,
+) -> list[int]:
+    """Return the ids of a page of jobs that have one of the statuses.
+
+    One query for each status: an index holds the jobs of one status in order, and
+    jobs of several statuses would have to be sorted, all of them.
+    """
+    found: list[int] = []
+    for status in sorted(set(statuses)):
+        ids = select(jobs.c.id).where(*conditions, jobs.c.status == status)
+        found += db.execute(part_of(ids, jobs.c.id, span)).scalars()
+    return heapq.nlargest(span.limit + 1, found)
 
 
 def save_state(
-    db: Connection, job_id: int, status: str, state: Mapping[str, Any]
+    db: Connection, job: Row[Any], status: str, state: Mapping[str, Any]
 ) -> None:
-    """Replace what the events of a job amount to."""
-    db.execute(
-        update(jobs).where(jobs.c.id == job_id).values(status=status, state=state)
-    )
+    """Replace what the events of a job amount to.
+
+    Args:
+        db: Connection in a transaction.
+        job: The job as it was read in this transaction.
+        status: Its status now.
+        state: Its state now.
+    """
+    # An unchanged status stays out of the statement: SQLite would write each index
+    # that holds it anew.
+    changed = {} if status == job.status else {"status": status}
+    db.execute(update(jobs).where(jobs.c.id == job.id).values(state=state, **changed))

@@ -79,11 +79,17 @@ def fetch_page(
         span: The part.
         ascending: Oldest first; otherwise newest first.
     """
-    if span.after is not None:
-        query = query.where(key > span.after if ascending else key < span.after)
-    query = query.order_by(key if ascending else key.desc()).limit(span.limit + 1)
-    rows = db.execute(query).all()
+    rows = db.execute(part_of(query, key, span, ascending=ascending)).all()
     if len(rows) <= span.limit:
         return Page(rows, None)
     rows = rows[: span.limit]
     return Page(rows, Span(getattr(rows[-1], key.key), span.limit))
+
+
+def part_of(
+    query: Select[Any], key: Column[int], span: Span, *, ascending: bool = False
+) -> Select[Any]:
+    """Return the query of a part of a list and of one item more, in order."""
+    if span.after is not None:
+        query = query.where(key > span.after if ascending else key < span.after)
+    return query.order_by(key if ascending else key.desc()).limit(span.limit + 1)

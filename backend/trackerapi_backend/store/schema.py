@@ -108,6 +108,7 @@ customers = Table(
     Column("name", String(100)),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("provider_id", "reference"),
+    Index(None, "provider_id", "id"),
 )
 
 api_keys = Table(
@@ -124,6 +125,9 @@ api_keys = Table(
     Column("last_used_at", Instant),
     # For a key that is good for one job alone; null for all others.
     Column("job_id", ForeignKey("jobs.id")),
+    # Public part of the key that made this key; null for the command line.
+    Column("created_by", String(32)),
+    Index(None, "provider_id", "id"),
 )
 
 job_configurations = Table(
@@ -141,6 +145,11 @@ job_configurations = Table(
     UniqueConstraint("provider_id", "tag", "revision"),
     UniqueConstraint("provider_id", "tag", "content_hash"),
     Index(None, "provider_id", "name"),
+    # One index for each set of filters of list_job_configurations().
+    Index(None, "provider_id", "id"),
+    Index(None, "provider_id", "tag", "id"),
+    Index(None, "provider_id", "version", "id"),
+    Index(None, "provider_id", "tag", "version", "id"),
 )
 
 jobs = Table(
@@ -159,7 +168,17 @@ jobs = Table(
     Column("state", JsonText, nullable=False),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("provider_id", "provider_job_id"),
-    Index(None, "provider_id", "customer_id", "id"),
+    # One index for each set of filters of list_jobs(): rows come in the order of the
+    # list, and created_at is compared before the row is read.
+    Index(None, "provider_id", "created_at", "id"),
+    Index(None, "provider_id", "id", "created_at"),
+    Index(None, "provider_id", "customer_id", "id", "created_at"),
+    Index(None, "provider_id", "tag", "id", "created_at"),
+    Index(None, "provider_id", "status", "id", "created_at"),
+    Index(None, "provider_id", "customer_id", "tag", "id", "created_at"),
+    Index(None, "provider_id", "customer_id", "status", "id", "created_at"),
+    Index(None, "provider_id", "tag", "status", "id", "created_at"),
+    Index(None, "provider_id", "customer_id", "tag", "status", "id", "created_at"),
 )
 
 events = Table(

@@ -1,0 +1,171 @@
+"""Lists cost the same however much the store holds: an index serves each of them."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import timedelta
+from itertools import chain, combinations
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import event
+from trackerapi_backend.administration import make_customer
+from trackerapi_backend.creation import create_job
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.store import (
+    access,
+    configurations,
+    customers,
+    jobs,
+    share_links,
+)
+from trackerapi_backend.store import events as stored_events
+from trackerapi_backend.store.paging import Span
+from trackerapi_backend.store.schema import metadata
+from trackerapi_backend.store.sqlite import SqliteStore
+
+from backend.tests.service import new_job, new_name, report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    import httpx
+    from sqlalchemy import Connection
+
+    Query = Callable[[Connection], object]
+
+JOB_FILTERS: dict[str, Any] = {
+    "id": 1,
+    "provider_job_id": "x",
+    "customer_id": 1,
+    "tag": "t",
+    "status": ["pending", "failed"],
+    "created_since": utc_now() - timedelta(days=1),
+}
+UNIQUE_KEYS = ("jobs USING INTEGER PRIMARY KEY (rowid=?)", "provider_job_id=?")
+SPANS = (Span(), Span(after=7))
+
+
+def subsets(filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Return every combination of filters, from none to all."""
+    sizes = range(len(filters) + 1)
+    some: Iterable[tuple[str, ...]] = chain.from_iterable(
+        combinations(filters, size) for size in sizes
+    )
+    return ({name: filters[name] for name in names} for names in some)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
+    """A store with one job that all filters find."""
+    folder: Path = tmp_path_factory.mktemp("lists")
+    now = utc_now()
+    with closing(SqliteStore(folder / "own.db", migrate=True)) as store:
+        with store.transaction() as db:
+            provider_id = access.create_provider(db, "One", now=now)
+            customer_id = make_customer(db, provider_id)
+            sent = {"provider_job_id": "x", "customer_id": customer_id, "tag": "t"}
+            create_job(db, provider_id, sent, now=now)
+        yield store
+
+
+def plans_of(store: SqliteStore, query: Query) -> list[str]:
+    """Return how SQLite carries out each statement of a query, step by step."""
+    statements: list[tuple[str, Any]] = []
+
+    def remember(*call: Any) -> None:
+        statements.append((call[2], call[3]))
+
+    def explained(db: Connection) -> list[str]:
+        event.listen(db.engine, "before_cursor_execute", remember)
+        try:
+            query(db)
+        finally:
+            event.remove(db.engine, "before_cursor_execute", remember)
+        return [
+            row[-1]
+            for statement, values in statements
+            for row in db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
+
+    return store.read(explained)
+
+
+def lists() -> Iterator[tuple[str, Query]]:
+    """Return every list of the API with every combination of its filters."""
+    for span in SPANS:
+        for filters in subsets(JOB_FILTERS):
+            yield (
+                f"jobs by {', '.join(filters) or 'nothing'}",
+                lambda db, f=filters, s=span: jobs.list_jobs(db, 1, f, s),
+            )
+        for filters in subsets({"tag": "t", "version": "1.0.0", "ids": [1, 2]}):
+            yield (
+                f"configurations by {', '.join(filters) or 'nothing'}",
+                lambda db, f=filters, s=span: configurations.list_configurations(
+                    db, 1, f, s
+                ),
+            )
+        yield "keys", lambda db, s=span: access.list_keys(db, 1, s)
+        yield "links", lambda db, s=span: share_links.list_share_links(db, 1, s)
+        yield "events", lambda db, s=span: stored_events.list_events(db, 1, s)
+        for reference in (None, "r"):
+            yield (
+                f"customers by {reference}",
+                lambda db, r=reference, s=span: customers.list_customers(db, 1, r, s),
+            )
+
+
+def is_costly(step: str) -> bool:
+    """Return whether a step of a plan sorts rows or reads a whole table."""
+    return "TEMP B-TREE" in step or step.split()[1] in {
+        table for table in metadata.tables if step.startswith("SCAN")
+    }
+
+
+@pytest.mark.parametrize("few_jobs", [0, 400])
+def test_every_list_is_read_in_order_from_an_index(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, few_jobs: int
+) -> None:
+    """No list sorts or scans a table, whatever filters and cursor are given."""
+    monkeypatch.setattr(jobs, "FEW_JOBS", few_jobs)
+    costly: list[str] = []
+    for name, query in lists():
+        plans = plans_of(store, query)
+        assert plans, name
+        # A unique key finds one row, and one row may be sorted.
+        if not any(key in plan for plan in plans for key in UNIQUE_KEYS):
+            costly += [f"{name}: {step}" for step in plans if is_costly(step)]
+    assert not costly, "\n".join(costly)
+
+
+def test_several_statuses_are_listed_as_one_list(api: httpx.Client) -> None:
+    """Jobs of several statuses come newest first, each once, page by page."""
+    tag = new_name()
+    made = [new_job(api, tag=tag, configuration=_plain(tag)) for _ in range(7)]
+    for job in made[::2]:
+        report(api, job, kind="start")
+    report(api, made[3], kind="cancel")
+    query: dict[str, Any] = {"tag": tag, "status": ["running", "pending"], "limit": 2}
+    seen: list[int] = []
+    while True:
+        page = api.get("/jobs", params=query).json()
+        assert len(page["items"]) <= query["limit"]
+        seen += [item["id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    expected = [job["id"] for job in reversed(made) if job is not made[3]]
+    assert seen == expected
+
+
+def test_status_named_a_thousand_times_is_one_filter(api: httpx.Client) -> None:
+    """A repeated filter costs no more than the filter."""
+    answer = api.get("/jobs", params={"status": ["pending"] * 1000, "limit": 1})
+    assert answer.status_code == 200, answer.text
+
+
+def _plain(tag: str) -> dict[str, Any]:
+    step = {"tag": "only", "name": "Only", "points": 1}
+    return {"tag": tag, "name": "Plain", "step_configurations": [step]}
