@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
-from backend.tests.service import new_job, new_name, report
+from backend.tests.service import PATIENCE_SECONDS, new_job, new_name, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -226,6 +227,44 @@ def test_link_is_exchanged_for_a_cookie(
     assert "samesite=lax" in cookie
     assert again.status_code == 200
     assert link["url"].rpartition("/")[2] not in str(again.url)
+
+
+def test_browser_sends_a_link_no_cookie_of_others(
+    api: httpx.Client, reader: httpx.Client, service: Service
+) -> None:
+    """However many links were opened, a request carries at most the cookie of one."""
+    addresses: list[httpx.URL] = []
+    for _ in range(3):
+        job = new_job(api)
+        url = api.post(f"/jobs/{job['id']}/share-links", json={}).json()["url"]
+        reader.get(url)
+        addresses += [httpx.URL(url), reader.get(url).url]
+
+    sent = [
+        reader.build_request("GET", url).headers.get("cookie", "") for url in addresses
+    ]
+
+    assert len(reader.cookies.jar) == len(addresses)
+    assert [header.count("=") for header in sent] == [1] * len(addresses)
+    elsewhere = reader.build_request("GET", f"{service.base_url}/docs")
+    assert "cookie" not in elsewhere.headers
+
+
+@pytest.mark.parametrize("days", [None, 2, 90])
+def test_cookie_ends_with_its_link(
+    api: httpx.Client, reader: httpx.Client, job: dict[str, Any], days: int | None
+) -> None:
+    """A cookie is kept for as long as its link works, and no longer."""
+    ends = datetime.now(UTC) + timedelta(days=days or 30)
+    body = {} if days is None else {"expires_at": ends.isoformat()}
+    created = api.post(f"/jobs/{job['id']}/share-links", json=body).json()
+    reader.get(created["url"])
+
+    expiries = [cookie.expires or 0 for cookie in reader.cookies.jar]
+
+    ends = datetime.fromisoformat(created["share_link"]["expires_at"])
+    assert len(expiries) == 2
+    assert all(abs(each - ends.timestamp()) < PATIENCE_SECONDS for each in expiries)
 
 
 def test_link_works_again_where_no_cookie_is_kept(link: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from trackerapi_backend.configurations import StepNames, points_of
 from trackerapi_backend.instants import parse_instant, to_micros
+from trackerapi_backend.newest import remember
 from trackerapi_backend.problems import invalid
 from trackerapi_backend.projection import Plan, advance, project
 from trackerapi_backend.snapshots import from_document, is_current, to_document
@@ -175,6 +176,7 @@ def _record(
         outcomes.append(Outcome.STORED)
     if fresh:
         stored_events.add_events(db, fresh)
+        remember(db, job.id, job.document, fresh)
         state = _advanced(db, job, state, [_fact(row) for row in fresh])
         stored_jobs.save_state(db, job, state.status, to_document(state))
     return outcomes

@@ -36,6 +36,12 @@ class StepStatus(StrEnum):
 SETTLED = frozenset({StepStatus.DONE, StepStatus.SKIPPED})
 
 
+def shown_instant(occurred_at: datetime, received_at: datetime) -> datetime:
+    """Return when an event happened, as far as the job's clock can be believed."""
+    is_ahead = occurred_at - received_at > CLOCK_TOLERANCE
+    return received_at if is_ahead else occurred_at
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
     """What of an event the state of its job depends on.
@@ -67,9 +73,7 @@ class Fact:
     @property
     def shown_at(self) -> datetime:
         """When it happened, as far as the job's clock can be believed."""
-        if self.occurred_at - self.received_at > CLOCK_TOLERANCE:
-            return self.received_at
-        return self.occurred_at
+        return shown_instant(self.occurred_at, self.received_at)
 
     def share_of(self, completed: float | None, total: float | None) -> float:
         """Return the fraction of its step that the event reports, with these counts."""

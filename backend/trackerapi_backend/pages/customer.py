@@ -18,32 +18,33 @@ from starlette.responses import RedirectResponse
 
 from trackerapi_backend.auth import token_hash
 from trackerapi_backend.instants import utc_now
+from trackerapi_backend.newest import customer_keys
 from trackerapi_backend.pages.numbers import number_text
 from trackerapi_backend.pages.rendering import page
-from trackerapi_backend.pages.values import Value, customer_values
+from trackerapi_backend.pages.values import Value, shown_values
 from trackerapi_backend.projection import (
     JobState,
     JobStatus,
     percent,
     shown_status,
 )
-from trackerapi_backend.recording import fact_of, plan_of
+from trackerapi_backend.recording import plan_of
 from trackerapi_backend.snapshots import from_document
 from trackerapi_backend.steps import StepState, StepStatus
-from trackerapi_backend.store import events, jobs, share_links
+from trackerapi_backend.store import jobs, newest, share_links
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
     from starlette.requests import Request
     from starlette.responses import Response
 
     from trackerapi_backend.calls import Services
 
-MESSAGES = 5
-COOKIE_SECONDS = 30 * 24 * 60 * 60
+_KEEPS_COOKIES = "kept"
+"""Cookie that a browser sends back to a link that it has opened before."""
 
 _STAND_STILL = "?refresh=off"
 _JOB_WORDS = {
@@ -105,21 +106,26 @@ async def enter(services: Services, request: Request) -> Response:
     shared = await run_in_threadpool(services.store.read, lambda db: _shared(db, token))
     if shared is None:
         return _dead_end()
-    _provider_id, job_id = shared
-    if request.cookies.get(_cookie_name(job_id)) == token:
-        headers = {"Referrer-Policy": "no-referrer"}
-        address = f"/app/jobs/{job_id}{_STAND_STILL if _is_still(request) else ''}"
-        return RedirectResponse(address, 303, headers)
-    response = await _page(services, request, token, job_id)
+    address = f"/app/jobs/{shared.job_id}"
+    if _KEEPS_COOKIES in request.cookies:
+        address += _STAND_STILL if _is_still(request) else ""
+        return RedirectResponse(address, 303, {"Referrer-Policy": "no-referrer"})
+    response = await _page(services, request, token, shared.job_id)
     public = services.public_base_url or str(request.base_url)
-    response.set_cookie(
-        _cookie_name(job_id),
-        token,
-        max_age=COOKIE_SECONDS,
-        secure=public.startswith("https:"),
-        httponly=True,
-        samesite="lax",
-    )
+    # A path for each: a browser that has opened many links sends none of the others'.
+    for name, value, path in (
+        (_cookie_name(shared.job_id), token, address),
+        (_KEEPS_COOKIES, "yes", f"/s/{token}"),
+    ):
+        response.set_cookie(
+            name,
+            value,
+            max_age=int((shared.expires_at - utc_now()).total_seconds()),
+            path=path,
+            secure=public.startswith("https:"),
+            httponly=True,
+            samesite="lax",
+        )
     return response
 
 
@@ -153,30 +159,38 @@ def _dead_end() -> Response:
     return page("dead_end.html", status=404)
 
 
-def _shared(db: Connection, token: str) -> tuple[int, int] | None:
+def _shared(db: Connection, token: str) -> Row[Any] | None:
     return share_links.find_shared_job(db, token_hash(token), now=utc_now())
 
 
 def _view(db: Connection, token: str, job_id: int) -> _View | None:
     """Return what the holder of a token sees of a job; None if it opens another."""
     shared = _shared(db, token)
-    if shared is None or shared[1] != job_id:
+    if shared is None or shared.job_id != job_id:
         return None
-    job = jobs.find_job(db, *shared)
+    job = jobs.find_job(db, shared.provider_id, job_id)
     if job is None:
         return None
     state = from_document(job.state)
     steps = job.document["step_configurations"] if job.document else []
+    keys, values = customer_keys(job.document), newest.find_values(db, job_id)
     return _View(
         name=job.name,
         status=state.status.value,
         words=_JOB_WORDS[state.status],
         percent=percent(plan_of(job), state),
         update_count=state.event_count,
-        steps=[_step(state, step, customer_values(db, job_id, step)) for step in steps],
+        steps=[
+            _step(
+                state,
+                step,
+                shown_values(keys.get(step["tag"], ()), values.get(step["tag"], {})),
+            )
+            for step in steps
+        ],
         messages=[
-            _Message(row.message, fact_of(row).shown_at)
-            for row in events.latest_messages(db, job_id, MESSAGES)
+            _Message(row.message, row.shown_at)
+            for row in newest.find_messages(db, job_id)
         ],
         last_event_at=state.last_event_at,
         refresh_seconds=_REFRESH_SECONDS.get(state.status),

@@ -1,8 +1,4 @@
-"""Metadata that a configuration gives to the customer, as the page shows it.
-
-A key counts only where the step's configuration names it with the audience customer;
-all else is the provider's and never leaves this module.
-"""
+"""Metadata that a configuration gives to the customer, as the page shows it."""
 
 from __future__ import annotations
 
@@ -12,13 +8,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from trackerapi_backend.pages.numbers import number_text
-from trackerapi_backend.store import events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from sqlalchemy import Connection
-
 MAX_TEXT_LENGTH = 200
 
 
@@ -37,31 +29,20 @@ class Value:
     link: str | None = None
 
 
-def customer_values(
-    db: Connection, job_id: int, step: Mapping[str, Any]
+def shown_values(
+    keys: Sequence[Mapping[str, Any]], newest: Mapping[str, Any]
 ) -> Sequence[Value]:
-    """Return the newest value of each key of a step that is for the customer."""
-    wanted = {
-        key["name"]: key
-        for key in step["metadata_configurations"]
-        if key["audience"] == "customer"
-    }
-    if not wanted:
-        return []
-    newest: dict[str, Any] = {}
-    for row in events.latest_metadata(db, job_id, step["tag"]):
-        for name, value in _members(row.event_metadata).items():
-            newest.setdefault(name, value)
+    """Return the newest values of a step in words.
+
+    Args:
+        keys: Configurations of the metadata keys that the customer may read.
+        newest: Newest value by key; null, or none at all, shows nothing.
+    """
     return [
-        _value(key, newest[name])
-        for name, key in wanted.items()
-        if newest.get(name) is not None
+        _value(key, newest[key["name"]])
+        for key in keys
+        if newest.get(key["name"]) is not None
     ]
-
-
-def _members(metadata: Any) -> dict[str, Any]:
-    members = json.loads(metadata) if isinstance(metadata, str) else metadata
-    return members if isinstance(members, dict) else {}
 
 
 def _value(key: Mapping[str, Any], value: Any) -> Value:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # Below the least number of values that any SQLite takes in one statement.
 _IDS_PER_QUERY = 900
-_METADATA_EVENTS = 100
 
 
 def known_event_ids(
@@ -56,24 +55,3 @@ def list_events(db: Connection, job_id: int, span: Span) -> Page:
     """Return a page of the events of a job, in order of arrival."""
     query = select(events).where(events.c.job_id == job_id)
     return fetch_page(db, query, events.c.sequence, span, ascending=True)
-
-
-def latest_messages(db: Connection, job_id: int, limit: int) -> Sequence[Row[Any]]:
-    """Return the newest events that have something to say to the customer."""
-    return db.execute(
-        select(events)
-        .where(events.c.job_id == job_id, events.c.message.is_not(None))
-        .order_by(events.c.occurred_at.desc(), events.c.event_id.desc())
-        .limit(limit)
-    ).all()
-
-
-def latest_metadata(db: Connection, job_id: int, tag: str) -> Sequence[Row[Any]]:
-    """Return the newest events of a step that may carry metadata, newest first."""
-    return db.execute(
-        select(events.c.event_metadata)
-        .where(events.c.job_id == job_id, events.c.tag == tag)
-        .where(events.c.event_metadata != "{}")
-        .order_by(events.c.occurred_at.desc(), events.c.event_id.desc())
-        .limit(_METADATA_EVENTS)
-    ).all()

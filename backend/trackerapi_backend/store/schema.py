@@ -204,6 +204,30 @@ events = Table(
     sqlite_with_rowid=False,
 )
 
+# What the customer's page shows of events, so that the page reads none of them.
+customer_values = Table(
+    "customer_values",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("tag", String(100), primary_key=True),
+    Column("name", String(100), primary_key=True),
+    Column("value", JsonText, nullable=False),
+    Column("occurred_at", Instant, nullable=False),
+    Column("event_id", LargeBinary(16), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+customer_messages = Table(
+    "customer_messages",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True),
+    Column("event_id", LargeBinary(16), primary_key=True),
+    Column("message", Text, nullable=False),
+    Column("occurred_at", Instant, nullable=False),
+    Column("shown_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 share_links = Table(
     "share_links",
     metadata,

@@ -47,15 +47,14 @@ def revoke_share_link(db: Connection, link_id: int, *, now: datetime) -> None:
 
 def find_shared_job(
     db: Connection, token_hash: bytes, *, now: datetime
-) -> tuple[int, int] | None:
-    """Return provider and id of the job that a good link leads to."""
-    row = db.execute(
-        select(jobs.c.provider_id, jobs.c.id)
-        .join(share_links)
+) -> Row[Any] | None:
+    """Return a link that works, with the `provider_id` of its job."""
+    return db.execute(
+        select(share_links, jobs.c.provider_id)
+        .join_from(share_links, jobs)
         .where(
             share_links.c.token_hash == token_hash,
             share_links.c.revoked_at.is_(None),
             share_links.c.expires_at > now,
         )
     ).first()
-    return None if row is None else (row.provider_id, row.id)

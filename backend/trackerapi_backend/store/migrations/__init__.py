@@ -10,7 +10,7 @@ from sqlalchemy import inspect, text
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0003"
+HEAD = "0004"
 
 
 def current_revision(db: Connection) -> str | None:

@@ -1,0 +1,225 @@
+"""Newest values and messages for the customer: right for any set of events."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import httpx
+import pytest
+import trackerapi_backend.store.migrations
+from alembic import command
+from alembic.config import Config
+from trackerapi_backend.creation import create_job
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.recording import read_event, record_events
+from trackerapi_backend.store import access, customers, newest
+from trackerapi_backend.store.sqlite import SqliteStore
+
+from backend.tests.service import (
+    CUSTOMER,
+    PATIENCE_SECONDS,
+    Service,
+    first_line,
+    new_job,
+    new_name,
+    prepare,
+    report,
+    running,
+    send_lines,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+FILES = {"name": "Files", "kind": "number", "audience": "customer"}
+NODE = {"name": "Node", "kind": "text"}
+STEPS = [
+    {
+        "tag": "load",
+        "name": "Load",
+        "points": 1,
+        "metadata_configurations": [FILES, NODE],
+    },
+    {"tag": "store", "name": "Store", "points": 1, "metadata_configurations": [FILES]},
+    {"tag": "clean", "name": "Clean", "points": 1},
+]
+
+
+def configuration() -> dict[str, Any]:
+    """Return a configuration that gives values of two steps to the customer."""
+    return {"tag": new_name(), "name": "Import", "step_configurations": STEPS}
+
+
+def events() -> list[dict[str, Any]]:
+    """Return events of which many are older than, or as old as, others."""
+    return [
+        {
+            "event_id": str(UUID(int=number)),
+            "kind": "info",
+            "tag": ("load", "Store", "clean", "unknown", None)[number % 5],
+            # Three events share each second: their ids decide.
+            "occurred_at": (START + timedelta(seconds=number // 3)).isoformat(),
+            "event_metadata": {"Files": number, "Node": "canary"}
+            if number % 4
+            else {"Files": None},
+            "message": f"Message {number}." if number % 2 else None,
+        }
+        for number in range(30)
+    ]
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Connection]:
+    """A transaction on a new store with one provider and customer."""
+    with (
+        closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
+        store.transaction() as db,
+    ):
+        provider_id = access.create_provider(db, "One", now=utc_now())
+        values = {"id": CUSTOMER, "provider_id": provider_id, "created_at": utc_now()}
+        customers.create_customer(db, values)
+        yield db
+
+
+def record(db: Connection, batches: Sequence[Sequence[dict[str, Any]]]) -> int:
+    """Record batches of events of a new job; return its id."""
+    document = configuration()
+    sent: Any = {
+        "provider_job_id": new_name(),
+        "customer_id": CUSTOMER,
+        "tag": document["tag"],
+        "configuration": document,
+    }
+    job, _is_new = create_job(db, 1, sent, now=utc_now())
+    for batch in batches:
+        drafts: list[Any] = [
+            {**event, "provider_job_id": sent["provider_job_id"]} for event in batch
+        ]
+        record_events(db, 1, [read_event(draft, now=utc_now()) for draft in drafts])
+    job_id: int = job.id
+    return job_id
+
+
+def kept(db: Connection, job_id: int) -> tuple[Any, list[str]]:
+    """Return the values and the messages that the customer of a job may read."""
+    messages = [row.message for row in newest.find_messages(db, job_id)]
+    return newest.find_values(db, job_id), messages
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_newest_depends_on_the_set_of_events_alone(db: Connection, seed: int) -> None:
+    """Order of arrival, batches and repeats change nothing; ties go by the id."""
+    chance = random.Random(seed)  # noqa: S311 -- no secret
+    shuffled = events() + events()[::7]
+    chance.shuffle(shuffled)
+    cuts = sorted(chance.sample(range(len(shuffled)), seed))
+    batches = [
+        shuffled[begin:end]
+        for begin, end in zip([0, *cuts], [*cuts, len(shuffled)], strict=True)
+    ]
+
+    values, messages = kept(db, record(db, batches))
+
+    assert values == {"load": {"Files": 25}, "store": {"Files": 26}}
+    assert messages == [f"Message {n}." for n in (29, 27, 25, 23, 21)]
+
+
+def test_null_takes_a_value_back(db: Connection) -> None:
+    """The newest value counts also where it says nothing."""
+    of_step = {"tag": "load", "kind": "info", "occurred_at": START.isoformat()}
+    batch = [
+        {**of_step, "event_id": str(UUID(int=n)), "event_metadata": {"Files": value}}
+        for n, value in enumerate([1, None])
+    ]
+
+    assert kept(db, record(db, [batch]))[0] == {"load": {"Files": None}}
+
+
+def test_upgrade_finds_the_newest_in_the_events_of_older_releases(
+    db: Connection,
+) -> None:
+    """A job that was there before shows what it would show if it came now."""
+    job_ids = [record(db, [events()]), record(db, []), record(db, [events()[:4]])]
+    before = [kept(db, job_id) for job_id in job_ids]
+    config = Config()
+    [folder] = trackerapi_backend.store.migrations.__path__
+    config.set_main_option("script_location", folder)
+    config.attributes["connection"] = db
+
+    command.downgrade(config, "0003")
+    command.upgrade(config, "head")
+
+    assert [kept(db, job_id) for job_id in job_ids] == before
+    assert before[0][0] == {"load": {"Files": 25}, "store": {"Files": 26}}
+    assert before[1] == ({}, [])
+
+
+def shared(api: httpx.Client, job: dict[str, Any]) -> str:
+    """Return the address of a new link to a job."""
+    created = api.post(f"/jobs/{job['id']}/share-links", json={}).json()
+    return str(created["url"])
+
+
+def test_value_stays_on_the_page_whatever_else_is_reported(api: httpx.Client) -> None:
+    """A value is shown until its key has another one, after any number of events."""
+    document = configuration()
+    job = new_job(api, tag=document["tag"], configuration=document)
+    url = shared(api, job)
+    report(api, job, kind="info", tag="load", event_metadata={"Files": 1234567})
+    report(api, job, kind="info", message="It has begun.")
+    others = {
+        "provider_job_id": job["provider_job_id"],
+        "kind": "info",
+        "tag": "load",
+        "event_metadata": {"Node": "a", "Other": 1},
+    }
+    for _ in range(3):
+        assert send_lines(api, [others] * 900).status_code == 200
+
+    page = httpx.get(url, timeout=PATIENCE_SECONDS).text
+
+    assert "1,234,567" in page
+    assert "It has begun." in page
+
+
+def test_page_reads_no_events(tmp_path: Path) -> None:
+    """A page whose job has lost all its events is the same as before."""
+    keys, path = prepare(tmp_path), tmp_path / "backend.db"
+    database = {"TRACKERAPI_BACKEND_DATABASE": str(path)}
+    document, pages = configuration(), []
+    address = ""
+    for _ in range(2):
+        with running("serve", "--port", "0", environment=database) as process:
+            base_url = first_line(process).split()[-1]
+            service = Service(base_url=base_url, keys=keys)
+            if not address:
+                with service.client() as api:
+                    job = new_job(api, tag=document["tag"], configuration=document)
+                    metadata = {"Files": 7, "Node": "canary"}
+                    report(
+                        api,
+                        job,
+                        kind="step",
+                        tag="load",
+                        event_metadata=metadata,
+                        message="All is loaded.",
+                    )
+                    address = shared(api, job).removeprefix(base_url)
+            pages.append(httpx.get(base_url + address, timeout=PATIENCE_SECONDS).text)
+            process.terminate()
+            process.wait(timeout=PATIENCE_SECONDS)
+        with closing(sqlite3.connect(path)) as file, file:
+            assert file.execute("DELETE FROM events").rowcount in (1, 0)
+
+    assert "All is loaded." in pages[0]
+    assert "canary" not in pages[0]
+    assert pages[1] == pages[0]

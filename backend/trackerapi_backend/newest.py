@@ -1,0 +1,97 @@
+"""Newest values and messages of a job for its customer, kept as events arrive.
+
+The page of a job reads them instead of its events, so that it costs the same whatever
+the job has reported. "Newest" follows the order of (`occurred_at`, `event_id`): both
+depend on the set of the job's events alone, like its state.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from trackerapi_backend.steps import shown_instant
+from trackerapi_backend.store import newest as stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+_NO_METADATA = "{}"
+
+
+def remember(
+    db: Connection,
+    job_id: int,
+    document: Mapping[str, Any] | None,
+    fresh: Sequence[Mapping[str, Any]],
+) -> None:
+    """Take from fresh events what the customer of their job may read.
+
+    Args:
+        db: Connection in a transaction.
+        job_id: The job.
+        document: Its configuration; None without one, and then no value is kept.
+        fresh: Rows of new events, in any order.
+    """
+    keys = customer_keys(document)
+    in_order = sorted(fresh, key=lambda row: (row["occurred_at"], row["event_id"]))
+    values = {
+        (row["tag"], row["name"]): row
+        for event in in_order
+        for row in _values(job_id, keys, event)
+    }
+    if values:
+        stored.save_values(db, list(values.values()))
+    messages = [_message(job_id, row) for row in in_order if row["message"] is not None]
+    if messages:
+        stored.save_messages(db, job_id, messages[-stored.MAX_MESSAGES :])
+
+
+def customer_keys(
+    document: Mapping[str, Any] | None,
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the metadata keys that a configuration gives to the customer, by step."""
+    steps = document["step_configurations"] if document else []
+    keys = {
+        step["tag"]: [
+            key
+            for key in step.get("metadata_configurations", ())
+            if key["audience"] == "customer"
+        ]
+        for step in steps
+    }
+    return {tag: of_step for tag, of_step in keys.items() if of_step}
+
+
+def _values(
+    job_id: int,
+    keys: Mapping[str, Sequence[Mapping[str, Any]]],
+    event: Mapping[str, Any],
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each value of an event that its step's configuration gives."""
+    of_step = keys.get(event["tag"])
+    if not of_step or event["event_metadata"] == _NO_METADATA:
+        return
+    metadata = json.loads(event["event_metadata"])
+    for key in of_step:
+        if key["name"] in metadata:
+            yield {
+                "job_id": job_id,
+                "tag": event["tag"],
+                "name": key["name"],
+                "value": metadata[key["name"]],
+                "occurred_at": event["occurred_at"],
+                "event_id": event["event_id"],
+            }
+
+
+def _message(job_id: int, event: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "job_id": job_id,
+        "event_id": event["event_id"],
+        "message": event["message"],
+        "occurred_at": event["occurred_at"],
+        "shown_at": shown_instant(event["occurred_at"], event["received_at"]),
+    }

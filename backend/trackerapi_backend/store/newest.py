@@ -1,0 +1,103 @@
+"""Queries about the newest values and messages of a job for its customer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from trackerapi_backend.store.schema import customer_messages, customer_values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Connection, Row
+
+MAX_MESSAGES = 5
+"""Messages that are kept for each job."""
+
+_values = customer_values.c
+_messages = customer_messages.c
+
+# Names of their own: an UPDATE uses those of the columns for what it sets.
+_new = {c.name: bindparam(f"new_{c.name}", type_=c.type) for c in customer_values.c}
+_is_same_value = and_(
+    _values.job_id == _new["job_id"],
+    _values.tag == _new["tag"],
+    _values.name == _new["name"],
+)
+_replace_older = (
+    update(customer_values)
+    .where(
+        _is_same_value,
+        or_(
+            _values.occurred_at < _new["occurred_at"],
+            and_(
+                _values.occurred_at == _new["occurred_at"],
+                _values.event_id < _new["event_id"],
+            ),
+        ),
+    )
+    .values({name: _new[name] for name in ("value", "occurred_at", "event_id")})
+)
+_add_missing = insert(customer_values).from_select(
+    list(_new),
+    select(*_new.values()).where(
+        ~exists(select(_values.job_id).where(_is_same_value).correlate(None))
+    ),
+)
+
+
+def save_values(db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store values, each unless a newer one of its key is there.
+
+    Args:
+        db: Connection in a transaction.
+        rows: Rows of `customer_values`, at most one for each step and key.
+    """
+    given = [{f"new_{name}": value for name, value in row.items()} for row in rows]
+    db.execute(_replace_older, given)
+    db.execute(_add_missing, given)
+
+
+def find_values(db: Connection, job_id: int) -> dict[str, dict[str, Any]]:
+    """Return the newest value of each key that the job's customer may read, by step."""
+    query = select(_values.tag, _values.name, _values.value)
+    found: dict[str, dict[str, Any]] = {}
+    for tag, name, value in db.execute(query.where(_values.job_id == job_id)):
+        found.setdefault(tag, {})[name] = value
+    return found
+
+
+def save_messages(
+    db: Connection, job_id: int, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Store messages of new events, and forget those that are no longer the newest.
+
+    Args:
+        db: Connection in a transaction.
+        job_id: The job.
+        rows: Rows of `customer_messages`.
+    """
+    db.execute(insert(customer_messages), rows)
+    for row in find_messages(db, job_id)[MAX_MESSAGES:]:
+        is_old = and_(_messages.job_id == job_id, _messages.event_id == row.event_id)
+        db.execute(delete(customer_messages).where(is_old))
+
+
+def find_messages(db: Connection, job_id: int) -> Sequence[Row[Any]]:
+    """Return the newest messages to the job's customer, newest first."""
+    return db.execute(
+        select(customer_messages)
+        .where(_messages.job_id == job_id)
+        .order_by(_messages.occurred_at.desc(), _messages.event_id.desc())
+    ).all()
