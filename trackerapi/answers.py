@@ -51,7 +51,7 @@ class Job:
         name: What the customer reads.
         configuration_id: Revision that the job keeps; None without a configuration.
         finish: auto (done when all steps are) or explicit (a `complete` is needed).
-        status: pending, running, succeeded, failed or cancelled.
+        status: pending, running, succeeded, failed, cancelled or interrupted.
         percent: 0.0 to 100.0, never falls, 100.0 only once the job has succeeded;
             None without a configuration.
         steps: Steps in the order of the configuration.

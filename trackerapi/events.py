@@ -22,6 +22,7 @@ KINDS: Final = (
     "error",
     "complete",
     "cancel",
+    "interrupt",
     "info",
     "heartbeat",
 )
@@ -33,7 +34,7 @@ CONFLATED_KINDS: Final = frozenset({"progress", "heartbeat"})
 STEP_KINDS: Final = frozenset({"progress", "step", "skip"})
 """Kinds that mean nothing without a step."""
 
-JOB_KINDS: Final = frozenset({"complete", "cancel"})
+JOB_KINDS: Final = frozenset({"cancel", "interrupt"})
 """Kinds that mean nothing of a step."""
 
 

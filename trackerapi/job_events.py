@@ -24,7 +24,7 @@ from trackerapi.events import (
 from trackerapi.job_facts import NO_FACTS, JobFacts, known_progress, recalled_progress
 from trackerapi.metadata import CHANGED_KEY, plain_json
 from trackerapi.options import MAX_UNITS, EventDetails
-from trackerapi.projection import CLOSING_KINDS, MOVING_KINDS, JobProgress
+from trackerapi.projection import CLOSING_KINDS, MOVING_KINDS, JobProgress, meaning
 from trackerapi.texts import LONGEST_DETAIL, LONGEST_MESSAGE, check_name
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ class JobEvents:
         """Report one event.
 
         Args:
-            kind: start, progress, step (done), skip, error, complete, cancel, info or
-                heartbeat; a word of your own is shown like info.
+            kind: start, progress, step (done), skip, error, complete, cancel,
+                interrupt, info or heartbeat; a word of your own is shown like info.
             name: Tag or unambiguous display name of the step; None for the job.
             tag: The same as `name`; give one of them.
             metadata: Values for the timeline. What JSON cannot hold or what is beyond
@@ -264,11 +264,14 @@ class JobEvents:
         self, kind: str, tag: str | None, details: Mapping[str, Any] = _NOTHING
     ) -> None:
         """Keep what an event says about statuses, and show it to who watches."""
+        kind = meaning(kind, tag)
         self.progress.take(kind, tag, details)
         if kind == "start" and tag is not None:
             self.begun.add(tag)
         elif kind in CLOSING_KINDS:
             self.begun.discard(tag or "")
+        elif self.progress.status == "interrupted":
+            self.begun.clear()
         watch = self._reporter.watch
         if watch is not None:
             watch(self, kind, tag)
@@ -277,8 +280,12 @@ class JobEvents:
         """Check and encode what events of one kind and step have in common."""
         checked, step = self._checked_kind(kind), self._named_step(name, tag)
         if checked in (STEP_KINDS if step is None else JOB_KINDS):
-            of = "a step, and names none" if step is None else "the job, not of a step"
-            message = f"{checked!r} is said of {of}; it is sent, and counts for nothing"
+            reason = (
+                f"a {checked!r} event needs a step: pass name=..."
+                if step is None
+                else f"{checked!r} is about the whole job: leave out name=..."
+            )
+            message = f"{reason}; recorded, but it does not change the progress"
             self._reporter.problems.tell("event kind", message, checked)
         common = {"provider_job_id": self._provider_job_id, "kind": checked}
         if step is not None:

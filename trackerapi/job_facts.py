@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.projection import JobProgress
+from trackerapi.projection import JobProgress, meaning
 
 if TYPE_CHECKING:
     from trackerapi.answers import Job
@@ -41,6 +41,8 @@ def known_progress(facts: JobFacts) -> JobProgress:
     progress = JobProgress(points, is_explicit=is_explicit)
     for step in known.steps if known else ():
         progress.recall(step.tag, step.status, step.fraction, step.attempts)
+        if known and known.status == "interrupted":
+            progress.step(step.tag).interrupt()
     return progress
 
 
@@ -56,7 +58,8 @@ def recalled_progress(
     progress = known_progress(facts)
     last = facts.known.last_occurred_at if facts.known else None
     for event in events:
-        kind, tag = event["kind"], event.get("tag")
+        tag = event.get("tag")
+        kind = meaning(event["kind"], tag)
         is_news = last is None or last < datetime.fromisoformat(event["occurred_at"])
         # Another place may have been later: what is done stays done whatever follows.
         if is_news or (_settles(kind) and not progress.are_settled([tag or ""])):

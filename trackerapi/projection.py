@@ -19,8 +19,11 @@ SETTLED: Final = frozenset({"done", "skipped"})
 ALIVE: Final = frozenset({"pending", "running"})
 """Statuses of a job that has not ended."""
 
+NOT_ENDED: Final = ALIVE | {"interrupted"}
+"""The same, with a job that was stopped from outside and is expected to go on."""
+
 MOVING_KINDS: Final = frozenset(
-    {"start", "progress", "step", "skip", "error", "complete", "cancel"}
+    {"start", "progress", "step", "skip", "error", "complete", "cancel", "interrupt"}
 )
 """Kinds that can change a status."""
 
@@ -30,10 +33,19 @@ CLOSING_KINDS: Final = frozenset({"step", "skip", "error"})
 _SETTLED_JOB: Final = frozenset({"running", "succeeded", "cancelled"})
 """Statuses of a job that a step which is done cannot change."""
 
+_STARTABLE: Final = frozenset({"pending", "interrupted", "failed"})
+"""Statuses of a job that a report of work turns into running."""
+
+_WORKING: Final = frozenset({"running", "waiting"})
 _ACTIVITY: Final = frozenset({"start", "progress", "step", "skip"})
 _BEGINS: Final = frozenset({"start", "progress", "step"})
 _AFTER: Final = {"step": "done", "skip": "skipped", "error": "failed"}
 _NOTHING: Final[Mapping[str, Any]] = {}
+
+
+def meaning(kind: str, tag: str | None) -> str:
+    """Return the kind that an event counts as: a `complete` of a step is a `step`."""
+    return "step" if kind == "complete" and tag is not None else kind
 
 
 @dataclass(slots=True)
@@ -80,6 +92,12 @@ class StepProgress:
         if self.status in SETTLED:
             self.fraction = 1.0
 
+    def interrupt(self) -> None:
+        """End the open attempt of a step that is under way; the step is to do again."""
+        if self.status in _WORKING:
+            self.status = "pending"
+            self.is_trying = False
+
     def _count(self, details: Mapping[str, Any]) -> None:
         completed, total = details.get("completed"), details.get("total")
         part = details.get("part") or ""
@@ -110,7 +128,7 @@ class JobProgress:
         is_explicit: Whether only a `complete` finishes the job.
 
     Attributes:
-        status: pending, running, succeeded, failed or cancelled.
+        status: pending, running, succeeded, failed, cancelled or interrupted.
         steps: The steps that events have named, by tag.
         has_succeeded: Whether the job has ever succeeded.
     """
@@ -133,6 +151,7 @@ class JobProgress:
             tag: The step; None for the job.
             details: The other members of the event.
         """
+        kind = meaning(kind, tag)
         if tag is not None and not self._takes_step(kind, tag, details):
             return
         if kind == "complete" or self._is_completed_by(kind, tag):
@@ -141,9 +160,13 @@ class JobProgress:
         elif kind == "cancel":
             if not self.has_succeeded:
                 self.status = "cancelled"
+        elif kind == "interrupt":
+            self._take_interrupt()
         elif kind == "error":
             self._take_error(tag, details)
-        elif kind in _ACTIVITY and self.status in ("pending", "failed"):
+        elif kind in _ACTIVITY and (
+            self.status in _STARTABLE or (self.status == "cancelled" and tag is None)
+        ):
             self.status = "running"
 
     def repeats(self, kind: str, tag: str | None) -> bool:
@@ -201,11 +224,12 @@ class JobProgress:
         """Return the status of a step as readers of the job see it."""
         step = self.steps.get(tag)
         status = step.status if step else "pending"
-        if self.status == "cancelled" and status in ("running", "waiting"):
+        if self.status == "cancelled" and status in _WORKING:
             return "cancelled"
+        has_ended = self.status not in NOT_ENDED
         if status == "waiting":
-            return "pending" if self.status in ALIVE else "failed"
-        if status == "pending" and (self.has_succeeded or self.status not in ALIVE):
+            return "failed" if has_ended else "pending"
+        if status == "pending" and (self.has_succeeded or has_ended):
             return "not_run"
         return status
 
@@ -249,7 +273,12 @@ class JobProgress:
     def _take_error(self, tag: str | None, details: Mapping[str, Any]) -> None:
         if tag is None:
             self.status = "failed"
-        elif details.get("retrying"):
-            self.status = "running" if self.status == "pending" else self.status
-        elif self.status in ALIVE:
-            self.status = "failed"
+        elif self.status in NOT_ENDED:
+            self.status = "running" if details.get("retrying") else "failed"
+
+    def _take_interrupt(self) -> None:
+        if self.status not in ALIVE or self.has_succeeded:
+            return
+        for step in list(self.steps.values()):
+            step.interrupt()
+        self.status = "interrupted"

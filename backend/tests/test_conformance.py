@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from trackerapi_backend.pages.numbers import number_text
 from trackerapi_backend.projection import (
     JobState,
+    JobStatus,
     Plan,
     advance,
     percent,
@@ -22,11 +24,12 @@ from trackerapi_backend.steps import Fact, StepState
 TABLE = Path(__file__).parents[2] / "tests/conformance/projection.json"
 NUMBERS = TABLE.with_name("numbers.json")
 CASES: list[dict[str, Any]] = json.loads(TABLE.read_text())["cases"]
+CELLS: dict[str, Any] = json.loads(TABLE.read_text())["cells"]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def facts_of(case: dict[str, Any]) -> list[Fact]:
-    """Return the events of a case, a second apart."""
+def facts_of(events: list[dict[str, Any]]) -> list[Fact]:
+    """Return events of a job, a second apart."""
     return [
         Fact(
             occurred_at=START + timedelta(seconds=second),
@@ -34,7 +37,7 @@ def facts_of(case: dict[str, Any]) -> list[Fact]:
             received_at=START + timedelta(seconds=second),
             **event,
         )
-        for second, event in enumerate(case["events"])
+        for second, event in enumerate(events)
     ]
 
 
@@ -42,7 +45,7 @@ def facts_of(case: dict[str, Any]) -> list[Fact]:
 def test_job_is_as_the_table_says(case: dict[str, Any]) -> None:
     """Percent after each event, and the statuses in the end, are the table's."""
     plan = Plan(points=case["points"], explicit_finish=case["finish"] == "explicit")
-    facts, state, percents = facts_of(case), JobState(), []
+    facts, state, percents = facts_of(case["events"]), JobState(), []
     for fact in facts:
         state = advance(plan, state, [fact], lambda: facts)
         percents.append(percent(plan, state))
@@ -62,3 +65,39 @@ def test_job_is_as_the_table_says(case: dict[str, Any]) -> None:
 def test_number_is_written_as_the_table_says(value: float, text: str) -> None:
     """The customer's page and the library write numbers alike."""
     assert number_text(value) == text
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_late_events_and_batches_end_in_the_same_state(case: dict[str, Any]) -> None:
+    """Events that arrive from the last to the first, or in two batches, count alike."""
+    plan = Plan(points=case["points"], explicit_finish=case["finish"] == "explicit")
+    facts = facts_of(case["events"])
+    ended = project(plan, facts)
+    one_by_one = [[fact] for fact in reversed(facts)]
+    for batches in (one_by_one, [facts[1::2], facts[::2]], [facts[::2], facts[1::2]]):
+        state, arrived = JobState(), []
+        for batch in batches:
+            arrived += batch
+            state = advance(plan, state, batch, partial(list, arrived))
+        assert state == ended
+
+
+@pytest.mark.parametrize("before", CELLS["before"])
+@pytest.mark.parametrize("row", CELLS["rows"], ids=lambda row: str(row["event"]))
+def test_event_turns_each_status_into_that_of_the_table(
+    row: dict[str, Any], before: str
+) -> None:
+    """Every cell of the table of statuses holds, and a success keeps its 100."""
+    tag = row["event"].get("tag")
+    plan = Plan(points={tag: 1} if tag == "last" else {"a": 1, "b": 1})
+    facts = facts_of([*CELLS["before"][before], row["event"]])
+    state = project(plan, facts[:-1])
+    assert state.status.value == before.split(maxsplit=1)[0]
+
+    after = advance(plan, state, facts[-1:], partial(list, facts))
+
+    assert after.status.value == row["after"].get(before, state.status.value)
+    has_succeeded = "succe" in before or after.status is JobStatus.SUCCEEDED
+    assert (percent(plan, after) == 100.0) is has_succeeded
+    is_over = after.status not in ("pending", "running", "interrupted")
+    assert (after.finished_at is not None) is is_over

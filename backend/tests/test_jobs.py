@@ -7,6 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from backend.tests.service import report
+
 if TYPE_CHECKING:
     import httpx
 
@@ -169,3 +171,37 @@ def test_jobs_are_filtered_by_status_and_time(
     assert count(status="succeeded") == 0
     assert count(created_since=job["created_at"]) == 1
     assert count(created_since="2099-01-01T00:00:00Z") == 0
+
+
+def test_interrupted_job_is_found_by_its_status_and_runs_again_with_its_start(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """An interrupted job has not ended, and the start of a rerun takes it up."""
+
+    def found() -> list[int]:
+        query = {"status": "interrupted", "customer_id": job["customer_id"]}
+        return [one["id"] for one in api.get("/jobs", params=query).json()["items"]]
+
+    report(api, job, kind="start", tag="say_hello")
+    report(api, job, kind="interrupt")
+    stopped = api.get(f"/jobs/{job['id']}").json()
+    assert (stopped["status"], stopped["finished_at"]) == ("interrupted", None)
+    assert stopped["steps"][0]["status"] == "pending"
+    assert job["id"] in found()
+
+    report(api, job, kind="start")
+
+    assert api.get(f"/jobs/{job['id']}").json()["status"] == "running"
+    assert job["id"] not in found()
+
+
+def test_complete_of_the_last_step_ends_a_job(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """A script that reports its last step as complete has finished its job."""
+    for kind, tag in (("step", 0), ("step", 1), ("complete", 2)):
+        report(api, job, kind=kind, name=job["steps"][tag]["name"])
+
+    ended = api.get(f"/jobs/{job['id']}").json()
+
+    assert (ended["percent"], ended["status"]) == (100.0, "succeeded")

@@ -152,6 +152,7 @@ def test_page_escapes_what_others_wrote(
         ("complete", "Finished", False),
         ("cancel", "Cancelled", False),
         ("error", "Stopped by a problem", True),
+        ("interrupt", "Paused", True),
     ],
 )
 def test_page_tells_how_the_job_ended(
@@ -163,7 +164,7 @@ def test_page_tells_how_the_job_ended(
     words: str,
     refreshes: bool,
 ) -> None:
-    """A finished page stands still; a failed job may be taken up again."""
+    """A finished page stands still; a failed or interrupted job may run again."""
     report(api, job, kind=kind)
     page = reader.get(link["url"]).text
     assert words in page
@@ -175,7 +176,8 @@ def test_page_tells_how_the_job_ended(
     [
         ("cancel", ["Cancelled", "Not reached", "Not reached"]),
         ("error", ["Not finished", "Not reached", "Not reached"]),
-        ("complete", ["Not finished", "Not needed", "Not needed"]),
+        ("complete", ["Not finished", "Left out", "Left out"]),
+        ("interrupt", ["Paused", "To do", "To do"]),
     ],
 )
 def test_page_tells_what_the_end_of_the_job_left_of_its_steps(
@@ -189,8 +191,57 @@ def test_page_tells_what_the_end_of_the_job_left_of_its_steps(
     """No step of a job that has ended is said to be in progress or to come."""
     report(api, job, kind="start", tag="say_hello")
     report(api, job, kind=kind)
+    assert _step_words(reader, link) == words
+
+
+def test_page_calls_a_step_not_needed_only_if_the_job_said_so(
+    api: httpx.Client,
+    reader: httpx.Client,
+    job: dict[str, Any],
+    link: dict[str, Any],
+) -> None:
+    """A step that the success of the job never mentioned is left out."""
+    report(api, job, kind="step", tag="say_hello")
+    report(api, job, kind="skip", tag="random_number")
+    report(api, job, kind="complete")
+    assert _step_words(reader, link) == ["Done", "Not needed", "Left out"]
+
+
+def test_page_shows_a_rerun_at_once(
+    api: httpx.Client,
+    reader: httpx.Client,
+    job: dict[str, Any],
+    link: dict[str, Any],
+) -> None:
+    """The start of the job ends the pause, and its step is to do again."""
+    report(api, job, kind="start", tag="say_hello")
+    report(api, job, kind="interrupt")
+    assert "It is expected to go on" in reader.get(link["url"]).text
+    report(api, job, kind="start")
+    page = reader.get(link["url"]).text
+    assert "In progress" in page
+    assert "Paused" not in page
+    assert _step_words(reader, link) == ["To do", "To do", "To do"]
+
+
+@pytest.mark.parametrize("kind", ["cancel", "error", "complete"])
+def test_page_tells_of_a_step_that_was_begun_and_never_finished(
+    api: httpx.Client,
+    reader: httpx.Client,
+    job: dict[str, Any],
+    link: dict[str, Any],
+    kind: str,
+) -> None:
+    """A step that an interruption stopped was reached, whatever ends the job."""
+    report(api, job, kind="start", tag="say_hello")
+    report(api, job, kind="interrupt")
+    report(api, job, kind=kind)
+    assert _step_words(reader, link)[0] == "Not finished"
+
+
+def _step_words(reader: httpx.Client, link: dict[str, Any]) -> list[str]:
     steps = reader.get(link["url"]).text.partition("<h2>Steps</h2>")[2]
-    assert re.findall(r'class="words">([^<]+)<', steps) == words
+    return re.findall(r'class="words">([^<]+)<', steps)
 
 
 def test_page_of_a_job_without_configuration_shows_counts(

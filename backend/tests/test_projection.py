@@ -150,9 +150,16 @@ def test_job_is_reopened_by_work_after_a_failure() -> None:
 
 
 def test_cancelled_job_is_not_reopened_by_work() -> None:
-    """What a cancelled script still says does not bring its job back."""
-    state = project(SEED, happen({"kind": "cancel"}, {"kind": "start"}))
+    """What a cancelled script still says of steps does not bring its job back."""
+    work = [{"kind": kind, "tag": "a"} for kind in ("start", "progress", "step")]
+    state = project(SEED, happen({"kind": "cancel"}, *work))
     assert state.status is JobStatus.CANCELLED
+
+
+def test_cancelled_job_is_reopened_by_its_own_start() -> None:
+    """Whoever runs a cancelled job again begins with the start of the job."""
+    state = project(SEED, happen({"kind": "cancel"}, {"kind": "start"}))
+    assert (state.status, state.finished_at) == (JobStatus.RUNNING, None)
 
 
 def test_retrying_step_waits_while_its_job_lives() -> None:
@@ -178,6 +185,7 @@ def test_unreached_step_is_not_run_once_the_job_has_succeeded() -> None:
         ("cancel", StepStatus.CANCELLED, StepStatus.CANCELLED),
         ("complete", StepStatus.RUNNING, StepStatus.FAILED),
         ("info", StepStatus.RUNNING, StepStatus.PENDING),
+        ("interrupt", StepStatus.PENDING, StepStatus.PENDING),
     ],
 )
 def test_end_of_the_job_shows_in_the_steps_it_left(
@@ -195,7 +203,8 @@ def test_end_of_the_job_shows_in_the_steps_it_left(
     shown = [shown_status(state, state.steps[tag]) for tag in state.steps]
     untouched = shown_status(state, StepState())
     assert shown == [begun, waiting]
-    assert untouched is (StepStatus.PENDING if end == "info" else StepStatus.NOT_RUN)
+    is_to_come = end in ("info", "interrupt")
+    assert untouched is (StepStatus.PENDING if is_to_come else StepStatus.NOT_RUN)
 
 
 def test_resumed_job_awaits_its_steps_again() -> None:
@@ -217,7 +226,10 @@ def test_time_far_ahead_is_shown_as_received() -> None:
     assert (state.started_at, state.last_occurred_at) == (START, fact.occurred_at)
 
 
-KINDS = ["start", "progress", "step", "skip", "error", "complete", "cancel", "info"]
+KINDS = [
+    *("start", "progress", "step", "skip", "error"),
+    *("complete", "cancel", "interrupt", "info"),
+]
 EVENTS = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(KINDS),

@@ -5,6 +5,10 @@ arrival is a path from the empty history that adds one event a time, so every pa
 consists of steps "one event arrives at the rest of its history". All such steps are
 checked for all histories, which covers every order of arrival, and every point on
 the way, without walking the paths; no symmetry is assumed.
+
+Events also arrive in batches, some of which hold events from before and from after
+those that are folded. For histories of up to three events, every step "some of the
+events arrive at once at the rest of the history" is checked.
 """
 
 from __future__ import annotations
@@ -35,11 +39,19 @@ STEP_EVENTS: list[dict[str, Any]] = [
     {"kind": "error"},
     {"kind": "error", "retrying": True},
 ]
-JOB_KINDS = ("start", "error", "complete", "cancel", "info", "heartbeat", "odd")
+JOB_KINDS = ("start", "error", "complete", "cancel", "interrupt", "info")
 ALPHABET: list[dict[str, Any]] = [
     *(event | {"tag": tag} for event in STEP_EVENTS for tag in ("a", "b")),
-    {"kind": "step", "tag": "unknown"},
     *({"kind": kind} for kind in JOB_KINDS),
+]
+# Those that mean what another one means, or nothing: in shorter histories.
+EVERY_EVENT: list[dict[str, Any]] = [
+    *ALPHABET,
+    *({"kind": "complete", "tag": tag} for tag in ("a", "b")),
+    *({"kind": kind, "tag": "a"} for kind in ("cancel", "interrupt")),
+    {"kind": "step", "tag": "unknown"},
+    {"kind": "heartbeat"},
+    {"kind": "odd"},
 ]
 # To a job without a configuration all tags are alike, so one stands for any.
 ALPHABET_OF_ONE_TAG = [event for event in ALPHABET if event.get("tag") in (None, "a")]
@@ -67,6 +79,7 @@ CASES = [
         Plan(points={"a": 0, "b": 0}, explicit_finish=True), ALPHABET, 3, id="explicit"
     ),
     pytest.param(Plan(points=None), ALPHABET_OF_ONE_TAG, 4, id="unconfigured"),
+    pytest.param(Plan(points={"a": 10, "b": 25}), EVERY_EVENT, 3, id="every event"),
     # What a part adds depends on all that was counted before, so one event more.
     pytest.param(Plan(points={"a": 10, "b": 25}), ALPHABET_OF_PARTS, 5, id="parts"),
 ]
@@ -103,3 +116,29 @@ def test_state_depends_on_the_set_of_events_alone(
             assert advance(plan, before, [last], partial(iter, facts)) == state
             assert then is None or (now is not None and now >= then)
     assert len(reached) == (len(alphabet) + 1) ** places
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        pytest.param(Plan(points={"a": 10, "b": 25}), id="configured"),
+        pytest.param(Plan(points=None), id="unconfigured"),
+    ],
+)
+def test_state_does_not_depend_on_what_arrives_together(plan: Plan) -> None:
+    """Whatever part of a history arrives at once, the state is that of the whole."""
+    choices = [
+        [None, *(fact_at(at, event) for event in EVERY_EVENT)] for at in range(3)
+    ]
+    # The parts of a history have been walked before it: None comes first.
+    states: dict[tuple[Fact | None, ...], JobState] = {}
+    for history in product(*choices):
+        facts = [fact for fact in history if fact is not None]
+        state = states[history] = project(plan, facts)
+        for arrives in product((False, True), repeat=3):
+            rest = tuple(
+                None if is_new else fact
+                for fact, is_new in zip(history, arrives, strict=True)
+            )
+            batch = [fact for fact in facts if fact not in rest]
+            assert advance(plan, states[rest], batch, partial(iter, facts)) == state

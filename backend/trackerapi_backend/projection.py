@@ -10,11 +10,12 @@ What the product leaves open is decided here:
 * The `step` or `skip` after which all configured steps are done or skipped acts
   exactly like a `complete` in its place (unless the job is to be finished
   explicitly), so "at 100" and "has succeeded" never differ.
-* A job that has succeeded cannot be cancelled. A step's `error` fails a job that
-  is pending or running, nothing else; a job's own `error` fails it from any state.
-* Kinds that say nothing about a step (`complete`, `cancel`) count for nothing
-  where they name one. A job without a configuration knows no steps, and none is
-  unknown to it: their events move its status alone.
+* A `complete` that names a step is a `step`. A `cancel` or `interrupt` that names a
+  step counts for nothing.
+* An `interrupt` ends attempts only where it interrupts the job: in a job that has
+  failed or was cancelled the steps stay as that end has left them.
+* A job without a configuration knows no steps, and none is unknown to it: their
+  events move its status alone.
 """
 
 from __future__ import annotations
@@ -32,9 +33,8 @@ if TYPE_CHECKING:
 
 PERCENT_BEFORE_SUCCESS = 99.99
 
-_ACTIVITY = frozenset({"start", "progress", "step", "skip"})
-_OF_A_STEP = _ACTIVITY | {"error"}
-_OF_A_JOB = _OF_A_STEP | {"complete", "cancel"}
+_OF_A_STEP = frozenset({"start", "progress", "step", "skip", "error"})
+_OF_A_JOB = _OF_A_STEP | {"complete", "cancel", "interrupt"}
 
 
 class JobStatus(StrEnum):
@@ -45,9 +45,14 @@ class JobStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
 
 
 _ALIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
+# An interrupted job is expected to go on, so it has not ended.
+_NOT_ENDED = _ALIVE | {JobStatus.INTERRUPTED}
+# What a report of work turns into running; only a `start` of the job undoes a cancel.
+_STARTABLE = frozenset({JobStatus.PENDING, JobStatus.INTERRUPTED, JobStatus.FAILED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +62,7 @@ class Plan:
     Attributes:
         points: Points by step tag, in configuration order; None without a
             configuration.
-        explicit_finish: Whether only a `complete` finishes the job.
+        explicit_finish: Whether only a `complete` of the job finishes it.
     """
 
     points: Mapping[str, int] | None
@@ -96,9 +101,9 @@ class JobState:
         """Enter `status`; nothing happens to a job that is already there."""
         if status is self.status:
             return
-        if status is not JobStatus.CANCELLED:
+        if status not in (JobStatus.CANCELLED, JobStatus.INTERRUPTED):
             self.started_at = self.started_at or at
-        self.finished_at = at if status not in _ALIVE else None
+        self.finished_at = at if status not in _NOT_ENDED else None
         self.status = status
 
 
@@ -164,7 +169,7 @@ def percent(plan: Plan, state: JobState) -> float | None:
 
 def shown_status(state: JobState, step: StepState) -> StepStatus:
     """Return the status of a step as readers of the job see it."""
-    has_ended = state.status not in _ALIVE
+    has_ended = state.status not in _NOT_ENDED
     if step.status is StepStatus.PENDING:
         is_over = has_ended or state.has_succeeded
         return StepStatus.NOT_RUN if is_over else StepStatus.PENDING
@@ -182,7 +187,7 @@ def _matters(plan: Plan, fact: Fact) -> bool:
     if fact.tag is None:
         return fact.kind in _OF_A_JOB
     is_known = plan.points is None or fact.tag in plan.points
-    return is_known and fact.kind in _OF_A_STEP
+    return is_known and fact.meaning in _OF_A_STEP
 
 
 def _count(state: JobState, fact: Fact) -> None:
@@ -200,15 +205,19 @@ def _apply(plan: Plan, state: JobState, fact: Fact) -> None:
     state.last_key = fact.key
     if fact.tag is not None and plan.points is not None:
         state.steps.setdefault(fact.tag, StepState()).take(fact)
-    if fact.kind == "complete" or _completes(plan, state, fact):
+    if fact.meaning == "complete" or _completes(plan, state, fact):
         state.has_succeeded = True
         state.move(JobStatus.SUCCEEDED, fact.shown_at)
     elif fact.kind == "cancel":
         if not state.has_succeeded:
             state.move(JobStatus.CANCELLED, fact.shown_at)
+    elif fact.kind == "interrupt":
+        _take_interrupt(state, fact)
     elif fact.kind == "error":
         _take_error(state, fact)
-    elif state.status in (JobStatus.PENDING, JobStatus.FAILED):
+    elif state.status in _STARTABLE or (
+        state.status is JobStatus.CANCELLED and fact.tag is None
+    ):
         state.move(JobStatus.RUNNING, fact.shown_at)
 
 
@@ -216,16 +225,22 @@ def _completes(plan: Plan, state: JobState, fact: Fact) -> bool:
     """Return whether all steps are settled with this event."""
     if plan.explicit_finish or not plan.points or fact.tag is None:
         return False
-    return fact.kind in ("step", "skip") and all(
+    return fact.meaning in ("step", "skip") and all(
         tag in state.steps and state.steps[tag].status in SETTLED for tag in plan.points
     )
+
+
+def _take_interrupt(state: JobState, fact: Fact) -> None:
+    if state.status not in _ALIVE or state.has_succeeded:
+        return
+    for step in state.steps.values():
+        step.interrupt()
+    state.move(JobStatus.INTERRUPTED, fact.shown_at)
 
 
 def _take_error(state: JobState, fact: Fact) -> None:
     if fact.tag is None:
         state.move(JobStatus.FAILED, fact.shown_at)
-    elif fact.retrying:
-        if state.status is JobStatus.PENDING:
-            state.move(JobStatus.RUNNING, fact.shown_at)
-    elif state.status in _ALIVE:
-        state.move(JobStatus.FAILED, fact.shown_at)
+    elif state.status in _NOT_ENDED:
+        status = JobStatus.RUNNING if fact.retrying else JobStatus.FAILED
+        state.move(status, fact.shown_at)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 # Raised with each change of what a state remembers of its events.
-_FORM = 2
+_FORM = 3
 _PLAIN_LENGTH = 8
 
 

@@ -3,7 +3,9 @@
 What the product leaves open is decided here:
 
 * `start`, `progress` and `step` begin an attempt where none is open, an `error`
-  only if there never was one; `step`, `skip` and `error` close it.
+  only if there never was one; `step`, `skip` and `error` close it, and so does the
+  interruption of the job while the step is under way.
+* A `complete` that names a step means what `step` means.
 * Once a part has counted, a step's `completed` is the sum of the most that each
   part has reported, and those that name none are one part more. Until then a report
   stands for itself.
@@ -66,6 +68,13 @@ class Fact:
     retrying: bool = False
 
     @property
+    def meaning(self) -> str:
+        """The kind that the event counts as."""
+        if self.kind == "complete" and self.tag is not None:
+            return "step"
+        return self.kind
+
+    @property
     def key(self) -> tuple[datetime, bytes]:
         """Place in the order of the job's events."""
         return self.occurred_at, self.event_id
@@ -122,14 +131,21 @@ class StepState:
 
     def take(self, fact: Fact) -> None:
         """Fold one event that names this step."""
-        if fact.kind in ("start", "progress", "step") or (
-            fact.kind == "error" and self.attempts == 0
+        kind = fact.meaning
+        if kind in ("start", "progress", "step") or (
+            kind == "error" and self.attempts == 0
         ):
             self._begin_attempt(fact)
-        if fact.kind in ("step", "skip", "error"):
+        if kind in ("step", "skip", "error"):
             self.attempt_is_open = False
         if self.status not in SETTLED:
             self._move(fact)
+
+    def interrupt(self) -> None:
+        """End the open attempt of a step that is under way; the step is to do again."""
+        if self.status in (StepStatus.RUNNING, StepStatus.WAITING):
+            self.status = StepStatus.PENDING
+            self.attempt_is_open = False
 
     def _begin_attempt(self, fact: Fact) -> None:
         if not self.attempt_is_open:
@@ -162,7 +178,7 @@ class StepState:
 
 
 def _step_status_after(fact: Fact) -> StepStatus:
-    match fact.kind:
+    match fact.meaning:
         case "step":
             return StepStatus.DONE
         case "skip":

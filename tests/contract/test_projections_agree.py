@@ -26,6 +26,7 @@ KINDS = [
     "error",
     "complete",
     "cancel",
+    "interrupt",
     "info",
     "heartbeat",
     "lunch",

@@ -136,9 +136,10 @@ def test_misspelt_kind_is_sent_and_warned_about_once(
 @pytest.mark.parametrize(
     ("kind", "name", "reason"),
     [
-        ("step", None, "'step' is said of a step, and names none"),
-        ("progress", None, "'progress' is said of a step, and names none"),
-        ("complete", "say_hello", "'complete' is said of the job, not of a step"),
+        ("step", None, "a 'step' event needs a step: pass name=...; recorded"),
+        ("progress", None, "a 'progress' event needs a step: pass name=...; recorded"),
+        ("cancel", "say_hello", "'cancel' is about the whole job: leave out name=..."),
+        ("interrupt", "say_hello", "'interrupt' is about the whole job: leave out"),
     ],
 )
 def test_kind_that_means_nothing_there_is_sent_and_warned_about_once(
@@ -154,6 +155,38 @@ def test_kind_that_means_nothing_there_is_sent_and_warned_about_once(
 
     (message,) = caplog.messages
     assert reason in message
+
+
+@pytest.mark.parametrize("spelling", ["say_bye", "Say Bye"])
+def test_complete_of_the_last_step_ends_the_job(
+    tracker: TrackerApi,
+    job: TrackerJob,
+    caplog: pytest.LogCaptureFixture,
+    spelling: str,
+) -> None:
+    """A script of the original service ends so: it succeeds, without a warning."""
+    job.send_event(kind="step", name="say_hello")
+    job.send_event(kind="step", name="random_number")
+    job.send_event(kind="complete", name=spelling)
+    deliver(tracker)
+
+    seen = job.fetch()
+    assert (seen.status, seen.percent) == ("succeeded", 100.0)
+    assert (job.progress.status, job.progress.percent) == ("succeeded", 100.0)
+    assert caplog.messages == []
+
+
+def test_complete_of_a_step_leaves_a_job_with_an_explicit_finish_running(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """Such a job is finished by a `complete` of its own alone."""
+    job = tracker.create_job(str(uuid.uuid4()), 142, config.tag, finish="explicit")
+    for step in config.step_configurations:
+        job.send_event(kind="complete", name=step.tag)
+    deliver(tracker)
+
+    seen = job.fetch()
+    assert (seen.status, seen.percent) == ("running", 99.99)
 
 
 def test_strict_raises_what_is_otherwise_logged(

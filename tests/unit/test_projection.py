@@ -10,6 +10,7 @@ from trackerapi.projection import JobProgress
 
 TABLE: Final = Path(__file__).parents[1] / "conformance/projection.json"
 CASES: Final[list[dict[str, Any]]] = json.loads(TABLE.read_text())["cases"]
+CELLS: Final[dict[str, Any]] = json.loads(TABLE.read_text())["cells"]
 
 
 def progress_of(case: dict[str, Any]) -> JobProgress:
@@ -36,6 +37,26 @@ def test_job_is_as_the_table_says(case: dict[str, Any]) -> None:
     assert {tag: progress.shown_status(tag) for tag in case["steps"]} == case["steps"]
     for tag, count in case.get("attempts", {}).items():
         assert progress.step(tag).attempts == count
+
+
+@pytest.mark.parametrize("before", CELLS["before"])
+@pytest.mark.parametrize("row", CELLS["rows"], ids=lambda row: str(row["event"]))
+def test_event_turns_each_status_into_that_of_the_table(
+    row: dict[str, Any], before: str
+) -> None:
+    """Every cell of the table of statuses holds, and a success keeps its 100."""
+    tag = row["event"].get("tag")
+    progress = JobProgress({tag: 1} if tag == "last" else {"a": 1, "b": 1})
+    for event in CELLS["before"][before]:
+        take(progress, event)
+    status = progress.status
+    assert status == before.split(maxsplit=1)[0]
+
+    take(progress, row["event"])
+
+    assert progress.status == row["after"].get(before, status)
+    has_succeeded = "succe" in before or progress.status == "succeeded"
+    assert (progress.percent == 100.0) is has_succeeded
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
@@ -68,6 +89,17 @@ def test_attempt_that_a_restart_goes_on_with_is_the_same_one() -> None:
     progress.take("start", "b")
 
     assert (progress.step("a").attempts, progress.step("b").attempts) == (2, 2)
+
+
+def test_step_that_an_interruption_stopped_goes_on_as_a_new_attempt() -> None:
+    """A process that attaches counts the attempt as the backend does."""
+    progress = JobProgress({"a": 1, "b": 1})
+    progress.recall("a", "pending", 0.5, 1)
+    progress.step("a").interrupt()
+
+    progress.take("start", "a")
+
+    assert (progress.step("a").attempts, progress.percent) == (2, 25.0)
 
 
 def test_what_happened_before_takes_nothing_back() -> None:

@@ -29,8 +29,9 @@ kinds, of the step that --step names, or of the job without it:
   step       the step is done
   skip       the step is not needed; --message says why
   error      it failed; of a step with --retrying: another attempt follows
-  complete   the job has succeeded
+  complete   the job has succeeded; of a step: like step
   cancel     the job was cancelled
+  interrupt  the job was stopped from outside, and is expected to go on
   info       a line in the timeline
   heartbeat  the job is alive
 Another word is shown like info.

@@ -15,7 +15,9 @@ MAX_BATCH_BYTES: Final = 1024 * 1024
 
 CREATION_START: Final = b'{"create_job":'
 
-KNOWN_KINDS: Final = frozenset({"start", "step", "skip", "error", "complete", "cancel"})
+KNOWN_KINDS: Final = frozenset(
+    {"start", "step", "skip", "error", "complete", "cancel", "interrupt"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

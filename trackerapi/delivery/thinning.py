@@ -2,7 +2,7 @@
 
 The oldest `info` and `heartbeat`, and `progress` that a later one of its step, or of
 the same part of it, has superseded, go first. Creations, `start`, `step`, `skip`,
-`error`, `complete` and `cancel` stay as long as there is room for them at all.
+`error`, `complete`, `cancel` and `interrupt` stay as long as there is room for them.
 """
 
 from collections.abc import Iterator, Sequence

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from trackerapi.answers import Job, JobEvent, JobStep
 from trackerapi.events import Event
-from trackerapi.projection import ALIVE, SETTLED, JobProgress
+from trackerapi.projection import NOT_ENDED, SETTLED, JobProgress, meaning
 from trackerapi.testing.store import JobRecord, happened
 
 BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -85,7 +85,8 @@ class JobHistory:
     @property
     def done(self) -> list[str]:
         """Tags of the steps that are done, in the order in which they were."""
-        tags = [e.tag for e in self.record.events if e.kind == "step" and e.tag]
+        events = self.record.events
+        tags = [e.tag for e in events if e.tag and meaning(e.kind, e.tag) == "step"]
         known = [step["tag"] for step in self.steps]
         return [
             tag
@@ -148,8 +149,8 @@ class JobHistory:
         at, status = happened(event), self.progress.status
         self._times.note(
             at,
-            has_begun=status not in ("pending", "cancelled"),
-            is_over=status not in ALIVE,
+            has_begun=status not in ("pending", "cancelled", "interrupted"),
+            is_over=status not in NOT_ENDED,
         )
         times = self._step_times.get(event.tag or "")
         if times is not None:

@@ -31,7 +31,7 @@ class CustomerView:
 
     Attributes:
         name: Display name of the job.
-        status: pending, running, succeeded, failed or cancelled.
+        status: pending, running, succeeded, failed, cancelled or interrupted.
         percent: 0.0 to 100.0; None without a configuration.
         steps: In the order of the configuration.
         texts: Messages in the order in which they were reported.
@@ -54,7 +54,7 @@ class RecordedJob:
             such job, and only reported to it.
         tag: Tag of its configuration; None likewise.
         metadata: Values given when it was created.
-        status: pending, running, succeeded, failed or cancelled.
+        status: pending, running, succeeded, failed, cancelled or interrupted.
         percent: 0.0 to 100.0, as the tracker computes it; None without a
             configuration.
         steps: Status of each step of the configuration by tag, as readers see it:

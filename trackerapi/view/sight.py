@@ -60,7 +60,7 @@ class JobView:
         provider_job_id: The provider's id of it.
         tag: Tag of its configuration; empty without one.
         name: Display name of its configuration; the provider's id without one.
-        status: pending, running, succeeded, failed or cancelled.
+        status: pending, running, succeeded, failed, cancelled or interrupted.
         percent: What this process makes of it, 0 to 100; None without a configuration.
         steps: The steps, in the order of the configuration.
         seconds: How long it has been seen.

@@ -256,7 +256,12 @@ class Job(TypedDict):
     name: str
     configuration_id: int | None
     finish: str | Literal["auto", "explicit"]
-    status: str | Literal["pending", "running", "succeeded", "failed", "cancelled"]
+    status: (
+        str
+        | Literal[
+            "pending", "running", "succeeded", "failed", "cancelled", "interrupted"
+        ]
+    )
     percent: float | None
     steps: list[JobStep]
     metadata: dict[str, Any]
@@ -277,7 +282,7 @@ class JobPage(TypedDict):
 
 
 class EventInput(TypedDict):
-    """One fact about a job or one of its steps. Known kinds: start, progress, step, skip, error, complete, cancel, info, heartbeat; others are stored and shown like info."""
+    """One fact about a job or one of its steps. Known kinds: start, progress, step, skip, error, complete, cancel, interrupt, info, heartbeat; others are stored and shown like info. A `complete` that names a step counts as `step`; a `cancel` or `interrupt` that names a step changes nothing."""
 
     event_id: NotRequired[str]
     provider_job_id: str

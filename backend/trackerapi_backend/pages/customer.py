@@ -53,21 +53,21 @@ _JOB_WORDS = {
     JobStatus.SUCCEEDED: "Finished",
     JobStatus.FAILED: "Stopped by a problem",
     JobStatus.CANCELLED: "Cancelled",
+    JobStatus.INTERRUPTED: "Paused",
 }
 _STEP_WORDS = {
-    StepStatus.PENDING: "To do",
     StepStatus.RUNNING: "In progress",
     StepStatus.DONE: "Done",
     StepStatus.FAILED: "Did not work",
-    StepStatus.SKIPPED: "Skipped",
-    StepStatus.NOT_RUN: "Not needed",
+    StepStatus.SKIPPED: "Not needed",
     StepStatus.CANCELLED: "Cancelled",
 }
-# A failed job may be taken up again, so its page looks now and then.
+# An interrupted job is expected to go on, and a failed one may be run again.
 _REFRESH_SECONDS = {
     JobStatus.PENDING: 5,
     JobStatus.RUNNING: 5,
-    JobStatus.FAILED: 60,
+    JobStatus.INTERRUPTED: 5,
+    JobStatus.FAILED: 15,
 }
 
 
@@ -217,6 +217,17 @@ def _step_words(job: JobState, step: StepState, status: StepStatus) -> str:
             return f"In progress: {number_text(step.completed)} so far"
     if step.status is StepStatus.WAITING and status is StepStatus.PENDING:
         return f"Will be tried again, attempt {step.attempts + 1}"
-    if status is StepStatus.NOT_RUN and not job.has_succeeded:
-        return "Not reached"
+    if step.status is StepStatus.PENDING:
+        return _words_of_a_step_to_do(job, step, status)
     return _STEP_WORDS[status]
+
+
+def _words_of_a_step_to_do(job: JobState, step: StepState, status: StepStatus) -> str:
+    was_interrupted = step.attempts > 0
+    if status is StepStatus.PENDING:
+        is_paused = was_interrupted and job.status is JobStatus.INTERRUPTED
+        return "Paused" if is_paused else "To do"
+    if was_interrupted:
+        return "Not finished"
+    # Of a step that a success never mentioned, nobody has said that it is not needed.
+    return "Left out" if job.has_succeeded else "Not reached"

@@ -18,8 +18,9 @@ T = TypeVar("T", bound="EventInput")
 
 @_attrs_define
 class EventInput:
-    """One fact about a job or one of its steps. Known kinds: start, progress, step, skip, error, complete, cancel, info,
-    heartbeat; others are stored and shown like info.
+    """One fact about a job or one of its steps. Known kinds: start, progress, step, skip, error, complete, cancel,
+    interrupt, info, heartbeat; others are stored and shown like info. A `complete` that names a step counts as `step`;
+    a `cancel` or `interrupt` that names a step changes nothing.
 
     """
 

@@ -46,6 +46,8 @@ class Job:
     created_at: datetime.datetime
     started_at: datetime.datetime | None
     finished_at: datetime.datetime | None
+    """ When the job succeeded, failed or was cancelled; null for an interrupted job, which is expected to go on.
+    """
     last_event_at: datetime.datetime | None
     """ When the newest event arrived, on the backend's clock. """
     last_occurred_at: datetime.datetime | None

@@ -31,7 +31,7 @@ class JobInput:
     """ The steps of a kind of job. """
     finish: FinishPolicy | Unset = UNSET
     """ Whether a job succeeds by itself once all its steps are done or skipped (`auto`), or only by a `complete`
-    event (`explicit`). """
+    event that names no step (`explicit`). """
     created_at: datetime.datetime | Unset = UNSET
     """ When the job was created on the caller's clock. """
     metadata: Metadata | Unset = UNSET

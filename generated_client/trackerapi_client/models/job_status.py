@@ -4,6 +4,7 @@ from enum import StrEnum
 class JobStatus(StrEnum):
     CANCELLED = "cancelled"
     FAILED = "failed"
+    INTERRUPTED = "interrupted"
     PENDING = "pending"
     RUNNING = "running"
     SUCCEEDED = "succeeded"

@@ -138,6 +138,23 @@ def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
     assert (step.completed, step.total) == (9, 20)
 
 
+def test_interruption_by_hand_pauses_the_job(desk: Desk, job_id: str) -> None:
+    """A script in any language tells that its job is stopped and will go on."""
+    assert desk.run("event", "start", "--step", "convert").status == FINE
+
+    assert desk.run("event", "interrupt").status == FINE
+
+    assert desk.get_job(job_id).status == "interrupted"
+
+
+def test_complete_of_the_last_step_counts_as_step(desk: Desk, job_id: str) -> None:
+    """The step is done, and so is a job that ends by itself, without a warning."""
+    done = desk.run("event", "complete", "--step", "convert")
+
+    assert (done.status, done.err) == (FINE, "")
+    assert desk.get_job(job_id).steps[0].status == "done"
+
+
 def test_misspelt_kind_is_told_and_sent(desk: Desk, job_id: str) -> None:
     """As from Python: it is shown, counts for nothing, and the likely one is named."""
     done = desk.run("event", "stepp", "--step", "convert")
@@ -185,7 +202,11 @@ def test_event_of_an_unknown_job_waits_for_it(desk: Desk) -> None:
         (["step"], "'step' is about a step; name it by --step"),
         (["progress", "--fraction", "0.5"], "name it by --step"),
         (["error", "--retrying"], "name it by --step"),
-        (["complete", "--step", "a"], "'complete' is about the job; leave out --step"),
+        (["cancel", "--step", "a"], "'cancel' is about the job; leave out --step"),
+        (
+            ["interrupt", "--step", "a"],
+            "'interrupt' is about the job; leave out --step",
+        ),
         (
             ["progress", "--step", "a", "--fraction", "1", "--completed", "2"],
             "not both",

@@ -79,8 +79,9 @@ def sync_detailed(
 
     Args:
         body (EventInput): One fact about a job or one of its steps. Known kinds: start, progress,
-            step, skip, error, complete, cancel, info, heartbeat; others are stored and shown like
-            info.
+            step, skip, error, complete, cancel, interrupt, info, heartbeat; others are stored and
+            shown like info. A `complete` that names a step counts as `step`; a `cancel` or
+            `interrupt` that names a step changes nothing.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -112,8 +113,9 @@ def sync(
 
     Args:
         body (EventInput): One fact about a job or one of its steps. Known kinds: start, progress,
-            step, skip, error, complete, cancel, info, heartbeat; others are stored and shown like
-            info.
+            step, skip, error, complete, cancel, interrupt, info, heartbeat; others are stored and
+            shown like info. A `complete` that names a step counts as `step`; a `cancel` or
+            `interrupt` that names a step changes nothing.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -140,8 +142,9 @@ async def asyncio_detailed(
 
     Args:
         body (EventInput): One fact about a job or one of its steps. Known kinds: start, progress,
-            step, skip, error, complete, cancel, info, heartbeat; others are stored and shown like
-            info.
+            step, skip, error, complete, cancel, interrupt, info, heartbeat; others are stored and
+            shown like info. A `complete` that names a step counts as `step`; a `cancel` or
+            `interrupt` that names a step changes nothing.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -171,8 +174,9 @@ async def asyncio(
 
     Args:
         body (EventInput): One fact about a job or one of its steps. Known kinds: start, progress,
-            step, skip, error, complete, cancel, info, heartbeat; others are stored and shown like
-            info.
+            step, skip, error, complete, cancel, interrupt, info, heartbeat; others are stored and
+            shown like info. A `complete` that names a step counts as `step`; a `cancel` or
+            `interrupt` that names a step changes nothing.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
