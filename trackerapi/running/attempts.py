@@ -9,6 +9,7 @@ from trackerapi.running.signals import Signals, leave_as
 
 TYPE_CHECKING = False  # see `order`
 if TYPE_CHECKING:
+    from trackerapi.running.matcher import Matcher
     from trackerapi.running.matching import Measure
     from trackerapi.running.order import Order
     from trackerapi.running.outcome import Outcome
@@ -33,6 +34,7 @@ class Attempts:
         self._order, self._job = order, job
         self._signals = Signals()
         self._reporting: Reporting | None = None
+        self._matcher: Matcher | None = None
 
     def run(self) -> int:
         """Run it; return its exit status, or end by the signal that ended it."""
@@ -61,12 +63,15 @@ class Attempts:
             return self._not_started(error, at)
         # What is not needed before is loaded while the command runs.
         self._tell_begin(at)
-        if relays:
+        if relays and self._matcher:
+            self._matcher.start()
             relays.start()
         status = child.wait(relays.resize if relays else _do_nothing)
         seconds = time.monotonic() - began
         if relays:
             relays.finish(self._signals)
+            if self._matcher:
+                self._matcher.finish(self._signals)
             if relays.loss is not None:
                 tell(f"output cannot be written: {relays.loss}")
                 # It wrote to a pipe, and would have failed where that leads to.
@@ -87,9 +92,17 @@ class Attempts:
         order = self._order
         if order.progress is None or not self._job:
             return None
+        from trackerapi.running.matcher import Matcher
         from trackerapi.running.relay import Relays
 
-        return Relays(order.progress, order.watch, self._count)
+        if self._matcher is None:
+            # Before there are threads: it is forked.
+            try:
+                self._matcher = Matcher(order.progress, self._count)
+            except OSError as error:
+                tell(f"--progress: cannot look at the output: {error.strerror}")
+                return None
+        return Relays(self._matcher, order.watch)
 
     def _count(self, measure: "Measure") -> None:
         if self._reporting is not None:

@@ -2,6 +2,8 @@
 
 import math
 import re
+import warnings
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 LONGEST_LINE_BYTES: Final = 4096
@@ -12,7 +14,18 @@ MOST_LINES: Final = 200
 
 _NAMES: Final = frozenset({"percent", "fraction", "completed", "total"})
 _LARGEST: Final = float(2**53 - 1)
-_COLOURS: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_ESCAPES: Final = re.compile(
+    r"""
+    (?: \x1b\[ | \x9b ) [0-?]* [ -/]* [@-~]               # CSI: colours, cursor
+    | \x1b [\]PX^_] [^\x07\x1b]* (?: \x07 | \x1b\\ )?   # OSC and other strings
+    | \x1b [ -/]* [0-~]                                  # such as ESC ( B
+    | [\0\x07\x0e\x0f]                                   # padding, bell, charsets
+    """,
+    re.VERBOSE,
+)
+_CURSOR_MOVES: Final = re.compile(rb"\x1b\[[0-9;]*[ABEFGHJf]")
+"""A command that draws by them alone ends no line, and yet begins a new text."""
+
 _GROUPED: Final = str.maketrans(
     "", "", ",_'\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE} "
 )
@@ -45,15 +58,24 @@ class ProgressPattern:
 
     def __init__(self, regex: str) -> None:
         try:
-            self._regex = re.compile(regex)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # it is no code of ours
+                self._regex = re.compile(regex)
         except (re.error, RecursionError, OverflowError) as error:
             raise ValueError(f"not a regular expression: {error}") from None
         self._names = _names_of(self._regex)
 
+    def newest(self, lines: Sequence[bytes]) -> Measure | None:
+        """Return what the last of the lines says that says something."""
+        for line in reversed(lines):
+            measure = self.measure(line.decode("utf-8", "replace"))
+            if measure is not None:
+                return measure
+        return None
+
     def measure(self, line: str) -> Measure | None:
         """Return what a line says; None if it says nothing that can be."""
-        plain = _COLOURS.sub("", line) if "\x1b" in line else line
-        found = self._regex.search(plain)
+        found = self._regex.search(_ESCAPES.sub("", line))
         if found is None:
             return None
         texts = {name: found.group(group) for name, group in self._names.items()}
@@ -68,38 +90,34 @@ class ProgressPattern:
         return None
 
 
-class LineWatch:
-    """Looks at a stream of bytes, and remembers no more of it than one line.
+class Lines:
+    """Cuts a stream of bytes into lines, and remembers no more of it than one line.
 
-    Lines end with a line feed or, as those of progress bars do, a carriage return.
-
-    Args:
-        pattern: Finds how far the command is.
+    Lines end with a line feed or, as those of progress bars do, a carriage return or a
+    move of the cursor.
     """
 
-    def __init__(self, pattern: ProgressPattern) -> None:
-        self._pattern, self._begun = pattern, b""
+    def __init__(self) -> None:
+        self._begun = b""
 
-    def newest(self, data: bytes) -> Measure | None:
-        """Return the last that the lines ended by `data` say; None for nothing new."""
-        *lines, begun = (self._begun + data).replace(b"\r", b"\n").split(b"\n")
+    def ended_by(self, data: bytes) -> list[bytes]:
+        """Return the last lines that the next piece of the stream ends, oldest first.
+
+        Returns:
+            At most `MOST_LINES`, none of them empty, each cut to
+            `LONGEST_LINE_BYTES`.
+        """
+        text = (self._begun + data).replace(b"\r", b"\n")
+        if b"\x1b" in text:
+            text = _CURSOR_MOVES.sub(b"\n", text)
+        *lines, begun = text.split(b"\n")
         self._begun = begun[:LONGEST_LINE_BYTES]
-        for line in reversed(lines[-MOST_LINES:]):
-            measure = self._measure(line)
-            if measure is not None:
-                return measure
-        return None
+        return [line[:LONGEST_LINE_BYTES] for line in lines[-MOST_LINES:] if line]
 
-    def last(self) -> Measure | None:
-        """Return what the unfinished line says at the end of the stream."""
+    def rest(self) -> list[bytes]:
+        """Return the unfinished line at the end of the stream, if there is any."""
         line, self._begun = self._begun, b""
-        return self._measure(line)
-
-    def _measure(self, line: bytes) -> Measure | None:
-        if not line:
-            return None
-        text = line[:LONGEST_LINE_BYTES].decode("utf-8", "replace")
-        return self._pattern.measure(text)
+        return [line] if line else []
 
 
 def _names_of(regex: re.Pattern[str]) -> dict[str, int]:

@@ -1,7 +1,6 @@
 """Passing on what a command writes, unchanged and as it comes, and looking at it."""
 
 import errno
-import fcntl
 import os
 import select
 import signal
@@ -10,7 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from trackerapi.running.matching import LineWatch, Measure, ProgressPattern
+from trackerapi.running.descriptors import clear_of_streams, open_pipe
+from trackerapi.running.matcher import Matcher
+from trackerapi.running.matching import Lines
 from trackerapi.running.signals import Signals, wake
 from trackerapi.running.terminal import copy_size, open_terminal
 
@@ -20,9 +21,8 @@ _LAST_BYTES: Final = 1024 * 1024
 
 _STDOUT: Final = 1
 _STDERR: Final = 2
-_FIRST_FREE: Final = 3
 
-Told = Callable[[Measure], object]
+Told = Callable[[list[bytes]], object]
 
 
 class Relay:
@@ -30,8 +30,7 @@ class Relay:
 
     Args:
         streams: Descriptors of that place: 1, 2 or both.
-        watch: Looks at what is written.
-        told: Called in a thread with what the output says.
+        told: Called in a thread with the lines that are written; returns at once.
 
     Attributes:
         is_over: Whether nothing is passed on any more.
@@ -42,16 +41,16 @@ class Relay:
         OSError: If no pipe or terminal can be made.
     """
 
-    def __init__(self, streams: tuple[int, ...], watch: LineWatch, told: Told) -> None:
+    def __init__(self, streams: tuple[int, ...], told: Told) -> None:
         self._streams, self._target = streams, streams[0]
-        self._watch, self._told = watch, told
+        self._lines, self._told = Lines(), told
         self._is_terminal = os.isatty(self._target)
         self._source, self._inner = (
-            map(_clear_of_streams, open_terminal(self._target))
+            map(clear_of_streams, open_terminal(self._target))
             if self._is_terminal
-            else map(_clear_of_streams, os.pipe())
+            else open_pipe()
         )
-        self._end_seen, self._end_told = map(_clear_of_streams, os.pipe())
+        self._end_seen, self._end_told = open_pipe()
         self.is_over = False
         self.loss: str | None = None
 
@@ -94,9 +93,7 @@ class Relay:
             is_left_open = self._copy()
             if is_left_open:
                 self._hand_over()
-            measure = self._watch.last()
-            if measure is not None:
-                self._told(measure)
+            self._told(self._lines.rest())
         finally:
             self._close()
             wake()
@@ -125,9 +122,7 @@ class Relay:
                 return False
             if has_ended:
                 last_bytes -= len(data)
-            measure = self._watch.newest(data)
-            if measure is not None:
-                self._told(measure)
+            self._told(self._lines.ended_by(data))
 
     def _write(self, data: bytes) -> bool:
         """Write all of `data`; return False if it cannot be written any more."""
@@ -171,17 +166,16 @@ class Relays:
     """All that stands between one run of a command and where it writes.
 
     Args:
-        pattern: Finds in its output how far it is.
+        matcher: Looks at what is written.
         watch: Which streams are looked at: both, stdout or stderr.
-        told: Called in a thread with what the output says.
     """
 
-    def __init__(self, pattern: ProgressPattern, watch: str, told: Told) -> None:
+    def __init__(self, matcher: Matcher, watch: str) -> None:
         self._relays: list[Relay] = []
         for streams in _places(watch):
             # What cannot be looked at is left alone.
             with suppress(OSError):
-                self._relays.append(Relay(streams, LineWatch(pattern), told))
+                self._relays.append(Relay(streams, matcher.box()))
 
     @property
     def actions(self) -> list[tuple[Any, ...]]:
@@ -237,12 +231,3 @@ def _place(descriptor: int) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _clear_of_streams(descriptor: int) -> int:
-    """Return a descriptor that is none of the three streams, which may be closed."""
-    if descriptor >= _FIRST_FREE:
-        return descriptor
-    clear = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
-    os.close(descriptor)
-    return clear

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from trackerapi.running.matching import (
     LONGEST_LINE_BYTES,
     MOST_LINES,
-    LineWatch,
+    Lines,
     Measure,
     ProgressPattern,
 )
@@ -33,6 +33,16 @@ from trackerapi.running.matching import (
             Measure(completed=4, total=9),
         ),
         (r"(\d+)%", "\x1b[32m\x1b[1m70\x1b[0m%", Measure(fraction=0.7)),
+        (r"(\d+)%", "7\x1b(B\x1b[m0\x0f%", Measure(fraction=0.7)),
+        (r"(\d+)%", "\x1b]0;99%\x077\x1b)00%", Measure(fraction=0.7)),
+        (
+            r"(\d+)%",
+            "\x1b]8;;http://a/9%\x1b\\70\x1b]8;;\x1b\\%",
+            Measure(fraction=0.7),
+        ),
+        (r"(\d+)%", "\x1b7\x1b[?25l70\x1b[38;5;1m%\x1b8\x1b=", Measure(fraction=0.7)),
+        (r"(\d+)%", "\x1bP1$r9%\x1b\\7\x9b1m0\0\0%", Measure(fraction=0.7)),
+        (r"(\d+)%", "70% \x1b[3", Measure(fraction=0.7)),
         (r"(\S+)%", "-5%", None),
         (r"(\S+)%", "nan%", None),
         (r"(\S+)%", "inf%", None),
@@ -58,59 +68,87 @@ def test_pattern_that_can_say_nothing_is_refused(regex: str) -> None:
         ProgressPattern(regex)
 
 
+PERCENT = ProgressPattern(r"(\d+)%")
+
+
 def test_newest_line_counts() -> None:
     """Of many lines that come together the last that says something counts."""
-    watch = LineWatch(ProgressPattern(r"(\d+)%"))
+    assert PERCENT.newest([b"1%", b"2%", b"30%", b"other"]) == Measure(fraction=0.3)
+    assert PERCENT.newest([b"other"]) is None
+    assert PERCENT.newest([]) is None
 
-    assert watch.newest(b"1%\r2%\r30%\nother\n4") == Measure(fraction=0.3)
-    assert watch.newest(b"0") is None
-    assert watch.newest(b"%\r") == Measure(fraction=0.4)
-    assert watch.newest(b"50%") is None
-    assert watch.last() == Measure(fraction=0.5)
-    assert watch.last() is None
+
+def test_line_is_whole_before_it_is_looked_at() -> None:
+    """The rest of a line may come later, or never."""
+    lines = Lines()
+
+    assert lines.ended_by(b"1%\r2%\r\n4") == [b"1%", b"2%"]
+    assert lines.ended_by(b"0") == []
+    assert lines.ended_by(b"%\r") == [b"40%"]
+    assert lines.ended_by(b"50%") == []
+    assert lines.rest() == [b"50%"]
+    assert lines.rest() == []
+
+
+@pytest.mark.parametrize(
+    "move", [b"\x1b[G", b"\x1b[1G", b"\x1b[1A", b"\x1b[2F", b"\x1b[3;1H", b"\x1b[2J"]
+)
+def test_move_of_the_cursor_ends_a_line(move: bytes) -> None:
+    """What draws over itself without a carriage return is found, cut anywhere."""
+    lines, stream = Lines(), move.join([b"10%", b"20%", b"30%"])
+
+    pieces = [lines.ended_by(stream[at : at + 1]) for at in range(len(stream))]
+
+    assert [line for piece in pieces for line in piece] == [b"10%", b"20%"]
+    assert lines.rest() == [b"30%"]
 
 
 @given(st.lists(st.integers(0, 100), min_size=1), st.data())
 def test_pieces_of_the_output_do_not_matter(
     percents: list[int], data: st.DataObject
 ) -> None:
-    """Wherever the stream is cut, the last line is found."""
-    ends = st.sampled_from([b"\n", b"\r", b"\r\n"])
+    """Wherever the stream is cut, all lines are found."""
+    ends = st.sampled_from([b"\n", b"\r", b"\r\n", b"\x1b[1G"])
     stream = b"".join(b"%d%%" % p + data.draw(ends) for p in percents)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
-    watch = LineWatch(ProgressPattern(r"(\d+)%"))
+    lines = Lines()
 
     found = [
-        watch.newest(stream[begin:end])
+        lines.ended_by(stream[begin:end])
         for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)
     ]
 
-    told = [measure for measure in [*found, watch.last()] if measure is not None]
-    assert told[-1] == Measure(fraction=percents[-1] / 100)
+    told = [line for piece in [*found, lines.rest()] for line in piece]
+    assert told == [b"%d%%" % percent for percent in percents]
 
 
 def test_endless_line_is_not_kept() -> None:
     """Only the begin of a line is looked at, however long it goes on."""
-    watch = LineWatch(ProgressPattern(r"(\d+)%"))
+    lines = Lines()
 
     for _ in range(100):
-        assert watch.newest(b"x" * LONGEST_LINE_BYTES) is None
-    assert watch.newest(b"50%\n") is None
-    assert watch.newest(b"60%\n") == Measure(fraction=0.6)
+        assert lines.ended_by(b"x" * LONGEST_LINE_BYTES) == []
+    assert lines.ended_by(b"50%\n60%\n") == [b"x" * LONGEST_LINE_BYTES, b"60%"]
 
 
 def test_flood_is_looked_at_in_part() -> None:
     """Of very many lines at once only the last ones are tried."""
-    watch = LineWatch(ProgressPattern(r"(\d+)%"))
+    lines = Lines()
 
-    assert watch.newest(b"1%\n" + b"\n" * MOST_LINES) is None
-    assert watch.newest(b"1%\n" + b"\n" * (MOST_LINES - 1)) == Measure(fraction=0.01)
+    assert lines.ended_by(b"1%\n" + b"\n" * MOST_LINES) == []
+    assert lines.ended_by(b"1%\n" + b"\n" * (MOST_LINES - 1)) == [b"1%"]
 
 
 @given(st.binary())
 def test_no_bytes_do_harm(data: bytes) -> None:
     """What is no text says nothing."""
-    watch = LineWatch(ProgressPattern(r"(\S+)%"))
+    lines, pattern = Lines(), ProgressPattern(r"(\S+)%")
 
-    watch.newest(data)
-    watch.last()
+    pattern.newest(lines.ended_by(data))
+    pattern.newest(lines.rest())
+
+
+@pytest.mark.filterwarnings("error")
+def test_pattern_that_python_warns_of_is_taken() -> None:
+    """A doubtful pattern is no reason to fail, nor to print a line of Python's."""
+    assert ProgressPattern(r"[[](\d+)%").measure("[7%") == Measure(fraction=0.07)

@@ -1,0 +1,192 @@
+"""Matching of output in a process of its own, bounded in time.
+
+`re` keeps the interpreter to itself until a match has ended, and a pattern such as
+`(a+)+$` takes years on forty characters. In the process that stands before a command,
+output and signals would wait for it. The helper is forked while that process has one
+thread, and ends with it.
+"""
+
+import marshal
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, NoReturn
+
+from trackerapi.running.descriptors import open_pipe
+from trackerapi.running.matching import MOST_LINES, Measure, ProgressPattern
+from trackerapi.running.signals import Signals, wake
+
+LIMIT_SECONDS: Final = 0.05
+"""CPU time of one request to the helper, so that other load does not count."""
+
+MOST_GIVEN_UP: Final = 8
+"""How many lines of one piece may meet the limit before the rest is passed over."""
+
+LAST_SECONDS: Final = 5.0
+"""Longest wait for the last answer; met only where the machine stands still."""
+
+_LENGTH_BYTES: Final = 4
+_GIVEN_UP: Final = "given up"
+
+
+class Matcher:
+    """Finds how far a command is in lines that others hand in; never makes them wait.
+
+    Args:
+        pattern: Finds it.
+        told: Called in a thread with what the output says.
+
+    Raises:
+        OSError: If this user may have no more processes or descriptors.
+    """
+
+    def __init__(
+        self, pattern: ProgressPattern, told: Callable[[Measure], object]
+    ) -> None:
+        self._told = told
+        self._boxes: list[deque[bytes]] = []
+        self._filled = threading.Event()
+        self._has_thread = self._is_over = self._is_awaited = False
+        source, self._requests = open_pipe()
+        self._answers, target = open_pipe()
+        if os.fork() == 0:
+            os.close(self._requests)
+            os.close(self._answers)
+            _serve(pattern, source, target)
+        os.close(source)
+        os.close(target)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was handed in has been looked at."""
+        return self._is_over or not self._filled.is_set()
+
+    def box(self) -> Callable[[list[bytes]], None]:
+        """Return a function that hands in lines of one stream; of many the newest."""
+        box: deque[bytes] = deque(maxlen=MOST_LINES)
+        self._boxes.append(box)
+
+        def hand_in(lines: list[bytes]) -> None:
+            if lines:
+                box.extend(lines)
+                self._filled.set()
+
+        return hand_in
+
+    def start(self) -> None:
+        """Begin to look, once the command has been started."""
+        if self._has_thread:
+            return
+        self._has_thread = True
+        try:
+            threading.Thread(
+                target=self._run, name="trackerapi-matcher", daemon=True
+            ).start()
+        except RuntimeError:  # this user may have no more threads
+            self._is_over = True
+
+    def finish(self, signals: Signals) -> None:
+        """Wait until the last lines have been looked at, in bounded time."""
+        self._is_awaited = True
+        signals.wait_until(lambda: self.is_idle, LAST_SECONDS)
+
+    def _run(self) -> None:
+        with suppress(OSError, EOFError):  # the helper was ended by somebody
+            while self._filled.wait():
+                for box in self._boxes:
+                    self._look_at([box.popleft() for _ in range(len(box))])
+                self._filled.clear()
+                if any(self._boxes):  # filled again meanwhile
+                    self._filled.set()
+                elif self._is_awaited:
+                    wake()
+        self._is_over = True
+        wake()
+
+    def _look_at(self, lines: list[bytes]) -> None:
+        answer = self._ask(lines) if lines else None
+        if answer == _GIVEN_UP:
+            # One of them takes too long; those beside it may not.
+            answer = self._first_answer(lines) if len(lines) > 1 else None
+        if isinstance(answer, tuple):
+            self._told(Measure(*answer))
+
+    def _first_answer(self, lines: list[bytes]) -> object:
+        """Try the lines one by one, the last first, until too many take too long."""
+        given_up = 0
+        for line in reversed(lines):
+            answer = self._ask([line])
+            given_up += answer == _GIVEN_UP
+            if isinstance(answer, tuple) or given_up == MOST_GIVEN_UP:
+                return answer
+        return None
+
+    def _ask(self, lines: list[bytes]) -> object:
+        _send(self._requests, lines)
+        return _receive(self._answers)
+
+
+def _serve(pattern: ProgressPattern, source: int, target: int) -> NoReturn:
+    """Answer requests in a child, and put another one in the place of each that dies.
+
+    The timer ends a child by its default action, since nothing in Python runs while a
+    match does.
+    """
+    try:
+        # A reader of our output must not wait for the end of the helper.
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(null, stream)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
+        while True:
+            child = os.fork()
+            if child == 0:
+                _answer_all(pattern, source, target)
+            _, status = os.waitpid(child, 0)
+            if status == 0:
+                break
+            _send(target, _GIVEN_UP)
+    finally:
+        os._exit(0)
+
+
+def _answer_all(pattern: ProgressPattern, source: int, target: int) -> NoReturn:
+    """Answer requests until there will be no more; any other end gives one up."""
+    status = 1
+    try:
+        while True:
+            lines: Any = _receive(source)
+            signal.setitimer(signal.ITIMER_PROF, LIMIT_SECONDS)
+            answer = pattern.newest(lines)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            _send(target, None if answer is None else tuple(answer))
+    except EOFError:
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _send(descriptor: int, value: Any) -> None:
+    data = marshal.dumps(value)
+    left = memoryview(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _receive(descriptor: int) -> object:
+    size = int.from_bytes(_read(descriptor, _LENGTH_BYTES), "big")
+    return marshal.loads(_read(descriptor, size))  # noqa: S302 - from our own process
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = os.read(descriptor, size - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data
