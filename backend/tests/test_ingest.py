@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import threading
 from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from trackerapi_backend.administration import make_customer
 from trackerapi_backend.app import create_app
 from trackerapi_backend.auth import Authenticator
 from trackerapi_backend.calls import Services
 from trackerapi_backend.ingest import Writer
+from trackerapi_backend.problems import Problem
 from trackerapi_backend.settings import read_pepper
 from trackerapi_backend.store.customers import customer_exists
 from trackerapi_backend.store.sqlite import SqliteStore
@@ -22,7 +24,7 @@ from trackerapi_backend.store.sqlite import SqliteStore
 from backend.tests.service import CUSTOMER, prepare, problem_name
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -59,6 +61,40 @@ async def held(writer: Writer) -> AsyncIterator[None]:
         await holding
 
 
+def written_together(
+    store: SqliteStore, *commands: Callable[[Connection], object]
+) -> list[object]:
+    """Return what commands of one group are answered, results or exceptions."""
+
+    async def scenario() -> list[object]:
+        with closing(Writer(store)) as writer:
+            async with held(writer):
+                waiting = [
+                    asyncio.create_task(writer.write(command)) for command in commands
+                ]
+                await asyncio.sleep(0)
+            return await asyncio.gather(*waiting, return_exceptions=True)
+
+    return asyncio.run(scenario())
+
+
+def new_customer(customer_id: int) -> Callable[[Connection], int]:
+    """Return the command that makes a customer."""
+    return lambda db: make_customer(db, 1, customer_id)
+
+
+def has_customer(store: SqliteStore, customer_id: int) -> bool:
+    """Return whether a customer is stored."""
+    return store.read(lambda db: customer_exists(db, customer_id))
+
+
+def assert_unavailable(outcome: object) -> None:
+    """Check that a caller was told to come back."""
+    assert isinstance(outcome, Problem), outcome
+    assert outcome.name == "unavailable"
+    assert int(outcome.headers["Retry-After"]) >= 1
+
+
 def test_failing_command_takes_no_neighbour_along(store: SqliteStore) -> None:
     """Of commands in one commit, those that work are kept and the others told."""
 
@@ -66,20 +102,86 @@ def test_failing_command_takes_no_neighbour_along(store: SqliteStore) -> None:
         db.exec_driver_sql("DELETE FROM customers")
         raise LookupError("poison")
 
-    async def scenario() -> list[object]:
-        with closing(Writer(store)) as writer:
-            async with held(writer):
-                waiting = [
-                    asyncio.create_task(writer.write(command))
-                    for command in (lambda _db: 1, fail, lambda _db: 2)
-                ]
-                await asyncio.sleep(0)
-            return await asyncio.gather(*waiting, return_exceptions=True)
-
-    first, refused, second = asyncio.run(scenario())
-    assert (first, second) == (1, 2)
+    first, refused, second = written_together(
+        store, new_customer(1001), fail, new_customer(1002)
+    )
+    assert (first, second) == (1001, 1002)
     assert isinstance(refused, LookupError)
-    assert store.read(lambda db: customer_exists(db, CUSTOMER))
+    assert all(has_customer(store, each) for each in (CUSTOMER, 1001, 1002))
+
+
+@pytest.mark.parametrize("swallowed", [False, True])
+def test_end_of_the_transaction_below_a_command_is_noticed(
+    store: SqliteStore, swallowed: bool
+) -> None:
+    """A command that loses the transaction is refused; its neighbours are stored."""
+
+    def lose_it(db: Connection) -> None:
+        make_customer(db, 1, 1002)
+        db.exec_driver_sql("ROLLBACK")  # as SQLite does by itself on a full disk
+        if not swallowed:
+            db.exec_driver_sql("SELECT no_such_function()")
+
+    first, refused, second = written_together(
+        store, new_customer(1001), lose_it, new_customer(1003)
+    )
+    assert (first, second) == (1001, 1003)
+    assert_unavailable(refused)
+    assert has_customer(store, 1001)
+    assert has_customer(store, 1003)
+
+
+def test_failed_commit_is_told_to_its_cause_alone(store: SqliteStore) -> None:
+    """Where COMMIT fails, commands are tried alone, and the others are stored."""
+
+    def break_a_rule_of_the_commit(db: Connection) -> None:
+        db.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+        make_customer(db, 999, 1002)
+
+    first, refused, second = written_together(
+        store, new_customer(1001), break_a_rule_of_the_commit, new_customer(1003)
+    )
+    assert (first, second) == (1001, 1003)
+    assert isinstance(refused, IntegrityError)
+    assert [has_customer(store, each) for each in (1001, 1002, 1003)] == [
+        True,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("mebibytes", [1, 8])
+def test_neighbour_of_a_command_that_no_file_can_take_is_stored(
+    tmp_path: Path, keys: dict[str, str], mebibytes: int
+) -> None:
+    """SQLite rolls back all of the transaction, and one of two commands is kept."""
+
+    def too_large(db: Connection) -> None:
+        make_customer(db, 1, 1002)
+        db.exec_driver_sql(
+            "UPDATE customers SET name = ? WHERE id = 1002",
+            ("x" * mebibytes * 1024 * 1024,),
+        )
+
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with closing(SqliteStore(tmp_path / "backend.db")) as store:
+        log = tmp_path / "backend.db-wal"
+        limit = log.stat().st_size + 512 * 1024
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, unlimited[1]))
+        try:
+            first, refused, second = written_together(
+                store, new_customer(1001), too_large, new_customer(1003)
+            )
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert (first, second) == (1001, 1003)
+    assert_unavailable(refused)
+    with closing(SqliteStore(tmp_path / "backend.db")) as again:
+        assert [has_customer(again, each) for each in (1001, 1002, 1003)] == [
+            True,
+            False,
+            True,
+        ]
 
 
 def test_commands_that_wait_are_carried_out_before_the_end(

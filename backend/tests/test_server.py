@@ -6,9 +6,7 @@ import json
 import shlex
 import socket
 import stat
-import threading
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -21,7 +19,6 @@ from backend.tests.service import (
     new_job,
     prepare,
     running,
-    send_lines,
 )
 
 if TYPE_CHECKING:
@@ -94,69 +91,6 @@ def test_second_server_on_the_same_file_is_refused(tmp_path: Path) -> None:
         assert "is in use by another trackerapi-backend" in refusal(second)
         with client_of(tmp_path) as api:
             assert api.get("/readyz").status_code == 200
-
-
-class Reporting(threading.Thread):
-    """Sends batches for a job until the server is gone.
-
-    Attributes:
-        acknowledged: Ids of the events that were answered for.
-        enough: Set once there are several hundred of them.
-    """
-
-    def __init__(self, api: httpx.Client, job: dict[str, Any]) -> None:
-        super().__init__()
-        self._api = api
-        self._about = {"provider_job_id": job["provider_job_id"], "kind": "info"}
-        self.acknowledged: set[str] = set()
-        self.enough = threading.Event()
-
-    def run(self) -> None:
-        """Send until no answer comes."""
-        while True:
-            ids = [str(uuid4()) for _ in range(50)]
-            lines = [self._about | {"event_id": event_id} for event_id in ids]
-            try:
-                assert send_lines(self._api, lines).json()["accepted"] == len(ids)
-            except httpx.TransportError:
-                return
-            self.acknowledged.update(ids)
-            if len(self.acknowledged) >= 500:
-                self.enough.set()
-
-
-def stored_ids(api: httpx.Client, job: dict[str, Any]) -> list[str]:
-    """Return the ids of all events of a job."""
-    stored: list[str] = []
-    query: dict[str, Any] = {"limit": 200}
-    while True:
-        page = api.get(f"/jobs/{job['id']}/events", params=query).json()
-        stored += [item["event_id"] for item in page["items"]]
-        if page["next_cursor"] is None:
-            return stored
-        query["cursor"] = page["next_cursor"]
-
-
-def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
-    tmp_path: Path,
-) -> None:
-    """`kill -9` in the middle of batches costs no event that was answered for."""
-    with running(*DEV, str(tmp_path)) as process:
-        first_line(process)
-        with client_of(tmp_path) as api:
-            job = new_job(api)
-            reporting = Reporting(api, job)
-            reporting.start()
-            assert reporting.enough.wait(timeout=PATIENCE_SECONDS)
-            process.kill()
-            reporting.join()
-    with running(*DEV, str(tmp_path)) as process:
-        first_line(process)
-        with client_of(tmp_path) as api:
-            stored = stored_ids(api, job)
-            counted = api.get(f"/jobs/{job['id']}").json()["event_count"]
-    assert reporting.acknowledged <= set(stored)
-    assert counted == len(stored) == len(set(stored))
 
 
 def test_port_in_use_is_told(tmp_path: Path) -> None:

@@ -4,18 +4,27 @@ Commands queue up while a commit is under way; then all that wait go into the ne
 transaction, each behind a savepoint of its own, so that one which fails takes no
 neighbour along. A caller has its answer when the commit has reached the disk. There
 are no timers: a command that finds the writer idle is committed at once.
+
+An engine may roll a whole transaction back for the failure of one statement (SQLite
+does when the disk is full). So the driver is asked after each command whether the
+transaction is still open; if not, the group ends and each command is tried alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import queue
 import threading
+import time
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
 from trackerapi_backend.problems import unavailable
+from trackerapi_backend.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +38,11 @@ Outcome = tuple[object, Exception | None]
 
 QUEUE_CAPACITY = 1000
 GROUP_CAPACITY = 64
+RETRY_AFTER_SECONDS = 5
+RETRY_SECONDS = 1.0
+"""How long the commands of a failed group are tried one by one."""
+COMPLAINT_SECONDS = 60.0
+"""Shortest time between two lines of the log about a store that fails."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,66 +63,126 @@ class Writer:
     """
 
     def __init__(self, store: Store, capacity: int = QUEUE_CAPACITY) -> None:
-        self._store = store
-        self._queue: queue.Queue[_Request | None] = queue.Queue(capacity)
-        self._thread = threading.Thread(target=self._run, name="writer")
+        self._store, self._capacity = store, capacity
+        self._waiting: deque[_Request] = deque()
+        self._changed = threading.Condition()
+        self._is_closing, self._next_complaint = False, 0.0
+        # A daemon: a command that does not end must not hold up the end of the process.
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     async def write(self, command: Callable[[Connection], T]) -> T:
         """Return what `command` returns, once its changes are on the disk.
 
+        `command` may run twice, on its own connection each time: only what the last
+        run has changed is kept.
+
         Raises:
-            Problem: If too many commands wait already.
+            Problem: If too many commands wait already, the store cannot be written
+                or the server ends.
             Exception: Whatever `command` raises; then nothing of it is kept.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        try:
-            self._queue.put_nowait(_Request(command, loop, answer))
-        except queue.Full:
-            raise unavailable("Too many requests wait to be stored.") from None
+        with self._changed:
+            if self._is_closing:
+                raise _ending()
+            if len(self._waiting) >= self._capacity:
+                raise unavailable("Too many requests wait to be stored.")
+            self._waiting.append(_Request(command, loop, answer))
+            self._changed.notify()
         return await answer
 
-    def close(self) -> None:
-        """Carry out what waits, then stop."""
-        self._queue.put(None)
-        self._thread.join()
+    def close(self, patience_seconds: float | None = None) -> None:
+        """Carry out the commands that wait, then stop.
+
+        Args:
+            patience_seconds: How long that may take; then commands that have not
+                begun are refused, and one that runs is left alone. None waits for all.
+        """
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        self._thread.join(patience_seconds)
+        with self._changed:
+            given_up = [*self._waiting]
+            self._waiting.clear()
+        _answer(given_up, [(None, _ending())] * len(given_up))
+        if self._thread.is_alive():
+            _log.warning(
+                "a command is still running at the end of the server:"
+                " nothing of it is stored or acknowledged"
+            )
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            group, is_last = self._group(first)
+        while group := self._next_group():
             _answer(group, self._carry_out(group))
-            if is_last:
-                return
 
-    def _group(self, first: _Request) -> tuple[list[_Request], bool]:
-        """Return `first` with all that waits, and whether to stop after them."""
-        group = [first]
-        while len(group) < GROUP_CAPACITY:
-            try:
-                request = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if request is None:
-                return group, True
-            group.append(request)
-        return group, False
+    def _next_group(self) -> list[_Request]:
+        """Wait for commands; return none when the writer is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._is_closing)
+            size = min(len(self._waiting), GROUP_CAPACITY)
+            return [self._waiting.popleft() for _ in range(size)]
 
     def _carry_out(self, group: Sequence[_Request]) -> list[Outcome]:
         try:
-            with self._store.transaction() as db:
-                return [_attempt(db, request.command) for request in group]
+            return self._together(group)
         except Exception as error:  # noqa: BLE001 -- told to every caller
-            _log.exception("a commit failed; nothing of its group is stored")
-            return [(None, error)] * len(group)
+            if len(group) == 1:
+                return [(None, self._refusal(error))]
+            return self._one_by_one(group, error)
+
+    def _one_by_one(self, group: Sequence[_Request], error: Exception) -> list[Outcome]:
+        """Try each command of a group alone; refuse the rest when that takes long."""
+        until = time.monotonic() + RETRY_SECONDS
+        return [
+            self._carry_out([request])[0]
+            if time.monotonic() < until
+            else (None, self._refusal(error))
+            for request in group
+        ]
+
+    def _together(self, group: Sequence[_Request]) -> list[Outcome]:
+        """Run commands in one transaction; return only if all of it is committed."""
+        outcomes = []
+        with self._store.transaction() as db:
+            for request in group:
+                outcomes.append(_attempt(db, request.command))
+                if not self._store.is_in_transaction(db):
+                    raise StoreError("the engine has rolled the transaction back")
+        return outcomes
+
+    def _refusal(self, error: Exception) -> Exception:
+        """Return what the caller of a command is told that failed alone."""
+        if not isinstance(error, StoreError):
+            return error
+        if time.monotonic() >= self._next_complaint:
+            self._next_complaint = time.monotonic() + COMPLAINT_SECONDS
+            _log.error("requests are refused with status 503: %s", error)
+        return unavailable(
+            "The backend cannot store this now. Nothing of the request is stored.",
+            RETRY_AFTER_SECONDS,
+        )
 
 
 def _attempt(db: Connection, command: Callable[[Connection], object]) -> Outcome:
+    """Run one command behind a savepoint.
+
+    Raises:
+        DBAPIError: If the engine failed, after which the transaction cannot be trusted.
+    """
     try:
         with db.begin_nested():
             return command(db), None
-    except Exception as error:  # noqa: BLE001 -- it is the caller's to handle
+    except Exception as error:
+        if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
+            raise
         return None, error
+
+
+def _ending() -> Exception:
+    return unavailable("The backend is stopping.")
 
 
 def _answer(group: Sequence[_Request], outcomes: Sequence[Outcome]) -> None:
@@ -117,7 +191,8 @@ def _answer(group: Sequence[_Request], outcomes: Sequence[Outcome]) -> None:
     for request, outcome in zip(group, outcomes, strict=True):
         by_loop.setdefault(request.loop, []).append((request, outcome))
     for loop, answered in by_loop.items():
-        loop.call_soon_threadsafe(_settle, answered)
+        with suppress(RuntimeError):  # a closed loop has no callers any more
+            loop.call_soon_threadsafe(_settle, answered)
 
 
 def _settle(answered: Sequence[tuple[_Request, Outcome]]) -> None:

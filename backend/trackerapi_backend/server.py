@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from trackerapi_backend.store import Store
 
 SHUTDOWN_SECONDS = 2
+"""How long requests may take to end after SIGTERM."""
+PATIENCE_SECONDS = 0.5
+"""How long a command that has begun may take to end after that."""
 
 
 def serve_store(
@@ -55,7 +58,7 @@ def serve_store(
             announce(address)
             _run(services, listener)
         finally:
-            writer.close()
+            writer.close(PATIENCE_SECONDS)
 
 
 def _run(services: Services, listener: socket.socket) -> None:

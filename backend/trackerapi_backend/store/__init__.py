@@ -31,7 +31,20 @@ class Store(Protocol):
         """Begin a transaction that commits at the end of the block.
 
         One at a time and from one thread: the writer owns it while a server runs.
+
+        Raises:
+            StoreError: If the engine fails or its driver does not confirm that a
+                transaction was open and is committed; then nothing is stored.
         """
+
+    def is_in_transaction(self, db: Connection) -> bool:
+        """Return whether the driver says that the transaction is still open."""
+
+    def touch(self, db: Connection) -> None:
+        """Change something that nobody reads, so that a commit has work to do."""
+
+    def shortage(self) -> str | None:
+        """Return why writes may soon fail, in one sentence; None if they may not."""
 
     def close(self) -> None:
         """Give up all connections and locks."""

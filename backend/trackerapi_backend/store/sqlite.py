@@ -1,14 +1,14 @@
 """SQLite: one file, one process, exactly one connection that writes.
 
 SQLite before 3.51.3 can damage a file when two connections write or checkpoint at
-once. So readers cannot write (`mode=ro`, `query_only`), and a lock of the operating
-system beside the file keeps a second process out. A commit has reached the disk
-when it returns (`synchronous=FULL`).
+once. So readers cannot write (`mode=ro`, `query_only`), and a lock on the file keeps
+a second process out. A commit has reached the disk when it returns
+(`synchronous=FULL`), and it counts only if the driver says that a transaction was
+open before and is not any more.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from contextlib import contextmanager
@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import create_engine, event
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    ProgrammingError,
+)
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from trackerapi_backend.store import StoreError
@@ -25,17 +31,35 @@ from trackerapi_backend.store.migrations import (
     current_revision,
     upgrade_to_head,
 )
+from trackerapi_backend.store.sqlite_file import DatabaseFile, make_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from typing import TextIO
 
     from sqlalchemy import Connection, Engine
 
 T = TypeVar("T")
 
 READERS = 4
+
+_OF_A_STATEMENT = (
+    IntegrityError,
+    DataError,
+    ProgrammingError,
+    NotSupportedError,
+)
+_ADVICE = {
+    sqlite3.SQLITE_NOTADB: "choose another file",
+    sqlite3.SQLITE_CORRUPT: "put a backup in its place",
+    sqlite3.SQLITE_FULL: "make space on the disk",
+    sqlite3.SQLITE_IOERR: "check the disk, its free space and limits of file sizes",
+    sqlite3.SQLITE_READONLY: "make the file and its folder writable",
+    sqlite3.SQLITE_CANTOPEN: "make the file and its folder writable",
+    sqlite3.SQLITE_PERM: "make the file and its folder writable",
+    sqlite3.SQLITE_BUSY: "end the other program that uses it",
+    sqlite3.SQLITE_LOCKED: "end the other program that uses it",
+}
 
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -59,42 +83,56 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, *, migrate: bool = False) -> None:
-        if path.is_dir():
-            raise StoreError(f"{path} is a folder: name a file in it")
-        self._lock = _lock(path)
-        _make_private(path)
-        self._writer = _writing_engine(path)
-        self._readers = _reading_engine(path)
+        self._file = DatabaseFile(path)
+        self._named, self._is_writing = path, False
+        self._writer = _writing_engine(self._file.path)
+        self._readers = _reading_engine(self._file.path)
         try:
-            self._check_schema(path, migrate=migrate)
-        except DatabaseError as error:
-            self.close()
-            raise StoreError(
-                f"{path} cannot be used as a database ({error.orig}): choose another"
-            ) from None
+            with self._engine_errors():
+                self._check_schema(migrate=migrate)
+                self._file.note_log()
         except BaseException:
             self.close()
             raise
 
-    def _check_schema(self, path: Path, *, migrate: bool) -> None:
+    def _check_schema(self, *, migrate: bool) -> None:
         with self._writer.connect() as db:
             revision = current_revision(db)
         if revision == HEAD:
             return
         if not migrate:
             raise StoreError(
-                f"{path} has schema {revision or 'none'}, this release needs {HEAD}:"
-                " run `trackerapi-backend migrate`"
+                f"{self._named} has schema {revision or 'none'}, this release needs"
+                f" {HEAD}: run `trackerapi-backend migrate`"
             )
         if revision is not None:
-            self._back_up(path.with_name(f"{path.name}.before-{HEAD}"))
+            self._back_up()
         with self.transaction() as db:
             upgrade_to_head(db)
 
-    def _back_up(self, copy: Path) -> None:
-        _make_private(copy)
-        with self._writer.connect() as db:
-            db.connection.execute("VACUUM INTO ?", (str(copy),))
+    def _back_up(self) -> None:
+        """Copy the database beside itself; the copy has its name once it is whole."""
+        copy = self._named.with_name(f"{self._named.name}.before-{HEAD}")
+        if os.path.lexists(copy):
+            raise StoreError(
+                f"{copy} is in the way, the copy of an earlier `migrate`: move it"
+                " elsewhere, then run `trackerapi-backend migrate` again"
+            )
+        fresh = copy.with_name(f"{copy.name}.new")
+        try:
+            fresh.unlink(missing_ok=True)
+            make_private(fresh)
+            with self._writer.connect() as db:
+                # Bytes: the name need not be text.
+                db.connection.execute(
+                    "VACUUM INTO CAST(? AS TEXT)", (os.fsencode(fresh),)
+                )
+            fresh.replace(copy)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(
+                f"{fresh} cannot be written ({error}): the database is changed only"
+                " once there is a copy of it"
+            ) from None
 
     def read(self, query: Callable[[Connection], T]) -> T:
         """Return what `query` finds in one consistent snapshot."""
@@ -103,45 +141,64 @@ class SqliteStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Begin a transaction that commits at the end of the block."""
-        with self._writer.begin() as db:
-            yield db
+        """Begin a transaction that commits at the end of the block.
+
+        Raises:
+            StoreError: If SQLite fails, has ended the transaction by itself, or its
+                file is no longer under its name; then nothing is stored.
+        """
+        self._is_writing = True
+        try:
+            with self._engine_errors(), self._writer.connect() as db:
+                with db.begin():
+                    yield db
+                    self._file.require_unchanged()
+                    # Outside of a transaction, COMMIT would do nothing, in silence.
+                    if not self.is_in_transaction(db):
+                        raise StoreError("SQLite has rolled the transaction back")
+                if self.is_in_transaction(db):
+                    raise StoreError("SQLite has not ended the transaction")
+        finally:
+            self._is_writing = False
+
+    def is_in_transaction(self, db: Connection) -> bool:
+        """Return whether the driver says that the transaction is still open."""
+        driver = db.connection.driver_connection
+        return isinstance(driver, sqlite3.Connection) and driver.in_transaction
+
+    def touch(self, db: Connection) -> None:
+        """Change the version number that SQLite leaves to applications."""
+        version = db.exec_driver_sql("PRAGMA user_version").scalar_one()
+        db.exec_driver_sql(f"PRAGMA user_version = {(int(version) + 1) % 2**31}")
+
+    def shortage(self) -> str | None:
+        """Return why writes may soon fail, in one sentence; None if they may not."""
+        return self._file.shortage()
 
     def close(self) -> None:
-        """Give up all connections and the lock."""
+        """Give up all connections and the lock.
+
+        A connection on which another thread is still writing stays open, since to
+        close it would crash; it ends with the process, and nothing of it is stored.
+        """
         self._readers.dispose()
-        self._writer.dispose()
-        self._lock.close()
+        if not self._is_writing:
+            self._writer.dispose()
+            self._file.close()
 
-
-def _make_private(path: Path) -> None:
-    """Make a file that only its owner may read, unless it is there.
-
-    SQLite gives its own files beside the database the same rights.
-    """
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-
-
-def _lock(path: Path) -> TextIO:
-    """Return the open lock file; closing it gives the lock up."""
-    lock_path = path.with_name(f"{path.name}.lock")
-    try:
-        _make_private(lock_path)
-        lock = lock_path.open("a")
-    except OSError as error:
-        raise StoreError(
-            f"{lock_path} cannot be written ({error.strerror}): name a folder that"
-            " can be, with --data-dir or TRACKERAPI_BACKEND_DATABASE"
-        ) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise StoreError(
-            f"{path} is in use by another trackerapi-backend: stop that one first, or"
-            " choose another folder or database"
-        ) from None
-    return lock
+    @contextmanager
+    def _engine_errors(self) -> Iterator[None]:
+        """Raise StoreError where SQLite fails; a bad statement stays what it is."""
+        try:
+            yield
+        except DBAPIError as error:
+            if isinstance(error, _OF_A_STATEMENT):
+                raise
+            code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+            advice = _ADVICE.get(code & 0xFF, "see what the message says")
+            raise StoreError(
+                f"{self._named} cannot be used ({error.orig}): {advice}"
+            ) from error
 
 
 def _writing_engine(path: Path) -> Engine:
@@ -163,7 +220,7 @@ def _writing_engine(path: Path) -> Engine:
 
 
 def _reading_engine(path: Path) -> Engine:
-    address = f"file:{quote(str(path.absolute()))}?mode=ro"
+    address = f"file:{quote(os.fsencode(path))}?mode=ro"
 
     def connect() -> sqlite3.Connection:
         db = sqlite3.connect(

@@ -1,0 +1,214 @@
+"""What is acknowledged is stored: full disks, limits of file sizes, `kill -9`."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import subprocess
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from backend.tests.service import (
+    PATIENCE_SECONDS,
+    Service,
+    first_line,
+    new_job,
+    prepare,
+    problem_name,
+    running,
+    send_lines,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONNECTIONS = 16
+BATCH_SIZES = (1, 50, 300, 900, 900)
+LIMIT_BYTES = 10 * 1024 * 1024
+ENOUGH_EVENTS = 200
+ENOUGH_REFUSALS = 2
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """Mount a file system of a few MiB; skip where that is not allowed, but in CI."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={LIMIT_BYTES}", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        assert os.environ.get("CI") != "true", "CI has to run this as root"
+        pytest.skip("this user cannot mount a file system")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def make_space(disk: Path) -> None:
+    """Let a small disk take more."""
+    remount = ["mount", "-o", "remount,size=128m", str(disk)]
+    subprocess.run(remount, check=True)
+
+
+def limit_file_sizes(process: subprocess.Popen[str], limit: int) -> None:
+    """Let no file of a process grow beyond `limit` bytes."""
+    resource.prlimit(
+        process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)
+    )
+
+
+@contextmanager
+def serving_from(
+    folder: Path, keys: dict[str, str]
+) -> Iterator[tuple[subprocess.Popen[str], Service]]:
+    """Serve a database that is there already."""
+    database = {"TRACKERAPI_BACKEND_DATABASE": str(folder / "backend.db")}
+    with running("serve", "--port", "0", environment=database) as process:
+        yield process, Service(base_url=first_line(process).split()[-1], keys=keys)
+
+
+class Reporting(threading.Thread):
+    """Sends batches of many sizes for a job of its own, until there is no more use.
+
+    Attributes:
+        acknowledged: Ids of the events that were answered for.
+        enough: Set once there are some of them.
+        refused: The answers that refused a batch.
+    """
+
+    def __init__(self, api: httpx.Client, number: int) -> None:
+        super().__init__()
+        self._api = api
+        self._random = random.Random(number)  # noqa: S311 -- sizes, no secret
+        self.job = new_job(self._api)
+        self.acknowledged: set[str] = set()
+        self.enough = threading.Event()
+        self.refused: list[httpx.Response] = []
+
+    def run(self) -> None:
+        """Send until the server is gone or has refused several batches."""
+        while len(self.refused) < ENOUGH_REFUSALS:
+            try:
+                self.send(self._random.choice(BATCH_SIZES))
+            except httpx.TransportError:
+                return
+
+    def send(self, size: int) -> None:
+        """Send one batch and note what is answered."""
+        about = {"provider_job_id": self.job["provider_job_id"], "kind": "info"}
+        ids = [str(uuid4()) for _ in range(size)]
+        lines = [about | {"event_id": each, "detail": "x" * 900} for each in ids]
+        answer = send_lines(self._api, lines)
+        if answer.status_code != 200:
+            self.refused.append(answer)
+            return
+        assert answer.json()["accepted"] == size
+        self.acknowledged.update(ids)
+        if len(self.acknowledged) >= ENOUGH_EVENTS:
+            self.enough.set()
+
+
+@contextmanager
+def reporting(service: Service) -> Iterator[list[Reporting]]:
+    """Send on many connections at once; wait for all of them at the end."""
+    with ExitStack() as stack:
+        threads = [
+            Reporting(stack.enter_context(service.client()), number)
+            for number in range(CONNECTIONS)
+        ]
+        for thread in threads:
+            thread.start()
+            stack.callback(thread.join, timeout=PATIENCE_SECONDS)
+        yield threads
+
+
+def stored_ids(api: httpx.Client, job: dict[str, Any]) -> list[str]:
+    """Return the ids of all events of a job."""
+    stored: list[str] = []
+    query: dict[str, Any] = {"limit": 200}
+    while True:
+        page = api.get(f"/jobs/{job['id']}/events", params=query).json()
+        stored += [item["event_id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            return stored
+        query["cursor"] = page["next_cursor"]
+
+
+def assert_all_there(service: Service, threads: list[Reporting]) -> None:
+    """Compare what the server has with what was acknowledged."""
+    assert sum(len(thread.acknowledged) for thread in threads) >= ENOUGH_EVENTS
+    with service.client() as api:
+        for thread in threads:
+            stored = stored_ids(api, thread.job)
+            counted = api.get(f"/jobs/{thread.job['id']}").json()["event_count"]
+            assert thread.acknowledged <= set(stored)
+            assert counted == len(stored) == len(set(stored))
+
+
+def assert_refused_for_now(threads: list[Reporting]) -> None:
+    """Check that what was not stored was answered as something to send again."""
+    answers = [answer for thread in threads for answer in thread.refused]
+    assert {problem_name(answer) for answer in answers} == {"unavailable"}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
+
+
+def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
+    tmp_path: Path,
+) -> None:
+    """`kill -9` in the middle of batches costs no event that was answered for."""
+    keys = prepare(tmp_path)
+    with serving_from(tmp_path, keys) as (process, service):
+        with reporting(service) as threads:
+            for thread in threads:
+                assert thread.enough.wait(timeout=PATIENCE_SECONDS)
+            process.kill()
+    with serving_from(tmp_path, keys) as (_process, service):
+        assert_all_there(service, threads)
+
+
+def test_nothing_acknowledged_is_lost_at_a_limit_of_file_sizes(
+    tmp_path: Path,
+) -> None:
+    """What a file cannot take is refused with 503, and taken once it can."""
+    keys = prepare(tmp_path)
+    with serving_from(tmp_path, keys) as (process, service):
+        limit_file_sizes(process, LIMIT_BYTES)
+        with reporting(service) as threads:
+            pass
+        assert_refused_for_now(threads)
+        assert_all_there(service, threads)
+        limit_file_sizes(process, resource.RLIM_INFINITY)
+        with service.client() as api:
+            assert send_lines(api, [_info(threads[0])]).json()["accepted"] == 1
+        process.kill()
+    with serving_from(tmp_path, keys) as (_process, service):
+        assert_all_there(service, threads)
+
+
+def test_nothing_acknowledged_is_lost_on_a_full_disk(tmp_path: Path) -> None:
+    """What the disk cannot take is refused with 503, and all else is kept."""
+    with ExitStack() as stack:
+        disk = stack.enter_context(small_disk(tmp_path / "disk"))
+        keys = prepare(disk)
+        with serving_from(disk, keys) as (process, service):
+            with reporting(service) as threads:
+                pass
+            assert_refused_for_now(threads)
+            assert_all_there(service, threads)
+            process.kill()
+            process.wait()
+        make_space(disk)
+        with serving_from(disk, keys) as (_process, service):
+            assert_all_there(service, threads)
+            with service.client() as api:
+                assert send_lines(api, [_info(threads[0])]).json()["accepted"] == 1
+
+
+def _info(thread: Reporting) -> dict[str, Any]:
+    return {"provider_job_id": thread.job["provider_job_id"], "kind": "info"}

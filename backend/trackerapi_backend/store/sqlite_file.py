@@ -1,0 +1,158 @@
+"""The file of a SQLite database: its lock, its identity, the space beside it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.store import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MIN_FREE_BYTES = 64 * 1024 * 1024
+MIN_FREE_SHARE = 0.02
+
+_Identity = tuple[int, int]
+
+_MIB = 1024 * 1024
+# Beyond the bytes at 1 GiB that SQLite locks.
+_LOCKED_BYTE = 0x4000_1000
+
+# Files that this process has open. To close any descriptor of a file gives up all
+# locks that SQLite has on it, so a second one is not even opened.
+_in_use: set[_Identity] = set()
+
+
+class DatabaseFile:
+    """A file that this process alone uses; made where there is none.
+
+    The lock is on the file, so it holds for every name of it.
+
+    Args:
+        path: The file; its folder must exist.
+
+    Attributes:
+        path: The file itself, behind symbolic links.
+
+    Raises:
+        StoreError: If it cannot be written, is no file or is used by another process.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.path = path.resolve()
+            if _identity(self.path) in _in_use:
+                raise _used(path)
+            descriptor, self._identity = _open(self.path)
+            self._descriptor = _locked(descriptor, self.path)
+        except BlockingIOError:
+            raise _used(path) from None
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+            reason = getattr(error, "strerror", error)
+            raise StoreError(
+                f"{path} cannot be written ({reason}): name a file that can be, with"
+                " --database, TRACKERAPI_BACKEND_DATABASE or --data-dir"
+            ) from None
+        _in_use.add(self._identity)
+        self._parts: dict[Path, _Identity | None] = {self.path: self._identity}
+
+    def note_log(self) -> None:
+        """Note which write-ahead log is in use; SQLite has made it by now."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        self._parts[log] = _identity(log)
+
+    def require_unchanged(self) -> None:
+        """Raise StoreError if what is written does not end up under the file's name."""
+        for part, identity in self._parts.items():
+            if _identity(part) != identity:
+                raise StoreError(
+                    f"{part} was moved, replaced or deleted while it was in use:"
+                    " put it back, or restart the server"
+                )
+
+    def shortage(self) -> str | None:
+        """Return a sentence if too little space is free; None if there is enough."""
+        try:
+            system = os.statvfs(self.path.parent)
+        except OSError as error:
+            return f"The free space is not known ({error.strerror})."
+        free = system.f_bavail * system.f_frsize
+        share = int(system.f_blocks * system.f_frsize * MIN_FREE_SHARE)
+        needed = max(MIN_FREE_BYTES, share)
+        if free >= needed:
+            return None
+        return (
+            f"Only {free // _MIB} MiB are free for the database;"
+            f" it needs {needed // _MIB} MiB."
+        )
+
+    def close(self) -> None:
+        """Give up the lock; SQLite must have closed the file before."""
+        os.close(self._descriptor)
+        _in_use.discard(self._identity)
+
+
+def make_private(path: Path) -> None:
+    """Make a file that only its owner may read, unless it is there.
+
+    SQLite gives its own files beside the database the same rights.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+
+def _open(path: Path) -> tuple[int, _Identity]:
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder: name a file in it")
+    # Not blocking: a pipe would wait for its other end.
+    flags = os.O_CREAT | os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        return descriptor, (status.st_dev, status.st_ino)
+    os.close(descriptor)
+    raise StoreError(f"{path} is not a regular file: name another one")
+
+
+def _locked(descriptor: int, path: Path) -> int:
+    """Lock an open database file; return the descriptor that holds the lock.
+
+    Raises:
+        BlockingIOError: If another process has the lock.
+    """
+    try:
+        if hasattr(fcntl, "F_OFD_SETLK"):
+            # On one byte that SQLite leaves alone, and kept whatever other descriptor
+            # is closed. Network file systems turn `flock` into a lock on all bytes,
+            # which keeps SQLite out.
+            lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+            return descriptor
+        # Systems other than Linux: their locks on the file keep SQLite out.
+        os.close(descriptor)
+        lock_path = path.with_name(f"{path.name}.lock")
+        descriptor = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _used(path: Path) -> StoreError:
+    return StoreError(
+        f"{path} is in use by another trackerapi-backend: stop that one first, or"
+        " choose another folder or database"
+    )
+
+
+def _identity(path: Path) -> _Identity | None:
+    """Return device and inode of what has this name; None if nothing has."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
