@@ -55,9 +55,11 @@ class Service:
     Attributes:
         keys: Keys by what they are good for: `all`, `ingest`, `read`, `admin` and
             `expired` of one provider, `other` of another one.
+        pid: Process of the backend.
     """
 
     base_url: str
+    pid: int
     keys: dict[str, str] = field(repr=False)
 
     def client(self, key: str | None = "all") -> httpx.Client:
@@ -148,7 +150,8 @@ def serving(folder: Path) -> Iterator[Service]:
     keys = prepare(folder)
     database = {"TRACKERAPI_BACKEND_DATABASE": str(folder / "backend.db")}
     with running("serve", "--port", "0", environment=database) as process:
-        yield Service(base_url=first_line(process).split()[-1], keys=keys)
+        base_url = first_line(process).split()[-1]
+        yield Service(base_url=base_url, keys=keys, pid=process.pid)
 
 
 def new_name() -> str:

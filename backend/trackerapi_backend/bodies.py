@@ -1,25 +1,39 @@
 """Bodies of requests: read within bounds, unpacked, parsed as strict JSON.
 
 Sizes are counted while the bytes come in, unpacked ones as well, so that neither a
-wrong Content-Length nor a few bytes of gzip can fill the memory.
+wrong Content-Length nor a few bytes of gzip can fill the memory. Large bodies are
+examined in threads of their own: the event loop goes on answering other requests.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
-from typing import TYPE_CHECKING, Any, NoReturn
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from trackerapi_backend.problems import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
+
+T = TypeVar("T")
 
 MAX_BODY_BYTES = 1024 * 1024
 # A caller that is still sending reads no answer: this much is taken and thrown away.
 MAX_IGNORED_BYTES = 8 * MAX_BODY_BYTES
 
+# The worst body within both limits takes a few milliseconds to examine.
+MAX_BYTES_ON_LOOP = 16 * 1024
+MAX_LINES_ON_LOOP = 20
+
 _GZIP_WINDOW_BITS = 31
+
+# Few threads, because they share the interpreter with the event loop.
+_threads = ThreadPoolExecutor(2, "bodies")
 
 
 async def read_body(request: Request, media_type: str) -> bytes:
@@ -47,6 +61,14 @@ async def read_body(request: Request, media_type: str) -> bytes:
     if not body and "content-type" not in request.headers:
         raise Problem("malformed-request", "The request has no body.")
     return _unpack(bytes(body)) if packing == "gzip" else bytes(body)
+
+
+async def examined(body: bytes, examine: Callable[[bytes], T]) -> T:
+    """Return what `examine` makes of a body, without holding up the event loop."""
+    if len(body) <= MAX_BYTES_ON_LOOP and body.count(b"\n") <= MAX_LINES_ON_LOOP:
+        return examine(body)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_threads, examine, body)
 
 
 def _unpack(packed: bytes) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
-from trackerapi_backend.bodies import parse_json, read_body
+from trackerapi_backend.bodies import examined, parse_json, read_body
 from trackerapi_backend.contract import check
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.auth import Authenticator, Caller
     from trackerapi_backend.contract import Operation
     from trackerapi_backend.ingest import Writer
+    from trackerapi_backend.schemas import Schema
     from trackerapi_backend.store import Store
 
     Handler = Callable[["Call"], Awaitable[Response]]
@@ -107,8 +109,8 @@ async def call_of(request: Request, operation: Operation, services: Services) ->
     parameters = operation.read_parameters(request)
     body = None
     if operation.body is not None:
-        body = parse_json(await read_body(request, "application/json"))
-        check(operation.body, body)
+        sent = await read_body(request, "application/json")
+        body = await examined(sent, partial(_checked, operation.body))
     return Call(
         services=services,
         request=request,
@@ -118,6 +120,13 @@ async def call_of(request: Request, operation: Operation, services: Services) ->
         body=body,
         now=utc_now(),
     )
+
+
+def _checked(schema: Schema, body: bytes) -> Any:
+    """Return the JSON value of a body that fits a schema."""
+    value = parse_json(body)
+    check(schema, value)
+    return value
 
 
 def answer(document: object, status: int = 200) -> Response:

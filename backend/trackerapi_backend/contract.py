@@ -15,10 +15,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from jsonschema_rs import Draft202012Validator
-
-from trackerapi_backend.explanations import explain
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.schemas import MAX_ERRORS, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from trackerapi_backend.generated import models
-
-MAX_ERRORS = 20
 
 _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
@@ -46,46 +42,49 @@ def document() -> dict[str, Any]:
 
 
 @cache
-def validator(schema_name: str) -> Draft202012Validator:
-    """Return the validator of one of the contract's named schemas."""
-    return _validator_of({"$ref": f"#/components/schemas/{schema_name}"})
+def validator(schema_name: str) -> Schema:
+    """Return one of the contract's named schemas."""
+    return _schema({"$ref": f"#/components/schemas/{schema_name}"})
 
 
-def _validator_of(schema: dict[str, Any]) -> Draft202012Validator:
-    return Draft202012Validator(
-        schema | {"components": document()["components"]}, validate_formats=True
-    )
+def _schema(described: Mapping[str, Any]) -> Schema:
+    return Schema(described, document())
 
 
-def check(held_against: Draft202012Validator, value: object) -> None:
+def check(schema: Schema, value: object, *, most: int = MAX_ERRORS) -> None:
     """Do nothing for a valid value.
 
+    Args:
+        schema: What the value is held against.
+        value: Any JSON value.
+        most: Places that the problem names at most, each once.
+
     Raises:
-        Problem: If the value is not valid; one error for each place.
+        Problem: If the value is not valid.
     """
     try:
-        if held_against.is_valid(value):
+        if schema.is_valid(value):
             return
-        errors = _errors(held_against, value)
+        errors = _errors(schema, value, most)
     except UnicodeEncodeError:
         raise Problem(
             "invalid-request",
             "A text holds half of a surrogate pair, which UTF-8 cannot have.",
         ) from None
-    first = errors[0]
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    detail = f"{first['pointer'] or 'The body'} {first['detail']}{more}."
-    raise Problem("invalid-request", detail, errors=errors[:MAX_ERRORS])
+    first, more = errors[0], len(errors) - 1
+    at_least = "at least " if len(errors) > most else ""
+    others = f" (and {at_least}{more} more)" if more else ""
+    detail = f"{first['pointer'] or 'The body'} {first['detail']}{others}."
+    raise Problem("invalid-request", detail, errors=errors[:most])
 
 
-def _errors(
-    held_against: Draft202012Validator, value: object
-) -> list[models.ProblemError]:
-    """Return what is wrong, one error for each place."""
+def _errors(schema: Schema, value: object, most: int) -> list[models.ProblemError]:
+    """Return the first errors, one for each place, and one more than `most`."""
     errors: dict[str, models.ProblemError] = {}
-    for found in held_against.iter_errors(value):
-        for error in explain(found, document()):
-            errors.setdefault(error["pointer"], error)
+    for error in schema.errors(value):
+        errors.setdefault(error["pointer"], error)
+        if len(errors) > most:
+            break
     return list(errors.values())
 
 
@@ -96,7 +95,7 @@ class Parameter:
     name: str
     place: str
     type: str
-    validator: Draft202012Validator
+    schema: Schema
 
     def read(self, request: Request) -> object | None:
         """Return the parameter's valid value; None where it was not sent.
@@ -119,7 +118,7 @@ class Parameter:
 
     def _checked(self, value: object) -> object:
         try:
-            check(self.validator, value)
+            check(self.schema, value)
         except Problem as problem:
             detail = problem.errors[0]["detail"] if problem.errors else "is not valid"
             raise self._problem(detail) from None
@@ -143,7 +142,7 @@ class Operation:
     Attributes:
         is_public: Whether it needs no key.
         scopes: Scopes that a key needs for it.
-        body: Validator of its JSON body; None where it takes none.
+        body: Schema of its JSON body; None where it takes none.
     """
 
     operation_id: str
@@ -152,7 +151,7 @@ class Operation:
     is_public: bool
     scopes: frozenset[str]
     parameters: tuple[Parameter, ...]
-    body: Draft202012Validator | None
+    body: Schema | None
 
     def read_parameters(self, request: Request) -> dict[str, Any]:
         """Return the parameters that were sent, by name.
@@ -182,7 +181,7 @@ def _operation(method: str, path: str, described: Mapping[str, Any]) -> Operatio
         is_public=not security,
         scopes=frozenset(scope for each in security for scope in each["api_key"]),
         parameters=tuple(_parameters(described.get("parameters", ()))),
-        body=_validator_of(json_body["schema"]) if json_body else None,
+        body=_schema(json_body["schema"]) if json_body else None,
     )
 
 
@@ -196,5 +195,5 @@ def _parameters(described: Any) -> Iterator[Parameter]:
                 parameter["name"],
                 parameter["in"],
                 schema["type"],
-                _validator_of(schema),
+                _schema(schema),
             )

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.generated import models
 
+MAX_NAME_LENGTH = 100
+
 _LIMITS = {
     "minLength": "needs at least {limit} character(s)",
     "maxLength": "has more than {limit} characters",
@@ -37,40 +39,33 @@ _FORMATS = {
 
 
 def explain(
-    error: ValidationError, contract: dict[str, Any]
+    error: ValidationError, pointer: str, known: Sequence[str]
 ) -> Iterator[models.ProblemError]:
-    """Return the places that a finding of the validator is about.
+    """Yield the places that a finding of the validator is about.
 
     Args:
-        error: What the validator found.
-        contract: Document that the error's schema path leads through.
+        error: What the validator found wrong with one value itself.
+        pointer: JSON Pointer (RFC 6901) to the value; empty for the whole body.
+        known: Members that the value may have.
     """
-    place = pointer_to(error.instance_path)
     facts = error.kind.as_dict()
     match error.kind.name:
         case "required":
-            yield {
-                "pointer": f"{place}/{_escape(facts['property'])}",
-                "detail": "is missing",
-            }
+            name = facts["property"]
+            yield {"pointer": f"{pointer}/{escaped(name)}", "detail": "is missing"}
         case "additionalProperties":
             for name in facts["unexpected"]:
-                known = _known_members(error, contract)
                 yield {
-                    "pointer": f"{place}/{_escape(name[:100])}",
+                    "pointer": f"{pointer}/{escaped(name)}",
                     "detail": "is not a known member" + _nearest(name, known),
                 }
         case _:
-            yield {"pointer": place, "detail": _reason(error.kind.name, facts)}
+            yield {"pointer": pointer, "detail": _reason(error.kind.name, facts)}
 
 
-def pointer_to(path: Sequence[str | int]) -> str:
-    """Return the JSON pointer (RFC 6901) to a place; empty for the whole."""
-    return "".join(f"/{_escape(str(part)[:100])}" for part in path)
-
-
-def _escape(part: str) -> str:
-    return part.replace("~", "~0").replace("/", "~1")
+def escaped(name: str) -> str:
+    """Return a member's name as a part of a JSON Pointer, at most 100 characters."""
+    return name[:MAX_NAME_LENGTH].replace("~", "~0").replace("/", "~1")
 
 
 def _reason(kind: str, facts: dict[str, Any]) -> str:
@@ -99,15 +94,8 @@ def _pattern_reason(pattern: str) -> str:
     return "does not have the form that the contract describes"
 
 
-def _known_members(error: ValidationError, contract: dict[str, Any]) -> list[str]:
-    """Return the members that the failing schema knows."""
-    *path, _keyword = error.schema_path
-    schema: Any = contract
-    for part in path:
-        schema = schema[part]
-    return list(schema["properties"])
-
-
 def _nearest(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=1)
+    # Names are compared letter by letter, which takes long for long ones.
+    is_short = len(name) <= MAX_NAME_LENGTH
+    close = get_close_matches(name, known, n=1) if is_short else None
     return f"; did you mean {close[0]}?" if close else ""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.generated import models
 
+SHORT_DETAIL_LENGTH = 80
+
 _KINDS = {
     "malformed-request": (400, "Malformed request"),
     "ambiguous-key": (400, "Different keys in one request"),
@@ -60,6 +62,10 @@ class Problem(Exception):
         """HTTP status of the answer."""
         return _KINDS[self.name][0]
 
+    def shortened(self) -> Problem:
+        """Return the problem without its places and with a short detail."""
+        return Problem(self.name, shortened(self.detail, SHORT_DETAIL_LENGTH))
+
     def document(self, request_id: str) -> models.Problem:
         """Return the problem as the contract shows it."""
         status, title = _KINDS[self.name]
@@ -73,6 +79,11 @@ class Problem(Exception):
         if self.errors:
             document["errors"] = self.errors
         return document
+
+
+def shortened(text: str, length: int) -> str:
+    """Return a text, cut where it has more than `length` characters."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def invalid(pointer: str, detail: str) -> Problem:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend import shapes
-from trackerapi_backend.bodies import parse_json, read_body
+from trackerapi_backend.bodies import examined, parse_json, read_body
 from trackerapi_backend.calls import Call, answer, found
 from trackerapi_backend.contract import check, validator
 from trackerapi_backend.problems import Problem
@@ -14,6 +16,7 @@ from trackerapi_backend.recording import Draft, Outcome, read_event, record_even
 from trackerapi_backend.store import events as stored
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.paging import Page, Span
+from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,6 +28,10 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
 
 MAX_LINES = 1000
+# Problems of a report that are told in full; each line has its problem all the same.
+FULL_PROBLEMS_BYTES = 64 * 1024
+ERRORS_OF_LINE = 5
+LONGEST_EVENT_ID = 36
 
 
 async def create_event(call: Call) -> Response:
@@ -53,14 +60,15 @@ def _unknown_job(draft: Draft) -> Problem:
 async def import_events(call: Call) -> Response:
     """Report many events, one JSON object a line."""
     body = await read_body(call.request, "application/x-ndjson")
-    batch = _read_lines(body, now=call.now)
+    read = partial(_read_lines, now=call.now, request_id=call.request_id)
+    batch = await examined(body, read)
     only_job_id = call.caller.job_id
     outcomes = await call.write(
         lambda db: record_events(
             db, call.provider_id, batch.drafts, only_job_id=only_job_id
         )
     )
-    return answer(_report(batch, outcomes, call.request_id))
+    return answer(_report(batch, outcomes))
 
 
 @dataclass(slots=True)
@@ -68,63 +76,70 @@ class _Batch:
     """The lines of a batch, good and bad.
 
     Attributes:
-        lines: Line of each draft; the first of the body is 1.
-        refused: Line, `event_id` as far as it can be read, and the reason.
+        request_id: Stands in each problem.
+        lines: Line and `event_id` of each draft; the first line of the body is 1.
+        rejected: Lines that were refused, and why.
+        room: Bytes of problems that may still be told in full.
     """
 
+    request_id: str
     drafts: list[Draft] = field(default_factory=list)
     lines: list[tuple[int, str | None]] = field(default_factory=list)
-    refused: list[tuple[int, str | None, Problem]] = field(default_factory=list)
+    rejected: list[models.RejectedLine] = field(default_factory=list)
+    room: int = FULL_PROBLEMS_BYTES
+
+    @property
+    def most_errors(self) -> int:
+        """Errors of a line that are worth looking for."""
+        return ERRORS_OF_LINE if self.room > 0 else 1
+
+    def reject(self, line: int, event_id: str | None, problem: Problem) -> None:
+        """Add a refused line; its problem is shortened where many are long."""
+        told = problem if self.room > 0 else problem.shortened()
+        document = told.document(self.request_id)
+        self.room -= len(compact_json(document).encode())
+        self.rejected.append({"line": line, "event_id": event_id, "problem": document})
 
 
-def _read_lines(body: bytes, *, now: datetime) -> _Batch:
+def _read_lines(body: bytes, *, now: datetime, request_id: str) -> _Batch:
     """Return the events of a body; blank lines are passed over."""
-    lines = [
-        (number, line)
-        for number, line in enumerate(body.split(b"\n"), start=1)
-        if line.strip()
-    ]
-    if len(lines) > MAX_LINES:
-        raise Problem("too-large", f"The body has more than {MAX_LINES} lines.")
-    batch, of_an_event = _Batch(), validator("EventInput")
-    for number, line in lines:
+    batch, of_an_event, count = _Batch(request_id), validator("EventInput"), 0
+    for number, ended in enumerate(BytesIO(body), start=1):
+        line = ended.removesuffix(b"\n")
+        if not line.strip():
+            continue
+        count += 1
+        if count > MAX_LINES:
+            raise Problem("too-large", f"The body has more than {MAX_LINES} lines.")
         document = None
         try:
             document = parse_json(line)
-            check(of_an_event, document)
+            check(of_an_event, document, most=batch.most_errors)
             batch.drafts.append(read_event(document, now=now))
             batch.lines.append((number, document.get("event_id")))
         except Problem as problem:
-            batch.refused.append((number, _event_id_in(document), problem))
+            batch.reject(number, _event_id_in(document), problem)
     return batch
 
 
 def _event_id_in(document: Any) -> str | None:
     """Return the `event_id` of a line that may be anything."""
     sent = document.get("event_id") if isinstance(document, dict) else None
-    return sent[:100] if isinstance(sent, str) and sent.isprintable() else None
+    if not isinstance(sent, str) or len(sent) > LONGEST_EVENT_ID:
+        return None
+    return sent if sent.isprintable() else None
 
 
-def _report(
-    batch: _Batch, outcomes: list[Outcome], request_id: str
-) -> models.BatchReport:
-    refused = list(batch.refused)
-    for draft, (number, event_id), outcome in zip(
+def _report(batch: _Batch, outcomes: list[Outcome]) -> models.BatchReport:
+    for draft, (line, event_id), outcome in zip(
         batch.drafts, batch.lines, outcomes, strict=True
     ):
         if outcome is Outcome.UNKNOWN_JOB:
-            refused.append((number, event_id, _unknown_job(draft)))
+            batch.reject(line, event_id, _unknown_job(draft))
     return {
         "accepted": outcomes.count(Outcome.STORED),
         "duplicates": outcomes.count(Outcome.DUPLICATE),
-        "rejected": [
-            {
-                "line": number,
-                "event_id": event_id,
-                "problem": problem.document(request_id),
-            }
-            for number, event_id, problem in sorted(refused, key=lambda each: each[0])
-        ],
+        "rejected": sorted(batch.rejected, key=lambda each: each["line"]),
     }
 
 

@@ -21,6 +21,8 @@ class BatchReport:
     duplicates: int
     """ Lines whose event was stored before. """
     rejected: list[RejectedLine]
+    """ Every line that was refused, in order. In a long list the later problems have no `errors` and a shortened
+    `detail`. """
 
     def to_dict(self) -> dict[str, Any]:
         accepted = self.accepted

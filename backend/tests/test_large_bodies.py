@@ -1,0 +1,313 @@
+"""The worst bodies within the limits, made from the contract for every operation.
+
+The processor time of the backend is read from the system: other load on the machine
+barely changes it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trackerapi_backend.bodies import MAX_BODY_BYTES
+from trackerapi_backend.contract import document, operations
+from trackerapi_backend.routes.events import MAX_LINES
+from trackerapi_backend.schemas import resolved
+
+from backend.tests.service import new_job, new_name, problem_name, send_lines, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import httpx
+
+    from backend.tests.service import Service
+
+MAX_CPU_SECONDS = 1.0
+MAX_GROWTH_BYTES = 100 * 1024 * 1024
+MAX_REPORT_BYTES = 512 * 1024
+TRIES = 3
+"""Measurements of a body; the machine may slow down a single one."""
+
+WRONG_ITEMS = 400_000
+UNKNOWN_MEMBERS = 90_000
+DEPTHS = (254, 255, 256, 500, 985, 990, 5_000)
+Place = tuple[str | int, ...]
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A backend that nothing else asks."""
+    with serving(tmp_path_factory.mktemp("large")) as backend:
+        yield backend
+
+
+@pytest.fixture
+def caller(backend: Service) -> Iterator[httpx.Client]:
+    """A client with a key that may do everything."""
+    with backend.client() as caller:
+        yield caller
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has spent."""
+    numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_bytes(pid: int, measure: str) -> int:
+    """Return the memory of a process: `VmRSS` now, `VmHWM` at most."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == measure:
+            return int(value.split()[0]) * 1024
+    raise LookupError(measure)
+
+
+@contextmanager
+def asked_meanwhile(backend: Service) -> Iterator[list[int]]:
+    """Ask the backend for its health again and again; hold the statuses."""
+    statuses: list[int] = []
+    is_over = threading.Event()
+
+    def ask() -> None:
+        with backend.client(None) as other:
+            while not is_over.is_set() or not statuses:
+                statuses.append(other.get("/livez").status_code)
+                is_over.wait(0.02)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield statuses
+    finally:
+        is_over.set()
+        asking.join()
+
+
+def cost(backend: Service, send: Any) -> tuple[httpx.Response, float, int]:
+    """Return an answer, and processor time and memory that the request took."""
+    Path(f"/proc/{backend.pid}/clear_refs").write_text("5")  # forget the largest size
+    memory = memory_bytes(backend.pid, "VmRSS")
+    before = cpu_seconds(backend.pid)
+    answer = send()
+    spent = cpu_seconds(backend.pid) - before
+    return answer, spent, memory_bytes(backend.pid, "VmHWM") - memory
+
+
+def faults_of(backend: Service, send: Any) -> str:
+    """Return what is wrong with how the backend takes a request; empty for nothing."""
+    told: list[str] = []
+    for _ in range(TRIES):
+        with asked_meanwhile(backend) as statuses:
+            answer, spent, growth = cost(backend, send)
+        told = []
+        if not 200 <= answer.status_code < 500:
+            told.append(f"status {answer.status_code}: {answer.text[:200]}")
+        if spent > MAX_CPU_SECONDS:
+            told.append(f"{spent:.2f} s of processor time")
+        if growth > MAX_GROWTH_BYTES:
+            told.append(f"{growth // 1024**2} MiB")
+        if set(statuses) != {200}:
+            told.append(f"others were answered {statuses}")
+        if not told:
+            break
+    return ", ".join(told)
+
+
+def example(described: Mapping[str, Any]) -> Any:
+    """Return a small value that fits a schema."""
+    schema = resolved(described, document())
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema.get("type"):
+        case "object":
+            needed = schema.get("required", ())
+            return {name: example(schema["properties"][name]) for name in needed}
+        case "array":
+            return [example(schema["items"])] * schema.get("minItems", 0)
+        case "string":
+            forms = {"date-time": "2040-01-01T00:00:00Z", "uuid": "0" * 36}
+            return forms.get(schema.get("format", ""), new_name())
+        case "boolean":
+            return True
+    return schema.get("minimum", 1)
+
+
+def places(
+    described: Mapping[str, Any], path: Place = ()
+) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    """Yield every place of a schema, with its schema."""
+    schema = resolved(described, document())
+    # Of the levels of metadata the outermost and the innermost stand for all.
+    if "type" in schema or path.count(0) in (0, 3):
+        yield path, schema
+    for name, member in schema.get("properties", {}).items():
+        yield from places(member, (*path, name))
+    if "items" in schema:
+        yield from places(schema["items"], (*path, 0))
+    elif isinstance(schema.get("additionalProperties"), dict):
+        yield from places(schema["additionalProperties"], (*path, "key"))
+
+
+def body_with(described: Mapping[str, Any], path: Place, value: Any) -> Any:
+    """Return a value that fits a schema but for what stands at one place."""
+    if not path:
+        return value
+    schema = resolved(described, document())
+    first, *rest = path
+    if first == 0:
+        return [body_with(schema["items"], tuple(rest), value)]
+    below = schema.get("properties", {}).get(first, schema.get("additionalProperties"))
+    around = example(schema) if schema.get("type") == "object" else {}
+    return around | {first: body_with(below, tuple(rest), value)}
+
+
+def nested(depth: int, inner: str = "0") -> str:
+    """Return a list in a list in a list, as JSON."""
+    return "[" * depth + inner + "]" * depth
+
+
+def worst_values(schema: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the worst values for a place, as JSON."""
+    takes_all = "type" not in schema
+    kind = schema.get("type")
+    if takes_all or kind == "array":
+        yield json.dumps([{}] * 300_000, separators=(",", ":"))
+        yield json.dumps([0] * WRONG_ITEMS + ["\0"], separators=(",", ":"))
+    if takes_all or kind == "object":
+        members = {f"m{number}": 0 for number in range(UNKNOWN_MEMBERS)}
+        yield json.dumps({**members, "last": "\0"}, separators=(",", ":"))
+        yield json.dumps({"m" * 900_000: 0})
+    if takes_all or kind == "string":
+        yield json.dumps("\U0001f600" * 80_000)
+
+
+def worst_bodies(described: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Yield bodies with one bad place each, and a name."""
+    for path, schema in places(described):
+        marked = json.dumps(body_with(described, path, "<here>"))
+        for number, value in enumerate(worst_values(schema)):
+            body = marked.replace('"<here>"', value).encode()
+            assert len(body) <= MAX_BODY_BYTES, (path, number)
+            yield f"{'/'.join(map(str, path)) or 'whole'}, value {number}", body
+    for depth in DEPTHS:
+        yield f"depth {depth}", nested(depth).encode()
+        yield f"depth {depth} in a member", f'{{"x":{nested(depth)}}}'.encode()
+    yield "decimals", json.dumps([1.5] * 200_000).encode()
+    yield "long numbers", json.dumps([10**4000] * 250).encode()
+
+
+JSON_OPERATIONS = {
+    operation.operation_id: operation
+    for operation in operations()
+    if operation.body is not None
+}
+
+
+@pytest.mark.parametrize("operation_id", JSON_OPERATIONS)
+def test_no_body_holds_up_the_others(
+    backend: Service, caller: httpx.Client, operation_id: str
+) -> None:
+    """The worst bodies are answered in little time and memory, and so are others."""
+    operation = JSON_OPERATIONS[operation_id]
+    methods = document()["paths"][operation.path]
+    content = methods[operation.method.lower()]["requestBody"]["content"]
+    address = operation.path.format(job_id=new_job(caller)["id"])
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    faults = []
+    for name, body in worst_bodies(content["application/json"]["schema"]):
+        packed = gzip.compress(body, 1)
+        fault = faults_of(
+            backend,
+            lambda packed=packed: caller.request(
+                operation.method, address, content=packed, headers=headers
+            ),
+        )
+        faults += [f"{name}: {fault}"] if fault else []
+    assert not faults, "\n".join(faults)
+
+
+EVENT = {"provider_job_id": "unknown", "kind": "info"}
+LINES = {
+    "not JSON": b"{",
+    "empty objects": b"{}",
+    "numbers": b"0",
+    "unknown members": json.dumps({f"tag{n}": 0 for n in range(80)}).encode(),
+    "long names": json.dumps({"n" * 1000: 0}).encode(),
+    "unknown jobs": json.dumps(EVENT | {"provider_job_id": "\u20ac" * 100}).encode(),
+    "event ids": json.dumps(EVENT | {"event_id": "\u20ac" * 100, "x": 1}).encode(),
+    "late mistakes": json.dumps(
+        EVENT | {"event_metadata": {"a": [0] * 300 + ["\0"]}}
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_report_of_bad_lines_is_bounded(
+    backend: Service, caller: httpx.Client, name: str
+) -> None:
+    """A thousand bad lines are each named, in a report that does not grow with them."""
+    body = gzip.compress(b"\n".join([LINES[name]] * MAX_LINES))
+    answers: list[httpx.Response] = []
+
+    def send() -> httpx.Response:
+        answers.append(send_lines(caller, [body], **{"Content-Encoding": "gzip"}))
+        return answers[-1]
+
+    assert not faults_of(backend, send)
+    rejected = answers[-1].json()["rejected"]
+    assert [line["line"] for line in rejected] == list(range(1, MAX_LINES + 1))
+    assert len(answers[-1].content) <= MAX_REPORT_BYTES
+    assert rejected[0]["problem"]["detail"] != rejected[0]["problem"]["title"]
+
+
+def test_one_long_line_holds_nobody_up(backend: Service, caller: httpx.Client) -> None:
+    """A batch of one line is examined as cautiously as the body of one event."""
+    event = {"$ref": "#/components/schemas/EventInput"}
+    faults = []
+    for name, body in list(worst_bodies(event))[::5]:
+        fault = faults_of(backend, lambda body=body: send_lines(caller, [body]))
+        faults += [f"{name}: {fault}"] if fault else []
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_deep_value_is_refused_by_itself(
+    caller: httpx.Client, depth: int, opening: str
+) -> None:
+    """A value of any depth is refused in plain words, and its neighbours are stored."""
+    job = new_job(caller)
+    good = {"provider_job_id": job["provider_job_id"], "kind": "info"}
+    inner = opening * depth + "0" + ("]" if opening == "[" else "}") * depth
+    deep = json.dumps(good)[:-1] + f', "event_metadata": {{"a": {inner}}}}}'
+    alone = caller.post(
+        "/events", content=deep, headers={"Content-Type": "application/json"}
+    )
+    batch = send_lines(caller, [good, deep.encode(), good])
+    assert alone.status_code in (400, 422)
+    assert problem_name(alone) in ("malformed-request", "invalid-request")
+    assert batch.json()["accepted"] == 2
+    assert [line["line"] for line in batch.json()["rejected"]] == [2]
+
+
+def test_contract_limits_requests_only_in_ways_that_are_explained() -> None:
+    """Schemas of bodies hold no keyword that the search for errors does not know."""
+    known = {
+        *("description", "type", "format", "enum", "pattern", "required"),
+        *("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"),
+        *("maxProperties", "propertyNames"),
+        *("properties", "additionalProperties", "items"),
+    }
+    for operation in JSON_OPERATIONS.values():
+        methods = document()["paths"][operation.path]
+        content = methods[operation.method.lower()]["requestBody"]["content"]
+        for path, schema in places(content["application/json"]["schema"]):
+            assert set(schema) <= known, (operation.operation_id, path)

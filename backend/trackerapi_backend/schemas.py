@@ -1,0 +1,172 @@
+"""Schemas of the contract: whether a value fits, and where it does not.
+
+A whole value is validated by one call. Errors are looked for level by level: the
+validator explains a value only by a stand-in without the values below it, because it
+copies the values that it explains, and fails on deep ones.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from jsonschema_rs import Draft202012Validator
+
+from trackerapi_backend.explanations import escaped, explain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from trackerapi_backend.generated import models
+
+MAX_ERRORS = 20
+# Values below a level are held against their schema in runs: a call takes longer than
+# a small value.
+RUN_LENGTH = 64
+
+
+class Schema:
+    """One schema of the contract.
+
+    Args:
+        described: The schema, or a reference to one.
+        contract: Document that references lead into.
+    """
+
+    def __init__(
+        self, described: Mapping[str, Any], contract: Mapping[str, Any]
+    ) -> None:
+        self._described = resolved(described, contract)
+        self._contract = contract
+
+    def is_valid(self, value: object) -> bool:
+        """Return whether a value fits.
+
+        Raises:
+            UnicodeEncodeError: If a text in it holds half of a surrogate pair.
+        """
+        return self._whole.is_valid(value)
+
+    def are_valid(self, values: Sequence[object]) -> bool:
+        """Return whether all values fit; raises as `is_valid()` does."""
+        return self._list.is_valid(values)
+
+    def errors(self, value: object, pointer: str = "") -> Iterator[models.ProblemError]:
+        """Yield where an invalid value does not fit, outer places first.
+
+        Args:
+            value: The value.
+            pointer: JSON Pointer to it.
+
+        Raises:
+            UnicodeEncodeError: If a text in it holds half of a surrogate pair.
+        """
+        for found in self._level.iter_errors(self._stand_in(value)):
+            yield from explain(found, pointer, tuple(self._members))
+        for name, schema, child in self._children(value):
+            if not schema.is_valid(child):
+                yield from schema.errors(child, f"{pointer}/{escaped(str(name))}")
+
+    @cached_property
+    def _whole(self) -> Draft202012Validator:
+        components = self._contract["components"]
+        return _compiled({**self._described, "components": components})
+
+    @cached_property
+    def _list(self) -> Draft202012Validator:
+        components = self._contract["components"]
+        return _compiled({"items": self._described, "components": components})
+
+    @cached_property
+    def _level(self) -> Draft202012Validator:
+        """Validator of the schema without the schemas of values below."""
+        level = {**self._described, "properties": dict.fromkeys(self._members, True)}
+        level.pop("items", None)
+        if self._other_members is not None:
+            del level["additionalProperties"]
+        return _compiled(level)
+
+    @cached_property
+    def _members(self) -> dict[str, Schema]:
+        described = self._described.get("properties", {})
+        return {name: self._below(schema) for name, schema in described.items()}
+
+    @cached_property
+    def _other_members(self) -> Schema | None:
+        schema = self._described.get("additionalProperties")
+        return self._below(schema) if isinstance(schema, dict) else None
+
+    @cached_property
+    def _items(self) -> Schema | None:
+        schema = self._described.get("items")
+        return None if schema is None else self._below(schema)
+
+    @cached_property
+    def _names(self) -> Draft202012Validator:
+        return _compiled(dict(self._described.get("propertyNames", {})))
+
+    def _below(self, described: Mapping[str, Any]) -> Schema:
+        return Schema(described, self._contract)
+
+    def _stand_in(self, value: object) -> object:
+        """Return a small value that fits this level exactly if `value` does."""
+        limit = self._described.get
+        match value:
+            case dict():
+                return dict.fromkeys(self._telling_names(value))
+            case list():
+                telling = limit("maxItems", limit("minItems", 0)) + 1
+                return [None] * min(len(value), telling)
+            case str():
+                return value[: limit("maxLength", len(value)) + 1]
+        return value
+
+    def _telling_names(self, value: dict[str, Any]) -> Iterator[str]:
+        """Yield the names of members that this level can find fault with."""
+        yield from (name for name in self._members if name in value)
+        others = (name for name in value if name not in self._members)
+        yield from islice(others, self._described.get("maxProperties", MAX_ERRORS) + 1)
+        bad = (name for name in value if not self._names.is_valid(name))
+        yield from islice(bad, MAX_ERRORS + 1)
+
+    def _children(self, value: object) -> Iterator[tuple[str | int, Schema, Any]]:
+        """Yield values below that may not fit, as far as the limits here admit them."""
+        limit = self._described.get
+        if isinstance(value, dict):
+            for name in self._members:
+                if name in value:
+                    yield name, self._members[name], value[name]
+            members = islice(value.items(), limit("maxProperties"))
+            others = (each for each in members if each[0] not in self._members)
+            yield from _suspects(others, self._other_members)
+        elif isinstance(value, list):
+            items = enumerate(islice(value, limit("maxItems")))
+            yield from _suspects(items, self._items)
+
+
+def _suspects(
+    named: Iterable[tuple[str | int, Any]], schema: Schema | None
+) -> Iterator[tuple[str | int, Schema, Any]]:
+    """Yield values of one schema, but not those of a run that fits as a whole."""
+    rest = iter(named)
+    while schema is not None and (run := list(islice(rest, RUN_LENGTH))):
+        if not schema.are_valid([value for _name, value in run]):
+            yield from ((name, schema, value) for name, value in run)
+
+
+def _compiled(schema: dict[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator(schema, validate_formats=True)
+
+
+def resolved(
+    described: Mapping[str, Any], contract: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return the schema that a reference leads to, or the schema itself."""
+    if "$ref" not in described:
+        return described
+    _, *path = described["$ref"].split("/")
+    schema: Any = contract
+    for part in path:
+        schema = schema[part]
+    return resolved(schema, contract)
