@@ -7,8 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.arguments import check_whole
+from trackerapi.delivery.refusals import is_final_for_job, problem_of
 from trackerapi.delivery.report import key_refused, refused_job, unreachable
-from trackerapi.errors import AuthenticationError, BackendRejected, BackendUnavailable
+from trackerapi.errors import (
+    AuthenticationError,
+    BackendError,
+    BackendRejected,
+    BackendUnavailable,
+)
 from trackerapi.events import as_rfc3339
 
 if TYPE_CHECKING:
@@ -18,8 +24,6 @@ if TYPE_CHECKING:
     from trackerapi.reporter import Reporter
 
 LARGEST_ID: Final = 2**53 - 1
-REFUSING_STATUSES: Final = frozenset({400, 404, 409, 422})
-"""Answers with problem details by which the backend refuses a job for its content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,18 +88,15 @@ def create(
     try:
         if attempt is not None:
             known = attempt(document)
-    except BackendUnavailable as error:
-        delivery.note_failure(error)
-        reporter.problems.tell("unreachable", unreachable(error))
     except AuthenticationError as error:
         if reporter.strict:
             raise
         message = key_refused(error)
         reporter.problems.tell("key-refused", message, level=logging.ERROR)
-    except BackendRejected as error:
-        refusal = _refusal(error, new, reporter)
+    except BackendError as error:
+        refusal = _refusal(error, new, delivery, reporter)
     state = "done" if known else "held" if refusal else "waiting"
-    problem = dict(refusal.problem) if refusal else None
+    problem = problem_of(refusal) if refusal else None
     delivery.record_creation(document, state, problem)
     if known is not None and known.status == "succeeded":
         reporter.problems.tell(
@@ -108,23 +109,30 @@ def create(
 
 
 def _refusal(
-    error: BackendRejected, new: NewJob, reporter: "Reporter"
+    error: BackendError, new: NewJob, delivery: "Delivery", reporter: "Reporter"
 ) -> BackendRejected | None:
-    """Return `error` if it is about the content of the job, and tell it.
+    """Return the error if it is about the content of the job, and warn of it.
 
     Raises:
         BackendRejected: With `strict`, in that case.
     """
-    if error.status not in REFUSING_STATUSES:
+    if not is_final_for_job(error):
+        if isinstance(error, BackendUnavailable):
+            delivery.note_failure(error)
         reporter.problems.tell("unreachable", unreachable(error))
         return None
+    refusal = error
+    if not isinstance(refusal, BackendRejected):
+        # A proxy's 413 is no problem of a backend, and final all the same.
+        refusal = BackendRejected(error.reason, error.exchange)
     if reporter.strict:
-        raise error
-    message = refused_job(new.provider_job_id, error.reason)
+        raise refusal
+    problem = problem_of(error)
+    message = refused_job(new.provider_job_id, error.reason, problem)
     reporter.problems.tell(
         "job-refused", message, new.provider_job_id, level=logging.ERROR
     )
-    return error
+    return refusal
 
 
 def job_metadata(

@@ -96,9 +96,14 @@ def _check_same(
 ) -> None:
     """Raise a problem unless a known job is the one that is meant."""
     if known.customer_id != sent["customer_id"]:
-        raise Problem("conflict", "The job is known, for another customer.")
+        raise _conflict("/customer_id", "The job is known, for another customer.")
     if sent["tag"] in (known.tag, known.name):
         return
     meant = resolve(db, known.provider_id, sent["tag"], carried)
     if meant is None or meant.tag != known.tag:
-        raise Problem("conflict", f"The job is known, with another tag: {known.tag!r}.")
+        raise _conflict("/tag", f"The job is known, with another tag: {known.tag!r}.")
+
+
+def _conflict(pointer: str, detail: str) -> Problem:
+    error: models.ProblemError = {"pointer": pointer, "detail": "is not the job's"}
+    return Problem("conflict", detail, errors=[error])

@@ -1,7 +1,7 @@
-"""Taking records out of an outbox file for good, once its owner has gone.
+"""Rewriting an outbox file whose owner has gone: without records, or bound anew.
 
-What is taken out is nowhere on disk afterwards, neither among the records nor in the
-journal of held ones.
+Records that are taken out are nowhere on disk afterwards, neither in the file nor in
+its journal of held records.
 """
 
 import os
@@ -12,6 +12,7 @@ from typing import Final
 
 from trackerapi.commands.survey import lines_between, record_id
 from trackerapi.delivery.folder import OutboxFolder
+from trackerapi.delivery.header import Binding
 from trackerapi.delivery.outbox_file import OutboxFile
 
 _FILES_OF_ONE: Final = (".outbox", ".ack")
@@ -73,12 +74,35 @@ def cut_and_put_away(folder: OutboxFolder, file: OutboxFile, what: Cut) -> int:
     return count
 
 
-def _cut(file: OutboxFile, what: Cut) -> OutboxFile | None:
+def rebind(folder: OutboxFolder, file: OutboxFile, binding: Binding) -> Path | None:
+    """Bind the records of an adopted file to another address and key; close the file.
+
+    Returns:
+        The new file with the same records; None if there were none.
+
+    Raises:
+        OSError: If the new file cannot be written; then the old one is as it was.
+    """
+    try:
+        # The longer address may not fit into the header of the old file.
+        rebound = _cut(file, Cut(), binding)
+    finally:
+        file.close()
+    if rebound is None:
+        return None
+    folder.put_away(rebound)
+    return rebound.path
+
+
+def _cut(
+    file: OutboxFile, what: Cut, binding: Binding | None = None
+) -> OutboxFile | None:
     """Put a file without some of its records in the place of one.
 
     Args:
         file: Adopted, so that nobody else writes to it; gone afterwards.
         what: What to take out.
+        binding: Where the records of the new file go; None for the same destination.
 
     Returns:
         The new file, open; None if nothing was left.
@@ -87,8 +111,9 @@ def _cut(file: OutboxFile, what: Cut) -> OutboxFile | None:
         OSError: If it cannot be written; then the file is as it was.
     """
     stem = file.path.stem.partition("-")[0]
-    header = file.header
-    thinner = OutboxFile.create(file.path.parent, header.binding, stem, header.writer)
+    goes_to = binding or file.header.binding
+    writer = file.header.writer
+    thinner = OutboxFile.create(file.path.parent, goes_to, stem, writer)
     try:
         _copy(file, thinner, what)
         _keep_times(file.path, thinner.path)

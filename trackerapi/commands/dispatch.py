@@ -12,6 +12,7 @@ from trackerapi import __version__
 from trackerapi.composition import binding_for
 from trackerapi.delivery.carrier import Carrier
 from trackerapi.delivery.folder import OutboxFolder
+from trackerapi.delivery.header import Binding
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.records import Creation
 from trackerapi.delivery.report import Counters, Problems
@@ -164,6 +165,10 @@ class Dispatch:
         """Whether the backend has said whose key this is."""
         return self.binding.provider_id is not None
 
+    def admits(self, other: Binding) -> bool:
+        """Return whether records bound like `other` may go this way."""
+        return self._folder.admits(self.binding, other)
+
     def introduce(self) -> None:
         """Ask whose key this is, once.
 
@@ -171,7 +176,8 @@ class Dispatch:
             BackendError: If the backend does not say.
         """
         if not self.is_introduced:
-            self.binding = replace(self.binding, provider_id=self.identify())
+            provider_id = self._folder.confirm_provider(self.binding, self.identify)
+            self.binding = replace(self.binding, provider_id=provider_id)
 
     def forget_provider(self) -> None:
         """Read the key again where it came from; it may be another provider's."""

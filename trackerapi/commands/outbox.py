@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.commands import drop, export, import_bundle, replay, retry
+from trackerapi.commands import claim, drop, export, import_bundle, replay, retry
 from trackerapi.commands.exits import FINE, Mistake
 from trackerapi.commands.options import add_command, add_json, add_outbox, folder_of
 from trackerapi.commands.survey import (
@@ -98,6 +98,7 @@ def add_commands(commands: Any) -> None:
     add_json(show, "print one JSON object a record and line")
 
     retry.add_commands(own)
+    claim.add_commands(own)
     drop.add_commands(own)
     replay.add_commands(own)
     export.add_commands(own)

@@ -204,7 +204,7 @@ class Replay:
         for file in looks(sorted(paths, key=lambda path: path.name)):
             other = file.header.binding
             is_introduced = mine.provider_id is not None
-            if mine.admits(other) or (
+            if self._dispatch.admits(other) or (
                 not is_introduced and mine.base_url == other.base_url
             ):
                 yield file

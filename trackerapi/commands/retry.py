@@ -6,7 +6,7 @@ is held in; the rest stays there, with the newest reason.
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,14 @@ from trackerapi.commands.options import (
     folder_of,
     settings_of,
 )
-from trackerapi.commands.terminal import counted, progress_of, say, say_json, tell
+from trackerapi.commands.terminal import (
+    counted,
+    progress_of,
+    say,
+    say_json,
+    tell,
+    without_none,
+)
 from trackerapi.delivery.folder import OutboxFolder, read_header
 from trackerapi.delivery.header import FORMAT_VERSION
 from trackerapi.delivery.held import HeldJournal, KeptRecord
@@ -38,7 +45,9 @@ _MOST_REASONS: Final = 5
 _HELP: Final = """\
 Send again what the backend refused, after the reason was mended.
 
-Creations of jobs go first, with another customer if one is given, then their events.
+Creations of jobs go first, with another customer or tag if one is given, then their
+events. With --tag the configuration that the script sent along is left out: the job is
+created with the stored one, or attached to as it is known.
 What is taken is held no more. What a process that has ended left waiting is delivered
 first, as `trackerapi sync` does. Works while the job runs, too.
 
@@ -51,6 +60,7 @@ exit status:
 examples:
   trackerapi outbox retry
   trackerapi outbox retry --job import-42 --customer-id 142
+  trackerapi outbox retry --job import-42 --tag import
 """
 
 
@@ -63,6 +73,11 @@ def add_commands(commands: Any) -> None:
         type=customer_id,
         metavar="N",
         help="create the job of --job for this customer",
+    )
+    parser.add_argument(
+        "--tag",
+        metavar="TAG",
+        help="create the job of --job with this tag, or attach to it",
     )
     add_timeout(parser)
     add_outbox(parser)
@@ -102,12 +117,14 @@ class RetryReport:
 
 
 def _retry(options: argparse.Namespace) -> int:
-    if options.customer_id is not None and options.job is None:
-        raise Mistake("--customer-id needs --job: it is about one job")
+    changes = {"customer_id": options.customer_id, "tag": options.tag}
+    changes = without_none(changes)
+    if changes and options.job is None:
+        raise Mistake("--customer-id and --tag need --job: they are about one job")
     folder = folder_of(options)
     with Dispatch(settings_of(options), folder, Unheard()) as dispatch:
         persistence = Persistence(total_seconds=options.timeout)
-        retry = Retry(dispatch, folder, options.job, options.customer_id)
+        retry = Retry(dispatch, folder, options.job, changes)
         report = retry.run(persistence)
     if options.json:
         say_json(dataclasses.asdict(report))
@@ -129,7 +146,7 @@ class Retry:
         dispatch: The way to the backend.
         folder: Where they are held.
         provider_job_id: Only records of this job; None for all.
-        customer: The customer to create the job for; None leaves it.
+        changes: Members of the job's creation that replace the held ones.
     """
 
     def __init__(
@@ -137,10 +154,10 @@ class Retry:
         dispatch: Dispatch,
         folder: OutboxFolder,
         provider_job_id: str | None,
-        customer: int | None,
+        changes: Mapping[str, Any],
     ) -> None:
         self._dispatch, self._folder = dispatch, folder
-        self._job_id, self._customer = provider_job_id, customer
+        self._job_id, self._changes = provider_job_id, changes
         self._persistence = Persistence()
         self._tried: set[tuple[object, str]] = set()
         self._refused_jobs: set[str] = set()
@@ -154,8 +171,8 @@ class Retry:
             if self._has_own_files():
                 self._persistence.run(self._dispatch.introduce)
                 self._run()
-                if self._customer is not None and not self._created:
-                    tell("no creation of this job is held: its customer stays")
+                if self._changes and not self._created:
+                    tell("no creation of this job is held: the job stays as it is")
         except BackendError as error:
             is_refused = isinstance(error, AuthenticationError)
             tell(key_refused(error) if is_refused else unreachable(error))
@@ -216,7 +233,7 @@ class Retry:
         for path in self._folder.paths():
             header = read_header(path)
             journal = HeldJournal(path.with_suffix(".held"))
-            if header is None or not self._dispatch.binding.admits(header.binding):
+            if header is None or not self._dispatch.admits(header.binding):
                 continue
             if header.version <= FORMAT_VERSION:
                 journal.refresh()
@@ -239,20 +256,20 @@ class Retry:
         self, journal: HeldJournal, kept: KeptRecord, creation: Creation
     ) -> None:
         self._created += 1
-        document = dict(creation.document)
-        if self._customer is not None:
-            document["customer_id"] = self._customer
+        document = {**creation.document, **self._changes}
+        if "tag" in self._changes:
+            document.pop("configuration", None)  # it belongs to the other tag
         line = Creation(document=document).as_line()
         for again in self._sent([line]):
             self._refused_jobs.add(creation.provider_job_id)
             journal.keep([_again(line, again, kept)])
             return
         self._release(journal, [kept])
-        if self._customer is not None:
+        if self._changes:
             self._remember(document)
 
     def _remember(self, document: dict[str, Any]) -> None:
-        """Write down with which customer the job was created in the end."""
+        """Write down with which customer and tag the job was created in the end."""
         line = Creation(document=document, state="done").as_line()
         with suppress(OSError):
             file = OutboxFile.create(self._folder.path, self._dispatch.binding)

@@ -263,6 +263,14 @@ def count_lines(file: OutboxFile, begin: int, end: int) -> int:
     return count
 
 
+def waiting_jobs_of(path: Path) -> set[str]:
+    """Return the jobs of a file that the backend does not know yet."""
+    with suppress(OSError):
+        for file in looks([path]):
+            return file.held.waiting_jobs()
+    return set()
+
+
 def dropped_ids(file: OutboxFile) -> set[str]:
     """Return the ids of held records that an operator has dropped."""
     dropped: set[str] = set()

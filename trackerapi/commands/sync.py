@@ -9,13 +9,11 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.commands.dispatch import QUIET_SECONDS, Dispatch, Persistence
-from trackerapi.commands.exits import FINE, HELD, WAITING
 from trackerapi.commands.options import (
     add_backend,
     add_command,
@@ -25,13 +23,8 @@ from trackerapi.commands.options import (
     folder_of,
     settings_of,
 )
-from trackerapi.commands.survey import (
-    LIVE,
-    NEWER,
-    UNREADABLE,
-    FileSummary,
-    survey,
-)
+from trackerapi.commands.survey import LIVE, FileSummary, survey
+from trackerapi.commands.sync_report import SyncReport, group_of
 from trackerapi.commands.terminal import (
     Progress,
     counted,
@@ -63,8 +56,10 @@ Jobs deliver by themselves while they run, and the next one takes over what the 
 one left. This does it when no further job comes, for instance from cron.
 
 exit status:
-  0  nothing waits
-  1  something still waits: the backend was not reached, or refused the key
+  0  all records that this key delivers are delivered
+  1  records stay undelivered: the backend was not reached or refused the key, or no
+     backend has ever accepted their address and key; a line for each file says why
+     and what to run
   2  wrong usage or settings
   3  nothing waits, but something is held: `trackerapi outbox list` shows it
   130  interrupted; with --watch that is the end, told by the statuses above
@@ -88,61 +83,6 @@ def add_commands(commands: Any) -> None:
     add_json(parser)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SyncReport:
-    """How the outbox stands after a delivery.
-
-    Attributes:
-        delivered: Events that the backend has taken.
-        waiting: Records that still wait.
-        held: Records that the backend refused.
-        dropped: Records that are gone, by the reason.
-        last_error: Why the last attempt failed; None if it did not.
-        files: Files left alone, by the reason: live (of a running process), elsewhere
-            (another destination, provider or no key), newer (of a later version) and
-            unreadable.
-    """
-
-    delivered: int
-    waiting: int
-    held: int
-    dropped: Mapping[str, int]
-    last_error: str | None
-    files: Mapping[str, int]
-
-    @property
-    def exit_status(self) -> int:
-        """The exit status that says it."""
-        if self.waiting or self.files[NEWER] or self.files[UNREADABLE]:
-            return WAITING
-        return HELD if self.held else FINE
-
-    def as_text(self) -> str:
-        """Return it as one line."""
-        parts = [
-            f"delivered {counted(self.delivered, 'event')}; {self.waiting:,} waiting, "
-            f"{self.held:,} held"
-        ]
-        if self.dropped:
-            parts.append(f"{sum(self.dropped.values()):,} dropped as damaged")
-        parts += [
-            text.format(counted(self.files[state], "file"))
-            for state, text in _LEFT_ALONE.items()
-            if self.files[state]
-        ]
-        return "; ".join(parts)
-
-
-ELSEWHERE: Final = "elsewhere"
-
-_LEFT_ALONE: Final = {
-    LIVE: "{} of running processes left to them",
-    ELSEWHERE: "{} for another address, provider or key left alone",
-    NEWER: "{} of a later version of trackerapi left alone",
-    UNREADABLE: "{} cannot be read",
-}
-
-
 def _sync(options: argparse.Namespace) -> int:
     folder = folder_of(options)
     settings = settings_of(options)
@@ -151,7 +91,7 @@ def _sync(options: argparse.Namespace) -> int:
         total_seconds=options.timeout,
     )
     with Dispatch(settings, folder) as dispatch:
-        sync = Sync(dispatch, folder, persistence)
+        sync = Sync(dispatch, folder, persistence, options.outbox)
         if options.watch:
             with _ended_by_signals():
                 sync.watch()
@@ -162,6 +102,8 @@ def _sync(options: argparse.Namespace) -> int:
         say_json(dataclasses.asdict(report))
     else:
         say(report.as_text())
+        for line in report.lines():
+            tell(line)
     return report.exit_status
 
 
@@ -172,13 +114,18 @@ class Sync:
         dispatch: The way to the backend.
         folder: Where leftovers lie.
         persistence: How long to try.
+        outbox: The folder as the command line named it; None for the usual one.
     """
 
     def __init__(
-        self, dispatch: Dispatch, folder: OutboxFolder, persistence: Persistence
+        self,
+        dispatch: Dispatch,
+        folder: OutboxFolder,
+        persistence: Persistence,
+        outbox: str | None = None,
     ) -> None:
         self._dispatch, self._folder = dispatch, folder
-        self._persistence = persistence
+        self._persistence, self._outbox = persistence, outbox
         self._last_error: str | None = None
         self._next_purge = 0.0
 
@@ -246,18 +193,13 @@ class Sync:
 
     def report(self) -> SyncReport:
         """Tell how the outbox stands now."""
-        files = survey(self._folder)
-        mine = [each for each in files if self._may_go(each.header)]
-        states = [each.state for each in files]
-        states += [ELSEWHERE for each in files if self._is_left_alone(each)]
-        left_alone = (LIVE, ELSEWHERE, NEWER, UNREADABLE)
-        return SyncReport(
-            delivered=self._dispatch.counters.delivered,
-            waiting=sum(each.waiting for each in mine if each.state != LIVE),
-            held=sum(each.held for each in mine),
-            dropped=dict(self._dispatch.counters.dropped),
+        groups = [(each, self._group_of(each)) for each in survey(self._folder)]
+        return SyncReport.new(
+            groups,
+            self._dispatch.counters,
+            held=sum(each.held for each, _ in groups if self._may_go(each.header)),
             last_error=self._last_error,
-            files={state: states.count(state) for state in left_alone},
+            outbox=self._outbox,
         )
 
     def _round(self, progress: Progress) -> None:
@@ -294,8 +236,7 @@ class Sync:
         """Tell whether a file goes this way, as far as is known."""
         if header is None or header.version > FORMAT_VERSION:
             return False
-        admits = self._dispatch.binding.admits(header.binding)
-        return admits or self._is_ambiguous(header)
+        return self._dispatch.admits(header.binding) or self._is_ambiguous(header)
 
     def _is_ambiguous(self, header: Header | None) -> bool:
         """Tell whether only the backend can say if a file goes this way."""
@@ -303,16 +244,13 @@ class Sync:
         return (
             header is not None
             and mine.provider_id is None
-            and header.binding.provider_id is not None
             and header.binding.base_url == mine.base_url
-            and not mine.admits(header.binding)
+            and self._folder.is_confirmed(header.binding)
+            and not self._dispatch.admits(header.binding)
         )
 
-    def _is_left_alone(self, file: FileSummary) -> bool:
-        """Tell whether a file has something that goes another way."""
-        is_known = file.state not in {LIVE, NEWER, UNREADABLE}
-        has_anything = file.waiting + file.held > 0
-        return is_known and has_anything and not self._may_go(file.header)
+    def _group_of(self, file: FileSummary) -> str:
+        return group_of(file, self._folder, is_ours=self._may_go(file.header))
 
 
 def _failure(error: Exception) -> str:

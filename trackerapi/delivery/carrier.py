@@ -1,7 +1,7 @@
 """Bringing the records of one file to the backend, batch after batch, in order.
 
-Final is only what the backend refuses by itself: a line in its batch answer, or its
-400 or 422 for a batch of one. Everything else can be mended, and waits.
+Final is only a refusal for the content of one record: a line in the batch answer, or
+an answer to a batch of one; see `refusals`. Everything else is tried again.
 """
 
 import logging
@@ -17,21 +17,29 @@ from trackerapi.delivery.records import (
     MAX_BATCH_BYTES,
     MAX_BATCH_LINES,
     Creation,
+    count_that_fits,
     first_lines,
     parse_creation,
     parse_record,
     split_lines,
 )
+from trackerapi.delivery.refusals import (
+    is_final_for_event,
+    is_final_for_job,
+    problem_of,
+)
 from trackerapi.delivery.report import Counters, Problems, refused_job
 from trackerapi.delivery.sender import Receipt, Sender
-from trackerapi.errors import BackendRejected, BackendUnavailable
+from trackerapi.errors import (
+    AuthenticationError,
+    BackendError,
+    BackendRejected,
+    BackendUnavailable,
+)
 
 HOLD_AFTER: Final = timedelta(days=7)
 """How long an event waits for a job that the backend does not know."""
 
-TOO_LARGE: Final = 413
-_FINAL_FOR_ONE_LINE: Final = frozenset({400, 422})
-_FINAL_FOR_A_JOB: Final = frozenset({400, 404, 409, 422})
 _UNKNOWN_JOB: Final = 404
 
 CreationFinder = Callable[[str], Creation | None]
@@ -126,11 +134,11 @@ class Carrier:
                 try:
                     self._create(creation)
                 except BackendRejected as error:
-                    problem = _problem_of(error)
+                    problem = problem_of(error)
                     refused.append(KeptRecord(record=line, problem=problem))
         delivered = 0
         while events:
-            count = _count_that_fits(events, self._most_lines)
+            count = count_that_fits(events, self._most_lines)
             batch = b"".join(events[:count])
             receipt = self._attempt(batch, count)
             if receipt is None:
@@ -159,11 +167,11 @@ class Carrier:
                 try:
                     self._create(creation)
                 except BackendRejected as error:
-                    problem = _problem_of(error)
+                    problem = problem_of(error)
                     held = [_held_for(kept, problem) for kept in waiting]
                     held.append(KeptRecord(record=creation.as_line(), problem=problem))
                     file.held.keep(held)
-                    self._tell_job(provider_job_id, error.reason)
+                    self._tell_job(provider_job_id, error.reason, problem)
                     continue
             self._send_waiting(file, waiting)
 
@@ -190,7 +198,7 @@ class Carrier:
                 if creation.state != "done":
                     self._create(creation)
             except BackendRejected as error:
-                self._hold_job(file, creation, _problem_of(error))
+                self._hold_job(file, creation, problem_of(error))
             else:
                 # A job that was refused before, and is not any more, holds nothing.
                 file.held.release_creation(creation.provider_job_id)
@@ -204,20 +212,23 @@ class Carrier:
         """
         try:
             self._sender.create_job(creation.document)
-        except BackendRejected as error:
-            if error.status in _FINAL_FOR_A_JOB and error.problem:
-                raise
-            raise BackendUnavailable(error.reason, error.exchange) from error
+        except AuthenticationError:
+            raise
+        except BackendError as error:
+            kind = BackendRejected if is_final_for_job(error) else BackendUnavailable
+            raise kind(error.reason, error.exchange) from error
 
     def _hold_job(
         self, file: OutboxFile, creation: Creation, problem: Mapping[str, Any]
     ) -> None:
         kept = KeptRecord(record=creation.as_line(), problem=problem)
         file.held.keep([kept])
-        self._tell_job(creation.provider_job_id, kept.reason)
+        self._tell_job(creation.provider_job_id, kept.reason, problem)
 
-    def _tell_job(self, provider_job_id: str, reason: str) -> None:
-        message = refused_job(provider_job_id, reason)
+    def _tell_job(
+        self, provider_job_id: str, reason: str, problem: Mapping[str, Any]
+    ) -> None:
+        message = refused_job(provider_job_id, reason, problem)
         self._problems.tell(
             "job-refused", message, provider_job_id, level=logging.ERROR
         )
@@ -257,21 +268,18 @@ class Carrier:
         try:
             receipt = self._sender.send(batch)
             _check(receipt, batch, count)
-        except BackendRejected as error:
-            if error.status in {*_FINAL_FOR_ONE_LINE, TOO_LARGE} and count > 1:
-                self._most_lines = (count + 1) // 2
-                return None
-            if error.status in _FINAL_FOR_ONE_LINE and error.problem:
-                return Receipt.refusing_one(error.problem)
-            raise BackendUnavailable(error.reason, error.exchange) from error
-        except BackendUnavailable as error:
-            if error.status == TOO_LARGE and count > 1:
+        except AuthenticationError:
+            raise
+        except BackendError as error:
+            if is_final_for_event(error):
+                if count == 1:
+                    return Receipt.refusing_one(problem_of(error))
                 self._most_lines = (count + 1) // 2
                 return None
             if error.status is None and error.exchange.was_sent:
                 # A line too slow for so much; less may get through in time.
                 self._most_lines = max(1, count // 2)
-            raise
+            raise BackendUnavailable(error.reason, error.exchange) from error
         self._most_lines = min(self._most_lines * 2, MAX_BATCH_LINES)
         return receipt
 
@@ -309,17 +317,6 @@ def _check(receipt: Receipt, batch: bytes, count: int) -> None:
         raise BackendUnavailable("the answer is about lines that were not sent")
 
 
-def _count_that_fits(lines: Sequence[bytes], most_lines: int) -> int:
-    """Return how many lines one batch takes; at least one."""
-    size = count = 0
-    for line in lines[:most_lines]:
-        size += len(line)
-        if size > MAX_BATCH_BYTES:
-            break
-        count += 1
-    return max(count, 1)
-
-
 def _refused(receipt: Receipt, batch: bytes) -> list[KeptRecord]:
     if not receipt.rejections:
         return []
@@ -332,10 +329,6 @@ def _refused(receipt: Receipt, batch: bytes) -> list[KeptRecord]:
         )
         for rejection in receipt.rejections
     ]
-
-
-def _problem_of(error: BackendRejected) -> dict[str, Any]:
-    return dict(error.problem) or {"detail": error.reason}
 
 
 def _held_for(kept: KeptRecord, problem: Mapping[str, Any]) -> KeptRecord:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO, Final
 from trackerapi.delivery.header import LONGEST_HEADER_BYTES, Binding, Header
 from trackerapi.delivery.outbox_file import SUFFIX, OutboxFile
 from trackerapi.delivery.process import unforked
+from trackerapi.delivery.providers import Providers
 from trackerapi.delivery.records import (
     CREATION_START,
     Creation,
@@ -61,6 +63,7 @@ class OutboxFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._providers = Providers(path)
 
     @property
     def delivered_path(self) -> Path:
@@ -102,7 +105,7 @@ class OutboxFolder:
             if path in known:
                 continue
             header = read_header(path)
-            if header is None or not binding.admits(header.binding):
+            if header is None or not self.admits(binding, header.binding):
                 continue
             if header.writer in busy:
                 continue
@@ -116,16 +119,49 @@ class OutboxFolder:
                 # Somebody else delivers it; what came later must not overtake it.
                 busy.add(header.writer)
 
-    def has_strangers(self, binding: Binding) -> bool:
-        """Tell whether files for this destination are of keys that may be ours too."""
-        headers = map(read_header, self.paths())
+    def admits(self, binding: Binding, other: Binding) -> bool:
+        """Return whether records bound like `other` may be delivered as `binding`.
+
+        Args:
+            binding: Address, key and, once the backend has named it, provider.
+            other: As the header of a file has it.
+        """
+        return binding.admits(replace(other, provider_id=self._provider_of(other)))
+
+    def is_confirmed(self, binding: Binding) -> bool:
+        """Return whether a backend at this address ever accepted this key."""
+        return self._provider_of(binding) is not None
+
+    def has_foreign(self, binding: Binding) -> bool:
+        """Return whether files for this backend are of keys that may be ours too."""
         return any(
             header is not None
             and header.binding.base_url == binding.base_url
-            and header.binding.provider_id is not None
-            and not binding.admits(header.binding)
-            for header in headers
+            and self.is_confirmed(header.binding)
+            and not self.admits(binding, header.binding)
+            for header in map(read_header, self.paths())
         )
+
+    def confirm_provider(self, binding: Binding, ask: Callable[[], int]) -> int:
+        """Ask the backend for the provider of a key; see `Providers.confirm()`.
+
+        Raises:
+            BackendError: If the backend does not answer, or contradicts itself.
+        """
+        return self._providers.confirm(binding, ask, self._provider_in_headers(binding))
+
+    def _provider_of(self, binding: Binding) -> int | None:
+        # The memory first: its newest line corrects an answer that was wrong once.
+        return self._providers.find(binding) or binding.provider_id
+
+    def _provider_in_headers(self, binding: Binding) -> int | None:
+        for header in map(read_header, self.paths()):
+            if header is None or header.binding.provider_id is None:
+                continue
+            known = header.binding
+            if (known.base_url, known.key_id) == (binding.base_url, binding.key_id):
+                return known.provider_id
+        return None
 
     def put_away(self, file: OutboxFile) -> None:
         """Move a file aside of which all is delivered, and let go of it.
@@ -200,7 +236,7 @@ class OutboxFolder:
                 try:
                     with by_name[name].open("rb") as file:
                         header = Header.parse(file.readline(LONGEST_HEADER_BYTES))
-                        if header is not None and binding.admits(header.binding):
+                        if header and self.admits(binding, header.binding):
                             yield file
                 except FileNotFoundError:
                     is_missing = True

@@ -36,12 +36,15 @@ class Binding:
     provider_id: int | None = None
 
     def admits(self, other: "Binding") -> bool:
-        """Tell whether one bound like this may deliver what is bound like `other`."""
+        """Return whether records bound like `other` may be delivered as these.
+
+        The key's own id is enough: a confused answer may have named another provider.
+        """
         if self.base_url != other.base_url:
             return False
-        if self.provider_id is not None and other.provider_id is not None:
-            return self.provider_id == other.provider_id
-        return self.key_id is not None and self.key_id == other.key_id
+        if self.key_id is not None and self.key_id == other.key_id:
+            return True
+        return self.provider_id is not None and self.provider_id == other.provider_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,7 @@ class Header:
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
-        if not isinstance(version, int) or not isinstance(binding.base_url, str):
+        if not isinstance(version, int) or not _is_sound(binding):
             return None
         return cls(
             binding=binding,
@@ -102,3 +105,15 @@ class Header:
         text = json.dumps(members)
         width = length - 1 if length else len(text) + _ROOM_BYTES
         return text.ljust(width).encode("ascii") + b"\n"
+
+
+def _is_sound(binding: Binding) -> bool:
+    """Return whether a line that nobody checked holds the types of a binding."""
+    members: dict[str, object] = {
+        "base_url": binding.base_url,
+        "key_id": binding.key_id,
+        "provider_id": binding.provider_id,
+    }
+    is_text = isinstance(members["base_url"], str)
+    has_key = isinstance(members["key_id"], str | None)
+    return is_text and has_key and isinstance(members["provider_id"], int | None)

@@ -17,9 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
+from trackerapi.delivery.disk import open_file
 from trackerapi.delivery.records import Creation, parse_creation, parse_record
-
-_FILE_MODE: Final = 0o600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +167,7 @@ class HeldJournal:
                 record=str(members.get("record", "")).encode(
                     "utf-8", "surrogateescape"
                 ),
-                problem=members.get("problem") or {},
+                problem=_members(members.get("problem")),
                 waits=place.waits,
                 since=str(members.get("since", "")),
             )
@@ -213,7 +212,7 @@ class HeldJournal:
     def _append(self, lines: Iterable[Mapping[str, Any]]) -> None:
         text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
         flags = os.O_CREAT | os.O_RDWR | os.O_APPEND
-        fd = os.open(self.path, flags, _FILE_MODE)
+        fd = open_file(self.path, flags)
         try:
             size = os.fstat(fd).st_size
             # A writer that was killed may have left half a line.
@@ -229,6 +228,10 @@ class HeldJournal:
 
 
 _CREATION: Final = "create_job "
+
+
+def _members(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def _identity(record: bytes) -> tuple[str, str]:

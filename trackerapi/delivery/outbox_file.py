@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from trackerapi.delivery.disk import FOLDER_MODE, NoLocksError, open_file, try_lock
+from trackerapi.delivery.disk import NoLocksError, make_folder, open_file, try_lock
 from trackerapi.delivery.header import (
     FORMAT_VERSION,
     LONGEST_HEADER_BYTES,
@@ -72,7 +72,7 @@ class OutboxFile:
         Raises:
             OSError: If the folder or file cannot be written.
         """
-        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        make_folder(folder)
         header = Header.new(binding, writer)
         line = header.as_line()
         for _ in range(_ATTEMPTS_TO_CREATE):
@@ -281,7 +281,7 @@ class OutboxFile:
         Raises:
             OSError: If that cannot be done.
         """
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        make_folder(folder)
         # The records last: where they are, their position has to be.
         for path in (self.path.with_suffix(".ack"), self.path):
             if path.exists():

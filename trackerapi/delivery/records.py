@@ -5,7 +5,7 @@ their bytes. A creation stands ahead of the events of its job.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -102,3 +102,19 @@ def first_lines(chunk: bytes, count: int) -> tuple[bytes, int]:
     parts = chunk.split(b"\n", count)
     found = len(parts) - 1
     return chunk[: len(chunk) - len(parts[-1])], found
+
+
+def count_that_fits(lines: Sequence[bytes], most_lines: int) -> int:
+    """Return how many lines fit into one batch; at least one.
+
+    Args:
+        lines: Each with its end.
+        most_lines: Most lines of a batch.
+    """
+    size = count = 0
+    for line in lines[:most_lines]:
+        size += len(line)
+        if size > MAX_BATCH_BYTES:
+            break
+        count += 1
+    return max(count, 1)

@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from trackerapi.delivery.refusals import fix_for_job
 from trackerapi.errors import BackendError
 
 _MOST_NAMES: Final = 3
@@ -137,12 +138,11 @@ def key_refused(error: BackendError) -> str:
     )
 
 
-def refused_job(provider_job_id: str, reason: str) -> str:
-    """Return what to tell about a job that was refused."""
+def refused_job(provider_job_id: str, reason: str, problem: Mapping[str, Any]) -> str:
+    """Return the message about a job that was refused, with its fix."""
     return (
-        f"job {provider_job_id!r} was refused ({reason}); it runs on, and what it "
-        f"reports is held; to mend: trackerapi outbox retry --job {provider_job_id!r} "
-        "[--customer-id N]"
+        f"the backend refused job {provider_job_id!r} ({reason}). The script goes on; "
+        "its reports are kept on this machine; " + fix_for_job(provider_job_id, problem)
     )
 
 

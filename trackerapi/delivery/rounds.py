@@ -66,6 +66,7 @@ class Rounds:
         self._journals: dict[Path, HeldJournal] = {}
         self._carrier: Carrier | None = None
         self._sender: Sender | None = None
+        self._key_id = route.outbox.binding.key_id
         self._is_identified = False
         self._has_purged = self._is_curious = self._backlog_waits = False
         self._has_more = self._is_searching = False
@@ -126,7 +127,7 @@ class Rounds:
         try:
             self._take_over(folder)
         finally:
-            # Whether strangers are ours is known once the backend has said who we are.
+            # Foreign files are ours or not once the backend has named our provider.
             self._is_searching = self._is_curious
 
     def _take_over(self, folder: OutboxFolder) -> None:
@@ -142,7 +143,7 @@ class Rounds:
         # Not in place, where others would see none of them meanwhile.
         self.adopted = sorted(self.adopted, key=lambda file: file.path.name)
         # Only the backend can tell whether another key is of the same provider.
-        self._is_curious = binding.provider_id is None and folder.has_strangers(binding)
+        self._is_curious = binding.provider_id is None and folder.has_foreign(binding)
         if not self._has_purged:
             self._has_purged = True
             folder.purge()
@@ -175,9 +176,9 @@ class Rounds:
         self._put_away_delivered()
 
     def renew_key(self) -> None:
-        """Read the key again; whose it is has to be asked again too."""
+        """Read the key again; its provider has to be asked for again too."""
         if self._sender is not None:
-            self._sender.renew_key()
+            self._key_id = self._sender.renew_key()
         self._is_identified = False
 
     def put_away(self, files: list[OutboxFile]) -> None:
@@ -208,19 +209,28 @@ class Rounds:
                 self._route.counters,
             )
         if not self._is_identified:
-            self._bind(self._sender.identify())
+            self._bind(self._confirmed_provider(self._sender))
             self._is_identified = True
         return self._carrier
+
+    def _confirmed_provider(self, sender: Sender) -> int:
+        """Return the provider of the key as it is now."""
+        folder = self._route.folder
+        if folder is None:
+            return sender.identify()
+        binding = replace(self._route.outbox.binding, key_id=self._key_id)
+        return folder.confirm_provider(binding, sender.identify)
 
     def _bind(self, provider_id: int) -> None:
         outbox = self._route.outbox
         known = outbox.binding.provider_id
-        if known is not None and known != provider_id:
+        is_other_key = self._key_id != outbox.binding.key_id
+        if is_other_key and known not in {None, provider_id}:
             raise AuthenticationError(
                 "the key now belongs to another provider than the one that these "
                 "records are for"
             )
-        if known is None:
+        if known != provider_id:
             outbox.binding = replace(outbox.binding, provider_id=provider_id)
             self._is_curious = False
             self._next_search = 0.0  # files of other keys of this provider may be there

@@ -15,6 +15,7 @@ from tests.unit.commands.leftovers import (
     Desk,
 )
 from trackerapi import TrackerApi
+from trackerapi.answers import NewApiKey
 from trackerapi.commands.exits import (
     FINE,
     HELD,
@@ -104,7 +105,14 @@ def test_sync_as_json_can_be_read_by_programs(desk: Desk) -> None:
         "held": 0,
         "dropped": {},
         "last_error": None,
-        "files": {"live": 0, "elsewhere": 0, "newer": 0, "unreadable": 0},
+        "files": {
+            "live": 0,
+            "elsewhere": 0,
+            "unconfirmed": 0,
+            "newer": 0,
+            "unreadable": 0,
+        },
+        "remaining": [],
     }
 
 
@@ -250,29 +258,101 @@ def test_sync_tells_what_a_running_process_holds(desk: Desk) -> None:
     assert (done.status, done.json["held"]) == (HELD, 2)
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"TRACKERAPI_BASE_URL": NOWHERE},
-        {"TRACKERAPI_API_KEY": KEY},
-        {"TRACKERAPI_API_KEY": ""},
-    ],
-    ids=["another address", "another key", "no key"],
-)
-def test_sync_leaves_alone_what_goes_elsewhere(
-    desk: Desk, settings: dict[str, str]
+def test_sync_leaves_alone_what_a_backend_confirmed_for_another_address(
+    desk: Desk,
 ) -> None:
-    """Records go where they were meant to go, and their count is told."""
-    desk.leave(**settings)
+    """Records go where they were meant to go; their file is listed: status 0."""
+    desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
+    desk.name_provider(1)
+    (file,) = desk.files
 
-    done = desk.run("sync", "--json")
+    done = desk.run("sync")
 
-    assert (done.status, done.json["delivered"]) == (FINE, 0)
-    assert done.json["files"]["elsewhere"] == 1
-    assert len(desk.paths) == 1
-    assert (
-        "1 file for another address, provider or key left alone" in desk.run("sync").out
-    )
+    assert (done.status, len(desk.paths)) == (FINE, 1)
+    assert "1 file for another address or provider left alone" in done.out
+    assert f"file {file['id']} (4 records): left alone: it is for {NOWHERE}" in done.err
+
+
+def new_key(desk: Desk) -> NewApiKey:
+    """Make another key of the same provider."""
+    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
+        return tracker.admin.create_api_key("other", ["ingest"])
+
+
+def expire(desk: Desk, key: NewApiKey) -> None:
+    """End a key at once."""
+    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
+        tracker.admin.expire_api_key(key.key.key_id)
+
+
+@pytest.mark.parametrize("is_down", [False, True], ids=["key ended", "backend down"])
+def test_records_of_a_key_that_worked_before_go_with_the_next_key(
+    desk: Desk, proxy: FaultProxy, *, is_down: bool
+) -> None:
+    """The folder remembers the provider of each key that a backend accepted."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    old = new_key(desk)
+    desk.settings["TRACKERAPI_API_KEY"] = old.api_key
+    before = desk.leave()
+    assert desk.run("sync").status == FINE
+    if is_down:
+        with proxy.down():
+            job_id = desk.leave()
+    expire(desk, old)
+    if not is_down:
+        job_id = desk.leave()
+        assert desk.run("sync").status == WAITING
+
+    done = desk.run("sync", TRACKERAPI_API_KEY=new_key(desk).api_key)
+
+    assert (done.status, done.err) == (FINE, "")
+    assert [len(desk.events(each)) for each in (before, job_id)] == [3, 3]
+
+
+def test_next_job_delivers_what_a_key_that_worked_before_left(desk: Desk) -> None:
+    """A process with the provider's next key claims the files as `sync` does."""
+    old = new_key(desk)
+    desk.leave(TRACKERAPI_API_KEY=old.api_key)
+    assert desk.run("sync", TRACKERAPI_API_KEY=old.api_key).status == FINE
+    left = desk.leave(TRACKERAPI_API_KEY=old.api_key)
+    expire(desk, old)
+
+    with desk.job(str(uuid.uuid4()), mode="online") as job:
+        assert job.report("line") == (0, 0)
+
+    assert len(desk.events(left)) == 3
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("is_remembered", [True, False])
+def test_one_answer_that_names_another_provider_strands_nothing(
+    desk: Desk, proxy: FaultProxy, *, is_remembered: bool
+) -> None:
+    """A confused answer is asked for again; a key's own records stay its own."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    job_id = desk.leave()
+    if is_remembered:
+        desk.name_provider(1)
+    key_id = desk.backend.api_key.split("_")[1].encode()
+    others = key_id if is_remembered else key_id[::-1]
+    is_confused = iter([True])
+
+    def confused(passage: Passage) -> None:
+        answer = passage.ask_backend()
+        if "api-keys" in passage.request.target and next(is_confused, False):
+            assert b'"provider_id":1,' in answer
+            answer = answer.replace(b'"provider_id":1,', b'"provider_id":9,')
+            answer = answer.replace(key_id, others)
+        passage.answer(answer)
+
+    with proxy.failing(confused):
+        first = desk.run("sync")
+
+    assert (first.status, first.err) == (FINE, "")
+    assert len(desk.events(job_id)) == 3
+    later = desk.leave()
+    assert desk.run("sync", TRACKERAPI_API_KEY=new_key(desk).api_key).status == FINE
+    assert len(desk.events(later)) == 3
 
 
 def test_sync_delivers_with_another_key_of_the_same_provider(desk: Desk) -> None:

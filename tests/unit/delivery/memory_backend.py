@@ -63,12 +63,19 @@ def lost_answer() -> Fault:
     return Fault(unavailable().error, is_processed=True)
 
 
-def rejected(status: int, *, has_problem: bool = True) -> Fault:
-    """Return the backend's refusal of a whole request."""
+def rejected(status: int, *, has_problem: bool = True, kind: str = "") -> Fault:
+    """Return the backend's refusal of a whole request.
+
+    Args:
+        status: Of the answer.
+        has_problem: Whether the answer holds problem details.
+        kind: Type of the problem; that of a test by default.
+    """
+    details = {**problem(status), **({"type": kind} if kind else {})}
     exchange = Exchange(
         method="POST",
         status=status,
-        problem=problem(status) if has_problem else {},
+        problem=details if has_problem else {},
     )
     return Fault(BackendRejected(f"{status}: a test asked for this", exchange))
 

@@ -183,20 +183,20 @@ def test_batch_that_is_too_large_is_split(
     assert held_lines(process) == []
 
 
-def test_single_line_that_is_too_large_for_a_proxy_waits(
-    process: ReportingProcess, memory: MemoryBackend
+@pytest.mark.parametrize("fault", [rejected(413), HTML_413], ids=["backend", "proxy"])
+def test_single_line_that_is_too_large_is_held_and_the_rest_goes_on(
+    process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """No event dies of a 413: the address may be wrong, or the proxy set too low."""
-    process.append(event_line())
-    memory.fail_next("send", rejected(413), HTML_413)
+    """A record that nobody takes must not hold up the records behind it."""
+    small, large, last = event_line(), event_line(message="x" * 900), event_line()
+    process.append(small, large, last)
+    memory.too_large, memory.most_bytes = fault, 800
 
-    for _ in range(2):
-        with pytest.raises(BackendUnavailable):
-            process.make_round()
-
-    assert process.outbox.waiting_count == 1
     process.deliver()
-    assert len(memory.events) == 1
+
+    assert list(memory.events.values()) == [small, last]
+    assert held_lines(process) == [large]
+    assert process.outbox.waiting_count == 0
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -384,8 +384,10 @@ def test_creation_that_the_backend_has_is_not_sent_again(
         unavailable(404),
         lost_answer(),
         key_refused(),
-        rejected(413),
         rejected(404, has_problem=False),
+        rejected(404, kind="urn:trackerapi:problem:not-found"),
+        rejected(404, kind="about:blank"),
+        rejected(400, kind="urn:trackerapi:problem:ambiguous-key"),
     ],
 )
 def test_creation_without_a_usable_answer_waits_with_its_events(
@@ -405,7 +407,7 @@ def test_creation_without_a_usable_answer_waits_with_its_events(
     assert list(memory.events.values()) == [line]
 
 
-@pytest.mark.parametrize("status", [400, 404, 409, 422])
+@pytest.mark.parametrize("status", [400, 404, 409, 413, 414, 422, 431])
 def test_refused_creation_is_held_with_all_later_events_of_its_job(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
@@ -802,8 +804,6 @@ def test_blank_line_as_damage_leaves_it_delays_no_other(
                 lost_answer(),
                 unavailable(503),
                 key_refused(),
-                rejected(413),
-                HTML_413,
             ]
         ),
         max_size=8,

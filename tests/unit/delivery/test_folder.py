@@ -110,7 +110,7 @@ def test_files_are_taken_over_oldest_first(outbox_folder: OutboxFolder) -> None:
         (Binding(base_url="http://backend.test", key_id="old", provider_id=2), False),
         (
             Binding(base_url="http://backend.test", key_id="3kTMd9aZ", provider_id=2),
-            False,
+            True,
         ),
     ],
 )

@@ -58,9 +58,8 @@ FAULTS: Final[dict[str, Fault | None]] = {
     "answer lost": lost_answer(),
     "503": unavailable(503),
     "key refused": key_refused(),
-    "413": rejected(413),
-    "HTML 413": Fault(unavailable(413).error),
 }
+TOO_LARGE: Final = {"413": rejected(413), "HTML 413": Fault(unavailable(413).error)}
 REQUESTS: Final = ("send", "create_job", "identify")
 
 GARBAGE: Final = (
@@ -223,7 +222,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def take_less(self, most_lines: int, is_html: bool) -> None:
         """Take smaller batches from now on."""
         self.backend.most_lines = most_lines
-        self.backend.too_large = FAULTS["HTML 413" if is_html else "413"]  # type: ignore[assignment]
+        self.backend.too_large = TOO_LARGE["HTML 413" if is_html else "413"]
 
     @rule()
     def learn_of_the_late_job(self) -> None:

@@ -33,13 +33,13 @@ ALWAYS_WAITS: Final[dict[str, Callable[[], Fault]]] = {
     "answer lost": lost_answer,
     **{
         f"{status} not ours": lambda status=status: unavailable(status)
-        for status in (200, 302, 400, 403, 404, 408, 413, 422, 425, 429, 500, 502, 503)
+        for status in (200, 302, 400, 403, 404, 408, 414, 422, 425, 429, 431, 500, 503)
     },
     "401": lambda: key_refused(401),
     "403": lambda: key_refused(403),
     **{
         f"{status} refused": lambda status=status: rejected(status)
-        for status in (402, 405, 410, 411, 413, 415, 418, 451)
+        for status in (402, 405, 411, 415, 418, 451)
     },
     **{
         f"{status} without a problem": lambda status=status: rejected(
@@ -103,7 +103,7 @@ def test_event_never_dies_of_a_refusal_of_the_whole_batch_that_is_not_for_conten
     assert len(memory.events) == 1
 
 
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("status", [400, 413, 414, 422, 431])
 def test_batch_of_one_is_refused_for_good_by(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
@@ -127,7 +127,7 @@ def test_line_is_refused_for_good_in_a_batch_answer_by(
     assert fate_of(process, memory) == HELD
 
 
-@pytest.mark.parametrize("status", [400, 404, 409, 422])
+@pytest.mark.parametrize("status", [400, 404, 409, 410, 413, 414, 422, 431])
 def test_creation_is_refused_for_good_by(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:

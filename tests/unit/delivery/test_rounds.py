@@ -28,6 +28,7 @@ from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
 from trackerapi.delivery.folder import OutboxFolder, read_header
 from trackerapi.delivery.header import Binding
 from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.providers import FILE_NAME
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
 
 ROTATED: Final = Binding(base_url=BINDING.base_url, key_id="newkey12")
@@ -46,8 +47,9 @@ def killed(
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the names of the files in a folder, without those that begin anew."""
-    return sorted(path.name for path in folder.iterdir() if path.is_file())
+    """Return the names of the files beside the memory of providers in a folder."""
+    names = (path.name for path in folder.iterdir() if path.is_file())
+    return sorted(name for name in names if name != FILE_NAME)
 
 
 def test_next_process_delivers_what_a_killed_one_has_left(

@@ -1,0 +1,174 @@
+"""Records that no backend accepted: `sync` names them, `outbox claim` binds them."""
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from tests.unit.commands.leftovers import NOWHERE, Desk
+from trackerapi.commands.exits import FINE, USAGE, WAITING
+
+Settings = dict[str, str]
+
+STRANDED: Final[dict[str, Callable[[Desk], Settings]]] = {
+    "key with quotes": lambda desk: {"TRACKERAPI_API_KEY": f'"{desk.backend.api_key}"'},
+    "key that is a word": lambda _: {"TRACKERAPI_API_KEY": "YOUR_API_KEY"},
+    "key with another secret": lambda _: {
+        "TRACKERAPI_API_KEY": "trk_3kTMd9aZ_" + "x" * 43 + "_AAAAAA"
+    },
+    "wrong port": lambda _: {"TRACKERAPI_BASE_URL": NOWHERE},
+    "https for http": lambda desk: {
+        "TRACKERAPI_BASE_URL": desk.backend.base_url.replace("http:", "https:")
+    },
+    "path behind the address": lambda desk: {
+        "TRACKERAPI_BASE_URL": f"{desk.backend.base_url}/api"
+    },
+    "longer host": lambda _: {"TRACKERAPI_BASE_URL": f"http://{'a' * 200}.test:9"},
+}
+"""Settings under which records are written for nobody."""
+
+stranding = pytest.mark.parametrize("wrong", STRANDED.values(), ids=STRANDED)
+
+
+@stranding
+def test_sync_names_records_that_no_backend_accepted(
+    desk: Desk, wrong: Callable[[Desk], Settings]
+) -> None:
+    """Status 1, with the file, the reason and the command; the file is untouched."""
+    desk.leave(mode="offline", **wrong(desk))
+    (file,) = desk.files
+    before = desk.paths[0].read_bytes()
+
+    done = desk.run("sync")
+
+    assert done.status == WAITING
+    assert f"file {file['id']} (4 records): no backend has ever accepted" in done.err
+    assert f"run: trackerapi outbox claim {file['id']}\n" in done.err
+    assert desk.paths[0].read_bytes() == before
+
+
+@stranding
+def test_claimed_records_are_delivered(
+    desk: Desk, wrong: Callable[[Desk], Settings]
+) -> None:
+    """The command that `sync` names binds the file; the next `sync` delivers it."""
+    job_id = desk.leave(mode="offline", **wrong(desk))
+    (file,) = desk.files
+
+    claimed = desk.run("outbox", "claim", file["id"], "--yes")
+
+    assert (claimed.status, claimed.err) == (FINE, "")
+    assert claimed.out.startswith("bound 1 file to http://")
+    assert desk.run("sync").status == FINE
+    assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
+
+
+def test_job_with_a_wrong_path_is_unreachable_and_not_refused(desk: Desk) -> None:
+    """A real job behind `/api`: nothing is held, and after a claim all arrives."""
+    wrong = {"TRACKERAPI_BASE_URL": f"{desk.backend.base_url}/api"}
+    with desk.job(job_id := "wrong-path", mode="online", events=0, **wrong) as job:
+        waiting, held = job.report("line")
+
+    assert (waiting, held) == (2, 0)
+    assert desk.run("sync").status == WAITING
+    assert desk.run("outbox", "claim", "--all", "--yes").status == FINE
+    assert desk.run("sync").status == FINE
+    assert desk.messages(job_id) == ["line"]
+
+
+def test_claim_refuses_without_a_terminal_or_consent(desk: Desk) -> None:
+    """A script has to say that it means it; the files are listed all the same."""
+    desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
+    (file,) = desk.files
+
+    done = desk.run("outbox", "claim")
+
+    assert (done.status, done.out) == (USAGE, "")
+    assert f"file {file['id']}: 4 records for {NOWHERE}" in done.err
+    assert "pass --yes to do it" in done.err
+    assert desk.files == [file]
+
+
+@pytest.mark.parametrize(("typed", "status"), [("y\n", FINE), ("\n", USAGE)])
+def test_claim_asks_somebody_at_a_terminal(desk: Desk, typed: str, status: int) -> None:
+    """Only a yes is a yes."""
+    desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
+
+    done = desk.type(typed, "outbox", "claim")
+
+    assert done.status == status
+    assert "bind 4 records of 1 file to http://" in done.err
+    is_bound = desk.files[0]["base_url"] == desk.backend.base_url
+    assert is_bound is (status == FINE)
+
+
+def test_dry_run_lists_and_changes_nothing(desk: Desk) -> None:
+    """Neither the backend nor anybody is asked."""
+    desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
+    (file,) = desk.files
+
+    done = desk.run("outbox", "claim", "--dry-run")
+    as_json = desk.run("outbox", "claim", "--dry-run", "--json").json
+
+    assert done.status == FINE
+    assert done.out.splitlines()[-1] == "1 file: 4 records"
+    assert [each["id"] for each in as_json["files"]] == [file["id"]]
+    assert as_json["bound"] == []
+    assert desk.files == [file]
+
+
+def test_claim_binds_nothing_to_a_key_that_the_backend_refuses(desk: Desk) -> None:
+    """Otherwise the next `sync` would stand where this one stood."""
+    desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
+    (file,) = desk.files
+
+    wrong = "trk_3kTMd9aZ_" + "x" * 43 + "_AAAAAA"
+    done = desk.run("outbox", "claim", "--yes", TRACKERAPI_API_KEY=wrong)
+
+    assert done.status == WAITING
+    assert "nothing was bound" in done.err
+    assert desk.files == [file]
+
+
+def test_claim_of_all_leaves_confirmed_files_alone(desk: Desk) -> None:
+    """Records of another provider are bound only when their file is named."""
+    desk.leave(TRACKERAPI_API_KEY="trk_3kTMd9aZ_" + "x" * 43 + "_AAAAAA")
+    desk.name_provider(123_456)
+    (file,) = desk.files
+
+    assert desk.run("outbox", "claim", "--yes").out.startswith("nothing to bind")
+    assert desk.files == [file]
+    done = desk.run("outbox", "claim", file["id"][:6], "--yes", "--json")
+    assert (done.status, len(done.json["bound"])) == (FINE, 1)
+    assert desk.run("sync").status == FINE
+
+
+def test_claim_leaves_a_running_process_its_file(desk: Desk) -> None:
+    """A file that its owner still writes to cannot be bound anew."""
+    with desk.job("claimed-alive", TRACKERAPI_BASE_URL=NOWHERE):
+        (file,) = desk.files
+        done = desk.run("outbox", "claim", file["id"], "--yes")
+        everything = desk.run("outbox", "claim", "--yes")
+
+    assert done.status == USAGE
+    assert "a running process has file" in done.err
+    assert everything.out.startswith("nothing to bind")
+
+
+def test_held_records_are_claimed_with_their_reasons(desk: Desk, held_job: str) -> None:
+    """After a claim `outbox retry` sends what was held, and creates the job."""
+    content = desk.paths[0].read_bytes()
+    address = desk.backend.base_url.encode()
+    elsewhere = content.replace(address, b"http://127.0.0.1:1".ljust(len(address)))
+    desk.paths[0].write_bytes(
+        elsewhere.replace(b'"provider_id": 1', b'"provider_id": null')
+    )
+    (file,) = desk.files
+
+    done = desk.run("outbox", "claim", file["id"], "--yes")
+
+    assert (done.status, "outbox retry" in done.out) == (FINE, True)
+    customer = str(desk.backend.customer_id)
+    retried = desk.run("outbox", "retry", "--job", held_job, "--customer-id", customer)
+    assert retried.out == "4 records taken, 0 still held\n"
+    assert len(desk.events(held_job)) == 3

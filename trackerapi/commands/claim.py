@@ -1,0 +1,206 @@
+"""Binding undelivered records to the present address and key, after asking."""
+
+import argparse
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from trackerapi.commands.cutting import rebind
+from trackerapi.commands.dispatch import Dispatch, Persistence
+from trackerapi.commands.exits import FINE, UNAVAILABLE, Mistake
+from trackerapi.commands.options import (
+    add_backend,
+    add_command,
+    add_json,
+    add_outbox,
+    add_timeout,
+    folder_of,
+    settings_of,
+)
+from trackerapi.commands.survey import (
+    LIVE,
+    FileSummary,
+    file_id,
+    find_file,
+    summary_of,
+    survey,
+)
+from trackerapi.commands.sync_report import UNCONFIRMED, destination_text, group_of
+from trackerapi.commands.terminal import (
+    confirm,
+    counted,
+    has_terminal,
+    say,
+    say_json,
+    tell,
+)
+from trackerapi.delivery.folder import OutboxFolder
+from trackerapi.delivery.header import Binding
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.report import key_refused, unreachable
+from trackerapi.errors import AuthenticationError, BackendError
+
+_HELP: Final = """\
+Bind undelivered records to the address and key of now.
+
+Records keep the address and the key of the job that wrote them. Where one of the two
+was wrong (a key pasted with quotes, another port, https for http), no backend ever
+accepted them, and `trackerapi sync` names their files. This binds such files to the
+address and key of now, which the backend has to accept first; `trackerapi sync` then
+delivers them. Without a file, all files that no backend accepted are meant. A file
+that is named may belong to another confirmed address or provider, too.
+
+exit status:
+  0  bound, listed, or there was nothing to bind
+  1  the backend was not reached, or refused the key: nothing was bound
+  2  wrong usage, or not confirmed: without a terminal, --yes is needed
+
+examples:
+  trackerapi outbox claim --dry-run
+  trackerapi outbox claim 4f21
+  trackerapi outbox claim --all --yes
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add `outbox claim`."""
+    parser = add_command(commands, "claim", _claim, _HELP)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "ids", metavar="ID", nargs="*", default=[], help="id of a file, or its begin"
+    )
+    which.add_argument(
+        "--all",
+        action="store_true",
+        help="all files that no backend has accepted (default)",
+    )
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list the files, and change nothing"
+    )
+    add_timeout(parser)
+    add_outbox(parser)
+    add_backend(parser)
+    add_json(parser)
+
+
+def _claim(options: argparse.Namespace) -> int:
+    folder = folder_of(options)
+    with Dispatch(settings_of(options), folder) as dispatch:
+        files = _chosen(folder, dispatch, options.ids)
+        if options.dry_run or not files:
+            _report(options, dispatch.binding, files, [])
+            return FINE
+        if not options.yes:
+            _ask(files, dispatch.binding)
+        persistence = Persistence(total_seconds=options.timeout)
+        try:
+            persistence.run(dispatch.introduce)
+        except BackendError as error:
+            is_refused = isinstance(error, AuthenticationError)
+            tell(key_refused(error) if is_refused else unreachable(error))
+            tell("nothing was bound")
+            return UNAVAILABLE
+        bound = [
+            rebound
+            for each in files
+            if (rebound := _rebound(folder, each.path, dispatch.binding)) is not None
+        ]
+        _report(options, dispatch.binding, files, bound)
+    return FINE
+
+
+def _chosen(
+    folder: OutboxFolder, dispatch: Dispatch, ids: Sequence[str]
+) -> list[FileSummary]:
+    """Return the files that are meant, without those that need no claim.
+
+    Raises:
+        Mistake: If an id means no file or several, or a running process has the file.
+    """
+    files = [summary_of(find_file(folder, each)) for each in ids] or survey(folder)
+    chosen: list[FileSummary] = []
+    for file in files:
+        if file is None or file.header is None:
+            continue
+        if ids and file.state == LIVE:
+            raise Mistake(
+                f"a running process has file {file.file_id}; claim it when that ended"
+            )
+        is_ours = dispatch.admits(file.header.binding)
+        group = group_of(file, folder, is_ours=is_ours)
+        if group == UNCONFIRMED or (ids and not is_ours):
+            chosen.append(file)
+    return chosen
+
+
+def _ask(files: Sequence[FileSummary], binding: Binding) -> None:
+    """Ask whoever is at the terminal.
+
+    Raises:
+        Mistake: If nobody agrees.
+    """
+    for file in files:
+        tell(_line(file))
+    records = counted(_count(files), "record")
+    key = f"key {binding.key_id}" if binding.key_id else "the present key"
+    what = f"{records} of {counted(len(files), 'file')} to {binding.base_url} and {key}"
+    if not has_terminal():
+        raise Mistake(f"this would bind {what}; pass --yes to do it")
+    if not confirm(f"bind {what}?"):
+        raise Mistake("nothing was bound")
+
+
+def _rebound(folder: OutboxFolder, path: Path, binding: Binding) -> Path | None:
+    """Bind one file; return the new one, None if it went away or is in use.
+
+    Raises:
+        OSError: If it cannot be written; then the file is as it was.
+    """
+    with suppress(FileNotFoundError):
+        file = OutboxFile.adopt(path)
+        if file is not None:
+            file.held.refresh()
+            return rebind(folder, file, binding)
+    return None
+
+
+def _report(
+    options: argparse.Namespace,
+    binding: Binding,
+    files: Sequence[FileSummary],
+    bound: Sequence[Path],
+) -> None:
+    if options.json:
+        say_json(
+            {
+                "base_url": binding.base_url,
+                "provider_id": binding.provider_id,
+                "files": [file.as_members() for file in files],
+                "bound": [file_id(path) for path in bound],
+            }
+        )
+        return
+    if not files:
+        say("nothing to bind: no file is for an address and key of its own")
+        return
+    if not bound:
+        for file in files:
+            say(_line(file))
+        say(f"{counted(len(files), 'file')}: {counted(_count(files), 'record')}")
+        return
+    text = f"bound {counted(len(bound), 'file')} to {binding.base_url}"
+    say(f"{text}; to deliver the records: trackerapi sync")
+    if any(file.held for file in files):
+        say("held records are sent again by: trackerapi outbox retry")
+
+
+def _line(file: FileSummary) -> str:
+    assert file.header is not None  # noqa: S101 - others are not chosen
+    records = counted(file.waiting + file.held, "record")
+    return f"file {file.file_id}: {records} for {destination_text(file.header.binding)}"
+
+
+def _count(files: Sequence[FileSummary]) -> int:
+    return sum(file.waiting + file.held for file in files)

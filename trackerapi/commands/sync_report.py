@@ -1,0 +1,232 @@
+"""Report of `trackerapi sync`: what was delivered, and why each other file stays."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from trackerapi.commands.exits import FINE, HELD, WAITING
+from trackerapi.commands.survey import (
+    DELIVERED,
+    LIVE,
+    NEWER,
+    UNREADABLE,
+    FileSummary,
+    waiting_jobs_of,
+)
+from trackerapi.commands.terminal import counted, printable
+from trackerapi.delivery.folder import OutboxFolder
+from trackerapi.delivery.header import Binding
+from trackerapi.delivery.refusals import shell_word
+from trackerapi.delivery.report import Counters
+
+OURS: Final = "ours"
+ELSEWHERE: Final = "elsewhere"
+UNCONFIRMED: Final = "unconfirmed"
+
+_MAX_NAMES: Final = 3
+_TO_DO: Final = (UNCONFIRMED, NEWER, UNREADABLE)
+_MAX_LINES: Final = 20
+
+_LEFT_ALONE: Final = {
+    LIVE: "{} of running processes left to them",
+    ELSEWHERE: "{} for another address or provider left alone",
+    UNCONFIRMED: "{} for an address and key that no backend has accepted",
+    NEWER: "{} of a later version of trackerapi left alone",
+    UNREADABLE: "{} cannot be read",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemainingFile:
+    """An outbox file with undelivered or held records.
+
+    Attributes:
+        id: By which commands find the file.
+        path: Where the file lies.
+        records: Undelivered and held records.
+        reason: Why the records stay.
+        command: What to run; empty where nothing has to be run here.
+    """
+
+    id: str
+    path: str
+    records: int
+    reason: str
+    command: str
+
+    def as_text(self) -> str:
+        """Return the file, the reason and the command as one line."""
+        text = f"file {self.id} ({counted(self.records, 'record')}): {self.reason}"
+        return f"{text}; run: {self.command}" if self.command else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReport:
+    """How the outbox stands after a delivery.
+
+    Attributes:
+        delivered: Events that the backend has taken.
+        waiting: Undelivered records that this key should deliver.
+        held: Records that the backend refused.
+        dropped: Records that are gone, by the reason.
+        last_error: Why the last attempt failed; None if it did not.
+        files: Files left alone, by the reason: live (of a running process), elsewhere
+            (another address or provider, as a backend confirmed), unconfirmed (an
+            address and key that no backend ever accepted), newer (of a later version)
+            and unreadable.
+        remaining: Each file that stays, with the reason and the command to run.
+    """
+
+    delivered: int
+    waiting: int
+    held: int
+    dropped: Mapping[str, int]
+    last_error: str | None
+    files: Mapping[str, int]
+    remaining: Sequence[RemainingFile]
+
+    @classmethod
+    def new(
+        cls,
+        groups: Sequence[tuple[FileSummary, str]],
+        counters: Counters,
+        *,
+        held: int,
+        last_error: str | None,
+        outbox: str | None,
+    ) -> Self:
+        """Return the report of files, each with its group; see `group_of()`.
+
+        Args:
+            groups: All files of the folder as they are now.
+            counters: Events of this command.
+            held: Held records of files that this key delivers.
+            last_error: Why the last attempt failed; None if it did not.
+            outbox: The folder as the command line named it; None for the usual one.
+        """
+        return cls(
+            delivered=counters.delivered,
+            waiting=sum(each.waiting for each, group in groups if group == OURS),
+            held=held,
+            dropped=dict(counters.dropped),
+            last_error=last_error,
+            files={
+                state: sum(group == state for _, group in groups)
+                for state in _LEFT_ALONE
+            },
+            remaining=[
+                describe(each, group, last_error, outbox)
+                for each, group in groups
+                if group in {ELSEWHERE, *_TO_DO} or (group == OURS and each.waiting)
+            ],
+        )
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status that says it."""
+        if self.waiting or any(self.files[each] for each in _TO_DO):
+            return WAITING
+        return HELD if self.held else FINE
+
+    def as_text(self) -> str:
+        """Return it as one line."""
+        parts = [
+            f"delivered {counted(self.delivered, 'event')}; {self.waiting:,} waiting, "
+            f"{self.held:,} held"
+        ]
+        if self.dropped:
+            parts.append(f"{sum(self.dropped.values()):,} dropped as damaged")
+        parts += [
+            text.format(counted(self.files[state], "file"))
+            for state, text in _LEFT_ALONE.items()
+            if self.files[state]
+        ]
+        return "; ".join(parts)
+
+    def lines(self) -> Iterator[str]:
+        """Iterate over what to print of the files that stay."""
+        # The error of the last attempt was printed once, and stands for all of them.
+        told = [each for each in self.remaining if each.reason != self.last_error]
+        yield from (each.as_text() for each in told[:_MAX_LINES])
+        if len(told) > _MAX_LINES:
+            yield "more files stay: `trackerapi outbox list` shows all of them"
+
+
+def group_of(file: FileSummary, folder: OutboxFolder, *, is_ours: bool) -> str:
+    """Return who has to deliver a file.
+
+    Args:
+        file: As it is now.
+        folder: Knows which keys and addresses a backend has accepted.
+        is_ours: Whether the present key delivers files with this header.
+
+    Returns:
+        `ours`, `elsewhere` (another provider or address, confirmed by a backend),
+        `unconfirmed` (an address and key that no backend ever accepted), or the
+        state of a file that is live, delivered, newer or unreadable.
+    """
+    if file.header is None or file.state in {LIVE, NEWER, UNREADABLE}:
+        return file.state
+    if not file.waiting + file.held:
+        return DELIVERED
+    if is_ours:
+        return OURS
+    is_confirmed = folder.is_confirmed(file.header.binding)
+    return ELSEWHERE if is_confirmed else UNCONFIRMED
+
+
+def describe(
+    file: FileSummary, group: str, last_error: str | None, outbox: str | None
+) -> RemainingFile:
+    """Return why a file stays.
+
+    Args:
+        file: As it is now.
+        group: See `group_of()`.
+        last_error: Why the last attempt to deliver failed; None if it did not.
+        outbox: The folder as the command line named it; None for the usual one.
+    """
+    reason, command = _explained(file, group, last_error)
+    option = f" --outbox {shlex.quote(outbox)}" if outbox else ""
+    return RemainingFile(
+        id=file.file_id,
+        path=str(file.path),
+        records=file.waiting + file.held,
+        reason=printable(reason),
+        command=f"trackerapi {command}{option}" if command else "",
+    )
+
+
+def _explained(
+    file: FileSummary, group: str, last_error: str | None
+) -> tuple[str, str]:
+    """Return the reason and the command, which is empty where none helps."""
+    binding = file.header.binding if file.header else None
+    match group, binding:
+        case "unconfirmed", Binding():
+            reason = f"no backend has ever accepted {destination_text(binding)}"
+            claim = f"outbox claim {file.file_id}"
+            return f"{reason}; if the records belong to the present key", claim
+        case "elsewhere", Binding():
+            return f"left alone: it is for {destination_text(binding)}", ""
+        case "newer", _:
+            return "a later version of trackerapi wrote it; update trackerapi", ""
+        case "unreadable", _:
+            return "it cannot be read as an outbox file by this user", ""
+    if last_error is not None:
+        return last_error, "sync"
+    jobs = sorted(waiting_jobs_of(file.path))
+    if not jobs:
+        return "the time given was over", "sync"
+    names = ", ".join(map(repr, jobs[:_MAX_NAMES])) + ", ..." * (len(jobs) > _MAX_NAMES)
+    reason = f"the backend does not know job {names}; if an id is misspelt"
+    return reason, f"outbox drop --job {shell_word(jobs[0])}"
+
+
+def destination_text(binding: Binding) -> str:
+    """Return address, key and provider that records are for."""
+    key = f"key {binding.key_id}" if binding.key_id else "no key"
+    if binding.provider_id is not None:
+        key = f"{key} of provider {binding.provider_id}"
+    return f"{binding.base_url} with {key}"

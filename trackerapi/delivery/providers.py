@@ -1,0 +1,131 @@
+"""Memory of an outbox folder: the provider of each API key, as backends confirmed it.
+
+Records of one key are delivered with another key of the same provider, also when the
+first key expired before a backend could be asked about its last records. Each process
+appends whole lines with one write: processes need no lock, and the torn line of a crash
+reads as nothing. No line holds a secret: a key id is the public part of a key.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from trackerapi.delivery.disk import make_folder, open_file
+from trackerapi.delivery.header import Binding
+from trackerapi.delivery.records import parse_record
+from trackerapi.errors import BackendUnavailable
+
+FILE_NAME: Final = "providers.jsonl"
+MAX_BYTES: Final = 1024 * 1024
+"""Size above which the older half is forgotten: each job token adds a line."""
+
+_Key = tuple[str, str]
+
+
+class Providers:
+    """Providers of the API keys that delivered from one folder.
+
+    Safe to share between processes; each instance belongs to one thread.
+
+    Args:
+        folder: The outbox folder; need not exist yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE_NAME
+        self._known: dict[_Key, int] = {}
+        self._seen: tuple[int, int, int] | None = None
+
+    def find(self, binding: Binding) -> int | None:
+        """Return the provider of a key at an address; None if no backend named it."""
+        if binding.key_id is None:
+            return None
+        self._refresh()
+        return self._known.get((binding.base_url, binding.key_id))
+
+    def confirm(
+        self, binding: Binding, ask: Callable[[], int], known: int | None = None
+    ) -> int:
+        """Ask the backend for the provider of a key, and remember the answer.
+
+        An answer that contradicts an earlier one counts only when a second answer
+        repeats it: the answer of a confused proxy must not take records to another
+        provider.
+
+        Args:
+            binding: Address and key id.
+            ask: Asks the backend.
+            known: Earlier answer where the memory holds none, as in an outbox file.
+
+        Raises:
+            BackendError: If the backend does not answer, or contradicts itself.
+        """
+        known = self.find(binding) or known
+        provider_id = ask()
+        if known not in {None, provider_id}:
+            again = ask()
+            if again not in {known, provider_id}:
+                raise BackendUnavailable(
+                    "the backend names another provider for this key each time; "
+                    "check the address and proxies between"
+                )
+            provider_id = again
+        self._remember(binding, provider_id)
+        return provider_id
+
+    def _remember(self, binding: Binding, provider_id: int) -> None:
+        if binding.key_id is None or self.find(binding) == provider_id:
+            return
+        members = {
+            "base_url": binding.base_url,
+            "key_id": binding.key_id,
+            "provider_id": provider_id,
+        }
+        # Without the memory only files with the key's own id are claimed.
+        with suppress(OSError):
+            make_folder(self._path.parent)
+            self._append(json.dumps(members).encode("ascii") + b"\n")
+
+    def _append(self, line: bytes) -> None:
+        fd = open_file(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND)
+        try:
+            size = os.fstat(fd).st_size
+            # A writer that was killed may have left half a line.
+            if size and os.pread(fd, 1, size - 1) != b"\n":
+                line = b"\n" + line
+            os.write(fd, line)
+        finally:
+            os.close(fd)
+        if size > MAX_BYTES:
+            self._forget_older_half()
+
+    def _forget_older_half(self) -> None:
+        # A line that another process appends meanwhile is lost, and confirmed again.
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        shorter = self._path.with_suffix(f".{os.getpid()}")
+        fd = open_file(shorter, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        try:
+            os.write(fd, b"".join(lines[len(lines) // 2 :]))
+        finally:
+            os.close(fd)
+        shorter.replace(self._path)
+
+    def _refresh(self) -> None:
+        try:
+            status = self._path.stat()
+            seen = status.st_ino, status.st_size, status.st_mtime_ns
+            if seen == self._seen:
+                return
+            lines = self._path.read_bytes().splitlines()
+        except OSError:
+            return
+        self._seen = seen
+        for members in map(parse_record, lines):
+            url, key_id = members.get("base_url"), members.get("key_id")
+            provider_id = members.get("provider_id")
+            is_whole = isinstance(url, str) and isinstance(key_id, str)
+            if is_whole and isinstance(provider_id, int):
+                self._known[str(url), str(key_id)] = provider_id
