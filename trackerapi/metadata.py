@@ -9,6 +9,7 @@ import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from numbers import Integral, Real
 from typing import Any, Final
 
@@ -28,6 +29,8 @@ _LONGEST_CUT_TEXT: Final = 200
 _MAX_ITEMS: Final = 1000
 _MAX_VALUES: Final = 4096  # more than 8 KiB can hold; ends cycles that fan out
 _MARKS_BYTES: Final = 1000
+_LOOKS: Final = 3
+"""How often a value is read that another thread changes meanwhile."""
 
 # The whole text of a container can be exponentially longer than the container.
 _BRIEF: Final = reprlib.Repr()
@@ -56,16 +59,30 @@ def shape_metadata(metadata: Mapping[Any, Any]) -> ShapedMetadata:
     """
     shaping = _Shaping()
     values: dict[str, Any] = {}
-    for key, value in list(metadata.items()):
-        name = fitted(_key_text(key), LONGEST_NAME) or "?"
+    pairs = _pairs_of(metadata, _MAX_VALUES)
+    if pairs is None:
+        pairs = [("?", metadata)]
+        shaping.key = "?"
+        shaping.mark()
+    for key, value in pairs:
+        text = _key_text(key)
+        name = fitted(text, LONGEST_NAME) or "?"
         shaping.key = name
-        if name != key:
+        if name != text or not isinstance(key, str):
             shaping.mark()
         values[name] = shaping.value(value, level=2)
     changed = shaping.changed
     if len(values) <= MAX_KEYS and _json_bytes(values) <= MAX_BYTES and not changed:
         return ShapedMetadata(values, ())
     return _within_limits(values, changed)
+
+
+def is_mapping(value: object) -> bool:
+    """Return whether `value` is a mapping; False for a proxy of nothing."""
+    try:
+        return isinstance(value, Mapping)
+    except Exception:  # noqa: BLE001 - `__class__` of a lazy proxy may raise anything
+        return False
 
 
 def plain_json(metadata: object) -> str | None:
@@ -75,6 +92,7 @@ def plain_json(metadata: object) -> str | None:
     """
     if type(metadata) is not dict or len(metadata) > MAX_KEYS:
         return None
+    metadata = metadata.copy()  # another thread may change it meanwhile
     for name, value in metadata.items():
         if type(name) is not str or not 0 < len(name) <= LONGEST_NAME:
             return None
@@ -103,6 +121,12 @@ class _Shaping:
         self.changed[self.key] = None
 
     def value(self, value: Any, level: int) -> Any:
+        try:
+            return self._shaped(value, level)
+        except Exception:  # noqa: BLE001 - a foreign class may raise anything
+            return self._changed(_text_of(value))
+
+    def _shaped(self, value: Any, level: int) -> Any:
         self.value_count += 1
         match value:
             case _ if self.value_count > _MAX_VALUES:
@@ -110,8 +134,9 @@ class _Shaping:
             case None | True | False:
                 return value
             case str():
-                text = fitted(value, MAX_BYTES)
-                return text if text == value else self._changed(text)
+                whole_text = str.__str__(value)
+                text = fitted(whole_text, MAX_BYTES)
+                return text if text == whole_text else self._changed(text)
             case Integral():
                 whole = int(value)
                 small = -MAX_INTEGER <= whole <= MAX_INTEGER
@@ -121,18 +146,21 @@ class _Shaping:
             case Mapping() if level <= MAX_LEVELS:
                 return self._mapping(value, level)
             case list() | tuple() if level <= MAX_LEVELS:
-                items = [self.value(item, level + 1) for item in value[:_MAX_ITEMS]]
-                return items if len(items) == len(value) else self._changed(items)
+                given = list(value[: _MAX_ITEMS + 1])
+                items = [self.value(item, level + 1) for item in given[:_MAX_ITEMS]]
+                return items if len(items) == len(given) else self._changed(items)
             case _:
                 return self._changed(_text_of(value))
 
     def _mapping(self, value: Mapping[Any, Any], level: int) -> dict[str, Any]:
-        pairs = list(value.items())[:_MAX_ITEMS]
-        if len(pairs) < len(value) or not all(isinstance(k, str) for k, _ in pairs):
+        pairs = _pairs_of(value, _MAX_ITEMS + 1)
+        if pairs is None:
+            raise ValueError("it cannot be read")
+        if len(pairs) > _MAX_ITEMS or not all(isinstance(k, str) for k, _ in pairs):
             self.mark()
         return {
             fitted(_key_text(name), MAX_BYTES): self.value(item, level + 1)
-            for name, item in pairs
+            for name, item in pairs[:_MAX_ITEMS]
         }
 
     def _real(self, value: Real) -> float | None:
@@ -184,12 +212,28 @@ def _json_bytes(value: Any) -> int:
 
 
 def _key_text(key: object) -> str:
-    return key if isinstance(key, str) else _text_of(key)
+    # A plain text: methods of a subclass may raise anything.
+    return str.__str__(key) if isinstance(key, str) else _text_of(key)
 
 
 def _text_of(value: object) -> str:
-    as_text = _BRIEF.repr if isinstance(value, list | tuple | Mapping) else str
-    try:
-        return fitted(as_text(value), _LONGEST_CUT_TEXT)
-    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
-        return f"<{type(value).__name__}>"
+    for _ in range(_LOOKS):
+        try:
+            is_container = isinstance(value, list | tuple | Mapping)
+            as_text = _BRIEF.repr if is_container else str
+            return fitted(as_text(value), _LONGEST_CUT_TEXT)
+        except Exception:  # noqa: BLE001, S112 - a foreign __str__ may raise anything
+            continue
+    return f"<{type(value).__name__}>"
+
+
+def _pairs_of(metadata: Mapping[Any, Any], most: int) -> list[tuple[Any, Any]] | None:
+    """Return the first keys and values of a mapping; None if it cannot be read."""
+    for _ in range(_LOOKS):
+        try:
+            # `dict.copy()` is one step for other threads; iterating is not.
+            given = metadata.copy() if type(metadata) is dict else metadata
+            return [(key, value) for key, value in islice(given.items(), most)]
+        except Exception:  # noqa: BLE001, S112 - a foreign class may raise anything
+            continue
+    return None

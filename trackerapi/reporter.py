@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from trackerapi.events import CONFLATED_KINDS, Event
-from trackerapi.metadata import shape_metadata
+from trackerapi.metadata import is_mapping, shape_metadata
 
 if TYPE_CHECKING:
     from trackerapi.delivery.conflation import Key
@@ -146,7 +146,7 @@ class Reporter:
         """
         if metadata is None:
             return None
-        if not isinstance(metadata, Mapping):
+        if not is_mapping(metadata):
             raise TypeError(
                 f"metadata must be a mapping, got {type(metadata).__name__}"
             )

@@ -2,13 +2,16 @@
 
 import json
 import math
+import sys
 from collections import OrderedDict, namedtuple
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from fractions import Fraction
 from pathlib import Path
-from types import MappingProxyType
+from types import FrameType, MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contract_document import validator
+from trackerapi import TrackerApi, TrackerJob
 from trackerapi.metadata import (
     CHANGED_KEY,
     MAX_BYTES,
@@ -35,6 +39,62 @@ class Hostile:
         raise RuntimeError("no")
 
     __repr__ = __str__
+
+
+class Proxy:
+    """A lazy proxy that has nothing to stand for."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        raise RuntimeError("working outside of a context")
+
+
+class Growing(dict[str, Any]):
+    """A mapping that another thread changes each time it is iterated over."""
+
+    def items(self) -> Any:
+        """Give the pairs, and change."""
+        for pair in super().items():
+            self[f"key {len(self)}"] = 1
+            yield pair
+
+
+class Unreadable(Mapping[str, Any]):
+    """A mapping whose members cannot be read."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise OSError("gone")
+
+    def __iter__(self) -> Iterator[str]:
+        raise OSError("gone")
+
+    def __len__(self) -> int:
+        raise OSError("gone")
+
+
+class HostileText(str):
+    """A text that breaks when it is encoded."""
+
+    def encode(self, *_given: Any) -> bytes:
+        """Break."""
+        raise RuntimeError("no")
+
+
+class HostileNumber(float):
+    """A number that breaks when it is converted."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("no")
+
+
+class HostileList(list[Any]):
+    """A list that breaks when it is read."""
+
+    def __getitem__(self, key: Any) -> Any:
+        raise RuntimeError("no")
+
+    def __iter__(self) -> Iterator[Any]:
+        raise RuntimeError("no")
 
 
 class Colour(Enum):
@@ -261,3 +321,91 @@ def test_five_levels_stay_and_the_sixth_becomes_text() -> None:
         shape_metadata(nested(6)).values["inner"]["inner"]["inner"]["inner"]["inner"],
         str,
     )
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[TrackerJob]:
+    """Return a job whose events stay in its outbox."""
+    with TrackerApi(
+        "key", "http://127.0.0.1:9", mode="offline", outbox=tmp_path / "outbox"
+    ) as tracker:
+        yield tracker.job("job")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        Growing(a=1),
+        Unreadable(),
+        {"proxy": Proxy()},
+        {"nested": Growing(a=1)},
+        {"nested": Unreadable()},
+        {"deep": [{"x": Unreadable()}, (Proxy(),)]},
+        {"text": HostileText("x")},
+        {"number": HostileNumber(1)},
+        {"list": HostileList([1])},
+        {HostileText("x"): 1},
+    ],
+    ids=range(10),
+)
+def test_metadata_that_raises_does_not_reach_the_job(
+    job: TrackerJob, metadata: Mapping[str, Any]
+) -> None:
+    """Whatever the classes of values do, `send_event()` returns."""
+    assert job.send_event(kind="info", name="load", metadata=metadata)
+    assert_recordable(shape_metadata(metadata).values)
+
+
+def test_proxy_that_stands_for_nothing_is_no_metadata(job: TrackerJob) -> None:
+    """Metadata that is no mapping is a mistake of the author, as ever."""
+    with pytest.raises(TypeError, match="metadata must be a mapping, got Proxy"):
+        job.send_event(kind="info", metadata=Proxy())  # type: ignore[arg-type]
+
+
+@contextmanager
+def changed_between_lines(shared: dict[str, Any]) -> Iterator[None]:
+    """Change a mapping between any two lines, as another thread may."""
+
+    def change(_frame: FrameType, event: str, _argument: object) -> Any:
+        if event == "line" and shared.pop("toggled", None) is None:
+            shared["toggled"] = 1
+        return change
+
+    before = sys.gettrace()
+    sys.settrace(change)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize(
+    "within",
+    [
+        lambda shared: shared,
+        lambda shared: {"nested": shared},
+        lambda shared: {"nested": [shared]},
+        lambda shared: {"nested": MappingProxyType(shared)},
+        lambda shared: {"deep": {"a": {"b": {"c": {"d": shared}}}}},
+    ],
+    ids=["dict", "nested", "in a list", "proxy", "as text"],
+)
+def test_metadata_that_another_thread_changes_is_recorded(
+    job: TrackerJob, within: Callable[[dict[str, Any]], Mapping[str, Any]]
+) -> None:
+    """No report fails because another thread fills the same container."""
+    shared: dict[str, Any] = {f"key {n}": n for n in range(20)}
+    job.send_event(kind="info")  # loads and opens all that a report needs
+
+    with changed_between_lines(shared):
+        event_id = job.send_event(kind="info", metadata=within(shared))
+
+    assert event_id
+
+
+def test_text_of_a_class_that_raises_is_no_change() -> None:
+    """The text itself is what counts."""
+    shaped = shape_metadata({HostileText("Key"): HostileText("kept")})
+
+    assert shaped.values == {"Key": "kept"}
+    assert shaped.changed == ()
