@@ -272,7 +272,7 @@ class TrackerApi(TrackerQuestions):
                 the job; None reads `TRACKERAPI_JOB`. A tracker made without a key
                 takes that of the token in `TRACKERAPI_JOB`.
             part: Name under which this place counts; the same one after a restart
-                goes on where it was. None makes one of the machine and process.
+                goes on where it was. None makes one that no other handle has.
 
         Raises:
             SettingsError: If there is none.

@@ -295,3 +295,89 @@ def test_share_that_a_forked_child_says_is_reported(outbox: Path) -> None:
     subprocess.run(command, check=True, timeout=60)
 
     assert {event["fraction"] for event in recorded(outbox)} == {0.1, 0.2, 0.9}
+
+
+TWIN_CONTAINER = """
+import os, sys
+from types import SimpleNamespace
+os.uname = lambda: SimpleNamespace(nodename="worker")
+os.getpid = lambda: 1
+from trackerapi import TrackerApi
+with TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1]) as t:
+    t.attach("job").step("segment").advance(int(sys.argv[2]))
+"""
+
+FORKED_TREE = """
+import multiprocessing, os, sys
+from trackerapi import TrackerApi
+tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
+step = tracker.job("job").step("segment")
+multiprocessing.set_start_method("fork")
+
+def count():
+    step.advance(1)
+    tracker.close()
+
+def forked(work):
+    child = os.fork()
+    if not child:
+        work()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+def pool():
+    worker = multiprocessing.Process(target=grandchild, name="worker")
+    worker.start()
+    worker.join()
+    assert worker.exitcode == 0
+
+def grandchild():
+    count()
+    forked(count)
+
+for _ in range(2):
+    forked(count)
+    forked(pool)
+pool()
+odd = multiprocessing.Process(target=count, name="line\\n" + "x" * 200)
+odd.start()
+odd.join()
+assert odd.exitcode == 0
+"""
+
+
+def newest_counts(outbox: Path) -> dict[str | None, float]:
+    """Return what each part has counted last."""
+    return {
+        event.get("part"): event["completed"]
+        for event in recorded(outbox)
+        if event["kind"] == "progress"
+    }
+
+
+def test_containers_of_one_host_name_and_process_id_add_up(outbox: Path) -> None:
+    """Two containers that are both process 1 of the host `worker` count 4 + 3 units."""
+    for units in ("4", "3"):
+        command = [sys.executable, "-c", TWIN_CONTAINER, str(outbox), units]
+        subprocess.run(command, check=True, timeout=60)
+
+    assert sorted(newest_counts(outbox).values()) == [3, 4]
+
+
+def test_handles_of_one_process_add_up(recorder: TrackerApi, outbox: Path) -> None:
+    """A process that attaches for each task counts each task."""
+    for units in (4, 3):
+        recorder.attach("job").step("load").advance(units)
+
+    assert sorted(newest_counts(outbox).values()) == [3, 4]
+
+
+def test_every_process_of_a_tree_of_forks_has_a_part(outbox: Path) -> None:
+    """Children of children, with and without multiprocessing, count each for itself."""
+    command = [sys.executable, "-c", FORKED_TREE, str(outbox)]
+    subprocess.run(command, check=True, timeout=60)
+
+    counts = newest_counts(outbox)
+    assert len(counts) == 9
+    assert set(counts.values()) == {1}
+    assert "worker" in counts
