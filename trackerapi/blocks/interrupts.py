@@ -8,9 +8,11 @@ is called as ever, and what it raises ends the blocks.
 import functools
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -81,15 +83,16 @@ class _Watch:
         before = signal.getsignal(signal.SIGTERM)
         if self._handler is not None and before == self._handler:
             return  # the last block has ended in another thread, which cannot put back
-        # None: a handler that is not Python's, which could not be put back.
-        if before in (signal.SIG_IGN, None):
+        if before == signal.SIG_IGN or _is_set_in_c(before):
             self._handler = None
             return
         # One for each time: a handler that the author has put in its place may call
         # the one that it has found, which must not call the author's again.
         self._handler = functools.partial(self.handle, before)
         self._before = before
-        signal.signal(signal.SIGTERM, self._handler)
+        if not _put(self._handler):
+            self._handler = None
+            return
         if not self._is_hooked and hasattr(os, "register_at_fork"):
             self._is_hooked = True
             os.register_at_fork(
@@ -102,10 +105,7 @@ class _Watch:
         """Put back what was there before; False if this is not the time or place."""
         if self._handler is None or signal.getsignal(signal.SIGTERM) != self._handler:
             return False
-        with suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGTERM, self._before)
-            return True
-        return False
+        return not _is_set_in_c(self._handler) and _put(self._before)
 
     def _before_fork(self) -> None:
         # Python forgets a signal that a child gets before it runs: a worker that is
@@ -115,13 +115,68 @@ class _Watch:
     def _after_fork(self) -> None:
         if self._is_forking:
             self._is_forking = False
-            signal.signal(signal.SIGTERM, self._handler)
+            _put(self._handler)
 
     def _in_child(self) -> None:
         # The jobs are the parent's to cancel.
         self._is_forking = False
         self._uninstall()
         self.jobs = []
+
+
+def _put(handler: _Handler) -> bool:
+    """Let `handler` take SIGTERM; False where that is not allowed.
+
+    It is not in a thread, a sub-interpreter, and some programs that embed Python.
+    """
+    with suppress(ValueError, RuntimeError, AttributeError, OSError):
+        signal.signal(signal.SIGTERM, handler)
+        return True
+    return False
+
+
+def _is_set_in_c(known: _Handler) -> bool:
+    """Return whether a library in C takes SIGTERM, which Python could not put back.
+
+    Args:
+        known: The handler that Python knows of; None for one that was there before
+            Python, while `faulthandler.register()` changes nothing that Python knows.
+    """
+    if known is None:
+        return True
+    if known == signal.SIG_DFL:
+        return _is_caught()
+    # Costs a look into the C library, at 20 ms the first time: only where a library
+    # is loaded that may have set one.
+    if not {"faulthandler", "ctypes"} & sys.modules.keys():
+        return False
+    ours, taken = _address(signal.SIGINT), _address(signal.SIGTERM)
+    is_comparable = callable(signal.getsignal(signal.SIGINT)) and None not in (
+        ours,
+        taken,
+    )
+    return is_comparable and ours != taken
+
+
+def _is_caught() -> bool:
+    """Return whether any handler takes SIGTERM, as the kernel says; False elsewhere."""
+    with suppress(OSError, ValueError, IndexError):
+        status = Path("/proc/thread-self/status").read_bytes()
+        mask = int(status.partition(b"SigCgt:")[2].split(None, 1)[0], 16)
+        return bool(mask >> (signal.SIGTERM - 1) & 1)
+    return False
+
+
+def _address(number: int) -> int | None:
+    """Return where the C function is that takes a signal; None if nobody says."""
+    with suppress(Exception):  # no C library that can be asked
+        import ctypes
+
+        # `struct sigaction` begins with it on Linux and macOS, and is far smaller.
+        action = ctypes.create_string_buffer(1024)
+        if ctypes.CDLL(None).sigaction(number, None, action) == 0:
+            return int(ctypes.c_void_p.from_buffer(action).value or 0)
+    return None
 
 
 SIGTERM_WATCH: Final = _Watch()

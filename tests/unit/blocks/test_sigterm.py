@@ -137,6 +137,74 @@ with tracker.run_job("strict", 142, "imaging") as job:
 """
 
 
+SET_IN_C = """
+import faulthandler
+
+log = open(sys.argv[1] + ".log", "w+b")
+
+def register():
+    faulthandler.register(
+        signal.SIGTERM, file=log, all_threads=False, chain=False
+    )
+
+def assert_dumped(count):
+    os.kill(os.getpid(), signal.SIGTERM)
+    log.seek(0)
+    assert log.read().count(b"(most recent call first)") == count
+
+if sys.argv[2] == "own handler before":
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(9))
+if sys.argv[2] != "within the block":
+    register()
+with job:
+    if sys.argv[2] == "within the block":
+        register()
+    assert_dumped(1)
+    child = os.fork()
+    if not child:
+        assert_dumped(2)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert_dumped(3)
+assert_dumped(4)
+"""
+
+NOT_ALLOWED = """
+import builtins
+
+kind = getattr(builtins, sys.argv[2])
+
+def refuse(number, handler):
+    raise kind("signal only works in main thread of the main interpreter")
+
+signal.signal = refuse
+with job, job.step("load"):
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+SUB_INTERPRETER = """
+import sys
+try:
+    import _xxsubinterpreters as interpreters
+except ImportError:
+    import _interpreters as interpreters
+
+made = interpreters.create()
+interpreters.run_string(made, '''
+import sys
+sys.path[:] = %r
+from trackerapi import TrackerApi
+with TrackerApi(
+    "key", "http://127.0.0.1:9", mode="offline", outbox=%r
+) as tracker, tracker.run_job("job", 142, "imaging") as job, job.step("load"):
+    print("worked", flush=True)
+''' % (sys.path, sys.argv[1]))
+"""
+
+
 @contextmanager
 def script(body: str, outbox: Path) -> Iterator[subprocess.Popen[str]]:
     """Run a script that says when it is ready to be stopped."""
@@ -262,3 +330,33 @@ def test_strict_report_that_fails_does_not_swallow_the_signal(outbox: Path) -> N
     """Where the outbox cannot be written, the process ends all the same."""
     with script(STRICT, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("when", ["before", "own handler before", "within the block"])
+def test_handler_set_in_c_stays(outbox: Path, when: str) -> None:
+    """What `faulthandler.register()` does goes on before, in and after the block."""
+    command = [sys.executable, "-c", BEGIN + SET_IN_C, str(outbox), when]
+    subprocess.run(command, check=True, timeout=60)
+
+    assert story(outbox) == ["start", "complete"]
+
+
+@pytest.mark.parametrize(
+    "error", ["ValueError", "RuntimeError", "AttributeError", "OSError"]
+)
+def test_job_runs_where_no_handler_may_be_set(outbox: Path, error: str) -> None:
+    """A program that embeds Python may forbid it; the job is not watched there."""
+    command = [sys.executable, "-c", BEGIN + NOT_ALLOWED, str(outbox), error]
+    subprocess.run(command, check=True, timeout=60)
+
+    assert story(outbox) == ["start", "start load", "step load", "complete"]
+
+
+def test_job_runs_in_a_sub_interpreter(outbox: Path) -> None:
+    """A sub-interpreter may neither set handlers nor start threads that last."""
+    command = [sys.executable, "-c", SUB_INTERPRETER, str(outbox)]
+    run = subprocess.run(command, check=True, timeout=60, capture_output=True)
+
+    assert run.stdout == b"worked\n"
+    assert run.stderr == b""
+    assert story(outbox) == ["start", "start load", "step load", "complete"]
