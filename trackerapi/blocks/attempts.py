@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trackerapi.blocks.step import TrackerStep
 
 LONGEST_WAIT_SECONDS: Final = 60.0
+_MAX_DOUBLINGS: Final = 1000
 
 Kinds = type[Exception] | tuple[type[Exception], ...]
 
@@ -127,4 +128,6 @@ class Attempts:
             await done_by(self._step.post, self._step.start)
 
     def _wait_after(self, number: int) -> float:
-        return min(self._wait_seconds * 2.0 ** (number - 1), LONGEST_WAIT_SECONDS)
+        # Bound the exponent first: 2.0**1024 raises OverflowError.
+        doublings = min(number - 1, _MAX_DOUBLINGS)
+        return min(self._wait_seconds * 2.0**doublings, LONGEST_WAIT_SECONDS)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 60.0
+_MAX_DOUBLINGS = 16
 _UNWRITTEN = 1 << 8
 """What `os.waitpid()` says of a command that ends with 1."""
 
@@ -128,7 +129,9 @@ class Attempts:
 
 
 def _wait_seconds(number: int) -> float:
-    return min(_FIRST_WAIT_SECONDS * 2.0 ** (number - 1), _LONGEST_WAIT_SECONDS)
+    # Bound the exponent first: 2.0**1024 raises OverflowError.
+    doublings = min(number - 1, _MAX_DOUBLINGS)
+    return min(_FIRST_WAIT_SECONDS * 2.0**doublings, _LONGEST_WAIT_SECONDS)
 
 
 def _do_nothing() -> None:

@@ -179,6 +179,31 @@ def test_attempts_go_on_until_one_succeeds(run: TrackerJob, outbox: Path) -> Non
     assert "not yet" in first["detail"]
 
 
+def test_attempts_may_be_thousands(run: TrackerJob, outbox: Path) -> None:
+    """The wait between attempts grows to its cap, and no further."""
+    with run.step("load") as step:
+        for attempt in step.attempts(1100, wait_seconds=0):
+            with attempt:
+                if attempt.number < 1100:
+                    raise OSError("not yet")
+
+    assert story(outbox)[-1] == "step load"
+
+
+def test_async_attempts_may_be_thousands(run: TrackerJob, outbox: Path) -> None:
+    """The same for a step of an event loop."""
+
+    async def main() -> None:
+        async for attempt in run.step("load").attempts(1100, wait_seconds=0):
+            async with attempt:
+                if attempt.number < 1100:
+                    raise OSError("not yet")
+
+    asyncio.run(main())
+
+    assert story(outbox).count("start load") == 1099
+
+
 def test_last_attempt_and_other_exceptions_go_on(run: TrackerJob) -> None:
     """Only what was asked for is tried again, and not for ever."""
     made = []
