@@ -8,6 +8,7 @@ recursion some 30 ms; nobody knows beforehand which of them it will be.
 
 import contextvars
 import functools
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -57,11 +58,17 @@ async def done_by(post: Callable[[Work], object], work: Callable[[], Result]) ->
 async def in_thread(work: Callable[[], Result]) -> Result:
     """Have `work` done by a thread of its own, which may wait for a network.
 
-    Not one of the loop's pool, for whose end `asyncio.run()` waits.
+    Not one of the loop's pool, for whose end `asyncio.run()` waits. Where no thread
+    can be started, the work is done at once and blocks the loop: the job goes on.
     """
 
     def post(do: Work) -> None:
-        threading.Thread(target=do, name="trackerapi-question", daemon=True).start()
+        if not sys.is_finalizing():  # a thread would be waited for that cannot begin
+            with suppress(RuntimeError):  # a limit of the user, or the interpreter ends
+                name = "trackerapi-question"
+                threading.Thread(target=do, name=name, daemon=True).start()
+                return
+        do()
 
     return await done_by(post, work)
 
@@ -147,5 +154,11 @@ def _succeed(future: "Future[Result]", result: Result) -> None:
 
 
 def _fail(future: "Future[Result]", error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)
+    if future.done():
+        return
+    if isinstance(error, StopIteration):
+        # A future cannot hold one, and its task would wait for ever. A coroutine that
+        # raises StopIteration ends with the same RuntimeError.
+        stopped, error = error, RuntimeError("coroutine raised StopIteration")
+        error.__cause__ = stopped
+    future.set_exception(error)

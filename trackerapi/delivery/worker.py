@@ -88,6 +88,6 @@ class Worker:
             return self._is_running
         try:
             work()
-        except Exception as error:  # noqa: BLE001 - the thread must live on
+        except BaseException as error:  # noqa: BLE001 - the thread must live on
             _LOG.debug("a report failed", exc_info=error)
         return True

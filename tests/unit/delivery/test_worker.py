@@ -64,6 +64,22 @@ def test_work_that_fails_is_followed_by_the_next() -> None:
     assert is_done.wait(PATIENCE_SECONDS)
 
 
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit()])
+def test_work_that_ends_its_thread_is_followed_by_the_next(
+    error: BaseException,
+) -> None:
+    """A filter of the author that calls `sys.exit()` stops no later report."""
+    worker, is_done = Worker(), threading.Event()
+
+    def leave() -> None:
+        raise error
+
+    worker.post(leave)
+    worker.post(is_done.set)
+
+    assert is_done.wait(PATIENCE_SECONDS)
+
+
 def test_work_may_wait_for_its_worker_without_end() -> None:
     """A report whose filter closes the tracker would wait for itself."""
     worker, is_done = Worker(), threading.Event()

@@ -1,0 +1,175 @@
+"""Work that an event loop leaves to threads: what it raises, and no threads at all."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import RunningBackend
+from tests.unit.aio.conftest import PATIENCE_SECONDS
+from tests.unit.blocks.conftest import story
+from trackerapi import AsyncTrackerApi, Event, JobConfig, current_step, step
+
+
+class Ended(StopIteration):
+    """A way of an author to say that there is nothing more."""
+
+
+def test_job_whose_id_function_is_used_up_raises_at_once(
+    recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """`lambda: next(ids)` behaves as it would in a coroutine of the author."""
+    ids = iter(["one"])
+
+    @recorder.job(config.tag, provider_job_id=lambda: next(ids), customer_id=142)
+    async def pipeline() -> None:
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        await pipeline()
+        with pytest.raises(RuntimeError, match="raised StopIteration") as caught:
+            await pipeline()
+        assert isinstance(caught.value.__cause__, StopIteration)
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_SECONDS))
+
+    assert story(outbox) == ["start", "complete"]
+
+
+@pytest.mark.parametrize("error", [StopIteration("x"), Ended("x")])
+@pytest.mark.parametrize("argument", ["provider_job_id", "customer_id"])
+@pytest.mark.parametrize("is_generator", [False, True])
+def test_stop_iteration_of_a_function_of_the_author_raises_at_once(
+    recorder: AsyncTrackerApi,
+    config: JobConfig,
+    error: StopIteration,
+    argument: str,
+    is_generator: bool,
+) -> None:
+    """No future can hold it, so that the call would never return."""
+
+    def value(*_: object) -> str:
+        raise error
+
+    given: dict[str, Any] = {"provider_job_id": "one", "customer_id": 142}
+    decorate = recorder.job(config.tag, **{**given, argument: value})
+
+    @decorate
+    async def pipeline() -> None:
+        """Do nothing."""
+
+    @decorate
+    async def items() -> AsyncIterator[int]:
+        yield 1
+
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="raised StopIteration"):
+            await (anext(aiter(items())) if is_generator else pipeline())
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE_SECONDS))
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), ValueError("x")]
+)
+def test_error_of_a_thread_is_that_of_the_await(
+    recorder: AsyncTrackerApi, config: JobConfig, error: BaseException
+) -> None:
+    """What the author's code raises in a thread ends the coroutine as in the loop."""
+
+    def provider_job_id() -> str:
+        raise error
+
+    @recorder.job(config.tag, provider_job_id=provider_job_id, customer_id=142)
+    async def pipeline() -> None:
+        """Do nothing."""
+
+    with pytest.raises(type(error)):
+        asyncio.run(pipeline())
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Return what takes the last thread away that the user may start."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        yield lambda: patch.setattr(threading.Thread, "start", refuse)
+
+
+def test_job_runs_where_no_thread_can_be_started(
+    config: JobConfig, outbox: Path, no_threads: Callable[[], None]
+) -> None:
+    """The job does its work, and its records are in the outbox."""
+    tracker = AsyncTrackerApi("key", "http://127.0.0.1:9", outbox=outbox)
+
+    @tracker.job(config.tag, provider_job_id="two", customer_id=142)
+    async def pipeline() -> str:
+        async with step("load"):
+            await asyncio.sleep(0)
+            current_step().advance(2)
+        return "done"
+
+    async def main() -> str:
+        async with tracker:
+            async with tracker.run_job("one", 142, config.tag) as job:
+                async for _ in job.track([1, 2], step="load"):
+                    pass
+            return await pipeline()
+
+    no_threads()
+    assert asyncio.run(main()) == "done"
+    assert story(outbox) == ["start", "start load", "step load", "complete"] * 2
+
+
+def test_questions_are_answered_where_no_thread_can_be_started(
+    backend: RunningBackend,
+    config: JobConfig,
+    outbox: Path,
+    no_threads: Callable[[], None],
+) -> None:
+    """What has to be answered is asked in the loop itself."""
+    tracker = AsyncTrackerApi(backend.api_key, backend.base_url, outbox=outbox)
+
+    async def main() -> str:
+        assert (await tracker.verify_api_key()).scopes
+        job = await tracker.create_job("no-threads", 142, config.tag)
+        await tracker.close()
+        return (await job.fetch()).status
+
+    no_threads()
+    assert asyncio.run(main()) == "pending"
+
+
+def test_filter_that_exits_stops_no_later_report(
+    config: JobConfig, outbox: Path
+) -> None:
+    """`sys.exit()` in `before_send` reaches the await, and the thread lives on."""
+
+    def before_send(event: Event) -> Event:
+        if event.message == "leave":
+            raise SystemExit(3)
+        return event
+
+    tracker = AsyncTrackerApi(
+        "key",
+        "http://127.0.0.1:9",
+        mode="offline",
+        outbox=outbox,
+        before_send=before_send,
+    )
+
+    async def main(text: str) -> None:
+        job = await tracker.create_job("one", 142, config.tag)
+        await job.note(text)
+
+    with pytest.raises(SystemExit):
+        asyncio.run(main("leave"))
+    asyncio.run(asyncio.wait_for(main("stay"), PATIENCE_SECONDS))
+
+    assert story(outbox) == ["info"]
