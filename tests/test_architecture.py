@@ -31,6 +31,7 @@ LEAVES: Final = {
     "projection",
     "retry",
     "settings",
+    "steady",
     "step_order",
     "switching",
     "texts",

@@ -1,5 +1,6 @@
 """Loops whose items are counted as units of a step."""
 
+import time
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -11,7 +12,6 @@ from collections.abc import (
     Iterator,
     Sized,
 )
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from trackerapi.arguments import as_number, check_callable, refuse_unknown
@@ -91,7 +91,7 @@ class Loop(Generic[Item]):
                     continue
                 yield item
                 done += units
-                now = monotonic()
+                now = time.monotonic()
                 if now >= due:
                     count.add(done)
                     done, due = 0.0, now + INTERVAL_SECONDS
@@ -107,14 +107,14 @@ class Loop(Generic[Item]):
 
     def _counted(self) -> Generator[Item]:
         """Count one unit an item, in few steps: a job may have millions of them."""
-        count, done, due, now = self._begin(), 0, 0.0, monotonic
+        count, done, due = self._begin(), 0, 0.0
         try:
             for item in cast("Iterable[Item]", self._items):
                 yield item
                 done += 1
-                if now() >= due:
+                if time.monotonic() >= due:
                     count.add(done)
-                    done, due = 0, now() + INTERVAL_SECONDS
+                    done, due = 0, time.monotonic() + INTERVAL_SECONDS
         finally:
             if done:
                 count.add(done)
@@ -132,7 +132,7 @@ class Loop(Generic[Item]):
                     continue
                 yield item
                 done += units
-                now = monotonic()
+                now = time.monotonic()
                 if now >= due:
                     count.add(done)
                     done, due = 0.0, now + INTERVAL_SECONDS

@@ -46,7 +46,7 @@ class Persistence:
         quiet_seconds: Give up after so long without any success, unless there is a
             limit for all.
         total_seconds: Give up after so long in all; None for no such limit.
-        pause: Waits a number of seconds.
+        pause: Waits a number of seconds; None for `time.sleep()`.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Persistence:
         *,
         quiet_seconds: float = QUIET_SECONDS,
         total_seconds: float | None = None,
-        pause: Callable[[float], None] = time.sleep,
+        pause: Callable[[float], None] | None = None,
     ) -> None:
         self._quiet_seconds, self._pause = quiet_seconds, pause
         now = time.monotonic()
@@ -90,7 +90,8 @@ class Persistence:
             left = self._quiet_since + self._quiet_seconds - time.monotonic()
         if left < SHORTEST_PAUSE_SECONDS or (asked or 0.0) > left:
             return False
-        self._pause(seconds if seconds <= left else left / 2)
+        pause = self._pause or time.sleep
+        pause(seconds if seconds <= left else left / 2)
         return True
 
     def run(self, action: Callable[[], T]) -> T:

@@ -134,14 +134,14 @@ class Progress:
 
     Args:
         text: Says it for a count.
-        clock: Monotonic clock in seconds.
+        clock: Monotonic clock in seconds; None for `time.monotonic()`.
     """
 
     def __init__(
         self,
         text: Callable[[int], str],
         stream: TextIO | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self._text, self._clock = text, clock
         self._stream = stream or sys.stderr
@@ -160,8 +160,9 @@ class Progress:
     def add(self, count: int) -> None:
         """Count what was done since."""
         self.count += count
-        if self._is_shown and self._clock() >= self._next_at:
-            self._next_at = self._clock() + _BETWEEN_SECONDS
+        now = (self._clock or time.monotonic)()
+        if self._is_shown and now >= self._next_at:
+            self._next_at = now + _BETWEEN_SECONDS
             self._stream.write(_CLEAR + self._text(self.count))
             self._stream.flush()
 

@@ -5,16 +5,16 @@ or part of a step where parts count, the newest before the step's next event, an
 last one always.
 """
 
+import logging
 import sys
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final
 
-from trackerapi.errors import OutboxError
+from trackerapi.steady import pause, steady_seconds
 
 INTERVAL_SECONDS: Final = 1.0
+_LOG: Final = logging.getLogger("trackerapi")
 
 Key = tuple[str, str | None, str, str | None]
 """A job, a step of it, the kind of event, and the part that counted."""
@@ -43,7 +43,7 @@ class Conflation:
     def __init__(self, write: Write, clock: Callable[[], float] | None = None) -> None:
         self.pending: dict[Key, Line] = {}
         self._written_at: dict[Key, float] = {}
-        self._write, self._clock = write, clock or time.monotonic
+        self._write, self._clock = write, clock or steady_seconds
         self._keeps_time, self._is_ticking = clock is None, False
         self._is_closed = False
         self._lock = threading.RLock()
@@ -115,8 +115,9 @@ class Conflation:
             threading.Thread(
                 target=self._tick, name="trackerapi-progress", daemon=True
             ).start()
-        except RuntimeError:  # at the end of the interpreter, where all is released
+        except RuntimeError:  # at the end of the interpreter, or at a limit
             self._is_ticking = False
+            self.release_due()
         except BaseException:  # Ctrl-C: the next record begins another
             self._is_ticking = False
             raise
@@ -124,14 +125,17 @@ class Conflation:
     def _tick(self) -> None:
         while True:
             seconds: float | None = INTERVAL_SECONDS
-            with suppress(OutboxError):  # has been told, and is tried again
+            try:
                 seconds = self.release_due()
+            except BaseException as error:  # noqa: BLE001
+                # An OutboxError was logged. `before_send` may call `sys.exit()`.
+                _LOG.debug("progress was not written", exc_info=error)
             # In this order: what is kept meanwhile begins another thread or is seen.
             self._is_ticking = False
             if not self.pending:
                 return
             self._is_ticking = True
-            time.sleep(INTERVAL_SECONDS if seconds is None else seconds)
+            pause(INTERVAL_SECONDS if seconds is None else seconds)
 
     def _write_pending(self, key: Key) -> None:
         line = self.pending.get(key)

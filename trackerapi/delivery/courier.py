@@ -8,7 +8,6 @@ import logging
 import random
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -23,6 +22,7 @@ from trackerapi.errors import (
     BackendUnavailable,
 )
 from trackerapi.retry import backoff_seconds
+from trackerapi.steady import steady_seconds
 
 LINGER_SECONDS: Final = 0.1
 """Longest that a record waits for others to share its batch."""
@@ -125,7 +125,7 @@ class Courier:
         """
         if self._thread is None or self._route.sender is None:
             return
-        deadline = time.monotonic() + seconds
+        deadline = steady_seconds() + seconds
         with self._round_done:
             self._hurries += 1
             self.rounds.ask_again()
@@ -134,7 +134,7 @@ class Courier:
             self._wake.set()
             try:
                 while not self._is_done(gives_up) and self._thread.is_alive():
-                    left = deadline - time.monotonic()
+                    left = deadline - steady_seconds()
                     is_gone = self.is_down or self.is_refused
                     if left <= 0 or (gives_up and is_gone):
                         return
@@ -219,18 +219,18 @@ class Courier:
         try:
             thin_out(self._route.outbox, self._route.counters, self._route.problems)
             after = self._deliver() if self._route.sender is not None else None
-        except Exception as error:  # noqa: BLE001
-            # The thread must live on: what it carries is worth another attempt.
+        except BaseException as error:  # noqa: BLE001
+            # The thread must live on, also where `on_problem` calls `sys.exit()`.
             _LOG.debug("a round of delivery failed", exc_info=error)
             self._failed(BackendUnavailable(f"{type(error).__name__}: {error}"))
             self._route.problems.tell("internal", f"delivery has a problem: {error!r}")
-            after = self._next_attempt - time.monotonic()
+            after = self._next_attempt - steady_seconds()
         with self._round_done:
             self._round_done.notify_all()
         return None if after is None else max(after, 0.0)
 
     def _deliver(self) -> float | None:
-        now = time.monotonic()
+        now = steady_seconds()
         if now < self._next_attempt:
             return self._next_attempt - now
         try:
@@ -250,7 +250,7 @@ class Courier:
             return self._next_turn()
         finally:
             self.is_carrying = False
-        return self._next_attempt - time.monotonic()
+        return self._next_attempt - steady_seconds()
 
     def _next_turn(self) -> float:
         waiting = max((f.waiting_bytes for f in self.rounds.files()), default=0)
@@ -278,7 +278,7 @@ class Courier:
     def _back_off(self, error: BackendError) -> None:
         self._route.counters.last_error = str(error)
         self._failures += 1
-        now = time.monotonic()
+        now = steady_seconds()
         self._asked_until = now + (error.retry_after_seconds or 0.0)
         self._next_attempt = now + backoff_seconds(
             self._failures,
@@ -289,7 +289,7 @@ class Courier:
 
     def _unwritable(self, error: OSError) -> None:
         self._route.counters.last_error = str(error)
-        self._next_attempt = time.monotonic() + _DISK_RETRY_SECONDS
+        self._next_attempt = steady_seconds() + _DISK_RETRY_SECONDS
         self._route.problems.tell(
             "outbox-unwritable",
             f"what the backend refused cannot be kept aside ({error}); it is tried "

@@ -8,7 +8,6 @@ begins its own.
 import functools
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from trackerapi.delivery.sender import Sender
 from trackerapi.delivery.waiting import count_waiting, first_lines_of, oldest_of
 from trackerapi.delivery.worker import Work, Worker
 from trackerapi.errors import AuthenticationError, BackendError, OutboxError
+from trackerapi.steady import steady_seconds
 
 _LAST_WORDS_SECONDS: Final = 0.2
 
@@ -200,11 +200,11 @@ class Delivery:
         Args:
             timeout_seconds: Longest wait.
         """
-        deadline = time.monotonic() + timeout_seconds
+        deadline = steady_seconds() + timeout_seconds
         self._worker.drain(timeout_seconds)
         session = self._session or self._open()
         session.conflation.release_all()
-        left = max(deadline - time.monotonic(), 0.0)
+        left = max(deadline - steady_seconds(), 0.0)
         session.courier.wait_until_done(left, gives_up=False)
         return self.report()
 
@@ -255,9 +255,9 @@ class Delivery:
         Args:
             spent_seconds: What others have taken of that time.
         """
-        deadline = time.monotonic() - spent_seconds
+        deadline = steady_seconds() - spent_seconds
         deadline += self._options.shutdown_timeout_seconds
-        self._worker.drain(max(deadline - time.monotonic(), 0.0))
+        self._worker.drain(max(deadline - steady_seconds(), 0.0))
         session = self._session
         if session is None:
             return
@@ -267,7 +267,7 @@ class Delivery:
             self._session = None
         alive = [ended for ended in self._ending if ended.courier.is_alive]
         self._ending = [*alive, session]
-        left = max(deadline - time.monotonic(), 0.0)
+        left = max(deadline - steady_seconds(), 0.0)
         session.courier.wait_until_done(left, gives_up=True)
         dropped = self._counters.dropped.get("outbox unwritable", 0)
         files = session.outbox.close()

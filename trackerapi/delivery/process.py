@@ -8,13 +8,14 @@ import os
 import re
 import sys
 import threading
-import time
 import warnings
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol, cast
+
+from trackerapi.steady import steady_seconds
 
 
 class Lasting(Protocol):
@@ -85,9 +86,9 @@ def _hook_worker() -> None:
 
 
 def _close_all() -> None:
-    began = time.monotonic()
+    began = steady_seconds()
     for lasting in list(_OPEN):
-        lasting.close(time.monotonic() - began)
+        lasting.close(steady_seconds() - began)
     if sys.__dict__.get("last_type") is KeyboardInterrupt and not hasattr(sys, "ps1"):
         _die_of_ctrl_c_after_all()
 

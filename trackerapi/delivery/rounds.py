@@ -5,7 +5,6 @@ courier's affair.
 """
 
 import random
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from trackerapi.delivery.report import Counters, Problems
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import AuthenticationError
 from trackerapi.retry import backoff_seconds
+from trackerapi.steady import steady_seconds
 
 LEFTOVERS_SECONDS: Final = 60.0
 """How often a process looks for what others have left."""
@@ -104,14 +104,14 @@ class Rounds:
         return (
             self._is_curious
             or any(not file.is_delivered for file in self.files())
-            or (self._has_patient() and time.monotonic() >= self._next_waiting)
+            or (self._has_patient() and steady_seconds() >= self._next_waiting)
         )
 
     def seconds_until_more(self) -> float | None:
         """Return when something comes up by itself; None if nothing does."""
         if not self._has_patient():
             return None
-        return max(self._next_waiting - time.monotonic(), 0.0)
+        return max(self._next_waiting - steady_seconds(), 0.0)
 
     def _has_patient(self) -> bool:
         """Whether there is what is not tried in each round."""
@@ -119,7 +119,7 @@ class Rounds:
 
     def search(self) -> None:
         """Take over what others have left, once in a while."""
-        folder, now = self._route.folder, time.monotonic()
+        folder, now = self._route.folder, steady_seconds()
         if now < self._next_search or folder is None:
             return
         self._is_searching = True
@@ -170,7 +170,7 @@ class Rounds:
                     carrier.carry(file)
                 if not file.is_delivered:
                     break
-        if time.monotonic() >= self._next_waiting:
+        if steady_seconds() >= self._next_waiting:
             self._carry_waiting(carrier)
             self._carry_backlog(carrier)
         self._put_away_delivered()
@@ -276,7 +276,7 @@ class Rounds:
             self._waiting_failures, self._next_waiting = 0, 0.0
             return
         self._waiting_failures += 1
-        self._next_waiting = time.monotonic() + backoff_seconds(
+        self._next_waiting = steady_seconds() + backoff_seconds(
             self._waiting_failures,
             jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
         )

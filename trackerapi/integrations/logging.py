@@ -9,7 +9,6 @@ import copy
 import logging
 import math
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from trackerapi.blocks.current import places_now
 from trackerapi.blocks.endings import diagnosis
 from trackerapi.errors import TrackerError
+from trackerapi.steady import steady_seconds
 
 if TYPE_CHECKING:
     from trackerapi.job import TrackerJob
@@ -115,7 +115,7 @@ class TrackerHandler(logging.Handler):
         job, step = self._place()
         if job is None:
             return
-        flow, now = self._flows.setdefault(job, _Flow()), time.monotonic()
+        flow, now = self._flows.setdefault(job, _Flow()), steady_seconds()
         self._tell_left_out(before=now - 1)
         if not flow.takes(now):
             self._untold.add(job)

@@ -6,8 +6,8 @@ still reports: the bar is for whoever runs the script, the report for the custom
 
 import math
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, overload
 
@@ -139,14 +139,14 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
             tracked.reached += n or 0
         else:
             is_shown = _UPDATE(self, n)
-        if monotonic() >= tracked.due:
+        if time.monotonic() >= tracked.due:
             tracked.tell(self._place(tracked), self.total)
         return is_shown
 
     def refresh(self, *args: Any, **options: Any) -> Any:
         """Show, and report, what was set by hand."""
         tracked = self._counted
-        if tracked is not None and monotonic() >= tracked.due:
+        if tracked is not None and time.monotonic() >= tracked.due:
             tracked.tell(self._place(tracked), self.total)
         return super().refresh(*args, **options)
 
@@ -178,16 +178,16 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
 
         As upstream does, by what it offers to everybody.
         """
-        n, now = self._place(tracked), monotonic
+        n = self._place(tracked)
         pause = math.inf if self.disable else self.mininterval
-        show_due = now() + pause
+        show_due = time.monotonic() + pause
         due = min(show_due, tracked.due)
         self._counted = None
         try:
             for item in items:
                 yield item
                 n += 1
-                at = now()
+                at = time.monotonic()
                 if at >= due:
                     if at >= show_due:
                         # Not shown is nearly due: try again soon.
@@ -245,7 +245,7 @@ class _Tracked:
     def tell(self, reached: Any, total: Any) -> None:
         """Report where the bar stands; one that goes back counts for nothing."""
         self.reached = reached
-        self.due = monotonic() + INTERVAL_SECONDS
+        self.due = time.monotonic() + INTERVAL_SECONDS
         if total != self._total:
             self._tell_total(total)
         with COUNTING.lock:

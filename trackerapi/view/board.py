@@ -9,13 +9,13 @@ import logging
 import os
 import queue
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from trackerapi.delivery.report import DeliveryReport, log
+from trackerapi.steady import pause, steady_seconds
 from trackerapi.view.output import leave_signals_alone
 from trackerapi.view.sight import Sight
 
@@ -95,7 +95,7 @@ class Board:
         key = weakref.ref(job)
         seen = self._sights.get(key)
         if seen is None:
-            new = Sight(job, tag, time.monotonic()), source
+            new = Sight(job, tag, steady_seconds()), source
             seen = self._sights.setdefault(key, new)
         if self._notes.qsize() < _MOST_NOTES:
             self._notes.put(_Note(seen[0], kind, tag))
@@ -147,7 +147,7 @@ class Board:
                         return
                 _release(endings)
                 # Not at once: what reports without a pause is to have the processor.
-                time.sleep(_PAUSE_SECONDS)
+                pause(_PAUSE_SECONDS)
         finally:
             display.close()
             _release(endings)
@@ -169,7 +169,7 @@ class Board:
 
     def _turn(self, display: Display, endings: Sequence[_Ending]) -> float:
         """Show what is so now; return the seconds until it is due again."""
-        at = time.monotonic()
+        at = steady_seconds()
         delivery = self._delivery.newest({source for _, source in self._shown()})
         ended = {ending.source for ending in endings}
         for sight, source in self._shown():
@@ -194,11 +194,11 @@ class _Delivery:
 
     def newest(self, sources: Iterable[Source]) -> DeliveryReport | None:
         """Return how far some deliveries are, together, as of a moment ago."""
-        began = time.monotonic()
+        began = steady_seconds()
         if began >= self._next_at:
             with suppress(Exception):  # files that the courier puts away meanwhile
                 self._newest = _together([source() for source in sources])
-            spent = time.monotonic() - began
+            spent = steady_seconds() - began
             self._next_at = began + max(spent / _SHARE_OF_TIME, 1.0)
         return self._newest
 

@@ -13,12 +13,12 @@ import io
 import os
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, TextIO
 
+from trackerapi.steady import steady_seconds
 from trackerapi.view.output import Output
 
 _ERASE_BELOW: Final = "\x1b[J"
@@ -108,7 +108,7 @@ class Screen:
         room = f"{_DOWN * count}\x1b[{count}A" if count else ""
         text = "".join(f"\r\n{line}{_ERASE_REST}" for line in self._lines)
         self._write(f"{room}{_KEEP_PLACE}{_ERASE_BELOW}{text}{_TAKE_PLACE}")
-        self._is_drawn, self._drawn_at = bool(count), time.monotonic()
+        self._is_drawn, self._drawn_at = bool(count), steady_seconds()
 
     def _write(self, text: str) -> None:
         if not self._is_gone and not self._output.write(text, "replace"):
@@ -164,7 +164,7 @@ class Screen:
         """Draw the lines again, unless much is printed: then in their own time."""
         if self._is_drawn or not self._lines or not text.endswith("\n"):
             return
-        if time.monotonic() - self._drawn_at >= _BETWEEN_SECONDS:
+        if steady_seconds() - self._drawn_at >= _BETWEEN_SECONDS:
             self._put()
 
 

@@ -9,7 +9,6 @@ import logging
 import random
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import httpx
 from trackerapi.delivery.report import log
 from trackerapi.errors import BackendError, BackendUnavailable
 from trackerapi.retry import FailedAttempt, retry_delay_seconds
+from trackerapi.steady import pause, steady_seconds
 from trackerapi.wire.failures import (
     TRANSPORT_ERRORS,
     failure_of,
@@ -52,12 +52,12 @@ class _Attempts:
     def __init__(self, request: httpx.Request, patience: Patience) -> None:
         self._request, self._patience = request, patience
         self._count = 0
-        self._began = time.monotonic()
+        self._began = steady_seconds()
         self._ends = self._began
 
     def begin(self) -> None:
         self._count += 1
-        now = time.monotonic()
+        now = steady_seconds()
         left = self._patience.attempt_seconds
         if self._count > 1:
             left = min(left, self._began + self._patience.deadline_seconds - now)
@@ -66,7 +66,7 @@ class _Attempts:
 
     @property
     def seconds_left(self) -> float:
-        return max(self._ends - time.monotonic(), 0.0)
+        return max(self._ends - steady_seconds(), 0.0)
 
     def check_size_and_time(self, size_bytes: int) -> None:
         # What was left behind must end too, not read a drip for ever.
@@ -111,7 +111,7 @@ class _Attempts:
             FailedAttempt(
                 method=self._request.method,
                 attempt=self._count,
-                elapsed_seconds=time.monotonic() - self._began,
+                elapsed_seconds=steady_seconds() - self._began,
                 status=error.status,
                 was_sent=error.exchange.was_sent,
                 retry_after_seconds=error.retry_after_seconds,
@@ -174,7 +174,7 @@ class GuardedHttp(httpx.Client):
                 delay = attempts.delay_after(error)
                 if delay is None:
                     raise
-            time.sleep(delay)
+            pause(delay)
 
     @contextmanager
     def _in_use(self) -> Generator[None]:

@@ -1,6 +1,8 @@
 """Progress and heartbeats: the newest counts, one a second is written."""
 
+import sys
 import threading
+import time
 from typing import Final
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.delivery.memory_backend import PATIENCE_SECONDS
+from trackerapi.delivery import conflation as conflation_module
 from trackerapi.delivery.conflation import INTERVAL_SECONDS, Conflation, Key
 from trackerapi.errors import OutboxError
 
@@ -268,6 +271,65 @@ def test_without_a_clock_the_newest_is_written_in_its_time() -> None:
 
     assert is_written.wait(PATIENCE_SECONDS)
     assert written == [b"1", b"3"]
+
+
+@pytest.mark.parametrize("frozen_at", [0.0, 1e12])
+def test_newest_is_written_in_its_time_after_a_frozen_clock(
+    monkeypatch: pytest.MonkeyPatch, frozen_at: float
+) -> None:
+    """A test that replaces clock and sleep for a while changes no later report."""
+    written: list[bytes] = []
+    is_written = threading.Event()
+
+    def write(line: bytes) -> None:
+        written.append(line)
+        if line == b"3":
+            is_written.set()
+
+    with monkeypatch.context() as frozen:
+        frozen.setattr(time, "monotonic", lambda: frozen_at)
+        frozen.setattr(time, "sleep", lambda _: None)
+        conflation = Conflation(write)
+        conflation.offer(STEP, b"1")
+    for line in (b"2", b"3"):
+        conflation.offer(STEP, line)
+
+    assert is_written.wait(PATIENCE_SECONDS)
+    assert written == [b"1", b"3"]
+
+
+def test_thread_lives_on_after_a_record_that_raises() -> None:
+    """A filter of the author that calls `sys.exit()` stops no later progress."""
+    is_written, attempts = threading.Event(), list[int]()
+
+    def line() -> bytes:
+        attempts.append(1)
+        if len(attempts) == 1:
+            sys.exit(1)
+        return b"1"
+
+    Conflation(lambda _: is_written.set()).keep(STEP, line)
+
+    assert is_written.wait(PATIENCE_SECONDS)
+
+
+def test_newest_is_written_when_it_is_due_where_no_thread_can_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At a limit of threads the next report writes what is due."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(conflation_module, "INTERVAL_SECONDS", 0.0)
+    written: list[bytes] = []
+    conflation = Conflation(written.append)
+
+    for line in (b"1", b"2", b"3"):
+        conflation.keep(STEP, line)
+
+    assert written == [b"1", b"2", b"3"]
 
 
 KEYS: Final = (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB)
