@@ -138,6 +138,8 @@ class BackendError(TrackerError):
     """
 
     def __init__(self, reason: str, exchange: Exchange = NO_EXCHANGE) -> None:
+        # A reason may hold words of a server, which are shown by many.
+        reason = one_line(reason)
         super().__init__(reason, exchange)
         self.reason, self.exchange = reason, exchange
 
@@ -195,9 +197,17 @@ class BackendRejected(BackendError):
 
 
 def one_line(text: str, length: int = MAX_TEXT_LENGTH) -> str:
-    """Return `text` as one printable line of at most `length` characters."""
-    flat = " ".join(text.split())
+    """Return `text` as one printable line of at most `length` characters.
+
+    Whatever a server, a file or an exception says is logged and shown by way of this
+    function: line ends become blanks, and characters that a terminal acts on or that
+    change the direction of a line become U+FFFD. Longer texts end with an ellipsis.
+    """
+    head = text[: 4 * length]  # a server may send a text of any length
+    flat = " ".join(head.split())
     printable = "".join(
         c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in flat
     )
-    return printable if len(printable) <= length else printable[: length - 1] + "…"
+    if len(printable) <= length and len(head) == len(text):
+        return printable
+    return printable[: length - 1] + "…"

@@ -21,6 +21,7 @@ from typing import Any
 from openapi_spec_validator import validate
 from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
+from scripts.contract.answers import answers_module
 from scripts.contract.dialect import lint
 from scripts.contract.document import Contract, ContractError
 from scripts.contract.pins import pinned_versions
@@ -175,6 +176,9 @@ def _compile_client(contract: Contract, toolbox: Toolbox, package: Path) -> None
         "--fail-on-warning",
     )
     (package / "py.typed").touch()
+    answers = package / "answers.py"
+    answers.write_text(answers_module(contract), encoding="utf-8")
+    toolbox.run_module("ruff", "format", *RUFF_OPTIONS, answers)
     expected = {
         f"{each.item['tags'][0].replace('-', '_')}/{each.operation_id}"
         for each in contract.operations()

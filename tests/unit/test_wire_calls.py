@@ -9,9 +9,9 @@ import pytest
 from tests.conftest import RunningBackend
 from tests.scripted_server import KEY, OWNER, answering, http
 from trackerapi import AuthenticationError, TrackerApi, TrackerJob
+from trackerapi.wire.attempts import Patience
 from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient
-from trackerapi.wire.guarded_http import Patience
 
 
 @contextlib.contextmanager

@@ -19,8 +19,8 @@ from trackerapi.errors import (
     BackendRejected,
     BackendUnavailable,
 )
+from trackerapi.wire.attempts import Patience
 from trackerapi.wire.client import BackendClient
-from trackerapi.wire.guarded_http import Patience
 
 
 def tracker_for(url: str, seconds: float = 20.0) -> TrackerApi:

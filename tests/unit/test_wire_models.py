@@ -1,11 +1,26 @@
-"""The table of answers says what the contract says."""
+"""An answer is taken for one of a backend if, and only if, the contract admits it."""
 
+import inspect
+import json
+import re
+from contextlib import nullcontext
+from io import BytesIO
 from typing import Any
 
+import httpx
 import pytest
+from trackerapi_client.answers import OPERATIONS
+from trackerapi_client.types import UNSET, File
 
+from scripts.contract.document import Operation
+from tests.answers import Spoilt, answer, contract, spoilt
+from tests.contract.samples import endpoint_of, model_of, sample
 from tests.contract_document import operations
-from trackerapi.wire.models import ANSWERS, reads_as_answer
+from tests.scripted_server import KEY
+from trackerapi.errors import BackendUnavailable
+from trackerapi.wire.attempts import Patience
+from trackerapi.wire.client import BackendClient
+from trackerapi.wire.models import NotAnAnswer, check_answer, check_model, parsed
 
 SHARE_LINK: dict[str, Any] = {
     "id": 1,
@@ -14,19 +29,94 @@ SHARE_LINK: dict[str, Any] = {
     "expires_at": "2026-12-24T01:00:00Z",
     "revoked_at": None,
 }
+OUTSIDE = "0001-01-01T00:00:00+23:59"
+"""A time that RFC 3339 admits, and that no calendar of Python has in UTC."""
+
+SCHEMAS = sorted({*(n for a in OPERATIONS.values() for n in a.values()), "Problem"})
+
+
+def is_ours(schema: str, text: str) -> bool:
+    """Tell whether a text is taken for an answer of a schema."""
+    try:
+        check_model(schema, parsed(text.encode()))
+    except NotAnAnswer:
+        return False
+    return True
 
 
 def test_answers_are_those_of_the_contract() -> None:
     """Each operation is there, with the one schema that its good answers have."""
-    ours = {key: frozenset({model.__name__}) for key, model in ANSWERS.items()}
+    ours = {key: frozenset(each.values()) for key, each in OPERATIONS.items()}
 
     assert ours == {operation.key: operation.answers for operation in operations()}
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_spoilt_member_makes_an_answer_of_something_else(schema: str) -> None:
+    """Types, formats, ranges and nesting of each member are those of the contract."""
+    answers = spoilt(schema)
+
+    assert not [str(x) for x in answers if x.is_ours != is_ours(schema, x.text)]
+
+
+def arguments_of(operation: Operation) -> dict[str, Any]:
+    """Return what an operation has to be called with."""
+    given: dict[str, Any] = {}
+    parameters = inspect.signature(endpoint_of(operation).sync).parameters
+    for name, parameter in parameters.items():
+        if name == "body":
+            given[name] = body_of(operation)
+        elif name != "client" and parameter.default is not UNSET:
+            given[name] = "1" if "str" in str(parameter.annotation) else 1
+    return given
+
+
+def body_of(operation: Operation) -> Any:
+    """Return a body that an operation takes."""
+    content = contract().resolve(operation.item["requestBody"])["content"]
+    (media,) = content.values()
+    schema = str(media["schema"].get("$ref", "")).rpartition("/")[2]
+    if not schema:
+        return File(payload=BytesIO(b"{}"))
+    document = sample(contract(), contract().schemas[schema], full=False)
+    return model_of(schema).from_dict(document)
+
+
+OPERATION_LIST = list(contract().operations())
+
+
+@pytest.mark.parametrize("operation", OPERATION_LIST, ids=lambda one: one.operation_id)
+def test_call_returns_a_model_or_says_that_the_answer_is_none(
+    operation: Operation,
+) -> None:
+    """Whatever a member of an answer holds, no call lets another error escape."""
+    now: list[tuple[int, Spoilt]] = []
+
+    def handler(_: httpx.Request) -> httpx.Response:
+        headers = {"Content-Type": "application/json"}
+        ((status, spoilt_answer),) = now
+        return httpx.Response(status, content=spoilt_answer.text, headers=headers)
+
+    client = BackendClient(
+        base_url="http://backend.test",
+        token=KEY,
+        httpx_args={"transport": httpx.MockTransport(handler)},
+        patience=Patience(attempt_seconds=60.0, deadline_seconds=0.0),
+    )
+    key = f"{operation.method.upper()} {re.sub('{[^}]+}', '{}', operation.path)}"
+    arguments = arguments_of(operation)
+    for status, schema in OPERATIONS[key].items():
+        for each in list(spoilt(schema))[::5]:
+            now[:] = [(status, each)]
+            with nullcontext() if each.is_ours else pytest.raises(BackendUnavailable):
+                endpoint_of(operation).sync(client=client, **arguments)
+    client.close()
 
 
 @pytest.mark.parametrize("path", ["/share-links/1/revoke", "/api/share-links/1/revoke"])
 def test_answer_is_read_below_any_base_address(path: str) -> None:
     """A backend behind a path of its own is understood."""
-    assert reads_as_answer("POST", path, SHARE_LINK)
+    check_answer("POST", path, 200, SHARE_LINK)
 
 
 @pytest.mark.parametrize(
@@ -35,9 +125,9 @@ def test_answer_is_read_below_any_base_address(path: str) -> None:
         ("GET", "/share-links/1/revoke", SHARE_LINK),
         ("POST", "/share-links/revoke", SHARE_LINK),
         ("POST", "/share-links/1/revoke", {}),
-        ("POST", "/share-links/1/revoke", {**SHARE_LINK, "created_at": "yesterday"}),
-        ("POST", "/share-links/1/revoke", {**SHARE_LINK, "created_at": None}),
         ("POST", "/jobs/1/share-links", SHARE_LINK),
+        ("POST", "/share-links/1/revoke", {**SHARE_LINK, "created_at": OUTSIDE}),
+        ("POST", "/jobs/1/share-links", {"share_link": SHARE_LINK, "url": "/s/1"}),
         ("GET", "/", {}),
         ("GET", "/livez/more", {"status": "ok"}),
     ],
@@ -46,4 +136,35 @@ def test_answer_of_something_else_is_none_of_ours(
     method: str, path: str, content: dict[str, Any]
 ) -> None:
     """JSON alone makes no answer: it has to be that of the operation asked for."""
-    assert not reads_as_answer(method, path, content)
+    with pytest.raises(NotAnAnswer):
+        check_answer(method, path, 200, content)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe{\x00}\x00",
+        json.dumps({"a": "b"}).encode("utf-16"),
+        json.dumps({"a": "b"}).encode("utf-32"),
+        b'{"a": "\xed\xa0\x80"}',
+        b'{"a": ' + b"9" * 5_000 + b"}",
+        b'{"a": ' + b'{"a":' * 990 + b"1" + b"}" * 991,
+        b'{"a": ' + b"[" * 200_000,
+        b"[]",
+        b"null",
+    ],
+)
+def test_text_that_is_no_safe_json_object_is_refused(body: bytes) -> None:
+    """Encodings, numbers and depths that not all programs can hold are no answer."""
+    with pytest.raises(NotAnAnswer):
+        parsed(body)
+
+
+def test_deepest_answer_of_the_contract_is_read() -> None:
+    """The bound of the depth is beyond what events and their metadata have."""
+    event = answer("Event")
+    event["event_metadata"] = {"a": {"b": {"c": {"d": {"e": 1}}}}}
+    page = {"items": [event], "next_cursor": None}
+
+    check_answer("GET", "/jobs/1/events", 200, parsed(json.dumps(page).encode()))

@@ -19,8 +19,8 @@ from trackerapi_client.models import CustomerInput
 from tests.scripted_server import CUSTOMER, KEY, OWNER, Answer, Request, answering, http
 from trackerapi import TrackerApi
 from trackerapi.errors import BackendUnavailable
+from trackerapi.wire.attempts import Patience
 from trackerapi.wire.client import BackendClient
-from trackerapi.wire.guarded_http import Patience
 
 AT_ONCE = {"Retry_After": "0"}
 

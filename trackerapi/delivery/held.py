@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 
 from trackerapi.delivery.disk import open_file
 from trackerapi.delivery.records import Creation, parse_creation, parse_record
+from trackerapi.errors import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,8 @@ class KeptRecord:
     @property
     def reason(self) -> str:
         """Why it was kept aside, in one sentence."""
-        return str(self.problem.get("detail") or self.problem.get("title") or "refused")
+        words = self.problem.get("detail") or self.problem.get("title") or "refused"
+        return one_line(str(words))
 
 
 @dataclass(slots=True)

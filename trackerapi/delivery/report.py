@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from trackerapi.delivery.refusals import fix_for_job
-from trackerapi.errors import BackendError
+from trackerapi.errors import BackendError, one_line
 
 _MOST_NAMES: Final = 3
+_MAX_LINE: Final = 2_000
+"""Longest line of the log, in characters."""
+
 _LOG: Final = logging.getLogger("trackerapi")
 
 
@@ -57,10 +60,10 @@ ProblemCallback = Callable[[DeliveryProblem], object]
 
 
 def log(level: int, message: str) -> None:
-    """Write a line to the log, and harm nobody if that cannot be done."""
+    """Write one printable line to the log, and harm nobody if that cannot be done."""
     # Where stderr is closed, logging raises into the job.
     with suppress(Exception):
-        _LOG.log(level, "%s", message)
+        _LOG.log(level, "%s", one_line(message, _MAX_LINE))
 
 
 class Problems:
@@ -89,6 +92,7 @@ class Problems:
         mine = object()
         if self._told.setdefault((kind, *subject), mine) is not mine:
             return
+        message = one_line(message, _MAX_LINE)
         log(level or logging.WARNING, message)
         if self._on_problem is None:
             return

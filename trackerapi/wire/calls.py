@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack
@@ -253,6 +253,8 @@ class Calls:
             yield from page.items
             if page.next_cursor is None:
                 return
+            if page.next_cursor == cursor:
+                raise BackendUnavailable("the answer leads to the same page again")
             cursor = page.next_cursor
 
 
@@ -276,6 +278,8 @@ def _plain(cls: "type[Plain]", model: object, **members: Any) -> "Plain":
         value = getattr(model, name)
         if isinstance(value, Unset):
             value = None
+        if isinstance(value, datetime):
+            value = value.astimezone(UTC)
         members[name] = str(value) if isinstance(value, Enum) else value
     return cls(**members)
 

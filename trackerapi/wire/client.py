@@ -14,8 +14,9 @@ import httpx
 from attrs import define, field
 from trackerapi_client import AuthenticatedClient
 
+from trackerapi.wire.attempts import Patience
 from trackerapi.wire.failures import proxy_translated
-from trackerapi.wire.guarded_http import GuardedAsyncHttp, GuardedHttp, Patience
+from trackerapi.wire.guarded_http import GuardedAsyncHttp, GuardedHttp
 
 
 @define(repr=False, eq=False)
@@ -115,7 +116,6 @@ class BackendClient(AuthenticatedClient):
     def _arguments(self) -> dict[str, Any]:
         return {
             "base_url": self._base_url,
-            "cookies": self._cookies,
             "headers": {**self._headers, self.auth_header_name: self.token},
             "verify": self._verify_ssl,
             "follow_redirects": False,  # would carry the key to another host

@@ -9,9 +9,9 @@ import httpx
 
 from trackerapi.errors import SettingsError, one_line
 from trackerapi.settings import BASE_URL, CA_FILE, Settings
+from trackerapi.wire.attempts import Patience
 from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient
-from trackerapi.wire.guarded_http import Patience
 from trackerapi.wire.sender import HttpSender
 
 REPORT_SECONDS: Final = 3.0

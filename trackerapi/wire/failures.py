@@ -24,7 +24,8 @@ from trackerapi.errors import (
     one_line,
 )
 from trackerapi.retry import parse_retry_after
-from trackerapi.wire.models import reads_as_answer
+from trackerapi.wire.bodies import secrets_of, without_secrets
+from trackerapi.wire.models import NotAnAnswer, check_answer, check_model, parsed
 
 TRANSPORT_ERRORS = (
     httpx.HTTPError,
@@ -43,9 +44,15 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
 )
 _DISTRUST = "CERTIFICATE_VERIFY_FAILED"
+_NOT_TRUSTED = "the certificate of the backend is not trusted"
 _MAY_COME_BACK = frozenset({408, 425, 429})
-_ANSWERED = frozenset({200, 201})
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
+
+_OWN_MEMBERS = ("type", "title", "status", "detail", "request_id")
+_PROBLEM_LEVELS = 4
+_PROBLEM_CHARACTERS = 16_000
+_MOST_MEMBERS = 20
+_TEXT_CHARACTERS = 2_000
 
 
 def exchange_of(request: httpx.Request, **members: Any) -> Exchange:
@@ -56,23 +63,30 @@ def exchange_of(request: httpx.Request, **members: Any) -> Exchange:
 
 
 def no_answer(request: httpx.Request, error: Exception) -> BackendUnavailable:
-    """Return the error for a request that got no answer because of `error`."""
+    """Return the error for a request that got no answer because of `error`.
+
+    Its cause is `error`, unless that repeats bytes of a server as they came.
+    """
     was_sent = not isinstance(error, _NOT_SENT)
-    exchange = exchange_of(request, was_sent=was_sent)
-    return BackendUnavailable(_no_answer_reason(error), exchange)
+    text = without_secrets(one_line(str(error), 200), _secrets(request))
+    failure = BackendUnavailable(
+        _no_answer_reason(error, text or type(error).__name__),
+        exchange_of(request, was_sent=was_sent),
+    )
+    failure.__cause__ = error if text == str(error) else None
+    return failure
 
 
 def is_distrust(error: BackendUnavailable) -> bool:
     """Tell whether `error` stands for a certificate, which no wait makes good."""
-    return _DISTRUST in str(error.__cause__)
+    return error.reason.startswith(_NOT_TRUSTED)
 
 
-def _no_answer_reason(error: Exception) -> str:
-    text = one_line(str(error), 200) or type(error).__name__
+def _no_answer_reason(error: Exception, text: str) -> str:
     if _DISTRUST in text:
         return (
-            "the certificate of the backend is not trusted; set TRACKERAPI_CA_FILE "
-            f"to the file of its authority ({text})"
+            f"{_NOT_TRUSTED}; set TRACKERAPI_CA_FILE to the file of its authority "
+            f"({text})"
         )
     match error:
         case TimeoutError() | httpx.TimeoutException():
@@ -98,30 +112,87 @@ def proxy_translated() -> Iterator[None]:
         ) from None
 
 
-def failure_of(
+def read_answer(
     request: httpx.Request, status: int, headers: httpx.Headers, body: bytes
-) -> BackendError | None:
-    """Return the error that an answer stands for; None for a usable answer."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    content = _json_object(body) if _is_json(media_type) else None
-    if status in _ANSWERED and content is not None:
-        if reads_as_answer(request.method, request.url.path, content):
-            return None
-        content = None
-    is_problem = media_type == "application/problem+json" and content is not None
-    problem: Mapping[str, Any] = content or {} if is_problem else {}
-    exchange = exchange_of(
+) -> bytes:
+    """Return the body of a usable answer, without the key of the request.
+
+    Raises:
+        BackendError: If the answer is a failure, or none of a tracker backend.
+    """
+    try:
+        sent = _content(status, _media_type(headers), body)
+        content: dict[str, Any] = without_secrets(sent, _secrets(request))
+        if 200 <= status < 300:
+            check_answer(request.method, request.url.path, status, content)
+            return body if content == sent else json.dumps(content).encode()
+        check_model("Problem", content)
+    except NotAnAnswer as fault:
+        raise not_ours(request, status, headers, fault) from None
+    exchange = _answered_exchange(request, status, headers, problem_details(content))
+    raise _refusal(status)(_reason(status, exchange.problem), exchange)
+
+
+def _content(status: int, media_type: str, body: bytes) -> dict[str, Any]:
+    # A proxy may say of any page that it is JSON, but of none that it is a problem.
+    is_ours = 200 <= status < 300 and media_type == "application/json"
+    if not (is_ours or media_type == "application/problem+json"):
+        raise NotAnAnswer("")
+    return parsed(body)
+
+
+def not_ours(
+    request: httpx.Request, status: int, headers: httpx.Headers, fault: NotAnAnswer
+) -> BackendUnavailable:
+    """Return the error for an answer that no tracker backend gives."""
+    media_type = without_secrets(one_line(_media_type(headers), 80), _secrets(request))
+    why = f" ({fault})" if str(fault) else ""
+    return BackendUnavailable(
+        f"{status} {_phrase(status)} with {media_type or 'no content'} is not an "
+        f"answer of a tracker backend{why}; check the address and proxies between",
+        _answered_exchange(request, status, headers, {}),
+    )
+
+
+def problem_details(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return problem details as they may be kept and shown: bounded, printable."""
+    details: dict[str, Any] = _shown(content, _PROBLEM_LEVELS)
+    if len(json.dumps(details)) > _PROBLEM_CHARACTERS:
+        details = {name: details[name] for name in _OWN_MEMBERS if name in details}
+    return details
+
+
+def _shown(value: Any, levels: int) -> Any:
+    if isinstance(value, str):
+        return one_line(value, _TEXT_CHARACTERS)
+    if isinstance(value, list):
+        return [_shown(each, levels - 1) for each in value[:_MOST_MEMBERS] if levels]
+    if isinstance(value, dict):
+        members = list(value.items())[:_MOST_MEMBERS] if levels else ()
+        return {one_line(n, 100): _shown(each, levels - 1) for n, each in members}
+    return value
+
+
+def _secrets(request: httpx.Request) -> tuple[str, ...]:
+    names = ("x-api-key", "authorization")
+    return tuple(s for n in names for s in secrets_of(request.headers.get(n, "")))
+
+
+def _answered_exchange(
+    request: httpx.Request,
+    status: int,
+    headers: httpx.Headers,
+    problem: Mapping[str, Any],
+) -> Exchange:
+    return exchange_of(
         request,
         status=status,
         problem=problem,
-        request_id=_request_id(headers, problem),
+        request_id=_request_id(headers, problem, _secrets(request)),
         retry_after_seconds=parse_retry_after(
             headers.get("retry-after"), now=datetime.now(UTC)
         ),
     )
-    if not is_problem:
-        return BackendUnavailable(_not_ours(status, media_type), exchange)
-    return _refusal(status)(_reason(status, problem), exchange)
 
 
 def _refusal(status: int) -> type[BackendError]:
@@ -133,23 +204,12 @@ def _refusal(status: int) -> type[BackendError]:
 
 
 def _reason(status: int, problem: Mapping[str, Any]) -> str:
-    title, detail = problem.get("title"), problem.get("detail")
-    words = [word for word in (title, detail) if isinstance(word, str) and word]
-    errors = problem.get("errors")
-    if isinstance(errors, list):
-        words += [
-            f"{error.get('pointer', '')} {error.get('detail', '')}".strip()
-            for error in errors[:3]
-            if isinstance(error, dict)
-        ]
-    return f"{status}: {'; '.join(words) or _phrase(status)}"
-
-
-def _not_ours(status: int, media_type: str) -> str:
-    return (
-        f"{status} {_phrase(status)} with {media_type or 'no content'} is not an "
-        "answer of a tracker backend; check the address and proxies between"
-    )
+    words = [problem["title"], problem["detail"]]
+    words += [
+        f"{error['pointer']} {error['detail']}".strip()
+        for error in problem.get("errors", ())[:3]
+    ]
+    return f"{status}: {'; '.join(filter(None, words)) or _phrase(status)}"
 
 
 def _phrase(status: int) -> str:
@@ -159,20 +219,14 @@ def _phrase(status: int) -> str:
         return "(no standard status)"
 
 
-def _is_json(media_type: str) -> bool:
-    return media_type == "application/json" or media_type.endswith("+json")
+def _media_type(headers: httpx.Headers) -> str:
+    return str(headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
-def _json_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def _request_id(headers: httpx.Headers, problem: Mapping[str, Any]) -> str | None:
+def _request_id(
+    headers: httpx.Headers, problem: Mapping[str, Any], secrets: tuple[str, ...]
+) -> str | None:
     for candidate in (headers.get("x-request-id"), problem.get("request_id")):
-        if isinstance(candidate, str) and _REQUEST_ID.fullmatch(candidate):
-            return candidate
+        if candidate is not None and _REQUEST_ID.fullmatch(candidate):
+            return str(without_secrets(candidate, secrets))
     return None

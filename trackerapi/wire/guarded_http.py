@@ -5,133 +5,31 @@ transport, since a transport of our own would take both over.
 """
 
 import asyncio
-import logging
-import random
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
-from trackerapi.delivery.report import log
-from trackerapi.errors import BackendError, BackendUnavailable
-from trackerapi.retry import FailedAttempt, retry_delay_seconds
-from trackerapi.steady import pause, steady_seconds
-from trackerapi.wire.failures import (
-    TRANSPORT_ERRORS,
-    failure_of,
-    is_distrust,
-    no_answer,
-)
-
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
-SHORTEST_SECRET = 12
-"""Characters of a key below which it may be any word of an answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long to wait for an answer.
-
-    Attributes:
-        attempt_seconds: Longest wait for one answer, to its last byte.
-        deadline_seconds: Time for all attempts and waits together; 0 for one attempt.
-    """
-
-    attempt_seconds: float
-    deadline_seconds: float
-
-
-class _Attempts:
-    """The attempts of one request: their limits, and what follows a failure."""
-
-    def __init__(self, request: httpx.Request, patience: Patience) -> None:
-        self._request, self._patience = request, patience
-        self._count = 0
-        self._began = steady_seconds()
-        self._ends = self._began
-
-    def begin(self) -> None:
-        self._count += 1
-        now = steady_seconds()
-        left = self._patience.attempt_seconds
-        if self._count > 1:
-            left = min(left, self._began + self._patience.deadline_seconds - now)
-        self._ends = now + left
-        self._request.extensions["timeout"] = httpx.Timeout(left).as_dict()
-
-    @property
-    def seconds_left(self) -> float:
-        return max(self._ends - steady_seconds(), 0.0)
-
-    def check_size_and_time(self, size_bytes: int) -> None:
-        # What was left behind must end too, not read a drip for ever.
-        if self.seconds_left == 0.0:
-            raise httpx.ReadTimeout("answer too slow", request=self._request)
-        if size_bytes > MAX_ANSWER_BYTES:
-            raise httpx.DecodingError("answer too large", request=self._request)
-
-    def finish(self, response: httpx.Response, body: bytes) -> httpx.Response:
-        # A server that repeats the key must not bring it into a log or the outbox.
-        key = self._request.headers.get("x-api-key", "").encode()
-        if len(key) >= SHORTEST_SECRET:
-            body = body.replace(key, b"[the key]")
-        failure = failure_of(
-            self._request, response.status_code, response.headers, body
-        )
-        if failure is not None:
-            raise failure
-        headers = [
-            (name, value)
-            for name, value in response.headers.multi_items()
-            if name not in {"content-encoding", "content-length", "transfer-encoding"}
-        ]
-        return httpx.Response(
-            response.status_code, headers=headers, content=body, request=self._request
-        )
-
-    @contextmanager
-    def translated(self) -> Generator[None]:
-        """Turn what httpx raises into our errors."""
-        try:
-            yield
-        except BackendError:
-            raise
-        except TRANSPORT_ERRORS as error:
-            raise no_answer(self._request, error) from error
-
-    def delay_after(self, error: BackendUnavailable) -> float | None:
-        if is_distrust(error):
-            return None
-        delay = retry_delay_seconds(
-            FailedAttempt(
-                method=self._request.method,
-                attempt=self._count,
-                elapsed_seconds=steady_seconds() - self._began,
-                status=error.status,
-                was_sent=error.exchange.was_sent,
-                retry_after_seconds=error.retry_after_seconds,
-            ),
-            deadline_seconds=self._patience.deadline_seconds,
-            jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
-        )
-        if delay is not None and self._count == 1:
-            # Once: whoever waits for an answer may wait for a while.
-            most = self._patience.deadline_seconds
-            log(logging.INFO, f"{error} (asking again, for at most {most:g} s)")
-        return delay
+from trackerapi.errors import BackendUnavailable
+from trackerapi.steady import pause
+from trackerapi.wire.attempts import Attempts, Patience
+from trackerapi.wire.bodies import is_known_coding
+from trackerapi.wire.network import AsyncBoundedBackend, BoundedBackend, allowed
 
 
 class GuardedHttp(httpx.Client):
     """An httpx client that answers usably or raises one of our errors."""
 
     def __init__(self, patience: Patience, **arguments: Any) -> None:
-        super().__init__(**arguments)
+        super().__init__(cookies=_no_cookies(), **arguments)
         self._patience = patience
+        for pool in _pools(self):
+            pool._network_backend = BoundedBackend(pool._network_backend)  # noqa: SLF001
         # A signal handler may close what it has interrupted.
         self._lock = threading.RLock()
         self._busy_count, self._is_retired = 0, False
@@ -146,6 +44,10 @@ class GuardedHttp(httpx.Client):
             self._is_retired = True
             self._close_if_idle()
 
+    def build_request(self, *arguments: Any, **members: Any) -> httpx.Request:
+        """Build a request whose body can be sent again."""
+        return super().build_request(*arguments, **_readable_again(members))
+
     def send(
         self, request: httpx.Request, *, stream: bool = False, **arguments: Any
     ) -> httpx.Response:
@@ -156,14 +58,15 @@ class GuardedHttp(httpx.Client):
         Raises:
             BackendError: If no attempt brought a usable answer.
         """
-        attempts = _Attempts(request, self._patience)
+        attempts = Attempts(request, self._patience, self.timeout)
         send_once = super().send
 
         def attempt() -> httpx.Response:
-            response = send_once(request, stream=True, **arguments)
-            if stream and response.is_success:
-                return response
-            return attempts.finish(response, _read(response, attempts))
+            with allowed(attempts.allowance):
+                response = send_once(request, stream=True, **arguments)
+                if stream and _is_left_to_caller(response):
+                    return response
+                return attempts.finished(response, _read(response, attempts))
 
         while True:
             attempts.begin()
@@ -200,24 +103,33 @@ class GuardedAsyncHttp(httpx.AsyncClient):
     """The asynchronous twin of `GuardedHttp`; all decisions are shared."""
 
     def __init__(self, patience: Patience, **arguments: Any) -> None:
-        super().__init__(**arguments)
+        super().__init__(cookies=_no_cookies(), **arguments)
         self._patience = patience
+        for pool in _pools(self):
+            pool._network_backend = AsyncBoundedBackend(pool._network_backend)  # noqa: SLF001
+
+    def build_request(self, *arguments: Any, **members: Any) -> httpx.Request:
+        """Build a request whose body can be sent by an event loop, and again."""
+        return super().build_request(*arguments, **_readable_again(members))
 
     async def send(
         self, request: httpx.Request, *, stream: bool = False, **arguments: Any
     ) -> httpx.Response:
         """Send `request` as `GuardedHttp.send()` does."""
-        attempts = _Attempts(request, self._patience)
+        attempts = Attempts(request, self._patience, self.timeout)
         while True:
             attempts.begin()
             try:
                 with attempts.translated():
                     async with asyncio.timeout(attempts.seconds_left):
-                        response = await super().send(request, stream=True, **arguments)
-                        if stream and response.is_success:
-                            return response
-                        body = await _aread(response, attempts)
-                    return attempts.finish(response, body)
+                        with allowed(attempts.allowance):
+                            response = await super().send(
+                                request, stream=True, **arguments
+                            )
+                            if stream and _is_left_to_caller(response):
+                                return response
+                            body = await _aread(response, attempts)
+                    return attempts.finished(response, body)
             except BackendUnavailable as error:
                 delay = attempts.delay_after(error)
                 if delay is None:
@@ -258,24 +170,51 @@ def _within(seconds: float, attempt: Callable[[], httpx.Response]) -> httpx.Resp
     return result
 
 
-def _read(response: httpx.Response, attempts: _Attempts) -> bytes:
-    body = bytearray()
+def _read(response: httpx.Response, attempts: Attempts) -> bytes:
     try:
-        for chunk in response.iter_bytes():
-            body += chunk
-            attempts.check_size_and_time(len(body))
+        with attempts.reading(response) as body:
+            # Not by `iter_bytes()`, which unpacks without bounds.
+            for chunk in cast("Iterable[bytes]", response.stream):
+                body.add(chunk)
+            content = body.finished()
     finally:
         response.close()
-    return bytes(body)
+    return content
 
 
-async def _aread(response: httpx.Response, attempts: _Attempts) -> bytes:
-    body = bytearray()
-    chunks: AsyncIterator[bytes] = response.aiter_bytes()
+async def _aread(response: httpx.Response, attempts: Attempts) -> bytes:
     try:
-        async for chunk in chunks:
-            body += chunk
-            attempts.check_size_and_time(len(body))
+        with attempts.reading(response) as body:
+            async for chunk in cast("AsyncIterable[bytes]", response.stream):
+                body.add(chunk)
+            content = body.finished()
     finally:
         await response.aclose()
-    return bytes(body)
+    return content
+
+
+def _is_left_to_caller(response: httpx.Response) -> bool:
+    """Tell whether the caller of a stream may read the body by itself."""
+    coding = response.headers.get("content-encoding", "")
+    return response.is_success and is_known_coding(coding)
+
+
+def _no_cookies() -> CookieJar:
+    """Return a jar that stays empty: a portal could fill it without end."""
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+
+def _pools(client: httpx.Client | httpx.AsyncClient) -> Iterable[Any]:
+    """Walk the connection pools of a client, which httpx makes for each proxy."""
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
+        pool = getattr(transport, "_pool", None)
+        if hasattr(pool, "_network_backend"):
+            yield pool
+
+
+def _readable_again(members: dict[str, Any]) -> dict[str, Any]:
+    """Read a body that is a file: httpx could send it once, and not by a loop."""
+    content: Any = members.get("content")
+    if content is None or not hasattr(content, "read"):
+        return members
+    return {**members, "content": content.read()}

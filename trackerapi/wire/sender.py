@@ -16,6 +16,7 @@ from trackerapi.delivery.sender import Receipt, Rejection
 from trackerapi.errors import BackendUnavailable, SettingsError
 from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient
+from trackerapi.wire.failures import problem_details
 
 SMALLEST_WORTH_PACKING: Final = 1400
 """Bytes that one packet of a network holds; less gains nothing by being packed."""
@@ -58,7 +59,9 @@ class HttpSender:
             accepted=report.accepted,
             duplicates=report.duplicates,
             rejections=tuple(
-                Rejection(index=line.line - 1, problem=line.problem.to_dict())
+                Rejection(
+                    index=line.line - 1, problem=problem_details(line.problem.to_dict())
+                )
                 for line in report.rejected
             ),
         )

@@ -1,0 +1,308 @@
+"""Network connections whose reads and writes end with the attempt they belong to.
+
+httpx bounds single reads and writes, and a server that drips bytes would hold an
+attempt, its thread and its descriptor for ever.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpcore
+import httpx
+
+from trackerapi.steady import steady_seconds
+from trackerapi.wire.look_ups import look_up
+from trackerapi.wire.models import NotAnAnswer
+
+MAX_HEAD_BYTES: Final = 256 * 1024
+"""Bytes that may come before the head of an answer is complete, `103`s among them."""
+
+_PIECE_BYTES: Final = 16 * 1024
+_SHARE_SECONDS: Final = 1.0
+"""Shortest time for one address of a name, so that a slow one is not given up early."""
+
+
+@dataclass(slots=True)
+class Allowance:
+    """What an attempt may use.
+
+    Attributes:
+        ends: Monotonic time at which the attempt is over.
+        bytes_left: Bytes that may still be read.
+    """
+
+    ends: float
+    bytes_left: int = MAX_HEAD_BYTES
+
+    def seconds(self, timeout: float | None, late: type[Exception]) -> float:
+        """Return how long a single wait may take.
+
+        Raises:
+            Exception: Of type `late`, if the attempt is over.
+        """
+        left = self.ends - steady_seconds()
+        if left <= 0:
+            raise late("the attempt is over")
+        return left if timeout is None else min(timeout, left)
+
+
+_CURRENT: Final[ContextVar[Allowance | None]] = ContextVar("attempt", default=None)
+
+
+@contextmanager
+def allowed(allowance: Allowance) -> Generator[None]:
+    """Hold all network use of the block to `allowance`."""
+    token = _CURRENT.set(allowance)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+class Connection:
+    """What both kinds of stream share.
+
+    Attributes:
+        is_spoiled: Whether the connection must serve no other request.
+        last_answer_id: Request id of the answer that came before; None without one.
+    """
+
+    is_spoiled = False
+    last_answer_id: str | None = None
+
+    def note_answer(self, request_id: str | None) -> None:
+        """Take note of the answer that has come.
+
+        Raises:
+            NotAnAnswer: If it is that to the request before, sent once more.
+        """
+        if request_id and request_id == self.last_answer_id:
+            raise NotAnAnswer("it repeats the answer to the request before")
+        self.last_answer_id = request_id
+
+    def _count(self, data: bytes) -> bytes:
+        allowance = _CURRENT.get()
+        if allowance is not None:
+            allowance.bytes_left -= len(data)
+            if allowance.bytes_left < 0:
+                raise httpcore.RemoteProtocolError("the answer is too long")
+        return data
+
+
+class BoundedStream(Connection, httpcore.NetworkStream):
+    """A connection whose waits end with the attempt."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Read what has come; see `httpcore.NetworkStream`."""
+        seconds = _seconds(timeout, httpcore.ReadTimeout)
+        return self._count(self._stream.read(max_bytes, seconds))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write all of `buffer`; see `httpcore.NetworkStream`."""
+        # In pieces, since each partial write begins the time anew.
+        for start in range(0, len(buffer), _PIECE_BYTES):
+            piece = buffer[start : start + _PIECE_BYTES]
+            self._stream.write(piece, _seconds(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        """Return the connection as it is with TLS."""
+        seconds = _seconds(timeout, httpcore.ConnectTimeout)
+        return BoundedStream(
+            self._stream.start_tls(ssl_context, server_hostname, seconds)
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what is known of the connection; see `httpcore.NetworkStream`."""
+        # A connection that is readable while it is idle is closed by the pool.
+        if info == "is_readable" and self.is_spoiled:
+            return True
+        return self._stream.get_extra_info(info)
+
+
+class AsyncBoundedStream(Connection, httpcore.AsyncNetworkStream):
+    """The asynchronous twin of `BoundedStream`; the event loop bounds its time."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Read what has come; see `httpcore.AsyncNetworkStream`."""
+        return self._count(await self._stream.read(max_bytes, timeout))
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Write all of `buffer`; see `httpcore.AsyncNetworkStream`."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Return the connection as it is with TLS."""
+        return AsyncBoundedStream(
+            await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what is known of the connection; see `BoundedStream`."""
+        if info == "is_readable" and self.is_spoiled:
+            return True
+        return self._stream.get_extra_info(info)
+
+
+class BoundedBackend(httpcore.NetworkBackend):
+    """Opens connections within the time of the attempt."""
+
+    def __init__(self, backend: httpcore.NetworkBackend) -> None:
+        self._backend = backend
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to the first address of `host` that answers."""
+        with _translated():
+            seconds = _seconds(timeout, httpcore.ConnectTimeout)
+            addresses = look_up(host, port).result(seconds)
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for number, address in enumerate(addresses):
+            seconds = _share(timeout, len(addresses) - number)
+            try:
+                stream = self._backend.connect_tcp(
+                    address, port, seconds, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return BoundedStream(stream)
+        raise failure
+
+    def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Connect to a socket of this machine."""
+        seconds = _seconds(timeout, httpcore.ConnectTimeout)
+        return BoundedStream(
+            self._backend.connect_unix_socket(path, seconds, socket_options)
+        )
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        self._backend.sleep(seconds)
+
+
+class AsyncBoundedBackend(httpcore.AsyncNetworkBackend):
+    """The asynchronous twin of `BoundedBackend`."""
+
+    def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
+        self._backend = backend
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first address of `host` that answers."""
+        # Not by the event loop, whose threads for look-ups are those of the script.
+        with _translated():
+            addresses = await asyncio.wrap_future(look_up(host, port))
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for number, address in enumerate(addresses):
+            seconds = _share(timeout, len(addresses) - number)
+            try:
+                stream = await self._backend.connect_tcp(
+                    address, port, seconds, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            else:
+                return AsyncBoundedStream(stream)
+        raise failure
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to a socket of this machine."""
+        return AsyncBoundedStream(
+            await self._backend.connect_unix_socket(path, timeout, socket_options)
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await self._backend.sleep(seconds)
+
+
+def connection_of(response: httpx.Response) -> Connection:
+    """Return the connection on which `response` has come."""
+    stream = response.extensions.get("network_stream")
+    return stream if isinstance(stream, Connection) else Connection()
+
+
+def is_followed(response: httpx.Response) -> bool:
+    """Tell whether more bytes than the answer have come; its body was read.
+
+    Left on the connection, they would be taken for the answer to its next request.
+    """
+    node: Any = response.stream
+    # Through the layers of httpx and httpcore, which close before anybody can look.
+    for name in ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state"):
+        node = getattr(node, name, None)
+    return node is not None and bool(node.trailing_data[0])
+
+
+def _seconds(timeout: float | None, late: type[Exception]) -> float | None:
+    allowance = _CURRENT.get()
+    return timeout if allowance is None else allowance.seconds(timeout, late)
+
+
+def _share(timeout: float | None, address_count: int) -> float | None:
+    seconds = _seconds(timeout, httpcore.ConnectTimeout)
+    if seconds is None:
+        return None
+    return min(seconds, max(seconds / address_count, _SHARE_SECONDS))
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    """Turn the failure of a look-up into what httpcore raises for one."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise httpcore.ConnectTimeout(str(error)) from error
+    except OSError as error:
+        raise httpcore.ConnectError(str(error)) from error
