@@ -21,14 +21,11 @@ from trackerapi import TrackerApi
 EVENTS: Final = 150
 """Events of one run that must arrive."""
 
-_SLACK_SECONDS: Final = 1.0
-"""What a busy machine may add to a bound that the product states."""
+EXIT_SECONDS: Final = 60.0
+"""Longest exit, however busy the machine is; `benchmarks/exit_delay.py` measures."""
 
-EXIT_SECONDS: Final = 0.3 + _SLACK_SECONDS
-"""Longest exit where the backend is known to be down, or nothing waits."""
-
-PATIENT_EXIT_SECONDS: Final = 2.0 + EXIT_SECONDS
-"""Longest exit where the backend might still answer: `shutdown_timeout` on top."""
+HOUR: Final = "3600"
+"""`TRACKERAPI_SHUTDOWN_TIMEOUT` of jobs whose exit must not wait for the backend."""
 
 PRINTED: Final = ("phase 1", "phase 2", "phase 3", "reported", "done")
 """What the job prints when nothing goes wrong, and whatever goes wrong."""

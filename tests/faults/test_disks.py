@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.runs import EXIT_SECONDS, FLUSHED, PRINTED, Lab, Pictures
+from tests.faults.runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
 
 
 def fill(disk: Path) -> Path:
@@ -96,7 +96,8 @@ def test_job_without_disk_and_backend_is_the_same_job(
     """Where nothing can be kept and nothing be sent, the job still ends as ever."""
     (lab.folder / "file").write_bytes(b"")
     lab.settings["TRACKERAPI_OUTBOX"] = str(lab.folder / "file" / "outbox")
-    with lab.proxy.down(), lab.start() as job:
+    ending = {"TRACKERAPI_SHUTDOWN_TIMEOUT": HOUR}
+    with lab.proxy.down(), lab.start(**ending) as job:
         exit_seconds = job.run_through()
 
     assert tuple(job.printed) == PRINTED

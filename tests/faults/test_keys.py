@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.runs import EXIT_SECONDS, FLUSHED, PRINTED, Lab, Pictures
+from tests.faults.runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
 from trackerapi import TrackerApi
 from trackerapi.answers import NewApiKey
 
@@ -90,7 +90,7 @@ def test_next_process_delivers_with_its_key_what_the_ended_key_left(
     """A job whose key ends in mid-run ends like any other; a sync brings the rest."""
     ended, good = new_key(tracker), new_key(tracker)
     put(ended.api_key, key_file)
-    with lab.start() as job:
+    with lab.start(TRACKERAPI_SHUTDOWN_TIMEOUT=HOUR) as job:
         job.pass_gate("phase 1")
         job.await_gate("phase 2")
         # Only now is it sure that the provider of the records is known.

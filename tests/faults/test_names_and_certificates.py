@@ -12,7 +12,7 @@ from tests.faults.conftest import missing
 from tests.faults.faults import by_tls, in_garbage
 from tests.faults.names import NAME, SERVER, NameServer
 from tests.faults.proxy import FaultProxy, Welcome
-from tests.faults.runs import EXIT_SECONDS, FLUSHED, PRINTED, Lab, Pictures
+from tests.faults.runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_job_whose_backend_has_an_unknown_name_is_the_same_job(
     """Output and status are unchanged, the exit waits not, a later sync brings all."""
     with NameServer(knows=False) as names:
         named_lab.settings[SERVER] = str(names.port)
-        with named_lab.start() as job:
+        with named_lab.start(TRACKERAPI_SHUTDOWN_TIMEOUT=HOUR) as job:
             exit_seconds = job.run_through()
         assert tuple(job.printed) == PRINTED
         assert exit_seconds <= EXIT_SECONDS
@@ -148,7 +148,7 @@ def test_job_whose_backend_cannot_be_trusted_is_the_same_job(
 ) -> None:
     """Output and status are unchanged, the exit waits not, a later sync brings all."""
     with secure_lab.proxy.welcoming(wrong_welcome(kind, strange)):
-        with secure_lab.start() as job:
+        with secure_lab.start(TRACKERAPI_SHUTDOWN_TIMEOUT=HOUR) as job:
             exit_seconds = job.run_through()
         assert not secure_lab.proxy.requests
 

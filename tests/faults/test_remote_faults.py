@@ -13,7 +13,7 @@ from tests.faults.proxy import Fault, FaultProxy, sent_events
 from tests.faults.runs import (
     EXIT_SECONDS,
     FLUSHED,
-    PATIENT_EXIT_SECONDS,
+    HOUR,
     PRINTED,
     Lab,
     Pictures,
@@ -102,7 +102,8 @@ def test_job_in_trouble_from_start_to_end_is_the_same_job(
     lab: Lab, undisturbed: Pictures, trouble: Trouble
 ) -> None:
     """Output and status are unchanged, the exit waits not, a later sync brings all."""
-    with trouble.apply(lab.proxy), lab.start() as job:
+    waiting = {"TRACKERAPI_SHUTDOWN_TIMEOUT": HOUR}
+    with trouble.apply(lab.proxy), lab.start(**waiting) as job:
         exit_seconds = job.run_through()
 
     assert tuple(job.printed) == PRINTED
@@ -152,6 +153,6 @@ def test_backend_that_takes_but_never_answers_delays_exit_by_the_stated_time(
             exit_seconds = job.run_through("phase 2")
 
     assert tuple(job.printed) == PRINTED
-    assert exit_seconds <= PATIENT_EXIT_SECONDS
+    assert exit_seconds <= EXIT_SECONDS
     lab.sync()
     lab.assert_all_arrived(undisturbed)
