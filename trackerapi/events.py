@@ -191,6 +191,23 @@ def as_microseconds(moment: datetime) -> int:
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def parse_rfc3339(text: str) -> datetime:
+    """Return the time that a record or a person has written, in UTC.
+
+    A time without an offset is taken for UTC.
+
+    Raises:
+        ValueError: If `text` is no time, or outside the years 1 to 9999 in UTC.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        return moment.replace(tzinfo=UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"outside the years 1 to 9999 in UTC: {text!r}") from None
+
+
 def as_rfc3339(moment: datetime) -> str:
     """Return an aware `moment` in UTC as the wire writes it.
 

@@ -41,14 +41,39 @@ def test_readme_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:
                 )
             )
 
-    assert [bool(block.file_name) for block in blocks].count(False) == 6
+    assert [bool(block.file_name) for block in blocks].count(False) == 7
     assert "Generated JSON Schema for JobConfigs at ." in printed[0]
     assert "Bye John!" in printed[1]
     assert "My Job: succeeded, 100 %" in printed[2]
     assert "My Job succeeded 100.0" in printed[3]
     assert "My Job: succeeded, 100 %" in printed[4]
     assert "100 of 100" in printed[4]
-    assert "2 jobs have succeeded" in printed[5]
+    assert [line.split()[:4] for line in printed[5].splitlines()[1:]][:1] == [
+        ["events-7", "succeeded", "100", "%"]
+    ]
+    assert "3 jobs have succeeded" in printed[6]
+
+
+def test_first_example_ends_its_job_when_a_step_raises(
+    backend: DemoBackend, tmp_path: Path
+) -> None:
+    """A script copied from the README leaves no job that runs for ever."""
+    files = {b.file_name: b.text for b in marked_blocks(ROOT / "README.md")}
+    script = files["my_job.py"].replace("random.randint(0, 100)", "1 // 0")
+    assert "1 // 0" in script
+    (tmp_path / "my_job.py").write_text(script, encoding="utf-8")
+    configurations = files["job_configurations.json"]
+    (tmp_path / "job_configurations.json").write_text(configurations, encoding="utf-8")
+    place = {
+        "TRACKERAPI_BASE_URL": backend.base_url,
+        "TRACKERAPI_API_KEY": backend.api_key,
+    }
+
+    run(["bash", "-c", f"! {sys.executable} my_job.py John"], tmp_path, **place)
+
+    shown = run(["trackerapi", "job", "show", "--last"], tmp_path, **place)
+    assert "My Job: failed, 28.57 %" in shown
+    assert "ZeroDivisionError" in shown
 
 
 def test_seed_script_runs_unchanged(backend: DemoBackend, tmp_path: Path) -> None:

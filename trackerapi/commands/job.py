@@ -7,7 +7,7 @@ import argparse
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.commands import questions
+from trackerapi.commands import jobs, questions
 from trackerapi.commands.exits import FINE
 from trackerapi.commands.options import add_command, customer_id
 from trackerapi.commands.reporting import (
@@ -95,7 +95,7 @@ def add_commands(commands: Any) -> None:
         add_job(parser)
         add_sending(parser)
     questions.add_token(job_commands)
-    questions.add_show(job_commands)
+    jobs.add_commands(job_commands)
 
 
 def _add_start(commands: Any) -> None:

@@ -3,7 +3,8 @@
 import argparse
 import math
 import os
-from datetime import datetime
+import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.commands.exits import Mistake
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LARGEST_ID: Final = 2**53 - 1
+_LONGEST_NUMBER: Final = 100
 
 
 def add_command(
@@ -130,15 +132,26 @@ def seconds(text: str) -> float:
 def moment(text: str) -> datetime:
     """Read a time; one without an offset is that of this machine."""
     try:
-        return datetime.fromisoformat(text).astimezone()
+        read = datetime.fromisoformat(text)
+        return (read if read.tzinfo else read.astimezone()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
             f"not a time such as 2026-11-24T01:00:00Z: {text!r}"
         ) from None
 
 
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    is_number = text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER
+    if not is_number or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
+    return min(int(text), sys.maxsize)
+
+
 def customer_id(text: str) -> int:
     """Read the id of a customer."""
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= LARGEST_ID:
+    # Nothing longer is looked at: Python refuses to read thousands of digits.
+    is_number = text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER
+    if not is_number or not 1 <= int(text) <= LARGEST_ID:
         raise argparse.ArgumentTypeError(f"not 1 to {LARGEST_ID}: {text!r}")
     return int(text)

@@ -105,6 +105,19 @@ def tracker_of(options: argparse.Namespace, *, is_lasting: bool = False) -> Trac
     return TrackerApi(api_key, options.base_url, **given)
 
 
+def asking_tracker(options: argparse.Namespace) -> TrackerApi:
+    """Return the tracker that a command asks with.
+
+    Raises:
+        SettingsError: If a setting is missing or invalid.
+    """
+    return TrackerApi(
+        base_url=options.base_url,
+        api_key_file=options.api_key_file,
+        ca_file=options.ca_file,
+    )
+
+
 def job_of(tracker: TrackerApi, options: argparse.Namespace) -> "TrackerJob":
     """Return the handle of the job that a command is about.
 

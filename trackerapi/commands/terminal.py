@@ -7,19 +7,25 @@ import json
 import logging
 import os
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, BinaryIO, Final, TextIO
 
+from trackerapi.events import parse_rfc3339
+
 _CLEAR: Final = "\r\x1b[K"
 _BETWEEN_SECONDS: Final = 0.1
+_TABLE_ROWS: Final = 200
+"""As many as one answer of the backend holds."""
+
 _UNITS: Final = ("B", "KiB", "MiB", "GiB")
 _LIBRARY: Final = logging.getLogger("trackerapi")
 
 
-def say(text: str) -> None:
+def say(text: str, end: str = "\n") -> None:
     """Print a line of the result; nothing where stdout is closed.
 
     A character that stdout has no code for is shown as its number.
@@ -28,11 +34,11 @@ def say(text: str) -> None:
     if stream is None:
         return
     try:
-        stream.write(text + "\n")
+        stream.write(text + end)
     except UnicodeEncodeError:
         encoding = stream.encoding
         known = text.encode(encoding, "backslashreplace").decode(encoding)
-        stream.write(known + "\n")
+        stream.write(known + end)
 
 
 def say_as_given(text: str) -> None:
@@ -60,14 +66,23 @@ def tell(text: str) -> None:
 
 def say_json(value: Any, *, in_one_line: bool = False) -> None:
     """Print a value as JSON."""
-    indent = None if in_one_line else 2
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    is_unicode = encoding.lower().startswith("utf")
-    say(
-        json.dumps(
-            value, indent=indent, default=_json_text, ensure_ascii=not is_unicode
-        )
-    )
+    say(_as_json(value, indent=None if in_one_line else 2))
+
+
+def say_json_list(values: Iterable[Any]) -> None:
+    """Print values as one JSON array, each as soon as it is there."""
+    is_first = True
+    for value in values:
+        say("[" if is_first else ",", end="\n")
+        say(textwrap.indent(_as_json(value, indent=2), "  "), end="")
+        is_first = False
+    say("[]" if is_first else "\n]")
+
+
+def say_paragraph(text: str, *, indent: str) -> None:
+    """Print a text of several lines, which may come from anywhere."""
+    for line in text.splitlines():
+        say(f"{indent}{printable(line.expandtabs())}".rstrip())
 
 
 def say_table(rows: Sequence[Sequence[str]], *, numbers: frozenset[int]) -> None:
@@ -77,24 +92,77 @@ def say_table(rows: Sequence[Sequence[str]], *, numbers: frozenset[int]) -> None
         rows: All of the same length.
         numbers: Columns that stand to the right.
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if place in numbers else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        say("  ".join(cells).rstrip())
+    table = Table(rows[0], numbers=numbers, most_rows=len(rows))
+    for row in rows[1:]:
+        table.add(row)
+    table.end()
+
+
+class Table:
+    """Rows in columns, printed in portions: nobody knows how many there will be.
+
+    Columns are as wide as the widest cell so far, so that a long table may widen below.
+
+    Args:
+        heading: Its first row.
+        numbers: Columns that stand to the right.
+        most_rows: How many rows are kept before they are printed.
+    """
+
+    def __init__(
+        self,
+        heading: Sequence[str],
+        *,
+        numbers: frozenset[int],
+        most_rows: int = _TABLE_ROWS,
+    ) -> None:
+        self._rows = [heading]
+        self._widths = [0] * len(heading)
+        self._count = 0
+        self._numbers, self._most_rows = numbers, most_rows
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row was added to the heading."""
+        return self._count == 0
+
+    def add(self, row: Sequence[str]) -> None:
+        """Print a row, now or later."""
+        self._rows.append(row)
+        self._count += 1
+        if len(self._rows) > self._most_rows:
+            self.end()
+
+    def end(self) -> None:
+        """Print the rows that were not printed yet."""
+        columns = zip(
+            self._widths, *([len(c) for c in r] for r in self._rows), strict=True
+        )
+        self._widths = [max(lengths) for lengths in columns]
+        for row in self._rows:
+            cells = [
+                cell.rjust(width) if place in self._numbers else cell.ljust(width)
+                for place, (cell, width) in enumerate(
+                    zip(row, self._widths, strict=True)
+                )
+            ]
+            say("  ".join(cells).rstrip())
+        self._rows = []
 
 
 def moment_text(moment: datetime) -> str:
-    """Return a time as people here read it."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    """Return a time as people here read it; in UTC where no local time is left."""
+    try:
+        local = moment.astimezone()
+    except (OverflowError, ValueError, OSError):  # the end of the year 9999
+        local = moment
+    return f"{local.isoformat(' ', 'seconds')[:19]} {local:%z}"
 
 
 def time_text(rfc3339: str) -> str:
     """Return a time from a record as people here read it; what is none as it is."""
     try:
-        return moment_text(datetime.fromisoformat(rfc3339))
+        return moment_text(parse_rfc3339(rfc3339))
     except ValueError:
         return printable(rfc3339)
 
@@ -197,6 +265,14 @@ def library_told_on_stderr() -> Generator[None]:
 def without_none(members: Mapping[str, Any]) -> dict[str, Any]:
     """Return the members that have a value."""
     return {name: value for name, value in members.items() if value is not None}
+
+
+def _as_json(value: Any, indent: int | None) -> str:
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    is_unicode = encoding.lower().startswith("utf")
+    return json.dumps(
+        value, indent=indent, default=_json_text, ensure_ascii=not is_unicode
+    )
 
 
 def _json_text(value: object) -> str:

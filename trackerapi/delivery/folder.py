@@ -22,6 +22,7 @@ from trackerapi.delivery.records import (
     parse_creation,
     parse_record,
 )
+from trackerapi.events import parse_rfc3339
 
 DELIVERED: Final = "delivered"
 """Folder below the outbox for files of which all is delivered."""
@@ -265,10 +266,10 @@ def _adopted(path: Path, note: Callable[[OutboxFile], object]) -> OutboxFile | N
 
 def _place_in_order(event: Mapping[str, Any]) -> tuple[datetime, str]:
     try:
-        occurred_at = datetime.fromisoformat(str(event.get("occurred_at")))
+        occurred_at = parse_rfc3339(str(event.get("occurred_at")))
     except ValueError:  # written by hand
         occurred_at = datetime.min.replace(tzinfo=UTC)
-    return occurred_at.astimezone(UTC), str(event.get("event_id"))
+    return occurred_at, str(event.get("event_id"))
 
 
 def _creation_in(file: BinaryIO, provider_job_id: str) -> Creation | None:

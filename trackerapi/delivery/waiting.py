@@ -7,6 +7,7 @@ from typing import Final
 
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.records import parse_record
+from trackerapi.events import parse_rfc3339
 
 _FIRST_BYTES: Final = 64 * 1024
 
@@ -34,5 +35,5 @@ def oldest_of(records: Iterable[bytes]) -> datetime | None:
         for record in records:
             occurred_at = str(parse_record(record).get("occurred_at"))
             with suppress(ValueError):
-                return datetime.fromisoformat(occurred_at)
+                return parse_rfc3339(occurred_at)
     return None

@@ -1,0 +1,311 @@
+"""`trackerapi job show`, `job list` and `job link`, with a real backend."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.scripted_server import KEY, OWNER, Request, answering, http
+from tests.unit.commands.leftovers import PATIENCE_SECONDS, Desk
+from trackerapi import JobConfigManager, TrackerApi
+from trackerapi.commands.exits import FINE, KEY_REFUSED, REFUSED, UNAVAILABLE, USAGE
+
+STEPS = [
+    {"tag": "load", "name": "Load it", "points": 1},
+    {"tag": "send", "name": "Send it", "points": 1},
+]
+
+
+def tracker_at(desk: Desk) -> TrackerApi:
+    """Return a tracker with the settings of the desk."""
+    return TrackerApi(
+        desk.backend.api_key, desk.backend.base_url, outbox=desk.outbox / "own"
+    )
+
+
+def new_job(desk: Desk, *events: dict[str, Any], tag: str | None = None) -> str:
+    """Create a job of two steps and report its events; return its id."""
+    made, tag = str(uuid.uuid4()), tag or f"import-{uuid.uuid4()}"
+    document = {"tag": tag, "name": "An import", "step_configurations": STEPS}
+    config = JobConfigManager(configs=[document]).get_job_config(tag)
+    with tracker_at(desk) as tracker:
+        customer = desk.backend.customer_id
+        job = tracker.create_job(made, customer, tag, config=config)
+        for event in events:
+            job.send_event(**event)
+    return made
+
+
+FAILURE = {
+    "kind": "error",
+    "name": "load",
+    "message": "Two files cannot be opened.",
+    "detail": "Traceback (most recent call last):\n\tFile \x1b]0;x\x07\nOSError",
+}
+
+
+def test_failed_job_tells_why(desk: Desk) -> None:
+    """Both texts of the newest error are shown, and none of them steers a terminal."""
+    older = {"kind": "error", "name": "load", "message": "Older."}
+    again = {"kind": "start", "name": "load"}
+    retried = {"kind": "error", "name": "load", "retrying": True, "message": "Not it."}
+    job_id = new_job(desk, older, again, retried, again, FAILURE)
+
+    done = desk.run("job", "show", job_id)
+
+    assert (done.status, done.err) == (FINE, "")
+    assert done.out.startswith("An import: failed, ")
+    assert ", step Load it\n" in done.out
+    assert "  the customer reads:\n    Two files cannot be opened.\n" in done.out
+    assert "    Traceback (most recent call last):\n" in done.out
+    assert done.out.endswith("\n    OSError\n")
+    assert "Older." not in done.out + done.err
+    assert "Not it." not in done.out
+    assert "\x1b" not in done.out
+
+
+@pytest.mark.parametrize(
+    ("event", "word"),
+    [
+        ({"kind": "cancel", "message": "Ordered twice."}, "cancelled"),
+        ({"kind": "error", "detail": "Status 3."}, "failed"),
+    ],
+)
+def test_reason_of_the_job_itself_is_shown(
+    desk: Desk, event: dict[str, Any], word: str
+) -> None:
+    """A job that was cancelled, or failed as a whole, tells why as well."""
+    done = desk.run("job", "show", new_job(desk, event))
+
+    assert done.out.startswith(f"An import: {word}, ")
+    assert (event.get("message") or event["detail"]) in done.out
+
+
+def test_failure_without_a_word_is_said_to_be_one(desk: Desk) -> None:
+    """Whoever looks for a reason learns that none was given."""
+    done = desk.run("job", "show", new_job(desk, {"kind": "error"}))
+
+    assert "no reason was reported" in done.out
+
+
+def test_job_without_trouble_shows_no_reason(desk: Desk) -> None:
+    """An old error of a job that goes on is history."""
+    job_id = new_job(desk, FAILURE, {"kind": "start", "name": "load"})
+
+    done = desk.run("job", "show", job_id)
+
+    assert done.out.startswith("An import: running")
+    assert "Two files" not in done.out
+
+
+def test_events_are_listed_as_they_came(desk: Desk) -> None:
+    """One line an event: when, what, which step, and what it said."""
+    progress = {"kind": "progress", "name": "load", "completed": 250340}
+    job_id = new_job(desk, {"kind": "start", "name": "load"}, progress, FAILURE)
+
+    done = desk.run("job", "show", job_id, "--events")
+
+    heading, *lines = done.out[done.out.index("TIME ") :].splitlines()
+    assert heading.split() == ["TIME", "KIND", "STEP", "WHAT", "WAS", "REPORTED"]
+    assert [line.split()[3] for line in lines] == ["start", "progress", "error"]
+    assert [line[27:].split()[1:3] for line in lines] == [["Load", "it"]] * 3
+    assert lines[1].endswith("  250,340")
+    assert lines[2].endswith("  Two files cannot be opened.")
+
+
+def test_job_as_json_has_reason_and_events(desk: Desk) -> None:
+    """Programs read the members of the library's `Job` and `JobEvent`."""
+    job_id = new_job(desk, FAILURE)
+
+    plain = desk.run("job", "show", job_id, "--json").json
+    whole = desk.run("job", "show", job_id, "--json", "--events").json
+
+    assert (plain["status"], plain["reason"]["detail"]) == ("failed", FAILURE["detail"])
+    assert "events" not in plain
+    assert [event["kind"] for event in whole["events"]] == ["error"]
+    assert whole["events"][0] == whole["reason"]
+    healthy = desk.run("job", "show", new_job(desk), "--json").json
+    assert healthy["reason"] is None
+
+
+@pytest.fixture
+def tag(desk: Desk) -> str:
+    """Return the tag of three jobs, of which the last has failed."""
+    made = f"import-{uuid.uuid4()}"
+    for events in ([], [{"kind": "start"}], [{"kind": "error"}]):
+        new_job(desk, *events, tag=made)
+    return made
+
+
+def listed(desk: Desk, *arguments: str) -> list[dict[str, Any]]:
+    """Return what `job list --json` prints."""
+    done = desk.run("job", "list", "--json", *arguments)
+    assert (done.status, done.err) == (FINE, "")
+    jobs: list[dict[str, Any]] = done.json
+    return jobs
+
+
+def test_list_is_narrowed_by_each_filter(desk: Desk, tag: str) -> None:
+    """Tag, customer and any of several statuses; the newest job comes first."""
+    jobs = listed(desk, "--tag", tag)
+
+    assert [job["status"] for job in jobs] == ["failed", "running", "pending"]
+    assert listed(desk, "--tag", tag, "--customer", "142") == jobs
+    assert listed(desk, "--tag", tag, "--status", "running") == jobs[1:2]
+    either = ("--status", "failed", "--status", "pending")
+    assert listed(desk, "--tag", tag, *either) == [jobs[0], jobs[2]]
+    assert listed(desk, "--tag", tag, "--limit", "2") == jobs[:2]
+    assert listed(desk, "--tag", "no such tag") == []
+
+
+def test_list_is_a_table_for_people(desk: Desk, tag: str) -> None:
+    """A heading, then a line a job."""
+    done = desk.run("job", "list", "--tag", tag)
+
+    heading, *lines = done.out.splitlines()
+    assert heading.split() == ["ID", "STATUS", "PERCENT", "CUSTOMER", "TAG", "CREATED"]
+    assert [line.split()[1:6] for line in lines] == [
+        [status, "0", "%", str(desk.backend.customer_id), tag]
+        for status in ("failed", "running", "pending")
+    ]
+    empty = desk.run("job", "list", "--tag", "no such tag")
+    assert (empty.status, empty.out) == (FINE, "no such job\n")
+
+
+def job_document(number: int) -> dict[str, Any]:
+    """Return a job as a backend answers it."""
+    document = {
+        "id": number,
+        "provider_job_id": f"job-{number}\x1b[2J",
+        "customer_id": 1,
+        "tag": "import",
+        "name": "Import",
+        "configuration_id": None,
+        "finish": "auto",
+        "status": "running",
+        "percent": None,
+        "steps": [],
+        "metadata": {},
+        "event_count": 0,
+        "created_at": "9999-12-31T23:59:59Z",
+        "version": 0,
+    }
+    times = ("started_at", "finished_at", "last_event_at", "last_occurred_at")
+    return {**document, **dict.fromkeys(times)}
+
+
+def pages(request: Request) -> bytes:
+    """Answer two pages of jobs, and then nothing usable."""
+    if "cursor=second" in request.target:
+        return http(200, {"items": [job_document(200)], "next_cursor": "third"})
+    if "cursor=third" in request.target:
+        return http(400, b"")
+    items = [job_document(n) for n in range(200)]
+    return http(200, {"items": items, "next_cursor": "second"})
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
+def test_long_list_is_read_page_by_page(desk: Desk, zone: str) -> None:
+    """What came before a fault is printed, cleaned, with times of any year."""
+    with answering(pages) as server:
+        settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
+        done = desk.spawn("job", "list", TZ=zone, **settings)
+        some = desk.spawn("job", "list", "--limit", "201", TZ=zone, **settings)
+        as_json = desk.spawn("job", "list", "--json", "--limit", "201", **settings)
+
+    assert done.status == UNAVAILABLE
+    assert some.status == FINE
+    lines = some.out.splitlines()
+    assert len(lines) == 202
+    assert "\x1b" not in some.out
+    local = (
+        "9999-12-31 18:59:59 -0500" if "York" in zone else "9999-12-31 23:59:59 +0000"
+    )
+    assert lines[-1].endswith(local)
+    assert len(as_json.json) == 201
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Kiritimati"])
+def test_key_that_ends_with_the_calendar_is_shown(desk: Desk, zone: str) -> None:
+    """A time that has no local one is shown in UTC."""
+    owner = {**OWNER, "expires_at": "9999-12-31T23:59:59Z"}
+    with answering(lambda _: http(200, owner)) as server:
+        settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
+        done = desk.spawn("verify", TZ=zone, **settings)
+
+    assert (done.status, done.err) == (FINE, "")
+    assert "expires   9999-12-31 23:59:59 +0000\n" in done.out
+
+
+@pytest.mark.parametrize("how", ["position", "option", "variable"])
+def test_link_opens_the_page(desk: Desk, how: str) -> None:
+    """The address is all that is printed, and the customer's page stands there."""
+    job_id = new_job(desk)
+    arguments = {"position": [job_id], "option": ["--job", job_id]}.get(how, [])
+    settings = {"TRACKERAPI_JOB": job_id} if how == "variable" else {}
+
+    done = desk.run("job", "link", *arguments, **settings)
+
+    assert (done.status, done.err) == (FINE, "")
+    page = httpx.get(done.out.removesuffix("\n"), timeout=PATIENCE_SECONDS)
+    assert (page.status_code, "An import" in page.text) == (200, True)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC"])
+def test_link_ends_when_it_was_told_to(desk: Desk, zone: str) -> None:
+    """The time reaches the backend, whatever the time zone makes of it."""
+    job_id, ends = new_job(desk), "9999-12-31T23:59:59+00:00"
+
+    done = desk.spawn("job", "link", job_id, "--expires-at", ends, TZ=zone)
+
+    assert (done.status, done.err) == (FINE, "")
+    with tracker_at(desk) as tracker:
+        [link] = tracker.job(job_id).share_links()
+    assert link.expires_at == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["link"], USAGE),
+        (["link", "a", "--job", "b"], USAGE),
+        (["link", "a", "--expires-at", "tomorrow"], USAGE),
+        (["link", "a", "--expires-at", "9999-12-31T23:59:59-01:00"], USAGE),
+        (["link", "no such job"], REFUSED),
+        (["list", "--limit", "0"], USAGE),
+        (["list", "--limit", "-1"], USAGE),
+        (["list", "--limit", "1" * 5000], USAGE),
+        (["list", "--customer", "1" * 5000], USAGE),
+        (["list", "--customer", "0"], USAGE),
+        (["list", "--status", "nonsense"], USAGE),
+        (["list", "a-word"], USAGE),
+        (["show", "--events"], USAGE),
+    ],
+)
+def test_wrong_usage_is_told(desk: Desk, arguments: list[str], status: int) -> None:
+    """A mistake of the caller has its status, and no traceback."""
+    done = desk.run("job", *arguments)
+
+    assert (done.status, done.out) == (status, "")
+    assert done.err
+
+
+def test_token_of_a_job_makes_no_link(desk: Desk) -> None:
+    """Who holds the token of a job cannot show the job to others."""
+    job_id = new_job(desk)
+    token = desk.run("job", "token", "--job", job_id).out.strip()
+    place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": token}
+
+    assert desk.run("job", "link", **place).status == KEY_REFUSED
+
+
+def test_json_of_a_list_can_be_read_as_it_comes(desk: Desk, tag: str) -> None:
+    """The array stands on lines of its own, one job after another."""
+    done = desk.run("job", "list", "--json", "--tag", tag)
+
+    assert done.out.startswith("[\n  {\n")
+    assert done.out.endswith("  }\n]\n")
+    assert len(json.loads(done.out)) == 3

@@ -1,0 +1,272 @@
+"""Jobs as the backend knows them: one, a list, and links for customers."""
+
+import argparse
+import dataclasses
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from trackerapi.commands.exits import FINE, Mistake
+from trackerapi.commands.options import (
+    add_backend,
+    add_command,
+    add_json,
+    customer_id,
+    moment,
+    positive,
+)
+from trackerapi.commands.reporting import add_job, asking_tracker, job_of
+from trackerapi.commands.terminal import (
+    Table,
+    moment_text,
+    say,
+    say_json,
+    say_json_list,
+    say_paragraph,
+)
+from trackerapi.errors import BackendRejected, one_line
+from trackerapi.number_text import number_text, units_text
+from trackerapi.projection import ALIVE
+
+if TYPE_CHECKING:
+    from trackerapi.answers import Job, JobEvent, JobStep
+
+STATUSES: Final = (
+    "pending",
+    "running",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "interrupted",
+)
+
+_REASONS: Final = {"failed": "error", "cancelled": "cancel", "interrupted": "interrupt"}
+"""The kind of event that says why a job has a status."""
+
+_HEADING: Final = ("ID", "STATUS", "PERCENT", "CUSTOMER", "TAG", "CREATED")
+_NUMBERS: Final = frozenset({2, 3})
+
+_SHOW: Final = """\
+Show how far a job is, its steps, and why it failed.
+
+Of a job that failed, was cancelled or was interrupted, the newest event that says why
+is shown: the message that the customer reads, and the detail that only you read.
+
+examples:
+  trackerapi job show import-7
+  trackerapi job show --last --events
+"""
+
+_LIST: Final = """\
+List jobs, newest first.
+
+Each filter narrows the list; of several statuses, a job has to have one.
+
+examples:
+  trackerapi job list --status failed --limit 20
+  trackerapi job list --customer 142 --tag import --json
+"""
+
+_LINK: Final = """\
+Make a link to the customer's page of a job, and print its address.
+
+Whoever has the address sees the page; it is shown this once. The backend has to know
+the job already. Each call makes a new link, which ends after 30 days unless
+--expires-at says when.
+
+examples:
+  trackerapi job link import-7
+  trackerapi job link --job import-7 --expires-at 2026-12-24T18:00:00+01:00
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add `show`, `list` and `link` to the commands of a job."""
+    show = add_command(commands, "show", _show, _SHOW)
+    which = show.add_mutually_exclusive_group(required=True)
+    which.add_argument("provider_job_id", nargs="?", metavar="PROVIDER_JOB_ID")
+    which.add_argument("--last", action="store_true", help="the newest job")
+    show.add_argument(
+        "--events", action="store_true", help="also all that was reported, as it came"
+    )
+    add_backend(show)
+    add_json(show)
+    _add_list(commands)
+    link = add_command(commands, "link", _link, _LINK)
+    link.add_argument("provider_job_id", nargs="?", metavar="PROVIDER_JOB_ID")
+    link.add_argument(
+        "--expires-at",
+        metavar="TIME",
+        type=moment,
+        help="when the link ends; without it, as the backend decides",
+    )
+    add_job(link)
+    add_backend(link)
+
+
+def _add_list(commands: Any) -> None:
+    listing = add_command(commands, "list", _list, _LIST)
+    listing.add_argument(
+        "--customer", metavar="N", type=customer_id, help="only jobs of this customer"
+    )
+    listing.add_argument(
+        "--status",
+        action="append",
+        choices=STATUSES,
+        help="only jobs with this status (repeat it)",
+    )
+    listing.add_argument(
+        "--tag", metavar="TAG", help="only jobs of the configuration with this tag"
+    )
+    listing.add_argument(
+        "--limit", metavar="N", type=positive, help="at most so many; without it, all"
+    )
+    add_backend(listing)
+    add_json(listing)
+
+
+def _show(options: argparse.Namespace) -> int:
+    with asking_tracker(options) as tracker:
+        if options.last:
+            job = next(iter(tracker.list_jobs()), None)
+            if job is None:
+                raise BackendRejected("this provider has no job yet")
+        else:
+            job = tracker.get_job(options.provider_job_id)
+        kind = _REASONS.get(job.status)
+        events: Iterable[JobEvent] = ()
+        if options.events or kind is not None:
+            events = tracker.job(job.provider_job_id).events()
+        if options.events:
+            events = list(events)
+        reason = _newest(kind, events)
+        if options.json:
+            _say_as_json(job, reason, events if options.events else None)
+        else:
+            _say_job(job, reason)
+            if options.events:
+                _say_events(job, events)
+    return FINE
+
+
+def _newest(kind: str | None, events: "Iterable[JobEvent]") -> "JobEvent | None":
+    """Return the newest event of a kind; an error that was the last of its attempts."""
+    of_kind = (event for event in events if event.kind == kind and not event.retrying)
+    key = lambda event: (event.occurred_at, event.event_id)  # noqa: E731
+    return max(of_kind, key=key, default=None)
+
+
+def _say_as_json(
+    job: "Job", reason: "JobEvent | None", events: "Iterable[JobEvent] | None"
+) -> None:
+    members = dataclasses.asdict(job)
+    members["reason"] = None if reason is None else dataclasses.asdict(reason)
+    if events is not None:
+        members["events"] = [dataclasses.asdict(event) for event in events]
+    say_json(members)
+
+
+def _list(options: argparse.Namespace) -> int:
+    wanted: dict[str, Any] = {
+        "customer_id": options.customer,
+        "status": options.status,
+        "tag": options.tag,
+    }
+    given = {name: value for name, value in wanted.items() if value is not None}
+    with asking_tracker(options) as tracker:
+        jobs = itertools.islice(tracker.list_jobs(**given), options.limit)
+        if options.json:
+            say_json_list(map(dataclasses.asdict, jobs))
+            return FINE
+        table = Table(_HEADING, numbers=_NUMBERS)
+        for job in jobs:
+            table.add(_row(job))
+        if table.is_empty:
+            say("no such job" if given else "this provider has no job yet")
+        else:
+            table.end()
+    return FINE
+
+
+def _row(job: "Job") -> tuple[str, ...]:
+    return (
+        one_line(job.provider_job_id),
+        one_line(job.status),
+        "" if job.percent is None else f"{number_text(job.percent)} %",
+        str(job.customer_id),
+        one_line(job.tag),
+        moment_text(job.created_at),
+    )
+
+
+def _link(options: argparse.Namespace) -> int:
+    if options.provider_job_id is not None:
+        if options.job is not None:
+            raise Mistake("give PROVIDER_JOB_ID or --job, not both")
+        options.job = options.provider_job_id
+    with asking_tracker(options) as tracker:
+        link = job_of(tracker, options).share_link(expires_at=options.expires_at)
+    say(one_line(link))
+    return FINE
+
+
+def _say_job(job: "Job", reason: "JobEvent | None") -> None:
+    percent = "" if job.percent is None else f", {number_text(job.percent)} %"
+    say(f"{one_line(job.name)}: {one_line(job.status)}{percent}")
+    say(f"  id        {one_line(job.provider_job_id)}")
+    say(f"  customer  {job.customer_id}")
+    say(f"  created   {moment_text(job.created_at)}")
+    if job.finished_at:
+        say(f"  finished  {moment_text(job.finished_at)}")
+    for step in job.steps:
+        say(_step_line(step))
+    if reason is not None:
+        _say_reason(job, reason)
+
+
+def _say_reason(job: "Job", reason: "JobEvent") -> None:
+    step = _step_name(job, reason)
+    of_step = f", step {step}" if step else ""
+    say(f"  {one_line(job.status)} at {moment_text(reason.occurred_at)}{of_step}")
+    if reason.message:
+        say("  the customer reads:")
+        say_paragraph(reason.message, indent="    ")
+    if reason.detail:
+        say("  detail:")
+        say_paragraph(reason.detail, indent="    ")
+    if not reason.message and not reason.detail:
+        say("  no reason was reported")
+
+
+def _step_name(job: "Job", event: "JobEvent") -> str:
+    if event.tag is None:
+        return ""
+    names = {step.tag: step.name for step in job.steps}
+    return one_line(names.get(event.tag, event.tag))
+
+
+def _say_events(job: "Job", events: "Iterable[JobEvent]") -> None:
+    table = Table(("TIME", "KIND", "STEP", "WHAT WAS REPORTED"), numbers=frozenset())
+    for event in events:
+        what = [
+            units_text(event.completed, event.total, is_over=True),
+            "" if event.fraction is None else f"{number_text(event.fraction * 100)} %",
+            "another attempt follows" if event.retrying else "",
+            event.message or "",
+        ]
+        row = (
+            moment_text(event.occurred_at),
+            one_line(event.kind),
+            _step_name(job, event),
+            one_line("; ".join(filter(None, what))),
+        )
+        table.add(row)
+    table.end()
+
+
+def _step_line(step: "JobStep") -> str:
+    is_over = step.status not in ALIVE
+    counted = units_text(step.completed, step.total, is_over=is_over)
+    units = f"  {counted}" if counted else ""
+    tries = f"  attempt {step.attempts}" if step.attempts > 1 else ""
+    return f"  [{one_line(step.status):>7}]  {one_line(step.name)}{units}{tries}"
