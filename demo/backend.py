@@ -13,12 +13,14 @@ from pathlib import Path
 
 from trackerapi import SettingsError, TrackerApi, TrackerError
 from trackerapi.api_key import API_KEY, API_KEY_FILE
-from trackerapi.settings import BASE_URL, Settings
+from trackerapi.route import BASE_URL
+from trackerapi.settings import Settings
 
 CUSTOMER_ID = "TRACKERAPI_CUSTOMER_ID"
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.05
+_MAX_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ def find_or_start_backend(environment: Mapping[str, str]) -> Iterator[DemoBacken
         SettingsError: If the environment names an address without a key or the
             reverse, or a backend cannot be started.
     """
-    if environment.keys() & {BASE_URL, API_KEY, API_KEY_FILE}:
+    if any(environment.get(n, "").strip() for n in (BASE_URL, API_KEY, API_KEY_FILE)):
         yield _named(environment)
         return
     running = _running()
@@ -102,8 +104,12 @@ def _wait_for(description: Path, server: subprocess.Popen[bytes]) -> DemoBackend
 
 def _named(environment: Mapping[str, str]) -> DemoBackend:
     settings = Settings.resolve({}, environment)
-    customer = environment.get(CUSTOMER_ID, "142")
-    if not customer.isdecimal():
+    customer = environment.get(CUSTOMER_ID, "").strip() or "142"
+    if (
+        not customer.isascii()
+        or not customer.isdecimal()
+        or len(customer) > _MAX_DIGITS
+    ):
         raise SettingsError("not the number of a customer", CUSTOMER_ID)
     return DemoBackend(
         base_url=settings.base_url,

@@ -4,13 +4,12 @@ An argument, or a file, or the environment, where a token of a job may stand in 
 a key never shows in an error.
 """
 
-import os
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from trackerapi.errors import SettingsError
 from trackerapi.job_token import JOB, JobToken
+from trackerapi.sources import Sources
 
 API_KEY = "TRACKERAPI_API_KEY"
 API_KEY_FILE = "TRACKERAPI_API_KEY_FILE"
@@ -23,41 +22,83 @@ def key_id_of(api_key: str) -> str | None:
     return parts[1] if len(parts) == 4 and parts[0] == "trk" else None
 
 
-def read_api_key(given: Mapping[str, object], environment: Mapping[str, str]) -> str:
-    """Return the key that arguments, a file or the environment give.
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A file that holds the key.
+
+    Attributes:
+        path: Absolute path.
+        setting: Argument or variable that names it.
+    """
+
+    path: Path
+    setting: str
+
+    def read(self) -> str:
+        """Return the key that the file holds now.
+
+        Raises:
+            SettingsError: If the file cannot be read or holds no usable key.
+        """
+        try:
+            with self.path.open("rb") as file:
+                content = file.read(MAX_KEY_FILE_BYTES + 1)
+        except OSError as error:
+            reason = f"cannot read the key file {self.path}: {error.strerror or error}"
+            raise SettingsError(reason, self.setting) from None
+        if len(content) > MAX_KEY_FILE_BYTES:
+            raise SettingsError(
+                f"{self.path} is too large to be a key file", self.setting
+            )
+        try:
+            return usable_key(content.decode("utf-8-sig"), self.setting)
+        except UnicodeDecodeError:
+            raise SettingsError(
+                f"the key file {self.path} is not text", self.setting
+            ) from None
+
+
+def key_file(sources: Sources) -> KeyFile | None:
+    """Return the file that arguments or environment name; None without one.
 
     Raises:
-        SettingsError: If there is none, two, or one that cannot work.
+        SettingsError: If a key is given beside it, or it cannot be a file.
     """
-    named = {"api_key", "api_key_file"} & given.keys()
-    if len(named) == 2:
-        raise SettingsError("given together with api_key_file; give one", "api_key")
-    if not named and API_KEY in environment and API_KEY_FILE in environment:
+    if "api_key" in sources.arguments:
+        if "api_key_file" in sources.arguments:
+            raise SettingsError("given together with api_key_file; give one", "api_key")
+        return None
+    path, setting = sources.path("api_key_file", API_KEY_FILE)
+    if setting == API_KEY_FILE and path is not None and sources.variable(API_KEY):
         raise SettingsError(f"set together with {API_KEY_FILE}; unset one", API_KEY)
-    if "api_key" in named or (not named and API_KEY in environment):
-        key, setting = text_of("api_key", API_KEY, given, environment)
-    elif named or API_KEY_FILE in environment:
-        file, setting = text_of("api_key_file", API_KEY_FILE, given, environment)
-        key = _read_key_file(Path(file or ""), setting)
-    elif (token := token_in(environment)) is not None:
-        key, setting = token.api_key, JOB
-    else:
-        raise SettingsError(
-            f"no API key; pass api_key=, or set this variable or {API_KEY_FILE}",
-            API_KEY,
-        )
-    return _usable_key(key or "", setting)
+    return None if path is None else KeyFile(path, setting)
 
 
-def token_in(environment: Mapping[str, str]) -> JobToken | None:
-    """Return the token of a job that stands in for a key; None without one."""
-    return JobToken.parse(environment.get(JOB, ""))
+def read_api_key(sources: Sources) -> str | None:
+    """Return the key that arguments, a file or the environment give; None without one.
+
+    Raises:
+        SettingsError: If there are two, or one that cannot work.
+    """
+    file = key_file(sources)
+    if file is not None:
+        return file.read()
+    key, setting = sources.text("api_key", API_KEY)
+    if key is not None:
+        return usable_key(key, setting)
+    token = JobToken.parse(sources.variable(JOB) or "")
+    return None if token is None else usable_key(token.api_key, JOB)
 
 
-def _usable_key(key: str, setting: str) -> str:
+def usable_key(text: str, setting: str) -> str:
+    """Return the key that a text holds.
+
+    Raises:
+        SettingsError: If no backend can take it.
+    """
     # A token of a job is a key with names behind it.
-    token = JobToken.parse(key)
-    key = token.api_key if token else key.strip()
+    token = JobToken.parse(text)
+    key = token.api_key if token else text.strip()
     if not key:
         raise SettingsError("the API key is blank", setting)
     refuse_placeholder(key, setting, "an API key")
@@ -66,40 +107,9 @@ def _usable_key(key: str, setting: str) -> str:
         raise SettingsError(
             "the API key holds a character that no key has; copy it again", setting
         )
+    if len(key) > MAX_KEY_FILE_BYTES:
+        raise SettingsError("the API key is too long", setting)
     return key
-
-
-def _read_key_file(path: Path, setting: str) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_KEY_FILE_BYTES + 1)
-    except OSError as error:
-        reason = f"cannot read the key file {path}: {error.strerror or error}"
-        raise SettingsError(reason, setting) from None
-    if len(content) > MAX_KEY_FILE_BYTES:
-        raise SettingsError(f"{path} is too large to be a key file", setting)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise SettingsError(f"the key file {path} is not text", setting) from None
-
-
-def text_of(
-    argument: str,
-    variable: str,
-    given: Mapping[str, object],
-    environment: Mapping[str, str],
-) -> tuple[str | None, str]:
-    """Return the value and the name of the place it came from."""
-    if argument not in given:
-        return environment.get(variable), variable
-    value = given[argument]
-    if isinstance(value, str | os.PathLike):
-        text = str(os.fspath(cast("str | os.PathLike[str]", value)))
-        if "\0" in text:
-            raise SettingsError("must not hold NUL", argument)
-        return text, argument
-    raise SettingsError(f"must be text, got {type(value).__name__}", argument)
 
 
 def refuse_placeholder(value: str, setting: str, wanted: str) -> None:

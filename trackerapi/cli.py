@@ -56,7 +56,7 @@ exit status (`run`, `check`, `sync` and `outbox` say in their help what theirs m
   4  the backend knows no such thing or refused the request
   130  interrupted
 
-settings (an option goes before its variable):
+settings (an option wins over its variable; a blank variable is not set):
   TRACKERAPI_BASE_URL, TRACKERAPI_API_KEY or TRACKERAPI_API_KEY_FILE,
   TRACKERAPI_OUTBOX, TRACKERAPI_CA_FILE, TRACKERAPI_JOB (the job that a command is
   about), TRACKERAPI_MODE (online, offline, off), TRACKERAPI_SHUTDOWN_TIMEOUT; proxies

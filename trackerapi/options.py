@@ -25,7 +25,8 @@ class TrackerOptions(TypedDict, total=False):
         ca_file: Certificates to trust instead of the usual ones; None reads
             `TRACKERAPI_CA_FILE`.
         verify: False accepts any certificate; never do that outside a test.
-        proxy: Address of a proxy; None takes it from the usual variables.
+        proxy: Address of a proxy; None takes it from `HTTPS_PROXY`, `HTTP_PROXY`,
+            `ALL_PROXY` and `NO_PROXY`.
         timeout_seconds: Longest wait for one answer to a question; 10 by default.
         mode: `"online"` records and delivers, `"offline"` records only, `"off"` does
             nothing; None reads `TRACKERAPI_MODE`, and is online without it.

@@ -4,29 +4,25 @@ Read when a TrackerApi is made, never at import. Nothing here uses the network.
 The key never shows in a repr or an error.
 """
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
-from urllib.parse import urlsplit
+from typing import NoReturn, Self
 
-from trackerapi.addresses import canonical_address
 from trackerapi.api_key import (
     API_KEY,
     API_KEY_FILE,
+    KeyFile,
+    key_file,
     key_id_of,
     read_api_key,
-    refuse_placeholder,
-    text_of,
-    token_in,
 )
 from trackerapi.errors import SettingsError
+from trackerapi.route import Route
+from trackerapi.sources import Sources
 
-BASE_URL = "TRACKERAPI_BASE_URL"
 STRICT = "TRACKERAPI_STRICT"
-CA_FILE = "TRACKERAPI_CA_FILE"
 OUTBOX = "TRACKERAPI_OUTBOX"
 MODE = "TRACKERAPI_MODE"
 SHUTDOWN_TIMEOUT = "TRACKERAPI_SHUTDOWN_TIMEOUT"
@@ -42,13 +38,14 @@ DEFAULT_PROGRESS_SECONDS = 10.0
 SHORTEST_PROGRESS_SECONDS = 1
 DEFAULT_OUTBOX_LIMIT_BYTES = 1024**3
 SMALLEST_OUTBOX_LIMIT_BYTES = 64 * 1024
+LARGEST_OUTBOX_LIMIT_BYTES = 2**63 - 1
 LONGEST_TIMEOUT_SECONDS = 3600
 OFF_BASE_URL = "off:"
 """Address of a tracker that does nothing."""
 
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
-_FALSE = frozenset({"0", "false", "no", "off", ""})
+_FALSE = frozenset({"0", "false", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +53,11 @@ class Settings:
     """Where the backend is, who asks, and how patiently.
 
     Attributes:
-        base_url: Address of the backend, http or https, in its canonical spelling.
+        route: The way to the backend.
         api_key: The provider's key; hidden in the repr.
+        key_file: File that the key was read from; None without one.
+        has_key_argument: Whether the key itself was an argument.
         strict: Raise what is otherwise logged once the work has begun.
-        ca_file: Certificates to trust instead of the usual ones; None for those.
-        verify: Whether certificates are checked at all.
-        proxy: Address of a proxy, hidden in the repr; None takes it from
-            `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
         timeout_seconds: Longest wait for one answer, more than 0.
         mode: online (record and deliver), offline (record only) or off (do nothing).
         outbox: Folder for what waits; None for the user's state folder.
@@ -71,16 +66,13 @@ class Settings:
         outbox_limit_bytes: Size of what may wait on disk.
         progress: What is shown on stderr: off (nothing), auto, live or plain.
         progress_seconds: Between two plain lines of a job, 1 or more.
-        key_arguments: The arguments that named the key, to read it again; a key that
-            was an argument itself is not among them.
     """
 
-    base_url: str
+    route: Route
     api_key: str = field(repr=False)
+    key_file: KeyFile | None = None
+    has_key_argument: bool = False
     strict: bool = False
-    ca_file: Path | None = None
-    verify: bool = True
-    proxy: str | None = field(default=None, repr=False)
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     mode: str = "online"
     outbox: Path | None = None
@@ -89,7 +81,6 @@ class Settings:
     outbox_limit_bytes: int = DEFAULT_OUTBOX_LIMIT_BYTES
     progress: str = "off"
     progress_seconds: float = DEFAULT_PROGRESS_SECONDS
-    key_arguments: Mapping[str, object] | None = field(default=None, repr=False)
 
     @classmethod
     def resolve(
@@ -108,29 +99,42 @@ class Settings:
             SettingsError: If an address or key is missing, given twice or cannot
                 work, or another value is of the wrong type or range.
         """
-        environment = os.environ if environment is None else environment
         given = {name: v for name, v in arguments.items() if v is not None}
-        mode = _word(_MODE, given, environment)
-        named = given.keys() & {"api_key", "api_key_file"}
+        sources = Sources(given, os.environ if environment is None else environment)
+        mode = sources.word("mode", MODE, MODES)
+        is_off = mode == "off"
         return cls(
-            base_url=OFF_BASE_URL if mode == "off" else _base_url(given, environment),
-            api_key=_key_for(mode, given, environment),
+            route=Route(base_url=OFF_BASE_URL) if is_off else Route.resolve(sources),
+            api_key="" if is_off else _api_key(mode, sources),
+            key_file=None if is_off else key_file(sources),
+            has_key_argument="api_key" in given,
+            strict=_strict(sources),
+            timeout_seconds=_timeout(sources),
             mode=mode,
-            outbox=_outbox(given, environment),
-            shutdown_timeout_seconds=_shutdown_timeout(given, environment),
-            fsync=_flag(given.get("fsync", False), "fsync"),
-            outbox_limit_bytes=_outbox_limit(given),
-            progress=_word(_PROGRESS, given, environment),
-            progress_seconds=_progress_seconds(given, environment),
-            key_arguments=(
-                None if "api_key" in named else {name: given[name] for name in named}
+            outbox=sources.path("outbox", OUTBOX)[0],
+            shutdown_timeout_seconds=sources.seconds(
+                "shutdown_timeout",
+                SHUTDOWN_TIMEOUT,
+                default=DEFAULT_SHUTDOWN_TIMEOUT_SECONDS,
+                least=0,
+                most=LONGEST_TIMEOUT_SECONDS,
             ),
-            strict=_strict(given, environment),
-            ca_file=_ca_file(given, environment),
-            verify=_flag(given.get("verify", True), "verify"),
-            proxy=_proxy(given),
-            timeout_seconds=_timeout(given),
+            fsync=sources.flag("fsync", default=False),
+            outbox_limit_bytes=_outbox_limit(sources),
+            progress=sources.word("progress", PROGRESS, VIEWS),
+            progress_seconds=sources.seconds(
+                "progress_seconds",
+                PROGRESS_SECONDS,
+                default=DEFAULT_PROGRESS_SECONDS,
+                least=SHORTEST_PROGRESS_SECONDS,
+                most=LONGEST_TIMEOUT_SECONDS,
+            ),
         )
+
+    @property
+    def base_url(self) -> str:
+        """Address of the backend."""
+        return self.route.base_url
 
     @property
     def key_id(self) -> str | None:
@@ -143,189 +147,53 @@ class Settings:
         Raises:
             SettingsError: If it is missing or cannot work.
         """
-        if self.key_arguments is None:
+        if self.key_file is not None:
+            return self.key_file.read()
+        if self.has_key_argument:
             return self.api_key
         environment = os.environ if environment is None else environment
-        return read_api_key(self.key_arguments, environment)
+        return read_api_key(Sources({}, environment)) or _refuse_no_key()
 
 
-def _base_url(given: Mapping[str, object], environment: Mapping[str, str]) -> str:
-    value, setting = text_of("base_url", BASE_URL, given, environment)
-    if value is None:
-        raise SettingsError(
-            "no address of the backend; pass base_url= or set this variable, "
-            "for example to http://127.0.0.1:8000",
-            BASE_URL,
-        )
-    refuse_placeholder(value, setting, "the address of the backend")
-    try:
-        parts = urlsplit(value)
-        port_is_valid = parts.port is None or parts.port > 0
-    except ValueError:
-        raise SettingsError("not an address", setting) from None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_valid:
-        raise SettingsError(
-            "not an http:// or https:// address with a host name", setting
-        )
-    if parts.username or parts.password:
-        raise SettingsError(
-            "an address holds no user or password; the key has its own setting", setting
-        )
-    if parts.query or parts.fragment or not value.isprintable() or " " in value:
-        raise SettingsError(
-            "an address holds no blank, query (?) or fragment (#)", setting
-        )
-    return canonical_address(value)
-
-
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """A setting that is one of some words, the first by default."""
-
-    argument: str
-    variable: str
-    words: tuple[str, ...]
-
-
-_MODE = _Choice("mode", MODE, MODES)
-_PROGRESS = _Choice("progress", PROGRESS, VIEWS)
-
-
-def _word(
-    choice: _Choice, given: Mapping[str, object], environment: Mapping[str, str]
-) -> str:
-    value, setting = text_of(choice.argument, choice.variable, given, environment)
-    word = (value or choice.words[0]).strip().lower()
-    if word not in choice.words:
-        raise SettingsError(f"not one of {', '.join(choice.words)}", setting)
-    return word
-
-
-def _key_for(
-    mode: str, given: Mapping[str, object], environment: Mapping[str, str]
-) -> str:
+def _api_key(mode: str, sources: Sources) -> str:
     """Return the key; blank where none is needed and none is given."""
-    if mode == "off":
-        return ""
-    is_given = given.keys() & {"api_key", "api_key_file"}
-    is_set = environment.keys() & {API_KEY, API_KEY_FILE}
-    if mode == "offline" and not (is_given or is_set or token_in(environment)):
-        return ""
-    return read_api_key(given, environment)
+    return read_api_key(sources) or ("" if mode == "offline" else _refuse_no_key())
 
 
-def _outbox(given: Mapping[str, object], environment: Mapping[str, str]) -> Path | None:
-    value, setting = text_of("outbox", OUTBOX, given, environment)
-    if value is None:
-        return None
-    if not value.strip():
-        raise SettingsError("must name a folder", setting)
-    try:
-        # Absolute: a script may change its folder while it runs.
-        return Path(value).expanduser().absolute()
-    except RuntimeError:
-        raise SettingsError(f"there is no home folder for {value}", setting) from None
+def _refuse_no_key() -> NoReturn:
+    raise SettingsError(
+        f"no API key; pass api_key=, or set this variable or {API_KEY_FILE}", API_KEY
+    )
 
 
-def _shutdown_timeout(
-    given: Mapping[str, object], environment: Mapping[str, str]
-) -> float:
-    value = given.get("shutdown_timeout", environment.get(SHUTDOWN_TIMEOUT))
-    setting = "shutdown_timeout" if "shutdown_timeout" in given else SHUTDOWN_TIMEOUT
-    if value is None:
-        return DEFAULT_SHUTDOWN_TIMEOUT_SECONDS
-    return _seconds(value, setting, 0)
-
-
-def _progress_seconds(
-    given: Mapping[str, object], environment: Mapping[str, str]
-) -> float:
-    value = given.get("progress_seconds", environment.get(PROGRESS_SECONDS))
-    setting = "progress_seconds" if "progress_seconds" in given else PROGRESS_SECONDS
-    if value is None:
-        return DEFAULT_PROGRESS_SECONDS
-    return _seconds(value, setting, SHORTEST_PROGRESS_SECONDS)
-
-
-def _seconds(value: object, setting: str, least: int) -> float:
-    try:
-        seconds = float(value) if isinstance(value, str | int | float) else math.nan
-    except ValueError:
-        seconds = math.nan
-    if isinstance(value, bool) or not least <= seconds <= LONGEST_TIMEOUT_SECONDS:
-        raise SettingsError(f"must be {least} to 3600 seconds", setting)
-    return seconds
-
-
-def _outbox_limit(given: Mapping[str, object]) -> int:
-    value = given.get("outbox_limit_bytes", DEFAULT_OUTBOX_LIMIT_BYTES)
+def _outbox_limit(sources: Sources) -> int:
+    value = sources.arguments.get("outbox_limit_bytes", DEFAULT_OUTBOX_LIMIT_BYTES)
     if isinstance(value, bool) or not isinstance(value, int):
         raise SettingsError("not a number of bytes", "outbox_limit_bytes")
-    if value < SMALLEST_OUTBOX_LIMIT_BYTES:
+    if not SMALLEST_OUTBOX_LIMIT_BYTES <= value <= LARGEST_OUTBOX_LIMIT_BYTES:
         raise SettingsError(
-            f"must be at least {SMALLEST_OUTBOX_LIMIT_BYTES}, got {value}",
+            f"must be {SMALLEST_OUTBOX_LIMIT_BYTES} to {LARGEST_OUTBOX_LIMIT_BYTES}",
             "outbox_limit_bytes",
         )
     return value
 
 
-def _strict(given: Mapping[str, object], environment: Mapping[str, str]) -> bool:
-    if "strict" in given:
-        return _flag(given["strict"], "strict")
-    word = environment.get(STRICT, "").strip().lower()
+def _strict(sources: Sources) -> bool:
+    if "strict" in sources.arguments:
+        return sources.flag("strict", default=False)
+    word = (sources.variable(STRICT) or "off").lower()
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
     raise SettingsError("not 1, true, yes, on, 0, false, no or off", STRICT)
 
 
-def _ca_file(
-    given: Mapping[str, object], environment: Mapping[str, str]
-) -> Path | None:
-    value, setting = text_of("ca_file", CA_FILE, given, environment)
-    if value is None:
-        return None
-    try:
-        path = Path(value).expanduser()
-    except RuntimeError:
-        raise SettingsError(f"there is no home folder for {value}", setting) from None
-    try:
-        holds_certificate = b"-----BEGIN" in path.read_bytes()
-    except OSError as error:
-        reason = f"cannot read the certificates {path}: {error.strerror or error}"
-        raise SettingsError(reason, setting) from None
-    if not holds_certificate:
-        raise SettingsError(f"{path} holds no certificate in PEM form", setting)
-    return path
-
-
-def _proxy(given: Mapping[str, object]) -> str | None:
-    value, setting = text_of("proxy", "", given, {})
-    if value is None:
-        return None
-    try:
-        parts = urlsplit(value)
-        is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        is_valid = is_valid and (parts.port is None or parts.port > 0)
-    except ValueError:
-        is_valid = False
-    if not is_valid:
-        raise SettingsError("not an http:// or https:// address of a proxy", setting)
-    return value
-
-
-def _timeout(given: Mapping[str, object]) -> float:
-    value = given.get("timeout_seconds", DEFAULT_TIMEOUT_SECONDS)
+def _timeout(sources: Sources) -> float:
+    value = sources.arguments.get("timeout_seconds", DEFAULT_TIMEOUT_SECONDS)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SettingsError("not a number of seconds", "timeout_seconds")
     if not 0 < value <= LONGEST_TIMEOUT_SECONDS:
         raise SettingsError(
-            f"must be more than 0 and at most 3600 seconds, got {value}",
+            f"must be more than 0 and at most {LONGEST_TIMEOUT_SECONDS} seconds",
             "timeout_seconds",
         )
     return float(value)
-
-
-def _flag(value: object, setting: str) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise SettingsError(f"must be True or False, got {type(value).__name__}", setting)

@@ -6,11 +6,9 @@ Exit status: 0 done, 1 could not be done (one line says why), 2 wrong usage.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import platformdirs
 
 from trackerapi_backend import __version__, commands
 from trackerapi_backend.auth import SCOPES
@@ -21,6 +19,7 @@ from trackerapi_backend.settings import (
     DEFAULT_PORT,
     MAX_PORT,
     SettingsError,
+    user_data_dir,
 )
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.schema import MAX_ID
@@ -93,12 +92,18 @@ def _add_dev(subparsers: Commands) -> None:
     )
     dev.add_argument(
         "--data-dir",
-        type=Path,
-        default=platformdirs.user_data_path("trackerapi-backend"),
         metavar="DIR",
-        help="folder that keeps everything; default: %(default)s",
+        help=f"folder that keeps everything; default: {_usual_data_dir()}",
     )
     dev.set_defaults(run=commands.dev)
+
+
+def _usual_data_dir() -> str:
+    usual = user_data_dir()
+    if usual is None:
+        return "none, since this user has no home directory"
+    # argparse reads a percent sign as its own; bytes of a name may not be printable.
+    return os.fsencode(usual).decode(errors="replace").replace("%", "%%")
 
 
 def _add_serve(subparsers: Commands) -> None:

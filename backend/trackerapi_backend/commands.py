@@ -22,10 +22,13 @@ from trackerapi_backend.instants import format_instant, utc_now
 from trackerapi_backend.logs import log_to_stderr
 from trackerapi_backend.server import serve_store
 from trackerapi_backend.settings import (
-    Settings,
     SettingsError,
+    absolute_path,
+    filled,
     read_pepper,
     settings_from,
+    storage_from,
+    user_data_dir,
 )
 from trackerapi_backend.store import access, customers
 from trackerapi_backend.store.sqlite import SqliteStore
@@ -33,8 +36,11 @@ from trackerapi_backend.store.sqlite import SqliteStore
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sqlalchemy import Connection
+
+    from trackerapi_backend.settings import Storage
 
     Tell = Callable[[str], None]
 
@@ -44,7 +50,19 @@ DEFAULT_SCOPES = ("ingest", "read")
 def dev(options: Namespace, tell: Tell) -> None:
     """Run a backend of one's own."""
     log_to_stderr(logging.WARNING)
-    run_dev(options.data_dir, host=options.host, port=options.port, tell=tell)
+    folder = _data_dir(options.data_dir)
+    host = filled(options.host, "--host")
+    run_dev(folder, host=host, port=options.port, tell=tell)
+
+
+def _data_dir(given: str | None) -> Path:
+    """Return the folder of `dev`: the one given, else that of this user."""
+    if given is not None:
+        return absolute_path(filled(given, "--data-dir"), "--data-dir")
+    usual = user_data_dir()
+    if usual is None:
+        raise SettingsError("this user has no home directory: give --data-dir")
+    return usual
 
 
 def serve(options: Namespace, tell: Tell) -> None:
@@ -57,19 +75,19 @@ def serve(options: Namespace, tell: Tell) -> None:
 
 def migrate(options: Namespace, tell: Tell) -> None:
     """Bring a database's schema up to date."""
-    settings = settings_from(vars(options))
-    with closing(SqliteStore(settings.database, migrate=True)):
-        tell(f"The schema of {settings.database} is up to date.")
+    database = storage_from(vars(options)).database
+    with closing(SqliteStore(database, migrate=True)):
+        tell(f"The schema of {database} is up to date.")
 
 
 def create_key(options: Namespace, tell: Tell) -> None:
     """Make a key and tell it, this once."""
     scopes = options.scope or list(DEFAULT_SCOPES)
     check(validator("ApiKeyInput"), {"label": options.label, "scopes": scopes})
-    with _opened(options, make_provider=True) as (db, settings, provider_id):
+    with _opened(options, make_provider=True) as (db, storage, provider_id):
         new = make_api_key(
             db,
-            read_pepper(settings.pepper_file),
+            read_pepper(storage.pepper_file),
             provider_id,
             options.label,
             scopes,
@@ -80,7 +98,7 @@ def create_key(options: Namespace, tell: Tell) -> None:
 
 def list_keys(options: Namespace, tell: Tell) -> None:
     """List the keys of a provider: id, scopes, end, label, and job of a job token."""
-    with _opened(options) as (db, _settings, provider_id):
+    with _opened(options) as (db, _storage, provider_id):
         for row in everything(lambda span: access.list_keys(db, provider_id, span)):
             ends = format_instant(row.expires_at) if row.expires_at else "never"
             job = "" if row.job_id is None else f"\tjob {row.job_id}"
@@ -90,7 +108,7 @@ def list_keys(options: Namespace, tell: Tell) -> None:
 
 def expire_key(options: Namespace, tell: Tell) -> None:
     """End a key at once."""
-    with _opened(options) as (db, _settings, provider_id):
+    with _opened(options) as (db, _storage, provider_id):
         row = access.expire_key(db, provider_id, options.key_id, now=utc_now())
     if row is None:
         raise SettingsError(
@@ -104,7 +122,7 @@ def create_customer(options: Namespace, tell: Tell) -> None:
     known = {"reference": options.reference, "name": options.name}
     said = {member: text for member, text in known.items() if text is not None}
     check(validator("CustomerInput"), said)
-    with _opened(options, make_provider=True) as (db, _settings, provider_id):
+    with _opened(options, make_provider=True) as (db, _storage, provider_id):
         if options.id is not None and customers.customer_exists(db, options.id):
             raise SettingsError(f"customer {options.id} exists: choose another --id")
         if "reference" in said and customers.find_customer_by_reference(
@@ -127,18 +145,18 @@ def list_customers(options: Namespace, tell: Tell) -> None:
 @contextmanager
 def _opened(
     options: Namespace, *, make_provider: bool = False
-) -> Iterator[tuple[Connection, Settings, int]]:
-    """Hold a transaction, the settings, and the id of the provider that is meant."""
-    settings = settings_from(vars(options))
+) -> Iterator[tuple[Connection, Storage, int]]:
+    """Hold a transaction, where it goes, and the id of the provider that is meant."""
+    storage = storage_from(vars(options))
     with (
-        closing(SqliteStore(settings.database)) as store,
+        closing(SqliteStore(storage.database)) as store,
         store.transaction() as db,
     ):
         if make_provider:
             provider_id = provider_named(db, options.provider)
         else:
             provider_id = _known_provider(db, options.provider)
-        yield db, settings, provider_id
+        yield db, storage, provider_id
 
 
 def _known_provider(db: Connection, name: str | None) -> int:

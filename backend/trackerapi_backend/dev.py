@@ -68,7 +68,7 @@ def run_dev(path: Path, *, host: str, port: int, tell: Callable[[str], None]) ->
     """Serve from a folder, made where there is none, until told to stop.
 
     Args:
-        path: The folder.
+        path: The folder; absolute.
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
         tell: Called with each line that the user should read.
@@ -77,7 +77,7 @@ def run_dev(path: Path, *, host: str, port: int, tell: Callable[[str], None]) ->
         SettingsError: If the folder or the address cannot be used.
         StoreError: If another server has the folder.
     """
-    folder = DevFolder(path.absolute())
+    folder = DevFolder(path)
     try:
         folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -88,12 +88,12 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         listener = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
-    except OSError as error:
-        in_use = error.errno == errno.EADDRINUSE
+    except (OSError, UnicodeError) as error:
+        in_use = getattr(error, "errno", None) == errno.EADDRINUSE
         reason = "in use" if in_use else "not an address of this machine"
         raise SettingsError(
-            f"cannot listen on {host}:{port} ({reason}): choose another with --host"
-            " and --port; port 0 takes a free one"
+            f"cannot listen on {host[:200]}:{port} ({reason}): choose another with"
+            " --host and --port; port 0 takes a free one"
         ) from None
     with listener:
         # asyncio does this only for sockets that name their protocol; without it an

@@ -1,13 +1,21 @@
-"""Settings of a server: arguments first, then the environment, then defaults."""
+"""Settings of a server: arguments first, then the environment, then defaults.
+
+A blank variable is not set, a blank argument is an error, and paths become absolute
+when they are read: the same rule as that of the library.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import platformdirs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +27,9 @@ MAX_PORT = 65535
 
 _MIN_PEPPER_BYTES = 32
 _SQLITE = "sqlite:///"
+_KUBERNETES_PORT = re.compile(r"(?:tcp|udp|sctp)://")
+"""What TRACKERAPI_BACKEND_PORT begins with beside a service named trackerapi-backend:
+Kubernetes sets that variable in every pod, and it is none of ours."""
 
 
 class SettingsError(Exception):
@@ -26,30 +37,56 @@ class SettingsError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Storage:
+    """Where a backend keeps what it has.
+
+    Attributes:
+        database: The SQLite file; absolute.
+        pepper_file: File with the secret under which keys are kept; absolute.
+    """
+
+    database: Path
+    pepper_file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Storage):
     """How a server runs.
 
     Attributes:
-        database: The SQLite file.
-        pepper_file: File with the secret under which keys are kept.
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
         public_base_url: Where readers reach the server; None takes the address that
             a request came to.
     """
 
-    database: Path
-    pepper_file: Path
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     public_base_url: str | None = None
 
 
-def settings_from(
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Arguments, else variables; a blank variable is not set."""
+
+    arguments: Mapping[str, str | int | None]
+    environment: Mapping[str, str]
+
+    def text(self, name: str) -> tuple[str | None, str]:
+        """Return the value, and the name of the argument or variable it came from."""
+        given = self.arguments.get(name)
+        if given is not None:
+            option = f"--{name.replace('_', '-')}"
+            return filled(str(given), option), option
+        variable = PREFIX + name.upper()
+        return self.environment.get(variable, "").strip() or None, variable
+
+
+def storage_from(
     arguments: Mapping[str, str | int | None],
     environment: Mapping[str, str] = os.environ,
-) -> Settings:
-    """Return the settings of a server.
+) -> Storage:
+    """Return where a backend keeps what it has; reads no other settings.
 
     Args:
         arguments: From the command line; None where one was not given.
@@ -58,53 +95,121 @@ def settings_from(
     Raises:
         SettingsError: If one is missing or bad.
     """
+    return _storage(_Sources(arguments, environment))
 
-    def setting(name: str) -> str | None:
-        given = arguments.get(name)
-        return environment.get(PREFIX + name.upper()) if given is None else str(given)
 
-    database = _database(setting("database"))
-    pepper_file = setting("pepper_file")
+def settings_from(
+    arguments: Mapping[str, str | int | None],
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Return the settings of a server; see `storage_from()`.
+
+    Raises:
+        SettingsError: If one is missing or bad.
+    """
+    sources = _Sources(arguments, environment)
+    storage = _storage(sources)
     return Settings(
-        database=database,
-        pepper_file=Path(pepper_file) if pepper_file else database.with_name("pepper"),
-        host=setting("host") or DEFAULT_HOST,
-        port=_port(setting("port")),
-        public_base_url=_public_base_url(setting("public_base_url")),
+        database=storage.database,
+        pepper_file=storage.pepper_file,
+        host=sources.text("host")[0] or DEFAULT_HOST,
+        port=_port(*sources.text("port")),
+        public_base_url=_public_base_url(*sources.text("public_base_url")),
     )
 
 
-def _database(text: str | None) -> Path:
-    if not text:
+def user_data_dir() -> Path | None:
+    """Return the folder of this user's backend; None without a home directory."""
+    try:
+        usual = platformdirs.user_data_path("trackerapi-backend")
+    except RuntimeError:
+        return None
+    return usual if usual.is_absolute() else None
+
+
+def filled(text: str, option: str) -> str:
+    """Return the value of an option.
+
+    Raises:
+        SettingsError: If it is blank.
+    """
+    if not text.strip():
+        raise SettingsError(f"{option} must not be blank")
+    return text
+
+
+def absolute_path(text: str, setting: str) -> Path:
+    """Return the path that a text names, `~` expanded.
+
+    Raises:
+        SettingsError: If no file can have such a name, or the home or current
+            directory that it starts from does not exist.
+    """
+    try:
+        path = Path(text).expanduser().absolute()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()
+    except RuntimeError:
         raise SettingsError(
-            f"no database: set {PREFIX}DATABASE to a file, or give --database"
-        )
+            f"{setting}: there is no home directory for {text[:200]}: give an absolute"
+            " path"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(
+            f"{setting}: {text[:200]} cannot be used ({reason})"
+        ) from None
+    return path
+
+
+def _storage(sources: _Sources) -> Storage:
+    database = _database(*sources.text("database"))
+    pepper_file, setting = sources.text("pepper_file")
+    return Storage(
+        database=database,
+        pepper_file=(
+            absolute_path(pepper_file, setting)
+            if pepper_file
+            else database.with_name("pepper")
+        ),
+    )
+
+
+def _database(text: str | None, setting: str) -> Path:
+    if text is None:
+        raise SettingsError(f"no database: set {setting} to a file, or give --database")
     if "://" in text and not text.startswith(_SQLITE):
         raise SettingsError(
-            f"{PREFIX}DATABASE names an engine that this release does not have:"
+            f"{setting} names an engine that this release does not have:"
             f" use {_SQLITE}<file>"
         )
-    return Path(text.removeprefix(_SQLITE))
+    return absolute_path(text.removeprefix(_SQLITE), setting)
 
 
-def _public_base_url(text: str | None) -> str | None:
+def _public_base_url(text: str | None, setting: str) -> str | None:
     if text is None:
         return None
-    parts = urlsplit(text)
-    is_plain = not (parts.path.strip("/") or parts.query or parts.fragment)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not is_plain:
+    try:
+        parts = urlsplit(text)
+        is_plain = not (parts.path.strip("/") or parts.query or parts.fragment)
+        is_plain = is_plain and "@" not in parts.netloc and parts.port != 0
+        is_plain = is_plain and text.isprintable() and " " not in text
+    except ValueError:
+        is_plain = False
+    if not is_plain or parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(
-            f"{PREFIX}PUBLIC_BASE_URL must be http:// or https:// and a host, as in"
+            f"{setting} must be http:// or https:// and a host, as in"
             " https://tracker.example.org"
         )
     return text
 
 
-def _port(text: str | None) -> int:
-    if text is None:
+def _port(text: str | None, setting: str) -> int:
+    if text is None or _KUBERNETES_PORT.match(text):
         return DEFAULT_PORT
-    if not text.isdecimal() or int(text) > MAX_PORT:
-        raise SettingsError(f"{PREFIX}PORT must be 0 to {MAX_PORT}, got {text!r}")
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_PORT))
+    if not is_number or int(text) > MAX_PORT:
+        raise SettingsError(f"{setting} must be 0 to {MAX_PORT}, got {text[:40]!r}")
     return int(text)
 
 

@@ -293,10 +293,8 @@ def test_settings_of_delivery_are_used(
     ("variable", "value"),
     [
         ("TRACKERAPI_MODE", "sometimes"),
-        ("TRACKERAPI_OUTBOX", ""),
         ("TRACKERAPI_OUTBOX", "~nobody-here/outbox"),
         ("TRACKERAPI_SHUTDOWN_TIMEOUT", "soon"),
-        ("TRACKERAPI_SHUTDOWN_TIMEOUT", ""),
         ("TRACKERAPI_SHUTDOWN_TIMEOUT", "-1"),
         ("TRACKERAPI_SHUTDOWN_TIMEOUT", "nan"),
         ("TRACKERAPI_SHUTDOWN_TIMEOUT", "inf"),

@@ -7,6 +7,7 @@ import pytest
 
 from trackerapi.errors import SettingsError
 from trackerapi.job_token import JobToken
+from trackerapi.route import Route
 from trackerapi.settings import DEFAULT_TIMEOUT_SECONDS, Settings
 
 KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
@@ -51,9 +52,7 @@ def test_defaults_apply_where_nothing_is_given() -> None:
 
     assert (settings.base_url, settings.api_key) == (URL, KEY)
     assert settings.strict is False
-    assert settings.verify is True
-    assert settings.ca_file is None
-    assert settings.proxy is None
+    assert settings.route == Route(base_url=URL)
     assert settings.timeout_seconds == DEFAULT_TIMEOUT_SECONDS
 
 
@@ -70,7 +69,7 @@ def test_environment_is_read_where_no_argument_is_given(certificate: Path) -> No
 
     assert (settings.base_url, settings.api_key) == (URL, KEY)
     assert settings.strict is True
-    assert settings.ca_file == certificate
+    assert settings.route.ca_file == certificate
 
 
 def test_argument_goes_before_environment(certificate: Path) -> None:
@@ -90,7 +89,7 @@ def test_argument_goes_before_environment(certificate: Path) -> None:
 
     assert (settings.base_url, settings.api_key) == (URL, KEY)
     assert settings.strict is True
-    assert settings.ca_file == certificate
+    assert settings.route.ca_file == certificate
 
 
 def test_environment_of_the_process_is_read_when_none_is_passed(
@@ -110,7 +109,7 @@ def test_environment_of_the_process_is_read_when_none_is_passed(
         ({}, {"base_url": URL}, "TRACKERAPI_API_KEY"),
         ({"TRACKERAPI_API_KEY": ""}, {"base_url": URL}, "TRACKERAPI_API_KEY"),
         ({"TRACKERAPI_API_KEY": " \n"}, {"base_url": URL}, "TRACKERAPI_API_KEY"),
-        ({"TRACKERAPI_API_KEY_FILE": ""}, {"base_url": URL}, "TRACKERAPI_API_KEY_FILE"),
+        ({"TRACKERAPI_API_KEY_FILE": ""}, {"base_url": URL}, "TRACKERAPI_API_KEY"),
         ({"TRACKERAPI_STRICT": "perhaps"}, ENOUGH, "TRACKERAPI_STRICT"),
         ({"TRACKERAPI_CA_FILE": "/missing.pem"}, ENOUGH, "TRACKERAPI_CA_FILE"),
         ({"TRACKERAPI_CA_FILE": "~nobody-here/ca"}, ENOUGH, "TRACKERAPI_CA_FILE"),

@@ -12,6 +12,7 @@ import pytest
 from trackerapi_client.api.customers import create_customer
 from trackerapi_client.models import CustomerInput
 
+from tests.conftest import RunningBackend
 from tests.scripted_server import (
     CUSTOMER,
     KEY,
@@ -23,7 +24,7 @@ from tests.scripted_server import (
     problem,
 )
 from tests.tunnel import Tunnel, tunnel
-from trackerapi import TrackerApi
+from trackerapi import AsyncTrackerApi, TrackerApi
 from trackerapi.errors import BackendUnavailable, SettingsError
 
 
@@ -219,67 +220,192 @@ def test_proxy_that_refuses_is_told_without_its_password() -> None:
     """The reason points to the proxy; its secret stays out of the text."""
     with answering(http(407, b"", "text/html")) as proxy:
         with_password = proxy.url.replace("//", "//user:canary@")
-        with TrackerApi(KEY, "https://tracker.invalid", proxy=with_password) as tracker:
+        options = {"proxy": with_password, "timeout_seconds": 1}
+        with TrackerApi(KEY, "https://tracker.invalid", **options) as tracker:
             with pytest.raises(BackendUnavailable, match="proxy") as caught:
                 tracker.verify_api_key()
 
     assert "canary" not in str(caught.value)
 
 
-@pytest.mark.parametrize("call", [ask, change_raw])
-def test_certificates_that_cannot_be_read_are_a_setting_to_mend(
-    call: Call, tmp_path: Path
+Maker = Callable[..., TrackerApi | AsyncTrackerApi]
+every_maker = pytest.mark.parametrize("make", [TrackerApi, AsyncTrackerApi])
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """Return a file that only looks like certificates."""
+    path = tmp_path / "broken.pem"
+    path.write_text("-----BEGIN CERTIFICATE-----\nbroken\n")
+    return path
+
+
+@every_maker
+def test_certificates_that_cannot_be_read_are_refused_at_once(
+    make: Maker, broken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broken file of certificates is told by its setting, not by a foreign error."""
-    broken = tmp_path / "broken.pem"
-    broken.write_text("-----BEGIN CERTIFICATE-----\nbroken\n")
-
+    """The constructor names the setting; no job is begun with it."""
     with pytest.raises(SettingsError, match="usable certificates") as caught:
-        with TrackerApi(KEY, "https://tracker.invalid", ca_file=broken) as tracker:
-            call(tracker)
+        make(KEY, "https://tracker.invalid", ca_file=broken)
+    assert caught.value.setting == "ca_file"
 
+    monkeypatch.setenv("TRACKERAPI_CA_FILE", str(broken))
+    with pytest.raises(SettingsError, match="usable certificates") as caught:
+        make(KEY, "https://tracker.invalid")
     assert caught.value.setting == "TRACKERAPI_CA_FILE"
 
 
-@pytest.mark.parametrize("call", [ask, change_raw])
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("ALL_PROXY", "socks5://proxy.invalid:1080"),
-        ("ALL_PROXY", "ftp://proxy.invalid"),
-        ("HTTPS_PROXY", "http://proxy.invalid:port"),
-    ],
-)
-def test_proxy_variable_that_cannot_work_is_a_setting_to_mend(
-    variable: str, value: str, call: Call, monkeypatch: pytest.MonkeyPatch
+BAD_PROXIES = [
+    ("ALL_PROXY", "socks5://proxy.invalid:1080"),
+    ("ALL_PROXY", "ftp://proxy.invalid"),
+    ("HTTPS_PROXY", "http://proxy.invalid:port"),
+    ("https_proxy", "http://"),
+    ("all_proxy", "http://[::1"),
+    ("HTTPS_PROXY", "proxy.invalid:99999"),
+    ("HTTPS_PROXY", "http://user:canary@proxy..invalid"),
+    ("HTTPS_PROXY", "x" * 100_000),
+]
+
+
+@every_maker
+@pytest.mark.parametrize(("variable", "value"), BAD_PROXIES)
+def test_proxy_variable_that_cannot_work_is_refused_at_once(
+    variable: str, value: str, make: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy of the surroundings that cannot be used is told as a setting."""
+    """The constructor names the variable, and shows no password."""
     monkeypatch.setenv(variable, value)
 
-    with TrackerApi(KEY, "https://tracker.invalid") as tracker:
-        with pytest.raises(SettingsError, match="proxy"):
-            call(tracker)
+    with pytest.raises(SettingsError, match="proxy") as caught:
+        make(KEY, "https://tracker.invalid")
+
+    assert caught.value.setting == variable
+    assert "canary" not in str(caught.value)
 
 
-def test_usual_variable_for_certificates_is_a_setting_too(
+@pytest.mark.parametrize(("variable", "value"), BAD_PROXIES)
+def test_proxy_variable_that_is_not_used_is_not_looked_at(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exempt address is reached whatever stands in the variables of proxies."""
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("NO_PROXY", "fd00::/8,127.0.0.1,[::1")
+    with answering(Busy()) as server:
+        with TrackerApi(KEY, server.url) as tracker:
+            ask(tracker)
+
+    assert len(server.requests) == 2
+
+
+def test_proxy_of_another_scheme_is_not_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A missing file of the surroundings is told by the name of its variable."""
-    monkeypatch.setenv("SSL_CERT_FILE", "/missing.pem")
-
-    with TrackerApi(KEY, "https://tracker.invalid") as tracker:
-        with pytest.raises(SettingsError, match=r"/missing\.pem") as caught:
+    """HTTPS_PROXY says nothing about an http:// address."""
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://")
+    with answering(Busy()) as server:
+        with TrackerApi(KEY, server.url) as tracker:
             ask(tracker)
 
-    assert caught.value.setting == "SSL_CERT_FILE"
+    assert len(server.requests) == 2
 
 
-def test_address_that_no_name_server_takes_is_a_setting_to_mend() -> None:
-    """A host that only httpx knows to be impossible is told by its variable."""
-    with TrackerApi(
-        KEY, "http://\N{LATIN SMALL LETTER U WITH DIAERESIS}..x"
-    ) as tracker:
-        with pytest.raises(SettingsError) as caught:
+BAD_TLS_VARIABLES = [
+    ("SSL_CERT_FILE", "/missing.pem"),
+    ("SSL_CERT_FILE", "/dev/null"),
+    ("SSLKEYLOGFILE", "/missing/folder/log"),
+    ("SSLKEYLOGFILE", "/"),
+]
+
+
+@every_maker
+@pytest.mark.parametrize(("variable", "value"), BAD_TLS_VARIABLES)
+def test_usual_variable_of_tls_is_a_setting_too(
+    variable: str, value: str, make: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The constructor names the variable of the file that cannot be used."""
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SettingsError) as caught:
+        make(KEY, "https://tracker.invalid")
+    assert caught.value.setting == variable
+
+    monkeypatch.setenv("HTTP_PROXY", "https://proxy.invalid")
+    with pytest.raises(SettingsError) as caught:
+        make(KEY, "http://tracker.invalid")
+    assert caught.value.setting == variable
+
+
+@pytest.mark.parametrize(("variable", "value"), BAD_TLS_VARIABLES)
+def test_variable_of_tls_is_not_looked_at_for_plain_http(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An http:// backend needs no certificates, and a log of secrets neither."""
+    monkeypatch.setenv(variable, value)
+    with answering(Busy()) as server:
+        with TrackerApi(KEY, server.url) as tracker:
             ask(tracker)
+
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "TRACKERAPI_CA_FILE"])
+def test_certificates_of_a_variable_are_trusted(
+    name: str,
+    authority: Authority,
+    server: ScriptedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The constructor reads the file: later it may be out of reach, or gone."""
+    copy = tmp_path / "copy.pem"
+    shutil.copy(authority.certificate, copy)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, "copy.pem")
+
+    with TrackerApi(KEY, server.url) as tracker:
+        monkeypatch.chdir("/")
+        copy.unlink()
+        ask(tracker)
+
+    assert len(server.requests) == 2
+
+
+def test_client_for_plain_http_trusts_no_certificate(server: ScriptedServer) -> None:
+    """The pool of an http:// backend does not speak TLS with anybody else."""
+    with TrackerApi(KEY, "http://127.0.0.1:9") as tracker:
+        with pytest.raises(BackendUnavailable, match="not trusted"):
+            tracker.client.get_httpx_client().get(server.url)
+
+
+def test_https_to_a_server_of_plain_http_is_told(backend: RunningBackend) -> None:
+    """The likeliest cause stands in the reason, without the words of OpenSSL."""
+    url = backend.base_url.replace("http:", "https:")
+    with TrackerApi(backend.api_key, url, timeout_seconds=1) as tracker:
+        with pytest.raises(BackendUnavailable) as caught:
+            tracker.verify_api_key()
+
+    assert caught.value.reason == (
+        "cannot connect by https; the server may speak http:// only"
+    )
+
+
+@every_maker
+@pytest.mark.parametrize(
+    "host",
+    [
+        "\N{LATIN SMALL LETTER U WITH DIAERESIS}..x",
+        "x" * 64,
+        "tracker..example",
+        "999.0.0.1",
+        "[::zz]",
+    ],
+)
+def test_address_that_no_name_server_takes_is_refused_at_once(
+    make: Maker, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host name that cannot exist is refused by its variable."""
+    monkeypatch.setenv("TRACKERAPI_BASE_URL", f"http://{host}")
+
+    with pytest.raises(SettingsError) as caught:
+        make(KEY)
 
     assert caught.value.setting == "TRACKERAPI_BASE_URL"

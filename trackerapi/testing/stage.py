@@ -12,7 +12,8 @@ from trackerapi.api_key import API_KEY, API_KEY_FILE
 from trackerapi.composition import Connector
 from trackerapi.delivery.report import Problems
 from trackerapi.reporter import BeforeSend, Reporter
-from trackerapi.settings import BASE_URL, CA_FILE, MODE, OUTBOX, STRICT, Settings
+from trackerapi.route import BASE_URL, CA_FILE
+from trackerapi.settings import MODE, OUTBOX, STRICT, Settings
 from trackerapi.testing import faults
 from trackerapi.testing.fake import FakeTracker
 from trackerapi.testing.memory_calls import TEST_KEY, MemoryCalls, refuse

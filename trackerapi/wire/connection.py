@@ -1,14 +1,19 @@
 """The clients of one TrackerApi, each with the patience of its purpose."""
 
+import logging
 import os
 import ssl
 import weakref
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
+from trackerapi.certificates import SSL_KEY_LOG
+from trackerapi.delivery.report import log
 from trackerapi.errors import SettingsError, one_line
-from trackerapi.settings import BASE_URL, CA_FILE, Settings
+from trackerapi.proxies import NO_PROXY
+from trackerapi.route import BASE_URL, Route
+from trackerapi.settings import Settings
 from trackerapi.wire.attempts import Patience
 from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient
@@ -18,6 +23,7 @@ REPORT_SECONDS: Final = 3.0
 """Longest that the one attempt to create a job may block it."""
 
 _ATTEMPTS_WORTH: Final = 3
+_WARNED: Final[set[tuple[str, ...]]] = set()
 
 
 class Connection:
@@ -32,8 +38,10 @@ class Connection:
 
     def __init__(self, settings: Settings, user_agent: str) -> None:
         _check_address(settings.base_url)
+        _warn_of(settings.route.unreadable_no_proxy)
         self._settings, self._user_agent = settings, user_agent
-        self._verify = _verification(settings)
+        self._verify = _verification(settings.route)
+        self._route = _route_arguments(settings.route)
         patience = settings.timeout_seconds
         self.client = self._open(
             Patience(
@@ -69,7 +77,6 @@ class Connection:
             client.change_key(key)
 
     def _open(self, patience: Patience) -> BackendClient:
-        proxy = self._settings.proxy
         return BackendClient(
             base_url=self._settings.base_url,
             token=self._settings.api_key,
@@ -78,7 +85,7 @@ class Connection:
             headers={"User-Agent": self._user_agent},
             timeout=httpx.Timeout(patience.attempt_seconds),
             verify_ssl=self._verify,
-            httpx_args={"proxy": proxy} if proxy else {},
+            httpx_args=self._route,
             patience=patience,
         )
 
@@ -95,16 +102,41 @@ def _check_address(base_url: str) -> None:
         raise SettingsError(f"not an address ({error})", BASE_URL) from None
 
 
-def _verification(settings: Settings) -> ssl.SSLContext | bool:
-    if not settings.verify:
+def _verification(route: Route) -> ssl.SSLContext | bool:
+    if not route.is_secure:
+        # Loads no certificates, and so trusts nobody.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not route.verify:
         return False
+    # Making a context takes longer than a request, so the clients share one.
+    return route.trust or _usual_trust()
+
+
+def _route_arguments(route: Route) -> dict[str, Any]:
+    """Return what httpx is told about the proxy; it reads no variables itself."""
+    proxy: httpx.Proxy | str | None = route.proxy
+    if route.proxy is not None and route.has_secure_proxy:
+        proxy = httpx.Proxy(
+            route.proxy, ssl_context=route.proxy_trust or _usual_trust()
+        )
+    return {"proxy": proxy, "trust_env": False}
+
+
+def _usual_trust() -> ssl.SSLContext:
+    folder = os.environ.get("SSL_CERT_DIR", "").strip()
     try:
-        if settings.ca_file is not None:
-            return ssl.create_default_context(cafile=settings.ca_file)
-        # Making a context takes longer than a request, so the clients share one.
-        return httpx.create_ssl_context()
-    except OSError as error:  # such as ssl.SSLError
-        setting = CA_FILE if settings.ca_file else "SSL_CERT_FILE"
-        file = settings.ca_file or os.environ.get(setting)
-        reason = f"{file} holds no usable certificates ({one_line(str(error), 200)})"
-        raise SettingsError(reason, setting) from None
+        if folder:
+            return ssl.create_default_context(capath=folder)
+        return httpx.create_ssl_context(trust_env=False)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot be written ({one_line(str(error), 200)})", SSL_KEY_LOG
+        ) from None
+
+
+def _warn_of(entries: tuple[str, ...]) -> None:
+    """Warn once a process of entries of NO_PROXY that were left out."""
+    if entries and entries not in _WARNED:
+        _WARNED.add(entries)
+        shown = ", ".join(one_line(entry, 60) for entry in entries[:3])
+        log(logging.WARNING, f"{NO_PROXY}: left out what cannot be read: {shown}")

@@ -45,6 +45,8 @@ _NOT_SENT = (
 )
 _DISTRUST = "CERTIFICATE_VERIFY_FAILED"
 _NOT_TRUSTED = "the certificate of the backend is not trusted"
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+"""What OpenSSL, by its version, says of an answer in plain HTTP."""
 _MAY_COME_BACK = frozenset({408, 425, 429})
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
@@ -93,6 +95,8 @@ def _no_answer_reason(error: Exception, text: str) -> str:
             return "no answer in time"
         case httpx.ProxyError():
             return f"the proxy did not let the request pass ({text})"
+        case httpx.ConnectError() if any(sign in text for sign in _NOT_TLS):
+            return "cannot connect by https; the server may speak http:// only"
         case httpx.ConnectError():
             return f"cannot connect ({text}); is the address right and the backend up?"
         case _:

@@ -1,0 +1,66 @@
+"""Certificates to trust, read while settings are: a bad file is told at once.
+
+The ssl module is loaded for https:// addresses only.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trackerapi.errors import SettingsError, one_line
+
+if TYPE_CHECKING:
+    import ssl
+
+SSL_CERT_FILE = "SSL_CERT_FILE"
+SSL_KEY_LOG = "SSLKEYLOGFILE"
+MAX_FILE_BYTES = 64 * 1024**2
+
+
+def check_certificates(file: Path, setting: str) -> None:
+    """Check that a file looks like certificates, without loading TLS.
+
+    Raises:
+        SettingsError: If it cannot be read, or holds no certificate in PEM form.
+    """
+    try:
+        with file.open("rb") as opened:
+            holds_certificate = b"-----BEGIN" in opened.read(MAX_FILE_BYTES)
+    except OSError as error:
+        reason = f"cannot read the certificates {file}: {error.strerror or error}"
+        raise SettingsError(reason, setting) from None
+    if not holds_certificate:
+        raise SettingsError(f"{file} holds no certificate in PEM form", setting)
+
+
+def trust_in(file: Path, setting: str) -> "ssl.SSLContext":
+    """Return a TLS context that trusts the certificates of a file and no others.
+
+    Raises:
+        SettingsError: If the file holds no usable certificates.
+    """
+    import ssl
+
+    check_certificates(file, setting)
+    try:
+        return ssl.create_default_context(cafile=file)
+    except OSError as error:  # such as ssl.SSLError
+        reason = f"{file} holds no usable certificates ({one_line(str(error), 200)})"
+        raise SettingsError(reason, setting) from None
+
+
+def check_key_log(environment: Mapping[str, str]) -> None:
+    """Check the file into which TLS secrets are logged: each TLS context opens it.
+
+    Raises:
+        SettingsError: If it cannot be written.
+    """
+    file = environment.get(SSL_KEY_LOG)
+    if not file:
+        return
+    try:
+        os.close(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+    except (OSError, ValueError) as error:
+        reason = f"cannot write {one_line(file, 200)}: {one_line(str(error), 200)}"
+        raise SettingsError(reason, SSL_KEY_LOG) from None

@@ -1,0 +1,100 @@
+"""Which proxy the environment names for an address, if any.
+
+Read here instead of by httpx: httpx looks at the variables of every scheme, and at
+each entry of NO_PROXY, and raises for one that it cannot read.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from trackerapi.addresses import DEFAULT_PORTS, parse_ip
+
+NO_PROXY = "NO_PROXY"
+
+_NAME = re.compile(r"(?:\*?\.)?[^\s/:*\[\]@]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyChoice:
+    """What the environment says about the way to one address.
+
+    Attributes:
+        proxy: Address of the proxy; None for the direct way.
+        variable: The variable that names it.
+        unreadable: Entries of NO_PROXY that were left out.
+    """
+
+    proxy: str | None = None
+    variable: str = ""
+    unreadable: tuple[str, ...] = ()
+
+
+def proxy_for(address: str, environment: Mapping[str, str]) -> ProxyChoice:
+    """Choose the proxy for an address, as curl and httpx do.
+
+    `http_proxy` or `https_proxy` wins over `all_proxy`, each in lower case over
+    upper case. NO_PROXY lists addresses that are reached directly: host names, with
+    their subdomains, IP addresses and networks, each with a port or without, or `*`.
+
+    Args:
+        address: An http:// or https:// address.
+        environment: Variables to read; a blank one is not set.
+    """
+    target = urlsplit(address)
+    # In a CGI script, HTTP_PROXY is a header that anybody can send.
+    is_cgi = "REQUEST_METHOD" in environment
+    names = [f"{target.scheme}_proxy", f"{target.scheme.upper()}_PROXY"]
+    names += ["all_proxy", "ALL_PROXY"]
+    for name in names:
+        proxy = environment.get(name, "").strip()
+        if proxy and not (is_cgi and name == "HTTP_PROXY"):
+            break
+    else:
+        return ProxyChoice()
+    exempt = environment.get("no_proxy", "").strip() or environment.get(NO_PROXY, "")
+    unreadable = []
+    for entry in re.split(r"[\s,]+", exempt.strip(" ,")):
+        try:
+            if entry and _covers(entry, target):
+                return ProxyChoice()
+        except ValueError:
+            unreadable.append(entry)
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    return ProxyChoice(proxy, name, tuple(unreadable))
+
+
+def _covers(entry: str, target: SplitResult) -> bool:
+    """Return whether an entry of NO_PROXY covers an address.
+
+    Raises:
+        ValueError: If the entry cannot be read.
+    """
+    if entry == "*":
+        return True
+    scheme, separator, rest = entry.rpartition("://")
+    if separator and scheme.lower() not in {"all", target.scheme}:
+        return False
+    host = (target.hostname or "").rstrip(".")
+    ip = parse_ip(host)
+    if "/" in rest:
+        from ipaddress import ip_network
+
+        network = ip_network(rest, strict=False)
+        return ip is not None and ip in network
+    if parse_ip(rest) is not None:
+        return ip == parse_ip(rest)
+    parts = urlsplit(f"//{rest}")
+    name, port = parts.hostname or "", parts.port
+    if parse_ip(name) is None and not _NAME.fullmatch(name):
+        raise ValueError(entry)
+    if port not in {None, target.port or DEFAULT_PORTS[target.scheme]}:
+        return False
+    if ip is not None or parse_ip(name) is not None:
+        return ip == parse_ip(name)
+    suffix = name.removeprefix("*").rstrip(".")
+    # Below a name that begins with a dot, only subdomains are meant.
+    domain = suffix if suffix.startswith(".") else f".{suffix}"
+    return host == suffix or host.endswith(domain)

@@ -1,0 +1,122 @@
+"""The way to a backend: address, proxy and certificates, checked before they are used.
+
+What this address does not use is not looked at: neither the proxy of another scheme,
+nor certificates for an http:// address.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from trackerapi.addresses import backend_address, proxy_address
+from trackerapi.api_key import refuse_placeholder
+from trackerapi.certificates import (
+    SSL_CERT_FILE,
+    check_certificates,
+    check_key_log,
+    trust_in,
+)
+from trackerapi.errors import SettingsError
+from trackerapi.proxies import proxy_for
+from trackerapi.sources import Sources, absolute_path
+
+if TYPE_CHECKING:
+    import ssl
+
+BASE_URL = "TRACKERAPI_BASE_URL"
+CA_FILE = "TRACKERAPI_CA_FILE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """How requests reach the backend.
+
+    Attributes:
+        base_url: Address of the backend, http or https, in its canonical spelling.
+        verify: Whether certificates of the backend are checked at all.
+        ca_file: Certificates to trust instead of the usual ones; None for those.
+        trust: TLS context for the backend, from `ca_file` or `SSL_CERT_FILE`; None
+            where neither is set, or no certificates are checked.
+        proxy_trust: TLS context for an https:// proxy, from `SSL_CERT_FILE`; None
+            where that is not set, or no certificates are checked.
+        proxy: Address of the proxy, from the argument or the environment; hidden in
+            the repr; None for the direct way.
+        unreadable_no_proxy: Entries of `NO_PROXY` that were left out.
+    """
+
+    base_url: str
+    verify: bool = True
+    ca_file: Path | None = None
+    trust: "ssl.SSLContext | None" = field(default=None, repr=False)
+    proxy_trust: "ssl.SSLContext | None" = field(default=None, repr=False)
+    proxy: str | None = field(default=None, repr=False)
+    unreadable_no_proxy: tuple[str, ...] = ()
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether the backend is reached by TLS."""
+        return self.base_url.startswith("https:")
+
+    @property
+    def has_secure_proxy(self) -> bool:
+        """Whether the proxy is reached by TLS."""
+        return self.proxy is not None and self.proxy.lower().startswith("https:")
+
+    @classmethod
+    def resolve(cls, sources: Sources) -> Self:
+        """Read address, proxy and certificates.
+
+        Raises:
+            SettingsError: If one is missing or cannot work; names what has to change.
+        """
+        base_url = _base_url(sources)
+        proxy, unreadable = _proxy(base_url, sources)
+        ca_file, setting = sources.path("ca_file", CA_FILE)
+        if ca_file is not None:
+            check_certificates(ca_file, setting)
+        route = cls(
+            base_url=base_url,
+            verify=sources.flag("verify", default=True),
+            ca_file=ca_file,
+            proxy=proxy,
+            unreadable_no_proxy=unreadable,
+        )
+        has_trust = route.is_secure and route.verify
+        if not (has_trust or route.has_secure_proxy):
+            return route
+        check_key_log(sources.environment)
+        usual = _usual_trust(sources) if route.has_secure_proxy else None
+        trust = None
+        if has_trust:
+            own = trust_in(ca_file, setting) if ca_file is not None else None
+            trust = own or usual or _usual_trust(sources)
+        return replace(route, trust=trust, proxy_trust=usual)
+
+
+def _base_url(sources: Sources) -> str:
+    text, setting = sources.text("base_url", BASE_URL)
+    if text is None:
+        raise SettingsError(
+            "no address of the backend; pass base_url= or set this variable, "
+            "for example to http://127.0.0.1:8000",
+            BASE_URL,
+        )
+    refuse_placeholder(text, setting, "the address of the backend")
+    return backend_address(text, setting)
+
+
+def _proxy(base_url: str, sources: Sources) -> tuple[str | None, tuple[str, ...]]:
+    if "proxy" in sources.arguments:
+        text, setting = sources.text("proxy", "")
+        return proxy_address(text or "", setting), ()
+    choice = proxy_for(base_url, sources.environment)
+    if choice.proxy is None:
+        return None, ()
+    return proxy_address(choice.proxy, choice.variable), choice.unreadable
+
+
+def _usual_trust(sources: Sources) -> "ssl.SSLContext | None":
+    name = sources.variable(SSL_CERT_FILE)
+    if name is None:
+        return None
+    return trust_in(absolute_path(name, SSL_CERT_FILE), SSL_CERT_FILE)
