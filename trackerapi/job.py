@@ -1,14 +1,22 @@
 """The handle by which a script reports what one job does."""
 
 import functools
+import os
 from collections.abc import AsyncIterable, Callable, Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack
 
 from trackerapi.arguments import check_customer_text, check_text
 from trackerapi.blocks.block import Block
 from trackerapi.blocks.current import entered, left, place_in, places_now
-from trackerapi.blocks.endings import JOB_FAILED, brief, diagnosis, ending_of, listed
+from trackerapi.blocks.endings import (
+    JOB_FAILED,
+    Ending,
+    brief,
+    diagnosis,
+    ending_of,
+    identity_of,
+    listed,
+)
 from trackerapi.blocks.interrupts import SIGTERM_WATCH
 from trackerapi.blocks.loops import Loop
 from trackerapi.blocks.step import TrackerStep
@@ -16,6 +24,7 @@ from trackerapi.blocks.steps import JobSteps, is_ready
 from trackerapi.job_facts import NO_FACTS, JobFacts
 from trackerapi.job_questions import JobQuestions
 from trackerapi.options import LoopOptions
+from trackerapi.projection import ALIVE
 from trackerapi.texts import LONGEST_MESSAGE
 
 if TYPE_CHECKING:
@@ -32,9 +41,9 @@ class TrackerJob(JobQuestions, Block):
 
     Made by `TrackerApi.create_job()`, `run_job()`, `attach()` and `job()`; safe to
     share between threads. As a block it begins the job and ends it: succeeded,
-    cancelled by Ctrl-C or SIGTERM, or failed with an exception, which goes on
-    untouched. The block of an attached handle leaves the end to the place that
-    created the job, unless it fails.
+    cancelled by Ctrl-C, interrupted by SIGTERM, or failed with an exception, which
+    goes on untouched. The block of an attached handle leaves the end to the place
+    that created the job, unless it fails.
 
     Attributes:
         is_stopped: Whether SIGTERM has asked the process to end.
@@ -53,7 +62,9 @@ class TrackerJob(JobQuestions, Block):
         facts: JobFacts = NO_FACTS,
     ) -> None:
         super().__init__(provider_job_id, reporter, calls, facts)
-        self.is_stopped = False
+        self.is_stopped = self._has_heard_sigterm = False
+        self._has_restarted = False
+        self._made_in = os.getpid()
         self._steps: dict[str, TrackerStep] = {}
         self._ended_as: str | None = None
         self._failure: tuple[object, str] | None = None
@@ -152,6 +163,18 @@ class TrackerJob(JobQuestions, Block):
         self._ended_as = "cancelled"
         self.send_event(kind="cancel", message=reason)
 
+    def interrupt(self, reason: str | None = None) -> None:
+        """Report that the job was stopped from outside and is expected to go on.
+
+        Its steps under way are to do again; what was done stays done. The next report
+        of work, or the next `create_job()` with the same id, shows the job running.
+
+        Args:
+            reason: What the customer reads.
+        """
+        self._ended_as = "interrupted"
+        self.send_event(kind="interrupt", message=reason)
+
     def note(self, text: str) -> None:
         """Add a line to the timeline that the customer reads."""
         self.send_event(kind="info", message=text)
@@ -186,33 +209,17 @@ class TrackerJob(JobQuestions, Block):
 
         return bound
 
-    def token(self, *, expires_at: datetime | None = None) -> str:
-        """Make a credential for this job alone, for `TrackerApi.attach()` elsewhere.
-
-        It reports to this job and asks about it, and can do nothing else. Treat it
-        as a secret; `tracker.admin.expire_api_key()` ends it.
-
-        Args:
-            expires_at: When it ends; aware. None for the backend's default.
-
-        Raises:
-            ValueError: If `expires_at` has no offset.
-            BackendError: If the backend does not answer usably.
-        """
-        from trackerapi.events import as_rfc3339
-        from trackerapi.job_token import JobToken
-
-        if expires_at is not None:
-            as_rfc3339(expires_at)
-        made = self._calls().create_job_token(self._id(), expires_at)
-        tag = self._config.tag if self._config else None
-        return JobToken(made.token, self.provider_job_id, tag).as_text()
-
     def begin_block(self) -> None:
         """Report that the block begins."""
         self._ended_as = None
-        if self.part is None:
+        if self.part is None and not self._has_restarted:
             self.send_event(kind="start")
+        self._has_restarted = False
+
+    def restart(self) -> None:
+        """Report that a job which had begun before runs again, ahead of its block."""
+        self.send_event(kind="start")
+        self._has_restarted = True
 
     def enter_block(self) -> None:
         """Put the running code into the block."""
@@ -238,15 +245,46 @@ class TrackerJob(JobQuestions, Block):
 
     def note_failure(self, error: BaseException | None, tag: str) -> None:
         """Remember that a step has told an exception that may end the job too."""
-        self._failure = (_identity(error), tag)
+        self._failure = (identity_of(error), tag)
 
     def stop(self) -> None:
         """Note that SIGTERM has asked the process to end."""
-        self.is_stopped = True
+        self.is_stopped = self._has_heard_sigterm = True
 
-    def deliver_last(self) -> None:
-        """Deliver what waits before the process is gone, in bounded time."""
-        self._reporter.deliver_last()
+    def report_stop(self) -> None:
+        """Report that SIGTERM ends the process, if this handle has begun the job.
+
+        Reports nothing if the job has ended, or its stop is its last report.
+        """
+        kind = self._facts.on_sigterm
+        if kind is None or os.getpid() != self._made_in:
+            return  # the place that has begun the job says how it ends
+        # Progress that waits is older, and shows the job running.
+        self._reporter.release(self._provider_job_id, None)
+        if kind == "cancel" and self.progress.status not in ("succeeded", "cancelled"):
+            self.cancel()
+        elif kind == "interrupt" and self.progress.status in ALIVE:
+            self.interrupt()
+
+    def ending_of(self, error: BaseException | None) -> Ending:
+        """Return how a block of this job, or of a step of it, has ended.
+
+        Args:
+            error: What left it; None for nothing.
+        """
+        return ending_of(
+            error,
+            is_stopped=self.is_stopped,
+            has_heard_sigterm=self._has_heard_sigterm,
+        )
+
+    def deliver_last(self, spent_seconds: float = 0.0) -> None:
+        """Deliver what waits before the process is gone, within `shutdown_timeout`.
+
+        Args:
+            spent_seconds: How much of that time is over.
+        """
+        self._reporter.deliver_last(spent_seconds)
 
     def quietly(
         self, error: BaseException | None, report: Callable[[], object]
@@ -266,12 +304,14 @@ class TrackerJob(JobQuestions, Block):
             self._reporter.problems.tell("internal", f"not reported: {problem}")
 
     def _end(self, error: BaseException | None) -> None:
-        ending = ending_of(error, is_stopped=self.is_stopped)
+        ending = self.ending_of(error)
         said = self._ended_as if self._ended_as == self.progress.status else None
         if said is not None and (ending != "failed" or said == "failed"):
             return  # the author has said how it ended
         if ending == "failed":
             self._fail_by(error)
+        elif ending == "interrupted":
+            self.report_stop()
         elif self.part is not None:
             return  # the place that created the job says how it ended
         elif ending == "cancelled":
@@ -282,19 +322,7 @@ class TrackerJob(JobQuestions, Block):
     def _fail_by(self, error: BaseException | None) -> None:
         """Report that an exception ended the job; its traceback only once."""
         failure, self._failure = self._failure, None
-        if failure is not None and failure[0] == _identity(error):
+        if failure is not None and failure[0] == identity_of(error):
             self.fail(error=f"step {failure[1]!r} failed: {brief(error)}")
         else:
             self.fail(error=error)
-
-
-def _identity(error: BaseException | None) -> tuple[object, ...]:
-    """Return what tells an exception from every other, without keeping it alive.
-
-    Its id alone does not: as soon as it is gone, the next one may have it. So where it
-    was raised belongs to it.
-    """
-    at = error.__traceback__ if error is not None else None
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    return (id(error), at.tb_frame.f_code, at.tb_lasti) if at else (id(error),)

@@ -21,12 +21,15 @@ class JobFacts:
         known: The job as the backend answered it at creation; None without that.
         finish: How the job finishes: auto or explicit.
         part: Name under which this place counts; None where it counts alone.
+        on_sigterm: Kind to report when SIGTERM ends the process: interrupt or cancel;
+            None for a handle of a job that somebody else has begun.
     """
 
     config: "JobConfig | None" = None
     known: "Job | None" = None
     finish: str = "auto"
     part: str | None = None
+    on_sigterm: str | None = None
 
 
 NO_FACTS: Final = JobFacts()

@@ -94,6 +94,27 @@ class JobQuestions(JobEvents):
         """
         return self._calls().revoke_share_link(share_link_id)
 
+    def token(self, *, expires_at: datetime | None = None) -> str:
+        """Make a credential for this job alone, for `TrackerApi.attach()` elsewhere.
+
+        It reports to this job and asks about it, and can do nothing else. Treat it
+        as a secret; `tracker.admin.expire_api_key()` ends it.
+
+        Args:
+            expires_at: When it ends; aware. None for the backend's default.
+
+        Raises:
+            ValueError: If `expires_at` has no offset.
+            BackendError: If the backend does not answer usably.
+        """
+        from trackerapi.job_token import JobToken
+
+        if expires_at is not None:
+            as_rfc3339(expires_at)
+        made = self._calls().create_job_token(self._id(), expires_at)
+        tag = self._config.tag if self._config else None
+        return JobToken(made.token, self.provider_job_id, tag).as_text()
+
     def _id(self) -> int:
         return self.fetch().id if self._job_id is None else self._job_id
 

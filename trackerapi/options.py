@@ -39,6 +39,9 @@ class TrackerOptions(TypedDict, total=False):
             survives a loss of power too; costs a disk access each.
         outbox_limit_bytes: Size of what may wait; 1 GiB by default. Beyond it the
             oldest info, heartbeats and superseded progress are dropped and counted.
+        on_sigterm: What SIGTERM reports of a job whose block is open: `"interrupt"`,
+            for a job that is expected to go on, or `"cancel"`; None reads
+            `TRACKERAPI_ON_SIGTERM`, and is interrupt without it.
         progress: What is shown on stderr: `"off"` nothing, `"live"` a view with bars
             where stderr is a terminal and lines elsewhere, `"auto"` the same where
             rich is installed, `"plain"` lines; None reads `TRACKERAPI_PROGRESS`, and
@@ -63,6 +66,7 @@ class TrackerOptions(TypedDict, total=False):
     shutdown_timeout: float | None
     fsync: bool | None
     outbox_limit_bytes: int | None
+    on_sigterm: 'Literal["interrupt", "cancel"] | None'
     progress: 'Literal["off", "auto", "live", "plain"] | None'
     progress_seconds: float | None
     before_send: "BeforeSend | None"

@@ -128,10 +128,14 @@ class Reporter:
         if self._delivery is not None:
             self._delivery.release(provider_job_id, tag)
 
-    def deliver_last(self) -> None:
-        """Deliver what waits before the process is gone, in bounded time."""
+    def deliver_last(self, spent_seconds: float = 0.0) -> None:
+        """Deliver what waits before the process is gone, within `shutdown_timeout`.
+
+        Args:
+            spent_seconds: How much of that time is over.
+        """
         if self._delivery is not None:
-            self._delivery.close()
+            self._delivery.close(spent_seconds)
         if self.last_words is not None:
             self.last_words()
 

@@ -26,10 +26,12 @@ STRICT = "TRACKERAPI_STRICT"
 OUTBOX = "TRACKERAPI_OUTBOX"
 MODE = "TRACKERAPI_MODE"
 SHUTDOWN_TIMEOUT = "TRACKERAPI_SHUTDOWN_TIMEOUT"
+ON_SIGTERM = "TRACKERAPI_ON_SIGTERM"
 PROGRESS = "TRACKERAPI_PROGRESS"
 PROGRESS_SECONDS = "TRACKERAPI_PROGRESS_SECONDS"
 
 MODES = ("online", "offline", "off")
+SIGTERM_KINDS = ("interrupt", "cancel")
 VIEWS = ("off", "auto", "live", "plain")
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
@@ -64,6 +66,8 @@ class Settings:
         shutdown_timeout_seconds: Longest wait for delivery at the end, 0 or more.
         fsync: Whether each record is brought to the disk itself.
         outbox_limit_bytes: Size of what may wait on disk.
+        on_sigterm: Kind of event that reports SIGTERM: interrupt (the job is expected
+            to go on) or cancel.
         progress: What is shown on stderr: off (nothing), auto, live or plain.
         progress_seconds: Between two plain lines of a job, 1 or more.
     """
@@ -79,6 +83,7 @@ class Settings:
     shutdown_timeout_seconds: float = DEFAULT_SHUTDOWN_TIMEOUT_SECONDS
     fsync: bool = False
     outbox_limit_bytes: int = DEFAULT_OUTBOX_LIMIT_BYTES
+    on_sigterm: str = "interrupt"
     progress: str = "off"
     progress_seconds: float = DEFAULT_PROGRESS_SECONDS
 
@@ -121,6 +126,7 @@ class Settings:
             ),
             fsync=sources.flag("fsync", default=False),
             outbox_limit_bytes=_outbox_limit(sources),
+            on_sigterm=sources.word("on_sigterm", ON_SIGTERM, SIGTERM_KINDS),
             progress=sources.word("progress", PROGRESS, VIEWS),
             progress_seconds=sources.seconds(
                 "progress_seconds",

@@ -126,10 +126,10 @@ class TrackerApi(TrackerQuestions):
     ) -> "TrackerJob":
         """Create a job, or attach to the one that has this id already.
 
-        A restart that passes the same id, customer and tag goes on with its job. One
-        attempt is made, of at most 3 s. Where it brings no answer, the creation waits
-        in the outbox; where the backend refuses the job, it runs on, and what it
-        reports is held until `trackerapi outbox retry`.
+        A restart that passes the same id, customer and tag goes on with its job, which
+        reads running at once. One attempt is made, of at most 3 s. Where it brings no
+        answer, the creation waits in the outbox; where the backend refuses the job, it
+        runs on, and what it reports is held until `trackerapi outbox retry`.
 
         Args:
             provider_job_id: Your own id of the job, unique for you; 1 to 200
@@ -178,8 +178,16 @@ class TrackerApi(TrackerQuestions):
             is_online = self._settings.mode == "online"
             attempt = self._connection().reports.create_job if is_online else None
             known = create(new, attempt, self._delivery, self._reporter)
-        facts = JobFacts(config=config, known=known, finish=new.finish)
-        return TrackerJob(provider_job_id, self._reporter, self._calls, facts)
+        facts = JobFacts(
+            config=config,
+            known=known,
+            finish=new.finish,
+            on_sigterm=self._settings.on_sigterm,
+        )
+        job = TrackerJob(provider_job_id, self._reporter, self._calls, facts)
+        if known is not None and known.event_count and known.status != "succeeded":
+            job.restart()
+        return job
 
     def run_job(
         self,
@@ -191,8 +199,8 @@ class TrackerApi(TrackerQuestions):
         """Create a job, or attach to it, to be run as a block.
 
         Like `create_job()` with `finish="explicit"`: the job succeeds when the block
-        ends, not when its last step is done. An exception, Ctrl-C or SIGTERM ends it
-        as failed or cancelled, and goes on untouched.
+        ends, not when its last step is done. An exception, Ctrl-C or SIGTERM ends the
+        block as failed, cancelled or interrupted, and goes on untouched.
 
         Args:
             provider_job_id: Your own id of the job, unique for you; 1 to 200

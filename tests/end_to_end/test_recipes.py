@@ -160,18 +160,24 @@ def test_second_run_of_the_shell_script_goes_on_with_its_job(shell: Reader) -> N
     assert (job.status, job.percent) == ("succeeded", 100.0)
 
 
-def test_terminated_shell_script_is_cancelled(shell: Reader) -> None:
-    """SIGTERM in the middle of a pipe ends the script, and cancels its job."""
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, "interrupted"), (signal.SIGINT, "cancelled")],
+)
+def test_stopped_shell_script_says_who_stopped_it(
+    shell: Reader, number: signal.Signals, status: str
+) -> None:
+    """A signal in the middle of a pipe ends the script, and interrupts its job."""
     orders = shell.folder / "orders.txt"
     os.mkfifo(orders)
     with shell.start(*NIGHT) as process:
         orders.read_bytes()
         with orders.open("wb"):  # from here on the filter waits for data
-            os.killpg(process.pid, signal.SIGTERM)
+            os.killpg(process.pid, number)
             process.communicate(timeout=PATIENCE_SECONDS)
 
-    assert process.returncode == -signal.SIGTERM
-    assert shell.job(NIGHT_ID).status == "cancelled"
+    assert process.returncode == -number
+    assert shell.job(NIGHT_ID).status == status
 
 
 def test_shell_script_without_a_backend_is_the_same_script(shell: Reader) -> None:

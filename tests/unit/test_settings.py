@@ -305,3 +305,25 @@ def test_lines_come_no_more_often_than_once_a_second(seconds: str) -> None:
     assert caught.value.setting == "TRACKERAPI_PROGRESS_SECONDS"
     assert resolve(**ENOUGH, progress_seconds=2).progress_seconds == 2
     assert resolve(**ENOUGH).progress_seconds == 10
+
+
+@pytest.mark.parametrize("word", ["interrupt", "cancel"])
+def test_meaning_of_sigterm_is_one_of_two_words(word: str) -> None:
+    """By argument, by variable, by default; a blank variable is not set."""
+    by_variable = resolve({"TRACKERAPI_ON_SIGTERM": f" {word.upper()} "}, **ENOUGH)
+    by_argument = resolve({"TRACKERAPI_ON_SIGTERM": "x"}, **ENOUGH, on_sigterm=word)
+    blank = resolve({"TRACKERAPI_ON_SIGTERM": ""}, **ENOUGH)
+
+    assert by_variable.on_sigterm == by_argument.on_sigterm == word
+    assert blank.on_sigterm == resolve({}, **ENOUGH).on_sigterm == "interrupt"
+
+
+def test_other_meaning_of_sigterm_is_refused() -> None:
+    """The error names the variable, or the argument."""
+    with pytest.raises(SettingsError, match="not one of interrupt, cancel") as one:
+        resolve({"TRACKERAPI_ON_SIGTERM": "fail"}, **ENOUGH)
+    with pytest.raises(SettingsError) as other:
+        resolve({}, **ENOUGH, on_sigterm="fail")
+
+    assert one.value.setting == "TRACKERAPI_ON_SIGTERM"
+    assert other.value.setting == "on_sigterm"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +64,85 @@ def test_job_can_be_created_again_to_go_on_with_it(
 
     assert again.fetch().percent == 28.57
     assert [event.tag for event in again.events()] == ["say_hello"]
+
+
+@pytest.mark.parametrize("end", ["interrupt", "cancel", "fail"])
+def test_rerun_shows_the_job_running_before_its_first_report(
+    backend: RunningBackend, tracker: TrackerApi, config: JobConfig, end: str
+) -> None:
+    """Whoever creates a job again has begun to run it, whatever stopped it before."""
+    job_id = str(uuid.uuid4())
+    job = tracker.create_job(job_id, 142, config.tag)
+    job.send_event(kind="start", name="say_hello")
+    getattr(job, end)()
+    deliver(tracker)
+    assert job.fetch().status in ("interrupted", "cancelled", "failed")
+
+    with TrackerApi(backend.api_key, backend.base_url) as other:
+        again = other.create_job(job_id, 142, config.tag)
+        deliver(other)
+
+    assert again.fetch().status == "running"
+
+
+def test_rerun_counts_the_interrupted_step_as_a_new_attempt(
+    backend: RunningBackend, tracker: TrackerApi, config: JobConfig
+) -> None:
+    """The handle knows what the backend knows, and its block begins the job once."""
+    job_id = str(uuid.uuid4())
+    job = tracker.create_job(job_id, 142, config.tag)
+    job.send_event(kind="step", name="say_hello")
+    job.send_event(kind="progress", name="random_number", fraction=0.6)
+    job.interrupt("Another machine takes over.")
+    deliver(tracker)
+    stopped = job.fetch()
+    assert (stopped.status, stopped.finished_at) == ("interrupted", None)
+
+    with TrackerApi(backend.api_key, backend.base_url) as other:
+        with other.run_job(job_id, 142, config.tag) as again:
+            statuses = [again.steps[tag].status for tag in again.steps]
+            percent = again.progress.percent
+            again.step("random_number").start()
+            attempts = again.progress.step("random_number").attempts
+        deliver(other)
+
+    seen = again.fetch()
+    assert (statuses, percent) == (["done", "pending", "pending"], stopped.percent)
+    assert attempts == seen.steps[1].attempts == 2
+    assert [event.kind for event in again.events()] == [
+        *("step", "progress", "interrupt"),
+        *("start", "start", "complete"),
+    ]
+
+
+def test_interruption_that_is_delivered_after_the_rerun_began_changes_nothing(
+    backend: RunningBackend, config: JobConfig, tmp_path: Path
+) -> None:
+    """An outage may hold it back; the job runs all the same."""
+    job_id, key, url = str(uuid.uuid4()), backend.api_key, backend.base_url
+    with TrackerApi(key, url) as tracker:
+        tracker.create_job(job_id, 142, config.tag).send_event(kind="start")
+    late = tmp_path / "late"
+    with TrackerApi(key, url, mode="offline", outbox=late) as stopped:
+        stopped.job(job_id).interrupt()
+
+    with TrackerApi(key, url) as tracker:
+        again = tracker.create_job(job_id, 142, config.tag)
+    with TrackerApi(key, url, outbox=late) as tracker:
+        deliver(tracker)
+
+    assert again.fetch().status == "running"
+    assert {event.kind for event in again.events()} == {"start", "interrupt"}
+
+
+def test_new_job_is_not_started_by_its_creation(tracker: TrackerApi) -> None:
+    """A job that somebody has ordered is pending until it is run."""
+    job_id = str(uuid.uuid4())
+    tracker.create_job(job_id, 142, "untold")
+    again = tracker.create_job(job_id, 142, "untold")
+    deliver(tracker)
+
+    assert (again.fetch().status, again.fetch().event_count) == ("pending", 0)
 
 
 def test_attached_job_does_not_go_back_in_time(

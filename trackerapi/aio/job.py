@@ -33,10 +33,10 @@ class AsyncTrackerJob:
     """Report what one job does.
 
     Made by `AsyncTrackerApi.create_job()`, `run_job()`, `attach()` and `job()`. As a
-    block it begins the job and ends it: succeeded, cancelled where its task was, or
-    failed with an exception, which goes on untouched. A report returns once it is in
-    the outbox; reports are written in the order of their calls, also that of a task
-    that is cancelled meanwhile.
+    block it begins the job and ends it: succeeded, cancelled where its task was,
+    interrupted by SIGTERM, or failed with an exception, which goes on untouched. A
+    report returns once it is in the outbox; reports are written in the order of their
+    calls, also that of a task that is cancelled meanwhile.
 
     Decides nothing: what each member means is said by `TrackerJob`, whose handle
     `current_job()` returns within the block.
@@ -159,6 +159,10 @@ class AsyncTrackerJob:
     async def cancel(self, reason: str | None = None) -> None:
         """Report that the job was cancelled."""
         await self._do(partial(self._job.cancel, reason))
+
+    async def interrupt(self, reason: str | None = None) -> None:
+        """Report that the job was stopped from outside and is expected to go on."""
+        await self._do(partial(self._job.interrupt, reason))
 
     async def note(self, text: str) -> None:
         """Add a line to the timeline that the customer reads."""

@@ -9,7 +9,10 @@ from typing import Final, Literal
 
 from trackerapi.texts import LONGEST_DETAIL
 
-Ending = Literal["succeeded", "cancelled", "failed"]
+Ending = Literal["succeeded", "interrupted", "cancelled", "failed"]
+
+CUT_OFF: Final[frozenset[Ending]] = frozenset({"interrupted", "cancelled"})
+"""Endings of work that was neither finished nor failed."""
 
 STEP_FAILED: Final = "This step could not be completed."
 """What the customer reads of a failed step when the author says nothing."""
@@ -20,28 +23,44 @@ STEP_CUT_OFF: Final = "The step was cancelled, and the job went on."
 JOB_FAILED: Final = "The job could not be completed."
 """What the customer reads of a failed job when the author says nothing."""
 
-_BADNESS: Final[dict[Ending, int]] = {"succeeded": 0, "cancelled": 1, "failed": 2}
+_BADNESS: Final[dict[Ending, int]] = {
+    "succeeded": 0,
+    "interrupted": 1,
+    "cancelled": 1,
+    "failed": 2,
+}
 _KEPT_BEGIN: Final = 4_000
 _CUT: Final = "\n[...]\n"
 
 
-def ending_of(error: BaseException | None, *, is_stopped: bool = False) -> Ending:
+def ending_of(
+    error: BaseException | None,
+    *,
+    is_stopped: bool = False,
+    has_heard_sigterm: bool = False,
+) -> Ending:
     """Return how a block has ended.
 
     Args:
         error: What left it; None for nothing.
         is_stopped: Whether SIGTERM has asked the process to end meanwhile.
+        has_heard_sigterm: The same, where a handler of the author's let the block go
+            on; such a handler of an event loop cancels a task a moment later.
     """
     if error is None:
         return "succeeded"
-    if is_stopped or isinstance(error, KeyboardInterrupt | GeneratorExit):
+    if is_stopped:
+        return "interrupted"
+    if isinstance(error, KeyboardInterrupt | GeneratorExit):
         return "cancelled"
     if isinstance(error, SystemExit):
         return "failed" if error.code else "succeeded"
     # Without an event loop nobody has loaded asyncio, and none of its errors is here;
     # or another thread is at it just now.
     cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", ())
-    return "cancelled" if isinstance(error, cancelled) else "failed"
+    if not isinstance(error, cancelled):
+        return "failed"
+    return "interrupted" if has_heard_sigterm else "cancelled"
 
 
 def worse_of(
@@ -53,6 +72,18 @@ def worse_of(
     alike, the first.
     """
     return max(one, other, key=lambda error: _BADNESS[ending_of(error)])
+
+
+def identity_of(error: BaseException | None) -> tuple[object, ...]:
+    """Return what tells an exception from every other, without keeping it alive.
+
+    Its id alone does not: as soon as it is gone, the next one may have it. So where it
+    was raised belongs to it.
+    """
+    at = error.__traceback__ if error is not None else None
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return (id(error), at.tb_frame.f_code, at.tb_lasti) if at else (id(error),)
 
 
 def diagnosis(error: BaseException | str | None) -> str | None:

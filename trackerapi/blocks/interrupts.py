@@ -1,4 +1,4 @@
-"""SIGTERM while a job runs: it was cancelled, and the process ends as it would have.
+"""SIGTERM while a job runs: a report of it, and then the end that it would have been.
 
 Python does not see SIGTERM by default; the process is gone. As long as a block of a
 job is open in the main thread, a handler reports first. A handler of the author's own
@@ -10,7 +10,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from trackerapi.job import TrackerJob
+
+_STOP_REPORTS: Final = 3
 
 _Handler = Any
 """What Python calls at a signal, or one of its two constants."""
@@ -54,7 +57,7 @@ class _Watch:
             self._uninstall()
 
     def handle(self, before: _Handler, number: int, frame: FrameType | None) -> None:
-        """Report that the jobs are cancelled, and go on as without this handler.
+        """Report that the jobs are stopped, and go on as without this handler.
 
         Args:
             before: What SIGTERM did before the handler was installed.
@@ -70,14 +73,23 @@ class _Watch:
             for job in jobs:
                 job.is_stopped = False  # the author's handler lets it run on
             return
-        for job in reversed(jobs):
-            if job.part is None:  # the place that created the job says how it ended
-                # Quietly also with `strict`: the process ends, whatever is raised.
-                job.quietly(SystemExit(), job.cancel)
-        for job in jobs:
-            job.deliver_last()
+        self._report_stop(jobs)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
+
+    def _report_stop(self, jobs: "Sequence[TrackerJob]") -> None:
+        """Report the stop as the last event of each job, and deliver it.
+
+        Other threads go on during the delivery, and their reports show an interrupted
+        job running: so whatever they have reported is followed by the stop again.
+        """
+        began = time.monotonic()
+        for _ in range(_STOP_REPORTS):
+            for job in reversed(jobs):
+                # Quietly also with `strict`: the process ends, whatever is raised.
+                job.quietly(SystemExit(), job.report_stop)
+            for job in jobs:
+                job.deliver_last(time.monotonic() - began)
 
     def _install(self) -> None:
         before = signal.getsignal(signal.SIGTERM)
@@ -118,7 +130,7 @@ class _Watch:
             _put(self._handler)
 
     def _in_child(self) -> None:
-        # The jobs are the parent's to cancel.
+        # The jobs are the parent's to stop.
         self._is_forking = False
         self._uninstall()
         self.jobs = []

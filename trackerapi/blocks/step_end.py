@@ -7,13 +7,13 @@ them that is left ends it.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from trackerapi.blocks.endings import STEP_CUT_OFF, ending_of, worse_of
+from trackerapi.blocks.endings import CUT_OFF, STEP_CUT_OFF, ending_of, worse_of
 from trackerapi.blocks.parts import COUNTING
 
 if TYPE_CHECKING:
     from trackerapi.blocks.step import TrackerStep
 
-_SAID: Final = frozenset({"succeeded", "cancelled"})
+_SAID: Final = frozenset({"succeeded", "cancelled", "interrupted"})
 """Statuses of a job that the author has given it; no step may take them back."""
 
 
@@ -80,7 +80,7 @@ class StepEnd:
         job = self._step.job
         if not self._is_cut_off or job.progress.status in _SAID:
             return
-        if ending_of(error, is_stopped=job.is_stopped) != "cancelled":
+        if job.ending_of(error) not in CUT_OFF:
             # By a timeout, for instance. It would be under way for ever.
             self._step.fail(error=STEP_CUT_OFF)
 
@@ -98,7 +98,7 @@ class StepEnd:
         step = self._step
         if not step.is_open:  # the author has said how it ended
             return
-        ending = ending_of(error, is_stopped=step.job.is_stopped)
+        ending = step.job.ending_of(error)
         if ending == "succeeded":
             try:
                 step.done()
@@ -112,7 +112,7 @@ class StepEnd:
                 step.fail(error=error)  # without the metadata that did not fit
                 raise
         else:
-            step.is_open = False  # the end of the job says that it was cancelled
+            step.is_open = False  # the end of the job says how it was cut off
             self._is_cut_off = True
 
     def _fail_by(self, error: BaseException | None) -> None:

@@ -139,7 +139,7 @@ def _start(options: argparse.Namespace) -> int:
             finish=options.finish,
             metadata=metadata_from(options.metadata_json, options.metadata),
         )
-        job.send_event(kind="start")
+        job.begin_block()
         say_as_given(job.provider_job_id)
     return FINE
 

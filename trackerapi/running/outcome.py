@@ -44,6 +44,14 @@ class Outcome:
         return "failed" if self.stopped_by is None else "stopped"
 
     @property
+    def stop_signal(self) -> int | None:
+        """The signal that stopped the command, whoever got it; None without one."""
+        if self.kind != "stopped":
+            return None
+        is_killed = os.WIFSIGNALED(self.status)
+        return self.stopped_by or (os.WTERMSIG(self.status) if is_killed else None)
+
+    @property
     def may_be_repeated(self) -> bool:
         """Whether another attempt could go better."""
         return self.kind == "failed" and self.reason is None

@@ -7,6 +7,7 @@ the command and its signals are looked after meanwhile.
 import functools
 import logging
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +18,11 @@ from trackerapi.errors import TrackerError
 from trackerapi.running.outcome import STEP_STOPPED, Outcome, shown
 from trackerapi.running.programs import tell
 from trackerapi.running.signals import Signals, wake
-from trackerapi.settings import DEFAULT_SHUTDOWN_TIMEOUT_SECONDS, Settings
+from trackerapi.settings import (
+    DEFAULT_SHUTDOWN_TIMEOUT_SECONDS,
+    SIGTERM_KINDS,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from trackerapi.job import TrackerJob
@@ -53,6 +58,7 @@ class Reporting:
         self._warnings = _Warnings()
         self._began = time.monotonic()
         self._delivery_seconds = DEFAULT_SHUTDOWN_TIMEOUT_SECONDS
+        self._on_sigterm = SIGTERM_KINDS[0]
         try:
             threading.Thread(
                 target=self._run, name="trackerapi-run", daemon=True
@@ -100,7 +106,9 @@ class Reporting:
         """Report how the command ended."""
         text = outcome.as_text(self._name)
         step, kind = self._order.step, outcome.kind
-        if step is None:
+        if step is None and kind == "stopped":
+            self._todo.put(lambda job: self._report_stop(job, outcome, text))
+        elif step is None:
             self._todo.put(lambda job: job.detail(text))
         elif kind == "done":
             self._todo.put(lambda job: job.step(step).done())
@@ -161,6 +169,7 @@ class Reporting:
         api_key = token.api_key if token else None
         settings = Settings.resolve({"api_key": api_key, "strict": False})
         self._delivery_seconds = settings.shutdown_timeout_seconds
+        self._on_sigterm = settings.on_sigterm
         tracker = TrackerApi(api_key, strict=False)
         return tracker, tracker.attach(self._job_text)
 
@@ -169,6 +178,12 @@ class Reporting:
             report(job)
         except (TrackerError, ValueError) as error:
             self._warnings.add(logging.WARNING, f"not reported: {error}")
+
+    def _report_stop(self, job: "TrackerJob", outcome: Outcome, text: str) -> None:
+        """Report that the command, which is the job itself, was stopped."""
+        is_terminated = outcome.stop_signal == signal.SIGTERM
+        kind = self._on_sigterm if is_terminated else "cancel"
+        job.send_event(kind=kind, detail=text)
 
     def _offer(self, job: "TrackerJob") -> None:
         assert self._order.step is not None  # noqa: S101 - for the type checker

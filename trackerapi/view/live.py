@@ -42,6 +42,7 @@ _STYLES: Final = {
     "succeeded": "green",
     "failed": "red",
     "cancelled": "yellow",
+    "interrupted": "yellow",
     "skipped": "dim",
     "pending": "dim",
     "not_run": "dim",

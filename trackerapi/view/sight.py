@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trackerapi.job_events import JobEvents
 
 _UNSEEN: Final = StepProgress()
-_OF_A_JOB: Final = frozenset({"complete", "cancel"})
+_OF_A_JOB: Final = frozenset({"cancel", "interrupt"})
 _WORKING: Final = frozenset({"running", "waiting"})
 
 
@@ -119,9 +119,13 @@ class Sight:
             self.is_failed = True
         elif self._progress.status in ALIVE:
             self.is_failed = self.has_ended = False
-        if tag is not None and self._config is None and kind not in _OF_A_JOB:
+        if self._config is None:
             # Nobody else keeps the steps of a job without a configuration.
-            self._heard.setdefault(tag, StepProgress()).take(kind, {})
+            if tag is not None and kind not in _OF_A_JOB:
+                self._heard.setdefault(tag, StepProgress()).take(kind, {})
+            elif self._progress.status == "interrupted":
+                for step in self._heard.values():
+                    step.interrupt()
 
     def look(self, at: float) -> JobView:
         """Return the job as it is at a monotonic time in seconds."""

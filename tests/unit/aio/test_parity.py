@@ -26,6 +26,7 @@ PAIRS: Final = {
 WITHIN: Final = {
     *("begin_block", "enter_block", "leave_block", "end_block", "post"),
     *("deliver_last", "note_failure", "offer_progress", "quietly", "step_tag", "stop"),
+    *("report_stop", "restart", "ending_of"),
     *("attempt_failed", "begun", "start_loop", "end_loop", "end_with_job"),
 }
 """What the parts of the library tell each other; not for scripts."""

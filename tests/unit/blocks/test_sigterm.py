@@ -1,14 +1,19 @@
 """SIGTERM and Ctrl-C while a job runs, with real processes."""
 
+import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import RunningBackend
+from tests.faults import faults
+from tests.faults.proxy import FaultProxy
 from tests.unit.blocks.conftest import recorded, story
 
 BEGIN = """
@@ -90,6 +95,71 @@ with job:
     pass
 print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, flush=True)
 wait()
+"""
+
+STEP_HANDLER_EXITS = """
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
+with job:
+    with job.step("load"):
+        pass
+    job.skip("segment")
+    for image in job.track(range(10), step="report"):
+        wait()
+"""
+
+RAISES_INTERRUPT = """
+def stop(number, frame):
+    raise KeyboardInterrupt
+
+signal.signal(signal.SIGTERM, stop)
+with job:
+    wait()
+"""
+
+BY_HAND = """
+def stop(number, frame):
+    job.interrupt("The machine is needed elsewhere.")
+    sys.exit(1)
+
+signal.signal(signal.SIGTERM, stop)
+with job:
+    wait()
+"""
+
+BUSY_THREAD = """
+import threading
+
+tracker = TrackerApi(sys.argv[2], sys.argv[3], outbox=sys.argv[1], shutdown_timeout=3)
+job = tracker.run_job(sys.argv[4], 142, "imaging")
+
+def work():
+    while job.progress.status != "interrupted":
+        time.sleep(0.01)
+    job.send_event(kind="step", name="load")
+
+threading.Thread(target=work, daemon=True).start()
+with job:
+    wait()
+"""
+
+KNOWN_HANDLE = """
+with tracker.job("job") as known, known.step("load"):
+    wait()
+"""
+
+WORKER = """
+import threading
+child = os.fork()
+if not child:
+    with job, job.step("load"):
+        wait()
+os.waitpid(child, 0)
+"""
+
+FINISHED = """
+with job:
+    job.complete()
+    wait()
 """
 
 ATTACHED = """
@@ -206,11 +276,17 @@ with TrackerApi(
 
 
 @contextmanager
-def script(body: str, outbox: Path) -> Iterator[subprocess.Popen[str]]:
+def script(
+    body: str, outbox: Path, *arguments: str, on_sigterm: str = ""
+) -> Iterator[subprocess.Popen[str]]:
     """Run a script that says when it is ready to be stopped."""
-    command = [sys.executable, "-c", BEGIN + body, str(outbox)]
+    command = [sys.executable, "-c", BEGIN + body, str(outbox), *arguments]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        env=os.environ | {"TRACKERAPI_ON_SIGTERM": on_sigterm},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as process:
         try:
             yield process
@@ -224,6 +300,12 @@ def said(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
+def children_of(process_id: int) -> list[int]:
+    """Return the child processes of a process."""
+    listed = Path(f"/proc/{process_id}/task/{process_id}/children").read_text()
+    return [int(child) for child in listed.split()]
+
+
 def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int:
     """Stop a script that is ready; return its status."""
     assert said(process) == "ready"
@@ -231,29 +313,99 @@ def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int
     return process.wait(timeout=30)
 
 
-def test_sigterm_cancels_and_kills_as_ever(outbox: Path) -> None:
-    """The process dies of the signal, as it would have; the job was cancelled."""
+@pytest.mark.parametrize("kind", ["interrupt", "cancel"])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (PLAIN, -signal.SIGTERM),
+        (OWN_HANDLER, 7),
+        (RAISES_INTERRUPT, -signal.SIGINT),
+        (ASYNCIO, 1),
+    ],
+    ids=["plain", "own handler", "own handler for Ctrl-C", "event loop"],
+)
+def test_sigterm_reports_what_the_setting_says_and_ends_the_process_as_ever(
+    body: str, status: int, kind: str, outbox: Path
+) -> None:
+    """The author's handler decides how the process ends, and not what it means."""
+    with script(body, outbox, on_sigterm=kind) as process:
+        assert stopped(process) == status
+
+    assert story(outbox)[0] == "start"
+    assert story(outbox)[-1] == kind
+    assert [line for line in story(outbox) if line in ("interrupt", "cancel")] == [kind]
+
+
+def test_sigterm_interrupts_by_default(outbox: Path) -> None:
+    """Whoever stops a process by SIGTERM will mostly run it again."""
     with script(PLAIN, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
-    assert story(outbox) == ["start", "start load", "cancel"]
+    assert story(outbox) == ["start", "start load", "interrupt"]
 
 
-def test_ctrl_c_cancels_and_ends_as_ever(outbox: Path) -> None:
-    """KeyboardInterrupt goes on; the job was cancelled."""
-    with script(PLAIN, outbox) as process:
+def test_argument_wins_over_the_environment(outbox: Path) -> None:
+    """A script that knows better says so in its code."""
+    body = """
+tracker = TrackerApi(
+    "key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1], on_sigterm="cancel"
+)
+job = tracker.run_job("job", 142, "imaging")
+"""
+    with script(body + PLAIN, outbox, on_sigterm="interrupt") as process:
+        assert stopped(process) == -signal.SIGTERM
+
+    assert story(outbox)[-1] == "cancel"
+
+
+@pytest.mark.parametrize("kind", ["interrupt", "cancel"])
+def test_ctrl_c_cancels_whatever_the_setting_says(kind: str, outbox: Path) -> None:
+    """KeyboardInterrupt goes on; a person has decided."""
+    with script(PLAIN, outbox, on_sigterm=kind) as process:
         assert stopped(process, signal.SIGINT) == -signal.SIGINT
 
     assert story(outbox) == ["start", "start load", "cancel"]
 
 
-def test_own_handler_that_exits_is_called_and_cancels(outbox: Path) -> None:
-    """The author's handler decides the status, not the meaning."""
-    with script(OWN_HANDLER, outbox) as process:
-        assert stopped(process) == 7
-        assert said(process) == "stopping"
+def test_step_that_sigterm_stops_is_not_ended(outbox: Path) -> None:
+    """Neither a loop nor a step under way is said to have failed or to be done."""
+    with script(STEP_HANDLER_EXITS, outbox) as process:
+        assert stopped(process) == 143
 
-    assert story(outbox) == ["start", "start load", "cancel"]
+    assert story(outbox)[-2:] == ["start report", "interrupt"]
+
+
+def test_interruption_by_hand_is_reported_once(outbox: Path) -> None:
+    """What the author's handler has said is not said again."""
+    with script(BY_HAND, outbox) as process:
+        assert stopped(process) == 1
+
+    last = recorded(outbox)[-1]
+    assert story(outbox) == ["start", "interrupt"]
+    assert last["message"] == "The machine is needed elsewhere."
+
+
+def test_stop_is_the_last_report_where_threads_go_on_during_the_delivery(
+    backend: RunningBackend, outbox: Path
+) -> None:
+    """Their reports are kept, and do not show the job running for ever."""
+    with FaultProxy(backend.base_url) as proxy:
+        more = (backend.api_key, proxy.url, str(uuid.uuid4()))
+        with script(BUSY_THREAD, outbox, *more) as process:
+            assert said(process) == "ready"
+            with proxy.failing(faults.black_hole):
+                process.terminate()
+                assert process.wait(timeout=30) == -signal.SIGTERM
+
+    assert story(outbox) == ["start", "interrupt", "step load", "interrupt"]
+
+
+def test_job_that_has_ended_is_not_interrupted(outbox: Path) -> None:
+    """A job that has succeeded keeps that, and its timeline holds no interruption."""
+    with script(FINISHED, outbox) as process:
+        assert stopped(process) == -signal.SIGTERM
+
+    assert story(outbox) == ["start", "complete"]
 
 
 def test_own_handler_that_lets_the_work_end_is_no_cancellation(outbox: Path) -> None:
@@ -273,29 +425,21 @@ def test_ignored_signal_stays_ignored(outbox: Path) -> None:
     assert story(outbox)[-1] == "complete"
 
 
-def test_event_loop_that_cancels_its_task_cancels_the_job(outbox: Path) -> None:
-    """A handler of asyncio works as ever."""
-    with script(ASYNCIO, outbox) as process:
-        assert stopped(process) != 0
-
-    assert story(outbox) == ["start", "start load", "cancel"]
-
-
-def test_forked_child_that_is_terminated_cancels_nothing(outbox: Path) -> None:
-    """A worker that is ended, however early, ends, and cancels nothing."""
+def test_forked_child_that_is_terminated_reports_nothing(outbox: Path) -> None:
+    """A worker that is ended, however early, ends, and interrupts nothing."""
     with script(FORKED_CHILD, outbox) as process:
         assert process.wait(timeout=30) == 0
 
     assert story(outbox) == ["start", "start load", "step load", "complete"]
 
 
-def test_only_open_jobs_are_cancelled(outbox: Path) -> None:
-    """A job that has ended is not cancelled with the one around it."""
+def test_only_open_jobs_are_interrupted(outbox: Path) -> None:
+    """A job that has ended is not interrupted with the one around it."""
     with script(NESTED, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
-    cancelled = [e for e in recorded(outbox) if e["kind"] == "cancel"]
-    assert [event["provider_job_id"] for event in cancelled] == ["job"]
+    stops = [e for e in recorded(outbox) if e["kind"] == "interrupt"]
+    assert [event["provider_job_id"] for event in stops] == ["job"]
 
 
 def test_signal_is_as_it_was_after_the_block(outbox: Path) -> None:
@@ -307,12 +451,33 @@ def test_signal_is_as_it_was_after_the_block(outbox: Path) -> None:
     assert story(outbox) == ["start", "complete"]
 
 
-def test_attached_place_that_is_stopped_leaves_the_job_running(outbox: Path) -> None:
+@pytest.mark.parametrize("kind", ["interrupt", "cancel"])
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [(ATTACHED, ["start load"]), (KNOWN_HANDLE, ["start", "start load"])],
+    ids=["attached", "known by its id"],
+)
+def test_handle_that_has_not_begun_the_job_leaves_it_running(
+    body: str, told: list[str], kind: str, outbox: Path
+) -> None:
     """A place that is taken away is not the end of the job."""
-    with script(ATTACHED, outbox) as process:
+    with script(body, outbox, on_sigterm=kind) as process:
         assert stopped(process) == -signal.SIGTERM
 
-    assert story(outbox) == ["start load"]
+    assert story(outbox) == told
+
+
+def test_forked_worker_that_runs_the_block_leaves_the_job_running(
+    outbox: Path,
+) -> None:
+    """Only the process that has begun the job says that it is stopped."""
+    with script(WORKER, outbox) as process:
+        assert said(process) == "ready"
+        (child,) = children_of(process.pid)
+        os.kill(child, signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+
+    assert story(outbox) == ["start", "start load"]
 
 
 @pytest.mark.parametrize("body", [CALLS_THE_ONE_BEFORE, ENDS_ELSEWHERE])
@@ -323,7 +488,7 @@ def test_handler_of_an_earlier_block_ends_the_process_once(
     with script(body, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
-    assert story(outbox)[-2:] == ["start", "cancel"]
+    assert story(outbox)[-2:] == ["start", "interrupt"]
 
 
 def test_strict_report_that_fails_does_not_swallow_the_signal(outbox: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -162,6 +163,45 @@ def test_command_without_a_step_says_nothing_of_the_end_of_the_job(
     assert place.story == [("start", None), ("info", None)]
     assert f"exit status {tells}, " in place.events[-1]["detail"]
     assert "message" not in place.events[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "on_sigterm", "kind"),
+    [
+        ("TERM", "", "interrupt"),
+        ("TERM", "interrupt", "interrupt"),
+        ("TERM", "cancel", "cancel"),
+        ("INT", "", "cancel"),
+    ],
+)
+@pytest.mark.parametrize(
+    "script",
+    ["kill -{} $$", 'sh -c "kill -{} $PPID"; exec sleep 60'],
+    ids=["sent to the command alone", "sent to run"],
+)
+def test_command_without_a_step_that_is_stopped_stops_the_job(
+    place: Place, script: str, name: str, on_sigterm: str, kind: str
+) -> None:
+    """Whoever stops the work from outside interrupts the job; Ctrl-C cancels it."""
+    command = script.format(name)
+    done = place.run("--", *SHELL, command, TRACKERAPI_ON_SIGTERM=on_sigterm)
+
+    assert done.returncode == -signal.Signals[f"SIG{name}"]
+    assert place.story == [("start", None), (kind, None)]
+    assert f" was ended by SIG{name}, " in place.events[-1]["detail"]
+
+
+def test_command_that_ends_in_order_after_sigterm_is_told_as_it_ended(
+    place: Place,
+) -> None:
+    """Exit status 0 says that the work is done; how the job ends is not `run`'s."""
+    script = (
+        "trap 'exit 0' TERM; sh -c \"kill -TERM $PPID\"; while :; do sleep 0.1; done"
+    )
+
+    place.run("--", *SHELL, script)
+
+    assert place.story == [("start", None), ("info", None)]
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])

@@ -147,7 +147,7 @@ ENDINGS = {
     "exception": ("raise ValueError('of the job')", 1, "failed"),
     "exit": ("sys.exit(3)", 3, "failed"),
     "ctrl-c": ("signal.raise_signal(signal.SIGINT)", -signal.SIGINT, "cancelled"),
-    "sigterm": ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM, "cancelled"),
+    "sigterm": ("os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM, "interrupted"),
 }
 
 

@@ -198,7 +198,7 @@ with tracker, run("Gr\\xf6\\xdfe") as job:
     assert b"imaging Gr\\xf6\\xdfe: succeeded" in done.stderr
 
 
-def test_sigterm_says_that_the_job_was_cancelled(tmp_path: Path) -> None:
+def test_sigterm_says_that_the_job_was_interrupted(tmp_path: Path) -> None:
     """Before the process is gone as it would have been."""
     script = """
 with run() as job, job.step("load"):
@@ -207,7 +207,7 @@ with run() as job, job.step("load"):
     done = run_piped(script, tmp_path, TRACKERAPI_PROGRESS="plain")
 
     assert done.returncode == -signal.SIGTERM
-    assert said(done.stderr)[-1] == "cancelled"
+    assert said(done.stderr)[-1] == "interrupted"
 
 
 def test_wrong_word_is_told_when_the_tracker_is_made(tmp_path: Path) -> None:
