@@ -102,6 +102,7 @@ TABLE: Final = (
     Setting(
         variable="TRACKERAPI_SHUTDOWN_TIMEOUT", argument="shutdown_timeout", good="3.5"
     ),
+    Setting(variable="TRACKERAPI_ON_SIGTERM", argument="on_sigterm", good="cancel"),
     Setting(variable="TRACKERAPI_PROGRESS", argument="progress", good="plain"),
     Setting(
         variable="TRACKERAPI_PROGRESS_SECONDS", argument="progress_seconds", good="20"
