@@ -37,7 +37,7 @@ from trackerapi.delivery.header import FORMAT_VERSION
 from trackerapi.delivery.held import HeldJournal, KeptRecord
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.records import MAX_BATCH_LINES, Creation
-from trackerapi.delivery.report import key_refused, unreachable
+from trackerapi.delivery.report import key_refused, unreachable, unusable
 from trackerapi.errors import AuthenticationError, BackendError
 
 _MOST_REASONS: Final = 5
@@ -162,6 +162,7 @@ class Retry:
         self._tried: set[tuple[object, str]] = set()
         self._refused_jobs: set[str] = set()
         self._taken = self._created = 0
+        self._unusable: str | None = None
 
     def run(self, persistence: Persistence) -> RetryReport:
         """Send all of them once; a fault of the network is told on stderr."""
@@ -177,7 +178,10 @@ class Retry:
             is_refused = isinstance(error, AuthenticationError)
             tell(key_refused(error) if is_refused else unreachable(error))
             last_error = str(error)
-        return self._report(last_error)
+        report = self._report(last_error)
+        if self._unusable is not None:
+            tell(self._unusable)
+        return report
 
     def _has_own_files(self) -> bool:
         headers = map(read_header, self._folder.paths())
@@ -235,9 +239,14 @@ class Retry:
             journal = HeldJournal(path.with_suffix(".held"))
             if header is None or not self._dispatch.admits(header.binding):
                 continue
-            if header.version <= FORMAT_VERSION:
-                journal.refresh()
-                yield journal
+            if header.version > FORMAT_VERSION:
+                continue
+            try:
+                journal.check()
+            except OSError as error:
+                self._unusable = unusable(path, error)
+                continue
+            yield journal
 
     def _held(self, journal: HeldJournal) -> Iterator[KeptRecord]:
         return journal.records(waits=False, provider_job_id=self._job_id)
@@ -320,7 +329,7 @@ class Retry:
             taken=self._taken,
             held=held,
             waiting=waiting,
-            last_error=last_error,
+            last_error=last_error or self._unusable,
             reasons=reasons,
         )
 

@@ -212,12 +212,17 @@ class Sync:
         if not any(self._may_go(read_header(path)) for path in self._folder.paths()):
             return
         self._dispatch.introduce()
+        failed: OSError | None = None
         for file in self._folder.adopt(self._dispatch.binding, set()):
             try:
                 self._dispatch.name_provider(file)
                 self._deliver(file, progress)
+            except OSError as error:  # other files are delivered all the same
+                failed = error
             finally:
                 self._folder.put_away(file)
+        if failed is not None:
+            raise failed
         if time.monotonic() >= self._next_purge:
             self._next_purge = time.monotonic() + _PURGE_SECONDS
             self._folder.purge()

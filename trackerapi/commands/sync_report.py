@@ -2,7 +2,9 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Self
 
 from trackerapi.commands.exits import FINE, HELD, WAITING
@@ -18,7 +20,7 @@ from trackerapi.commands.terminal import counted, printable
 from trackerapi.delivery.folder import OutboxFolder
 from trackerapi.delivery.header import Binding
 from trackerapi.delivery.refusals import shell_word
-from trackerapi.delivery.report import Counters
+from trackerapi.delivery.report import Counters, unusable
 
 OURS: Final = "ours"
 ELSEWHERE: Final = "elsewhere"
@@ -213,7 +215,7 @@ def _explained(
         case "newer", _:
             return "a later version of trackerapi wrote it; update trackerapi", ""
         case "unreadable", _:
-            return "it cannot be read as an outbox file by this user", ""
+            return _why_unreadable(file.path), ""
     if last_error is not None:
         return last_error, "sync"
     jobs = sorted(waiting_jobs_of(file.path))
@@ -222,6 +224,16 @@ def _explained(
     names = ", ".join(map(repr, jobs[:_MAX_NAMES])) + ", ..." * (len(jobs) > _MAX_NAMES)
     reason = f"the backend does not know job {names}; if an id is misspelt"
     return reason, f"outbox drop --job {shell_word(jobs[0])}"
+
+
+def _why_unreadable(path: Path) -> str:
+    for each in (path, path.with_suffix(".held")):
+        try:
+            with suppress(FileNotFoundError), each.open("rb") as file:
+                file.read(1)
+        except OSError as error:
+            return unusable(path, error)
+    return "it is no outbox file, or its first line is damaged"
 
 
 def destination_text(binding: Binding) -> str:

@@ -222,7 +222,8 @@ class Delivery:
         moments = [oldest_of(first_lines_of(file)) for file in files]
         moments.append(oldest_of(list(session.outbox.backlog)[:1] if session else ()))
         for journal in session.courier.rounds.journals() if session else ():
-            journal.refresh()
+            with suppress(OSError):  # another process may put it away meanwhile
+                journal.refresh()
             counts = journal.counts()
             held, waiting = held + counts[0], waiting + counts[1]
             moments.append(oldest_of(k.record for k in journal.records(waits=True)))

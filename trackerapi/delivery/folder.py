@@ -92,6 +92,7 @@ class OutboxFolder:
         binding: Binding,
         known: set[Path],
         note: Callable[[OutboxFile], object] = lambda _: None,
+        set_aside: Callable[[OutboxFile, OSError], object] = lambda *_: None,
     ) -> Iterator[OutboxFile]:
         """Take over what others have left for the same destination and provider.
 
@@ -100,22 +101,23 @@ class OutboxFolder:
             known: Files that the caller has open.
             note: Called with each file before a fork may happen: a child that knows
                 nothing of it would hold it as long as it lives.
+            set_aside: Called with each file whose journal of held records cannot be
+                used, as where root has made it; other files are delivered.
         """
         busy: set[str] = set()
         for path in self.paths():
-            if path in known:
+            header = None if path in known else read_header(path)
+            if header is None or header.writer in busy:
                 continue
-            header = read_header(path)
-            if header is None or not self.admits(binding, header.binding):
-                continue
-            if header.writer in busy:
+            if not self.admits(binding, header.binding):
                 continue
             try:
                 file = _adopted(path, note)
             except OSError:
                 continue  # which nobody can deliver, and holds up nothing
             if file is not None:
-                yield file
+                if _is_usable(file, set_aside):
+                    yield file
             elif header.writer and path.exists():
                 # Somebody else delivers it; what came later must not overtake it.
                 busy.add(header.writer)
@@ -169,8 +171,8 @@ class OutboxFolder:
 
         One that holds refused records stays where it is: somebody has to look at it.
         """
-        file.held.refresh()
         with suppress(OSError):
+            file.held.refresh()
             if file.is_delivered and file.has_lock and file.held.counts() == (0, 0):
                 file.held.path.unlink(missing_ok=True)
                 file.move_to(self.delivered_path)
@@ -254,6 +256,18 @@ def read_header(path: Path) -> Header | None:
             return Header.parse(file.readline(LONGEST_HEADER_BYTES))
     except OSError:
         return None
+
+
+def _is_usable(
+    file: OutboxFile, set_aside: Callable[[OutboxFile, OSError], object]
+) -> bool:
+    try:
+        file.held.check()
+    except OSError as error:
+        file.close()
+        set_aside(file, error)
+        return False
+    return True
 
 
 def _adopted(path: Path, note: Callable[[OutboxFile], object]) -> OutboxFile | None:

@@ -80,8 +80,22 @@ class HeldJournal:
         self._read_bytes = 0
         self._lock = threading.RLock()
 
+    def check(self) -> None:
+        """Make sure that the journal can be read and written, if there is one.
+
+        Raises:
+            OSError: If not, as where it belongs to another user.
+        """
+        with suppress(FileNotFoundError):
+            os.close(open_file(self.path, os.O_RDWR | os.O_APPEND))
+        self.refresh()
+
     def refresh(self) -> None:
-        """Read what this or another process has added."""
+        """Read what this or another process has added.
+
+        Raises:
+            OSError: If the journal cannot be read.
+        """
         try:
             size = self.path.stat().st_size
         except OSError:

@@ -150,6 +150,18 @@ def refused_job(provider_job_id: str, reason: str, problem: Mapping[str, Any]) -
     )
 
 
+def unusable(path: Path, error: OSError) -> str:
+    """Return the message about an outbox file that is set aside."""
+    culprit = error.filename or str(path)
+    hint = "repair or remove that file"
+    if isinstance(error, PermissionError):
+        hint = f"give it to this user: sudo chown $(id -un) {culprit}"
+    return (
+        f"outbox file {path.name} is set aside, other records are delivered: "
+        f"{culprit} cannot be used ({error.strerror or error}); {hint}"
+    )
+
+
 def not_delivered(count: int, folder: Path, awaited: Collection[str]) -> str:
     """Return what to tell about records that are left at the end of a process.
 

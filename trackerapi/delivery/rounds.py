@@ -19,7 +19,7 @@ from trackerapi.delivery.outbox import Outbox
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.process import unforked
 from trackerapi.delivery.records import MAX_BATCH_BYTES, Creation, job_of
-from trackerapi.delivery.report import Counters, Problems
+from trackerapi.delivery.report import Counters, Problems, unusable
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import AuthenticationError
 from trackerapi.retry import backoff_seconds
@@ -134,7 +134,7 @@ class Rounds:
         known = {file.path for file in self.files()}
         binding = self._route.outbox.binding
         self._has_more = False
-        for _ in folder.adopt(binding, known, self.adopted.append):
+        for _ in folder.adopt(binding, known, self.adopted.append, self._set_aside):
             self._put_away_delivered()
             waiting = sum(not each.is_delivered for each in self.adopted)
             if waiting >= MOST_WAITING or len(self.adopted) >= MOST_ADOPTED:
@@ -167,13 +167,34 @@ class Rounds:
         for files in (self.adopted, self._route.outbox.files):
             for file in list(files):
                 if not file.is_delivered:
-                    carrier.carry(file)
-                if not file.is_delivered:
+                    self._with(file, carrier.carry)
+                if not file.is_delivered and file in files:
                     break
         if steady_seconds() >= self._next_waiting:
             self._carry_waiting(carrier)
             self._carry_backlog(carrier)
         self._put_away_delivered()
+
+    def _with(self, file: OutboxFile, act: Callable[[OutboxFile], object]) -> None:
+        """Do something with a file; a leftover that fails delays no other file.
+
+        Raises:
+            OSError: If it fails for a file of this process, which is tried again.
+        """
+        try:
+            act(file)
+        except OSError as error:
+            if file not in self.adopted:
+                raise
+            file.close()
+            self._set_aside(file, error)
+
+    def _set_aside(self, file: OutboxFile, error: OSError) -> None:
+        """Leave a leftover alone until the next search."""
+        if file in self.adopted:
+            self.adopted.remove(file)
+        name = file.path.name
+        self._route.problems.tell("left-behind", unusable(file.path, error), name)
 
     def renew_key(self) -> None:
         """Read the key again; its provider has to be asked for again too."""
@@ -271,7 +292,7 @@ class Rounds:
     def _carry_waiting(self, carrier: Carrier) -> None:
         """Try again what waits for its job, less often the longer it does."""
         for file in self.files():
-            carrier.carry_waiting(file)
+            self._with(file, carrier.carry_waiting)
         if not self.has_waiting_jobs() and not self._backlog_waits:
             self._waiting_failures, self._next_waiting = 0, 0.0
             return
@@ -281,13 +302,18 @@ class Rounds:
             jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
         )
 
+    def _look_again(self, file: OutboxFile) -> None:
+        if not file.has_lock:
+            # Its owner may live, and have begun a newer file that must not overtake
+            # what was appended to this one before.
+            file.find_end()
+        file.held.refresh()
+
     def _put_away_delivered(self) -> None:
         for file in list(self.adopted):
-            if not file.has_lock:
-                # Its owner may live, and have begun a newer file that must not
-                # overtake what was appended to this one before.
-                file.find_end()
-            file.held.refresh()
+            self._with(file, self._look_again)
+            if file not in self.adopted:
+                continue
             if file.is_delivered and not file.held.waiting_jobs():
                 self.adopted.remove(file)
                 self._put_away(file)

@@ -1,7 +1,9 @@
 """`trackerapi sync`, run on what killed processes have left, with a real backend."""
 
+import os
 import uuid
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -19,9 +21,13 @@ from trackerapi.answers import NewApiKey
 from trackerapi.commands.exits import (
     FINE,
     HELD,
+    UNAVAILABLE,
     USAGE,
     WAITING,
 )
+
+SOMEBODY: Final = 65534
+"""Number of a user that is not root."""
 
 
 def test_sync_delivers_what_a_killed_process_left(desk: Desk) -> None:
@@ -407,6 +413,44 @@ def test_sync_tells_files_that_it_cannot_read(desk: Desk) -> None:
     assert (done.status, done.json["delivered"]) == (WAITING, 3)
     assert done.json["files"]["newer"] == 1
     assert done.json["files"]["unreadable"] == 1
+
+
+def test_sync_sets_one_unusable_file_aside(desk: Desk) -> None:
+    """The other files are delivered; the line says which file and what to do."""
+    desk.leave()
+    (path,) = desk.paths
+    path.with_suffix(".held").mkdir()
+    job_id = desk.leave()
+
+    done = desk.run("sync")
+
+    assert done.status == WAITING
+    assert len(desk.events(job_id)) == 3
+    assert f"{path.with_suffix('.held')} cannot be used" in done.err
+    assert desk.run("outbox", "retry").status == UNAVAILABLE
+
+
+def test_files_that_root_makes_belong_to_the_owner_of_the_outbox(
+    desk: Desk,
+) -> None:
+    """After `sync` from root's cron the user's next job delivers as before."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make files of another user")
+    refused = desk.leave(customer_id=UNKNOWN_CUSTOMER)
+    desk.leave()
+    for path in (desk.outbox, *desk.paths):
+        os.chown(path, SOMEBODY, SOMEBODY)
+
+    assert desk.run("sync").status == HELD
+
+    made = [desk.outbox, *desk.outbox.rglob("*")]
+    kinds = {path.suffix for path in made}
+    assert kinds >= {".outbox", ".ack", ".held", ".jsonl"}
+    assert {path.stat().st_uid for path in made} == {SOMEBODY}
+    customer = ("--customer-id", str(desk.backend.customer_id))
+    desk.run("outbox", "retry", "--job", refused, *customer)
+    desk.run("outbox", "drop", "--delivered", "--job", refused, "--yes")
+    assert {p.stat().st_uid for p in desk.outbox.rglob("*")} == {SOMEBODY}
 
 
 def test_sync_of_more_files_than_a_process_may_open(desk: Desk) -> None:

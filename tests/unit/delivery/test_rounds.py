@@ -362,6 +362,53 @@ def test_damage_beside_one_file_delays_no_other(
     assert list(memory.events.values()) == [line, other, own]
 
 
+def test_leftover_whose_journal_cannot_be_used_is_set_aside(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Root's `.held` beside one file delays no other file, and is warned of once."""
+    line, other, own, late = event_lines(4)
+    killed(folder, memory, line)
+    (path,) = folder.glob("*.outbox")
+    path.with_suffix(".held").mkdir()
+    killed(folder, memory, other)
+    process.append(own)
+
+    process.deliver()
+    process.append(late)
+    process.deliver()
+
+    assert list(memory.events.values()) == [other, own, late]
+    assert process.told_kinds == ["left-behind"]
+    assert str(path.with_suffix(".held")) in process.told[0].message
+    path.with_suffix(".held").rmdir()
+    process.deliver()
+    assert line in memory.events.values()
+
+
+def test_leftover_that_fails_while_it_is_carried_is_set_aside(
+    folder: Path, process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A refusal that cannot be written down stops its own file alone."""
+    bad, other, own = event_lines(3)
+    killed(folder, memory, bad)
+    (path,) = folder.glob("*.outbox")
+    killed(folder, memory, other)
+    process.append(own)
+    memory.refused_lines[event_id_of(bad)] = problem(422)
+
+    def take_journal(kind: str) -> None:
+        if kind == "send" and not path.with_suffix(".held").exists():
+            path.with_suffix(".held").mkdir()
+
+    memory.on_request = take_journal
+    process.deliver()
+    process.leave()
+
+    assert list(memory.events.values()) == [other, own]
+    assert process.told_kinds == ["left-behind"]
+    assert path.exists()
+
+
 def test_foreign_files_delay_nothing(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
