@@ -11,7 +11,9 @@ from email.utils import parsedate_to_datetime
 
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 60.0
-LONGEST_RETRY_AFTER_SECONDS = 3600.0
+LONGEST_RETRY_AFTER_SECONDS = 300.0
+"""Longest wait that an answer can ask for: one odd answer must not silence a job."""
+
 MAX_DOUBLINGS = 16
 
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
@@ -136,7 +138,7 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
 def _seconds_until(text: str, now: datetime) -> float | None:
     try:
         moment = parsedate_to_datetime(text)
-    except (ValueError, IndexError, OverflowError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (aware - now).total_seconds()

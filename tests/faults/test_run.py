@@ -129,7 +129,8 @@ def test_wrong_key_changes_nothing(runner: Runner) -> None:
 
     _, told = runner.run()
 
-    assert told.startswith("trackerapi: the API key was refused (")
+    assert told.startswith("trackerapi: the backend at http://127.0.0.1:")
+    assert "refused the API key (HTTP 401" in told
     assert told.count("\n") == 1
     assert key not in told
 
@@ -183,6 +184,6 @@ def _assert_told(runner: Runner, *, backend_is_up: bool) -> None:
     else:
         with runner.lab.proxy.down():
             _, told = runner.run()
-        assert "trackerapi: lost: 2 records " in told
+        assert "trackerapi: 2 records were lost: " in told
         assert told.count("\n") == 2
     assert "outbox" in told.splitlines()[0]

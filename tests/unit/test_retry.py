@@ -161,7 +161,12 @@ def test_delay_is_the_drawn_share_of_the_whole(jitter: float) -> None:
         (" 7 ", 7.0),
         ("1.5", 1.5),
         ("-3", 0.0),
-        ("3600", 3600.0),
+        ("300", 300.0),
+        ("3600", 300.0),
+        ("1000000000000", 300.0),
+        ("1e12", None),
+        ("1e400", None),
+        ("-1e12", None),
         ("99999999999999", LONGEST_RETRY_AFTER_SECONDS),
         ("9" * 400, LONGEST_RETRY_AFTER_SECONDS),
         ("Tue, 24 Nov 2026 12:00:30 GMT", 30.0),
@@ -196,7 +201,7 @@ def test_retry_after_of_any_text_is_harmless(value: str) -> None:
     assert seconds is None or 0.0 <= seconds <= LONGEST_RETRY_AFTER_SECONDS
 
 
-@given(st.integers(0, 3600))
+@given(st.integers(0, 300))
 def test_retry_after_date_means_what_seconds_mean(wait_seconds: int) -> None:
     """Both forms of the same wait give the same wait."""
     moment = NOW + timedelta(seconds=wait_seconds)

@@ -99,7 +99,7 @@ def _claim(options: argparse.Namespace) -> int:
             persistence.run(dispatch.introduce)
         except BackendError as error:
             is_refused = isinstance(error, AuthenticationError)
-            tell(key_refused(error) if is_refused else unreachable(error))
+            tell(key_refused(error, folder.path) if is_refused else unreachable(error))
             tell("nothing was bound")
             return UNAVAILABLE
         bound = [

@@ -1,7 +1,9 @@
-"""Giving records up: what is held, what waits, or what was delivered."""
+"""Giving records up: held, undelivered or delivered ones."""
 
 import argparse
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +25,9 @@ from trackerapi.delivery.outbox_file import OutboxFile
 _HELP: Final = """\
 Give records up: by default those that the backend refused.
 
-What was dropped is gone for good, from the disk too; of a running process, held
-records go when it ends. What waits in its file is never dropped.
+With --job, undelivered records of the job are given up too, such as those of a
+misspelt id. Dropped records are gone for good, from the disk too; held records of a
+running process go when it ends. Undelivered records in its file are never dropped.
 
 exit status:
   0  dropped, or there was nothing to drop
@@ -42,14 +45,13 @@ def add_commands(commands: Any) -> None:
     parser = add_command(commands, "drop", _drop, _HELP)
     which = parser.add_mutually_exclusive_group()
     for state, text in (
-        (HELD, "what the backend refused (default)"),
-        (WAITING, "what is still to be delivered"),
-        (DELIVERED, "what is kept for `outbox replay`"),
+        (HELD, "records that the backend refused (default)"),
+        (WAITING, "undelivered records"),
+        (DELIVERED, "delivered records, kept for `outbox replay`"),
     ):
         which.add_argument(
             f"--{state}", dest="which", action="store_const", const=state, help=text
         )
-    parser.set_defaults(which=HELD)
     parser.add_argument("--job", metavar="ID", help="only records of this job")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_outbox(parser)
@@ -57,10 +59,13 @@ def add_commands(commands: Any) -> None:
 
 
 def _drop(options: argparse.Namespace) -> int:
-    drop = Drop(folder_of(options), options.which, options.job)
-    count, live_count = drop.counts()
+    by_default = (HELD,) if options.job is None else (HELD, WAITING)
+    chosen = by_default if options.which is None else (options.which,)
+    drop = Drop(folder_of(options), chosen, options.job)
+    counts, live_count = drop.counts()
+    count = sum(counts.values())
     if count:
-        _check_consent(options, count)
+        _check_consent(options, counts)
         count = drop.run()
     if options.json:
         say_json({"dropped": count, "left_to_running_processes": live_count})
@@ -71,14 +76,15 @@ def _drop(options: argparse.Namespace) -> int:
     return FINE
 
 
-def _check_consent(options: argparse.Namespace, count: int) -> None:
+def _check_consent(options: argparse.Namespace, counts: Mapping[str, int]) -> None:
     """Ask whoever is at the terminal.
 
     Raises:
         Mistake: If nobody agrees.
     """
     of_job = f" of job {options.job!r}" if options.job is not None else ""
-    what = f"{counted(count, f'{options.which} record')}{of_job}"
+    parts = [counted(n, f"{state} record") for state, n in counts.items() if n]
+    what = f"{' and '.join(parts)}{of_job}"
     if options.yes:
         return
     if not has_terminal():
@@ -92,25 +98,33 @@ class Drop:
 
     Args:
         folder: Which.
-        which: held, waiting or delivered.
+        states: Some of held and waiting, or delivered alone.
         provider_job_id: Only records of this job; None for all.
     """
 
     def __init__(
-        self, folder: OutboxFolder, which: str, provider_job_id: str | None
+        self,
+        folder: OutboxFolder,
+        states: tuple[str, ...],
+        provider_job_id: str | None,
     ) -> None:
-        self._folder, self._which, self._job_id = folder, which, provider_job_id
+        self._folder, self._states, self._job_id = folder, states, provider_job_id
 
-    def counts(self) -> tuple[int, int]:
-        """Return how many records would go, and how many are a running process's."""
-        count = live_count = 0
+    def counts(self) -> tuple[dict[str, int], int]:
+        """Return how many records would go by state, and how many stay.
+
+        Undelivered records of running processes stay.
+        """
+        counts = dict.fromkeys(self._states, 0)
+        live_count = 0
         for file in looks(self._paths()):
-            found = self._cut_of(file).count(file)
-            if self._which == WAITING and is_live(file.path):
-                live_count += found
-            else:
-                count += found
-        return count, live_count
+            for state in self._states:
+                found = self._cut_of(file, state).count(file)
+                if state == WAITING and is_live(file.path):
+                    live_count += found
+                else:
+                    counts[state] += found
+        return counts, live_count
 
     def run(self) -> int:
         """Drop them; return how many went.
@@ -121,34 +135,38 @@ class Drop:
         return sum(map(self._drop_from, self._paths()))
 
     def _paths(self) -> list[Path]:
-        return self._folder.paths(delivered=self._which == DELIVERED)
+        return self._folder.paths(delivered=DELIVERED in self._states)
 
     def _drop_from(self, path: Path) -> int:
         with suppress(FileNotFoundError):  # somebody has delivered it meanwhile
             file = OutboxFile.adopt(path)
             if file is not None:
                 return self._cut_from(file)
-            if self._which == HELD:
+            if HELD in self._states:
                 return self._release_from(path)
         return 0
 
     def _cut_from(self, file: OutboxFile) -> int:
         file.held.refresh()
-        return cut_and_put_away(self._folder, file, self._cut_of(file))
+        cuts = [self._cut_of(file, state) for state in self._states]
+        what = cuts[0]
+        for each in cuts[1:]:
+            what = replace(each, kept_ids=what.kept_ids | each.kept_ids)
+        return cut_and_put_away(self._folder, file, what)
 
     def _release_from(self, path: Path) -> int:
-        """Let go of what is held of a running process."""
+        """Let go of held records of a running process."""
         count = 0
         for file in looks([path]):
-            kept_ids = self._cut_of(file).kept_ids
+            kept_ids = self._cut_of(file, HELD).kept_ids
             file.held.release(sorted(kept_ids), "dropped")
             count += len(kept_ids)
         return count
 
-    def _cut_of(self, file: OutboxFile) -> Cut:
-        if self._which == DELIVERED:
+    def _cut_of(self, file: OutboxFile, state: str) -> Cut:
+        if state == DELIVERED:
             return Cut(settled=self._is_wanted)
-        waits = self._which == WAITING
+        waits = state == WAITING
         records = file.held.records(waits=waits, provider_job_id=self._job_id)
         kept_ids = frozenset(kept.record_id for kept in records)
         if waits:

@@ -174,7 +174,11 @@ class Replay:
                 self._run()
         except BackendError as error:
             is_refused = isinstance(error, AuthenticationError)
-            tell(key_refused(error) if is_refused else unreachable(error))
+            tell(
+                key_refused(error, self._folder.path)
+                if is_refused
+                else unreachable(error)
+            )
             last_error = str(error)
         return ReplayReport(
             jobs=self._job_count,

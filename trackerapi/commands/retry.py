@@ -176,7 +176,11 @@ class Retry:
                     tell("no creation of this job is held: the job stays as it is")
         except BackendError as error:
             is_refused = isinstance(error, AuthenticationError)
-            tell(key_refused(error) if is_refused else unreachable(error))
+            tell(
+                key_refused(error, self._folder.path)
+                if is_refused
+                else unreachable(error)
+            )
             last_error = str(error)
         report = self._report(last_error)
         if self._unusable is not None:

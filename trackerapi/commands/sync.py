@@ -145,7 +145,7 @@ class Sync:
                     break
             # Also where the time ran out during the last pause.
             if error is not None:
-                tell(_failure(error))
+                tell(self._failure(error))
 
     def watch(self) -> None:
         """Deliver leftovers as they appear, until interrupted or the time is over.
@@ -174,7 +174,7 @@ class Sync:
         if error is None:
             problems.forget(_WATCH)
         else:
-            problems.tell(_WATCH, _failure(error), type(error).__name__)
+            problems.tell(_WATCH, self._failure(error), type(error).__name__)
         if isinstance(error, AuthenticationError):
             self._dispatch.forget_provider()
         if count := self._dispatch.counters.delivered - before:
@@ -254,16 +254,15 @@ class Sync:
             and not self._dispatch.admits(header.binding)
         )
 
+    def _failure(self, error: Exception) -> str:
+        if isinstance(error, AuthenticationError):
+            return key_refused(error, self._folder.path)
+        if isinstance(error, BackendError):
+            return unreachable(error)
+        return f"rejected records cannot be held: {error}"
+
     def _group_of(self, file: FileSummary) -> str:
         return group_of(file, self._folder, is_ours=self._may_go(file.header))
-
-
-def _failure(error: Exception) -> str:
-    if isinstance(error, AuthenticationError):
-        return key_refused(error)
-    if isinstance(error, BackendError):
-        return unreachable(error)
-    return f"what the backend refused cannot be kept aside: {error}"
 
 
 class _Terminated(KeyboardInterrupt):

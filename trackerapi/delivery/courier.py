@@ -28,6 +28,7 @@ LINGER_SECONDS: Final = 0.1
 """Longest that a record waits for others to share its batch."""
 
 LONGEST_BACKOFF_SECONDS: Final = 10.0
+_LONGEST_KEY_WAIT_SECONDS: Final = 60.0
 _DISK_RETRY_SECONDS: Final = 1.0
 _FULL_BATCH_BYTES: Final = MAX_BATCH_BYTES // 4
 _LOG: Final = logging.getLogger("trackerapi")
@@ -67,7 +68,7 @@ class Courier:
         rounds: What is carried.
         is_asleep: Whether `wake()` is needed for a new record to be seen.
         is_down: Whether the last attempt found no backend; None before the first.
-        is_refused: Whether the last attempt found the key refused.
+        refusal: Why the last attempt found the key refused; None if it did not.
         is_carrying: Whether an answer is being waited for.
     """
 
@@ -76,7 +77,7 @@ class Courier:
         self.rounds = Rounds(route)
         self.is_asleep = False
         self.is_down: bool | None = None
-        self.is_refused = False
+        self.refusal: AuthenticationError | None = None
         self._wake = Bell()
         self._round_done = threading.Condition()
         self._hurries = 0
@@ -129,13 +130,13 @@ class Courier:
         with self._round_done:
             self._hurries += 1
             self.rounds.ask_again()
-            # A wait that the backend asked for is not cut short.
-            self._next_attempt = self._asked_until
+            # A wait that the backend asked for is not cut short by the end of a script.
+            self._next_attempt = self._asked_until if gives_up else 0.0
             self._wake.set()
             try:
                 while not self._is_done(gives_up) and self._thread.is_alive():
                     left = deadline - steady_seconds()
-                    is_gone = self.is_down or self.is_refused
+                    is_gone = self.is_down or self.refusal is not None
                     if left <= 0 or (gives_up and is_gone):
                         return
                     self._round_done.wait(left)
@@ -260,7 +261,7 @@ class Courier:
     def _succeeded(self) -> None:
         self._failures = 0
         self._asked_until = self._next_attempt = 0.0
-        self.is_down = self.is_refused = False
+        self.is_down, self.refusal = False, None
         self._route.counters.last_error = None
 
     def _failed(self, error: BackendError) -> None:
@@ -269,9 +270,10 @@ class Courier:
         self._route.problems.tell("unreachable", unreachable(error))
 
     def _key_refused(self, error: AuthenticationError) -> None:
-        self.is_refused = True
+        self.refusal = error
         self._back_off(error)
-        message = key_refused(error)
+        folder = self._route.folder
+        message = key_refused(error, folder.path if folder else None)
         self._route.problems.tell("key-refused", message, level=logging.ERROR)
         self.rounds.renew_key()
 
@@ -279,11 +281,14 @@ class Courier:
         self._route.counters.last_error = str(error)
         self._failures += 1
         now = steady_seconds()
-        self._asked_until = now + (error.retry_after_seconds or 0.0)
+        asked = error.retry_after_seconds or 0.0
+        if self.refusal is error:  # the key may be replaced at any time
+            asked = min(asked, _LONGEST_KEY_WAIT_SECONDS)
+        self._asked_until = now + asked
         self._next_attempt = now + backoff_seconds(
             self._failures,
             jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
-            retry_after_seconds=error.retry_after_seconds,
+            retry_after_seconds=asked,
             longest_seconds=LONGEST_BACKOFF_SECONDS,
         )
 

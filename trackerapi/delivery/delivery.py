@@ -27,13 +27,14 @@ from trackerapi.delivery.report import (
     Problems,
     key_refused,
     log,
+    lost,
     not_delivered,
 )
 from trackerapi.delivery.rounds import Route
 from trackerapi.delivery.sender import Sender
 from trackerapi.delivery.waiting import count_waiting, first_lines_of, oldest_of
 from trackerapi.delivery.worker import Work, Worker
-from trackerapi.errors import AuthenticationError, BackendError, OutboxError
+from trackerapi.errors import BackendError, OutboxError
 from trackerapi.steady import steady_seconds
 
 _LAST_WORDS_SECONDS: Final = 0.2
@@ -327,22 +328,18 @@ class Delivery:
         self, session: _Session, files: list[OutboxFile], dropped_count: int
     ) -> None:
         if dropped_count:
-            log(
-                logging.ERROR,
-                f"lost: {dropped_count} records that the outbox could not take and the "
-                "backend has not got; set TRACKERAPI_OUTBOX to a folder that can be "
-                "written",
-            )
-        waiting = sum(file.waiting_count for file in files)
-        journals = {*session.courier.rounds.journals(), *(file.held for file in files)}
-        waiting += sum(journal.counts()[1] for journal in journals)
+            log(logging.ERROR, lost(dropped_count, session.outbox.disk_error))
+        # Records of other processes were reported when those ended.
+        waiting = sum(file.waiting_count + file.held.counts()[1] for file in files)
         if not waiting or not self._options.is_online or self._folder is None:
             return
-        if session.courier.is_refused:
-            reason = self._counters.last_error or "refused"
-            log(logging.ERROR, key_refused(AuthenticationError(reason)))
+        path, binding = self._folder.path, session.outbox.binding
+        if session.courier.refusal is not None:
+            log(logging.ERROR, key_refused(session.courier.refusal, path))
         awaited: set[str] = set()
-        for journal in journals:
+        for file in files:
             with suppress(OSError):  # another process may put it away meanwhile
-                awaited |= {k.provider_job_id for k in journal.records(waits=True)}
-        log(logging.WARNING, not_delivered(waiting, self._folder.path, awaited))
+                awaited |= {k.provider_job_id for k in file.held.records(waits=True)}
+        is_confirmed = self._folder.is_confirmed(binding)
+        unconfirmed = "" if is_confirmed else binding.base_url
+        log(logging.WARNING, not_delivered(waiting, path, awaited, unconfirmed))

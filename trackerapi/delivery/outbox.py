@@ -61,6 +61,7 @@ class Outbox:
         files: Files of this process with records, oldest first; the last one is
             appended to.
         backlog: Records that the disk refused.
+        disk_error: Why the disk refused a record last; empty if it never did.
         writer: By which its files are known to belong together.
         on_new_file: Called when another file is begun, so that the last can be seen to.
     """
@@ -75,8 +76,7 @@ class Outbox:
         self.options, self.binding, self.writer = options, binding, os.urandom(8).hex()
         self.files: list[OutboxFile] = []
         self.backlog: deque[bytes] = deque()
-        self._is_full = self.is_closed = False
-        self._needs_care = False
+        self._is_full = self.is_closed = self._needs_care = False
         self._syncs = options.fsync
         self.on_new_file: Callable[[], object] | None = None
         self._problems, self._counters = problems, counters
@@ -87,9 +87,8 @@ class Outbox:
         self._sync_lock = threading.RLock()
         self._synced: tuple[OutboxFile | None, int] = (None, 0)
         self._file: OutboxFile | None = None
-        self._backlog_bytes = 0
         self._taken: list[bytes] = []
-        self._next_disk_attempt = 0.0
+        self._backlog_bytes, self._next_disk_attempt, self.disk_error = 0, 0.0, ""
 
     def append(self, line: bytes) -> bool:
         """Write one record; it has left the process when this returns True.
@@ -318,6 +317,7 @@ class Outbox:
         self._keep_in_memory(line)
 
     def _tell(self, error: OSError) -> None:
+        self.disk_error = error.strerror or str(error)
         self._problems.tell(
             "outbox-unwritable",
             f"{_refusal(error)}; events wait in memory, at most "

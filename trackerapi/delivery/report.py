@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from trackerapi.delivery.refusals import fix_for_job
+from trackerapi.delivery.refusals import fix_for_job, shell_word
 from trackerapi.errors import BackendError, one_line
 
 _MOST_NAMES: Final = 3
@@ -133,12 +134,25 @@ def unreachable(error: BackendError) -> str:
     return f"the backend cannot be reached ({error}); events wait in the outbox"
 
 
-def key_refused(error: BackendError) -> str:
-    """Return what to tell when the key does not work."""
+def key_refused(error: BackendError, folder: Path | None = None) -> str:
+    """Return the message about a key that the backend does not accept.
+
+    Args:
+        error: The refusal.
+        folder: The outbox folder; None leaves it unnamed.
+    """
+    where = urlsplit(error.url)
+    backend = (
+        f"the backend at {where.scheme}://{where.netloc}"
+        if error.url
+        else ("the backend")
+    )
+    reason = f"HTTP {error.reason}" if error.status else error.reason
+    request = f"; request {error.request_id}" if error.request_id else ""
     return (
-        f"the API key was refused ({error}); everything waits in the outbox for a "
-        "working key: set TRACKERAPI_API_KEY or the file that TRACKERAPI_API_KEY_FILE "
-        "names, then run `trackerapi sync`"
+        f"{backend} refused the API key ({reason}{request}). Events are kept in "
+        f"{folder or 'the outbox'}; set a valid TRACKERAPI_API_KEY or "
+        "TRACKERAPI_API_KEY_FILE and run `trackerapi sync`"
     )
 
 
@@ -162,24 +176,44 @@ def unusable(path: Path, error: OSError) -> str:
     )
 
 
-def not_delivered(count: int, folder: Path, awaited: Collection[str]) -> str:
-    """Return what to tell about records that are left at the end of a process.
+def not_delivered(
+    count: int, folder: Path, awaited: Collection[str], unconfirmed: str = ""
+) -> str:
+    """Return the message about records that are left at the end of a process.
 
     Args:
         count: How many there are.
         folder: Where they stay.
-        awaited: Ids of jobs that some of them wait for, since the backend does not
-            know these: misspelt, perhaps.
+        awaited: Ids of jobs of some records that the backend does not know.
+        unconfirmed: Address of the backend if no backend has accepted address and key.
     """
     stay, them = f"{count:,} records stay", "them"
     if count == 1:
         stay, them = "1 record stays", "it"
     hint = ""
     if awaited:
-        names = ", ".join(map(repr, sorted(awaited)[:_MOST_NAMES]))
-        more = ", ..." if len(awaited) > _MOST_NAMES else ""
-        hint = f"; the backend does not know job {names}{more}"
+        ids = sorted(awaited)
+        names = ", ".join(map(repr, ids[:_MOST_NAMES]))
+        more = ", ..." if len(ids) > _MOST_NAMES else ""
+        hint = (
+            f"; the backend does not know job {names}{more}; if an id is misspelt: "
+            f"trackerapi outbox drop --job {shell_word(ids[0])}"
+        )
+    elif unconfirmed:
+        hint = (
+            f"; if {unconfirmed} or the API key is wrong, set the right one and run "
+            "`trackerapi outbox claim` first"
+        )
     return (
         f"not delivered yet: {stay} in {folder}; the next process that reports there, "
         f"or `trackerapi sync`, delivers {them}{hint}"
+    )
+
+
+def lost(count: int, reason: str) -> str:
+    """Return the message about records that were in memory alone at the end."""
+    records = "1 record was" if count == 1 else f"{count:,} records were"
+    return (
+        f"{records} lost: the outbox could not be written ({reason}); set "
+        "TRACKERAPI_OUTBOX to a folder that can be written"
     )

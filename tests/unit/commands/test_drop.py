@@ -11,6 +11,7 @@ from tests.unit.commands.leftovers import (
 from trackerapi.commands.exits import (
     FINE,
     USAGE,
+    WAITING,
 )
 
 
@@ -64,6 +65,41 @@ def test_drop_of_a_job_leaves_the_others(desk: Desk) -> None:
     assert dropped not in desk.texts()
     assert desk.run("sync").status == FINE
     assert desk.messages(kept) == ["line 0", "line 1", "line 2"]
+
+
+def test_drop_of_a_job_takes_undelivered_records_too(desk: Desk) -> None:
+    """Of a misspelt id, events that wait for their job go with those not sent yet."""
+    misspelt, kept = str(uuid.uuid4()), desk.leave()
+    report = ("event", "info", "--job", misspelt, "--message", "lost")
+    desk.spawn(*report)
+    assert desk.run("sync").status == WAITING
+    desk.spawn(*report, TRACKERAPI_MODE="offline")
+
+    refused = desk.run("outbox", "drop", "--job", misspelt)
+    done = desk.run("outbox", "drop", "--job", misspelt, "--yes")
+
+    assert f"would drop 2 waiting records of job '{misspelt}'" in refused.err
+    assert done.out == "dropped 2 records\n"
+    assert misspelt not in desk.texts()
+    assert desk.run("sync").status == FINE
+    assert len(desk.events(kept)) == 3
+
+
+def test_misspelt_job_is_reported_by_its_own_process_alone(desk: Desk) -> None:
+    """Later processes have other jobs; `sync` names the job and the command."""
+    misspelt = str(uuid.uuid4())
+    first = desk.spawn("event", "info", "--job", misspelt, "--message", "lost")
+    known = desk.leave()
+    desk.run("sync")
+
+    later = desk.spawn("event", "info", "--job", known, "--message", "fine")
+    synced = desk.run("sync")
+
+    assert f"outbox drop --job '{misspelt}'" in first.err
+    assert misspelt not in later.err
+    assert synced.status == WAITING
+    assert f"the backend does not know job '{misspelt}'" in synced.err
+    assert f"run: trackerapi outbox drop --job '{misspelt}'" in synced.err
 
 
 def test_drop_never_takes_what_a_running_process_has_waiting(desk: Desk) -> None:

@@ -184,7 +184,7 @@ def test_event_with_a_wrong_key_waits(desk: Desk, job_id: str) -> None:
     done = desk.run("event", "info", TRACKERAPI_API_KEY=KEY)
 
     assert done.status == FINE
-    assert "the API key was refused" in done.err
+    assert "refused the API key" in done.err
     assert [file["waiting"] for file in desk.files] == [1]
 
 

@@ -203,7 +203,7 @@ def test_sync_tells_a_refused_key_in_one_line(desk: Desk, proxy: FaultProxy) -> 
         done = desk.run("sync")
 
     assert done.status == WAITING
-    assert done.err.startswith("trackerapi: the API key was refused")
+    assert f"the backend at {proxy.url} refused the API key (HTTP 401" in done.err
     assert done.err.count("\n") == 1
     assert len(proxy.requests) == 1
 

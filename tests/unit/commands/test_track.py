@@ -199,7 +199,7 @@ def test_pipe_with_a_wrong_key_is_the_same_pipe(desk: Desk, job_id: str) -> None
     done = track(desk, BINARY, TRACKERAPI_API_KEY=KEY)
 
     assert (done.returncode, done.stdout) == (FINE, BINARY)
-    assert b"the API key was refused" in done.stderr
+    assert b"refused the API key" in done.stderr
 
 
 @pytest.mark.parametrize("base_url", ["", NOWHERE])

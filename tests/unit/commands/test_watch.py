@@ -118,7 +118,7 @@ def test_watching_takes_a_key_that_was_replaced(desk: Desk, tmp_path: Path) -> N
     desk.name_provider(1)
 
     with _started(desk, "sync", "--watch", **settings) as process:
-        _await_line(process, "trackerapi: the API key was refused")
+        _await_line(process, "trackerapi: the backend at ")
         key_file.write_text(desk.backend.api_key)
         _await_line(process, "trackerapi: delivered 3 events\n")
         process.send_signal(signal.SIGTERM)

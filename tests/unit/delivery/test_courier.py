@@ -258,10 +258,10 @@ def test_courier_without_anything_to_deliver_asks_nobody(
     assert courier.is_down is None
 
 
-def test_flush_does_not_cut_short_what_the_backend_asked_for(
+def test_flush_asks_at_once_whatever_wait_the_backend_asked_for(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """`Retry-After` holds against everybody's hurry."""
+    """`Retry-After` of one odd answer must not make `flush()` wait in vain."""
     memory.fail_next("send", unavailable(429, retry_after_seconds=AN_HOUR))
     courier = Courier(process.route)
     pauses = Pauses.of(courier)
@@ -270,29 +270,31 @@ def test_flush_does_not_cut_short_what_the_backend_asked_for(
         pauses.wait_for(AN_HOUR - 60)
         naps = len(pauses.seconds)
 
-        courier.wait_until_done(0.1, gives_up=False)
+        courier.wait_until_done(0.1, gives_up=True)
         pauses.wait_for(AN_HOUR - 60, behind=naps)
+        assert len(memory.batches) == 1  # the end of a script asks nobody
 
-        assert len(memory.batches) == 1
-        assert process.outbox.waiting_count == 1
+        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+
+        assert len(memory.batches) == 2
+        assert process.outbox.waiting_count == 0
 
 
-def test_flush_does_not_cut_short_a_wait_for_the_key(
+def test_refused_key_is_tried_again_within_a_minute_whatever_was_asked_for(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A backend that locks a key out for a while is left alone for as long."""
+    """A key is replaced in a file: nobody tells the process."""
     memory.fail_next("identify", key_refused(retry_after_seconds=AN_HOUR))
     courier = Courier(process.route)
     pauses = Pauses.of(courier)
     with running(courier, process):
         record(process, courier, event_line())
-        pauses.wait_for(AN_HOUR - 60)
-        naps = len(pauses.seconds)
+        pauses.wait_until(lambda: courier.refusal is not None)
+        assert max(pauses.seconds) <= LEFTOVERS_SECONDS
 
-        courier.wait_until_done(0.1, gives_up=False)
-        pauses.wait_for(AN_HOUR - 60, behind=naps)
+        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
 
-        assert memory.identify_count == 1
+        assert memory.identify_count == 2
 
 
 @pytest.mark.usefixtures("patient")
@@ -375,7 +377,7 @@ def test_refused_key_is_read_again_and_all_is_delivered(
     assert memory.renew_count == 3
     assert process.told_kinds == ["key-refused"]
     assert [entry.levelno for entry in caplog.records] == [logging.ERROR]
-    assert courier.is_refused is False
+    assert courier.refusal is None
 
 
 @pytest.mark.usefixtures("impatient")

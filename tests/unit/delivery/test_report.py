@@ -233,7 +233,7 @@ def test_end_says_what_no_disk_took_and_no_backend_has(
         assert delivery.report().dropped == {"outbox unwritable": 3}
 
     said = [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
-    assert ["lost: 3" in entry.message for entry in said] == [True]
+    assert ["3 records were lost: " in entry.message for entry in said] == [True]
     assert not any("stay in" in entry.message for entry in caplog.records)
 
 
