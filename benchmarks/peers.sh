@@ -2,15 +2,16 @@
 # Make the environments of the peers, each pinned: benchmarks/peers.sh [FOLDER]
 # PYTHON names the interpreter; PEERS or FOLDER where they go (benchmarks/.peers).
 set -euo pipefail
-here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-folder="${1:-${PEERS:-$here/.peers}}"
+. "$(dirname "${BASH_SOURCE[0]}")/../scripts/caller.sh"
+folder="${1:-${PEERS:-$root/benchmarks/.peers}}"
 python="${PYTHON:-python3}"
 
 make() {
   local environment="$folder/$1"
   shift
   [ -x "$environment/bin/pip" ] || "$python" -m venv "$environment"
-  "$environment/bin/pip" --quiet --disable-pip-version-check install "$@"
+  PYTHONPATH="$root" "$python" -P -m scripts.installing \
+    "$environment/bin/python" --quiet install "$@"
 }
 
 make base httpx==0.28.1 requests==2.34.2

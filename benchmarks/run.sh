@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measure everything and write the tables of benchmarks/README.md; --help says more.
 set -euo pipefail
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+. "$(dirname "${BASH_SOURCE[0]}")/../scripts/caller.sh"
 bash "$root/scripts/setup.sh"
 export PEERS="${PEERS:-$root/benchmarks/.peers}"
 PYTHON="${PYTHON:-$root/.venv/bin/python}" bash "$root/benchmarks/peers.sh"

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scripts.installing import run_pip
+
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
 STAMP = ENVIRONMENT / "set-up.json"
@@ -97,10 +99,8 @@ def _make_environment() -> None:
 
 def _install(what: str, *arguments: str) -> None:
     print(f"  installing {what} ...", flush=True)
-    pip = (ENVIRONMENT / "bin" / "python", "-P", "-m", "pip", "install", "--quiet")
-    options = ("--disable-pip-version-check", "--constraint", "constraints.txt")
-    environment = {key: each for key, each in os.environ.items() if key != "PYTHONPATH"}
-    subprocess.run([*pip, *options, *arguments], cwd=ROOT, env=environment, check=True)
+    options = ("install", "--quiet", "--constraint", "constraints.txt")
+    run_pip(ENVIRONMENT / "bin" / "python", [*options, *arguments], ROOT)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 # Make .venv what constraints.txt says; silent when it is so already.
 # PYTHON names the interpreter to use; else the first suitable one is taken.
 set -euo pipefail
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+. "$(dirname "${BASH_SOURCE[0]}")/caller.sh"
 
 suits() {
   "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \

@@ -1,12 +1,15 @@
 """What the set-up says where it cannot set up."""
 
 import os
+import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from scripts import environment
+from scripts import environment, installing
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,3 +46,142 @@ def test_stamp_changes_with_every_requirement(
 
     assert len({state["inputs"] for state in states}) == len(states)
     assert states[0]["place"] == str(tmp_path)
+
+
+HOSTILE = {
+    "BASH_ENV": "/missing/profile",
+    "PYTHONHOME": "/missing",
+    "PYTHONPATH": "/missing",
+    "PYTHONSAFEPATH": "1",
+    "PYTHONWARNINGS": "error",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONSTARTUP": "/missing/startup.py",
+}
+
+
+@pytest.mark.parametrize(
+    "script", sorted(p.name for p in (ROOT / "scripts").glob("*.sh"))
+)
+def test_variables_of_the_caller_do_not_disturb_a_script(
+    script: str, tmp_path: Path
+) -> None:
+    """Each script finds its work tree and the Python of its own making."""
+    tree = tmp_path / "a tree"
+    shutil.copytree(ROOT / "scripts", tree / "scripts")
+    python = tree / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$PWD|$PYTHONPATH|$*|$CDPATH$PYTHONHOME"\n')
+    python.chmod(0o755)
+    decoy = tmp_path / "decoy/scripts"
+    decoy.mkdir(parents=True)
+    hostile = {**HOSTILE, "CDPATH": str(decoy.parent)}
+
+    done = subprocess.run(
+        ["bash", f"scripts/{script}"],
+        cwd=tree,
+        env={"PATH": os.environ["PATH"], **hostile},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    if script == "caller.sh":  # for others to read
+        assert (done.returncode, done.stdout) == (0, "")
+        return
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert lines[0].split("|")[1:] == [str(tree), "-P -m scripts.environment", ""]
+    assert all(line.endswith("|") for line in lines)
+    assert all(f"{tree}" in line for line in lines)
+
+
+def test_pip_takes_the_index_of_the_caller_and_nothing_else(tmp_path: Path) -> None:
+    """Sources in variables and files count; targets, constraints and builds do not."""
+    config = tmp_path / "pip.conf"
+    config.write_text(
+        "[global]\nindex-url = https://global.example/simple\ntimeout = 7\n"
+        "target = /missing/elsewhere\n"
+        "[install]\nindex-url = https://install.example/simple\nuser = true\n"
+        "find-links =\n  https://one.example\n  https://two.example\n"
+    )
+    unwanted = {
+        "PIP_TARGET": "/missing/elsewhere",
+        "PIP_USER": "1",
+        "PIP_PREFIX": "/missing",
+        "PIP_REQUIRE_VIRTUALENV": "1",
+        "PIP_CONSTRAINT": "/missing.txt",
+        "PIP_NO_BUILD_ISOLATION": "0",
+        "PIP_NO_DEPS": "1",
+        "PIP_DRY_RUN": "1",
+        "PYTHONHOME": "/missing",
+        "PYTHONPATH": "/missing",
+        "PYTHONWARNINGS": "error",
+    }
+    wanted = {
+        "PATH": os.environ["PATH"],
+        "HTTPS_PROXY": "http://proxy.example",
+        "PIP_CERT": "/etc/ca.pem",
+        "PIP_EXTRA_INDEX_URL": "https://extra.example/simple",
+    }
+    caller = {**unwanted, **wanted, "PIP_CONFIG_FILE": str(config)}
+
+    assert installing.pip_environment(sys.executable, caller) == wanted | {
+        "PIP_INDEX_URL": "https://install.example/simple",
+        "PIP_TIMEOUT": "7",
+        "PIP_FIND_LINKS": "https://one.example https://two.example",
+        "PIP_CONFIG_FILE": os.devnull,
+    }
+    caller["PIP_INDEX_URL"] = "https://variable.example/simple"
+    chosen = installing.pip_environment(sys.executable, caller)
+    assert chosen["PIP_INDEX_URL"] == "https://variable.example/simple"
+
+
+def test_pip_installs_where_the_interpreter_is(tmp_path: Path) -> None:
+    """With every variable of pip against it, a package lands in its environment."""
+    environment_path = tmp_path / "environment"
+    subprocess.run(
+        [sys.executable, "-m", "venv", environment_path], check=True, timeout=300
+    )
+    package = tmp_path / "links" / "nothing_much-1.0-py3-none-any.whl"
+    package.parent.mkdir()
+    with zipfile.ZipFile(package, "w") as wheel:
+        info = "nothing_much-1.0.dist-info"
+        wheel.writestr("nothing_much.py", "")
+        wheel.writestr(
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\nName: nothing-much\nVersion: 1.0\n",
+        )
+        wheel.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+    hostile = {
+        "PIP_TARGET": str(tmp_path / "elsewhere"),
+        "PIP_CONSTRAINT": "/missing.txt",
+        "PIP_REQUIREMENT": "/missing.txt",
+        "PIP_USER": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(package.parent),
+    }
+    python = environment_path / "bin/python"
+
+    subprocess.run(
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "scripts.installing",
+            python,
+            "install",
+            "--quiet",
+            "nothing-much",
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **hostile},
+        check=True,
+        timeout=300,
+    )
+
+    subprocess.run([python, "-c", "import nothing_much"], check=True, timeout=60)
+    assert not (tmp_path / "elsewhere").exists()

@@ -20,7 +20,7 @@ try:
     from tqdm import tqdm as upstream
 except ImportError as error:
     raise ImportError(
-        "trackerapi.integrations.tqdm needs tqdm; install tqdm or trackerapi[tqdm]"
+        'trackerapi.integrations.tqdm needs tqdm; in a checkout: pip install ".[tqdm]"'
     ) from error
 
 if TYPE_CHECKING:

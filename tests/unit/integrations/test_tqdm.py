@@ -335,6 +335,6 @@ def test_without_tqdm_the_error_says_what_to_install() -> None:
     )
 
     assert done.stderr.splitlines()[-1] == (
-        "ImportError: trackerapi.integrations.tqdm needs tqdm; install tqdm or "
-        "trackerapi[tqdm]"
+        "ImportError: trackerapi.integrations.tqdm needs tqdm; in a checkout: "
+        'pip install ".[tqdm]"'
     )
