@@ -23,7 +23,8 @@ def chosen(
     """
     if progress == "live" and not _has_rich():
         raise SettingsError(
-            'a live view needs rich (pip install ".[progress]" in a checkout), or set auto',
+            'a live view needs rich; in a checkout: pip install ".[progress]". '
+            "Without it, use auto",
             "progress",
         )
     if stream is None:
