@@ -58,5 +58,5 @@ def test_without_rich_there_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rich", None)  # as if it were not there
 
     assert chosen("auto", Tty(), ABLE) == "plain"
-    with pytest.raises(SettingsError, match=r"install trackerapi\[progress\]"):
+    with pytest.raises(SettingsError, match=r"pip install \"\.\[progress\]\""):
         chosen("live", Tty(), ABLE)
