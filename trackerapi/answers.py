@@ -158,6 +158,8 @@ class ApiKey:
         expires_at: In the past for a key that was ended; None for never.
         last_used_at: To the minute; None when never used.
         job_id: The one job that a job token is for; None for other keys.
+        created_by: Public part of the key that made this one; None for a key made on
+            the command line of the backend.
     """
 
     key_id: str
@@ -167,6 +169,7 @@ class ApiKey:
     expires_at: datetime | None
     last_used_at: datetime | None
     job_id: int | None
+    created_by: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,12 +194,15 @@ class NewJobToken:
         key_id: Public part, by which `admin.expire_api_key()` ends it.
         provider_job_id: The provider's id of the job.
         expires_at: When it ends by itself.
+        scopes: Those of `ingest` and `read` that the key had which made it; empty
+            where the backend does not name them.
     """
 
     token: str = field(repr=False)
     key_id: str
     provider_job_id: str
     expires_at: datetime
+    scopes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

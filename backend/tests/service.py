@@ -75,16 +75,25 @@ class Service:
 
 @contextmanager
 def running(
-    *arguments: str, environment: dict[str, str] | None = None
+    *arguments: str, environment: dict[str, str] | None = None, log: Path | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a command of the backend, killed at the end unless it has ended."""
-    with subprocess.Popen(
-        [*_COMMAND, *arguments],
-        env=os.environ | (environment or {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    """Run a command of the backend, killed at the end unless it has ended.
+
+    Args:
+        arguments: Of the command.
+        environment: Variables beside those of this process.
+        log: File for what the command writes to stderr; None throws it away.
+    """
+    with (
+        Path(log or os.devnull).open("a") as stderr,
+        subprocess.Popen(
+            [*_COMMAND, *arguments],
+            env=os.environ | (environment or {}),
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as process,
+    ):
         try:
             yield process
         finally:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from trackerapi_backend.auth import OPEN_TO_JOB_TOKENS
 from trackerapi_backend.contract import operations
-from trackerapi_backend.instants import format_instant, parse_instant, utc_now
+from trackerapi_backend.instants import parse_instant, utc_now
 
 from backend.tests.service import (
     CUSTOMER,
@@ -267,17 +267,31 @@ def test_token_ends_with_the_answer_that_says_so(
     assert api.get(f"/jobs/{job['id']}").status_code == 200
 
 
-def test_token_ends_by_itself(
-    service: Service, api: httpx.Client, job: dict[str, Any]
+@pytest.mark.parametrize(
+    ("scopes", "of_token"),
+    [
+        (["ingest"], ["ingest"]),
+        (["ingest", "admin"], ["ingest"]),
+        (["read", "ingest"], ["ingest", "read"]),
+        (["ingest", "read", "admin"], ["ingest", "read"]),
+    ],
+)
+def test_token_may_do_no_more_than_its_maker(
+    service: Service,
+    api: httpx.Client,
+    job: dict[str, Any],
+    scopes: list[str],
+    of_token: list[str],
 ) -> None:
-    """A token made for a time that has passed opens nothing."""
-    past = format_instant(utc_now() - timedelta(seconds=1))
-    made = make_token(api, job, expires_at=past)
-    assert made["expires_at"] == past
-    with service.client(None) as late:
-        late.headers["X-API-Key"] = made["token"]
-        answer = late.get(f"/jobs/{job['id']}")
-    assert (answer.status_code, problem_name(answer)) == (401, "unauthorized")
+    """A token has those of the two scopes that its maker has, and names them."""
+    key = api.post("/api-keys", json={"label": "maker", "scopes": scopes}).json()
+    with service.client(None) as maker, service.client(None) as holder:
+        maker.headers["X-API-Key"] = key["api_key"]
+        made = make_token(maker, job)
+        holder.headers["X-API-Key"] = made["token"]
+        assert made["scopes"] == holder.get(WHOSE).json()["scopes"] == of_token
+        read = holder.get(f"/jobs/{job['id']}").status_code
+    assert read == (200 if "read" in of_token else 403)
 
 
 def test_token_lasts_thirty_days_unless_told(made: dict[str, Any]) -> None:

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
+from contextlib import closing
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import update
+from starlette.datastructures import Headers
+from trackerapi_backend.administration import make_api_key, make_customer
+from trackerapi_backend.auth import Authenticator
+from trackerapi_backend.creation import create_job
+from trackerapi_backend.ingest import Writer
 from trackerapi_backend.instants import format_instant, utc_now
+from trackerapi_backend.problems import Problem
+from trackerapi_backend.store import access
+from trackerapi_backend.store.schema import api_keys
+from trackerapi_backend.store.sqlite import SqliteStore
 
-from backend.tests.service import problem_name
+from backend.tests.service import CUSTOMER, PATIENCE_SECONDS, problem_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     import httpx
+    from sqlalchemy import Connection
+    from trackerapi_backend.auth import NewKey
 
     from backend.tests.service import Service
 
+T = TypeVar("T")
+
 WHOSE = "/api-keys/protected"
+PEPPER = b"p" * 32
 
 
-@pytest.mark.parametrize("header", ["X-API-Key", "x-api-key", "x_api_key"])
+@pytest.mark.parametrize(
+    "header", ["X-API-Key", "x-api-key", "x_api_key", "x-api_key", "x_api-key"]
+)
 def test_key_is_taken_from_each_spelling_of_its_header(
     service: Service, header: str
 ) -> None:
@@ -114,14 +139,166 @@ def test_key_cannot_end_itself(service: Service, api: httpx.Client) -> None:
     assert api.get(WHOSE).status_code == 200
 
 
-def test_key_ends_by_itself_at_its_time(service: Service, api: httpx.Client) -> None:
-    """A key made for a time that has passed opens nothing."""
-    past = format_instant(utc_now() - timedelta(seconds=1))
-    sent = {"label": "late", "scopes": ["read"], "expires_at": past}
-    made = api.post("/api-keys", json=sent).json()
+PASSED = ["2020-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z", None]
+CREDENTIALS = {
+    "/api-keys": {"label": "late", "scopes": ["read"]},
+    "/jobs/{job_id}/tokens": {},
+    "/jobs/{job_id}/share-links": {},
+}
+
+
+@pytest.mark.parametrize("ends", PASSED)
+@pytest.mark.parametrize("path", CREDENTIALS)
+def test_credential_that_has_ended_is_not_made(
+    api: httpx.Client, job: dict[str, Any], path: str, ends: str | None
+) -> None:
+    """A key, token or link for a time that has passed is refused by its member."""
+    sent = CREDENTIALS[path] | {"expires_at": ends or format_instant(utc_now())}
+    answer = api.post(path.format(job_id=job["id"]), json=sent)
+    assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
+    [error] = answer.json()["errors"]
+    assert error == {"pointer": "/expires_at", "detail": "lies in the past"}
+
+
+def made_for_a_moment(api: httpx.Client, path: str) -> dict[str, Any]:
+    """Make a credential that ends soon; on a slow machine it may have ended before."""
+    for seconds in (2, 8, 30):
+        ends = format_instant(utc_now() + timedelta(seconds=seconds))
+        answer = api.post(path, json={"expires_at": ends})
+        if answer.status_code == 201:
+            break
+    return dict(answer.json())
+
+
+def test_token_and_link_end_by_themselves(
+    service: Service, api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """What was made for a time opens nothing once that has passed."""
+    token = made_for_a_moment(api, f"/jobs/{job['id']}/tokens")["token"]
+    link = made_for_a_moment(api, f"/jobs/{job['id']}/share-links")["url"]
     with service.client(None) as caller:
-        caller.headers["X-API-Key"] = made["api_key"]
-        assert caller.get("/jobs").status_code == 401
+        caller.headers["X-API-Key"] = token
+        opened = [1]
+        while opened:
+            answers = [caller.get(f"/jobs/{job['id']}"), caller.get(link)]
+            opened = [each for each in answers if each.status_code == 200]
+    assert [answer.status_code for answer in answers] == [401, 404]
+
+
+def test_listed_keys_name_their_makers(
+    service: Service, api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """A provider sees which key made a key or token; the command line is no key."""
+    own = service.keys["all"].split("_")[1]
+    made = api.post("/api-keys", json={"label": "new", "scopes": ["read"]}).json()
+    token = api.post(f"/jobs/{job['id']}/tokens", json={}).json()
+    items = api.get("/api-keys", params={"limit": 200}).json()["items"]
+    makers = {item["key_id"]: item["created_by"] for item in items}
+    assert made["key"]["created_by"] == own
+    assert (makers[made["key"]["key_id"]], makers[token["key_id"]]) == (own, own)
+    assert makers[own] is None
+
+
+class HeldStore(SqliteStore):
+    """A store whose first read is answered only when the test says so."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, migrate=True)
+        self.has_read, self.may_answer = threading.Event(), threading.Event()
+
+    def read(self, query: Callable[[Connection], T]) -> T:
+        """Return what a query finds now, the first time later."""
+        found = super().read(query)
+        is_first = not self.has_read.is_set()
+        self.has_read.set()
+        assert not is_first or self.may_answer.wait(PATIENCE_SECONDS)
+        return found
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_key_that_ends_while_it_is_looked_up_ends_at_once(
+    tmp_path: Path, *, bound: bool
+) -> None:
+    """What the store said before a key or token ended is believed by nobody after."""
+    with closing(HeldStore(tmp_path / "own.db")) as store:
+        with store.transaction() as db:
+            provider_id = access.create_provider(db, "One", now=utc_now())
+            make_customer(db, provider_id, CUSTOMER)
+            sent = {"provider_job_id": "x", "customer_id": CUSTOMER, "tag": "t"}
+            job, _is_new = create_job(db, provider_id, sent, now=utc_now())
+            new = make_api_key(db, PEPPER, provider_id, "k", ("read",))
+            bind = update(api_keys).values(job_id=job.id if bound else None)
+            db.execute(bind)
+        asyncio.run(_expire_during_look_up(store, new, provider_id))
+
+
+async def _expire_during_look_up(
+    store: HeldStore, new: NewKey, provider_id: int
+) -> None:
+    writer = Writer(store)
+    authenticator = Authenticator(store, writer, PEPPER)
+    headers = Headers({"x-api-key": new.api_key})
+    try:
+        first = asyncio.create_task(authenticator.identify(headers))
+        await asyncio.to_thread(store.has_read.wait, PATIENCE_SECONDS)
+        await writer.write(
+            lambda db: access.expire_key(db, provider_id, new.key_id, now=utc_now())
+        )
+        authenticator.forget(new.key_id)
+        store.may_answer.set()
+        await first
+        later = await authenticator.identify(headers)
+    finally:
+        await asyncio.to_thread(writer.close)
+    with pytest.raises(Problem, match="expired"):
+        authenticator.authorize(later, "list_jobs", ())
+
+
+def test_key_is_good_though_its_use_cannot_be_noted(tmp_path: Path) -> None:
+    """A store that takes nothing more still tells whose a key is."""
+    with closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store:
+        with store.transaction() as db:
+            provider_id = access.create_provider(db, "One", now=utc_now())
+            new = make_api_key(db, PEPPER, provider_id, "k", ("read",))
+        writer = Writer(store)
+        writer.close()
+        authenticator = Authenticator(store, writer, PEPPER)
+        headers = Headers({"x-api-key": new.api_key})
+        caller = asyncio.run(authenticator.identify(headers))
+    assert caller.key_id == new.key_id
+
+
+def answer_to(service: Service, *headers: bytes) -> bytes:
+    """Return the answer to a request of exactly these header lines."""
+    address = urlsplit(service.base_url)
+    request = b"\r\n".join(
+        [
+            b"GET /api-keys/protected HTTP/1.1",
+            b"Host: " + address.netloc.encode(),
+            *headers,
+            b"Connection: close",
+            b"\r\n",
+        ]
+    )
+    with socket.create_connection(
+        (str(address.hostname), address.port), PATIENCE_SECONDS
+    ) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.mark.parametrize("name", [b"x-api_key", b"X-Api_Key", b"x_api_key"])
+def test_key_is_taken_from_the_very_bytes_of_older_scripts(
+    service: Service, name: bytes
+) -> None:
+    """Scripts of the original service are understood as they are."""
+    good, other = (service.keys[key].encode() for key in ("read", "all"))
+    assert answer_to(service, name + b": " + good).startswith(b"HTTP/1.1 200 ")
+    again = answer_to(service, name + b": " + good, b"X-API-Key: " + good)
+    assert again.startswith(b"HTTP/1.1 200 ")
+    both = answer_to(service, name + b": " + good, b"X-API-Key: " + other)
+    assert both.startswith(b"HTTP/1.1 400 ")
+    assert b"ambiguous-key" in both
 
 
 def test_listed_keys_hold_no_secret(service: Service, api: httpx.Client) -> None:

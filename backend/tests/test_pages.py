@@ -354,13 +354,43 @@ def test_revoked_link_opens_nothing(
     assert reader.get(link["url"]).status_code == 404
 
 
-def test_expired_link_opens_nothing(
-    api: httpx.Client, reader: httpx.Client, job: dict[str, Any]
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("path", ["", "/app"])
+def test_reader_without_an_address_gets_a_page(
+    service: Service, path: str, slash: str
 ) -> None:
-    """A link ends by itself."""
-    body = {"expires_at": "2020-01-01T00:00:00Z"}
-    link = api.post(f"/jobs/{job['id']}/share-links", json=body).json()
-    assert reader.get(link["url"]).status_code == 404
+    """Whoever opens the service itself reads what it is."""
+    answer = httpx.get(f"{service.base_url}{path}{slash}", timeout=60)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "open the whole link" in answer.text
+
+
+def test_link_with_a_slash_at_its_end_is_the_link(
+    reader: httpx.Client, link: dict[str, Any]
+) -> None:
+    """What a mail program adds to a link does not break it."""
+    for _ in range(2):
+        answer = reader.get(link["url"] + "/")
+        assert answer.status_code == 200
+        assert "My Job" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/app/jobs/" + number for number in ("9" * 5000, "9" * 17, "0", "-1", "1.5")),
+        *("/app/jobs/" + text for text in ("abc", "%D9%A1", "%00", "1/steps", "")),
+        *("/app/nothing", "/app/jobs", "/s/", "/s/unknown", "/s/unknown/", "/s/a/b"),
+        "/s/" + "x" * 5000,
+    ],
+)
+def test_address_of_no_page_shows_a_page(service: Service, path: str) -> None:
+    """A reader is told in words that nothing is there, whatever the address."""
+    answer = httpx.get(service.base_url + path, timeout=60)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "Nothing to see under this link" in answer.text
 
 
 def test_links_are_listed_without_their_addresses(

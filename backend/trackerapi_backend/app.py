@@ -1,8 +1,8 @@
 """The application: contract, routes and pages put together.
 
 Every answer, failures included, carries an `X-Request-Id`, and every failure is
-answered here, once, as a problem. The log gets one line a request, of which method,
-path template, status and time are all it says: never a header, a body or a query.
+answered here, once, as a problem. The log gets one line a request: operation, method,
+status, time, provider and public part of the key; never a path, header or body.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class _Resource:
         if operation is None:
             allowed = ", ".join(sorted(self._methods))
             raise HTTPException(405, headers={"Allow": allowed})
+        scope["state"]["operation"] = operation.operation_id
         request = Request(scope, receive)
         call = await call_of(request, operation, self._services)
         response = await HANDLERS[operation.operation_id](call)
@@ -140,14 +141,17 @@ def _problem_of(error: Exception, scope: Scope, request_id: str) -> Problem:
 
 
 def _log_request(scope: Scope, status: int, seconds: float) -> None:
-    route = scope.get("route")
+    state = scope["state"]
+    caller = state.get("caller")
     _log.info(
         "request",
         extra={
-            "request_id": scope["state"]["request_id"],
+            "request_id": state["request_id"],
             "method": scope["method"],
-            "path_template": getattr(route, "path", None),
+            "operation": state.get("operation"),
             "status": status,
             "seconds": round(seconds, 4),
+            "provider_id": None if caller is None else caller.provider_id,
+            "key_id": None if caller is None else caller.key_id,
         },
     )

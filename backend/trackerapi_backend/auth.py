@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 import zlib
@@ -20,20 +21,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.problems import Problem
+from trackerapi_backend.problems import Problem, invalid
+from trackerapi_backend.recording import read_instant
 from trackerapi_backend.store import access
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sqlalchemy import Row
     from starlette.datastructures import Headers
 
     from trackerapi_backend.ingest import Writer
     from trackerapi_backend.store import Store
+
+_log = logging.getLogger(__name__)
 
 SCOPES = ("ingest", "read", "admin")
 JOB_TOKEN_SCOPES = ("ingest", "read")
@@ -52,6 +57,7 @@ CACHE_SECONDS = 30.0
 CACHE_CAPACITY = 1000
 USE_NOTED_EVERY = timedelta(minutes=1)
 
+_HEADER = "x-api-key"
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_ID_LENGTH = 8
 _SECRET_LENGTH = 43
@@ -145,7 +151,10 @@ def sent_key(headers: Headers) -> str:
     Raises:
         Problem: If it carries none, or several different ones.
     """
-    keys = set(headers.getlist("x-api-key") + headers.getlist("x_api_key"))
+    # Scripts of the original service send x_api_key, some with a hyphen in it.
+    keys = {
+        value for name, value in headers.items() if name.replace("_", "-") == _HEADER
+    }
     for value in headers.getlist("authorization"):
         scheme, _, credentials = value.partition(" ")
         if scheme.lower() == "bearer":
@@ -155,6 +164,18 @@ def sent_key(headers: Headers) -> str:
     if not keys:
         raise _unauthorized("The request carries no key: send it as X-API-Key.")
     return keys.pop()
+
+
+def read_expiry(document: Mapping[str, Any], *, now: datetime) -> datetime | None:
+    """Return when a new key, token or link ends; None where it was not sent.
+
+    Raises:
+        Problem: If that time has passed.
+    """
+    ends = read_instant(document, "expires_at")
+    if ends is not None and ends <= now:
+        raise invalid("/expires_at", "lies in the past")
+    return ends
 
 
 def _unauthorized(detail: str) -> Problem:
@@ -174,22 +195,29 @@ class Authenticator:
     def __init__(self, store: Store, writer: Writer, pepper: bytes) -> None:
         self._store, self._writer, self._pepper = store, writer, pepper
         self._known: dict[bytes, tuple[Caller, float]] = {}
+        self._changes = 0
 
-    async def identify(
-        self, headers: Headers, operation_id: str, scopes: Collection[str]
-    ) -> Caller:
-        """Return whose request it is.
+    async def identify(self, headers: Headers) -> Caller:
+        """Return whose request it is, by the key among its headers.
+
+        Raises:
+            Problem: If the key is missing or unknown.
+        """
+        return await self._caller(sent_key(headers))
+
+    def authorize(
+        self, caller: Caller, operation_id: str, scopes: Collection[str]
+    ) -> None:
+        """Do nothing for a caller who may do what is asked for.
 
         Args:
-            headers: Headers of the request, among them the key.
+            caller: Whose request it is.
             operation_id: What is asked for.
             scopes: Scopes that a key needs for it.
 
         Raises:
-            Problem: If the key is missing, wrong or expired, or not for this.
+            Problem: If the key has expired or is not for this operation.
         """
-        api_key = sent_key(headers)
-        caller = await self._caller(api_key)
         if caller.expires_at is not None and caller.expires_at <= utc_now():
             raise _unauthorized("The key has expired.")
         missing = [scope for scope in scopes if scope not in caller.scopes]
@@ -197,10 +225,13 @@ class Authenticator:
             raise Problem("forbidden", f"The key lacks the scope {missing[0]}.")
         if caller.job_id is not None and operation_id not in OPEN_TO_JOB_TOKENS:
             raise Problem("forbidden", "A job token is not for this operation.")
-        return caller
 
     def forget(self, key_id: str) -> None:
-        """Ask the store again about a key that was changed."""
+        """Ask the store again about a key that was changed.
+
+        Also where the store is being asked right now: its answer may be of before.
+        """
+        self._changes += 1
         self._known = {
             digest: known
             for digest, known in self._known.items()
@@ -214,7 +245,10 @@ class Authenticator:
         digest = key_hmac(self._pepper, api_key)
         caller, until = self._known.get(digest, (None, 0.0))
         if caller is None or until < time.monotonic():
+            changes = self._changes
             caller = await self._look_up(key_id, digest)
+            if changes != self._changes:
+                return caller
             if len(self._known) >= CACHE_CAPACITY:
                 self._known.clear()
             self._known[digest] = (caller, time.monotonic() + CACHE_SECONDS)
@@ -229,9 +263,7 @@ class Authenticator:
             raise _unauthorized("The key is unknown.")
         now = utc_now()
         if row.last_used_at is None or now - row.last_used_at >= USE_NOTED_EVERY:
-            await self._writer.write(
-                lambda db: access.note_key_use(db, key_id, now=now)
-            )
+            await self._note_use(key_id, now)
         return Caller(
             provider_id=row.provider_id,
             provider_name=row.provider_name,
@@ -241,3 +273,12 @@ class Authenticator:
             job_id=row.job_id,
             provider_job_id=row.provider_job_id,
         )
+
+    async def _note_use(self, key_id: str, now: datetime) -> None:
+        """Store when a key was last used; a store that is full or busy goes without."""
+        try:
+            await self._writer.write(
+                lambda db: access.note_key_use(db, key_id, now=now)
+            )
+        except (Problem, DBAPIError) as error:
+            _log.warning("the use of key %s was not noted (%s)", key_id, error)

@@ -103,8 +103,10 @@ async def call_of(request: Request, operation: Operation, services: Services) ->
     """
     caller = None
     if not operation.is_public:
-        caller = await services.authenticator.identify(
-            request.headers, operation.operation_id, operation.scopes
+        caller = await services.authenticator.identify(request.headers)
+        request.state.caller = caller
+        services.authenticator.authorize(
+            caller, operation.operation_id, operation.scopes
         )
     parameters = operation.read_parameters(request)
     body = None

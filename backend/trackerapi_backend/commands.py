@@ -84,6 +84,11 @@ def create_key(options: Namespace, tell: Tell) -> None:
     """Make a key and tell it, this once."""
     scopes = options.scope or list(DEFAULT_SCOPES)
     check(validator("ApiKeyInput"), {"label": options.label, "scopes": scopes})
+    if options.expires_at is not None and options.expires_at <= utc_now():
+        raise SettingsError(
+            f"--expires-at {format_instant(options.expires_at)} lies in the past:"
+            " name a later time, or leave it out for a key that does not end"
+        )
     with _opened(options, make_provider=True) as (db, storage, provider_id):
         new = make_api_key(
             db,
@@ -97,13 +102,14 @@ def create_key(options: Namespace, tell: Tell) -> None:
 
 
 def list_keys(options: Namespace, tell: Tell) -> None:
-    """List the keys of a provider: id, scopes, end, label, and job of a job token."""
+    """List the keys of a provider: id, scopes, end, label, job of a token, maker."""
     with _opened(options) as (db, _storage, provider_id):
         for row in everything(lambda span: access.list_keys(db, provider_id, span)):
             ends = format_instant(row.expires_at) if row.expires_at else "never"
             job = "" if row.job_id is None else f"\tjob {row.job_id}"
+            maker = "" if row.created_by is None else f"\tmade by {row.created_by}"
             scopes = ",".join(row.scopes)
-            tell(f"{row.key_id}\t{scopes}\texpires {ends}\t{row.label}{job}")
+            tell(f"{row.key_id}\t{scopes}\texpires {ends}\t{row.label}{job}{maker}")
 
 
 def expire_key(options: Namespace, tell: Tell) -> None:

@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.configurations import canonical, register, resolve
-from trackerapi_backend.problems import Problem
+from trackerapi_backend.instants import format_instant
+from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.projection import JobState
 from trackerapi_backend.recording import metadata_text, read_instant
 from trackerapi_backend.snapshots import to_document
@@ -58,7 +59,14 @@ def create_job(
         "state": to_document(JobState()),
         "created_at": read_instant(sent, "created_at") or now,
     }
-    job_id = stored_jobs.create_job(db, values, now=now)
+    try:
+        job_id = stored_jobs.create_job(db, values, now=now)
+    except stored_jobs.ClockError:
+        raise unavailable(
+            f"No job can be created: the clock of the backend says"
+            f" {format_instant(now)}. Set it right.",
+            retry_after_seconds=60,
+        ) from None
     job = stored_jobs.find_job(db, provider_id, job_id)
     if job is None:
         raise LookupError(job_id)

@@ -7,7 +7,15 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-_MEMBERS = ("request_id", "method", "path_template", "status", "seconds")
+_MEMBERS = (
+    "request_id",
+    "method",
+    "operation",
+    "status",
+    "seconds",
+    "provider_id",
+    "key_id",
+)
 
 
 class JsonLines(logging.Formatter):

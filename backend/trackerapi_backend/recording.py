@@ -114,7 +114,8 @@ def metadata_text(metadata: object, pointer: str) -> str:
 
 def _new_event_id(now: datetime) -> bytes:
     """Return a UUIDv7: milliseconds, then chance."""
-    milliseconds = (to_micros(now) // 1000).to_bytes(6, "big")
+    # A clock of before 1970 gives no negative number, which bytes cannot hold.
+    milliseconds = max(0, to_micros(now) // 1000).to_bytes(6, "big")
     tail = bytearray(secrets.token_bytes(10))
     tail[0] = tail[0] & 0x0F | 0x70
     tail[2] = tail[2] & 0x3F | 0x80

@@ -40,6 +40,7 @@ def api_key(row: Row[Any]) -> models.ApiKey:
         "expires_at": _instant(row.expires_at),
         "last_used_at": _instant(row.last_used_at),
         "job_id": row.job_id,
+        "created_by": row.created_by,
     }
 
 

@@ -78,6 +78,7 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
                 "minimum": 1,
                 "maximum": 9007199254740991,
             },
+            "created_by": {"type": ["string", "null"]},
         },
     },
     "ApiKeyCreated": {
@@ -261,6 +262,7 @@ SCHEMAS: Final[dict[str, dict[str, Any]]] = {
             "key_id": {"type": "string"},
             "provider_job_id": {"type": "string"},
             "expires_at": {"type": "string", "format": "date-time"},
+            "scopes": {"type": "array", "items": {"type": "string"}},
         },
     },
     "Event": {

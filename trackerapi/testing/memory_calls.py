@@ -131,6 +131,7 @@ class MemoryCalls:
             key_id=KEY_ID,
             provider_job_id=self._find(job_id).record.provider_job_id,
             expires_at=expires_at or datetime.now(UTC) + timedelta(days=LINK_DAYS),
+            scopes=("ingest", "read"),
         )
 
     def _tracker(self) -> "FakeTracker":

@@ -214,7 +214,8 @@ class Calls:
             expires_at=_or_unset(expires_at), label=_or_unset(label)
         )
         answer = create_job_token.sync_detailed(job_id, client=self._client, body=body)
-        return _plain(answers.NewJobToken, _parsed(answer, models.JobTokenCreated))
+        made = _parsed(answer, models.JobTokenCreated)
+        return _plain(answers.NewJobToken, made, scopes=_texts(made.scopes or ()))
 
     def create_customer(
         self, reference: str | None, name: str | None

@@ -35,6 +35,7 @@ class ApiKey(TypedDict):
     expires_at: str | None
     last_used_at: str | None
     job_id: NotRequired[int | None]
+    created_by: NotRequired[str | None]
 
 
 class ApiKeyCreated(TypedDict):
@@ -165,6 +166,7 @@ class JobTokenCreated(TypedDict):
     key_id: str
     provider_job_id: str
     expires_at: str
+    scopes: NotRequired[list[str | Literal["ingest", "read", "admin"]]]
 
 
 class ShareLinkInput(TypedDict):

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from trackerapi_backend.pages import customer, reference
+from trackerapi_backend.pages import customer, front, reference
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.routing import BaseRoute
 
     from trackerapi_backend.calls import Services
@@ -18,10 +22,30 @@ if TYPE_CHECKING:
 
 def page_routes(services: Services) -> list[BaseRoute]:
     """Return the routes of all pages."""
+    enter = partial(customer.enter, services)
     return [
-        Route("/s/{token}", partial(customer.enter, services)),
-        Route("/app/jobs/{job_id:int}", partial(customer.show, services)),
-        Route("/docs", reference.show),
-        Route("/openapi.json", reference.contract),
+        _route("/", "front_page", front.show),
+        _route("/s/{token}", "enter_share_link", enter),
+        # As a mail program may write the end of a link.
+        _route("/s/{token}/", "enter_share_link", enter),
+        _route("/app/jobs/{job_id}", "customer_page", partial(customer.show, services)),
+        _route("/docs", "reference_page", reference.show),
+        _route("/openapi.json", "contract", reference.contract),
         Mount("/app/static", StaticFiles(packages=[(__name__, "static")])),
+        _route("/app", "front_page", front.show),
+        _route("/app/", "front_page", front.show),
+        _route("/app/{rest:path}", "no_page", front.show_nothing),
+        _route("/s/{rest:path}", "no_page", front.show_nothing),
     ]
+
+
+def _route(
+    path: str, name: str, show: Callable[[Request], Awaitable[Response]]
+) -> Route:
+    """Return the route of a page, which the log names by `name`."""
+
+    async def show_named(request: Request) -> Response:
+        request.state.operation = name
+        return await show(request)
+
+    return Route(path, show_named)

@@ -32,6 +32,7 @@ from trackerapi_backend.recording import plan_of
 from trackerapi_backend.snapshots import from_document
 from trackerapi_backend.steps import StepState, StepStatus
 from trackerapi_backend.store import jobs, newest, share_links
+from trackerapi_backend.store.schema import MAX_ID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,7 +132,11 @@ async def enter(services: Services, request: Request) -> Response:
 
 async def show(services: Services, request: Request) -> Response:
     """Show the page to whoever holds the cookie of a good link."""
-    job_id: int = request.path_params["job_id"]
+    text: str = request.path_params["job_id"]
+    # Python reads no whole number of more than 4,300 digits.
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_ID))):
+        return _dead_end()
+    job_id = int(text)
     token = request.cookies.get(_cookie_name(job_id), "")
     return await _page(services, request, token, job_id)
 

@@ -6,11 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trackerapi_backend import shapes
-from trackerapi_backend.auth import key_hmac, make_key
+from trackerapi_backend.auth import key_hmac, make_key, read_expiry
 from trackerapi_backend.calls import Call, answer, found
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.recording import read_instant
 from trackerapi_backend.store import access
 from trackerapi_backend.store.paging import Span
 
@@ -47,7 +46,8 @@ async def create_api_key(call: Call) -> Response:
         "key_hmac": key_hmac(call.services.pepper, new.api_key),
         "scopes": list(dict.fromkeys(sent["scopes"])),
         "created_at": call.now,
-        "expires_at": read_instant(sent, "expires_at"),
+        "expires_at": read_expiry(sent, now=call.now),
+        "created_by": call.caller.key_id,
     }
     row = await call.write(partial(access.create_key, values=values))
     created: models.ApiKeyCreated = {"key": shapes.api_key(row), "api_key": new.api_key}

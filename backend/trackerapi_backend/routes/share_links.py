@@ -7,9 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend import shapes
-from trackerapi_backend.auth import token_hash
+from trackerapi_backend.auth import read_expiry, token_hash
 from trackerapi_backend.calls import Call, answer, found
-from trackerapi_backend.recording import read_instant
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store import share_links as stored
 from trackerapi_backend.store.paging import Page, Span
@@ -33,7 +32,7 @@ async def create_share_link(call: Call) -> Response:
         "job_id": job_id,
         "token_hash": token_hash(token),
         "created_at": call.now,
-        "expires_at": read_instant(call.body, "expires_at") or call.now + LASTS,
+        "expires_at": read_expiry(call.body, now=call.now) or call.now + LASTS,
     }
     row = await call.write(lambda db: _create(db, call.provider_id, values))
     created: models.ShareLinkCreated = {

@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, func, insert, select, type_coerce, update
 
 from trackerapi_backend.instants import to_micros
 from trackerapi_backend.store.paging import Page, Span, fetch_page, part_of
-from trackerapi_backend.store.schema import job_configurations, jobs
+from trackerapi_backend.store.schema import MAX_ID, job_configurations, jobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 # A job id is its creation's millisecond and, below, 12 bits to tell neighbours apart.
 _NEIGHBOUR_BITS = 12
 
+# The largest id that a clock may lead to, in September 2039: above it remain ids for
+# the jobs that are made once a clock that was wrong is right again.
+LAST_CLOCK_ID = MAX_ID - 2**40
+
 # Fewer than the values that any SQLite takes in one statement.
 FEW_JOBS = 400
 
@@ -28,10 +32,22 @@ _with_document = select(jobs, job_configurations.c.document).outerjoin(
 )
 
 
+class ClockError(Exception):
+    """The clock of this machine is so far ahead that no id can be made from it."""
+
+
 def create_job(db: Connection, values: Mapping[str, Any], *, now: datetime) -> int:
-    """Store a job; return its id, larger than that of any job before."""
-    newest = db.execute(select(func.max(jobs.c.id))).scalar() or 0
-    job_id = max(newest + 1, to_micros(now) // 1000 << _NEIGHBOUR_BITS)
+    """Store a job; return its id, larger than that of any job before.
+
+    Raises:
+        ClockError: If `now` is later than `LAST_CLOCK_ID` allows.
+    """
+    by_clock = to_micros(now) // 1000 << _NEIGHBOUR_BITS
+    # Not above MAX_ID: a database of an earlier release may hold such ids.
+    newest = db.execute(select(func.max(jobs.c.id)).where(jobs.c.id <= MAX_ID))
+    job_id = max((newest.scalar() or 0) + 1, by_clock)
+    if by_clock > LAST_CLOCK_ID or job_id > MAX_ID:
+        raise ClockError(now)
     db.execute(insert(jobs).values({**values, "id": job_id}))
     return job_id
 

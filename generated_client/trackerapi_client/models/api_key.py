@@ -26,6 +26,8 @@ class ApiKey:
     """ To the minute; null when never used. """
     job_id: int | None | Unset = UNSET
     """ The one job that a job token is for; null for other keys. """
+    created_by: None | str | Unset = UNSET
+    """ The `key_id` of the key that made this one; null for a key made on the command line of the backend. """
 
     def to_dict(self) -> dict[str, Any]:
         key_id = self.key_id
@@ -61,6 +63,12 @@ class ApiKey:
         else:
             job_id = self.job_id
 
+        created_by: None | str | Unset
+        if isinstance(self.created_by, Unset):
+            created_by = UNSET
+        else:
+            created_by = self.created_by
+
         field_dict: dict[str, Any] = {}
 
         field_dict.update(
@@ -75,6 +83,8 @@ class ApiKey:
         )
         if job_id is not UNSET:
             field_dict["job_id"] = job_id
+        if created_by is not UNSET:
+            field_dict["created_by"] = created_by
 
         return field_dict
 
@@ -145,6 +155,15 @@ class ApiKey:
 
         job_id = _parse_job_id(d.pop("job_id", UNSET))
 
+        def _parse_created_by(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        created_by = _parse_created_by(d.pop("created_by", UNSET))
+
         api_key = cls(
             key_id=key_id,
             label=label,
@@ -153,6 +172,7 @@ class ApiKey:
             expires_at=expires_at,
             last_used_at=last_used_at,
             job_id=job_id,
+            created_by=created_by,
         )
 
         return api_key

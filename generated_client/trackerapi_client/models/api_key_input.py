@@ -20,7 +20,7 @@ class ApiKeyInput:
     """ What the key is for, in the provider's words. """
     scopes: list[ApiKeyScope]
     expires_at: datetime.datetime | Unset = UNSET
-    """ Never when left out. """
+    """ Never when left out; a time that has passed is refused. """
 
     def to_dict(self) -> dict[str, Any]:
         label = self.label

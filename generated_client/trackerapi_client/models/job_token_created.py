@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
+
+from ..models.api_key_scope import ApiKeyScope
+from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="JobTokenCreated")
 
@@ -19,6 +22,8 @@ class JobTokenCreated:
     """ The public part, by which expire_api_key ends the token. """
     provider_job_id: str
     expires_at: datetime.datetime
+    scopes: list[ApiKeyScope | str] | Unset = UNSET
+    """ What the token may do. """
 
     def to_dict(self) -> dict[str, Any]:
         token = self.token
@@ -28,6 +33,17 @@ class JobTokenCreated:
         provider_job_id = self.provider_job_id
 
         expires_at = self.expires_at.isoformat()
+
+        scopes: list[str] | Unset = UNSET
+        if not isinstance(self.scopes, Unset):
+            scopes = []
+            for scopes_item_data in self.scopes:
+                scopes_item: str
+                if isinstance(scopes_item_data, ApiKeyScope):
+                    scopes_item = scopes_item_data.value
+                else:
+                    scopes_item = scopes_item_data
+                scopes.append(scopes_item)
 
         field_dict: dict[str, Any] = {}
 
@@ -39,6 +55,8 @@ class JobTokenCreated:
                 "expires_at": expires_at,
             }
         )
+        if scopes is not UNSET:
+            field_dict["scopes"] = scopes
 
         return field_dict
 
@@ -53,11 +71,33 @@ class JobTokenCreated:
 
         expires_at = datetime.datetime.fromisoformat(d.pop("expires_at"))
 
+        _scopes = d.pop("scopes", UNSET)
+        scopes: list[ApiKeyScope | str] | Unset = UNSET
+        if _scopes is not UNSET:
+            scopes = []
+            for scopes_item_data in _scopes:
+
+                def _parse_scopes_item(data: object) -> ApiKeyScope | str:
+                    try:
+                        if not isinstance(data, str):
+                            raise TypeError()
+                        componentsschemas_api_key_scope_seen_type_0 = ApiKeyScope(data)
+
+                        return componentsschemas_api_key_scope_seen_type_0
+                    except (TypeError, ValueError, AttributeError, KeyError):
+                        pass
+                    return cast(ApiKeyScope | str, data)
+
+                scopes_item = _parse_scopes_item(scopes_item_data)
+
+                scopes.append(scopes_item)
+
         job_token_created = cls(
             token=token,
             key_id=key_id,
             provider_job_id=provider_job_id,
             expires_at=expires_at,
+            scopes=scopes,
         )
 
         return job_token_created

@@ -18,7 +18,7 @@ class JobTokenInput:
     label: str | Unset = UNSET
     """ What the token is for, in the provider's words. """
     expires_at: datetime.datetime | Unset = UNSET
-    """ In 30 days when left out. """
+    """ In 30 days when left out; a time that has passed is refused. """
 
     def to_dict(self) -> dict[str, Any]:
         label = self.label

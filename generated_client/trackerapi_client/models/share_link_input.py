@@ -16,7 +16,7 @@ class ShareLinkInput:
     """How long a link lasts."""
 
     expires_at: datetime.datetime | Unset = UNSET
-    """ In 30 days when left out. """
+    """ In 30 days when left out; a time that has passed is refused. """
 
     def to_dict(self) -> dict[str, Any]:
         expires_at: str | Unset = UNSET

@@ -80,10 +80,10 @@ def sync_detailed(
 ) -> Response[JobTokenCreated | Problem]:
     """Make a credential for this job alone
 
-     A job token is an API key that is bound to one job, with the scopes `ingest` and `read`. It serves
-    verify_api_key, create_event, import_events, get_job, list_events, list_jobs and, to attach,
-    create_job; every other operation refuses it (403). Any other job is answered as an unknown one. The
-    answer is the only place where the token itself is shown.
+     A job token is an API key that is bound to one job, with those of the scopes `ingest` and `read`
+    that the key has which makes it. It serves verify_api_key, create_event, import_events, get_job,
+    list_events, list_jobs and, to attach, create_job; every other operation refuses it (403). Any other
+    job is answered as an unknown one. The answer is the only place where the token itself is shown.
 
     Args:
         job_id (int): The backend's id of the job.
@@ -117,10 +117,10 @@ def sync(
 ) -> JobTokenCreated | Problem | None:
     """Make a credential for this job alone
 
-     A job token is an API key that is bound to one job, with the scopes `ingest` and `read`. It serves
-    verify_api_key, create_event, import_events, get_job, list_events, list_jobs and, to attach,
-    create_job; every other operation refuses it (403). Any other job is answered as an unknown one. The
-    answer is the only place where the token itself is shown.
+     A job token is an API key that is bound to one job, with those of the scopes `ingest` and `read`
+    that the key has which makes it. It serves verify_api_key, create_event, import_events, get_job,
+    list_events, list_jobs and, to attach, create_job; every other operation refuses it (403). Any other
+    job is answered as an unknown one. The answer is the only place where the token itself is shown.
 
     Args:
         job_id (int): The backend's id of the job.
@@ -149,10 +149,10 @@ async def asyncio_detailed(
 ) -> Response[JobTokenCreated | Problem]:
     """Make a credential for this job alone
 
-     A job token is an API key that is bound to one job, with the scopes `ingest` and `read`. It serves
-    verify_api_key, create_event, import_events, get_job, list_events, list_jobs and, to attach,
-    create_job; every other operation refuses it (403). Any other job is answered as an unknown one. The
-    answer is the only place where the token itself is shown.
+     A job token is an API key that is bound to one job, with those of the scopes `ingest` and `read`
+    that the key has which makes it. It serves verify_api_key, create_event, import_events, get_job,
+    list_events, list_jobs and, to attach, create_job; every other operation refuses it (403). Any other
+    job is answered as an unknown one. The answer is the only place where the token itself is shown.
 
     Args:
         job_id (int): The backend's id of the job.
@@ -184,10 +184,10 @@ async def asyncio(
 ) -> JobTokenCreated | Problem | None:
     """Make a credential for this job alone
 
-     A job token is an API key that is bound to one job, with the scopes `ingest` and `read`. It serves
-    verify_api_key, create_event, import_events, get_job, list_events, list_jobs and, to attach,
-    create_job; every other operation refuses it (403). Any other job is answered as an unknown one. The
-    answer is the only place where the token itself is shown.
+     A job token is an API key that is bound to one job, with those of the scopes `ingest` and `read`
+    that the key has which makes it. It serves verify_api_key, create_event, import_events, get_job,
+    list_events, list_jobs and, to attach, create_job; every other operation refuses it (403). Any other
+    job is answered as an unknown one. The answer is the only place where the token itself is shown.
 
     Args:
         job_id (int): The backend's id of the job.

@@ -1,0 +1,54 @@
+"""Ids stay within what every reader of JSON holds exactly."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from sqlalchemy import update
+from trackerapi_backend.administration import make_customer
+from trackerapi_backend.creation import create_job
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.store import access
+from trackerapi_backend.store.schema import MAX_ID, jobs
+from trackerapi_backend.store.sqlite import SqliteStore
+
+from backend.tests.service import CUSTOMER, command, prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_customers_after_the_last_id_have_free_ones(tmp_path: Path) -> None:
+    """A customer whose id was chosen at the end leaves ids for those who follow."""
+    prepare(tmp_path)
+    database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
+    chosen = [("--id", str(MAX_ID)), ("--id", "1"), (), (), ("--id", "143"), ()]
+    made = [
+        command("customer", "create", *each, environment=database) for each in chosen
+    ]
+    assert [each.returncode for each in made] == [0] * len(made)
+    ids = [int(each.stdout) for each in made]
+    assert len({*ids, CUSTOMER}) == len(ids) + 1
+    assert max(ids) == MAX_ID
+
+
+def test_job_with_an_id_that_no_reader_holds_spoils_no_later_one(
+    tmp_path: Path,
+) -> None:
+    """A database in which an earlier release stored such an id works on."""
+    with (
+        closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
+        store.transaction() as db,
+    ):
+        provider_id = access.create_provider(db, "One", now=utc_now())
+        customer_id = make_customer(db, provider_id)
+        ids = []
+        for name in ("first", "second", "third"):
+            sent = {"provider_job_id": name, "customer_id": customer_id, "tag": "t"}
+            job, _is_new = create_job(db, provider_id, sent, now=utc_now())
+            ids.append(job.id)
+            if name == "first":
+                too_large = update(jobs).values(id=MAX_ID + 4096)
+                db.execute(too_large.where(jobs.c.id == job.id))
+    assert ids[1] < ids[2] <= MAX_ID

@@ -1,0 +1,126 @@
+"""The log of a server: what each request was, and nothing secret."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from backend.tests.service import (
+    PATIENCE_SECONDS,
+    Service,
+    command,
+    first_line,
+    new_job,
+    prepare,
+    running,
+    send_lines,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    Lines = list[dict[str, Any]]
+
+
+def read_lines(log: Path, count: int) -> Lines:
+    """Return the lines of requests in a log, once there are so many.
+
+    A line is written after its answer was sent.
+    """
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < ends:
+        lines = [json.loads(line) for line in log.read_text().split("\n")[:-1]]
+        found = [line for line in lines if line["message"] == "request"]
+        if len(found) >= count:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """The file that the log goes to."""
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def logged(tmp_path: Path, log: Path) -> Iterator[Service]:
+    """A backend whose log is kept."""
+    keys = prepare(tmp_path)
+    database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
+    with running("serve", "--port", "0", environment=database, log=log) as process:
+        base_url = first_line(process).split()[-1]
+        yield Service(base_url=base_url, keys=keys, pid=process.pid)
+        process.terminate()
+        process.wait(PATIENCE_SECONDS)
+
+
+def test_each_request_is_logged_with_operation_provider_and_key(
+    logged: Service, log: Path
+) -> None:
+    """A line tells which operation was asked for, by whom, and how it was answered."""
+    key_id = logged.keys["all"].split("_")[1]
+    with logged.client() as api:
+        job = new_job(api)
+        api.get(f"/jobs/{job['id']}")
+        api.post("/jobs", json={})
+        send_lines(api, [b"{}"])
+        api.get("/jobs", params={"limit": 0})
+    with logged.client("expired") as late:
+        late.get("/jobs")
+    with logged.client(None) as anyone:
+        for path in ("/livez", "/jobs", "/nowhere", "/docs", "/"):
+            anyone.get(path)
+    lines = read_lines(log, 11)
+    seen = [(line["operation"], line["status"]) for line in lines]
+    assert seen == [
+        ("create_job", 201),
+        ("get_job", 200),
+        ("create_job", 422),
+        ("import_events", 200),
+        ("list_jobs", 422),
+        ("list_jobs", 401),
+        ("livez", 200),
+        ("list_jobs", 401),
+        (None, 404),
+        ("reference_page", 200),
+        ("front_page", 200),
+    ]
+    callers = [(line["provider_id"], line["key_id"]) for line in lines]
+    assert callers[:5] == [(1, key_id)] * 5
+    assert callers[5] == (1, logged.keys["expired"].split("_")[1])
+    assert callers[6:] == [(None, None)] * 5
+
+
+def test_log_holds_no_key_and_no_token(logged: Service, log: Path) -> None:
+    """Whoever reads the log cannot use a key, a token or a link of it."""
+    with logged.client() as api:
+        job = new_job(api)
+        token = api.post(f"/jobs/{job['id']}/tokens", json={}).json()["token"]
+        url = api.post(f"/jobs/{job['id']}/share-links", json={}).json()["url"]
+        api.get("/jobs", params={"tag": token})
+        api.get(f"/{token}")
+    for address in (url, f"{url}/", f"{url}/more"):
+        httpx.get(address, timeout=PATIENCE_SECONDS)
+    assert read_lines(log, 8)[5]["operation"] == "enter_share_link"
+    text = log.read_text()
+    for secret in (logged.keys["all"], token, url.rpartition("/")[2]):
+        assert secret not in text
+
+
+def test_command_makes_no_key_that_has_ended(tmp_path: Path) -> None:
+    """A key for a time that has passed is refused in one line that says what to do."""
+    prepare(tmp_path)
+    past = ("--expires-at", "2020-01-01T00:00:00Z")
+    made = command(
+        *("key", "create", "--label", "late", *past),
+        environment={"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")},
+    )
+    [line] = made.stderr.splitlines()
+    assert (made.returncode, made.stdout) == (1, "")
+    assert "--expires-at 2020-01-01T00:00:00Z lies in the past" in line
