@@ -27,6 +27,7 @@ LEAVES: Final = {
     "job_token",
     "json_text",
     "metadata",
+    "nearest",
     "number_text",
     "options",
     "projection",

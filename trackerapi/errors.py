@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 MAX_TEXT_LENGTH = 500
 """Longest `str()` of an error, in characters."""
@@ -72,6 +72,10 @@ class SettingsError(TrackerError, ValueError):
         return one_line(f"{self.setting}: {self.reason}")
 
 
+NO_PROGRESS: Final = "Recorded as is; it does not change the progress"
+"""What becomes of an event that names a step or kind that there is not."""
+
+
 class UnknownStepError(TrackerError, LookupError):
     """An event names a step that the job's configuration does not have.
 
@@ -94,9 +98,9 @@ class UnknownStepError(TrackerError, LookupError):
         self.job_tag, self.what = job_tag, what
 
     def __str__(self) -> str:
-        place = f" in job configuration {self.job_tag!r}" if self.job_tag else ""
-        hint = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
-        return one_line(f"there is no {self.what} {self.name!r}{place}{hint}")
+        owner = f"job {self.job_tag!r} has no" if self.job_tag else "there is no"
+        hint = f" (did you mean {self.suggestion!r}?)" if self.suggestion else ""
+        return one_line(f"{owner} {self.what} {self.name!r}{hint}")
 
 
 class OutboxError(TrackerError):

@@ -4,14 +4,21 @@ Exit status: 0 written, 1 the folder cannot be written, 2 wrong usage.
 """
 
 import argparse
+import errno
 import json
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 DEFAULT_NAME: Final = "job-configurations-schema"
+
+_NOT_REPLACEABLE: Final = frozenset(
+    {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS}
+)
+"""Errors of files that are mounted, or whose folder cannot be written."""
 
 HELP: Final = """\
 usage: generate_json_schemas.py [-h] [-l LOCATION] [-n NAME]
@@ -75,21 +82,54 @@ def render_schema() -> str:
 def write_schema(folder: Path, name: str = DEFAULT_NAME) -> Path:
     """Write `<name>.generated.json` into `folder`, which is made if missing.
 
+    A file that is there keeps its place: symbolic and hard links, mounts, owner and
+    mode stay. Where none of these forbids it, the file is never seen half written.
+
     Returns:
-        The path of the file, which is never seen half written.
+        The path of the file.
 
     Raises:
         OSError: If the folder or the file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.generated.json"
+    # Not `resolve()`, which raises what is no OSError for a link to itself.
+    target, schema = Path(os.path.realpath(path)), render_schema().encode()
+    try:
+        status = target.stat()
+    except FileNotFoundError:
+        _replace(target, schema)
+    else:
+        _overwrite(target, schema, status)
+    return path
+
+
+def _overwrite(path: Path, data: bytes, status: os.stat_result) -> None:
+    """Give a file that is there other content."""
+    is_alone = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+    if is_alone and status.st_uid == os.geteuid():
+        try:
+            _replace(path, data, stat.S_IMODE(status.st_mode))
+        except OSError as error:
+            if error.errno not in _NOT_REPLACEABLE:
+                raise
+        else:
+            return
+    with path.open("r+b" if stat.S_ISREG(status.st_mode) else "wb") as file:
+        file.write(data)
+        if file.seekable():
+            file.truncate()
+
+
+def _replace(path: Path, data: bytes, mode: int | None = None) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        fresh.write_text(render_schema(), encoding="utf-8")
+        fresh.write_bytes(data)
+        if mode is not None:
+            fresh.chmod(mode)
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
-    return path
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Plain data that never changes. Nothing here imports pydantic until a file is rea
 a document from code is checked.
 """
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from trackerapi.errors import ConfigError
+from trackerapi.nearest import nearest_tag
 from trackerapi.texts import check_name
 
 
@@ -262,16 +262,6 @@ def match_name(items: Sequence[Named], name: str) -> tuple[Named | None, list[Na
             return item, [item]
     named = [item for item in items if item.name == name]
     return (named[0] if len(named) == 1 else None), named
-
-
-def nearest_tag(
-    items: Sequence[JobConfig] | Sequence[StepConfiguration], name: str
-) -> str | None:
-    """Return the tag of the item whose tag or display name is like `name`."""
-    tag_of = {item.name.lower(): item.tag for item in items}
-    tag_of |= {item.tag.lower(): item.tag for item in items}
-    near = difflib.get_close_matches(name.lower(), tag_of, n=1, cutoff=0.6)
-    return tag_of[near[0]] if near else None
 
 
 def _ambiguous(name: str, configs: Sequence[JobConfig]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Unpack
 
 from trackerapi.arguments import check_flag, check_number, check_text, refuse_unknown
-from trackerapi.errors import UnknownStepError
+from trackerapi.errors import NO_PROGRESS, UnknownStepError
 from trackerapi.events import (
     CONFLATED_KINDS,
     JOB_KINDS,
@@ -346,5 +346,5 @@ class JobEvents:
     def _complain(self, error: UnknownStepError) -> None:
         if self._reporter.strict:
             raise error
-        message = f"{error}; it is sent as it is and counts for nothing"
+        message = f"{error}. {NO_PROGRESS}"
         self._reporter.problems.tell(error.what, message, error.name)

@@ -120,8 +120,7 @@ def test_problem_of_an_error_cannot_be_changed() -> None:
         ),
         (
             UnknownStepError("lod", "load", "import"),
-            "there is no step 'lod' in job configuration 'import'; "
-            "did you mean 'load'?",
+            "job 'import' has no step 'lod' (did you mean 'load'?)",
         ),
         (
             BackendRejected("404: Unknown job", EXCHANGE),

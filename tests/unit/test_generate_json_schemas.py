@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -209,3 +210,78 @@ def words(schema: dict[str, Any]) -> set[str]:
     ]:
         used |= words(part)
     return used
+
+
+def links_to(target: Path, kind: str, link: Path) -> None:
+    """Make one more name for a file that is there, in a folder of its own."""
+    link.parent.mkdir()
+    if kind == "hard":
+        link.hardlink_to(target)
+    elif kind == "relative":
+        link.symlink_to(Path(os.path.relpath(target, link.parent)))
+    elif kind == "chain":
+        between = link.with_name("between")
+        between.symlink_to(target)
+        link.symlink_to(between)
+    else:
+        link.symlink_to(target)
+
+
+@pytest.mark.parametrize("kind", ["absolute", "relative", "chain", "hard"])
+def test_link_is_written_through(tmp_path: Path, kind: str) -> None:
+    """The file behind a link has the schema, and the link is still one."""
+    target = tmp_path / "shared.json"
+    target.write_text("old")
+    target.chmod(0o640)
+    links_to(target, kind, tmp_path / "here" / FILE_NAME)
+
+    done = run("-l", "here", folder=tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert target.read_bytes() == render_schema().encode()
+    link = tmp_path / "here" / FILE_NAME
+    assert link.samefile(target)
+    assert link.is_symlink() is (kind != "hard")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    left = {"shared.json", "here", FILE_NAME, "between"}
+    assert {path.name for path in tmp_path.rglob("*")} <= left
+
+
+def test_link_to_a_file_that_is_not_there_makes_it(tmp_path: Path) -> None:
+    """The link is kept, and its file is written."""
+    link = tmp_path / FILE_NAME
+    link.symlink_to(tmp_path / "shared.json")
+
+    assert run(folder=tmp_path).returncode == 0
+    assert link.is_symlink()
+    assert (tmp_path / "shared.json").read_bytes() == render_schema().encode()
+
+
+def test_link_that_leads_nowhere_ends_with_1(tmp_path: Path) -> None:
+    """A link to itself is told as the system tells it."""
+    (tmp_path / FILE_NAME).symlink_to(FILE_NAME)
+
+    done = run(folder=tmp_path)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_mounted_file_is_written_through(tmp_path: Path) -> None:
+    """A file that a container mounts can be written, though not replaced."""
+    behind, mounted = tmp_path / "behind.json", tmp_path / "here" / FILE_NAME
+    behind.write_text("x" * 2 * len(render_schema()))
+    mounted.parent.mkdir()
+    mounted.touch()
+    mount = ["mount", "--bind", str(behind), str(mounted)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        assert os.environ.get("CI") != "true", "CI has to run this as root"
+        pytest.skip("this user cannot mount a file")
+    try:
+        done = run("-l", "here", folder=tmp_path)
+    finally:
+        subprocess.run(["umount", str(mounted)], check=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert behind.read_bytes() == render_schema().encode()
+    assert mounted.read_bytes() == b""

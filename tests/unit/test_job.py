@@ -129,7 +129,7 @@ def test_misspelt_kind_is_sent_and_warned_about_once(
     deliver(tracker)
 
     (message,) = caplog.messages
-    assert "there is no event kind 'Complete'; did you mean 'complete'?" in message
+    assert "there is no event kind 'Complete' (did you mean 'complete'?)" in message
     assert job.fetch().status == "pending"
 
 

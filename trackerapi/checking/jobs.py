@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from trackerapi.checking.values import Thing
-from trackerapi.job_config import JobConfig, match_name, nearest_tag
+from trackerapi.job_config import JobConfig, match_name
+from trackerapi.nearest import nearest_tag
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """`trackerapi event`: report one event of a job, from scripts in any language."""
 
 import argparse
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.commands.exits import FINE, Mistake
@@ -13,6 +14,7 @@ from trackerapi.commands.reporting import (
     add_sending,
     job_of,
     tracker_of,
+    warn_of_unknown_step,
 )
 from trackerapi.commands.values import long_text, metadata_from, number
 from trackerapi.events import JOB_KINDS, STEP_KINDS
@@ -73,14 +75,16 @@ def add_commands(commands: Any) -> None:
 
 
 def _event(options: argparse.Namespace) -> int:
-    details = _details_of(options)
+    details, began = _details_of(options), time.monotonic()
     with tracker_of(options) as tracker:
-        job_of(tracker, options).send_event(
+        job = job_of(tracker, options)
+        job.send_event(
             kind=options.kind,
             tag=options.step,
             metadata=metadata_from(options.metadata_json, options.metadata),
             **details,
         )
+    warn_of_unknown_step(tracker, job, options.step, began)
     return FINE
 
 

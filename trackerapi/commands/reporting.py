@@ -9,15 +9,19 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from trackerapi.commands.options import add_backend, add_outbox
+from trackerapi.commands.terminal import tell
 from trackerapi.commands.values import json_object, pair
 from trackerapi.errors import SettingsError
 from trackerapi.job_token import JOB, JobToken
+from trackerapi.running.step_check import unknown_step
 from trackerapi.settings import DEFAULT_TIMEOUT_SECONDS, Settings
 from trackerapi.tracker import TrackerApi
 
 if TYPE_CHECKING:
     from trackerapi.job import TrackerJob
     from trackerapi.options import TrackerOptions
+
+_LONGEST_QUESTION_SECONDS: Final = 3.0
 
 STATUSES: Final = """\
 exit status: 0 whatever the backend does, 2 wrong usage or settings; what is not
@@ -103,6 +107,24 @@ def tracker_of(options: argparse.Namespace, *, is_lasting: bool = False) -> Trac
     elif not is_lasting:
         given["timeout_seconds"] = min(seconds, DEFAULT_TIMEOUT_SECONDS) or None
     return TrackerApi(api_key, options.base_url, **given)
+
+
+def warn_of_unknown_step(
+    tracker: TrackerApi, job: "TrackerJob", step: str | None, began: float
+) -> None:
+    """Print a warning if the job has no such step, in the time that delivery has left.
+
+    Args:
+        tracker: What the step was reported with; closed.
+        job: Its job.
+        step: Tag or display name as it was given; None for the job itself.
+        began: Monotonic time at which the delivery began.
+    """
+    limit = Settings.resolve({"mode": "off"}).shutdown_timeout_seconds
+    deadline = began + min(limit, _LONGEST_QUESTION_SECONDS)
+    warning = unknown_step(tracker, job.provider_job_id, step, deadline)
+    if warning is not None:
+        tell(warning)
 
 
 def asking_tracker(options: argparse.Namespace) -> TrackerApi:

@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import stat
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -24,6 +25,7 @@ from trackerapi.commands.reporting import (
     add_sending,
     job_of,
     tracker_of,
+    warn_of_unknown_step,
 )
 from trackerapi.commands.terminal import tell
 from trackerapi.commands.values import number
@@ -127,7 +129,8 @@ def _track(options: argparse.Namespace) -> int:
         os.fstat(descriptor)  # a closed one could become a file of the outbox
     status, stop = FINE, _Stop()
     with tracker_of(options, is_lasting=True) as tracker:
-        step = job_of(tracker, options).step(options.step)
+        job = job_of(tracker, options)
+        step = job.step(options.step)
         with _signals_heard_by(stop):
             _begin(step, options)
             try:
@@ -140,6 +143,8 @@ def _track(options: argparse.Namespace) -> int:
             if status == FINE and not stop.number and not options.no_end:
                 step.done()
             _let_go()
+        began = time.monotonic()
+    warn_of_unknown_step(tracker, job, options.step, began)
     if stop.number:
         _die_of(stop.number)
     return status

@@ -157,7 +157,20 @@ class Reporting:
             if job is not None:
                 self._do(report, job)
         if tracker is not None:
+            deadline = time.monotonic() + self._delivery_seconds
             tracker.close()
+            self._check_step(tracker, job, deadline)
+
+    def _check_step(
+        self, tracker: "TrackerApi", job: "TrackerJob | None", deadline: float
+    ) -> None:
+        from trackerapi.running.step_check import unknown_step
+
+        if job is not None:
+            step, job_id = self._order.step, job.provider_job_id
+            warning = unknown_step(tracker, job_id, step, deadline)
+            if warning is not None:
+                self._warnings.add(logging.WARNING, warning)
 
     def _opened(self) -> "tuple[TrackerApi, TrackerJob]":
         from trackerapi.job_token import JobToken

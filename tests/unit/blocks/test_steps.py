@@ -30,7 +30,7 @@ def test_misspelt_step_is_told_with_the_nearest_one(
     """A typo costs a warning that names what was meant."""
     run.step("lod")
 
-    assert "there is no step 'lod'" in caplog.text
+    assert "has no step 'lod'" in caplog.text
     assert "did you mean 'load'?" in caplog.text
 
 

@@ -57,10 +57,10 @@ def test_check_prints_a_line_for_each_mistake(
         "or call complete(), fail() or cancel()",
         "wrong.py:3:7: never-sent step 'say_hello' of job configuration 'my_job' is "
         "never sent",
-        "wrong.py:4:15: unknown-step there is no step 'say_helo' in job configuration "
-        "'my_job'; did you mean 'say_hello'?",
-        "wrong.py:5:21: unknown-kind there is no event kind 'stp'; did you mean "
-        "'step'?",
+        "wrong.py:4:15: unknown-step job 'my_job' has no step 'say_helo' (did you mean "
+        "'say_hello'?)",
+        "wrong.py:5:21: unknown-kind there is no event kind 'stp' (did you mean "
+        "'step'?)",
         "4 findings in 2 scripts",
     ]
 
@@ -84,8 +84,7 @@ def test_check_prints_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
         "line": 4,
         "column": 15,
         "code": "unknown-step",
-        "message": "there is no step 'say_helo' in job configuration 'my_job'; did "
-        "you mean 'say_hello'?",
+        "message": "job 'my_job' has no step 'say_helo' (did you mean 'say_hello'?)",
     }
 
 

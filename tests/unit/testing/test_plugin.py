@@ -127,7 +127,7 @@ def test_failed_assertion_shows_the_job(pytester: pytest.Pytester) -> None:
         [
             "*RecordedJob('S1', status='running', percent=33.33, "
             "steps={'load': 'done', 'report': 'pending'}, events=*'step load'*",
-            "*UnknownStepError: there is no step 'laod'*did you mean 'load'?",
+            "*UnknownStepError: *has no step 'laod' (did you mean 'load'?)",
             "E*AssertionError: this looks like personal data:",
             "E*job 'DOE^JOHN', its id: a patient's name: *",
         ]

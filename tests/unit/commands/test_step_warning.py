@@ -1,0 +1,132 @@
+"""A misspelt step on the command line: sent, and told once with the nearest one."""
+
+import threading
+import uuid
+
+import pytest
+
+from tests.scripted_server import KEY, OWNER, Request, answering, http
+from tests.unit.commands.leftovers import PATIENCE_SECONDS, Desk
+from trackerapi import JobConfigManager, TrackerApi
+from trackerapi.commands.exits import FINE
+
+WARNING = (
+    "trackerapi: job {tag!r} has no step 'say_helo' (did you mean 'say_hello'?). "
+    "Recorded as is; it does not change the progress\n"
+)
+
+
+@pytest.fixture
+def tag() -> str:
+    """Return the tag of a configuration of this test's own."""
+    return f"greeting-{uuid.uuid4()}"
+
+
+@pytest.fixture
+def job_id(desk: Desk, tag: str) -> str:
+    """Return a job with the steps of the tutorial."""
+    steps = [
+        {"tag": "say_hello", "name": "Say Hello", "points": 1},
+        {"tag": "say_bye", "name": "Say Bye", "points": 1},
+    ]
+    document = {"tag": tag, "name": "Greeting", "step_configurations": steps}
+    config = JobConfigManager(configs=[document]).get_job_config(tag)
+    made = str(uuid.uuid4())
+    with TrackerApi(
+        desk.backend.api_key, desk.backend.base_url, outbox=desk.outbox / "own"
+    ) as tracker:
+        tracker.create_job(made, desk.backend.customer_id, tag, config=config)
+    return made
+
+
+COMMANDS = {
+    "event": ["event", "step", "--step", "{step}", "--job", "{job}"],
+    "progress": [
+        *("event", "progress", "--step", "{step}", "--fraction", "0.5"),
+        *("--job", "{job}"),
+    ],
+    "track": ["track", "--step", "{step}", "--job", "{job}"],
+    "run": ["run", "--step", "{step}", "--job", "{job}", "--", "true"],
+}
+
+
+def command(name: str, step: str, job_id: str) -> list[str]:
+    """Return a command line about a step."""
+    return [word.format(step=step, job=job_id) for word in COMMANDS[name]]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_misspelt_step_is_told_and_sent(
+    desk: Desk, job_id: str, tag: str, name: str
+) -> None:
+    """One line names the nearest step; the event is recorded, and nothing fails."""
+    done = desk.spawn(*command(name, "say_helo", job_id))
+
+    assert (done.status, done.out) == (FINE, "")
+    assert done.err == WARNING.format(tag=tag)
+    assert {event.tag for event in desk.events(job_id)} == {"say_helo"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("step", ["say_hello", "Say Hello"])
+def test_known_step_is_no_news(desk: Desk, job_id: str, name: str, step: str) -> None:
+    """A tag and a display name both are right."""
+    done = desk.spawn(*command(name, step, job_id))
+
+    assert (done.status, done.out, done.err) == (FINE, "", "")
+    assert {event.tag for event in desk.events(job_id)} == {"say_hello"}
+
+
+def test_step_that_is_like_none_has_no_hint(desk: Desk, job_id: str, tag: str) -> None:
+    """Where no step is near, none is guessed."""
+    done = desk.run("event", "step", "--step", "xyz", "--job", job_id)
+
+    assert done.status == FINE
+    assert done.err.startswith(f"trackerapi: job {tag!r} has no step 'xyz'. ")
+
+
+def test_job_without_steps_takes_any(desk: Desk) -> None:
+    """Without a configuration no step is wrong."""
+    customer = str(desk.backend.customer_id)
+    made = desk.run("job", "start", "import", "--customer", customer).out.strip()
+
+    done = desk.run("event", "step", "--step", "anything", "--job", made)
+
+    assert (done.status, done.err) == (FINE, "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_backend_that_cannot_be_asked_is_no_trouble(
+    desk: Desk, job_id: str, name: str
+) -> None:
+    """A key that may not read, or no delivery, costs nothing but the hint."""
+    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
+        key = tracker.admin.create_api_key("reports", scopes=["ingest"]).api_key
+
+    done = desk.spawn(*command(name, "say_helo", job_id), TRACKERAPI_API_KEY=key)
+    off = desk.spawn(*command(name, "say_helo", job_id), TRACKERAPI_MODE="offline")
+
+    assert (done.status, done.out, done.err) == (FINE, "", "")
+    assert (off.status, off.out, off.err) == (FINE, "", "")
+
+
+def test_answer_that_does_not_come_is_not_waited_for(desk: Desk) -> None:
+    """The command ends with the time that delivery has, without a word."""
+    release, asked = threading.Event(), threading.Event()
+
+    def reply(request: Request) -> bytes:
+        if request.method == "POST":
+            return http(200, {"accepted": 1, "duplicates": 0, "rejected": []})
+        if request.target.startswith("/api-keys"):
+            return http(200, OWNER)
+        asked.set()
+        release.wait(PATIENCE_SECONDS)
+        return http(503, b"")
+
+    with answering(reply) as server:
+        settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
+        done = desk.spawn(*command("event", "say_helo", "a job"), **settings)
+        release.set()
+
+    assert (done.status, done.out, done.err) == (FINE, "", "")
+    assert asked.is_set()
