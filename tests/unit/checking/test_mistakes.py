@@ -441,7 +441,27 @@ def test_mistake_is_found_where_it_is(name: str) -> None:
     assert not differences(text, found)
 
 
-PLANTED = [
+BY_EVENTS = """
+import random
+import uuid
+
+from trackerapi import JobConfigManager, TrackerApi
+
+
+def my_job(name):
+    manager = JobConfigManager(configurations_file="./job_configurations.json")
+    hello, number, bye = manager.get_job_config("my_job").step_configurations
+
+    with TrackerApi() as tracker:
+        job = tracker.create_job(
+            provider_job_id=str(uuid.uuid4()), customer_id=142, tag="my_job"
+        )
+        job.send_event(kind="step", name=hello.tag, metadata={"Message": "Hello"})
+        drawn = random.randint(0, 100)
+        job.send_event(kind="step", name=number.tag, metadata={"Random Number": drawn})
+        job.send_event(kind="step", name=bye.tag)
+"""
+PLANTED_IN_EVENTS = [
     ("hello, number, bye =", "number, hello, bye =", ["wrong-order"]),
     ('get_job_config("my_job")', 'get_job_config("my_jop")', ["unknown-job"]),
     ('tag="my_job"', 'tag="nightly"', ["unknown-job"]),
@@ -450,16 +470,34 @@ PLANTED = [
     ("name=number.tag", 'name="Random Numbr"', ["never-sent", "unknown-step"]),
     ("name=hello.tag", "name=bye.tag", ["never-sent", "wrong-order"]),
 ]
+PLANTED_IN_BLOCKS = [
+    ('tag="my_job"', 'tag="nightly"', ["unknown-job"]),
+    ('step("random_number")', 'step("random_nmber")', ["never-sent", "unknown-step"]),
+    ('step("say_hello")', 'step("say_bye")', ["never-sent", "wrong-order"]),
+]
 
 
-@pytest.mark.parametrize(("right", "wrong", "codes"), PLANTED)
+@pytest.mark.parametrize(("right", "wrong", "codes"), PLANTED_IN_EVENTS)
+def test_mistake_in_a_script_of_events_is_found(
+    right: str, wrong: str, codes: list[str]
+) -> None:
+    """What the author of a script in the style of the seed would get wrong is found."""
+    assert codes_of(BY_EVENTS, "", "") == []
+    assert codes_of(BY_EVENTS, right, wrong) == codes
+
+
+@pytest.mark.parametrize(("right", "wrong", "codes"), PLANTED_IN_BLOCKS)
 def test_mistake_in_the_tutorial_is_found(
     right: str, wrong: str, codes: list[str]
 ) -> None:
     """What a reader of the tutorial would get wrong is found."""
     blocks = {one.file_name: one.text for one in marked_blocks(ROOT / "README.md")}
-    configs = read_configs(ROOT / "tests/end_to_end/seed_job_configurations.json")
-    text = blocks["my_job.py"].replace(right, wrong, 1)
+    assert codes_of(blocks["my_job.py"], right, wrong) == codes
 
-    assert text != blocks["my_job.py"]
-    assert sorted({one.code for one in findings_in(text, *configs)}) == codes
+
+def codes_of(text: str, right: str, wrong: str) -> list[str]:
+    """Return the codes of what is found once a part of a script is replaced."""
+    configs = read_configs(ROOT / "tests/end_to_end/seed_job_configurations.json")
+    assert right in text
+    found = findings_in(text.replace(right, wrong, 1), *configs)
+    return sorted({one.code for one in found})
