@@ -3,15 +3,16 @@
 import asyncio
 import encodings.idna  # noqa: F401 - else loaded by the first look-up, fork or not
 import gc
+import math
 import os
 import threading
 import warnings
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, Self
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 import httpcore  # noqa: F401 - else httpx loads it with the first client, fork or not
 import httpx
-from attrs import define, field
+from attrs import define, evolve, field
 from trackerapi_client import AuthenticatedClient
 
 from trackerapi.wire.attempts import Patience
@@ -26,6 +27,10 @@ class BackendClient(AuthenticatedClient):
     Pass it to any generated call: `list_jobs.sync(client=tracker.client)`. Such a
     call returns the operation's model or raises a `BackendError`. Safe to share
     between threads and across a fork; the key does not show in the repr.
+
+    `with_timeout()`, `with_headers()` and `with_cookies()` return an independent client
+    with the same key, retries and guard, and change nothing of this one. It closes with
+    this one, or when nobody uses it any more.
     """
 
     patience: Patience = field(
@@ -36,6 +41,12 @@ class BackendClient(AuthenticatedClient):
     _async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
         field(init=False, factory=WeakKeyDictionary)
     )
+    _derived: WeakSet["BackendClient"] = field(init=False, factory=WeakSet)
+    _end: "finalize[..., BackendClient] | None" = field(init=False, default=None)
+
+    # Not those of the generated class, which compare members.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._base_url!r})"
@@ -46,9 +57,65 @@ class BackendClient(AuthenticatedClient):
         return self._base_url
 
     def change_key(self, key: str) -> None:
-        """Use another key from the next request on."""
+        """Use another key from the next request on, also in derived clients."""
         self.close()
         self.token = key
+        for client in list(self._derived):
+            client.change_key(key)
+
+    def with_timeout(self, timeout: httpx.Timeout | float) -> Self:
+        """Return a client whose attempts end earlier or later.
+
+        Args:
+            timeout: Seconds for one attempt; of an `httpx.Timeout` the longest phase.
+                The time for all attempts changes in the same proportion. Phases
+                without a limit keep that of this client.
+
+        Raises:
+            ValueError: If a limit is not a positive, finite number of seconds.
+        """
+        given = (
+            timeout if isinstance(timeout, httpx.Timeout) else httpx.Timeout(timeout)
+        )
+        limits = [each for each in given.as_dict().values() if each is not None]
+        if not all(0 < each < math.inf for each in limits):
+            raise ValueError(f"timeout must be above 0 and finite, got {timeout!r}")
+        longest = max(limits, default=self.patience.attempt_seconds)
+        factor = longest / self.patience.attempt_seconds
+        patience = Patience(
+            attempt_seconds=longest,
+            deadline_seconds=self.patience.deadline_seconds * factor,
+        )
+        return self._derive(timeout=given, patience=patience)
+
+    def with_headers(self, headers: dict[str, str]) -> Self:
+        """Return a client that sends `headers` too; not in place of the key's."""
+        merged = httpx.Headers(self._headers)
+        merged.update(headers)
+        merged.pop(self.auth_header_name, None)
+        return self._derive(headers=dict(merged))
+
+    def with_cookies(self, cookies: dict[str, str]) -> Self:
+        """Return a client that sends `cookies` too; those of answers are never kept."""
+        return self._derive(cookies={**self._cookies, **cookies})
+
+    def _derive(self, **changes: Any) -> Self:
+        members = {"headers": dict(self._headers), "cookies": dict(self._cookies)}
+        derived = evolve(self, **{**members, **changes})
+        self._derived.add(derived)
+        return derived
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
 
     def get_httpx_client(self) -> httpx.Client:
         """Return the connection pool of this process, made on first use."""
@@ -63,6 +130,8 @@ class BackendClient(AuthenticatedClient):
                 if client is None:
                     with proxy_translated():
                         client = GuardedHttp(self.patience, **self._arguments())
+                    # Clients that nobody closes leave no open socket behind either.
+                    self._end = finalize(self, _retire, client, os.getpid())
                     self._client = client
         return client
 
@@ -96,7 +165,10 @@ class BackendClient(AuthenticatedClient):
         if self._pid != os.getpid():
             self._drop_inherited()
             return
+        for derived in list(self._derived):
+            derived.close()
         client, self._client = self._client, None
+        self._forget_end()
         if isinstance(client, GuardedHttp):
             client.retire()
         elif client is not None:  # set by `set_httpx_client()`
@@ -105,6 +177,7 @@ class BackendClient(AuthenticatedClient):
     def _drop_inherited(self) -> None:
         """Let go of what belongs to the parent, in a child that a fork has made."""
         self._lock, self._pid = threading.Lock(), os.getpid()
+        self._forget_end()
         if self._client is None:
             return
         # Not closed in order: that takes a lock which nobody may be left to release.
@@ -113,11 +186,27 @@ class BackendClient(AuthenticatedClient):
             self._client = None
             gc.collect()
 
+    def _forget_end(self) -> None:
+        if self._end is not None:
+            self._end.detach()
+            self._end = None
+
     def _arguments(self) -> dict[str, Any]:
+        cookies = "; ".join(f"{name}={each}" for name, each in self._cookies.items())
         return {
             "base_url": self._base_url,
-            "headers": {**self._headers, self.auth_header_name: self.token},
+            "headers": {
+                **self._headers,
+                **({"Cookie": cookies} if cookies else {}),
+                self.auth_header_name: self.token,
+            },
+            "timeout": self._timeout,
             "verify": self._verify_ssl,
             "follow_redirects": False,  # would carry the key to another host
             **self._httpx_args,
         }
+
+
+def _retire(client: GuardedHttp, pid: int) -> None:
+    if pid == os.getpid():
+        client.retire()

@@ -161,9 +161,13 @@ class AsyncBoundedStream(Connection, httpcore.AsyncNetworkStream):
         timeout: float | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Return the connection as it is with TLS."""
-        return AsyncBoundedStream(
-            await self._stream.start_tls(ssl_context, server_hostname, timeout)
-        )
+        try:
+            stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            # httpcore closes it after errors, but not when the attempt is cancelled.
+            await self._stream.aclose()
+            raise
+        return AsyncBoundedStream(stream)
 
     def get_extra_info(self, info: str) -> Any:
         """Return what is known of the connection; see `BoundedStream`."""

@@ -1,0 +1,218 @@
+"""The generated client over the guard: derived clients, files as bodies, cookies."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from itertools import chain, repeat
+from typing import Any
+
+import httpx
+import pytest
+from trackerapi_client.api.api_keys import verify_api_key
+from trackerapi_client.api.events import import_events
+from trackerapi_client.types import File
+
+from tests.conftest import RunningBackend
+from tests.scripted_server import KEY, OWNER, ScriptedServer, answering, http, problem
+from trackerapi import BackendUnavailable, TrackerApi
+from trackerapi.wire.attempts import Patience
+from trackerapi.wire.client import BackendClient
+
+Ask = Callable[[BackendClient], Any]
+
+
+def ask(client: BackendClient) -> object:
+    """Ask whose key it is."""
+    return verify_api_key.sync(client=client)
+
+
+def ask_in_a_loop(client: BackendClient) -> object:
+    """Ask likewise in an event loop."""
+
+    async def asking() -> object:
+        async with client:
+            return await verify_api_key.asyncio(client=client)
+
+    return asyncio.run(asking())
+
+
+def client_for(url: str, seconds: float = 20.0, deadline: float = 0.0) -> BackendClient:
+    """Return a client of this patience, in seconds."""
+    return BackendClient(
+        base_url=url,
+        token=KEY,
+        prefix="",
+        auth_header_name="X-API-Key",
+        headers={"User-Agent": "tests"},
+        verify_ssl=False,
+        patience=Patience(attempt_seconds=seconds, deadline_seconds=deadline),
+    )
+
+
+BOTH = pytest.mark.parametrize("call", [ask, ask_in_a_loop])
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    """Run a server that says whose key it is."""
+    with answering(http(200, OWNER)) as running:
+        yield running
+
+
+@BOTH
+def test_derived_client_sends_more_and_changes_nothing_of_the_original(
+    server: ScriptedServer, call: Ask
+) -> None:
+    """Headers and cookies are those of the derived client, the key is that of both."""
+    original = client_for(server.url)
+    call(original)
+    derived = original.with_headers({"X-Trace": "1", "user-agent": "mine"})
+    derived = derived.with_cookies({"a": "1"}).with_cookies({"b": "2"})
+    call(derived)
+    call(original)
+    original.close()
+
+    before, between, after = (request.headers for request in server.requests)
+    assert (between["x-trace"], between["user-agent"]) == ("1", "mine")
+    assert between["cookie"] == "a=1; b=2"
+    assert between["x-api-key"] == KEY
+    assert before == after
+    assert "cookie" not in before
+    assert before["user-agent"] == "tests"
+
+
+def test_header_of_the_key_cannot_be_replaced(server: ScriptedServer) -> None:
+    """One request never names two keys."""
+    client = client_for(server.url).with_headers({"x-api-KEY": "another"})
+    ask(client)
+    client.close()
+
+    assert server.requests[0].headers["x-api-key"] == KEY
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "timeout", [0.2, httpx.Timeout(0.2), httpx.Timeout(None, read=0.2)]
+)
+def test_derived_client_waits_as_long_as_it_is_told(call: Ask, timeout: Any) -> None:
+    """The time of the original stays, and so does its guard."""
+    with answering(lambda _: iter([])) as silent:
+        original = client_for(silent.url, seconds=60.0)
+        derived = original.with_timeout(timeout)
+        with pytest.raises(BackendUnavailable, match="no answer in time"):
+            call(derived)
+        assert original.patience == Patience(attempt_seconds=60.0, deadline_seconds=0.0)
+        original.close()
+
+
+def test_derived_client_repeats_and_refuses_as_the_original() -> None:
+    """Retries and the check of answers belong to every client."""
+    other = repeat(http(200, {"items": 5}))
+    script = chain([problem(503), http(200, OWNER)], other)
+
+    with answering(lambda _: next(script)) as server:
+        original = client_for(server.url, seconds=20.0, deadline=60.0)
+        derived = original.with_timeout(30.0)
+        assert derived.patience.deadline_seconds == 90.0
+        assert ask(derived)
+        with pytest.raises(BackendUnavailable, match="is not an answer"):
+            ask(derived.with_timeout(1.0).with_headers({"A": "b"}))
+        original.close()
+
+
+@pytest.mark.parametrize(
+    "timeout", [0, -1, float("nan"), float("inf"), httpx.Timeout(0)]
+)
+def test_time_that_is_none_is_refused(timeout: Any) -> None:
+    """A mistake shows where it is made."""
+    with pytest.raises(ValueError, match="timeout must be above 0"):
+        client_for("http://backend.test").with_timeout(timeout)
+
+
+def test_derived_clients_leave_no_socket_open(server: ScriptedServer) -> None:
+    """A client for one request costs its connection and nothing after that."""
+    tracker = TrackerApi(KEY, server.url)
+    for number in range(5):
+        ask(tracker.client.with_headers({"X-Number": str(number)}))
+    kept = tracker.client.with_timeout(5.0)
+    ask(kept)
+    tracker.close()
+    gc.collect()  # a socket that was left open would be told of
+
+    ask(kept)  # closing leaves no client unusable
+    kept.close()
+
+
+def test_derived_client_takes_a_new_key_with_the_original(
+    server: ScriptedServer,
+) -> None:
+    """A key that is read again is that of all clients."""
+    original = client_for(server.url)
+    derived = original.with_timeout(5.0)
+    original.change_key("trk_another_key")
+    ask(derived)
+    original.close()
+
+    assert server.requests[0].headers["x-api-key"] == "trk_another_key"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_file_is_a_body_that_can_be_sent_again(is_async: bool) -> None:
+    """A batch from a file reaches the backend whole, also after a 429."""
+    batch = b'{"kind": "info"}\n' * 5_000
+    report = {"accepted": 5_000, "duplicates": 0, "rejected": []}
+    script = iter([problem(429), http(200, report)])
+
+    with answering(lambda _: next(script)) as server:
+        client = client_for(server.url, seconds=20.0, deadline=60.0)
+        body = File(payload=BytesIO(batch))
+
+        async def send() -> Any:
+            async with client:
+                return await import_events.asyncio(client=client, body=body)
+
+        if is_async:
+            made = asyncio.run(send())
+        else:
+            made = import_events.sync(client=client, body=body)
+        client.close()
+
+    assert getattr(made, "accepted", None) == 5_000
+    assert [request.body for request in server.requests] == [batch, batch]
+    types = {request.headers["content-type"] for request in server.requests}
+    assert types == {"application/x-ndjson"}
+
+
+def test_batch_reaches_the_real_backend_from_an_event_loop(
+    backend: RunningBackend, tracker: TrackerApi
+) -> None:
+    """The one way in of the generated client for many events works in a loop."""
+    line = b'{"kind": "info", "provider_job_id": "nobody knows it"}\n'
+
+    async def send() -> Any:
+        body = File(payload=BytesIO(line * 2))
+        async with tracker.client as client:
+            return await import_events.asyncio(client=client, body=body)
+
+    report = asyncio.run(send())
+
+    assert (report.accepted, len(report.rejected)) == (0, 2)
+
+
+@BOTH
+def test_cookies_of_a_server_are_not_sent_back(call: Ask) -> None:
+    """A portal cannot make requests grow until nobody takes them."""
+    cookies = [f"Set-Cookie: c{n}={'x' * 3_500}; Path=/" for n in range(20)]
+    head, _, body = http(200, OWNER).partition(b"\r\n\r\n")
+    portal = b"\r\n".join([head, *(c.encode() for c in cookies)]) + b"\r\n\r\n" + body
+
+    with answering(portal) as server:
+        client = client_for(server.url)
+        for _ in range(3):
+            call(client)
+            call(client.with_cookies({"mine": "1"}))
+        client.close()
+
+    sent = {request.headers.get("cookie") for request in server.requests}
+    assert sent == {None, "mine=1"}
