@@ -5,6 +5,7 @@ loaded only when a file is read or a document is checked.
 """
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -23,6 +24,10 @@ MAX_JOBS: Final = 500
 MAX_STEPS: Final = 500
 MAX_METADATA_KEYS: Final = 50
 MAX_AFTER: Final = 100
+MAX_CONFIG_BYTES: Final = 1024 * 1024 - 16 * 1024
+"""A request carries 1 MiB; the rest is for the other members of a creation."""
+
+_AUDIENCE_BYTES: Final = len(',"audience":"provider"')  # sent with each key
 
 _NUMBER: Final = r"(0|[1-9][0-9]*)"
 _PRE: Final = r"(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
@@ -305,6 +310,26 @@ def _refuse_contradictions(job: Mapping[str, Any], path: Path | None, at: str) -
         place = f"{at}/step_configurations/{index}/metadata_configurations"
         _refuse_repeats(step.get("metadata_configurations", []), "name", path, place)
     check_order(steps, path, f"{at}/step_configurations")
+    _refuse_too_large(job, path, at)
+
+
+def _refuse_too_large(job: Mapping[str, Any], path: Path | None, at: str) -> None:
+    """Refuse a configuration that the creation of a job could not carry.
+
+    Raises:
+        ConfigError: With the size as it would be sent.
+    """
+    size = len(json.dumps(job, ensure_ascii=False, separators=(",", ":")).encode())
+    for step in job["step_configurations"]:
+        keys = step.get("metadata_configurations", ())
+        size += sum(_AUDIENCE_BYTES for key in keys if "audience" not in key)
+    if size > MAX_CONFIG_BYTES:
+        raise ConfigError(
+            f"takes {size:,} bytes when it is sent, and a request carries at most "
+            f"{MAX_CONFIG_BYTES:,}; shorten names, or use fewer steps or metadata keys",
+            path,
+            at,
+        )
 
 
 def _refuse_repeats(

@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from tests.contract_document import validator
-from trackerapi.config_file import check_job_document, json_schema, read_config_file
+from trackerapi.config_file import (
+    MAX_CONFIG_BYTES,
+    check_job_document,
+    json_schema,
+    read_config_file,
+)
 from trackerapi.errors import ConfigError
+from trackerapi.job_config import read_configs
 
 SEED: Final[dict[str, Any]] = json.loads(
     Path(__file__)
@@ -328,6 +334,35 @@ def test_order_that_no_step_can_keep_is_refused(bad: Bad, path: Path) -> None:
     with pytest.raises(ConfigError) as from_code:
         check_job_document(document["job_configs"][0])
     assert f"{JOB}{from_code.value.pointer}" == bad.pointer
+
+
+@pytest.mark.parametrize("has_audience", [True, False])
+def test_configuration_that_no_request_carries_is_refused(
+    path: Path, *, has_audience: bool
+) -> None:
+    """File and size are named before a job is created that nobody could deliver."""
+    audience = {"audience": "customer"} if has_audience else {}
+    keys = [
+        {"name": f"{number:03d}{'n' * 90}", "kind": "text", **audience}
+        for number in range(50)
+    ]
+    step = {"points": 1, "metadata_configurations": keys}
+
+    def write(step_count: int) -> None:
+        steps = [{"tag": f"t{n}", "name": "N", **step} for n in range(step_count)]
+        job = {"tag": "big", "name": "Big", "step_configurations": steps}
+        path.write_text(json.dumps({"job_configs": [job]}), encoding="utf-8")
+
+    write(140)
+    config = read_configs(path)[0]
+    size = len(json.dumps(config.as_document(), separators=(",", ":")).encode())
+    assert size <= MAX_CONFIG_BYTES
+    write(160)
+    error = refusal(path)
+
+    assert error.pointer == "/job_configs/0"
+    assert f"a request carries at most {MAX_CONFIG_BYTES:,}" in error.reason
+    assert str(path) in str(error)
 
 
 def refusal(path: Path) -> ConfigError:

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -403,13 +403,18 @@ def create_refused(
             with TrackerApi(road.backend.api_key, road.backend.base_url) as other:
                 new_job(other, config, job_id)
             return tracker.create_job(job_id, 142, f"other {uuid.uuid4()}")
+        case "413":
+            steps = (replace(config.step_configurations[0], name="x" * 1_260_000),)
+            tag = f"huge {uuid.uuid4()}"
+            huge = replace(config, tag=tag, step_configurations=steps)
+            return tracker.create_job(job_id, 142, tag, config=huge)
         case _:
             refusal = problem(422, detail="The steps have no points.")
             road.fault = lambda r: refusal if r.target.endswith("/jobs") else None
             return new_job(tracker, config, job_id)
 
 
-REFUSALS: Final = ("404", "409-customer", "409-tag", "422")
+REFUSALS: Final = ("404", "409-customer", "409-tag", "413", "422")
 
 
 @pytest.mark.parametrize("why", REFUSALS)

@@ -24,6 +24,7 @@ from trackerapi.commands.options import (
     folder_of,
     settings_of,
 )
+from trackerapi.commands.sync_report import held_for_others
 from trackerapi.commands.terminal import (
     counted,
     progress_of,
@@ -117,8 +118,7 @@ class RetryReport:
 
 
 def _retry(options: argparse.Namespace) -> int:
-    changes = {"customer_id": options.customer_id, "tag": options.tag}
-    changes = without_none(changes)
+    changes = without_none({"customer_id": options.customer_id, "tag": options.tag})
     if changes and options.job is None:
         raise Mistake("--customer-id and --tag need --job: they are about one job")
     folder = folder_of(options)
@@ -131,6 +131,8 @@ def _retry(options: argparse.Namespace) -> int:
     elif report.last_error is None and not (report.taken or report.held):
         of_job = "" if options.job is None else f" of job {options.job!r}"
         say(f"nothing is held{of_job} in {folder.path}")
+        for line in held_for_others(folder, dispatch.admits, options.outbox):
+            tell(line)
     else:
         say(report.as_text())
         if report.last_error is None:

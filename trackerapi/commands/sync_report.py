@@ -1,7 +1,7 @@
 """Report of `trackerapi sync`: what was delivered, and why each other file stays."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from trackerapi.commands.survey import (
     NEWER,
     UNREADABLE,
     FileSummary,
+    survey,
     waiting_jobs_of,
 )
 from trackerapi.commands.terminal import counted, printable
@@ -198,6 +199,18 @@ def describe(
         reason=printable(reason),
         command=f"trackerapi {command}{option}" if command else "",
     )
+
+
+def held_for_others(
+    folder: OutboxFolder, is_ours: Callable[[Binding], bool], outbox: str | None
+) -> Iterator[str]:
+    """Describe files with held records that the present key does not deliver."""
+    for file in survey(folder):
+        if file.held and file.header is not None:
+            ours = is_ours(file.header.binding)
+            group = group_of(file, folder, is_ours=ours)
+            if group in {ELSEWHERE, UNCONFIRMED}:
+                yield describe(file, group, None, outbox).as_text()
 
 
 def _explained(

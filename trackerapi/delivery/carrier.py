@@ -41,6 +41,7 @@ HOLD_AFTER: Final = timedelta(days=7)
 """How long an event waits for a job that the backend does not know."""
 
 _UNKNOWN_JOB: Final = 404
+_OVERSIZED: Final = {"status": 413, "detail": "no request carries more than 1 MiB"}
 
 CreationFinder = Callable[[str], Creation | None]
 
@@ -91,8 +92,8 @@ class Carrier:
             chunk = chunk[: next_creation + 1]
         batch, count = first_lines(chunk, self._most_lines)
         if count == 1 and len(batch) > MAX_BATCH_BYTES:
-            file.settle(len(batch), 1, delivered=0, dropped=1)
-            self._counters.count_dropped("damaged")
+            self._hold(file, [KeptRecord(record=batch, problem=_OVERSIZED)])
+            file.settle(len(batch), 1, delivered=0)
             return True
         aside, rest, rest_count = self._kept_apart(file, batch, count)
         refused: list[KeptRecord] = []

@@ -23,7 +23,9 @@ STRANDED: Final[dict[str, Callable[[Desk], Settings]]] = {
     "path behind the address": lambda desk: {
         "TRACKERAPI_BASE_URL": f"{desk.backend.base_url}/api"
     },
-    "longer host": lambda _: {"TRACKERAPI_BASE_URL": f"http://{'a' * 200}.test:9"},
+    "longer host": lambda _: {
+        "TRACKERAPI_BASE_URL": f"http://{'.'.join(3 * ['a' * 60])}.test:9"
+    },
 }
 """Settings under which records are written for nobody."""
 
@@ -165,8 +167,10 @@ def test_held_records_are_claimed_with_their_reasons(desk: Desk, held_job: str) 
     )
     (file,) = desk.files
 
+    before = desk.run("outbox", "retry", "--job", held_job)
     done = desk.run("outbox", "claim", file["id"], "--yes")
 
+    assert f"run: trackerapi outbox claim {file['id']}" in before.err
     assert (done.status, "outbox retry" in done.out) == (FINE, True)
     customer = str(desk.backend.customer_id)
     retried = desk.run("outbox", "retry", "--job", held_job, "--customer-id", customer)

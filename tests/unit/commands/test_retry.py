@@ -14,6 +14,7 @@ from tests.unit.commands.leftovers import (
     Desk,
     held_records,
 )
+from trackerapi import TrackerApi
 from trackerapi.commands.exits import (
     FINE,
     HELD,
@@ -35,6 +36,24 @@ def test_retry_with_another_customer_mends_a_refused_job(
     assert desk.messages(held_job) == ["line 0", "line 1", "line 2"]
     assert {file["state"] for file in desk.files} == {"delivered"}
     assert desk.run("sync").out == "delivered 0 events; 0 waiting, 0 held\n"
+
+
+def test_retry_with_the_known_tag_attaches_to_the_job(desk: Desk) -> None:
+    """A job that is known with another tag: the fix that its message names helps."""
+    job_id = str(uuid.uuid4())
+    with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
+        tracker.create_job(job_id, desk.backend.customer_id, "nightly")
+    with desk.job(job_id, events=2):
+        pass
+
+    refused = desk.run("sync")
+    again = desk.run("outbox", "retry", "--job", job_id)
+    done = desk.run("outbox", "retry", "--job", job_id, "--tag", "nightly")
+
+    fix = f"trackerapi outbox retry --job '{job_id}' [--customer-id N] --tag TAG"
+    assert (refused.status, fix in refused.err) == (HELD, True)
+    assert (again.status, done.status) == (HELD, FINE)
+    assert desk.messages(job_id) == ["line 0", "line 1"]
 
 
 def test_retry_mends_a_job_that_nobody_has_delivered_yet(desk: Desk) -> None:

@@ -772,6 +772,24 @@ def test_damaged_line_is_held_and_costs_no_other(
     assert held_lines(process) == [b'{"event_id": "cut in its mi\n']
 
 
+@pytest.mark.parametrize(
+    ("start", "is_held"), [(b"", True), (b'{"create_job":', False)]
+)
+def test_line_larger_than_any_request_costs_no_other(
+    process: ReportingProcess, memory: MemoryBackend, start: bytes, *, is_held: bool
+) -> None:
+    """Neither a huge event nor a damaged creation stops the records behind it."""
+    first, last = event_lines(2)
+    huge = start + b'{"event_id":"' + b"x" * (1 << 21) + b'"}\n'
+    process.append(first, huge, last)
+
+    process.deliver()
+
+    assert list(memory.events.values()) == [first, last]
+    assert held_lines(process) == ([huge] if is_held else [])
+    assert process.counters.dropped == ({} if is_held else {"damaged": 1})
+
+
 @pytest.mark.parametrize("blank", [b"\n", b"  \n", b"\r\n", b"\0\0\0\n"])
 @pytest.mark.parametrize("is_alone", [True, False])
 def test_blank_line_as_damage_leaves_it_delays_no_other(
