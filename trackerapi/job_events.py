@@ -125,11 +125,11 @@ class JobEvents:
 
     def send_event(
         self,
-        *,
         kind: str,
         name: str | None = None,
-        tag: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        *,
+        tag: str | None = None,
         **details: Unpack[EventDetails],
     ) -> str:
         """Report one event.
@@ -138,9 +138,9 @@ class JobEvents:
             kind: start, progress, step (done), skip, error, complete, cancel,
                 interrupt, info or heartbeat; a word of your own is shown like info.
             name: Tag or unambiguous display name of the step; None for the job.
-            tag: The same as `name`; give one of them.
             metadata: Values for the timeline. What JSON cannot hold or what is beyond
                 50 keys, 8 KiB or five levels is converted or cut, and marked.
+            tag: The same as `name`; give one of them.
             **details: See `EventDetails`.
 
         Returns:

@@ -113,6 +113,7 @@ def reports(moment: datetime) -> TrackerJob:
     assert_type(tracker.job("id", tag="my_job"), TrackerJob)
     event_id = job.send_event(kind="step", name="say_hello", metadata={"Number": 1})
     assert_type(event_id, str)
+    job.send_event("step", "say_hello", {"Number": 1})
     job.send_event(kind="progress", tag="load", completed=1, total=2.5)
     job.send_event(kind="error", name="load", retrying=True, detail="traceback")
     job.send_event(kind="info", message="words", occurred_at=moment)
@@ -207,7 +208,7 @@ async def in_a_loop(stream: AsyncIterator[bytes], moment: datetime) -> None:
                 await step.item_failed(1, customer="words", error=OSError())
             async for item in job.track([1, 2], step="segment"):
                 assert_type(item, int)
-            assert_type(await job.send_event(kind="info", message="words"), str)
+            assert_type(await job.send_event("info", None, {}, message="words"), str)
         created = await tracker.create_job("id", 142, "my_job", finish="explicit")
         assert_type(created, AsyncTrackerJob)
         assert_type(created.step("load").job, AsyncTrackerJob)
@@ -288,5 +289,5 @@ def mistakes(tracker: TrackerApi, job: TrackerJob) -> None:
     job.track([1])  # type: ignore[call-arg]
     job.track([1], step="load", wieght=len)  # type: ignore[call-arg]
     tracker.run_job("id", 142, "my_job", finish="auto")  # type: ignore[call-arg]
-    job.send_event("step")  # type: ignore[call-arg]
+    job.send_event("step", "load", {}, "tag")  # type: ignore[call-arg]
     job.send_event(kind="step", mesage="typo")  # type: ignore[call-arg]

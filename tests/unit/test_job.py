@@ -157,6 +157,22 @@ def test_kind_that_means_nothing_there_is_sent_and_warned_about_once(
     assert reason in message
 
 
+def test_arguments_of_an_event_may_go_without_their_names(
+    tracker: TrackerApi, job: TrackerJob
+) -> None:
+    """Kind, step and metadata, in the order of the original service's scripts."""
+    job.send_event("step", "Say Hello", {"Number": 7})
+    job.send_event("info", None, {"Number": 8})
+    job.send_event("info")
+    deliver(tracker)
+
+    assert [(e.kind, e.tag, e.event_metadata) for e in job.events()] == [
+        ("step", "say_hello", {"Number": 7}),
+        ("info", None, {"Number": 8}),
+        ("info", None, {}),
+    ]
+
+
 @pytest.mark.parametrize("spelling", ["say_bye", "Say Bye"])
 def test_complete_of_the_last_step_ends_the_job(
     tracker: TrackerApi,

@@ -123,21 +123,21 @@ class AsyncTrackerJob:
 
     async def send_event(
         self,
-        *,
         kind: str,
         name: str | None = None,
-        tag: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        *,
+        tag: str | None = None,
         **details: Unpack[EventDetails],
     ) -> str:
         """Report one event; return its id, by which the backend knows repeats."""
         return await self._do(
             partial(
                 self._job.send_event,
-                kind=kind,
-                name=name,
+                kind,
+                name,
+                metadata,
                 tag=tag,
-                metadata=metadata,
                 **details,
             )
         )

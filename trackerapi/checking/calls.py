@@ -29,7 +29,9 @@ from trackerapi.checking.values import (
     Value,
     either,
     just,
+    texts_of,
 )
+from trackerapi.events import KINDS
 
 _RUNNERS: Final = frozenset({"run", "run_until_complete"})
 _KEEPING: Final = frozenset(
@@ -141,7 +143,7 @@ class Calls(Functions):
             return self.call_tracker(name, given, node)
         if name == "get_job_config":
             return self.call_manager(name, given, node)
-        if name == "send_event" and given.find("kind"):
+        if name == "send_event" and _is_report(given, node):
             return self.call_job([self.stranger], name, given, node)
         if name in _ENTERING and given.by_place:
             first = given.by_place[0]
@@ -218,6 +220,14 @@ class Calls(Functions):
             if isinstance(one, Function)
         ]
         return frozenset(decorated) or ANYTHING
+
+
+def _is_report(given: Arguments, node: ast.Call) -> bool:
+    """Tell whether a `send_event()` of what is not known is one of this library."""
+    if given.find("kind"):
+        return True
+    kinds = texts_of(given.value("kind", 0))[0]
+    return _is_called_job(node) and any(kind.text in KINDS for kind in kinds)
 
 
 def _is_called_job(node: ast.Call) -> bool:

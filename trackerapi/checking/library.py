@@ -26,7 +26,7 @@ from trackerapi.checking.values import (
     texts_of,
 )
 
-_BEGINS: Final = frozenset({"start", "progress", "step"})
+_BEGINS: Final = frozenset({"start", "progress", "step", "complete"})
 _ENDS: Final = frozenset({"complete", "cancel", "error"})
 _ENDING_METHODS: Final = frozenset({"complete", "fail", "cancel"})
 _STEP_BEGINS: Final = frozenset({"start", "done", "advance"})
@@ -174,9 +174,9 @@ class LibraryCalls(Expressions):
     def _send_event(
         self, jobs: Sequence[Job], given: Arguments, node: ast.Call
     ) -> None:
-        kind = given.find("kind")
+        kind = given.find("kind", 0)
         kinds = self.check_kind(kind.value, kind.at) if kind else []
-        found = given.find("name")
+        found = given.find("name", 1)
         if found is None or _is_none(found.value):
             found = given.find("tag")
         is_of_job = not given.has_more if found is None else _may_be_none(found.value)

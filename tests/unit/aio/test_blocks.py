@@ -127,7 +127,9 @@ def test_every_report_has_its_event(
         await segment.done("All found.")
         await job.note("words")
         await job.detail("words", host="a")
+        await job.send_event("info", "load", {"Number": 7})
         await job.fail("Sorry.")
+        await job.interrupt("Moved.")
         await job.cancel("Stopped.")
         await job.complete("Done.")
         assert load.status == "skipped"
@@ -147,7 +149,9 @@ def test_every_report_has_its_event(
         ("step", "segment", "All found."),
         ("info", None, "words"),
         ("info", None, None),
+        ("info", "load", None),
         ("error", None, "Sorry."),
+        ("interrupt", None, "Moved."),
         ("cancel", None, "Stopped."),
         ("complete", None, "Done."),
     ]

@@ -68,6 +68,31 @@ for step in config.step_configurations:
     job.send_event(kind="stp", name=step.tag) #! unknown-kind 'stp' -> 'step'
     job.send_event(kind="gauge", name=step.tag)
 """,
+    "positional arguments": SEED
+    + """
+job = tracker.create_job("1", 1, "my_job") #! never-sent 'random_number'
+job.send_event("complete", "say_bye")
+job.send_event("stp", "say_hello", {"a": 1}) #! unknown-kind 'stp' -> 'step'
+job.send_event("step", "say_helo") #! unknown-step 'say_helo' -> 'say_hello'
+""",
+    "explicit finish, last step complete": SEED
+    + """
+job = tracker.create_job("1", 1, "my_job", finish="explicit") #! missing-finish
+for step in config.step_configurations:
+    job.send_event("complete", step.tag)
+""",
+    "interruption is no end": SEED
+    + """
+job = tracker.run_job("1", 1, "my_job") #! missing-finish
+for step in config.step_configurations:
+    job.send_event("step", step.tag)
+job.interrupt()
+job.send_event("interrupt")
+""",
+    "helper of a job nobody knows, positional": """
+def report(job, tag):
+    job.send_event("step", "say_helo") #! unknown-step 'say_helo' -> 'say_hello'
+""",
     "seed, misspelt job": """
 from trackerapi import JobConfigManager, TrackerApi
 manager = JobConfigManager("./job_configurations.json")

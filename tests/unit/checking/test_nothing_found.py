@@ -23,6 +23,29 @@ SCRIPTS = {
 for step in job.config.step_configurations:
     job.send_event(kind="step", name=step.tag)
 """,
+    "positional arguments": JOB
+    + """
+job.send_event("step", "say_hello")
+job.send_event("step", "random_number", {"Number": 4})
+job.send_event("step", "say_bye")
+""",
+    "last step reported as complete, as in the original service": JOB
+    + """
+job.send_event("step", "say_hello")
+job.send_event("step", "random_number")
+job.send_event("complete", "say_bye")
+""",
+    "kinds of the whole job": JOB
+    + """
+for step in job.config.step_configurations:
+    job.send_event("complete", step.tag)
+job.send_event("interrupt")
+job.interrupt()
+""",
+    "events of something else": """
+import blinker
+blinker.send_event("step", "lunch")
+""",
     "configuration by a name nobody knows": """
 import sys
 manager = JobConfigManager(sys.argv[1])
