@@ -43,7 +43,7 @@ _AT_END: Final = r"(?!\n)"
 
 
 # Stands for a member that is not there. Its type is no `X | None`, since the file
-# must not say null.
+# must not say null; but `units`, which files of the original service may leave null.
 _ABSENT: Final[Any] = None
 
 
@@ -71,9 +71,10 @@ class MetadataModel(_Strict):
 
     name: Annotated[str, _text(NAME_PATTERN, "The key, as events carry it.")]
     kind: Annotated[
-        Literal["text", "number", "link"], Field(description="How it is shown.")
-    ]
-    units: Annotated[str, _text(NAME_PATTERN, "Shown behind a number.")] = Field(
+        Literal["text", "number", "link"],
+        Field(description="How it is shown; text when left out."),
+    ] = Field(default=_ABSENT)
+    units: Annotated[str, _text(NAME_PATTERN, "Shown behind a number.")] | None = Field(
         default=_ABSENT
     )
     audience: Annotated[
@@ -146,6 +147,9 @@ class FileModel(_Strict):
         Field(max_length=MAX_JOBS, description="One for a kind of job."),
     ]
 
+
+# Keys that the original service knew by another name.
+_FORMER_KEYS: Final = {"steps": "step_configurations"}
 
 # The model at each depth of a pydantic location: job_configs, 0, step_configurations…
 _MODELS: Final[Sequence[type[BaseModel]]] = (
@@ -288,7 +292,10 @@ def _key_meant(model: type[BaseModel], loc: Place) -> str | None:
     # Each level of models takes two steps of a location: a key and an index.
     level = _MODELS[_MODELS.index(model) + len(loc) // 2]
     known = [field.alias or name for name, field in level.model_fields.items()]
-    near = difflib.get_close_matches(str(loc[-1]).lower(), known, n=1)
+    key = str(loc[-1]).lower()
+    if _FORMER_KEYS.get(key) in known:
+        return _FORMER_KEYS[key]
+    near = difflib.get_close_matches(key, known, n=1)
     return near[0] if near else None
 
 

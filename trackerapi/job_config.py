@@ -27,7 +27,7 @@ class MetadataConfiguration:
     """
 
     name: str
-    kind: str
+    kind: str = "text"
     units: str | None = None
     audience: str = "provider"
 

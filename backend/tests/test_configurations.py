@@ -49,6 +49,36 @@ def test_same_content_is_stored_once(api: httpx.Client, tag: str) -> None:
     assert first.json()["revision"] == 1
 
 
+def test_metadata_key_is_text_without_units_where_nothing_else_is_said(
+    api: httpx.Client, tag: str
+) -> None:
+    """A kind left out, and units left null, are no other content than text and none."""
+    keys: list[dict[str, Any]] = [
+        {"name": "Operator"},
+        {"name": "Operator", "kind": "text", "units": None, "audience": "provider"},
+    ]
+    answers = []
+    for key in keys:
+        spelled = document(tag)
+        spelled["step_configurations"][0]["metadata_configurations"] = [key]
+        answers.append(api.post("/job_configurations", json=spelled))
+    assert [answer.status_code for answer in answers] == [201, 200]
+    (step, _) = answers[0].json()["step_configurations"]
+    assert step["metadata_configurations"] == [keys[1]]
+
+
+def test_steps_of_the_original_service_are_refused_with_the_new_name(
+    api: httpx.Client, tag: str
+) -> None:
+    """An old body says what to change."""
+    body = document(tag)
+    body["steps"] = body.pop("step_configurations")
+    answer = api.post("/job_configurations", json=body)
+    details = {error["pointer"]: error["detail"] for error in answer.json()["errors"]}
+    assert answer.status_code == 422
+    assert details["/steps"].endswith("; it is called step_configurations now")
+
+
 def test_new_content_is_the_next_revision(api: httpx.Client, tag: str) -> None:
     """Without a version, other content is counted and the old stays what it was."""
     api.post("/job_configurations", json=document(tag))

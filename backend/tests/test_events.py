@@ -45,6 +45,26 @@ def test_event_without_id_gets_one_of_version_7(
     assert stored["event_id"][14] == "7"
 
 
+def test_null_metadata_counts_as_left_out(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """Scripts of the original service send it so, alone and in a batch."""
+    stored = api.post("/events", json=event_of(job, event_metadata=None))
+    batch = send_lines(api, [event_of(job, event_metadata=None)])
+    assert (stored.status_code, stored.json()["event_metadata"]) == (201, {})
+    assert (batch.json()["accepted"], batch.json()["rejected"]) == (1, [])
+
+
+def test_wrong_metadata_is_told_where_it_is(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """That it may be null hides no place below it."""
+    texts = api.post("/events", json=event_of(job, event_metadata="x")).json()
+    nul = api.post("/events", json=event_of(job, event_metadata={"a": "\0"})).json()
+    assert [error["pointer"] for error in texts["errors"]] == ["/event_metadata"]
+    assert [error["pointer"] for error in nul["errors"]] == ["/event_metadata/a"]
+
+
 def test_event_takes_name_for_tag(api: httpx.Client, job: dict[str, Any]) -> None:
     """The old spelling works, by tag or by display name, and shows as the tag."""
     for name in ("say_bye", "Say Bye"):

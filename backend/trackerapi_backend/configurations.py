@@ -110,7 +110,8 @@ def _canonical_metadata(
 ) -> list[dict[str, Any]]:
     entries = step.get("metadata_configurations", [])
     _check_unique([entry["name"] for entry in entries], pointer, "name")
-    return [{"units": None, "audience": "provider", **entry} for entry in entries]
+    left_out = {"kind": "text", "units": None, "audience": "provider"}
+    return [{**left_out, **entry} for entry in entries]
 
 
 def _check_unique(names: Sequence[str], pointer: str, member: str) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 MAX_NAME_LENGTH = 100
 
+# Members that the original service knew by another name.
+_FORMER_NAMES = {"steps": "step_configurations"}
+
 _LIMITS = {
     "minLength": "needs at least {limit} character(s)",
     "maxLength": "has more than {limit} characters",
@@ -95,6 +98,8 @@ def _pattern_reason(pattern: str) -> str:
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
+    if _FORMER_NAMES.get(name) in known:
+        return f"; it is called {_FORMER_NAMES[name]} now"
     # Names are compared letter by letter, which takes long for long ones.
     is_short = len(name) <= MAX_NAME_LENGTH
     close = get_close_matches(name, known, n=1) if is_short else None

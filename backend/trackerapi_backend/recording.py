@@ -70,7 +70,7 @@ def read_event(document: models.EventInput, *, now: datetime) -> Draft:
             "kind": document["kind"],
             "tag": name if tag is None else tag,
             "event_metadata": metadata_text(
-                document.get("event_metadata", {}), "/event_metadata"
+                document.get("event_metadata") or {}, "/event_metadata"
             ),
             "occurred_at": read_instant(document, "occurred_at") or now,
             "received_at": now,

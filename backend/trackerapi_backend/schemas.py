@@ -62,6 +62,11 @@ class Schema:
         Raises:
             UnicodeEncodeError: If a text in it holds half of a surrogate pair.
         """
+        alternatives = self._described.get("anyOf", ())
+        told = [each for each in alternatives if each.get("type") != "null"]
+        if len(told) == 1:  # of a value that may be null, and is not
+            yield from self._below(told[0]).errors(value, pointer)
+            return
         for found in self._level.iter_errors(self._stand_in(value)):
             yield from explain(found, pointer, tuple(self._members))
         for name, schema, child in self._children(value):

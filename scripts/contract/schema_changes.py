@@ -41,7 +41,11 @@ def schema_changes(
         direction: How operations use it; both at once is possible.
     """
     if old.get("$ref") != new.get("$ref"):
-        yield Change(place, f"is {_kind(new)} instead of {_kind(old)}", breaking=True)
+        # As one of several alternatives, a request may be what it was.
+        alternatives = [each.get("$ref") for each in new.get("anyOf", ())]
+        is_wider = direction == Direction.REQUEST and old.get("$ref") in alternatives
+        what = f"is {_kind(new)} instead of {_kind(old)}"
+        yield Change(place, what, breaking=not is_wider)
         return
     yield from _type_changes(place, old, new, direction)
     yield from _enum_changes(place, old, new)
@@ -158,6 +162,8 @@ def _types(schema: Node) -> frozenset[str]:
 def _kind(schema: Node) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
+    if "anyOf" in schema:
+        return " or ".join(map(_kind, schema["anyOf"]))
     return _listed(_types(schema))
 
 

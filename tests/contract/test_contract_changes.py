@@ -59,6 +59,11 @@ BREAKING = [
     (f"{REQUEST}|properties|tag|pattern", "^a$", "JobInput.tag: pattern is"),
     (f"{REQUEST}|properties|customer_id|maximum", 9, "customer_id: maximum is 9"),
     (f"{REQUEST}|properties|customer_id|multipleOf", 2, "multipleOf is 2"),
+    (
+        f"{ANSWER}|properties|metadata",
+        {"anyOf": [{"$ref": "#/components/schemas/Metadata"}, {"type": "null"}]},
+        "Job.metadata: is Metadata or null instead of Metadata",
+    ),
     (f"{SCHEMAS}|Metadata|maxProperties", 49, "Metadata: maxProperties is 49"),
     (
         f"{SCHEMAS}|Metadata|propertyNames|maxLength",
@@ -84,6 +89,11 @@ ADDITIVE = [
     (f"{REQUEST}|properties|tag|maxLength", 101, "JobInput.tag: maxLength is 101"),
     (f"{REQUEST}|properties|tag|pattern", GONE, "JobInput.tag: pattern is absent"),
     (f"{REQUEST}|properties|tag|type", ["string", "null"], "JobInput.tag: has the ty"),
+    (
+        f"{REQUEST}|properties|metadata",
+        {"anyOf": [{"$ref": "#/components/schemas/Metadata"}, {"type": "null"}]},
+        "JobInput.metadata: is Metadata or null instead of Metadata",
+    ),
     (f"{ANSWER}|properties|name|maxLength", 9, "Job.name: maxLength is 9"),
     (f"{ANSWER}|properties|percent|type", "number", "Job.percent: has the type number"),
     (f"{SCHEMAS}|JobStatus|enum|4", "paused", "JobStatus: gained the value 'paused'"),

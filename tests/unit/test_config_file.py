@@ -147,6 +147,9 @@ BAD: Final = {
         "unknown key 'stepconfigurations'",
         suggestion="step_configurations",
     ),
+    "job_key_of_the_original_service": Bad(
+        f"{JOB}/steps", [], "unknown key 'steps'", suggestion="step_configurations"
+    ),
     "step_key_misspelt": Bad(
         f"{STEP}/pionts", 1, "unknown key 'pionts'", suggestion="points"
     ),
@@ -214,7 +217,7 @@ BAD: Final = {
     ),
     "key_name_missing": Bad(f"{KEY}/name", ABSENT, "'name' is missing", pointer=KEY),
     "key_name_blank": Bad(f"{KEY}/name", "  ", CHARACTERS),
-    "key_kind_missing": Bad(f"{KEY}/kind", ABSENT, "'kind' is missing", pointer=KEY),
+    "key_kind_null": Bad(f"{KEY}/kind", None, "must be 'text', 'number' or 'link"),
     "after_text": Bad(f"{STEP}/after", "a", LIST),
     "after_null": Bad(f"{STEP}/after", None, LIST),
     "after_blank": Bad(f"{STEP}/after", [" "], CHARACTERS, pointer=f"{STEP}/after/0"),
@@ -222,7 +225,7 @@ BAD: Final = {
     "after_too_many": Bad(f"{STEP}/after", ["a"] * 101, "must have at most 100 items"),
     "key_kind_other": Bad(f"{KEY}/kind", "date", "must be 'text', 'number' or 'link"),
     "key_units_empty": Bad(f"{KEY}/units", "", LENGTH),
-    "key_units_null": Bad(f"{KEY}/units", None, TEXT),
+    "key_units_number": Bad(f"{KEY}/units", 1, TEXT),
     "key_audience_other": Bad(
         f"{KEY}/audience", "everyone", "must be 'provider' or 'customer'"
     ),
@@ -246,6 +249,8 @@ GOOD: Final = {
     "steps_most": changed(f"{JOB}/step_configurations", steps(500)),
     "keys_none": changed(f"{STEP}/metadata_configurations", []),
     "keys_most": changed(f"{STEP}/metadata_configurations", keys(50)),
+    "key_kind_left_out": changed(f"{KEY}/kind", ABSENT),
+    "key_units_null": changed(f"{KEY}/units", None),
     "display_names_equal": changed(f"{JOB}/step_configurations", steps(2)),
     "after_none": changed(f"{STEP}/after", []),
     "after_others": changed(
@@ -457,6 +462,23 @@ def test_loader_and_schema_agree(
         assert not SCHEMA.is_valid(document)
     else:
         assert SCHEMA.is_valid(document)
+
+
+def test_steps_of_the_original_service_are_refused_with_the_new_name(
+    path: Path,
+) -> None:
+    """An old file says what to change, in one mistake."""
+    document = copy.deepcopy(SEED)
+    job = document["job_configs"][0]
+    job["steps"] = job.pop("step_configurations")
+    path.write_text(json.dumps(document))
+
+    error = refusal(path)
+
+    assert (error.reason, error.suggestion) == (
+        "unknown key 'steps'",
+        "step_configurations",
+    )
 
 
 def test_misspelt_key_is_not_told_as_missing_too(path: Path) -> None:

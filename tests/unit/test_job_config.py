@@ -98,7 +98,7 @@ def test_metadata_key_is_the_providers_by_default() -> None:
     """A key that names no audience is not for the customer."""
     document = copy.deepcopy(FULL)
     metadata = document["step_configurations"][0]["metadata_configurations"]
-    metadata.append({"name": "Operator", "kind": "text"})
+    metadata.append({"name": "Operator", "units": None})
 
     config = JobConfigManager(configs=[document]).get_job_config("scan")
 

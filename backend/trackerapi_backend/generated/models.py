@@ -56,8 +56,8 @@ class MetadataConfiguration(TypedDict):
     """A metadata key of a step and who may read it."""
 
     name: str
-    kind: Literal["text", "number", "link"]
-    units: NotRequired[str]
+    kind: NotRequired[Literal["text", "number", "link"]]
+    units: NotRequired[str | None]
     audience: NotRequired[Literal["provider", "customer"]]
 
 
@@ -291,7 +291,7 @@ class EventInput(TypedDict):
     kind: str
     tag: NotRequired[str]
     name: NotRequired[str]
-    event_metadata: NotRequired[dict[str, Any]]
+    event_metadata: NotRequired[dict[str, Any] | None]
     occurred_at: NotRequired[str]
     completed: NotRequired[float]
     total: NotRequired[float]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
 
 from attrs import define as _attrs_define
@@ -33,9 +33,8 @@ class EventInput:
     """ Tag or display name of the step; left out for the job itself. """
     name: str | Unset = UNSET
     """ Taken for `tag`; both with different values are refused. """
-    event_metadata: Metadata | Unset = UNSET
-    """ Values of the provider's own. At most 50 keys, 8 KiB as JSON and five levels; texts hold no NUL; numbers
-    stay within 2^53 - 1. Keys may hold spaces. """
+    event_metadata: Metadata | None | Unset = UNSET
+    """ Values of the provider's own; null counts as left out. """
     occurred_at: datetime.datetime | Unset = UNSET
     """ When it happened on the caller's clock; now when left out. """
     completed: float | Unset = UNSET
@@ -56,6 +55,8 @@ class EventInput:
     """ What only the provider reads, such as a traceback. """
 
     def to_dict(self) -> dict[str, Any]:
+        from ..models.metadata import Metadata  # noqa: PLC0415
+
         provider_job_id = self.provider_job_id
 
         kind = self.kind
@@ -68,9 +69,13 @@ class EventInput:
 
         name = self.name
 
-        event_metadata: dict[str, Any] | Unset = UNSET
-        if not isinstance(self.event_metadata, Unset):
+        event_metadata: dict[str, Any] | None | Unset
+        if isinstance(self.event_metadata, Unset):
+            event_metadata = UNSET
+        elif isinstance(self.event_metadata, Metadata):
             event_metadata = self.event_metadata.to_dict()
+        else:
+            event_metadata = self.event_metadata
 
         occurred_at: str | Unset = UNSET
         if not isinstance(self.occurred_at, Unset):
@@ -145,12 +150,22 @@ class EventInput:
 
         name = d.pop("name", UNSET)
 
-        _event_metadata = d.pop("event_metadata", UNSET)
-        event_metadata: Metadata | Unset
-        if isinstance(_event_metadata, Unset):
-            event_metadata = UNSET
-        else:
-            event_metadata = Metadata.from_dict(_event_metadata)
+        def _parse_event_metadata(data: object) -> Metadata | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, dict):
+                    raise TypeError()
+                event_metadata_type_0 = Metadata.from_dict(data)
+
+                return event_metadata_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(Metadata | None | Unset, data)
+
+        event_metadata = _parse_event_metadata(d.pop("event_metadata", UNSET))
 
         _occurred_at = d.pop("occurred_at", UNSET)
         occurred_at: datetime.datetime | Unset

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import define as _attrs_define
 
@@ -18,19 +18,25 @@ class MetadataConfiguration:
 
     name: str
     """ The key, as events carry it; unique in the step. """
-    kind: MetadataKind
+    kind: MetadataKind | Unset = UNSET
     """ How a value is shown. """
-    units: str | Unset = UNSET
-    """ Shown behind a number. """
+    units: None | str | Unset = UNSET
+    """ Shown behind a number; null counts as left out. """
     audience: Audience | Unset = UNSET
     """ Who may read a value; the provider always may. """
 
     def to_dict(self) -> dict[str, Any]:
         name = self.name
 
-        kind = self.kind.value
+        kind: str | Unset = UNSET
+        if not isinstance(self.kind, Unset):
+            kind = self.kind.value
 
-        units = self.units
+        units: None | str | Unset
+        if isinstance(self.units, Unset):
+            units = UNSET
+        else:
+            units = self.units
 
         audience: str | Unset = UNSET
         if not isinstance(self.audience, Unset):
@@ -41,9 +47,10 @@ class MetadataConfiguration:
         field_dict.update(
             {
                 "name": name,
-                "kind": kind,
             }
         )
+        if kind is not UNSET:
+            field_dict["kind"] = kind
         if units is not UNSET:
             field_dict["units"] = units
         if audience is not UNSET:
@@ -56,9 +63,21 @@ class MetadataConfiguration:
         d = dict(src_dict)
         name = d.pop("name")
 
-        kind = MetadataKind(d.pop("kind"))
+        _kind = d.pop("kind", UNSET)
+        kind: MetadataKind | Unset
+        if isinstance(_kind, Unset):
+            kind = UNSET
+        else:
+            kind = MetadataKind(_kind)
 
-        units = d.pop("units", UNSET)
+        def _parse_units(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        units = _parse_units(d.pop("units", UNSET))
 
         _audience = d.pop("audience", UNSET)
         audience: Audience | Unset
