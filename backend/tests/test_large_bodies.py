@@ -278,6 +278,55 @@ def test_one_long_line_holds_nobody_up(backend: Service, caller: httpx.Client) -
     assert not faults, "\n".join(faults)
 
 
+def largest_configuration(tag: str, points: int = 1) -> dict[str, Any]:
+    """Return a configuration that is nearly as large as a body may be."""
+    keys = [{"name": f"key {number}", "kind": "text"} for number in range(50)]
+    steps = [{"tag": f"s{n}", "name": f"S{n}", "points": points} for n in range(500)]
+    described = [{**step, "metadata_configurations": keys} for step in steps]
+    return {"tag": tag, "name": "Large", "step_configurations": described}
+
+
+def test_large_configurations_cost_little_wherever_they_are_used(
+    backend: Service, caller: httpx.Client
+) -> None:
+    """Registered, used by many jobs and listed, they are read once and page by page."""
+    tag, jobs = new_name(), [new_name() for _ in range(30)]
+    requests: dict[str, Any] = {
+        f"register {points}": lambda points=points: caller.post(
+            "/job_configurations", json=largest_configuration(tag, points)
+        )
+        for points in range(5)
+    }
+    requests |= {
+        f"create {name}": lambda name=name: caller.post(
+            "/jobs", json={"provider_job_id": name, "customer_id": 142, "tag": tag}
+        )
+        for name in jobs
+    }
+    lines = [{"provider_job_id": name, "kind": "step", "tag": "s1"} for name in jobs]
+    requests["report"] = lambda: send_lines(caller, lines)
+    for path in ("/jobs", "/job_configurations"):
+        query = {"tag": tag, "limit": 200}
+        requests[path] = lambda path=path, query=query: caller.get(path, params=query)
+    faults = {name: faults_of(backend, send) for name, send in requests.items()}
+    assert not any(faults.values()), faults
+    assert listed(caller, "/jobs", tag) == 30
+    assert listed(caller, "/job_configurations", tag) == 5
+
+
+def listed(caller: httpx.Client, path: str, tag: str) -> int:
+    """Return how many different items all pages of a list have together."""
+    query: dict[str, Any] = {"tag": tag, "limit": 200}
+    ids: list[int] = []
+    while True:
+        page = caller.get(path, params=query).json()
+        ids += [item["id"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            assert len(set(ids)) == len(ids)
+            return len(ids)
+        query["cursor"] = page["next_cursor"]
+
+
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
 def test_deep_value_is_refused_by_itself(

@@ -241,7 +241,9 @@ class Authenticator:
     async def _caller(self, api_key: str) -> Caller:
         key_id = key_id_of(api_key)
         if key_id is None:
-            raise _unauthorized("The key is not one of this service: is it whole?")
+            raise _unauthorized(
+                "This is not a key of this service; was it copied completely?"
+            )
         digest = key_hmac(self._pepper, api_key)
         caller, until = self._known.get(digest, (None, 0.0))
         if caller is None or until < time.monotonic():

@@ -7,26 +7,27 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from trackerapi_backend.bodies import examined, parse_json, read_body
 from trackerapi_backend.contract import check
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.shapes import page_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from trackerapi_backend.auth import Authenticator, Caller
     from trackerapi_backend.contract import Operation
     from trackerapi_backend.ingest import Writer
     from trackerapi_backend.schemas import Schema
     from trackerapi_backend.store import Store
+    from trackerapi_backend.store.paging import Page
 
     Handler = Callable[["Call"], Awaitable[Response]]
 
@@ -89,6 +90,15 @@ class Call:
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Return what a query finds."""
         return await run_in_threadpool(self.services.store.read, query)
+
+    async def read_page(
+        self,
+        query: Callable[[Connection], Page],
+        shape: Callable[[Row[Any]], object],
+    ) -> Response:
+        """Return the answer with the page that a query finds."""
+        body = await self.read(lambda db: page_bytes(query(db), shape))
+        return Response(body, media_type="application/json")
 
     async def write(self, command: Callable[[Connection], T]) -> T:
         """Return what a command returns, once its changes are on the disk."""

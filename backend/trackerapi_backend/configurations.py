@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.problems import Problem, invalid
+from trackerapi_backend.problems import Problem, invalid, shortened
 from trackerapi_backend.step_order import check_order
 from trackerapi_backend.store import configurations as stored
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
 
 MAX_DIFFERENCES = 5
+LONGEST_VALUE = 200
 
 _NUMBER = re.compile(r"[0-9]+")
 
@@ -52,19 +53,21 @@ def register(
         json.dumps(document, sort_keys=True).encode()
     ).digest()
     version = document.get("version")
-    for known in stored.configurations_of_tag(db, provider_id, document["tag"]):
-        if known.content_hash == content_hash:
-            return known, False
-        if version is not None and known.version == version:
-            changes = "; ".join(_differences(known.document, document))
-            raise Problem(
-                "conflict",
-                f"Version {version} of {document['tag']!r} is stored with other"
-                f" content: {changes}. Give the new content a new version.",
-            )
+    tag = document["tag"]
+    known = stored.find_content(db, provider_id, tag, content_hash)
+    if known is not None:
+        return known, False
+    other = version and stored.find_version(db, provider_id, tag, version)
+    if other:
+        changes = "; ".join(_differences(other.document, document))
+        raise Problem(
+            "conflict",
+            f"Version {version} of {tag!r} is stored with other content: {changes}."
+            " Give the new content a new version.",
+        )
     values = {
         "provider_id": provider_id,
-        "tag": document["tag"],
+        "tag": tag,
         "name": document["name"],
         "version": version,
         "content_hash": content_hash,
@@ -142,7 +145,8 @@ def _walk(pointer: str, old: Any, new: Any) -> Iterator[str]:
     elif isinstance(old, list) and isinstance(new, list):
         yield f"{pointer} has {len(new)} items, was {len(old)}"
     elif old != new:
-        yield f"{pointer} is {json.dumps(new)}, was {json.dumps(old)}"
+        values = [shortened(json.dumps(value), LONGEST_VALUE) for value in (new, old)]
+        yield f"{pointer} is {values[0]}, was {values[1]}"
 
 
 def resolve(
@@ -161,9 +165,9 @@ def resolve(
     """
     if carried is not None and carried.tag == name:
         return carried
-    revisions = stored.configurations_of_tag(db, provider_id, name)
-    if revisions:
-        return latest(revisions)
+    of_tag = _latest_of_tag(db, provider_id, name)
+    if of_tag is not None:
+        return of_tag
     if carried is not None and carried.name == name:
         return carried
     if carried is not None:
@@ -181,7 +185,15 @@ def resolve(
         )
     if not tags:
         return None
-    return latest(stored.configurations_of_tag(db, provider_id, tags[0]))
+    return _latest_of_tag(db, provider_id, tags[0])
+
+
+def _latest_of_tag(db: Connection, provider_id: int, tag: str) -> Row[Any] | None:
+    """Return the latest revision of a tag, the only one whose content is read."""
+    revisions = stored.versions(db, provider_id, tag)
+    if not revisions:
+        return None
+    return stored.find_configuration(db, provider_id, latest(revisions).id)
 
 
 def latest(revisions: Sequence[Row[Any]]) -> Row[Any]:

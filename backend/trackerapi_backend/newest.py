@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.steps import shown_instant
 from trackerapi_backend.store import newest as stored
+from trackerapi_backend.store.documents import derived
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ def remember(
         document: Its configuration; None without one, and then no value is kept.
         fresh: Rows of new events, in any order.
     """
-    keys = customer_keys(document)
+    keys = derived(document, customer_keys)
     in_order = sorted(fresh, key=lambda row: (row["occurred_at"], row["event_id"]))
     values = {
         (row["tag"], row["name"]): row

@@ -21,6 +21,7 @@ from trackerapi_backend.snapshots import from_document, is_current, to_document
 from trackerapi_backend.steps import Fact
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
+from trackerapi_backend.store.documents import derived
 from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def _record(
 ) -> list[Outcome]:
     """Store the events of one job."""
     known = stored_events.known_event_ids(db, job.id, [row["event_id"] for row in rows])
-    names = StepNames(job.document)
+    names = derived(job.document, StepNames)
     state = from_document(job.state)
     fresh: list[dict[str, Any]] = []
     outcomes = []
@@ -199,7 +200,8 @@ def _advanced(
 def plan_of(job: Row[Any]) -> Plan:
     """Return what the state of a job depends on besides its events."""
     return Plan(
-        points=points_of(job.document), explicit_finish=job.finish == "explicit"
+        points=derived(job.document, points_of),
+        explicit_finish=job.finish == "explicit",
     )
 
 

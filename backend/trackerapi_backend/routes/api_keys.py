@@ -57,8 +57,9 @@ async def create_api_key(call: Call) -> Response:
 async def list_api_keys(call: Call) -> Response:
     """List the provider's keys, newest first."""
     span = Span.from_parameters(call.parameters)
-    page = await call.read(lambda db: access.list_keys(db, call.provider_id, span))
-    return answer(shapes.page_of(page, shapes.api_key))
+    return await call.read_page(
+        lambda db: access.list_keys(db, call.provider_id, span), shapes.api_key
+    )
 
 
 async def expire_api_key(call: Call) -> Response:

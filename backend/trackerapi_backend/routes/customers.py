@@ -43,10 +43,10 @@ async def list_customers(call: Call) -> Response:
     """List customers, newest first."""
     span = Span.from_parameters(call.parameters)
     reference = call.parameters.get("reference")
-    page = await call.read(
-        lambda db: stored.list_customers(db, call.provider_id, reference, span)
+    return await call.read_page(
+        lambda db: stored.list_customers(db, call.provider_id, reference, span),
+        shapes.customer,
     )
-    return answer(shapes.page_of(page, shapes.customer))
 
 
 async def get_customer(call: Call) -> Response:

@@ -15,7 +15,7 @@ from trackerapi_backend.problems import Problem
 from trackerapi_backend.recording import Draft, Outcome, read_event, record_events
 from trackerapi_backend.store import events as stored
 from trackerapi_backend.store import jobs as stored_jobs
-from trackerapi_backend.store.paging import Page, Span
+from trackerapi_backend.store.paging import Span
 from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
@@ -146,16 +146,13 @@ def _report(batch: _Batch, outcomes: list[Outcome]) -> models.BatchReport:
 async def list_events(call: Call) -> Response:
     """List the events of a job in order of arrival."""
     span = Span.from_parameters(call.parameters)
-    job, page = await call.read(
-        lambda db: _list(db, call.caller, call.parameters["job_id"], span)
-    )
-    return answer(
-        shapes.page_of(page, lambda row: shapes.event(row, job.provider_job_id))
+    job = await call.read(lambda db: _job(db, call.caller, call.parameters["job_id"]))
+    return await call.read_page(
+        lambda db: stored.list_events(db, job.id, span),
+        lambda row: shapes.event(row, job.provider_job_id),
     )
 
 
-def _list(
-    db: Connection, caller: Caller, job_id: int, span: Span
-) -> tuple[Row[Any], Page]:
+def _job(db: Connection, caller: Caller, job_id: int) -> Row[Any]:
     job = stored_jobs.find_job(db, caller.provider_id, job_id)
-    return found(caller.visible(job), "job"), stored.list_events(db, job_id, span)
+    return found(caller.visible(job), "job")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend import shapes
@@ -9,6 +10,7 @@ from trackerapi_backend.calls import Call, answer, found
 from trackerapi_backend.configurations import latest_ids, register
 from trackerapi_backend.store import configurations as stored
 from trackerapi_backend.store.paging import Page, Span
+from trackerapi_backend.store.schema import MAX_ID
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -25,19 +27,21 @@ async def register_job_configuration(call: Call) -> Response:
 
 async def list_job_configurations(call: Call) -> Response:
     """List job configurations, newest first."""
-    page = await call.read(lambda db: _list(db, call.provider_id, call.parameters))
-    return answer(shapes.page_of(page, shapes.configuration))
+    return await call.read_page(
+        lambda db: _list(db, call.provider_id, call.parameters), shapes.configuration
+    )
 
 
 def _list(db: Connection, provider_id: int, parameters: Any) -> Page:
-    filters = {
+    span = Span.from_parameters(parameters)
+    filters: dict[str, Any] = {
         name: parameters[name] for name in ("tag", "version") if name in parameters
     }
     if filters.get("version") == "latest":
         del filters["version"]
         versions = stored.versions(db, provider_id, filters.get("tag"))
-        filters["ids"] = latest_ids(versions)
-    span = Span.from_parameters(parameters)
+        ids = (each for each in latest_ids(versions) if each < (span.after or MAX_ID))
+        filters["ids"] = nlargest(span.limit + 1, ids)
     return stored.list_configurations(db, provider_id, filters, span)
 
 

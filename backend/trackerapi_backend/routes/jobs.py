@@ -44,10 +44,9 @@ async def list_jobs(call: Call) -> Response:
     if call.caller.job_id is not None:
         filters["id"] = call.caller.job_id
     span = Span.from_parameters(call.parameters)
-    page = await call.read(
-        lambda db: stored.list_jobs(db, call.provider_id, filters, span)
+    return await call.read_page(
+        lambda db: stored.list_jobs(db, call.provider_id, filters, span), shapes.job
     )
-    return answer(shapes.page_of(page, shapes.job))
 
 
 async def get_job(call: Call) -> Response:

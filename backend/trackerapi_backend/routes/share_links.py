@@ -50,10 +50,10 @@ def _create(db: Connection, provider_id: int, values: dict[str, Any]) -> Row[Any
 async def list_share_links(call: Call) -> Response:
     """List the links to a job, newest first."""
     span = Span.from_parameters(call.parameters)
-    page = await call.read(
-        lambda db: _list(db, call.provider_id, call.parameters["job_id"], span)
+    return await call.read_page(
+        lambda db: _list(db, call.provider_id, call.parameters["job_id"], span),
+        shapes.share_link,
     )
-    return answer(shapes.page_of(page, shapes.share_link))
 
 
 def _list(db: Connection, provider_id: int, job_id: int, span: Span) -> Page:

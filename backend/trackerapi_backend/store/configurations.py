@@ -43,15 +43,30 @@ def find_configuration(
     ).first()
 
 
-def configurations_of_tag(
-    db: Connection, provider_id: int, tag: str
-) -> Sequence[Row[Any]]:
-    """Return all revisions of a tag, oldest first."""
+def find_content(
+    db: Connection, provider_id: int, tag: str, content_hash: bytes
+) -> Row[Any] | None:
+    """Return the revision of a tag that has this content."""
     return db.execute(
-        select(job_configurations)
-        .where(_stored.provider_id == provider_id, _stored.tag == tag)
-        .order_by(_stored.revision)
-    ).all()
+        select(job_configurations).where(
+            _stored.provider_id == provider_id,
+            _stored.tag == tag,
+            _stored.content_hash == content_hash,
+        )
+    ).first()
+
+
+def find_version(
+    db: Connection, provider_id: int, tag: str, version: str
+) -> Row[Any] | None:
+    """Return the revision of a tag that has this version."""
+    return db.execute(
+        select(job_configurations).where(
+            _stored.provider_id == provider_id,
+            _stored.tag == tag,
+            _stored.version == version,
+        )
+    ).first()
 
 
 def tags_of_name(db: Connection, provider_id: int, name: str) -> Sequence[str]:
@@ -95,4 +110,6 @@ def list_configurations(
         query = query.where(_stored.version == filters["version"])
     if "ids" in filters:
         query = query.where(_stored.id.in_(filters["ids"]))
-    return fetch_page(db, query, _stored.id, span)
+    return fetch_page(
+        db, query, _stored.id, span, weigh=lambda row: int(row.document.length)
+    )

@@ -12,7 +12,7 @@ from trackerapi_backend.store.paging import Page, Span, fetch_page, part_of
 from trackerapi_backend.store.schema import MAX_ID, job_configurations, jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Row
@@ -93,7 +93,21 @@ def list_jobs(
         where.append(_created_since(db, provider_id, filters["created_since"]))
     if "status" in filters:
         where = [jobs.c.id.in_(_newest_ids(db, where, filters["status"], span))]
-    return fetch_page(db, _with_document.where(*where), jobs.c.id, span)
+    query = _with_document.where(*where)
+    return fetch_page(db, query, jobs.c.id, span, weigh=_weigher())
+
+
+def _weigher() -> Callable[[Row[Any]], int]:
+    """Return a function that weighs the configuration of a job when it is new."""
+    seen: set[int | None] = {None}
+
+    def weigh(job: Row[Any]) -> int:
+        if job.configuration_id in seen:
+            return 0
+        seen.add(job.configuration_id)
+        return int(job.document.length)
+
+    return weigh
 
 
 def _created_since(

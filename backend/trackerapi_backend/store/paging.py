@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Column, Connection, Row, Select
 
 DEFAULT_LIMIT = 50
 LONGEST_PAGE = 200
+MAX_WEIGHT = 4 * 1024 * 1024
+"""Characters of configurations that one page may need."""
 
 _CURSOR_VERSION = "c1"
 
@@ -69,6 +71,7 @@ def fetch_page(
     span: Span,
     *,
     ascending: bool = False,
+    weigh: Callable[[Row[Any]], int] = lambda _row: 0,
 ) -> Page:
     """Return the part of `query` that `span` asks for, in the order of `key`.
 
@@ -78,12 +81,18 @@ def fetch_page(
         key: Unique column that grows with the age of the list.
         span: The part.
         ascending: Oldest first; otherwise newest first.
+        weigh: What a row adds to the weight of a page, in the order of the rows; a
+            page of more than `MAX_WEIGHT` ends early, but has one item at least.
     """
-    rows = db.execute(part_of(query, key, span, ascending=ascending)).all()
-    if len(rows) <= span.limit:
-        return Page(rows, None)
-    rows = rows[: span.limit]
-    return Page(rows, Span(getattr(rows[-1], key.key), span.limit))
+    rows: list[Row[Any]] = []
+    weight = 0
+    with db.execute(part_of(query, key, span, ascending=ascending)) as found:
+        for row in found:
+            weight += weigh(row)
+            if len(rows) == span.limit or (rows and weight > MAX_WEIGHT):
+                return Page(rows, Span(getattr(rows[-1], key.key), span.limit))
+            rows.append(row)
+    return Page(rows, None)
 
 
 def part_of(

@@ -28,9 +28,12 @@ from sqlalchemy import (
 )
 
 from trackerapi_backend.instants import from_micros, to_micros
+from trackerapi_backend.store.documents import DocumentCache
 
 if TYPE_CHECKING:
     from sqlalchemy import Dialect
+
+    from trackerapi_backend.store.documents import Document
 
 
 class Instant(TypeDecorator[datetime]):
@@ -65,6 +68,21 @@ class JsonText(TypeDecorator[Any]):
     def process_result_value(self, value: str | None, _dialect: Dialect) -> Any:
         """Return what was meant."""
         return None if value is None else json.loads(value)
+
+
+class DocumentText(JsonText):
+    """A configuration, stored as text; equal ones are read as one shared value."""
+
+    cache_ok = True
+
+    def process_result_value(
+        self, value: str | None, _dialect: Dialect
+    ) -> Document | None:
+        """Return what was meant."""
+        return None if value is None else _documents.parsed(value)
+
+
+_documents = DocumentCache()
 
 
 def compact_json(value: object) -> str:
@@ -140,7 +158,7 @@ job_configurations = Table(
     Column("version", String(100)),
     Column("revision", Integer, nullable=False),
     Column("content_hash", LargeBinary(32), nullable=False),
-    Column("document", JsonText, nullable=False),
+    Column("document", DocumentText, nullable=False),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("provider_id", "tag", "revision"),
     UniqueConstraint("provider_id", "tag", "content_hash"),

@@ -68,7 +68,8 @@ def sync_detailed(
 
     Args:
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -102,7 +103,8 @@ def sync(
 
     Args:
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -131,7 +133,8 @@ async def asyncio_detailed(
 
     Args:
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -163,7 +166,8 @@ async def asyncio(
 
     Args:
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -71,7 +71,8 @@ def sync_detailed(
     Args:
         reference (str | Unset): Only the customer with this reference.
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -106,7 +107,8 @@ def sync(
     Args:
         reference (str | Unset): Only the customer with this reference.
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -136,7 +138,8 @@ async def asyncio_detailed(
     Args:
         reference (str | Unset): Only the customer with this reference.
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -169,7 +172,8 @@ async def asyncio(
     Args:
         reference (str | Unset): Only the customer with this reference.
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

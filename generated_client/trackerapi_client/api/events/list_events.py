@@ -77,7 +77,8 @@ def sync_detailed(
     Args:
         job_id (int): The backend's id of the job.
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -112,7 +113,8 @@ def sync(
     Args:
         job_id (int): The backend's id of the job.
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -142,7 +144,8 @@ async def asyncio_detailed(
     Args:
         job_id (int): The backend's id of the job.
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -175,7 +178,8 @@ async def asyncio(
     Args:
         job_id (int): The backend's id of the job.
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

@@ -74,7 +74,8 @@ def sync_detailed(
 
     Args:
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
         tag (str | Unset): Only those with this tag.
         version (str | Unset): Only those with this version; `latest` is the highest SemVer of
             each tag, or the newest revision where no version is given.
@@ -113,7 +114,8 @@ def sync(
 
     Args:
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
         tag (str | Unset): Only those with this tag.
         version (str | Unset): Only those with this version; `latest` is the highest SemVer of
             each tag, or the newest revision where no version is given.
@@ -147,7 +149,8 @@ async def asyncio_detailed(
 
     Args:
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
         tag (str | Unset): Only those with this tag.
         version (str | Unset): Only those with this version; `latest` is the highest SemVer of
             each tag, or the newest revision where no version is given.
@@ -184,7 +187,8 @@ async def asyncio(
 
     Args:
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
         tag (str | Unset): Only those with this tag.
         version (str | Unset): Only those with this version; `latest` is the highest SemVer of
             each tag, or the newest revision where no version is given.

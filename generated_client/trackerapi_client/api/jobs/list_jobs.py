@@ -105,7 +105,8 @@ def sync_detailed(
         status (list[JobStatus] | Unset): Repeat the parameter to ask for several statuses.
         created_since (datetime.datetime | Unset):
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -154,7 +155,8 @@ def sync(
         status (list[JobStatus] | Unset): Repeat the parameter to ask for several statuses.
         created_since (datetime.datetime | Unset):
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -198,7 +200,8 @@ async def asyncio_detailed(
         status (list[JobStatus] | Unset): Repeat the parameter to ask for several statuses.
         created_since (datetime.datetime | Unset):
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -245,7 +248,8 @@ async def asyncio(
         status (list[JobStatus] | Unset): Repeat the parameter to ask for several statuses.
         created_since (datetime.datetime | Unset):
         cursor (str | Unset): The `next_cursor` of the page before.
-        limit (int | Unset): Items in a page; 50 when left out.
+        limit (int | Unset): Most items of a page, 50 when left out; a page of large items has
+            fewer.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
