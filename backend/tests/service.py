@@ -55,12 +55,12 @@ class Service:
     Attributes:
         keys: Keys by what they are good for: `all`, `ingest`, `read`, `admin` and
             `expired` of one provider, `other` of another one.
-        pid: Process of the backend.
+        pid: Process of the backend; 0 where no test looks at it.
     """
 
     base_url: str
-    pid: int
     keys: dict[str, str] = field(repr=False)
+    pid: int = 0
 
     def client(self, key: str | None = "all") -> httpx.Client:
         """Return a client with one of the keys, or without any."""
