@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -177,7 +177,7 @@ class Dispatch:
             BackendError: If the backend does not say.
         """
         if not self.is_introduced:
-            provider_id = self._folder.confirm_provider(self.binding, self.identify)
+            provider_id = self._folder.confirm_provider(self.binding, self)
             self.binding = replace(self.binding, provider_id=provider_id)
 
     def forget_provider(self) -> None:
@@ -208,6 +208,10 @@ class Dispatch:
     def identify(self) -> int:
         """Return the id of the provider whose key this is; see `Sender`."""
         return self._open().sender.identify()
+
+    def key_ids(self) -> Iterable[str]:
+        """Return the ids of the provider's keys; see `Sender`."""
+        return self._open().sender.key_ids()
 
     def renew_key(self) -> str | None:
         """Read the key again where it came from; see `Sender`."""

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,7 +47,11 @@ LOOK_SECONDS: Final = 2.0
 """How often `--watch` looks for new leftovers."""
 
 _PURGE_SECONDS: Final = 600.0
+_WARNING_SECONDS: Final = 60.0
+"""How often `--watch` looks for files that it cannot deliver."""
+
 _WATCH: Final = "watch"
+_STRANDED: Final = "stranded"
 
 _HELP = """\
 Deliver what processes that have ended left in the outbox.
@@ -102,8 +106,7 @@ def _sync(options: argparse.Namespace) -> int:
         say_json(dataclasses.asdict(report))
     else:
         say(report.as_text())
-        for line in report.lines():
-            tell(line)
+        sync.warn(report.lines())
     return report.exit_status
 
 
@@ -127,7 +130,7 @@ class Sync:
         self._dispatch, self._folder = dispatch, folder
         self._persistence, self._outbox = persistence, outbox
         self._last_error: str | None = None
-        self._next_purge = 0.0
+        self._next_purge = self._next_warning = 0.0
 
     def run(self) -> None:
         """Deliver all that can be delivered; a failure is told on stderr."""
@@ -168,6 +171,11 @@ class Sync:
         except KeyboardInterrupt:
             return
 
+    def warn(self, lines: Iterable[str]) -> None:
+        """Print each line on stderr, unless it was printed before."""
+        for line in lines:
+            self._dispatch.problems.tell(_STRANDED, line, line)
+
     def _attempt_and_tell(self) -> Exception | None:
         problems, before = self._dispatch.problems, self._dispatch.counters.delivered
         error = self._attempt(Progress(lambda _: ""))
@@ -179,6 +187,9 @@ class Sync:
             self._dispatch.forget_provider()
         if count := self._dispatch.counters.delivered - before:
             tell(f"delivered {counted(count, 'event')}")
+        if time.monotonic() >= self._next_warning:
+            self._next_warning = time.monotonic() + _WARNING_SECONDS
+            self.warn(self.report().stranded())
         return error
 
     def _attempt(self, progress: Progress) -> Exception | None:
@@ -246,13 +257,12 @@ class Sync:
     def _is_ambiguous(self, header: Header | None) -> bool:
         """Tell whether only the backend can say if a file goes this way."""
         mine = self._dispatch.binding
-        return (
-            header is not None
-            and mine.provider_id is None
-            and header.binding.base_url == mine.base_url
-            and self._folder.is_confirmed(header.binding)
-            and not self._dispatch.admits(header.binding)
-        )
+        if header is None or mine.provider_id is not None:
+            return False
+        other = header.binding
+        has_owner = other.key_id is not None or self._folder.is_confirmed(other)
+        is_there = other.base_url == mine.base_url
+        return is_there and has_owner and not self._dispatch.admits(other)
 
     def _failure(self, error: Exception) -> str:
         if isinstance(error, AuthenticationError):

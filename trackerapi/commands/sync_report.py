@@ -46,6 +46,7 @@ class RemainingFile:
 
     Attributes:
         id: By which commands find the file.
+        group: Who has to deliver the file; see `group_of()`.
         path: Where the file lies.
         records: Undelivered and held records.
         reason: Why the records stay.
@@ -53,6 +54,7 @@ class RemainingFile:
     """
 
     id: str
+    group: str
     path: str
     records: int
     reason: str
@@ -147,6 +149,11 @@ class SyncReport:
         ]
         return "; ".join(parts)
 
+    def stranded(self) -> Iterator[str]:
+        """Iterate over what to print of files that no later delivery takes."""
+        found = [each for each in self.remaining if each.group in _TO_DO]
+        yield from (each.as_text() for each in found[:_MAX_LINES])
+
     def lines(self) -> Iterator[str]:
         """Iterate over what to print of the files that stay."""
         # The error of the last attempt was printed once, and stands for all of them.
@@ -194,6 +201,7 @@ def describe(
     option = f" --outbox {shlex.quote(outbox)}" if outbox else ""
     return RemainingFile(
         id=file.file_id,
+        group=group,
         path=str(file.path),
         records=file.waiting + file.held,
         reason=printable(reason),

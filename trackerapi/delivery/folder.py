@@ -22,6 +22,8 @@ from trackerapi.delivery.records import (
     parse_creation,
     parse_record,
 )
+from trackerapi.delivery.sender import Sender
+from trackerapi.errors import BackendError
 from trackerapi.events import parse_rfc3339
 
 DELIVERED: Final = "delivered"
@@ -145,13 +147,31 @@ class OutboxFolder:
             for header in map(read_header, self.paths())
         )
 
-    def confirm_provider(self, binding: Binding, ask: Callable[[], int]) -> int:
+    def confirm_provider(self, binding: Binding, sender: Sender) -> int:
         """Ask the backend for the provider of a key; see `Providers.confirm()`.
+
+        Where files of unknown keys lie here, the backend is asked for the ids of the
+        provider's other keys too: a key that ended may never have reached it.
 
         Raises:
             BackendError: If the backend does not answer, or contradicts itself.
         """
-        return self._providers.confirm(binding, ask, self._provider_in_headers(binding))
+        known = self._provider_in_headers(binding)
+        provider_id = self._providers.confirm(binding, sender.identify, known)
+        unknown = {
+            header.binding.key_id
+            for header in map(read_header, self.paths())
+            if header is not None
+            and header.binding.base_url == binding.base_url
+            and not self.is_confirmed(header.binding)
+        }
+        if unknown - {None}:
+            with suppress(BackendError):  # only `admin` keys may list keys
+                for key_id in unknown.intersection(sender.key_ids()):
+                    self._providers.remember(
+                        replace(binding, key_id=key_id), provider_id
+                    )
+        return provider_id
 
     def _provider_of(self, binding: Binding) -> int | None:
         # The memory first: its newest line corrects an answer that was wrong once.

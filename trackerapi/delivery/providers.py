@@ -73,10 +73,11 @@ class Providers:
                     "check the address and proxies between"
                 )
             provider_id = again
-        self._remember(binding, provider_id)
+        self.remember(binding, provider_id)
         return provider_id
 
-    def _remember(self, binding: Binding, provider_id: int) -> None:
+    def remember(self, binding: Binding, provider_id: int) -> None:
+        """Write down the provider of a key, as a backend named it."""
         if binding.key_id is None or self.find(binding) == provider_id:
             return
         members = {

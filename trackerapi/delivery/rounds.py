@@ -240,7 +240,7 @@ class Rounds:
         if folder is None:
             return sender.identify()
         binding = replace(self._route.outbox.binding, key_id=self._key_id)
-        return folder.confirm_provider(binding, sender.identify)
+        return folder.confirm_provider(binding, sender)
 
     def _bind(self, provider_id: int) -> None:
         outbox = self._route.outbox

@@ -1,6 +1,6 @@
 """The seam between delivery and the wire."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -68,6 +68,14 @@ class Sender(Protocol):
 
     def identify(self) -> int:
         """Return the id of the provider whose key this is."""
+        ...
+
+    def key_ids(self) -> Iterable[str]:
+        """Return the ids of keys of the provider, also of keys that ended.
+
+        Only a key with the scope `admin` may list them: for others the backend raises
+        `AuthenticationError`.
+        """
         ...
 
     def renew_key(self) -> str | None:

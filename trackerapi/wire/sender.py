@@ -1,9 +1,10 @@
 """The sender of delivery, over HTTP."""
 
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from ipaddress import ip_address
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ SMALLEST_WORTH_PACKING: Final = 1400
 """Bytes that one packet of a network holds; less gains nothing by being packed."""
 
 _FASTEST: Final = 1
+_MAX_KEYS: Final = 1000
 
 
 class HttpSender:
@@ -79,6 +81,11 @@ class HttpSender:
                 "the answer is about another key; check the address and proxies between"
             )
         return owner.provider_id
+
+    def key_ids(self) -> Iterable[str]:
+        """Return the ids of the provider's newest keys; see `Sender`."""
+        newest = islice(self._calls.list_api_keys(), _MAX_KEYS)
+        return [key.key_id for key in newest]
 
     def renew_key(self) -> str | None:
         """Read the key again where it came from; see `Sender`."""

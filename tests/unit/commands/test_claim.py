@@ -78,6 +78,18 @@ def test_job_with_a_wrong_path_is_unreachable_and_not_refused(desk: Desk) -> Non
     assert desk.messages(job_id) == ["line"]
 
 
+def test_end_of_a_script_names_the_command_for_a_wrong_address(desk: Desk) -> None:
+    """Until a backend accepts address and key, the last line says how to go on."""
+    report = ("event", "info", "--job", "wrong-address", "--message", "line")
+
+    wrong = desk.spawn(*report, TRACKERAPI_BASE_URL=NOWHERE)
+
+    last = wrong.err.splitlines()[-1]
+    assert "not delivered yet: 1 record stays in" in last
+    assert f"if {NOWHERE} or the API key is wrong" in last
+    assert "`trackerapi outbox claim`" in last
+
+
 def test_claim_refuses_without_a_terminal_or_consent(desk: Desk) -> None:
     """A script has to say that it means it; the files are listed all the same."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)

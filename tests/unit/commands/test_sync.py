@@ -315,6 +315,25 @@ def test_records_of_a_key_that_worked_before_go_with_the_next_key(
     assert [len(desk.events(each)) for each in (before, job_id)] == [3, 3]
 
 
+@pytest.mark.parametrize("is_job", [True, False], ids=["next job", "sync"])
+def test_records_of_a_key_that_never_worked_here_go_with_a_key_that_lists_keys(
+    desk: Desk, *, is_job: bool
+) -> None:
+    """The backend tells an `admin` key which other keys are of its provider."""
+    old = new_key(desk)
+    expire(desk, old)
+    job_id = desk.leave(TRACKERAPI_API_KEY=old.api_key)
+    other = new_key(desk).api_key
+
+    assert desk.run("sync", TRACKERAPI_API_KEY=other).status == WAITING
+    if is_job:
+        with desk.job(str(uuid.uuid4()), mode="online") as job:
+            assert job.report("line") == (0, 0)
+    assert desk.run("sync").status == FINE
+
+    assert len(desk.events(job_id)) == 3
+
+
 def test_next_job_delivers_what_a_key_that_worked_before_left(desk: Desk) -> None:
     """A process with the provider's next key claims the files as `sync` does."""
     old = new_key(desk)

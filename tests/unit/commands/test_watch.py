@@ -14,6 +14,7 @@ from tests.faults.faults import black_hole, unavailable
 from tests.faults.proxy import FaultProxy, pass_on
 from tests.scripted_server import KEY
 from tests.unit.commands.leftovers import (
+    NOWHERE,
     PATIENCE_SECONDS,
     Desk,
 )
@@ -91,6 +92,19 @@ def test_watching_tells_once_that_the_backend_is_down_and_goes_on(
 
     assert process.returncode == FINE
     assert len(desk.events(job_id)) == 3
+
+
+def test_watching_names_once_what_no_backend_accepted(desk: Desk) -> None:
+    """A sidecar goes on for weeks: nobody should have to wait for its end."""
+    desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
+    (file,) = desk.files
+
+    with _started(desk, "sync", "--watch") as process:
+        _await_line(process, f"trackerapi: file {file['id']} (4 records): no backend")
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert (process.returncode, err) == (WAITING, "")
 
 
 def test_interrupted_watch_says_that_something_waits(

@@ -7,7 +7,7 @@ every way that it is told to.
 import json
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -195,6 +195,10 @@ class MemoryBackend:
             self.identify_count += 1
             self._changed.notify_all()
             return self._answer("identify", lambda: self.provider_id)
+
+    def key_ids(self) -> Iterable[str]:
+        """List no key, as for a key without `admin`; see `Sender`."""
+        raise key_refused(403).error
 
     def renew_key(self) -> str | None:
         """Read the key anew; see `Sender`."""
