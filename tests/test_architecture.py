@@ -22,6 +22,7 @@ LEAVES: Final = {
     "api_key",
     "arguments",
     "certificates",
+    "config_size",
     "errors",
     "events",
     "job_token",

@@ -5,7 +5,6 @@ loaded only when a file is read or a document is checked.
 """
 
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -14,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import ErrorDetails
 
+from trackerapi.config_size import check_size
 from trackerapi.errors import ConfigError
 from trackerapi.json_text import Place, json_pointer, read_json_file
 from trackerapi.step_order import check_order
@@ -24,10 +24,6 @@ MAX_JOBS: Final = 500
 MAX_STEPS: Final = 500
 MAX_METADATA_KEYS: Final = 50
 MAX_AFTER: Final = 100
-MAX_CONFIG_BYTES: Final = 1024 * 1024 - 16 * 1024
-"""A request carries 1 MiB; the rest is for the other members of a creation."""
-
-_AUDIENCE_BYTES: Final = len(',"audience":"provider"')  # sent with each key
 
 _NUMBER: Final = r"(0|[1-9][0-9]*)"
 _PRE: Final = r"(0|[1-9][0-9]*|[0-9]*[a-zA-Z-][0-9a-zA-Z-]*)"
@@ -317,26 +313,7 @@ def _refuse_contradictions(job: Mapping[str, Any], path: Path | None, at: str) -
         place = f"{at}/step_configurations/{index}/metadata_configurations"
         _refuse_repeats(step.get("metadata_configurations", []), "name", path, place)
     check_order(steps, path, f"{at}/step_configurations")
-    _refuse_too_large(job, path, at)
-
-
-def _refuse_too_large(job: Mapping[str, Any], path: Path | None, at: str) -> None:
-    """Refuse a configuration that the creation of a job could not carry.
-
-    Raises:
-        ConfigError: With the size as it would be sent.
-    """
-    size = len(json.dumps(job, ensure_ascii=False, separators=(",", ":")).encode())
-    for step in job["step_configurations"]:
-        keys = step.get("metadata_configurations", ())
-        size += sum(_AUDIENCE_BYTES for key in keys if "audience" not in key)
-    if size > MAX_CONFIG_BYTES:
-        raise ConfigError(
-            f"takes {size:,} bytes when it is sent, and a request carries at most "
-            f"{MAX_CONFIG_BYTES:,}; shorten names, or use fewer steps or metadata keys",
-            path,
-            at,
-        )
+    check_size(job, path, at)
 
 
 def _refuse_repeats(

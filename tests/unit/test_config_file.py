@@ -13,11 +13,11 @@ from jsonschema import Draft202012Validator
 
 from tests.contract_document import validator
 from trackerapi.config_file import (
-    MAX_CONFIG_BYTES,
     check_job_document,
     json_schema,
     read_config_file,
 )
+from trackerapi.config_size import MAX_CONFIG_BYTES
 from trackerapi.errors import ConfigError
 from trackerapi.job_config import read_configs
 
