@@ -1,27 +1,57 @@
 """What changed between two contracts, and whether it breaks a client of today.
 
-Compares what the wire and the generated client depend on; descriptions, examples
-and addresses are words. Each named schema is compared once, under the directions
-in which operations use it: what widens an answer may break a reader, what narrows
-a request may break a caller.
+Compares what the wire and the generated client depend on. Descriptions, examples and
+the hosts of servers are words: each script names its own address. Each named schema is
+compared once, under the directions in which operations use it: what widens an answer
+may break a reader, what narrows a request may break a caller. A difference that no
+rule knows counts as breaking.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from urllib.parse import urlsplit
 
 from scripts.contract.change import Change
-from scripts.contract.document import Contract, Node, Operation
-from scripts.contract.schema_changes import Direction, schema_changes
+from scripts.contract.document import Contract, Operation
+from scripts.contract.exchange_changes import (
+    body_changes,
+    parameter_changes,
+    remaining_changes,
+    response_changes,
+)
+from scripts.contract.schema_changes import Direction, deprecation, schema_changes
 from scripts.contract.walk import Place, request_schemas, response_schemas
+
+PUBLIC = frozenset[str]()
+DOCUMENT_PARTS = frozenset(
+    {"openapi", "info", "servers", "tags", "paths", "components", "security"}
+)
+OPERATION_PARTS = frozenset(
+    {"operationId", "tags", "security", "parameters", "requestBody", "responses"}
+)
 
 
 def compare(old: Contract, new: Contract) -> list[Change]:
     """Return every change from `old` to `new`, in the order of the contract."""
     return [
+        *_server_changes(old, new),
+        *remaining_changes("contract", old.document, new.document, DOCUMENT_PARTS),
         *_scheme_changes(old, new),
         *_operation_set_changes(old, new),
         *_named_schema_changes(old, new),
     ]
+
+
+def _server_changes(old: Contract, new: Contract) -> Iterator[Change]:
+    was, now = (
+        # Without servers, a contract means the address that it is served at.
+        {urlsplit(each.get("url", "")).path.rstrip("/") for each in servers}
+        for servers in (
+            contract.document.get("servers") or [{}] for contract in (old, new)
+        )
+    )
+    if was != now:
+        paths = " or ".join(sorted(path or "/" for path in now))
+        yield Change("servers", f"paths begin at {paths} now", breaking=True)
 
 
 def _scheme_changes(old: Contract, new: Contract) -> Iterator[Change]:
@@ -45,8 +75,9 @@ def _operation_set_changes(old: Contract, new: Contract) -> Iterator[Change]:
             yield Change(name, "was removed", breaking=True)
         else:
             yield from _operation_changes(old, new, operation, after[name])
-    for name in _added(before, after):
-        yield Change(name, "is a new operation", breaking=False)
+    for name in after:
+        if name not in before:
+            yield Change(name, "is a new operation", breaking=False)
 
 
 def _operation_changes(
@@ -58,79 +89,42 @@ def _operation_changes(
         yield Change(name, f"moved from {was} to {now}", breaking=True)
     if before.item.get("tags") != after.item.get("tags"):
         yield Change(name, "moved to another module of the client", breaking=True)
-    yield from _scope_changes(name, before, after)
-    yield from _parameter_changes(name, _by_name(old, before), _by_name(new, after))
-    yield from _body_changes(
+    yield from deprecation(name, before.item, after.item)
+    yield from _proof_changes(name, _proofs(old, before), _proofs(new, after))
+    yield from parameter_changes(name, old.parameters(before), new.parameters(after))
+    yield from body_changes(
         name,
         old.resolve(before.item.get("requestBody", {})),
         new.resolve(after.item.get("requestBody", {})),
     )
-    yield from _response_changes(name, old.responses(before), new.responses(after))
+    yield from response_changes(name, old.responses(before), new.responses(after))
+    yield from remaining_changes(name, before.item, after.item, OPERATION_PARTS)
 
 
-def _scope_changes(name: str, before: Operation, after: Operation) -> Iterator[Change]:
-    was, now = _proofs(before), _proofs(after)
-    if was != now:
-        asked = ", ".join(sorted(now)) or "nothing"
-        yield Change(name, f"asks for {asked} now", breaking=bool(now - was))
-
-
-def _parameter_changes(
-    operation: str, before: dict[str, Node], after: dict[str, Node]
+def _proof_changes(
+    name: str, before: set[frozenset[str]], after: set[frozenset[str]]
 ) -> Iterator[Change]:
-    for name, parameter in before.items():
-        place = f"{operation}({name})"
-        if name not in after:
-            yield Change(place, "was removed", breaking=True)
-            continue
-        now = after[name]
-        if parameter.get("required", False) != now.get("required", False):
-            required = now.get("required", False)
-            what = "is required now" if required else "is optional now"
-            yield Change(place, what, breaking=required)
-        yield from schema_changes(
-            place, parameter.get("schema", {}), now.get("schema", {}), Direction.REQUEST
+    if before == after:
+        return
+    asked = " or ".join(sorted(" and ".join(sorted(each)) for each in after if each))
+    if PUBLIC in after:
+        asked = f"{asked} or nothing".removeprefix(" or ")
+    # Whoever could ask before still can, by the same proof or by a part of it.
+    is_open = all(any(now <= was for now in after) for was in before)
+    yield Change(name, f"asks for {asked} now", breaking=not is_open)
+
+
+def _proofs(contract: Contract, operation: Operation) -> set[frozenset[str]]:
+    """Return the alternatives of proof, each as the schemes and scopes it needs."""
+    written = operation.item.get("security", contract.document.get("security"))
+    return {
+        frozenset(
+            " ".join((scheme, *scope))
+            for scheme, scopes in alternative.items()
+            for scope in ((), *((each,) for each in scopes))
         )
-    for name, parameter in after.items():
-        if name not in before:
-            required = parameter.get("required", False)
-            what = "is a new required parameter" if required else "is a new parameter"
-            yield Change(f"{operation}({name})", what, breaking=required)
-
-
-def _body_changes(operation: str, before: Node, after: Node) -> Iterator[Change]:
-    place = f"{operation} request"
-    was, now = before.get("content", {}), after.get("content", {})
-    if after.get("required", False) and not before.get("required", False):
-        yield Change(place, "needs a body now", breaking=True)
-    yield from _content_changes(place, was, now, Direction.REQUEST)
-
-
-def _response_changes(
-    operation: str, before: dict[str, Node], after: dict[str, Node]
-) -> Iterator[Change]:
-    for status, response in before.items():
-        place = f"{operation} {status}"
-        if status not in after:
-            yield Change(place, "is no longer answered", breaking=True)
-            continue
-        was, now = response.get("content", {}), after[status].get("content", {})
-        yield from _content_changes(place, was, now, Direction.RESPONSE)
-    for status in _added(before, after):
-        yield Change(f"{operation} {status}", "is a new answer", breaking=False)
-
-
-def _content_changes(
-    place: str, before: Node, after: Node, direction: Direction
-) -> Iterator[Change]:
-    for media_type, media in before.items():
-        if media_type not in after:
-            yield Change(place, f"has no {media_type} any more", breaking=True)
-            continue
-        was, now = media.get("schema", {}), after[media_type].get("schema", {})
-        yield from schema_changes(place, was, now, direction)
-    for media_type in _added(before, after):
-        yield Change(place, f"can be {media_type}", breaking=False)
+        for alternative in written or [{}]
+    }
 
 
 def _named_schema_changes(old: Contract, new: Contract) -> Iterator[Change]:
@@ -142,8 +136,9 @@ def _named_schema_changes(old: Contract, new: Contract) -> Iterator[Change]:
             yield Change(name, "was removed", breaking=True)
         else:
             yield from schema_changes(name, schema, new.schemas[name], used[name])
-    for name in _added(old.schemas, new.schemas):
-        yield Change(name, "is a new schema", breaking=False)
+    for name in new.schemas:
+        if name not in old.schemas:
+            yield Change(name, "is a new schema", breaking=False)
 
 
 def _directions(contract: Contract) -> dict[str, Direction]:
@@ -157,22 +152,5 @@ def _directions(contract: Contract) -> dict[str, Direction]:
     return used
 
 
-def _proofs(operation: Operation) -> set[str]:
-    return {
-        " ".join((scheme, *scope))
-        for alternative in operation.item.get("security", ())
-        for scheme, scopes in alternative.items()
-        for scope in ((), *((each,) for each in scopes))
-    }
-
-
-def _added(before: Node, after: Node) -> list[str]:
-    return [name for name in after if name not in before]
-
-
 def _names(places: dict[str, Place]) -> Iterator[str]:
     return (place.component for place in places.values() if place.component)
-
-
-def _by_name(contract: Contract, operation: Operation) -> dict[str, Any]:
-    return {each["name"]: each for each in contract.parameters(operation)}

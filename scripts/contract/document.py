@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import yaml
+
+from scripts.project import CONTRACT_PATH
 
 METHODS = ("get", "put", "post", "delete", "patch", "head", "options", "trace")
 FETCH_TIMEOUT_SECONDS = 10.0
@@ -71,10 +73,12 @@ class Contract:
     Attributes:
         document: The whole OpenAPI document.
         text: The document as it was written.
+        source: File or address that it was read from.
     """
 
     document: Node
     text: str
+    source: str = str(CONTRACT_PATH)
 
     @property
     def schemas(self) -> Mapping[str, Node]:
@@ -93,7 +97,10 @@ class Contract:
             for method in METHODS:
                 if method in item:
                     yield Operation(
-                        operation_id=item[method].get("operationId", ""),
+                        # Only the contracts of others have operations without a name.
+                        operation_id=item[method].get(
+                            "operationId", f"{method.upper()} {path}"
+                        ),
                         method=method,
                         path=path,
                         item=item[method],
@@ -106,11 +113,15 @@ class Contract:
         Raises:
             ContractError: If the reference leads nowhere.
         """
+        passed: set[str] = set()
         while "$ref" in node:
-            reference = node["$ref"]
+            reference = str(node["$ref"])
+            if reference in passed:
+                raise ContractError(f"$ref {reference!r} leads back to itself")
+            passed.add(reference)
             target: Any = self.document
             for part in reference.removeprefix("#/").split("/"):
-                name = part.replace("~1", "/").replace("~0", "~")
+                name = unquote(part).replace("~1", "/").replace("~0", "~")
                 if not isinstance(target, Mapping) or name not in target:
                     raise ContractError(f"$ref {reference!r} leads nowhere; name one")
                 target = target[name]
@@ -118,8 +129,12 @@ class Contract:
         return node
 
     def parameters(self, operation: Operation) -> list[Node]:
-        """Return the operation's parameters with references followed."""
-        return [self.resolve(each) for each in operation.item.get("parameters", ())]
+        """Return the operation's parameters, and those of its path."""
+        path: Node = self.document["paths"][operation.path]
+        own = [self.resolve(each) for each in operation.item.get("parameters", ())]
+        names = {(each["name"], each["in"]) for each in own}
+        shared = [self.resolve(each) for each in path.get("parameters", ())]
+        return own + [e for e in shared if (e["name"], e["in"]) not in names]
 
     def responses(self, operation: Operation) -> dict[str, Node]:
         """Return the operation's responses by status with references followed."""
@@ -147,7 +162,7 @@ def parse_contract(text: str, source: str) -> Contract:
         raise ContractError(
             f"{source} is no OpenAPI document: it has no member `openapi`"
         )
-    return Contract(document, text)
+    return Contract(document, text, source)
 
 
 def read_contract(path: Path) -> Contract:

@@ -11,15 +11,24 @@ from typing import Any
 from scripts.contract.change import Change
 from scripts.contract.document import Node
 
-WORDS = frozenset({"description", "title", "example", "examples", "deprecated"})
+WORDS = frozenset(
+    {"description", "summary", "title", "example", "examples", "externalDocs"}
+)
 LOWER_LIMITS = frozenset(
     {"minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"}
 )
 UPPER_LIMITS = frozenset(
     {"maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"}
 )
-INNER = frozenset({"items", "propertyNames", "additionalProperties"})
-HANDLED = frozenset({"$ref", "type", "enum", "properties", "required", "anyOf"})
+CHECKED_LIMITS = frozenset(
+    {"minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"}
+)
+"""Limits that the client of today holds answers to."""
+INNER = frozenset({"items", "propertyNames"})
+HANDLED = frozenset(
+    {"$ref", "type", "enum", "properties", "required", "anyOf", "deprecated"}
+    | {"additionalProperties"}
+)
 
 
 class Direction(Flag):
@@ -52,12 +61,34 @@ def schema_changes(
     yield from _property_changes(place, old, new, direction)
     yield from _required_changes(place, old, new, direction)
     yield from _alternative_changes(place, old, new, direction)
-    for keyword in sorted((old.keys() | new.keys()) - WORDS - HANDLED):
+    yield from _closing_changes(place, old, new, direction)
+    yield from deprecation(place, old, new)
+    for keyword in sorted((old.keys() | new.keys()) - HANDLED):
+        if is_words(keyword):
+            continue
         before, after = old.get(keyword), new.get(keyword)
         if keyword in INNER and isinstance(before, dict) and isinstance(after, dict):
             yield from schema_changes(f"{place}.{keyword}", before, after, direction)
         elif before != after:
             yield _limit_change(place, keyword, before, after, direction)
+
+
+def deprecation(place: str, old: Node, new: Node) -> Iterator[Change]:
+    """Tell that something is deprecated, or no longer."""
+    was, now = old.get("deprecated", False), new.get("deprecated", False)
+    if was != now:
+        what = "is deprecated now" if now else "is no longer deprecated"
+        yield Change(place, what, breaking=False)
+
+
+def is_words(keyword: str) -> bool:
+    """Return whether a member is for people alone, or for other tools."""
+    return keyword in WORDS or keyword.startswith("x-")
+
+
+def written(value: Any) -> str:
+    """Return a value of the contract as text."""
+    return "absent" if value is None else json.dumps(value, default=str)
 
 
 def _type_changes(
@@ -102,8 +133,8 @@ def _property_changes(
         if name not in before:
             needed = name in new.get("required", ())
             what = "is a new required member" if needed else "is a new member"
-            broken = needed and Direction.REQUEST in direction
-            yield Change(f"{place}.{name}", what, breaking=broken)
+            # Breaking for answers too: an older backend leaves the member out.
+            yield Change(f"{place}.{name}", what, breaking=needed)
 
 
 def _required_changes(
@@ -112,7 +143,7 @@ def _required_changes(
     before, after = set(old.get("required", ())), set(new.get("required", ()))
     known = old.get("properties", {}).keys() & new.get("properties", {}).keys()
     for name in sorted(known & (after - before)):
-        # Breaking for answers too: an older backend leaves the member out.
+        # For the same reason as a new one.
         yield Change(f"{place}.{name}", "was optional, is required", breaking=True)
     for name in sorted(known & (before - after)):
         broken = Direction.RESPONSE in direction
@@ -136,22 +167,38 @@ def _alternative_changes(
             yield Change(place, f"can be {_kind(each)} now", breaking=widening_breaks)
 
 
+def _closing_changes(
+    place: str, old: Node, new: Node, direction: Direction
+) -> Iterator[Change]:
+    """Walk the changes of what a schema says about members that it does not name."""
+    before = old.get("additionalProperties", True)
+    after = new.get("additionalProperties", True)
+    inside = f"{place}.additionalProperties"
+    if isinstance(before, dict) and isinstance(after, dict):
+        yield from schema_changes(inside, before, after, direction)
+    elif before != after:
+        what = f"{written(after)} instead of {written(before)}"
+        # Closed, members of today are gone; open, an answer may bring any value.
+        opened = before is False or (after is True and direction == Direction.REQUEST)
+        yield Change(inside, f"is {what}", breaking=not opened)
+
+
 def _limit_change(
     place: str, keyword: str, before: Any, after: Any, direction: Direction
 ) -> Change:
-    what = f"{keyword} is {_written(after)} instead of {_written(before)}"
+    what = f"{keyword} is {written(after)} instead of {written(before)}"
     if keyword in LOWER_LIMITS:
         narrowed = after is not None and (before is None or after > before)
     elif keyword in UPPER_LIMITS:
         narrowed = after is not None and (before is None or after < before)
     elif keyword == "pattern":
         narrowed = after is not None
-    elif keyword == "additionalProperties":
-        narrowed = after is not True and after is not None
     else:
         # Unknown to these rules: taken for a change of the type.
         return Change(place, what, breaking=True)
-    return Change(place, what, breaking=narrowed and Direction.REQUEST in direction)
+    widens = Direction.RESPONSE in direction and keyword in CHECKED_LIMITS
+    broken = Direction.REQUEST in direction if narrowed else widens
+    return Change(place, what, breaking=broken)
 
 
 def _types(schema: Node) -> frozenset[str]:
@@ -171,9 +218,5 @@ def _listed(types: frozenset[str]) -> str:
     return " or ".join(sorted(types)) or "any value"
 
 
-def _written(value: Any) -> str:
-    return "absent" if value is None else json.dumps(value)
-
-
 def _without_words(schema: Node) -> dict[str, Any]:
-    return {key: each for key, each in schema.items() if key not in WORDS}
+    return {key: each for key, each in schema.items() if not is_words(key)}

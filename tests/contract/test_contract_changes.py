@@ -18,6 +18,7 @@ ANSWER = f"{SCHEMAS}|Job"
 CREATE_JOB = "paths|/jobs|post"
 LIST_JOBS = "paths|/jobs|get"
 TEXT = {"type": "string"}
+PROBLEM = "#/components/responses/Problem"
 REQUIRED_PARAMETER = {"name": "host", "in": "query", "required": True, "schema": TEXT}
 
 BREAKING = [
@@ -99,7 +100,7 @@ ADDITIVE = [
     (f"{SCHEMAS}|JobStatus|enum|4", "paused", "JobStatus: gained the value 'paused'"),
     (f"{SCHEMAS}|Added", {"type": "string"}, "Added: is a new schema"),
     (f"{LIST_JOBS}|security", [], "list_jobs: asks for nothing now"),
-    (f"{CREATE_JOB}|responses|202", {"description": "Later."}, "create_job 202: is a"),
+    (f"{CREATE_JOB}|responses|410", {"$ref": PROBLEM}, "create_job 410: is a new"),
     (
         f"{LIST_JOBS}|parameters|0",
         {"name": "host", "in": "query", "schema": TEXT},
@@ -157,13 +158,15 @@ def test_new_required_request_member_is_breaking(
     )
 
 
-def test_new_required_answer_member_is_additive(
+def test_new_required_answer_member_is_breaking(
     contract: Contract, document: dict[str, Any]
 ) -> None:
-    """A reader of today passes over a member that it does not know."""
+    """A backend of today leaves it out, as one that was optional so far."""
     edit(document, f"{ANSWER}|properties|host", TEXT)
     document["components"]["schemas"]["Job"]["required"].append("host")
-    assert told(contract, document, breaking=True) == ""
+    assert "Job.host: is a new required member" in told(
+        contract, document, breaking=True
+    )
 
 
 def test_words_are_no_change(contract: Contract, document: dict[str, Any]) -> None:
