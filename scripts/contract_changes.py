@@ -4,6 +4,7 @@ Exit status: 0 nothing breaks, 1 something breaks, 2 wrong usage.
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -11,8 +12,13 @@ from pathlib import Path
 
 from scripts.contract.change import Change
 from scripts.contract.changes import compare
-from scripts.contract.document import ContractError, read_contract
-from scripts.project import BASELINE_PATH, CONTRACT_PATH, ROOT
+from scripts.contract.document import Contract, ContractError, read_contract
+from scripts.project import (
+    BASELINE_DIGEST_PATH,
+    BASELINE_PATH,
+    CONTRACT_PATH,
+    ROOT,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,17 +33,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         contract = read_contract(options.root / CONTRACT_PATH)
-        baseline = options.root / BASELINE_PATH
         if options.record:
-            baseline.write_text(
-                json.dumps(contract.document, indent=1) + "\n", encoding="utf-8"
-            )
-            print(f"{BASELINE_PATH} holds the contract as it is.")
+            record(contract, options.root)
             return 0
-        return tell(compare(read_contract(baseline), contract))
+        return tell(compare(promise(options.root), contract))
     except ContractError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def record(contract: Contract, root: Path) -> None:
+    """Make a contract the promise: the baseline, and its digest beside it."""
+    content = (json.dumps(contract.document, indent=1) + "\n").encode()
+    (root / BASELINE_PATH).write_bytes(content)
+    (root / BASELINE_DIGEST_PATH).write_text(_digest_line(content), encoding="ascii")
+    print(f"{BASELINE_PATH} holds the contract as it is.")
+
+
+def promise(root: Path) -> Contract:
+    """Return the contract that was promised.
+
+    Raises:
+        ContractError: If it cannot be read, or is not what was recorded.
+    """
+    baseline = read_contract(root / BASELINE_PATH)
+    try:
+        recorded = (root / BASELINE_DIGEST_PATH).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(
+            f"{BASELINE_DIGEST_PATH} cannot be read: {error}"
+        ) from error
+    if recorded != _digest_line((root / BASELINE_PATH).read_bytes()):
+        raise ContractError(
+            f"{BASELINE_PATH} is not what was recorded: bring it and"
+            f" {BASELINE_DIGEST_PATH} back from the last release"
+        )
+    return baseline
+
+
+def _digest_line(content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()}  {BASELINE_PATH.name}\n"
 
 
 def tell(changes: Sequence[Change]) -> int:

@@ -6,6 +6,7 @@ Exit status: 0 done or nothing to do, 1 a difference or a fault, 2 wrong usage.
 import argparse
 import fcntl
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -21,12 +22,12 @@ from scripts.contract.document import (
     fetch_contract,
     read_contract,
 )
-from scripts.contract.generation import check, generate
+from scripts.contract.generation import check_validity, generate
 from scripts.contract.outputs import OUTPUTS, differences, replace, report
 from scripts.contract.rewriting import as_checked_in
 from scripts.project import CONTRACT_PATH, ROOT
 
-EXIT_TERMINATED = 128 + signal.SIGTERM
+WORKSHOP_PREFIX = "regenerate-"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -110,7 +111,7 @@ def write_outputs(contract: Contract, root: Path) -> int:
 
 def tell_differences(ours: Contract, theirs: Contract) -> int:
     """Say in words how their contract differs from ours; return the exit status."""
-    check(theirs)
+    check_validity(theirs)
     changes = compare(ours, theirs)
     if not changes:
         words = "" if ours.document == theirs.document else ", in other words"
@@ -140,19 +141,25 @@ def _only_run(root: Path) -> Iterator[None]:
 
 @contextmanager
 def _workshop(root: Path) -> Iterator[Path]:
-    """Offer a folder on the work tree's own file system, gone afterwards."""
-    (root / "build").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix="regenerate-", dir=root / "build"
-    ) as folder:
+    """Offer a folder on the work tree's own file system, gone afterwards.
+
+    Called while no other regeneration runs: folders of runs that were killed go too.
+    """
+    build = root / "build"
+    build.mkdir(exist_ok=True)
+    for leftover in build.glob(f"{WORKSHOP_PREFIX}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=WORKSHOP_PREFIX, dir=build) as folder:
         yield Path(folder)
 
 
-def _end_in_order(_signal: int, _frame: object) -> None:
-    raise SystemExit(EXIT_TERMINATED)
+def _end_in_order(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":
-    # As an exception, SIGTERM lets the folder in use and the tools be put away.
-    signal.signal(signal.SIGTERM, _end_in_order)
+    # As an exception, a signal lets the folder in use and the tools be put away.
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is not signal.SIG_IGN:  # as below nohup
+            signal.signal(each, _end_in_order)
     raise SystemExit(main())

@@ -4,6 +4,7 @@ Knows OpenAPI's layout and nothing about good or bad contracts; the rules live i
 `dialect`, `changes` and `generation`.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +89,16 @@ class Contract:
 
     def components(self, section: str) -> Mapping[str, Node]:
         """Return the named components of a section, such as `parameters`."""
-        named: Mapping[str, Node] = self.document.get("components", {}).get(section, {})
+        components: Node = self.document.get("components") or {}
+        named: Mapping[str, Node] = components.get(section) or {}
         return named
 
     def operations(self) -> Iterator[Operation]:
         """Walk the operations in the order in which they are written."""
-        for path, item in self.document.get("paths", {}).items():
+        for path, written in (self.document.get("paths") or {}).items():
+            if path.startswith("x-"):
+                continue
+            item = self.resolve(written)
             for method in METHODS:
                 if method in item:
                     yield Operation(
@@ -130,7 +135,7 @@ class Contract:
 
     def parameters(self, operation: Operation) -> list[Node]:
         """Return the operation's parameters, and those of its path."""
-        path: Node = self.document["paths"][operation.path]
+        path = self.resolve(self.document["paths"][operation.path])
         own = [self.resolve(each) for each in operation.item.get("parameters", ())]
         names = {(each["name"], each["in"]) for each in own}
         shared = [self.resolve(each) for each in path.get("parameters", ())]
@@ -138,8 +143,13 @@ class Contract:
 
     def responses(self, operation: Operation) -> dict[str, Node]:
         """Return the operation's responses by status with references followed."""
-        written = operation.item.get("responses", {})
-        return {str(status): self.resolve(each) for status, each in written.items()}
+        found: dict[str, Node] = {}
+        for status, written in operation.item.get("responses", {}).items():
+            response = self.resolve(written)
+            headers = response.get("headers", {})
+            resolved = {name: self.resolve(each) for name, each in headers.items()}
+            found[str(status)] = {**response, "headers": resolved}
+        return found
 
 
 def pointer(start: str, *parts: str | int) -> str:
@@ -156,12 +166,17 @@ def parse_contract(text: str, source: str) -> Contract:
     """
     try:
         document = yaml.load(text, Loader=StrictLoader)  # noqa: S506  # a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise ContractError(f"{source} is not valid YAML or JSON: {error}") from error
     if not isinstance(document, dict) or "openapi" not in document:
         raise ContractError(
             f"{source} is no OpenAPI document: it has no member `openapi`"
         )
+    try:
+        # As JSON has it: names of members are text, and so are dates.
+        document = json.loads(json.dumps(document, default=str))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ContractError(f"{source} does not fit JSON: {error}") from error
     return Contract(document, text, source)
 
 

@@ -28,7 +28,6 @@ from scripts.contract.pins import pinned_versions
 from scripts.project import (
     BACKEND_SHAPES_PATH,
     CLIENT_PATH,
-    CONTRACT_PATH,
     GENERATOR_CONFIG_PATH,
     PROVENANCE_PATH,
     SCHEMAS_PATH,
@@ -149,18 +148,39 @@ def check(contract: Contract) -> None:
     Raises:
         ContractError: If it breaks either; names each place.
     """
-    try:
-        validate(contract.document)
-    except OpenAPIValidationError as error:
-        place = "/".join(("#", *map(str, getattr(error, "absolute_path", ()))))
-        message = getattr(error, "message", str(error))
-        raise ContractError(
-            f"{CONTRACT_PATH} is not valid: {place}: {message}"
-        ) from error
+    check_validity(contract)
     findings = lint(contract)
     if findings:
         lines = "\n".join(f"  {finding}" for finding in findings)
-        raise ContractError(f"{CONTRACT_PATH} lies outside the dialect:\n{lines}")
+        raise ContractError(f"{contract.source} lies outside the dialect:\n{lines}")
+
+
+def check_validity(contract: Contract) -> None:
+    """Hold a contract to OpenAPI, ours or that of anybody.
+
+    Raises:
+        ContractError: If it is not valid; names the place.
+    """
+    try:
+        # Before all else: the validator follows such references for ever.
+        for operation in contract.operations():
+            contract.responses(operation)
+            contract.parameters(operation)
+            contract.resolve(operation.item.get("requestBody", {}))
+        validate(contract.document)
+    except RecursionError as error:
+        raise ContractError(
+            f"{contract.source} is not valid: a reference leads back to itself"
+        ) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"a part of it is of another type ({error})"
+        raise ContractError(f"{contract.source} is not valid: {reason}") from error
+    except (OpenAPIValidationError, OSError) as error:
+        place = "/".join(("#", *map(str, getattr(error, "absolute_path", ()))))
+        message = getattr(error, "message", str(error)).splitlines()[0]
+        raise ContractError(
+            f"{contract.source} is not valid: {place}: {message}"
+        ) from error
 
 
 def _compile_client(contract: Contract, toolbox: Toolbox, package: Path) -> None:
@@ -219,7 +239,7 @@ def _with_opaque_values(contract: Contract) -> dict[str, Any]:
     The compiler would take limits that stand without a type for a type.
     """
     document: dict[str, Any] = json.loads(json.dumps(contract.document))
-    schemas = document["components"]["schemas"]
+    schemas = document.get("components", {}).get("schemas", {})
     for name, schema in schemas.items():
         if not SHAPING_KEYWORDS & schema.keys():
             schemas[name] = {"description": schema.get("description", "")}

@@ -39,7 +39,7 @@ class Direction(Flag):
 
 
 def schema_changes(
-    place: str, old: Node, new: Node, direction: Direction
+    place: str, old: Node | bool, new: Node | bool, direction: Direction
 ) -> Iterator[Change]:
     """Walk the changes from `old` to `new`.
 
@@ -49,6 +49,7 @@ def schema_changes(
         new: The schema as it is.
         direction: How operations use it; both at once is possible.
     """
+    old, new = _as_node(old), _as_node(new)
     if old.get("$ref") != new.get("$ref"):
         # As one of several alternatives, a request may be what it was.
         alternatives = [each.get("$ref") for each in new.get("anyOf", ())]
@@ -199,6 +200,13 @@ def _limit_change(
     widens = Direction.RESPONSE in direction and keyword in CHECKED_LIMITS
     broken = Direction.REQUEST in direction if narrowed else widens
     return Change(place, what, breaking=broken)
+
+
+def _as_node(schema: Node | bool) -> Node:
+    """Return a schema as a mapping; the schema `false` admits no value."""
+    if isinstance(schema, bool):
+        return {} if schema else {"not": {}}
+    return schema
 
 
 def _types(schema: Node) -> frozenset[str]:

@@ -54,8 +54,10 @@ def operation_schemas(item: Node, place: str) -> Iterator[Place]:
         yield from _of_response(response, pointer(place, "responses", status))
 
 
-def inner_schemas(schema: Node, place: str) -> Iterator[Place]:
+def inner_schemas(schema: Node | bool, place: str) -> Iterator[Place]:
     """Walk the schemas directly inside `schema`, one level down."""
+    if isinstance(schema, bool):  # true admits all values, false none
+        return
     for key in SINGLE:
         if isinstance(schema.get(key), dict):
             yield Place(pointer(place, key), schema[key])
@@ -107,9 +109,9 @@ def response_schemas(contract: Contract) -> dict[str, Place]:
     return reachable(contract, iter(places))
 
 
-def component_name(schema: Node) -> str | None:
+def component_name(schema: Node | bool) -> str | None:
     """Return the schema component that `schema` refers to, if it is a reference."""
-    reference = str(schema.get("$ref", ""))
+    reference = "" if isinstance(schema, bool) else str(schema.get("$ref", ""))
     if not reference.startswith(SCHEMA_PREFIX):
         return None
     return reference.removeprefix(SCHEMA_PREFIX)

@@ -9,7 +9,7 @@ import pytest
 from scripts import contract_changes
 from scripts.contract.changes import compare
 from scripts.contract.document import Contract
-from scripts.project import BASELINE_PATH
+from scripts.project import BASELINE_DIGEST_PATH, BASELINE_PATH
 from tests.contract.editing import GONE, edit
 
 SCHEMAS = "components|schemas"
@@ -189,8 +189,24 @@ def test_command_fails_on_a_broken_promise_until_it_is_recorded(
     """A removed member turns the command red; recording is the one way out."""
     promised = json.loads(json.dumps(contract.document))
     edit(promised, f"{ANSWER}|properties|host", TEXT)
-    (tree / BASELINE_PATH).write_text(json.dumps(promised))
+    contract_changes.record(Contract(promised, ""), tree)
     assert contract_changes.main(["--root", str(tree)]) == 1
     assert "breaking: Job.host: was removed" in capsys.readouterr().out
     assert contract_changes.main(["--root", str(tree), "--record"]) == 0
     assert contract_changes.main(["--root", str(tree)]) == 0
+
+
+def test_promise_edited_by_hand_is_refused(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A digest outside the baseline tells that it is not what was recorded."""
+    baseline = tree / BASELINE_PATH
+    edited = json.loads(baseline.read_text())
+    del edited["paths"]["/customers/{customer_id}"]
+    baseline.write_text(json.dumps(edited))
+
+    assert contract_changes.main(["--root", str(tree)]) == 1
+    assert "is not what was recorded" in capsys.readouterr().err
+    (tree / BASELINE_DIGEST_PATH).unlink()
+    assert contract_changes.main(["--root", str(tree)]) == 1
+    assert "cannot be read" in capsys.readouterr().err

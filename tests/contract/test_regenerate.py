@@ -178,27 +178,63 @@ def test_failing_generator_leaves_the_old_files(
     assert snapshot(tree) == before
 
 
-def test_terminated_run_leaves_the_old_files(tree: Path, contract: Contract) -> None:
-    """SIGTERM in the middle ends the tools, clears the workshop, replaces nothing."""
+class Hanging:
+    """A regeneration that waits in the middle, until it is let go."""
+
+    def __init__(self, tree: Path) -> None:
+        self._signalled, self._blocked = tree / "signalled", tree / "blocked"
+        os.mkfifo(self._signalled)
+        os.mkfifo(self._blocked)
+        self._config = tree / GENERATOR_CONFIG_PATH
+        self.usual = self._config.read_text()
+        wait = f"echo reached > {self._signalled}; read -r line < {self._blocked}"
+        self._config.write_text(f"{self.usual}  - bash -c '{wait}'\n")
+        self.before = snapshot(tree)
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "scripts.regenerate", "--root", str(tree)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        assert self._signalled.read_text() == "reached\n"
+
+    def assert_tools_have_ended(self) -> None:
+        """Check that nobody waits any more."""
+        with pytest.raises(OSError, match="No such device"):
+            os.open(self._blocked, os.O_WRONLY | os.O_NONBLOCK)
+
+    def let_go(self) -> None:
+        """Let the tools of a killed run end, and later runs run through."""
+        self._blocked.write_text("\n")
+        self._config.write_text(self.usual)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_run_leaves_the_old_files(
+    tree: Path, contract: Contract, number: signal.Signals
+) -> None:
+    """A signal in the middle ends the tools, clears the workshop, replaces nothing."""
     change_contract(tree, contract)
-    config = tree / GENERATOR_CONFIG_PATH
-    signalled, blocked = tree / "signalled", tree / "blocked"
-    os.mkfifo(signalled)
-    os.mkfifo(blocked)
-    hook = f"  - bash -c 'echo reached > {signalled}; read -r line < {blocked}'\n"
-    config.write_text(config.read_text() + hook)
-    before = snapshot(tree)
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "scripts.regenerate", "--root", str(tree)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert signalled.read_text() == "reached\n"
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 128 + signal.SIGTERM
-    assert snapshot(tree) == before
+    run_ = Hanging(tree)
+    run_.process.send_signal(number)
+    assert run_.process.wait(timeout=30) == 128 + number
+    assert snapshot(tree) == run_.before
     assert list((tree / "build").iterdir()) == []
-    with pytest.raises(OSError, match="No such device"):
-        os.open(blocked, os.O_WRONLY | os.O_NONBLOCK)
+    run_.assert_tools_have_ended()
+
+
+def test_workshop_of_a_killed_run_is_cleared_by_the_next(
+    tree: Path, contract: Contract
+) -> None:
+    """SIGKILL leaves a folder that nobody could clear before."""
+    change_contract(tree, contract)
+    killed = Hanging(tree)
+    killed.process.kill()
+    assert killed.process.wait(timeout=30) == -signal.SIGKILL
+    assert len(list((tree / "build").iterdir())) == 1
+    killed.let_go()
+
+    assert run(tree) == 0
+
+    assert list((tree / "build").iterdir()) == []
 
 
 def test_failing_replacement_puts_everything_back(
@@ -363,6 +399,111 @@ def test_contract_that_cannot_be_had_is_one_clear_error(
     """A wrong file or address is told in a line, without a traceback."""
     assert run(tree, "--spec", source) == 1
     assert expected in capsys.readouterr().err
+
+
+SMALL = """\
+openapi: {version}
+info: {{title: Small, version: "1"}}
+paths:
+  /small:
+    get:
+      operationId: get_small
+      responses:
+        {status}: {response}
+{more}"""
+OTHER = [
+    ("3.1.0", '"200"', "{description: fine}", ""),
+    ("3.0.3", "200", "{description: fine}", "servers: [{url: /v1}]\n"),
+    (
+        "3.1.0",
+        '"200"',
+        '{$ref: "#/components/responses/Fine"}',
+        "components: {responses: {Fine: {description: fine}}}\n",
+    ),
+    (
+        "3.1.0",
+        "default",
+        "{description: fine, content: {application/json: {schema: true}}}",
+        "security: [{key: []}]\n"
+        "components: {securitySchemes: {key: {type: http, scheme: bearer}}}\n",
+    ),
+]
+
+
+@pytest.mark.parametrize(("version", "status", "response", "more"), OTHER)
+def test_contract_of_another_service_is_told_by_its_differences(
+    tree: Path,
+    capsys: pytest.CaptureFixture[str],
+    version: str,
+    status: str,
+    response: str,
+    more: str,
+) -> None:
+    """It need not keep our dialect, nor have components; our file is not blamed."""
+    other = tree / "other.yaml"
+    other.write_text(
+        SMALL.format(version=version, status=status, response=response, more=more)
+    )
+
+    assert run(tree, "--spec", str(other)) == 1
+
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert "breaking: create_job: was removed" in told.out
+    assert "additive: get_small: is a new operation" in told.out
+
+
+ENDLESS = (
+    "components: {responses: {A: {$ref: '#/components/responses/B'}, "
+    "B: {$ref: '#/components/responses/A'}}}\n"
+)
+UNUSABLE = [
+    ('{$ref: "#/components/responses/A"}', ENDLESS, "leads back to itself"),
+    ('{$ref: "other.yaml#/A"}', "", "leads nowhere"),
+    ("{description: 5}", "", "is not valid"),
+    ("[1]", "", "is not valid"),
+    ("{description: fine}", "components: 7\n", "is not valid"),
+    ("{description: fine}", "? [a]\n: 1\n", "YAML"),
+]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--accept"]])
+@pytest.mark.parametrize(("response", "more", "expected"), UNUSABLE)
+def test_contract_that_is_not_valid_is_one_clear_error(
+    tree: Path,
+    capsys: pytest.CaptureFixture[str],
+    response: str,
+    more: str,
+    expected: str,
+    arguments: list[str],
+) -> None:
+    """Wrong types and references without an end are told without a traceback."""
+    other = tree / "other.yaml"
+    other.write_text(
+        SMALL.format(version="3.1.0", status='"200"', response=response, more=more)
+    )
+
+    assert run(tree, "--spec", str(other), *arguments) == 1
+
+    told = capsys.readouterr()
+    assert expected in told.err
+    assert told.out == ""
+
+
+def test_contract_without_components_is_compiled_or_refused_by_its_name(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What lies outside the dialect is told of the file that was given."""
+    other = tree / "other.yaml"
+    other.write_text(
+        SMALL.format(
+            version="3.1.0", status='"200"', response="{description: x}", more=""
+        )
+    )
+
+    assert run(tree, "--spec", str(other), "--accept") == 1
+
+    assert capsys.readouterr().err.startswith(f"{other} lies outside the dialect:\n")
 
 
 @pytest.mark.parametrize(
