@@ -5,6 +5,7 @@ Exit status: 0 written, 1 the folder cannot be written, 2 wrong usage.
 
 import argparse
 import errno
+import io
 import json
 import os
 import stat
@@ -49,6 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         reason = error.strerror or error
         print(f"generate_json_schemas: {location}: {reason}", file=sys.stderr)
         return 1
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name of a file need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     print(f"Generated JSON Schema for JobConfigs at {location}")
     return 0
 

@@ -75,29 +75,41 @@ class Service:
 
 @contextmanager
 def running(
-    *arguments: str, environment: dict[str, str] | None = None, log: Path | None = None
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    prelude: str | None = None,
+    log: Path | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a command of the backend, killed at the end unless it has ended.
 
     Args:
         arguments: Of the command.
         environment: Variables beside those of this process.
+        prelude: Python to run in the process before the command.
         log: File for what the command writes to stderr; None throws it away.
     """
     with (
         Path(log or os.devnull).open("a") as stderr,
         subprocess.Popen(
-            [*_COMMAND, *arguments],
+            [*_program(prelude), *arguments],
             env=os.environ | (environment or {}),
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
+            errors="surrogateescape",
         ) as process,
     ):
         try:
             yield process
         finally:
             process.kill()
+
+
+def _program(prelude: str | None) -> Sequence[str]:
+    if prelude is None:
+        return _COMMAND
+    start = "import sys; from trackerapi_backend.cli import main; sys.exit(main())"
+    return [sys.executable, "-c", f"{prelude}\n{start}"]
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
@@ -113,14 +125,17 @@ def _line(stream: IO[str]) -> str:
 
 
 def command(
-    *arguments: str, environment: dict[str, str] | None = None
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    prelude: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of the backend to its end."""
+    """Run a command of the backend to its end; arguments as for `running()`."""
     return subprocess.run(
-        [*_COMMAND, *arguments],
+        [*_program(prelude), *arguments],
         env=os.environ | (environment or {}),
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         timeout=PATIENCE_SECONDS,
         check=False,
     )
@@ -156,11 +171,19 @@ def prepare(folder: Path) -> dict[str, str]:
 @contextmanager
 def serving(folder: Path) -> Iterator[Service]:
     """Serve a new database from a folder."""
-    keys = prepare(folder)
+    with serving_again(folder, prepare(folder)) as (_process, service):
+        yield service
+
+
+@contextmanager
+def serving_again(
+    folder: Path, keys: dict[str, str]
+) -> Iterator[tuple[subprocess.Popen[str], Service]]:
+    """Serve the database that a folder has."""
     database = {"TRACKERAPI_BACKEND_DATABASE": str(folder / "backend.db")}
     with running("serve", "--port", "0", environment=database) as process:
         base_url = first_line(process).split()[-1]
-        yield Service(base_url=base_url, keys=keys, pid=process.pid)
+        yield process, Service(base_url=base_url, keys=keys, pid=process.pid)
 
 
 def new_name() -> str:

@@ -17,6 +17,7 @@ from trackerapi_backend.auth import Authenticator
 from trackerapi_backend.calls import Services
 from trackerapi_backend.ingest import Writer
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.readiness import Readiness
 from trackerapi_backend.settings import read_pepper
 from trackerapi_backend.store.customers import customer_exists
 from trackerapi_backend.store.sqlite import SqliteStore
@@ -211,7 +212,11 @@ def test_full_queue_is_answered_with_503_and_when_to_come_back(
         with closing(Writer(store, capacity=1)) as writer:
             authenticator = Authenticator(store, writer, pepper)
             services = Services(
-                store=store, writer=writer, authenticator=authenticator, pepper=pepper
+                store=store,
+                writer=writer,
+                authenticator=authenticator,
+                readiness=Readiness(store, writer),
+                pepper=pepper,
             )
             async with httpx.AsyncClient(
                 transport=httpx.ASGITransport(create_app(services)),

@@ -200,7 +200,7 @@ def test_page_reads_no_events(tmp_path: Path) -> None:
     for _ in range(2):
         with running("serve", "--port", "0", environment=database) as process:
             base_url = first_line(process).split()[-1]
-            service = Service(base_url=base_url, keys=keys)
+            service = Service(base_url=base_url, keys=keys, pid=process.pid)
             if not address:
                 with service.client() as api:
                     job = new_job(api, tag=document["tag"], configuration=document)

@@ -17,12 +17,11 @@ import pytest
 from backend.tests.service import (
     PATIENCE_SECONDS,
     Service,
-    first_line,
     new_job,
     prepare,
     problem_name,
-    running,
     send_lines,
+    serving_again,
 )
 
 if TYPE_CHECKING:
@@ -61,16 +60,6 @@ def limit_file_sizes(process: subprocess.Popen[str], limit: int) -> None:
     resource.prlimit(
         process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)
     )
-
-
-@contextmanager
-def serving_from(
-    folder: Path, keys: dict[str, str]
-) -> Iterator[tuple[subprocess.Popen[str], Service]]:
-    """Serve a database that is there already."""
-    database = {"TRACKERAPI_BACKEND_DATABASE": str(folder / "backend.db")}
-    with running("serve", "--port", "0", environment=database) as process:
-        yield process, Service(base_url=first_line(process).split()[-1], keys=keys)
 
 
 class Reporting(threading.Thread):
@@ -163,12 +152,12 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
 ) -> None:
     """`kill -9` in the middle of batches costs no event that was answered for."""
     keys = prepare(tmp_path)
-    with serving_from(tmp_path, keys) as (process, service):
+    with serving_again(tmp_path, keys) as (process, service):
         with reporting(service) as threads:
             for thread in threads:
                 assert thread.enough.wait(timeout=PATIENCE_SECONDS)
             process.kill()
-    with serving_from(tmp_path, keys) as (_process, service):
+    with serving_again(tmp_path, keys) as (_process, service):
         assert_all_there(service, threads)
 
 
@@ -177,7 +166,7 @@ def test_nothing_acknowledged_is_lost_at_a_limit_of_file_sizes(
 ) -> None:
     """What a file cannot take is refused with 503, and taken once it can."""
     keys = prepare(tmp_path)
-    with serving_from(tmp_path, keys) as (process, service):
+    with serving_again(tmp_path, keys) as (process, service):
         limit_file_sizes(process, LIMIT_BYTES)
         with reporting(service) as threads:
             pass
@@ -187,7 +176,7 @@ def test_nothing_acknowledged_is_lost_at_a_limit_of_file_sizes(
         with service.client() as api:
             assert send_lines(api, [_info(threads[0])]).json()["accepted"] == 1
         process.kill()
-    with serving_from(tmp_path, keys) as (_process, service):
+    with serving_again(tmp_path, keys) as (_process, service):
         assert_all_there(service, threads)
 
 
@@ -196,7 +185,7 @@ def test_nothing_acknowledged_is_lost_on_a_full_disk(tmp_path: Path) -> None:
     with ExitStack() as stack:
         disk = stack.enter_context(small_disk(tmp_path / "disk"))
         keys = prepare(disk)
-        with serving_from(disk, keys) as (process, service):
+        with serving_again(disk, keys) as (process, service):
             with reporting(service) as threads:
                 pass
             assert_refused_for_now(threads)
@@ -204,7 +193,7 @@ def test_nothing_acknowledged_is_lost_on_a_full_disk(tmp_path: Path) -> None:
             process.kill()
             process.wait()
         make_space(disk)
-        with serving_from(disk, keys) as (_process, service):
+        with serving_again(disk, keys) as (_process, service):
             assert_all_there(service, threads)
             with service.client() as api:
                 assert send_lines(api, [_info(threads[0])]).json()["accepted"] == 1

@@ -7,6 +7,7 @@ status, time, provider and public part of the key; never a path, header or body.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import time
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from trackerapi_backend.calls import Services
     from trackerapi_backend.contract import Operation
 
+# Beside the contract: load balancers ask so. The server leaves the body out.
+_ANSWERING_HEAD = ("/livez", "/readyz")
+
 _log = logging.getLogger(__name__)
 
 
@@ -41,6 +45,8 @@ def create_app(services: Services) -> FastAPI:
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations():
         by_path.setdefault(operation.path, {})[operation.method] = operation
+    for path in _ANSWERING_HEAD:
+        by_path[path]["HEAD"] = by_path[path]["GET"]
     routes = [
         Route(path, _Resource(methods, services)) for path, methods in by_path.items()
     ]
@@ -51,6 +57,7 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=services.readiness.watching,
         middleware=[Middleware(_Answering)],
         exception_handlers={HTTPException: _answer_failure},
     )
@@ -104,9 +111,11 @@ class _Answering:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             return
-        except Exception as error:  # noqa: BLE001 -- answered and logged right here
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- answered
             if status == 0:
                 await _failure(error, scope)(scope, receive, send_with_id)
+            if isinstance(error, asyncio.CancelledError):
+                return  # uvicorn has logged how many requests the end cuts off
         _log_request(scope, status, time.perf_counter() - started)
 
 
@@ -116,16 +125,18 @@ def _add_headers(headers: MutableHeaders, request_id: str) -> None:
     headers.setdefault("Cache-Control", "no-store")
 
 
-def _failure(error: Exception, scope: Scope) -> Response:
+def _failure(error: BaseException, scope: Scope) -> Response:
     request_id = scope["state"]["request_id"]
     return problem_response(_problem_of(error, scope, request_id), request_id)
 
 
-def _problem_of(error: Exception, scope: Scope, request_id: str) -> Problem:
+def _problem_of(error: BaseException, scope: Scope, request_id: str) -> Problem:
     known = {"request_id": request_id}
     match error:
         case Problem():
             return error
+        case asyncio.CancelledError():
+            return unavailable("The backend is stopping.")
         case HTTPException(status_code=405):
             detail = f"{scope['method']} is not among the methods of this path."
             # Static files leave their methods unsaid.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.auth import Authenticator, Caller
     from trackerapi_backend.contract import Operation
     from trackerapi_backend.ingest import Writer
+    from trackerapi_backend.readiness import Readiness
     from trackerapi_backend.schemas import Schema
     from trackerapi_backend.store import Store
     from trackerapi_backend.store.paging import Page
@@ -47,6 +48,7 @@ class Services:
     store: Store
     writer: Writer
     authenticator: Authenticator
+    readiness: Readiness
     pepper: bytes = field(repr=False)
     public_base_url: str | None = None
 

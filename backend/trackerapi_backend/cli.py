@@ -6,6 +6,8 @@ Exit status: 0 done, 1 could not be done (one line says why), 2 wrong usage.
 from __future__ import annotations
 
 import argparse
+import codecs
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -35,6 +37,7 @@ LONGEST_NAME = 100
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
+    _write_any_name()
     options = build_parser().parse_args(argv)
     try:
         options.run(options, _tell)
@@ -42,9 +45,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error))
     except Problem as problem:
         return _complain(problem.detail)
+    except OSError as error:
+        file = "a file" if error.filename is None else f"{error.filename}"
+        return _complain(f"{file} cannot be used ({error.strerror or error})")
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def _write_any_name() -> None:
+    """Write names of files as their bytes, and what has none as an escape."""
+    codecs.register_error("trackerapi-backend", _bytes_or_escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="trackerapi-backend")
+
+
+def _bytes_or_escape(error: UnicodeError) -> tuple[str | bytes, int]:
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
 
 
 def _complain(reason: str) -> int:

@@ -20,7 +20,7 @@ from trackerapi_backend.contract import check, validator
 from trackerapi_backend.dev import run_dev
 from trackerapi_backend.instants import format_instant, utc_now
 from trackerapi_backend.logs import log_to_stderr
-from trackerapi_backend.server import serve_store
+from trackerapi_backend.server import leave_busy_threads, serve_store
 from trackerapi_backend.settings import (
     SettingsError,
     absolute_path,
@@ -53,6 +53,7 @@ def dev(options: Namespace, tell: Tell) -> None:
     folder = _data_dir(options.data_dir)
     host = filled(options.host, "--host")
     run_dev(folder, host=host, port=options.port, tell=tell)
+    leave_busy_threads(0)
 
 
 def _data_dir(given: str | None) -> Path:
@@ -71,6 +72,7 @@ def serve(options: Namespace, tell: Tell) -> None:
     log_to_stderr(logging.INFO)
     with closing(SqliteStore(settings.database)) as store:
         serve_store(settings, store, announce=lambda url: tell(f"Serving at {url}"))
+    leave_busy_threads(0)
 
 
 def migrate(options: Namespace, tell: Tell) -> None:

@@ -161,7 +161,7 @@ class Writer:
             self._next_complaint = time.monotonic() + COMPLAINT_SECONDS
             _log.error("requests are refused with status 503: %s", error)
         return unavailable(
-            "The backend cannot store this now. Nothing of the request is stored.",
+            f"The backend cannot store anything now ({error.cause or error}).",
             RETRY_AFTER_SECONDS,
         )
 

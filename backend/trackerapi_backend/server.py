@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import socket
+import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ from trackerapi_backend.app import create_app
 from trackerapi_backend.auth import Authenticator
 from trackerapi_backend.calls import Services
 from trackerapi_backend.ingest import Writer
+from trackerapi_backend.readiness import Readiness
 from trackerapi_backend.settings import SettingsError, read_pepper
 
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.settings import Settings
     from trackerapi_backend.store import Store
 
-SHUTDOWN_SECONDS = 2
+SHUTDOWN_SECONDS = 1
 """How long requests may take to end after SIGTERM."""
 PATIENCE_SECONDS = 0.5
 """How long a command that has begun may take to end after that."""
@@ -52,6 +56,7 @@ def serve_store(
                 store=store,
                 writer=writer,
                 authenticator=Authenticator(store, writer, pepper),
+                readiness=Readiness(store, writer),
                 pepper=pepper,
                 public_base_url=settings.public_base_url,
             )
@@ -61,13 +66,25 @@ def serve_store(
             writer.close(PATIENCE_SECONDS)
 
 
+def leave_busy_threads(status: int) -> None:
+    """End the process at once if a command or a query still runs in a thread.
+
+    Nothing of a command that has not ended is stored or acknowledged, and Python
+    would wait for it.
+    """
+    if threading.active_count() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
 def _run(services: Services, listener: socket.socket) -> None:
     config = uvicorn.Config(
         create_app(services),
         log_config=None,
         access_log=False,
         server_header=False,
-        lifespan="off",
+        lifespan="on",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     try:

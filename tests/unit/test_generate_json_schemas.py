@@ -285,3 +285,19 @@ def test_mounted_file_is_written_through(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert behind.read_bytes() == render_schema().encode()
     assert mounted.read_bytes() == b""
+
+
+def test_location_need_not_be_text(tmp_path: Path) -> None:
+    """A folder whose name is no UTF-8 is written to, and told with escapes."""
+    folder = tmp_path / os.fsdecode(b"odd \xff name")
+    result = subprocess.run(
+        [sys.executable, "-m", "trackerapi.generate_json_schemas", "-l", str(folder)],
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert b"odd \\udcff name" in result.stdout
+    assert [path.name for path in folder.iterdir()] == [
+        "job-configurations-schema.generated.json"
+    ]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
 from trackerapi_backend import __version__
 from trackerapi_backend.calls import Call, answer
+from trackerapi_backend.problems import unavailable
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -21,8 +20,14 @@ async def livez(_call: Call) -> Response:
 
 
 async def readyz(call: Call) -> Response:
-    """Tell whether requests can be served: the store answers."""
-    await call.read(lambda db: db.execute(text("SELECT 1")))
+    """Tell whether requests can be served: the last check has written and read.
+
+    Raises:
+        Problem: If they cannot; its detail says why.
+    """
+    reason = call.services.readiness.reason
+    if reason is not None:
+        raise unavailable(reason, retry_after_seconds=5)
     return answer(_health())
 
 

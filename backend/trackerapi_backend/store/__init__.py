@@ -18,7 +18,15 @@ T = TypeVar("T")
 
 
 class StoreError(Exception):
-    """The store cannot be used as it is; the message says what to do."""
+    """The store cannot be used as it is; the message says what to do.
+
+    Attributes:
+        cause: What has happened, for callers too: it names no file.
+    """
+
+    def __init__(self, message: str, *, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class Store(Protocol):

@@ -197,7 +197,8 @@ class SqliteStore:
             code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             advice = _ADVICE.get(code & 0xFF, "see what the message says")
             raise StoreError(
-                f"{self._named} cannot be used ({error.orig}): {advice}"
+                f"{self._named} cannot be used ({error.orig}): {advice}",
+                cause=str(error.orig),
             ) from error
 
 

@@ -71,7 +71,8 @@ class DatabaseFile:
             if _identity(part) != identity:
                 raise StoreError(
                     f"{part} was moved, replaced or deleted while it was in use:"
-                    " put it back, or restart the server"
+                    " put it back, or restart the server",
+                    cause="the database file was moved, replaced or deleted",
                 )
 
     def shortage(self) -> str | None:

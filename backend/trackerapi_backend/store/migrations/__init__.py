@@ -27,6 +27,8 @@ def upgrade_to_head(db: Connection) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    # A percent sign is doubled: the option is a template.
+    folder = str(Path(__file__).parent).replace("%", "%%")
+    config.set_main_option("script_location", folder)
     config.attributes["connection"] = db
     command.upgrade(config, HEAD)

@@ -1,0 +1,195 @@
+"""SIGTERM: the server ends soon, whatever its requests and commands are doing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from trackerapi_backend.ingest import Writer
+from trackerapi_backend.problems import Problem
+from trackerapi_backend.store.sqlite import SqliteStore
+
+from backend.tests.service import PATIENCE_SECONDS, first_line, prepare, running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+HALF_SENT = 200
+ENDLESS_COMMANDS = """
+import time
+from functools import partial
+from trackerapi_backend import server
+from trackerapi_backend.ingest import Writer
+from trackerapi_backend.store import customers
+
+server.Writer = partial(Writer, capacity=1)
+customers.create_customer = lambda *_: time.sleep(1_000_000)
+"""
+ENDLESS_QUERIES = """
+import time
+from trackerapi_backend.store import customers
+
+customers.list_customers = lambda *_: time.sleep(1_000_000)
+"""
+
+
+def test_full_queue_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """A command that does not end is left alone, those behind it are given up."""
+    key = prepare(tmp_path)["all"]
+    database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            running(
+                *("serve", "--port", "0"),
+                environment=database,
+                prelude=ENDLESS_COMMANDS,
+            )
+        )
+        address = urlsplit(first_line(process).split()[-1])
+        for _ in range(20):
+            connection = stack.enter_context(_connected(address.port))
+            connection.sendall(_request("POST", "/customers", key, b"{}"))
+        _wait_for_refusal(address.port, key)
+        process.terminate()
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+
+
+def test_endless_query_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Python waits for its threads at the end; the server does not."""
+    key = prepare(tmp_path)["all"]
+    database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            running(
+                *("serve", "--port", "0"), environment=database, prelude=ENDLESS_QUERIES
+            )
+        )
+        address = urlsplit(first_line(process).split()[-1])
+        connection = stack.enter_context(_connected(address.port))
+        connection.sendall(_request("GET", "/customers", key))
+        assert httpx.get(
+            f"{address.geturl()}/livez", timeout=PATIENCE_SECONDS
+        ).is_success
+        process.terminate()
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+
+
+def test_requests_that_are_cut_off_cost_one_line_of_the_log(tmp_path: Path) -> None:
+    """Bodies that never come are answered with 503, without a traceback for each."""
+    log_path = tmp_path / "log"
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            running(*("dev", "--port", "0", "--data-dir"), str(tmp_path), log=log_path)
+        )
+        address = urlsplit(first_line(process).rpartition("=")[2])
+        key = (tmp_path / "api_key").read_text().strip()
+        half = _request("POST", "/customers", key, b"{}")[:-1]
+        connections = [
+            stack.enter_context(_connected(address.port)) for _ in range(HALF_SENT)
+        ]
+        for connection in connections:
+            connection.sendall(half)
+        assert httpx.get(
+            f"{address.geturl()}/livez", timeout=PATIENCE_SECONDS
+        ).is_success
+        process.terminate()
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+        answers = [connection.recv(100) for connection in connections]
+    assert {answer.split(b"\r\n")[0] for answer in answers} == {
+        b"HTTP/1.1 503 Service Unavailable"
+    }
+    [line] = log_path.read_text().splitlines()
+    assert "traceback" not in json.loads(line)
+
+
+def test_writer_outlives_the_loop_of_its_callers(tmp_path: Path) -> None:
+    """Answers that nobody waits for any more do not end the writer."""
+    prepare(tmp_path)
+    began, may_end = threading.Event(), threading.Event()
+
+    def hold(_db: Connection) -> None:
+        began.set()
+        may_end.wait()
+
+    async def give_up(writer: Writer) -> None:
+        task = asyncio.create_task(writer.write(hold))
+        await asyncio.to_thread(began.wait)
+        task.cancel()
+
+    async def ask(writer: Writer) -> int:
+        return await writer.write(lambda _db: 1)
+
+    with (
+        closing(SqliteStore(tmp_path / "backend.db")) as store,
+        closing(Writer(store)) as writer,
+    ):
+        asyncio.run(give_up(writer))
+        may_end.set()
+        assert asyncio.run(ask(writer)) == 1
+
+
+def test_closing_writer_gives_up_commands_that_have_not_begun(tmp_path: Path) -> None:
+    """Their callers are told, and the running command is left alone."""
+    prepare(tmp_path)
+    began, may_end = threading.Event(), threading.Event()
+
+    def hold(_db: Connection) -> str:
+        began.set()
+        may_end.wait()
+        return "ended"
+
+    async def scenario(writer: Writer) -> list[object]:
+        holding = asyncio.create_task(writer.write(hold))
+        await asyncio.to_thread(began.wait)
+        waiting = asyncio.create_task(writer.write(lambda _db: "begun"))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(writer.close, 0.01)
+        late = asyncio.create_task(writer.write(lambda _db: "begun"))
+        refused = await asyncio.gather(waiting, late, return_exceptions=True)
+        may_end.set()
+        return [*refused, await holding]
+
+    with closing(SqliteStore(tmp_path / "backend.db")) as store:
+        writer = Writer(store)
+        *refused, ended = asyncio.run(scenario(writer))
+        writer.close()
+    assert ended == "ended"
+    assert [problem.name for problem in refused if isinstance(problem, Problem)] == [
+        "unavailable"
+    ] * 2
+
+
+def _connected(port: int | None) -> socket.socket:
+    assert port is not None
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
+
+
+def _request(method: str, path: str, key: str, body: bytes = b"") -> bytes:
+    headers = f"Host: backend\r\nX-API-Key: {key}\r\nContent-Length: {len(body)}\r\n"
+    content = "Content-Type: application/json\r\n" if body else ""
+    return f"{method} {path} HTTP/1.1\r\n{headers}{content}\r\n".encode() + body
+
+
+def _wait_for_refusal(port: int | None, key: str) -> None:
+    """Wait until the queue is full."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        with _connected(port) as connection:
+            connection.sendall(_request("POST", "/customers", key, b"{}"))
+            connection.settimeout(1)
+            try:
+                if connection.recv(12) == b"HTTP/1.1 503":
+                    return
+            except TimeoutError:
+                continue
+    pytest.fail("the queue is never full")

@@ -1,0 +1,294 @@
+"""Files of the backend: locked, in the way, not to be written, with odd names."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import trackerapi_backend
+from trackerapi_backend import commands
+from trackerapi_backend.cli import main
+from trackerapi_backend.store.migrations import HEAD
+from trackerapi_backend.store.sqlite import SqliteStore
+
+from backend.tests.service import (
+    PATIENCE_SECONDS,
+    command,
+    first_line,
+    prepare,
+    running,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from subprocess import CompletedProcess
+
+ON_A_DATABASE = [
+    ("serve", "--port", "0"),
+    ("migrate",),
+    ("key", "create", "--label", "new"),
+    ("key", "list"),
+    ("key", "expire", "zzzzzzzz"),
+    ("customer", "create"),
+    ("customer", "list"),
+]
+NO_HOME = """
+import os, pwd
+
+def unknown(uid):
+    raise KeyError(uid)
+
+pwd.getpwuid = unknown
+for name in ("HOME", "XDG_DATA_HOME"):
+    os.environ.pop(name, None)
+"""
+ODD = os.fsdecode(b"odd \xff %41 name")
+
+
+def refusal(result: CompletedProcess[str]) -> str:
+    """Return the one line with which a command says why it cannot be done."""
+    assert result.returncode == 1, result
+    [line] = result.stderr.splitlines()
+    return line.removeprefix("trackerapi-backend: ")
+
+
+def on(path: Path) -> dict[str, str]:
+    """Return the environment of a command for a database."""
+    return {"TRACKERAPI_BACKEND_DATABASE": str(path)}
+
+
+@contextmanager
+def mounted(*arguments: str, at: Path) -> Iterator[None]:
+    """Mount something; skip where that is not allowed, but in CI."""
+    mount = ["mount", *arguments, str(at)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        assert os.environ.get("CI") != "true", "CI has to run this as root"
+        pytest.skip("this user cannot mount a file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(at)], check=True)
+
+
+@pytest.mark.parametrize("kind", ["symbolic link", "link to folder", "hard link"])
+def test_second_server_is_refused_whatever_the_file_is_called(
+    tmp_path: Path, kind: str
+) -> None:
+    """The lock is on the file: another name of it leads to the same lock."""
+    folder, other = tmp_path / "one", tmp_path / "two"
+    folder.mkdir()
+    prepare(folder)
+    alias = other / "backend.db"
+    if kind == "link to folder":
+        other.symlink_to(folder)
+    else:
+        other.mkdir()
+        make = alias.symlink_to if kind == "symbolic link" else alias.hardlink_to
+        make(folder / "backend.db")
+    with running(
+        "serve", "--port", "0", environment=on(folder / "backend.db")
+    ) as process:
+        first_line(process)
+        for arguments in (("serve", "--port", "0"), ("key", "list")):
+            result = command(*arguments, environment=on(alias))
+            assert "is in use by another trackerapi-backend" in refusal(result)
+    command("key", "list", environment=on(alias)).check_returncode()
+
+
+def test_second_server_is_refused_for_a_bind_mount(tmp_path: Path) -> None:
+    """Containers that share a file by a mount share its lock."""
+    prepare(tmp_path)
+    alias = tmp_path / "alias.db"
+    alias.touch()
+    with ExitStack() as stack:
+        stack.enter_context(
+            mounted("--bind", str(tmp_path / "backend.db"), at=alias),
+        )
+        process = stack.enter_context(
+            running("serve", "--port", "0", environment=on(tmp_path / "backend.db"))
+        )
+        first_line(process)
+        result = command("customer", "list", environment=on(alias))
+        assert "is in use by another trackerapi-backend" in refusal(result)
+
+
+def test_lock_outlives_other_readers_of_the_file(tmp_path: Path) -> None:
+    """Whoever opens and closes the file in the process gives up no lock."""
+    prepare(tmp_path)
+    file = tmp_path / "backend.db"
+    with closing(SqliteStore(file)):
+        file.read_bytes()
+        result = command("key", "list", environment=on(file))
+        assert "is in use by another trackerapi-backend" in refusal(result)
+    command("key", "list", environment=on(file)).check_returncode()
+
+
+@pytest.fixture
+def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a command of this process from changing where all logs go."""
+    monkeypatch.setattr(commands, "log_to_stderr", lambda _level: None)
+
+
+def refused_here(
+    capsys: pytest.CaptureFixture[str], *arguments: str, database: Path
+) -> str:
+    """Return the one line with which a command, run in this process, is refused."""
+    assert main([*arguments, "--database", str(database)]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    return line.removeprefix("trackerapi-backend: ")
+
+
+@pytest.mark.usefixtures("no_log")
+@pytest.mark.parametrize("arguments", ON_A_DATABASE, ids=" ".join)
+def test_file_that_cannot_be_used_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    """Every command names the file: no database, no file, no folder, a loop."""
+    unusable = {
+        name: tmp_path / name
+        for name in ("text", "folder", "pipe", "loop", "missing/file", "text/file")
+    }
+    unusable["text"].write_text("this is no database" * 100)
+    unusable["folder"].mkdir()
+    os.mkfifo(unusable["pipe"])
+    unusable["loop"].symlink_to(unusable["loop"])
+    for path in unusable.values():
+        assert str(path) in refused_here(capsys, *arguments, database=path)
+
+
+@pytest.mark.usefixtures("no_log")
+def test_read_only_file_system_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A database that cannot be written is named by every command."""
+    prepare(tmp_path)
+    file = tmp_path / "backend.db"
+    with mounted("--bind", str(tmp_path), at=tmp_path):
+        remount = ["mount", "-o", "remount,bind,ro", str(tmp_path)]
+        subprocess.run(remount, check=True)
+        told = [
+            refused_here(capsys, *arguments, database=file)
+            for arguments in ON_A_DATABASE
+        ]
+        assert main(["dev", "--port", "0", "--data-dir", str(tmp_path)]) == 1
+        told.append(capsys.readouterr().err)
+    assert all(f"{file} cannot be written" in line for line in told)
+
+
+def test_copy_of_an_earlier_migration_is_in_the_way(tmp_path: Path) -> None:
+    """It is not overwritten, the database is left alone, and the way out is named."""
+    file, copy = tmp_path / "backend.db", tmp_path / f"backend.db.before-{HEAD}"
+    prepare(tmp_path)
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("UPDATE alembic_version SET version_num = '0001'")
+        db.commit()
+    copy.write_text("precious")
+    for arguments in (
+        ("migrate",),
+        ("dev", "--port", "0", "--data-dir", str(tmp_path)),
+    ):
+        told = refusal(command(*arguments, environment=on(file)))
+        assert str(copy) in told
+        assert "move it" in told
+    assert copy.read_text() == "precious"
+    with closing(sqlite3.connect(file)) as db:
+        assert db.execute("SELECT version_num FROM alembic_version").fetchall() == [
+            ("0001",)
+        ]
+
+
+def test_half_written_copy_of_a_migration_is_no_obstacle(tmp_path: Path) -> None:
+    """A migration that was killed while it copied can be run again."""
+    file = tmp_path / "backend.db"
+    prepare(tmp_path)
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("UPDATE alembic_version SET version_num = '0000'")
+        db.commit()
+    (tmp_path / f"backend.db.before-{HEAD}.new").write_text("half")
+    told = command("migrate", environment=on(file))
+    copy = tmp_path / f"backend.db.before-{HEAD}"
+    assert copy.read_bytes().startswith(b"SQLite format 3"), told
+
+
+def test_folder_that_dev_cannot_write_is_told_in_one_line(tmp_path: Path) -> None:
+    """A file that is a folder is named, whichever of the folder's files it is."""
+    for name in ("api_key.new", "dev.json"):
+        folder = tmp_path / name
+        (folder / name).mkdir(parents=True)
+        result = command("dev", "--port", "0", "--data-dir", str(folder))
+        assert str(folder / name) in refusal(result)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("dev", "--help")])
+def test_help_needs_no_home_folder(arguments: tuple[str, ...]) -> None:
+    """A user of a container need not have a home folder, nor an entry anywhere."""
+    result = _without_home(*arguments)
+    assert result.returncode == 0, result
+    assert "usage: trackerapi-backend" in result.stdout
+
+
+def test_dev_without_a_home_folder_asks_for_one() -> None:
+    """The message names the option that helps."""
+    assert "--data-dir" in refusal(_without_home("dev", "--port", "0"))
+
+
+def _without_home(*arguments: str) -> CompletedProcess[str]:
+    return command(*arguments, prelude=NO_HOME)
+
+
+def test_paths_need_not_be_text(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 work in the data folder and in the place of the code."""
+    install, data = tmp_path / ODD / "code", tmp_path / ODD / "data"
+    shutil.copytree(
+        Path(trackerapi_backend.__file__).parent, install / "trackerapi_backend"
+    )
+    environment = {"PYTHONPATH": str(install), "PYTHONIOENCODING": "utf-8:strict"}
+    with running(
+        *("dev", "--port", "0", "--data-dir"), str(data), environment=environment
+    ) as process:
+        first_line(process)
+        assert process.stdout is not None
+        printed = os.fsencode(process.stdout.readline())
+        described = json.loads((data / "dev.json").read_text())
+        process.terminate()
+        process.wait(timeout=PATIENCE_SECONDS)
+    assert os.fsencode(data) in printed
+    assert described["api_key_file"] == str(data / "api_key")
+    listed = command(
+        *("key", "list", "--database", str(data / "backend.db")),
+        environment=environment,
+    )
+    assert "dev" in listed.stdout
+    told = command(
+        *("key", "list", "--database", str(data / "missing" / "backend.db")),
+        environment=environment,
+    )
+    assert "cannot be written" in refusal(told)
+
+
+def test_migration_copies_a_file_whose_name_is_not_text(tmp_path: Path) -> None:
+    """The copy lies beside the database, under the same bytes."""
+    folder = tmp_path / ODD
+    folder.mkdir()
+    prepare(folder)
+    with closing(sqlite3.connect(folder / "backend.db")) as db:
+        db.execute("UPDATE alembic_version SET version_num = '0000'")
+        db.commit()
+    command("migrate", environment=on(folder / "backend.db"))
+    assert (folder / f"backend.db.before-{HEAD}").exists()
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
+    """A label of any script is listed in an environment that knows ASCII alone."""
+    prepare(tmp_path)
+    environment = {**on(tmp_path / "backend.db"), "PYTHONIOENCODING": "ascii"}
+    command("key", "create", "--label", "Grüße", environment=environment)
+    listed = command("key", "list", environment=environment)
+    assert "Gr\\xfc\\xdfe" in listed.stdout

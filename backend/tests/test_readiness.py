@@ -1,0 +1,178 @@
+"""`/readyz`: what a load balancer is told about a store that cannot be written."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from trackerapi_backend.app import create_app
+from trackerapi_backend.auth import Authenticator
+from trackerapi_backend.calls import Services
+from trackerapi_backend.ingest import Writer
+from trackerapi_backend.readiness import Readiness
+from trackerapi_backend.settings import read_pepper
+from trackerapi_backend.store.sqlite import SqliteStore
+
+from backend.tests.service import (
+    PATIENCE_SECONDS,
+    prepare,
+    problem_name,
+    serving_again,
+)
+from backend.tests.test_storage import small_disk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from backend.tests.service import Service
+
+OFTEN_SECONDS = 0.05
+
+
+@asynccontextmanager
+async def watched(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Writer]]:
+    """Serve a database in this process and check it often."""
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(closing(SqliteStore(folder / "backend.db")))
+        writer = stack.enter_context(closing(Writer(store, capacity=2)))
+        pepper = read_pepper(folder / "pepper")
+        app = create_app(
+            Services(
+                store=store,
+                writer=writer,
+                authenticator=Authenticator(store, writer, pepper),
+                readiness=Readiness(store, writer, every_seconds=OFTEN_SECONDS),
+                pepper=pepper,
+            )
+        )
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        transport = httpx.ASGITransport(app)
+        client = httpx.AsyncClient(transport=transport, base_url="http://backend")
+        yield await stack.enter_async_context(client), writer
+
+
+async def answered(client: httpx.AsyncClient, status: int) -> httpx.Response:
+    """Ask until the answer has a status."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (answer := await client.get("/readyz")).status_code != status:
+            await asyncio.sleep(OFTEN_SECONDS)
+    return answer
+
+
+def test_checks_commit_a_real_write(tmp_path: Path) -> None:
+    """Each check makes the write-ahead log grow, so it meets what requests meet."""
+    prepare(tmp_path)
+    log = tmp_path / "backend.db-wal"
+
+    async def scenario() -> None:
+        async with watched(tmp_path) as (client, _writer):
+            await answered(client, 200)
+            size = log.stat().st_size
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while log.stat().st_size == size:
+                    await asyncio.sleep(OFTEN_SECONDS)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", ["backend.db", "backend.db-wal"])
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_file_that_is_gone_makes_the_server_unready(
+    tmp_path: Path, name: str, is_replaced: bool
+) -> None:
+    """Nothing is acknowledged that no file would have, until the file is back."""
+    prepare(tmp_path)
+    file, aside = tmp_path / name, tmp_path / "aside"
+
+    async def scenario() -> None:
+        async with watched(tmp_path) as (client, writer):
+            await answered(client, 200)
+            file.rename(aside)
+            if is_replaced:
+                file.write_bytes(aside.read_bytes())
+            answer = await answered(client, 503)
+            assert "moved, replaced or deleted" in answer.json()["detail"]
+            assert str(tmp_path) not in answer.text
+            with pytest.raises(Exception, match="unavailable"):
+                await writer.write(lambda _db: None)
+            aside.replace(file)
+            await answered(client, 200)
+
+    asyncio.run(scenario())
+
+
+def test_full_queue_makes_the_server_unready(tmp_path: Path) -> None:
+    """A server that refuses requests for their number says so."""
+    prepare(tmp_path)
+
+    async def scenario() -> None:
+        async with watched(tmp_path) as (client, writer):
+            begun, may_end = asyncio.Event(), asyncio.Event()
+            loop = asyncio.get_running_loop()
+
+            def hold(_db: Connection) -> None:
+                loop.call_soon_threadsafe(begun.set)
+                asyncio.run_coroutine_threadsafe(may_end.wait(), loop).result()
+
+            holding = asyncio.create_task(writer.write(hold))
+            await begun.wait()
+            waiting = [asyncio.create_task(_refill(writer)) for _ in range(2)]
+            answer = await answered(client, 503)
+            assert "wait" in answer.json()["detail"]
+            may_end.set()
+            await asyncio.gather(holding, *waiting)
+            await answered(client, 200)
+
+    async def _refill(writer: Writer) -> None:
+        await writer.write(lambda _db: None)
+
+    asyncio.run(scenario())
+
+
+def test_small_disk_makes_the_server_unready(tmp_path: Path) -> None:
+    """Below 64 MiB of free space, the server says how much is free."""
+    with small_disk(tmp_path / "disk") as disk:
+        keys = prepare(disk)
+        with serving_again(disk, keys) as (_process, service):
+            with service.client() as api:
+                answer = api.get("/readyz")
+                assert api.get("/livez").status_code == 200
+    assert problem_name(answer) == "unavailable"
+    assert int(answer.headers["retry-after"]) >= 1
+    assert "64 MiB" in answer.json()["detail"]
+
+
+def test_server_notices_that_its_file_was_deleted(tmp_path: Path) -> None:
+    """A served database is checked without being asked for."""
+    keys = prepare(tmp_path)
+    with serving_again(tmp_path, keys) as (_process, service):
+        with service.client() as api:
+            assert api.get("/readyz").status_code == 200
+            (tmp_path / "backend.db").unlink()
+            assert api.post("/customers", json={}).status_code == 503
+            _wait_until(lambda: api.get("/readyz").status_code == 503)
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(OFTEN_SECONDS)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_health_answers_head(service: Service, path: str) -> None:
+    """Load balancers that ask with HEAD get the status and no body."""
+    with service.client(None) as anyone:
+        answer = anyone.head(path)
+        refused = anyone.post(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert refused.status_code == 405
+    assert refused.headers["allow"] == "GET, HEAD"

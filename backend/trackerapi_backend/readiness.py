@@ -1,0 +1,91 @@
+"""Whether requests can be served, found out by a real write every few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+
+from trackerapi_backend.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from trackerapi_backend.ingest import Writer
+    from trackerapi_backend.store import Store
+
+CHECK_EVERY_SECONDS = 5.0
+CHECK_SECONDS = 10.0
+"""Longest time that a check may take."""
+
+_log = logging.getLogger(__name__)
+
+
+class Readiness:
+    """Checks the store again and again while the server runs.
+
+    Args:
+        store: Asked for its free space, and read from.
+        writer: Commits the write of each check, like those of requests.
+        every_seconds: Time between two checks.
+
+    Attributes:
+        reason: Why requests cannot be served, in sentences; None if they can.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        *,
+        every_seconds: float = CHECK_EVERY_SECONDS,
+    ) -> None:
+        self._store, self._writer = store, writer
+        self._every_seconds = every_seconds
+        self.reason: str | None = "The first check is under way."
+
+    @asynccontextmanager
+    async def watching(self, _app: object) -> AsyncIterator[None]:
+        """Check once, then again and again until the end of the block."""
+        self.reason = await self._check()
+        if self.reason is not None:
+            _log.error("not ready: %s", self.reason)
+        task = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_seconds)
+            before, self.reason = self.reason, await self._check()
+            if self.reason == before:
+                continue
+            if self.reason is None:
+                _log.warning("ready again")
+            elif before is None:
+                _log.error("not ready: %s", self.reason)
+
+    async def _check(self) -> str | None:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await self._writer.write(self._store.touch)
+                return await run_in_threadpool(self._look)
+        except TimeoutError:
+            return f"The database has not answered for {CHECK_SECONDS:.0f} s."
+        except Problem as problem:
+            return problem.detail
+        except SQLAlchemyError:
+            return "The database cannot be read."
+
+    def _look(self) -> str | None:
+        self._store.read(lambda db: db.execute(text("SELECT 1")).all())
+        return self._store.shortage()
