@@ -190,6 +190,9 @@ def as_microseconds(moment: datetime) -> int:
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+LAST_MOMENT: Final = as_microseconds(datetime.max.replace(tzinfo=UTC))
+"""End of the year 9999, beyond which no time can be written."""
+
 
 def parse_rfc3339(text: str) -> datetime:
     """Return the time that a record or a person has written, in UTC.

@@ -16,7 +16,6 @@ from trackerapi.events import (
     KINDS,
     STEP_KINDS,
     Event,
-    as_microseconds,
     as_rfc3339,
     compact_json,
     new_stamp,
@@ -71,13 +70,11 @@ class JobEvents:
         reporter: "Reporter",
         facts: JobFacts = NO_FACTS,
     ) -> None:
-        config, known = facts.config, facts.known
+        config = facts.config
         self._provider_job_id = provider_job_id
         self._reporter, self._config = reporter, config
         self.part = facts.part
-        last = known.last_occurred_at if known else None
-        # Behind it, not with it: a clock that is behind gives ids that are too.
-        self._not_before = as_microseconds(last) + 1 if last else 0
+        self._not_before = facts.first_moment
         # Beginnings of events, checked and encoded; each stands for all later ones.
         self._beginnings: dict[tuple[str, str | None, str | None], _Beginning] = {}
         declares = config is not None and config.metadata == "declared"

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from trackerapi.events import LAST_MOMENT, as_microseconds
 from trackerapi.projection import JobProgress, meaning
 
 if TYPE_CHECKING:
     from trackerapi.answers import Job
     from trackerapi.job_config import JobConfig
+
+MOST_AHEAD: Final = timedelta(days=366)
+"""How far a time may be ahead of its arrival; beyond, a clock was wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,26 @@ class JobFacts:
     finish: str = "auto"
     part: str | None = None
     on_sigterm: str | None = None
+
+    @property
+    def last_moment(self) -> datetime | None:
+        """Time of the job's latest event; None for none.
+
+        A time more than a year ahead of its arrival is passed over, as the backend
+        does: new events, which come after the last one, would be as far ahead.
+        """
+        last = self.known.last_occurred_at if self.known else None
+        if self.known is None or last is None:
+            return None
+        arrived = self.known.last_event_at or datetime.now(UTC)
+        return arrived if last - arrived > MOST_AHEAD else last
+
+    @property
+    def first_moment(self) -> int:
+        """Earliest time of new events, in microseconds since 1970; 0 for any."""
+        last = self.last_moment
+        # Behind it, not with it: a clock that is behind gives ids that are too.
+        return min(as_microseconds(last) + 1, LAST_MOMENT) if last else 0
 
 
 NO_FACTS: Final = JobFacts()
@@ -59,7 +83,7 @@ def recalled_progress(
         events: Members of the job's events, in their order.
     """
     progress = known_progress(facts)
-    last = facts.known.last_occurred_at if facts.known else None
+    last = facts.last_moment
     for event in events:
         tag = event.get("tag")
         kind = meaning(event["kind"], tag)

@@ -210,3 +210,54 @@ def test_batch_holds_a_thousand_lines(
 ) -> None:
     """The limit itself is allowed, one line more is not."""
     assert send_lines(api, [b"{}"] * line_count).status_code == status
+
+
+FAR_AHEAD = (
+    "9999-12-31T23:59:59.999999Z",
+    "9999-12-31T12:00:00-11:59",
+    "2999-01-01T00:00:00Z",
+)
+
+
+@pytest.mark.parametrize("occurred_at", FAR_AHEAD)
+@pytest.mark.parametrize("in_batch", [False, True])
+def test_time_more_than_a_year_ahead_is_stored_as_received(
+    api: httpx.Client, job: dict[str, Any], occurred_at: str, in_batch: bool
+) -> None:
+    """A clock that is wrong by years does not become the time of the job."""
+    event = event_of(job, kind="start", tag="say_hello", occurred_at=occurred_at)
+    if in_batch:
+        assert send_lines(api, [event]).json()["accepted"] == 1
+    else:
+        assert api.post("/events", json=event).status_code == 201
+    [stored] = api.get(f"/jobs/{job['id']}/events").json()["items"]
+    now = api.get(f"/jobs/{job['id']}").json()
+    assert stored["occurred_at"] == stored["received_at"] == now["last_occurred_at"]
+
+
+def test_time_less_than_a_year_ahead_is_stored_as_told(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """A clock that is wrong by days is believed for the order of its events."""
+    ahead = format_instant(datetime.now(UTC) + timedelta(days=360))
+    stored = api.post("/events", json=event_of(job, occurred_at=ahead)).json()
+    assert stored["occurred_at"] == ahead
+
+
+def test_new_id_that_comes_twice_in_a_batch_is_stored_once(
+    api: httpx.Client, job: dict[str, Any]
+) -> None:
+    """Of lines with one id, in any spelling, the first counts."""
+    event_id = str(uuid4())
+    event = event_of(job, kind="progress", tag="say_hello", fraction=0.5)
+    lines = [
+        event | {"event_id": event_id, "message": "first"},
+        event | {"event_id": event_id, "message": "second", "fraction": 1.0},
+        event | {"event_id": event_id.upper(), "message": "third", "fraction": 1.0},
+    ]
+    report = send_lines(api, lines).json()
+    assert (report["accepted"], report["duplicates"]) == (1, 2)
+    [stored] = api.get(f"/jobs/{job['id']}/events").json()["items"]
+    assert stored["message"] == "first"
+    now = api.get(f"/jobs/{job['id']}").json()
+    assert (now["event_count"], now["steps"][0]["fraction"]) == (1, 0.5)

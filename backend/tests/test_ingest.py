@@ -244,3 +244,11 @@ def test_failed_statement_names_no_value(store: SqliteStore) -> None:
 
     assert "PATIENT" not in str(caught.value)
     assert "customers" in str(caught.value)
+
+
+def test_each_commit_is_flushed_to_the_disk(store: SqliteStore) -> None:
+    """SQLite waits for the disk at each commit, not at a checkpoint alone."""
+    with store.transaction() as db:
+        level = db.exec_driver_sql("PRAGMA synchronous").scalar_one()
+        journal = db.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+    assert (level, journal) == (2, "wal")

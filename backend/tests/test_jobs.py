@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from trackerapi_backend.instants import format_instant
 
 from backend.tests.service import report
 
@@ -46,10 +48,11 @@ def test_job_is_attached_to_when_it_is_known(
 ) -> None:
     """A restart gets the job as it is, with the time its clock must not undercut."""
     same = {name: job[name] for name in ("provider_job_id", "customer_id", "tag")}
+    ahead = datetime.now(UTC) + timedelta(days=30)
     event = {
         "provider_job_id": job["provider_job_id"],
         "kind": "info",
-        "occurred_at": "2031-01-01T00:00:00Z",
+        "occurred_at": format_instant(ahead),
     }
     api.post("/events", json=event)
     answer = api.post("/jobs", json=same | {"tag": "My Job"})

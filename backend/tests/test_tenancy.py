@@ -9,6 +9,7 @@ import pytest
 from backend.tests.service import (
     CUSTOMER,
     OTHER_CUSTOMER,
+    STEPS,
     new_job,
     new_name,
     problem_name,
@@ -117,3 +118,25 @@ def test_lists_show_ones_own_things_alone(
         assert lists[1]
         assert lists[0].isdisjoint(lists[1]), path
     assert CUSTOMER in {item["id"] for item in api.get("/customers").json()["items"]}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_display_name_of_another_provider_means_nothing(
+    api: httpx.Client, other_api: httpx.Client, count: int
+) -> None:
+    """Neither a refusal nor a job shows which names and tags others use."""
+    name = new_name()
+    for number in range(count):
+        document = {
+            "tag": f"{name}-{number}",
+            "name": name,
+            "step_configurations": STEPS,
+        }
+        assert other_api.post("/job_configurations", json=document).is_success
+    sent = {"provider_job_id": new_name(), "customer_id": CUSTOMER, "tag": name}
+    job = api.post("/jobs", json=sent)
+    assert job.status_code == 201, job.text
+    assert job.json()["configuration_id"] is None
+    again = api.post("/jobs", json=sent | {"tag": f"{name}-0"})
+    assert again.status_code == 409
+    assert f"{name}-0" not in again.json()["detail"]

@@ -9,7 +9,7 @@ from trackerapi_backend.configurations import canonical, register, resolve
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.projection import JobState
-from trackerapi_backend.recording import metadata_text, read_instant
+from trackerapi_backend.recording import metadata_text, read_moment
 from trackerapi_backend.snapshots import to_document
 from trackerapi_backend.store import customers as stored_customers
 from trackerapi_backend.store import jobs as stored_jobs
@@ -57,7 +57,7 @@ def create_job(
         "metadata": json.loads(metadata_text(sent.get("metadata", {}), "/metadata")),
         "status": JobState().status,
         "state": to_document(JobState()),
-        "created_at": read_instant(sent, "created_at") or now,
+        "created_at": read_moment(sent, "created_at", now=now),
     }
     try:
         job_id = stored_jobs.create_job(db, values, now=now)

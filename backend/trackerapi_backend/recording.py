@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.projection import JobState
 
 MAX_METADATA_BYTES = 8 * 1024
+MOST_AHEAD = timedelta(days=366)
 
 _OF_A_FACT = tuple(field.name for field in fields(Fact))
 
@@ -73,7 +75,7 @@ def read_event(document: models.EventInput, *, now: datetime) -> Draft:
             "event_metadata": metadata_text(
                 document.get("event_metadata") or {}, "/event_metadata"
             ),
-            "occurred_at": read_instant(document, "occurred_at") or now,
+            "occurred_at": read_moment(document, "occurred_at", now=now),
             "received_at": now,
             "completed": document.get("completed"),
             "total": document.get("total"),
@@ -84,6 +86,18 @@ def read_event(document: models.EventInput, *, now: datetime) -> Draft:
             "detail": document.get("detail"),
         },
     )
+
+
+def read_moment(document: Mapping[str, Any], member: str, *, now: datetime) -> datetime:
+    """Return when something happened, as its member says; `now` where it does not.
+
+    A time more than a year ahead was told by a clock that is wrong: it counts as `now`.
+
+    Raises:
+        Problem: If no calendar has it.
+    """
+    sent = read_instant(document, member)
+    return now if sent is None or sent - now > MOST_AHEAD else sent
 
 
 def read_instant(document: Mapping[str, Any], member: str) -> datetime | None:

@@ -1,5 +1,6 @@
 """What making a tracker and a job does, on a real backend."""
 
+import json
 import logging
 import math
 import os
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import RunningBackend
+from tests.scripted_server import KEY, OWNER, Request, answering, http
 from tests.unit.conftest import deliver
 from trackerapi import (
     AuthenticationError,
@@ -22,6 +24,27 @@ from trackerapi import (
     JobConfigManager,
     TrackerApi,
 )
+
+KNOWN_JOB: dict[str, Any] = {
+    "id": 7319642871808001,
+    "provider_job_id": "job-1",
+    "customer_id": 142,
+    "tag": "my_job",
+    "name": "my_job",
+    "configuration_id": None,
+    "finish": "auto",
+    "status": "running",
+    "percent": None,
+    "steps": [],
+    "metadata": {},
+    "event_count": 1,
+    "created_at": "2026-11-24T01:00:00Z",
+    "started_at": "2026-11-24T01:00:01Z",
+    "finished_at": None,
+    "last_event_at": None,
+    "last_occurred_at": None,
+    "version": 2,
+}
 
 
 def test_calls_of_the_tutorial_end_in_a_succeeded_job(
@@ -372,3 +395,48 @@ def test_misspelt_job_tag_is_warned_about_once_and_refused_when_strict(
     strict = TrackerApi(backend.api_key, backend.base_url, strict=True)
     with strict, pytest.raises(ConfigError, match="did you mean"):
         strict.create_job("misspelt-3", 142, misspelt)
+
+
+@pytest.mark.parametrize(
+    ("occurred", "arrived", "expected"),
+    [
+        ("9999-12-31T23:59:59.999999Z", "2026-11-24T01:00:00Z", "now"),
+        ("9999-12-31T23:59:59.999999Z", None, "now"),
+        ("2999-01-01T00:00:00Z", "2026-11-24T01:00:00Z", "now"),
+        ("9999-12-31T23:59:59.999999Z", "9999-12-31T00:00:00Z", "9999"),
+        (None, None, "now"),
+    ],
+)
+def test_clock_of_a_job_does_not_follow_one_that_is_wrong(
+    occurred: str | None, arrived: str | None, expected: str
+) -> None:
+    """Times of new events can be written, whatever a backend says of the last one."""
+    known = {**KNOWN_JOB, "last_occurred_at": occurred, "last_event_at": arrived}
+
+    def answer(request: Request) -> bytes:
+        if request.target == "/jobs":
+            return http(200, known)
+        if request.target == "/events/batch":
+            count = len(request.body.splitlines())
+            return http(200, {"accepted": count, "duplicates": 0, "rejected": []})
+        return http(200, OWNER)
+
+    began = datetime.now(UTC)
+    with answering(answer) as server:
+        with TrackerApi(KEY, server.url) as tracker:
+            job = tracker.create_job("job-1", 142, "my_job")
+            job.send_event(kind="info")
+            deliver(tracker)
+        sent = [
+            json.loads(line)
+            for request in server.requests
+            if request.target == "/events/batch"
+            for line in request.body.splitlines()
+        ]
+    times = [event["occurred_at"] for event in sent]
+    if expected == "9999":
+        assert set(times) == {"9999-12-31T23:59:59.999999Z"}
+    else:
+        assert all(
+            began <= datetime.fromisoformat(time) <= datetime.now(UTC) for time in times
+        )

@@ -36,7 +36,7 @@ class EventInput:
     event_metadata: Metadata | None | Unset = UNSET
     """ Values of the provider's own; null counts as left out. """
     occurred_at: datetime.datetime | Unset = UNSET
-    """ When it happened on the caller's clock; now when left out. """
+    """ When it happened on the caller's clock; now when left out, and for a time more than a year ahead. """
     completed: float | Unset = UNSET
     """ Units of the step done. """
     total: float | Unset = UNSET

@@ -33,7 +33,7 @@ class JobInput:
     """ Whether a job succeeds by itself once all its steps are done or skipped (`auto`), or only by a `complete`
     event that names no step (`explicit`). """
     created_at: datetime.datetime | Unset = UNSET
-    """ When the job was created on the caller's clock. """
+    """ When the job was created on the caller's clock; now for a time more than a year ahead. """
     metadata: Metadata | Unset = UNSET
     """ Values of the provider's own. At most 50 keys, 8 KiB as JSON and five levels; texts hold no NUL; numbers
     stay within 2^53 - 1. Keys may hold spaces. """
