@@ -122,7 +122,9 @@ class _Watch:
     def _before_fork(self) -> None:
         # Python forgets a signal that a child gets before it runs: a worker that is
         # terminated at once would never end. Its parent has the handler back soon.
-        self._is_forking = bool(self.jobs) and self._uninstall()
+        # A signal handler may fork in the middle of a fork.
+        if not self._is_forking:
+            self._is_forking = bool(self.jobs) and self._uninstall()
 
     def _after_fork(self) -> None:
         if self._is_forking:

@@ -37,14 +37,16 @@ class Lasting(Protocol):
 _OPEN: Final["weakref.WeakSet[Lasting]"] = weakref.WeakSet()
 _KEPT: Final[set[Lasting]] = set()
 _hooked: Final[set[str]] = set()
-_fork_guard: Final = threading.Lock()
+# A signal handler, a hook or a finalizer may fork while its thread holds the guard: to
+# wait for itself would be for ever.
+_fork_guard: Final = threading.RLock()
 _FORK_WARNING: Final = r"This process \(pid=\d+\) is multi-threaded, use of fork"
 _OUR_THREADS: Final = "trackerapi-"
 
 
 @contextmanager
 def unforked() -> Generator[None]:
-    """Let no fork happen meanwhile; keep it short."""
+    """Let no other thread fork meanwhile; keep it short."""
     with _fork_guard:
         yield
 
