@@ -10,7 +10,7 @@ from trackerapi import __version__
 from trackerapi.delivery.delivery import Delivery, DeliveryOptions
 from trackerapi.delivery.folder import default_folder
 from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox import OutboxOptions
+from trackerapi.delivery.outbox_options import OutboxOptions
 from trackerapi.delivery.report import Problems
 from trackerapi.switching import sharing
 

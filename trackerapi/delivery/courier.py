@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from trackerapi.delivery.descriptor import LostFileError
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.records import MAX_BATCH_BYTES
 from trackerapi.delivery.report import key_refused, unreachable
@@ -218,6 +219,7 @@ class Courier:
         """Do what is due; return the seconds until the next round, None for a rest."""
         self._seen = self._route.outbox.mark
         try:
+            self.rounds.look_after_files()
             thin_out(self._route.outbox, self._route.counters, self._route.problems)
             after = self._deliver() if self._route.sender is not None else None
         except BaseException as error:  # noqa: BLE001
@@ -244,6 +246,8 @@ class Courier:
             self._key_refused(error)
         except BackendError as error:
             self._failed(error)
+        except LostFileError:
+            return 0.0  # the next round begins by looking after it
         except OSError as error:
             self._unwritable(error)
         else:

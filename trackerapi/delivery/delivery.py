@@ -17,8 +17,9 @@ from trackerapi.delivery.conflation import Conflation, Key, Line
 from trackerapi.delivery.courier import Courier
 from trackerapi.delivery.folder import OutboxFolder
 from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox import Outbox, OutboxOptions
+from trackerapi.delivery.outbox import Outbox
 from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.outbox_options import OutboxOptions
 from trackerapi.delivery.process import keep, let_go, watch
 from trackerapi.delivery.records import Creation
 from trackerapi.delivery.report import (

@@ -9,6 +9,8 @@ from typing import Final
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
+DELIVERED: Final = "delivered"
+"""Folder below the outbox for files of which all is delivered."""
 
 _ROOT: Final = 0
 _STDERR: Final = 2
@@ -93,13 +95,23 @@ def try_lock(fd: int) -> bool:
     return True
 
 
+def write_whole(fd: int, data: bytes) -> None:
+    """Write all of `data`, or raise.
+
+    Raises:
+        OSError: If the disk has no room for all of it; part of it may be written.
+    """
+    if os.write(fd, data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def sync_folder(folder: Path) -> None:
     """Bring the name of a new file to the disk, without which its records are lost.
 
     Raises:
         OSError: If the disk refuses.
     """
-    fd = os.open(folder, os.O_RDONLY)
+    fd = open_file(folder, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

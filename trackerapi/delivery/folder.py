@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from trackerapi.delivery.disk import DELIVERED
 from trackerapi.delivery.header import LONGEST_HEADER_BYTES, Binding, Header
 from trackerapi.delivery.outbox_file import SUFFIX, OutboxFile
 from trackerapi.delivery.process import unforked
@@ -25,9 +26,6 @@ from trackerapi.delivery.records import (
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import BackendError
 from trackerapi.events import parse_rfc3339
-
-DELIVERED: Final = "delivered"
-"""Folder below the outbox for files of which all is delivered."""
 
 KEEP_DELIVERED_SECONDS: Final = 24 * 3600.0
 _APPLICATION: Final = "trackerapi"

@@ -10,16 +10,17 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
+from trackerapi.delivery.descriptor import LostFileError
 from trackerapi.delivery.disk import sync_folder
 from trackerapi.delivery.header import Binding
 from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.outbox_options import OutboxOptions
 from trackerapi.delivery.records import is_droppable, parse_record
-from trackerapi.delivery.report import Counters, Problems
-from trackerapi.errors import OutboxError, one_line
+from trackerapi.delivery.report import Counters, Problems, kept_in_memory, unwritable
+from trackerapi.delivery.rescue import Rescue
+from trackerapi.errors import OutboxError
 
 MAX_BACKLOG_RECORDS: Final = 10_000
 MAX_BACKLOG_BYTES: Final = 16 * 1024 * 1024
@@ -29,23 +30,6 @@ LARGEST_FILE_BYTES: Final = 64 * 1024 * 1024
 _FILES_IN_LIMIT: Final = 8
 _FULL_TIMES: Final = 4
 _DISK_RETRY_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxOptions:
-    """How records are kept.
-
-    Attributes:
-        folder: Where files lie; None where there is no place for them.
-        limit_bytes: Size of what may wait in files.
-        fsync: Bring each record to the disk itself before its call returns.
-        strict: Refuse a record that the disk refuses, and keep none in memory.
-    """
-
-    folder: Path | None
-    limit_bytes: int
-    fsync: bool = False
-    strict: bool = False
 
 
 class Outbox:
@@ -77,11 +61,11 @@ class Outbox:
         self.files: list[OutboxFile] = []
         self.backlog: deque[bytes] = deque()
         self._is_full = self.is_closed = self._needs_care = False
-        self._syncs = options.fsync
         self.on_new_file: Callable[[], object] | None = None
         self._problems, self._counters = problems, counters
-        largest = min(LARGEST_FILE_BYTES, options.limit_bytes // _FILES_IN_LIMIT)
-        self._file_bytes = largest
+        self._rescuing = Rescue(options, problems, counters)
+        share = options.limit_bytes // _FILES_IN_LIMIT
+        self._file_bytes = min(LARGEST_FILE_BYTES, share)
         # A signal handler may report in the middle of a report.
         self._lock = threading.RLock()
         self._sync_lock = threading.RLock()
@@ -111,7 +95,7 @@ class Outbox:
             else:
                 self._append_to(file, line)
             file = self._file
-        if self._syncs and file is not None:
+        if self.options.fsync and file is not None:
             self._sync(file)
         return True
 
@@ -134,7 +118,7 @@ class Outbox:
             except OSError as error:
                 self._tell(error)
                 if self.options.strict:
-                    raise OutboxError(_refusal(error)) from error
+                    raise OutboxError(unwritable(error)) from error
                 return
             self._synced = (file, end)
 
@@ -225,20 +209,29 @@ class Outbox:
     def close(self) -> list[OutboxFile]:
         """Take no more records; return the files, for the caller to put away."""
         with self._lock:
+            self.look_after_files()
             self.is_closed = True
             # What is on its way may not arrive: twice does no harm.
             self.backlog.extendleft(reversed(self._taken))
             self._taken = []
             self._next_disk_attempt = 0.0
             self._drain()
-            if self._syncs and self._file is not None:
+            if self.options.fsync and self._file is not None:
                 # For a thread that has appended, and finds the file put away.
                 with suppress(OSError):
                     self._file.sync()
             self._counters.count_dropped("outbox unwritable", len(self.backlog))
             self.backlog.clear()
             files, self.files, self._file = self.files, [], None
+            self._rescuing.give_up(files)
         return files
+
+    def look_after_files(self) -> None:
+        """Put new files in the place of those that were closed, deleted or moved."""
+        with self._lock:
+            for file in list(self.files):
+                if not file.is_in_place:
+                    self._rescue(file)
 
     def forget(self) -> None:
         """Let go of everything without a trace, in a child that has it from a fork."""
@@ -247,13 +240,31 @@ class Outbox:
 
     def _append_to(self, file: OutboxFile, line: bytes) -> None:
         try:
-            file.append(line)
+            try:
+                file.append(line)
+            except LostFileError:
+                self._rescue(file)
+                file = self._current()
+                file.append(line)
         except OSError as error:
             self._refused(line, error)
         except BaseException:
             # Ctrl-C between the write and its bookkeeping must not lose a record.
             file.recover()
             raise
+
+    def _rescue(self, file: OutboxFile) -> None:
+        """Put another file in the place of one that takes no more."""
+        try:
+            fresh = self._rescuing.replacement(file, self.binding, self.writer)
+        except OSError as error:
+            self._tell(error)
+            if self._file is file:
+                self._file = None  # its records are still delivered by its descriptor
+            return
+        self.replace(file, fresh)
+        if self._file is file:
+            self._file = fresh
 
     def _append_with_care(self, line: bytes) -> bool:
         if self.is_closed:
@@ -263,25 +274,23 @@ class Outbox:
                 raise OutboxError("the outbox is full; see `trackerapi outbox list`")
             self._drop(line, "outbox full")
             return True
-        if self._is_bursting() and is_droppable(parse_record(line)):
+        # Records may come faster than room can be made.
+        is_bursting = self.waiting_bytes > _FULL_TIMES * self.options.limit_bytes
+        if is_bursting and is_droppable(parse_record(line)):
             self._drop(line, "outbox full")
             return True
         if not self._drain():
             self._keep_in_memory(line)
             return True
         try:
-            file = self._current()
+            self._append_to(self._current(), line)
         except OSError as error:
             self._refused(line, error)
-        else:
-            self._append_to(file, line)
         return True
 
-    def _is_bursting(self) -> bool:
-        """Whether records come faster than room can be made."""
-        return self.waiting_bytes > _FULL_TIMES * self.options.limit_bytes
-
     def _current(self) -> OutboxFile:
+        if self._file is not None and not self._file.is_in_place:
+            self._rescue(self._file)
         if self._file is None or self._file.end > self._file_bytes:
             folder = self.options.folder
             if folder is None:
@@ -313,17 +322,13 @@ class Outbox:
         self._next_disk_attempt = time.monotonic() + _DISK_RETRY_SECONDS
         self._tell(error)
         if self.options.strict:
-            raise OutboxError(_refusal(error)) from error
+            raise OutboxError(unwritable(error)) from error
         self._keep_in_memory(line)
 
     def _tell(self, error: OSError) -> None:
         self.disk_error = error.strerror or str(error)
-        self._problems.tell(
-            "outbox-unwritable",
-            f"{_refusal(error)}; events wait in memory, at most "
-            f"{MAX_BACKLOG_RECORDS:,}; make room, or set TRACKERAPI_OUTBOX to a "
-            "folder that can be written",
-        )
+        message = kept_in_memory(error, MAX_BACKLOG_RECORDS)
+        self._problems.tell("outbox-unwritable", message)
 
     def _keep_in_memory(self, line: bytes) -> None:
         room = MAX_BACKLOG_BYTES - self._backlog_bytes
@@ -343,8 +348,3 @@ class Outbox:
             f"{what} was dropped: {reason}; `tracker.delivery().dropped` counts them",
             reason,
         )
-
-
-def _refusal(error: OSError) -> str:
-    place = f" {error.filename}" if error.filename else ""
-    return one_line(f"the outbox{place} cannot be written: {error.strerror or error}")

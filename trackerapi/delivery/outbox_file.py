@@ -10,10 +10,18 @@ import errno
 import os
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
-from trackerapi.delivery.disk import NoLocksError, make_folder, open_file, try_lock
+from trackerapi.delivery.descriptor import Descriptor, LostFileError
+from trackerapi.delivery.disk import (
+    NoLocksError,
+    make_folder,
+    open_file,
+    try_lock,
+    write_whole,
+)
 from trackerapi.delivery.header import (
     FORMAT_VERSION,
     LONGEST_HEADER_BYTES,
@@ -26,6 +34,7 @@ from trackerapi.delivery.position import PositionFile, Settled
 SUFFIX: Final = ".outbox"
 
 _ATTEMPTS_TO_CREATE: Final = 5
+_APPENDS_BETWEEN_LOOKS: Final = 64  # for the file by its path, which costs a look-up
 
 
 class OutboxFile:
@@ -54,7 +63,7 @@ class OutboxFile:
         self.has_lock = True
         self._is_torn = False
         self.held = HeldJournal(path.with_suffix(".held"))
-        self._fd: int | None = fd
+        self._file: Descriptor | None = Descriptor(fd)
         self._position_file = PositionFile(path.with_suffix(".ack"))
 
     @classmethod
@@ -76,18 +85,17 @@ class OutboxFile:
         header = Header.new(binding, writer)
         line = header.as_line()
         for _ in range(_ATTEMPTS_TO_CREATE):
-            begin = stem or f"{time.time_ns():019d}"
-            path = folder / f"{begin}-{os.urandom(6).hex()}{SUFFIX}"
-            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND
-            fd = open_file(path, flags)
+            name = f"{stem or format(time.time_ns(), '019d')}-{os.urandom(6).hex()}"
+            path = folder / f"{name}{SUFFIX}"
+            fd = open_file(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND)
             file = cls(path, fd, header, len(line))
             # Someone who looks for leftovers may have locked or even removed the
             # empty file in between; then it is not ours.
             if file._lock() and os.fstat(fd).st_nlink > 0:
                 try:
-                    file._write(line)
+                    write_whole(fd, line)
                 except OSError:
-                    file._remove()
+                    file.remove()
                     raise
                 return file
             os.close(fd)
@@ -124,6 +132,36 @@ class OutboxFile:
         return file
 
     @property
+    def is_ours(self) -> bool:
+        """Whether the job has left the descriptor of the file alone."""
+        return self._file is not None and self._file.is_ours
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether what is appended stays where the file was made."""
+        return self.is_ours and self._descriptor.is_at(self.path)
+
+    @property
+    def _descriptor(self) -> Descriptor:
+        if self._file is None:
+            raise LostFileError(errno.EBADF, "the file is closed", str(self.path))
+        return self._file
+
+    def reopen(self) -> bool:
+        """Open the file again that the job has closed; False if it cannot be had.
+
+        Raises:
+            OSError: If it cannot be opened.
+        """
+        before = self._descriptor
+        self._file = file = Descriptor(open_file(self.path, os.O_RDWR | os.O_APPEND))
+        if before.is_same_file(file) and self._lock():
+            return True
+        self._file = before
+        file.close()
+        return False
+
+    @property
     def is_delivered(self) -> bool:
         """Whether nothing waits here any more; held records are not counted."""
         return self.position >= self.end
@@ -143,14 +181,17 @@ class OutboxFile:
         """Write one record; it has left the process when this returns.
 
         Raises:
+            LostFileError: If the file was closed, deleted or moved; it takes no more.
             OSError: If it could not be written; then nothing of it is left.
         """
-        assert self._fd is not None  # noqa: S101 - for the type checker
+        fd = self._descriptor.checked(is_kept=True)
+        if not self.appended % _APPENDS_BETWEEN_LOOKS and not self.is_in_place:
+            raise LostFileError(errno.ENOENT, "the file was moved", str(self.path))
         if self._is_torn:
             self._cut_off()
         if self._is_torn:
             line = b"\n" + line
-        written = os.write(self._fd, line)
+        written = os.write(fd, line)
         if written != len(line):
             self._cut_off()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
@@ -166,9 +207,8 @@ class OutboxFile:
 
         What stays of it would swallow the next record.
         """
-        assert self._fd is not None  # noqa: S101 - for the type checker
         try:
-            os.ftruncate(self._fd, self.end)
+            os.ftruncate(self._descriptor.checked(), self.end)
             self._is_torn = False
         except OSError:
             self._is_torn = True
@@ -177,8 +217,9 @@ class OutboxFile:
         """Find the end again after an append that was broken off, as by Ctrl-C."""
         before = self.end
         self.find_end()
-        if self._fd is not None and self.end > before:
-            self.appended += os.pread(self._fd, self.end - before, before).count(b"\n")
+        if self.end > before:
+            with suppress(OSError):
+                self.appended += self.read(before, self.end - before).count(b"\n")
 
     def sync(self) -> None:
         """Bring all that was appended to the disk itself.
@@ -186,13 +227,10 @@ class OutboxFile:
         Raises:
             OSError: If the disk refuses.
         """
-        fd = self._fd
-        if fd is None:
-            return
         try:
-            os.fsync(fd)
+            os.fsync(self._descriptor.checked())
         except OSError:
-            if self._fd is not None:  # else it was put away meanwhile
+            if self._file is not None:  # else it was put away meanwhile
                 raise
 
     def peek(self, most_bytes: int) -> bytes:
@@ -208,14 +246,14 @@ class OutboxFile:
         Raises:
             OSError: If they cannot be read, as of a file that is put away meanwhile.
         """
-        fd = self._fd  # another thread may put the file away meanwhile
-        if fd is None:
+        file = self._file  # another thread may put the file away meanwhile
+        if file is None:
             return b""
         wanted = most_bytes
         left = self.end - position  # another thread may append meanwhile
         while True:
             wanted = min(wanted, left)
-            chunk = os.pread(fd, wanted, position)
+            chunk = file.read(wanted, position)
             is_longer = wanted > most_bytes  # and so holds one line that is
             cut = (chunk.find(b"\n") if is_longer else chunk.rfind(b"\n")) + 1
             if cut or wanted >= left:
@@ -230,15 +268,12 @@ class OutboxFile:
         self.settled += line_count
         self.delivered += delivered
         self.dropped += dropped
+        settled = Settled(
+            position=self.position, delivered=self.delivered, dropped=self.dropped
+        )
         # Where it cannot be written down, a crash causes a second delivery: no harm.
         with suppress(OSError):
-            self._position_file.write(
-                Settled(
-                    position=self.position,
-                    delivered=self.delivered,
-                    dropped=self.dropped,
-                )
-            )
+            self._position_file.write(settled)
 
     def name_provider(self, provider_id: int) -> None:
         """Write into the header whose records these are.
@@ -246,33 +281,25 @@ class OutboxFile:
         Raises:
             OSError: If it cannot be written.
         """
-        binding = Binding(
-            base_url=self.header.binding.base_url,
-            key_id=self.header.binding.key_id,
-            provider_id=provider_id,
-        )
-        self.header = Header(
-            binding=binding,
-            version=self.header.version,
-            created_at=self.header.created_at,
-            writer=self.header.writer,
-        )
+        binding = replace(self.header.binding, provider_id=provider_id)
+        self.header = replace(self.header, binding=binding)
         line = self.header.as_line(self.start)
         if len(line) != self.start:
             return
         # Not the descriptor for records, which would append.
         fd = open_file(self.path, os.O_WRONLY)
         try:
-            os.pwrite(fd, line, 0)
+            if self.is_in_place:
+                os.pwrite(fd, line, 0)
         finally:
             os.close(fd)
 
     def close(self) -> None:
         """Let go of the file; somebody else may then adopt it."""
         # In this order: who reads meanwhile must not take it for open.
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            os.close(fd)
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
         self._position_file.close()
 
     def move_to(self, folder: Path) -> None:
@@ -299,19 +326,9 @@ class OutboxFile:
             self.path.with_suffix(suffix).unlink(missing_ok=True)
         self.close()
 
-    def _remove(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self.close()
-
-    def _write(self, line: bytes) -> None:
-        assert self._fd is not None  # noqa: S101 - for the type checker
-        if os.write(self._fd, line) != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-
     def _lock(self) -> bool:
-        assert self._fd is not None  # noqa: S101 - for the type checker
         try:
-            return try_lock(self._fd)
+            return try_lock(self._descriptor.checked())
         except NoLocksError:
             # Two deliverers do no harm, so that a file system without locks is no
             # reason to leave records lying.
@@ -320,27 +337,14 @@ class OutboxFile:
 
     def find_end(self) -> None:
         """Leave out a torn last line, which no call has returned for."""
-        if self._fd is None:
-            return
-        size = os.fstat(self._fd).st_size
-        step = 64 * 1024
-        while size > self.start:
-            begin = max(size - step, self.start)
-            cut = os.pread(self._fd, size - begin, begin).rfind(b"\n") + 1
-            if cut:
-                self.end = begin + cut
-                return
-            size = begin
-        self.end = self.start
+        if self._file is not None:
+            with suppress(LostFileError):
+                self.end = self._file.end_of_lines(self.start)
 
     def _read_position(self) -> None:
         known = Settled.read(self._position_file.path)
         if known is None or not self.start <= known.position <= self.end:
             return
-        if self._is_line_start(known.position):
+        if self._descriptor.read(1, known.position - 1) == b"\n":
             self.position = known.position
             self.delivered, self.dropped = known.delivered, known.dropped
-
-    def _is_line_start(self, position: int) -> bool:
-        assert self._fd is not None  # noqa: S101 - for the type checker
-        return os.pread(self._fd, 1, position - 1) == b"\n"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from trackerapi.delivery.descriptor import Descriptor, LostFileError
 from trackerapi.delivery.disk import open_file
 
 _LINE_BYTES: Final = 160
@@ -70,7 +71,8 @@ class PositionFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd: int | None = None
+        self._file: Descriptor | None = None
+        self._is_closed = False
 
     def write(self, settled: Settled) -> None:
         """Write down how far all is settled.
@@ -78,12 +80,25 @@ class PositionFile:
         Raises:
             OSError: If it cannot be written.
         """
-        if self._fd is None:
-            self._fd = open_file(self.path, os.O_CREAT | os.O_WRONLY)
-        os.pwrite(self._fd, settled.as_line(), 0)
+        if self._is_closed:
+            return
+        try:
+            fd = self._opened().checked(is_kept=True)
+        except LostFileError:
+            self.close()
+            self._is_closed = False
+            fd = self._opened().checked()
+        os.pwrite(fd, settled.as_line(), 0)
 
     def close(self) -> None:
-        """Let go of the file."""
-        if self._fd is not None:
-            os.close(self._fd)
-        self._fd = None
+        """Close the file; from now on no position is written."""
+        self._is_closed = True
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    def _opened(self) -> Descriptor:
+        if self._file is None:
+            flags = os.O_CREAT | os.O_WRONLY
+            self._file = Descriptor(open_file(self.path, flags))
+        return self._file

@@ -48,8 +48,8 @@ class DeliveryProblem:
 
     Attributes:
         kind: unreachable, key-refused, job-refused, event-refused, job-unknown,
-            outbox-unwritable, outbox-full, left-behind, metadata, before-send,
-            succeeded, step, event kind, job tag or internal.
+            outbox-unwritable, outbox-full, outbox-deleted, left-behind, metadata,
+            before-send, succeeded, step, event kind, job tag or internal.
         message: What happened and what to do, in one line.
     """
 
@@ -132,6 +132,20 @@ class Counters:
 def unreachable(error: BackendError) -> str:
     """Return what to tell when the backend does not answer usably."""
     return f"the backend cannot be reached ({error}); events wait in the outbox"
+
+
+def unwritable(error: OSError) -> str:
+    """Return what to log when the outbox cannot be written."""
+    name = f" {error.filename}" if error.filename else ""
+    return one_line(f"the outbox{name} cannot be written: {error.strerror or error}")
+
+
+def kept_in_memory(error: OSError, most: int) -> str:
+    """Return what to log when records are kept in memory, at most so many."""
+    return (
+        f"{unwritable(error)}; events wait in memory, at most {most:,}; make room, or "
+        "set TRACKERAPI_OUTBOX to a folder that can be written"
+    )
 
 
 def key_refused(error: BackendError, folder: Path | None = None) -> str:

@@ -117,6 +117,15 @@ class Rounds:
         """Whether there is what is not tried in each round."""
         return bool(self._route.outbox.backlog) or self.has_waiting_jobs()
 
+    def look_after_files(self) -> None:
+        """Open leftovers again, and replace own files, that the job has closed."""
+        self._route.outbox.look_after_files()
+        for file in list(self.adopted):
+            if not file.is_ours:
+                self.adopted.remove(file)
+                file.close()
+                self._next_search = 0.0
+
     def search(self) -> None:
         """Take over what others have left, once in a while."""
         folder, now = self._route.folder, steady_seconds()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from trackerapi.delivery.conflation import Key, Line
 from trackerapi.delivery.delivery import Delivery, DeliveryOptions
 from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox import OutboxOptions
+from trackerapi.delivery.outbox_options import OutboxOptions
 from trackerapi.delivery.records import job_of
 from trackerapi.delivery.report import DeliveryReport, Problems
 from trackerapi.delivery.sender import Sender

@@ -10,8 +10,9 @@ from typing import Final
 from trackerapi.delivery.conflation import Conflation
 from trackerapi.delivery.folder import OutboxFolder
 from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox import Outbox, OutboxOptions
+from trackerapi.delivery.outbox import Outbox
 from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.outbox_options import OutboxOptions
 from trackerapi.delivery.report import Counters, DeliveryProblem, Problems
 from trackerapi.delivery.rounds import Rounds, Route
 from trackerapi.delivery.sender import Sender

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -441,6 +442,34 @@ def test_with_fsync_each_record_is_on_the_disk_itself(
 
     assert len(list(folder.glob("*.outbox"))) > 2
     assert folder.name in {name for name, _ in synced}  # names of files last too
+    process.die()
+
+
+def test_with_fsync_a_full_file_is_on_the_disk_itself_before_the_next_begins(
+    folder: Path,
+    memory: MemoryBackend,
+    synced: list[tuple[str, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A record whose thread has not come to its own `fsync` yet lies there by then."""
+    process = ReportingProcess(folder, memory, fsync=True, limit_bytes=8 * 1000)
+    process.append(event_line())
+    with monkeypatch.context() as patch:
+        # As for a thread that is stopped between its record and its `fsync`.
+        patch.setattr(process.outbox, "_sync", lambda _: None)
+        while (path := process.outbox.files[-1].path).stat().st_size <= 1000:
+            process.append(event_line())
+    synced.clear()
+    create, at_begin = OutboxFile.create, list[list[tuple[str, int]]]()
+
+    def begin(*given: Any) -> OutboxFile:
+        at_begin.append(list(synced))
+        return create(*given)
+
+    monkeypatch.setattr(OutboxFile, "create", begin)
+    process.append(event_line())
+
+    assert at_begin == [[(path.name, path.stat().st_size)]]
     process.die()
 
 

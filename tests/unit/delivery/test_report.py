@@ -18,7 +18,7 @@ from tests.unit.delivery.memory_backend import (
 )
 from tests.unit.delivery.reporting_process import BINDING, PLENTY, ReportingProcess
 from trackerapi.delivery.delivery import Delivery, DeliveryOptions
-from trackerapi.delivery.outbox import OutboxOptions
+from trackerapi.delivery.outbox_options import OutboxOptions
 from trackerapi.delivery.report import Counters, DeliveryProblem, Problems
 
 

@@ -1,0 +1,339 @@
+"""Files that a job or its user takes away: nothing lost, no file of the job touched.
+
+Each descriptor that the library keeps may be closed by the job, and mean another file
+from then on.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.unit.delivery.disk_view import view_of
+from tests.unit.delivery.lines import event_lines
+from tests.unit.delivery.memory_backend import MemoryBackend
+from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
+from trackerapi.delivery.outbox_file import OutboxFile
+
+JOB_TEXT = b"".join(b'{"secret": "line %d of the job"}\n' % n for n in range(2000))
+
+
+def descriptors_in(folder: Path) -> list[int]:
+    """Return the descriptors of this process that mean files of a folder."""
+    found: list[int] = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the one by which the list was read
+            if link.readlink().is_relative_to(folder):
+                found.append(int(link.name))
+    return found
+
+
+class JobFiles:
+    """Files that a job opens after it has closed all descriptors.
+
+    Args:
+        folder: Where they lie.
+        outbox: The folder whose descriptors are closed.
+    """
+
+    def __init__(self, folder: Path, outbox: Path) -> None:
+        self._folder, self._outbox = folder, outbox
+        self._opened: dict[int, Path] = {}
+
+    def take_over(self) -> None:
+        """Put a file of the job in the place of each descriptor."""
+        for number in descriptors_in(self._outbox):
+            path = self._folder / f"job-{number}"
+            path.write_bytes(JOB_TEXT)
+            source = os.open(path, os.O_RDWR)
+            os.dup2(source, number)  # closes what was there
+            os.close(source)
+            self._opened[number] = path
+
+    def close(self) -> None:
+        """Assert that nobody has touched the files, and close them."""
+        assert self._opened
+        for number, path in self._opened.items():
+            found = os.fstat(number)
+            assert (found.st_dev, found.st_ino) == (
+                path.stat().st_dev,
+                path.stat().st_ino,
+            )
+            os.close(number)
+            assert path.read_bytes() == JOB_TEXT
+
+
+@pytest.fixture
+def job_files(tmp_path: Path, folder: Path) -> JobFiles:
+    """Return files of a job beside its outbox."""
+    (tmp_path / "job").mkdir()
+    return JobFiles(tmp_path / "job", folder)
+
+
+def delivered(memory: MemoryBackend) -> list[bytes]:
+    """Return what the backend has."""
+    return list(memory.events.values())
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+def test_descriptors_that_the_job_has_taken_over_are_left_alone(
+    folder: Path, memory: MemoryBackend, job_files: JobFiles, is_down: bool
+) -> None:
+    """Nothing of the job is written, sent or closed; all records arrive in order."""
+    process = ReportingProcess(folder, memory)
+    lines = event_lines(9)
+    process.append(*lines[:3])
+    if not is_down:
+        process.deliver()  # so that the position is open, too
+    process.append(*lines[3:6])
+
+    job_files.take_over()
+    process.append(*lines[6:])
+    process.rounds.look_after_files()
+    process.deliver()
+    process.leave()
+
+    assert delivered(memory) == lines
+    assert process.counters.dropped == {}
+    job_files.close()
+
+
+def test_descriptors_taken_over_between_records_and_delivery_are_not_read(
+    folder: Path, memory: MemoryBackend, job_files: JobFiles
+) -> None:
+    """Lines of the job's own file are never sent."""
+    process = ReportingProcess(folder, memory)
+    lines = event_lines(3)
+    process.append(*lines)
+    job_files.take_over()
+
+    with pytest.raises(OSError, match="closed, deleted or moved"):
+        process.make_round()
+    process.rounds.look_after_files()
+    process.deliver()
+    process.leave()
+
+    assert delivered(memory) == lines
+    job_files.close()
+
+
+def test_leftover_whose_descriptor_was_taken_over_is_opened_again(
+    folder: Path, memory: MemoryBackend, job_files: JobFiles
+) -> None:
+    """What others have left is delivered once, and not from a file of the job."""
+    before, process = ReportingProcess(folder, memory), ReportingProcess(folder, memory)
+    lines = event_lines(3)
+    before.append(*lines)
+    before.die()
+    process.rounds.search()
+    (leftover,) = process.rounds.adopted
+    first = leftover.peek(1).count(b"\n")
+    leftover.settle(len(lines[0]), first, delivered=1)
+
+    job_files.take_over()
+    process.rounds.look_after_files()
+    process.deliver()
+    process.leave()
+
+    assert delivered(memory) == lines[1:]
+    job_files.close()
+
+
+def test_process_that_ends_leaves_files_of_the_job_open(
+    folder: Path, memory: MemoryBackend, job_files: JobFiles
+) -> None:
+    """What is closed at the end, or forgotten in a child, is not the job's."""
+    process = ReportingProcess(folder, memory)
+    lines = event_lines(2)
+    process.append(*lines)
+
+    job_files.take_over()
+    process.outbox.forget()
+    process.leave()
+
+    assert view_of(folder).waiting == lines
+    job_files.close()
+
+
+def test_file_that_another_process_has_claimed_meanwhile_is_left_to_it(
+    folder: Path, memory: MemoryBackend, job_files: JobFiles
+) -> None:
+    """The lock went with the descriptor; the records are not delivered twice."""
+    process, other = ReportingProcess(folder, memory), ReportingProcess(folder, memory)
+    lines = event_lines(4)
+    process.append(*lines[:2])
+    job_files.take_over()
+    other.deliver()
+
+    process.append(*lines[2:])
+    process.deliver()
+    process.leave()
+    other.leave()
+
+    assert delivered(memory) == lines
+    assert process.counters.dropped == {}
+    assert len(list((folder / "delivered").glob("*.outbox"))) == 2
+    job_files.close()
+
+
+def delete_files(folder: Path) -> None:
+    """Delete the files and leave the folder."""
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def delete_folder(folder: Path) -> None:
+    """Delete all."""
+    shutil.rmtree(folder)
+
+
+def rename_folder(folder: Path) -> None:
+    """Put the folder out of the way."""
+    folder.rename(folder.with_name("moved"))
+
+
+def replace_folder(folder: Path) -> None:
+    """Put another folder in the place of the first."""
+    rename_folder(folder)
+    folder.mkdir()
+
+
+def move_files(folder: Path) -> None:
+    """Put the files out of the way."""
+    aside = folder.with_name("aside")
+    aside.mkdir()
+    for path in folder.iterdir():
+        path.rename(aside / path.name)
+
+
+AWAY = [delete_files, delete_folder, rename_folder, replace_folder, move_files]
+
+
+@pytest.mark.parametrize("take_away", AWAY)
+def test_records_of_files_that_were_taken_away_are_on_disk_again(
+    folder: Path, memory: MemoryBackend, take_away: Callable[[Path], None]
+) -> None:
+    """At the end all undelivered records lie in the folder, once and in order."""
+    process = ReportingProcess(folder, memory, fsync=True)
+    lines = event_lines(6)
+    process.append(*lines[:2])
+    process.deliver()
+    process.append(*lines[2:4])
+
+    take_away(folder)
+    process.append(*lines[4:])
+    process.leave()
+
+    assert view_of(folder).waiting == lines[2:]
+    assert process.told_kinds == ["outbox-deleted"]
+    assert process.counters.dropped == {}
+    following = ReportingProcess(folder, memory)
+    following.deliver()
+    following.leave()
+    assert delivered(memory) == lines
+
+
+@pytest.mark.parametrize("take_away", AWAY)
+def test_a_round_of_delivery_finds_files_that_were_taken_away(
+    folder: Path, memory: MemoryBackend, take_away: Callable[[Path], None]
+) -> None:
+    """Also of a job that reports nothing more for hours."""
+    process = ReportingProcess(folder, memory)
+    lines = event_lines(3)
+    process.append(*lines)
+
+    take_away(folder)
+    process.rounds.look_after_files()
+
+    assert view_of(folder).waiting == lines
+    process.deliver()
+    process.leave()
+    assert delivered(memory) == lines
+
+
+def test_long_burst_does_not_go_into_a_folder_that_was_moved(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """An append looks for its file now and then, without any round."""
+    process = ReportingProcess(folder, memory)
+    lines = event_lines(300)
+    process.append(*lines[:1])
+
+    rename_folder(folder)
+    process.append(*lines[1:])
+
+    assert view_of(folder).waiting == lines
+    process.leave()
+
+
+def test_records_that_have_no_place_any_more_are_not_said_to_stay(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """Where no other file can be written they are delivered, or counted as lost."""
+    process = ReportingProcess(folder, memory)
+    lines = event_lines(3)
+    process.append(*lines[:2])
+    delete_folder(folder)
+    folder.write_text("in its place")
+
+    process.append(lines[2])
+    process.deliver()
+    assert delivered(memory) == lines
+    process.append(*event_lines(2))
+    files = process.outbox.close()
+
+    assert files == []
+    assert process.counters.dropped == {"outbox unwritable": 2}
+
+
+def test_records_of_a_file_that_was_closed_and_deleted_are_counted(
+    folder: Path, memory: MemoryBackend, job_files: JobFiles
+) -> None:
+    """What nobody can read any more is told, and the job goes on."""
+    process = ReportingProcess(folder, memory)
+    lines = event_lines(4)
+    process.append(*lines[:3])
+
+    job_files.take_over()
+    delete_folder(folder)
+    process.append(lines[3])
+    process.deliver()
+    process.leave()
+
+    assert delivered(memory) == lines[3:]
+    assert process.counters.dropped == {"outbox deleted": 3}
+    assert process.told_kinds == ["outbox-deleted"]
+    job_files.close()
+
+
+def test_held_records_of_a_file_that_was_deleted_alone_stay(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """The journal beside the file goes on beside the new one."""
+    process = ReportingProcess(folder, memory)
+    unknown, known = event_lines(1, "unknown"), event_lines(1)
+    process.append(*unknown)
+    process.make_round()
+    assert process.rounds.has_waiting_jobs()
+    process.append(*known)
+
+    (path,) = folder.glob("*.outbox")
+    path.unlink()
+    process.rounds.look_after_files()
+    process.leave()
+
+    view = view_of(folder)
+    assert (view.waiting, view.kept) == (known, unknown)
+
+
+def test_closed_file_takes_no_record_and_reads_nothing(folder: Path) -> None:
+    """A child that goes on in the middle of its parent's report gets an OSError."""
+    file = OutboxFile.create(folder, BINDING)
+    file.close()
+
+    with pytest.raises(OSError, match="closed"):
+        file.append(event_lines(1)[0])
+    assert file.peek(1000) == b""

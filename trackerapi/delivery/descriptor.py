@@ -1,0 +1,118 @@
+"""Descriptors that stay open while a job runs, and that the job may take away.
+
+A job may close all descriptors, as daemons do, or put a file of its own in the place of
+one by `dup2()`. The number then means a file of the job, which must neither be written
+nor read nor closed here.
+"""
+
+import errno
+import os
+from pathlib import Path
+from typing import Final
+
+_GONE: Final = -1
+
+
+class LostFileError(OSError):
+    """The descriptor does not belong to the file any more, or the file was deleted."""
+
+
+class Descriptor:
+    """A descriptor with the file that it was opened for.
+
+    Args:
+        number: The descriptor, just opened; this object closes it.
+
+    Attributes:
+        device: Device of the file.
+        inode: Number of the file on its device.
+    """
+
+    __slots__ = ("_number", "device", "inode")
+
+    def __init__(self, number: int) -> None:
+        found = os.fstat(number)
+        self._number = number
+        self.device, self.inode = found.st_dev, found.st_ino
+
+    def checked(self, *, is_kept: bool = False) -> int:
+        """Return the number of the descriptor.
+
+        Args:
+            is_kept: Whether the file must have a name, so that what is written lasts.
+
+        Raises:
+            LostFileError: If the number means another file, or none.
+        """
+        number = self._number
+        try:
+            found = os.fstat(number)
+        except OSError:
+            raise _lost() from None
+        if found.st_ino != self.inode or found.st_dev != self.device:
+            raise _lost()
+        if is_kept and not found.st_nlink:
+            raise _lost()
+        return number
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the number still means the file that it was opened for."""
+        try:
+            self.checked()
+        except LostFileError:
+            return False
+        return True
+
+    def is_same_file(self, other: "Descriptor") -> bool:
+        """Return whether both were opened for one file."""
+        return (self.device, self.inode) == (other.device, other.inode)
+
+    def is_at(self, path: Path) -> bool:
+        """Return whether the file still lies at `path`; True if nobody can tell."""
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # the job has given up the right to look
+            return True
+        return (found.st_dev, found.st_ino) == (self.device, self.inode)
+
+    def read(self, byte_count: int, position: int) -> bytes:
+        """Return bytes of the file.
+
+        Raises:
+            LostFileError: If the number means another file; then nothing was read.
+            OSError: If they cannot be read.
+        """
+        number = self.checked()
+        data = os.pread(number, byte_count, position)
+        # Once more: another thread may have closed it in between.
+        self.checked()
+        return data
+
+    def end_of_lines(self, start: int) -> int:
+        """Return the position behind the last whole line; at least `start`.
+
+        Raises:
+            LostFileError: If the number means another file.
+        """
+        size = os.fstat(self.checked()).st_size
+        step = 64 * 1024
+        while size > start:
+            begin = max(size - step, start)
+            cut = self.read(size - begin, begin).rfind(b"\n") + 1
+            if cut:
+                return begin + cut
+            size = begin
+        return start
+
+    def close(self) -> None:
+        """Close the descriptor, unless it means another file by now."""
+        if self.is_ours:
+            os.close(self._number)
+        self._number = _GONE
+
+
+def _lost() -> LostFileError:
+    return LostFileError(errno.EBADF, "the file was closed, deleted or moved")

@@ -1,0 +1,121 @@
+"""New places for undelivered records whose file was closed, deleted or moved.
+
+The job may close all descriptors; its user may delete or rename the folder. Undelivered
+records are read by the descriptor as long as there is one, and written to a new file.
+"""
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from trackerapi.delivery.disk import DELIVERED, sync_folder
+from trackerapi.delivery.header import Binding
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.outbox_options import OutboxOptions
+from trackerapi.delivery.records import MAX_BATCH_BYTES, split_lines
+from trackerapi.delivery.report import Counters, Problems
+
+_RESCUED: Final = (
+    "the files of the outbox were deleted or moved while the job runs; its undelivered "
+    "records were written to a new file"
+)
+_LOST: Final = (
+    "the files of the outbox were closed and deleted while the job runs: records are "
+    "lost; `tracker.delivery().dropped` counts them"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue:
+    """Writes new files for records of files that are not sound.
+
+    Attributes:
+        options: Where and how.
+        problems: Logs what was rescued, and what was lost.
+        counters: Counts what was lost.
+    """
+
+    options: OutboxOptions
+    problems: Problems
+    counters: Counters
+
+    def replacement(
+        self, file: OutboxFile, binding: Binding, writer: str
+    ) -> OutboxFile | None:
+        """Return what is to stand in the place of a file that is not sound.
+
+        Returns:
+            As `_rescued()`.
+
+        Raises:
+            OSError: If no new file can be written; then the old one is as before.
+        """
+        fresh = _rescued(file, self.options, binding, writer)
+        if fresh is None and _is_lost(file):
+            self.counters.count_dropped("outbox deleted", file.waiting_count)
+            self.problems.tell("outbox-deleted", _LOST, "lost", level=logging.ERROR)
+        elif fresh is not None and fresh is not file:
+            self.problems.tell("outbox-deleted", _RESCUED)
+        if fresh is not file:
+            file.close()
+        return fresh
+
+    def give_up(self, files: list[OutboxFile]) -> None:
+        """Count what does not stay: for which no other file could be written."""
+        for file in [each for each in files if not each.is_in_place]:
+            self.counters.count_dropped("outbox unwritable", file.waiting_count)
+            files.remove(file)
+            file.close()
+
+
+def _rescued(
+    file: OutboxFile, options: OutboxOptions, binding: Binding, writer: str
+) -> OutboxFile | None:
+    """Return the file that holds the undelivered records of one that is not sound.
+
+    Returns:
+        The same one if it could be opened again, else a new one; None if there is
+        nothing left to deliver, or nothing that can be read.
+
+    Raises:
+        OSError: If no new file can be written.
+    """
+    if not file.is_ours:
+        with suppress(OSError):
+            if file.reopen():
+                return file
+        return None
+    if file.is_delivered or options.folder is None:
+        return None
+    stem = file.path.stem.partition("-")[0]
+    fresh = OutboxFile.create(options.folder, binding, stem, writer)
+    try:
+        _copy_undelivered(file, fresh)
+        if options.fsync:
+            fresh.sync()
+            sync_folder(options.folder)
+    except OSError:
+        fresh.remove()
+        raise
+    with suppress(OSError):  # of a file that was deleted alone
+        file.held.path.rename(fresh.held.path)
+        fresh.held.refresh()
+    return fresh
+
+
+def _is_lost(file: OutboxFile) -> bool:
+    """Return whether the undelivered records of `file` can be read by nobody."""
+    if file.is_delivered or file.is_ours:
+        return False
+    # Another process may have claimed the file, and delivered it.
+    delivered = file.path.parent / DELIVERED / file.path.name
+    return not file.path.exists() and not delivered.exists()
+
+
+def _copy_undelivered(file: OutboxFile, fresh: OutboxFile) -> None:
+    position = file.position
+    while chunk := file.read(position, MAX_BATCH_BYTES):
+        for line in split_lines(chunk):
+            fresh.append(line)
+        position += len(chunk)
