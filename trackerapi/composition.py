@@ -2,7 +2,8 @@
 
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from trackerapi.delivery.folder import default_folder
 from trackerapi.delivery.header import Binding
 from trackerapi.delivery.outbox_options import OutboxOptions
 from trackerapi.delivery.report import Problems
+from trackerapi.errors import BackendUnavailable, one_line
 from trackerapi.switching import sharing
 
 if TYPE_CHECKING:
@@ -41,10 +43,11 @@ class Connector:
 
         Raises:
             SettingsError: If certificates, proxy or address cannot be used.
+            BackendUnavailable: If the HTTP client cannot be loaded now.
         """
         connected = self._connected.get(_ONE)
         if connected is None:
-            with sharing():
+            with sharing(), _loading():
                 from trackerapi.wire.connection import Connection
 
             python = "{}.{}.{}".format(*sys.version_info)
@@ -65,6 +68,19 @@ class Connector:
         connected = self._connected.get(_ONE)
         if connected is not None:
             connected.close()
+
+
+@contextmanager
+def _loading() -> Generator[None]:
+    """Turn what keeps modules from being loaded into an error of the backend.
+
+    No descriptor may be left, or the installation may have been replaced.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = one_line(f"the HTTP client cannot be loaded ({error})")
+        raise BackendUnavailable(reason) from error
 
 
 def delivery_for(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 from trackerapi.api_key import key_id_of
+from trackerapi.blocks import off_loop  # noqa: F401 - loaded before the work, too
 from trackerapi.blocks.decorators import Function, wrapped
 from trackerapi.blocks.parts import attached_part
 from trackerapi.errors import SettingsError

@@ -11,8 +11,9 @@ from trackerapi.options import JobOptions, RunOptions, TrackerOptions
 from trackerapi.tracker_questions import TrackerQuestions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from trackerapi.answers import Job
     from trackerapi.blocks.decorators import Function
     from trackerapi.delivery.report import DeliveryReport
     from trackerapi.job import TrackerJob
@@ -53,6 +54,9 @@ class TrackerApi(TrackerQuestions):
         base_url: str | None = None,
         **options: Unpack[TrackerOptions],
     ) -> None:
+        # What reports need is loaded before the work: later no descriptor may be left
+        # to load a module with, or the installation may be gone.
+        from trackerapi import creation, job, job_config, job_making  # noqa: F401
         from trackerapi.arguments import check_callable, refuse_unknown
         from trackerapi.delivery.report import Problems
         from trackerapi.tracker_parts import SEAM
@@ -176,7 +180,7 @@ class TrackerApi(TrackerQuestions):
         known = None
         if self._delivery is not None:
             is_online = self._settings.mode == "online"
-            attempt = self._connection().reports.create_job if is_online else None
+            attempt = self._create_at_backend if is_online else None
             known = create(new, attempt, self._delivery, self._reporter)
         facts = JobFacts(
             config=config,
@@ -290,6 +294,9 @@ class TrackerApi(TrackerQuestions):
         from trackerapi.job_making import attached
 
         return self._handle(attached(token, part))
+
+    def _create_at_backend(self, document: "Mapping[str, Any]") -> "Job":
+        return self._connection().reports.create_job(document)
 
     def _handle(self, place: "Place") -> "TrackerJob":
         from trackerapi.job import TrackerJob

@@ -26,13 +26,14 @@ class Descriptor:
     Attributes:
         device: Device of the file.
         inode: Number of the file on its device.
+        number: The descriptor; use `checked()` unless it was checked a moment ago.
     """
 
-    __slots__ = ("_number", "device", "inode")
+    __slots__ = ("device", "inode", "number")
 
     def __init__(self, number: int) -> None:
         found = os.fstat(number)
-        self._number = number
+        self.number = number
         self.device, self.inode = found.st_dev, found.st_ino
 
     def checked(self, *, is_kept: bool = False) -> int:
@@ -44,7 +45,7 @@ class Descriptor:
         Raises:
             LostFileError: If the number means another file, or none.
         """
-        number = self._number
+        number = self.number
         try:
             found = os.fstat(number)
         except OSError:
@@ -54,6 +55,26 @@ class Descriptor:
         if is_kept and not found.st_nlink:
             raise _lost()
         return number
+
+    def stands_at(self, position: int) -> bool:
+        """Return whether the next read or write of the descriptor begins there.
+
+        A fifth of the cost of `checked()`; a file of the job stands there by chance.
+        """
+        try:
+            return os.lseek(self.number, 0, os.SEEK_CUR) == position
+        except OSError:
+            return False
+
+    def check_place(self, path: Path) -> None:
+        """Raise if the file has no name any more, or another one than `path`.
+
+        Raises:
+            LostFileError: In that case, or if the number means another file.
+        """
+        self.checked(is_kept=True)
+        if not self.is_at(path):
+            raise _lost()
 
     @property
     def is_ours(self) -> bool:
@@ -71,7 +92,7 @@ class Descriptor:
     def is_at(self, path: Path) -> bool:
         """Return whether the file still lies at `path`; True if nobody can tell."""
         try:
-            found = path.stat()
+            found = os.stat(path)  # noqa: PTH116 - often, and half the cost
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:  # the job has given up the right to look
@@ -110,8 +131,8 @@ class Descriptor:
     def close(self) -> None:
         """Close the descriptor, unless it means another file by now."""
         if self.is_ours:
-            os.close(self._number)
-        self._number = _GONE
+            os.close(self.number)
+        self.number = _GONE
 
 
 def _lost() -> LostFileError:

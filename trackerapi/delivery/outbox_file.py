@@ -34,7 +34,7 @@ from trackerapi.delivery.position import PositionFile, Settled
 SUFFIX: Final = ".outbox"
 
 _ATTEMPTS_TO_CREATE: Final = 5
-_APPENDS_BETWEEN_LOOKS: Final = 64  # for the file by its path, which costs a look-up
+_LOOK_SECONDS: Final = 0.002  # between looks at device, inode and path, in a burst
 
 
 class OutboxFile:
@@ -60,8 +60,7 @@ class OutboxFile:
         self.path, self.header, self.start = path, header, start
         self.end = self.position = start
         self.delivered = self.appended = self.settled = self.dropped = 0
-        self.has_lock = True
-        self._is_torn = False
+        self.has_lock, self._is_torn, self._looked_at = True, False, 0.0
         self.held = HeldJournal(path.with_suffix(".held"))
         self._file: Descriptor | None = Descriptor(fd)
         self._position_file = PositionFile(path.with_suffix(".ack"))
@@ -184,14 +183,15 @@ class OutboxFile:
             LostFileError: If the file was closed, deleted or moved; it takes no more.
             OSError: If it could not be written; then nothing of it is left.
         """
-        fd = self._descriptor.checked(is_kept=True)
-        if not self.appended % _APPENDS_BETWEEN_LOOKS and not self.is_in_place:
-            raise LostFileError(errno.ENOENT, "the file was moved", str(self.path))
+        file, now = self._file or self._descriptor, time.monotonic()
+        if abs(now - self._looked_at) > _LOOK_SECONDS or not file.stands_at(self.end):
+            file.check_place(self.path)
+            self._looked_at = now
         if self._is_torn:
             self._cut_off()
         if self._is_torn:
             line = b"\n" + line
-        written = os.write(fd, line)
+        written = os.write(file.number, line)
         if written != len(line):
             self._cut_off()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))

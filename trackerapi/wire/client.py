@@ -18,6 +18,7 @@ from trackerapi_client import AuthenticatedClient
 from trackerapi.wire.attempts import Patience
 from trackerapi.wire.failures import proxy_translated
 from trackerapi.wire.guarded_http import GuardedAsyncHttp, GuardedHttp
+from trackerapi.wire.sockets import let_go_of_foreign
 
 
 @define(repr=False, eq=False)
@@ -183,6 +184,7 @@ class BackendClient(AuthenticatedClient):
         # Not closed in order: that takes a lock which nobody may be left to release.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
+            let_go_of_foreign()  # the child may have closed all descriptors
             self._client = None
             gc.collect()
 

@@ -18,6 +18,7 @@ import httpx
 from trackerapi.steady import steady_seconds
 from trackerapi.wire.look_ups import look_up
 from trackerapi.wire.models import NotAnAnswer
+from trackerapi.wire.sockets import OwnSocket, above_streams
 
 MAX_HEAD_BYTES: Final = 256 * 1024
 """Bytes that may come before the head of an answer is complete, `103`s among them."""
@@ -74,6 +75,7 @@ class Connection:
 
     is_spoiled = False
     last_answer_id: str | None = None
+    _socket: OwnSocket | None = None
 
     def note_answer(self, request_id: str | None) -> None:
         """Take note of the answer that has come.
@@ -84,6 +86,18 @@ class Connection:
         if request_id and request_id == self.last_answer_id:
             raise NotAnAnswer("it repeats the answer to the request before")
         self.last_answer_id = request_id
+
+    @property
+    def _is_unusable(self) -> bool:
+        return self.is_spoiled or not self._has_own_socket()
+
+    def _has_own_socket(self) -> bool:
+        return self._socket is None or self._socket.is_ours()
+
+    def _check(self, failure: type[Exception]) -> None:
+        """Raise `failure` if the job has taken the socket away."""
+        if not self._has_own_socket():
+            raise failure("the job has closed the socket of the connection")
 
     def _count(self, data: bytes) -> bytes:
         allowance = _CURRENT.get()
@@ -99,9 +113,11 @@ class BoundedStream(Connection, httpcore.NetworkStream):
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
+        self._socket = OwnSocket(stream.get_extra_info("socket"))
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what has come; see `httpcore.NetworkStream`."""
+        self._check(httpcore.ReadError)
         seconds = _seconds(timeout, httpcore.ReadTimeout)
         return self._count(self._stream.read(max_bytes, seconds))
 
@@ -109,11 +125,13 @@ class BoundedStream(Connection, httpcore.NetworkStream):
         """Write all of `buffer`; see `httpcore.NetworkStream`."""
         # In pieces, since each partial write begins the time anew.
         for start in range(0, len(buffer), _PIECE_BYTES):
+            self._check(httpcore.WriteError)
             piece = buffer[start : start + _PIECE_BYTES]
             self._stream.write(piece, _seconds(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         """Close the connection."""
+        self._has_own_socket()
         self._stream.close()
 
     def start_tls(
@@ -131,7 +149,7 @@ class BoundedStream(Connection, httpcore.NetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """Return what is known of the connection; see `httpcore.NetworkStream`."""
         # A connection that is readable while it is idle is closed by the pool.
-        if info == "is_readable" and self.is_spoiled:
+        if info == "is_readable" and self._is_unusable:
             return True
         return self._stream.get_extra_info(info)
 
@@ -141,17 +159,21 @@ class AsyncBoundedStream(Connection, httpcore.AsyncNetworkStream):
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
+        self._socket = OwnSocket(stream.get_extra_info("socket"))
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what has come; see `httpcore.AsyncNetworkStream`."""
+        self._check(httpcore.ReadError)
         return self._count(await self._stream.read(max_bytes, timeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of `buffer`; see `httpcore.AsyncNetworkStream`."""
+        self._check(httpcore.WriteError)
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
         """Close the connection."""
+        self._has_own_socket()
         await self._stream.aclose()
 
     async def start_tls(
@@ -171,7 +193,7 @@ class AsyncBoundedStream(Connection, httpcore.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """Return what is known of the connection; see `BoundedStream`."""
-        if info == "is_readable" and self.is_spoiled:
+        if info == "is_readable" and self._is_unusable:
             return True
         return self._stream.get_extra_info(info)
 
@@ -198,9 +220,10 @@ class BoundedBackend(httpcore.NetworkBackend):
         for number, address in enumerate(addresses):
             seconds = _share(timeout, len(addresses) - number)
             try:
-                stream = self._backend.connect_tcp(
-                    address, port, seconds, local_address, socket_options
-                )
+                with above_streams():
+                    stream = self._backend.connect_tcp(
+                        address, port, seconds, local_address, socket_options
+                    )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
@@ -215,9 +238,10 @@ class BoundedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Connect to a socket of this machine."""
         seconds = _seconds(timeout, httpcore.ConnectTimeout)
-        return BoundedStream(
-            self._backend.connect_unix_socket(path, seconds, socket_options)
-        )
+        with above_streams():
+            return BoundedStream(
+                self._backend.connect_unix_socket(path, seconds, socket_options)
+            )
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -246,9 +270,10 @@ class AsyncBoundedBackend(httpcore.AsyncNetworkBackend):
         for number, address in enumerate(addresses):
             seconds = _share(timeout, len(addresses) - number)
             try:
-                stream = await self._backend.connect_tcp(
-                    address, port, seconds, local_address, socket_options
-                )
+                with above_streams():
+                    stream = await self._backend.connect_tcp(
+                        address, port, seconds, local_address, socket_options
+                    )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             else:
@@ -262,9 +287,10 @@ class AsyncBoundedBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect to a socket of this machine."""
-        return AsyncBoundedStream(
-            await self._backend.connect_unix_socket(path, timeout, socket_options)
-        )
+        with above_streams():
+            return AsyncBoundedStream(
+                await self._backend.connect_unix_socket(path, timeout, socket_options)
+            )
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
