@@ -219,7 +219,7 @@ def _say_job(job: "Job", reason: "JobEvent | None") -> None:
     if job.finished_at:
         say(f"  finished  {moment_text(job.finished_at)}")
     for step in job.steps:
-        say(_step_line(step))
+        say(_step_line(job, step))
     if reason is not None:
         _say_reason(job, reason)
 
@@ -264,9 +264,13 @@ def _say_events(job: "Job", events: "Iterable[JobEvent]") -> None:
     table.end()
 
 
-def _step_line(step: "JobStep") -> str:
+def _step_line(job: "Job", step: "JobStep") -> str:
     is_over = step.status not in ALIVE
     counted = units_text(step.completed, step.total, is_over=is_over)
     units = f"  {counted}" if counted else ""
     tries = f"  attempt {step.attempts}" if step.attempts > 1 else ""
-    return f"  [{one_line(step.status):>7}]  {one_line(step.name)}{units}{tries}"
+    status = step.status
+    if status == "not_run":
+        # Nobody has said that a step which a success never mentioned is not needed.
+        status = "left out" if job.status == "succeeded" else "not reached"
+    return f"  [{one_line(status):>7}]  {one_line(step.name)}{units}{tries}"

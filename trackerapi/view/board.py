@@ -57,6 +57,7 @@ class _Note(NamedTuple):
     sight: Sight
     kind: str
     tag: str | None
+    percent: float | None
 
 
 class _Ending(NamedTuple):
@@ -98,7 +99,9 @@ class Board:
             new = Sight(job, tag, steady_seconds()), source
             seen = self._sights.setdefault(key, new)
         if self._notes.qsize() < _MOST_NOTES:
-            self._notes.put(_Note(seen[0], kind, tag))
+            # Progress changes no status, and comes often.
+            percent = None if kind == "progress" else job.progress.percent
+            self._notes.put(_Note(seen[0], kind, tag, percent))
         if self._thread is None:
             self._start()
 
@@ -165,7 +168,7 @@ class Board:
         if isinstance(note, _Ending):
             endings.append(note)
         else:
-            note.sight.hear(note.kind, note.tag)
+            note.sight.hear(note.kind, note.tag, note.percent)
 
     def _turn(self, display: Display, endings: Sequence[_Ending]) -> float:
         """Show what is so now; return the seconds until it is due again."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from trackerapi.delivery.report import DeliveryReport
 from trackerapi.errors import one_line
-from trackerapi.number_text import number_text, units_text
+from trackerapi.number_text import units_text
 from trackerapi.view.sight import JobView, StepView
 
 _SPANS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
@@ -48,16 +48,20 @@ def left_text(seconds: float | None) -> str:
 
 def percent_text(job: JobView) -> str:
     """Return how far a job is; what is no end is this process's own estimate."""
-    if job.percent is None:
-        return ""
-    if job.status == "succeeded":
-        return f"{number_text(job.percent)} %"
-    return f"own estimate {job.percent:.2f} %"
+    return _percent_words(job.percent)
 
 
 def status_text(status: str) -> str:
     """Return a status as people read it."""
-    return {"waiting": "trying again", "not_run": "not run"}.get(status, status)
+    return {"waiting": "trying again"}.get(status, status)
+
+
+def step_text(job: JobView, step: StepView) -> str:
+    """Return the status of a step as people read it."""
+    if step.status == "not_run":
+        # Nobody has said that a step which a success never mentioned is not needed.
+        return "left out" if job.status == "succeeded" else "not reached"
+    return status_text(step.status)
 
 
 def title(job: JobView) -> str:
@@ -72,12 +76,14 @@ def begin_line(job: JobView) -> str:
 
 def change_line(job: JobView, step: StepView) -> str:
     """Return the line of a step that has another status than before."""
-    words = f"{_name(step)} {status_text(step.status)}"
+    words = f"{_name(step)} {step_text(job, step)}"
     if step.status == "running" and step.attempts > 1:
         words += f", attempt {step.attempts}"
     if step.seconds is not None:
         words += f" after {seconds_text(step.seconds)}"
-    return _line(job, words, percent_text(job))
+    # Of that moment: by now other steps may have been done.
+    percent = job.percent if step.percent is None else step.percent
+    return _line(job, words, _percent_words(percent))
 
 
 def changes_line(job: JobView, count: int) -> str:
@@ -124,6 +130,12 @@ def delivery_text(report: DeliveryReport | None) -> str:
         return trouble
     waiting = f", {report.waiting:,} waiting" if report.waiting else ""
     return f"{report.delivered:,} delivered{waiting}"
+
+
+def _percent_words(percent: float | None) -> str:
+    if percent is None:
+        return ""
+    return "100 %" if percent == 100.0 else f"own estimate {percent:.2f} %"
 
 
 def _step_words(step: StepView) -> str:

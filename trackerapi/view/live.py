@@ -139,7 +139,7 @@ def _block(view: JobView, columns: int, rows: int) -> list[RenderableType]:
     shown, left_out = _fitting(view.steps, rows - 1)
     block: list[RenderableType] = [head]
     if shown:
-        block.append(_table(shown, columns))
+        block.append(_table(view, shown, columns))
     if left_out:
         block.append(_more(left_out, "step", "  "))
     return block
@@ -163,7 +163,7 @@ def _more(count: int, noun: str, indent: str = "") -> Text:
     return Text(f"{indent}and {count:,} more {nouns}", style="dim")
 
 
-def _table(steps: Sequence[StepView], columns: int) -> Table:
+def _table(job: JobView, steps: Sequence[StepView], columns: int) -> Table:
     has_bars, has_counts = columns >= _BAR_COLUMNS, columns >= _COUNT_COLUMNS
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=columns // 3)
@@ -173,7 +173,7 @@ def _table(steps: Sequence[StepView], columns: int) -> Table:
         table.add_column(no_wrap=True, overflow="ellipsis")
     for step in steps:
         cells: list[RenderableType] = [Text(f"  {one_line(step.name, 100)}")]
-        status = lines.status_text(step.status)
+        status = lines.step_text(job, step)
         cells.append(Text(status, style=_STYLES.get(step.status, "")))
         if has_bars:
             cells.append(_bar(step, columns // 5))

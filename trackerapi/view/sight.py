@@ -38,6 +38,8 @@ class StepView:
         seconds_left: How long the rest takes; None when nobody can tell.
         seconds: How long it ran in this process; None while it runs, or if it did not.
         attempts: Attempts begun.
+        percent: How far the job was when the step got its status, 0 to 100; None if
+            nobody has told, or without a configuration.
     """
 
     tag: str
@@ -50,6 +52,7 @@ class StepView:
     seconds_left: float | None = None
     seconds: float | None = None
     attempts: int = 0
+    percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,7 @@ class Sight:
         self._paces: dict[str, Pace] = {}
         self._began: dict[str, float] = {}
         self._spent: dict[str, float] = {}
+        self._percents: dict[str, float | None] = {}
         self._began_at = at
         self.before = {name: step.status for name, step in self._steps().items()}
         self.before.pop(tag or "", None)
@@ -113,8 +117,16 @@ class Sight:
         status = self._progress.status
         return status not in ALIVE and (status != "failed" or self.is_failed)
 
-    def hear(self, kind: str, tag: str | None) -> None:
-        """Take note of an event that can change a status."""
+    def hear(self, kind: str, tag: str | None, percent: float | None = None) -> None:
+        """Take note of an event that can change a status.
+
+        Args:
+            kind: What happened.
+            tag: The step; None for the job.
+            percent: How far the job was with this event; None if nobody has told.
+        """
+        if tag is not None and kind != "progress":
+            self._percents[tag] = percent
         if kind == "error" and tag is None:
             self.is_failed = True
         elif self._progress.status in ALIVE:
@@ -181,6 +193,7 @@ class Sight:
             seconds_left=counted.seconds_left(rate),
             seconds=None if is_working else self._spent.get(tag),
             attempts=known.attempts,
+            percent=self._percents.get(tag),
         )
 
     def _status(self, tag: str, known: StepProgress) -> str:

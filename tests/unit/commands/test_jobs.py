@@ -68,6 +68,38 @@ def test_failed_job_tells_why(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
+    ("end", "status", "words"),
+    [
+        ("complete", "succeeded", "left out"),
+        ("cancel", "cancelled", "not reached"),
+        ("error", "failed", "not reached"),
+        ("interrupt", "interrupted", "pending"),
+    ],
+)
+def test_step_that_was_never_reached_reads_as_the_end_of_its_job_has_it(
+    desk: Desk, end: str, status: str, words: str
+) -> None:
+    """An interrupted job is expected to go on; a success has left the step out."""
+    job_id = new_job(desk, {"kind": "step", "name": "load"}, {"kind": end})
+
+    shown = desk.run("job", "show", job_id).out
+
+    assert shown.startswith(f"An import: {status}, ")
+    assert f"[{words:>7}]  Send it\n" in shown
+
+
+def test_list_finds_interrupted_jobs(desk: Desk) -> None:
+    """An operator sees which jobs wait for their rerun."""
+    tag = f"import-{uuid.uuid4()}"
+    job_id = new_job(desk, {"kind": "start"}, {"kind": "interrupt"}, tag=tag)
+    new_job(desk, {"kind": "start"}, tag=tag)
+
+    found = listed(desk, "--tag", tag, "--status", "interrupted")
+
+    assert [job["provider_job_id"] for job in found] == [job_id]
+
+
+@pytest.mark.parametrize(
     ("event", "word"),
     [
         ({"kind": "cancel", "message": "Ordered twice."}, "cancelled"),

@@ -70,7 +70,30 @@ def half_way(job: TrackerJob) -> None:
     job.step("report", total=4).advance()
 
 
-STORIES = [smooth, retried, failed, cancelled, half_way]
+def interrupted(job: TrackerJob) -> None:
+    """The machine is taken away in the second step, and comes back."""
+    job.step("load").done()
+    job.step("report", total=4).advance()
+    job.interrupt("Another job goes first.")
+    job.send_event("start")
+
+
+def paused(job: TrackerJob) -> None:
+    """The machine is taken away for good."""
+    job.step("load").start()
+    job.interrupt()
+
+
+def original(job: TrackerJob) -> None:
+    """A script of the original service ends with its last step."""
+    job.send_event("step", "load", {"Images": 3})
+    job.send_event("complete", "report")
+
+
+STORIES = [
+    *(smooth, retried, failed, cancelled, half_way),
+    *(interrupted, paused, original),
+]
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)

@@ -86,6 +86,25 @@ def test_percent_of_a_job_that_has_not_ended_is_an_estimate() -> None:
     assert lines.percent_text(done) == "100 %"
 
 
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ("succeeded", "left out"),
+        ("failed", "not reached"),
+        ("cancelled", "not reached"),
+    ],
+)
+def test_step_that_was_never_reached_is_not_called_unneeded(
+    status: str, text: str
+) -> None:
+    """What became of the job says why; only a skip says that it was not needed."""
+    job = dataclasses.replace(JOB, status=status)
+    assert lines.step_text(job, dataclasses.replace(STEP, status="not_run")) == text
+    assert (
+        lines.step_text(job, dataclasses.replace(STEP, status="skipped")) == "skipped"
+    )
+
+
 def test_many_running_steps_are_not_all_told() -> None:
     """A line stays a line."""
     steps = tuple(dataclasses.replace(STEP, tag=f"step-{n}") for n in range(9))
