@@ -57,7 +57,6 @@ class _Note(NamedTuple):
     sight: Sight
     kind: str
     tag: str | None
-    percent: float | None
 
 
 class _Ending(NamedTuple):
@@ -98,10 +97,11 @@ class Board:
         if seen is None:
             new = Sight(job, tag, steady_seconds()), source
             seen = self._sights.setdefault(key, new)
+        if tag is not None and kind != "progress":
+            # Here and not in the thread, for which the moment may be long over.
+            seen[0].percents[tag] = job.progress.percent
         if self._notes.qsize() < _MOST_NOTES:
-            # Progress changes no status, and comes often.
-            percent = None if kind == "progress" else job.progress.percent
-            self._notes.put(_Note(seen[0], kind, tag, percent))
+            self._notes.put(_Note(seen[0], kind, tag))
         if self._thread is None:
             self._start()
 
@@ -168,7 +168,7 @@ class Board:
         if isinstance(note, _Ending):
             endings.append(note)
         else:
-            note.sight.hear(note.kind, note.tag, note.percent)
+            note.sight.hear(note.kind, note.tag)
 
     def _turn(self, display: Display, endings: Sequence[_Ending]) -> float:
         """Show what is so now; return the seconds until it is due again."""

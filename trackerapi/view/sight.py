@@ -90,6 +90,8 @@ class Sight:
         before: Statuses that steps had before the first event.
         is_failed: Whether the job itself, not only a step, has told a failure.
         has_ended: Whether its end has been told; it may begin again.
+        percents: How far the job was with the newest event of each step, by tag; set
+            in the thread of the event.
     """
 
     def __init__(self, job: "JobEvents", tag: str | None, at: float) -> None:
@@ -100,11 +102,11 @@ class Sight:
         self._paces: dict[str, Pace] = {}
         self._began: dict[str, float] = {}
         self._spent: dict[str, float] = {}
-        self._percents: dict[str, float | None] = {}
         self._began_at = at
         self.before = {name: step.status for name, step in self._steps().items()}
         self.before.pop(tag or "", None)
         self.is_failed = self.has_ended = False
+        self.percents: dict[str, float | None] = {}
 
     @property
     def is_gone(self) -> bool:
@@ -117,16 +119,8 @@ class Sight:
         status = self._progress.status
         return status not in ALIVE and (status != "failed" or self.is_failed)
 
-    def hear(self, kind: str, tag: str | None, percent: float | None = None) -> None:
-        """Take note of an event that can change a status.
-
-        Args:
-            kind: What happened.
-            tag: The step; None for the job.
-            percent: How far the job was with this event; None if nobody has told.
-        """
-        if tag is not None and kind != "progress":
-            self._percents[tag] = percent
+    def hear(self, kind: str, tag: str | None) -> None:
+        """Take note of an event that can change a status."""
         if kind == "error" and tag is None:
             self.is_failed = True
         elif self._progress.status in ALIVE:
@@ -193,7 +187,7 @@ class Sight:
             seconds_left=counted.seconds_left(rate),
             seconds=None if is_working else self._spent.get(tag),
             attempts=known.attempts,
-            percent=self._percents.get(tag),
+            percent=self.percents.get(tag),
         )
 
     def _status(self, tag: str, known: StepProgress) -> str:
