@@ -37,8 +37,8 @@ class Schema:
     def __init__(
         self, described: Mapping[str, Any], contract: Mapping[str, Any]
     ) -> None:
+        self._written, self._contract = described, contract
         self._described = resolved(described, contract)
-        self._contract = contract
 
     def is_valid(self, value: object) -> bool:
         """Return whether a value fits.
@@ -76,12 +76,12 @@ class Schema:
     @cached_property
     def _whole(self) -> Draft202012Validator:
         components = self._contract["components"]
-        return _compiled({**self._described, "components": components})
+        return _compiled({**self._written, "components": components})
 
     @cached_property
     def _list(self) -> Draft202012Validator:
         components = self._contract["components"]
-        return _compiled({"items": self._described, "components": components})
+        return _compiled({"items": self._written, "components": components})
 
     @cached_property
     def _level(self) -> Draft202012Validator:
@@ -167,11 +167,15 @@ def _compiled(schema: dict[str, Any]) -> Draft202012Validator:
 def resolved(
     described: Mapping[str, Any], contract: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Return the schema that a reference leads to, or the schema itself."""
-    if "$ref" not in described:
-        return described
-    _, *path = described["$ref"].split("/")
-    schema: Any = contract
-    for part in path:
-        schema = schema[part]
-    return resolved(schema, contract)
+    """Return the schema that a reference leads to, or the schema itself.
+
+    Of a value that may be null instead, the schema of the value.
+    """
+    if "$ref" in described:
+        _, *path = described["$ref"].split("/")
+        schema: Any = contract
+        for part in path:
+            schema = schema[part]
+        return resolved(schema, contract)
+    values = [each for each in described.get("anyOf", ()) if each != {"type": "null"}]
+    return resolved(values[0], contract) if len(values) == 1 else described

@@ -80,8 +80,8 @@ def sync_detailed(
 ) -> Response[JobTokenCreated | Problem]:
     """Make a credential for this job alone
 
-     A job token is an API key that is bound to one job, with those of the scopes `ingest` and `read`
-    that the key has which makes it. It serves verify_api_key, create_event, import_events, get_job,
+     A job token is an API key that is bound to one job. Of the scopes `ingest` and `read` it has those
+    of the key that makes it. It serves verify_api_key, create_event, import_events, get_job,
     list_events, list_jobs and, to attach, create_job; every other operation refuses it (403). Any other
     job is answered as an unknown one. The answer is the only place where the token itself is shown.
 
@@ -117,8 +117,8 @@ def sync(
 ) -> JobTokenCreated | Problem | None:
     """Make a credential for this job alone
 
-     A job token is an API key that is bound to one job, with those of the scopes `ingest` and `read`
-    that the key has which makes it. It serves verify_api_key, create_event, import_events, get_job,
+     A job token is an API key that is bound to one job. Of the scopes `ingest` and `read` it has those
+    of the key that makes it. It serves verify_api_key, create_event, import_events, get_job,
     list_events, list_jobs and, to attach, create_job; every other operation refuses it (403). Any other
     job is answered as an unknown one. The answer is the only place where the token itself is shown.
 
@@ -149,8 +149,8 @@ async def asyncio_detailed(
 ) -> Response[JobTokenCreated | Problem]:
     """Make a credential for this job alone
 
-     A job token is an API key that is bound to one job, with those of the scopes `ingest` and `read`
-    that the key has which makes it. It serves verify_api_key, create_event, import_events, get_job,
+     A job token is an API key that is bound to one job. Of the scopes `ingest` and `read` it has those
+    of the key that makes it. It serves verify_api_key, create_event, import_events, get_job,
     list_events, list_jobs and, to attach, create_job; every other operation refuses it (403). Any other
     job is answered as an unknown one. The answer is the only place where the token itself is shown.
 
@@ -184,8 +184,8 @@ async def asyncio(
 ) -> JobTokenCreated | Problem | None:
     """Make a credential for this job alone
 
-     A job token is an API key that is bound to one job, with those of the scopes `ingest` and `read`
-    that the key has which makes it. It serves verify_api_key, create_event, import_events, get_job,
+     A job token is an API key that is bound to one job. Of the scopes `ingest` and `read` it has those
+    of the key that makes it. It serves verify_api_key, create_event, import_events, get_job,
     list_events, list_jobs and, to attach, create_job; every other operation refuses it (403). Any other
     job is answered as an unknown one. The answer is the only place where the token itself is shown.
 
