@@ -67,7 +67,10 @@ def test_job_is_refused_when_known_with_another_customer_or_tag(
 ) -> None:
     """One id of the provider's never stands for two jobs."""
     same = {name: job[name] for name in ("provider_job_id", "customer_id", "tag")}
-    assert api.post("/jobs", json=same | change).status_code == 409
+    answer = api.post("/jobs", json=same | change)
+    assert answer.status_code == 409
+    pointers = [error["pointer"] for error in answer.json()["errors"]]
+    assert pointers == [f"/{name}" for name in change]
 
 
 def test_job_keeps_its_first_revision_when_attached_to_with_another(

@@ -130,7 +130,8 @@ def _chosen(
             )
         is_ours = dispatch.admits(file.header.binding)
         group = group_of(file, folder, is_ours=is_ours)
-        if group == UNCONFIRMED or (ids and not is_ours):
+        is_named = bool(ids) and file.waiting + file.held > 0
+        if group == UNCONFIRMED or (is_named and not is_ours):
             chosen.append(file)
     return chosen
 
@@ -183,7 +184,7 @@ def _report(
         )
         return
     if not files:
-        say("nothing to bind: no file is for an address and key of its own")
+        say("nothing to bind: a backend accepted the address and key of every file")
         return
     if not bound:
         for file in files:

@@ -50,6 +50,7 @@ class RemainingFile:
         path: Where the file lies.
         records: Undelivered and held records.
         reason: Why the records stay.
+        condition: When the command is the right one; empty for always.
         command: What to run; empty where nothing has to be run here.
     """
 
@@ -58,12 +59,16 @@ class RemainingFile:
     path: str
     records: int
     reason: str
+    condition: str
     command: str
 
     def as_text(self) -> str:
         """Return the file, the reason and the command as one line."""
         text = f"file {self.id} ({counted(self.records, 'record')}): {self.reason}"
-        return f"{text}; run: {self.command}" if self.command else text
+        if not self.command:
+            return text
+        condition = f"if {self.condition}, " if self.condition else ""
+        return f"{text}; {condition}run: {self.command}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +202,7 @@ def describe(
         last_error: Why the last attempt to deliver failed; None if it did not.
         outbox: The folder as the command line named it; None for the usual one.
     """
-    reason, command = _explained(file, group, last_error)
+    reason, condition, command = _explained(file, group, last_error)
     option = f" --outbox {shlex.quote(outbox)}" if outbox else ""
     return RemainingFile(
         id=file.file_id,
@@ -205,6 +210,7 @@ def describe(
         path=str(file.path),
         records=file.waiting + file.held,
         reason=printable(reason),
+        condition=condition,
         command=f"trackerapi {command}{option}" if command else "",
     )
 
@@ -223,28 +229,28 @@ def held_for_others(
 
 def _explained(
     file: FileSummary, group: str, last_error: str | None
-) -> tuple[str, str]:
-    """Return the reason and the command, which is empty where none helps."""
+) -> tuple[str, str, str]:
+    """Return the reason, the condition and the command, empty where none helps."""
     binding = file.header.binding if file.header else None
     match group, binding:
         case "unconfirmed", Binding():
             reason = f"no backend has ever accepted {destination_text(binding)}"
             claim = f"outbox claim {file.file_id}"
-            return f"{reason}; if the records belong to the present key", claim
+            return reason, "the records belong to the present key", claim
         case "elsewhere", Binding():
-            return f"left alone: it is for {destination_text(binding)}", ""
+            return f"left alone: it is for {destination_text(binding)}", "", ""
         case "newer", _:
-            return "a later version of trackerapi wrote it; update trackerapi", ""
+            return "a later version of trackerapi wrote it; update trackerapi", "", ""
         case "unreadable", _:
-            return _why_unreadable(file.path), ""
+            return _why_unreadable(file.path), "", ""
     if last_error is not None:
-        return last_error, "sync"
+        return last_error, "", "sync"
     jobs = sorted(waiting_jobs_of(file.path))
     if not jobs:
-        return "the time given was over", "sync"
+        return "the time given was over", "", "sync"
     names = ", ".join(map(repr, jobs[:_MAX_NAMES])) + ", ..." * (len(jobs) > _MAX_NAMES)
-    reason = f"the backend does not know job {names}; if an id is misspelt"
-    return reason, f"outbox drop --job {shell_word(jobs[0])}"
+    reason = f"the backend does not know job {names}"
+    return reason, "an id is misspelt", f"outbox drop --job {shell_word(jobs[0])}"
 
 
 def _why_unreadable(path: Path) -> str:

@@ -301,6 +301,6 @@ class Courier:
         self._next_attempt = steady_seconds() + _DISK_RETRY_SECONDS
         self._route.problems.tell(
             "outbox-unwritable",
-            f"what the backend refused cannot be kept aside ({error}); it is tried "
-            "again; make room in the outbox folder",
+            f"rejected records cannot be held ({error}); make room in the outbox "
+            "folder: delivery tries again each second",
         )

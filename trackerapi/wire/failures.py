@@ -209,10 +209,9 @@ def _refusal(status: int) -> type[BackendError]:
 
 def _reason(status: int, problem: Mapping[str, Any]) -> str:
     words = [problem["title"], problem["detail"]]
-    words += [
-        f"{error['pointer']} {error['detail']}".strip()
-        for error in problem.get("errors", ())[:3]
-    ]
+    # The detail of a conflict says all; its pointers are for programs.
+    errors = () if status == HTTPStatus.CONFLICT else problem.get("errors", ())
+    words += [f"{error['pointer']} {error['detail']}".strip() for error in errors[:3]]
     return f"{status}: {'; '.join(filter(None, words)) or _phrase(status)}"
 
 
