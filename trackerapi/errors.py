@@ -200,18 +200,22 @@ class BackendRejected(BackendError):
     """The backend refused the request for its content; repeating it cannot succeed."""
 
 
+def printable(text: str) -> str:
+    """Return `text` with U+FFFD for characters that a terminal would act on.
+
+    These are controls and escapes, line ends, and marks that change the direction of a
+    line. Whatever a server, a file or an exception says goes through this function.
+    """
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def one_line(text: str, length: int = MAX_TEXT_LENGTH) -> str:
     """Return `text` as one printable line of at most `length` characters.
 
-    Whatever a server, a file or an exception says is logged and shown by way of this
-    function: line ends become blanks, and characters that a terminal acts on or that
-    change the direction of a line become U+FFFD. Longer texts end with an ellipsis.
+    Line ends become blanks; longer texts end with an ellipsis.
     """
     head = text[: 4 * length]  # a server may send a text of any length
-    flat = " ".join(head.split())
-    printable = "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in flat
-    )
-    if len(printable) <= length and len(head) == len(text):
-        return printable
-    return printable[: length - 1] + "…"
+    line = printable(" ".join(head.split()))
+    if len(line) <= length and len(head) == len(text):
+        return line
+    return line[: length - 1] + "…"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.commands.exits import FINE, FOUND, Mistake
 from trackerapi.commands.options import add_command, add_json
-from trackerapi.commands.terminal import counted, printable, say, say_json
+from trackerapi.commands.terminal import counted, say, say_json
+from trackerapi.errors import printable
 
 if TYPE_CHECKING:
     from trackerapi.checking.check import Script

@@ -23,7 +23,6 @@ from trackerapi.commands.survey import (
 )
 from trackerapi.commands.terminal import (
     counted,
-    printable,
     say,
     say_json,
     say_table,
@@ -32,6 +31,7 @@ from trackerapi.commands.terminal import (
     without_none,
 )
 from trackerapi.delivery.records import parse_record
+from trackerapi.errors import printable
 
 if TYPE_CHECKING:
     from trackerapi.delivery.outbox_file import OutboxFile

@@ -10,6 +10,8 @@ from trackerapi.commands.reporting import add_job, asking_tracker, job_of
 from trackerapi.commands.terminal import moment_text, say, say_json
 from trackerapi.errors import one_line
 
+_LONGEST_TOKEN: Final = 2_000
+
 _ANOTHER_PLACE: Final = """\
 Print a token for a job: a key for this job alone.
 
@@ -63,5 +65,6 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _token(options: argparse.Namespace) -> int:
     with asking_tracker(options) as tracker:
-        say(job_of(tracker, options).token(expires_at=options.expires_at))
+        token = job_of(tracker, options).token(expires_at=options.expires_at)
+        say(one_line(token, _LONGEST_TOKEN))
     return FINE

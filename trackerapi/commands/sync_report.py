@@ -17,11 +17,12 @@ from trackerapi.commands.survey import (
     survey,
     waiting_jobs_of,
 )
-from trackerapi.commands.terminal import counted, printable
+from trackerapi.commands.terminal import counted
 from trackerapi.delivery.folder import OutboxFolder
 from trackerapi.delivery.header import Binding
 from trackerapi.delivery.refusals import shell_word
 from trackerapi.delivery.report import Counters, unusable
+from trackerapi.errors import printable
 
 OURS: Final = "ours"
 ELSEWHERE: Final = "elsewhere"

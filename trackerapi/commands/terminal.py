@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, BinaryIO, Final, TextIO
 
+from trackerapi.errors import printable
 from trackerapi.events import parse_rfc3339
 
 _CLEAR: Final = "\r\x1b[K"
@@ -180,11 +181,6 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def printable(text: str) -> str:
-    """Return `text` without characters that a terminal would act on."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def has_terminal() -> bool:
     """Tell whether somebody can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
@@ -192,7 +188,7 @@ def has_terminal() -> bool:
 
 def confirm(question: str) -> bool:
     """Ask a question of somebody at the terminal; return whether it was yes."""
-    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.write(f"{printable(question)} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -270,8 +266,12 @@ def without_none(members: Mapping[str, Any]) -> dict[str, Any]:
 def _as_json(value: Any, indent: int | None) -> str:
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     is_unicode = encoding.lower().startswith("utf")
-    return json.dumps(
+    text = json.dumps(
         value, indent=indent, default=_json_text, ensure_ascii=not is_unicode
+    )
+    # JSON leaves some characters as they are that a terminal acts on.
+    return "".join(
+        c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text
     )
 
 
