@@ -5,6 +5,7 @@ from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from trackerapi.number_text import number_text
 from trackerapi.texts import fitted
 
 _ROUNDING: Final = 1e-9
@@ -61,8 +62,15 @@ def check_number(argument: str, value: float | None, largest: float) -> float | 
         value = as_number(argument, value)
     # A sum of shares may end a rounding error beyond the bound.
     if not -_ROUNDING <= value <= largest * (1 + _ROUNDING):
-        raise ValueError(f"{argument} must be 0 to {largest:g}, got {value}")
+        raise ValueError(f"{argument} must be {_range(value, largest)}, got {value}")
     return min(max(value, 0), largest)
+
+
+def _range(value: float, largest: float) -> str:
+    if largest <= 1:
+        return f"0 to {number_text(largest)}"
+    # Nobody needs the other bound, least of all a large one.
+    return f"at most {number_text(largest)}" if value > largest else "0 or more"
 
 
 def as_number(argument: str, value: Any) -> float:

@@ -155,6 +155,7 @@ _MODELS: Final[Sequence[type[BaseModel]]] = (
     MetadataModel,
 )
 
+_NAME_REASON: Final = "must not be blank or contain control characters or line breaks"
 _TEXT_REASON: Final = "must be text"
 _LENGTH_REASON: Final = f"must have 1 to {LONGEST_NAME} characters"
 _POINTS_REASON: Final = f"must be a whole number from 0 to {MAX_POINTS:,}"
@@ -169,9 +170,7 @@ _REASONS: Final = {
     "literal_error": "must be {expected}",
     "missing": "{name!r} is missing",
     "model_type": "must be an object",
-    "string_pattern_mismatch": (
-        "must not be blank or hold control or line-separator characters"
-    ),
+    "string_pattern_mismatch": _NAME_REASON,
     "string_too_long": _LENGTH_REASON,
     "string_too_short": _LENGTH_REASON,
     "string_type": _TEXT_REASON,
@@ -299,7 +298,7 @@ def _reason(mistake: ErrorDetails) -> str:
     name = mistake["loc"][-1] if mistake["loc"] else ""
     kind = mistake["type"]
     if kind == "string_pattern_mismatch" and name == "version":
-        return "must be a semantic version such as 1.0.0"
+        return "must look like 1.0.0"
     if kind in _REASONS:
         return _REASONS[kind].format(name=name, **mistake.get("ctx", {}))
     message = mistake["msg"]
@@ -323,9 +322,6 @@ def _refuse_repeats(
     for index, item in enumerate(items):
         value = item[key]
         if value in first:
-            raise ConfigError(
-                f"{key} {value!r} stands already at {at}/{first[value]}/{key}",
-                path,
-                f"{at}/{index}/{key}",
-            )
+            reason = f"{key} {value!r} is already used at {at}/{first[value]}/{key}"
+            raise ConfigError(reason, path, f"{at}/{index}/{key}")
         first[value] = index

@@ -101,8 +101,8 @@ def create(
     if known is not None and known.status == "succeeded":
         reporter.problems.tell(
             "succeeded",
-            f"job {new.provider_job_id!r} has succeeded already; "
-            "what is reported now cannot change that",
+            f"job {new.provider_job_id!r} has already succeeded; its result is final. "
+            "Use a new provider_job_id",
             new.provider_job_id,
         )
     return known
@@ -168,8 +168,10 @@ def checked_id(argument: str, value: int) -> int:
         ValueError: If it is out of range.
     """
     checked = check_whole(argument, value)
-    if not 1 <= checked <= LARGEST_ID:
-        raise ValueError(f"{argument} must be 1 to {LARGEST_ID}, got {value}")
+    if checked < 1:
+        raise ValueError(f"{argument} must be a positive whole number, got {value}")
+    if checked > LARGEST_ID:
+        raise ValueError(f"{argument} must be at most {LARGEST_ID:,}, got {value}")
     return checked
 
 

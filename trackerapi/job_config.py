@@ -130,6 +130,13 @@ class JobConfigManager:
         self._configs: dict[str, JobConfig] = {}
         self._path: Path | None = None
         if configurations_file is not None:
+            given: object = configurations_file
+            if not isinstance(given, str | os.PathLike):
+                kind = type(given).__name__
+                raise TypeError(
+                    f"configurations_file must be a path, got {kind}; pass "
+                    "configurations as configs=[...]"
+                )
             self._path = Path(configurations_file)
             self._load(self._path)
         for index, config in enumerate(configs):
@@ -200,8 +207,9 @@ def _remember(configs: Mapping[str, JobConfig], path: Path | None) -> None:
         for pointer, config in configs.items():
             if known_or_kept(config.tag, config) != config:
                 raise ConfigError(
-                    f"tag {config.tag!r} was loaded before with other content; "
-                    "give one of them another tag",
+                    f"configuration {config.tag!r} changed since this process loaded "
+                    "it; restart the process (in a notebook: the kernel), or use "
+                    "another tag",
                     path,
                     f"{pointer}/tag",
                 )

@@ -56,7 +56,7 @@ def _content(path: Path) -> bytes:
     except IsADirectoryError:
         raise ConfigError("a folder, not a file", path) from None
     except FileNotFoundError:
-        raise ConfigError("there is no such file", path) from None
+        raise ConfigError(_no_such_file(path), path) from None
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror or error}", path) from None
     except ValueError as error:  # a path with NUL
@@ -64,6 +64,12 @@ def _content(path: Path) -> bytes:
     if len(content) > MAX_FILE_BYTES:
         raise ConfigError("larger than 5 MiB", path)
     return content
+
+
+def _no_such_file(path: Path) -> str:
+    if path.is_absolute():
+        return "no such file"
+    return f"no such file; relative paths start at the working directory, {Path.cwd()}"
 
 
 def _decoded(content: bytes, path: Path) -> str:

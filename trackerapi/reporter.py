@@ -7,10 +7,17 @@ waits for a network.
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.events import CONFLATED_KINDS, Event
-from trackerapi.metadata import is_mapping, shape_metadata
+from trackerapi.metadata import (
+    MAX_BYTES,
+    MAX_KEYS,
+    ShapedMetadata,
+    is_mapping,
+    shape_metadata,
+)
 
 if TYPE_CHECKING:
     from trackerapi.delivery.conflation import Key
@@ -156,14 +163,11 @@ class Reporter:
             )
         shaped = shape_metadata(metadata)
         if shaped.changed:
-            keys = ", ".join(map(repr, shaped.changed[:5]))
-            message = (
-                f"metadata of job {provider_job_id!r} does not fit JSON or the "
-                f"limits (50 keys, 8 KiB, five levels): {keys}"
-            )
+            message = _change_text(metadata, shaped)
             if self.strict:
                 raise ValueError(message)
-            self.problems.tell("metadata", f"{message}; it was changed")
+            message = f"job {provider_job_id!r}: {message}"
+            self.problems.tell("metadata", message)
         return shaped.values or None
 
     def _filtered(self, event: Event, allowed: Allowed) -> Event | None:
@@ -200,3 +204,29 @@ def in_event_loop() -> bool:
 
 def _do_nothing(_line: bytes, _provider_job_id: str, _tag: str | None) -> None:
     """Stand in for delivery where tracking is off."""
+
+
+_LIMITS: Final = f"{MAX_KEYS} keys, {MAX_BYTES:,} bytes, five levels, numbers to 2**53"
+_JSON_TYPES: Final = frozenset({str, int, float, bool, list, tuple, dict, type(None)})
+
+
+def _change_text(given: Mapping[str, Any], shaped: ShapedMetadata) -> str:
+    """Return what became of the first key that JSON or the limits cannot hold."""
+    first, *others = shaped.changed
+    more = f" (and {len(others)} keys more)" if others else ""
+    kind = type(_value_of(given, first))
+    reason = f"does not fit JSON or the limits ({_LIMITS})"
+    if kind not in _JSON_TYPES:
+        reason = f"{kind.__name__} is not JSON"
+    stored = "left out"
+    if first in shaped.values:
+        value = shaped.values[first]
+        named = {str: "stored as text", type(None): "stored as null"}
+        stored = named.get(type(value), "stored in part")
+    return f"metadata key {first!r}: {reason}; {stored}{more}"
+
+
+def _value_of(given: Mapping[str, Any], key: str) -> object:
+    with suppress(Exception):  # a foreign mapping may raise anything
+        return given.get(key)
+    return None

@@ -45,8 +45,8 @@ def check_name(argument: str, value: object, longest: int = LONGEST_NAME) -> str
         )
     if not _NAME.fullmatch(value) or not is_unicode(value):
         raise ValueError(
-            f"{argument} must not be blank or hold control or line-separator "
-            f"characters, got {value!r}"
+            f"{argument} must not be blank or contain control characters or line "
+            f"breaks, got {value!r}"
         )
     return value
 

@@ -118,8 +118,8 @@ class Bad:
 
 
 LENGTH: Final = "must have 1 to 100 characters"
-CHARACTERS: Final = "must not be blank or hold control or line-separator characters"
-VERSION: Final = "must be a semantic version such as 1.0.0"
+CHARACTERS: Final = "must not be blank or contain control characters or line breaks"
+VERSION: Final = "must look like 1.0.0"
 WHOLE: Final = "must be a whole number from 0 to 1,000,000"
 TEXT: Final = "must be text"
 LIST: Final = "must be a list"
@@ -308,19 +308,19 @@ REPEATS: Final = {
     "job_tag": Bad(
         "/job_configs",
         FULL["job_configs"] * 2,
-        "tag 'scan' stands already at /job_configs/0/tag",
+        "tag 'scan' is already used at /job_configs/0/tag",
         pointer="/job_configs/1/tag",
     ),
     "step_tag": Bad(
         f"{JOB}/step_configurations",
         steps(1) * 2,
-        f"tag 's0' stands already at {STEP}/tag",
+        f"tag 's0' is already used at {STEP}/tag",
         pointer=f"{JOB}/step_configurations/1/tag",
     ),
     "metadata_name": Bad(
         f"{KEY}/name",
         "Operator",
-        f"name 'Operator' stands already at {KEY}/name",
+        f"name 'Operator' is already used at {KEY}/name",
         pointer=f"{STEP}/metadata_configurations/1/name",
     ),
 }

@@ -247,7 +247,7 @@ def test_same_tag_with_other_content_is_refused_whole(tmp_path: Path) -> None:
 
     error = refusal(lambda: JobConfigManager(configurations_file=path))
 
-    assert "'b' was loaded before with other content" in error.reason
+    assert "configuration 'b' changed since this process loaded it" in error.reason
     assert (error.path, error.pointer) == (path, "/job_configs/1/tag")
     assert find_loaded("a") is None
 
@@ -349,3 +349,10 @@ def test_pydantic_is_loaded_for_documents_only(tmp_path: Path) -> None:
     )
 
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+
+
+def test_configurations_in_place_of_a_file_are_told_apart() -> None:
+    """Who passes documents first learns by which argument they go."""
+    wrong: Any = [{"tag": "a"}]
+    with pytest.raises(TypeError, match=r"must be a path, got list; .* configs="):
+        JobConfigManager(wrong)

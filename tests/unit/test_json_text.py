@@ -118,7 +118,7 @@ def test_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
     blocker.touch()
     reasons = {
         tmp_path: "a folder, not a file",
-        tmp_path / "missing.json": "there is no such file",
+        tmp_path / "missing.json": "no such file",
         blocker / "inside.json": "cannot be read: Not a directory",
         tmp_path / ("x" * 300): "cannot be read: File name too long",
         tmp_path / "nul\0": "cannot be read: embedded null byte",

@@ -197,7 +197,7 @@ def test_attaching_to_a_succeeded_job_warns(
 
     tracker.create_job(job_id, 142, config.tag)
 
-    assert "has succeeded already" in caplog.text
+    assert "has already succeeded" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,8 @@ def test_metadata_of_a_job_is_fitted_like_that_of_an_event(
     job = tracker.create_job("misfit-2", 142, "import", metadata={"Score": math.nan})
 
     assert job.fetch().metadata == {"Score": None, "trackerapi_changed": ["Score"]}
-    assert "metadata of job 'misfit-2' does not fit" in caplog.text
+    assert "job 'misfit-2': metadata key 'Score': does not fit JSON" in caplog.text
+    assert "stored as null" in caplog.text
 
 
 def test_misspelt_job_tag_is_warned_about_once_and_refused_when_strict(

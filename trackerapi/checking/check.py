@@ -42,6 +42,14 @@ class Script:
     config_files: tuple[Path, ...]
     makes_configs: bool
 
+    @property
+    def is_data(self) -> bool:
+        """Whether it is one literal, such as a JSON file, and does nothing."""
+        match self.tree.body:
+            case [ast.Expr(ast.Dict() | ast.List())]:
+                return True
+        return False
+
     @classmethod
     def parsed(cls, path: Path, source: bytes) -> "Script":
         """Return what a script says.

@@ -85,7 +85,10 @@ def _script(path: Path) -> "Script":
         source = path.read_bytes()
     except OSError as error:
         raise Mistake(f"cannot read {path}: {error.strerror}") from None
-    return Script.parsed(path, source)
+    script = Script.parsed(path, source)
+    if script.is_data:
+        raise Mistake(f"{path} is not a Python script")
+    return script
 
 
 def _configs(script: "Script", given: Path | None) -> "list[JobConfig]":

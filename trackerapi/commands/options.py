@@ -153,5 +153,5 @@ def customer_id(text: str) -> int:
     # Nothing longer is looked at: Python refuses to read thousands of digits.
     is_number = text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER
     if not is_number or not 1 <= int(text) <= LARGEST_ID:
-        raise argparse.ArgumentTypeError(f"not 1 to {LARGEST_ID}: {text!r}")
+        raise argparse.ArgumentTypeError(f"not the id of a customer: {text!r}")
     return int(text)

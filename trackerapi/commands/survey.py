@@ -229,7 +229,7 @@ def settled_at(path: Path) -> datetime | None:
     """Return when something of a file was settled last; None if nothing ever was."""
     try:
         return datetime.fromtimestamp(path.with_suffix(".ack").stat().st_mtime, UTC)
-    except OSError:
+    except (OSError, OverflowError, ValueError):  # none, or no year of a calendar
         return None
 
 

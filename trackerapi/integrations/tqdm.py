@@ -127,7 +127,8 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
         tracked, self._tracked = self._tracked, None
         if tracked is not None:
             tracked.tell(self._place(tracked), self.total)
-        super().__del__()
+        if "disable" in vars(self):  # not where `__init__` has raised
+            super().__del__()
 
     def update(self, n: float | None = 1) -> bool | None:
         """Count `n` units more."""

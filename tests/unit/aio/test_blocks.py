@@ -245,7 +245,7 @@ def test_wrong_arguments_are_refused_at_once(recorder: AsyncTrackerApi) -> None:
         job = recorder.job("one")
         with pytest.raises(TypeError, match="total must be a number"):
             job.step("load").total = "x"  # type: ignore[assignment]
-        with pytest.raises(ValueError, match="units must be 0 to"):
+        with pytest.raises(ValueError, match="units must be"):
             await job.step("load").advance(-1)
         with pytest.raises(TypeError, match="text must be text"):
             await job.step("load").note(3)  # type: ignore[arg-type]

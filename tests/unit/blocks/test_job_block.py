@@ -261,7 +261,7 @@ def test_strict_misfit_never_replaces_the_script_s_exception(
             with job.step("load") as step:
                 step.metadata["Images"] = {1, 2}
                 raise Mistake
-    with pytest.raises(ValueError, match="does not fit JSON"):
+    with pytest.raises(ValueError, match="'Images': set is not JSON; stored as text"):
         with job.step("segment") as step:
             step.metadata["Images"] = {1, 2}
 

@@ -237,7 +237,7 @@ def test_attempts_out_of_range_are_refused(
 @pytest.mark.parametrize("units", [-1, float("nan"), float("inf")])
 def test_units_out_of_range_are_refused(run: TrackerJob, units: float) -> None:
     """Nobody does less than nothing."""
-    with pytest.raises(ValueError, match="units must be 0 to"):
+    with pytest.raises(ValueError, match="units must be"):
         run.step("load").advance(units)
 
 

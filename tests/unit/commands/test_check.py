@@ -155,10 +155,11 @@ def test_check_is_silent_where_modules_beside_may_report(folder: Path) -> None:
         (["deep.py"], "deep.py"),
         (
             ["right.py", "--config", "absent.json"],
-            "absent.json#: there is no such file",
+            "absent.json#: no such file; relative paths start at ",
         ),
         (["right.py", "--config", "right.py"], "right.py#: "),
-        (["lost.py"], "lost.json#: there is no such file"),
+        (["data.json"], "data.json is not a Python script"),
+        (["lost.py"], "lost.json#: no such file; relative paths start at"),
     ],
 )
 def test_check_says_in_one_line_what_cannot_be_read(
@@ -167,6 +168,7 @@ def test_check_says_in_one_line_what_cannot_be_read(
     """Whatever a file holds, there is one line and status 2, and no traceback."""
     folder.joinpath("broken.py").write_text("if True:\n    x = = 1\n")
     folder.joinpath("nul.py").write_bytes(b"x = 1\0\n")
+    folder.joinpath("data.json").write_text('{"job_configs": []}')
     folder.joinpath("latin.py").write_bytes(b"x = '\xe4'\n")
     folder.joinpath("deep.py").write_text("x = " + "(" * 5000 + ")" * 5000)
     folder.joinpath("lost.py").write_text(

@@ -212,11 +212,14 @@ def test_event_of_an_unknown_job_waits_for_it(desk: Desk) -> None:
             "not both",
         ),
         (["progress", "--step", "a", "--fraction", "1.5"], "fraction must be 0 to 1"),
-        (["progress", "--step", "a", "--completed", "-1"], "completed must be 0 to"),
+        (
+            ["progress", "--step", "a", "--completed", "-1"],
+            "completed must be 0",
+        ),
         (["progress", "--step", "a", "--completed", "x"], "not a number: 'x'"),
         (["info", "--metadata", "=x"], "not KEY=VALUE: '=x'"),
         (["info", "--metadata-json", "{"], "not an object in JSON: '{'"),
-        (["info", "--step", "a\nb"], "tag must not be blank or hold control"),
+        (["info", "--step", "a\nb"], "tag must not be blank or contain control"),
         (["i" * 101], "kind must have 1 to 100 characters"),
     ],
 )

