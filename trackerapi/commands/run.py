@@ -16,8 +16,10 @@ Run a command as the work of a job, or as one step of it.
 
 The command is not changed by it: exit status, signals, input and output pass through,
 whether or not anything can be reported. Its step is done when the command succeeds and
-failed when it does not; a command that SIGTERM or Ctrl-C ends leaves its step open. The
-job is that of --job, else of TRACKERAPI_JOB, as its id or its token.
+failed when it does not; a command that SIGTERM or Ctrl-C ends leaves its step open, and
+the job running. Without --step, Ctrl-C cancels the job, and SIGTERM interrupts it, or
+cancels it with TRACKERAPI_ON_SIGTERM=cancel. The job is that of --job, else of
+TRACKERAPI_JOB, as its id or its token.
 
 With --progress, the output is looked at on its way, through a pipe, or a terminal where
 it goes to one. REGEX is tried on each line, also on those that end with a carriage
