@@ -23,6 +23,7 @@ def lines(_context: Any, value: Any) -> Any:
 def map_case(_context: Any, case: Any) -> Any:
     """Return the case with what the schema cannot say brought in order."""
     is_good = case.meta is not None and case.meta.generation.mode.is_positive
+    _name_a_job(case.path_parameters or {})
     if case.headers:
         # Says how a body is packed, and none is.
         case.headers.pop("Content-Encoding", None)
@@ -34,6 +35,12 @@ def map_case(_context: Any, case: Any) -> Any:
             if isinstance(configuration, dict):
                 _make_unique(configuration.get("step_configurations", []), "tag")
     return case
+
+
+def _name_a_job(path_parameters: dict[str, Any]) -> None:
+    """Put an id where a list of keys gave null for a key that is bound to no job."""
+    if path_parameters.get("job_id", 1) in (None, "None"):
+        path_parameters["job_id"] = 1
 
 
 def _align_names(event: dict[str, Any]) -> None:
