@@ -1,5 +1,6 @@
 """Creating a job so that nothing remote can stop the script."""
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -116,7 +117,7 @@ def _refusal(
     Raises:
         BackendRejected: With `strict`, in that case.
     """
-    if not is_final_for_job(error):
+    if not is_final_for_job(error, len(json.dumps(new.as_document()))):
         if isinstance(error, BackendUnavailable):
             delivery.note_failure(error)
         reporter.problems.tell("unreachable", unreachable(error))

@@ -24,6 +24,7 @@ from trackerapi.delivery.records import (
     split_lines,
 )
 from trackerapi.delivery.refusals import (
+    TOO_LARGE,
     is_final_for_event,
     is_final_for_job,
     problem_of,
@@ -216,7 +217,9 @@ class Carrier:
         except AuthenticationError:
             raise
         except BackendError as error:
-            kind = BackendRejected if is_final_for_job(error) else BackendUnavailable
+            size = len(creation.as_line())
+            is_final = is_final_for_job(error, size)
+            kind = BackendRejected if is_final else BackendUnavailable
             raise kind(error.reason, error.exchange) from error
 
     def _hold_job(
@@ -272,7 +275,8 @@ class Carrier:
         except AuthenticationError:
             raise
         except BackendError as error:
-            if is_final_for_event(error):
+            is_split = error.status == TOO_LARGE and count > 1
+            if is_split or is_final_for_event(error, len(batch)):
                 if count == 1:
                     return Receipt.refusing_one(problem_of(error))
                 self._most_lines = (count + 1) // 2

@@ -11,6 +11,9 @@ from typing import Any, Final
 from trackerapi.errors import BackendError, BackendRejected
 
 TOO_LARGE: Final = 413
+LARGE_BYTES: Final = 32 * 1024
+"""A record up to this size is not refused for its size by a proxy: that answers 413 to
+whatever comes, and may be set right."""
 
 _UNKNOWN: Final = 404
 _CONFLICT: Final = 409
@@ -27,12 +30,12 @@ _ABOUT_THE_ADDRESS: Final = frozenset(
 _ABOUT_THE_KEY: Final = "urn:trackerapi:problem:ambiguous-key"
 
 
-def is_final_for_event(error: BackendError) -> bool:
+def is_final_for_event(error: BackendError, size_bytes: int) -> bool:
     """Return whether a batch of one event is refused for its content."""
-    return _is_final(error, _FINAL_FOR_ANY)
+    return _is_final(error, _FINAL_FOR_ANY, size_bytes)
 
 
-def is_final_for_job(error: BackendError) -> bool:
+def is_final_for_job(error: BackendError, size_bytes: int) -> bool:
     """Return whether the creation of a job is refused for its content.
 
     A 404 counts only when its problem names the content: the answer of a wrong path
@@ -40,12 +43,12 @@ def is_final_for_job(error: BackendError) -> bool:
     """
     if error.status == _UNKNOWN and error.problem.get("type") in _ABOUT_THE_ADDRESS:
         return False
-    return _is_final(error, _FINAL_FOR_JOBS)
+    return _is_final(error, _FINAL_FOR_JOBS, size_bytes)
 
 
-def _is_final(error: BackendError, statuses: frozenset[int]) -> bool:
-    if error.status == TOO_LARGE:  # also of a proxy, which sends no problem
-        return True
+def _is_final(error: BackendError, statuses: frozenset[int], size_bytes: int) -> bool:
+    if error.status == TOO_LARGE and not error.problem:  # of a proxy
+        return size_bytes > LARGE_BYTES
     return (
         isinstance(error, BackendRejected)
         and error.status in statuses

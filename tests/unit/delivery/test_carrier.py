@@ -183,14 +183,28 @@ def test_batch_that_is_too_large_is_split(
     assert held_lines(process) == []
 
 
+def test_small_record_waits_for_a_proxy_that_answers_413_to_everything(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """The size of such a record is not what the proxy means."""
+    process.append(event_line())
+    memory.fail_next("send", HTML_413)
+
+    with pytest.raises(BackendUnavailable):
+        process.make_round()
+
+    process.deliver()
+    assert len(memory.events) == 1
+
+
 @pytest.mark.parametrize("fault", [rejected(413), HTML_413], ids=["backend", "proxy"])
 def test_single_line_that_is_too_large_is_held_and_the_rest_goes_on(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
     """A record that nobody takes must not hold up the records behind it."""
-    small, large, last = event_line(), event_line(message="x" * 900), event_line()
+    small, large, last = event_line(), event_line(message="x" * 40_000), event_line()
     process.append(small, large, last)
-    memory.too_large, memory.most_bytes = fault, 800
+    memory.too_large, memory.most_bytes = fault, 36_000
 
     process.deliver()
 

@@ -33,7 +33,7 @@ ALWAYS_WAITS: Final[dict[str, Callable[[], Fault]]] = {
     "answer lost": lost_answer,
     **{
         f"{status} not ours": lambda status=status: unavailable(status)
-        for status in (200, 302, 400, 403, 404, 408, 414, 422, 425, 429, 431, 500, 503)
+        for status in (200, 302, 400, 403, 404, 408, 413, 422, 425, 429, 431, 500, 503)
     },
     "401": lambda: key_refused(401),
     "403": lambda: key_refused(403),
