@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -61,3 +62,45 @@ def test_installed_wheel_imports_and_has_its_command(
         str(site / "trackerapi_client/__init__.py"),
     ]
     assert (site / "bin/trackerapi").exists()
+
+
+def built(project: Path, kind: str, folder: Path) -> Path:
+    """Build a distribution of a project; return its file."""
+    command = ["build", f"--{kind}", "--no-isolation", "--outdir", str(folder)]
+    run = [sys.executable, "-m", *command, str(project)]
+    subprocess.run(run, check=True, capture_output=True, timeout=120)
+    (made,) = folder.iterdir()
+    return made
+
+
+def test_wheel_of_the_backend_holds_its_license(tmp_path: Path) -> None:
+    """The licence stands in the wheel, in the same words as in the work tree."""
+    wheel = zipfile.ZipFile(built(ROOT / "backend", "wheel", tmp_path))
+
+    (path,) = [n for n in wheel.namelist() if n.endswith("licenses/LICENSE")]
+    assert wheel.read(path) == (ROOT / "LICENSE").read_bytes()
+    packages = {n.split("/")[0] for n in wheel.namelist() if ".dist-info/" not in n}
+    assert packages == {"trackerapi_backend"}
+
+
+@pytest.mark.parametrize(
+    ("project", "parts"),
+    [
+        (
+            ROOT,
+            {"trackerapi", "generated_client", "openapi", "schemas", "demo"}
+            | {"CHANGELOG.md"},
+        ),
+        (ROOT / "backend", {"trackerapi_backend"}),
+    ],
+    ids=["library", "backend"],
+)
+def test_source_distribution_holds_its_own_project(
+    project: Path, parts: set[str], tmp_path: Path
+) -> None:
+    """Neither tests nor pages of the other project are packed."""
+    with tarfile.open(built(project, "sdist", tmp_path)) as packed:
+        names = [name.partition("/")[2] for name in packed.getnames()]
+
+    always = {"LICENSE", "README.md", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    assert {name.split("/")[0] for name in names if name} == parts | always

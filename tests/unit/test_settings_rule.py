@@ -98,6 +98,7 @@ TABLE: Final = (
     Setting(variable="TRACKERAPI_JOB", good=TOKEN, without=("api_key",)),
     Setting(variable="TRACKERAPI_STRICT", good="yes"),
     Setting(variable="TRACKERAPI_MODE", argument="mode", good="offline"),
+    Setting(variable="TRACKERAPI_ON_SIGTERM", argument="on_sigterm", good="cancel"),
     Setting(variable="TRACKERAPI_OUTBOX", argument="outbox", good="FILE", is_path=True),
     Setting(
         variable="TRACKERAPI_SHUTDOWN_TIMEOUT", argument="shutdown_timeout", good="3.5"
