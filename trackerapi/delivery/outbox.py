@@ -27,7 +27,7 @@ MAX_BACKLOG_BYTES: Final = 16 * 1024 * 1024
 """Bounds of what waits in memory while the disk refuses."""
 
 LARGEST_FILE_BYTES: Final = 64 * 1024 * 1024
-_FILES_IN_LIMIT: Final = 8
+_SHARES: Final = 8  # files that the limit is for
 _FULL_TIMES: Final = 4
 _DISK_RETRY_SECONDS: Final = 1.0
 
@@ -64,15 +64,14 @@ class Outbox:
         self.on_new_file: Callable[[], object] | None = None
         self._problems, self._counters = problems, counters
         self._rescuing = Rescue(options, problems, counters)
-        share = options.limit_bytes // _FILES_IN_LIMIT
-        self._file_bytes = min(LARGEST_FILE_BYTES, share)
+        self._file_bytes = min(LARGEST_FILE_BYTES, options.limit_bytes // _SHARES)
         # A signal handler may report in the middle of a report.
-        self._lock = threading.RLock()
-        self._sync_lock = threading.RLock()
+        self._lock, self._sync_lock = threading.RLock(), threading.RLock()
         self._synced: tuple[OutboxFile | None, int] = (None, 0)
         self._file: OutboxFile | None = None
         self._taken: list[bytes] = []
-        self._backlog_bytes, self._next_disk_attempt, self.disk_error = 0, 0.0, ""
+        self._backlog_bytes, self.disk_error = 0, ""
+        self._next_disk_attempt = 0.0
 
     def append(self, line: bytes) -> bool:
         """Write one record; it has left the process when this returns True.
@@ -306,7 +305,8 @@ class Outbox:
         return self._file
 
     def _drain(self) -> bool:
-        if self.backlog and time.monotonic() < self._next_disk_attempt:
+        left = self._next_disk_attempt - time.monotonic()
+        if self.backlog and 0 < left <= _DISK_RETRY_SECONDS:  # more: a frozen clock
             return False
         while self.backlog:
             try:

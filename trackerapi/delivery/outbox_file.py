@@ -30,6 +30,7 @@ from trackerapi.delivery.header import (
 )
 from trackerapi.delivery.held import HeldJournal
 from trackerapi.delivery.position import PositionFile, Settled
+from trackerapi.steady import steady_seconds
 
 SUFFIX: Final = ".outbox"
 
@@ -183,8 +184,8 @@ class OutboxFile:
             LostFileError: If the file was closed, deleted or moved; it takes no more.
             OSError: If it could not be written; then nothing of it is left.
         """
-        file, now = self._file or self._descriptor, time.monotonic()
-        if abs(now - self._looked_at) > _LOOK_SECONDS or not file.stands_at(self.end):
+        file, now = self._file or self._descriptor, steady_seconds()
+        if now - self._looked_at > _LOOK_SECONDS or not file.stands_at(self.end):
             file.check_place(self.path)
             self._looked_at = now
         if self._is_torn:
@@ -207,11 +208,10 @@ class OutboxFile:
 
         What stays of it would swallow the next record.
         """
-        try:
+        self._is_torn = True
+        with suppress(OSError):
             os.ftruncate(self._descriptor.checked(), self.end)
             self._is_torn = False
-        except OSError:
-            self._is_torn = True
 
     def recover(self) -> None:
         """Find the end again after an append that was broken off, as by Ctrl-C."""

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -179,6 +180,34 @@ def test_what_the_disk_refuses_waits_in_memory_and_is_written_later(
     assert on_disk(folder) == lines
     assert not process.outbox.backlog
     assert process.counters.dropped == {}
+
+
+def test_disk_is_asked_again_after_a_frozen_clock(
+    folder: Path, process: ReportingProcess, disk: SmallDisk, later: list[float]
+) -> None:
+    """A test that froze the clock far ahead does not keep later records in memory."""
+    later.append(1e12)
+    disk.room_bytes = 0
+    lines = event_lines(2)
+    process.append(lines[0])
+    disk.room_bytes = None
+    later.clear()
+
+    process.append(lines[1])
+
+    assert on_disk(folder) == lines
+
+
+def test_report_reads_no_clock_that_a_test_replaces(
+    process: ReportingProcess, folder: Path
+) -> None:
+    """`mock.patch("time.monotonic")` changes no report."""
+    lines = event_lines(3)
+    process.append(lines[0])
+    with mock.patch("time.monotonic"), mock.patch("time.sleep"):
+        process.append(*lines[1:])
+
+    assert on_disk(folder) == lines
 
 
 def test_disk_that_refuses_is_not_asked_for_every_record(
