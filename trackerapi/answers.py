@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from trackerapi.errors import BackendUnavailable
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStep:
@@ -235,3 +237,20 @@ class RegisteredJobConfig:
     revision: int
     document: Mapping[str, Any]
     created_at: datetime
+
+
+def check_subject(answered: object, asked: object) -> None:
+    """Refuse the answer to another request, as a cache between may give.
+
+    Args:
+        answered: Id of the object that the answer is about.
+        asked: Id of the object that the request is about.
+
+    Raises:
+        BackendUnavailable: If the two differ.
+    """
+    if answered != asked:
+        raise BackendUnavailable(
+            "the answer is about something else than was asked for; check the address "
+            "and proxies between"
+        )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from trackerapi.answers import check_subject
 from trackerapi.errors import BackendRejected
 from trackerapi.events import as_rfc3339
 from trackerapi.job_events import JobEvents
@@ -56,7 +57,7 @@ class JobQuestions(JobEvents):
         Raises:
             BackendError: If the backend does not answer usably.
         """
-        return self._calls().list_events(self._id())
+        return map(self._own, self._calls().list_events(self._id()))
 
     def share_link(self, *, expires_at: datetime | None = None) -> str:
         """Make a link to the customer's page of this job.
@@ -112,8 +113,13 @@ class JobQuestions(JobEvents):
         if expires_at is not None:
             as_rfc3339(expires_at)
         made = self._calls().create_job_token(self._id(), expires_at)
+        check_subject(made.provider_job_id, self._provider_job_id)
         tag = self._config.tag if self._config else None
         return JobToken(made.token, self.provider_job_id, tag).as_text()
+
+    def _own(self, event: "JobEvent") -> "JobEvent":
+        check_subject(event.provider_job_id, self._provider_job_id)
+        return event
 
     def _id(self) -> int:
         return self.fetch().id if self._job_id is None else self._job_id
@@ -128,5 +134,6 @@ def find_job(calls: "Calls", provider_job_id: str) -> "Job":
     """
     check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
     for job in calls.list_jobs(provider_job_id=provider_job_id):
+        check_subject(job.provider_job_id, provider_job_id)
         return job
     raise BackendRejected(f"this provider has no job {provider_job_id!r}")

@@ -1,6 +1,8 @@
 """No remote answer changes a job: its output, its result and its exit status."""
 
 import asyncio
+import itertools
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -34,10 +36,16 @@ def key_of(request: Request) -> str:
     return f"{request.method} {re.sub(r'/[0-9]+', '/{}', path)}"
 
 
+OURS: Final[dict[str, dict[str, Any]]] = {
+    "ApiKeyOwner": OWNER,
+    "Job": {"provider_job_id": "job-1", "customer_id": 142},
+}
+"""What makes an answer one to the requests of this module."""
+
+
 def whole_answer(schema: str) -> Any:
-    """Return an answer to one who shows `KEY`."""
-    whole = answer(schema)
-    return {**whole, **OWNER} if schema == "ApiKeyOwner" else whole
+    """Return an answer to one who shows `KEY` and runs `job-1` for customer 142."""
+    return {**answer(schema), **OURS.get(schema, {})}
 
 
 def good(request: Request) -> bytes:
@@ -114,9 +122,9 @@ def test_script_runs_on_whatever_the_answer_to_a_creation_holds(
     backend = Backend()
 
     with answering(backend) as server:
-        for number, each in enumerate(selection("POST /jobs", part)):
+        for each in selection("POST /jobs", part):
             backend.spoil("POST /jobs", each.text)
-            assert script(server.url, f"job-{number}") == f"job-{number}", str(each)
+            assert script(server.url, "job-1") == "job-1", str(each)
 
 
 @pytest.mark.parametrize("key", ["POST /events/batch", "GET /api-keys/protected"])
@@ -191,3 +199,89 @@ def test_command_ends_in_order_whatever_an_answer_holds(
             if statuses == {0}:
                 assert (status, output.out) == expected
             assert all(line.isprintable() for line in output.err.splitlines())
+
+
+OTHERS: Final[dict[str, dict[str, Any]]] = {
+    "GET /jobs": {"items": [whole_answer("Job") | {"provider_job_id": "job-2"}]},
+    "GET /jobs/{}/events": {"items": [answer("Event")]},
+    "POST /jobs/{}/tokens": {"provider_job_id": "job-2"},
+    "POST /jobs/{}/share-links": {"share_link": answer("ShareLink") | {"job_id": 8}},
+    "GET /api-keys/protected": {"key_id": "another1"},
+}
+"""Members by which a good answer is one to another request."""
+
+MIXED_UP: Final = {
+    "job show job-1": ("GET /jobs", "GET /jobs/{}/events"),
+    "job link job-1": ("GET /jobs", "POST /jobs/{}/share-links"),
+    "job token --job job-1": ("GET /jobs", "POST /jobs/{}/tokens"),
+    "verify": ("GET /api-keys/protected",),
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "key"), [(c, key) for c, keys in MIXED_UP.items() for key in keys]
+)
+def test_command_refuses_the_answer_to_another_request(
+    command: str,
+    key: str,
+    at_the_shell: Callable[[str, str], int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A cache may mix up answers: nobody gets a link or token of another job."""
+    backend = Backend()
+    failed = whole_answer("Job") | {"id": 7, "status": "failed"}
+    with answering(backend) as server:
+        backend.spoil("GET /jobs", json.dumps({"items": [failed], "next_cursor": None}))
+        page = backend.answer
+        backend.spoil(key, json.dumps(whole_answer(GOOD[key][1]) | OTHERS[key]))
+        server.answer = lambda request: (
+            page if key_of(request) == "GET /jobs" != key else backend(request)
+        )
+        status = at_the_shell(command, server.url)
+    output = capsys.readouterr()
+    assert (status, output.out) == (1, "")
+    assert "the answer is about something else than was asked for" in output.err
+
+
+@pytest.mark.parametrize("script", [plain, block, in_a_loop])
+@pytest.mark.parametrize("mixed_up", [{"provider_job_id": "b"}, {"customer_id": 143}])
+def test_creation_answered_about_another_job_waits(
+    script: Callable[[str, str], object],
+    mixed_up: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What the backend knows of another job is not taken for this one."""
+    backend = Backend()
+    done = whole_answer("Job") | {"status": "succeeded"}
+    backend.spoil("POST /jobs", json.dumps(done | mixed_up))
+    with answering(backend) as server:
+        assert script(server.url, "job-1") == "job-1"
+        assert "has already succeeded" not in caplog.text
+        backend.spoil("GET /jobs", "{}")
+        with TrackerApi(KEY, server.url) as tracker:
+            assert tracker.flush(timeout=20).waiting == 0
+        creations = [r for r in server.requests if key_of(r) == "POST /jobs"]
+    assert len(creations) > 1
+
+
+@pytest.mark.parametrize("cursors", ["ab", "aab", ""])
+@pytest.mark.parametrize("command", ["job list", "job show job-1", "job link job-1"])
+def test_pages_that_lead_in_a_circle_or_on_without_an_item_end(
+    cursors: str,
+    command: str,
+    at_the_shell: Callable[[str, str], int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A list whose pages never end is told, and not asked for ever."""
+    count = itertools.count()
+
+    def page(_: Request) -> bytes:
+        number = next(count)
+        cursor = cursors[number % len(cursors)] if cursors else f"page-{number}"
+        items = [whole_answer("Job")] if cursors and command == "job list" else []
+        return http(200, {"items": items, "next_cursor": cursor})
+
+    with answering(page) as server:
+        assert at_the_shell(command, server.url) == 1
+    assert "lead on for ever" in capsys.readouterr().err
+    assert next(count) < 9

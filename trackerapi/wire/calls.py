@@ -39,6 +39,8 @@ from trackerapi_client.api.share_links import (
 from trackerapi_client.types import UNSET, Response, Unset
 
 from trackerapi import answers
+from trackerapi.answers import check_subject
+from trackerapi.api_key import key_id_of
 from trackerapi.arguments import check_words, refuse_unknown
 from trackerapi.errors import BackendUnavailable
 from trackerapi.wire.client import BackendClient
@@ -83,6 +85,7 @@ class Calls:
         """Ask whose key this is."""
         answer = verify_api_key.sync_detailed(client=self._client)
         owner = _parsed(answer, models.ApiKeyOwner)
+        check_subject(owner.key_id, key_id_of(self._client.token) or owner.key_id)
         return _plain(answers.ApiKeyOwner, owner, scopes=_texts(owner.scopes))
 
     def create_api_key(
@@ -112,7 +115,7 @@ class Calls:
     def expire_api_key(self, key_id: str) -> answers.ApiKey:
         """End a key."""
         answer = expire_api_key.sync_detailed(key_id, client=self._client)
-        return _api_key(_parsed(answer, models.ApiKey))
+        return _api_key(_parsed_of(key_id, answer, models.ApiKey, "key_id"))
 
     def register_job_configuration(
         self, document: Mapping[str, Any]
@@ -139,7 +142,7 @@ class Calls:
     def get_job_configuration(self, config_id: int) -> answers.RegisteredJobConfig:
         """Get one configuration."""
         answer = get_job_configuration.sync_detailed(config_id, client=self._client)
-        return _job_config(_parsed(answer, models.JobConfiguration))
+        return _job_config(_parsed_of(config_id, answer, models.JobConfiguration))
 
     def create_job(self, document: Mapping[str, Any]) -> answers.Job:
         """Create a job, or attach to it.
@@ -149,7 +152,10 @@ class Calls:
         """
         body = models.JobInput.from_dict(document)
         answer = create_job.sync_detailed(client=self._client, body=body)
-        return _job(_parsed(answer, models.Job))
+        job = _parsed(answer, models.Job)
+        for name in ("provider_job_id", "customer_id"):
+            check_subject(getattr(job, name), document[name])
+        return _job(job)
 
     def list_jobs(self, **wanted: Unpack[JobFilter]) -> Iterator[answers.Job]:
         """List jobs, newest first."""
@@ -176,7 +182,7 @@ class Calls:
     def get_job(self, job_id: int) -> answers.Job:
         """Get a job by the backend's id."""
         answer = get_job.sync_detailed(job_id, client=self._client)
-        return _job(_parsed(answer, models.Job))
+        return _job(_parsed_of(job_id, answer, models.Job))
 
     def list_events(self, job_id: int) -> Iterator[answers.JobEvent]:
         """List the events of a job in order of arrival."""
@@ -192,6 +198,7 @@ class Calls:
         body = models.ShareLinkInput(expires_at=_or_unset(expires_at))
         answer = create_share_link.sync_detailed(job_id, client=self._client, body=body)
         created = _parsed(answer, models.ShareLinkCreated)
+        check_subject(created.share_link.job_id, job_id)
         return _plain(answers.ShareLink, created.share_link), created.url
 
     def list_share_links(self, job_id: int) -> Iterator[answers.ShareLink]:
@@ -204,7 +211,8 @@ class Calls:
     def revoke_share_link(self, share_link_id: int) -> answers.ShareLink:
         """End a link."""
         answer = revoke_share_link.sync_detailed(share_link_id, client=self._client)
-        return _plain(answers.ShareLink, _parsed(answer, models.ShareLink))
+        link = _parsed_of(share_link_id, answer, models.ShareLink)
+        return _plain(answers.ShareLink, link)
 
     def create_job_token(
         self, job_id: int, expires_at: datetime | None, label: str | None = None
@@ -239,24 +247,23 @@ class Calls:
     def get_customer(self, customer_id: int) -> answers.Customer:
         """Get one customer."""
         answer = get_customer.sync_detailed(customer_id, client=self._client)
-        return _plain(answers.Customer, _parsed(answer, models.Customer))
+        customer = _parsed_of(customer_id, answer, models.Customer)
+        return _plain(answers.Customer, customer)
 
     def _items(
         self, call: Callable[..., Response[Any]], page_type: type[Any], **filters: Any
     ) -> Iterator[Any]:
         """Walk the pages of a list, asking for the next when it is needed."""
-        cursor: str | Unset = UNSET
+        cursors: list[str | Unset] = [UNSET]
+        filters |= {"client": self._client, "limit": PAGE_SIZE}
         while True:
-            answer = call(
-                client=self._client, cursor=cursor, limit=PAGE_SIZE, **filters
-            )
-            page = _parsed(answer, page_type)
+            page = _parsed(call(cursor=cursors[-1], **filters), page_type)
             yield from page.items
             if page.next_cursor is None:
                 return
-            if page.next_cursor == cursor:
-                raise BackendUnavailable("the answer leads to the same page again")
-            cursor = page.next_cursor
+            if page.next_cursor in cursors or not page.items:
+                raise BackendUnavailable("the pages of the answer lead on for ever")
+            cursors.append(page.next_cursor)
 
 
 def _parsed(answer: Response[Any], expected: type[T]) -> T:
@@ -264,6 +271,15 @@ def _parsed(answer: Response[Any], expected: type[T]) -> T:
     if isinstance(answer.parsed, expected):
         return answer.parsed
     raise BackendUnavailable(f"the answer is no {expected.__name__}")
+
+
+def _parsed_of(
+    asked: object, answer: Response[Any], expected: type[T], name: str = "id"
+) -> T:
+    """Return an answer about what was asked for, known by its attribute `name`."""
+    model = _parsed(answer, expected)
+    check_subject(getattr(model, name), asked)
+    return model
 
 
 def _or_unset(value: T | None) -> T | Unset:
