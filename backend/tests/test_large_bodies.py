@@ -6,6 +6,7 @@ barely changes it.
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -15,12 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trackerapi_backend.bodies import MAX_BODY_BYTES
+from trackerapi_backend.bodies import MAX_BODY_BYTES, MAX_LARGE_BODIES, examined
 from trackerapi_backend.contract import document, operations
+from trackerapi_backend.problems import Problem
 from trackerapi_backend.routes.events import MAX_LINES
 from trackerapi_backend.schemas import resolved
 
-from backend.tests.service import new_job, new_name, problem_name, send_lines, serving
+from backend.tests.service import (
+    PATIENCE_SECONDS,
+    new_job,
+    new_name,
+    problem_name,
+    send_lines,
+    serving,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -276,6 +285,34 @@ def test_one_long_line_holds_nobody_up(backend: Service, caller: httpx.Client) -
         fault = faults_of(backend, lambda body=body: send_lines(caller, [body]))
         faults += [f"{name}: {fault}"] if fault else []
     assert not faults, "\n".join(faults)
+
+
+def test_large_bodies_wait_in_a_queue_with_a_bound() -> None:
+    """A large body beyond the bound is refused with 503 until another is answered."""
+    asyncio.run(_fill_the_queue(bytes(MAX_BODY_BYTES)))
+
+
+async def _fill_the_queue(body: bytes) -> None:
+    may_end = threading.Event()
+
+    def examine(body: bytes) -> int:
+        assert may_end.wait(PATIENCE_SECONDS)
+        return len(body)
+
+    waiting = [
+        asyncio.create_task(examined(body, examine)) for _ in range(MAX_LARGE_BODIES)
+    ]
+    await asyncio.sleep(0)  # each of them begins
+    try:
+        with pytest.raises(Problem) as refused:
+            await examined(body, examine)
+        assert await examined(b"{}", len) == len(b"{}")
+    finally:
+        may_end.set()
+    assert await asyncio.gather(*waiting) == [len(body)] * MAX_LARGE_BODIES
+    assert refused.value.status == 503
+    assert "Retry-After" in refused.value.headers
+    assert await examined(body, examine) == len(body)
 
 
 def largest_configuration(tag: str, points: int = 1) -> dict[str, Any]:

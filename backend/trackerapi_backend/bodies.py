@@ -2,18 +2,20 @@
 
 Sizes are counted while the bytes come in, unpacked ones as well, so that neither a
 wrong Content-Length nor a few bytes of gzip can fill the memory. Large bodies are
-examined in threads of their own: the event loop goes on answering other requests.
+examined in a thread of their own: the event loop goes on answering other requests.
+A large body is refused while too many others wait for that thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from trackerapi_backend.problems import Problem
+from trackerapi_backend.problems import Problem, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +32,16 @@ MAX_IGNORED_BYTES = 8 * MAX_BODY_BYTES
 MAX_BYTES_ON_LOOP = 16 * 1024
 MAX_LINES_ON_LOOP = 20
 
+# Large bodies that may wait for the thread, the one in it included: the last of them
+# is answered within seconds, before its caller gives up.
+MAX_LARGE_BODIES = 32
+
 _GZIP_WINDOW_BITS = 31
 
-# Few threads, because they share the interpreter with the event loop.
-_threads = ThreadPoolExecutor(2, "bodies")
+# One thread, because all threads share the interpreter: a second one would examine
+# no more bodies, but let the event loop wait for both.
+_thread = ThreadPoolExecutor(1, "bodies")
+_places = threading.BoundedSemaphore(MAX_LARGE_BODIES)
 
 
 async def read_body(request: Request, media_type: str) -> bytes:
@@ -64,11 +72,20 @@ async def read_body(request: Request, media_type: str) -> bytes:
 
 
 async def examined(body: bytes, examine: Callable[[bytes], T]) -> T:
-    """Return what `examine` makes of a body, without holding up the event loop."""
+    """Return what `examine` makes of a body, without holding up the event loop.
+
+    Raises:
+        Problem: If the body is large and `MAX_LARGE_BODIES` others wait already.
+    """
     if len(body) <= MAX_BYTES_ON_LOOP and body.count(b"\n") <= MAX_LINES_ON_LOOP:
         return examine(body)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads, examine, body)
+    if not _places.acquire(blocking=False):
+        raise unavailable("Too many large requests wait to be examined.")
+    try:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_thread, examine, body)
+    finally:
+        _places.release()
 
 
 def _unpack(packed: bytes) -> bytes:
