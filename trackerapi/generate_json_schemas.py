@@ -125,9 +125,11 @@ def _overwrite(path: Path, data: bytes, status: os.stat_result) -> None:
 
 
 def _replace(path: Path, data: bytes, mode: int | None = None) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    # Not by the process id, which a process of another container has too.
+    fresh = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
-        fresh.write_bytes(data)
+        with fresh.open("xb") as file:
+            file.write(data)
         if mode is not None:
             fresh.chmod(mode)
         fresh.replace(path)

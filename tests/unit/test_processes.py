@@ -486,6 +486,45 @@ def test_many_forks_in_the_middle_of_things_hang_nobody(scripts: Scripts) -> Non
     scripts.assert_all_arrive_once()
 
 
+def test_child_of_a_signal_handler_delivers_after_a_fork_in_a_fork(
+    scripts: Scripts,
+) -> None:
+    """The child of a handler that interrupts a fork delivers before it ends."""
+    output, _ = scripts.run(
+        """\
+        import signal
+        is_first = True
+
+        def interrupt():
+            global is_first
+            if is_first:
+                is_first = False
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+        def fork(*_):
+            child = os.fork()
+            if not child:
+                send(job)
+                print(tracker.flush(30).waiting, flush=True)
+                os._exit(0)
+            os.waitpid(child, 0)
+
+        # Hooks run in reverse order: this one while the library holds its guard.
+        os.register_at_fork(before=interrupt)
+        signal.signal(signal.SIGUSR1, fork)
+        tracker = TrackerApi()
+        job = tracker.job(JOB)
+        send(job)
+        tracker.flush(30)
+        fork()
+        tracker.close()
+        """
+    )
+
+    assert output == "0\n0\n"
+    scripts.assert_all_arrive_once()
+
+
 FORK_IN_A_SEARCH: Final = """\
 import os, sys, threading
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import chain, repeat
@@ -18,6 +19,7 @@ from tests.scripted_server import KEY, OWNER, ScriptedServer, answering, http, p
 from trackerapi import BackendUnavailable, TrackerApi
 from trackerapi.wire.attempts import Patience
 from trackerapi.wire.client import BackendClient
+from trackerapi.wire.guarded_http import GuardedHttp
 
 Ask = Callable[[BackendClient], Any]
 
@@ -155,6 +157,26 @@ def test_derived_client_takes_a_new_key_with_the_original(
     original.close()
 
     assert server.requests[0].headers["x-api-key"] == "trk_another_key"
+
+
+def test_signal_handler_may_ask_while_the_pool_is_made(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request in the middle of another's begin does not wait for its own thread."""
+    client = client_for(server.url)
+    make, answers = GuardedHttp.__init__, list[object]()
+
+    def interrupted(self: GuardedHttp, *arguments: Any, **members: Any) -> None:
+        monkeypatch.undo()
+        make(self, *arguments, **members)
+        answers.append(ask(client))
+
+    monkeypatch.setattr(GuardedHttp, "__init__", interrupted)
+    asking = threading.Thread(target=lambda: answers.append(ask(client)), daemon=True)
+    asking.start()
+    asking.join(60)
+
+    assert len(answers) == 2
 
 
 @pytest.mark.parametrize("is_async", [False, True])

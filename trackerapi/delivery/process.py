@@ -39,7 +39,7 @@ _KEPT: Final[set[Lasting]] = set()
 _hooked: Final[set[str]] = set()
 # A signal handler, a hook or a finalizer may fork while its thread holds the guard: to
 # wait for itself would be for ever.
-_fork_guard: Final = threading.RLock()
+_fork_guard = threading.RLock()
 _FORK_WARNING: Final = r"This process \(pid=\d+\) is multi-threaded, use of fork"
 _OUR_THREADS: Final = "trackerapi-"
 
@@ -60,8 +60,8 @@ def watch(lasting: Lasting) -> None:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
                 before=_before_fork,
-                after_in_parent=_fork_guard.release,
-                after_in_child=_after_fork,
+                after_in_parent=_after_fork,
+                after_in_child=_begin_anew,
             )
     _hook_worker()
 
@@ -141,7 +141,17 @@ def _thread_count() -> int:
 
 
 def _after_fork() -> None:
-    _fork_guard.release()
+    # Not held: in the child of a signal handler that forked in the middle of this fork.
+    with suppress(RuntimeError):
+        _fork_guard.release()
+
+
+def _begin_anew() -> None:
+    """Let go of what belongs to the parent, in a child."""
+    global _fork_guard  # noqa: PLW0603 - one for each process
+    # Not released: a signal handler that forks in the middle of a fork holds the guard
+    # twice, and threads of the child would wait for a thread that never comes back.
+    _fork_guard = threading.RLock()
     # multiprocessing clears its finalizers in a child after this.
     _hooked.discard("worker")
     for lasting in list(_OPEN):

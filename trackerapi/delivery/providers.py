@@ -8,12 +8,13 @@ reads as nothing. No line holds a secret: a key id is the public part of a key.
 
 import json
 import os
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from trackerapi.delivery.disk import make_folder, open_file
+from trackerapi.delivery.disk import make_folder, open_file, write_whole
 from trackerapi.delivery.header import Binding
 from trackerapi.delivery.records import parse_record
 from trackerapi.errors import BackendUnavailable
@@ -105,22 +106,31 @@ class Providers:
 
     def _forget_older_half(self) -> None:
         # A line that another process appends meanwhile is lost, and confirmed again.
-        lines = self._path.read_bytes().splitlines(keepends=True)
-        shorter = self._path.with_suffix(f".{os.getpid()}")
-        fd = open_file(shorter, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        lines = self._newest_lines()
+        # Not by the process id, which processes of other containers have too.
+        shorter = self._path.with_suffix(f".{os.urandom(6).hex()}")
+        fd = open_file(shorter, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         try:
-            os.write(fd, b"".join(lines[len(lines) // 2 :]))
+            write_whole(fd, b"".join(lines[len(lines) // 2 :]))
+            shorter.replace(self._path)
         finally:
             os.close(fd)
-        shorter.replace(self._path)
+            shorter.unlink(missing_ok=True)
+
+    def _newest_lines(self) -> list[bytes]:
+        """Return the last lines, `MAX_BYTES` in all; the first one may be torn."""
+        with self._path.open("rb") as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - MAX_BYTES, 0))
+            return file.read(MAX_BYTES).splitlines(keepends=True)
 
     def _refresh(self) -> None:
         try:
             status = self._path.stat()
             seen = status.st_ino, status.st_size, status.st_mtime_ns
-            if seen == self._seen:
+            # A pipe would be waited for.
+            if seen == self._seen or not stat.S_ISREG(status.st_mode):
                 return
-            lines = self._path.read_bytes().splitlines()
+            lines = self._newest_lines()
         except OSError:
             return
         self._seen = seen

@@ -38,7 +38,8 @@ class BackendClient(AuthenticatedClient):
         default=Patience(attempt_seconds=10.0, deadline_seconds=30.0), kw_only=True
     )
     _pid: int = field(init=False, factory=os.getpid)
-    _lock: threading.Lock = field(init=False, factory=threading.Lock)
+    # A signal handler may ask for the pool while it is made.
+    _lock: threading.RLock = field(init=False, factory=threading.RLock)
     _async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
         field(init=False, factory=WeakKeyDictionary)
     )
@@ -177,7 +178,7 @@ class BackendClient(AuthenticatedClient):
 
     def _drop_inherited(self) -> None:
         """Let go of what belongs to the parent, in a child that a fork has made."""
-        self._lock, self._pid = threading.Lock(), os.getpid()
+        self._lock, self._pid = threading.RLock(), os.getpid()
         self._forget_end()
         if self._client is None:
             return
