@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,15 @@ settings.register_profile(
     "no-hurry", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("no-hurry")
+
+# Processes of tests inherit ignored signals: `nohup` and a shell's `&` ignore these.
+for _number, _usual in (
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 
 @dataclass(frozen=True, slots=True)
