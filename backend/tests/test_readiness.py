@@ -19,8 +19,11 @@ from trackerapi_backend.store.sqlite import SqliteStore
 
 from backend.tests.service import (
     PATIENCE_SECONDS,
+    Service,
+    first_line,
     prepare,
     problem_name,
+    running,
     serving_again,
 )
 from backend.tests.test_storage import small_disk
@@ -30,8 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Connection
-
-    from backend.tests.service import Service
 
 OFTEN_SECONDS = 0.05
 
@@ -158,6 +159,26 @@ def test_server_notices_that_its_file_was_deleted(tmp_path: Path) -> None:
             (tmp_path / "backend.db").unlink()
             assert api.post("/customers", json={}).status_code == 503
             _wait_until(lambda: api.get("/readyz").status_code == 503)
+
+
+def test_server_notices_that_its_file_is_damaged(tmp_path: Path) -> None:
+    """Reads of a damaged file are answered 503, and logged without a traceback."""
+    keys, log = prepare(tmp_path), tmp_path / "log"
+    database = tmp_path / "backend.db"
+    arguments = ("serve", "--port", "0", "--database", str(database))
+    with running(*arguments, log=log) as process:
+        base_url = first_line(process).split()[-1]
+        with Service(base_url=base_url, keys=keys).client() as api:
+            assert api.get("/customers").status_code == 200
+            database.write_bytes(b"x" * database.stat().st_size)
+            (tmp_path / "backend.db-wal").write_bytes(b"")
+            _wait_until(lambda: api.get("/readyz").status_code == 503)
+            answer = api.get("/customers")
+    assert problem_name(answer) == "unavailable"
+    assert "Retry-After" in answer.headers
+    assert str(tmp_path) not in answer.text
+    assert "the store cannot be read" in log.read_text()
+    assert "traceback" not in log.read_text()
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:

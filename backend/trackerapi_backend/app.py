@@ -14,7 +14,6 @@ import time
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
-from sqlalchemy.exc import OperationalError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -26,6 +25,7 @@ from trackerapi_backend.contract import operations
 from trackerapi_backend.pages import page_routes
 from trackerapi_backend.problems import Problem, problem_response, unavailable
 from trackerapi_backend.routes import HANDLERS
+from trackerapi_backend.store import StoreError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -144,9 +144,10 @@ def _problem_of(error: BaseException, scope: Scope, request_id: str) -> Problem:
             return Problem("method-not-allowed", detail, headers=allowed)
         case HTTPException(status_code=404):
             return Problem("not-found", "There is nothing under this path.")
-        case OperationalError():
-            _log.error("the store failed", exc_info=error, extra=known)
-            return unavailable("The store does not answer.", retry_after_seconds=5)
+        case StoreError():
+            _log.error("the store cannot be read: %s", error, extra=known)
+            detail = f"The backend cannot read anything now ({error.cause})."
+            return unavailable(detail, retry_after_seconds=5)
     _log.error("a request failed", exc_info=error, extra=known)
     return Problem("internal", "The backend failed; its log knows this request id.")
 

@@ -7,11 +7,10 @@ import logging
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.store import StoreError, access
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,9 +82,11 @@ class Readiness:
             return f"The database has not answered for {CHECK_SECONDS:.0f} s."
         except Problem as problem:
             return problem.detail
-        except SQLAlchemyError:
-            return "The database cannot be read."
+        except StoreError as error:
+            return f"The database cannot be read ({error.cause})."
+        except (OSError, RuntimeError) as error:  # no thread or descriptor left
+            return f"The check could not be made ({error})."
 
     def _look(self) -> str | None:
-        self._store.read(lambda db: db.execute(text("SELECT 1")).all())
+        self._store.read(lambda db: access.find_provider(db, None))
         return self._store.shortage()

@@ -33,7 +33,11 @@ class Store(Protocol):
     """An engine with its files or servers."""
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        """Return what `query` finds in one consistent snapshot; from any thread."""
+        """Return what `query` finds in one consistent snapshot; from any thread.
+
+        Raises:
+            StoreError: If the engine fails.
+        """
 
     def transaction(self) -> AbstractContextManager[Connection]:
         """Begin a transaction that commits at the end of the block.

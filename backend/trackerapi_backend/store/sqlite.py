@@ -135,8 +135,12 @@ class SqliteStore:
             ) from None
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        """Return what `query` finds in one consistent snapshot."""
-        with self._readers.begin() as db:
+        """Return what `query` finds in one consistent snapshot.
+
+        Raises:
+            StoreError: If SQLite fails, because the file is damaged for example.
+        """
+        with self._engine_errors(), self._readers.begin() as db:
             return query(db)
 
     @contextmanager
