@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -124,3 +126,38 @@ def test_command_makes_no_key_that_has_ended(tmp_path: Path) -> None:
     [line] = made.stderr.splitlines()
     assert (made.returncode, made.stdout) == (1, "")
     assert "--expires-at 2020-01-01T00:00:00Z lies in the past" in line
+
+
+def test_too_many_connections_cost_one_line_and_answers_go_on(
+    tmp_path: Path, log: Path
+) -> None:
+    """Without a descriptor left, connections wait and those there are go on."""
+    keys = prepare(tmp_path)
+    few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))"
+    arguments = ("serve", "--port", "0", "--database", str(tmp_path / "backend.db"))
+    with running(*arguments, prelude=few, log=log) as process, ExitStack() as stack:
+        base_url = first_line(process).split()[-1]
+        address = ("127.0.0.1", httpx.URL(base_url).port)
+        service = Service(base_url=base_url, keys=keys, pid=process.pid)
+        api = stack.enter_context(service.client())
+        new_job(api)
+        for _ in range(60):
+            stack.enter_context(socket.create_connection(address))
+        _wait_for(log, "no descriptor is left")
+        for _ in range(5):  # asyncio tries again each second
+            new_job(api)
+            time.sleep(0.5)
+        stack.close()
+        with service.client() as api:
+            assert api.get("/jobs").status_code == 200
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    [complaint] = [line for line in lines if line["level"] != "INFO"]
+    assert "ulimit -n" in complaint["message"]
+    assert "traceback" not in complaint
+
+
+def _wait_for(log: Path, text: str) -> None:
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while text not in log.read_text():
+        assert time.monotonic() < ends
+        time.sleep(0.01)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from datetime import UTC, datetime
 
 _MEMBERS = (
@@ -16,6 +17,9 @@ _MEMBERS = (
     "provider_id",
     "key_id",
 )
+
+ACCEPT_ERROR_SECONDS = 60.0
+"""Shortest time between two lines about connections that cannot be accepted."""
 
 
 class JsonLines(logging.Formatter):
@@ -33,8 +37,35 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+class _AcceptErrors(logging.Filter):
+    """Passes one line a minute on connections that find no descriptor left.
+
+    asyncio logs every attempt to accept a connection, up to 2,000 a second, each with
+    a traceback: they would fill the disk and keep the event loop busy.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next_line = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is written."""
+        if not record.getMessage().startswith("socket.accept() out of system resource"):
+            return True
+        if time.monotonic() < self._next_line:
+            return False
+        self._next_line = time.monotonic() + ACCEPT_ERROR_SECONDS
+        record.msg, record.exc_info = (
+            "new connections wait, no descriptor is left for them: raise the limit of"
+            " open files (`ulimit -n`)",
+            None,
+        )
+        return True
+
+
 def log_to_stderr(level: int) -> None:
     """Send the log of the whole process to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("asyncio").addFilter(_AcceptErrors())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -45,6 +46,7 @@ def serve_store(
     Raises:
         SettingsError: If the address cannot be listened on or a file not be used.
     """
+    _allow_many_connections()
     # uvicorn raises the signal again after its own end: this keeps that orderly too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     pepper = read_pepper(settings.pepper_file)
@@ -64,6 +66,13 @@ def serve_store(
             _run(services, listener)
         finally:
             writer.close(PATIENCE_SECONDS)
+
+
+def _allow_many_connections() -> None:
+    """Raise the limit of open files as far as this user may."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # some systems refuse what they call unlimited
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def leave_busy_threads(status: int) -> None:

@@ -66,6 +66,8 @@ _PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA mmap_size=0",
+    # A command needs no descriptor and no space in the folder for temporary files.
+    "PRAGMA temp_store=MEMORY",
 )
 
 
