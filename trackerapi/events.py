@@ -135,7 +135,8 @@ class _Stamps:
         self._last = 0
         self._count = itertools.count(int.from_bytes(os.urandom(4)) >> 1)
         self._tail = f"{int.from_bytes(os.urandom(4)) >> 4:07x}"
-        self._second = (-1, "")
+        # Texts of the present millisecond and second, which events of a burst share.
+        self._millisecond = self._second = (-1, "")
 
     def next(self, not_before: int = 0) -> tuple[str, str]:
         """Return the id and time of an event that happens now.
@@ -154,8 +155,12 @@ class _Stamps:
             self._last = now
             count = next(self._count)
         milliseconds, microsecond = divmod(now, 1000)
+        known, begin = self._millisecond
+        if milliseconds != known:
+            begin = f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7"
+            self._millisecond = (milliseconds, begin)
         event_id = (
-            f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7{microsecond:03x}"
+            f"{begin}{microsecond:03x}"
             f"-8{count >> 20 & 0xFFF:03x}-{count & 0xFFFFF:05x}{self._tail}"
         )
         second, microseconds = divmod(max(now, not_before), 1_000_000)

@@ -10,12 +10,13 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
+
+from trackerapi.steady import steady_seconds
 
 if TYPE_CHECKING:
     from trackerapi.job import TrackerJob
@@ -83,13 +84,13 @@ class _Watch:
         Other threads go on during the delivery, and their reports show an interrupted
         job running: so whatever they have reported is followed by the stop again.
         """
-        began = time.monotonic()
+        began = steady_seconds()
         for _ in range(_STOP_REPORTS):
             for job in reversed(jobs):
                 # Quietly also with `strict`: the process ends, whatever is raised.
                 job.quietly(SystemExit(), job.report_stop)
             for job in jobs:
-                job.deliver_last(time.monotonic() - began)
+                job.deliver_last(steady_seconds() - began)
 
     def _install(self) -> None:
         before = signal.getsignal(signal.SIGTERM)

@@ -1,6 +1,5 @@
 """Loops whose items are counted as units of a step."""
 
-import time
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from trackerapi.arguments import as_number, check_callable, refuse_unknown
 from trackerapi.blocks.current import left_innermost
 from trackerapi.options import LoopOptions
+from trackerapi.steady import quick_clock
 
 if TYPE_CHECKING:
     from trackerapi.blocks.counting import UnitCount
@@ -82,7 +82,7 @@ class Loop(Generic[Item]):
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         count, done, due = await self._begin_off_loop(), 0.0, 0.0
-        weight = self._weight
+        weight, clock = self._weight, quick_clock()
         try:
             async for item in _each(self._items):
                 units = _units(weight, item) if weight else 1.0
@@ -91,7 +91,7 @@ class Loop(Generic[Item]):
                     continue
                 yield item
                 done += units
-                now = time.monotonic()
+                now = clock()
                 if now >= due:
                     count.add(done)
                     done, due = 0.0, now + INTERVAL_SECONDS
@@ -107,14 +107,14 @@ class Loop(Generic[Item]):
 
     def _counted(self) -> Generator[Item]:
         """Count one unit an item, in few steps: a job may have millions of them."""
-        count, done, due = self._begin(), 0, 0.0
+        count, done, due, clock = self._begin(), 0, 0.0, quick_clock()
         try:
             for item in cast("Iterable[Item]", self._items):
                 yield item
                 done += 1
-                if time.monotonic() >= due:
+                if clock() >= due:
                     count.add(done)
-                    done, due = 0, time.monotonic() + INTERVAL_SECONDS
+                    done, due = 0, clock() + INTERVAL_SECONDS
         finally:
             if done:
                 count.add(done)
@@ -123,7 +123,7 @@ class Loop(Generic[Item]):
 
     def _weighed(self) -> Generator[Item]:
         count, done, due = self._begin(), 0.0, 0.0
-        weight = self._weight
+        weight, clock = self._weight, quick_clock()
         try:
             for item in cast("Iterable[Item]", self._items):
                 units = _units(weight, item) if weight else 1.0
@@ -132,7 +132,7 @@ class Loop(Generic[Item]):
                     continue
                 yield item
                 done += units
-                now = time.monotonic()
+                now = clock()
                 if now >= due:
                     count.add(done)
                     done, due = 0.0, now + INTERVAL_SECONDS

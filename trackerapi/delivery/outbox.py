@@ -6,7 +6,6 @@ records wait in memory up to a bound. Nothing here uses the network or sleeps.
 
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +20,7 @@ from trackerapi.delivery.records import is_droppable, parse_record
 from trackerapi.delivery.report import Counters, Problems, kept_in_memory, unwritable
 from trackerapi.delivery.rescue import Rescue
 from trackerapi.errors import OutboxError
+from trackerapi.steady import steady_seconds
 
 MAX_BACKLOG_RECORDS: Final = 10_000
 MAX_BACKLOG_BYTES: Final = 16 * 1024 * 1024
@@ -305,21 +305,21 @@ class Outbox:
         return self._file
 
     def _drain(self) -> bool:
-        left = self._next_disk_attempt - time.monotonic()
+        left = self._next_disk_attempt - steady_seconds()
         if self.backlog and 0 < left <= _DISK_RETRY_SECONDS:  # more: a frozen clock
             return False
         while self.backlog:
             try:
                 self._current().append(self.backlog[0])
             except OSError:
-                self._next_disk_attempt = time.monotonic() + _DISK_RETRY_SECONDS
+                self._next_disk_attempt = steady_seconds() + _DISK_RETRY_SECONDS
                 return False
             self._backlog_bytes -= len(self.backlog.popleft())
         self._needs_care = self._is_full
         return True
 
     def _refused(self, line: bytes, error: OSError) -> None:
-        self._next_disk_attempt = time.monotonic() + _DISK_RETRY_SECONDS
+        self._next_disk_attempt = steady_seconds() + _DISK_RETRY_SECONDS
         self._tell(error)
         if self.options.strict:
             raise OutboxError(unwritable(error)) from error

@@ -6,7 +6,6 @@ still reports: the bar is for whoever runs the script, the report for the custom
 
 import math
 import sys
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, overload
@@ -15,6 +14,7 @@ from trackerapi.blocks.current import places_now
 from trackerapi.blocks.loops import INTERVAL_SECONDS
 from trackerapi.blocks.parts import COUNTING
 from trackerapi.options import MAX_UNITS
+from trackerapi.steady import quick_clock, steady_seconds
 
 try:
     from tqdm import tqdm as upstream
@@ -140,14 +140,14 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
             tracked.reached += n or 0
         else:
             is_shown = _UPDATE(self, n)
-        if time.monotonic() >= tracked.due:
+        if steady_seconds() >= tracked.due:
             tracked.tell(self._place(tracked), self.total)
         return is_shown
 
     def refresh(self, *args: Any, **options: Any) -> Any:
         """Show, and report, what was set by hand."""
         tracked = self._counted
-        if tracked is not None and time.monotonic() >= tracked.due:
+        if tracked is not None and steady_seconds() >= tracked.due:
             tracked.tell(self._place(tracked), self.total)
         return super().refresh(*args, **options)
 
@@ -181,14 +181,15 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
         """
         n = self._place(tracked)
         pause = math.inf if self.disable else self.mininterval
-        show_due = time.monotonic() + pause
+        clock = quick_clock()
+        show_due = clock() + pause
         due = min(show_due, tracked.due)
         self._counted = None
         try:
             for item in items:
                 yield item
                 n += 1
-                at = time.monotonic()
+                at = clock()
                 if at >= due:
                     if at >= show_due:
                         # Not shown is nearly due: try again soon.
@@ -246,7 +247,7 @@ class _Tracked:
     def tell(self, reached: Any, total: Any) -> None:
         """Report where the bar stands; one that goes back counts for nothing."""
         self.reached = reached
-        self.due = time.monotonic() + INTERVAL_SECONDS
+        self.due = steady_seconds() + INTERVAL_SECONDS
         if total != self._total:
             self._tell_total(total)
         with COUNTING.lock:

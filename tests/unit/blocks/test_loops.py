@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -55,6 +56,17 @@ def test_loops_of_one_step_add_up(run: TrackerJob, outbox: Path) -> None:
         list(step.track([3]))
 
     assert progress(outbox, "load")[-1] == (3, 3)
+
+
+@pytest.mark.parametrize("options", [{}, {"weight": float}])
+def test_clock_of_a_test_is_not_read(
+    run: TrackerJob, outbox: Path, options: dict[str, Any]
+) -> None:
+    """Loops neither fail for a clock that a test replaces nor use up its values."""
+    with mock.patch("time.monotonic", side_effect=[1.0]) as clock:
+        assert list(run.track([1, 1], step="load", **options)) == [1, 1]
+    clock.assert_not_called()
+    assert progress(outbox, "load")[-1] == (2, 2)
 
 
 def test_items_may_weigh_more_than_one(run: TrackerJob, outbox: Path) -> None:

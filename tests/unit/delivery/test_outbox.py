@@ -3,7 +3,6 @@
 import errno
 import os
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from trackerapi.delivery import outbox as outbox_module
 from trackerapi.delivery.outbox import MAX_BACKLOG_BYTES, MAX_BACKLOG_RECORDS
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.errors import BackendUnavailable, OutboxError
+from trackerapi.steady import steady_seconds
 
 
 def on_disk(folder: Path) -> list[bytes]:
@@ -40,18 +40,10 @@ def disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> SmallDisk:
 def later(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return how much later it is for the outbox than for the rest of the world."""
     passed = [0.0]
-    monkeypatch.setattr(outbox_module, "time", _Clock(passed))
+    monkeypatch.setattr(
+        outbox_module, "steady_seconds", lambda: steady_seconds() + sum(passed)
+    )
     return passed
-
-
-class _Clock:
-    """Stands in for the module `time`."""
-
-    def __init__(self, passed: list[float]) -> None:
-        self._passed = passed
-
-    def monotonic(self) -> float:
-        return time.monotonic() + sum(self._passed)
 
 
 def test_nothing_is_on_disk_before_the_first_record(process: ReportingProcess) -> None:
@@ -199,15 +191,18 @@ def test_disk_is_asked_again_after_a_frozen_clock(
 
 
 def test_report_reads_no_clock_that_a_test_replaces(
-    process: ReportingProcess, folder: Path
+    process: ReportingProcess, folder: Path, disk: SmallDisk
 ) -> None:
-    """`mock.patch("time.monotonic")` changes no report."""
-    lines = event_lines(3)
+    """`mock.patch("time.monotonic")` changes no report, on a full disk either."""
+    lines = event_lines(4)
     process.append(lines[0])
     with mock.patch("time.monotonic"), mock.patch("time.sleep"):
-        process.append(*lines[1:])
+        process.append(*lines[1:3])
+        disk.room_bytes = 0
+        process.append(lines[3])
 
-    assert on_disk(folder) == lines
+    assert on_disk(folder) == lines[:3]
+    assert list(process.outbox.backlog) == lines[3:]
 
 
 def test_disk_that_refuses_is_not_asked_for_every_record(
