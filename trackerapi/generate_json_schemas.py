@@ -12,7 +12,7 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 DEFAULT_NAME: Final = "job-configurations-schema"
 
@@ -50,8 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         reason = error.strerror or error
         print(f"generate_json_schemas: {location}: {reason}", file=sys.stderr)
         return 1
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name of a file need not be text
-        sys.stdout.reconfigure(errors="backslashreplace")
+    output: object = sys.stdout
+    if isinstance(output, io.TextIOWrapper):  # a name of a file need not be text
+        cast("io.TextIOWrapper", output).reconfigure(errors="backslashreplace")
     print(f"Generated JSON Schema for JobConfigs at {location}")
     return 0
 

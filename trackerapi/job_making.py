@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
 from trackerapi.api_key import key_id_of
-from trackerapi.blocks import off_loop  # noqa: F401 - loaded before the work, too
+from trackerapi.blocks import off_loop
 from trackerapi.blocks.decorators import Function, wrapped
 from trackerapi.blocks.parts import attached_part
 from trackerapi.errors import SettingsError
@@ -19,6 +19,10 @@ from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
 if TYPE_CHECKING:
     from trackerapi.job import TrackerJob
     from trackerapi.tracker import TrackerApi
+
+
+LOADED = (off_loop,)
+"""Modules that are loaded before the work, too."""
 
 
 @dataclass(frozen=True, slots=True)

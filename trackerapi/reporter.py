@@ -214,15 +214,19 @@ def _change_text(given: Mapping[str, Any], shaped: ShapedMetadata) -> str:
     """Return what became of the first key that JSON or the limits cannot hold."""
     first, *others = shaped.changed
     more = f" (and {len(others)} keys more)" if others else ""
-    kind = type(_value_of(given, first))
+    kind: type[object] = type(_value_of(given, first))
     reason = f"does not fit JSON or the limits ({_LIMITS})"
     if kind not in _JSON_TYPES:
         reason = f"{kind.__name__} is not JSON"
     stored = "left out"
     if first in shaped.values:
-        value = shaped.values[first]
-        named = {str: "stored as text", type(None): "stored as null"}
-        stored = named.get(type(value), "stored in part")
+        match shaped.values[first]:
+            case str():
+                stored = "stored as text"
+            case None:
+                stored = "stored as null"
+            case _:
+                stored = "stored in part"
     return f"metadata key {first!r}: {reason}; {stored}{more}"
 
 

@@ -56,11 +56,12 @@ class TrackerApi(TrackerQuestions):
     ) -> None:
         # What reports need is loaded before the work: later no descriptor may be left
         # to load a module with, or the installation may be gone.
-        from trackerapi import creation, job, job_config, job_making  # noqa: F401
+        from trackerapi import creation, job, job_config, job_making
         from trackerapi.arguments import check_callable, refuse_unknown
         from trackerapi.delivery.report import Problems
         from trackerapi.tracker_parts import SEAM
 
+        del creation, job, job_config, job_making
         refuse_unknown("TrackerApi", options.keys(), TrackerOptions.__optional_keys__)
         before_send = options.pop("before_send", None)
         on_problem = options.pop("on_problem", None)

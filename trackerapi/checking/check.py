@@ -48,7 +48,8 @@ class Script:
         match self.tree.body:
             case [ast.Expr(ast.Dict() | ast.List())]:
                 return True
-        return False
+            case _:
+                return False
 
     @classmethod
     def parsed(cls, path: Path, source: bytes) -> "Script":

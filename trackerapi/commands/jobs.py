@@ -151,9 +151,8 @@ def _show(options: argparse.Namespace) -> int:
 
 def _newest(kind: str | None, events: "Iterable[JobEvent]") -> "JobEvent | None":
     """Return the newest event of a kind; an error that was the last of its attempts."""
-    of_kind = (event for event in events if event.kind == kind and not event.retrying)
-    key = lambda event: (event.occurred_at, event.event_id)  # noqa: E731
-    return max(of_kind, key=key, default=None)
+    of_kind = [event for event in events if event.kind == kind and not event.retrying]
+    return max(of_kind, key=lambda e: (e.occurred_at, e.event_id), default=None)
 
 
 def _say_as_json(

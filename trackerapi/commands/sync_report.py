@@ -244,6 +244,12 @@ def _explained(
             return "a later version of trackerapi wrote it; update trackerapi", "", ""
         case "unreadable", _:
             return _why_unreadable(file.path), "", ""
+        case _:
+            return _why_waiting(file, last_error)
+
+
+def _why_waiting(file: FileSummary, last_error: str | None) -> tuple[str, str, str]:
+    """Return the same for a file that could have been delivered."""
     if last_error is not None:
         return last_error, "", "sync"
     jobs = sorted(waiting_jobs_of(file.path))

@@ -91,8 +91,8 @@ class OutboxFolder:
         self,
         binding: Binding,
         known: set[Path],
-        note: Callable[[OutboxFile], object] = lambda _: None,
-        set_aside: Callable[[OutboxFile, OSError], object] = lambda *_: None,
+        note: Callable[[OutboxFile], object] = lambda _file: None,
+        set_aside: Callable[[OutboxFile, OSError], object] = lambda _file, _error: None,
     ) -> Iterator[OutboxFile]:
         """Take over what others have left for the same destination and provider.
 

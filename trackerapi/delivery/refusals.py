@@ -6,7 +6,7 @@ reason, and later records go on. Everything else may succeed later and is tried 
 
 import shlex
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from trackerapi.errors import BackendError, BackendRejected
 
@@ -87,6 +87,10 @@ def fix_for_job(provider_job_id: str, problem: Mapping[str, Any]) -> str:
 
 def _has_pointer(problem: Mapping[str, Any], pointer: str) -> bool:
     errors = problem.get("errors")
-    return isinstance(errors, list) and any(
-        isinstance(each, dict) and each.get("pointer") == pointer for each in errors
+    if not isinstance(errors, list):
+        return False
+    return any(
+        isinstance(each, dict)
+        and cast("dict[str, Any]", each).get("pointer") == pointer
+        for each in cast("list[object]", errors)
     )

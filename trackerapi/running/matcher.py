@@ -120,7 +120,7 @@ class Matcher:
         for line in reversed(lines):
             answer = self._ask([line])
             given_up += answer == _GIVEN_UP
-            if isinstance(answer, tuple) or given_up == MOST_GIVEN_UP:
+            if answer not in (None, _GIVEN_UP) or given_up == MOST_GIVEN_UP:
                 return answer
         return None
 
