@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack
 
 from trackerapi.arguments import check_customer_text, check_text
 from trackerapi.blocks.block import Block
-from trackerapi.blocks.current import entered, left, place_in, places_now
+from trackerapi.blocks.current import Place, entered, left, place_in, places_now
 from trackerapi.blocks.endings import (
     JOB_FAILED,
     Ending,
@@ -196,7 +196,7 @@ class TrackerJob(JobQuestions, Block):
         """
         places = places_now()
         if not places or places[-1][0] is not self:
-            places = (*places, (self, None))
+            places = (*places, Place(self, None, os.getpid()))
 
         @functools.wraps(function)
         def bound(*args: Given.args, **kwargs: Given.kwargs) -> Result:
@@ -227,10 +227,10 @@ class TrackerJob(JobQuestions, Block):
             SIGTERM_WATCH.begin(self)
         entered(self)
 
-    def leave_block(self) -> None:
-        """Put the running code back where it was."""
-        left(self)
+    def leave_block(self) -> bool:
+        """Put the running code back where it was; return whether to report the end."""
         SIGTERM_WATCH.end(self)
+        return left(self)
 
     def end_block(self, error: BaseException | None) -> None:
         """Report that the block has ended, by what leaves it or None."""

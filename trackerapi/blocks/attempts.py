@@ -7,7 +7,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from trackerapi.arguments import as_number, check_whole
-from trackerapi.blocks.endings import ending_of
 
 if TYPE_CHECKING:
     from trackerapi.blocks.step import TrackerStep
@@ -69,7 +68,7 @@ class Attempt:
     def _is_followed_after(self, error: BaseException) -> bool:
         if self.is_last or not isinstance(error, self._on):
             return False
-        return ending_of(error) == "failed"
+        return self._step.job.ending_of(error) == "failed"
 
 
 class Attempts:

@@ -24,8 +24,8 @@ class Block(ABC):
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self.leave_block()
-        self.end_block(error)
+        if self.leave_block():
+            self.end_block(error)
 
     @abstractmethod
     def begin_block(self) -> None:
@@ -36,8 +36,12 @@ class Block(ABC):
         """Put the running code into the block."""
 
     @abstractmethod
-    def leave_block(self) -> None:
-        """Put the running code back where it was."""
+    def leave_block(self) -> bool:
+        """Put the running code back where it was.
+
+        Returns:
+            Whether to report the end, too; a forked child leaves that to its parent.
+        """
 
     @abstractmethod
     def end_block(self, error: BaseException | None) -> None:

@@ -5,16 +5,29 @@ a task begins with those of the code that made it. A new thread begins without a
 `TrackerJob.bind()` gives it those of the caller.
 """
 
+import os
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from trackerapi.blocks.step import TrackerStep
     from trackerapi.job import TrackerJob
     from trackerapi.wire.calls import Calls
 
-Place = tuple["TrackerJob", "TrackerStep | None"]
-"""A job and, within one, its step."""
+
+class Place(NamedTuple):
+    """A block around the running code.
+
+    Attributes:
+        job: Its job.
+        step: Its step; None for the block of the job itself.
+        process_id: The process that entered it.
+    """
+
+    job: "TrackerJob"
+    step: "TrackerStep | None"
+    process_id: int
+
 
 _PLACES: Final[ContextVar[tuple[Place, ...]]] = ContextVar("trackerapi", default=())
 """The blocks around the running code, the innermost last."""
@@ -41,16 +54,22 @@ def current_step() -> "TrackerStep":
 
 def entered(job: "TrackerJob", step: "TrackerStep | None" = None) -> None:
     """Note that a block has begun."""
-    _PLACES.set((*_PLACES.get(), (job, step)))
+    _PLACES.set((*_PLACES.get(), Place(job, step, os.getpid())))
 
 
-def left(job: "TrackerJob", step: "TrackerStep | None" = None) -> None:
-    """Note that a block has ended, and with it those that it holds."""
+def left(job: "TrackerJob", step: "TrackerStep | None" = None) -> bool:
+    """Note that a block has ended, and with it those that it holds.
+
+    Returns:
+        Whether this process may say how the block ended: not a forked child that
+        leaves a block of its parent, unless the parent is gone, as that of a daemon.
+    """
     places = _PLACES.get()
     for index in range(len(places) - 1, -1, -1):
-        if places[index] == (job, step):
+        if places[index][:2] == (job, step):
             _PLACES.set(places[:index])
-            return
+            return not _is_of_another(places[index].process_id)
+    return True
 
 
 def left_innermost(job: "TrackerJob", step: "TrackerStep") -> None:
@@ -60,7 +79,7 @@ def left_innermost(job: "TrackerJob", step: "TrackerStep") -> None:
     and somewhere else.
     """
     places = _PLACES.get()
-    if places and places[-1] == (job, step):
+    if places and places[-1][:2] == (job, step):
         _PLACES.set(places[:-1])
 
 
@@ -72,6 +91,19 @@ def places_now() -> tuple[Place, ...]:
 def place_in(places: tuple[Place, ...]) -> None:
     """Put the running code into blocks."""
     _PLACES.set(places)
+
+
+def _is_of_another(process_id: int) -> bool:
+    """Return whether a process is another one than this, and alive."""
+    if process_id == os.getpid():
+        return False
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # the child has given up the rights of its parent
+        return True
+    return True
 
 
 _NOBODY: "list[TrackerJob]" = []

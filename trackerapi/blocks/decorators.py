@@ -90,7 +90,7 @@ class step:  # noqa: N801 - reads as a decorator and as a block
 
         Threads and tasks may share this object, each in a job of its own.
         """
-        for _, entered in reversed(places_now()):
+        for _, entered, _ in reversed(places_now()):
             if entered is not None and entered in self._entered:
                 self._entered.remove(entered)
                 return entered

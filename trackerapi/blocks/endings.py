@@ -29,6 +29,9 @@ _BADNESS: Final[dict[Ending, int]] = {
     "cancelled": 1,
     "failed": 2,
 }
+_SIGTERM_STATUS: Final = 143
+"""128 + SIGTERM; the number is the same everywhere."""
+
 _KEPT_BEGIN: Final = 4_000
 _CUT: Final = "\n[...]\n"
 
@@ -45,7 +48,8 @@ def ending_of(
         error: What left it; None for nothing.
         is_stopped: Whether SIGTERM has asked the process to end meanwhile.
         has_heard_sigterm: The same, where a handler of the author's let the block go
-            on; such a handler of an event loop cancels a task a moment later.
+            on; such a handler of an event loop cancels a task a moment later, and
+            others have the script exit with the status that shells give to SIGTERM.
     """
     if error is None:
         return "succeeded"
@@ -54,6 +58,8 @@ def ending_of(
     if isinstance(error, KeyboardInterrupt | GeneratorExit):
         return "cancelled"
     if isinstance(error, SystemExit):
+        if has_heard_sigterm and error.code == _SIGTERM_STATUS:
+            return "interrupted"
         return "failed" if error.code else "succeeded"
     # Without an event loop nobody has loaded asyncio, and none of its errors is here;
     # or another thread is at it just now.

@@ -121,8 +121,8 @@ async def begin(block: Block) -> None:
 
 async def end(block: Block, error: BaseException | None) -> None:
     """End a block as `with` does; its report outlives a task that is cancelled."""
-    block.leave_block()
-    await done_by(block.post, functools.partial(block.end_block, error))
+    if block.leave_block():
+        await done_by(block.post, functools.partial(block.end_block, error))
 
 
 class OffLoop(Generic[Opened]):

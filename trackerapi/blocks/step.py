@@ -283,9 +283,9 @@ class TrackerStep(Block):
         """Put the running code into the block."""
         entered(self._job, self)
 
-    def leave_block(self) -> None:
-        """Put the running code back where it was."""
-        left(self._job, self)
+    def leave_block(self) -> bool:
+        """Put the running code back where it was; return whether to report the end."""
+        return left(self._job, self)
 
     def end_block(self, error: BaseException | None) -> None:
         """Report that the block has ended, by what leaves it or None."""
@@ -297,8 +297,8 @@ class TrackerStep(Block):
 
     def end_loop(self, error: BaseException | None = None) -> None:
         """End such a loop, which an exception has left or None."""
-        self.leave_block()
-        self._end.end_loop(error)
+        if self.leave_block():
+            self._end.end_loop(error)
 
     def end_with_job(self, error: BaseException | None) -> None:
         """End what is open of the step, by what leaves the block of the job or None."""

@@ -134,7 +134,7 @@ class TrackerHandler(logging.Handler):
     def _place(self) -> "tuple[TrackerJob | None, str | None]":
         """Return the job that a record belongs to, and the tag of its step."""
         places = places_now()
-        around, step = places[-1] if places else (None, None)
+        around, step = places[-1][:2] if places else (None, None)
         job = around if self._job is None else self._job
         if self._step is not None or step is None or job is not around:
             return job, self._step

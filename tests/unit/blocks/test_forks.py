@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -99,18 +100,100 @@ def test_signal_handler_may_fork_in_the_middle_of_a_fork(
     assert told.count("complete") == 1
 
 
-@pytest.mark.parametrize("kind", ["start", "progress", "step"])
-def test_filter_may_fork(outbox: Path, kind: str) -> None:
-    """Parent and child both go on reporting."""
+@pytest.mark.parametrize(("kind", "ends"), [("start", 2), ("progress", 1), ("step", 2)])
+def test_filter_may_fork(outbox: Path, kind: str, ends: int) -> None:
+    """Both go on reporting; the parent ends a block that began before the fork."""
     command = [sys.executable, "-W", "ignore", "-c", FORKS_IN_A_FILTER, str(outbox)]
     subprocess.run([*command, kind], check=True, timeout=60)
 
-    assert story(outbox).count("step load") == 2
+    assert story(outbox).count("step load") == ends
 
 
 def test_finalizer_may_fork_while_forks_are_held_up(outbox: Path) -> None:
     """A thread that holds forks of others up does not wait for itself."""
     command = [sys.executable, "-W", "ignore", "-c", FORKS_IN_A_FINALIZER, str(outbox)]
     subprocess.run(command, check=True, timeout=60)
+
+    assert story(outbox) == ["start", "complete"]
+
+
+FORKED_WITHIN: Final = {
+    "blocks": """
+with tracker.run_job("job", 142, "imaging") as job, job.step("load"):
+    fork()
+""",
+    "decorated function": """
+@tracker.job("imaging", provider_job_id="job", customer_id=142)
+@step("load")
+def run():
+    fork()
+
+run()
+""",
+    "grandchild": """
+with tracker.run_job("job", 142, "imaging") as job, job.step("load"):
+    child = os.fork()
+    if not child:
+        fork()
+        os._exit(0)
+    os.waitpid(child, 0)
+""",
+}
+
+FORKED_BEGIN: Final = """
+import os, sys
+from trackerapi import TrackerApi, step
+
+def fork():
+    child = os.fork()
+    if not child:
+        if sys.argv[2] == "return":
+            return
+        raise {"exit": SystemExit(0), "exit 1": SystemExit(1), "raise": OSError("x")}[
+            sys.argv[2]
+        ]
+    os.waitpid(child, 0)
+
+tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
+"""
+
+DAEMON: Final = """
+import os, sys
+from trackerapi import TrackerApi
+
+tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
+with tracker.run_job("job", 142, "imaging"):
+    if os.fork():
+        os._exit(0)
+    sys.stdin.read()  # until the parent is gone and waited for
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("end", ["exit", "exit 1", "raise", "return"])
+@pytest.mark.parametrize("where", FORKED_WITHIN)
+def test_forked_child_leaves_the_end_of_a_block_to_its_parent(
+    outbox: Path, where: str, end: str
+) -> None:
+    """A worker that ends has neither finished nor failed the job of its parent."""
+    script = FORKED_BEGIN + FORKED_WITHIN[where]
+    command = [sys.executable, "-W", "ignore", "-c", script, str(outbox), end]
+    subprocess.run(command, check=True, timeout=60, stderr=subprocess.DEVNULL)
+
+    told = story(outbox)
+    assert sorted(told) == ["complete", "start", "start load", "step load"]
+
+
+def test_daemon_whose_parent_is_gone_ends_the_block(outbox: Path) -> None:
+    """A script that goes on in a child ends its job there."""
+    command = [sys.executable, "-W", "ignore", "-c", DAEMON, str(outbox)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.wait(timeout=60) == 0
+        process.stdin.close()
+        assert process.stdout.read() == "done\n"
 
     assert story(outbox) == ["start", "complete"]

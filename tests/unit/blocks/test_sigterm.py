@@ -52,6 +52,27 @@ with job, job.step("load"):
         time.sleep(0.1)
 """
 
+GRACEFUL_EXIT = """
+stopped = []
+signal.signal(signal.SIGTERM, lambda number, frame: stopped.append(number))
+with job, job.step("load"):
+    print("ready", flush=True)
+    while not stopped:
+        time.sleep(0.1)
+    sys.exit(128 + stopped[0])
+"""
+
+RAISES_IN_AN_ATTEMPT = """
+def stop(number, frame):
+    raise OSError("told to stop")
+
+signal.signal(signal.SIGTERM, stop)
+with job, job.step("load") as step:
+    for attempt in step.attempts(3, wait_seconds=0):
+        with attempt:
+            wait()
+"""
+
 IGNORED = """
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 with job, job.step("load"):
@@ -320,9 +341,18 @@ def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int
         (PLAIN, -signal.SIGTERM),
         (OWN_HANDLER, 7),
         (RAISES_INTERRUPT, -signal.SIGINT),
+        (GRACEFUL_EXIT, 128 + signal.SIGTERM),
+        (RAISES_IN_AN_ATTEMPT, 1),
         (ASYNCIO, 1),
     ],
-    ids=["plain", "own handler", "own handler for Ctrl-C", "event loop"],
+    ids=[
+        "plain",
+        "own handler",
+        "own handler for Ctrl-C",
+        "exit status of SIGTERM",
+        "attempt",
+        "event loop",
+    ],
 )
 def test_sigterm_reports_what_the_setting_says_and_ends_the_process_as_ever(
     body: str, status: int, kind: str, outbox: Path
