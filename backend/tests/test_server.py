@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from trackerapi_backend.auth import make_key
 
 from backend.tests.service import (
     CUSTOMER,
@@ -71,6 +72,21 @@ def test_dev_keeps_everything_from_run_to_run(tmp_path: Path) -> None:
             process.terminate()
             assert process.wait(timeout=PATIENCE_SECONDS) == 0
         assert not (folder / "dev.json").exists()
+
+
+def test_dev_replaces_a_key_that_its_database_does_not_know(tmp_path: Path) -> None:
+    """Somebody who deletes the database to start afresh gets a key that works."""
+    keys = set()
+    for _ in range(2):
+        with running(*DEV, str(tmp_path)) as process:
+            first_line(process)
+            with client_of(tmp_path) as api:
+                assert api.get("/api-keys/protected").status_code == 200
+            keys.add((tmp_path / "api_key").read_text())
+            process.terminate()
+            assert process.wait(timeout=PATIENCE_SECONDS) == 0
+        (tmp_path / "backend.db").unlink()
+    assert len(keys) == 2
 
 
 def test_dev_prints_what_a_script_needs(tmp_path: Path) -> None:
@@ -158,7 +174,7 @@ def test_bad_setting_is_named(
 def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
     """Behind a proxy, readers are sent to the address that they can reach."""
     key = prepare(tmp_path)["all"]
-    public = {"TRACKERAPI_BACKEND_PUBLIC_BASE_URL": "https://status.example.org/"}
+    public = {"TRACKERAPI_BACKEND_PUBLIC_BASE_URL": "HTTPS://status.example.org/"}
     environment = database_of(tmp_path) | public
     with running("serve", "--port", "0", environment=environment) as process:
         address = first_line(process).split()[-1]
@@ -203,7 +219,7 @@ def test_keys_are_made_listed_and_ended(tmp_path: Path) -> None:
     assert key_id in listed
     assert key.split("_")[2] not in listed
     statuses = []
-    for _ in range(2):
+    for given in (key, key_id):
         with running("serve", "--port", "0", environment=environment) as process:
             address = first_line(process).split()[-1]
             answer = httpx.get(
@@ -212,11 +228,13 @@ def test_keys_are_made_listed_and_ended(tmp_path: Path) -> None:
             statuses.append(answer.status_code)
             process.terminate()
             process.wait(timeout=PATIENCE_SECONDS)
-        expired = command("key", "expire", key_id, environment=environment)
+        expired = command("key", "expire", given, environment=environment)
         assert expired.returncode == 0
     assert statuses == [200, 401]
-    unknown = command("key", "expire", "zzzzzzzz", environment=environment)
-    assert "key list" in refusal(unknown)
+    other = make_key().api_key
+    unknown = refusal(command("key", "expire", other, environment=environment))
+    assert "key list" in unknown
+    assert other.split("_")[2] not in unknown
 
 
 def test_customers_are_made_and_listed(tmp_path: Path) -> None:
@@ -226,6 +244,8 @@ def test_customers_are_made_and_listed(tmp_path: Path) -> None:
     new = ("customer", "create", "--id", "142", "--reference", "ward-3")
     assert command(*new, environment=environment).stdout.strip() == "142"
     assert "142" in refusal(command(*new, environment=environment))
+    nameless = command("customer", "create", "--name", "", environment=environment)
+    assert refusal(nameless).startswith("--name ")
     following = command("customer", "create", environment=environment)
     assert following.stdout.strip() == "143"
     listed = command("customer", "list", environment=environment).stdout

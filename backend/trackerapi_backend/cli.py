@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Problem as problem:
         return _complain(problem.detail)
     except OSError as error:
-        file = "a file" if error.filename is None else f"{error.filename}"
+        file = "the output" if error.filename is None else f"{error.filename}"
         return _complain(f"{file} cannot be used ({error.strerror or error})")
     except KeyboardInterrupt:
         return 0
@@ -180,7 +180,9 @@ def _add_key(subparsers: Commands) -> None:
     listing.set_defaults(run=commands.list_keys)
     expire = actions.add_parser("expire", help="end a key at once")
     _add_provider(expire)
-    expire.add_argument("key_id", metavar="KEY_ID", help="second part of the key")
+    expire.add_argument(
+        "key_id", metavar="KEY_ID", help="second part of the key, or the whole key"
+    )
     expire.set_defaults(run=commands.expire_key)
 
 

@@ -16,10 +16,12 @@ from trackerapi_backend.administration import (
     make_customer,
     provider_named,
 )
+from trackerapi_backend.auth import key_id_of
 from trackerapi_backend.contract import check, validator
 from trackerapi_backend.dev import run_dev
 from trackerapi_backend.instants import format_instant, utc_now
 from trackerapi_backend.logs import log_to_stderr
+from trackerapi_backend.problems import Problem
 from trackerapi_backend.server import leave_busy_threads, serve_store
 from trackerapi_backend.settings import (
     SettingsError,
@@ -85,7 +87,7 @@ def migrate(options: Namespace, tell: Tell) -> None:
 def create_key(options: Namespace, tell: Tell) -> None:
     """Make a key and tell it, this once."""
     scopes = options.scope or list(DEFAULT_SCOPES)
-    check(validator("ApiKeyInput"), {"label": options.label, "scopes": scopes})
+    _check_options("ApiKeyInput", {"label": options.label, "scopes": scopes})
     if options.expires_at is not None and options.expires_at <= utc_now():
         raise SettingsError(
             f"--expires-at {format_instant(options.expires_at)} lies in the past:"
@@ -116,11 +118,13 @@ def list_keys(options: Namespace, tell: Tell) -> None:
 
 def expire_key(options: Namespace, tell: Tell) -> None:
     """End a key at once."""
+    # A whole key is taken too. What was given is not repeated: it may hold a secret.
+    key_id = key_id_of(options.key_id) or options.key_id
     with _opened(options) as (db, _storage, provider_id):
-        row = access.expire_key(db, provider_id, options.key_id, now=utc_now())
+        row = access.expire_key(db, provider_id, key_id, now=utc_now())
     if row is None:
         raise SettingsError(
-            f"no key {options.key_id}: `trackerapi-backend key list` shows them"
+            "no such key of this provider: `trackerapi-backend key list` shows them"
         )
     tell(f"{row.key_id} expired at {format_instant(row.expires_at)}")
 
@@ -129,7 +133,7 @@ def create_customer(options: Namespace, tell: Tell) -> None:
     """Make a customer and tell the id."""
     known = {"reference": options.reference, "name": options.name}
     said = {member: text for member, text in known.items() if text is not None}
-    check(validator("CustomerInput"), said)
+    _check_options("CustomerInput", said)
     with _opened(options, make_provider=True) as (db, _storage, provider_id):
         if options.id is not None and customers.customer_exists(db, options.id):
             raise SettingsError(f"customer {options.id} exists: choose another --id")
@@ -148,6 +152,22 @@ def list_customers(options: Namespace, tell: Tell) -> None:
             lambda span: customers.list_customers(db, provider_id, None, span)
         ):
             tell(f"{row.id}\t{row.reference or '-'}\t{row.name or '-'}")
+
+
+def _check_options(schema_name: str, values: dict[str, object]) -> None:
+    """Check options against a schema whose members have the same names.
+
+    Raises:
+        SettingsError: If one is not valid; the message names the option.
+    """
+    try:
+        check(validator(schema_name), values)
+    except Problem as problem:
+        first = next(iter(problem.errors), None)
+        if first is None:  # a text that is not UTF-8
+            raise
+        option = first["pointer"].replace("/", "--", 1)
+        raise SettingsError(f"{option} {first['detail']}") from None
 
 
 @contextmanager

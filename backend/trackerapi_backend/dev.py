@@ -6,6 +6,7 @@ and `dev.json`, by which scripts find the running server.
 
 from __future__ import annotations
 
+import hmac
 import json
 import shlex
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from trackerapi_backend.administration import (
     make_customer,
     provider_named,
 )
-from trackerapi_backend.auth import SCOPES
+from trackerapi_backend.auth import SCOPES, key_hmac, key_id_of
+from trackerapi_backend.instants import utc_now
 from trackerapi_backend.server import serve_store
 from trackerapi_backend.settings import (
     Settings,
@@ -25,12 +27,14 @@ from trackerapi_backend.settings import (
     read_pepper,
     write_secret,
 )
-from trackerapi_backend.store import customers
+from trackerapi_backend.store import access, customers
 from trackerapi_backend.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
 PROVIDER_NAME = "Example provider"
 CUSTOMER_ID = 142
@@ -103,16 +107,32 @@ def run_dev(path: Path, *, host: str, port: int, tell: Callable[[str], None]) ->
 
 
 def _prepare(store: SqliteStore, folder: DevFolder) -> None:
-    """Make provider, customers and key, unless they were made before."""
+    """Make provider, customers and key, unless the database has them.
+
+    A key of another database, or one that has ended, is replaced.
+    """
     pepper = read_pepper(folder.pepper_file)
     with store.transaction() as db:
         provider_id = provider_named(db, PROVIDER_NAME)
         for customer_id in (CUSTOMER_ID, *OTHER_CUSTOMERS):
             if not customers.customer_exists(db, customer_id):
                 make_customer(db, provider_id, customer_id)
-        if not folder.api_key_file.exists():
+        if not _is_good_key(db, pepper, folder.api_key_file):
             new = make_api_key(db, pepper, provider_id, "dev", SCOPES)
             write_secret(folder.api_key_file, f"{new.api_key}\n")
+
+
+def _is_good_key(db: Connection, pepper: bytes, file: Path) -> bool:
+    """Return whether a file holds a key of this database that has not ended."""
+    if not file.exists():
+        return False
+    api_key = file.read_text(errors="replace").strip()
+    known = access.find_key_with_provider(db, key_id_of(api_key) or "")
+    return (
+        known is not None
+        and hmac.compare_digest(known.key_hmac, key_hmac(pepper, api_key))
+        and (known.expires_at is None or known.expires_at > utc_now())
+    )
 
 
 def _announce(folder: DevFolder, tell: Callable[[str], None], base_url: str) -> None:

@@ -32,6 +32,11 @@ SHUTDOWN_SECONDS = 1
 PATIENCE_SECONDS = 0.5
 """How long a command that has begun may take to end after that."""
 
+_REASONS = {
+    errno.EADDRINUSE: "in use",
+    errno.EACCES: "not allowed for this user",
+}
+
 
 def serve_store(
     settings: Settings, store: Store, *, announce: Callable[[str], None]
@@ -115,8 +120,8 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
     except (OSError, UnicodeError) as error:
-        in_use = getattr(error, "errno", None) == errno.EADDRINUSE
-        reason = "in use" if in_use else "not an address of this machine"
+        number = getattr(error, "errno", None) or 0
+        reason = _REASONS.get(number, "not an address of this machine")
         raise SettingsError(
             f"cannot listen on {host[:200]}:{port} ({reason}): choose another with"
             " --host and --port; port 0 takes a free one"

@@ -201,7 +201,8 @@ def _public_base_url(text: str | None, setting: str) -> str | None:
             f"{setting} must be http:// or https:// and a host, as in"
             " https://tracker.example.org"
         )
-    return text
+    # Schemes are written in any case; what reads the address later knows one.
+    return f"{parts.scheme}:{text.partition(':')[2]}"
 
 
 def _port(text: str | None, setting: str) -> int:
