@@ -43,7 +43,7 @@ _AT_END: Final = r"(?!\n)"
 _ABSENT: Final[Any] = None
 
 
-def _text(pattern: str, description: str) -> Any:
+def _text(pattern: str, description: str | None = None) -> Any:
     return Field(
         min_length=1,
         max_length=LONGEST_NAME,
@@ -70,8 +70,8 @@ class MetadataModel(_Strict):
         Literal["text", "number", "link"],
         Field(description="How it is shown; text when left out."),
     ] = Field(default=_ABSENT)
-    units: Annotated[str, _text(NAME_PATTERN, "Shown behind a number.")] | None = Field(
-        default=_ABSENT
+    units: Annotated[str, _text(NAME_PATTERN)] | None = Field(
+        default=_ABSENT, description="Shown behind a number."
     )
     audience: Annotated[
         Literal["provider", "customer"],

@@ -196,7 +196,17 @@ def test_schema_uses_words_of_json_schema_only() -> None:
     assert words(json_schema()) == {
         *("type", "description", "properties", "required", "additionalProperties"),
         *("items", "minItems", "maxItems", "minLength", "maxLength", "pattern"),
-        *("minimum", "maximum", "enum", "const", "$ref", "$defs", "$schema", "title"),
+        *(
+            "minimum",
+            "maximum",
+            "enum",
+            "const",
+            "anyOf",
+            "$ref",
+            "$defs",
+            "$schema",
+            "title",
+        ),
     }
 
 
