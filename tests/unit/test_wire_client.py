@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import chain, repeat
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,7 +17,7 @@ from trackerapi_client.types import File
 
 from tests.conftest import RunningBackend
 from tests.scripted_server import KEY, OWNER, ScriptedServer, answering, http, problem
-from trackerapi import BackendUnavailable, TrackerApi
+from trackerapi import AsyncTrackerApi, BackendUnavailable, TrackerApi
 from trackerapi.wire.attempts import Patience
 from trackerapi.wire.client import BackendClient
 from trackerapi.wire.guarded_http import GuardedHttp
@@ -238,3 +239,18 @@ def test_cookies_of_a_server_are_not_sent_back(call: Ask) -> None:
 
     sent = {request.headers.get("cookie") for request in server.requests}
     assert sent == {None, "mine=1"}
+
+
+def test_async_tracker_closes_the_connections_of_its_client(tmp_path: Path) -> None:
+    """What stays open when the loop ends is a warning, and so an error, of Python."""
+
+    async def script(url: str) -> None:
+        async with AsyncTrackerApi(KEY, url, outbox=tmp_path) as tracker:
+            derived = tracker.client.with_timeout(5)
+            for client in (tracker.client, derived):
+                await verify_api_key.asyncio(client=client)
+
+    with answering(http(200, OWNER)) as server:
+        asyncio.run(script(server.url))
+        gc.collect()
+    assert server.connection_count == 2

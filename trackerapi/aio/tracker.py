@@ -76,6 +76,7 @@ class AsyncTrackerApi:
         **options: Unpack[TrackerOptions],
     ) -> None:
         self._tracker = TrackerApi(api_key, base_url, **options)
+        self._client: BackendClient | None = None
 
     def __repr__(self) -> str:
         return f"Async{self._tracker!r}"
@@ -104,7 +105,8 @@ class AsyncTrackerApi:
         Loads the HTTP client, which takes a tenth of a second: ask anything of this
         object before, or use it before the loop runs.
         """
-        return self._tracker.client
+        self._client = self._tracker.client
+        return self._client
 
     @property
     def admin(self) -> AsyncAdministration:
@@ -118,6 +120,8 @@ class AsyncTrackerApi:
         be down.
         """
         await in_thread(self._tracker.close)
+        if self._client is not None:  # only this loop can close what it has opened
+            await self._client.aclose()
 
     async def flush(self, timeout: float = 10.0) -> "DeliveryReport":
         """Deliver what waits, also what earlier processes have left; wait for it."""

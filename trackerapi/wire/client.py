@@ -154,6 +154,8 @@ class BackendClient(AuthenticatedClient):
 
     async def aclose(self) -> None:
         """Close the asynchronous connections of the running event loop."""
+        for derived in list(self._derived):
+            await derived.aclose()
         client = self._async_clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()
