@@ -43,6 +43,19 @@ _AFTER: Final = {"step": "done", "skip": "skipped", "error": "failed"}
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
+def unfinished_words(job_status: str, attempts: int) -> str:
+    """Return how people read a step that the end of its job has left unfinished.
+
+    Args:
+        job_status: Status of the job.
+        attempts: Attempts begun at the step.
+    """
+    if attempts:
+        return "not finished"
+    # Nobody has said that a step which a success never mentioned is not needed.
+    return "left out" if job_status == "succeeded" else "not reached"
+
+
 def meaning(kind: str, tag: str | None) -> str:
     """Return the kind that an event counts as: a `complete` of a step is a `step`."""
     return "step" if kind == "complete" and tag is not None else kind

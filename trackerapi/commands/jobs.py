@@ -26,7 +26,7 @@ from trackerapi.commands.terminal import (
 )
 from trackerapi.errors import BackendRejected, one_line
 from trackerapi.number_text import number_text, units_text
-from trackerapi.projection import ALIVE
+from trackerapi.projection import ALIVE, unfinished_words
 
 if TYPE_CHECKING:
     from trackerapi.answers import Job, JobEvent, JobStep
@@ -269,7 +269,6 @@ def _step_line(job: "Job", step: "JobStep") -> str:
     units = f"  {counted}" if counted else ""
     tries = f"  attempt {step.attempts}" if step.attempts > 1 else ""
     status = step.status
-    if status == "not_run":
-        # Nobody has said that a step which a success never mentioned is not needed.
-        status = "left out" if job.status == "succeeded" else "not reached"
+    if status == "not_run" or (status == "running" and job.finished_at is not None):
+        status = unfinished_words(job.status, step.attempts)
     return f"  [{one_line(status):>7}]  {one_line(step.name)}{units}{tries}"

@@ -5,6 +5,7 @@ from typing import Final
 from trackerapi.delivery.report import DeliveryReport
 from trackerapi.errors import one_line
 from trackerapi.number_text import units_text
+from trackerapi.projection import unfinished_words
 from trackerapi.view.sight import JobView, StepView
 
 _SPANS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
@@ -59,8 +60,7 @@ def status_text(status: str) -> str:
 def step_text(job: JobView, step: StepView) -> str:
     """Return the status of a step as people read it."""
     if step.status == "not_run":
-        # Nobody has said that a step which a success never mentioned is not needed.
-        return "left out" if job.status == "succeeded" else "not reached"
+        return unfinished_words(job.status, step.attempts)
     return status_text(step.status)
 
 

@@ -167,7 +167,13 @@ class Sight:
     ) -> StepView:
         status = self._status(tag, known)
         if status in ("pending", "not_run"):
-            return StepView(tag=tag, name=name, status=status, fraction=known.fraction)
+            return StepView(
+                tag=tag,
+                name=name,
+                status=status,
+                fraction=known.fraction,
+                attempts=known.attempts,
+            )
         counted = _Counted.of(known, job.step(tag) if job is not None else None)
         self._note_time(tag, status, at)
         pace = self._paces.setdefault(tag, Pace())

@@ -88,6 +88,18 @@ def test_step_that_was_never_reached_reads_as_the_end_of_its_job_has_it(
     assert f"[{words:>7}]  Send it\n" in shown
 
 
+@pytest.mark.parametrize("stop", ["interrupt", "info"])
+@pytest.mark.parametrize("end", ["complete", "error"])
+def test_step_that_was_begun_and_never_done_reads_not_finished(
+    desk: Desk, stop: str, end: str
+) -> None:
+    """As on the customer's page, also where an interruption had ended its attempt."""
+    begun = {"kind": "progress", "name": "load", "completed": 3, "total": 10}
+    job_id = new_job(desk, begun, {"kind": stop}, {"kind": end})
+
+    assert "[not finished]  Load it  3 of 10\n" in desk.run("job", "show", job_id).out
+
+
 def test_list_finds_interrupted_jobs(desk: Desk) -> None:
     """An operator sees which jobs wait for their rerun."""
     tag = f"import-{uuid.uuid4()}"

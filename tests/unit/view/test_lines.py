@@ -99,7 +99,10 @@ def test_step_that_was_never_reached_is_not_called_unneeded(
 ) -> None:
     """What became of the job says why; only a skip says that it was not needed."""
     job = dataclasses.replace(JOB, status=status)
-    assert lines.step_text(job, dataclasses.replace(STEP, status="not_run")) == text
+    never = dataclasses.replace(STEP, status="not_run", attempts=0)
+    assert lines.step_text(job, never) == text
+    begun = dataclasses.replace(never, attempts=1)
+    assert lines.step_text(job, begun) == "not finished"
     assert (
         lines.step_text(job, dataclasses.replace(STEP, status="skipped")) == "skipped"
     )
