@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError
 from trackerapi_backend.administration import make_customer
 from trackerapi_backend.app import create_app
 from trackerapi_backend.auth import Authenticator
@@ -19,6 +19,7 @@ from trackerapi_backend.ingest import Writer
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.readiness import Readiness
 from trackerapi_backend.settings import read_pepper
+from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.customers import customer_exists
 from trackerapi_backend.store.sqlite import SqliteStore
 
@@ -239,11 +240,12 @@ def test_full_queue_is_answered_with_503_and_when_to_come_back(
 
 def test_failed_statement_names_no_value(store: SqliteStore) -> None:
     """An error of the database can be logged without a customer's data in it."""
-    with pytest.raises(OperationalError) as caught:
+    with pytest.raises(StoreError) as caught:
         store.read(lambda db: make_customer(db, 1, name="PATIENT NAME"))
 
-    assert "PATIENT" not in str(caught.value)
-    assert "customers" in str(caught.value)
+    statement = str(caught.value.__cause__)
+    assert "PATIENT" not in f"{caught.value} {statement}"
+    assert "customers" in statement
 
 
 def test_each_commit_is_flushed_to_the_disk(store: SqliteStore) -> None:
