@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import threading
 import time
 from contextlib import ExitStack, closing
+from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -84,7 +84,10 @@ def test_endless_query_does_not_hold_up_the_end(tmp_path: Path) -> None:
         assert process.wait(timeout=PATIENCE_SECONDS) == 0
 
 
-def test_requests_that_are_cut_off_cost_one_line_of_the_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signals", [[SIGTERM], [SIGINT] * 3, [SIGTERM, SIGINT]])
+def test_requests_that_are_cut_off_cost_one_line_of_the_log(
+    tmp_path: Path, signals: list[int]
+) -> None:
     """Bodies that never come are answered with 503, without a traceback for each."""
     log_path = tmp_path / "log"
     with ExitStack() as stack:
@@ -102,14 +105,16 @@ def test_requests_that_are_cut_off_cost_one_line_of_the_log(tmp_path: Path) -> N
         assert httpx.get(
             f"{address.geturl()}/livez", timeout=PATIENCE_SECONDS
         ).is_success
-        process.terminate()
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.05)  # signals of one kind that are too close count as one
         assert process.wait(timeout=PATIENCE_SECONDS) == 0
         answers = [connection.recv(100) for connection in connections]
     assert {answer.split(b"\r\n")[0] for answer in answers} == {
         b"HTTP/1.1 503 Service Unavailable"
     }
     [line] = log_path.read_text().splitlines()
-    assert "traceback" not in json.loads(line)
+    assert "traceback" not in line.lower()
 
 
 def test_writer_outlives_the_loop_of_its_callers(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from trackerapi_backend.settings import SettingsError, read_pepper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from trackerapi_backend.settings import Settings
     from trackerapi_backend.store import Store
@@ -92,6 +93,15 @@ def leave_busy_threads(status: int) -> None:
         os._exit(status)
 
 
+class _Server(uvicorn.Server):
+    """A server that ends in order, however often it is asked to."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the end at the first signal: it takes a second, no need to force it."""
+        if not self.should_exit:
+            super().handle_exit(sig, frame)
+
+
 def _run(services: Services, listener: socket.socket) -> None:
     config = uvicorn.Config(
         create_app(services),
@@ -102,7 +112,7 @@ def _run(services: Services, listener: socket.socket) -> None:
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
         # Raised again by uvicorn after its own orderly end.
         return
