@@ -13,6 +13,7 @@ from pathlib import Path
 from scripts.contract.change import Change
 from scripts.contract.changes import compare
 from scripts.contract.document import Contract, ContractError, read_contract
+from scripts.contract.generation import check_validity
 from scripts.project import (
     BASELINE_DIGEST_PATH,
     BASELINE_PATH,
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         contract = read_contract(options.root / CONTRACT_PATH)
+        check_validity(contract)
         if options.record:
             record(contract, options.root)
             return 0

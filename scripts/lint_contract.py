@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scripts.contract.dialect import RULES, lint
 from scripts.contract.document import ContractError, read_contract
+from scripts.contract.generation import check_validity
 from scripts.project import CONTRACT_PATH, ROOT
 
 
@@ -25,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     try:
-        findings = lint(read_contract(options.contract))
+        contract = read_contract(options.contract)
+        check_validity(contract)
+        findings = lint(contract)
     except ContractError as error:
         print(error, file=sys.stderr)
         return 1

@@ -59,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     parser = build_parser()
     options = parser.parse_args(argv)
+    if options.spec is not None and not options.spec.strip():
+        parser.error("--spec is blank; name a file or an address")
     if options.accept and not options.spec:
         parser.error("--accept needs --spec")
     if options.check and options.spec:

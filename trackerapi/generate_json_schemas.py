@@ -47,13 +47,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         write_schema(Path(location), options.name)
     except OSError as error:
-        reason = error.strerror or error
+        # Of `mkdir()` for a file, whose words would be "File exists".
+        is_file = isinstance(error, FileExistsError)
+        reason = "not a folder" if is_file else error.strerror or error
         print(f"generate_json_schemas: {location}: {reason}", file=sys.stderr)
         return 1
     output: object = sys.stdout
     if isinstance(output, io.TextIOWrapper):  # a name of a file need not be text
         cast("io.TextIOWrapper", output).reconfigure(errors="backslashreplace")
-    print(f"Generated JSON Schema for JobConfigs at {location}")
+    try:
+        print(f"Generated JSON Schema for JobConfigs at {location}", flush=True)
+    except OSError as error:  # the file is written all the same
+        print(f"generate_json_schemas: stdout: {error.strerror}", file=sys.stderr)
+        # Python would try to write it once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

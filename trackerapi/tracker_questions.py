@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Unpack
 
+from trackerapi.texts import check_name
+
 if TYPE_CHECKING:
     from trackerapi.administration import Administration
     from trackerapi.answers import ApiKeyOwner, Job, RegisteredJobConfig
@@ -43,11 +45,15 @@ class TrackerQuestions:
             **wanted: See `JobFilter`; all jobs without one.
 
         Raises:
-            ValueError: If a status is unknown or a time has no offset.
+            ValueError: If a status is unknown, a time has no offset, or a tag can be
+                none.
             BackendError: If the backend does not answer usably.
         """
         from trackerapi.events import as_rfc3339
 
+        tag = wanted.get("tag")
+        if tag is not None:
+            check_name("tag", tag)
         since = wanted.get("created_since")
         if since is not None:
             as_rfc3339(since)

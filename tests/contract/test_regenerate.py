@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from scripts import regenerate
+from scripts import contract_changes, lint_contract, regenerate
 from scripts.contract.document import Contract
 from scripts.project import (
     BACKEND_SHAPES_PATH,
@@ -507,7 +507,8 @@ def test_contract_without_components_is_compiled_or_refused_by_its_name(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--accept"], ["--check", "--spec", "contract.yaml"]]
+    "arguments",
+    [["--accept"], ["--check", "--spec", "contract.yaml"], ["--spec", ""]],
 )
 def test_options_that_contradict_are_wrong_usage(
     tree: Path, arguments: list[str]
@@ -515,3 +516,37 @@ def test_options_that_contradict_are_wrong_usage(
     """The command does not guess what was meant."""
     with pytest.raises(SystemExit, match="2"):
         run(tree, *arguments)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{openapi: 3.1.0, paths: []}",
+        "{openapi: 3.1.0, info: {title: x, version: '1'}, paths: {/a: {get: null}}}",
+        "{openapi: 3.1.0, info: {title: x, version: '1'}, paths: {},"
+        " components: {schemas: {A: [], B: 5}}}",
+        "{openapi: 3.1.0, info: {title: x, version: '1'}, paths: {},"
+        " servers: [{url: 'http://['}]}",
+        "{openapi: 3.1.0, info: {title: x, version: '1'}, paths: {/a: {get:"
+        " {responses: {'200': {description: x, content: {application/json:"
+        " {schema: {$ref: 'file:///etc/hostname'}}}}}}}}}",
+    ],
+)
+def test_contract_that_is_not_openapi_is_one_error_of_each_tool(
+    tree: Path, document: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Linter, comparison and check refuse it by its file, and read no other file."""
+    contract = tree / CONTRACT_PATH
+    contract.write_text(document)
+
+    statuses = [
+        lint_contract.main([str(contract)]),
+        contract_changes.main(["--root", str(tree)]),
+        run(tree, "--spec", str(contract)),
+        run(tree, "--check"),
+    ]
+
+    told = capsys.readouterr().err.splitlines()
+    assert statuses == [1] * 4
+    assert len(told) == 4
+    assert {str(contract) in line for line in told} == {True}

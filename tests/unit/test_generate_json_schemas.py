@@ -311,3 +311,29 @@ def test_location_need_not_be_text(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == [
         "job-configurations-schema.generated.json"
     ]
+
+
+def test_full_stdout_is_one_line(tmp_path: Path) -> None:
+    """A message that cannot be printed is told on stderr, without a traceback."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "trackerapi.generate_json_schemas"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert done.stderr == "generate_json_schemas: stdout: No space left on device\n"
+
+
+def test_location_that_is_a_file_is_refused_as_one(tmp_path: Path) -> None:
+    """A file in the place of the folder is named, and kept."""
+    (tmp_path / "job.py").write_text("pass")
+
+    done = run("-l", "job.py", folder=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stderr == "generate_json_schemas: job.py: not a folder\n"

@@ -80,6 +80,18 @@ def test_words_of_a_problem_are_cleaned_before_anybody_sees_them(
     assert len(kept) < 50_000
 
 
+def test_reason_is_told_once() -> None:
+    """What the detail says already is not repeated from the list of errors."""
+    errors = [{"pointer": "/tag", "detail": "is blank"}]
+    answer = problem(422, detail="/tag is blank.", errors=errors)
+    with answering(answer) as server:
+        with TrackerApi(KEY, server.url) as tracker:
+            with pytest.raises(BackendError) as caught:
+                tracker.verify_api_key()
+
+    assert str(caught.value).count("is blank") == 1
+
+
 def test_reason_of_a_megabyte_is_one_short_line() -> None:
     """A server decides what it says, but not how much of it is shown."""
     with answering(problem(422, detail="x" * 1_000_000)) as server:

@@ -63,7 +63,7 @@ class Script:
             encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
             text = io.TextIOWrapper(io.BytesIO(source), encoding).read()
         except SyntaxError as error:
-            place = f"{path}:{error.lineno or 1}:{error.offset or 1}"
+            place = f"{path}:{error.lineno or 1}:{max(error.offset or 1, 1)}"
             raise UnreadableScript(f"{place}: syntax error: {error.msg}") from None
         except (ValueError, RecursionError, MemoryError) as error:
             reason = str(error) or "nested too deeply"

@@ -11,6 +11,13 @@ KEY_REFUSED: Final = 3
 REFUSED: Final = 4
 INTERRUPTED: Final = 130
 
+ASKING: Final = """\
+exit status: 0 done, 1 the backend was not reached or did not answer usably, 2 wrong
+usage or settings, 3 the backend refused the key, 4 the backend refused the request,
+for example because it does not know the job
+"""
+"""A part of the help of the commands that ask the backend."""
+
 UNCOPIED: Final = 1
 """Of a filter: the data could not be read or written."""
 

@@ -3,10 +3,11 @@
 import argparse
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.commands.exits import FINE, Mistake
+from trackerapi.commands.exits import ASKING, FINE, Mistake
 from trackerapi.commands.options import (
     add_backend,
     add_command,
@@ -46,34 +47,37 @@ _REASONS: Final = {"failed": "error", "cancelled": "cancel", "interrupted": "int
 _HEADING: Final = ("ID", "STATUS", "PERCENT", "CUSTOMER", "TAG", "CREATED")
 _NUMBERS: Final = frozenset({2, 3})
 
-_SHOW: Final = """\
+_SHOW: Final = f"""\
 Show how far a job is, its steps, and why it failed.
 
 Of a job that failed, was cancelled or was interrupted, the newest event that says why
 is shown: the message that the customer reads, and the detail that only you read.
 
+{ASKING}
 examples:
   trackerapi job show import-7
   trackerapi job show --last --events
 """
 
-_LIST: Final = """\
+_LIST: Final = f"""\
 List jobs, newest first.
 
 Each filter narrows the list; of several statuses, a job has to have one.
 
+{ASKING}
 examples:
   trackerapi job list --status failed --limit 20
   trackerapi job list --customer 142 --tag import --json
 """
 
-_LINK: Final = """\
+_LINK: Final = f"""\
 Make a link to the customer's page of a job, and print its address.
 
 Whoever has the address sees the page; it is shown this once. The backend has to know
 the job already. Each call makes a new link, which ends after 30 days unless
 --expires-at says when.
 
+{ASKING}
 examples:
   trackerapi job link import-7
   trackerapi job link --job import-7 --expires-at 2026-12-24T18:00:00+01:00
@@ -87,7 +91,9 @@ def add_commands(commands: Any) -> None:
     which.add_argument("provider_job_id", nargs="?", metavar="PROVIDER_JOB_ID")
     which.add_argument("--last", action="store_true", help="the newest job")
     show.add_argument(
-        "--events", action="store_true", help="also all that was reported, as it came"
+        "--events",
+        action="store_true",
+        help="also each event, with its metadata and detail",
     )
     add_backend(show)
     add_json(show)
@@ -217,8 +223,10 @@ def _say_job(job: "Job", reason: "JobEvent | None") -> None:
     say(f"  created   {moment_text(job.created_at)}")
     if job.finished_at:
         say(f"  finished  {moment_text(job.finished_at)}")
-    for step in job.steps:
-        say(_step_line(job, step))
+    statuses = [_step_status(job, step) for step in job.steps]
+    width = max(7, *map(len, statuses), 0)
+    for step, status in zip(job.steps, statuses, strict=True):
+        say(_step_line(step, status.rjust(width)))
     if reason is not None:
         _say_reason(job, reason)
 
@@ -252,6 +260,11 @@ def _say_events(job: "Job", events: "Iterable[JobEvent]") -> None:
             "" if event.fraction is None else f"{number_text(event.fraction * 100)} %",
             "another attempt follows" if event.retrying else "",
             event.message or "",
+            *(
+                f"{key}={_as_json(value)}"
+                for key, value in event.event_metadata.items()
+            ),
+            event.detail or "",
         ]
         row = (
             moment_text(event.occurred_at),
@@ -263,12 +276,21 @@ def _say_events(job: "Job", events: "Iterable[JobEvent]") -> None:
     table.end()
 
 
-def _step_line(job: "Job", step: "JobStep") -> str:
+def _as_json(value: object) -> str:
+    """Return a value of metadata: text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _step_status(job: "Job", step: "JobStep") -> str:
+    is_cut_off = step.status == "running" and job.finished_at is not None
+    if step.status == "not_run" or is_cut_off:
+        return unfinished_words(job.status, step.attempts)
+    return one_line(step.status)
+
+
+def _step_line(step: "JobStep", status: str) -> str:
     is_over = step.status not in ALIVE
     counted = units_text(step.completed, step.total, is_over=is_over)
     units = f"  {counted}" if counted else ""
     tries = f"  attempt {step.attempts}" if step.attempts > 1 else ""
-    status = step.status
-    if status == "not_run" or (status == "running" and job.finished_at is not None):
-        status = unfinished_words(job.status, step.attempts)
-    return f"  [{one_line(status):>7}]  {one_line(step.name)}{units}{tries}"
+    return f"  [{status}]  {one_line(step.name)}{units}{tries}"

@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 from typing import Any, Final
 
-from trackerapi.commands.exits import FINE
+from trackerapi.commands.exits import ASKING, FINE
 from trackerapi.commands.options import add_backend, add_command, add_json, moment
 from trackerapi.commands.reporting import add_job, asking_tracker, job_of
 from trackerapi.commands.terminal import moment_text, say, say_json
@@ -27,7 +27,10 @@ examples:
 def add_commands(commands: Any) -> None:
     """Add `verify`."""
     verify = add_command(
-        commands, "verify", _verify, "Tell whose key this is and what it may do."
+        commands,
+        "verify",
+        _verify,
+        f"Tell whose key this is and what it may do.\n\n{ASKING}",
     )
     add_backend(verify)
     add_json(verify)

@@ -1,4 +1,4 @@
-"""Sending again what the backend has refused, after the reason was mended.
+"""Sending again what the backend has refused, after the reason was fixed.
 
 Creations of jobs go first, then events. What is taken is released from the journal it
 is held in; the rest stays there, with the newest reason.
@@ -44,7 +44,7 @@ from trackerapi.errors import AuthenticationError, BackendError
 _MOST_REASONS: Final = 5
 
 _HELP: Final = """\
-Send again what the backend refused, after the reason was mended.
+Send again what the backend refused, after the reason was fixed.
 
 Creations of jobs go first, with another customer or tag if one is given, then their
 events. With --tag the configuration that the script sent along is left out: the job is

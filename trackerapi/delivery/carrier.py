@@ -107,7 +107,7 @@ class Carrier:
             delivered = receipt.accepted + receipt.duplicates
             self._counters.count_delivered(delivered)
             if aside:
-                # `outbox retry` may have mended their job meanwhile, and be over.
+                # `outbox retry` may have fixed their job meanwhile, and be over.
                 file.held.refresh()
                 aside, freed, freed_count = self._kept_apart(
                     file, b"".join(kept.record for kept in aside), len(aside)

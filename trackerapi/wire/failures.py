@@ -211,7 +211,8 @@ def _reason(status: int, problem: Mapping[str, Any]) -> str:
     words = [problem["title"], problem["detail"]]
     # The detail of a conflict says all; its pointers are for programs.
     errors = () if status == HTTPStatus.CONFLICT else problem.get("errors", ())
-    words += [f"{error['pointer']} {error['detail']}".strip() for error in errors[:3]]
+    places = [f"{error['pointer']} {error['detail']}".strip() for error in errors[:3]]
+    words += [place for place in places if place not in (problem["detail"] or "")]
     return f"{status}: {'; '.join(filter(None, words)) or _phrase(status)}"
 
 

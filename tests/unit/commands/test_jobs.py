@@ -169,7 +169,51 @@ def test_events_are_listed_as_they_came(desk: Desk) -> None:
     assert [line.split()[3] for line in lines] == ["start", "progress", "error"]
     assert [line[27:].split()[1:3] for line in lines] == [["Load", "it"]] * 3
     assert lines[1].endswith("  250,340")
-    assert lines[2].endswith("  Two files cannot be opened.")
+    assert "  Two files cannot be opened.; Traceback (most recent" in lines[2]
+
+
+def test_metadata_of_events_is_listed(desk: Desk) -> None:
+    """Texts are listed as they are, other values as JSON."""
+    metadata = {"Message": "Hello", "Sizes": [1, 2.5], "Näme": None}
+    job_id = new_job(desk, {"kind": "step", "name": "load", "metadata": metadata})
+
+    done = desk.run("job", "show", job_id, "--events")
+
+    assert done.out.endswith("  Message=Hello; Sizes=[1, 2.5]; Näme=null\n")
+
+
+def test_statuses_of_steps_stand_in_one_column(desk: Desk) -> None:
+    """The longest status makes the width, so that names stand below each other."""
+    job_id = new_job(desk, {"kind": "step", "name": "load"}, {"kind": "cancel"})
+
+    done = desk.run("job", "show", job_id)
+
+    assert "  [       done]  Load it\n" in done.out
+    assert "  [not reached]  Send it\n" in done.out
+
+
+def test_blank_job_is_not_that_of_the_environment(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An argument that a script left blank is refused, and names no other job."""
+    monkeypatch.setenv("TRACKERAPI_JOB", new_job(desk))
+
+    done = desk.run("job", "link", "--job", " ")
+
+    assert (done.status, done.out) == (USAGE, "")
+    assert done.err == (
+        "trackerapi: --job: must not be blank; name the job, or leave it out\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["show", "list", "link"])
+def test_help_lists_the_exit_statuses(desk: Desk, command: str) -> None:
+    """Each status that a question can end with is in the help."""
+    done = desk.run("job", command, "--help")
+
+    words = " ".join(done.out.split())
+    assert "exit status: 0 done, 1 the backend was not reached" in words
+    assert "3 the backend refused the key, 4 the backend refused the request" in words
 
 
 def test_job_as_json_has_reason_and_events(desk: Desk) -> None:
@@ -337,6 +381,9 @@ def test_link_ends_when_it_was_told_to(desk: Desk, zone: str) -> None:
         (["list", "--customer", "0"], USAGE),
         (["list", "--status", "nonsense"], USAGE),
         (["list", "a-word"], USAGE),
+        (["list", "--tag", ""], USAGE),
+        (["list", "--tag", "\udcff"], USAGE),
+        (["link", ""], USAGE),
         (["show", "--events"], USAGE),
     ],
 )
