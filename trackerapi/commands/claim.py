@@ -119,7 +119,8 @@ def _chosen(
     Raises:
         Mistake: If an id means no file or several, or a running process has the file.
     """
-    files = [summary_of(find_file(folder, each)) for each in ids] or survey(folder)
+    paths = dict.fromkeys(find_file(folder, each) for each in ids)
+    files = [summary_of(each) for each in paths] or survey(folder)
     chosen: list[FileSummary] = []
     for file in files:
         if file is None or file.header is None:
@@ -184,7 +185,10 @@ def _report(
         )
         return
     if not files:
-        say("nothing to bind: a backend accepted the address and key of every file")
+        say(
+            "nothing to bind: all files are for this address and key, or for others "
+            "that a backend accepted"
+        )
         return
     if not bound:
         for file in files:

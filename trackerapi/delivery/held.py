@@ -98,8 +98,11 @@ class HeldJournal:
         """
         try:
             size = self.path.stat().st_size
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             size = 0
+        except OSError:
+            # An empty journal would be deleted: one that nobody can look at is not.
+            return
         if size == self._read_bytes:
             return
         with self._lock, suppress(FileNotFoundError):

@@ -157,6 +157,29 @@ def test_claim_of_all_leaves_confirmed_files_alone(desk: Desk) -> None:
     assert desk.run("sync").status == FINE
 
 
+def test_file_that_is_named_twice_is_bound_once(desk: Desk) -> None:
+    """Ids and their beginnings mean files, which are counted once each."""
+    desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
+    (file,) = desk.files
+
+    done = desk.run("outbox", "claim", file["id"], file["id"][:6], "--yes", "--json")
+
+    assert [each["id"] for each in done.json["files"]] == [file["id"]]
+    assert len(done.json["bound"]) == 1
+
+
+def test_claim_with_the_wrong_key_of_the_file_does_not_call_it_accepted(
+    desk: Desk,
+) -> None:
+    """Nothing is claimed that no backend has said."""
+    wrong = "trk_3kTMd9aZ_" + "x" * 43 + "_AAAAAA"
+    desk.leave(TRACKERAPI_API_KEY=wrong)
+
+    done = desk.run("outbox", "claim", "--yes", TRACKERAPI_API_KEY=wrong)
+
+    assert "all files are for this address and key, or for others" in done.out
+
+
 def test_claim_leaves_a_running_process_its_file(desk: Desk) -> None:
     """A file that its owner still writes to cannot be bound anew."""
     with desk.job("claimed-alive", TRACKERAPI_BASE_URL=NOWHERE):

@@ -178,6 +178,18 @@ def test_line_that_is_still_being_written_is_read_once_it_is_whole(path: Path) -
     assert lines_in(journal) == [line]
 
 
+def test_journal_that_cannot_be_looked_at_is_not_forgotten(path: Path) -> None:
+    """A file system that fails for a moment does not make held records vanish."""
+    journal = read_anew(path)
+    journal.keep([held(event_line())])
+    path.unlink()
+    path.symlink_to(path)  # not missing, and yet nobody can open it
+
+    journal.refresh()
+
+    assert journal.counts() == (1, 0)
+
+
 def test_journal_that_was_made_anew_is_read_anew(path: Path) -> None:
     """What somebody has put away is not shown any more."""
     journal = HeldJournal(path)
