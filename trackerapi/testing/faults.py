@@ -43,12 +43,18 @@ def error_of(fault: Fault) -> BackendError:
         return BackendUnavailable(reason, _exchange(None, was_sent=False))
     if fault == "key":
         return AuthenticationError("401: the key is not valid", _exchange(401))
-    return rejected(404, "Unknown customer")
+    return rejected(404, "unknown-customer", "Unknown customer")
 
 
-def rejected(status: int, detail: str) -> BackendRejected:
-    """Return the refusal of a request for its content."""
-    return BackendRejected(f"{status}: {detail}", _exchange(status, detail))
+def rejected(status: int, name: str, detail: str) -> BackendRejected:
+    """Return the refusal of a request for its content.
+
+    Args:
+        status: HTTP status of the answer.
+        name: Last part of the problem's type, such as `unknown-job`.
+        detail: One sentence for the caller.
+    """
+    return BackendRejected(f"{status}: {detail}", _exchange(status, detail, name))
 
 
 def unwritable() -> OutboxError:
@@ -57,9 +63,11 @@ def unwritable() -> OutboxError:
 
 
 def _exchange(
-    status: int | None, detail: str = "", *, was_sent: bool = True
+    status: int | None, detail: str = "", name: str = "", *, was_sent: bool = True
 ) -> Exchange:
     problem = {"status": status, "detail": detail} if status else {}
+    if name:
+        problem["type"] = f"urn:trackerapi:problem:{name}"
     return Exchange(
         method="POST",
         url=f"{BASE_URL}/jobs",

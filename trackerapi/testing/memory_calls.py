@@ -77,9 +77,11 @@ class MemoryCalls:
             return JobHistory(tracker.store.begun(document)).as_answer()
         history = JobHistory(known)
         if history.customer_id != document["customer_id"]:
-            raise rejected(409, "The job is known, for another customer.")
+            raise rejected(409, "conflict", "The job is known, for another customer.")
         if document["tag"] not in (history.tag, history.name):
-            raise rejected(409, f"The job is known, with another tag: {history.tag!r}.")
+            raise rejected(
+                409, "conflict", f"The job is known, with another tag: {history.tag!r}."
+            )
         return history.as_answer()
 
     def list_jobs(self, **wanted: "Unpack[JobFilter]") -> Iterator[Job]:
@@ -149,7 +151,7 @@ class MemoryCalls:
         for history in self._known():
             if history.record.number == job_id:
                 return history
-        raise rejected(404, "No such job.")
+        raise rejected(404, "unknown-job", "No such job.")
 
 
 def refuse(name: str) -> NoReturn:
