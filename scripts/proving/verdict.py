@@ -89,11 +89,16 @@ def judge(
 
 
 def stored_events(tracker: TrackerApi, provider_job_id: str) -> list[JobEvent]:
-    """Return the events of a job in order of arrival; none of an unknown job."""
+    """Return the events of a job in order of arrival; none of an unknown job.
+
+    A `start` of the job is left out: `create_job()` reports it in a rerun, and the
+    job of the proofs has no call of its own for it.
+    """
     try:
-        return list(tracker.job(provider_job_id).events())
+        events = list(tracker.job(provider_job_id).events())
     except BackendRejected:
         return []
+    return [each for each in events if each.tag is not None or each.kind != "start"]
 
 
 def picture_of(tracker: TrackerApi, provider_job_id: str) -> dict[str, Any]:
