@@ -71,6 +71,8 @@ def test_first_example_ends_its_job_when_a_step_raises(
 
     run(["bash", "-c", f"! {sys.executable} my_job.py John"], tmp_path, **place)
 
+    # On a busy machine the exit of the script may not have waited long enough.
+    run(["trackerapi", "sync"], tmp_path, **place)
     shown = run(["trackerapi", "job", "show", "--last"], tmp_path, **place)
     assert "My Job: failed, 28.57 %" in shown
     assert "ZeroDivisionError" in shown
