@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,6 +181,40 @@ def test_every_module_has_its_place_in_the_drawing() -> None:
     parts = {path.relative_to(LIBRARY).parts[0] for path in modules_under(LIBRARY)}
 
     assert {part.removesuffix(".py") for part in parts} == ARROWS.keys()
+
+
+def words_in_code(text: str) -> set[str]:
+    """Return the words of a Markdown text that stand in code."""
+    spans = re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL)
+    return set(re.findall(r"\w+", " ".join(spans)))
+
+
+@pytest.mark.parametrize("root", [LIBRARY, BACKEND, ROOT / "scripts"])
+def test_every_module_is_named_in_the_architecture(root: Path) -> None:
+    """The text names each module, a list item about a folder those of the folder."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    items = text.split("\n- ")
+    missing = []
+    for path in modules_under(root):
+        folder = path.relative_to(root).parent
+        if path.stem.startswith("__") or "migrations" in folder.parts:
+            continue
+        about = [each for each in items if f"{folder}/" in each]
+        where = "\n".join(about) if folder.parts else text
+        if path.stem not in words_in_code(where):
+            missing.append(path.relative_to(ROOT))
+
+    assert missing == []
+
+
+def test_architecture_names_no_missing_file() -> None:
+    """Each path in code exists, below the work tree or below a package."""
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    paths = re.findall(r"`([\w/.-]*(?:/|\.(?:py|sh|json|yaml)))`", text)
+    roots = (ROOT, LIBRARY, BACKEND, BACKEND / "store", ROOT / "scripts")
+
+    assert paths
+    assert [p for p in paths if not any((root / p).exists() for root in roots)] == []
 
 
 @pytest.mark.parametrize("part", sorted(ARROWS))
