@@ -116,6 +116,7 @@ class JobConfigManager:
     Raises:
         ConfigError: If the file or a document is not valid, or a tag was loaded
             before with other content.
+        TypeError: If the file is no path, or `configs` no list of configurations.
 
     Example:
         manager = JobConfigManager(configurations_file="./job_configurations.json")
@@ -125,7 +126,7 @@ class JobConfigManager:
     def __init__(
         self,
         configurations_file: str | os.PathLike[str] | None = None,
-        configs: Iterable[JobConfig | Mapping[str, Any]] = (),
+        configs: Iterable[JobConfig | Mapping[str, Any]] | None = None,
     ) -> None:
         self._configs: dict[str, JobConfig] = {}
         self._path: Path | None = None
@@ -139,7 +140,7 @@ class JobConfigManager:
                 )
             self._path = Path(configurations_file)
             self._load(self._path)
-        for index, config in enumerate(configs):
+        for index, config in enumerate(_as_list(configs)):
             self._add({f"/{index}": _from_code(config, f"/{index}")}, None)
 
     @property
@@ -188,6 +189,20 @@ class JobConfigManager:
     def _add(self, configs: Mapping[str, JobConfig], path: Path | None) -> None:
         _remember(configs, path)
         self._configs.update((config.tag, config) for config in configs.values())
+
+
+def _as_list(
+    configs: Iterable[JobConfig | Mapping[str, Any]] | None,
+) -> list[JobConfig | Mapping[str, Any]]:
+    """Return the configurations from code, in the order of the caller."""
+    given: object = () if configs is None else configs
+    is_one = isinstance(given, str | bytes | os.PathLike | Mapping)
+    if is_one or not isinstance(given, Iterable):
+        raise TypeError(
+            f"configs must be a list of configurations, got {type(given).__name__}; "
+            "pass a file as configurations_file=..., one configuration as configs=[...]"
+        )
+    return list(given)
 
 
 Named = TypeVar("Named", JobConfig, StepConfiguration)

@@ -356,3 +356,15 @@ def test_configurations_in_place_of_a_file_are_told_apart() -> None:
     wrong: Any = [{"tag": "a"}]
     with pytest.raises(TypeError, match=r"must be a path, got list; .* configs="):
         JobConfigManager(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["jobs.json", Path("jobs.json"), {"tag": "a"}, 7])
+def test_configs_that_are_no_list_raise_type_error(wrong: Any) -> None:
+    """The message names the arguments for a file and for one configuration."""
+    with pytest.raises(TypeError, match=r"must be a list .* configurations_file="):
+        JobConfigManager(None, wrong)
+
+
+def test_configs_may_be_none() -> None:
+    """None means no configurations from code, as None means no file."""
+    assert JobConfigManager(None, None).tags == ()
