@@ -151,6 +151,59 @@ def test_delivery_waits_whatever_an_answer_holds(
     assert "Error(" not in text
 
 
+REFUSED: Final = {**answer("Problem"), "status": 422}
+STRANGER: Final = "00000000-0000-4000-8000-000000000000"
+
+Refusals = Callable[[list[str]], list[dict[str, Any]]]
+"""Returns the refused lines of an answer to events with these ids."""
+
+
+def refused_line(line: int, event_id: str | None) -> dict[str, Any]:
+    """Return one refused line of a batch answer."""
+    return {"line": line, "event_id": event_id, "problem": REFUSED}
+
+
+OF_ANOTHER_BATCH: Final[dict[str, Refusals]] = {
+    "line-twice": lambda ids: [refused_line(1, ids[0])] * len(ids) * 2,
+    "line-behind-the-last": lambda ids: [
+        refused_line(n + 1, event_id) for n, event_id in enumerate(ids, start=1)
+    ],
+    "fewer-lines": lambda ids: [
+        refused_line(n, event_id) for n, event_id in enumerate(ids[1:], start=1)
+    ],
+    "ids-of-other-events": lambda ids: [
+        refused_line(n, STRANGER) for n, _ in enumerate(ids, start=1)
+    ],
+}
+
+
+@pytest.mark.parametrize("refusals", OF_ANOTHER_BATCH.values(), ids=OF_ANOTHER_BATCH)
+def test_batch_answer_about_other_events_holds_nothing(
+    refusals: Refusals, tmp_path: Path
+) -> None:
+    """Refused lines that the batch does not have are no answer: all is sent again."""
+
+    def mixed_up(request: Request) -> bytes:
+        if key_of(request) != "POST /events/batch":
+            return good(request)
+        ids = [json.loads(line)["event_id"] for line in request.body.splitlines()]
+        return http(200, {"accepted": 0, "duplicates": 0, "rejected": refusals(ids)})
+
+    with answering(mixed_up) as server:
+        with TrackerApi(
+            KEY, server.url, outbox=tmp_path, shutdown_timeout=0
+        ) as tracker:
+            job = tracker.job("job-1")
+            for _ in range(3):
+                job.send_event(kind="info")
+            first = tracker.flush(timeout=0.5)
+            server.answer = good
+            report = tracker.flush(timeout=20)
+
+    assert (first.waiting, first.held) == (3, 0)
+    assert (report.waiting, report.held, report.delivered) == (0, 0, 3)
+
+
 COMMANDS: Final = {
     "verify": ("GET /api-keys/protected", {0, 1}),
     "verify --json": ("GET /api-keys/protected", {0, 1}),

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from trackerapi.delivery.held import HeldJournal, KeptRecord
 from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.receipts import check
 from trackerapi.delivery.records import (
     CREATION_START,
     MAX_BATCH_BYTES,
@@ -271,7 +272,7 @@ class Carrier:
         """Send once; None if it has to be tried again with fewer lines."""
         try:
             receipt = self._sender.send(batch)
-            _check(receipt, batch, count)
+            check(receipt, batch, count)
         except AuthenticationError:
             raise
         except BackendError as error:
@@ -304,22 +305,6 @@ class Carrier:
                 "job-unknown",
                 f"the backend does not know job {job_id!r} yet; its events wait",
             )
-
-
-def _check(receipt: Receipt, batch: bytes, count: int) -> None:
-    """Refuse an answer that is about another batch than the one that was sent.
-
-    Raises:
-        BackendUnavailable: If it does not account for each line once.
-    """
-    refused = {rejection.index for rejection in receipt.rejections}
-    told = receipt.accepted + receipt.duplicates + len(receipt.rejections)
-    # A blank line, as damage may leave one, is none to the backend.
-    blank_count = 0 if told == count else sum(not x.strip() for x in split_lines(batch))
-    if told != count - blank_count or len(refused) != len(receipt.rejections):
-        raise BackendUnavailable("the answer does not account for every line")
-    if refused and not (min(refused) >= 0 and max(refused) < count):
-        raise BackendUnavailable("the answer is about lines that were not sent")
 
 
 def _refused(receipt: Receipt, batch: bytes) -> list[KeptRecord]:

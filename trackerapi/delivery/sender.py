@@ -12,10 +12,13 @@ class Rejection:
     Attributes:
         index: Place of the line in what was sent; the first is 0.
         problem: Members of the problem details (RFC 9457) that say why.
+        event_id: Id of the event in that line, as the answer names it; None where the
+            backend could not read the line.
     """
 
     index: int
     problem: Mapping[str, Any]
+    event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,9 @@ class HttpSender:
             duplicates=report.duplicates,
             rejections=tuple(
                 Rejection(
-                    index=line.line - 1, problem=problem_details(line.problem.to_dict())
+                    index=line.line - 1,
+                    problem=problem_details(line.problem.to_dict()),
+                    event_id=line.event_id,
                 )
                 for line in report.rejected
             ),

@@ -250,7 +250,14 @@ class MemoryBackend:
             if not line.strip():
                 continue  # a backend passes over what is blank
             if refusal is not None:
-                rejections.append(Rejection(index=index, problem=refusal))
+                event_id = members.get("event_id")
+                rejections.append(
+                    Rejection(
+                        index=index,
+                        problem=refusal,
+                        event_id=event_id if isinstance(event_id, str) else None,
+                    )
+                )
             elif self._is_new(members["event_id"], line):
                 accepted += 1
             else:

@@ -291,6 +291,18 @@ def test_refusal_that_cannot_be_written_down_settles_nothing(
             duplicates=0,
             rejections=(Rejection(index=-1, problem=problem(422)),),
         ),
+        Receipt(
+            accepted=1,
+            duplicates=0,
+            rejections=(Rejection(index=1, problem=problem(422)),) * 2,
+        ),
+        Receipt(
+            accepted=2,
+            duplicates=0,
+            rejections=(
+                Rejection(index=1, problem=problem(422), event_id="of another line"),
+            ),
+        ),
     ],
 )
 def test_answer_that_does_not_account_for_every_line_settles_nothing(
@@ -308,6 +320,7 @@ def test_answer_that_does_not_account_for_every_line_settles_nothing(
             process.make_round()
 
     assert process.outbox.waiting_count == 3
+    assert held_lines(process) == []
     process.deliver()
     assert list(memory.events.values()) == lines
 
