@@ -21,12 +21,14 @@ from trackerapi.commands.exits import (
     UNAVAILABLE,
     USAGE,
 )
+from trackerapi.commands.parser import Parser, add_group
 from trackerapi.commands.terminal import library_told_on_stderr, tell
 from trackerapi.errors import (
     AuthenticationError,
     BackendRejected,
     BackendUnavailable,
     TrackerError,
+    one_line,
 )
 
 _STATUS_OF: dict[type[Exception], int] = {
@@ -77,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 stdout.flush()  # here, where it is known what a failure means
             return status
     except (TrackerError, ValueError) as error:
-        tell(str(error))
+        tell(one_line(str(error)))
         kinds = (
             status for kind, status in _STATUS_OF.items() if isinstance(error, kind)
         )
@@ -90,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FINE
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        tell(f"{place}{error.strerror or error}")
+        tell(one_line(f"{place}{error.strerror or error}"))
         return USAGE
 
 
@@ -100,7 +102,7 @@ def build_parser(asked: Sequence[str] = ()) -> argparse.ArgumentParser:
     Args:
         asked: The only command to make a parser for; all of them if it is none.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="trackerapi",
         description="Report what jobs do, deliver what waits, and ask the backend.",
         epilog=_EPILOG,
@@ -108,7 +110,7 @@ def build_parser(asked: Sequence[str] = ()) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.set_defaults(whole_parser=parser)  # for the completion of all of it
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = add_group(parser)
     homes = [_HOMES[name] for name in asked if name in _HOMES]
     for home in homes or [*_HOMES.values(), "completion"]:
         import_module(f"trackerapi.commands.{home}").add_commands(commands)

@@ -12,7 +12,9 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, NoReturn, cast
+
+from trackerapi.errors import one_line
 
 DEFAULT_NAME: Final = "job-configurations-schema"
 
@@ -40,9 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(places) > 1:
         parser.error("give the location once: -l LOCATION, or the folder alone")
     location = places.pop() if places else "."
-    if not location:
+    if not location.strip():
         parser.error("the location is empty; leave it out for the current folder")
-    if not options.name or {"/", "\\"} & set(options.name):
+    if not options.name.strip() or {"/", "\\"} & set(options.name):
         parser.error(f"argument -n/--name: not a plain file name: {options.name!r}")
     try:
         write_schema(Path(location), options.name)
@@ -70,6 +72,10 @@ class _Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         return HELP
+
+    def error(self, message: str) -> NoReturn:
+        # The message repeats an argument of any length.
+        super().error(one_line(message))
 
 
 def build_parser() -> argparse.ArgumentParser:

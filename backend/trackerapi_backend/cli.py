@@ -10,7 +10,7 @@ import codecs
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from trackerapi_backend import __version__, commands
 from trackerapi_backend.auth import SCOPES
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
 LONGEST_NAME = 100
+MAX_ERROR_LENGTH = 500
+"""Longest error, in characters: errors repeat arguments and names of files."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,17 +71,46 @@ def _bytes_or_escape(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def _complain(reason: str) -> int:
-    print(f"trackerapi-backend: {reason}", file=sys.stderr)
+    print(f"trackerapi-backend: {_one_line(reason)}", file=sys.stderr)
     return 1
+
+
+def _one_line(text: str) -> str:
+    """Return a text without what a terminal would act on, and not too long."""
+    if len(text) > MAX_ERROR_LENGTH:
+        text = f"{text[: MAX_ERROR_LENGTH - 1]}…"
+    return "".join(
+        c if c.isprintable() or _is_byte(c) else "\N{REPLACEMENT CHARACTER}"
+        for c in text
+    )
+
+
+def _is_byte(character: str) -> bool:
+    """Return whether it stands for a byte of a name that is not UTF-8."""
+    return "\udc80" <= character <= "\udcff"
 
 
 def _tell(line: str) -> None:
     print(line, flush=True)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser with short printable errors, whose arguments must not be blank.
+
+    A blank argument stands for an unset variable of a script.
+    """
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.register("type", None, _filled)
+
+    def error(self, message: str) -> NoReturn:
+        super().error(_one_line(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="trackerapi-backend",
         description="Run the reference backend of trackerapi.",
         epilog="Where an option is left out, `serve`, `migrate`, `key` and `customer`"
@@ -87,13 +118,21 @@ def build_parser() -> argparse.ArgumentParser:
         " _PUBLIC_BASE_URL.",
     )
     parser.add_argument("--version", action="version", version=__version__)
-    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    subparsers = _group(parser, "COMMAND")
     _add_dev(subparsers)
     _add_serve(subparsers)
     _add_migrate(subparsers)
     _add_key(subparsers)
     _add_customer(subparsers)
     return parser
+
+
+def _group(parser: argparse.ArgumentParser, metavar: str) -> Commands:
+    """Let a parser have commands; return what they are added to."""
+    commands = parser.add_subparsers(required=True, metavar=metavar)
+    # All words of a command go through this type; each option then names itself.
+    commands.type = str
+    return commands
 
 
 def _add_dev(subparsers: Commands) -> None:
@@ -156,9 +195,8 @@ def _add_migrate(subparsers: Commands) -> None:
 
 
 def _add_key(subparsers: Commands) -> None:
-    actions = subparsers.add_parser(
-        "key", help="make, list and expire API keys"
-    ).add_subparsers(required=True, metavar="ACTION")
+    key = subparsers.add_parser("key", help="make, list and expire API keys")
+    actions = _group(key, "ACTION")
     create = actions.add_parser("create", help="make a key and print it, this once")
     _add_provider(create)
     create.add_argument("--label", required=True, help="what the key is for")
@@ -187,9 +225,8 @@ def _add_key(subparsers: Commands) -> None:
 
 
 def _add_customer(subparsers: Commands) -> None:
-    actions = subparsers.add_parser(
-        "customer", help="make and list customers"
-    ).add_subparsers(required=True, metavar="ACTION")
+    customer = subparsers.add_parser("customer", help="make and list customers")
+    actions = _group(customer, "ACTION")
     create = actions.add_parser("create", help="make a customer and print its id")
     _add_provider(create)
     create.add_argument("--id", type=_customer_id, help="default: the next free one")
@@ -218,6 +255,12 @@ def _add_database(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="secret under which keys are kept; default: `pepper` beside the database",
     )
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be blank")
+    return text
 
 
 def _time(text: str) -> datetime:

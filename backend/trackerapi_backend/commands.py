@@ -26,7 +26,6 @@ from trackerapi_backend.server import leave_busy_threads, serve_store
 from trackerapi_backend.settings import (
     SettingsError,
     absolute_path,
-    filled,
     read_pepper,
     settings_from,
     storage_from,
@@ -53,15 +52,14 @@ def dev(options: Namespace, tell: Tell) -> None:
     """Run a backend of one's own."""
     log_to_stderr(logging.WARNING)
     folder = _data_dir(options.data_dir)
-    host = filled(options.host, "--host")
-    run_dev(folder, host=host, port=options.port, tell=tell)
+    run_dev(folder, host=options.host, port=options.port, tell=tell)
     leave_busy_threads(0)
 
 
 def _data_dir(given: str | None) -> Path:
     """Return the folder of `dev`: the one given, else that of this user."""
     if given is not None:
-        return absolute_path(filled(given, "--data-dir"), "--data-dir")
+        return absolute_path(given, "--data-dir")
     usual = user_data_dir()
     if usual is None:
         raise SettingsError("this user has no home directory: give --data-dir")

@@ -1,7 +1,7 @@
 """Settings of a server: arguments first, then the environment, then defaults.
 
-A blank variable is not set, a blank argument is an error, and paths become absolute
-when they are read: the same rule as that of the library.
+A blank variable is not set, and paths become absolute when they are read: the same
+rule as that of the library. The command line refuses blank arguments.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class _Sources:
         given = self.arguments.get(name)
         if given is not None:
             option = f"--{name.replace('_', '-')}"
-            return filled(str(given), option), option
+            return str(given), option
         variable = PREFIX + name.upper()
         return self.environment.get(variable, "").strip() or None, variable
 
@@ -125,17 +125,6 @@ def user_data_dir() -> Path | None:
     except RuntimeError:
         return None
     return usual if usual.is_absolute() else None
-
-
-def filled(text: str, option: str) -> str:
-    """Return the value of an option.
-
-    Raises:
-        SettingsError: If it is blank.
-    """
-    if not text.strip():
-        raise SettingsError(f"{option} must not be blank")
-    return text
 
 
 def absolute_path(text: str, setting: str) -> Path:

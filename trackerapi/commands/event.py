@@ -52,9 +52,14 @@ def add_commands(commands: Any) -> None:
     parser = add_command(commands, "event", _event, _HELP)
     parser.add_argument("kind", metavar="KIND", help="what happened; see above")
     parser.add_argument("--step", metavar="TAG", help="the step that it is about")
-    parser.add_argument("--message", metavar="TEXT", help="what the customer reads")
     parser.add_argument(
-        "--detail", metavar="TEXT", help="what only you read; - reads it from stdin"
+        "--message", metavar="TEXT", type=str, help="what the customer reads"
+    )
+    parser.add_argument(
+        "--detail",
+        metavar="TEXT",
+        type=str,
+        help="what only you read; - reads it from stdin",
     )
     parser.add_argument(
         "--completed", metavar="N", type=number, help="units of the step that are done"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trackerapi.commands import jobs, questions
 from trackerapi.commands.exits import FINE
 from trackerapi.commands.options import add_command, customer_id
+from trackerapi.commands.parser import add_group
 from trackerapi.commands.reporting import (
     STATUSES,
     add_job,
@@ -73,24 +74,30 @@ examples:
 def add_commands(commands: Any) -> None:
     """Add `job` and what there is to do with one."""
     job = commands.add_parser("job", help="begin and end a job, ask about it")
-    job_commands = job.add_subparsers(
-        title="commands", metavar="COMMAND", required=True
-    )
+    job_commands = add_group(job)
     _add_start(job_commands)
     finish = add_command(job_commands, "finish", _finish, _FINISH)
-    finish.add_argument("--remarks", metavar="TEXT", help="what the customer reads")
+    finish.add_argument(
+        "--remarks", metavar="TEXT", type=str, help="what the customer reads"
+    )
     fail = add_command(job_commands, "fail", _fail, _FAIL)
     fail.add_argument(
         "--customer-text",
         "--customer",
         metavar="TEXT",
+        type=str,
         help="what the customer reads; a neutral sentence without it",
     )
     fail.add_argument(
-        "--detail", metavar="TEXT", help="what only you read; - reads it from stdin"
+        "--detail",
+        metavar="TEXT",
+        type=str,
+        help="what only you read; - reads it from stdin",
     )
     cancel = add_command(job_commands, "cancel", _cancel, _CANCEL)
-    cancel.add_argument("--reason", metavar="TEXT", help="what the customer reads")
+    cancel.add_argument(
+        "--reason", metavar="TEXT", type=str, help="what the customer reads"
+    )
     for parser in (finish, fail, cancel):
         add_job(parser)
         add_sending(parser)

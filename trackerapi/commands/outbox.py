@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trackerapi.commands import claim, drop, export, import_bundle, replay, retry
 from trackerapi.commands.exits import FINE, Mistake
 from trackerapi.commands.options import add_command, add_json, add_outbox, folder_of
+from trackerapi.commands.parser import add_group
 from trackerapi.commands.survey import (
     DELIVERED,
     FileSummary,
@@ -80,7 +81,7 @@ def add_commands(commands: Any) -> None:
     """Add `outbox` and its commands."""
     text = "look after what waits or is held"
     parser = commands.add_parser("outbox", help=text, description=_HELP)
-    own = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    own = add_group(parser)
 
     listing = add_command(own, "list", _list, _LIST_HELP)
     listing.add_argument(

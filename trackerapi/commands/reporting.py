@@ -151,8 +151,6 @@ def job_of(tracker: TrackerApi, options: argparse.Namespace) -> "TrackerJob":
         SettingsError: If no job is named.
         ValueError: If that can be no job.
     """
-    if options.job is not None and not options.job.strip():
-        raise SettingsError("must not be blank; name the job, or leave it out", "--job")
     if options.job is None and not os.environ.get(JOB, "").strip():
         raise SettingsError("no job; pass --job, or set this variable", JOB)
     part: str | None = getattr(options, "part", None)

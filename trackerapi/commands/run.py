@@ -69,6 +69,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "words",
         nargs=argparse.REMAINDER,
+        type=str,
         metavar="COMMAND",
         help="the command and its arguments",
     )

@@ -62,19 +62,21 @@ class Order:
         Raises:
             Misuse: If a value cannot be meant.
         """
+        for name in VALUED:
+            value = given.get(name)
+            if value is not None and not value.strip():
+                raise Misuse(f"{name}: must not be blank")
         if not command:
             raise Misuse("the command to run is missing")
         self.command = list(command)
         self.step = given.get("--step")
-        self.job = given.get("--job") or None
+        self.job = given.get("--job")
         self.attempts = _attempts(given.get("--attempts"))
         self.progress = _pattern(given.get("--progress"))
         self.watch = given.get("--watch") or STREAMS[0]
         self.shows_arguments = given.get(FLAG) is not None
         if self.watch not in STREAMS:
             raise Misuse(f"--watch: not one of {', '.join(STREAMS)}: {self.watch!r}")
-        if self.step is not None and not self.step.strip():
-            raise Misuse("--step: blank")
         if self.progress is not None and self.step is None:
             raise Misuse("--progress needs --step: only steps have progress")
 
@@ -114,11 +116,13 @@ def read(arguments: "Sequence[str]") -> Order | None:
 
 
 def complain(mistake: Misuse) -> None:
-    """Print what is wrong with the command line."""
+    """Print what is wrong with the command line, in one line below the usage."""
+    from trackerapi.errors import one_line
+
     if sys.stderr is not None:
         sys.stderr.write(
             "usage: trackerapi run [--step STEP] [--job ID] [OPTIONS] -- COMMAND ...\n"
-            f"trackerapi run: error: {mistake}\n"
+            f"trackerapi run: error: {one_line(str(mistake))}\n"
         )
 
 

@@ -117,21 +117,28 @@ def _find(name: str) -> str:
                 return path
             is_denied = True
     if is_denied:
-        raise NotStarted(NOT_EXECUTABLE, f"{name}: {os.strerror(errno.EACCES)}")
-    raise NotStarted(NOT_FOUND, f"{name}: command not found")
+        raise NotStarted(NOT_EXECUTABLE, _reason(name, os.strerror(errno.EACCES)))
+    raise NotStarted(NOT_FOUND, _reason(name, "command not found"))
+
+
+def _reason(name: str, what: str) -> str:
+    from trackerapi.errors import one_line  # not needed where a program starts
+
+    # A script may put a text of any length in the place of the name.
+    return f"{one_line(name)}: {what}"
 
 
 def _not_started(name: str, path: str, error: OSError) -> NotStarted:
     reason = os.strerror(error.errno or 0)
     if error.errno == errno.ENOENT:
         if not os.path.exists(path):  # noqa: PTH110 - as above
-            return NotStarted(NOT_FOUND, f"{name}: {reason}")
+            return NotStarted(NOT_FOUND, _reason(name, reason))
         reason = f"bad interpreter: {reason}"
     elif error.errno == errno.EACCES and os.path.isdir(path):  # noqa: PTH112 - as above
         reason = os.strerror(errno.EISDIR)
     elif error.errno == errno.ENOEXEC:
         reason = f"cannot execute binary file: {reason}"
-    return NotStarted(NOT_EXECUTABLE, f"{name}: {reason}")
+    return NotStarted(NOT_EXECUTABLE, _reason(name, reason))
 
 
 def _is_text(path: str) -> bool:

@@ -397,7 +397,7 @@ def test_closed_stdout_and_stderr_harm_nobody(desk: Desk, job_id: str) -> None:
     [
         (["start", "import"], "--customer"),
         (["start", "import", "--customer", "0"], "not the id of a customer: '0'"),
-        (["start", "import", "--customer", "1", "--id", ""], "provider_job_id"),
+        (["start", "import", "--customer", "1", "--id", ""], "--id: must not be blank"),
         (["start", "import", "--customer", "1", "--metadata", "x"], "not KEY=VALUE"),
         (["start", "import", "--customer", "1", "--metadata-json", "[]"], "object"),
         (["start", "import", "--customer", "1", "--config", "/no"], "/no"),

@@ -396,7 +396,7 @@ def test_ends_that_do_not_block_are_waited_for(desk: Desk, job_id: str) -> None:
         (["--step", "a", "--total", "-1"], b"total must be 0 or more"),
         (["--step", "a", "--total", "x"], b"not a number: 'x'"),
         (["--step", "a\nb"], b"must not be blank or contain control"),
-        (["--step", "a", "--part", ""], b"part must have 1 to 100 characters"),
+        (["--step", "a", "--part", ""], b"--part: must not be blank"),
     ],
 )
 def test_wrong_usage_is_told_with_status_two(

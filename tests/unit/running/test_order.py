@@ -57,7 +57,7 @@ def test_help_is_asked_for_before_the_command_only(word: str) -> None:
         (["--stop", "x", "true"], "unknown option: --stop"),
         (["-s", "true"], "unknown option: -s"),
         (["--show-arguments=no", "true"], "unknown option"),
-        (["--step", " ", "true"], "--step: blank"),
+        (["--step", " ", "true"], "--step: must not be blank"),
         (["--attempts", "0", "true"], "--attempts: not 1 to 1000: '0'"),
         (["--attempts", "x", "true"], "--attempts: not 1 to 1000: 'x'"),
         (["--attempts", "1001", "true"], "--attempts: not 1 to 1000"),

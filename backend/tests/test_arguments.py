@@ -1,0 +1,93 @@
+"""Arguments of the command line: blank ones, long ones, ones with controls."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+import pytest
+from trackerapi_backend.cli import build_parser, main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HOSTILE = "\x1b[31m\r\n\u202e" + "x" * 100_000
+
+
+def arguments_of(
+    parser: argparse.ArgumentParser,
+) -> Iterator[tuple[argparse.ArgumentParser, argparse.Action]]:
+    """Iterate over the arguments that take a value, each with its command's parser."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from arguments_of(below)
+        elif action.nargs != 0:
+            yield parser, action
+
+
+def command_lines(value: str) -> Iterator[tuple[list[str], str]]:
+    """Iterate over command lines with `value` for one argument, and its name."""
+    for parser, action in arguments_of(build_parser()):
+        line = [*parser.prog.split()[1:], *action.option_strings[:1], value]
+        for other in parser._actions:
+            if other.required and other is not action:
+                line += [*other.option_strings[:1], "1"]
+        yield line, str(next(iter(action.option_strings), action.metavar))
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *line: str) -> tuple[int, str]:
+    """Run a command line that fails; return its exit status and what it prints."""
+    try:
+        status = main(line)
+    except SystemExit as end:
+        status = int(end.code or 0)
+    told = capsys.readouterr()
+    assert told.out == ""
+    return status, told.err
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+def test_each_argument_refuses_a_blank_value(
+    blank: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each option and argument of each command is named, and nothing is done."""
+    lines = list(command_lines(blank))
+    assert len(lines) > 25
+    for line, name in lines:
+        status, told = error_of(capsys, *line)
+        assert status == 2, line
+        assert name in told.splitlines()[-1], line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        (HOSTILE,),
+        ("key", HOSTILE),
+        ("dev", f"--{HOSTILE}"),
+        ("dev", "--port", HOSTILE),
+        ("dev", "--data-dir", HOSTILE),
+        ("key", "create", "--label", "x", "--scope", HOSTILE),
+        ("key", "create", "--label", "x", "--expires-at", HOSTILE),
+        ("customer", "create", "--id", HOSTILE),
+        ("migrate", "--database", HOSTILE),
+        ("serve", "--database", "x.db", "--public-base-url", HOSTILE),
+    ],
+    ids=lambda line: " ".join(line)[:30].encode("ascii", "replace").decode(),
+)
+def test_error_repeats_an_argument_shortened_and_printable(
+    line: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A terminal gets one short line, whatever a script put into its arguments."""
+    monkeypatch.chdir(tmp_path)
+
+    status, told = error_of(capsys, *line)
+
+    assert status != 0
+    assert all(each.isprintable() for each in told.splitlines())
+    assert len(told) < 2_000
