@@ -43,7 +43,7 @@ SMALLEST_OUTBOX_LIMIT_BYTES = 64 * 1024
 LARGEST_OUTBOX_LIMIT_BYTES = 2**63 - 1
 LONGEST_TIMEOUT_SECONDS = 3600
 OFF_BASE_URL = "off:"
-"""Address of a tracker that does nothing."""
+"""Placeholder address of a tracker with mode `off`, which sends nothing."""
 
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -52,24 +52,24 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where the backend is, who asks, and how patiently.
+    """Settings of one TrackerApi.
 
     Attributes:
-        route: The way to the backend.
+        route: Address of the backend, proxy and certificates.
         api_key: The provider's key; hidden in the repr.
         key_file: File that the key was read from; None without one.
-        has_key_argument: Whether the key itself was an argument.
-        strict: Raise what is otherwise logged once the work has begun.
+        has_key_argument: Whether the key was given as the argument `api_key`.
+        strict: Raise errors of reporting calls, which are otherwise logged.
         timeout_seconds: Longest wait for one answer, more than 0.
         mode: online (record and deliver), offline (record only) or off (do nothing).
-        outbox: Folder for what waits; None for the user's state folder.
+        outbox: Folder of the outbox files; None for the user's state folder.
         shutdown_timeout_seconds: Longest wait for delivery at the end, 0 or more.
-        fsync: Whether each record is brought to the disk itself.
-        outbox_limit_bytes: Size of what may wait on disk.
+        fsync: Whether a call returns only after `fsync` of its record.
+        outbox_limit_bytes: Largest size of the undelivered records on disk.
         on_sigterm: Kind of event that reports SIGTERM: interrupt (the job is expected
             to go on) or cancel.
         progress: What is shown on stderr: off (nothing), auto, live or plain.
-        progress_seconds: Between two plain lines of a job, 1 or more.
+        progress_seconds: Time between two plain lines of a job, 1 or more.
     """
 
     route: Route
@@ -148,7 +148,7 @@ class Settings:
         return key_id_of(self.api_key)
 
     def read_key_again(self, environment: Mapping[str, str] | None = None) -> str:
-        """Return the key as file or environment have it now.
+        """Read the key again from its file or variable, and return it.
 
         Raises:
             SettingsError: If it is missing or cannot work.
@@ -162,7 +162,7 @@ class Settings:
 
 
 def _api_key(mode: str, sources: Sources) -> str:
-    """Return the key; blank where none is needed and none is given."""
+    """Return the key; blank if the mode needs no key and none is given."""
     return read_api_key(sources) or ("" if mode == "offline" else _refuse_no_key())
 
 

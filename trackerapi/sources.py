@@ -58,10 +58,10 @@ class Sources:
         return (None if text is None else absolute_path(text, setting)), setting
 
     def word(self, argument: str, variable: str, words: tuple[str, ...]) -> str:
-        """Return one of some words, whatever its case; the first by default.
+        """Return a value in small letters, one of `words`; the first by default.
 
         Raises:
-            SettingsError: If the value is none of them.
+            SettingsError: If the value is another word.
         """
         text, setting = self.text(argument, variable)
         word = (text or words[0]).strip().lower()

@@ -114,10 +114,10 @@ def _claim(options: argparse.Namespace) -> int:
 def _chosen(
     folder: OutboxFolder, dispatch: Dispatch, ids: Sequence[str]
 ) -> list[FileSummary]:
-    """Return the files that are meant, without those that need no claim.
+    """Return the files that the arguments name, without those that need no claim.
 
     Raises:
-        Mistake: If an id means no file or several, or a running process has the file.
+        Mistake: If an id fits no file or several, or a running process uses the file.
     """
     paths = dict.fromkeys(find_file(folder, each) for each in ids)
     files = [summary_of(each) for each in paths] or survey(folder)
@@ -138,10 +138,10 @@ def _chosen(
 
 
 def _ask(files: Sequence[FileSummary], binding: Binding) -> None:
-    """Ask whoever is at the terminal.
+    """Ask for consent on the terminal.
 
     Raises:
-        Mistake: If nobody agrees.
+        Mistake: If there is no terminal, or the answer is no.
     """
     for file in files:
         tell(_line(file))
@@ -155,10 +155,10 @@ def _ask(files: Sequence[FileSummary], binding: Binding) -> None:
 
 
 def _rebound(folder: OutboxFolder, path: Path, binding: Binding) -> Path | None:
-    """Bind one file; return the new one, None if it went away or is in use.
+    """Bind one file; return the new file, None if the old one is gone or in use.
 
     Raises:
-        OSError: If it cannot be written; then the file is as it was.
+        OSError: If the new file cannot be written; the old one is then unchanged.
     """
     with suppress(FileNotFoundError):
         file = OutboxFile.adopt(path)

@@ -1,4 +1,4 @@
-"""Jobs as the backend knows them: one, a list, and links for customers."""
+"""Commands `job show`, `job list` and `job link`: read calls about jobs."""
 
 import argparse
 import dataclasses

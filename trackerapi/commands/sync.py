@@ -1,7 +1,7 @@
-"""Delivering what dead processes have left in the outbox.
+"""Command `sync`: delivery of the outbox files of processes that have ended.
 
-The command makes no outbox file of its own, and leaves alone what belongs to a running
-process, to another destination or to another provider.
+The command makes no outbox file of its own. It leaves alone the files of running
+processes, of other destinations and of other providers.
 """
 
 import argparse
@@ -114,9 +114,9 @@ class Sync:
     """Delivers leftovers of one folder; for one thread.
 
     Args:
-        dispatch: The way to the backend.
-        folder: Where leftovers lie.
-        persistence: How long to try.
+        dispatch: Connection to the backend.
+        folder: Outbox folder with the leftover files.
+        persistence: Retry loop with its time limit.
         outbox: The folder as the command line named it; None for the usual one.
     """
 
@@ -133,7 +133,7 @@ class Sync:
         self._next_purge = self._next_warning = 0.0
 
     def run(self) -> None:
-        """Deliver all that can be delivered; a failure is told on stderr."""
+        """Deliver all files that can be delivered; print a failure on stderr."""
         mine = [each for each in survey(self._folder) if self._may_go(each.header)]
         waiting = sum(each.waiting for each in mine if each.state != LIVE)
         if not waiting and not any(self._is_ambiguous(each.header) for each in mine):
@@ -146,15 +146,15 @@ class Sync:
                     break
                 if not self._persistence.pauses_after(error):
                     break
-            # Also where the time ran out during the last pause.
+            # Printed also if the time limit ended the last pause.
             if error is not None:
                 tell(self._failure(error))
 
     def watch(self) -> None:
-        """Deliver leftovers as they appear, until interrupted or the time is over.
+        """Deliver leftover files as they appear, until a signal or the time limit.
 
-        SIGTERM lets it look once more, at what ended just before: a sidecar is ended
-        last, and the outbox may go with it.
+        After SIGTERM it makes one more pass: a sidecar is ended after the job's
+        process, and the outbox may be deleted with the pod.
         """
         try:
             while not self._persistence.is_over:
@@ -193,7 +193,7 @@ class Sync:
         return error
 
     def _attempt(self, progress: Progress) -> Exception | None:
-        """Make one round; return why it failed, None if it did not."""
+        """Make one pass; return the reason of a failure, None without one."""
         try:
             self._round(progress)
         except (BackendError, OSError) as error:
@@ -203,7 +203,7 @@ class Sync:
         return None
 
     def report(self) -> SyncReport:
-        """Tell how the outbox stands now."""
+        """Return the state of the outbox now."""
         groups = [(each, self._group_of(each)) for each in survey(self._folder)]
         return SyncReport.new(
             groups,
@@ -214,11 +214,11 @@ class Sync:
         )
 
     def _round(self, progress: Progress) -> None:
-        """Carry all that others have left, the oldest file first.
+        """Deliver all leftover files, the oldest first.
 
         Raises:
-            BackendError: If the backend does not take it.
-            OSError: If what was refused cannot be kept aside.
+            BackendError: If the backend is not reached or refuses the key.
+            OSError: If the journal of held records cannot be written.
         """
         if not any(self._may_go(read_header(path)) for path in self._folder.paths()):
             return
@@ -249,13 +249,13 @@ class Sync:
             self._dispatch.carrier.carry_waiting(file)
 
     def _may_go(self, header: Header | None) -> bool:
-        """Tell whether a file goes this way, as far as is known."""
+        """Return whether our key may deliver a file, as far as is known."""
         if header is None or header.version > FORMAT_VERSION:
             return False
         return self._dispatch.admits(header.binding) or self._is_ambiguous(header)
 
     def _is_ambiguous(self, header: Header | None) -> bool:
-        """Tell whether only the backend can say if a file goes this way."""
+        """Return whether the backend has to be asked if our key may deliver a file."""
         mine = self._dispatch.binding
         if header is None or mine.provider_id is not None:
             return False
@@ -276,12 +276,12 @@ class Sync:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM has come, which leaves time for an end in order."""
+    """SIGTERM was received: there is time for one more pass."""
 
 
 @contextmanager
 def _ended_by_signals() -> Generator[None]:
-    """Let SIGTERM end the context as Ctrl-C does."""
+    """Raise `_Terminated` in the context at SIGTERM, as Ctrl-C raises."""
 
     def interrupt(number: int, frame: "FrameType | None") -> None:  # noqa: ARG001
         raise _Terminated

@@ -46,13 +46,13 @@ class RemainingFile:
     """An outbox file with undelivered or held records.
 
     Attributes:
-        id: By which commands find the file.
+        id: Id of the file, as the `outbox` commands take it.
         group: Who has to deliver the file; see `group_of()`.
         path: Where the file lies.
         records: Undelivered and held records.
         reason: Why the records stay.
-        condition: When the command is the right one; empty for always.
-        command: What to run; empty where nothing has to be run here.
+        condition: Condition under which the command fixes the cause; empty for always.
+        command: Command to run; empty if no command is needed on this machine.
     """
 
     id: str
@@ -74,13 +74,13 @@ class RemainingFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
-    """How the outbox stands after a delivery.
+    """State of the outbox after a delivery.
 
     Attributes:
-        delivered: Events that the backend has taken.
+        delivered: Events that this command delivered.
         waiting: Undelivered records that this key should deliver.
         held: Records that the backend refused.
-        dropped: Records that are gone, by the reason.
+        dropped: Number of lost records, by the reason.
         last_error: Why the last attempt failed; None if it did not.
         files: Files left alone, by the reason: live (of a running process), elsewhere
             (another address or provider, as a backend confirmed), unconfirmed (an
@@ -135,13 +135,13 @@ class SyncReport:
 
     @property
     def exit_status(self) -> int:
-        """The exit status that says it."""
+        """Exit status of the command."""
         if self.waiting or any(self.files[each] for each in _TO_DO):
             return WAITING
         return HELD if self.held else FINE
 
     def as_text(self) -> str:
-        """Return it as one line."""
+        """Return the report as one line."""
         parts = [
             f"delivered {counted(self.delivered, 'event')}; {self.waiting:,} waiting, "
             f"{self.held:,} held"
@@ -156,13 +156,13 @@ class SyncReport:
         return "; ".join(parts)
 
     def stranded(self) -> Iterator[str]:
-        """Iterate over what to print of files that no later delivery takes."""
+        """Iterate over a line for each file that no later delivery takes."""
         found = [each for each in self.remaining if each.group in _TO_DO]
         yield from (each.as_text() for each in found[:_MAX_LINES])
 
     def lines(self) -> Iterator[str]:
-        """Iterate over what to print of the files that stay."""
-        # The error of the last attempt was printed once, and stands for all of them.
+        """Iterate over a line for each file that stays."""
+        # The error of the last attempt is printed once, not for each file.
         told = [each for each in self.remaining if each.reason != self.last_error]
         yield from (each.as_text() for each in told[:_MAX_LINES])
         if len(told) > _MAX_LINES:
@@ -170,11 +170,11 @@ class SyncReport:
 
 
 def group_of(file: FileSummary, folder: OutboxFolder, *, is_ours: bool) -> str:
-    """Return who has to deliver a file.
+    """Return the group of a file: the process, key or machine that has to deliver it.
 
     Args:
-        file: As it is now.
-        folder: Knows which keys and addresses a backend has accepted.
+        file: The file, as listed just before.
+        folder: Outbox folder, with the keys and addresses that a backend accepted.
         is_ours: Whether the present key delivers files with this header.
 
     Returns:
@@ -195,10 +195,10 @@ def group_of(file: FileSummary, folder: OutboxFolder, *, is_ours: bool) -> str:
 def describe(
     file: FileSummary, group: str, last_error: str | None, outbox: str | None
 ) -> RemainingFile:
-    """Return why a file stays.
+    """Return the file with the reason why it stays, and the command to run.
 
     Args:
-        file: As it is now.
+        file: The file, as listed just before.
         group: See `group_of()`.
         last_error: Why the last attempt to deliver failed; None if it did not.
         outbox: The folder as the command line named it; None for the usual one.
@@ -231,7 +231,7 @@ def held_for_others(
 def _explained(
     file: FileSummary, group: str, last_error: str | None
 ) -> tuple[str, str, str]:
-    """Return the reason, the condition and the command, empty where none helps."""
+    """Return reason, condition and command; empty texts for those that do not apply."""
     binding = file.header.binding if file.header else None
     match group, binding:
         case "unconfirmed", Binding():
@@ -249,7 +249,7 @@ def _explained(
 
 
 def _why_waiting(file: FileSummary, last_error: str | None) -> tuple[str, str, str]:
-    """Return the same for a file that could have been delivered."""
+    """Return reason, condition and command for a file that this key delivers."""
     if last_error is not None:
         return last_error, "", "sync"
     jobs = sorted(waiting_jobs_of(file.path))
@@ -271,7 +271,7 @@ def _why_unreadable(path: Path) -> str:
 
 
 def destination_text(binding: Binding) -> str:
-    """Return address, key and provider that records are for."""
+    """Return the address, key and provider of a file's records, for people."""
     key = f"key {binding.key_id}" if binding.key_id else "no key"
     if binding.provider_id is not None:
         key = f"{key} of provider {binding.provider_id}"

@@ -1,6 +1,7 @@
-"""What the commands print: results on stdout, everything else on stderr.
+"""Output of the commands: results on stdout, everything else on stderr.
 
-Texts of records are printed so that they cannot steer a terminal.
+Control characters in texts of records are escaped, so that no text can control the
+terminal.
 """
 
 import json
@@ -20,16 +21,16 @@ from trackerapi.events import parse_rfc3339
 _CLEAR: Final = "\r\x1b[K"
 _BETWEEN_SECONDS: Final = 0.1
 _TABLE_ROWS: Final = 200
-"""As many as one answer of the backend holds."""
+"""Rows for each portion of a table: as many as one answer of the backend has."""
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB")
 _LIBRARY: Final = logging.getLogger("trackerapi")
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print a line of the result; nothing where stdout is closed.
+    """Print a line of the result; print nothing if stdout is closed.
 
-    A character that stdout has no code for is shown as its number.
+    A character that the encoding of stdout lacks is shown as its number.
     """
     stream: TextIO | None = sys.stdout
     if stream is None:
@@ -43,9 +44,9 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def say_as_given(text: str) -> None:
-    """Print what the command line gave so that the next one can give it again.
+    """Print an argument of the command line, so that the next command can take it.
 
-    Its bytes are those of the file system, whatever stdout takes for text.
+    Writes the bytes of the argument itself, whatever the encoding of stdout.
     """
     beneath: BinaryIO | None = getattr(sys.stdout, "buffer", None)
     if beneath is None:
@@ -56,7 +57,7 @@ def say_as_given(text: str) -> None:
 
 
 def tell(text: str) -> None:
-    """Print a line that is no part of the result; nothing where stderr is closed."""
+    """Print a message on stderr; print nothing if stderr is closed."""
     stream: TextIO | None = sys.stderr
     if stream is None:
         return
@@ -71,7 +72,7 @@ def say_json(value: Any, *, in_one_line: bool = False) -> None:
 
 
 def say_json_list(values: Iterable[Any]) -> None:
-    """Print values as one JSON array, each as soon as it is there."""
+    """Print values as one JSON array, each as soon as the iterator yields it."""
     is_first = True
     for value in values:
         say("[" if is_first else ",", end="\n")
@@ -81,7 +82,7 @@ def say_json_list(values: Iterable[Any]) -> None:
 
 
 def say_paragraph(text: str, *, indent: str) -> None:
-    """Print a text of several lines, which may come from anywhere."""
+    """Print a text of several lines from an unknown source, escaped."""
     for line in text.splitlines():
         say(f"{indent}{printable(line.expandtabs())}".rstrip())
 
@@ -100,7 +101,7 @@ def say_table(rows: Sequence[Sequence[str]], *, numbers: frozenset[int]) -> None
 
 
 class Table:
-    """Rows in columns, printed in portions: nobody knows how many there will be.
+    """Rows in columns, printed in portions, since the number of rows is unknown.
 
     Columns are as wide as the widest cell so far, so that a long table may widen below.
 
@@ -152,7 +153,7 @@ class Table:
 
 
 def moment_text(moment: datetime) -> str:
-    """Return a time as people here read it; in UTC where no local time is left."""
+    """Return a time in the local time zone; in UTC if the calendar ends before it."""
     try:
         local = moment.astimezone()
     except (OverflowError, ValueError, OSError):  # the end of the year 9999
@@ -161,7 +162,7 @@ def moment_text(moment: datetime) -> str:
 
 
 def time_text(rfc3339: str) -> str:
-    """Return a time from a record as people here read it; what is none as it is."""
+    """Return the time of a record in the local time zone; any other text unchanged."""
     try:
         return moment_text(parse_rfc3339(rfc3339))
     except ValueError:
@@ -182,22 +183,22 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 
 def has_terminal() -> bool:
-    """Tell whether somebody can be asked."""
+    """Return whether stdin and stderr are a terminal, so that a person can answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def confirm(question: str) -> bool:
-    """Ask a question of somebody at the terminal; return whether it was yes."""
+    """Ask a question on the terminal; return whether the answer is yes."""
     sys.stderr.write(f"{printable(question)} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 class Progress:
-    """Tells how far a long command is, where stderr is a terminal.
+    """Progress line of a long command, if stderr is a terminal.
 
     Args:
-        text: Says it for a count.
+        text: Returns the line for a count.
         clock: Monotonic clock in seconds; None for `time.monotonic()`.
     """
 
@@ -222,7 +223,7 @@ class Progress:
             self._stream.flush()
 
     def add(self, count: int) -> None:
-        """Count what was done since."""
+        """Add to the count, and print the line if it is due."""
         self.count += count
         now = (self._clock or time.monotonic)()
         if self._is_shown and now >= self._next_at:
@@ -237,7 +238,7 @@ def progress_of(verb: str, total: int, noun: str) -> Progress:
 
 
 class _Told(logging.Handler):
-    """Prints what the library has to tell as the commands print it."""
+    """Log handler that prints messages of the library as the commands print theirs."""
 
     def emit(self, record: logging.LogRecord) -> None:
         tell(record.getMessage())

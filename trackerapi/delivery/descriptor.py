@@ -1,8 +1,7 @@
-"""Descriptors that stay open while a job runs, and that the job may take away.
+"""Descriptors that stay open while a job runs, although the job may close them.
 
-A job may close all descriptors, as daemons do, or put a file of its own in the place of
-one by `dup2()`. The number then means a file of the job, which must neither be written
-nor read nor closed here.
+A job may close all descriptors, as daemons do, or replace one by `dup2()`. The number
+then belongs to a file of the job, which must not be written, read or closed here.
 """
 
 import errno
@@ -14,7 +13,7 @@ _GONE: Final = -1
 
 
 class LostFileError(OSError):
-    """The descriptor does not belong to the file any more, or the file was deleted."""
+    """The descriptor no longer belongs to the file, or the file was deleted."""
 
 
 class Descriptor:
@@ -40,10 +39,10 @@ class Descriptor:
         """Return the number of the descriptor.
 
         Args:
-            is_kept: Whether the file must have a name, so that what is written lasts.
+            is_kept: Whether the file must have a name, without which writes are lost.
 
         Raises:
-            LostFileError: If the number means another file, or none.
+            LostFileError: If the descriptor is closed or belongs to another file.
         """
         number = self.number
         try:
@@ -57,9 +56,9 @@ class Descriptor:
         return number
 
     def stands_at(self, position: int) -> bool:
-        """Return whether the next read or write of the descriptor begins there.
+        """Return whether the descriptor's offset is `position`.
 
-        A fifth of the cost of `checked()`; a file of the job stands there by chance.
+        Costs a fifth of `checked()`: a file of the job has this offset by chance only.
         """
         try:
             return os.lseek(self.number, 0, os.SEEK_CUR) == position
@@ -67,10 +66,11 @@ class Descriptor:
             return False
 
     def check_place(self, path: Path) -> None:
-        """Raise if the file has no name any more, or another one than `path`.
+        """Check that the file still lies at `path`.
 
         Raises:
-            LostFileError: In that case, or if the number means another file.
+            LostFileError: If it was deleted or moved, or the descriptor belongs to
+                another file.
         """
         self.checked(is_kept=True)
         if not self.is_at(path):
@@ -78,7 +78,7 @@ class Descriptor:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the number still means the file that it was opened for."""
+        """Whether the descriptor still belongs to the file that it was opened for."""
         try:
             self.checked()
         except LostFileError:
@@ -86,11 +86,11 @@ class Descriptor:
         return True
 
     def is_same_file(self, other: "Descriptor") -> bool:
-        """Return whether both were opened for one file."""
+        """Return whether both descriptors were opened for the same file."""
         return (self.device, self.inode) == (other.device, other.inode)
 
     def is_at(self, path: Path) -> bool:
-        """Return whether the file still lies at `path`; True if nobody can tell."""
+        """Return whether the file still lies at `path`; True if stat() is refused."""
         try:
             found = os.stat(path)  # noqa: PTH116 - often, and half the cost
         except (FileNotFoundError, NotADirectoryError):
@@ -103,8 +103,8 @@ class Descriptor:
         """Return bytes of the file.
 
         Raises:
-            LostFileError: If the number means another file; then nothing was read.
-            OSError: If they cannot be read.
+            LostFileError: If the descriptor belongs to another file.
+            OSError: If the bytes cannot be read.
         """
         number = self.checked()
         data = os.pread(number, byte_count, position)
@@ -116,7 +116,7 @@ class Descriptor:
         """Return the position behind the last whole line; at least `start`.
 
         Raises:
-            LostFileError: If the number means another file.
+            LostFileError: If the descriptor belongs to another file.
         """
         size = os.fstat(self.checked()).st_size
         step = 64 * 1024
@@ -129,7 +129,7 @@ class Descriptor:
         return start
 
     def close(self) -> None:
-        """Close the descriptor, unless it means another file by now."""
+        """Close the descriptor, unless it belongs to another file by now."""
         if self.is_ours:
             os.close(self.number)
         self.number = _GONE

@@ -1,8 +1,8 @@
-"""One outbox file: records of one process, and how far they are settled.
+"""One outbox file: the records of one process, and the position of delivery.
 
-`append()` returns once the record has left the process. Beside the file, `.ack` holds
-the position up to which everything is settled: delivered, or kept aside in the journal
-of held records. It is written after the fact, so that a crash can cause a second
+`append()` returns once the record has left the process. Beside the file, `.ack` has the
+position up to which all records are settled: delivered, or held in the journal of
+rejected records. `.ack` is written after the delivery: a crash can cause a second
 delivery but never a loss. Nothing here uses the network.
 """
 
@@ -39,22 +39,22 @@ _LOOK_SECONDS: Final = 0.002  # between looks at device, inode and path, in a bu
 
 
 class OutboxFile:
-    """An open outbox file, held by a lock as long as it is open.
+    """An open outbox file, locked as long as it is open.
 
-    Not safe to share between threads but for this: one may append while another reads
-    and settles.
+    One thread may append while another one reads and settles; other calls are not safe
+    to share between threads.
 
     Attributes:
-        path: Where it lies.
-        header: What its first line says.
+        path: Path of the file.
+        header: First line of the file.
         start: Position of the first record.
         end: Position behind the last whole record.
-        position: Up to here everything is settled.
-        delivered: Records that the backend has taken.
+        position: Position up to which all records are settled.
+        delivered: Number of records that the backend accepted.
         appended: Records appended by this process.
         settled: Records settled by this process.
-        has_lock: Whether the file system could give a lock; without one the file is
-            never deleted, since its owner may live.
+        has_lock: Whether the file system supports the lock; without a lock the file is
+            never deleted, since its owner may be running.
     """
 
     def __init__(self, path: Path, fd: int, header: Header, start: int) -> None:
@@ -70,13 +70,13 @@ class OutboxFile:
     def create(
         cls, folder: Path, binding: Binding, stem: str = "", writer: str = ""
     ) -> Self:
-        """Make a new file in `folder`, which is made too if need be.
+        """Make a new file in `folder`; make the folder if it does not exist.
 
         Args:
-            folder: Where it is to lie.
-            binding: Where its records are to go.
-            stem: Begin of its name, by which files sort; the time by default.
-            writer: Who writes it; see `Header`.
+            folder: Outbox folder.
+            binding: Address and key that the records are for.
+            stem: Begin of the name, by which files sort; the time by default.
+            writer: Id of the writing process; see `Header`.
 
         Raises:
             OSError: If the folder or file cannot be written.
@@ -89,8 +89,8 @@ class OutboxFile:
             path = folder / f"{name}{SUFFIX}"
             fd = open_file(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND)
             file = cls(path, fd, header, len(line))
-            # Someone who looks for leftovers may have locked or even removed the
-            # empty file in between; then it is not ours.
+            # A process that looks for leftover files may have locked or even removed
+            # the empty file in between; then it is not ours.
             if file._lock() and os.fstat(fd).st_nlink > 0:
                 try:
                     write_whole(fd, line)
@@ -103,11 +103,11 @@ class OutboxFile:
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
-        """Open a file that its owner has left, to deliver what waits in it.
+        """Claim a leftover file, to deliver its undelivered records.
 
         Returns:
-            None if its owner lives, somebody else has adopted it, or it is none of
-            ours.
+            None if its owner is running, another process has claimed it, or it is no
+            outbox file of a known version.
 
         Raises:
             OSError: If it cannot be opened.
@@ -120,7 +120,7 @@ class OutboxFile:
                 os.close(fd)
                 return None
             file = cls(path, fd, header, len(header_line[0]) + 1)
-            # Somebody may have delivered and moved it between listing and locking.
+            # Another process may have delivered and moved it before the lock.
             if not file._lock() or not path.exists():
                 os.close(fd)
                 return None
@@ -133,12 +133,12 @@ class OutboxFile:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the job has left the descriptor of the file alone."""
+        """Whether the descriptor still belongs to the file."""
         return self._file is not None and self._file.is_ours
 
     @property
     def is_in_place(self) -> bool:
-        """Whether what is appended stays where the file was made."""
+        """Whether the file still lies at its path, so that appended records stay."""
         return self.is_ours and self._descriptor.is_at(self.path)
 
     @property
@@ -148,7 +148,7 @@ class OutboxFile:
         return self._file
 
     def reopen(self) -> bool:
-        """Open the file again that the job has closed; False if it cannot be had.
+        """Open the file again after the job has closed it; return whether that worked.
 
         Raises:
             OSError: If it cannot be opened.
@@ -163,26 +163,26 @@ class OutboxFile:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether nothing waits here any more; held records are not counted."""
+        """Whether no undelivered record is left; held records are not counted."""
         return self.position >= self.end
 
     @property
     def waiting_count(self) -> int:
-        """Records of this process that are not settled."""
+        """Number of records of this process that are not settled."""
         # At least one: Ctrl-C may have come between a record and its counting.
         return 0 if self.is_delivered else max(self.appended - self.settled, 1)
 
     @property
     def waiting_bytes(self) -> int:
-        """Size of what is not settled."""
+        """Size of the unsettled records."""
         return self.end - self.position
 
     def append(self, line: bytes) -> None:
-        """Write one record; it has left the process when this returns.
+        """Write one record; a later crash of the process does not lose it.
 
         Raises:
-            LostFileError: If the file was closed, deleted or moved; it takes no more.
-            OSError: If it could not be written; then nothing of it is left.
+            LostFileError: If the file was closed, deleted or moved.
+            OSError: If the record could not be written; no part of it is left.
         """
         file, now = self._file or self._descriptor, steady_seconds()
         if now - self._looked_at > _LOOK_SECONDS or not file.stands_at(self.end):
@@ -204,9 +204,9 @@ class OutboxFile:
             self.appended += 1  # what is torn is a line too, for whoever reads it
 
     def _cut_off(self) -> None:
-        """Take back the part of a record that a full disk has taken.
+        """Cut off the part of a record that was written before the disk was full.
 
-        What stays of it would swallow the next record.
+        The next record would be appended to that part and be lost with it.
         """
         self._is_torn = True
         with suppress(OSError):
@@ -214,7 +214,7 @@ class OutboxFile:
             self._is_torn = False
 
     def recover(self) -> None:
-        """Find the end again after an append that was broken off, as by Ctrl-C."""
+        """Find the end again after an interrupted append, as by Ctrl-C."""
         before = self.end
         self.find_end()
         if self.end > before:
@@ -222,7 +222,7 @@ class OutboxFile:
                 self.appended += self.read(before, self.end - before).count(b"\n")
 
     def sync(self) -> None:
-        """Bring all that was appended to the disk itself.
+        """Call `fsync` for all appended records.
 
         Raises:
             OSError: If the disk refuses.
@@ -234,9 +234,9 @@ class OutboxFile:
                 raise
 
     def peek(self, most_bytes: int) -> bytes:
-        """Return unsettled records from the first on: whole lines, as many as fit.
+        """Return the oldest unsettled records: whole lines, as many as fit.
 
-        A single line that is longer is returned alone.
+        A single line that does not fit is returned alone.
         """
         return self.read(self.position, most_bytes)
 
@@ -244,7 +244,7 @@ class OutboxFile:
         """Return whole lines from `position` on, at least one if there is one.
 
         Raises:
-            OSError: If they cannot be read, as of a file that is put away meanwhile.
+            OSError: If they cannot be read, as of a file that is archived meanwhile.
         """
         file = self._file  # another thread may put the file away meanwhile
         if file is None:
@@ -271,22 +271,22 @@ class OutboxFile:
         settled = Settled(
             position=self.position, delivered=self.delivered, dropped=self.dropped
         )
-        # Where it cannot be written down, a crash causes a second delivery: no harm.
+        # Without the written position, a crash causes a second delivery: no harm.
         with suppress(OSError):
             self._position_file.write(settled)
 
     def name_provider(self, provider_id: int) -> None:
-        """Write into the header whose records these are.
+        """Write the provider of the records into the header.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: If the header cannot be written.
         """
         binding = replace(self.header.binding, provider_id=provider_id)
         self.header = replace(self.header, binding=binding)
         line = self.header.as_line(self.start)
         if len(line) != self.start:
             return
-        # Not the descriptor for records, which would append.
+        # The descriptor for records would append.
         fd = open_file(self.path, os.O_WRONLY)
         try:
             if self.is_in_place:
@@ -295,21 +295,21 @@ class OutboxFile:
             os.close(fd)
 
     def close(self) -> None:
-        """Let go of the file; somebody else may then adopt it."""
-        # In this order: who reads meanwhile must not take it for open.
+        """Close the file; another process may then claim it."""
+        # In this order: a reading thread must not take the file for open.
         file, self._file = self._file, None
         if file is not None:
             file.close()
         self._position_file.close()
 
     def move_to(self, folder: Path) -> None:
-        """Move the file, and what lies beside it, to another folder.
+        """Move the file, its position and its journal to another folder.
 
         Raises:
-            OSError: If that cannot be done.
+            OSError: If a file cannot be moved.
         """
         make_folder(folder)
-        # The records last: where they are, their position has to be.
+        # The records last: the position has to lie where the records are.
         for path in (self.path.with_suffix(".ack"), self.path):
             if path.exists():
                 path.rename(folder / path.name)
@@ -317,10 +317,10 @@ class OutboxFile:
         os.utime(self.path)  # from now on it is kept for a while
 
     def remove(self) -> None:
-        """Delete the file and what lies beside it.
+        """Delete the file, its position and its journal.
 
         Raises:
-            OSError: If that cannot be done.
+            OSError: If a file cannot be deleted.
         """
         for suffix in (".outbox", ".ack", ".held"):
             self.path.with_suffix(suffix).unlink(missing_ok=True)
@@ -330,13 +330,13 @@ class OutboxFile:
         try:
             return try_lock(self._descriptor.checked())
         except NoLocksError:
-            # Two deliverers do no harm, so that a file system without locks is no
-            # reason to leave records lying.
+            # Two deliverers do no harm: on a file system without locks, leftover
+            # files are delivered too.
             self.has_lock = False
             return True
 
     def find_end(self) -> None:
-        """Leave out a torn last line, which no call has returned for."""
+        """Set `end` behind the last whole line: no call returned for a torn one."""
         if self._file is not None:
             with suppress(LostFileError):
                 self.end = self._file.end_of_lines(self.start)

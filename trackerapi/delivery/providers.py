@@ -41,7 +41,7 @@ class Providers:
         self._seen: tuple[int, int, int] | None = None
 
     def find(self, binding: Binding) -> int | None:
-        """Return the provider of a key at an address; None if no backend named it."""
+        """Return the provider of a key at an address; None if it is not confirmed."""
         if binding.key_id is None:
             return None
         self._refresh()
@@ -78,7 +78,7 @@ class Providers:
         return provider_id
 
     def remember(self, binding: Binding, provider_id: int) -> None:
-        """Write down the provider of a key, as a backend named it."""
+        """Append the provider of a key, as a backend confirmed it."""
         if binding.key_id is None or self.find(binding) == provider_id:
             return
         members = {
@@ -95,7 +95,7 @@ class Providers:
         fd = open_file(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND)
         try:
             size = os.fstat(fd).st_size
-            # A writer that was killed may have left half a line.
+            # A killed writer may have left half a line.
             if size and os.pread(fd, 1, size - 1) != b"\n":
                 line = b"\n" + line
             os.write(fd, line)

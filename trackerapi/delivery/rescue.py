@@ -28,12 +28,12 @@ _LOST: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Rescue:
-    """Writes new files for records of files that are not sound.
+    """Writes new files for the records of files that were closed, deleted or moved.
 
     Attributes:
-        options: Where and how.
-        problems: Logs what was rescued, and what was lost.
-        counters: Counts what was lost.
+        options: Folder and limits of the new files.
+        problems: Logs the rescued and the lost records.
+        counters: Counts the lost records.
     """
 
     options: OutboxOptions
@@ -43,13 +43,13 @@ class Rescue:
     def replacement(
         self, file: OutboxFile, binding: Binding, writer: str
     ) -> OutboxFile | None:
-        """Return what is to stand in the place of a file that is not sound.
+        """Return the file that replaces one that was closed, deleted or moved.
 
         Returns:
             As `_rescued()`.
 
         Raises:
-            OSError: If no new file can be written; then the old one is as before.
+            OSError: If no new file can be written; the old one is then unchanged.
         """
         fresh = _rescued(file, self.options, binding, writer)
         if fresh is None and _is_lost(file):
@@ -62,7 +62,7 @@ class Rescue:
         return fresh
 
     def give_up(self, files: list[OutboxFile]) -> None:
-        """Count what does not stay: for which no other file could be written."""
+        """Count the records as lost for which no new file could be written."""
         for file in [each for each in files if not each.is_in_place]:
             self.counters.count_dropped("outbox unwritable", file.waiting_count)
             files.remove(file)
@@ -72,11 +72,11 @@ class Rescue:
 def _rescued(
     file: OutboxFile, options: OutboxOptions, binding: Binding, writer: str
 ) -> OutboxFile | None:
-    """Return the file that holds the undelivered records of one that is not sound.
+    """Return the file that has the undelivered records of the given one.
 
     Returns:
-        The same one if it could be opened again, else a new one; None if there is
-        nothing left to deliver, or nothing that can be read.
+        The given file if it could be opened again, else a new one; None if
+        no undelivered record is left, or none can be read.
 
     Raises:
         OSError: If no new file can be written.
@@ -105,7 +105,7 @@ def _rescued(
 
 
 def _is_lost(file: OutboxFile) -> bool:
-    """Return whether the undelivered records of `file` can be read by nobody."""
+    """Return whether no process can read the undelivered records of `file`."""
     if file.is_delivered or file.is_ours:
         return False
     # Another process may have claimed the file, and delivered it.

@@ -1,4 +1,4 @@
-"""What waits to be delivered, and since when; nothing here waits itself."""
+"""Number and age of the undelivered records of a file; nothing here blocks."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,9 +13,9 @@ _FIRST_BYTES: Final = 64 * 1024
 
 
 def count_waiting(file: OutboxFile) -> int:
-    """Return how many records of a file are not settled."""
+    """Return the number of records of a file that are not settled."""
     count, position = 0, file.position
-    with suppress(OSError):  # the courier may put it away meanwhile
+    with suppress(OSError):  # the courier may archive the file meanwhile
         while chunk := file.read(position, 1 << 20):
             count += chunk.count(b"\n")
             position += len(chunk)
@@ -23,14 +23,14 @@ def count_waiting(file: OutboxFile) -> int:
 
 
 def first_lines_of(file: OutboxFile) -> list[bytes]:
-    """Return the first records of a file that are not settled."""
-    with suppress(OSError):  # the courier may put it away meanwhile
+    """Return the oldest unsettled records of a file."""
+    with suppress(OSError):  # the courier may archive the file meanwhile
         return file.peek(_FIRST_BYTES).splitlines()
     return []
 
 
 def oldest_of(records: Iterable[bytes]) -> datetime | None:
-    """Return when the first event of some records happened."""
+    """Return the time of the first event among records; None without one."""
     with suppress(OSError):
         for record in records:
             occurred_at = str(parse_record(record).get("occurred_at"))

@@ -20,27 +20,27 @@ from trackerapi.running.matching import MOST_LINES, Measure, ProgressPattern
 from trackerapi.running.signals import Signals, wake
 
 LIMIT_SECONDS: Final = 0.05
-"""CPU time of one request to the helper, so that other load does not count."""
+"""Limit of CPU time for one request to the helper; other load does not count."""
 
 MOST_GIVEN_UP: Final = 8
-"""How many lines of one piece may meet the limit before the rest is passed over."""
+"""Lines of one piece that may exceed the time limit before the rest is skipped."""
 
 LAST_SECONDS: Final = 5.0
-"""Longest wait for the last answer; met only where the machine stands still."""
+"""Longest wait for the last answer; reached only if the machine stands still."""
 
 _LENGTH_BYTES: Final = 4
 _GIVEN_UP: Final = "given up"
 
 
 class Matcher:
-    """Finds how far a command is in lines that others hand in; never makes them wait.
+    """Finds progress in lines of output; handing in a line never blocks.
 
     Args:
-        pattern: Finds it.
-        told: Called in a thread with what the output says.
+        pattern: Pattern that finds the progress in a line.
+        told: Called in a thread with the progress that was found.
 
     Raises:
-        OSError: If this user may have no more processes or descriptors.
+        OSError: If the limit of processes or descriptors is reached.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class Matcher:
 
     @property
     def is_idle(self) -> bool:
-        """Whether all that was handed in has been looked at."""
+        """Whether all lines that were handed in have been matched."""
         return self._is_over or not self._filled.is_set()
 
     def box(self) -> Callable[[list[bytes]], None]:
-        """Return a function that hands in lines of one stream; of many the newest."""
+        """Return a function that hands in lines of one stream; the newest are kept."""
         box: deque[bytes] = deque(maxlen=MOST_LINES)
         self._boxes.append(box)
 
@@ -77,7 +77,7 @@ class Matcher:
         return hand_in
 
     def start(self) -> None:
-        """Begin to look, once the command has been started."""
+        """Start the thread; call it after the command has been started."""
         if self._has_thread:
             return
         self._has_thread = True
@@ -85,16 +85,16 @@ class Matcher:
             threading.Thread(
                 target=self._run, name="trackerapi-matcher", daemon=True
             ).start()
-        except RuntimeError:  # this user may have no more threads
+        except RuntimeError:  # the limit of threads is reached
             self._is_over = True
 
     def finish(self, signals: Signals) -> None:
-        """Wait until the last lines have been looked at, in bounded time."""
+        """Wait until the last lines have been matched, in bounded time."""
         self._is_awaited = True
         signals.wait_until(lambda: self.is_idle, LAST_SECONDS)
 
     def _run(self) -> None:
-        with suppress(OSError, EOFError):  # the helper was ended by somebody
+        with suppress(OSError, EOFError):  # the helper was killed from outside
             while self._filled.wait():
                 for box in self._boxes:
                     self._look_at([box.popleft() for _ in range(len(box))])
@@ -109,13 +109,13 @@ class Matcher:
     def _look_at(self, lines: list[bytes]) -> None:
         answer = self._ask(lines) if lines else None
         if answer == _GIVEN_UP:
-            # One of them takes too long; those beside it may not.
+            # One line exceeds the time limit; the others may hold the progress.
             answer = self._first_answer(lines) if len(lines) > 1 else None
         if isinstance(answer, tuple):
             self._told(Measure(*answer))
 
     def _first_answer(self, lines: list[bytes]) -> object:
-        """Try the lines one by one, the last first, until too many take too long."""
+        """Match the lines one by one, last first, until too many exceed the limit."""
         given_up = 0
         for line in reversed(lines):
             answer = self._ask([line])
@@ -130,13 +130,13 @@ class Matcher:
 
 
 def _serve(pattern: ProgressPattern, source: int, target: int) -> NoReturn:
-    """Answer requests in a child, and put another one in the place of each that dies.
+    """Answer requests in a child process; start a new child for each that dies.
 
-    The timer ends a child by its default action, since nothing in Python runs while a
-    match does.
+    The timer kills a child by the default action of its signal: no Python handler runs
+    during a match.
     """
     try:
-        # A reader of our output must not wait for the end of the helper.
+        # The helper must not keep the streams open: readers wait for their end.
         null = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(null, stream)
@@ -155,7 +155,7 @@ def _serve(pattern: ProgressPattern, source: int, target: int) -> NoReturn:
 
 
 def _answer_all(pattern: ProgressPattern, source: int, target: int) -> NoReturn:
-    """Answer requests until there will be no more; any other end gives one up."""
+    """Answer requests until the pipe is closed; an exception gives up one request."""
     status = 1
     try:
         while True:

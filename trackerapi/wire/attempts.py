@@ -38,10 +38,10 @@ class Patience:
 
 
 class Attempts:
-    """The attempts of one request: their limits, and what follows a failure.
+    """The attempts of one request: their limits, and the decision after a failure.
 
     Attributes:
-        allowance: What the present attempt may use of the network.
+        allowance: Time and bytes that the present attempt may still use.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class Attempts:
 
     @contextmanager
     def reading(self, response: httpx.Response) -> Generator[Body]:
-        """Offer what collects the body of `response`.
+        """Provide the collector for the body of `response`.
 
         Raises:
-            BackendUnavailable: If the answer is none of a tracker backend.
+            BackendUnavailable: If the answer is not from a tracker backend.
         """
         longest = longest_body(self._request.method, response.status_code)
         self.allowance.bytes_left += longest
@@ -93,10 +93,10 @@ class Attempts:
         connection.is_spoiled |= is_followed(response)
 
     def finished(self, response: httpx.Response, body: bytes) -> httpx.Response:
-        """Return a usable answer, whose body was read.
+        """Check an answer whose body was read, and return it.
 
         Raises:
-            BackendError: If it is a failure, or none of a tracker backend.
+            BackendError: If it is a failure, or not from a tracker backend.
         """
         content = read_answer(
             self._request, response.status_code, response.headers, body
@@ -115,7 +115,7 @@ class Attempts:
 
     @contextmanager
     def translated(self) -> Generator[None]:
-        """Turn what httpx raises into our errors."""
+        """Turn exceptions of httpx into our errors."""
         try:
             yield
         except BackendError:

@@ -1,7 +1,7 @@
-"""What went wrong with a request, in our own errors.
+"""Translation of answers and of exceptions of httpx into our own errors.
 
-Looks at status, content type and body before any generated code does, so that
-nothing a server or a proxy sends can escape as another kind of error.
+Checks status, content type and body before any generated code does, so that no answer
+of a server or a proxy raises another kind of error.
 """
 
 import json
@@ -34,7 +34,7 @@ TRANSPORT_ERRORS = (
     OSError,
     UnicodeError,
 )
-"""All that can come out of httpx while a request is made or its answer is read."""
+"""Exceptions of httpx while a request is sent or its answer is read."""
 
 _NOT_SENT = (
     httpx.ConnectError,
@@ -58,7 +58,7 @@ _TEXT_CHARACTERS = 2_000
 
 
 def exchange_of(request: httpx.Request, **members: Any) -> Exchange:
-    """Describe `request` without anything that could hold a secret."""
+    """Describe `request` without the parts that may contain a secret."""
     address = request.url.copy_with(username=None, password=None, query=None)
     url = str(address.copy_with(fragment=None))
     return Exchange(method=request.method, url=url, **members)
@@ -67,7 +67,7 @@ def exchange_of(request: httpx.Request, **members: Any) -> Exchange:
 def no_answer(request: httpx.Request, error: Exception) -> BackendUnavailable:
     """Return the error for a request that got no answer because of `error`.
 
-    Its cause is `error`, unless that repeats bytes of a server as they came.
+    `error` becomes its cause, unless the text of `error` repeats bytes of a server.
     """
     was_sent = not isinstance(error, _NOT_SENT)
     text = without_secrets(one_line(str(error), 200), _secrets(request))
@@ -105,7 +105,7 @@ def _no_answer_reason(error: Exception, text: str) -> str:
 
 @contextmanager
 def proxy_translated() -> Iterator[None]:
-    """Turn what httpx raises about a proxy, while a client is made, into our error."""
+    """Turn exceptions of httpx about a proxy, while a client is made, into ours."""
     try:
         yield
     except (ImportError, ValueError, httpx.InvalidURL) as error:
@@ -122,7 +122,7 @@ def read_answer(
     """Return the body of a usable answer, without the key of the request.
 
     Raises:
-        BackendError: If the answer is a failure, or none of a tracker backend.
+        BackendError: If the answer is a failure, or not from a tracker backend.
     """
     try:
         sent = _content(status, _media_type(headers), body)
@@ -138,7 +138,7 @@ def read_answer(
 
 
 def _content(status: int, media_type: str, body: bytes) -> dict[str, Any]:
-    # A proxy may say of any page that it is JSON, but of none that it is a problem.
+    # A proxy may label any page as JSON, but no proxy labels a page as a problem.
     is_ours = 200 <= status < 300 and media_type == "application/json"
     if not (is_ours or media_type == "application/problem+json"):
         raise NotAnAnswer("")
@@ -148,7 +148,7 @@ def _content(status: int, media_type: str, body: bytes) -> dict[str, Any]:
 def not_ours(
     request: httpx.Request, status: int, headers: httpx.Headers, fault: NotAnAnswer
 ) -> BackendUnavailable:
-    """Return the error for an answer that no tracker backend gives."""
+    """Return the error for an answer that is not from a tracker backend."""
     media_type = without_secrets(one_line(_media_type(headers), 80), _secrets(request))
     why = f" ({fault})" if str(fault) else ""
     return BackendUnavailable(
@@ -159,7 +159,7 @@ def not_ours(
 
 
 def problem_details(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return problem details as they may be kept and shown: bounded, printable."""
+    """Return the problem details, cut to bounds and without control characters."""
     details: dict[str, Any] = _shown(content, _PROBLEM_LEVELS)
     if len(json.dumps(details)) > _PROBLEM_CHARACTERS:
         details = {name: details[name] for name in _OWN_MEMBERS if name in details}
@@ -209,7 +209,7 @@ def _refusal(status: int) -> type[BackendError]:
 
 def _reason(status: int, problem: Mapping[str, Any]) -> str:
     words = [problem["title"], problem["detail"]]
-    # The detail of a conflict says all; its pointers are for programs.
+    # The detail of a conflict is complete; its pointers are for programs.
     errors = () if status == HTTPStatus.CONFLICT else problem.get("errors", ())
     places = [f"{error['pointer']} {error['detail']}".strip() for error in errors[:3]]
     words += [place for place in places if place not in (problem["detail"] or "")]

@@ -23,22 +23,21 @@ from trackerapi.wire.network import AsyncBoundedBackend, BoundedBackend, allowed
 
 
 class GuardedHttp(httpx.Client):
-    """An httpx client that answers usably or raises one of our errors."""
+    """An httpx client that returns a checked answer or raises one of our errors."""
 
     def __init__(self, patience: Patience, **arguments: Any) -> None:
         super().__init__(cookies=_no_cookies(), **arguments)
         self._patience = patience
         for pool in _pools(self):
             pool._network_backend = BoundedBackend(pool._network_backend)  # noqa: SLF001
-        # A signal handler may close what it has interrupted.
+        # Reentrant: a signal handler may close the client that it has interrupted.
         self._lock = threading.RLock()
         self._busy_count, self._is_retired = 0, False
 
     def retire(self) -> None:
         """Close the connections as soon as no request uses them any more.
 
-        Unlike after `close()`, a thread that is about to send still can: it has got
-        this client before another thread retired it.
+        A thread that got this client before may still send, unlike after `close()`.
         """
         with self._lock:
             self._is_retired = True
@@ -51,7 +50,7 @@ class GuardedHttp(httpx.Client):
     def send(
         self, request: httpx.Request, *, stream: bool = False, **arguments: Any
     ) -> httpx.Response:
-        """Send `request`, again where that can help and do no harm.
+        """Send `request`; repeat it after failures that allow a repetition.
 
         With `stream`, the caller reads the body of a good answer itself.
 
@@ -93,7 +92,7 @@ class GuardedHttp(httpx.Client):
 
     def _close_if_idle(self) -> None:
         if not self._busy_count:
-            # Not the client itself, which would refuse what comes late.
+            # The pools, not the client: a closed client would refuse later requests.
             for transport in (self._transport, *self._mounts.values()):
                 if transport is not None:
                     transport.close()
@@ -109,7 +108,7 @@ class GuardedAsyncHttp(httpx.AsyncClient):
             pool._network_backend = AsyncBoundedBackend(pool._network_backend)  # noqa: SLF001
 
     def build_request(self, *arguments: Any, **members: Any) -> httpx.Request:
-        """Build a request whose body can be sent by an event loop, and again."""
+        """Build a request whose body can be sent again, and by an event loop."""
         return super().build_request(*arguments, **_readable_again(members))
 
     async def send(
@@ -138,10 +137,10 @@ class GuardedAsyncHttp(httpx.AsyncClient):
 
 
 def _within(seconds: float, attempt: Callable[[], httpx.Response]) -> httpx.Response:
-    """Return what `attempt` returns, or leave it behind when the time is over.
+    """Run `attempt` in a thread; return its result, or abandon it at the time limit.
 
     httpx bounds each read but not their sum: a server that drips its answer would
-    hold the caller for as long as it likes.
+    block the caller for ever.
 
     Raises:
         TimeoutError: If the attempt did not end in time.
@@ -194,7 +193,7 @@ async def _aread(response: httpx.Response, attempts: Attempts) -> bytes:
 
 
 def _is_left_to_caller(response: httpx.Response) -> bool:
-    """Tell whether the caller of a stream may read the body by itself."""
+    """Return whether the caller of a stream may read the body by itself."""
     coding = response.headers.get("content-encoding", "")
     return response.is_success and is_known_coding(coding)
 
@@ -205,7 +204,7 @@ def _no_cookies() -> CookieJar:
 
 
 def _pools(client: httpx.Client | httpx.AsyncClient) -> Iterable[Any]:
-    """Walk the connection pools of a client, which httpx makes for each proxy."""
+    """Yield the connection pools of a client: httpx makes one for each proxy."""
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
         pool = getattr(transport, "_pool", None)
         if hasattr(pool, "_network_backend"):
@@ -213,7 +212,7 @@ def _pools(client: httpx.Client | httpx.AsyncClient) -> Iterable[Any]:
 
 
 def _readable_again(members: dict[str, Any]) -> dict[str, Any]:
-    """Read a body that is a file: httpx could send it once, and not by a loop."""
+    """Read a body that is a file: httpx sends a file once only, and not in a loop."""
     content: Any = members.get("content")
     if content is None or not hasattr(content, "read"):
         return members

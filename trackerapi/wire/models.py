@@ -18,10 +18,10 @@ from trackerapi_client.answers import OPERATIONS, SCHEMAS
 Number = TypeVar("Number", int, float)
 
 MAX_DEPTH: Final = 32
-"""Levels of an answer; the contract's deepest has about ten."""
+"""Deepest nesting of an answer; the contract's deepest schema has about ten levels."""
 
 LARGEST_NUMBER: Final = 10**21
-"""Bound of numbers where the contract sets none: still short when written in full."""
+"""Largest number where the contract sets no bound: its digits still fit a line."""
 
 # A base address may have a path of its own, so only the end of the path counts;
 # the longest template wins where two fit.
@@ -46,7 +46,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 class NotAnAnswer(ValueError):
-    """A text is no answer of a tracker backend; `str()` names the place and fault."""
+    """The text is no answer of a tracker backend; `str()` names location and fault."""
 
 
 def parsed(body: bytes) -> dict[str, Any]:
@@ -74,10 +74,10 @@ def parsed(body: bytes) -> dict[str, Any]:
 def check_answer(
     method: str, path: str, status: int, content: Mapping[str, Any]
 ) -> None:
-    """Check that `content` is what the operation at `path` answers with `status`.
+    """Check that `content` fits the contract's answer `status` to the request `path`.
 
     Raises:
-        NotAnAnswer: If it is not, or no operation has that path.
+        NotAnAnswer: If `content` does not fit, or no operation has the path.
     """
     for its_method, template, answers in _TEMPLATES:
         if its_method == method and template.search(path):
@@ -92,7 +92,7 @@ def check_model(name: str, content: object) -> None:
     """Check that `content` has the form of the contract's schema `name`.
 
     Raises:
-        NotAnAnswer: If it has not.
+        NotAnAnswer: If it does not.
     """
     fault = next(_faults(SCHEMAS[name], content, ""), None)
     if fault is not None:
@@ -138,7 +138,7 @@ def _is_admitted(schema: Mapping[str, Any], value: Any) -> bool:
 
 def _is_of(value: object, kinds: str | list[str]) -> bool:
     types = [_TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds)]
-    # For Python, a truth value is a whole number too.
+    # In Python, `bool` is a subclass of `int`.
     return type(value) in chain.from_iterable(types)
 
 
@@ -150,7 +150,7 @@ def _has_format(text: str, wanted: str) -> bool:
     if _TIME.fullmatch(text) is None:
         return False
     try:
-        # Near the years 1 and 9999, an offset may lead out of the calendar.
+        # Near the years 1 and 9999, an offset may lead to a year outside of `datetime`.
         datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         return False
@@ -158,7 +158,7 @@ def _has_format(text: str, wanted: str) -> bool:
 
 
 def _check_values(content: object) -> None:
-    """Refuse deep nesting and texts that no encoding can write."""
+    """Refuse deep nesting and texts with surrogates, which UTF-8 cannot encode."""
     level = [content]
     for _ in range(MAX_DEPTH):
         inner: list[object] = []

@@ -21,16 +21,16 @@ from trackerapi.wire.models import NotAnAnswer
 from trackerapi.wire.sockets import OwnSocket, above_streams
 
 MAX_HEAD_BYTES: Final = 256 * 1024
-"""Bytes that may come before the head of an answer is complete, `103`s among them."""
+"""Largest size of all that precedes the body: interim answers (103) and the head."""
 
 _PIECE_BYTES: Final = 16 * 1024
 _SHARE_SECONDS: Final = 1.0
-"""Shortest time for one address of a name, so that a slow one is not given up early."""
+"""Shortest time to connect to one address of a host, before the next one is tried."""
 
 
 @dataclass(slots=True)
 class Allowance:
-    """What an attempt may use.
+    """Limits of one attempt: time and bytes.
 
     Attributes:
         ends: Monotonic time at which the attempt is over.
@@ -41,7 +41,7 @@ class Allowance:
     bytes_left: int = MAX_HEAD_BYTES
 
     def seconds(self, timeout: float | None, late: type[Exception]) -> float:
-        """Return how long a single wait may take.
+        """Return the time that a single read or write may take.
 
         Raises:
             Exception: Of type `late`, if the attempt is over.
@@ -66,11 +66,11 @@ def allowed(allowance: Allowance) -> Generator[None]:
 
 
 class Connection:
-    """What both kinds of stream share.
+    """State of one connection, shared by the blocking and the asynchronous stream.
 
     Attributes:
-        is_spoiled: Whether the connection must serve no other request.
-        last_answer_id: Request id of the answer that came before; None without one.
+        is_spoiled: Whether the connection must not be used for another request.
+        last_answer_id: Request id of the previous answer; None without one.
     """
 
     is_spoiled = False
@@ -78,10 +78,10 @@ class Connection:
     _socket: OwnSocket | None = None
 
     def note_answer(self, request_id: str | None) -> None:
-        """Take note of the answer that has come.
+        """Record the request id of an answer.
 
         Raises:
-            NotAnAnswer: If it is that to the request before, sent once more.
+            NotAnAnswer: If it is the previous answer, sent again by a proxy.
         """
         if request_id and request_id == self.last_answer_id:
             raise NotAnAnswer("it repeats the answer to the request before")
@@ -95,7 +95,7 @@ class Connection:
         return self._socket is None or self._socket.is_ours()
 
     def _check(self, failure: type[Exception]) -> None:
-        """Raise `failure` if the job has taken the socket away."""
+        """Raise `failure` if the job has closed or replaced the socket's descriptor."""
         if not self._has_own_socket():
             raise failure("the job has closed the socket of the connection")
 
@@ -109,7 +109,7 @@ class Connection:
 
 
 class BoundedStream(Connection, httpcore.NetworkStream):
-    """A connection whose waits end with the attempt."""
+    """Network stream whose reads and writes end with the attempt."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
@@ -123,7 +123,7 @@ class BoundedStream(Connection, httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of `buffer`; see `httpcore.NetworkStream`."""
-        # In pieces, since each partial write begins the time anew.
+        # In pieces: httpcore restarts the timeout after each partial write.
         for start in range(0, len(buffer), _PIECE_BYTES):
             self._check(httpcore.WriteError)
             piece = buffer[start : start + _PIECE_BYTES]
@@ -140,15 +140,15 @@ class BoundedStream(Connection, httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        """Return the connection as it is with TLS."""
+        """Return a stream that speaks TLS over this connection."""
         seconds = _seconds(timeout, httpcore.ConnectTimeout)
         return BoundedStream(
             self._stream.start_tls(ssl_context, server_hostname, seconds)
         )
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what is known of the connection; see `httpcore.NetworkStream`."""
-        # A connection that is readable while it is idle is closed by the pool.
+        """Return a property of the connection; see `httpcore.NetworkStream`."""
+        # The pool closes an idle connection that is readable.
         if info == "is_readable" and self._is_unusable:
             return True
         return self._stream.get_extra_info(info)
@@ -182,17 +182,17 @@ class AsyncBoundedStream(Connection, httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Return the connection as it is with TLS."""
+        """Return a stream that speaks TLS over this connection."""
         try:
             stream = await self._stream.start_tls(ssl_context, server_hostname, timeout)
         except BaseException:
-            # httpcore closes it after errors, but not when the attempt is cancelled.
+            # httpcore closes the stream after errors, but not after a cancellation.
             await self._stream.aclose()
             raise
         return AsyncBoundedStream(stream)
 
     def get_extra_info(self, info: str) -> Any:
-        """Return what is known of the connection; see `BoundedStream`."""
+        """Return a property of the connection; see `BoundedStream`."""
         if info == "is_readable" and self._is_unusable:
             return True
         return self._stream.get_extra_info(info)
@@ -236,7 +236,7 @@ class BoundedBackend(httpcore.NetworkBackend):
         timeout: float | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to a socket of this machine."""
+        """Connect to a Unix socket."""
         seconds = _seconds(timeout, httpcore.ConnectTimeout)
         with above_streams():
             return BoundedStream(
@@ -263,7 +263,7 @@ class AsyncBoundedBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the first address of `host` that answers."""
-        # Not by the event loop, whose threads for look-ups are those of the script.
+        # Not by `loop.getaddrinfo()`: it would occupy threads that the script uses.
         with _translated():
             addresses = await asyncio.wrap_future(look_up(host, port))
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
@@ -286,7 +286,7 @@ class AsyncBoundedBackend(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to a socket of this machine."""
+        """Connect to a Unix socket."""
         with above_streams():
             return AsyncBoundedStream(
                 await self._backend.connect_unix_socket(path, timeout, socket_options)
@@ -298,18 +298,18 @@ class AsyncBoundedBackend(httpcore.AsyncNetworkBackend):
 
 
 def connection_of(response: httpx.Response) -> Connection:
-    """Return the connection on which `response` has come."""
+    """Return the connection that `response` was received on."""
     stream = response.extensions.get("network_stream")
     return stream if isinstance(stream, Connection) else Connection()
 
 
 def is_followed(response: httpx.Response) -> bool:
-    """Tell whether more bytes than the answer have come; its body was read.
+    """Return whether the server sent bytes behind the answer; its body was read.
 
-    Left on the connection, they would be taken for the answer to its next request.
+    Left on the connection, they would be read as the answer to the next request.
     """
     node: Any = response.stream
-    # Through the layers of httpx and httpcore, which close before anybody can look.
+    # Private attributes: httpx and httpcore offer no public way to the parser's state.
     for name in ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state"):
         node = getattr(node, name, None)
     return node is not None and bool(node.trailing_data[0])
@@ -329,7 +329,7 @@ def _share(timeout: float | None, address_count: int) -> float | None:
 
 @contextmanager
 def _translated() -> Generator[None]:
-    """Turn the failure of a look-up into what httpcore raises for one."""
+    """Turn the failure of a look-up into the exception of httpcore for it."""
     try:
         yield
     except TimeoutError as error:

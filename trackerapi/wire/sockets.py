@@ -1,7 +1,7 @@
-"""Sockets that the job may take away: it may close all descriptors, as daemons do.
+"""Sockets whose descriptor the job may close, as daemons close all descriptors.
 
-The number of a socket then means a file or a socket of the job. TLS would write into
-it, and the end of the connection would close it.
+The number of the descriptor may then belong to a file or socket of the job. TLS would
+write into that file, and the end of the connection would close it.
 """
 
 import os
@@ -19,7 +19,7 @@ class OwnSocket:
     """The socket of a connection.
 
     Args:
-        sock: The socket, just opened; None where a connection has none.
+        sock: The socket, just opened; None for a connection without one.
     """
 
     def __init__(self, sock: Any) -> None:
@@ -29,14 +29,14 @@ class OwnSocket:
         _OPEN.add(self)
 
     def is_ours(self) -> bool:
-        """Return whether the number means the socket still; if not, let go of it.
+        """Return whether the descriptor still belongs to the socket; else detach it.
 
-        From then on nobody closes the number: neither the pool nor the socket itself.
+        After that, neither the pool nor the socket object closes the descriptor.
         """
         if self._descriptor is None or self._descriptor.is_ours:
             return True
         sock, self._sock = self._sock, None
-        # What asyncio shows of a socket is a wrapper without `detach()`.
+        # asyncio gives a wrapper without `detach()`; the socket is in `_sock`.
         with suppress(OSError, AttributeError):
             if sock.fileno() == self._descriptor.number:
                 getattr(sock, "_sock", sock).detach()
@@ -47,17 +47,17 @@ _OPEN: Final[WeakSet[OwnSocket]] = WeakSet()
 
 
 def let_go_of_foreign() -> None:
-    """Let no socket be closed by its number that means something else by now."""
+    """Detach each socket whose descriptor belongs to the job by now."""
     for each in list(_OPEN):
         each.is_ours()
 
 
 @contextmanager
 def above_streams() -> Generator[None]:
-    """Open no socket as one of the first three descriptors within the block.
+    """Keep sockets that are opened in the block off the descriptors 0 to 2.
 
-    Where a program runs with one of them closed, what C code prints there would go to
-    the backend.
+    A program may run with one of them closed: text that C code prints to that
+    descriptor would go to the backend.
     """
     held: list[Descriptor] = []
     try:
