@@ -1,13 +1,13 @@
-"""The writer: every change of the store, in groups that share one commit.
+"""The writer: makes every change of the store, in groups that share one commit.
 
-Commands queue up while a commit is under way; then all that wait go into the next
-transaction, each behind a savepoint of its own, so that one which fails takes no
-neighbour along. A caller has its answer when the commit has reached the disk. There
-are no timers: a command that finds the writer idle is committed at once.
+Commands queue up during a commit; all queued commands go into the next transaction.
+Each has a savepoint of its own, so that the failure of one command leaves the others in
+place. A caller gets its answer when the commit has reached the disk. There are no
+timers: an idle writer commits a command at once.
 
-An engine may roll a whole transaction back for the failure of one statement (SQLite
-does when the disk is full). So the driver is asked after each command whether the
-transaction is still open; if not, the group ends and each command is tried alone.
+An engine may roll back a whole transaction when one statement fails, as SQLite does
+when the disk is full. So the writer asks the driver after each command whether the
+transaction is still open. If not, the group ends and each command is tried alone.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ QUEUE_CAPACITY = 1000
 GROUP_CAPACITY = 64
 RETRY_AFTER_SECONDS = 5
 RETRY_SECONDS = 1.0
-"""How long the commands of a failed group are tried one by one."""
+"""Time limit for trying the commands of a failed group one by one."""
 COMPLAINT_SECONDS = 60.0
-"""Shortest time between two lines of the log about a store that fails."""
+"""Shortest time between two log lines about a failing store."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ class Writer:
     """Runs commands one after another in a thread of its own.
 
     Args:
-        store: Where to write; nobody else begins transactions on it meanwhile.
-        capacity: Commands that may wait; more are refused.
+        store: Store to write to; only the writer begins transactions on it.
+        capacity: Largest number of queued commands; more are refused.
     """
 
     def __init__(self, store: Store, capacity: int = QUEUE_CAPACITY) -> None:
@@ -67,20 +67,19 @@ class Writer:
         self._waiting: deque[_Request] = deque()
         self._changed = threading.Condition()
         self._is_closing, self._next_complaint = False, 0.0
-        # A daemon: a command that does not end must not hold up the end of the process.
+        # A daemon: a command that does not end must not block the exit of the process.
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     async def write(self, command: Callable[[Connection], T]) -> T:
-        """Return what `command` returns, once its changes are on the disk.
+        """Run `command` in the writer; return its result once the changes are on disk.
 
-        `command` may run twice, on its own connection each time: only what the last
-        run has changed is kept.
+        `command` may run twice: the changes of the first run are then rolled back.
 
         Raises:
-            Problem: If too many commands wait already, the store cannot be written
-                or the server ends.
-            Exception: Whatever `command` raises; then nothing of it is kept.
+            Problem: If the queue is full, the store cannot be written or the server
+                ends.
+            Exception: Any exception of `command`; its changes are then rolled back.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
@@ -94,11 +93,11 @@ class Writer:
         return await answer
 
     def close(self, patience_seconds: float | None = None) -> None:
-        """Carry out the commands that wait, then stop.
+        """Run the queued commands, then stop.
 
         Args:
-            patience_seconds: How long that may take; then commands that have not
-                begun are refused, and one that runs is left alone. None waits for all.
+            patience_seconds: Time limit; after it, queued commands are refused and a
+                running one is abandoned. None waits for all.
         """
         with self._changed:
             self._is_closing = True
@@ -119,7 +118,7 @@ class Writer:
             _answer(group, self._carry_out(group))
 
     def _next_group(self) -> list[_Request]:
-        """Wait for commands; return none when the writer is closed."""
+        """Wait for commands; return an empty group when the writer is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closing)
             size = min(len(self._waiting), GROUP_CAPACITY)
@@ -134,7 +133,7 @@ class Writer:
             return self._one_by_one(group, error)
 
     def _one_by_one(self, group: Sequence[_Request], error: Exception) -> list[Outcome]:
-        """Try each command of a group alone; refuse the rest when that takes long."""
+        """Try each command of a group alone; refuse the rest after the time limit."""
         until = time.monotonic() + RETRY_SECONDS
         return [
             self._carry_out([request])[0]
@@ -144,7 +143,7 @@ class Writer:
         ]
 
     def _together(self, group: Sequence[_Request]) -> list[Outcome]:
-        """Run commands in one transaction; return only if all of it is committed."""
+        """Run commands in one transaction; return only if it was committed."""
         outcomes = []
         with self._store.transaction() as db:
             for request in group:
@@ -154,7 +153,7 @@ class Writer:
         return outcomes
 
     def _refusal(self, error: Exception) -> Exception:
-        """Return what the caller of a command is told that failed alone."""
+        """Return the error for the caller of a command that failed alone."""
         if not isinstance(error, StoreError):
             return error
         if time.monotonic() >= self._next_complaint:
@@ -170,7 +169,7 @@ def _attempt(db: Connection, command: Callable[[Connection], object]) -> Outcome
     """Run one command behind a savepoint.
 
     Raises:
-        DBAPIError: If the engine failed, after which the transaction cannot be trusted.
+        DBAPIError: If the engine failed; the transaction must not be committed then.
     """
     try:
         with db.begin_nested():
@@ -186,7 +185,7 @@ def _ending() -> Exception:
 
 
 def _answer(group: Sequence[_Request], outcomes: Sequence[Outcome]) -> None:
-    """Wake the callers, each event loop once."""
+    """Give the callers their results; wake each event loop once."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Request, Outcome]]] = {}
     for request, outcome in zip(group, outcomes, strict=True):
         by_loop.setdefault(request.loop, []).append((request, outcome))

@@ -1,4 +1,4 @@
-"""Whether requests can be served, found out by a real write every few seconds."""
+"""Readiness of the server, checked by a real write every few seconds."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Checks the store again and again while the server runs.
+    """Checks the store every few seconds while the server runs.
 
     Args:
-        store: Asked for its free space, and read from.
-        writer: Commits the write of each check, like those of requests.
+        store: Store whose free space is measured and which is read from.
+        writer: Writer that commits the write of each check, as those of requests.
         every_seconds: Time between two checks.
 
     Attributes:
@@ -50,7 +50,7 @@ class Readiness:
 
     @asynccontextmanager
     async def watching(self, _app: object) -> AsyncIterator[None]:
-        """Check once, then again and again until the end of the block."""
+        """Check once, then every few seconds until the end of the block."""
         self.reason = await self._check()
         if self.reason is not None:
             _log.error("not ready: %s", self.reason)

@@ -1,8 +1,8 @@
-"""Schemas of the contract: whether a value fits, and where it does not.
+"""Schemas of the contract: validation of values, and the location of errors.
 
-A whole value is validated by one call. Errors are looked for level by level: the
-validator explains a value only by a stand-in without the values below it, because it
-copies the values that it explains, and fails on deep ones.
+One call validates a whole value. The search for errors goes level by level, and gives
+the validator a small stand-in for each level, without the values below: the validator
+copies each value that it explains, and fails on deep values.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
 
 MAX_ERRORS = 20
-# Values below a level are held against their schema in runs: a call takes longer than
-# a small value.
+# Values below a level are validated in runs: a call costs more than the validation of
+# one small value.
 RUN_LENGTH = 64
 
 
@@ -41,26 +41,26 @@ class Schema:
         self._described = resolved(described, contract)
 
     def is_valid(self, value: object) -> bool:
-        """Return whether a value fits.
+        """Return whether a value fits the schema.
 
         Raises:
-            UnicodeEncodeError: If a text in it holds half of a surrogate pair.
+            UnicodeEncodeError: If a text in the value has half of a surrogate pair.
         """
         return self._whole.is_valid(value)
 
     def are_valid(self, values: Sequence[object]) -> bool:
-        """Return whether all values fit; raises as `is_valid()` does."""
+        """Return whether all values fit the schema; raises as `is_valid()` does."""
         return self._list.is_valid(values)
 
     def errors(self, value: object, pointer: str = "") -> Iterator[models.ProblemError]:
-        """Yield where an invalid value does not fit, outer places first.
+        """Yield the errors of an invalid value, those of outer levels first.
 
         Args:
             value: The value.
             pointer: JSON Pointer to it.
 
         Raises:
-            UnicodeEncodeError: If a text in it holds half of a surrogate pair.
+            UnicodeEncodeError: If a text in the value has half of a surrogate pair.
         """
         alternatives = self._described.get("anyOf", ())
         told = [each for each in alternatives if each.get("type") != "null"]
@@ -85,7 +85,7 @@ class Schema:
 
     @cached_property
     def _level(self) -> Draft202012Validator:
-        """Validator of the schema without the schemas of values below."""
+        """Validator of one level: the schema without the schemas of values below."""
         level = {**self._described, "properties": dict.fromkeys(self._members, True)}
         level.pop("items", None)
         if self._other_members is not None:
@@ -115,7 +115,7 @@ class Schema:
         return Schema(described, self._contract)
 
     def _stand_in(self, value: object) -> object:
-        """Return a small value that fits this level exactly if `value` does."""
+        """Return a small value that fits this level if, and only if, `value` does."""
         limit = self._described.get
         match value:
             case dict():
@@ -128,7 +128,7 @@ class Schema:
         return value
 
     def _telling_names(self, value: dict[str, Any]) -> Iterator[str]:
-        """Yield the names of members that this level can find fault with."""
+        """Yield the names of members that an error of this level can be about."""
         yield from (name for name in self._members if name in value)
         others = (name for name in value if name not in self._members)
         yield from islice(others, self._described.get("maxProperties", MAX_ERRORS) + 1)
@@ -136,7 +136,7 @@ class Schema:
         yield from islice(bad, MAX_ERRORS + 1)
 
     def _children(self, value: object) -> Iterator[tuple[str | int, Schema, Any]]:
-        """Yield values below that may not fit, as far as the limits here admit them."""
+        """Yield values below that may not fit; none beyond the limits of this level."""
         limit = self._described.get
         if isinstance(value, dict):
             for name in self._members:
@@ -153,7 +153,7 @@ class Schema:
 def _suspects(
     named: Iterable[tuple[str | int, Any]], schema: Schema | None
 ) -> Iterator[tuple[str | int, Schema, Any]]:
-    """Yield values of one schema, but not those of a run that fits as a whole."""
+    """Yield values of one schema, without the runs of values that all fit."""
     rest = iter(named)
     while schema is not None and (run := list(islice(rest, RUN_LENGTH))):
         if not schema.are_valid([value for _name, value in run]):
@@ -169,7 +169,7 @@ def resolved(
 ) -> Mapping[str, Any]:
     """Return the schema that a reference leads to, or the schema itself.
 
-    Of a value that may be null instead, the schema of the value.
+    For a value that may be null, return the schema of the other values.
     """
     if "$ref" in described:
         _, *path = described["$ref"].split("/")

@@ -28,17 +28,17 @@ MAX_PORT = 65535
 _MIN_PEPPER_BYTES = 32
 _SQLITE = "sqlite:///"
 _KUBERNETES_PORT = re.compile(r"(?:tcp|udp|sctp)://")
-"""What TRACKERAPI_BACKEND_PORT begins with beside a service named trackerapi-backend:
-Kubernetes sets that variable in every pod, and it is none of ours."""
+"""Begin of a TRACKERAPI_BACKEND_PORT that Kubernetes has set: it does so in every pod
+beside a service named trackerapi-backend. Such a value is not a setting."""
 
 
 class SettingsError(Exception):
-    """A setting is missing or bad; the message names it and says what to do."""
+    """A setting is missing or invalid; the message names the setting and the fix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Where a backend keeps what it has.
+    """Files in which a backend stores its data.
 
     Attributes:
         database: The SQLite file; absolute.
@@ -51,13 +51,13 @@ class Storage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(Storage):
-    """How a server runs.
+    """Settings of a server.
 
     Attributes:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
-        public_base_url: Where readers reach the server; None takes the address that
-            a request came to.
+        public_base_url: Address under which readers reach the server; None for the
+            address that a request was sent to.
     """
 
     host: str = DEFAULT_HOST
@@ -86,14 +86,14 @@ def storage_from(
     arguments: Mapping[str, str | int | None],
     environment: Mapping[str, str] = os.environ,
 ) -> Storage:
-    """Return where a backend keeps what it has; reads no other settings.
+    """Return the files of a backend; reads no other settings.
 
     Args:
-        arguments: From the command line; None where one was not given.
-        environment: Where `TRACKERAPI_BACKEND_<NAME>` stands in for an argument.
+        arguments: Arguments of the command line; None for one that was not given.
+        environment: Variables; `TRACKERAPI_BACKEND_<NAME>` replaces a missing argument.
 
     Raises:
-        SettingsError: If one is missing or bad.
+        SettingsError: If a setting is missing or invalid.
     """
     return _storage(_Sources(arguments, environment))
 
@@ -105,7 +105,7 @@ def settings_from(
     """Return the settings of a server; see `storage_from()`.
 
     Raises:
-        SettingsError: If one is missing or bad.
+        SettingsError: If a setting is missing or invalid.
     """
     sources = _Sources(arguments, environment)
     storage = _storage(sources)
@@ -204,7 +204,7 @@ def _port(text: str | None, setting: str) -> int:
 
 
 def read_pepper(path: Path) -> bytes:
-    """Return the secret of this installation, made on first use.
+    """Read the secret of this installation; make it on first use.
 
     Raises:
         SettingsError: If the file cannot be used.
@@ -227,7 +227,7 @@ def read_pepper(path: Path) -> bytes:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Replace a file that only its owner may read, in one step."""
+    """Replace a file in one step; only its owner may read the new one."""
     fresh = path.with_name(f"{path.name}.new")
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,10 +1,10 @@
-"""What changed between two contracts, and whether it breaks a client of today.
+"""Changes between two contracts, and whether each one breaks present clients.
 
-Compares what the wire and the generated client depend on. Descriptions, examples and
-the hosts of servers are words: each script names its own address. Each named schema is
-compared once, under the directions in which operations use it: what widens an answer
-may break a reader, what narrows a request may break a caller. A difference that no
-rule knows counts as breaking.
+Compares the parts on which the wire and the generated client depend. Descriptions,
+examples and the hosts of servers do not count: each script names its own address. Each
+named schema is compared once, by the directions in which operations use it: a wider
+answer may break a reader, a narrower request may break a caller. A difference without a
+rule counts as breaking.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def compare(old: Contract, new: Contract) -> list[Change]:
 
 def _server_changes(old: Contract, new: Contract) -> Iterator[Change]:
     was, now = (
-        # Without servers, a contract means the address that it is served at.
+        # A contract without `servers` means the address that it is served from.
         {urlsplit(each.get("url", "")).path.rstrip("/") for each in servers}
         for servers in (
             contract.document.get("servers") or [{}] for contract in (old, new)
@@ -109,13 +109,13 @@ def _proof_changes(
     asked = " or ".join(sorted(" and ".join(sorted(each)) for each in after if each))
     if PUBLIC in after:
         asked = f"{asked} or nothing".removeprefix(" or ")
-    # Whoever could ask before still can, by the same proof or by a part of it.
+    # Not breaking: each old proof, or a part of it, is still accepted.
     is_open = all(any(now <= was for now in after) for was in before)
     yield Change(name, f"asks for {asked} now", breaking=not is_open)
 
 
 def _proofs(contract: Contract, operation: Operation) -> set[frozenset[str]]:
-    """Return the alternatives of proof, each as the schemes and scopes it needs."""
+    """Return the alternative proofs, each as the set of its schemes and scopes."""
     written = operation.item.get("security", contract.document.get("security"))
     return {
         frozenset(

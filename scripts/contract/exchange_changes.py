@@ -1,4 +1,4 @@
-"""What changed in the parameters, bodies and answers of one operation."""
+"""Changes of the parameters, bodies and answers of one operation."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,14 +15,14 @@ from scripts.contract.schema_changes import (
 PARAMETER_PARTS = frozenset({"name", "in", "required", "schema", "content"})
 BODY_PARTS = frozenset({"content", "required"})
 RESPONSE_PARTS = frozenset({"content", "headers", "links"})
-"""Links among them: the client follows none."""
+"""With `links`, which are not compared: the client follows none."""
 MEDIA_PARTS = frozenset({"schema"})
 
 
 def parameter_changes(
     operation: str, before: Sequence[Node], after: Sequence[Node]
 ) -> Iterator[Change]:
-    """Walk the changes of an operation's parameters."""
+    """Yield the changes of an operation's parameters."""
     was, now = ({_key(each): each for each in all_} for all_ in (before, after))
     moved = {
         key: other
@@ -47,7 +47,7 @@ def parameter_changes(
 
 
 def body_changes(operation: str, before: Node, after: Node) -> Iterator[Change]:
-    """Walk the changes of an operation's request body."""
+    """Yield the changes of an operation's request body."""
     place = f"{operation} request"
     was, now = before.get("required", False), after.get("required", False)
     if was != now:
@@ -60,7 +60,7 @@ def body_changes(operation: str, before: Node, after: Node) -> Iterator[Change]:
 def response_changes(
     operation: str, before: dict[str, Node], after: dict[str, Node]
 ) -> Iterator[Change]:
-    """Walk the changes of an operation's answers, by status."""
+    """Yield the changes of an operation's answers, by status."""
     for status, response in before.items():
         place = f"{operation} {status}"
         if status not in after:
@@ -73,7 +73,7 @@ def response_changes(
     for status, response in after.items():
         if status not in before:
             place = f"{operation} {status}"
-            # A client of today takes it for one of the failures that it knows.
+            # Present clients treat a new failure as the `default` answer.
             is_failure = status[0] in "45" and "default" in before
             yield Change(place, "is a new answer", breaking=not is_failure)
             if is_failure:
@@ -84,7 +84,7 @@ def response_changes(
 def remaining_changes(
     place: str, before: Node, after: Node, known: frozenset[str]
 ) -> Iterator[Change]:
-    """Walk the changes of members without a rule of their own: all are breaking."""
+    """Yield the changes of members without a rule of their own: all are breaking."""
     for key in sorted((before.keys() | after.keys()) - known - {"deprecated"}):
         if not is_words(key) and before.get(key) != after.get(key):
             what = f"{key} is {written(after.get(key))}"
@@ -95,7 +95,7 @@ def remaining_changes(
 def _value_changes(
     place: str, before: Node, after: Node, direction: Direction
 ) -> Iterator[Change]:
-    """Walk the changes of a parameter or of a header of an answer."""
+    """Yield the changes of a parameter or of a header of an answer."""
     was, now = before.get("required", False), after.get("required", False)
     if was != now:
         broken = now or Direction.RESPONSE in direction
@@ -123,7 +123,7 @@ def _content_changes(
         yield from remaining_changes(place, media, other, MEDIA_PARTS)
     for media_type in now:
         if media_type not in was:
-            # A reader of today asks for none in particular, and may be sent this one.
+            # Present clients accept any media type, and may be sent the new one.
             broken = Direction.RESPONSE in direction
             yield Change(place, f"can be {media_type}", breaking=broken)
 

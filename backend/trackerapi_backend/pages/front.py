@@ -1,4 +1,4 @@
-"""Pages for people who come without the address of anything."""
+"""The start page of the service, and the page behind a dead link."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 async def show(_request: Request) -> Response:
-    """Show what this service is, and where a reader finds a job."""
+    """Show the start page: what this service is, and how a reader gets to a job."""
     return page("front.html")
 
 
 async def show_nothing(_request: Request) -> Response:
-    """Show that a link leads to no page."""
+    """Show the page that says that a link leads nowhere."""
     return page("dead_end.html", status=404)

@@ -66,22 +66,22 @@ _PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA mmap_size=0",
-    # A command needs no descriptor and no space in the folder for temporary files.
+    # In memory: a command needs no descriptor and no disk space for temporary files.
     "PRAGMA temp_store=MEMORY",
 )
 
 
 class SqliteStore:
-    """A store in one file, made where there is none.
+    """A store in one SQLite file; makes the file if it does not exist.
 
     Args:
         path: The file; its folder must exist.
-        migrate: Whether to bring the schema up to date; a file that is not new is
-            first copied beside itself.
+        migrate: Whether to bring the schema up to date; an existing file is first
+            copied to a new name beside it.
 
     Raises:
-        StoreError: If another process has the file, it cannot be written, or its
-            schema is not the one this release needs.
+        StoreError: If another process uses the file, the file cannot be written, or
+            its schema is not that of this release.
     """
 
     def __init__(self, path: Path, *, migrate: bool = False) -> None:
@@ -113,7 +113,7 @@ class SqliteStore:
             upgrade_to_head(db)
 
     def _back_up(self) -> None:
-        """Copy the database beside itself; the copy has its name once it is whole."""
+        """Copy the database beside itself; a complete copy gets its final name."""
         copy = self._named.with_name(f"{self._named.name}.before-{HEAD}")
         if os.path.lexists(copy):
             raise StoreError(
@@ -125,7 +125,7 @@ class SqliteStore:
             fresh.unlink(missing_ok=True)
             make_private(fresh)
             with self._writer.connect() as db:
-                # Bytes: the name need not be text.
+                # Bytes: the name need not be UTF-8.
                 db.connection.execute(
                     "VACUUM INTO CAST(? AS TEXT)", (os.fsencode(fresh),)
                 )
@@ -140,7 +140,7 @@ class SqliteStore:
         """Return what `query` finds in one consistent snapshot.
 
         Raises:
-            StoreError: If SQLite fails, because the file is damaged for example.
+            StoreError: If SQLite fails, for example because the file is damaged.
         """
         with self._engine_errors(), self._readers.begin() as db:
             return query(db)
@@ -150,8 +150,8 @@ class SqliteStore:
         """Begin a transaction that commits at the end of the block.
 
         Raises:
-            StoreError: If SQLite fails, has ended the transaction by itself, or its
-                file is no longer under its name; then nothing is stored.
+            StoreError: If SQLite fails or has ended the transaction by itself, or if
+                the file was moved or deleted; then nothing is stored.
         """
         self._is_writing = True
         try:
@@ -159,7 +159,7 @@ class SqliteStore:
                 with db.begin():
                     yield db
                     self._file.require_unchanged()
-                    # Outside of a transaction, COMMIT would do nothing, in silence.
+                    # Outside of a transaction, COMMIT does nothing and raises nothing.
                     if not self.is_in_transaction(db):
                         raise StoreError("SQLite has rolled the transaction back")
                 if self.is_in_transaction(db):
@@ -178,14 +178,14 @@ class SqliteStore:
         db.exec_driver_sql(f"PRAGMA user_version = {(int(version) + 1) % 2**31}")
 
     def shortage(self) -> str | None:
-        """Return why writes may soon fail, in one sentence; None if they may not."""
+        """Return a sentence if too little space is free; None if there is enough."""
         return self._file.shortage()
 
     def close(self) -> None:
-        """Give up all connections and the lock.
+        """Close all connections and release the lock.
 
-        A connection on which another thread is still writing stays open, since to
-        close it would crash; it ends with the process, and nothing of it is stored.
+        A connection on which another thread is still writing stays open: closing it
+        would crash. It ends with the process, and its transaction is not stored.
         """
         self._readers.dispose()
         if not self._is_writing:
@@ -194,7 +194,7 @@ class SqliteStore:
 
     @contextmanager
     def _engine_errors(self) -> Iterator[None]:
-        """Raise StoreError where SQLite fails; a bad statement stays what it is."""
+        """Raise StoreError for failures of SQLite; pass on errors of a statement."""
         try:
             yield
         except DBAPIError as error:
@@ -219,9 +219,9 @@ def _writing_engine(path: Path) -> Engine:
         "sqlite://",
         creator=connect,
         poolclass=StaticPool,
-        hide_parameters=True,  # an error that is logged must not hold a job's data
+        hide_parameters=True,  # a logged error must not contain the data of a job
     )
-    # The driver's own transactions begin too late for savepoints.
+    # The driver itself would begin a transaction only after the savepoint.
     event.listen(engine, "begin", _begin("BEGIN IMMEDIATE"))
     return engine
 

@@ -1,4 +1,4 @@
-"""The file of a SQLite database: its lock, its identity, the space beside it."""
+"""The file of a SQLite database: its lock, its identity, the free space on its disk."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ MIN_FREE_SHARE = 0.02
 _Identity = tuple[int, int]
 
 _MIB = 1024 * 1024
-# Beyond the bytes at 1 GiB that SQLite locks.
+# Behind the bytes at 1 GiB that SQLite locks itself.
 _LOCKED_BYTE = 0x4000_1000
 
-# Files that this process has open. To close any descriptor of a file gives up all
-# locks that SQLite has on it, so a second one is not even opened.
+# Files that this process has open. Closing any descriptor of a file releases all locks
+# of SQLite on it, so this process opens no second one.
 _in_use: set[_Identity] = set()
 
 
 class DatabaseFile:
-    """A file that this process alone uses; made where there is none.
+    """A database file that this process alone uses; made if it does not exist.
 
-    The lock is on the file, so it holds for every name of it.
+    The lock is on the file, so it holds for all names of the file.
 
     Args:
         path: The file; its folder must exist.
 
     Attributes:
-        path: The file itself, behind symbolic links.
+        path: The file, with symbolic links resolved.
 
     Raises:
-        StoreError: If it cannot be written, is no file or is used by another process.
+        StoreError: If it cannot be written, is no file, or another process uses it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,12 +61,12 @@ class DatabaseFile:
         self._parts: dict[Path, _Identity | None] = {self.path: self._identity}
 
     def note_log(self) -> None:
-        """Note which write-ahead log is in use; SQLite has made it by now."""
+        """Record the identity of the write-ahead log, which SQLite has made by now."""
         log = self.path.with_name(f"{self.path.name}-wal")
         self._parts[log] = _identity(log)
 
     def require_unchanged(self) -> None:
-        """Raise StoreError if what is written does not end up under the file's name."""
+        """Raise StoreError if the file or its log was moved, replaced or deleted."""
         for part, identity in self._parts.items():
             if _identity(part) != identity:
                 raise StoreError(
@@ -92,15 +92,15 @@ class DatabaseFile:
         )
 
     def close(self) -> None:
-        """Give up the lock; SQLite must have closed the file before."""
+        """Release the lock; SQLite must have closed the file before."""
         os.close(self._descriptor)
         _in_use.discard(self._identity)
 
 
 def make_private(path: Path) -> None:
-    """Make a file that only its owner may read, unless it is there.
+    """Make a file that only its owner may read, if it does not exist.
 
-    SQLite gives its own files beside the database the same rights.
+    SQLite gives its own files beside the database the same permissions.
     """
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
@@ -108,7 +108,7 @@ def make_private(path: Path) -> None:
 def _open(path: Path) -> tuple[int, _Identity]:
     if path.is_dir():
         raise StoreError(f"{path} is a folder: name a file in it")
-    # Not blocking: a pipe would wait for its other end.
+    # O_NONBLOCK: opening a pipe would wait for its other end.
     flags = os.O_CREAT | os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
     status = os.fstat(descriptor)
@@ -126,13 +126,13 @@ def _locked(descriptor: int, path: Path) -> int:
     """
     try:
         if hasattr(fcntl, "F_OFD_SETLK"):
-            # On one byte that SQLite leaves alone, and kept whatever other descriptor
-            # is closed. Network file systems turn `flock` into a lock on all bytes,
-            # which keeps SQLite out.
+            # A lock on one byte that SQLite does not use, which stays when another
+            # descriptor is closed. Not `flock`: network file systems turn it into a
+            # lock on all bytes, and SQLite could not lock its own.
             lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
             return descriptor
-        # Systems other than Linux: their locks on the file keep SQLite out.
+        # On other systems, any lock on the file itself would keep SQLite out.
         os.close(descriptor)
         lock_path = path.with_name(f"{path.name}.lock")
         descriptor = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -151,7 +151,7 @@ def _used(path: Path) -> StoreError:
 
 
 def _identity(path: Path) -> _Identity | None:
-    """Return device and inode of what has this name; None if nothing has."""
+    """Return device and inode of the file at `path`; None if there is none."""
     try:
         status = path.stat()
     except OSError:
