@@ -1,7 +1,10 @@
 """Taking a bundle in: its records become those of an outbox file of this machine."""
 
 import argparse
-from dataclasses import replace
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,8 +18,15 @@ from trackerapi.commands.options import (
     folder_of,
     settings_of,
 )
-from trackerapi.commands.survey import file_id
-from trackerapi.commands.terminal import progress_of, say, say_json, tell
+from trackerapi.commands.survey import file_id, lines_between, looks, record_id
+from trackerapi.commands.terminal import (
+    Progress,
+    counted,
+    progress_of,
+    say,
+    say_json,
+    tell,
+)
 from trackerapi.composition import binding_for
 from trackerapi.delivery.outbox_file import OutboxFile
 
@@ -28,12 +38,29 @@ if TYPE_CHECKING:
 
 _HELD_AT_ONCE: Final = 500
 
+
+@dataclass(frozen=True, slots=True)
+class _TakenIn:
+    """What was new of a bundle.
+
+    Attributes:
+        path: The new outbox file; None if the outbox knew all records.
+        waiting: Count of records that are to be delivered.
+        held: Count of records that the backend refused.
+    """
+
+    path: Path | None
+    waiting: int
+    held: int
+
+
 _HELP: Final = """\
 Take in a bundle that `trackerapi outbox export` has written.
 
 Its records go to the address and with the key of this machine. Nothing is sent yet:
 `trackerapi sync`, or the next job, delivers them. A bundle that is cut off, damaged or
-of a later version is refused as a whole; one that is taken in twice does no harm.
+of a later version is refused as a whole. Records that the outbox has already, or has
+delivered, are left out: a bundle may be taken in twice.
 
 exit status:
   0  taken in
@@ -64,20 +91,28 @@ def _import(options: argparse.Namespace) -> int:
     with file:
         bundle = Bundle.opened(path, file)
         taken_in = _take_in(bundle, folder, _binding(bundle, settings))
+    known = bundle.waiting + bundle.held - taken_in.waiting - taken_in.held
     if options.json:
+        where = taken_in.path
         say_json(
             {
-                "id": file_id(taken_in),
-                "path": str(taken_in),
-                "waiting": bundle.waiting,
-                "held": bundle.held,
+                "id": None if where is None else file_id(where),
+                "path": None if where is None else str(where),
+                "waiting": taken_in.waiting,
+                "held": taken_in.held,
+                "already_there": known,
                 "base_url": settings.base_url,
             }
         )
         return FINE
+    if known:
+        tell(f"{counted(known, 'record')} left out: the outbox has or had them already")
+    if taken_in.path is None:
+        say(f"nothing new for {settings.base_url}")
+        return FINE
     say(
-        f"{bundle.waiting:,} waiting, {bundle.held:,} held for {settings.base_url}; "
-        "to deliver them: trackerapi sync"
+        f"{taken_in.waiting:,} waiting, {taken_in.held:,} held for "
+        f"{settings.base_url}; to deliver them: trackerapi sync"
     )
     return FINE
 
@@ -93,16 +128,17 @@ def _binding(bundle: Bundle, settings: "Settings") -> "Binding":
     return mine
 
 
-def _take_in(bundle: Bundle, folder: "OutboxFolder", binding: "Binding") -> Path:
-    """Write the records into a new outbox file; return where it lies.
+def _take_in(bundle: Bundle, folder: "OutboxFolder", binding: "Binding") -> _TakenIn:
+    """Write the records that are new here into a new outbox file.
 
     Raises:
         Mistake: If it cannot be written; then nothing is left of it.
     """
+    known = _known_ids(folder, binding)
     try:
         file = OutboxFile.create(folder.path, binding)
         try:
-            _copy(bundle, file)
+            taken_in = _copy(bundle, file, known)
             file.sync()
         except BaseException:
             file.remove()
@@ -111,21 +147,56 @@ def _take_in(bundle: Bundle, folder: "OutboxFolder", binding: "Binding") -> Path
         raise Mistake(
             f"cannot write the outbox {folder.path}: {error.strerror or error}"
         ) from error
-    file.close()
-    return file.path
+    if taken_in.path is None:
+        file.remove()
+    else:
+        file.close()
+    return taken_in
 
 
-def _copy(bundle: Bundle, file: OutboxFile) -> None:
-    held: list[KeptRecord] = []
-    total = bundle.waiting + bundle.held
-    with progress_of("took in", total, "record") as progress:
+def _known_ids(folder: "OutboxFolder", binding: "Binding") -> set[str]:
+    """Return the ids of all records for a destination: undelivered, held, delivered."""
+    known: set[str] = set()
+    for path in (*folder.paths(), *folder.paths(delivered=True)):
+        with suppress(OSError):  # another user's file: its records may come twice
+            for file in looks([path]):
+                other = file.header.binding
+                if other == binding or folder.admits(binding, other):
+                    known.update(kept.record_id for kept in file.held.records())
+                    lines = lines_between(file, file.start, file.end)
+                    known.update(map(record_id, lines))
+    return known
+
+
+def _copy(bundle: Bundle, file: OutboxFile, known: Collection[str]) -> _TakenIn:
+    held = waiting = 0
+    with progress_of("took in", bundle.waiting + bundle.held, "record") as progress:
+        # The file has the held records too, in front, as a file whose records were
+        # refused: it still knows them when they are delivered and the journal is gone.
+        for batch in _batches(_kept(bundle, progress, known)):
+            for kept in batch:
+                file.append(kept.record)
+            file.held.keep(batch)
+            held += len(batch)
+        if held:
+            file.settle(file.end - file.start, held, delivered=0)
         for entry in bundle.entries():
-            progress.add(1)
-            if entry.kept is None:
+            progress.add(entry.kept is None)
+            if entry.kept is None and record_id(entry.record) not in known:
                 file.append(entry.record)
-                continue
-            held.append(entry.kept)
-            if len(held) >= _HELD_AT_ONCE:
-                file.held.keep(held)
-                held = []
-        file.held.keep(held)
+                waiting += 1
+    return _TakenIn(file.path if held or waiting else None, waiting, held)
+
+
+def _kept(
+    bundle: Bundle, progress: Progress, known: Collection[str]
+) -> Iterator["KeptRecord"]:
+    for entry in bundle.entries():
+        progress.add(entry.kept is not None)
+        if entry.kept is not None and entry.kept.record_id not in known:
+            yield entry.kept
+
+
+def _batches(records: Iterator["KeptRecord"]) -> Iterator[list["KeptRecord"]]:
+    while batch := list(islice(records, _HELD_AT_ONCE)):
+        yield batch

@@ -191,6 +191,51 @@ def test_taking_a_bundle_in_twice_doubles_nothing(
     assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
 
 
+@pytest.mark.parametrize("state", ["waiting", "held", "delivered"])
+def test_bundle_that_was_taken_in_adds_nothing_more(
+    desk: Desk, office: Desk, bundle: Path, state: str
+) -> None:
+    """A second import leaves out all records, whatever became of them."""
+    job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER if state != "waiting" else 0)
+    if state != "waiting":
+        desk.run("sync")
+    desk.run("outbox", "export", str(bundle))
+    first = office.run("outbox", "import", str(bundle), "--json").json
+    if state == "delivered":
+        customer = ("--customer-id", str(office.backend.customer_id))
+        retried = office.run("outbox", "retry", "--job", job_id, *customer)
+        assert retried.status == FINE
+    before = office.files
+
+    second = office.run("outbox", "import", str(bundle))
+    counted = office.run("outbox", "import", str(bundle), "--json").json
+
+    assert first["waiting"] + first["held"] == counted["already_there"] == 4
+    assert (counted["waiting"], counted["held"], counted["id"]) == (0, 0, None)
+    assert second.status == FINE
+    assert second.out == f"nothing new for {office.backend.base_url}\n"
+    assert "4 records left out" in second.err
+    assert office.files == before
+
+
+def test_bundle_with_something_new_adds_that_alone(
+    desk: Desk, office: Desk, bundle: Path
+) -> None:
+    """A later bundle of the same outbox brings only the records since."""
+    desk.leave()
+    desk.run("outbox", "export", str(bundle))
+    office.run("outbox", "import", str(bundle))
+    job_id = desk.leave()
+    later = bundle.with_name("later.bundle")
+    desk.run("outbox", "export", str(later))
+
+    taken_in = office.run("outbox", "import", str(later), "--json").json
+
+    assert (taken_in["waiting"], taken_in["already_there"]) == (4, 4)
+    shown = office.run("outbox", "show", taken_in["id"], "--json").lines
+    assert {job_id in json.dumps(line["record"]) for line in shown} == {True}
+
+
 def test_records_made_without_a_key_go_by_way_of_a_bundle(
     desk: Desk, bundle: Path
 ) -> None:
