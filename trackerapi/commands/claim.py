@@ -10,11 +10,8 @@ from trackerapi.commands.cutting import rebind
 from trackerapi.commands.dispatch import Dispatch, Persistence
 from trackerapi.commands.exits import FINE, UNAVAILABLE, Mistake
 from trackerapi.commands.options import (
-    add_backend,
     add_command,
-    add_json,
-    add_outbox,
-    add_timeout,
+    add_delivery,
     folder_of,
     settings_of,
 )
@@ -79,10 +76,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="list the files, and change nothing"
     )
-    add_timeout(parser)
-    add_outbox(parser)
-    add_backend(parser)
-    add_json(parser)
+    add_delivery(parser)
 
 
 def _claim(options: argparse.Namespace) -> int:

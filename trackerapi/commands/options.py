@@ -72,6 +72,14 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ca-file", metavar="FILE", help="certificates to trust")
 
 
+def add_delivery(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that delivers: time limit, outbox, backend, JSON."""
+    add_timeout(parser)
+    add_outbox(parser)
+    add_backend(parser)
+    add_json(parser)
+
+
 def settings_of(options: argparse.Namespace) -> Settings:
     """Return the settings of a command that asks the backend.
 

@@ -15,11 +15,8 @@ from typing import Any, Final
 from trackerapi.commands.dispatch import Dispatch, Persistence, Unheard
 from trackerapi.commands.exits import FINE, HELD, UNAVAILABLE
 from trackerapi.commands.options import (
-    add_backend,
     add_command,
-    add_json,
-    add_outbox,
-    add_timeout,
+    add_delivery,
     folder_of,
     moment,
     settings_of,
@@ -83,10 +80,7 @@ def add_commands(commands: Any) -> None:
         help="leave out files of which all was delivered before",
     )
     parser.add_argument("--job", metavar="ID", help="only records of this job")
-    add_timeout(parser)
-    add_outbox(parser)
-    add_backend(parser)
-    add_json(parser)
+    add_delivery(parser)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

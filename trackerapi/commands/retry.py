@@ -15,11 +15,8 @@ from typing import Any, Final
 from trackerapi.commands.dispatch import Dispatch, Persistence, Unheard
 from trackerapi.commands.exits import FINE, HELD, UNAVAILABLE, Mistake
 from trackerapi.commands.options import (
-    add_backend,
     add_command,
-    add_json,
-    add_outbox,
-    add_timeout,
+    add_delivery,
     customer_id,
     folder_of,
     settings_of,
@@ -80,10 +77,7 @@ def add_commands(commands: Any) -> None:
         metavar="TAG",
         help="create the job of --job with this tag, or attach to it",
     )
-    add_timeout(parser)
-    add_outbox(parser)
-    add_backend(parser)
-    add_json(parser)
+    add_delivery(parser)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.commands.dispatch import QUIET_SECONDS, Dispatch, Persistence
 from trackerapi.commands.options import (
-    add_backend,
     add_command,
-    add_json,
-    add_outbox,
-    add_timeout,
+    add_delivery,
     folder_of,
     settings_of,
 )
@@ -81,10 +78,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="go on until interrupted (or --timeout)"
     )
-    add_timeout(parser)
-    add_outbox(parser)
-    add_backend(parser)
-    add_json(parser)
+    add_delivery(parser)
 
 
 def _sync(options: argparse.Namespace) -> int:
