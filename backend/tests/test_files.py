@@ -164,6 +164,39 @@ def test_file_that_cannot_be_used_is_told_in_one_line(
 
 
 @pytest.mark.usefixtures("no_log")
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+@pytest.mark.parametrize("how", ["option", "variable", "dev"])
+def test_secret_that_is_no_regular_file_is_refused(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    how: str,
+) -> None:
+    """A pipe that nobody writes to holds up no command: it is named in one line."""
+    prepare(tmp_path)
+    secret = tmp_path / ("api_key" if how == "dev" else "other pepper")
+    if kind == "pipe":
+        os.mkfifo(secret)
+    elif kind == "device":
+        secret.symlink_to("/dev/zero")
+    else:
+        secret.mkdir()
+    line = ["key", "create", "--label", "x", "--database", f"{tmp_path}/backend.db"]
+    if how == "variable":
+        monkeypatch.setenv("TRACKERAPI_BACKEND_PEPPER_FILE", str(secret))
+    elif how == "option":
+        line += ["--pepper-file", str(secret)]
+    else:
+        line = ["dev", "--port", "0", "--data-dir", str(tmp_path)]
+    assert main(line) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    [reason] = told.err.splitlines()
+    assert f"{secret} cannot be used (not a regular file)" in reason
+
+
+@pytest.mark.usefixtures("no_log")
 def test_read_only_file_system_is_told_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

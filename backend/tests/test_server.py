@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import socket
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -235,6 +239,65 @@ def test_keys_are_made_listed_and_ended(tmp_path: Path) -> None:
     unknown = refusal(command("key", "expire", other, environment=environment))
     assert "key list" in unknown
     assert other.split("_")[2] not in unknown
+
+
+@pytest.mark.parametrize("output", ["full disk", "broken pipe", "closed"])
+@pytest.mark.parametrize("what", ["key", "customer"])
+def test_failure_of_the_output_leaves_nothing_made(
+    tmp_path: Path, output: str, what: str
+) -> None:
+    """A key that nobody has read is not stored, and a customer can be made again."""
+    environment = database_of(tmp_path)
+    command("migrate", environment=environment)
+    if (what, output) == ("customer", "closed"):
+        pytest.skip("the id of a customer can be listed")
+    new = ("create", "--label", "x") if what == "key" else ("create", "--id", "7")
+    redirected = {"full disk": ">/dev/full", "broken pipe": "", "closed": ">&-"}
+    program = (sys.executable, "-m", "trackerapi_backend")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirected[output]}', "sh", *program, what, *new],
+        env=os.environ | environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "output" in line or "stdout" in line
+    again = command(what, *new, environment=environment)
+    assert again.returncode == 0
+    assert len(command(what, "list", environment=environment).stdout.splitlines()) == 1
+
+
+def test_dev_ends_in_order_when_its_terminal_closes(tmp_path: Path) -> None:
+    """SIGHUP is as SIGTERM: neither `dev.json` nor a write-ahead log stays."""
+    with running(*DEV, str(tmp_path)) as process:
+        first_line(process)
+        assert (tmp_path / "backend.db-wal").exists()
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "api_key",
+        "backend.db",
+        "pepper",
+    }
+
+
+def test_dev_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    """A SIGHUP that is ignored stays ignored."""
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    with running(*DEV, str(tmp_path), prelude=ignoring) as process:
+        first_line(process)
+        process.send_signal(signal.SIGHUP)
+        with client_of(tmp_path) as api:
+            assert api.get("/readyz").status_code == 200
+        process.terminate()
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
 
 
 def test_customers_are_made_and_listed(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(problem.detail)
     except OSError as error:
         file = "the output" if error.filename is None else f"{error.filename}"
+        if error.filename is None:
+            _drop_output()
         return _complain(f"{file} cannot be used ({error.strerror or error})")
     except KeyboardInterrupt:
         return 0
@@ -88,6 +90,12 @@ def _one_line(text: str) -> str:
 def _is_byte(character: str) -> bool:
     """Return whether it stands for a byte of a name that is not UTF-8."""
     return "\udc80" <= character <= "\udcff"
+
+
+def _drop_output() -> None:
+    """Throw away what is left of the output: Python would fail on it at its end."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(line: str) -> None:

@@ -7,6 +7,7 @@ wait for no server and run beside none.
 from __future__ import annotations
 
 import logging
+import sys
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,12 @@ def migrate(options: Namespace, tell: Tell) -> None:
 
 
 def create_key(options: Namespace, tell: Tell) -> None:
-    """Make a key and tell it, this once."""
+    """Make a key and tell it, this once.
+
+    A key that cannot be printed is not stored: nobody would know it.
+    """
+    if sys.stdout is None:
+        raise SettingsError("stdout is closed, and a new key is shown only there")
     scopes = options.scope or list(DEFAULT_SCOPES)
     _check_options("ApiKeyInput", {"label": options.label, "scopes": scopes})
     if options.expires_at is not None and options.expires_at <= utc_now():
@@ -100,7 +106,7 @@ def create_key(options: Namespace, tell: Tell) -> None:
             scopes,
             expires_at=options.expires_at,
         )
-    tell(new.api_key)
+        tell(new.api_key)  # within the transaction: a failure undoes it
 
 
 def list_keys(options: Namespace, tell: Tell) -> None:
@@ -139,8 +145,7 @@ def create_customer(options: Namespace, tell: Tell) -> None:
             db, provider_id, said["reference"]
         ):
             raise SettingsError("another customer has this --reference")
-        customer_id = make_customer(db, provider_id, options.id, **said)
-    tell(str(customer_id))
+        tell(str(make_customer(db, provider_id, options.id, **said)))
 
 
 def list_customers(options: Namespace, tell: Tell) -> None:

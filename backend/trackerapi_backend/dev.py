@@ -25,6 +25,7 @@ from trackerapi_backend.settings import (
     Settings,
     SettingsError,
     read_pepper,
+    read_secret,
     write_secret,
 )
 from trackerapi_backend.store import access, customers
@@ -126,7 +127,7 @@ def _is_good_key(db: Connection, pepper: bytes, file: Path) -> bool:
     """Return whether a file holds a key of this database that has not ended."""
     if not file.exists():
         return False
-    api_key = file.read_text(errors="replace").strip()
+    api_key = read_secret(file).decode(errors="replace").strip()
     known = access.find_key_with_provider(db, key_id_of(api_key) or "")
     return (
         known is not None
@@ -138,7 +139,7 @@ def _is_good_key(db: Connection, pepper: bytes, file: Path) -> bool:
 def _announce(folder: DevFolder, tell: Callable[[str], None], base_url: str) -> None:
     description = {
         "base_url": base_url,
-        "api_key": folder.api_key_file.read_text().strip(),
+        "api_key": read_secret(folder.api_key_file).decode().strip(),
         "api_key_file": str(folder.api_key_file),
         "customer_id": CUSTOMER_ID,
     }

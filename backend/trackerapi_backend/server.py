@@ -42,7 +42,7 @@ _REASONS = {
 def serve_store(
     settings: Settings, store: Store, *, announce: Callable[[str], None]
 ) -> None:
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM, SIGINT or SIGHUP; a SIGHUP that is ignored stays so.
 
     Args:
         settings: How to serve.
@@ -55,6 +55,9 @@ def serve_store(
     _allow_many_connections()
     # uvicorn raises the signal again after its own end: this keeps that orderly too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        # Whatever SIGTERM means at that time, before uvicorn runs and after.
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     pepper = read_pepper(settings.pepper_file)
     with listening(settings.host, settings.port) as listener:
         address = _address(listener)

@@ -6,9 +6,11 @@ rule as that of the library. The command line refuses blank arguments.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,7 +214,7 @@ def read_pepper(path: Path) -> bytes:
     try:
         if not path.exists():
             write_secret(path, secrets.token_hex(_MIN_PEPPER_BYTES))
-        pepper = path.read_bytes().strip()
+        pepper = read_secret(path).strip()
     except OSError as error:
         raise SettingsError(
             f"the pepper file {path} cannot be used ({error.strerror}): name another"
@@ -224,6 +226,24 @@ def read_pepper(path: Path) -> bytes:
             " put its backup back, or delete it together with all keys"
         )
     return pepper
+
+
+def read_secret(path: Path) -> bytes:
+    """Return the content of a file, without waiting for a pipe or device.
+
+    Raises:
+        OSError: If it cannot be read or is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+            raise OSError(number, "not a regular file", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def write_secret(path: Path, text: str) -> None:
