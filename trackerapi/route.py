@@ -7,6 +7,7 @@ nor certificates for an http:// address.
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from trackerapi.addresses import backend_address, proxy_address
 from trackerapi.api_key import refuse_placeholder
@@ -17,7 +18,7 @@ from trackerapi.certificates import (
     trust_in,
 )
 from trackerapi.errors import SettingsError
-from trackerapi.proxies import proxy_for
+from trackerapi.proxies import ProxyChoice, proxy_for
 from trackerapi.sources import Sources, absolute_path
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Route:
             where that is not set, or no certificates are checked.
         proxy: Address of the proxy, from the argument or the environment; hidden in
             the repr; None for the direct way.
+        proxy_setting: Name of the argument or variable that gave the proxy; blank for
+            the direct way.
         unreadable_no_proxy: Entries of `NO_PROXY` that were left out.
     """
 
@@ -50,6 +53,7 @@ class Route:
     trust: "ssl.SSLContext | None" = field(default=None, repr=False)
     proxy_trust: "ssl.SSLContext | None" = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
+    proxy_setting: str = ""
     unreadable_no_proxy: tuple[str, ...] = ()
 
     @property
@@ -62,6 +66,18 @@ class Route:
         """Whether the proxy is reached by TLS."""
         return self.proxy is not None and self.proxy.lower().startswith("https:")
 
+    @property
+    def proxy_text(self) -> str:
+        """The proxy for errors: address without user and password, and setting.
+
+        Blank for the direct way.
+        """
+        if self.proxy is None:
+            return ""
+        scheme, _, rest = self.proxy.partition("://")
+        host = urlsplit(f"//{rest}").netloc.rpartition("@")[2]
+        return f"{scheme}://{host} (from {self.proxy_setting})"
+
     @classmethod
     def resolve(cls, sources: Sources) -> Self:
         """Read address, proxy and certificates.
@@ -70,7 +86,7 @@ class Route:
             SettingsError: If one is missing or cannot work; names what has to change.
         """
         base_url = _base_url(sources)
-        proxy, unreadable = _proxy(base_url, sources)
+        choice = _proxy(base_url, sources)
         ca_file, setting = sources.path("ca_file", CA_FILE)
         if ca_file is not None:
             check_certificates(ca_file, setting)
@@ -78,8 +94,9 @@ class Route:
             base_url=base_url,
             verify=sources.flag("verify", default=True),
             ca_file=ca_file,
-            proxy=proxy,
-            unreadable_no_proxy=unreadable,
+            proxy=choice.proxy,
+            proxy_setting=choice.variable,
+            unreadable_no_proxy=choice.unreadable,
         )
         has_trust = route.is_secure and route.verify
         if not (has_trust or route.has_secure_proxy):
@@ -105,14 +122,14 @@ def _base_url(sources: Sources) -> str:
     return backend_address(text, setting)
 
 
-def _proxy(base_url: str, sources: Sources) -> tuple[str | None, tuple[str, ...]]:
+def _proxy(base_url: str, sources: Sources) -> ProxyChoice:
     if "proxy" in sources.arguments:
         text, setting = sources.text("proxy", "")
-        return proxy_address(text or "", setting), ()
+        return ProxyChoice(proxy_address(text or "", setting), setting)
     choice = proxy_for(base_url, sources.environment)
-    if choice.proxy is None:
-        return None, ()
-    return proxy_address(choice.proxy, choice.variable), choice.unreadable
+    if choice.proxy is not None:
+        proxy_address(choice.proxy, choice.variable)
+    return choice
 
 
 def _usual_trust(sources: Sources) -> "ssl.SSLContext | None":

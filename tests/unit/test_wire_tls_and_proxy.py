@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
@@ -226,6 +227,36 @@ def test_proxy_that_refuses_is_told_without_its_password() -> None:
                 tracker.verify_api_key()
 
     assert "canary" not in str(caught.value)
+
+
+PROXY_VARIABLES = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_PROXY"]
+
+
+@pytest.mark.parametrize("setting", [*PROXY_VARIABLES, "https_proxy", "proxy"])
+@pytest.mark.parametrize("user", ["", "user:canary@"])
+def test_proxy_that_cannot_be_reached_is_named(
+    setting: str, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The variable and the host lead to the fix; user and password stay out."""
+    for name in (*PROXY_VARIABLES, "https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    proxy = f"http://{user}127.0.0.1:{port}"
+    options = {"proxy": proxy} if setting == "proxy" else {}
+    if not options:
+        monkeypatch.setenv(setting, proxy)
+    scheme = "https" if setting.lower() == "https_proxy" else "http"
+    with TrackerApi(
+        KEY, f"{scheme}://tracker.invalid", timeout_seconds=0.5, **options
+    ) as tracker:
+        with pytest.raises(BackendUnavailable) as caught:
+            tracker.verify_api_key()
+
+    told = str(caught.value)
+    assert f"through the proxy http://127.0.0.1:{port} (from {setting})" in told
+    assert "is the proxy right and up?" in told
+    assert "canary" not in told
 
 
 Maker = Callable[..., TrackerApi | AsyncTrackerApi]

@@ -45,9 +45,14 @@ class Attempts:
     """
 
     def __init__(
-        self, request: httpx.Request, patience: Patience, timeout: httpx.Timeout
+        self,
+        request: httpx.Request,
+        patience: Patience,
+        timeout: httpx.Timeout,
+        proxy: str = "",
     ) -> None:
         self._request, self._patience, self._timeout = request, patience, timeout
+        self._proxy = proxy
         self._count = 0
         self._began = steady_seconds()
         self.allowance = Allowance(self._began)
@@ -121,7 +126,7 @@ class Attempts:
         except BackendError:
             raise
         except TRANSPORT_ERRORS as error:
-            failure = no_answer(self._request, error)
+            failure = no_answer(self._request, error, self._proxy)
             raise failure from failure.__cause__
 
     def delay_after(self, error: BackendUnavailable) -> float | None:

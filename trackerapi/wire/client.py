@@ -37,6 +37,7 @@ class BackendClient(AuthenticatedClient):
     patience: Patience = field(
         default=Patience(attempt_seconds=10.0, deadline_seconds=30.0), kw_only=True
     )
+    proxy_text: str = field(default="", kw_only=True)
     _pid: int = field(init=False, factory=os.getpid)
     # A signal handler may ask for the pool while it is made.
     _lock: threading.RLock = field(init=False, factory=threading.RLock)
@@ -131,7 +132,9 @@ class BackendClient(AuthenticatedClient):
                 client = self._client
                 if client is None:
                     with proxy_translated():
-                        client = GuardedHttp(self.patience, **self._arguments())
+                        client = GuardedHttp(
+                            self.patience, self.proxy_text, **self._arguments()
+                        )
                     # Clients that nobody closes leave no open socket behind either.
                     self._end = finalize(self, _retire, client, os.getpid())
                     self._client = client
@@ -148,7 +151,7 @@ class BackendClient(AuthenticatedClient):
             # A connection belongs to the loop that opened it.
             with proxy_translated():
                 self._async_clients[loop] = GuardedAsyncHttp(
-                    self.patience, **self._arguments()
+                    self.patience, self.proxy_text, **self._arguments()
                 )
         return self._async_clients[loop]
 

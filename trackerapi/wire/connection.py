@@ -87,6 +87,7 @@ class Connection:
             verify_ssl=self._verify,
             httpx_args=self._route,
             patience=patience,
+            proxy_text=self._settings.route.proxy_text,
         )
 
 

@@ -64,15 +64,22 @@ def exchange_of(request: httpx.Request, **members: Any) -> Exchange:
     return Exchange(method=request.method, url=url, **members)
 
 
-def no_answer(request: httpx.Request, error: Exception) -> BackendUnavailable:
+def no_answer(
+    request: httpx.Request, error: Exception, proxy: str = ""
+) -> BackendUnavailable:
     """Return the error for a request that got no answer because of `error`.
 
     `error` becomes its cause, unless the text of `error` repeats bytes of a server.
+
+    Args:
+        request: The request.
+        error: What httpx raised.
+        proxy: The proxy and the setting that names it; blank for the direct way.
     """
     was_sent = not isinstance(error, _NOT_SENT)
     text = without_secrets(one_line(str(error), 200), _secrets(request))
     failure = BackendUnavailable(
-        _no_answer_reason(error, text or type(error).__name__),
+        _no_answer_reason(error, text or type(error).__name__, proxy),
         exchange_of(request, was_sent=was_sent),
     )
     failure.__cause__ = error if text == str(error) else None
@@ -84,7 +91,8 @@ def is_distrust(error: BackendUnavailable) -> bool:
     return error.reason.startswith(_NOT_TRUSTED)
 
 
-def _no_answer_reason(error: Exception, text: str) -> str:
+def _no_answer_reason(error: Exception, text: str, proxy: str) -> str:
+    through = f" through the proxy {proxy}" if proxy else ""
     if _DISTRUST in text:
         return (
             f"{_NOT_TRUSTED}; set TRACKERAPI_CA_FILE to the file of its authority "
@@ -92,11 +100,13 @@ def _no_answer_reason(error: Exception, text: str) -> str:
         )
     match error:
         case TimeoutError() | httpx.TimeoutException():
-            return "no answer in time"
+            return f"no answer in time{through}"
         case httpx.ProxyError():
-            return f"the proxy did not let the request pass ({text})"
+            return f"the proxy {proxy} did not let the request pass ({text})"
         case httpx.ConnectError() if any(sign in text for sign in _NOT_TLS):
             return "cannot connect by https; the server may speak http:// only"
+        case httpx.ConnectError() if proxy:
+            return f"cannot connect{through} ({text}); is the proxy right and up?"
         case httpx.ConnectError():
             return f"cannot connect ({text}); is the address right and the backend up?"
         case _:

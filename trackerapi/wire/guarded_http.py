@@ -25,9 +25,11 @@ from trackerapi.wire.network import AsyncBoundedBackend, BoundedBackend, allowed
 class GuardedHttp(httpx.Client):
     """An httpx client that returns a checked answer or raises one of our errors."""
 
-    def __init__(self, patience: Patience, **arguments: Any) -> None:
+    def __init__(
+        self, patience: Patience, proxy_text: str = "", **arguments: Any
+    ) -> None:
         super().__init__(cookies=_no_cookies(), **arguments)
-        self._patience = patience
+        self._patience, self._proxy_text = patience, proxy_text
         for pool in _pools(self):
             pool._network_backend = BoundedBackend(pool._network_backend)  # noqa: SLF001
         # Reentrant: a signal handler may close the client that it has interrupted.
@@ -57,7 +59,7 @@ class GuardedHttp(httpx.Client):
         Raises:
             BackendError: If no attempt brought a usable answer.
         """
-        attempts = Attempts(request, self._patience, self.timeout)
+        attempts = Attempts(request, self._patience, self.timeout, self._proxy_text)
         send_once = super().send
 
         def attempt() -> httpx.Response:
@@ -101,9 +103,11 @@ class GuardedHttp(httpx.Client):
 class GuardedAsyncHttp(httpx.AsyncClient):
     """The asynchronous twin of `GuardedHttp`; all decisions are shared."""
 
-    def __init__(self, patience: Patience, **arguments: Any) -> None:
+    def __init__(
+        self, patience: Patience, proxy_text: str = "", **arguments: Any
+    ) -> None:
         super().__init__(cookies=_no_cookies(), **arguments)
-        self._patience = patience
+        self._patience, self._proxy_text = patience, proxy_text
         for pool in _pools(self):
             pool._network_backend = AsyncBoundedBackend(pool._network_backend)  # noqa: SLF001
 
@@ -115,7 +119,7 @@ class GuardedAsyncHttp(httpx.AsyncClient):
         self, request: httpx.Request, *, stream: bool = False, **arguments: Any
     ) -> httpx.Response:
         """Send `request` as `GuardedHttp.send()` does."""
-        attempts = Attempts(request, self._patience, self.timeout)
+        attempts = Attempts(request, self._patience, self.timeout, self._proxy_text)
         while True:
             attempts.begin()
             try:
