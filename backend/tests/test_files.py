@@ -1,4 +1,4 @@
-"""Files of the backend: locked, in the way, not to be written, with odd names."""
+"""Files of the backend: locks, unwritable and unsuitable files, odd names."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ ODD = os.fsdecode(b"odd \xff %41 name")
 
 
 def refusal(result: CompletedProcess[str]) -> str:
-    """Return the one line with which a command says why it cannot be done."""
+    """Run a command that fails; return its one line of error."""
     assert result.returncode == 1, result
     [line] = result.stderr.splitlines()
     return line.removeprefix("trackerapi-backend: ")
 
 
 def on(path: Path) -> dict[str, str]:
-    """Return the environment of a command for a database."""
+    """Return the environment variables of a command for a database."""
     return {"TRACKERAPI_BACKEND_DATABASE": str(path)}
 
 
 @contextmanager
 def mounted(*arguments: str, at: Path) -> Iterator[None]:
-    """Mount something; skip where that is not allowed, but in CI."""
+    """Mount a file system; without the right to do so, skip the test, but not in CI."""
     mount = ["mount", *arguments, str(at)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         assert os.environ.get("CI") != "true", "CI has to run this as root"
@@ -81,7 +81,7 @@ def mounted(*arguments: str, at: Path) -> Iterator[None]:
 def test_second_server_is_refused_whatever_the_file_is_called(
     tmp_path: Path, kind: str
 ) -> None:
-    """The lock is on the file: another name of it leads to the same lock."""
+    """A second server is refused under any name of the database file."""
     folder, other = tmp_path / "one", tmp_path / "two"
     folder.mkdir()
     prepare(folder)
@@ -103,7 +103,7 @@ def test_second_server_is_refused_whatever_the_file_is_called(
 
 
 def test_second_server_is_refused_for_a_bind_mount(tmp_path: Path) -> None:
-    """Containers that share a file by a mount share its lock."""
+    """A second server is refused for the same file in a bind mount."""
     prepare(tmp_path)
     alias = tmp_path / "alias.db"
     alias.touch()
@@ -120,7 +120,7 @@ def test_second_server_is_refused_for_a_bind_mount(tmp_path: Path) -> None:
 
 
 def test_lock_outlives_other_readers_of_the_file(tmp_path: Path) -> None:
-    """Whoever opens and closes the file in the process gives up no lock."""
+    """Opening and closing the file in the same process releases no lock."""
     prepare(tmp_path)
     file = tmp_path / "backend.db"
     with closing(SqliteStore(file)):
@@ -132,14 +132,14 @@ def test_lock_outlives_other_readers_of_the_file(tmp_path: Path) -> None:
 
 @pytest.fixture
 def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep a command of this process from changing where all logs go."""
+    """Keep a command that runs in this process from changing the logging set-up."""
     monkeypatch.setattr(commands, "log_to_stderr", lambda _level: None)
 
 
 def refused_here(
     capsys: pytest.CaptureFixture[str], *arguments: str, database: Path
 ) -> str:
-    """Return the one line with which a command, run in this process, is refused."""
+    """Run a failing command in this process; return its one line of error."""
     assert main([*arguments, "--database", str(database)]) == 1
     [line] = capsys.readouterr().err.splitlines()
     return line.removeprefix("trackerapi-backend: ")
@@ -150,7 +150,7 @@ def refused_here(
 def test_file_that_cannot_be_used_is_told_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
-    """Every command names the file: no database, no file, no folder, a loop."""
+    """Every command names the unusable file in one line."""
     unusable = {
         name: tmp_path / name
         for name in ("text", "folder", "pipe", "loop", "missing/file", "text/file")
@@ -200,7 +200,7 @@ def test_secret_that_is_no_regular_file_is_refused(
 def test_read_only_file_system_is_told_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A database that cannot be written is named by every command."""
+    """Every command names a database that cannot be written."""
     prepare(tmp_path)
     file = tmp_path / "backend.db"
     with mounted("--bind", str(tmp_path), at=tmp_path):
@@ -216,7 +216,7 @@ def test_read_only_file_system_is_told_in_one_line(
 
 
 def test_copy_of_an_earlier_migration_is_in_the_way(tmp_path: Path) -> None:
-    """It is not overwritten, the database is left alone, and the way out is named."""
+    """An existing copy is kept, the database is unchanged, the message has the fix."""
     file, copy = tmp_path / "backend.db", tmp_path / f"backend.db.before-{HEAD}"
     prepare(tmp_path)
     with closing(sqlite3.connect(file)) as db:
@@ -238,7 +238,7 @@ def test_copy_of_an_earlier_migration_is_in_the_way(tmp_path: Path) -> None:
 
 
 def test_half_written_copy_of_a_migration_is_no_obstacle(tmp_path: Path) -> None:
-    """A migration that was killed while it copied can be run again."""
+    """After a migration was killed during its copy, the next one works."""
     file = tmp_path / "backend.db"
     prepare(tmp_path)
     with closing(sqlite3.connect(file)) as db:
@@ -251,7 +251,7 @@ def test_half_written_copy_of_a_migration_is_no_obstacle(tmp_path: Path) -> None
 
 
 def test_folder_that_dev_cannot_write_is_told_in_one_line(tmp_path: Path) -> None:
-    """A file that is a folder is named, whichever of the folder's files it is."""
+    """The message names the file of the data folder that cannot be written."""
     for name in ("api_key.new", "dev.json"):
         folder = tmp_path / name
         (folder / name).mkdir(parents=True)
@@ -261,7 +261,7 @@ def test_folder_that_dev_cannot_write_is_told_in_one_line(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("arguments", [("--help",), ("dev", "--help")])
 def test_help_needs_no_home_folder(arguments: tuple[str, ...]) -> None:
-    """A user of a container need not have a home folder, nor an entry anywhere."""
+    """`--help` works for a user without a home folder and without a passwd entry."""
     result = _without_home(*arguments)
     assert result.returncode == 0, result
     assert "usage: trackerapi-backend" in result.stdout
@@ -277,7 +277,7 @@ def _without_home(*arguments: str) -> CompletedProcess[str]:
 
 
 def test_paths_need_not_be_text(tmp_path: Path) -> None:
-    """Bytes that are no UTF-8 work in the data folder and in the place of the code."""
+    """Paths of the data folder and of the code may have bytes that are not UTF-8."""
     install, data = tmp_path / ODD / "code", tmp_path / ODD / "data"
     shutil.copytree(
         Path(trackerapi_backend.__file__).parent, install / "trackerapi_backend"
@@ -307,7 +307,7 @@ def test_paths_need_not_be_text(tmp_path: Path) -> None:
 
 
 def test_migration_copies_a_file_whose_name_is_not_text(tmp_path: Path) -> None:
-    """The copy lies beside the database, under the same bytes."""
+    """The copy has the same name in bytes, with a suffix, beside the database."""
     folder = tmp_path / ODD
     folder.mkdir()
     prepare(folder)
@@ -319,7 +319,7 @@ def test_migration_copies_a_file_whose_name_is_not_text(tmp_path: Path) -> None:
 
 
 def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
-    """A label of any script is listed in an environment that knows ASCII alone."""
+    """Labels in any script are listed escaped where the encoding is ASCII."""
     prepare(tmp_path)
     environment = {**on(tmp_path / "backend.db"), "PYTHONIOENCODING": "ascii"}
     command("key", "create", "--label", "Grüße", environment=environment)

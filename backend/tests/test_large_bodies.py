@@ -1,7 +1,7 @@
-"""The worst bodies within the limits, made from the contract for every operation.
+"""The most expensive bodies within the limits, made from the contract's schemas.
 
-The processor time of the backend is read from the system: other load on the machine
-barely changes it.
+The tests measure the processor time of the backend process, which other load on the
+machine barely changes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MAX_CPU_SECONDS = 1.0
 MAX_GROWTH_BYTES = 100 * 1024 * 1024
 MAX_REPORT_BYTES = 512 * 1024
 TRIES = 3
-"""Measurements of a body; the machine may slow down a single one."""
+"""Measurements for each body: a busy machine may slow down a single one."""
 
 WRONG_ITEMS = 400_000
 UNKNOWN_MEMBERS = 90_000
@@ -52,14 +52,14 @@ Place = tuple[str | int, ...]
 
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A backend that nothing else asks."""
+    """A backend without other requests."""
     with serving(tmp_path_factory.mktemp("large")) as backend:
         yield backend
 
 
 @pytest.fixture
 def caller(backend: Service) -> Iterator[httpx.Client]:
-    """A client with a key that may do everything."""
+    """A client with a key of all scopes."""
     with backend.client() as caller:
         yield caller
 
@@ -81,7 +81,7 @@ def memory_bytes(pid: int, measure: str) -> int:
 
 @contextmanager
 def asked_meanwhile(backend: Service) -> Iterator[list[int]]:
-    """Ask the backend for its health again and again; hold the statuses."""
+    """Request `/livez` again and again during the block; yield the statuses."""
     statuses: list[int] = []
     is_over = threading.Event()
 
@@ -101,7 +101,7 @@ def asked_meanwhile(backend: Service) -> Iterator[list[int]]:
 
 
 def cost(backend: Service, send: Any) -> tuple[httpx.Response, float, int]:
-    """Return an answer, and processor time and memory that the request took."""
+    """Send a request; return the answer with its processor time and memory."""
     Path(f"/proc/{backend.pid}/clear_refs").write_text("5")  # forget the largest size
     memory = memory_bytes(backend.pid, "VmRSS")
     before = cpu_seconds(backend.pid)
@@ -111,7 +111,7 @@ def cost(backend: Service, send: Any) -> tuple[httpx.Response, float, int]:
 
 
 def faults_of(backend: Service, send: Any) -> str:
-    """Return what is wrong with how the backend takes a request; empty for nothing."""
+    """Return the exceeded limits of a request as texts; empty without any."""
     told: list[str] = []
     for _ in range(TRIES):
         with asked_meanwhile(backend) as statuses:
@@ -131,7 +131,7 @@ def faults_of(backend: Service, send: Any) -> str:
 
 
 def example(described: Mapping[str, Any]) -> Any:
-    """Return a small value that fits a schema."""
+    """Return a small valid value of a schema."""
     schema = resolved(described, document())
     if "enum" in schema:
         return schema["enum"][0]
@@ -152,9 +152,9 @@ def example(described: Mapping[str, Any]) -> Any:
 def places(
     described: Mapping[str, Any], path: Place = ()
 ) -> Iterator[tuple[Place, Mapping[str, Any]]]:
-    """Yield every place of a schema, with its schema."""
+    """Yield the location and the schema of every value inside a schema."""
     schema = resolved(described, document())
-    # Of the levels of metadata the outermost and the innermost stand for all.
+    # Of the levels of metadata, only the outermost and the innermost are tried.
     if "type" in schema or path.count(0) in (0, 3):
         yield path, schema
     for name, member in schema.get("properties", {}).items():
@@ -166,7 +166,7 @@ def places(
 
 
 def body_with(described: Mapping[str, Any], path: Place, value: Any) -> Any:
-    """Return a value that fits a schema but for what stands at one place."""
+    """Return a valid value of a schema, with another value at one location."""
     if not path:
         return value
     schema = resolved(described, document())
@@ -179,12 +179,12 @@ def body_with(described: Mapping[str, Any], path: Place, value: Any) -> Any:
 
 
 def nested(depth: int, inner: str = "0") -> str:
-    """Return a list in a list in a list, as JSON."""
+    """Return nested lists as JSON."""
     return "[" * depth + inner + "]" * depth
 
 
 def worst_values(schema: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the worst values for a place, as JSON."""
+    """Yield the most expensive values for a location, as JSON."""
     takes_all = "type" not in schema
     kind = schema.get("type")
     if takes_all or kind == "array":
@@ -199,7 +199,7 @@ def worst_values(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def worst_bodies(described: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
-    """Yield bodies with one bad place each, and a name."""
+    """Yield bodies with one expensive value each, with a name."""
     for path, schema in places(described):
         marked = json.dumps(body_with(described, path, "<here>"))
         for number, value in enumerate(worst_values(schema)):
@@ -224,7 +224,7 @@ JSON_OPERATIONS = {
 def test_no_body_holds_up_the_others(
     backend: Service, caller: httpx.Client, operation_id: str
 ) -> None:
-    """The worst bodies are answered in little time and memory, and so are others."""
+    """The most expensive bodies take little time and memory; other requests go on."""
     operation = JSON_OPERATIONS[operation_id]
     methods = document()["paths"][operation.path]
     content = methods[operation.method.lower()]["requestBody"]["content"]
@@ -262,7 +262,7 @@ LINES = {
 def test_report_of_bad_lines_is_bounded(
     backend: Service, caller: httpx.Client, name: str
 ) -> None:
-    """A thousand bad lines are each named, in a report that does not grow with them."""
+    """A report names each of a thousand bad lines, whatever the length of the lines."""
     body = gzip.compress(b"\n".join([LINES[name]] * MAX_LINES))
     answers: list[httpx.Response] = []
 
@@ -278,7 +278,7 @@ def test_report_of_bad_lines_is_bounded(
 
 
 def test_one_long_line_holds_nobody_up(backend: Service, caller: httpx.Client) -> None:
-    """A batch of one line is examined as cautiously as the body of one event."""
+    """A batch of one long line delays other requests no more than one large event."""
     event = {"$ref": "#/components/schemas/EventInput"}
     faults = []
     for name, body in list(worst_bodies(event))[::5]:
@@ -288,7 +288,7 @@ def test_one_long_line_holds_nobody_up(backend: Service, caller: httpx.Client) -
 
 
 def test_large_bodies_wait_in_a_queue_with_a_bound() -> None:
-    """A large body beyond the bound is refused with 503 until another is answered."""
+    """Beyond the bound of the queue, a large body is refused with 503."""
     asyncio.run(_fill_the_queue(bytes(MAX_BODY_BYTES)))
 
 
@@ -316,7 +316,7 @@ async def _fill_the_queue(body: bytes) -> None:
 
 
 def largest_configuration(tag: str, points: int = 1) -> dict[str, Any]:
-    """Return a configuration that is nearly as large as a body may be."""
+    """Return a configuration just below the size limit of a body."""
     keys = [{"name": f"key {number}", "kind": "text"} for number in range(50)]
     steps = [{"tag": f"s{n}", "name": f"S{n}", "points": points} for n in range(500)]
     described = [{**step, "metadata_configurations": keys} for step in steps]
@@ -326,7 +326,7 @@ def largest_configuration(tag: str, points: int = 1) -> dict[str, Any]:
 def test_large_configurations_cost_little_wherever_they_are_used(
     backend: Service, caller: httpx.Client
 ) -> None:
-    """Registered, used by many jobs and listed, they are read once and page by page."""
+    """A large configuration is parsed once for all jobs, and lists have small pages."""
     tag, jobs = new_name(), [new_name() for _ in range(30)]
     requests: dict[str, Any] = {
         f"register {points}": lambda points=points: caller.post(
@@ -352,7 +352,7 @@ def test_large_configurations_cost_little_wherever_they_are_used(
 
 
 def listed(caller: httpx.Client, path: str, tag: str) -> int:
-    """Return how many different items all pages of a list have together."""
+    """Return the number of different items of all pages of a list."""
     query: dict[str, Any] = {"tag": tag, "limit": 200}
     ids: list[int] = []
     while True:
@@ -369,7 +369,7 @@ def listed(caller: httpx.Client, path: str, tag: str) -> int:
 def test_deep_value_is_refused_by_itself(
     caller: httpx.Client, depth: int, opening: str
 ) -> None:
-    """A value of any depth is refused in plain words, and its neighbours are stored."""
+    """A deep value is refused with a message; other events of its batch are stored."""
     job = new_job(caller)
     good = {"provider_job_id": job["provider_job_id"], "kind": "info"}
     inner = opening * depth + "0" + ("]" if opening == "[" else "}") * depth
@@ -385,7 +385,7 @@ def test_deep_value_is_refused_by_itself(
 
 
 def test_contract_limits_requests_only_in_ways_that_are_explained() -> None:
-    """Schemas of bodies hold no keyword that the search for errors does not know."""
+    """Schemas of bodies have only keywords that the search for errors handles."""
     known = {
         *("description", "type", "format", "enum", "pattern", "required"),
         *("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"),

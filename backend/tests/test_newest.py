@@ -1,4 +1,4 @@
-"""Newest values and messages for the customer: right for any set of events."""
+"""Newest values and messages for the customer, for any set of events."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def configuration() -> dict[str, Any]:
 
 
 def events() -> list[dict[str, Any]]:
-    """Return events of which many are older than, or as old as, others."""
+    """Return events with times in any order, three of them in each second."""
     return [
         {
             "event_id": str(UUID(int=number)),
@@ -79,7 +79,7 @@ def events() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Connection]:
-    """A transaction on a new store with one provider and customer."""
+    """A transaction on a new store with one provider and one customer."""
     with (
         closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
         store.transaction() as db,
@@ -117,7 +117,7 @@ def kept(db: Connection, job_id: int) -> tuple[Any, list[str]]:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_newest_depends_on_the_set_of_events_alone(db: Connection, seed: int) -> None:
-    """Order of arrival, batches and repeats change nothing; ties go by the id."""
+    """Arrival order, batches and repeats change no newest value; ids decide ties."""
     chance = random.Random(seed)  # noqa: S311 -- no secret
     shuffled = events() + events()[::7]
     chance.shuffle(shuffled)
@@ -134,7 +134,7 @@ def test_newest_depends_on_the_set_of_events_alone(db: Connection, seed: int) ->
 
 
 def test_null_takes_a_value_back(db: Connection) -> None:
-    """The newest value counts also where it says nothing."""
+    """A newest value of null hides the value before it."""
     of_step = {"tag": "load", "kind": "info", "occurred_at": START.isoformat()}
     batch = [
         {**of_step, "event_id": str(UUID(int=n)), "event_metadata": {"Files": value}}
@@ -147,7 +147,7 @@ def test_null_takes_a_value_back(db: Connection) -> None:
 def test_upgrade_finds_the_newest_in_the_events_of_older_releases(
     db: Connection,
 ) -> None:
-    """A job that was there before shows what it would show if it came now."""
+    """After an upgrade, an old job shows the same as a new job with its events."""
     job_ids = [record(db, [events()]), record(db, []), record(db, [events()[:4]])]
     before = [kept(db, job_id) for job_id in job_ids]
     config = Config()
@@ -170,7 +170,7 @@ def shared(api: httpx.Client, job: dict[str, Any]) -> str:
 
 
 def test_value_stays_on_the_page_whatever_else_is_reported(api: httpx.Client) -> None:
-    """A value is shown until its key has another one, after any number of events."""
+    """A value stays on the page until its key has a new one."""
     document = configuration()
     job = new_job(api, tag=document["tag"], configuration=document)
     url = shared(api, job)
@@ -192,7 +192,7 @@ def test_value_stays_on_the_page_whatever_else_is_reported(api: httpx.Client) ->
 
 
 def test_page_reads_no_events(tmp_path: Path) -> None:
-    """A page whose job has lost all its events is the same as before."""
+    """The page needs no events: without them it is the same."""
     keys, path = prepare(tmp_path), tmp_path / "backend.db"
     database = {"TRACKERAPI_BACKEND_DATABASE": str(path)}
     document, pages = configuration(), []

@@ -1,6 +1,6 @@
-"""Every kind of change in every area of a contract, and what it means for a client.
+"""Table of changes: each kind of change in each area of a contract, with its verdict.
 
-One mutation a cell. A cell without a mutation says why the kind cannot occur there.
+A cell has one mutation of the contract, or the reason why that kind cannot occur there.
 """
 
 import copy
@@ -44,8 +44,8 @@ class Cell:
     """One mutation of the contract.
 
     Attributes:
-        verdict: What it means; `not ours` for no change at all.
-        reason: Part of the line that tells it, or why it is not ours.
+        verdict: Expected verdict; `not ours` for no reported change.
+        reason: Part of the reported line, or the reason for `not ours`.
         new: Edits that make the mutation; none where the kind cannot occur.
         old: Edits of the contract before it.
     """
@@ -57,17 +57,17 @@ class Cell:
 
 
 def breaking(reason: str, *new: tuple[str, object], old: Edits = ()) -> Cell:
-    """Return a cell whose change may make a client fail."""
+    """Return a cell with a change that may break a client."""
     return Cell("breaking", reason, new, old)
 
 
 def additive(reason: str, *new: tuple[str, object], old: Edits = ()) -> Cell:
-    """Return a cell whose change is told, and breaks nobody."""
+    """Return a cell with a change that is reported and breaks no client."""
     return Cell("additive", reason, new, old)
 
 
 def not_ours(because: str, *new: tuple[str, object], old: Edits = ()) -> Cell:
-    """Return a cell whose change is none, or cannot occur."""
+    """Return a cell without a reported change."""
     return Cell("not ours", because, new, old)
 
 
@@ -409,7 +409,7 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
 
 
 def test_table_has_every_cell() -> None:
-    """No area is forgotten, and each cell without a change says why."""
+    """Each area has a cell for each kind, and each empty cell has a reason."""
     assert TABLE.keys() == set(product(AREAS, KINDS))
     for cell in TABLE.values():
         assert cell.new or cell.old or (cell.verdict == "not ours" and cell.reason)
@@ -419,7 +419,7 @@ def test_table_has_every_cell() -> None:
     "cell", TABLE.values(), ids=[" ".join(where) for where in TABLE]
 )
 def test_change_has_its_verdict(cell: Cell, document: dict[str, Any]) -> None:
-    """A mutation is told by its place, and by what it means for a client of today."""
+    """The comparison reports a mutation with its location and its verdict."""
     before, after = copy.deepcopy(document), copy.deepcopy(document)
     for path, value in cell.old:
         edit(before, path, value)

@@ -1,4 +1,4 @@
-"""Regeneration on a copy of the work tree: what it mends, refuses and leaves alone."""
+"""`scripts/regenerate.sh` on a copy of the work tree: fixes, refusals, crashes."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def run(tree: Path, *arguments: str) -> int:
 
 
 def snapshot(tree: Path) -> dict[str, bytes]:
-    """Return every file of `tree`, those that running code leaves behind aside."""
+    """Return the files of `tree` with their bytes, without caches of running code."""
     return {
         str(path.relative_to(tree)): path.read_bytes()
         for path in tree.rglob("*")
@@ -59,7 +59,7 @@ def change_contract(tree: Path, contract: Contract) -> None:
 def test_checked_in_files_are_what_the_contract_says(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A clean work tree has no difference, and the check leaves it untouched."""
+    """The check finds no difference in a clean work tree, and changes nothing."""
     before = snapshot(tree)
     assert run(tree, "--check") == 0, capsys.readouterr().out
     assert snapshot(tree) == before
@@ -77,7 +77,7 @@ def test_checked_in_files_are_what_the_contract_says(
 def test_edited_byte_is_found_and_mended(
     tree: Path, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One byte changed by hand is named, shown and put right by the one command."""
+    """A byte changed by hand is found and shown by the check, and fixed by a run."""
     before = snapshot(tree)
     (tree / path).write_bytes(before[str(path)] + b"#")
     assert run(tree, "--check") == 1
@@ -91,7 +91,7 @@ def test_edited_byte_is_found_and_mended(
 def test_missing_and_extra_files_are_found_and_mended(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file taken away and a stray one are both differences."""
+    """A missing and an extra file are differences, and fixed by a run."""
     before = snapshot(tree)
     (tree / CLIENT_PATH / "py.typed").unlink()
     (tree / CLIENT_PATH.parent / "stray.py").touch()
@@ -109,7 +109,7 @@ def test_missing_and_extra_files_are_found_and_mended(
 def test_changed_contract_makes_files_stale(
     tree: Path, contract: Contract, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A property added without regenerating is found in the client and the shapes."""
+    """A property added without regenerating makes client and shapes stale."""
     change_contract(tree, contract)
     assert run(tree, "--check") == 1
     out = capsys.readouterr().out
@@ -124,7 +124,7 @@ def test_changed_contract_makes_files_stale(
 def test_other_version_of_a_tool_is_refused_by_name(
     tree: Path, tool: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is written with a tool that is not the pinned one."""
+    """A tool of another version than the pinned one is refused; nothing is written."""
     constraints = tree / CONSTRAINTS_PATH
     pins = constraints.read_text()
     constraints.write_text(re.sub(rf"^{tool}==.*$", f"{tool}==0.0.1", pins, flags=re.M))
@@ -155,7 +155,7 @@ def test_contract_that_cannot_be_compiled_is_refused(
     expected: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A contract that is not valid or outside the dialect leaves all as it was."""
+    """A contract that is invalid or outside the dialect changes no file."""
     document = json.loads(json.dumps(contract.document))
     edit(document, path, value)
     (tree / CONTRACT_PATH).write_text(json.dumps(document))
@@ -168,7 +168,7 @@ def test_contract_that_cannot_be_compiled_is_refused(
 def test_failing_generator_leaves_the_old_files(
     tree: Path, contract: Contract, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A tool that fails in the middle is told with its output; nothing is replaced."""
+    """The output of a failing tool is printed, and no file is replaced."""
     change_contract(tree, contract)
     config = tree / GENERATOR_CONFIG_PATH
     config.write_text(config.read_text() + "  - ruff no-such-command\n")
@@ -179,7 +179,7 @@ def test_failing_generator_leaves_the_old_files(
 
 
 class Hanging:
-    """A regeneration that waits in the middle, until it is let go."""
+    """A regeneration that stops in the middle, until the test lets it go on."""
 
     def __init__(self, tree: Path) -> None:
         self._signalled, self._blocked = tree / "signalled", tree / "blocked"
@@ -197,12 +197,12 @@ class Hanging:
         assert self._signalled.read_text() == "reached\n"
 
     def assert_tools_have_ended(self) -> None:
-        """Check that nobody waits any more."""
+        """Assert that the tools of the run have ended."""
         with pytest.raises(OSError, match="No such device"):
             os.open(self._blocked, os.O_WRONLY | os.O_NONBLOCK)
 
     def let_go(self) -> None:
-        """Let the tools of a killed run end, and later runs run through."""
+        """Let the tools of a killed run end, and later runs go on without a stop."""
         self._blocked.write_text("\n")
         self._config.write_text(self.usual)
 
@@ -211,7 +211,7 @@ class Hanging:
 def test_ended_run_leaves_the_old_files(
     tree: Path, contract: Contract, number: signal.Signals
 ) -> None:
-    """A signal in the middle ends the tools, clears the workshop, replaces nothing."""
+    """A signal ends the tools and removes the temporary folder; no file is replaced."""
     change_contract(tree, contract)
     run_ = Hanging(tree)
     run_.process.send_signal(number)
@@ -224,7 +224,7 @@ def test_ended_run_leaves_the_old_files(
 def test_workshop_of_a_killed_run_is_cleared_by_the_next(
     tree: Path, contract: Contract
 ) -> None:
-    """SIGKILL leaves a folder that nobody could clear before."""
+    """The temporary folder of a run that SIGKILL ended is removed by the next run."""
     change_contract(tree, contract)
     killed = Hanging(tree)
     killed.process.kill()
@@ -374,7 +374,7 @@ def test_deployed_contract_that_differs_is_told_and_not_written(
 def test_accepted_contract_replaces_ours_with_all_that_is_made_from_it(
     tree: Path, deployed: tuple[str, dict[str, Any]]
 ) -> None:
-    """Their contract becomes ours under the same heading, and nothing is stale."""
+    """`--accept` replaces our contract, keeps its heading and compiles all outputs."""
     address, document = deployed
     edit(document, HOST, {"type": "string"})
     heading = (tree / CONTRACT_PATH).read_text().splitlines()[0]
@@ -396,7 +396,7 @@ def test_accepted_contract_replaces_ours_with_all_that_is_made_from_it(
 def test_contract_that_cannot_be_had_is_one_clear_error(
     tree: Path, source: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A wrong file or address is told in a line, without a traceback."""
+    """A wrong file or address is one line of error, without a traceback."""
     assert run(tree, "--spec", source) == 1
     assert expected in capsys.readouterr().err
 
@@ -439,7 +439,7 @@ def test_contract_of_another_service_is_told_by_its_differences(
     response: str,
     more: str,
 ) -> None:
-    """It need not keep our dialect, nor have components; our file is not blamed."""
+    """A contract outside our dialect is compared, and its differences are listed."""
     other = tree / "other.yaml"
     other.write_text(
         SMALL.format(version=version, status=status, response=response, more=more)
@@ -477,7 +477,7 @@ def test_contract_that_is_not_valid_is_one_clear_error(
     expected: str,
     arguments: list[str],
 ) -> None:
-    """Wrong types and references without an end are told without a traceback."""
+    """Wrong types and circular references are one error line, without a traceback."""
     other = tree / "other.yaml"
     other.write_text(
         SMALL.format(version="3.1.0", status='"200"', response=response, more=more)
@@ -493,7 +493,7 @@ def test_contract_that_is_not_valid_is_one_clear_error(
 def test_contract_without_components_is_compiled_or_refused_by_its_name(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What lies outside the dialect is told of the file that was given."""
+    """A contract outside the dialect is refused with the name of the given file."""
     other = tree / "other.yaml"
     other.write_text(
         SMALL.format(
@@ -513,7 +513,7 @@ def test_contract_without_components_is_compiled_or_refused_by_its_name(
 def test_options_that_contradict_are_wrong_usage(
     tree: Path, arguments: list[str]
 ) -> None:
-    """The command does not guess what was meant."""
+    """Contradicting options are a usage error."""
     with pytest.raises(SystemExit, match="2"):
         run(tree, *arguments)
 
@@ -535,7 +535,7 @@ def test_options_that_contradict_are_wrong_usage(
 def test_contract_that_is_not_openapi_is_one_error_of_each_tool(
     tree: Path, document: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Linter, comparison and check refuse it by its file, and read no other file."""
+    """Linter, comparison and check name the file in one line, and read no other."""
     contract = tree / CONTRACT_PATH
     contract.write_text(document)
 

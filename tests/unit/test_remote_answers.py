@@ -16,7 +16,7 @@ from trackerapi import AsyncTrackerApi, TrackerApi
 from trackerapi.cli import main
 
 PARTS: Final = 9
-"""Of the spoilt answers, each test takes every so many, so that each member is met."""
+"""Each test tries one in nine of the spoilt answers, so that each member is spoilt."""
 
 GOOD: Final = {
     "GET /api-keys/protected": (200, "ApiKeyOwner"),
@@ -40,16 +40,16 @@ OURS: Final[dict[str, dict[str, Any]]] = {
     "ApiKeyOwner": OWNER,
     "Job": {"provider_job_id": "job-1", "customer_id": 142},
 }
-"""What makes an answer one to the requests of this module."""
+"""Members by which an answer belongs to the requests of this module."""
 
 
 def whole_answer(schema: str) -> Any:
-    """Return an answer to one who shows `KEY` and runs `job-1` for customer 142."""
+    """Return the answer for the key `KEY` and for `job-1` of customer 142."""
     return {**answer(schema), **OURS.get(schema, {})}
 
 
 def good(request: Request) -> bytes:
-    """Answer as a backend does that takes everything."""
+    """Answer as a backend that accepts each request."""
     status, schema = GOOD[key_of(request)]
     whole = whole_answer(schema)
     if schema == "BatchReport":
@@ -61,7 +61,7 @@ def good(request: Request) -> bytes:
 
 
 class Backend:
-    """Answers as a test says; `spoil` replaces the answers of one operation."""
+    """Good answers; `spoil()` replaces those of one operation."""
 
     def __init__(self) -> None:
         self.key, self.answer = "", b""
@@ -82,7 +82,7 @@ def selection(key: str, part: int) -> list[Spoilt]:
 
 
 def plain(url: str, job_id: str) -> object:
-    """Report without a block, and return what the script knows."""
+    """Report without a block; return the id of the job."""
     with TrackerApi(KEY, url, shutdown_timeout=0) as tracker:
         job = tracker.create_job(job_id, customer_id=142, tag="import")
         job.send_event(kind="progress", tag="load", completed=1, total=2)
@@ -91,7 +91,7 @@ def plain(url: str, job_id: str) -> object:
 
 
 def block(url: str, job_id: str) -> object:
-    """Report by blocks."""
+    """Report by blocks; return the same."""
     with TrackerApi(KEY, url, shutdown_timeout=0) as tracker:
         with tracker.run_job(job_id, 142, "import") as job:
             with job.step("load", total=2) as step:
@@ -101,7 +101,7 @@ def block(url: str, job_id: str) -> object:
 
 
 def in_a_loop(url: str, job_id: str) -> object:
-    """Report by the blocks of an event loop."""
+    """Report by the blocks of an event loop; return the same."""
 
     async def script() -> object:
         async with AsyncTrackerApi(KEY, url, shutdown_timeout=0) as tracker:
@@ -117,7 +117,7 @@ def in_a_loop(url: str, job_id: str) -> object:
 def test_script_runs_on_whatever_the_answer_to_a_creation_holds(
     script: Callable[[str, str], object], tmp_path: Path
 ) -> None:
-    """A member of another type, range or depth stops and changes nothing."""
+    """A script runs on if a member of an answer has a wrong type, range or depth."""
     part = [plain, block, in_a_loop].index(script)
     backend = Backend()
 
@@ -131,7 +131,7 @@ def test_script_runs_on_whatever_the_answer_to_a_creation_holds(
 def test_delivery_waits_whatever_an_answer_holds(
     key: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Delivery tells of an answer that is none, and delivers when a good one comes."""
+    """Delivery logs an invalid answer, and delivers with the next good one."""
     backend = Backend()
     for number, each in enumerate(selection(key, 0)[::3]):
         if each.is_ours:
@@ -181,7 +181,7 @@ OF_ANOTHER_BATCH: Final[dict[str, Refusals]] = {
 def test_batch_answer_about_other_events_holds_nothing(
     refusals: Refusals, tmp_path: Path
 ) -> None:
-    """Refused lines that the batch does not have are no answer: all is sent again."""
+    """An answer that refuses lines of another batch is invalid: all is sent again."""
 
     def mixed_up(request: Request) -> bytes:
         if key_of(request) != "POST /events/batch":
@@ -218,7 +218,7 @@ COMMANDS: Final = {
 
 @pytest.fixture
 def at_the_shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], int]:
-    """Return what runs a command against an address; the exit status."""
+    """Return a function that runs a command with an address, and returns its status."""
 
     def run(command: str, url: str) -> int:
         monkeypatch.setenv("TRACKERAPI_BASE_URL", url)
@@ -236,9 +236,9 @@ def test_command_ends_in_order_whatever_an_answer_holds(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A question says that the answer is none; a report is what it always is."""
+    """An invalid answer is an error of a read command, and changes no report."""
     key, statuses = COMMANDS[command]
-    # A question would be asked again for half a minute.
+    # A read command would repeat its request for half a minute.
     never = "trackerapi.wire.attempts.retry_delay_seconds"
     monkeypatch.setattr(never, lambda *_, **__: None)
     backend = Backend()
@@ -280,7 +280,7 @@ def test_command_refuses_the_answer_to_another_request(
     at_the_shell: Callable[[str, str], int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A cache may mix up answers: nobody gets a link or token of another job."""
+    """A command refuses a link or token of another job, as from a confused cache."""
     backend = Backend()
     failed = whole_answer("Job") | {"id": 7, "status": "failed"}
     with answering(backend) as server:
@@ -303,7 +303,7 @@ def test_creation_answered_about_another_job_waits(
     mixed_up: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """What the backend knows of another job is not taken for this one."""
+    """A creation waits if its answer is about another job."""
     backend = Backend()
     done = whole_answer("Job") | {"status": "succeeded"}
     backend.spoil("POST /jobs", json.dumps(done | mixed_up))
@@ -325,7 +325,7 @@ def test_pages_that_lead_in_a_circle_or_on_without_an_item_end(
     at_the_shell: Callable[[str, str], int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A list whose pages never end is told, and not asked for ever."""
+    """A list whose pages never end raises an error."""
     count = itertools.count()
 
     def page(_: Request) -> bytes:

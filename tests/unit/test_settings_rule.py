@@ -1,6 +1,6 @@
-"""One rule for all settings of library and backend, held by one table.
+"""The rule for all settings of library and backend, tried on each of them.
 
-The rule itself stands in the README, below the table of settings.
+The README states the rule below its table of settings.
 """
 
 import pwd
@@ -29,14 +29,14 @@ ENOUGH_OF_BACKEND: Final = {"TRACKERAPI_BACKEND_DATABASE": "/data/backend.db"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting, as the table has it.
+    """One setting: a row of the table below.
 
     Attributes:
         variable: Its variable; blank for an argument alone.
         argument: Its argument; blank for a variable alone.
-        good: A value that works; `FILE` stands for a file that fits.
+        good: A valid value; `FILE` stands for a file with valid content.
         is_path: Whether it names a file or folder.
-        without: The usual arguments that would hide it.
+        without: Usual arguments to leave out, because they would win over it.
     """
 
     variable: str = ""
@@ -56,7 +56,7 @@ class Setting:
     def read(
         self, variable: str | None = None, argument: object = None
     ) -> tuple[object, str]:
-        """Return the settings without an error, or what the error names."""
+        """Read the settings; return them, or the name that the error gives."""
         environment = {} if variable is None else {self.variable: variable}
         if self.is_of_backend:
             assert argument is None or isinstance(argument, str)
@@ -189,7 +189,7 @@ def named(settings: list[Setting]) -> pytest.MarkDecorator:
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Let relative paths and `~` begin in a folder of the test."""
+    """Make a folder of the test the current directory and the home directory."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -197,14 +197,14 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Return certificates that a TLS context takes."""
+    """Return a file of certificates that a TLS context loads."""
     import certifi
 
     return Path(certifi.where()).read_bytes()
 
 
 def filled(setting: Setting, path: Path, certificates: bytes) -> str:
-    """Make the file that a setting names, where it reads one; return a good value."""
+    """Make the file that a setting reads, if it reads one; return a valid value."""
     if setting.good != "FILE":
         return setting.good
     if setting.variable.endswith("API_KEY_FILE"):
@@ -215,12 +215,12 @@ def filled(setting: Setting, path: Path, certificates: bytes) -> str:
 
 
 def comparable(settings: object) -> str:
-    """Return settings as text, in which TLS contexts of one kind are alike."""
+    """Return settings as text, in which equal TLS contexts have the same text."""
     return re.sub(r"0x[0-9a-f]+", "", repr(settings)) if settings else ""
 
 
 def test_table_names_every_variable() -> None:
-    """A new variable is held to the rule from its first day."""
+    """A new variable without a row in the table fails this test."""
     pattern = re.compile(r"\bTRACKERAPI_[A-Z_]+[A-Z]\b")
     sources = [ROOT / "trackerapi", ROOT / "backend/trackerapi_backend"]
     paths = [p for source in sources for p in source.rglob("*.py")]
@@ -244,7 +244,7 @@ def test_blank_variable_is_not_set(setting: Setting, blank: str) -> None:
 @named(ARGUMENTS)
 @pytest.mark.parametrize("blank", BLANK)
 def test_blank_argument_is_an_error(setting: Setting, blank: str) -> None:
-    """An argument that a script takes from elsewhere was meant to say something."""
+    """A blank argument is a mistake of the script: it raises SettingsError."""
     settings, reason = setting.read(argument=blank)
 
     assert settings is None
@@ -256,7 +256,7 @@ def test_blank_argument_is_an_error(setting: Setting, blank: str) -> None:
 def test_argument_wins_over_its_variable(
     setting: Setting, tmp_path: Path, certificates: bytes
 ) -> None:
-    """A variable beside an argument is not even looked at."""
+    """A variable beside its argument is not read, even if its value is invalid."""
     good = filled(setting, tmp_path / "file", certificates)
     settings, reason = setting.read(argument=good)
     assert reason == ""
@@ -272,7 +272,7 @@ def test_argument_wins_over_its_variable(
 def test_white_space_around_a_variable_is_no_part_of_it(
     setting: Setting, tmp_path: Path, certificates: bytes
 ) -> None:
-    """A line end or blank of the file that the variables come from does no harm."""
+    """A line end or blank around the value of a variable is ignored."""
     good = filled(setting, tmp_path / "file", certificates)
     settings, reason = setting.read(good)
     assert reason == ""
@@ -288,7 +288,7 @@ def test_white_space_around_a_variable_is_no_part_of_it(
 def test_path_becomes_absolute_when_it_is_read(
     setting: Setting, spelled: str, home: Path, certificates: bytes
 ) -> None:
-    """A script may change its directory afterwards; `~` is the home directory."""
+    """A later change of the directory changes no path; `~` is the home directory."""
     (home / "folder").mkdir()
     absolute = filled(setting, home / "folder/file", certificates)
     settings, reason = setting.read(absolute)
@@ -304,7 +304,7 @@ def test_path_becomes_absolute_when_it_is_read(
 def test_tilde_without_a_home_directory_is_an_error(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A container's user without HOME and without a passwd entry reads what to do."""
+    """A user without HOME and without a passwd entry gets an error with the fix."""
 
     def refuse(_: object) -> None:
         raise KeyError
@@ -322,7 +322,7 @@ def test_tilde_without_a_home_directory_is_an_error(
 def test_relative_path_in_a_directory_that_is_gone_is_an_error(
     setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clean-up job that removes the directory of a running script is told of it."""
+    """A relative path in a deleted current directory raises SettingsError."""
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -368,7 +368,7 @@ def test_wrong_argument_works_or_is_named(setting: Setting, value: object) -> No
 def test_key_file_is_the_same_after_a_change_of_directory(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new key in the file is found by the path that was meant at the start."""
+    """A relative key file is read again from the directory of the start."""
     (home / "key").write_text(KEY)
     other = home / "other"
     other.mkdir()
@@ -383,7 +383,7 @@ def test_key_file_is_the_same_after_a_change_of_directory(
 
 
 def test_blank_key_beside_a_key_file_is_not_set(home: Path) -> None:
-    """A container that sets both, and fills one, means that one."""
+    """A blank key variable beside a key file counts as not set."""
     file = home / "key"
     file.write_text(KEY)
     of_file = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_API_KEY_FILE": str(file)}
@@ -417,7 +417,7 @@ def test_blank_key_beside_a_key_file_is_not_set(home: Path) -> None:
 def test_address_without_a_scheme_is_suggested_with_one(
     given: str, meant: str | None
 ) -> None:
-    """The fix can be copied; what may be a key or a password is not repeated."""
+    """The message suggests the address with a scheme, and repeats no secret."""
     with pytest.raises(SettingsError, match="not an http:// or https://") as caught:
         Settings.resolve({"base_url": given, "api_key": KEY}, {})
 
@@ -430,7 +430,7 @@ def test_address_without_a_scheme_is_suggested_with_one(
     "address", ["tcp://10.0.0.1:80", "udp://10.0.0.1:53", "tcp://[fd00::1]:80"]
 )
 def test_port_that_kubernetes_sets_is_ignored(address: str) -> None:
-    """A service named trackerapi-backend leaves such variables in every pod."""
+    """Kubernetes sets this variable in every pod beside a service of this name."""
     of_kubernetes = {
         "TRACKERAPI_BACKEND_PORT": address,
         "TRACKERAPI_BACKEND_PORT_80_TCP": address,
@@ -470,7 +470,7 @@ def test_port_is_read_by_the_commands_that_need_one(
 def test_backend_runs_for_a_user_without_a_home_directory(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The help is shown, and only `dev` asks for a folder."""
+    """`--help` works without a home directory; only `dev` asks for a folder."""
 
     def refuse(_: object) -> None:
         raise KeyError

@@ -26,12 +26,12 @@ Ask = Callable[[BackendClient], Any]
 
 
 def ask(client: BackendClient) -> object:
-    """Ask whose key it is."""
+    """Request the owner of the key."""
     return verify_api_key.sync(client=client)
 
 
 def ask_in_a_loop(client: BackendClient) -> object:
-    """Ask likewise in an event loop."""
+    """Do the same in an event loop."""
 
     async def asking() -> object:
         async with client:
@@ -41,7 +41,7 @@ def ask_in_a_loop(client: BackendClient) -> object:
 
 
 def client_for(url: str, seconds: float = 20.0, deadline: float = 0.0) -> BackendClient:
-    """Return a client of this patience, in seconds."""
+    """Return a client with these time limits, in seconds."""
     return BackendClient(
         base_url=url,
         token=KEY,
@@ -58,7 +58,7 @@ BOTH = pytest.mark.parametrize("call", [ask, ask_in_a_loop])
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    """Run a server that says whose key it is."""
+    """Run a server that answers with the owner of the key."""
     with answering(http(200, OWNER)) as running:
         yield running
 
@@ -67,7 +67,7 @@ def server() -> Iterator[ScriptedServer]:
 def test_derived_client_sends_more_and_changes_nothing_of_the_original(
     server: ScriptedServer, call: Ask
 ) -> None:
-    """Headers and cookies are those of the derived client, the key is that of both."""
+    """A derived client sends its own headers and cookies, and the original's key."""
     original = client_for(server.url)
     call(original)
     derived = original.with_headers({"X-Trace": "1", "user-agent": "mine"})
@@ -86,7 +86,7 @@ def test_derived_client_sends_more_and_changes_nothing_of_the_original(
 
 
 def test_header_of_the_key_cannot_be_replaced(server: ScriptedServer) -> None:
-    """One request never names two keys."""
+    """A header given by the caller does not replace that of the key."""
     client = client_for(server.url).with_headers({"x-api-KEY": "another"})
     ask(client)
     client.close()
@@ -99,7 +99,7 @@ def test_header_of_the_key_cannot_be_replaced(server: ScriptedServer) -> None:
     "timeout", [0.2, httpx.Timeout(0.2), httpx.Timeout(None, read=0.2)]
 )
 def test_derived_client_waits_as_long_as_it_is_told(call: Ask, timeout: Any) -> None:
-    """The time of the original stays, and so does its guard."""
+    """A derived client has its own timeout; the original keeps timeout and guard."""
     with answering(lambda _: iter([])) as silent:
         original = client_for(silent.url, seconds=60.0)
         derived = original.with_timeout(timeout)
@@ -110,7 +110,7 @@ def test_derived_client_waits_as_long_as_it_is_told(call: Ask, timeout: Any) -> 
 
 
 def test_derived_client_repeats_and_refuses_as_the_original() -> None:
-    """Retries and the check of answers belong to every client."""
+    """A derived client repeats requests and checks answers as the original does."""
     other = repeat(http(200, {"items": 5}))
     script = chain([problem(503), http(200, OWNER)], other)
 
@@ -128,20 +128,20 @@ def test_derived_client_repeats_and_refuses_as_the_original() -> None:
     "timeout", [0, -1, float("nan"), float("inf"), httpx.Timeout(0)]
 )
 def test_time_that_is_none_is_refused(timeout: Any) -> None:
-    """A mistake shows where it is made."""
+    """An invalid timeout raises at the call that sets it."""
     with pytest.raises(ValueError, match="timeout must be above 0"):
         client_for("http://backend.test").with_timeout(timeout)
 
 
 def test_derived_clients_leave_no_socket_open(server: ScriptedServer) -> None:
-    """A client for one request costs its connection and nothing after that."""
+    """A derived client that is dropped closes its connection."""
     tracker = TrackerApi(KEY, server.url)
     for number in range(5):
         ask(tracker.client.with_headers({"X-Number": str(number)}))
     kept = tracker.client.with_timeout(5.0)
     ask(kept)
     tracker.close()
-    gc.collect()  # a socket that was left open would be told of
+    gc.collect()  # a socket that was left open would raise a ResourceWarning
 
     ask(kept)  # closing leaves no client unusable
     kept.close()
@@ -150,7 +150,7 @@ def test_derived_clients_leave_no_socket_open(server: ScriptedServer) -> None:
 def test_derived_client_takes_a_new_key_with_the_original(
     server: ScriptedServer,
 ) -> None:
-    """A key that is read again is that of all clients."""
+    """A key that was read again is used by derived clients too."""
     original = client_for(server.url)
     derived = original.with_timeout(5.0)
     original.change_key("trk_another_key")
@@ -163,7 +163,7 @@ def test_derived_client_takes_a_new_key_with_the_original(
 def test_signal_handler_may_ask_while_the_pool_is_made(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A request in the middle of another's begin does not wait for its own thread."""
+    """A signal handler may send a request while its thread makes the pool."""
     client = client_for(server.url)
     make, answers = GuardedHttp.__init__, list[object]()
 
@@ -182,7 +182,7 @@ def test_signal_handler_may_ask_while_the_pool_is_made(
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_file_is_a_body_that_can_be_sent_again(is_async: bool) -> None:
-    """A batch from a file reaches the backend whole, also after a 429."""
+    """A batch from a file reaches the backend whole, even after a 429."""
     batch = b'{"kind": "info"}\n' * 5_000
     report = {"accepted": 5_000, "duplicates": 0, "rejected": []}
     script = iter([problem(429), http(200, report)])
@@ -210,7 +210,7 @@ def test_file_is_a_body_that_can_be_sent_again(is_async: bool) -> None:
 def test_batch_reaches_the_real_backend_from_an_event_loop(
     backend: RunningBackend, tracker: TrackerApi
 ) -> None:
-    """The one way in of the generated client for many events works in a loop."""
+    """`import_events` of the generated client works in an event loop."""
     line = b'{"kind": "info", "provider_job_id": "nobody knows it"}\n'
 
     async def send() -> Any:
@@ -225,7 +225,7 @@ def test_batch_reaches_the_real_backend_from_an_event_loop(
 
 @BOTH
 def test_cookies_of_a_server_are_not_sent_back(call: Ask) -> None:
-    """A portal cannot make requests grow until nobody takes them."""
+    """Cookies of a server are not sent: a portal could make requests grow too large."""
     cookies = [f"Set-Cookie: c{n}={'x' * 3_500}; Path=/" for n in range(20)]
     head, _, body = http(200, OWNER).partition(b"\r\n\r\n")
     portal = b"\r\n".join([head, *(c.encode() for c in cookies)]) + b"\r\n\r\n" + body
@@ -242,7 +242,7 @@ def test_cookies_of_a_server_are_not_sent_back(call: Ask) -> None:
 
 
 def test_async_tracker_closes_the_connections_of_its_client(tmp_path: Path) -> None:
-    """What stays open when the loop ends is a warning, and so an error, of Python."""
+    """`AsyncTrackerApi` closes its client: an open connection would raise a warning."""
 
     async def script(url: str) -> None:
         async with AsyncTrackerApi(KEY, url, outbox=tmp_path) as tracker:

@@ -1,4 +1,4 @@
-"""What comes on a connection beside the answer, and attempts that are given up."""
+"""Bytes on a connection beside the answer, and attempts that reach their time limit."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ def client_for(url: str, seconds: float = 20.0, **httpx_args: Any) -> BackendCli
 
 
 def ask(*clients: BackendClient) -> list[Any]:
-    """Ask by each client whose key it is; return models and errors."""
+    """Request the owner of the key with each client; return models and errors."""
     answers: list[Any] = []
     for client in clients:
         try:
@@ -52,7 +52,7 @@ def ask(*clients: BackendClient) -> list[Any]:
 
 
 def ask_in_a_loop(*clients: BackendClient) -> list[Any]:
-    """Ask likewise in one event loop."""
+    """Do the same in one event loop."""
 
     async def asking() -> list[Any]:
         answers: list[Any] = []
@@ -81,7 +81,7 @@ ANSWER: Final = http(200, OWNER)
 def test_bytes_behind_an_answer_are_not_taken_for_the_next(
     asking: Callable[..., list[Any]], rest: bytes
 ) -> None:
-    """A connection on which more than the answer comes serves no other request."""
+    """A connection with bytes behind an answer is not used for another request."""
     script = iter([ANSWER + rest, problem(503), ANSWER])
 
     with answering(lambda _: next(script)) as server:
@@ -98,7 +98,7 @@ def test_bytes_behind_an_answer_are_not_taken_for_the_next(
 def test_answer_that_is_sent_again_later_is_not_taken_for_the_next(
     asking: Callable[..., list[Any]],
 ) -> None:
-    """The request id of an answer tells it from that to the request before."""
+    """An answer with the request id of the previous answer is refused."""
     numbered = http(200, OWNER, X_Request_Id="a1")
     script = iter([numbered, numbered, http(200, OWNER, X_Request_Id="a2")])
 
@@ -113,7 +113,7 @@ def test_answer_that_is_sent_again_later_is_not_taken_for_the_next(
 
 
 def test_event_is_not_lost_to_a_proxy_that_repeats_an_answer() -> None:
-    """What an answer acknowledges is what its own request has sent."""
+    """A repeated answer acknowledges no event: the event is sent again."""
     acknowledged: set[str] = set()
     repeated = threading.Event()
 
@@ -142,7 +142,7 @@ def test_event_is_not_lost_to_a_proxy_that_repeats_an_answer() -> None:
 
 
 def packed(content: bytes, times: int, coding: int) -> bytes:
-    """Return `content`, repeated, packed by zlib in the form of `coding`."""
+    """Return `content`, repeated and compressed by zlib in the format of `coding`."""
     packer = zlib.compressobj(9, zlib.DEFLATED, coding)
     return b"".join(packer.compress(content) for _ in range(times)) + packer.flush()
 
@@ -173,7 +173,7 @@ BOMB: Final = packed(bytes(2**20), 256, GZIP)
 def test_packed_answer_does_not_grow_beyond_bounds(
     asking: Callable[..., list[Any]], status: int, coding: str, body: bytes
 ) -> None:
-    """Packings that no request asks for, and large contents, are no answer."""
+    """An answer of unrequested coding, or large when unpacked, is refused."""
     media = "application/json" if status < 300 else "application/problem+json"
 
     with answering(http(status, body, media, Content_Encoding=coding)) as server:
@@ -193,7 +193,7 @@ def test_packed_answer_does_not_grow_beyond_bounds(
 
 @pytest.mark.parametrize(("coding", "form"), [("gzip", GZIP), ("deflate", ZLIB)])
 def test_packed_answer_is_read(coding: str, form: int) -> None:
-    """An answer may be packed as requests accept."""
+    """An answer in a coding that the request accepts is unpacked."""
     body = packed(json.dumps(OWNER).encode(), 1, form)
 
     with answering(http(200, body, Content_Encoding=coding)) as server:
@@ -206,7 +206,7 @@ def test_packed_answer_is_read(coding: str, form: int) -> None:
 
 
 def test_stream_of_stacked_packings_is_refused() -> None:
-    """Whoever reads a body by themselves is spared it too."""
+    """A body that the caller reads as a stream is refused too."""
     body = packed(BOMB, 1, GZIP)
 
     with answering(http(200, body, Content_Encoding="gzip, gzip")) as server:
@@ -217,11 +217,11 @@ def test_stream_of_stacked_packings_is_refused() -> None:
         client.close()
 
 
-# Ways to hold an attempt. Each pauses while nothing has ended.
+# Servers that keep an attempt waiting, until the test has ended.
 
 
 def in_pieces(answer: bytes, over: threading.Event) -> Iterator[bytes]:
-    """Send an answer byte by byte, and its last bytes never."""
+    """Send an answer byte by byte, without its last bytes."""
     for place in range(len(answer) - 1):
         yield answer[place : place + 1]
         if over.wait(0.02):
@@ -230,7 +230,7 @@ def in_pieces(answer: bytes, over: threading.Event) -> Iterator[bytes]:
 
 
 def flooding(over: threading.Event) -> Iterator[bytes]:
-    """Send interim answers as fast as they are taken."""
+    """Send interim answers as fast as the client reads them."""
     while not over.is_set():
         yield b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 100
 
@@ -272,7 +272,7 @@ def own_threads() -> list[threading.Thread]:
 
 
 def await_truth(is_true: Callable[[], bool]) -> bool:
-    """Wait until something is true, for a generous time."""
+    """Wait until a condition is true; fail after a generous time."""
     ends = time.monotonic() + GENEROUS_SECONDS
     while not is_true() and time.monotonic() < ends:
         time.sleep(0.01)
@@ -281,7 +281,7 @@ def await_truth(is_true: Callable[[], bool]) -> bool:
 
 @contextmanager
 def leaving_nothing_behind() -> Iterator[None]:
-    """Check that threads and descriptors are as many as before the block."""
+    """Assert that the block leaves no thread and no descriptor behind."""
     threads, before = len(own_threads()), descriptors()
     yield
     assert await_truth(lambda: len(own_threads()) <= threads), own_threads()
@@ -293,7 +293,7 @@ def leaving_nothing_behind() -> Iterator[None]:
 def test_attempt_that_was_given_up_ends(
     asking: Callable[..., list[Any]], hold: str
 ) -> None:
-    """However a server holds an attempt: nothing stays, and the next one works."""
+    """After the time limit no thread or descriptor stays; the next request works."""
     over, is_back = threading.Event(), threading.Event()
 
     def answer(_: Request) -> bytes | Iterable[bytes]:
@@ -317,7 +317,7 @@ def test_attempt_that_was_given_up_ends(
 def test_connection_that_is_never_made_ends(
     asking: Callable[..., list[Any]], through: str
 ) -> None:
-    """A handshake, or a proxy's consent, that does not come keeps nothing."""
+    """An unfinished handshake with a server or proxy leaves nothing behind."""
     with leaving_nothing_behind(), socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         if through == "tls":
@@ -337,7 +337,7 @@ def test_connection_that_is_never_made_ends(
 def test_slow_look_ups_share_one_thread(
     asking: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A look-up cannot be ended, so that attempts wait for it together."""
+    """Attempts share the thread of a slow look-up, which cannot be stopped."""
     answered, count = threading.Event(), 0
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))]
 
@@ -384,7 +384,7 @@ def resetting() -> Iterator[tuple[str, list[bytes]]]:
 
 
 def make_customer(tracker: TrackerApi) -> object:
-    """Make a customer by the layer."""
+    """Make a customer by `TrackerApi`."""
     return tracker.admin.create_customer()
 
 
@@ -409,7 +409,7 @@ def make_customer_in_a_loop(tracker: TrackerApi) -> object:
 def test_change_is_not_repeated_after_a_reset(
     make: Callable[[TrackerApi], object],
 ) -> None:
-    """A request that was sent may have been acted on, however its connection ends."""
+    """A POST whose connection was reset may have been applied: it is not repeated."""
     with resetting() as (url, heads), TrackerApi(KEY, url) as tracker:
         with pytest.raises(BackendUnavailable) as caught:
             make(tracker)

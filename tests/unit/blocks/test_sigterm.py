@@ -300,7 +300,7 @@ with TrackerApi(
 def script(
     body: str, outbox: Path, *arguments: str, on_sigterm: str = ""
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a script that says when it is ready to be stopped."""
+    """Run a script that prints a line when it is ready to be stopped."""
     command = [sys.executable, "-c", BEGIN + body, str(outbox), *arguments]
     with subprocess.Popen(
         command,
@@ -316,7 +316,7 @@ def script(
 
 
 def said(process: subprocess.Popen[str]) -> str:
-    """Return the next line of a script."""
+    """Return the next line that a script prints."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
@@ -328,7 +328,7 @@ def children_of(process_id: int) -> list[int]:
 
 
 def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int:
-    """Stop a script that is ready; return its status."""
+    """Send a signal to a script that is ready; return its exit status."""
     assert said(process) == "ready"
     process.send_signal(number)
     return process.wait(timeout=30)
@@ -357,7 +357,7 @@ def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int
 def test_sigterm_reports_what_the_setting_says_and_ends_the_process_as_ever(
     body: str, status: int, kind: str, outbox: Path
 ) -> None:
-    """The author's handler decides how the process ends, and not what it means."""
+    """`on_sigterm` decides the reported kind; the author's handler, the exit."""
     with script(body, outbox, on_sigterm=kind) as process:
         assert stopped(process) == status
 
@@ -367,7 +367,7 @@ def test_sigterm_reports_what_the_setting_says_and_ends_the_process_as_ever(
 
 
 def test_sigterm_interrupts_by_default(outbox: Path) -> None:
-    """Whoever stops a process by SIGTERM will mostly run it again."""
+    """SIGTERM reports `interrupt` by default, since most such jobs are run again."""
     with script(PLAIN, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
@@ -375,7 +375,7 @@ def test_sigterm_interrupts_by_default(outbox: Path) -> None:
 
 
 def test_argument_wins_over_the_environment(outbox: Path) -> None:
-    """A script that knows better says so in its code."""
+    """The argument `on_sigterm` wins over `TRACKERAPI_ON_SIGTERM`."""
     body = """
 tracker = TrackerApi(
     "key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1], on_sigterm="cancel"
@@ -390,7 +390,7 @@ job = tracker.run_job("job", 142, "imaging")
 
 @pytest.mark.parametrize("kind", ["interrupt", "cancel"])
 def test_ctrl_c_cancels_whatever_the_setting_says(kind: str, outbox: Path) -> None:
-    """KeyboardInterrupt goes on; a person has decided."""
+    """Ctrl-C reports `cancel`, since a person decided; KeyboardInterrupt goes on."""
     with script(PLAIN, outbox, on_sigterm=kind) as process:
         assert stopped(process, signal.SIGINT) == -signal.SIGINT
 
@@ -398,7 +398,7 @@ def test_ctrl_c_cancels_whatever_the_setting_says(kind: str, outbox: Path) -> No
 
 
 def test_step_that_sigterm_stops_is_not_ended(outbox: Path) -> None:
-    """Neither a loop nor a step under way is said to have failed or to be done."""
+    """A step or loop that SIGTERM stops is reported neither as failed nor as done."""
     with script(STEP_HANDLER_EXITS, outbox) as process:
         assert stopped(process) == 143
 
@@ -406,7 +406,7 @@ def test_step_that_sigterm_stops_is_not_ended(outbox: Path) -> None:
 
 
 def test_interruption_by_hand_is_reported_once(outbox: Path) -> None:
-    """What the author's handler has said is not said again."""
+    """An interruption that the author's handler has reported is not reported again."""
     with script(BY_HAND, outbox) as process:
         assert stopped(process) == 1
 
@@ -418,7 +418,7 @@ def test_interruption_by_hand_is_reported_once(outbox: Path) -> None:
 def test_stop_is_the_last_report_where_threads_go_on_during_the_delivery(
     backend: RunningBackend, outbox: Path
 ) -> None:
-    """Their reports are kept, and do not show the job running for ever."""
+    """Reports of other threads after the stop are kept, and do not restart the job."""
     with FaultProxy(backend.base_url) as proxy:
         more = (backend.api_key, proxy.url, str(uuid.uuid4()))
         with script(BUSY_THREAD, outbox, *more) as process:
@@ -431,7 +431,7 @@ def test_stop_is_the_last_report_where_threads_go_on_during_the_delivery(
 
 
 def test_job_that_has_ended_is_not_interrupted(outbox: Path) -> None:
-    """A job that has succeeded keeps that, and its timeline holds no interruption."""
+    """A succeeded job stays succeeded, and its timeline has no interruption."""
     with script(FINISHED, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
@@ -439,7 +439,7 @@ def test_job_that_has_ended_is_not_interrupted(outbox: Path) -> None:
 
 
 def test_own_handler_that_lets_the_work_end_is_no_cancellation(outbox: Path) -> None:
-    """A job that ends its work in order has succeeded."""
+    """A job whose own handler lets the work end has succeeded."""
     with script(GRACEFUL, outbox) as process:
         assert stopped(process) == 0
 
@@ -447,7 +447,7 @@ def test_own_handler_that_lets_the_work_end_is_no_cancellation(outbox: Path) -> 
 
 
 def test_ignored_signal_stays_ignored(outbox: Path) -> None:
-    """Who ignores SIGTERM does so in a block, too."""
+    """A script that ignores SIGTERM ignores it in a block, too."""
     with script(IGNORED, outbox) as process:
         assert said(process) == "ready"
         assert process.wait(timeout=30) == 0
@@ -456,7 +456,7 @@ def test_ignored_signal_stays_ignored(outbox: Path) -> None:
 
 
 def test_forked_child_that_is_terminated_reports_nothing(outbox: Path) -> None:
-    """A worker that is ended, however early, ends, and interrupts nothing."""
+    """SIGTERM ends a forked worker at any moment, and reports no interruption."""
     with script(FORKED_CHILD, outbox) as process:
         assert process.wait(timeout=30) == 0
 
@@ -464,7 +464,7 @@ def test_forked_child_that_is_terminated_reports_nothing(outbox: Path) -> None:
 
 
 def test_only_open_jobs_are_interrupted(outbox: Path) -> None:
-    """A job that has ended is not interrupted with the one around it."""
+    """SIGTERM interrupts the open job alone, not an ended job inside of it."""
     with script(NESTED, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
@@ -473,7 +473,7 @@ def test_only_open_jobs_are_interrupted(outbox: Path) -> None:
 
 
 def test_signal_is_as_it_was_after_the_block(outbox: Path) -> None:
-    """Nothing stays behind."""
+    """After the block, the handler of SIGTERM is the one before it."""
     with script(AFTERWARDS, outbox) as process:
         assert said(process) == "True"
         assert stopped(process) == -signal.SIGTERM
@@ -490,7 +490,7 @@ def test_signal_is_as_it_was_after_the_block(outbox: Path) -> None:
 def test_handle_that_has_not_begun_the_job_leaves_it_running(
     body: str, told: list[str], kind: str, outbox: Path
 ) -> None:
-    """A place that is taken away is not the end of the job."""
+    """SIGTERM to an attached process does not interrupt the job."""
     with script(body, outbox, on_sigterm=kind) as process:
         assert stopped(process) == -signal.SIGTERM
 
@@ -500,7 +500,7 @@ def test_handle_that_has_not_begun_the_job_leaves_it_running(
 def test_forked_worker_that_runs_the_block_leaves_the_job_running(
     outbox: Path,
 ) -> None:
-    """Only the process that has begun the job says that it is stopped."""
+    """Only the process that has begun the job reports its interruption."""
     with script(WORKER, outbox) as process:
         assert said(process) == "ready"
         (child,) = children_of(process.pid)
@@ -514,7 +514,7 @@ def test_forked_worker_that_runs_the_block_leaves_the_job_running(
 def test_handler_of_an_earlier_block_ends_the_process_once(
     body: str, outbox: Path
 ) -> None:
-    """It may still be installed, or be called by the one in its place."""
+    """A handler that is still installed, or is called by a later one, acts once."""
     with script(body, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
@@ -522,14 +522,14 @@ def test_handler_of_an_earlier_block_ends_the_process_once(
 
 
 def test_strict_report_that_fails_does_not_swallow_the_signal(outbox: Path) -> None:
-    """Where the outbox cannot be written, the process ends all the same."""
+    """SIGTERM ends the process even if the report fails in strict mode."""
     with script(STRICT, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("when", ["before", "own handler before", "within the block"])
 def test_handler_set_in_c_stays(outbox: Path, when: str) -> None:
-    """What `faulthandler.register()` does goes on before, in and after the block."""
+    """A handler of `faulthandler.register()` works before, in and after the block."""
     command = [sys.executable, "-c", BEGIN + SET_IN_C, str(outbox), when]
     subprocess.run(command, check=True, timeout=60)
 
@@ -540,7 +540,7 @@ def test_handler_set_in_c_stays(outbox: Path, when: str) -> None:
     "error", ["ValueError", "RuntimeError", "AttributeError", "OSError"]
 )
 def test_job_runs_where_no_handler_may_be_set(outbox: Path, error: str) -> None:
-    """A program that embeds Python may forbid it; the job is not watched there."""
+    """A job runs where Python may set no signal handler, as in an embedding program."""
     command = [sys.executable, "-c", BEGIN + NOT_ALLOWED, str(outbox), error]
     subprocess.run(command, check=True, timeout=60)
 

@@ -27,7 +27,7 @@ STRANDED: Final[dict[str, Callable[[Desk], Settings]]] = {
         "TRACKERAPI_BASE_URL": f"http://{'.'.join(3 * ['a' * 60])}.test:9"
     },
 }
-"""Settings under which records are written for nobody."""
+"""Settings of an address and key that no backend accepts."""
 
 stranding = pytest.mark.parametrize("wrong", STRANDED.values(), ids=STRANDED)
 
@@ -36,7 +36,7 @@ stranding = pytest.mark.parametrize("wrong", STRANDED.values(), ids=STRANDED)
 def test_sync_names_records_that_no_backend_accepted(
     desk: Desk, wrong: Callable[[Desk], Settings]
 ) -> None:
-    """Status 1, with the file, the reason and the command; the file is untouched."""
+    """`sync` ends with 1 and prints file, reason and command; the file is unchanged."""
     desk.leave(mode="offline", **wrong(desk))
     (file,) = desk.files
     before = desk.paths[0].read_bytes()
@@ -53,7 +53,7 @@ def test_sync_names_records_that_no_backend_accepted(
 def test_claimed_records_are_delivered(
     desk: Desk, wrong: Callable[[Desk], Settings]
 ) -> None:
-    """The command that `sync` names binds the file; the next `sync` delivers it."""
+    """The command that `sync` prints binds the file; the next `sync` delivers it."""
     job_id = desk.leave(mode="offline", **wrong(desk))
     (file,) = desk.files
 
@@ -66,7 +66,7 @@ def test_claimed_records_are_delivered(
 
 
 def test_job_with_a_wrong_path_is_unreachable_and_not_refused(desk: Desk) -> None:
-    """A real job behind `/api`: nothing is held, and after a claim all arrives."""
+    """A wrong path in the address holds no record; after a claim all are delivered."""
     wrong = {"TRACKERAPI_BASE_URL": f"{desk.backend.base_url}/api"}
     with desk.job(job_id := "wrong-path", mode="online", events=0, **wrong) as job:
         waiting, held = job.report("line")
@@ -79,7 +79,7 @@ def test_job_with_a_wrong_path_is_unreachable_and_not_refused(desk: Desk) -> Non
 
 
 def test_end_of_a_script_names_the_command_for_a_wrong_address(desk: Desk) -> None:
-    """Until a backend accepts address and key, the last line says how to go on."""
+    """The last line of a script with a wrong address names `outbox claim`."""
     report = ("event", "info", "--job", "wrong-address", "--message", "line")
 
     wrong = desk.spawn(*report, TRACKERAPI_BASE_URL=NOWHERE)
@@ -91,7 +91,7 @@ def test_end_of_a_script_names_the_command_for_a_wrong_address(desk: Desk) -> No
 
 
 def test_claim_refuses_without_a_terminal_or_consent(desk: Desk) -> None:
-    """A script has to say that it means it; the files are listed all the same."""
+    """Without a terminal and without `--yes`, claim lists the files and binds none."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
     (file,) = desk.files
 
@@ -105,7 +105,7 @@ def test_claim_refuses_without_a_terminal_or_consent(desk: Desk) -> None:
 
 @pytest.mark.parametrize(("typed", "status"), [("y\n", FINE), ("\n", USAGE)])
 def test_claim_asks_somebody_at_a_terminal(desk: Desk, typed: str, status: int) -> None:
-    """Only a yes is a yes."""
+    """On a terminal, claim binds only after the answer yes."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
 
     done = desk.type(typed, "outbox", "claim")
@@ -117,7 +117,7 @@ def test_claim_asks_somebody_at_a_terminal(desk: Desk, typed: str, status: int) 
 
 
 def test_dry_run_lists_and_changes_nothing(desk: Desk) -> None:
-    """Neither the backend nor anybody is asked."""
+    """`--dry-run` lists the files, sends no request and asks no question."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
     (file,) = desk.files
 
@@ -132,7 +132,7 @@ def test_dry_run_lists_and_changes_nothing(desk: Desk) -> None:
 
 
 def test_claim_binds_nothing_to_a_key_that_the_backend_refuses(desk: Desk) -> None:
-    """Otherwise the next `sync` would stand where this one stood."""
+    """Claim binds no file to a key that the backend refuses."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
     (file,) = desk.files
 
@@ -158,7 +158,7 @@ def test_claim_of_all_leaves_confirmed_files_alone(desk: Desk) -> None:
 
 
 def test_file_that_is_named_twice_is_bound_once(desk: Desk) -> None:
-    """Ids and their beginnings mean files, which are counted once each."""
+    """A file that is named twice, by id and by its beginning, is bound once."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
     (file,) = desk.files
 
@@ -171,7 +171,7 @@ def test_file_that_is_named_twice_is_bound_once(desk: Desk) -> None:
 def test_claim_with_the_wrong_key_of_the_file_does_not_call_it_accepted(
     desk: Desk,
 ) -> None:
-    """Nothing is claimed that no backend has said."""
+    """Claim does not call the key of a file accepted if no backend accepted it."""
     wrong = "trk_3kTMd9aZ_" + "x" * 43 + "_AAAAAA"
     desk.leave(TRACKERAPI_API_KEY=wrong)
 
@@ -181,7 +181,7 @@ def test_claim_with_the_wrong_key_of_the_file_does_not_call_it_accepted(
 
 
 def test_claim_leaves_a_running_process_its_file(desk: Desk) -> None:
-    """A file that its owner still writes to cannot be bound anew."""
+    """The file of a running process cannot be claimed."""
     with desk.job("claimed-alive", TRACKERAPI_BASE_URL=NOWHERE):
         (file,) = desk.files
         done = desk.run("outbox", "claim", file["id"], "--yes")
@@ -193,7 +193,7 @@ def test_claim_leaves_a_running_process_its_file(desk: Desk) -> None:
 
 
 def test_held_records_are_claimed_with_their_reasons(desk: Desk, held_job: str) -> None:
-    """After a claim `outbox retry` sends what was held, and creates the job."""
+    """After a claim, `outbox retry` sends held records and creates the job."""
     content = desk.paths[0].read_bytes()
     address = desk.backend.base_url.encode()
     elsewhere = content.replace(address, b"http://127.0.0.1:1".ljust(len(address)))

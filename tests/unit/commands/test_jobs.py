@@ -48,7 +48,7 @@ FAILURE = {
 
 
 def test_failed_job_tells_why(desk: Desk) -> None:
-    """Both texts of the newest error are shown, and none of them steers a terminal."""
+    """Message and detail of the newest error are shown, without control characters."""
     older = {"kind": "error", "name": "load", "message": "Older."}
     again = {"kind": "start", "name": "load"}
     retried = {"kind": "error", "name": "load", "retrying": True, "message": "Not it."}
@@ -79,7 +79,7 @@ def test_failed_job_tells_why(desk: Desk) -> None:
 def test_step_that_was_never_reached_reads_as_the_end_of_its_job_has_it(
     desk: Desk, end: str, status: str, words: str
 ) -> None:
-    """An interrupted job is expected to go on; a success has left the step out."""
+    """An unreached step is pending in an interrupted job, not run in a finished one."""
     job_id = new_job(desk, {"kind": "step", "name": "load"}, {"kind": end})
 
     shown = desk.run("job", "show", job_id).out
@@ -93,7 +93,7 @@ def test_step_that_was_never_reached_reads_as_the_end_of_its_job_has_it(
 def test_step_that_was_begun_and_never_done_reads_not_finished(
     desk: Desk, stop: str, end: str
 ) -> None:
-    """As on the customer's page, also where an interruption had ended its attempt."""
+    """A begun step of an ended job reads "not finished", as on the customer's page."""
     begun = {"kind": "progress", "name": "load", "completed": 3, "total": 10}
     job_id = new_job(desk, begun, {"kind": stop}, {"kind": end})
 
@@ -121,7 +121,7 @@ def test_list_finds_interrupted_jobs(desk: Desk) -> None:
 def test_reason_of_the_job_itself_is_shown(
     desk: Desk, event: dict[str, Any], word: str
 ) -> None:
-    """A job that was cancelled, or failed as a whole, tells why as well."""
+    """The reason of a cancelled job, or of a failure without a step, is shown."""
     done = desk.run("job", "show", new_job(desk, event))
 
     assert done.out.startswith(f"An import: {word}, ")
@@ -129,14 +129,14 @@ def test_reason_of_the_job_itself_is_shown(
 
 
 def test_failure_without_a_word_is_said_to_be_one(desk: Desk) -> None:
-    """Whoever looks for a reason learns that none was given."""
+    """The output says that a failed job gave no reason."""
     done = desk.run("job", "show", new_job(desk, {"kind": "error"}))
 
     assert "no reason was reported" in done.out
 
 
 def test_json_steers_no_terminal(desk: Desk) -> None:
-    """Characters that JSON would leave as they are are escaped, and say the same."""
+    """Control characters are escaped in JSON, and parse to the same text."""
     texts = "\x1b[2J \x9b2J \u202e \x7f ü\U0001f600"
     job_id = new_job(desk, {"kind": "error", "message": texts})
 
@@ -148,7 +148,7 @@ def test_json_steers_no_terminal(desk: Desk) -> None:
 
 
 def test_job_without_trouble_shows_no_reason(desk: Desk) -> None:
-    """An old error of a job that goes on is history."""
+    """An old error of a running job is not shown as its reason."""
     job_id = new_job(desk, FAILURE, {"kind": "start", "name": "load"})
 
     done = desk.run("job", "show", job_id)
@@ -158,7 +158,7 @@ def test_job_without_trouble_shows_no_reason(desk: Desk) -> None:
 
 
 def test_events_are_listed_as_they_came(desk: Desk) -> None:
-    """One line an event: when, what, which step, and what it said."""
+    """Each event is one line with time, kind, step and texts."""
     progress = {"kind": "progress", "name": "load", "completed": 250340}
     job_id = new_job(desk, {"kind": "start", "name": "load"}, progress, FAILURE)
 
@@ -183,7 +183,7 @@ def test_metadata_of_events_is_listed(desk: Desk) -> None:
 
 
 def test_statuses_of_steps_stand_in_one_column(desk: Desk) -> None:
-    """The longest status makes the width, so that names stand below each other."""
+    """The longest status sets the width of the column of statuses."""
     job_id = new_job(desk, {"kind": "step", "name": "load"}, {"kind": "cancel"})
 
     done = desk.run("job", "show", job_id)
@@ -195,7 +195,7 @@ def test_statuses_of_steps_stand_in_one_column(desk: Desk) -> None:
 def test_blank_job_is_not_that_of_the_environment(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An argument that a script left blank is refused, and names no other job."""
+    """A blank id is refused; it does not mean the job of `TRACKERAPI_JOB`."""
     monkeypatch.setenv("TRACKERAPI_JOB", new_job(desk))
 
     done = desk.run("job", "link", "--job", " ")
@@ -206,7 +206,7 @@ def test_blank_job_is_not_that_of_the_environment(
 
 @pytest.mark.parametrize("command", ["show", "list", "link"])
 def test_help_lists_the_exit_statuses(desk: Desk, command: str) -> None:
-    """Each status that a question can end with is in the help."""
+    """The help lists each exit status of a read command."""
     done = desk.run("job", command, "--help")
 
     words = " ".join(done.out.split())
@@ -247,7 +247,7 @@ def listed(desk: Desk, *arguments: str) -> list[dict[str, Any]]:
 
 
 def test_list_is_narrowed_by_each_filter(desk: Desk, tag: str) -> None:
-    """Tag, customer and any of several statuses; the newest job comes first."""
+    """The list can be filtered by tag, customer and statuses, the newest job first."""
     jobs = listed(desk, "--tag", tag)
 
     assert [job["status"] for job in jobs] == ["failed", "running", "pending"]
@@ -307,7 +307,7 @@ def pages(request: Request) -> bytes:
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
 def test_long_list_is_read_page_by_page(desk: Desk, zone: str) -> None:
-    """What came before a fault is printed, with times of any year."""
+    """Rows before a failed page are printed, with times of any year."""
     with answering(pages) as server:
         settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
         done = desk.spawn("job", "list", TZ=zone, **settings)
@@ -339,7 +339,7 @@ def test_key_that_ends_with_the_calendar_is_shown(desk: Desk, zone: str) -> None
 
 @pytest.mark.parametrize("how", ["position", "option", "variable"])
 def test_link_opens_the_page(desk: Desk, how: str) -> None:
-    """The address is all that is printed, and the customer's page stands there."""
+    """The command prints the address of the customer's page and nothing else."""
     job_id = new_job(desk)
     arguments = {"position": [job_id], "option": ["--job", job_id]}.get(how, [])
     settings = {"TRACKERAPI_JOB": job_id} if how == "variable" else {}
@@ -353,7 +353,7 @@ def test_link_opens_the_page(desk: Desk, how: str) -> None:
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC"])
 def test_link_ends_when_it_was_told_to(desk: Desk, zone: str) -> None:
-    """The time reaches the backend, whatever the time zone makes of it."""
+    """The backend gets the time of the argument, in any time zone."""
     job_id, ends = new_job(desk), "9999-12-31T23:59:59+00:00"
 
     done = desk.spawn("job", "link", job_id, "--expires-at", ends, TZ=zone)
@@ -386,7 +386,7 @@ def test_link_ends_when_it_was_told_to(desk: Desk, zone: str) -> None:
     ],
 )
 def test_wrong_usage_is_told(desk: Desk, arguments: list[str], status: int) -> None:
-    """A mistake of the caller has its status, and no traceback."""
+    """A wrong argument has its exit status and a message, and prints no result."""
     done = desk.run("job", *arguments)
 
     assert (done.status, done.out) == (status, "")
@@ -394,7 +394,7 @@ def test_wrong_usage_is_told(desk: Desk, arguments: list[str], status: int) -> N
 
 
 def test_token_of_a_job_makes_no_link(desk: Desk) -> None:
-    """Who holds the token of a job cannot show the job to others."""
+    """A job token is not allowed to make a link to the customer's page."""
     job_id = new_job(desk)
     token = desk.run("job", "token", "--job", job_id).out.strip()
     place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": token}
@@ -403,7 +403,7 @@ def test_token_of_a_job_makes_no_link(desk: Desk) -> None:
 
 
 def test_json_of_a_list_can_be_read_as_it_comes(desk: Desk, tag: str) -> None:
-    """The array stands on lines of its own, one job after another."""
+    """The array has one job a line, so that a reader gets each job as it comes."""
     done = desk.run("job", "list", "--json", "--tag", tag)
 
     assert done.out.startswith("[\n  {\n")

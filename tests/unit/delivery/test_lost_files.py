@@ -1,7 +1,7 @@
-"""Files that a job or its user takes away: nothing lost, no file of the job touched.
+"""Closed, deleted and moved outbox files: nothing lost, no file of the job touched.
 
-Each descriptor that the library keeps may be closed by the job, and mean another file
-from then on.
+A job may close each descriptor of the library; the number may then belong to a file of
+the job.
 """
 
 import os
@@ -22,7 +22,7 @@ JOB_TEXT = b"".join(b'{"secret": "line %d of the job"}\n' % n for n in range(200
 
 
 def descriptors_in(folder: Path) -> list[int]:
-    """Return the descriptors of this process that mean files of a folder."""
+    """Return the descriptors of this process that are open on files of a folder."""
     found: list[int] = []
     for link in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the one by which the list was read
@@ -35,7 +35,7 @@ class JobFiles:
     """Files that a job opens after it has closed all descriptors.
 
     Args:
-        folder: Where they lie.
+        folder: Folder of the files.
         outbox: The folder whose descriptors are closed.
     """
 
@@ -44,7 +44,7 @@ class JobFiles:
         self._opened: dict[int, Path] = {}
 
     def take_over(self) -> None:
-        """Put a file of the job in the place of each descriptor."""
+        """Replace each descriptor of the outbox by one of a file of the job."""
         for number in descriptors_in(self._outbox):
             path = self._folder / f"job-{number}"
             path.write_bytes(JOB_TEXT)
@@ -54,7 +54,7 @@ class JobFiles:
             self._opened[number] = path
 
     def close(self) -> None:
-        """Assert that nobody has touched the files, and close them."""
+        """Assert that the files are unchanged and open, and close them."""
         assert self._opened
         for number, path in self._opened.items():
             found = os.fstat(number)
@@ -74,7 +74,7 @@ def job_files(tmp_path: Path, folder: Path) -> JobFiles:
 
 
 def delivered(memory: MemoryBackend) -> list[bytes]:
-    """Return what the backend has."""
+    """Return the records that the backend has."""
     return list(memory.events.values())
 
 
@@ -82,7 +82,7 @@ def delivered(memory: MemoryBackend) -> list[bytes]:
 def test_descriptors_that_the_job_has_taken_over_are_left_alone(
     folder: Path, memory: MemoryBackend, job_files: JobFiles, is_down: bool
 ) -> None:
-    """Nothing of the job is written, sent or closed; all records arrive in order."""
+    """No file of the job is written, sent or closed; all records arrive in order."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(9)
     process.append(*lines[:3])
@@ -123,7 +123,7 @@ def test_descriptors_taken_over_between_records_and_delivery_are_not_read(
 def test_leftover_whose_descriptor_was_taken_over_is_opened_again(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:
-    """What others have left is delivered once, and not from a file of the job."""
+    """A leftover file with a replaced descriptor is opened again and delivered once."""
     before, process = ReportingProcess(folder, memory), ReportingProcess(folder, memory)
     lines = event_lines(3)
     before.append(*lines)
@@ -145,7 +145,7 @@ def test_leftover_whose_descriptor_was_taken_over_is_opened_again(
 def test_process_that_ends_leaves_files_of_the_job_open(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:
-    """What is closed at the end, or forgotten in a child, is not the job's."""
+    """Neither the exit of a process nor a fork closes a file of the job."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(2)
     process.append(*lines)
@@ -161,7 +161,7 @@ def test_process_that_ends_leaves_files_of_the_job_open(
 def test_file_that_another_process_has_claimed_meanwhile_is_left_to_it(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:
-    """The lock went with the descriptor; the records are not delivered twice."""
+    """A file whose lock was lost, and that another process claimed, is left to it."""
     process, other = ReportingProcess(folder, memory), ReportingProcess(folder, memory)
     lines = event_lines(4)
     process.append(*lines[:2])
@@ -186,23 +186,23 @@ def delete_files(folder: Path) -> None:
 
 
 def delete_folder(folder: Path) -> None:
-    """Delete all."""
+    """Delete the folder with its files."""
     shutil.rmtree(folder)
 
 
 def rename_folder(folder: Path) -> None:
-    """Put the folder out of the way."""
+    """Rename the folder."""
     folder.rename(folder.with_name("moved"))
 
 
 def replace_folder(folder: Path) -> None:
-    """Put another folder in the place of the first."""
+    """Replace the folder by a new one of the same name."""
     rename_folder(folder)
     folder.mkdir()
 
 
 def move_files(folder: Path) -> None:
-    """Put the files out of the way."""
+    """Move the files to another folder."""
     aside = folder.with_name("aside")
     aside.mkdir()
     for path in folder.iterdir():
@@ -216,7 +216,7 @@ AWAY = [delete_files, delete_folder, rename_folder, replace_folder, move_files]
 def test_records_of_files_that_were_taken_away_are_on_disk_again(
     folder: Path, memory: MemoryBackend, take_away: Callable[[Path], None]
 ) -> None:
-    """At the end all undelivered records lie in the folder, once and in order."""
+    """After the exit, all undelivered records are in the folder, once and in order."""
     process = ReportingProcess(folder, memory, fsync=True)
     lines = event_lines(6)
     process.append(*lines[:2])
@@ -240,7 +240,7 @@ def test_records_of_files_that_were_taken_away_are_on_disk_again(
 def test_a_round_of_delivery_finds_files_that_were_taken_away(
     folder: Path, memory: MemoryBackend, take_away: Callable[[Path], None]
 ) -> None:
-    """Also of a job that reports nothing more for hours."""
+    """A delivery pass rescues the files of a job that reports nothing more."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(3)
     process.append(*lines)
@@ -257,7 +257,7 @@ def test_a_round_of_delivery_finds_files_that_were_taken_away(
 def test_long_burst_does_not_go_into_a_folder_that_was_moved(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """An append looks for its file now and then, without any round."""
+    """During a burst, appends check for their file now and then, without any pass."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(1)
     process.append(*lines)
@@ -274,7 +274,7 @@ def test_long_burst_does_not_go_into_a_folder_that_was_moved(
 def test_records_that_have_no_place_any_more_are_not_said_to_stay(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """Where no other file can be written they are delivered, or counted as lost."""
+    """Records for which no new file can be written are delivered or counted as lost."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(3)
     process.append(*lines[:2])
@@ -294,7 +294,7 @@ def test_records_that_have_no_place_any_more_are_not_said_to_stay(
 def test_records_of_a_file_that_was_closed_and_deleted_are_counted(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:
-    """What nobody can read any more is told, and the job goes on."""
+    """Unreadable records are counted and logged as lost, and the job goes on."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(4)
     process.append(*lines[:3])
@@ -314,7 +314,7 @@ def test_records_of_a_file_that_was_closed_and_deleted_are_counted(
 def test_held_records_of_a_file_that_was_deleted_alone_stay(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """The journal beside the file goes on beside the new one."""
+    """Held records stay: the journal of the deleted file moves to the new one."""
     process = ReportingProcess(folder, memory)
     unknown, known = event_lines(1, "unknown"), event_lines(1)
     process.append(*unknown)
@@ -332,7 +332,7 @@ def test_held_records_of_a_file_that_was_deleted_alone_stay(
 
 
 def test_closed_file_takes_no_record_and_reads_nothing(folder: Path) -> None:
-    """A child that goes on in the middle of its parent's report gets an OSError."""
+    """A closed file raises OSError, as for a child forked during a report."""
     file = OutboxFile.create(folder, BINDING)
     file.close()
 
