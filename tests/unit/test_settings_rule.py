@@ -243,13 +243,20 @@ def test_blank_variable_is_not_set(setting: Setting, blank: str) -> None:
 
 @named(ARGUMENTS)
 @pytest.mark.parametrize("blank", BLANK)
-def test_blank_argument_is_an_error(setting: Setting, blank: str) -> None:
-    """A blank argument is a mistake of the script: it raises SettingsError."""
+def test_blank_argument_is_an_error(
+    setting: Setting, blank: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A blank argument is an error that names the argument."""
+    if setting.is_of_backend:
+        option = f"--{setting.argument.replace('_', '-')}"
+        with pytest.raises(SystemExit):
+            cli.main(["serve", option, blank])
+        assert f"argument {option}: " in capsys.readouterr().err
+        return
     settings, reason = setting.read(argument=blank)
 
     assert settings is None
-    option = f"--{setting.argument.replace('_', '-')}"
-    assert reason.startswith(option if setting.is_of_backend else setting.argument)
+    assert reason.startswith(setting.argument)
 
 
 @named([each for each in VARIABLES if each.argument])
