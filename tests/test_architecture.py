@@ -34,6 +34,7 @@ LEAVES: Final = {
     "options",
     "projection",
     "proxies",
+    "regular_file",
     "retry",
     "route",
     "settings",

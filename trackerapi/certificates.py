@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trackerapi.errors import SettingsError, one_line
+from trackerapi.regular_file import read_regular
 
 if TYPE_CHECKING:
     import ssl
@@ -25,8 +26,7 @@ def check_certificates(file: Path, setting: str) -> None:
         SettingsError: If it cannot be read, or holds no certificate in PEM form.
     """
     try:
-        with file.open("rb") as opened:
-            holds_certificate = b"-----BEGIN" in opened.read(MAX_FILE_BYTES)
+        holds_certificate = b"-----BEGIN" in read_regular(file, MAX_FILE_BYTES)
     except OSError as error:
         reason = f"cannot read the certificates {file}: {error.strerror or error}"
         raise SettingsError(reason, setting) from None
@@ -59,8 +59,10 @@ def check_key_log(environment: Mapping[str, str]) -> None:
     file = environment.get(SSL_KEY_LOG)
     if not file:
         return
+    # Not blocking: a pipe would wait for its reader.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
     try:
-        os.close(os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+        os.close(os.open(file, flags, 0o600))
     except (OSError, ValueError) as error:
         reason = f"cannot write {one_line(file, 200)}: {one_line(str(error), 200)}"
         raise SettingsError(reason, SSL_KEY_LOG) from None

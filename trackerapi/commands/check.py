@@ -8,6 +8,7 @@ from trackerapi.commands.exits import FINE, FOUND, Mistake
 from trackerapi.commands.options import add_command, add_json
 from trackerapi.commands.terminal import counted, say, say_json
 from trackerapi.errors import printable
+from trackerapi.regular_file import read_regular
 
 if TYPE_CHECKING:
     from trackerapi.checking.check import Script
@@ -82,7 +83,7 @@ def _script(path: Path) -> "Script":
     from trackerapi.checking.check import Script
 
     try:
-        source = path.read_bytes()
+        source = read_regular(path)
     except OSError as error:
         raise Mistake(f"cannot read {path}: {error.strerror}") from None
     script = Script.parsed(path, source)

@@ -29,6 +29,7 @@ from trackerapi.commands.terminal import (
 )
 from trackerapi.composition import binding_for
 from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.regular_file import reading
 
 if TYPE_CHECKING:
     from trackerapi.delivery.folder import OutboxFolder
@@ -85,7 +86,7 @@ def _import(options: argparse.Namespace) -> int:
     folder = folder_of(options, creates=True)
     path: Path = options.file
     try:
-        file = path.open("rb")
+        file = reading(path)
     except OSError as error:
         raise Mistake(f"cannot read {path}: {error.strerror}") from None
     with file:

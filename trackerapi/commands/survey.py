@@ -15,6 +15,7 @@ from trackerapi.delivery.header import FORMAT_VERSION, LONGEST_HEADER_BYTES, Hea
 from trackerapi.delivery.held import KeptRecord
 from trackerapi.delivery.outbox_file import SUFFIX, OutboxFile
 from trackerapi.delivery.records import MAX_BATCH_BYTES, parse_record, split_lines
+from trackerapi.regular_file import read_regular, reading
 
 LIVE: Final = "live"
 WAITING: Final = "waiting"
@@ -210,7 +211,7 @@ class _Settled:
 def _read_position(path: Path) -> _Settled:
     """Return how far a file is settled, as `OutboxFile` has written it down."""
     try:
-        state = parse_record(path.with_suffix(".ack").read_bytes())
+        state = parse_record(read_regular(path.with_suffix(".ack")))
         return _Settled(
             int(state["position"]),
             int(state["delivered"]),
@@ -274,7 +275,7 @@ def waiting_jobs_of(path: Path) -> set[str]:
 def dropped_ids(file: OutboxFile) -> set[str]:
     """Return the ids of held records that an operator has dropped."""
     dropped: set[str] = set()
-    with suppress(FileNotFoundError), file.held.path.open("rb") as journal:
+    with suppress(FileNotFoundError), reading(file.held.path) as journal:
         for line in journal:
             members = parse_record(line)
             if members.get("as") == "dropped":

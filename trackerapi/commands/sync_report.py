@@ -23,6 +23,7 @@ from trackerapi.delivery.header import Binding
 from trackerapi.delivery.refusals import shell_word
 from trackerapi.delivery.report import Counters, unusable
 from trackerapi.errors import printable
+from trackerapi.regular_file import reading
 
 OURS: Final = "ours"
 ELSEWHERE: Final = "elsewhere"
@@ -263,7 +264,7 @@ def _why_waiting(file: FileSummary, last_error: str | None) -> tuple[str, str, s
 def _why_unreadable(path: Path) -> str:
     for each in (path, path.with_suffix(".held")):
         try:
-            with suppress(FileNotFoundError), each.open("rb") as file:
+            with suppress(FileNotFoundError), reading(each) as file:
                 file.read(1)
         except OSError as error:
             return unusable(path, error)

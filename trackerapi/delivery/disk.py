@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from trackerapi.regular_file import open_regular
+
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 DELIVERED: Final = "delivered"
@@ -33,7 +35,7 @@ def open_file(path: Path, flags: int) -> int:
     it prints there must not get among the records.
 
     Raises:
-        OSError: If it cannot be opened.
+        OSError: If it cannot be opened, or is a pipe, socket or device.
     """
     fd = _open(path, flags)
     if fd > _STDERR:
@@ -45,17 +47,19 @@ def open_file(path: Path, flags: int) -> int:
 
 
 def _open(path: Path, flags: int) -> int:
+    if flags & os.O_DIRECTORY:
+        return os.open(path, flags)
     if os.geteuid() != _ROOT or not flags & os.O_CREAT:
-        return os.open(path, flags, FILE_MODE)
+        return open_regular(path, flags, FILE_MODE)
     records = path.with_suffix(".outbox")
     owner = (records if records.exists() else path.parent).stat()
     try:
         # Exclusive: a link that somebody put there must not get another owner.
-        fd = os.open(path, flags | os.O_EXCL, FILE_MODE)
+        fd = open_regular(path, flags | os.O_EXCL, FILE_MODE)
     except FileExistsError:
         if flags & os.O_EXCL:
             raise
-        return os.open(path, flags & ~os.O_CREAT)
+        return open_regular(path, flags & ~os.O_CREAT)
     with suppress(OSError):  # a file system without owners
         os.fchown(fd, owner.st_uid, owner.st_gid)
     return fd
@@ -111,7 +115,7 @@ def sync_folder(folder: Path) -> None:
     Raises:
         OSError: If the disk refuses.
     """
-    fd = open_file(folder, os.O_RDONLY)
+    fd = open_file(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
     finally:

@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 from trackerapi.delivery.disk import open_file
 from trackerapi.delivery.records import Creation, parse_creation, parse_record
 from trackerapi.errors import one_line
+from trackerapi.regular_file import check_regular, reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +98,15 @@ class HeldJournal:
             OSError: If the journal cannot be read.
         """
         try:
-            size = self.path.stat().st_size
+            status = self.path.stat()
         except (FileNotFoundError, NotADirectoryError):
-            size = 0
+            status = None
         except OSError:
             # An empty journal would be deleted: one that nobody can look at is not.
             return
+        if status is not None:
+            check_regular(status, self.path)
+        size = 0 if status is None else status.st_size
         if size == self._read_bytes:
             return
         with self._lock, suppress(FileNotFoundError):
@@ -114,7 +118,7 @@ class HeldJournal:
             self._read_bytes = 0
         if size == 0:
             return
-        with self.path.open("rb") as file:
+        with reading(self.path) as file:
             file.seek(self._read_bytes)
             for line in file:
                 if not line.endswith(b"\n"):  # torn, or still being written
@@ -179,7 +183,7 @@ class HeldJournal:
                 continue
             if provider_job_id is not None and place.provider_job_id != provider_job_id:
                 continue
-            with self.path.open("rb") as file:
+            with reading(self.path) as file:
                 file.seek(place.offset)
                 members = parse_record(file.read(place.length))
             yield KeptRecord(

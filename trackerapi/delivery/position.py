@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from trackerapi.delivery.descriptor import Descriptor, LostFileError
 from trackerapi.delivery.disk import open_file
+from trackerapi.regular_file import read_regular
 
 _LINE_BYTES: Final = 160
 _UNREADABLE: Final = (
@@ -43,7 +44,7 @@ class Settled:
     def read(cls, path: Path) -> Self | None:
         """Return what a file says; None if it is missing or says nothing usable."""
         try:
-            state = json.loads(path.read_bytes())
+            state = json.loads(read_regular(path))
             return cls(
                 position=int(state["position"]),
                 delivered=int(state["delivered"]),

@@ -1,7 +1,9 @@
 """`trackerapi outbox list` and `show`, on what killed processes have left."""
 
 import json
+import os
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -196,3 +198,27 @@ def test_show_lets_no_record_steer_the_terminal(desk: Desk) -> None:
     assert "\x1b" not in done.out
     assert "\x9b" not in done.out
     assert "damaged: damaged \N{REPLACEMENT CHARACTER}[2J" in done.out
+
+
+@pytest.mark.parametrize("command", ["list", "show", "retry", "drop", "export", "sync"])
+def test_pipe_in_place_of_a_journal_holds_up_no_command(
+    desk: Desk, held_job: str, tmp_path: Path, command: str
+) -> None:
+    """A journal of held records that became a pipe is unreadable, and stays."""
+    (file,) = desk.paths
+    journal = file.with_suffix(".held")
+    journal.unlink()
+    os.mkfifo(journal)
+    options = {
+        "show": [desk.files[0]["id"]],
+        "drop": ["--held", "--job", held_job, "--yes"],
+        "export": [str(tmp_path / "reports.bundle")],
+    }
+    line = ["sync"] if command == "sync" else ["outbox", command]
+
+    done = desk.spawn(*line, *options.get(command, []))
+
+    assert journal.is_fifo()
+    assert file.exists()
+    if command != "list":
+        assert "not a regular file" in done.err or done.status != FINE

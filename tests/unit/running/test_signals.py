@@ -13,7 +13,6 @@ import pytest
 
 from tests.unit.running.runs import (
     PYTHON,
-    RUN,
     SHELL,
     WAYS,
     WAYS_WITH_PROGRESS,
@@ -206,15 +205,20 @@ def test_signals_are_passed_on_where_nobody_tells_who_sent_them() -> None:
 
 def test_signal_ends_the_wait_for_what_hangs(tmp_path: Path) -> None:
     """Where even the key cannot be read, a signal is enough to be rid of `run`."""
-    key_file = tmp_path / "key"
-    os.mkfifo(key_file)  # nobody writes to it
-    words = (*RUN, "--step", "load", "--", *SHELL, "trap '' TERM; echo ready; exit 5")
+    start = (
+        "import sys, threading\n"
+        "from trackerapi.api_key import KeyFile\n"
+        "from trackerapi.entry import main\n"
+        "KeyFile.read = lambda self: threading.Event().wait()\n"
+        "raise SystemExit(main())\n"
+    )
+    words = ("run", "--step", "load", "--", *SHELL, "trap '' TERM; echo ready; exit 5")
     hanging = {
         **settings("recording"),
         "TRACKERAPI_MODE": "online",
-        "TRACKERAPI_API_KEY_FILE": str(key_file),
+        "TRACKERAPI_API_KEY_FILE": str(tmp_path / "key"),
     }
-    with started(words, hanging) as process:
+    with started([*PYTHON, start, *words], hanging) as process:
         assert line_of(process) == "ready"
         while process.poll() is None:
             process.send_signal(signal.SIGTERM)
