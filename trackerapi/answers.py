@@ -1,4 +1,4 @@
-"""What the backend answers, as plain data of our own.
+"""Answers of the backend as plain data.
 
 Statuses, kinds and scopes are open texts: a newer backend may know more of them.
 Times are aware and in UTC.
@@ -94,7 +94,7 @@ class JobEvent:
     Attributes:
         sequence: Place in the job's order of arrival; the first is 1.
         received_at: When it arrived, on the backend's clock.
-        part: Who counted; None where nobody is named.
+        part: Name of the part that counted; None without one.
     """
 
     event_id: str
@@ -119,7 +119,7 @@ class ShareLink:
     """A link by which a customer watches one job.
 
     Attributes:
-        revoked_at: When it was ended; None while it works.
+        revoked_at: When it was revoked; None while it works.
     """
 
     id: int
@@ -131,7 +131,7 @@ class ShareLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKeyOwner:
-    """Whose key was shown, and what it may do.
+    """Owner and scopes of the key that a request was made with.
 
     Attributes:
         scopes: Of `ingest` (report), `read` (ask) and `admin` (keys, customers).
@@ -179,7 +179,7 @@ class NewApiKey:
     """A key that was just made; the only time its secret can be read.
 
     Attributes:
-        key: What is known of the key.
+        key: The key without its secret.
         api_key: The whole key; hidden in the repr.
     """
 
@@ -209,7 +209,7 @@ class NewJobToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
-    """One for whom jobs are run.
+    """A customer: the person or organisation that jobs are run for.
 
     Attributes:
         reference: The provider's own id of the customer; None without one.
@@ -240,7 +240,7 @@ class RegisteredJobConfig:
 
 
 def check_subject(answered: object, asked: object) -> None:
-    """Refuse the answer to another request, as a cache between may give.
+    """Refuse the answer to another request, as from a confused cache on the way.
 
     Args:
         answered: Id of the object that the answer is about.

@@ -73,7 +73,7 @@ class SettingsError(TrackerError, ValueError):
 
 
 NO_PROGRESS: Final = "Recorded as is; it does not change the progress"
-"""What becomes of an event that names a step or kind that there is not."""
+"""Consequence for an event that names an unknown step or kind."""
 
 
 class UnknownStepError(TrackerError, LookupError):
@@ -109,7 +109,7 @@ class OutboxError(TrackerError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What is known of a request that failed, and of its answer.
+    """A failed request and its answer, without secrets.
 
     Attributes:
         method: HTTP method in capitals.
@@ -137,12 +137,12 @@ class BackendError(TrackerError):
     """The backend did not take what was sent, or did not answer usably.
 
     Attributes:
-        reason: One sentence about what went wrong.
-        exchange: The request and what came back.
+        reason: One sentence that says why it failed.
+        exchange: The request and its answer.
     """
 
     def __init__(self, reason: str, exchange: Exchange = NO_EXCHANGE) -> None:
-        # A reason may hold words of a server, which are shown by many.
+        # A reason may contain text of a server, which programs print on terminals.
         reason = one_line(reason)
         super().__init__(reason, exchange)
         self.reason, self.exchange = reason, exchange
@@ -186,9 +186,9 @@ class BackendError(TrackerError):
 class BackendUnavailable(BackendError):
     """No usable answer came; a later attempt may succeed.
 
-    Raised for no answer, 408, 425, 429, 5xx, and whatever is not a tracker
-    backend's answer, such as the page of a proxy. The request may have arrived
-    unless `exchange.was_sent` is False.
+    Raised for no answer, 408, 425, 429, 5xx, and answers that are not from a tracker
+    backend, such as the page of a proxy. The request may have been applied unless
+    `exchange.was_sent` is False.
     """
 
 

@@ -1,7 +1,7 @@
-"""What the end of a block means, and the two texts of a failure.
+"""Meaning of the end of a block, and the two texts of a failure.
 
-The customer reads a neutral sentence or the author's own; what went wrong in detail is
-for the provider alone, and the two never meet in one field.
+The customer reads a neutral sentence or the author's own. The provider alone reads the
+diagnosis. The two texts are in separate fields.
 """
 
 import sys
@@ -45,7 +45,7 @@ def ending_of(
     """Return how a block has ended.
 
     Args:
-        error: What left it; None for nothing.
+        error: The exception that left the block; None without one.
         is_stopped: Whether SIGTERM has asked the process to end meanwhile.
         has_heard_sigterm: The same, where a handler of the author's let the block go
             on; such a handler of an event loop cancels a task a moment later, and
@@ -72,19 +72,19 @@ def ending_of(
 def worse_of(
     one: BaseException | None, other: BaseException | None
 ) -> BaseException | None:
-    """Return which of two that left blocks tells how their step ended.
+    """Return the exception of two blocks that decides how their step ended.
 
-    A failure goes before a cancellation, and that before success; of two that are
-    alike, the first.
+    A failure wins over a cancellation, and a cancellation over success; of two of the
+    same kind, the first wins.
     """
     return max(one, other, key=lambda error: _BADNESS[ending_of(error)])
 
 
 def identity_of(error: BaseException | None) -> tuple[object, ...]:
-    """Return what tells an exception from every other, without keeping it alive.
+    """Return a value that identifies an exception without keeping it alive.
 
-    Its id alone does not: as soon as it is gone, the next one may have it. So where it
-    was raised belongs to it.
+    The `id()` alone does not: a later exception may have the same one. So the value
+    includes the place where the exception was raised.
     """
     at = error.__traceback__ if error is not None else None
     while at is not None and at.tb_next is not None:
@@ -109,9 +109,9 @@ def diagnosis(error: BaseException | str | None) -> str | None:
 
 
 def shortened(text: str) -> str:
-    """Return a diagnosis as the contract can hold it, without its middle if need be.
+    """Return a diagnosis of at most the contract's length, without its middle.
 
-    The begin says where the script was, the end what happened.
+    The begin of a traceback names the script's own line, the end the exception.
     """
     if len(text) <= LONGEST_DETAIL:
         return text

@@ -1,8 +1,8 @@
-"""SIGTERM while a job runs: a report of it, and then the end that it would have been.
+"""Handler of SIGTERM while a job runs: reports the stop, then lets the process end.
 
-Python does not see SIGTERM by default; the process is gone. As long as a block of a
-job is open in the main thread, a handler reports first. A handler of the author's own
-is called as ever, and what it raises ends the blocks.
+By default, SIGTERM ends the process without any Python code. As long as a block of a
+job is open in the main thread, a handler reports first. The author's own handler is
+then called, and an exception that it raises ends the blocks.
 """
 
 import functools
@@ -41,7 +41,7 @@ class _Watch:
         self._is_hooked = self._is_forking = False
 
     def begin(self, job: "TrackerJob") -> None:
-        """Watch over a job; nothing happens outside of the main thread."""
+        """Watch a job whose block begins; does nothing outside of the main thread."""
         if threading.current_thread() is not threading.main_thread():
             return
         if not self.jobs:
@@ -50,7 +50,7 @@ class _Watch:
             self.jobs.append(job)
 
     def end(self, job: "TrackerJob") -> None:
-        """Watch over a job no more."""
+        """Stop watching a job whose block has ended."""
         if job not in self.jobs:
             return
         self.jobs.remove(job)
@@ -61,9 +61,9 @@ class _Watch:
         """Report that the jobs are stopped, and go on as without this handler.
 
         Args:
-            before: What SIGTERM did before the handler was installed.
-            number: That of the signal.
-            frame: Where it came.
+            before: Handler of SIGTERM before this one was installed.
+            number: Number of the signal.
+            frame: Frame that the signal interrupted.
         """
         jobs = list(self.jobs)
         for job in jobs:
@@ -87,7 +87,7 @@ class _Watch:
         began = steady_seconds()
         for _ in range(_STOP_REPORTS):
             for job in reversed(jobs):
-                # Quietly also with `strict`: the process ends, whatever is raised.
+                # No exception, even with `strict`: the process ends anyway.
                 job.quietly(SystemExit(), job.report_stop)
             for job in jobs:
                 job.deliver_last(steady_seconds() - began)
@@ -133,16 +133,16 @@ class _Watch:
             _put(self._handler)
 
     def _in_child(self) -> None:
-        # The jobs are the parent's to stop.
+        # Only the parent reports the stop of the jobs.
         self._is_forking = False
         self._uninstall()
         self.jobs = []
 
 
 def _put(handler: _Handler) -> bool:
-    """Let `handler` take SIGTERM; False where that is not allowed.
+    """Install `handler` for SIGTERM; return False where Python does not allow that.
 
-    It is not in a thread, a sub-interpreter, and some programs that embed Python.
+    Python refuses in threads, in sub-interpreters and in some embedding programs.
     """
     with suppress(ValueError, RuntimeError, AttributeError, OSError):
         signal.signal(signal.SIGTERM, handler)
@@ -151,7 +151,7 @@ def _put(handler: _Handler) -> bool:
 
 
 def _is_set_in_c(known: _Handler) -> bool:
-    """Return whether a library in C takes SIGTERM, which Python could not put back.
+    """Return whether a C library handles SIGTERM: Python could not restore its handler.
 
     Args:
         known: The handler that Python knows of; None for one that was there before
@@ -174,7 +174,7 @@ def _is_set_in_c(known: _Handler) -> bool:
 
 
 def _is_caught() -> bool:
-    """Return whether any handler takes SIGTERM, as the kernel says; False elsewhere."""
+    """Return whether the kernel lists a handler for SIGTERM; False if not on Linux."""
     with suppress(OSError, ValueError, IndexError):
         status = Path("/proc/thread-self/status").read_bytes()
         mask = int(status.partition(b"SigCgt:")[2].split(None, 1)[0], 16)
@@ -183,7 +183,7 @@ def _is_caught() -> bool:
 
 
 def _address(number: int) -> int | None:
-    """Return where the C function is that takes a signal; None if nobody says."""
+    """Return the address of the C function that handles a signal; None if unknown."""
     with suppress(Exception):  # no C library that can be asked
         import ctypes
 

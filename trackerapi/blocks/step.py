@@ -1,4 +1,4 @@
-"""The handle of one step: a block that starts and ends it, and what it counts."""
+"""The handle of one step: its block, its counted units and its texts."""
 
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 MOST_ITEM_LINES: Final = 100
-"""Items of a step that get a line of their own when they fail; all are counted."""
+"""Failed items of a step with a line of their own; further ones are only counted."""
 
 
 class TrackerStep(Block):
@@ -80,12 +80,12 @@ class TrackerStep(Block):
 
     @property
     def resumed(self) -> float:
-        """Those of the completed units that were done before, by `resume`."""
+        """Completed units that were done before this process, as `resume` gave them."""
         return self._count.resumed
 
     @property
     def total(self) -> float | None:
-        """Units in all, 0 to 2**53 - 1; None while nobody knows. Can be set."""
+        """Units in all, 0 to 2**53 - 1; None while unknown. Can be set."""
         return self._count.total
 
     @total.setter
@@ -115,7 +115,7 @@ class TrackerStep(Block):
 
     @property
     def is_ready(self) -> bool:
-        """Whether the step may begin: those before it are done, and it is not.
+        """Whether the step may begin: the steps before it are done, and it is not.
 
         Also after a restart, from what earlier processes have reported; a step that
         one of them has left unfinished may begin again.
@@ -168,8 +168,8 @@ class TrackerStep(Block):
     def advance(self, units: float = 1) -> None:
         """Count units that are done.
 
-        What several threads, forked processes and attached places count adds up.
-        Written at most once a second, the last always.
+        The backend adds up the counts of threads, forked processes and attached
+        hosts. A count is written at most once a second, and the last one always.
 
         Args:
             units: 0 to 2**53 - 1.
@@ -205,12 +205,12 @@ class TrackerStep(Block):
     ) -> None:
         """Report that one item of the step failed, and that the step goes on.
 
-        The end of the step tells the customer how many there were. The first 100 of
-        a step get a line of their own.
+        The end of the step tells the customer the number of failed items. The first
+        100 of them get a line of their own.
 
         Args:
             item: The item; only the provider reads its `repr()`.
-            customer: What the customer reads; None for nothing but the count.
+            customer: What the customer reads; None for the count alone.
             error: What only the provider reads: an exception, with its traceback, or
                 a text.
         """
@@ -280,28 +280,28 @@ class TrackerStep(Block):
         self._end.begin_block(self.start)
 
     def enter_block(self) -> None:
-        """Put the running code into the block."""
+        """Make the step the current step of the running code."""
         entered(self._job, self)
 
     def leave_block(self) -> bool:
-        """Put the running code back where it was; return whether to report the end."""
+        """Restore the previous current step; return whether to report the end."""
         return left(self._job, self)
 
     def end_block(self, error: BaseException | None) -> None:
-        """Report that the block has ended, by what leaves it or None."""
+        """Report that the block has ended, with the exception that left it or None."""
         self._job.quietly(error, lambda: self._end.end_block(error))
 
     def post(self, work: Callable[[], object]) -> None:
-        """Have the thread of the tracker do `work`, in the order of these calls."""
+        """Leave `work` to the thread of the tracker, which keeps the order of calls."""
         self._job.post(work)
 
     def end_loop(self, error: BaseException | None = None) -> None:
-        """End such a loop, which an exception has left or None."""
+        """End a loop of `start_loop()`, with the exception that left it or None."""
         if self.leave_block():
             self._end.end_loop(error)
 
     def end_with_job(self, error: BaseException | None) -> None:
-        """End what is open of the step, by what leaves the block of the job or None."""
+        """End the open blocks of the step; `error` left the block of the job."""
         self.leave_block()
         self._end.end_with_job(error)
 

@@ -1,7 +1,7 @@
-"""What the commands that report have in common: the job, and how to send.
+"""Common parts of the reporting commands: options, job and tracker.
 
-Nothing remote makes them fail. What cannot be delivered within `shutdown_timeout`
-stays in the outbox for the next command, or for `trackerapi sync`.
+Nothing remote makes these commands fail. Events that are not delivered within
+`shutdown_timeout` stay in the outbox for the next command, or for `trackerapi sync`.
 """
 
 import argparse
@@ -128,7 +128,7 @@ def warn_of_unknown_step(
 
 
 def asking_tracker(options: argparse.Namespace) -> TrackerApi:
-    """Return the tracker that a command asks with.
+    """Return the tracker for the read calls of a command.
 
     Raises:
         SettingsError: If a setting is missing or invalid.
@@ -149,7 +149,7 @@ def job_of(tracker: TrackerApi, options: argparse.Namespace) -> "TrackerJob":
 
     Raises:
         SettingsError: If no job is named.
-        ValueError: If that can be no job.
+        ValueError: If the text cannot be the id or token of a job.
     """
     if options.job is None and not os.environ.get(JOB, "").strip():
         raise SettingsError("no job; pass --job, or set this variable", JOB)
