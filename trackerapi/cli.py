@@ -19,7 +19,9 @@ from trackerapi.commands.exits import (
     KEY_REFUSED,
     REFUSED,
     UNAVAILABLE,
+    UNSHOWN,
     USAGE,
+    NotShown,
 )
 from trackerapi.commands.parser import Parser, add_group
 from trackerapi.commands.terminal import library_told_on_stderr, tell
@@ -35,6 +37,7 @@ _STATUS_OF: dict[type[Exception], int] = {
     AuthenticationError: KEY_REFUSED,
     BackendRejected: REFUSED,
     BackendUnavailable: UNAVAILABLE,
+    NotShown: UNSHOWN,
 }
 
 _HOMES: Final = {

@@ -30,6 +30,13 @@ FOUND: Final = 1
 HELD: Final = 3
 """Of commands that deliver: nothing waits, but something is refused."""
 
+UNSHOWN: Final = 1
+"""Of commands that print a secret once: stdout could not be written."""
+
 
 class Mistake(TrackerError):
     """What was asked for cannot be done as it was asked; the text says why."""
+
+
+class NotShown(TrackerError):
+    """A secret that is shown once could not be printed: nobody knows it."""

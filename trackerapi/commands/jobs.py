@@ -24,6 +24,7 @@ from trackerapi.commands.terminal import (
     say_json,
     say_json_list,
     say_paragraph,
+    show_once,
 )
 from trackerapi.errors import BackendRejected, one_line
 from trackerapi.number_text import number_text, units_text
@@ -75,7 +76,7 @@ Make a link to the customer's page of a job, and print its address.
 
 Whoever has the address sees the page; it is shown this once. The backend has to know
 the job already. Each call makes a new link, which ends after 30 days unless
---expires-at says when.
+--expires-at says when. Where it cannot be printed, the exit status is 1.
 
 {ASKING}
 examples:
@@ -210,8 +211,12 @@ def _link(options: argparse.Namespace) -> int:
             raise Mistake("give PROVIDER_JOB_ID or --job, not both")
         options.job = options.provider_job_id
     with asking_tracker(options) as tracker:
-        link = job_of(tracker, options).share_link(expires_at=options.expires_at)
-    say(one_line(link))
+        job = job_of(tracker, options)
+        show_once(
+            "the link",
+            lambda: one_line(job.share_link(expires_at=options.expires_at)),
+            lambda _link: "nobody has seen it; it ends by itself",
+        )
     return FINE
 
 

@@ -2,13 +2,19 @@
 
 import argparse
 import dataclasses
-from typing import Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
+from trackerapi.api_key import key_id_of
 from trackerapi.commands.exits import ASKING, FINE
 from trackerapi.commands.options import add_backend, add_command, add_json, moment
 from trackerapi.commands.reporting import add_job, asking_tracker, job_of
-from trackerapi.commands.terminal import moment_text, say, say_json
-from trackerapi.errors import one_line
+from trackerapi.commands.terminal import moment_text, say, say_json, show_once
+from trackerapi.errors import BackendError, one_line
+from trackerapi.job_token import JobToken
+
+if TYPE_CHECKING:
+    from trackerapi.tracker import TrackerApi
 
 _LONGEST_TOKEN: Final = 2_000
 
@@ -17,6 +23,7 @@ Print a token for a job: a key for this job alone.
 
 Another machine or container reports to the job with nothing but the token and the
 address of the backend. Treat it as a secret. The backend has to know the job already.
+A token that cannot be printed is ended, and the exit status is 1.
 
 examples:
   export TRACKERAPI_JOB=$(trackerapi job token --job import-7)
@@ -68,6 +75,22 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _token(options: argparse.Namespace) -> int:
     with asking_tracker(options) as tracker:
-        token = job_of(tracker, options).token(expires_at=options.expires_at)
-        say(one_line(token, _LONGEST_TOKEN))
+        job = job_of(tracker, options)
+
+        def make() -> str:
+            token = job.token(expires_at=options.expires_at)
+            return one_line(token, _LONGEST_TOKEN)
+
+        show_once("the token", make, lambda token: _ended(tracker, token))
     return FINE
+
+
+def _ended(tracker: "TrackerApi", token: str) -> str:
+    """End a token that nobody has seen; return what became of it."""
+    parsed = JobToken.parse(token)
+    key_id = key_id_of(parsed.api_key) if parsed else None
+    with suppress(BackendError):  # only keys with the scope admin may end others
+        if key_id is not None:
+            tracker.admin.expire_api_key(key_id)
+            return "it was ended"
+    return "nobody has seen it; it ends by itself"

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, BinaryIO, Final, TextIO
 
+from trackerapi.commands.exits import NotShown
 from trackerapi.errors import printable
 from trackerapi.events import parse_rfc3339
 
@@ -54,6 +55,34 @@ def say_as_given(text: str) -> None:
         return
     sys.stdout.flush()
     beneath.write(os.fsencode(text) + b"\n")
+
+
+def show_once(what: str, make: Callable[[], str], undo: Callable[[str], str]) -> None:
+    """Make a secret and print it, the only time that it is shown.
+
+    Args:
+        what: Noun for errors, such as `the token`.
+        make: Makes the secret and returns it.
+        undo: Called with a secret that could not be printed; ends it if it can, and
+            returns what became of it, for the error.
+
+    Raises:
+        NotShown: If stdout is closed, or cannot be written.
+    """
+    stream: TextIO | None = sys.stdout
+    if stream is None:
+        raise NotShown(f"stdout is closed, and {what} is shown only there")
+    secret = make()
+    try:
+        say(secret)
+        stream.flush()
+    except OSError as error:
+        # What is left in the buffer must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        reason = error.strerror or error
+        raise NotShown(
+            f"{what} could not be printed ({reason}); {undo(secret)}"
+        ) from None
 
 
 def tell(text: str) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from tests.faults.faults import black_hole, key_refused
 from tests.faults.proxy import FaultProxy
 from tests.scripted_server import KEY
 from tests.unit.commands.leftovers import NOWHERE, UNKNOWN_CUSTOMER, Desk
+from trackerapi import TrackerApi
 from trackerapi.blocks.endings import JOB_FAILED
-from trackerapi.commands.exits import FINE, HELD, KEY_REFUSED, REFUSED, USAGE
+from trackerapi.commands.exits import FINE, HELD, KEY_REFUSED, REFUSED, UNSHOWN, USAGE
 from trackerapi.job_token import JobToken
 from trackerapi.texts import LONGEST_DETAIL
 
@@ -479,3 +481,38 @@ def test_output_that_knows_ascii_alone_gets_all_the_same(desk: Desk) -> None:
     assert printed == f"{given}\n"
     assert given.replace("ö", "\\xf6") in answer("show", given)
     assert json.loads(answer("show", given, "--json"))["provider_job_id"] == given
+
+
+@pytest.mark.parametrize("output", [">/dev/full", ">&-", "broken pipe"])
+@pytest.mark.parametrize("command", ["token", "link"])
+def test_secret_that_nobody_sees_is_an_error(
+    desk: Desk, job_id: str, command: str, output: str
+) -> None:
+    """The status is 1, one line says so, and a token is ended."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    redirection = output if output.startswith(">") else ""
+    shell = ["sh", "-c", f'exec "$@" {redirection}', "sh"]
+
+    done = subprocess.run(
+        [*shell, *desk.command("job", command, "--job", job_id)],
+        env=desk.environment(),
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+
+    assert done.returncode == UNSHOWN
+    [line] = done.stderr.splitlines()
+    assert f"the {command}" in line
+    key, url = desk.backend.api_key, desk.backend.base_url
+    with TrackerApi(key, url, mode="offline") as tracker:
+        now = datetime.now(UTC)
+        tokens = [each for each in tracker.admin.list_api_keys() if each.job_id]
+        mine = [t for t in tokens if t.job_id == tracker.get_job(job_id).id]
+    assert all(each.expires_at and each.expires_at <= now for each in mine)
+    if command == "token" and output != ">&-":
+        assert len(mine) == 1
+        assert "it was ended" in line
