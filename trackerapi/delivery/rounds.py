@@ -1,7 +1,6 @@
-"""One round of the courier: look for leftovers, then carry a batch of every file.
+"""One pass of delivery: search for leftover files, then deliver a batch of every file.
 
-Knows what there is to carry and in which order; when rounds are made is the
-courier's affair.
+Decides which records are delivered and in which order; the courier decides when.
 """
 
 import random
@@ -26,22 +25,22 @@ from trackerapi.retry import backoff_seconds
 from trackerapi.steady import steady_seconds
 
 LEFTOVERS_SECONDS: Final = 60.0
-"""How often a process looks for what others have left."""
+"""Time between two searches for leftover files."""
 
 MOST_WAITING: Final = 8
 MOST_ADOPTED: Final = 64
-"""Leftovers that are open at once: the descriptors are the job's own."""
+"""Leftover files that are open at once: their descriptors count for the job's limit."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Route:
-    """What a courier works with.
+    """The parts that a courier works with.
 
     Attributes:
-        sender: Returns what carries records; None delivers nothing.
-        folder: Where others may have left records; None where there is no place.
-        outbox: What this process appends to.
-        conflation: Progress that waits for its time; None where there is none.
+        sender: Returns the sender of records; None delivers nothing.
+        folder: Outbox folder with possible leftover files; None without a folder.
+        outbox: Files that this process appends to.
+        conflation: Progress that is not written yet; None without conflation.
     """
 
     sender: Callable[[], Sender] | None
@@ -53,10 +52,10 @@ class Route:
 
 
 class Rounds:
-    """Carries what this process and dead ones have recorded; for the courier's thread.
+    """Delivers records of this process and of ended ones; for the courier's thread.
 
     Attributes:
-        adopted: Files taken over from others, oldest first.
+        adopted: Claimed leftover files, oldest first.
         has_searched: Whether leftovers were looked for since they were last asked for.
     """
 
@@ -83,15 +82,15 @@ class Rounds:
         return is_over or self._route.folder is None
 
     def ask_again(self) -> None:
-        """Look for leftovers, and try what waits for its job, in the next round."""
+        """Search for leftover files, and retry deferred records, in the next pass."""
         self._next_search = self._next_waiting = 0.0
 
     def files(self) -> list[OutboxFile]:
-        """Return all files in the order in which they are carried."""
+        """Return all files in the order of delivery."""
         return [*self.adopted, *self._route.outbox.files]
 
     def journals(self) -> list[HeldJournal]:
-        """Return what was kept aside, also of files that were put away again."""
+        """Return the journals of held records, also those of archived files."""
         journals = self._journals | {file.held.path: file.held for file in self.files()}
         return list(journals.values())
 
@@ -100,7 +99,7 @@ class Rounds:
         return any(file.held.waiting_jobs() for file in self.files())
 
     def has_anything(self) -> bool:
-        """Whether there is something to carry now."""
+        """Whether there are records to deliver now."""
         return (
             self._is_curious
             or any(not file.is_delivered for file in self.files())
@@ -108,17 +107,17 @@ class Rounds:
         )
 
     def seconds_until_more(self) -> float | None:
-        """Return when something comes up by itself; None if nothing does."""
+        """Return the time until deferred work is due; None without such work."""
         if not self._has_patient():
             return None
         return max(self._next_waiting - steady_seconds(), 0.0)
 
     def _has_patient(self) -> bool:
-        """Whether there is what is not tried in each round."""
+        """Whether there are deferred records, which not every pass tries."""
         return bool(self._route.outbox.backlog) or self.has_waiting_jobs()
 
     def look_after_files(self) -> None:
-        """Open leftovers again, and replace own files, that the job has closed."""
+        """Open closed leftover files again, and replace own files that were closed."""
         self._route.outbox.look_after_files()
         for file in list(self.adopted):
             if not file.is_ours:
@@ -127,7 +126,7 @@ class Rounds:
                 self._next_search = 0.0
 
     def search(self) -> None:
-        """Take over what others have left, once in a while."""
+        """Claim leftover files, if the last search was long enough ago."""
         folder, now = self._route.folder, steady_seconds()
         if now < self._next_search or folder is None:
             return
@@ -158,12 +157,12 @@ class Rounds:
             folder.purge()
 
     def carry_all(self) -> None:
-        """Carry a batch of each leftover, and of what is recorded here.
+        """Deliver a batch of each leftover file, and one of this process's records.
 
         Raises:
             BackendUnavailable: If no usable answer came.
             AuthenticationError: If the key was refused.
-            OSError: If what was refused cannot be kept aside.
+            OSError: If the journal of held records cannot be written.
         """
         try:
             carrier = self._ready_carrier()
@@ -199,20 +198,20 @@ class Rounds:
             self._set_aside(file, error)
 
     def _set_aside(self, file: OutboxFile, error: OSError) -> None:
-        """Leave a leftover alone until the next search."""
+        """Skip a leftover file until the next search."""
         if file in self.adopted:
             self.adopted.remove(file)
         name = file.path.name
         self._route.problems.tell("left-behind", unusable(file.path, error), name)
 
     def renew_key(self) -> None:
-        """Read the key again; its provider has to be asked for again too."""
+        """Read the key again; its provider is asked for again before a delivery."""
         if self._sender is not None:
             self._key_id = self._sender.renew_key()
         self._is_identified = False
 
     def put_away(self, files: list[OutboxFile]) -> None:
-        """Let go of `files` and of all that was adopted."""
+        """Archive or release `files` and all claimed files."""
         for file in [*self.adopted, *files]:
             self._put_away(file)
         self.adopted = []
@@ -225,7 +224,7 @@ class Rounds:
             self._route.folder.put_away(file)
 
     def _ready_carrier(self) -> Carrier:
-        """Return what carries, once it is known whose records these are."""
+        """Return the carrier once the provider of the key is confirmed."""
         if self._sender is None or self._carrier is None:
             assert self._route.sender is not None  # noqa: S101 - for the type checker
             # Loads the HTTP client: a child that is forked in the middle of an import
@@ -276,7 +275,7 @@ class Rounds:
         return folder.find_creation(self._route.outbox.binding, provider_job_id)
 
     def _carry_backlog(self, carrier: Carrier) -> None:
-        """Deliver what the disk refused, from memory."""
+        """Deliver records from memory that the disk refused."""
         outbox = self._route.outbox
         if not outbox.backlog or outbox.drain_backlog():
             return
@@ -299,7 +298,7 @@ class Rounds:
                 self._route.counters.count_dropped(f"refused: {kept.reason}")
 
     def _carry_waiting(self, carrier: Carrier) -> None:
-        """Try again what waits for its job, less often the longer it does."""
+        """Retry records that wait for their job, less often the longer they wait."""
         for file in self.files():
             self._with(file, carrier.carry_waiting)
         if not self.has_waiting_jobs() and not self._backlog_waits:
