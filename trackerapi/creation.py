@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.arguments import check_whole
@@ -17,6 +16,7 @@ from trackerapi.errors import (
     BackendUnavailable,
 )
 from trackerapi.events import as_rfc3339
+from trackerapi.steady import utc_now
 
 if TYPE_CHECKING:
     from trackerapi.answers import Job
@@ -55,7 +55,7 @@ class NewJob:
             "tag": self.tag,
             "configuration": self.configuration,
             "finish": self.finish,
-            "created_at": as_rfc3339(datetime.now(UTC)),
+            "created_at": as_rfc3339(utc_now()),
             "metadata": self.metadata,
         }
         return {name: value for name, value in members.items() if value is not None}

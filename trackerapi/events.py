@@ -8,11 +8,12 @@ import itertools
 import json
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+
+from trackerapi.steady import moment_at, wall_nanoseconds
 
 KINDS: Final = (
     "start",
@@ -36,6 +37,9 @@ STEP_KINDS: Final = frozenset({"progress", "step", "skip"})
 
 JOB_KINDS: Final = frozenset({"cancel", "interrupt"})
 """Kinds that mean nothing of a step."""
+
+
+_SECONDS_LENGTH: Final = len("1970-01-01T00:00:00")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +155,7 @@ class _Stamps:
         """
         with self._lock:
             # A clock that is set back must not reorder what the job said.
-            now = max(time.time_ns() // 1000, self._last)
+            now = max(wall_nanoseconds() // 1000, self._last)
             self._last = now
             count = next(self._count)
         milliseconds, microsecond = divmod(now, 1000)
@@ -173,11 +177,7 @@ class _Stamps:
 
 def _to_the_second(second: int) -> str:
     # Not strftime, which imports: a finalizer may report when nothing can be imported.
-    at = time.gmtime(second)
-    return (
-        f"{at.tm_year:04d}-{at.tm_mon:02d}-{at.tm_mday:02d}"
-        f"T{at.tm_hour:02d}:{at.tm_min:02d}:{at.tm_sec:02d}"
-    )
+    return moment_at(second * 1_000_000).isoformat()[:_SECONDS_LENGTH]
 
 
 _STAMPS: Final = _Stamps()

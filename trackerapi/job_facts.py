@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.events import LAST_MOMENT, as_microseconds
 from trackerapi.projection import JobProgress, meaning
+from trackerapi.steady import utc_now
 
 if TYPE_CHECKING:
     from trackerapi.answers import Job
@@ -45,7 +46,7 @@ class JobFacts:
         last = self.known.last_occurred_at if self.known else None
         if self.known is None or last is None:
             return None
-        arrived = self.known.last_event_at or datetime.now(UTC)
+        arrived = self.known.last_event_at or utc_now()
         return arrived if last - arrived > MOST_AHEAD else last
 
     @property

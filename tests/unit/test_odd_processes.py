@@ -148,6 +148,42 @@ with mock.patch("time.monotonic", lambda: 0.0):
     tracker.close()
 """
 
+BROKEN_CLOCKS: Final = """
+from datetime import UTC, datetime, timedelta
+from unittest import mock
+
+began = datetime.now(UTC)
+clocks = ["time", "time_ns", "monotonic", "monotonic_ns", "gmtime", "localtime"]
+values = [mock.DEFAULT, None, -1, "now", 1.5, float("nan"), 10**30, True]
+
+def broken_clocks():
+    for clock in clocks:
+        for value in values:
+            yield mock.patch(f"time.{clock}", return_value=value)
+        yield mock.patch(f"time.{clock}", side_effect=OSError)
+        yield mock.patch(f"time.{clock}", None)
+
+with mock.patch("time.time"), mock.patch("time.time_ns"):
+    tracker = tracker()
+    job = tracker.create_job(os.environ["JOB"], 142, "imaging")
+    note(job, "first")
+for clock in broken_clocks():
+    with clock:
+        assert job.send_event(kind="info", metadata={"rows": 1})
+        with job.step("load") as step:
+            step.advance(1)
+later = time.time_ns() + 2 * 3600 * 10**9
+with mock.patch("time.time_ns", side_effect=[later, later - 10**9]):
+    note(job, "second")
+    note(job, "third")
+delivered(tracker)
+for event in job.events():
+    assert began <= event.occurred_at, event
+    is_late = event.occurred_at > datetime.now(UTC) + timedelta(hours=1)
+    assert is_late == (event.message in ("second", "third")), event
+tracker.close()
+"""
+
 
 @pytest.mark.parametrize(
     ("script", "arguments"),
@@ -159,8 +195,18 @@ with mock.patch("time.monotonic", lambda: 0.0):
         (WITHOUT_STREAMS, []),
         (NO_DESCRIPTORS, []),
         (FROZEN, []),
+        (BROKEN_CLOCKS, []),
     ],
-    ids=["files", "sockets", "pipes", "daemon", "streams", "descriptors", "frozen"],
+    ids=[
+        "files",
+        "sockets",
+        "pipes",
+        "daemon",
+        "streams",
+        "descriptors",
+        "frozen",
+        "clocks",
+    ],
 )
 def test_job_runs_and_its_records_arrive(
     backend: RunningBackend, tmp_path: Path, script: str, arguments: list[str]

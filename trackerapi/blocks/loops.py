@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 from trackerapi.arguments import as_number, check_callable, refuse_unknown
 from trackerapi.blocks.current import left_innermost
 from trackerapi.options import LoopOptions
-from trackerapi.steady import quick_clock
+from trackerapi.steady import steady_seconds
 
 if TYPE_CHECKING:
     from trackerapi.blocks.counting import UnitCount
@@ -82,7 +82,7 @@ class Loop(Generic[Item]):
 
     async def __aiter__(self) -> AsyncIterator[Item]:
         count, done, due = await self._begin_off_loop(), 0.0, 0.0
-        weight, clock = self._weight, quick_clock()
+        weight, clock = self._weight, steady_seconds
         try:
             async for item in _each(self._items):
                 units = _units(weight, item) if weight else 1.0
@@ -107,7 +107,7 @@ class Loop(Generic[Item]):
 
     def _counted(self) -> Generator[Item]:
         """Count one unit an item, in few steps: a job may have millions of them."""
-        count, done, due, clock = self._begin(), 0, 0.0, quick_clock()
+        count, done, due, clock = self._begin(), 0, 0.0, steady_seconds
         try:
             for item in cast("Iterable[Item]", self._items):
                 yield item
@@ -123,7 +123,7 @@ class Loop(Generic[Item]):
 
     def _weighed(self) -> Generator[Item]:
         count, done, due = self._begin(), 0.0, 0.0
-        weight, clock = self._weight, quick_clock()
+        weight, clock = self._weight, steady_seconds
         try:
             for item in cast("Iterable[Item]", self._items):
                 units = _units(weight, item) if weight else 1.0

@@ -7,7 +7,7 @@ an answer to a batch of one; see `refusals`. Everything else is tried again.
 import logging
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from trackerapi.delivery.held import HeldJournal, KeptRecord
@@ -38,6 +38,7 @@ from trackerapi.errors import (
     BackendRejected,
     BackendUnavailable,
 )
+from trackerapi.steady import utc_now
 
 HOLD_AFTER: Final = timedelta(days=7)
 """How long an event waits for a job that the backend does not know."""
@@ -330,4 +331,4 @@ def _is_overdue(kept: KeptRecord) -> bool:
         since = datetime.fromisoformat(kept.since)
     except ValueError:
         return False
-    return datetime.now(UTC) - since > HOLD_AFTER
+    return utc_now() - since > HOLD_AFTER

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -26,6 +25,7 @@ from trackerapi.delivery.records import (
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import BackendError
 from trackerapi.events import parse_rfc3339
+from trackerapi.steady import wall_nanoseconds
 
 KEEP_DELIVERED_SECONDS: Final = 24 * 3600.0
 _APPLICATION: Final = "trackerapi"
@@ -198,7 +198,7 @@ class OutboxFolder:
 
     def purge(self, *, older_than_seconds: float = KEEP_DELIVERED_SECONDS) -> None:
         """Delete delivered files of which the last change is long ago."""
-        oldest = time.time() - older_than_seconds
+        oldest = wall_nanoseconds() / 1e9 - older_than_seconds
         for path in self.paths(delivered=True):
             with suppress(OSError):
                 if path.stat().st_mtime < oldest:

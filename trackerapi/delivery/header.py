@@ -7,10 +7,10 @@ moving a record.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, Self
 
 from trackerapi.addresses import canonical_address
+from trackerapi.steady import utc_now
 
 FORMAT_VERSION: Final = 1
 """Version written; those before it are read, those after it are left alone."""
@@ -66,7 +66,7 @@ class Header:
     @classmethod
     def new(cls, binding: Binding, writer: str = "") -> Self:
         """Return the header of a file that is made now."""
-        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        now = utc_now().isoformat(timespec="seconds").replace("+00:00", "Z")
         return cls(binding=binding, created_at=now, writer=writer)
 
     @classmethod

@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -21,6 +20,7 @@ from trackerapi.delivery.disk import open_file
 from trackerapi.delivery.records import Creation, parse_creation, parse_record
 from trackerapi.errors import one_line
 from trackerapi.regular_file import check_regular, reading
+from trackerapi.steady import utc_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ class HeldJournal:
         """
         if not records:
             return
-        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        now = utc_now().isoformat(timespec="seconds").replace("+00:00", "Z")
         lines: list[Mapping[str, Any]] = []
         for kept in records:
             record_id, job_id = _identity(kept.record)

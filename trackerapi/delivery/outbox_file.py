@@ -8,7 +8,6 @@ delivery but never a loss. Nothing here uses the network.
 
 import errno
 import os
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,12 +29,11 @@ from trackerapi.delivery.header import (
 )
 from trackerapi.delivery.held import HeldJournal
 from trackerapi.delivery.position import PositionFile, Settled
-from trackerapi.steady import steady_seconds
+from trackerapi.steady import steady_seconds, wall_nanoseconds
 
 SUFFIX: Final = ".outbox"
-
 _ATTEMPTS_TO_CREATE: Final = 5
-_LOOK_SECONDS: Final = 0.002  # between looks at device, inode and path, in a burst
+_LOOK_SECONDS: Final = 0.1  # between looks at the path while records come
 
 
 class OutboxFile:
@@ -85,7 +83,7 @@ class OutboxFile:
         header = Header.new(binding, writer)
         line = header.as_line()
         for _ in range(_ATTEMPTS_TO_CREATE):
-            name = f"{stem or format(time.time_ns(), '019d')}-{os.urandom(6).hex()}"
+            name = f"{stem or format(wall_nanoseconds(), '019d')}-{os.urandom(6).hex()}"
             path = folder / f"{name}{SUFFIX}"
             fd = open_file(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND)
             file = cls(path, fd, header, len(line))
@@ -185,14 +183,17 @@ class OutboxFile:
             OSError: If the record could not be written; no part of it is left.
         """
         file, now = self._file or self._descriptor, steady_seconds()
-        if now - self._looked_at > _LOOK_SECONDS or not file.stands_at(self.end):
+        try:  # in few steps: after a pause each one finds the processor's caches cold
+            is_ours = os.lseek(file.number, 0, os.SEEK_CUR) == file.mark
+        except OSError:
+            is_ours = False
+        if not is_ours or now - self._looked_at > _LOOK_SECONDS:
             file.check_place(self.path)
             self._looked_at = now
         if self._is_torn:
             self._cut_off()
-        if self._is_torn:
-            line = b"\n" + line
-        written = os.write(file.number, line)
+            line = b"\n" + line if self._is_torn else line
+        written = os.pwrite(file.number, line, self.end)  # `os.write` moves the mark
         if written != len(line):
             self._cut_off()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
@@ -330,8 +331,7 @@ class OutboxFile:
         try:
             return try_lock(self._descriptor.checked())
         except NoLocksError:
-            # Two deliverers do no harm: on a file system without locks, leftover
-            # files are delivered too.
+            # Two deliverers do no harm; records that nobody delivers do.
             self.has_lock = False
             return True
 

@@ -14,7 +14,7 @@ from trackerapi.blocks.current import places_now
 from trackerapi.blocks.loops import INTERVAL_SECONDS
 from trackerapi.blocks.parts import COUNTING
 from trackerapi.options import MAX_UNITS
-from trackerapi.steady import quick_clock, steady_seconds
+from trackerapi.steady import steady_seconds
 
 try:
     from tqdm import tqdm as upstream
@@ -181,7 +181,7 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
         """
         n = self._place(tracked)
         pause = math.inf if self.disable else self.mininterval
-        clock = quick_clock()
+        clock = steady_seconds
         show_due = clock() + pause
         due = min(show_due, tracked.due)
         self._counted = None

@@ -1,7 +1,7 @@
 """Answers of the tracker in memory, operation by operation as `wire.calls.Calls`."""
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Unpack
 
 from trackerapi.answers import (
@@ -13,6 +13,7 @@ from trackerapi.answers import (
     ShareLink,
 )
 from trackerapi.errors import BackendUnavailable
+from trackerapi.steady import utc_now
 from trackerapi.testing.faults import BASE_URL, rejected
 from trackerapi.testing.history import JobHistory
 
@@ -65,7 +66,7 @@ class MemoryCalls:
             version=document.get("version"),
             revision=1,
             document=document,
-            created_at=datetime.now(UTC),
+            created_at=utc_now(),
         )
 
     def create_job(self, document: Mapping[str, Any]) -> Job:
@@ -111,7 +112,7 @@ class MemoryCalls:
     ) -> tuple[ShareLink, str]:
         """Answer with a link that leads nowhere."""
         self._find(job_id)
-        now = datetime.now(UTC)
+        now = utc_now()
         link = ShareLink(
             id=1,
             job_id=job_id,
@@ -132,7 +133,7 @@ class MemoryCalls:
             token=TEST_KEY,
             key_id=KEY_ID,
             provider_job_id=self._find(job_id).record.provider_job_id,
-            expires_at=expires_at or datetime.now(UTC) + timedelta(days=LINK_DAYS),
+            expires_at=expires_at or utc_now() + timedelta(days=LINK_DAYS),
             scopes=("ingest", "read"),
         )
 

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -24,6 +23,7 @@ from trackerapi.errors import (
     one_line,
 )
 from trackerapi.retry import parse_retry_after
+from trackerapi.steady import utc_now
 from trackerapi.wire.bodies import secrets_of, without_secrets
 from trackerapi.wire.models import NotAnAnswer, check_answer, check_model, parsed
 
@@ -204,7 +204,7 @@ def _answered_exchange(
         problem=problem,
         request_id=_request_id(headers, problem, _secrets(request)),
         retry_after_seconds=parse_retry_after(
-            headers.get("retry-after"), now=datetime.now(UTC)
+            headers.get("retry-after"), now=utc_now()
         ),
     )
 

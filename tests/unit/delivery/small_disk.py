@@ -1,4 +1,4 @@
-"""A disk that runs full: `os.write` takes what there is room for."""
+"""A disk that runs full: writes take what there is room for."""
 
 import errno
 import os
@@ -8,13 +8,14 @@ from typing import Final
 import pytest
 
 _WRITE: Final = os.write
+_PWRITE: Final = os.pwrite
 
 
 class SmallDisk:
     """Bounds what is written to files of one folder.
 
     Args:
-        patch: Puts it in the place of `os.write`.
+        patch: Puts it in the place of `os.write` and `os.pwrite`.
         folder: Only files in here.
 
     Attributes:
@@ -25,13 +26,22 @@ class SmallDisk:
         self.room_bytes: int | None = None
         self._folder = str(folder)
         patch.setattr(os, "write", self._write)
+        patch.setattr(os, "pwrite", self._pwrite)
 
     def _write(self, fd: int, data: bytes) -> int:
-        place = str(Path(f"/proc/self/fd/{fd}").readlink())
-        if self.room_bytes is None or not place.startswith(self._folder):
-            return _WRITE(fd, data)
+        return _WRITE(fd, self._taken(fd, data))
+
+    def _pwrite(self, fd: int, data: bytes, position: int) -> int:
+        return _PWRITE(fd, self._taken(fd, data), position)
+
+    def _taken(self, fd: int, data: bytes) -> bytes:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+        # The position is written over an old one, which needs no room.
+        is_bounded = str(path).startswith(self._folder) and path.suffix != ".ack"
+        if self.room_bytes is None or not is_bounded:
+            return data
         taken = data[: self.room_bytes]
         if not taken:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.room_bytes -= len(taken)
-        return _WRITE(fd, taken)
+        return taken

@@ -101,6 +101,31 @@ def test_descriptors_that_the_job_has_taken_over_are_left_alone(
     job_files.close()
 
 
+def test_file_of_the_job_that_stands_where_the_outbox_stood_is_left_alone(
+    folder: Path, memory: MemoryBackend, tmp_path: Path
+) -> None:
+    """The length of a file does not make it ours: also not one opened to append."""
+    process = ReportingProcess(folder, memory)
+    lines = event_lines(2)
+    process.append(lines[0])
+    (path,) = folder.glob("*.outbox")
+    (number,) = descriptors_in(folder)
+    text = b"x" * path.stat().st_size
+
+    theirs = os.open(tmp_path / "job.log", os.O_CREAT | os.O_RDWR | os.O_APPEND)
+    os.write(theirs, text)
+    os.dup2(theirs, number)
+    process.append(lines[1])
+    process.rounds.look_after_files()
+    process.deliver()
+    process.leave()
+
+    assert delivered(memory) == lines
+    assert os.pread(theirs, len(text) + 1, 0) == text
+    os.close(theirs)
+    os.close(number)
+
+
 def test_descriptors_taken_over_between_records_and_delivery_are_not_read(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:

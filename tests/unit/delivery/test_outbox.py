@@ -74,15 +74,15 @@ def test_one_record_costs_one_write(
 ) -> None:
     """A record is one line, written at once, and never half there for a reader."""
     process.append(event_line())
-    write, written = os.write, list[bytes]()
+    write, written = os.pwrite, list[bytes]()
 
-    def count(fd: int, data: bytes) -> int:
+    def count(fd: int, data: bytes, position: int) -> int:
         written.append(bytes(data))
-        return write(fd, data)
+        return write(fd, data, position)
 
     lines = event_lines(3)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", count)
+        patch.setattr(os, "pwrite", count)
         process.append(*lines)
 
     assert written == lines
@@ -215,6 +215,7 @@ def test_disk_that_refuses_is_not_asked_for_every_record(
     calls: list[int] = []
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda fd, _: calls.append(fd))
+        patch.setattr(os, "pwrite", lambda fd, *_: calls.append(fd))
         patch.setattr(os, "open", lambda *_: calls.append(-1))
         process.append(*event_lines(100))
 
@@ -584,15 +585,15 @@ def test_interrupt_in_the_middle_of_a_report_loses_no_other(
 ) -> None:
     """Ctrl-C behind the write leaves a whole record and an outbox that works."""
     lines = event_lines(4)
-    write = os.write
+    write = os.pwrite
 
-    def interrupt(fd: int, data: bytes) -> int:
-        write(fd, data)
+    def interrupt(fd: int, data: bytes, position: int) -> int:
+        write(fd, data, position)
         raise KeyboardInterrupt
 
     process.append(lines[0])
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", interrupt)
+        patch.setattr(os, "pwrite", interrupt)
         with pytest.raises(KeyboardInterrupt):
             process.append(lines[1])
     process.append(*lines[2:])
@@ -607,18 +608,15 @@ def test_interrupt_in_the_first_report_loses_no_other(
     folder: Path, process: ReportingProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C while the file is being made leaves an outbox that works."""
-    write, count = os.write, [0]
+    write = os.pwrite
 
-    def interrupt(fd: int, data: bytes) -> int:
-        count[0] += 1
-        written = write(fd, data)
-        if count[0] == 2:  # the header goes first
-            raise KeyboardInterrupt
-        return written
+    def interrupt(fd: int, data: bytes, position: int) -> int:
+        write(fd, data, position)
+        raise KeyboardInterrupt
 
     first, second = event_lines(2)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", interrupt)
+        patch.setattr(os, "pwrite", interrupt)
         with pytest.raises(KeyboardInterrupt):
             process.append(first)
     process.append(second)

@@ -232,14 +232,14 @@ def test_append_broken_off_behind_its_write_is_found_again(
     file = OutboxFile.create(folder, BINDING)
     first, broken_off, last = event_lines(3)
     file.append(first)
-    write = os.write
+    write = os.pwrite
 
-    def interrupt(fd: int, data: bytes) -> int:
-        write(fd, data)
+    def interrupt(fd: int, data: bytes, position: int) -> int:
+        write(fd, data, position)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", interrupt)
+        patch.setattr(os, "pwrite", interrupt)
         with pytest.raises(KeyboardInterrupt):
             file.append(broken_off)
     file.recover()
