@@ -264,12 +264,17 @@ def count_lines(file: OutboxFile, begin: int, end: int) -> int:
     return count
 
 
-def waiting_jobs_of(path: Path) -> set[str]:
-    """Return the jobs of a file that the backend does not know yet."""
+def why_set_aside(path: Path) -> tuple[set[str], KeptRecord | None]:
+    """Return why records of a file wait beside it.
+
+    Returns:
+        The jobs that the backend does not know, and the first record that it does not
+        take while it takes others.
+    """
     with suppress(OSError):
         for file in looks([path]):
-            return file.held.waiting_jobs()
-    return set()
+            return file.held.unknown_jobs(), file.held.first_failing()
+    return set(), None
 
 
 def dropped_ids(file: OutboxFile) -> set[str]:

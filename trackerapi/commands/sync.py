@@ -30,6 +30,7 @@ from trackerapi.commands.terminal import (
     say_json,
     tell,
 )
+from trackerapi.delivery.apart import NotTaken
 from trackerapi.delivery.folder import OutboxFolder, read_header
 from trackerapi.delivery.header import FORMAT_VERSION, Header
 from trackerapi.delivery.report import key_refused, unreachable
@@ -58,9 +59,9 @@ one left. This does it when no further job comes, for instance from cron.
 
 exit status:
   0  all records that this key delivers are delivered
-  1  records stay undelivered: the backend was not reached or refused the key, or no
-     backend has ever accepted their address and key; a line for each file says why
-     and what to run
+  1  records stay undelivered: the backend was not reached, refused the key or does
+     not take a record while it takes others, or no backend has ever accepted their
+     address and key; a line for each file says why and what to run
   2  wrong usage or settings
   3  nothing waits, but something is held: `trackerapi outbox list` shows it
   130  interrupted; with --watch that is the end, told by the statuses above
@@ -217,13 +218,13 @@ class Sync:
         if not any(self._may_go(read_header(path)) for path in self._folder.paths()):
             return
         self._dispatch.introduce()
-        failed: OSError | None = None
+        failed: OSError | NotTaken | None = None
         for file in self._folder.adopt(self._dispatch.binding, set()):
             try:
                 self._dispatch.name_provider(file)
                 self._deliver(file, progress)
-            except OSError as error:  # other files are delivered all the same
-                failed = error
+            except (OSError, NotTaken) as error:
+                failed = error  # other files are delivered all the same
             finally:
                 self._folder.put_away(file)
         if failed is not None:

@@ -15,7 +15,7 @@ from trackerapi.commands.survey import (
     UNREADABLE,
     FileSummary,
     survey,
-    waiting_jobs_of,
+    why_set_aside,
 )
 from trackerapi.commands.terminal import counted
 from trackerapi.delivery.folder import OutboxFolder
@@ -253,7 +253,11 @@ def _why_waiting(file: FileSummary, last_error: str | None) -> tuple[str, str, s
     """Return reason, condition and command for a file that this key delivers."""
     if last_error is not None:
         return last_error, "", "sync"
-    jobs = sorted(waiting_jobs_of(file.path))
+    unknown, failing = why_set_aside(file.path)
+    if failing is not None:
+        reason = f"a record of job {failing.provider_job_id!r} waits: {failing.reason}"
+        return reason, "", "sync"
+    jobs = sorted(unknown)
     if not jobs:
         return "the time given was over", "", "sync"
     names = ", ".join(map(repr, jobs[:_MAX_NAMES])) + ", ..." * (len(jobs) > _MAX_NAMES)

@@ -4,52 +4,39 @@ Final is only a refusal for the content of one record: a line in the batch answe
 an answer to a batch of one; see `refusals`. Everything else is tried again.
 """
 
-import logging
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from trackerapi.delivery.apart import (
+    NotTaken,
+    Parted,
+    Setbacks,
+    lines_behind,
+    samples_of,
+)
 from trackerapi.delivery.held import HeldJournal, KeptRecord
+from trackerapi.delivery.line_carrier import refused_lines
 from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.receipts import check
 from trackerapi.delivery.records import (
     CREATION_START,
     MAX_BATCH_BYTES,
     MAX_BATCH_LINES,
     Creation,
-    count_that_fits,
     first_lines,
     parse_creation,
     parse_record,
     split_lines,
 )
-from trackerapi.delivery.refusals import (
-    TOO_LARGE,
-    is_final_for_event,
-    is_final_for_job,
-    problem_of,
-)
-from trackerapi.delivery.report import Counters, Problems, refused_job
-from trackerapi.delivery.sender import Receipt, Sender
-from trackerapi.errors import (
-    AuthenticationError,
-    BackendError,
-    BackendRejected,
-    BackendUnavailable,
-)
-from trackerapi.steady import utc_now
+from trackerapi.delivery.report import Counters, Problems
+from trackerapi.delivery.sender import Sender
+from trackerapi.delivery.waiting_carrier import CreationFinder, WaitingCarrier
+from trackerapi.errors import BackendUnavailable
 
-HOLD_AFTER: Final = timedelta(days=7)
-"""How long an event waits for a job that the backend does not know."""
-
-_UNKNOWN_JOB: Final = 404
 _OVERSIZED: Final = {"status": 413, "detail": "no request carries more than 1 MiB"}
 
-CreationFinder = Callable[[str], Creation | None]
 
-
-class Carrier:
+class Carrier(WaitingCarrier):
     """Carries records of any number of files; for one thread.
 
     Args:
@@ -66,10 +53,9 @@ class Carrier:
         problems: Problems,
         counters: Counters,
     ) -> None:
-        self._sender, self._find_creation = sender, find_creation
-        self._problems, self._counters = problems, counters
-        self._most_lines = MAX_BATCH_LINES
+        super().__init__(sender, find_creation, problems, counters)
         self._journals: weakref.WeakSet[HeldJournal] = weakref.WeakSet()
+        self._setbacks = Setbacks()
 
     def know(self, file: OutboxFile) -> None:
         """Let no record overtake those of its job that wait beside `file`."""
@@ -78,34 +64,56 @@ class Carrier:
     def carry(self, file: OutboxFile) -> bool:
         """Deliver the next batch of a file; return whether there was one.
 
+        A record that the backend does not take, while it takes others, is set aside.
+
         Raises:
+            NotTaken: If the backend is there, and takes nothing of this file.
             BackendUnavailable: If no usable answer came.
             AuthenticationError: If the key was refused.
             OSError: If refused records cannot be kept aside.
         """
+        is_search = self._setbacks.needs_search(file, self._answers)
+        try:
+            if is_search:
+                self._sender.identify()  # a backend that is down is asked once, as ever
+            return self._carry(file, is_search=is_search)
+        except BackendUnavailable as error:
+            if error.exchange.was_sent:
+                self._setbacks.note(file)
+            raise
+
+    def _carry(self, file: OutboxFile, *, is_search: bool) -> bool:
         chunk = file.peek(MAX_BATCH_BYTES)
         if not chunk:
             return False
         file.held.refresh()
         if chunk.startswith(CREATION_START):
-            self._carry_creation(file, chunk[: chunk.index(b"\n") + 1])
+            line = chunk[: chunk.index(b"\n") + 1]
+            self._carry_creation(file, line, is_search=is_search)
             return True
         next_creation = chunk.find(b"\n" + CREATION_START)
         if next_creation >= 0:
             chunk = chunk[: next_creation + 1]
-        batch, count = first_lines(chunk, self._most_lines)
+        most_lines = MAX_BATCH_LINES if is_search else self._most_lines
+        batch, count = first_lines(chunk, most_lines)
         if count == 1 and len(batch) > MAX_BATCH_BYTES:
             self._hold(file, [KeptRecord(record=batch, problem=_OVERSIZED)])
             file.settle(len(batch), 1, delivered=0)
-            return True
+        elif is_search:
+            self._carry_apart(file, batch, count)
+        else:
+            self._carry_batch(file, batch, count)
+        return True
+
+    def _carry_batch(self, file: OutboxFile, batch: bytes, count: int) -> None:
         aside, rest, rest_count = self._kept_apart(file, batch, count)
         refused: list[KeptRecord] = []
         delivered = 0
         if rest_count:
             receipt = self._attempt(rest, rest_count)
             if receipt is None:
-                return True  # the next turn takes fewer lines
-            refused = _refused(receipt, rest)
+                return  # the next turn takes fewer lines
+            refused = refused_lines(receipt, rest)
             delivered = receipt.accepted + receipt.duplicates
             self._counters.count_delivered(delivered)
             if aside:
@@ -119,77 +127,46 @@ class Carrier:
         file.held.keep(aside)
         self._hold(file, refused)
         file.settle(len(batch), count, delivered=delivered)
-        return True
 
-    def carry_lines(self, lines: Sequence[bytes]) -> list[KeptRecord]:
-        """Deliver records that lie in no file; return those that were refused.
+    def _carry_apart(self, file: OutboxFile, batch: bytes, count: int) -> None:
+        aside, rest, rest_count = self._kept_apart(file, batch, count)
+        refused, failing = self._sent_apart(file, split_lines(rest), len(batch))
+        if failing:
+            self._setbacks.note_found(file)
+        file.held.keep(aside)
+        self._hold(file, [*refused, *failing])
+        delivered = rest_count - len(refused) - len(failing)
+        file.settle(len(batch), count, delivered=delivered)
 
-        Raises:
-            BackendUnavailable: If no usable answer came.
-            AuthenticationError: If the key was refused.
-        """
-        refused: list[KeptRecord] = []
-        events: list[bytes] = []
-        for line in lines:
-            creation = parse_creation(line)
-            if creation is None:
-                events.append(line)
-            elif creation.state != "done":
-                try:
-                    self._create(creation)
-                except BackendRejected as error:
-                    problem = problem_of(error)
-                    refused.append(KeptRecord(record=line, problem=problem))
-        delivered = 0
-        while events:
-            count = count_that_fits(events, self._most_lines)
-            batch = b"".join(events[:count])
-            receipt = self._attempt(batch, count)
-            if receipt is None:
-                continue
-            refused += _refused(receipt, batch)
-            delivered += receipt.accepted + receipt.duplicates
-            del events[:count]
-        self._counters.count_delivered(delivered)
-        return refused
-
-    def carry_waiting(self, file: OutboxFile) -> None:
-        """Try again what waits for its job, after creating that once more.
+    def _sent_apart(
+        self, file: OutboxFile, lines: Sequence[bytes], size_bytes: int
+    ) -> Parted:
+        """Send the first records of a file apart from those that fail.
 
         Raises:
-            BackendUnavailable: If no usable answer came.
-            AuthenticationError: If the key was refused.
-            OSError: If it cannot be written down what became of it.
+            NotTaken: If all of them fail, and nothing says that others would not.
+            BackendUnavailable: If the backend was not reached.
         """
-        file.held.refresh()
-        for provider_job_id in sorted(file.held.waiting_jobs()):
-            waiting = list(
-                file.held.records(waits=True, provider_job_id=provider_job_id)
-            )
-            creation = self._find_creation(provider_job_id)
-            if creation is not None:
-                try:
-                    self._create(creation)
-                except BackendRejected as error:
-                    problem = problem_of(error)
-                    held = [_held_for(kept, problem) for kept in waiting]
-                    held.append(KeptRecord(record=creation.as_line(), problem=problem))
-                    file.held.keep(held)
-                    self._tell_job(provider_job_id, error.reason, problem)
-                    continue
-            self._send_waiting(file, waiting)
+        answers = self._answers
 
-    def _send_waiting(self, file: OutboxFile, waiting: Sequence[KeptRecord]) -> None:
-        refused = self.carry_lines([kept.record for kept in waiting])
-        by_id = {kept.record_id: kept for kept in refused}
-        for kept in waiting:
-            again = by_id.get(kept.record_id)
-            if again is not None and (not again.waits or _is_overdue(kept)):
-                self._hold(file, [_held_for(kept, again.problem)])
-        gone = {kept.record_id for kept in waiting} - by_id.keys()
-        file.held.release(sorted(gone), "delivered")
+        def takes_others() -> bool:
+            if self._setbacks.has_seen_others(file, answers):
+                return True
+            # Their turn comes later: a second delivery does no harm.
+            samples = [*lines_behind(file, size_bytes), *samples_of(lines)]
+            return any(map(self._is_answered, samples))
 
-    def _carry_creation(self, file: OutboxFile, line: bytes) -> None:
+        try:
+            return self._part(lines, takes_others)
+        except BackendUnavailable as error:
+            if not error.exchange.was_sent:
+                raise
+            self._setbacks.note_search(file, answers)
+            raise NotTaken(error.reason, error.exchange) from error
+
+    def _carry_creation(
+        self, file: OutboxFile, line: bytes, *, is_search: bool
+    ) -> None:
         creation = parse_creation(line)
         dropped = 0
         if creation is None:
@@ -198,31 +175,19 @@ class Carrier:
         elif creation.state == "held":
             self._hold_job(file, creation, dict(creation.problem or {}))
         else:
-            try:
-                if creation.state != "done":
-                    self._create(creation)
-            except BackendRejected as error:
-                self._hold_job(file, creation, problem_of(error))
+            refused, failing = (
+                self._sent_apart(file, [line], len(line))
+                if is_search
+                else (self.carry_lines([line]), [])
+            )
+            if refused:
+                self._hold_job(file, creation, refused[0].problem)
+            elif failing:
+                self._hold(file, failing)
             else:
                 # A job that was refused before, and is not any more, holds nothing.
                 file.held.release_creation(creation.provider_job_id)
         file.settle(len(line), 1, delivered=0, dropped=dropped)
-
-    def _create(self, creation: Creation) -> None:
-        """Create a job.
-
-        Raises:
-            BackendRejected: If the job was refused for its content.
-        """
-        try:
-            self._sender.create_job(creation.document)
-        except AuthenticationError:
-            raise
-        except BackendError as error:
-            size = len(creation.as_line())
-            is_final = is_final_for_job(error, size)
-            kind = BackendRejected if is_final else BackendUnavailable
-            raise kind(error.reason, error.exchange) from error
 
     def _hold_job(
         self, file: OutboxFile, creation: Creation, problem: Mapping[str, Any]
@@ -230,14 +195,6 @@ class Carrier:
         kept = KeptRecord(record=creation.as_line(), problem=problem)
         file.held.keep([kept])
         self._tell_job(creation.provider_job_id, kept.reason, problem)
-
-    def _tell_job(
-        self, provider_job_id: str, reason: str, problem: Mapping[str, Any]
-    ) -> None:
-        message = refused_job(provider_job_id, reason, problem)
-        self._problems.tell(
-            "job-refused", message, provider_job_id, level=logging.ERROR
-        )
 
     def _kept_apart(
         self, file: OutboxFile, batch: bytes, count: int
@@ -248,9 +205,10 @@ class Carrier:
             What stays, the rest, and its count of lines.
         """
         self.know(file)
-        refused, waiting = file.held.refused_jobs(), self.waiting_jobs()
+        refused, blocked = file.held.refused_jobs(), self.blocked_jobs()
+        unknown = set[str]().union(*(held.unknown_jobs() for held in self._journals))
         aside: list[KeptRecord] = []
-        if not refused and not waiting:
+        if not refused and not blocked:
             return aside, batch, count
         rest: list[bytes] = []
         for line in split_lines(batch):
@@ -258,77 +216,20 @@ class Carrier:
             if job_id in refused:
                 problem = {"detail": "the job of this event was refused"}
                 aside.append(KeptRecord(record=line, problem=problem))
-            elif job_id in waiting:
+            elif job_id in blocked:
                 problem = {"detail": "earlier events of this job wait"}
-                aside.append(KeptRecord(record=line, problem=problem, waits=True))
+                aside.append(
+                    KeptRecord(
+                        record=line,
+                        problem=problem,
+                        waits=True,
+                        is_failing=job_id not in unknown,
+                    )
+                )
             else:
                 rest.append(line)
         return aside, b"".join(rest), len(rest)
 
-    def waiting_jobs(self) -> set[str]:
-        """Return the jobs of which earlier records wait, in whatever file."""
-        return set[str]().union(*(held.waiting_jobs() for held in self._journals))
-
-    def _attempt(self, batch: bytes, count: int) -> Receipt | None:
-        """Send once; None if it has to be tried again with fewer lines."""
-        try:
-            receipt = self._sender.send(batch)
-            check(receipt, batch, count)
-        except AuthenticationError:
-            raise
-        except BackendError as error:
-            is_split = error.status == TOO_LARGE and count > 1
-            if is_split or is_final_for_event(error, len(batch)):
-                if count == 1:
-                    return Receipt.refusing_one(problem_of(error))
-                self._most_lines = (count + 1) // 2
-                return None
-            if error.status is None and error.exchange.was_sent:
-                # A line too slow for so much; less may get through in time.
-                self._most_lines = max(1, count // 2)
-            raise BackendUnavailable(error.reason, error.exchange) from error
-        self._most_lines = min(self._most_lines * 2, MAX_BATCH_LINES)
-        return receipt
-
-    def _hold(self, file: OutboxFile, records: Sequence[KeptRecord]) -> None:
-        file.held.keep(records)
-        held = [kept for kept in records if not kept.waits]
-        if held:
-            self._problems.tell(
-                "event-refused",
-                f"the backend refused an event of job {held[0].provider_job_id!r}: "
-                f"{held[0].reason}; `trackerapi outbox list` shows what is held",
-                level=logging.ERROR,
-            )
-        if len(held) < len(records):
-            job_id = next(kept.provider_job_id for kept in records if kept.waits)
-            self._problems.tell(
-                "job-unknown",
-                f"the backend does not know job {job_id!r} yet; its events wait",
-            )
-
-
-def _refused(receipt: Receipt, batch: bytes) -> list[KeptRecord]:
-    if not receipt.rejections:
-        return []
-    lines = split_lines(batch)
-    return [
-        KeptRecord(
-            record=lines[rejection.index],
-            problem=rejection.problem,
-            waits=rejection.problem.get("status") == _UNKNOWN_JOB,
-        )
-        for rejection in receipt.rejections
-    ]
-
-
-def _held_for(kept: KeptRecord, problem: Mapping[str, Any]) -> KeptRecord:
-    return KeptRecord(record=kept.record, problem=problem, since=kept.since)
-
-
-def _is_overdue(kept: KeptRecord) -> bool:
-    try:
-        since = datetime.fromisoformat(kept.since)
-    except ValueError:
-        return False
-    return utc_now() - since > HOLD_AFTER
+    def blocked_jobs(self) -> set[str]:
+        """Return the jobs of which later records wait behind others, in any file."""
+        return set[str]().union(*(held.blocked_jobs() for held in self._journals))

@@ -26,6 +26,7 @@ from trackerapi.delivery.report import (
     Counters,
     DeliveryReport,
     Problems,
+    failing_record,
     key_refused,
     log,
     lost,
@@ -337,10 +338,13 @@ class Delivery:
         path, binding = self._folder.path, session.outbox.binding
         if session.courier.refusal is not None:
             log(logging.ERROR, key_refused(session.courier.refusal, path))
-        awaited: set[str] = set()
+        awaited = set[str]().union(*(file.held.unknown_jobs() for file in files))
+        failing: list[str] = []
         for file in files:
             with suppress(OSError):  # another process may put it away meanwhile
-                awaited |= {k.provider_job_id for k in file.held.records(waits=True)}
+                kept = file.held.first_failing()
+                failing += [failing_record(kept)] if kept else []
         is_confirmed = self._folder.is_confirmed(binding)
         unconfirmed = "" if is_confirmed else binding.base_url
-        log(logging.WARNING, not_delivered(waiting, path, awaited, unconfirmed))
+        text = not_delivered(waiting, path, awaited, failing, unconfirmed)
+        log(logging.WARNING, text)

@@ -1,8 +1,9 @@
 """Journal of records kept aside, with the reason: beside each outbox file, as needed.
 
-A record is *held* when the backend refused it for good, and *waits* here when the
-backend does not know its job yet. Each change is one line appended with one write, so
-that several processes may keep and release records of one file.
+A record is *held* when the backend refused it for good. A record *waits* here when the
+backend does not know its job yet, or takes other records but not this one. Each change
+is one line appended with one write, so that several processes may keep and release
+records of one file.
 """
 
 import errno
@@ -10,9 +11,11 @@ import json
 import os
 import threading
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -21,6 +24,12 @@ from trackerapi.delivery.records import Creation, parse_creation, parse_record
 from trackerapi.errors import one_line
 from trackerapi.regular_file import check_regular, reading
 from trackerapi.steady import utc_now
+
+HOLD_AFTER: Final = timedelta(days=7)
+"""How long an event waits for a job that the backend does not know."""
+
+MANY_FAILING: Final = 3
+"""Failing events of a job behind which its later events wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +40,15 @@ class KeptRecord:
         record: The line as it stood in the outbox, with its end.
         problem: Members of the problem details (RFC 9457) that say why.
         waits: Whether it is tried again without being asked to.
+        is_failing: Whether it waits because the backend takes other records, but not
+            this one; else it waits because the backend does not know its job.
         since: When it was first kept aside; RFC 3339.
     """
 
     record: bytes
     problem: Mapping[str, Any]
     waits: bool = False
+    is_failing: bool = False
     since: str = ""
 
     @property
@@ -48,6 +60,19 @@ class KeptRecord:
     def provider_job_id(self) -> str:
         """The job that the record is about."""
         return _identity(self.record)[1]
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it was kept aside longer ago than `HOLD_AFTER`."""
+        try:
+            since = datetime.fromisoformat(self.since)
+        except ValueError:
+            return False
+        return utc_now() - since > HOLD_AFTER
+
+    def held_for(self, problem: Mapping[str, Any]) -> "KeptRecord":
+        """Return it as held for a problem, as old as it was."""
+        return KeptRecord(record=self.record, problem=problem, since=self.since)
 
     @property
     def creation(self) -> Creation | None:
@@ -69,6 +94,7 @@ class _Place:
     length: int
     provider_job_id: str
     waits: bool
+    is_failing: bool
     is_creation: bool
 
 
@@ -143,6 +169,7 @@ class HeldJournal:
                     "keep": record_id,
                     "job": job_id,
                     "waits": kept.waits,
+                    "failing": kept.is_failing,
                     "since": kept.since or now,
                     "problem": dict(kept.problem),
                     "record": kept.record.decode("utf-8", "surrogateescape"),
@@ -192,6 +219,7 @@ class HeldJournal:
                 ),
                 problem=_members(members.get("problem")),
                 waits=place.waits,
+                is_failing=place.is_failing,
                 since=str(members.get("since", "")),
             )
 
@@ -210,9 +238,40 @@ class HeldJournal:
         }
 
     def waiting_jobs(self) -> set[str]:
-        """Return the jobs of which records wait: later ones have to wait behind."""
-        places = list(self._places.values())
-        return {place.provider_job_id for place in places if place.waits}
+        """Return the jobs of which records wait."""
+        return {place.provider_job_id for place in self._waiting()}
+
+    def unknown_jobs(self) -> set[str]:
+        """Return the jobs of waiting records that the backend does not know."""
+        return {p.provider_job_id for p in self._waiting() if not p.is_failing}
+
+    def first_failing(self) -> KeptRecord | None:
+        """Return the first record that the backend does not take; None without one.
+
+        Raises:
+            OSError: If the journal cannot be read.
+        """
+        waiting = self.records(waits=True)
+        return next((kept for kept in waiting if kept.is_failing), None)
+
+    def blocked_jobs(self) -> set[str]:
+        """Return the jobs of which later records have to wait behind earlier ones.
+
+        These are unknown jobs, also by a creation that fails, and jobs of which so many
+        events fail that trying each later one would take too many requests.
+        """
+        waiting = self._waiting()
+        counts = Counter(place.provider_job_id for place in waiting)
+        return {
+            place.provider_job_id
+            for place in waiting
+            if not place.is_failing
+            or place.is_creation
+            or counts[place.provider_job_id] >= MANY_FAILING
+        }
+
+    def _waiting(self) -> list[_Place]:
+        return [place for place in list(self._places.values()) if place.waits]
 
     def _take(self, line: bytes) -> None:
         members = parse_record(line)
@@ -227,6 +286,7 @@ class HeldJournal:
                 len(line),
                 str(members.get("job", "")),
                 bool(members.get("waits")),
+                bool(members.get("failing")),
                 record_id.startswith(_CREATION),
             )
             # What is kept again stays where it was in the order.

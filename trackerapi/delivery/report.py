@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from trackerapi.delivery.held import KeptRecord
 from trackerapi.delivery.refusals import fix_for_job, shell_word
 from trackerapi.errors import BackendError, one_line
 
@@ -48,8 +49,8 @@ class DeliveryProblem:
 
     Attributes:
         kind: unreachable, key-refused, job-refused, event-refused, job-unknown,
-            outbox-unwritable, outbox-full, outbox-deleted, left-behind, metadata,
-            before-send, succeeded, step, event kind, job tag or internal.
+            not-taken, outbox-unwritable, outbox-full, outbox-deleted, left-behind,
+            metadata, before-send, succeeded, step, event kind, job tag or internal.
         message: What happened and what to do, in one line.
     """
 
@@ -178,6 +179,14 @@ def refused_job(provider_job_id: str, reason: str, problem: Mapping[str, Any]) -
     )
 
 
+def failing_record(kept: KeptRecord) -> str:
+    """Return the message about a record that is set aside and sent again later."""
+    return (
+        f"a record of job {kept.provider_job_id!r} waits: {kept.reason}; it is sent "
+        "again from time to time"
+    )
+
+
 def unusable(path: Path, error: OSError) -> str:
     """Return the message about an outbox file that is set aside."""
     culprit = error.filename or str(path)
@@ -191,7 +200,11 @@ def unusable(path: Path, error: OSError) -> str:
 
 
 def not_delivered(
-    count: int, folder: Path, awaited: Collection[str], unconfirmed: str = ""
+    count: int,
+    folder: Path,
+    awaited: Collection[str],
+    failing: Sequence[str] = (),
+    unconfirmed: str = "",
 ) -> str:
     """Return the message about records that are left at the end of a process.
 
@@ -199,6 +212,7 @@ def not_delivered(
         count: How many there are.
         folder: Where they stay.
         awaited: Ids of jobs of some records that the backend does not know.
+        failing: Why the backend does not take some records.
         unconfirmed: Address of the backend if no backend has accepted address and key.
     """
     stay, them = f"{count:,} records stay", "them"
@@ -213,6 +227,8 @@ def not_delivered(
             f"; the backend does not know job {names}{more}; if an id is misspelt: "
             f"trackerapi outbox drop --job {shell_word(ids[0])}"
         )
+    elif failing:
+        hint = f"; {failing[0]}"
     elif unconfirmed:
         hint = (
             f"; if {unconfirmed} or the API key is wrong, set the right one and run "

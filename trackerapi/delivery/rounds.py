@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from trackerapi.delivery.apart import NotTaken
 from trackerapi.delivery.carrier import Carrier
 from trackerapi.delivery.conflation import Conflation
 from trackerapi.delivery.folder import OutboxFolder
@@ -72,6 +73,7 @@ class Rounds:
         self._next_search = 0.0
         self._next_waiting = 0.0
         self._waiting_failures = 0
+        self._not_taken: NotTaken | None = None
 
     @property
     def has_searched(self) -> bool:
@@ -170,32 +172,42 @@ class Rounds:
             self._is_searching = False
         for file in self.files():
             carrier.know(file)
-        # One file after the other, or later events of a job would overtake; but a huge
-        # leftover must not hold up what happens now.
-        for files in (self.adopted, self._route.outbox.files):
-            for file in list(files):
-                if not file.is_delivered:
-                    self._with(file, carrier.carry)
-                if not file.is_delivered and file in files:
-                    break
+        self._not_taken = None
+        self._carry_files(carrier)
         if steady_seconds() >= self._next_waiting:
             self._carry_waiting(carrier)
             self._carry_backlog(carrier)
         self._put_away_delivered()
+        if self._not_taken is not None:
+            raise self._not_taken
 
-    def _with(self, file: OutboxFile, act: Callable[[OutboxFile], object]) -> None:
-        """Do something with a file; a leftover that fails delays no other file.
+    def _carry_files(self, carrier: Carrier) -> None:
+        # One file after the other, or later events of a job would overtake; but a huge
+        # leftover must not hold up what happens now.
+        for files in (self.adopted, self._route.outbox.files):
+            for file in list(files):
+                if file.is_delivered or not self._with(file, carrier.carry):
+                    continue
+                if not file.is_delivered and file in files:
+                    break
+
+    def _with(self, file: OutboxFile, act: Callable[[OutboxFile], object]) -> bool:
+        """Do something with a file; False if the backend takes none of its records.
 
         Raises:
             OSError: If it fails for a file of this process, which is tried again.
         """
         try:
             act(file)
+        except NotTaken as error:
+            self._not_taken = error  # raised when the others had their turn
+            return False
         except OSError as error:
             if file not in self.adopted:
                 raise
             file.close()
             self._set_aside(file, error)
+        return True
 
     def _set_aside(self, file: OutboxFile, error: OSError) -> None:
         """Skip a leftover file until the next search."""
@@ -282,7 +294,7 @@ class Rounds:
         if not all(file.is_delivered for file in outbox.files):
             return  # they come first
         lines = outbox.take_backlog(MAX_BATCH_BYTES // 2)
-        unknown = carrier.waiting_jobs()
+        unknown = carrier.blocked_jobs()
         waiting = [line for line in lines if job_of(line) in unknown] if unknown else []
         behind = set(waiting)
         try:
@@ -315,6 +327,7 @@ class Rounds:
             # Its owner may live, and have begun a newer file that must not overtake
             # what was appended to this one before.
             file.find_end()
+        self._journals[file.held.path] = file.held  # `report()` misses none meanwhile
         file.held.refresh()
 
     def _put_away_delivered(self) -> None:

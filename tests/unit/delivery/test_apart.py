@@ -1,0 +1,282 @@
+"""A record that the backend does not take, while it takes others, delays no other."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.delivery.lines import (
+    creation_line,
+    event_id_of,
+    event_line,
+    event_lines,
+    ids_of,
+)
+from tests.unit.delivery.memory_backend import Fault, MemoryBackend, unavailable
+from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
+from trackerapi.delivery.carrier import Carrier
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.report import Counters, Problems
+from trackerapi.errors import BackendError
+
+BROKEN = unavailable()
+NOT_OURS = unavailable(200)
+ROUNDS = 60
+"""Enough for several searches."""
+
+
+def make_rounds(process: ReportingProcess, count: int = ROUNDS) -> None:
+    """Make rounds, whatever comes of them."""
+    for _ in range(count):
+        with suppress(BackendError):
+            process.make_round()
+
+
+def waiting_lines(process: ReportingProcess) -> list[bytes]:
+    """Return what is set aside and sent again."""
+    return [
+        kept.record
+        for file in process.files()
+        for kept in file.held.records(waits=True)
+    ]
+
+
+def poison(memory: MemoryBackend, lines: list[bytes], fault: Fault = BROKEN) -> None:
+    """Let each batch that holds one of some events meet a fault."""
+    memory.poison |= dict.fromkeys(ids_of(lines), fault)
+
+
+@pytest.mark.parametrize("fault", [unavailable(500), BROKEN, NOT_OURS])
+@pytest.mark.parametrize("place", [0, 1, 17, 29])
+def test_failing_event_is_set_aside_and_the_others_arrive(
+    process: ReportingProcess, memory: MemoryBackend, fault: Fault, place: int
+) -> None:
+    """One event fails for ever: it waits under the true reason, told once."""
+    lines = event_lines(30)
+    process.append(*lines)
+    poison(memory, [lines[place]], fault)
+    make_rounds(process)
+    # Where it is the last one, nothing waits behind it until now.
+    lines.append(event_line())
+    process.append(lines[-1])
+
+    make_rounds(process)
+
+    assert sorted(memory.events) == sorted(ids_of(lines[:place] + lines[place + 1 :]))
+    assert waiting_lines(process) == [lines[place]]
+    told = [each for each in process.told if each.kind == "not-taken"]
+    assert len(told) == 1
+    assert str(fault.error.args[0]) in told[0].message
+    assert "job-unknown" not in process.told_kinds
+    assert process.counters.delivered == 30
+
+    memory.poison.clear()
+    process.deliver()
+    assert sorted(memory.events) == sorted(ids_of(lines))
+    assert waiting_lines(process) == []
+    assert process.counters.delivered == 31
+
+
+def test_several_failing_events_of_one_batch_are_all_found(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Failing events beside each other and far apart do not hide each other."""
+    lines = event_lines(300)
+    bad = [*lines[:2], lines[140], *lines[200:204], lines[299]]
+    process.append(*lines)
+    poison(memory, bad)
+
+    make_rounds(process)
+
+    assert sorted(memory.events) == sorted(set(ids_of(lines)) - set(ids_of(bad)))
+    memory.poison.clear()
+    process.deliver()
+    assert len(memory.events) == 300
+
+
+def test_job_whose_events_all_fail_silences_no_other_job(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """All of a job fails, at any place among the events of others."""
+    memory.jobs["bad"] = {}
+    bad, good = event_lines(400, "bad"), event_lines(100)
+    process.append(*bad[:200])
+    for number, line in enumerate(good):
+        process.append(line, *bad[200 + 2 * number : 202 + 2 * number])
+    poison(memory, bad)
+
+    make_rounds(process)
+
+    assert sorted(memory.events) == sorted(ids_of(good))
+    assert sorted(waiting_lines(process)) == sorted(bad)
+    memory.poison.clear()
+    process.deliver()
+    assert len(memory.events) == 500
+
+
+def test_failing_event_in_a_leftover_delays_no_other_file(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """Files of several processes that ended hold one failing event each."""
+    bad = event_lines(3)
+    for line in bad:
+        before = ReportingProcess(folder, memory)
+        before.append(line)
+        before.die()
+    poison(memory, bad)
+    process = ReportingProcess(folder, memory)
+    make_rounds(process, 12)
+    lines = event_lines(5)
+    process.append(*lines)
+
+    make_rounds(process)
+
+    assert sorted(memory.events) == sorted(ids_of(lines))
+    assert sorted(waiting_lines(process)) == sorted(bad)
+    memory.poison.clear()
+    process.deliver()
+    assert len(memory.events) == 8
+    process.die()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_failing_creation_keeps_its_events_and_no_other_job(
+    process: ReportingProcess, memory: MemoryBackend, is_first: bool
+) -> None:
+    """A creation fails for ever: the events of its job wait, and come behind it."""
+    memory.refused_jobs["new"] = unavailable(500)
+    lines = event_lines(3, "new")
+    bad, others = [creation_line("new"), *lines], event_lines(3)
+    process.append(*[*bad, *others] if is_first else [*others, *bad, event_line()])
+
+    make_rounds(process)
+    more = event_line(job="new")
+    process.append(more)
+    make_rounds(process)
+
+    assert set(ids_of(others)) <= set(memory.events)
+    assert not {*ids_of(lines), event_id_of(more)} & set(memory.events)
+    assert process.waits()
+    assert "job-unknown" not in process.told_kinds
+    assert "not-taken" in process.told_kinds
+    del memory.refused_jobs["new"]
+    process.deliver()
+    assert set(ids_of([*lines, more])) <= set(memory.events)
+    assert waiting_lines(process) == []
+
+
+@pytest.mark.parametrize("fault", [unavailable(503), BROKEN, NOT_OURS])
+def test_backend_that_is_down_is_asked_once_a_round(
+    process: ReportingProcess, memory: MemoryBackend, fault: Fault
+) -> None:
+    """An outage of all requests narrows no batch and sets nothing aside."""
+    lines = event_lines(100)
+    process.append(*lines[:50])
+    process.make_round()
+    process.append(*lines[50:])
+    before = len(memory.batches) + memory.identify_count
+    memory.is_down = fault
+
+    make_rounds(process)
+
+    assert len(memory.batches) + memory.identify_count == before + ROUNDS
+    assert waiting_lines(process) == []
+    memory.heal()
+    process.deliver()
+    assert list(memory.events.values()) == lines
+
+
+def test_backend_that_takes_no_record_at_all_keeps_all_in_place(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """A backend that cannot write is asked a little more, and nothing is set aside."""
+    lines = event_lines(1000)
+    process.append(*lines)
+    poison(memory, lines, unavailable(503))
+
+    make_rounds(process)
+
+    assert waiting_lines(process) == []
+    assert len(memory.batches) <= 5 * ROUNDS
+    memory.poison.clear()
+    process.deliver()
+    assert list(memory.events.values()) == lines
+
+
+def test_request_that_was_not_sent_says_nothing_of_a_record(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Where no connection can be made, no record is searched for."""
+    process.append(*event_lines(2))
+    process.make_round()
+    process.append(*event_lines(2))
+    asked = memory.identify_count
+    memory.fail_next("send", *[unavailable(was_sent=False)] * 20)
+
+    make_rounds(process, 20)
+
+    assert memory.identify_count == asked
+    assert set(memory.line_counts[1:]) == {2}
+
+
+def test_failing_event_of_a_job_that_was_unknown_delays_no_other(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """Events wait for their job; once that is known, one of them fails."""
+    lines, other = event_lines(5, "late"), event_line(job="unknown")
+    process.append(*lines, other)
+    make_rounds(process, 3)
+    memory.jobs["late"] = {}
+    poison(memory, [lines[2]])
+
+    make_rounds(process)
+
+    assert sorted(memory.events) == sorted(ids_of([*lines[:2], *lines[3:]]))
+    memory.jobs["unknown"] = {}
+    memory.poison.clear()
+    process.deliver()
+    assert len(memory.events) == 6
+
+
+@given(
+    count=st.integers(1, 60),
+    bad=st.sets(st.integers(0, 59), max_size=12),
+    faults=st.lists(
+        st.sampled_from([None, unavailable(500), BROKEN, NOT_OURS]), max_size=30
+    ),
+    jobs=st.integers(1, 4),
+)
+def test_every_event_arrives_once_or_waits(
+    tmp_path_factory: pytest.TempPathFactory,
+    count: int,
+    bad: set[int],
+    faults: list[Fault | None],
+    jobs: int,
+) -> None:
+    """Failing events and outages in any order lose nothing and double nothing."""
+    memory, counters = MemoryBackend(*(f"job-{n}" for n in range(jobs))), Counters()
+    file = OutboxFile.create(tmp_path_factory.mktemp("outbox"), BINDING)
+    lines = [event_line(job=f"job-{number % jobs}") for number in range(count)]
+    for line in lines:
+        file.append(line)
+    poison(memory, [line for number, line in enumerate(lines) if number in bad])
+    memory.fail_next("send", *faults)
+    carrier = Carrier(memory, lambda _: None, Problems(), counters)
+
+    for _ in range(100):
+        with suppress(BackendError):
+            carrier.carry(file)
+            carrier.carry_waiting(file)
+    memory.heal()
+    memory.poison.clear()
+    for _ in range(3):
+        while carrier.carry(file):
+            pass
+        carrier.carry_waiting(file)
+
+    assert sorted(memory.events) == sorted(ids_of(lines))
+    assert list(file.held.records()) == []
+    assert memory.violations == []
+    file.close()

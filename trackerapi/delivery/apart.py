@@ -1,0 +1,186 @@
+"""Records that the backend does not take while it takes others.
+
+A backend may fail on one record for good: by a 500, a broken connection, or the page
+of a proxy that dislikes its content. Such a record is set aside and sent again later,
+so that other records do not wait for it.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from trackerapi.delivery.held import KeptRecord
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.records import (
+    CREATION_START,
+    MAX_BATCH_BYTES,
+    job_of,
+    parse_creation,
+    split_lines,
+)
+from trackerapi.errors import BackendUnavailable
+
+FAILURES_TO_SEARCH: Final = 3
+"""Failed batches in a row after which their records are sent apart."""
+
+_FAILURES_TO_DOUBT: Final = 3
+"""Failures of a search, as of a batch and its halves, before others are tried."""
+
+_MAX_FAILURES: Final = 8
+"""Failures in a row after which the rest is set aside, to be searched later."""
+
+_SAMPLES: Final = 3
+
+Parted = tuple[list[KeptRecord], list[KeptRecord]]
+"""The rejected records, and those that the backend does not take."""
+
+
+class NotTaken(BackendUnavailable):
+    """The backend answers, but takes no record of a batch; it may take others."""
+
+
+@dataclass(slots=True)
+class _Setback:
+    """What failed at one position of a file.
+
+    Attributes:
+        position: Of the first record of the batch.
+        failures: Attempts that failed there.
+        answers: Usable answers to anything at the last search; None before a search.
+    """
+
+    position: int
+    failures: int = 0
+    answers: int | None = None
+
+
+class Setbacks:
+    """Failures of the first undelivered batch of each file; for one thread."""
+
+    def __init__(self) -> None:
+        self._setbacks: dict[Path, _Setback] = {}
+        self._searched: set[Path] = set()
+
+    def note(self, file: OutboxFile) -> None:
+        """Count a failure of the first batch of a file."""
+        self._of(file).failures += 1
+
+    def note_search(self, file: OutboxFile, answers: int) -> None:
+        """Remember how many usable answers there were when a search found nothing."""
+        self._of(file).answers = answers
+
+    def note_found(self, file: OutboxFile) -> None:
+        """Remember that records of a file failed alone: more of them may follow."""
+        self._searched.add(file.path)
+
+    def needs_search(self, file: OutboxFile, answers: int) -> bool:
+        """Return whether to find out which records of the first batch fail.
+
+        Not for each failure: where all requests fail, a search brings nothing.
+        """
+        failures = self._of(file).failures
+        is_due = failures > 0 and failures % FAILURES_TO_SEARCH == 0
+        is_next = failures == 1 and file.path in self._searched
+        return is_due or is_next or self.has_seen_others(file, answers)
+
+    def has_seen_others(self, file: OutboxFile, answers: int) -> bool:
+        """Return whether other records were taken since the last search."""
+        return self._of(file).answers not in {None, answers}
+
+    def _of(self, file: OutboxFile) -> _Setback:
+        known = self._setbacks.get(file.path)
+        if known is None or known.position != file.position:
+            known = self._setbacks[file.path] = _Setback(file.position)
+        return known
+
+
+def part(
+    lines: Sequence[bytes],
+    send: Callable[[Sequence[bytes]], list[KeptRecord]],
+    takes_others: Callable[[], bool],
+    most_lines: int,
+) -> Parted:
+    """Send records, in halves where they fail together.
+
+    Args:
+        lines: Each with its end.
+        send: Sends records and returns the rejected ones.
+        takes_others: Returns whether the backend takes anything at all; asked while
+            all fails.
+        most_lines: Records to begin with in one request.
+
+    Raises:
+        BackendUnavailable: If the backend takes nothing, or was not reached.
+    """
+    refused: list[KeptRecord] = []
+    failing: list[KeptRecord] = []
+    # By job, for all records of a job may fail.
+    lines = sorted(lines, key=job_of)
+    starts = range(0, len(lines), most_lines)
+    parts = deque(lines[start : start + most_lines] for start in starts)
+    failures, is_there = 0, False
+    while parts:
+        lines = parts.popleft()
+        try:
+            refused += send(lines)
+            failures, is_there = 0, True
+        except BackendUnavailable as error:
+            if not error.exchange.was_sent:
+                raise
+            failures += 1
+            is_stuck = failures >= _FAILURES_TO_DOUBT or (len(lines) == 1 and not parts)
+            if is_there and failures >= _MAX_FAILURES:
+                lines = [*lines, *chain.from_iterable(parts)]
+                return refused, failing + not_taken(lines, error)
+            if is_there and len(lines) == 1:
+                failing += not_taken(lines, error)
+                continue
+            if not is_there and is_stuck:
+                if not takes_others():
+                    raise
+                failures, is_there = 0, True
+            # A single record is sent again once the backend is known to be there.
+            middle = len(lines) // 2
+            parts += filter(None, [lines[:middle], lines[middle:]])
+    return refused, failing
+
+
+def samples_of(lines: Sequence[bytes]) -> list[bytes]:
+    """Return a few records: the first ones of some jobs, and any others."""
+    if len(lines) == 1:
+        return []
+    firsts = {job_of(line): line for line in reversed(lines)}.values()
+    some = random.sample(list(firsts), min(len(firsts), _SAMPLES))
+    some += random.sample(list(lines), min(len(lines), _SAMPLES))
+    return list(dict.fromkeys(some))
+
+
+def lines_behind(file: OutboxFile, size_bytes: int) -> list[bytes]:
+    """Return the first and the last record behind the first ones of a file.
+
+    Args:
+        file: Where they lie.
+        size_bytes: Size of the first records.
+    """
+    chunk = file.read(file.position + size_bytes, MAX_BATCH_BYTES)
+    lines = [line for line in split_lines(chunk) if _is_sent(line)]
+    return list(dict.fromkeys([*lines[:1], *lines[-1:]]))
+
+
+def _is_sent(line: bytes) -> bool:
+    creation = parse_creation(line) if line.startswith(CREATION_START) else None
+    return creation is None or creation.state == "waiting"
+
+
+def not_taken(lines: Sequence[bytes], error: BackendUnavailable) -> list[KeptRecord]:
+    """Return records that the backend does not take, with the reason."""
+    reason = f"the backend takes other records, but not this one ({error.reason})"
+    problem = {"status": error.status, "detail": reason}
+    return [
+        KeptRecord(record=line, problem=problem, waits=True, is_failing=True)
+        for line in lines
+    ]

@@ -1,0 +1,179 @@
+"""Records that were set aside and are sent again: of unknown jobs, and failing ones."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trackerapi.delivery.apart import (
+    FAILURES_TO_SEARCH,
+    NotTaken,
+    Parted,
+    samples_of,
+)
+from trackerapi.delivery.held import KeptRecord
+from trackerapi.delivery.line_carrier import LineCarrier
+from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.delivery.records import Creation
+from trackerapi.delivery.refusals import problem_of
+from trackerapi.delivery.report import Counters, Problems, failing_record, refused_job
+from trackerapi.delivery.sender import Sender
+from trackerapi.errors import BackendRejected, BackendUnavailable
+
+CreationFinder = Callable[[str], Creation | None]
+
+
+class WaitingCarrier(LineCarrier):
+    """Carries records from the journals beside outbox files; for one thread.
+
+    Args:
+        sender: Where to.
+        find_creation: Returns the creation of a job, by the provider's id.
+        problems: Told of what is refused.
+        counters: Told of what is delivered.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        find_creation: CreationFinder,
+        problems: Problems,
+        counters: Counters,
+    ) -> None:
+        super().__init__(sender, counters)
+        self._find_creation, self._problems = find_creation, problems
+        self._failures: dict[Path, int] = {}
+        self._is_there = False
+        self._answers_before = 0
+
+    def carry_waiting(self, file: OutboxFile) -> None:
+        """Try again what waits, job by job; a job that fails holds up no other.
+
+        Raises:
+            NotTaken: If events fail that waited for their job alone so far.
+            BackendUnavailable: If no usable answer came.
+            AuthenticationError: If the key was refused.
+            OSError: If it cannot be written down what became of it.
+        """
+        file.held.refresh()
+        self._is_there, self._answers_before = False, self._answers
+        failures = self._failures.pop(file.path, 0)
+        try:
+            # Not each time: a backend that is down is asked once.
+            self._carry_jobs(file, is_search=failures % FAILURES_TO_SEARCH == 2)
+        except BackendUnavailable:
+            self._failures[file.path] = failures + 1
+            raise
+
+    def _carry_jobs(self, file: OutboxFile, *, is_search: bool) -> None:
+        unknown = file.held.unknown_jobs()
+        failed: NotTaken | None = None
+        known = file.held.waiting_jobs() - unknown
+        # Failing jobs last: their failures are expected.
+        for provider_job_id in [*sorted(unknown), *sorted(known)]:
+            is_strict = provider_job_id in unknown and not is_search
+            try:
+                self._carry_job(file, provider_job_id, is_strict=is_strict)
+            except BackendUnavailable as error:
+                if is_strict or not error.exchange.was_sent:
+                    raise
+                self._make_sure()
+                if provider_job_id in unknown:
+                    failed = NotTaken(error.reason, error.exchange)
+        if failed is not None:
+            raise failed
+
+    def _make_sure(self) -> None:
+        """Raise if the backend is down, rather than its answers to some records."""
+        if not self._is_there:
+            self._sender.identify()
+        self._is_there = True
+
+    def _carry_job(
+        self, file: OutboxFile, provider_job_id: str, *, is_strict: bool
+    ) -> None:
+        waiting = list(file.held.records(waits=True, provider_job_id=provider_job_id))
+        creation = None
+        if not all(kept.is_failing and kept.creation is None for kept in waiting):
+            creation = self._find_creation(provider_job_id)
+        if creation is not None:
+            try:
+                self._create(creation)
+            except BackendRejected as error:
+                problem = problem_of(error)
+                held = [kept.held_for(problem) for kept in waiting]
+                held.append(KeptRecord(record=creation.as_line(), problem=problem))
+                file.held.keep(held)
+                self._tell_job(provider_job_id, error.reason, problem)
+                return
+            file.held.release_creation(provider_job_id)
+        events = [kept for kept in waiting if kept.creation is None]
+        lines = [kept.record for kept in events]
+        refused, failing = (
+            (self.carry_lines(lines), []) if is_strict else self._sent_waiting(lines)
+        )
+        self._settle_waiting(file, events, [*refused, *failing])
+
+    def _sent_waiting(self, lines: Sequence[bytes]) -> Parted:
+        try:
+            return self.carry_lines(lines), []
+        except BackendUnavailable as error:
+            if not error.exchange.was_sent:
+                raise
+        self._make_sure()
+
+        def takes_others() -> bool:
+            has_answered = self._answers != self._answers_before
+            return has_answered or any(map(self._is_answered, samples_of(lines)))
+
+        return self._part(lines, takes_others)
+
+    def _settle_waiting(
+        self,
+        file: OutboxFile,
+        waiting: Sequence[KeptRecord],
+        stay: Sequence[KeptRecord],
+    ) -> None:
+        by_id = {kept.record_id: kept for kept in stay}
+        changed: list[KeptRecord] = []
+        for kept in waiting:
+            again = by_id.get(kept.record_id, kept)
+            if again.waits and again.is_failing != kept.is_failing:
+                changed.append(again)  # from now on it waits for another reason
+            elif again is kept or again.is_failing:
+                continue
+            elif not again.waits or kept.is_overdue:
+                changed.append(kept.held_for(again.problem))
+        self._hold(file, changed)
+        gone = {kept.record_id for kept in waiting} - by_id.keys()
+        file.held.release(sorted(gone), "delivered")
+
+    def _tell_job(
+        self, provider_job_id: str, reason: str, problem: Mapping[str, Any]
+    ) -> None:
+        message = refused_job(provider_job_id, reason, problem)
+        self._problems.tell(
+            "job-refused", message, provider_job_id, level=logging.ERROR
+        )
+
+    def _hold(self, file: OutboxFile, records: Sequence[KeptRecord]) -> None:
+        file.held.keep(records)
+        held = [kept for kept in records if not kept.waits]
+        if held:
+            self._problems.tell(
+                "event-refused",
+                f"the backend refused an event of job {held[0].provider_job_id!r}: "
+                f"{held[0].reason}; `trackerapi outbox list` shows what is held",
+                level=logging.ERROR,
+            )
+        for kept in records:
+            if kept.is_failing:
+                job_id = kept.provider_job_id
+                self._problems.tell("not-taken", failing_record(kept), job_id)
+        unknown = [kept for kept in records if kept.waits and not kept.is_failing]
+        if unknown:
+            job_id = unknown[0].provider_job_id
+            self._problems.tell(
+                "job-unknown",
+                f"the backend does not know job {job_id!r} yet; its events wait",
+            )
