@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trackerapi.errors import SettingsError
 from trackerapi.job_token import JOB, JobToken
-from trackerapi.regular_file import read_regular
+from trackerapi.regular_file import read_given
 from trackerapi.sources import Sources
 
 API_KEY = "TRACKERAPI_API_KEY"
@@ -42,7 +42,7 @@ class KeyFile:
             SettingsError: If the file cannot be read or holds no usable key.
         """
         try:
-            content = read_regular(self.path, MAX_KEY_FILE_BYTES + 1)
+            content = read_given(self.path, MAX_KEY_FILE_BYTES + 1)
         except OSError as error:
             reason = f"cannot read the key file {self.path}: {error.strerror or error}"
             raise SettingsError(reason, self.setting) from None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from trackerapi.errors import ConfigError
-from trackerapi.regular_file import read_regular
+from trackerapi.regular_file import read_given
 from trackerapi.texts import is_unicode
 
 MAX_FILE_BYTES: Final = 5 * 1024 * 1024
@@ -52,7 +52,7 @@ def json_pointer(place: Sequence[int | str]) -> str:
 
 def _content(path: Path) -> bytes:
     try:
-        content = read_regular(path, MAX_FILE_BYTES + 1)
+        content = read_given(path, MAX_FILE_BYTES + 1)
     except IsADirectoryError:
         raise ConfigError("a folder, not a file", path) from None
     except FileNotFoundError:

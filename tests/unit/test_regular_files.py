@@ -1,19 +1,23 @@
 """Pipes, devices and folders in the place of files that the library reads."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from trackerapi import JobConfigManager, TrackerApi
+from trackerapi import JobConfigManager, TrackerApi, regular_file
 from trackerapi.certificates import SSL_KEY_LOG
-from trackerapi.commands.exits import USAGE
+from trackerapi.commands.exits import FINE, USAGE
 from trackerapi.errors import ConfigError, SettingsError
 
 PATIENCE_SECONDS = 90.0
+EXAMPLE = Path(__file__).parents[2] / "demo" / "job_configurations.json"
+REFUSED = "not a regular file|a pipe that nobody writes to"
 PLAIN, SECURE = "http://127.0.0.1:9", "https://127.0.0.1:9"
 
 
@@ -30,7 +34,7 @@ def odd_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 def test_key_file_that_is_no_regular_file_is_refused(odd_file: Path) -> None:
     """The script begins, or fails at once, and does not wait."""
-    with pytest.raises(SettingsError, match="not a regular file"):
+    with pytest.raises(SettingsError, match=REFUSED):
         TrackerApi(base_url=PLAIN, api_key_file=odd_file)
 
 
@@ -42,7 +46,7 @@ def test_certificates_that_are_no_regular_file_are_refused(odd_file: Path) -> No
 
 def test_configurations_that_are_no_regular_file_are_refused(odd_file: Path) -> None:
     """The error has the path of the file."""
-    with pytest.raises(ConfigError, match="not a regular file") as caught:
+    with pytest.raises(ConfigError, match=REFUSED) as caught:
         JobConfigManager(odd_file)
 
     assert caught.value.path == odd_file
@@ -95,4 +99,71 @@ def test_command_refuses_what_is_no_regular_file(
     assert (done.returncode, done.stdout) == (USAGE, "")
     [told] = done.stderr.splitlines()
     assert f"{odd_file}" in told
-    assert "not a regular file" in told
+    assert re.search(REFUSED, told)
+
+
+@pytest.fixture
+def pipe_with_writer(tmp_path: Path) -> Iterator[tuple[Path, int]]:
+    """Return a pipe that has a writer, and the descriptor to write to."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(path, os.O_WRONLY)
+    yield path, writer
+    os.close(reader)
+
+
+def test_configurations_come_through_a_pipe(
+    pipe_with_writer: tuple[Path, int],
+) -> None:
+    """`<(command)` of a shell is such a pipe; the command may write late."""
+    path, writer = pipe_with_writer
+    document = EXAMPLE.read_text() + " " * 200_000  # more than a pipe holds
+
+    def write() -> None:
+        with os.fdopen(writer, "w") as file:
+            file.write(document)
+
+    with ThreadPoolExecutor() as pool:
+        written = pool.submit(write)
+        configurations = JobConfigManager(path)
+        written.result(PATIENCE_SECONDS)
+
+    assert configurations.tags == JobConfigManager(EXAMPLE).tags
+
+
+@pytest.mark.parametrize("begun", ["", "trk_"], ids=["nothing", "a part"])
+def test_pipe_whose_writer_never_ends_is_refused(
+    pipe_with_writer: tuple[Path, int], monkeypatch: pytest.MonkeyPatch, begun: str
+) -> None:
+    """The error says how long the pipe was read."""
+    path, writer = pipe_with_writer
+    monkeypatch.setattr(regular_file, "PIPE_SECONDS", 0.2)
+    os.write(writer, begun.encode())
+
+    with pytest.raises(SettingsError, match="the pipe did not end within"):
+        TrackerApi(base_url=PLAIN, api_key_file=path)
+
+    os.close(writer)
+
+
+def test_script_to_check_comes_through_a_pipe() -> None:
+    """A hook checks what is about to be committed."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "trackerapi",
+            "check",
+            "/dev/stdin",
+            "--config",
+            EXAMPLE,
+        ],
+        input="import trackerapi\n",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (FINE, "")

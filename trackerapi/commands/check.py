@@ -8,12 +8,14 @@ from trackerapi.commands.exits import FINE, FOUND, Mistake
 from trackerapi.commands.options import add_command, add_json
 from trackerapi.commands.terminal import counted, say, say_json
 from trackerapi.errors import printable
-from trackerapi.regular_file import read_regular
+from trackerapi.regular_file import read_given
 
 if TYPE_CHECKING:
     from trackerapi.checking.check import Script
     from trackerapi.checking.findings import Finding
     from trackerapi.job_config import JobConfig
+
+MAX_SCRIPT_BYTES: Final = 64 * 1024**2
 
 USUAL_FILE: Final = Path("job_configurations.json")
 
@@ -83,7 +85,7 @@ def _script(path: Path) -> "Script":
     from trackerapi.checking.check import Script
 
     try:
-        source = read_regular(path)
+        source = read_given(path, MAX_SCRIPT_BYTES)
     except OSError as error:
         raise Mistake(f"cannot read {path}: {error.strerror}") from None
     script = Script.parsed(path, source)
