@@ -96,6 +96,9 @@ def create(
         reporter.problems.tell("key-refused", message, level=logging.ERROR)
     except BackendError as error:
         refusal = _refusal(error, new, delivery, reporter)
+    except Exception as error:  # noqa: BLE001 - what a test replaces breaks the client
+        message = f"creation not sent: {error!r}; it waits in the outbox"
+        reporter.problems.tell("internal", message)
     state = "done" if known else "held" if refusal else "waiting"
     problem = problem_of(refusal) if refusal else None
     delivery.record_creation(document, state, problem)

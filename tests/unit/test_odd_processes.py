@@ -163,8 +163,9 @@ def broken_clocks():
         yield mock.patch(f"time.{clock}", side_effect=OSError)
         yield mock.patch(f"time.{clock}", None)
 
-with mock.patch("time.time"), mock.patch("time.time_ns"):
-    tracker = tracker()
+tracker = tracker()
+clock = mock.patch
+with clock("time.time"), clock("time.time_ns"), clock("time.perf_counter"):
     job = tracker.create_job(os.environ["JOB"], 142, "imaging")
     note(job, "first")
 for clock in broken_clocks():

@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING, Any, Final
 from trackerapi.steady import steady_seconds
 
 if TYPE_CHECKING:
+    import asyncio
+
     from trackerapi.job import TrackerJob
 
 _STOP_REPORTS: Final = 3
+_LOOP_HANDLERS: Final = "asyncio.unix_events"
 
 _Handler = Any
 """What Python calls at a signal, or one of its two constants."""
@@ -46,8 +49,12 @@ class _Watch:
             return
         if not self.jobs:
             self._install()
-        if self._handler is not None:
-            self.jobs.append(job)
+        if self._handler is None:
+            return
+        self.jobs.append(job)
+        loop = _loop()
+        if loop is not None:
+            loop.call_soon(self._follow)
 
     def end(self, job: "TrackerJob") -> None:
         """Stop watching a job whose block has ended."""
@@ -114,6 +121,15 @@ class _Watch:
                 after_in_child=self._in_child,
             )
 
+    def _follow(self) -> None:
+        """Hear of SIGTERM also where the block has begun by adding a loop's handler.
+
+        The event loop calls that by itself; what it gives Python does nothing.
+        """
+        found = signal.getsignal(signal.SIGTERM)
+        if self.jobs and getattr(found, "__module__", "") == _LOOP_HANDLERS:
+            self._install()
+
     def _uninstall(self) -> bool:
         """Put back what was there before; False if this is not the time or place."""
         if self._handler is None or signal.getsignal(signal.SIGTERM) != self._handler:
@@ -137,6 +153,12 @@ class _Watch:
         self._is_forking = False
         self._uninstall()
         self.jobs = []
+
+
+def _loop() -> "asyncio.AbstractEventLoop | None":
+    """Return the running event loop; None without one."""
+    running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
+    return running() if running else None
 
 
 def _put(handler: _Handler) -> bool:

@@ -18,7 +18,7 @@ from tests.unit.blocks.conftest import recorded, story
 
 BEGIN = """
 import asyncio, os, signal, sys, time
-from trackerapi import TrackerApi
+from trackerapi import AsyncTrackerApi, TrackerApi
 tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
 job = tracker.run_job("job", 142, "imaging")
 
@@ -87,6 +87,21 @@ async def main():
     with job, job.step("load"):
         print("ready", flush=True)
         await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+ASYNCIO_IN_THE_BLOCK = """
+async def main():
+    loop = asyncio.get_running_loop()
+    async with AsyncTrackerApi(
+        "key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1]
+    ) as tracker:
+        async with tracker.run_job("job", 142, "imaging") as job:
+            loop.add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
+            async with job.step("load"):
+                print("ready", flush=True)
+                await asyncio.Event().wait()
 
 asyncio.run(main())
 """
@@ -344,6 +359,7 @@ def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int
         (GRACEFUL_EXIT, 128 + signal.SIGTERM),
         (RAISES_IN_AN_ATTEMPT, 1),
         (ASYNCIO, 1),
+        (ASYNCIO_IN_THE_BLOCK, 1),
     ],
     ids=[
         "plain",
@@ -352,6 +368,7 @@ def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int
         "exit status of SIGTERM",
         "attempt",
         "event loop",
+        "event loop, from within the block",
     ],
 )
 def test_sigterm_reports_what_the_setting_says_and_ends_the_process_as_ever(
