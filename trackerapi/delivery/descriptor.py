@@ -41,14 +41,16 @@ class Descriptor:
         self.number, self.mark = number, _NO_MARK
         self.device, self.inode = found.st_dev, found.st_ino
 
-    def checked(self, *, is_kept: bool = False) -> int:
+    def checked(self, *, is_kept: bool = False, size: int = 0) -> int:
         """Return the number of the descriptor.
 
         Args:
             is_kept: Whether the file must have a name, without which writes are lost.
+            size: Length that the file must have at least.
 
         Raises:
-            LostFileError: If the descriptor is closed or belongs to another file.
+            LostFileError: If the descriptor is closed or belongs to another file, or
+                somebody has cut the file.
         """
         number = self.number
         try:
@@ -57,21 +59,21 @@ class Descriptor:
             raise _lost() from None
         if found.st_ino != self.inode or found.st_dev != self.device:
             raise _lost()
-        if is_kept and not found.st_nlink:
+        if found.st_size < size or (is_kept and not found.st_nlink):
             raise _lost()
         return number
 
-    def check_place(self, path: Path) -> None:
-        """Check that the file still lies at `path`.
+    def check_place(self, path: Path, size: int) -> None:
+        """Check that the file still lies at `path`, with at least `size` bytes.
 
         Sets `mark`, so use it only for files that are read and written at positions
         given in each call.
 
         Raises:
-            LostFileError: If it was deleted or moved, or the descriptor belongs to
-                another file.
+            LostFileError: If it was deleted, moved or cut, or the descriptor belongs
+                to another file.
         """
-        number = self.checked(is_kept=True)
+        number = self.checked(is_kept=True, size=size)
         if not self.is_at(path):
             raise _lost()
         if self.mark == _NO_MARK:
@@ -102,14 +104,20 @@ class Descriptor:
             return True
         return (found.st_dev, found.st_ino) == (self.device, self.inode)
 
-    def read(self, byte_count: int, position: int) -> bytes:
+    def read(self, byte_count: int, position: int, size: int = 0) -> bytes:
         """Return bytes of the file.
 
+        Args:
+            byte_count: How many.
+            position: Of the first one.
+            size: Length that the file must have at least.
+
         Raises:
-            LostFileError: If the descriptor belongs to another file.
+            LostFileError: If the descriptor belongs to another file, or somebody has
+                cut the file.
             OSError: If the bytes cannot be read.
         """
-        number = self.checked()
+        number = self.checked(size=size)
         data = os.pread(number, byte_count, position)
         # Once more: another thread may have closed it in between.
         self.checked()
@@ -139,4 +147,4 @@ class Descriptor:
 
 
 def _lost() -> LostFileError:
-    return LostFileError(errno.EBADF, "the file was closed, deleted or moved")
+    return LostFileError(errno.EBADF, "the file was closed, deleted, moved or cut")

@@ -226,7 +226,7 @@ class Outbox:
         return files
 
     def look_after_files(self) -> None:
-        """Put new files in the place of those that were closed, deleted or moved."""
+        """Put new files in the place of those closed, deleted, moved or cut."""
         with self._lock:
             for file in list(self.files):
                 if not file.is_in_place:

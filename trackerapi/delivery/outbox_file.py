@@ -137,7 +137,17 @@ class OutboxFile:
     @property
     def is_in_place(self) -> bool:
         """Whether the file still lies at its path, so that appended records stay."""
-        return self.is_ours and self._descriptor.is_at(self.path)
+        is_whole = self.is_ours and not self.is_cut
+        return is_whole and self._descriptor.is_at(self.path)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether somebody has cut the file: not all that was appended is in it."""
+        try:
+            self._descriptor.checked(size=self.end)
+        except LostFileError:
+            return self.is_ours
+        return False
 
     @property
     def _descriptor(self) -> Descriptor:
@@ -179,7 +189,7 @@ class OutboxFile:
         """Write one record; a later crash of the process does not lose it.
 
         Raises:
-            LostFileError: If the file was closed, deleted or moved.
+            LostFileError: If the file was closed, deleted, moved or cut.
             OSError: If the record could not be written; no part of it is left.
         """
         file, now = self._file or self._descriptor, steady_seconds()
@@ -188,7 +198,7 @@ class OutboxFile:
         except OSError:
             is_ours = False
         if not is_ours or now - self._looked_at > _LOOK_SECONDS:
-            file.check_place(self.path)
+            file.check_place(self.path, self.end)
             self._looked_at = now
         if self._is_torn:
             self._cut_off()
@@ -222,6 +232,14 @@ class OutboxFile:
             with suppress(OSError):
                 self.appended += self.read(before, self.end - before).count(b"\n")
 
+    def begin_anew(self) -> None:
+        """Take all records that are left for unsettled, after somebody cut the file."""
+        self.start = self.position = 0
+        self.find_end()
+        header = self.read(0, LONGEST_HEADER_BYTES).partition(b"\n")[0]
+        if Header.parse(header) is not None:
+            self.start = self.position = len(header) + 1
+
     def sync(self) -> None:
         """Call `fsync` for all appended records.
 
@@ -245,6 +263,7 @@ class OutboxFile:
         """Return whole lines from `position` on, at least one if there is one.
 
         Raises:
+            LostFileError: If the file was closed or cut.
             OSError: If they cannot be read, as of a file that is archived meanwhile.
         """
         file = self._file  # another thread may put the file away meanwhile
@@ -254,7 +273,7 @@ class OutboxFile:
         left = self.end - position  # another thread may append meanwhile
         while True:
             wanted = min(wanted, left)
-            chunk = file.read(wanted, position)
+            chunk = file.read(wanted, position, self.end)
             is_longer = wanted > most_bytes  # and so holds one line that is
             cut = (chunk.find(b"\n") if is_longer else chunk.rfind(b"\n")) + 1
             if cut or wanted >= left:

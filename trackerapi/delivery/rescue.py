@@ -1,7 +1,7 @@
-"""New places for undelivered records whose file was closed, deleted or moved.
+"""New places for undelivered records whose file was closed, deleted, moved or cut.
 
-The job may close all descriptors; its user may delete or rename the folder. Undelivered
-records are read by the descriptor as long as there is one, and written to a new file.
+The job may close all descriptors; its user may delete or rename the folder, or empty a
+file to make room on the disk. Undelivered records are read by the descriptor as long as there is one, and written to a new file.
 """
 
 import logging
@@ -13,12 +13,16 @@ from trackerapi.delivery.disk import DELIVERED, sync_folder
 from trackerapi.delivery.header import Binding
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.outbox_options import OutboxOptions
-from trackerapi.delivery.records import MAX_BATCH_BYTES, split_lines
+from trackerapi.delivery.records import MAX_BATCH_BYTES, parse_record, split_lines
 from trackerapi.delivery.report import Counters, Problems
 
 _RESCUED: Final = (
     "the files of the outbox were deleted or moved while the job runs; its undelivered "
     "records were written to a new file"
+)
+_CUT: Final = (
+    "somebody has cut a file of the outbox while the job runs: records are lost that "
+    "were not delivered before; what is left was written to a new file"
 )
 _LOST: Final = (
     "the files of the outbox were closed and deleted while the job runs: records are "
@@ -43,7 +47,7 @@ class Rescue:
     def replacement(
         self, file: OutboxFile, binding: Binding, writer: str
     ) -> OutboxFile | None:
-        """Return the file that replaces one that was closed, deleted or moved.
+        """Return the file that replaces one that was closed, deleted, moved or cut.
 
         Returns:
             As `_rescued()`.
@@ -51,8 +55,13 @@ class Rescue:
         Raises:
             OSError: If no new file can be written; the old one is then unchanged.
         """
+        waiting, is_cut = file.waiting_count, file.is_cut
         fresh = _rescued(file, self.options, binding, writer)
-        if fresh is None and _is_lost(file):
+        if is_cut and fresh is not None:
+            lost = waiting - fresh.appended  # at least: some of those are delivered
+            self.counters.count_dropped("outbox cut", max(lost, 0))
+            self.problems.tell("outbox-cut", _CUT, level=logging.ERROR)
+        elif fresh is None and _is_lost(file):
             self.counters.count_dropped("outbox deleted", file.waiting_count)
             self.problems.tell("outbox-deleted", _LOST, "lost", level=logging.ERROR)
         elif fresh is not None and fresh is not file:
@@ -86,12 +95,15 @@ def _rescued(
             if file.reopen():
                 return file
         return None
-    if file.is_delivered or options.folder is None:
+    is_cut = file.is_cut
+    if options.folder is None or (file.is_delivered and not is_cut):
         return None
+    if is_cut:
+        file.begin_anew()
     stem = file.path.stem.partition("-")[0]
     fresh = OutboxFile.create(options.folder, binding, stem, writer)
     try:
-        _copy_undelivered(file, fresh)
+        _copy_undelivered(file, fresh, is_cut=is_cut)
         if options.fsync:
             fresh.sync()
             sync_folder(options.folder)
@@ -101,6 +113,9 @@ def _rescued(
     with suppress(OSError):  # of a file that was deleted alone
         file.held.path.rename(fresh.held.path)
         fresh.held.refresh()
+    if is_cut:
+        with suppress(OSError):
+            file.remove()
     return fresh
 
 
@@ -113,9 +128,10 @@ def _is_lost(file: OutboxFile) -> bool:
     return not file.path.exists() and not delivered.exists()
 
 
-def _copy_undelivered(file: OutboxFile, fresh: OutboxFile) -> None:
+def _copy_undelivered(file: OutboxFile, fresh: OutboxFile, *, is_cut: bool) -> None:
     position = file.position
     while chunk := file.read(position, MAX_BATCH_BYTES):
         for line in split_lines(chunk):
-            fresh.append(line)
+            if not is_cut or parse_record(line):  # else the rest of a record
+                fresh.append(line)
         position += len(chunk)

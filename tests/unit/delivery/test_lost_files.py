@@ -16,6 +16,7 @@ from tests.unit.delivery.disk_view import view_of
 from tests.unit.delivery.lines import event_lines
 from tests.unit.delivery.memory_backend import MemoryBackend
 from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
+from trackerapi.delivery.descriptor import LostFileError
 from trackerapi.delivery.outbox_file import OutboxFile
 
 JOB_TEXT = b"".join(b'{"secret": "line %d of the job"}\n' % n for n in range(2000))
@@ -126,6 +127,37 @@ def test_file_of_the_job_that_stands_where_the_outbox_stood_is_left_alone(
     os.close(number)
 
 
+@pytest.mark.parametrize("kept", [0, 0.05, 0.999])
+def test_records_after_somebody_has_cut_the_file_arrive(
+    folder: Path, memory: MemoryBackend, kept: float
+) -> None:
+    """As by `truncate -s 0`, to make room: no later record is lost or damaged.
+
+    Only one is that gets behind half a record before the cut is noticed.
+    """
+    process = ReportingProcess(folder, memory)
+    lines = event_lines(8)
+    process.append(*lines[:4])
+    (path,) = folder.glob("*.outbox")
+    os.truncate(path, int(path.stat().st_size * kept))
+
+    process.append(*lines[4:6])
+    with pytest.raises(LostFileError):
+        process.deliver()
+    process.append(lines[6])
+    process.rounds.look_after_files()
+    process.append(lines[7])
+    process.deliver()
+    process.leave()
+
+    arrived = delivered(memory)
+    assert arrived == [line for line in lines if line in arrived]
+    assert arrived[-3:] == lines[5:]
+    assert process.told_kinds == ["outbox-cut"]
+    assert process.counters.dropped == {"outbox cut": len(lines) - len(arrived)}
+    assert not list(folder.glob("*.outbox"))
+
+
 def test_descriptors_taken_over_between_records_and_delivery_are_not_read(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:
@@ -135,7 +167,7 @@ def test_descriptors_taken_over_between_records_and_delivery_are_not_read(
     process.append(*lines)
     job_files.take_over()
 
-    with pytest.raises(OSError, match="closed, deleted or moved"):
+    with pytest.raises(OSError, match="closed, deleted, moved or cut"):
         process.make_round()
     process.rounds.look_after_files()
     process.deliver()
