@@ -1,7 +1,8 @@
 """New places for undelivered records whose file was closed, deleted, moved or cut.
 
 The job may close all descriptors; its user may delete or rename the folder, or empty a
-file to make room on the disk. Undelivered records are read by the descriptor as long as there is one, and written to a new file.
+file to make room on the disk. Undelivered records are read by the descriptor as long
+as there is one, and written to a new file.
 """
 
 import logging
