@@ -195,14 +195,17 @@ def _as_list(
     configs: Iterable[JobConfig | Mapping[str, Any]] | None,
 ) -> list[JobConfig | Mapping[str, Any]]:
     """Return the configurations from code, in the order of the caller."""
-    given: object = () if configs is None else configs
+    if configs is None:
+        return []
+    given: object = configs
+    kind = type(given).__name__
     is_one = isinstance(given, str | bytes | os.PathLike | Mapping)
     if is_one or not isinstance(given, Iterable):
         raise TypeError(
-            f"configs must be a list of configurations, got {type(given).__name__}; "
+            f"configs must be a list of configurations, got {kind}; "
             "pass a file as configurations_file=..., one configuration as configs=[...]"
         )
-    return list(given)
+    return list(configs)
 
 
 Named = TypeVar("Named", JobConfig, StepConfiguration)

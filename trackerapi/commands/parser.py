@@ -18,8 +18,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**keywords)
         self.register("type", None, _filled)
-        # `Path("")` would be the current folder.
-        self.register("type", Path, lambda text: Path(_filled(text)))
+        self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and an error, and exit with status 2.
@@ -43,3 +42,7 @@ def _filled(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("must not be blank")
     return text
+
+
+def _path(text: str) -> Path:
+    return Path(_filled(text))  # `Path("")` would be the current folder
