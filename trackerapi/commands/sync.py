@@ -30,11 +30,11 @@ from trackerapi.commands.terminal import (
     say_json,
     tell,
 )
-from trackerapi.delivery.apart import NotTaken
+from trackerapi.delivery.apart import FailingFiles
 from trackerapi.delivery.folder import OutboxFolder, read_header
 from trackerapi.delivery.header import FORMAT_VERSION, Header
 from trackerapi.delivery.report import key_refused, unreachable
-from trackerapi.errors import AuthenticationError, BackendError
+from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -218,17 +218,20 @@ class Sync:
         if not any(self._may_go(read_header(path)) for path in self._folder.paths()):
             return
         self._dispatch.introduce()
-        failed: OSError | NotTaken | None = None
+        failing = FailingFiles()
+        failed: OSError | None = None
         for file in self._folder.adopt(self._dispatch.binding, set()):
             try:
                 self._dispatch.name_provider(file)
                 self._deliver(file, progress)
-            except (OSError, NotTaken) as error:
-                failed = error  # other files are delivered all the same
+            except BackendUnavailable as unavailable:
+                failing.note(unavailable)
+            except OSError as unwritable:
+                failed = unwritable  # other files are delivered all the same
             finally:
                 self._folder.put_away(file)
-        if failed is not None:
-            raise failed
+        if (error := failing.error or failed) is not None:
+            raise error
         if time.monotonic() >= self._next_purge:
             self._next_purge = time.monotonic() + _PURGE_SECONDS
             self._folder.purge()

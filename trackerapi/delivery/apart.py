@@ -39,8 +39,39 @@ Parted = tuple[list[KeptRecord], list[KeptRecord]]
 """The rejected records, and those that the backend does not take."""
 
 
+_MAX_FAILING_FILES: Final = 64
+"""Files that fail in one pass, after which the pass ends."""
+
+
 class NotTaken(BackendUnavailable):
     """The backend answers, but takes no record of a batch; it may take others."""
+
+
+class FailingFiles:
+    """Files whose records fail while the backend is there; for one pass of delivery.
+
+    Attributes:
+        error: The last failure; None without one.
+    """
+
+    def __init__(self) -> None:
+        self.error: BackendUnavailable | None = None
+        self._count = 0
+
+    def note(self, error: BackendUnavailable) -> None:
+        """Pass over a file that failed, so that other files have their turn.
+
+        Raises:
+            BackendUnavailable: If the backend may be down: no file was searched in this
+                pass, a request was not sent, or too many files failed.
+        """
+        is_there = isinstance(error, NotTaken) or self.error is not None
+        self._count += 1
+        if not (is_there and error.exchange.was_sent):
+            raise error
+        if self._count >= _MAX_FAILING_FILES:
+            raise error
+        self.error = error
 
 
 @dataclass(slots=True)
@@ -50,7 +81,8 @@ class _Setback:
     Attributes:
         position: Of the first record of the batch.
         failures: Attempts that failed there.
-        answers: Usable answers to anything at the last search; None before a search.
+        answers: Usable answers to anything when a search found nothing, in this file
+            or in another one just before; None otherwise.
     """
 
     position: int
@@ -64,14 +96,18 @@ class Setbacks:
     def __init__(self) -> None:
         self._setbacks: dict[Path, _Setback] = {}
         self._searched: set[Path] = set()
+        self._answers_in_vain: int | None = None
 
-    def note(self, file: OutboxFile) -> None:
+    def note(self, file: OutboxFile, answers: int) -> None:
         """Count a failure of the first batch of a file."""
-        self._of(file).failures += 1
+        setback = self._of(file)
+        setback.failures += 1
+        if answers == self._answers_in_vain:
+            setback.answers = answers
 
-    def note_search(self, file: OutboxFile, answers: int) -> None:
+    def note_search(self, answers: int) -> None:
         """Remember how many usable answers there were when a search found nothing."""
-        self._of(file).answers = answers
+        self._answers_in_vain = answers
 
     def note_found(self, file: OutboxFile) -> None:
         """Remember that records of a file failed alone: more of them may follow."""
@@ -88,7 +124,7 @@ class Setbacks:
         return is_due or is_next or self.has_seen_others(file, answers)
 
     def has_seen_others(self, file: OutboxFile, answers: int) -> bool:
-        """Return whether other records were taken since the last search."""
+        """Return whether other records were taken since a search found nothing."""
         return self._of(file).answers not in {None, answers}
 
     def _of(self, file: OutboxFile) -> _Setback:

@@ -79,7 +79,7 @@ class Carrier(WaitingCarrier):
             return self._carry(file, is_search=is_search)
         except BackendUnavailable as error:
             if error.exchange.was_sent:
-                self._setbacks.note(file)
+                self._setbacks.note(file, self._answers)
             raise
 
     def _carry(self, file: OutboxFile, *, is_search: bool) -> bool:
@@ -161,7 +161,7 @@ class Carrier(WaitingCarrier):
         except BackendUnavailable as error:
             if not error.exchange.was_sent:
                 raise
-            self._setbacks.note_search(file, answers)
+            self._setbacks.note_search(answers)
             raise NotTaken(error.reason, error.exchange) from error
 
     def _carry_creation(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from trackerapi.delivery.apart import NotTaken
+from trackerapi.delivery.apart import FailingFiles
 from trackerapi.delivery.carrier import Carrier
 from trackerapi.delivery.conflation import Conflation
 from trackerapi.delivery.folder import OutboxFolder
@@ -21,7 +21,7 @@ from trackerapi.delivery.process import unforked
 from trackerapi.delivery.records import MAX_BATCH_BYTES, Creation, job_of
 from trackerapi.delivery.report import Counters, Problems, unusable
 from trackerapi.delivery.sender import Sender
-from trackerapi.errors import AuthenticationError
+from trackerapi.errors import AuthenticationError, BackendUnavailable
 from trackerapi.retry import backoff_seconds
 from trackerapi.steady import steady_seconds
 
@@ -73,7 +73,7 @@ class Rounds:
         self._next_search = 0.0
         self._next_waiting = 0.0
         self._waiting_failures = 0
-        self._not_taken: NotTaken | None = None
+        self._failing = FailingFiles()
 
     @property
     def has_searched(self) -> bool:
@@ -172,14 +172,14 @@ class Rounds:
             self._is_searching = False
         for file in self.files():
             carrier.know(file)
-        self._not_taken = None
+        self._failing = FailingFiles()
         self._carry_files(carrier)
         if steady_seconds() >= self._next_waiting:
             self._carry_waiting(carrier)
             self._carry_backlog(carrier)
         self._put_away_delivered()
-        if self._not_taken is not None:
-            raise self._not_taken
+        if self._failing.error is not None:
+            raise self._failing.error
 
     def _carry_files(self, carrier: Carrier) -> None:
         # One file after the other, or later events of a job would overtake; but a huge
@@ -195,12 +195,13 @@ class Rounds:
         """Do something with a file; False if the backend takes none of its records.
 
         Raises:
+            BackendUnavailable: If the backend may be down.
             OSError: If it fails for a file of this process, which is tried again.
         """
         try:
             act(file)
-        except NotTaken as error:
-            self._not_taken = error  # raised when the others had their turn
+        except BackendUnavailable as error:
+            self._failing.note(error)  # raised when the others had their turn
             return False
         except OSError as error:
             if file not in self.adopted:

@@ -16,6 +16,7 @@ from tests.unit.delivery.lines import (
 )
 from tests.unit.delivery.memory_backend import Fault, MemoryBackend, unavailable
 from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
+from trackerapi.delivery.apart import FAILURES_TO_SEARCH
 from trackerapi.delivery.carrier import Carrier
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.report import Counters, Problems
@@ -138,6 +139,46 @@ def test_failing_event_in_a_leftover_delays_no_other_file(
     memory.poison.clear()
     process.deliver()
     assert len(memory.events) == 8
+    process.die()
+
+
+def test_many_leftovers_of_failing_events_alone_delay_the_next_process_little(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """A few passes deliver its events; the leftovers are set aside soon afterwards."""
+    bad = event_lines(7)
+    for line in bad:
+        before = ReportingProcess(folder, memory)
+        before.append(line)
+        before.die()
+    poison(memory, bad, unavailable(500))
+    process = ReportingProcess(folder, memory)
+    lines = event_lines(5)
+    process.append(*lines)
+
+    make_rounds(process, FAILURES_TO_SEARCH + 1)
+    assert sorted(memory.events) == sorted(ids_of(lines))
+    make_rounds(process, 2)
+    assert sorted(waiting_lines(process)) == sorted(bad)
+    process.die()
+
+
+def test_leftovers_of_a_backend_that_takes_nothing_bring_few_requests(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """Each file is tried in the passes that search, and the first one in the others."""
+    bad = event_lines(7)
+    for line in bad:
+        before = ReportingProcess(folder, memory)
+        before.append(line)
+        before.die()
+    poison(memory, bad)
+    process = ReportingProcess(folder, memory)
+
+    make_rounds(process)
+
+    assert len(memory.batches) <= 5 * ROUNDS
+    assert waiting_lines(process) == []
     process.die()
 
 
