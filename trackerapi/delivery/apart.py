@@ -8,6 +8,7 @@ so that other records do not wait for it.
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -31,7 +32,10 @@ _FAILURES_TO_DOUBT: Final = 3
 """Failures of a search, as of a batch and its halves, before others are tried."""
 
 _MAX_FAILURES: Final = 8
-"""Failures in a row after which the rest is set aside, to be searched later."""
+"""Failures in a row after which a few of the remaining records are sent alone.
+
+If these fail too, the rest is set aside, to be searched later.
+"""
 
 _SAMPLES: Final = 3
 
@@ -152,37 +156,80 @@ def part(
     Raises:
         BackendUnavailable: If the backend takes nothing, or was not reached.
     """
-    refused: list[KeptRecord] = []
-    failing: list[KeptRecord] = []
-    # By job, for all records of a job may fail.
-    lines = sorted(lines, key=job_of)
-    starts = range(0, len(lines), most_lines)
-    parts = deque(lines[start : start + most_lines] for start in starts)
-    failures, is_there = 0, False
-    while parts:
-        lines = parts.popleft()
-        try:
-            refused += send(lines)
-            failures, is_there = 0, True
-        except BackendUnavailable as error:
-            if not error.exchange.was_sent:
-                raise
-            failures += 1
-            is_stuck = failures >= _FAILURES_TO_DOUBT or (len(lines) == 1 and not parts)
-            if is_there and failures >= _MAX_FAILURES:
-                lines = [*lines, *chain.from_iterable(parts)]
-                return refused, failing + not_taken(lines, error)
-            if is_there and len(lines) == 1:
-                failing += not_taken(lines, error)
-                continue
-            if not is_there and is_stuck:
-                if not takes_others():
+    return _Search(lines, send, most_lines).run(takes_others)
+
+
+class _Search:
+    """Sends records, in halves where they fail together; for one thread."""
+
+    def __init__(
+        self,
+        lines: Sequence[bytes],
+        send: Callable[[Sequence[bytes]], list[KeptRecord]],
+        most_lines: int,
+    ) -> None:
+        # By job, for all records of a job may fail.
+        lines = sorted(lines, key=job_of)
+        starts = range(0, len(lines), most_lines)
+        self._parts = deque(lines[start : start + most_lines] for start in starts)
+        self._send = send
+        self._refused: list[KeptRecord] = []
+        self._failing: list[KeptRecord] = []
+        self._failures, self._is_there = 0, False
+
+    def run(self, takes_others: Callable[[], bool]) -> Parted:
+        """Send all records; see `part()`."""
+        while self._parts:
+            lines = self._parts.popleft()
+            try:
+                self._refused += self._send(lines)
+                self._failures, self._is_there = 0, True
+            except BackendUnavailable as error:
+                if not error.exchange.was_sent:
                     raise
-                failures, is_there = 0, True
-            # A single record is sent again once the backend is known to be there.
-            middle = len(lines) // 2
-            parts += filter(None, [lines[:middle], lines[middle:]])
-    return refused, failing
+                self._failures += 1
+                if self._is_there:
+                    self._divide(lines, error)
+                    continue
+                is_last = len(lines) == 1 and not self._parts
+                if self._failures >= _FAILURES_TO_DOUBT or is_last:
+                    if not takes_others():
+                        raise
+                    self._failures, self._is_there = 0, True
+                # A single record is sent again once the backend is known to be there.
+                self._add_halves(lines)
+        return self._refused, self._failing
+
+    def _divide(self, lines: Sequence[bytes], error: BackendUnavailable) -> None:
+        """Divide records that failed while the backend is there."""
+        if len(lines) == 1:
+            self._failing += not_taken(lines, error)
+        else:
+            self._add_halves(lines)
+        if self._failures < _MAX_FAILURES:
+            return
+        # A few failing records may lie so that each part has one.
+        if self._sends_one_alone():
+            self._failures = 0
+        else:
+            self._failing += not_taken([*chain.from_iterable(self._parts)], error)
+            self._parts.clear()
+
+    def _add_halves(self, lines: Sequence[bytes]) -> None:
+        middle = len(lines) // 2
+        self._parts += filter(None, [list(lines[:middle]), list(lines[middle:])])
+
+    def _sends_one_alone(self) -> bool:
+        """Send a few of the remaining records, each alone, until one is answered."""
+        for line in samples_of([*chain.from_iterable(self._parts)]):
+            with suppress(BackendUnavailable):
+                self._refused += self._send([line])
+                for lines in self._parts:
+                    if line in lines:
+                        lines.remove(line)
+                self._parts = deque(filter(None, self._parts))
+                return True
+        return False
 
 
 def samples_of(lines: Sequence[bytes]) -> list[bytes]:

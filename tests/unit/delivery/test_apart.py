@@ -80,6 +80,25 @@ def test_failing_event_is_set_aside_and_the_others_arrive(
     assert process.counters.delivered == 31
 
 
+def test_failing_events_spread_over_a_batch_keep_no_other_event(
+    process: ReportingProcess, memory: MemoryBackend
+) -> None:
+    """One event in twenty fails: each part of the batch that is not small has one."""
+    lines = event_lines(600)
+    bad = lines[7::20]
+    process.append(*lines)
+    poison(memory, bad)
+
+    make_rounds(process)
+
+    assert sorted(memory.events) == sorted(set(ids_of(lines)) - set(ids_of(bad)))
+    assert sorted(waiting_lines(process)) == sorted(bad)
+    assert process.counters.delivered == len(lines) - len(bad)
+    memory.poison.clear()
+    process.deliver()
+    assert len(memory.events) == len(lines)
+
+
 def test_several_failing_events_of_one_batch_are_all_found(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:

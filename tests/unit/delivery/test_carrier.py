@@ -840,9 +840,13 @@ def test_blank_line_as_damage_leaves_it_delays_no_other(
     assert process.counters.delivered == 3
 
 
-def is_patient(faults: list[Fault | None]) -> bool:
-    """Return whether a backend fails at most twice in a row: so that order is kept."""
-    return all(None in faults[n : n + 3] for n in range(len(faults) - 2))
+def first_failures(faults: list[Fault | None]) -> list[Fault | None]:
+    """Return the faults without the third failure and later ones.
+
+    After three failures of one batch its records are sent apart, in another order.
+    """
+    places = [n for n, fault in enumerate(faults) if fault is not None]
+    return faults[: places[2]] if len(places) > 2 else faults
 
 
 @given(
@@ -860,9 +864,7 @@ def is_patient(faults: list[Fault | None]) -> bool:
             ]
         ),
         max_size=8,
-    ).filter(
-        lambda faults: all(None in faults[n : n + 3] for n in range(len(faults) - 2))
-    ),
+    ).map(first_failures),
     is_poison=st.booleans(),
 )
 def test_whatever_happens_good_lines_arrive_in_order_and_bad_ones_are_held(
