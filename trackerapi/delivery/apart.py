@@ -8,7 +8,6 @@ so that other records do not wait for it.
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -24,6 +23,7 @@ from trackerapi.delivery.records import (
     split_lines,
 )
 from trackerapi.errors import BackendUnavailable
+from trackerapi.retry import UNPROCESSED_STATUSES
 
 FAILURES_TO_SEARCH: Final = 3
 """Failed batches in a row after which their records are sent apart."""
@@ -51,6 +51,15 @@ class NotTaken(BackendUnavailable):
     """The backend answers, but takes no record of a batch; it may take others."""
 
 
+def may_concern_records(error: BackendUnavailable) -> bool:
+    """Return whether a request may have failed because of the records in it.
+
+    A request that was not sent, or was refused for the number of requests (429), says
+    nothing about its records.
+    """
+    return error.exchange.was_sent and error.status not in UNPROCESSED_STATUSES
+
+
 class FailingFiles:
     """Files whose records fail while the backend is there; for one pass of delivery.
 
@@ -67,11 +76,11 @@ class FailingFiles:
 
         Raises:
             BackendUnavailable: If the backend may be down: no file was searched in this
-                pass, a request was not sent, or too many files failed.
+                pass, the request says nothing about records, or too many files failed.
         """
         is_there = isinstance(error, NotTaken) or self.error is not None
         self._count += 1
-        if not (is_there and error.exchange.was_sent):
+        if not (is_there and may_concern_records(error)):
             raise error
         if self._count >= _MAX_FAILING_FILES:
             raise error
@@ -185,7 +194,7 @@ class _Search:
                 self._refused += self._send(lines)
                 self._failures, self._is_there = 0, True
             except BackendUnavailable as error:
-                if not error.exchange.was_sent:
+                if not may_concern_records(error):
                     raise
                 self._failures += 1
                 if self._is_there:
@@ -222,13 +231,17 @@ class _Search:
     def _sends_one_alone(self) -> bool:
         """Send a few of the remaining records, each alone, until one is answered."""
         for line in samples_of([*chain.from_iterable(self._parts)]):
-            with suppress(BackendUnavailable):
+            try:
                 self._refused += self._send([line])
-                for lines in self._parts:
-                    if line in lines:
-                        lines.remove(line)
-                self._parts = deque(filter(None, self._parts))
-                return True
+            except BackendUnavailable as error:
+                if not may_concern_records(error):
+                    raise
+                continue
+            for lines in self._parts:
+                if line in lines:
+                    lines.remove(line)
+            self._parts = deque(filter(None, self._parts))
+            return True
         return False
 
 

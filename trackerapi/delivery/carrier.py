@@ -13,6 +13,7 @@ from trackerapi.delivery.apart import (
     Parted,
     Setbacks,
     lines_behind,
+    may_concern_records,
     samples_of,
 )
 from trackerapi.delivery.held import HeldJournal, KeptRecord
@@ -78,7 +79,7 @@ class Carrier(WaitingCarrier):
                 self._sender.identify()  # a backend that is down is asked once, as ever
             return self._carry(file, is_search=is_search)
         except BackendUnavailable as error:
-            if error.exchange.was_sent:
+            if may_concern_records(error):
                 self._setbacks.note(file, self._answers)
             raise
 
@@ -159,7 +160,7 @@ class Carrier(WaitingCarrier):
         try:
             return self._part(lines, takes_others)
         except BackendUnavailable as error:
-            if not error.exchange.was_sent:
+            if not may_concern_records(error):
                 raise
             self._setbacks.note_search(answers)
             raise NotTaken(error.reason, error.exchange) from error

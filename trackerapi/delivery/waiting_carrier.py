@@ -9,6 +9,7 @@ from trackerapi.delivery.apart import (
     FAILURES_TO_SEARCH,
     NotTaken,
     Parted,
+    may_concern_records,
     samples_of,
 )
 from trackerapi.delivery.held import KeptRecord
@@ -75,7 +76,7 @@ class WaitingCarrier(LineCarrier):
             try:
                 self._carry_job(file, provider_job_id, is_strict=is_strict)
             except BackendUnavailable as error:
-                if is_strict or not error.exchange.was_sent:
+                if is_strict or not may_concern_records(error):
                     raise
                 self._make_sure()
                 if provider_job_id in unknown:
@@ -118,7 +119,7 @@ class WaitingCarrier(LineCarrier):
         try:
             return self.carry_lines(lines), []
         except BackendUnavailable as error:
-            if not error.exchange.was_sent:
+            if not may_concern_records(error):
                 raise
         self._make_sure()
 

@@ -265,15 +265,16 @@ def test_backend_that_takes_no_record_at_all_keeps_all_in_place(
     assert list(memory.events.values()) == lines
 
 
-def test_request_that_was_not_sent_says_nothing_of_a_record(
-    process: ReportingProcess, memory: MemoryBackend
+@pytest.mark.parametrize("fault", [unavailable(was_sent=False), unavailable(429)])
+def test_request_that_was_not_acted_on_says_nothing_of_a_record(
+    process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """Where no connection can be made, no record is searched for."""
+    """No record is searched for without a connection, or behind a limit of requests."""
     process.append(*event_lines(2))
     process.make_round()
     process.append(*event_lines(2))
     asked = memory.identify_count
-    memory.fail_next("send", *[unavailable(was_sent=False)] * 20)
+    memory.fail_next("send", *[fault] * 20)
 
     make_rounds(process, 20)
 
