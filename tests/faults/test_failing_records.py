@@ -189,3 +189,28 @@ def test_sync_delivers_the_others_and_says_why_one_record_stays(
     assert main(["sync"]) == 0
     for job_id, recorded in ids.items():
         assert sorted(arrived(asking, job_id)) == sorted(recorded)
+
+
+def test_retry_sends_what_is_held_beside_a_file_of_failing_records(
+    poisoned: FaultProxy,
+    backend: RunningBackend,
+    asking: TrackerApi,
+    at_the_shell: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The oldest file holds failing records alone: `outbox retry` passes over it."""
+    known, unwanted = new_id(), new_id()
+    asking.create_job(known, backend.customer_id, "import")
+    where = (backend.api_key, poisoned.url)
+    with TrackerApi(*where, outbox=at_the_shell, mode="offline") as tracker:
+        tracker.job(known).send_event(kind="info", message=POISON)
+    with TrackerApi(*where, outbox=at_the_shell, mode="offline") as tracker:
+        job = tracker.create_job(unwanted, 999_999, "import")
+        event_id = job.send_event(kind="info")
+
+    fixed = ["--job", unwanted, "--customer-id", str(backend.customer_id)]
+    assert main(["outbox", "retry", *fixed]) == 1
+    assert arrived(asking, unwanted) == [event_id]
+    capsys.readouterr()
+    poisoned.fault = pass_on
+    assert main(["sync"]) == 0

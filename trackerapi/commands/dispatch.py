@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from trackerapi import __version__
 from trackerapi.composition import binding_for
+from trackerapi.delivery.apart import NotTaken
 from trackerapi.delivery.carrier import Carrier
 from trackerapi.delivery.folder import OutboxFolder
 from trackerapi.delivery.header import Binding
@@ -98,15 +99,15 @@ class Persistence:
         """Return what `action` returns, tried again after each fault of the network.
 
         Raises:
-            BackendError: The last one, once it has lasted too long; a refused key at
-                once.
+            BackendError: The last one, once it has lasted too long; at once for a
+                refused key, and for records that a backend does not take.
         """
         while True:
             if self.is_over:
                 raise BackendUnavailable("the time given is over")
             try:
                 result = action()
-            except AuthenticationError:
+            except (AuthenticationError, NotTaken):
                 raise
             except BackendError as error:
                 if not self.pauses_after(error):

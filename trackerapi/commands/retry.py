@@ -30,13 +30,14 @@ from trackerapi.commands.terminal import (
     tell,
     without_none,
 )
+from trackerapi.delivery.apart import FailingFiles
 from trackerapi.delivery.folder import OutboxFolder, read_header
 from trackerapi.delivery.header import FORMAT_VERSION
 from trackerapi.delivery.held import HeldJournal, KeptRecord
 from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.delivery.records import MAX_BATCH_LINES, Creation
 from trackerapi.delivery.report import key_refused, unreachable, unusable
-from trackerapi.errors import AuthenticationError, BackendError
+from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
 
 _MOST_REASONS: Final = 5
 
@@ -51,7 +52,7 @@ first, as `trackerapi sync` does. Works while the job runs, too.
 
 exit status:
   0  all was taken, or nothing is held
-  1  the backend was not reached, refused the key, or does not know a job yet
+  1  the backend was not reached, refused the key, or a record still waits
   2  wrong usage or settings
   3  something is still held, with the newest reason
 
@@ -159,6 +160,7 @@ class Retry:
         self._refused_jobs: set[str] = set()
         self._taken = self._created = 0
         self._unusable: str | None = None
+        self._failing = FailingFiles()
 
     def run(self, persistence: Persistence) -> RetryReport:
         """Send all of them once; a fault of the network is told on stderr."""
@@ -196,11 +198,15 @@ class Retry:
         for _ in iter(self._retry_once, 0):
             pass  # until a job that runs has added nothing more
         self._with_leftovers(self._carry_waiting)
+        if self._failing.error is not None:
+            raise self._failing.error
 
     def _with_leftovers(self, act: Callable[[OutboxFile], None]) -> None:
         for file in self._folder.adopt(self._dispatch.binding, set()):
             try:
                 act(file)
+            except BackendUnavailable as error:
+                self._failing.note(error)  # raised when the others had their turn
             finally:
                 self._folder.put_away(file)
 

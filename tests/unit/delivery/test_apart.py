@@ -87,7 +87,7 @@ def test_failing_events_spread_over_a_batch_keep_no_other_event(
     lines = event_lines(600)
     bad = lines[7::20]
     process.append(*lines)
-    poison(memory, bad)
+    poison(memory, bad, unavailable(500))
 
     make_rounds(process)
 
