@@ -52,8 +52,8 @@ PARTS = (
     Part("Promise of the last release", ("scripts.contract_changes",)),
 )
 QUICK_TESTS = ("tests/unit", "tests/contract")
-SIDE_BY_SIDE = ("--numprocesses", "2", "--dist", "loadfile")
-"""Two at a time, since many tests wait for processes; those of one file in turn."""
+SIDE_BY_SIDE = ("--numprocesses", "3", "--dist", "loadfile")
+"""Three at a time on two cores, since many tests wait; those of one file in turn."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
