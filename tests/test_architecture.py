@@ -15,7 +15,7 @@ import trackerapi
 ROOT: Final = Path(__file__).resolve().parent.parent
 LIBRARY: Final = ROOT / "trackerapi"
 BACKEND: Final = ROOT / "backend/trackerapi_backend"
-MOST_LINES: Final = 350
+MOST_LINES: Final = 500
 
 LEAVES: Final = {
     "addresses",
@@ -340,7 +340,7 @@ HAND_WRITTEN: Final = [
     "path", HAND_WRITTEN, ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_module_can_be_read_in_one_go(path: Path) -> None:
-    """A room that grows beyond its size is divided."""
+    """A longer module holds more than one subject."""
     assert len(path.read_text().splitlines()) <= MOST_LINES
 
 
