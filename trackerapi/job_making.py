@@ -96,7 +96,7 @@ def attached(token: str | None, part: str | None) -> Place:
         if isinstance(text, str) and key_id_of(text.partition(".")[0]):
             # As an id, the key would go into the outbox and to the timeline.
             raise SettingsError("not the whole token of a job; copy it again", setting)
-        check_name("token", text, LONGEST_PROVIDER_JOB_ID)
+        check_name(setting, text, LONGEST_PROVIDER_JOB_ID)
         return Place(text, JobFacts(part=name))
     config = find_loaded(read.tag) if read.tag is not None else None
     return Place(read.provider_job_id, JobFacts(config=config, part=name))
