@@ -27,6 +27,17 @@ for _number, _usual in (
         signal.signal(_number, _usual)
 
 
+_KEPT = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def same_signal_handlers() -> Iterator[None]:
+    """Fail a test that leaves other signal handlers: a later test would be killed."""
+    before = [signal.getsignal(number) for number in _KEPT]
+    yield
+    assert [signal.getsignal(number) for number in _KEPT] == before
+
+
 @dataclass(frozen=True, slots=True)
 class RunningBackend:
     """A backend that serves; the members are those of its `dev.json`."""
