@@ -69,12 +69,14 @@ def test_first_example_ends_its_job_when_a_step_raises(
         "TRACKERAPI_API_KEY": backend.api_key,
     }
 
-    run(["bash", "-c", f"! {sys.executable} my_job.py John"], tmp_path, **place)
+    script_line = f"! {sys.executable} my_job.py John 2>&1"
+    told = run(["bash", "-c", script_line], tmp_path, **place)
+    assert "ZeroDivisionError" in told
 
     # On a busy machine the exit of the script may not have waited long enough.
-    run(["trackerapi", "sync"], tmp_path, **place)
+    told += run(["trackerapi", "sync"], tmp_path, **place)
     shown = run(["trackerapi", "job", "show", "--last"], tmp_path, **place)
-    assert "My Job: failed, 28.57 %" in shown
+    assert "My Job: failed, 28.57 %" in shown, told
     assert "ZeroDivisionError" in shown
 
 

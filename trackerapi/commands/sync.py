@@ -9,8 +9,9 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.commands.dispatch import QUIET_SECONDS, Dispatch, Persistence
@@ -92,8 +93,8 @@ def _sync(options: argparse.Namespace) -> int:
     with Dispatch(settings, folder) as dispatch:
         sync = Sync(dispatch, folder, persistence, options.outbox)
         if options.watch:
-            with _ended_by_signals():
-                sync.watch()
+            with _ended_by_signals() as begin:
+                sync.watch(begin)
         else:
             sync.run()
         report = sync.report()
@@ -145,13 +146,17 @@ class Sync:
             if error is not None:
                 tell(self._failure(error))
 
-    def watch(self) -> None:
+    def watch(self, begin: Callable[[], None]) -> None:
         """Deliver leftover files as they appear, until a signal or the time limit.
 
         After SIGTERM it makes one more pass: a sidecar is ended after the job's
         process, and the outbox may be deleted with the pod.
+
+        Args:
+            begin: Called first; from then on SIGTERM raises.
         """
         try:
+            begin()
             while not self._persistence.is_over:
                 error = self._attempt_and_tell()
                 if error is None:
@@ -278,14 +283,29 @@ class _Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def _ended_by_signals() -> Generator[None]:
-    """Raise `_Terminated` in the context at SIGTERM, as Ctrl-C raises."""
+def _ended_by_signals() -> Generator[Callable[[], None]]:
+    """Yield a function from whose call on SIGTERM raises `_Terminated`, as Ctrl-C does.
+
+    A SIGTERM before the call is raised by the call.
+    """
+    has_begun = has_come = False
 
     def interrupt(number: int, frame: "FrameType | None") -> None:  # noqa: ARG001
-        raise _Terminated
+        nonlocal has_come
+        has_come = True
+        if has_begun:
+            raise _Terminated
+
+    def begin() -> None:
+        nonlocal has_begun
+        # First: a module whose import an exception interrupts cannot be imported again.
+        import_module("trackerapi.wire.connection")
+        has_begun = True
+        if has_come:
+            raise _Terminated
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield
+        yield begin
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -24,6 +24,17 @@ from trackerapi.commands.exits import (
     WAITING,
 )
 
+TERMINATED_BY_AN_IMPORT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "asyncio.base_events":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Finder())
+"""
+
 
 def test_interrupted_sync_ends_without_a_traceback(
     desk: Desk, proxy: FaultProxy
@@ -73,6 +84,20 @@ def test_terminated_watch_delivers_what_ended_just_before(desk: Desk) -> None:
     assert process.returncode == FINE
     assert len(desk.events(first)) == 1
     assert len(desk.events(last)) == 2
+
+
+def test_watch_that_is_terminated_while_it_loads_still_delivers(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """On a busy machine the end of the pod comes before the HTTP client is loaded."""
+    (tmp_path / "sitecustomize.py").write_text(TERMINATED_BY_AN_IMPORT)
+    job_id = desk.leave()
+
+    with _started(desk, "sync", "--watch", PYTHONPATH=str(tmp_path)) as process:
+        _, err = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert (process.returncode, err) == (FINE, "trackerapi: delivered 3 events\n")
+    assert len(desk.events(job_id)) == 3
 
 
 def test_watching_tells_once_that_the_backend_is_down_and_goes_on(
