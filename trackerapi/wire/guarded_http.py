@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import httpx
 
-from trackerapi.errors import BackendUnavailable
+from trackerapi.errors import BackendError, BackendUnavailable
 from trackerapi.steady import pause
 from trackerapi.wire.attempts import Attempts, Patience
 from trackerapi.wire.bodies import is_known_coding
@@ -78,6 +78,11 @@ class GuardedHttp(httpx.Client):
                 delay = attempts.delay_after(error)
                 if delay is None:
                     raise
+            except BackendError:
+                raise
+            except Exception:
+                self._close_connections()  # one of them may raise for ever
+                raise
             pause(delay)
 
     @contextmanager
@@ -94,10 +99,13 @@ class GuardedHttp(httpx.Client):
 
     def _close_if_idle(self) -> None:
         if not self._busy_count:
-            # The pools, not the client: a closed client would refuse later requests.
-            for transport in (self._transport, *self._mounts.values()):
-                if transport is not None:
-                    transport.close()
+            self._close_connections()
+
+    def _close_connections(self) -> None:
+        # The pools, not the client: a closed client would refuse later requests.
+        for transport in (self._transport, *self._mounts.values()):
+            if transport is not None:
+                transport.close()
 
 
 class GuardedAsyncHttp(httpx.AsyncClient):
@@ -119,6 +127,19 @@ class GuardedAsyncHttp(httpx.AsyncClient):
         self, request: httpx.Request, *, stream: bool = False, **arguments: Any
     ) -> httpx.Response:
         """Send `request` as `GuardedHttp.send()` does."""
+        try:
+            return await self._send(request, stream=stream, **arguments)
+        except BackendError:
+            raise
+        except Exception:
+            for transport in (self._transport, *self._mounts.values()):
+                if transport is not None:
+                    await transport.aclose()
+            raise
+
+    async def _send(
+        self, request: httpx.Request, *, stream: bool, **arguments: Any
+    ) -> httpx.Response:
         attempts = Attempts(request, self._patience, self.timeout, self._proxy_text)
         while True:
             attempts.begin()
