@@ -1,6 +1,7 @@
 """What the documents print works as printed, on a real backend."""
 
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_first_example_ends_its_job_when_a_step_raises(
         "TRACKERAPI_API_KEY": backend.api_key,
     }
 
-    script_line = f"! {sys.executable} my_job.py John 2>&1"
+    script_line = f"! {shlex.quote(sys.executable)} my_job.py John 2>&1"
     told = run(["bash", "-c", script_line], tmp_path, **place)
     assert "ZeroDivisionError" in told
 
