@@ -4,10 +4,12 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
@@ -254,3 +256,30 @@ def test_async_tracker_closes_the_connections_of_its_client(tmp_path: Path) -> N
         asyncio.run(script(server.url))
         gc.collect()
     assert server.connection_count == 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_client_works_again_after_a_clock_was_replaced(
+    server: ScriptedServer, is_async: bool
+) -> None:
+    """A connection that remembers the replacement is used no more."""
+    client = client_for(server.url)
+
+    async def ask_under_the_mock() -> object:
+        async with client:
+            with mock.patch("time.monotonic"), suppress(TypeError):
+                await verify_api_key.asyncio(client=client)
+                await verify_api_key.asyncio(client=client)
+            with suppress(TypeError):
+                await verify_api_key.asyncio(client=client)
+            return await verify_api_key.asyncio(client=client)
+
+    if is_async:
+        assert asyncio.run(ask_under_the_mock()) is not None
+        return
+    with mock.patch("time.monotonic"), suppress(TypeError):
+        ask(client)
+        ask(client)
+    with suppress(TypeError):
+        ask(client)
+    assert ask(client) is not None

@@ -127,19 +127,6 @@ class GuardedAsyncHttp(httpx.AsyncClient):
         self, request: httpx.Request, *, stream: bool = False, **arguments: Any
     ) -> httpx.Response:
         """Send `request` as `GuardedHttp.send()` does."""
-        try:
-            return await self._send(request, stream=stream, **arguments)
-        except BackendError:
-            raise
-        except Exception:
-            for transport in (self._transport, *self._mounts.values()):
-                if transport is not None:
-                    await transport.aclose()
-            raise
-
-    async def _send(
-        self, request: httpx.Request, *, stream: bool, **arguments: Any
-    ) -> httpx.Response:
         attempts = Attempts(request, self._patience, self.timeout, self._proxy_text)
         while True:
             attempts.begin()
