@@ -80,6 +80,16 @@ def test_failing_event_is_set_aside_and_the_others_arrive(
     assert process.counters.delivered == 31
 
 
+def leave_events(folder: Path, memory: MemoryBackend, count: int) -> list[bytes]:
+    """Leave events of as many ended processes in files of their own; return them."""
+    lines = event_lines(count)
+    for line in lines:
+        process = ReportingProcess(folder, memory)
+        process.append(line)
+        process.die()
+    return lines
+
+
 def test_failing_events_spread_over_a_batch_keep_no_other_event(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
@@ -140,11 +150,7 @@ def test_failing_event_in_a_leftover_delays_no_other_file(
     folder: Path, memory: MemoryBackend
 ) -> None:
     """Files of several processes that ended hold one failing event each."""
-    bad = event_lines(3)
-    for line in bad:
-        before = ReportingProcess(folder, memory)
-        before.append(line)
-        before.die()
+    bad = leave_events(folder, memory, 3)
     poison(memory, bad)
     process = ReportingProcess(folder, memory)
     make_rounds(process, 12)
@@ -165,11 +171,7 @@ def test_many_leftovers_of_failing_events_alone_delay_the_next_process_little(
     folder: Path, memory: MemoryBackend
 ) -> None:
     """A few passes deliver its events; the leftovers are set aside soon afterwards."""
-    bad = event_lines(7)
-    for line in bad:
-        before = ReportingProcess(folder, memory)
-        before.append(line)
-        before.die()
+    bad = leave_events(folder, memory, 7)
     poison(memory, bad, unavailable(500))
     process = ReportingProcess(folder, memory)
     lines = event_lines(5)
@@ -186,11 +188,7 @@ def test_leftovers_of_a_backend_that_takes_nothing_bring_few_requests(
     folder: Path, memory: MemoryBackend
 ) -> None:
     """Each file is tried in the passes that search, and the first one in the others."""
-    bad = event_lines(7)
-    for line in bad:
-        before = ReportingProcess(folder, memory)
-        before.append(line)
-        before.die()
+    bad = leave_events(folder, memory, 7)
     poison(memory, bad)
     process = ReportingProcess(folder, memory)
 
