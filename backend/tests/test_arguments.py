@@ -38,7 +38,7 @@ def command_lines(value: str) -> Iterator[tuple[list[str], str]]:
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *line: str) -> tuple[int, str]:
-    """Run a command line that fails; return its exit status and what it prints."""
+    """Run a command line that fails; return its exit status and its errors."""
     try:
         status = main(line)
     except SystemExit as end:
@@ -83,7 +83,7 @@ def test_error_repeats_an_argument_shortened_and_printable(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A terminal gets one short line, whatever a script put into its arguments."""
+    """A terminal gets one short printable line, also for a hostile argument."""
     monkeypatch.chdir(tmp_path)
 
     status, told = error_of(capsys, *line)

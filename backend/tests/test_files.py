@@ -173,7 +173,7 @@ def test_secret_that_is_no_regular_file_is_refused(
     kind: str,
     how: str,
 ) -> None:
-    """A pipe that nobody writes to holds up no command: it is named in one line."""
+    """A pipe without a writer delays no command; one line names the pipe."""
     prepare(tmp_path)
     secret = tmp_path / ("api_key" if how == "dev" else "other pepper")
     if kind == "pipe":

@@ -262,7 +262,7 @@ LINES = {
 def test_report_of_bad_lines_is_bounded(
     backend: Service, caller: httpx.Client, name: str
 ) -> None:
-    """A report names each of a thousand bad lines, whatever the length of the lines."""
+    """A report names each of a thousand bad lines, short and long ones."""
     body = gzip.compress(b"\n".join([LINES[name]] * MAX_LINES))
     answers: list[httpx.Response] = []
 

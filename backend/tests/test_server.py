@@ -79,7 +79,7 @@ def test_dev_keeps_everything_from_run_to_run(tmp_path: Path) -> None:
 
 
 def test_dev_replaces_a_key_that_its_database_does_not_know(tmp_path: Path) -> None:
-    """Somebody who deletes the database to start afresh gets a key that works."""
+    """After the database is deleted, `dev` makes a key that works."""
     keys = set()
     for _ in range(2):
         with running(*DEV, str(tmp_path)) as process:
@@ -94,7 +94,7 @@ def test_dev_replaces_a_key_that_its_database_does_not_know(tmp_path: Path) -> N
 
 
 def test_dev_prints_what_a_script_needs(tmp_path: Path) -> None:
-    """The printed lines can be pasted into a shell, whatever the folder's name."""
+    """The printed lines can be pasted into a shell, also with blanks and quotes."""
     folder = tmp_path / "my folder; 'quoted'"
     with running(*DEV, str(folder)) as process:
         first_line(process)
@@ -104,7 +104,7 @@ def test_dev_prints_what_a_script_needs(tmp_path: Path) -> None:
 
 
 def test_second_server_on_the_same_file_is_refused(tmp_path: Path) -> None:
-    """Two processes never write one file, and the message says what to do."""
+    """Two processes never write one file, and the error names the remedy."""
     with running(*DEV, str(tmp_path)) as process:
         first_line(process)
         second = command(*DEV, str(tmp_path))
@@ -193,7 +193,7 @@ def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
 
 
 def test_only_the_owner_may_read_what_is_stored(tmp_path: Path) -> None:
-    """Messages, metadata and tracebacks are nobody else's on the same machine."""
+    """Other users of the machine can read no message, metadata or traceback."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
     with running("serve", "--port", "0", environment=environment) as process:
@@ -246,7 +246,7 @@ def test_keys_are_made_listed_and_ended(tmp_path: Path) -> None:
 def test_failure_of_the_output_leaves_nothing_made(
     tmp_path: Path, output: str, what: str
 ) -> None:
-    """A key that nobody has read is not stored, and a customer can be made again."""
+    """A key that was not printed is not stored; a customer can be made again."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
     if (what, output) == ("customer", "closed"):

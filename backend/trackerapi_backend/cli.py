@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write_any_name() -> None:
-    """Write names of files as their bytes, and what has none as an escape."""
+    """Write file names as their bytes, and characters without bytes as escapes."""
     codecs.register_error("trackerapi-backend", _bytes_or_escape)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -78,7 +78,7 @@ def _complain(reason: str) -> int:
 
 
 def _one_line(text: str) -> str:
-    """Return a text without what a terminal would act on, and not too long."""
+    """Return a text without control characters, cut to `MAX_ERROR_LENGTH`."""
     if len(text) > MAX_ERROR_LENGTH:
         text = f"{text[: MAX_ERROR_LENGTH - 1]}…"
     return "".join(
@@ -93,7 +93,7 @@ def _is_byte(character: str) -> bool:
 
 
 def _drop_output() -> None:
-    """Throw away what is left of the output: Python would fail on it at its end."""
+    """Discard the unwritten output: Python would fail on it at its exit."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -103,7 +103,7 @@ def _tell(line: str) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser with short printable errors, whose arguments must not be blank.
+    """A parser with short printable errors that refuses blank arguments.
 
     A blank argument stands for an unset variable of a script.
     """
@@ -136,7 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _group(parser: argparse.ArgumentParser, metavar: str) -> Commands:
-    """Let a parser have commands; return what they are added to."""
+    """Make a group of commands; return the object that commands are added to."""
     commands = parser.add_subparsers(required=True, metavar=metavar)
     # All words of a command go through this type; each option then names itself.
     commands.type = str

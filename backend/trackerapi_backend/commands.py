@@ -1,4 +1,4 @@
-"""What each command of the command line does.
+"""The work of each command of the command line.
 
 Commands that look after keys and customers open the database themselves, so they
 wait for no server and run beside none.
@@ -84,9 +84,9 @@ def migrate(options: Namespace, tell: Tell) -> None:
 
 
 def create_key(options: Namespace, tell: Tell) -> None:
-    """Make a key and tell it, this once.
+    """Make a key and print it; it cannot be printed again.
 
-    A key that cannot be printed is not stored: nobody would know it.
+    A key that cannot be printed is not stored.
     """
     if sys.stdout is None:
         raise SettingsError("stdout is closed, and a new key is shown only there")
@@ -122,7 +122,7 @@ def list_keys(options: Namespace, tell: Tell) -> None:
 
 def expire_key(options: Namespace, tell: Tell) -> None:
     """End a key at once."""
-    # A whole key is taken too. What was given is not repeated: it may hold a secret.
+    # A whole key is taken too. The error does not repeat it: it may be a secret.
     key_id = key_id_of(options.key_id) or options.key_id
     with _opened(options) as (db, _storage, provider_id):
         row = access.expire_key(db, provider_id, key_id, now=utc_now())
@@ -158,7 +158,7 @@ def list_customers(options: Namespace, tell: Tell) -> None:
 
 
 def _check_options(schema_name: str, values: dict[str, object]) -> None:
-    """Check options against a schema whose members have the same names.
+    """Check options against the schema with members of the same names.
 
     Raises:
         SettingsError: If one is not valid; the message names the option.

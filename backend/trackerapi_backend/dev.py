@@ -44,7 +44,7 @@ OTHER_CUSTOMERS = (1, 2)
 
 @dataclass(frozen=True, slots=True)
 class DevFolder:
-    """Where a `dev` backend keeps what it has."""
+    """The folder with the files of a `dev` backend."""
 
     path: Path
 
@@ -65,7 +65,7 @@ class DevFolder:
 
     @property
     def description(self) -> Path:
-        """What a script needs to know, for as long as the server runs."""
+        """Address and customer for scripts; the file exists while the server runs."""
         return self.path / "dev.json"
 
 
@@ -98,7 +98,7 @@ def run_dev(path: Path, *, host: str, port: int, tell: Callable[[str], None]) ->
     )
     store = SqliteStore(folder.database, migrate=True)
     try:
-        # Of a run that was killed, so that nobody takes its address for ours.
+        # A killed run may have left it, with an address that is not ours.
         folder.description.unlink(missing_ok=True)
         _prepare(store, folder)
         serve_store(settings, store, announce=partial(_announce, folder, tell))

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Checks the store every few seconds while the server runs.
+    """Checks the store every 5 seconds while the server runs.
 
     Args:
         store: Store whose free space is measured and which is read from.

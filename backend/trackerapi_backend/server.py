@@ -56,7 +56,7 @@ def serve_store(
     # uvicorn raises the signal again after its own end: this keeps that orderly too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-        # Whatever SIGTERM means at that time, before uvicorn runs and after.
+        # The handler of SIGTERM at that time: ours, or later that of uvicorn.
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     pepper = read_pepper(settings.pepper_file)
     with listening(settings.host, settings.port) as listener:
@@ -80,7 +80,7 @@ def serve_store(
 def _allow_many_connections() -> None:
     """Raise the limit of open files as far as this user may."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # some systems refuse what they call unlimited
+    with suppress(OSError, ValueError):  # some systems refuse their own "unlimited"
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 

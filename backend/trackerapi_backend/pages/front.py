@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 async def show(_request: Request) -> Response:
-    """Show the start page: what this service is, and how a reader gets to a job."""
+    """Show the start page: purpose of the service, and the way to a job."""
     return page("front.html")
 
 

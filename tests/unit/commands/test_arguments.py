@@ -95,7 +95,7 @@ def test_free_text_may_be_blank() -> None:
     ids=lambda line: " ".join(line)[:20].encode("ascii", "replace").decode(),
 )
 def test_error_repeats_an_argument_shortened_and_printable(line: list[str]) -> None:
-    """A terminal gets one short line, whatever a script put into its arguments."""
+    """A terminal gets one short printable line, also for a hostile argument."""
     place = {
         "TRACKERAPI_BASE_URL": "http://127.0.0.1:9",
         "TRACKERAPI_API_KEY": "key",
