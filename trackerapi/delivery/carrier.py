@@ -207,10 +207,10 @@ class Carrier(WaitingCarrier):
         """
         self.know(file)
         refused, blocked = file.held.refused_jobs(), self.blocked_jobs()
-        unknown = set[str]().union(*(held.unknown_jobs() for held in self._journals))
         aside: list[KeptRecord] = []
         if not refused and not blocked:
             return aside, batch, count
+        unknown = set[str]().union(*(held.unknown_jobs() for held in self._journals))
         rest: list[bytes] = []
         for line in split_lines(batch):
             job_id = str(parse_record(line).get("provider_job_id"))
