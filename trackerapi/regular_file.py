@@ -88,7 +88,7 @@ def read_given(path: Path, most_bytes: int) -> bytes:
 
     Raises:
         OSError: If it cannot be opened, is a folder, socket or device, or is a pipe
-            that nobody writes to or that does not end within `PIPE_SECONDS`.
+            that is empty or that does not end within `PIPE_SECONDS`.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
@@ -117,5 +117,5 @@ def _through_pipe(descriptor: int, path: Path, most_bytes: int) -> bytes:
             break
         content += piece
     if not content:
-        raise OSError(errno.EINVAL, "a pipe that nobody writes to", str(path))
+        raise OSError(errno.EINVAL, "a pipe with nothing to read", str(path))
     return bytes(content)

@@ -17,7 +17,7 @@ from trackerapi.errors import ConfigError, SettingsError
 
 PATIENCE_SECONDS = 90.0
 EXAMPLE = Path(__file__).parents[2] / "demo" / "job_configurations.json"
-REFUSED = "not a regular file|a pipe that nobody writes to"
+REFUSED = "not a regular file|a pipe with nothing to read"
 PLAIN, SECURE = "http://127.0.0.1:9", "https://127.0.0.1:9"
 
 

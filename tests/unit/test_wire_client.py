@@ -2,8 +2,13 @@
 
 import asyncio
 import gc
+import os
+import signal
+import socket
+import stat
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import BytesIO
 from itertools import chain, repeat
@@ -18,7 +23,15 @@ from trackerapi_client.api.events import import_events
 from trackerapi_client.types import File
 
 from tests.conftest import RunningBackend
-from tests.scripted_server import KEY, OWNER, ScriptedServer, answering, http, problem
+from tests.scripted_server import (
+    KEY,
+    OWNER,
+    Request,
+    ScriptedServer,
+    answering,
+    http,
+    problem,
+)
 from trackerapi import AsyncTrackerApi, BackendUnavailable, TrackerApi
 from trackerapi.wire.attempts import Patience
 from trackerapi.wire.client import BackendClient
@@ -55,6 +68,7 @@ def client_for(url: str, seconds: float = 20.0, deadline: float = 0.0) -> Backen
     )
 
 
+PATIENCE_SECONDS = 90.0
 BOTH = pytest.mark.parametrize("call", [ask, ask_in_a_loop])
 
 
@@ -283,3 +297,62 @@ def test_client_works_again_after_a_clock_was_replaced(
     with suppress(TypeError):
         ask(client)
     assert ask(client) is not None
+
+
+def test_error_of_one_thread_leaves_the_request_of_another_alone() -> None:
+    """A request in flight gets its answer on the connection that it began with."""
+    asked, opened = threading.Event(), threading.Event()
+
+    def reply(_request: Request) -> bytes:
+        asked.set()
+        opened.wait(PATIENCE_SECONDS)
+        return http(200, OWNER)
+
+    with answering(reply) as server, ThreadPoolExecutor() as pool:
+        client = client_for(server.url, PATIENCE_SECONDS)
+        answer = pool.submit(ask, client)
+        assert asked.wait(PATIENCE_SECONDS)
+        with mock.patch("httpcore.ConnectionPool.handle_request") as handle:
+            handle.side_effect = RuntimeError
+            with pytest.raises(RuntimeError):
+                ask(client)
+        opened.set()
+
+        assert answer.result(PATIENCE_SECONDS) is not None
+        assert server.connection_count == 1
+
+
+def test_connection_of_an_interrupted_request_is_open_until_its_thread_ends() -> None:
+    """A closed number might be a file of the job next, read by that thread."""
+    opened = threading.Event()
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+
+    def reply(_request: Request) -> bytes:
+        signal.pthread_kill(main_thread, signal.SIGINT)
+        opened.wait(PATIENCE_SECONDS)
+        return http(200, OWNER)
+
+    with answering(reply) as server:
+        with client_for(server.url, PATIENCE_SECONDS) as client:
+            with pytest.raises(KeyboardInterrupt):
+                ask(client)
+        assert open_sockets_to(server.port) == 1
+        opened.set()
+        for thread in threading.enumerate():
+            if thread.name == "trackerapi-request":
+                thread.join(PATIENCE_SECONDS)
+                assert not thread.is_alive()
+        assert open_sockets_to(server.port) == 0
+
+
+def open_sockets_to(port: int) -> int:
+    """Return how many descriptors of this process are connected to a port."""
+    count = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # the folder's own descriptor is closed by now
+            if stat.S_ISSOCK(os.fstat(int(entry.name)).st_mode):
+                with socket.socket(fileno=os.dup(int(entry.name))) as found:
+                    is_network = found.family == socket.AF_INET
+                    count += is_network and found.getpeername()[1] == port
+    return count

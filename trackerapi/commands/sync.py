@@ -9,9 +9,8 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.commands.dispatch import QUIET_SECONDS, Dispatch, Persistence
@@ -93,11 +92,12 @@ def _sync(options: argparse.Namespace) -> int:
     with Dispatch(settings, folder) as dispatch:
         sync = Sync(dispatch, folder, persistence, options.outbox)
         if options.watch:
-            with _ended_by_signals() as begin:
-                sync.watch(begin)
+            with _heard_sigterm() as sigterm:
+                sync.watch(sigterm)
+                report = sync.report()
         else:
             sync.run()
-        report = sync.report()
+            report = sync.report()
     if options.json:
         say_json(dataclasses.asdict(report))
     else:
@@ -146,26 +146,23 @@ class Sync:
             if error is not None:
                 tell(self._failure(error))
 
-    def watch(self, begin: Callable[[], None]) -> None:
+    def watch(self, sigterm: "Sigterm") -> None:
         """Deliver leftover files as they appear, until a signal or the time limit.
 
         After SIGTERM it makes one more pass: a sidecar is ended after the job's
         process, and the outbox may be deleted with the pod.
-
-        Args:
-            begin: Called first; from then on SIGTERM raises.
         """
         try:
-            begin()
             while not self._persistence.is_over:
                 error = self._attempt_and_tell()
-                if error is None:
-                    self._persistence.note_success()
-                    time.sleep(
-                        max(min(LOOK_SECONDS, self._persistence.left_seconds), 0)
-                    )
-                elif not self._persistence.pauses_after(error):
-                    return
+                with sigterm.ending_a_pause():
+                    if error is None:
+                        self._persistence.note_success()
+                        time.sleep(
+                            max(min(LOOK_SECONDS, self._persistence.left_seconds), 0)
+                        )
+                    elif not self._persistence.pauses_after(error):
+                        return
         except _Terminated:
             self._attempt_and_tell()
         except KeyboardInterrupt:
@@ -282,30 +279,38 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM was received: there is time for one more pass."""
 
 
-@contextmanager
-def _ended_by_signals() -> Generator[Callable[[], None]]:
-    """Yield a function from whose call on SIGTERM raises `_Terminated`, as Ctrl-C does.
+class Sigterm:
+    """SIGTERM while `sync --watch` runs: noted at once, raised in a pause alone.
 
-    A SIGTERM before the call is raised by the call.
+    An exception in the middle of a pass would leave a file locked.
     """
-    has_begun = has_come = False
 
-    def interrupt(number: int, frame: "FrameType | None") -> None:  # noqa: ARG001
-        nonlocal has_come
-        has_come = True
-        if has_begun:
+    def __init__(self) -> None:
+        self._has_come = self._is_pausing = False
+
+    def hear(self, number: int, frame: "FrameType | None") -> None:  # noqa: ARG002
+        """Handle the signal."""
+        self._has_come = True
+        if self._is_pausing:
             raise _Terminated
 
-    def begin() -> None:
-        nonlocal has_begun
-        # First: a module whose import an exception interrupts cannot be imported again.
-        import_module("trackerapi.wire.connection")
-        has_begun = True
-        if has_come:
-            raise _Terminated
+    @contextmanager
+    def ending_a_pause(self) -> Generator[None]:
+        """Raise `_Terminated` in the context, also for a SIGTERM before it."""
+        self._is_pausing = True
+        try:
+            if self._has_come:
+                raise _Terminated
+            yield
+        finally:
+            self._is_pausing = False
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+
+@contextmanager
+def _heard_sigterm() -> Generator[Sigterm]:
+    sigterm = Sigterm()
+    before = signal.signal(signal.SIGTERM, sigterm.hear)
     try:
-        yield begin
+        yield sigterm
     finally:
         signal.signal(signal.SIGTERM, before)

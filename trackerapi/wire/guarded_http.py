@@ -63,7 +63,8 @@ class GuardedHttp(httpx.Client):
         send_once = super().send
 
         def attempt() -> httpx.Response:
-            with allowed(attempts.allowance):
+            # Here: a thread that was given up may still read from its connection.
+            with self._in_use(), allowed(attempts.allowance):
                 response = send_once(request, stream=True, **arguments)
                 if stream and _is_left_to_caller(response):
                     return response
@@ -72,7 +73,7 @@ class GuardedHttp(httpx.Client):
         while True:
             attempts.begin()
             try:
-                with attempts.translated(), self._in_use():
+                with attempts.translated():
                     return _within(attempts.seconds_left, attempt)
             except BackendUnavailable as error:
                 delay = attempts.delay_after(error)
@@ -81,7 +82,7 @@ class GuardedHttp(httpx.Client):
             except BackendError:
                 raise
             except Exception:
-                self._close_connections()  # one of them may raise for ever
+                self._close_idle_connections()  # one of them may raise for ever
                 raise
             pause(delay)
 
@@ -99,13 +100,20 @@ class GuardedHttp(httpx.Client):
 
     def _close_if_idle(self) -> None:
         if not self._busy_count:
-            self._close_connections()
+            # The pools, not the client: a closed client would refuse later requests.
+            for transport in (self._transport, *self._mounts.values()):
+                if transport is not None:
+                    transport.close()
 
-    def _close_connections(self) -> None:
-        # The pools, not the client: a closed client would refuse later requests.
-        for transport in (self._transport, *self._mounts.values()):
-            if transport is not None:
-                transport.close()
+    def _close_idle_connections(self) -> None:
+        # Not those in use: other threads read from them.
+        for pool in _pools(self):
+            with pool._optional_thread_lock:  # noqa: SLF001
+                idle = [each for each in pool.connections if each.is_idle()]
+                for connection in idle:
+                    pool._connections.remove(connection)  # noqa: SLF001
+            for connection in idle:
+                connection.close()
 
 
 class GuardedAsyncHttp(httpx.AsyncClient):

@@ -24,7 +24,7 @@ from trackerapi.commands.exits import (
     WAITING,
 )
 
-TERMINATED_BY_AN_IMPORT = """
+TERMINATED_WHILE_IT_LOADS = """
 import os, signal, sys
 
 class Finder:
@@ -34,6 +34,24 @@ class Finder:
 
 sys.meta_path.insert(0, Finder())
 """
+
+TERMINATED_IN_A_FILE = """
+import os, signal
+from trackerapi.delivery.{module} import {owner}
+
+real = {owner}.{method}
+
+def terminated(*arguments, **members):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return real(*arguments, **members)
+
+{owner}.{method} = terminated
+"""
+
+
+def terminated_in(module: str, owner: str, method: str) -> str:
+    """Return code that sends SIGTERM to its own process when a method is called."""
+    return TERMINATED_IN_A_FILE.format(module=module, owner=owner, method=method)
 
 
 def test_interrupted_sync_ends_without_a_traceback(
@@ -86,11 +104,22 @@ def test_terminated_watch_delivers_what_ended_just_before(desk: Desk) -> None:
     assert len(desk.events(last)) == 2
 
 
-def test_watch_that_is_terminated_while_it_loads_still_delivers(
-    desk: Desk, tmp_path: Path
+@pytest.mark.parametrize(
+    "code",
+    [
+        TERMINATED_WHILE_IT_LOADS,
+        terminated_in("outbox_file", "OutboxFile", "_read_position"),
+        terminated_in("outbox_file", "OutboxFile", "settle"),
+        terminated_in("held", "HeldJournal", "refresh"),
+        terminated_in("folder", "OutboxFolder", "put_away"),
+    ],
+    ids=["import", "adopt", "settle", "refresh", "put away"],
+)
+def test_watch_that_is_terminated_in_the_middle_of_a_pass_delivers_all(
+    desk: Desk, tmp_path: Path, code: str
 ) -> None:
-    """On a busy machine the end of the pod comes before the HTTP client is loaded."""
-    (tmp_path / "sitecustomize.py").write_text(TERMINATED_BY_AN_IMPORT)
+    """No import is cut off, and no file stays locked for the last pass."""
+    (tmp_path / "sitecustomize.py").write_text(code)
     job_id = desk.leave()
 
     with _started(desk, "sync", "--watch", PYTHONPATH=str(tmp_path)) as process:
