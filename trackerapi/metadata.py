@@ -104,9 +104,9 @@ def plain_json(metadata: object) -> str | None:
             return None
     text: str = compact_json(metadata)
     # NUL, and halves of surrogate pairs, which may or may not have their other half.
-    if len(text) > MAX_BYTES or "\\u0000" in text or "\\ud" in text:
+    if "\\u" in text and ("\\u0000" in text or "\\ud" in text):
         return None
-    return text
+    return text if len(text) <= MAX_BYTES else None
 
 
 @dataclass(slots=True)
