@@ -72,7 +72,7 @@ def test_job_with_a_wrong_path_is_unreachable_and_not_refused(desk: Desk) -> Non
         waiting, held = job.report("line")
 
     assert (waiting, held) == (2, 0)
-    assert desk.run("sync").status == WAITING
+    assert desk.run("sync", "--timeout", "5").status == WAITING
     assert desk.run("outbox", "claim", "--all", "--yes").status == FINE
     assert desk.run("sync").status == FINE
     assert desk.messages(job_id) == ["line"]
