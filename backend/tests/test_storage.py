@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import resource
+import shutil
 import subprocess
 import threading
 from contextlib import ExitStack, contextmanager
@@ -158,6 +159,26 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
                 assert thread.enough.wait(timeout=PATIENCE_SECONDS)
             process.kill()
     with serving_again(tmp_path, keys) as (_process, service):
+        assert_all_there(service, threads)
+
+
+def test_backup_of_a_killed_server_has_all_that_was_acknowledged(
+    tmp_path: Path,
+) -> None:
+    """A copy of database, `-wal` file and pepper is whole, as the README says."""
+    origin, copy = tmp_path / "origin", tmp_path / "copy"
+    origin.mkdir()
+    keys = prepare(origin)
+    with serving_again(origin, keys) as (process, service):
+        with reporting(service) as threads:
+            for thread in threads:
+                assert thread.enough.wait(timeout=PATIENCE_SECONDS)
+            process.kill()
+        process.wait()
+    copy.mkdir()
+    for name in ("backend.db", "backend.db-wal", "pepper"):
+        shutil.copy(origin / name, copy)
+    with serving_again(copy, keys) as (_process, service):
         assert_all_there(service, threads)
 
 

@@ -8,8 +8,13 @@ import pytest
 
 from scripts import contract_changes
 from scripts.contract.changes import compare
-from scripts.contract.document import Contract
-from scripts.project import BASELINE_DIGEST_PATH, BASELINE_PATH
+from scripts.contract.document import Contract, read_contract
+from scripts.project import (
+    BASELINE_DIGEST_PATH,
+    BASELINE_PATH,
+    CONTRACT_PATH,
+    ROOT,
+)
 from tests.contract.editing import GONE, edit
 
 SCHEMAS = "components|schemas"
@@ -210,3 +215,13 @@ def test_promise_edited_by_hand_is_refused(
     (tree / BASELINE_DIGEST_PATH).unlink()
     assert contract_changes.main(["--root", str(tree)]) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_every_operation_is_promised() -> None:
+    """A new operation is recorded in the baseline, so that removing it is noticed."""
+    contract = read_contract(ROOT / CONTRACT_PATH)
+    promised = contract_changes.promise(ROOT)
+
+    assert promised.document["paths"].keys() == contract.document["paths"].keys()
+    for path, item in contract.document["paths"].items():
+        assert promised.document["paths"][path].keys() == item.keys(), path

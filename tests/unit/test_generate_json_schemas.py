@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -311,6 +312,21 @@ def test_location_need_not_be_text(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == [
         "job-configurations-schema.generated.json"
     ]
+
+
+def test_library_may_lie_where_paths_are_no_text(tmp_path: Path) -> None:
+    """The library works from a folder whose name is no UTF-8."""
+    folder = tmp_path / os.fsdecode(b"odd \xff name")
+    shutil.copytree(ROOT / "trackerapi", folder / "trackerapi")
+    result = subprocess.run(
+        [sys.executable, "-m", "trackerapi.generate_json_schemas", "-l", "schemas"],
+        cwd=folder,
+        env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"},
+        capture_output=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert len(list((folder / "schemas").iterdir())) == 1
 
 
 def test_full_stdout_is_one_line(tmp_path: Path) -> None:

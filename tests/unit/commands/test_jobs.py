@@ -100,6 +100,17 @@ def test_step_that_was_begun_and_never_done_reads_not_finished(
     assert "[not finished]  Load it  3 of 10\n" in desk.run("job", "show", job_id).out
 
 
+def test_large_numbers_of_a_step_are_shown_in_digits(desk: Desk) -> None:
+    """A step reads 1,500,000 of 2,000,000, not 1.5e+06 of 2e+06."""
+    counted = {"kind": "progress", "name": "load"} | {
+        "completed": 1_500_000,
+        "total": 2_000_000,
+    }
+    shown = desk.run("job", "show", new_job(desk, counted)).out
+
+    assert "Load it  1,500,000 of 2,000,000\n" in shown
+
+
 def test_list_finds_interrupted_jobs(desk: Desk) -> None:
     """An operator sees which jobs wait for their rerun."""
     tag = f"import-{uuid.uuid4()}"

@@ -53,9 +53,16 @@ def test_job_can_be_given(recorder: TrackerApi, outbox: Path) -> None:
     assert story(outbox) == ["start anything", "step anything"]
 
 
-def test_bar_that_was_never_made_is_forgotten_in_silence() -> None:
-    """Upstream's `close()` takes for granted that `__init__` went through."""
+def test_bar_that_was_never_made_is_forgotten_in_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where `__init__` has raised, `close()` of tqdm 4.60 fails: it is not called."""
+    closed: list[upstream[int]] = []
+    monkeypatch.setattr(upstream, "close", closed.append)
+
     tqdm.__new__(tqdm).__del__()
+
+    assert closed == []
 
 
 def test_outside_of_a_job_it_is_upstream(outbox: Path) -> None:
