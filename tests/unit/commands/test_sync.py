@@ -449,6 +449,28 @@ def test_sync_sets_one_unusable_file_aside(desk: Desk) -> None:
     assert desk.run("outbox", "retry").status == UNAVAILABLE
 
 
+def test_unusable_leftover_does_not_delay_the_end_of_a_script(desk: Desk) -> None:
+    """A script delivers what is its own, ends, and names the unusable file once."""
+    desk.leave()
+    (path,) = desk.paths
+    path.with_suffix(".held").mkdir()
+    job_id, customer = str(uuid.uuid4()), str(desk.backend.customer_id)
+    start = ("job", "start", "import", "--customer", customer, "--id", job_id)
+    report = ("event", "info", "--job", job_id, "--message", "own")
+
+    # Each would end by itself only after the hour: `spawn()` waits less.
+    all_done = [
+        desk.spawn(*command, TRACKERAPI_SHUTDOWN_TIMEOUT="3600")
+        for command in (start, report)
+    ]
+
+    assert [done.status for done in all_done] == [FINE, FINE]
+    for done in all_done:
+        assert "Traceback" not in done.err
+        assert done.err.count(f"{path.with_suffix('.held')} cannot be used") == 1
+    assert "own" in desk.messages(job_id)
+
+
 def test_files_that_root_makes_belong_to_the_owner_of_the_outbox(
     desk: Desk,
 ) -> None:
