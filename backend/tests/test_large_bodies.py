@@ -11,7 +11,8 @@ import gzip
 import json
 import os
 import threading
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,13 @@ from trackerapi_backend.schemas import resolved
 
 from backend.tests.service import (
     PATIENCE_SECONDS,
+    Service,
+    first_line,
     new_job,
     new_name,
+    prepare,
     problem_name,
+    running,
     send_lines,
     serving,
 )
@@ -35,8 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import httpx
-
-    from backend.tests.service import Service
 
 MAX_CPU_SECONDS = 1.0
 MAX_GROWTH_BYTES = 100 * 1024 * 1024
@@ -313,6 +316,61 @@ async def _fill_the_queue(body: bytes) -> None:
     assert refused.value.status == 503
     assert "Retry-After" in refused.value.headers
     assert await examined(body, examine) == len(body)
+
+
+OCCUPIED_THREAD = """
+from pathlib import Path
+from trackerapi_backend import bodies
+bodies._thread.submit(Path({gate!r}).read_bytes)  # until somebody writes there
+"""
+
+
+def test_large_body_of_each_operation_is_examined_off_the_event_loop(
+    tmp_path: Path,
+) -> None:
+    """While the thread for large bodies is busy, all of them wait, and no other."""
+    keys = prepare(tmp_path)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    large = json.dumps([0] * 100_000).encode()
+    with ExitStack() as stack:
+        process = stack.enter_context(
+            running(
+                *("serve", "--port", "0"),
+                environment={"TRACKERAPI_BACKEND_DATABASE": f"{tmp_path}/backend.db"},
+                prelude=OCCUPIED_THREAD.format(gate=str(gate)),
+            )
+        )
+        service = Service(base_url=first_line(process).split()[-1], keys=keys)
+        caller = stack.enter_context(service.client())
+        job_id = new_job(caller)["id"]
+
+        def send(number: int) -> int:
+            ids = [*JSON_OPERATIONS, "batch"]
+            name = ids[number % len(ids)]
+            with service.client() as sender:
+                if name == "batch":
+                    return send_lines(sender, [large]).status_code
+                operation = JSON_OPERATIONS[name]
+                address = operation.path.format(job_id=job_id)
+                return sender.request(
+                    operation.method,
+                    address,
+                    content=large,
+                    headers={"Content-Type": "application/json"},
+                ).status_code
+
+        senders = stack.enter_context(ThreadPoolExecutor(MAX_LARGE_BODIES + 1))
+        sent = [senders.submit(send, n) for n in range(MAX_LARGE_BODIES + 1)]
+        # One too many: its refusal tells that all others wait for the thread.
+        done, waiting = wait(sent, PATIENCE_SECONDS, FIRST_COMPLETED)
+        meanwhile = caller.get("/readyz").status_code
+        gate.write_bytes(b".")
+        statuses = {answer.result(PATIENCE_SECONDS) for answer in waiting}
+
+    assert [answer.result() for answer in done] == [503]
+    assert meanwhile == 200
+    assert max(statuses) < 500
 
 
 def largest_configuration(tag: str, points: int = 1) -> dict[str, Any]:
