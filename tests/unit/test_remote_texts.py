@@ -165,6 +165,21 @@ def test_key_in_the_head_of_an_answer_is_not_shown(
     assert SECRET not in f"{error} {error!r} {error.__cause__!r} {caplog.text}"
 
 
+def test_key_is_removed_whatever_the_header_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Requests and the search for the key read the name of the header in one place."""
+    monkeypatch.setattr("trackerapi.wire.bodies.KEY_HEADER", "X-Other-Key")
+    with answering(problem(422, detail=KEY)) as server:
+        with TrackerApi(KEY, server.url) as tracker:
+            with pytest.raises(BackendError) as caught:
+                tracker.verify_api_key()
+
+    assert {request.headers["x-other-key"] for request in server.requests} == {KEY}
+    assert SECRET not in f"{caught.value} {caught.value.problem}"
+    assert "[the key]" in str(caught.value)
+
+
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_commands_print_words_of_a_server_in_harmless_lines(
     text: str,

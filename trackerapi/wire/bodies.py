@@ -18,6 +18,9 @@ MAX_FAILURE_BYTES: Final = 1024 * 1024
 CODINGS: Final = "gzip, deflate"
 """What requests accept; whatever else arrives is refused."""
 
+KEY_HEADER: Final = "X-API-Key"
+"""Header of a request that carries the key; its value is removed from answers."""
+
 SHORTEST_SECRET: Final = 12
 """Characters of a key below which it may be any word of an answer."""
 

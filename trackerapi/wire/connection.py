@@ -14,6 +14,7 @@ from trackerapi.errors import SettingsError, one_line
 from trackerapi.proxies import NO_PROXY
 from trackerapi.route import BASE_URL, Route
 from trackerapi.settings import Settings
+from trackerapi.wire import bodies
 from trackerapi.wire.attempts import Patience
 from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient
@@ -81,7 +82,7 @@ class Connection:
             base_url=self._settings.base_url,
             token=self._settings.api_key,
             prefix="",
-            auth_header_name="X-API-Key",
+            auth_header_name=bodies.KEY_HEADER,
             headers={"User-Agent": self._user_agent},
             timeout=httpx.Timeout(patience.attempt_seconds),
             verify_ssl=self._verify,

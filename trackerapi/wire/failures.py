@@ -24,6 +24,7 @@ from trackerapi.errors import (
 )
 from trackerapi.retry import parse_retry_after
 from trackerapi.steady import utc_now
+from trackerapi.wire import bodies
 from trackerapi.wire.bodies import secrets_of, without_secrets
 from trackerapi.wire.models import NotAnAnswer, check_answer, check_model, parsed
 
@@ -188,7 +189,7 @@ def _shown(value: Any, levels: int) -> Any:
 
 
 def _secrets(request: httpx.Request) -> tuple[str, ...]:
-    names = ("x-api-key", "authorization")
+    names = (bodies.KEY_HEADER, "Authorization")
     return tuple(s for n in names for s in secrets_of(request.headers.get(n, "")))
 
 
