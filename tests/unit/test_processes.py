@@ -1011,6 +1011,30 @@ def test_event_loop_is_not_held_by_reports(
     assert sorted(arrived) == sorted(ids)
 
 
+@pytest.mark.parametrize(
+    ("set_up", "begin"),
+    [
+        ("", "trackerapi: "),
+        ("import logging; logging.basicConfig()", "WARNING:trackerapi:"),
+    ],
+)
+def test_message_on_stderr_says_that_the_library_speaks(
+    scripts: Scripts, set_up: str, begin: str
+) -> None:
+    """Also where the script has set up no logging, which prints the message alone."""
+    scripts.base_url = "http://127.0.0.1:9"
+    _, errors = scripts.run(f"""\
+        {set_up}
+        with TrackerApi(shutdown_timeout=0) as tracker:
+            tracker.job(JOB).send_event(kind="inof")
+        """)
+
+    lines = errors.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(begin) for line in lines)
+    assert all(line.count("trackerapi: ") <= 1 for line in lines)
+
+
 @pytest.mark.parametrize("setting", ["TRACKERAPI_OUTBOX", "XDG_STATE_HOME"])
 def test_script_that_changes_its_folder_keeps_its_outbox(
     scripts: Scripts, setting: str

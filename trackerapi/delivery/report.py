@@ -62,10 +62,15 @@ ProblemCallback = Callable[[DeliveryProblem], object]
 
 
 def log(level: int, message: str) -> None:
-    """Write one printable line to the log, and harm nobody if that cannot be done."""
+    """Write one printable line to the log, and harm nobody if that cannot be done.
+
+    Where the script has set up no logging, Python prints the line alone on stderr: it
+    begins with the name of the library there.
+    """
     # Where stderr is closed, logging raises into the job.
     with suppress(Exception):
-        _LOG.log(level, "%s", one_line(message, _MAX_LINE))
+        name = "" if _LOG.hasHandlers() else "trackerapi: "
+        _LOG.log(level, "%s%s", name, one_line(message, _MAX_LINE))
 
 
 class Problems:
