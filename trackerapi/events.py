@@ -1,7 +1,7 @@
 """What is recorded: one event as plain data, and its one line on disk and wire.
 
-Ids and times are given out here, so that the order of events within a process is
-the order of their (`occurred_at`, `event_id`). No I/O beyond the clock.
+Ids and times are given out here, so that the order of the events of a thread is the
+order of their (`occurred_at`, `event_id`). No I/O beyond the clock.
 """
 
 import itertools
@@ -148,14 +148,16 @@ class _Stamps:
                 since 1970; 0 for none.
 
         Returns:
-            A UUIDv7 and a time in RFC 3339, UTC, neither below the one that this
-            thread got before.
+            A UUIDv7 and a time in RFC 3339, UTC, neither below those of earlier calls
+            of this thread. Where a signal handler asks in the middle of a call, the
+            handler's may be higher than those of that call.
         """
         now = wall_nanoseconds() // 1000
-        # No lock, which would cost 4 % of a report: what two threads report at the same
-        # moment may have either order.
-        if now < self._last:  # the clock was set back
-            now = self._last
+        # No lock: it would cost 4 % of a report. No other thread and no signal handler
+        # runs between the check and the store, because neither calls anything.
+        last = self._last
+        if now < last:  # the clock was set back
+            now = last
         self._last = now
         count = next(self._count)
         milliseconds, microsecond = divmod(now, 1000)

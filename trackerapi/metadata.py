@@ -103,7 +103,8 @@ def plain_json(metadata: object) -> str | None:
         elif kind is not str and kind is not bool and value is not None:
             return None
     text: str = compact_json(metadata)
-    # NUL, and halves of surrogate pairs, which may or may not have their other half.
+    # `shape_metadata()` takes care of NUL and of surrogates, also of paired ones. One
+    # search for `\\u` spares most texts the other two.
     if "\\u" in text and ("\\u0000" in text or "\\ud" in text):
         return None
     return text if len(text) <= MAX_BYTES else None

@@ -321,14 +321,14 @@ async def _fill_the_queue(body: bytes) -> None:
 OCCUPIED_THREAD = """
 from pathlib import Path
 from trackerapi_backend import bodies
-bodies._thread.submit(Path({gate!r}).read_bytes)  # until somebody writes there
+bodies._thread.submit(Path({gate!r}).read_bytes)  # until a test writes there
 """
 
 
 def test_large_body_of_each_operation_is_examined_off_the_event_loop(
     tmp_path: Path,
 ) -> None:
-    """While the thread for large bodies is busy, all of them wait, and no other."""
+    """While the thread is busy, large requests wait, and `/readyz` is answered."""
     keys = prepare(tmp_path)
     gate = tmp_path / "gate"
     os.mkfifo(gate)
@@ -362,10 +362,12 @@ def test_large_body_of_each_operation_is_examined_off_the_event_loop(
 
         senders = stack.enter_context(ThreadPoolExecutor(MAX_LARGE_BODIES + 1))
         sent = [senders.submit(send, n) for n in range(MAX_LARGE_BODIES + 1)]
-        # One too many: its refusal tells that all others wait for the thread.
+        # One more than `MAX_LARGE_BODIES`: if it gets 503, all others wait.
         done, waiting = wait(sent, PATIENCE_SECONDS, FIRST_COMPLETED)
         meanwhile = caller.get("/readyz").status_code
-        gate.write_bytes(b".")
+        writer = os.open(gate, os.O_WRONLY | os.O_NONBLOCK)  # fails without a reader
+        os.write(writer, b".")
+        os.close(writer)
         statuses = {answer.result(PATIENCE_SECONDS) for answer in waiting}
 
     assert [answer.result() for answer in done] == [503]

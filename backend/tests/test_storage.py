@@ -165,7 +165,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
 def test_backup_of_a_killed_server_has_all_that_was_acknowledged(
     tmp_path: Path,
 ) -> None:
-    """A copy of database, `-wal` file and pepper is whole, as the README says."""
+    """A copy of the database, its `-wal` file and the pepper has every such event."""
     origin, copy = tmp_path / "origin", tmp_path / "copy"
     origin.mkdir()
     keys = prepare(origin)

@@ -218,7 +218,7 @@ def test_promise_edited_by_hand_is_refused(
 
 
 def test_every_operation_is_promised() -> None:
-    """A new operation is recorded in the baseline, so that removing it is noticed."""
+    """The baseline has every operation: otherwise nobody notices its removal."""
     contract = read_contract(ROOT / CONTRACT_PATH)
     promised = contract_changes.promise(ROOT)
 

@@ -99,7 +99,9 @@ def test_failing_event_delays_no_other_event(
         await_arrival(asking, other.provider_job_id, other_ids)
         later = own.send_event(kind="info")
         await_arrival(asking, own.provider_job_id, [*ids, later])
-        assert tracker.delivery().waiting >= 1  # `later` may lack its answer yet
+        assert (
+            tracker.delivery().waiting >= 1
+        )  # for `later` the answer may be outstanding
 
         poisoned.fault = pass_on
         report = tracker.flush(timeout=PATIENCE_SECONDS)

@@ -314,8 +314,8 @@ def test_location_need_not_be_text(tmp_path: Path) -> None:
     ]
 
 
-def test_library_may_lie_where_paths_are_no_text(tmp_path: Path) -> None:
-    """The library works from a folder whose name is no UTF-8."""
+def test_library_runs_from_a_folder_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    """The path of the library itself need not be text."""
     folder = tmp_path / os.fsdecode(b"odd \xff name")
     shutil.copytree(ROOT / "trackerapi", folder / "trackerapi")
     result = subprocess.run(

@@ -128,7 +128,7 @@ FROZEN: Final = """
 import itertools
 from unittest import mock
 with mock.patch("time.monotonic", lambda: 1e12), mock.patch("time.sleep"):
-    tracker = tracker()  # loads the module of the loops
+    tracker = tracker()  # imports the module of `track()`
     down = TrackerApi("key", "http://127.0.0.1:9", outbox="down", timeout_seconds=0.1)
     job = tracker.create_job(os.environ["JOB"], 142, "imaging")
     note(job, "first")
@@ -142,7 +142,7 @@ with mock.patch("time.monotonic", lambda: 1e12), mock.patch("time.sleep"):
     down.close()
     for item in job.track(range(3), step="load"):
         pass
-# The clock that the first loop found is not kept for later ones.
+# A loop after the patch reads the true clock, although its module was imported before.
 counts, deadline = set(), time.monotonic() + 60
 for item in job.track(itertools.count(), step="report"):
     tracker.flush(10)

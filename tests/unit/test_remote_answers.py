@@ -20,7 +20,7 @@ PARTS: Final = 9
 """Each test tries one in nine of the spoilt answers, so that each member is spoilt."""
 
 PATIENCE_SECONDS: Final = 60.0
-"""Longest wait on a busy machine for what must come."""
+"""Longest wait for an expected result; long enough for a busy machine."""
 
 GOOD: Final = {
     "GET /api-keys/protected": (200, "ApiKeyOwner"),
@@ -318,12 +318,14 @@ def test_creation_answered_about_another_job_waits(
     done = whole_answer("Job") | {"status": "succeeded"}
     backend.spoil("POST /jobs", json.dumps(done | mixed_up))
     with answering(backend) as server:
-        # Ends with the first answer, since that is none of a backend.
+        # Ends after the first answer: delivery gives up on one that is no answer.
         assert script(server.url, "job-1", PATIENCE_SECONDS) == "job-1"
         assert "has already succeeded" not in caplog.text
         for thread in threading.enumerate():
             if thread.name == "trackerapi-courier":
-                thread.join(PATIENCE_SECONDS)  # holds the outbox file until it ends
+                thread.join(
+                    PATIENCE_SECONDS
+                )  # keeps the outbox file claimed until it ends
         backend.spoil("GET /jobs", "{}")
         with TrackerApi(KEY, server.url) as tracker:
             assert tracker.flush(timeout=PATIENCE_SECONDS).waiting == 0

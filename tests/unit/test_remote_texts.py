@@ -168,7 +168,7 @@ def test_key_in_the_head_of_an_answer_is_not_shown(
 def test_key_is_removed_whatever_the_header_is_called(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Requests and the search for the key read the name of the header in one place."""
+    """Requests and redaction take the name of the header from `KEY_HEADER`."""
     monkeypatch.setattr("trackerapi.wire.bodies.KEY_HEADER", "X-Other-Key")
     with answering(problem(422, detail=KEY)) as server:
         with TrackerApi(KEY, server.url) as tracker:

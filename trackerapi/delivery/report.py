@@ -64,8 +64,8 @@ ProblemCallback = Callable[[DeliveryProblem], object]
 def log(level: int, message: str) -> None:
     """Write one printable line to the log, and harm nobody if that cannot be done.
 
-    Where the script has set up no logging, Python prints the line alone on stderr: it
-    begins with the name of the library there.
+    If the script has set up no logging, Python prints the bare message on stderr. The
+    message then begins with `trackerapi: `, so that a reader knows its source.
     """
     # Where stderr is closed, logging raises into the job.
     with suppress(Exception):

@@ -450,7 +450,7 @@ def test_sync_sets_one_unusable_file_aside(desk: Desk) -> None:
 
 
 def test_unusable_leftover_does_not_delay_the_end_of_a_script(desk: Desk) -> None:
-    """A script delivers what is its own, ends, and names the unusable file once."""
+    """A script delivers its own records, ends, and names the unusable file once."""
     desk.leave()
     (path,) = desk.paths
     path.with_suffix(".held").mkdir()
@@ -458,7 +458,7 @@ def test_unusable_leftover_does_not_delay_the_end_of_a_script(desk: Desk) -> Non
     start = ("job", "start", "import", "--customer", customer, "--id", job_id)
     report = ("event", "info", "--job", job_id, "--message", "own")
 
-    # Each would end by itself only after the hour: `spawn()` waits less.
+    # A delayed script would wait for an hour: `spawn()` gives up earlier.
     all_done = [
         desk.spawn(*command, TRACKERAPI_SHUTDOWN_TIMEOUT="3600")
         for command in (start, report)
