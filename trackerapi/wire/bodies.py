@@ -1,7 +1,7 @@
 """Bodies of answers: unpacked within bounds, and without the key of the request."""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from trackerapi.wire.models import NotAnAnswer
@@ -99,10 +99,12 @@ def longest_body(method: str, status: int) -> int:
     return MAX_PAGE_BYTES if method == "GET" else MAX_REPORT_BYTES
 
 
-def secrets_of(credential: str) -> tuple[str, ...]:
-    """Return the texts that must not come back: a key, and its secret part."""
-    key = credential.removeprefix("Bearer ").strip()
-    parts = [key, *key.split("_")[2:3]]
+def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the texts of a request that no error may show: keys and secret parts."""
+    parts: list[str] = []
+    for name in (KEY_HEADER, "Authorization"):
+        key = headers.get(name, "").removeprefix("Bearer ").strip()
+        parts += [key, *key.split("_")[2:3]]
     return tuple(part for part in parts if len(part) >= SHORTEST_SECRET)
 
 

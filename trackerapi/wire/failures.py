@@ -24,7 +24,6 @@ from trackerapi.errors import (
 )
 from trackerapi.retry import parse_retry_after
 from trackerapi.steady import utc_now
-from trackerapi.wire import bodies
 from trackerapi.wire.bodies import secrets_of, without_secrets
 from trackerapi.wire.models import NotAnAnswer, check_answer, check_model, parsed
 
@@ -78,7 +77,7 @@ def no_answer(
         proxy: The proxy and the setting that names it; blank for the direct way.
     """
     was_sent = not isinstance(error, _NOT_SENT)
-    text = without_secrets(one_line(str(error), 200), _secrets(request))
+    text = without_secrets(one_line(str(error), 200), secrets_of(request.headers))
     failure = BackendUnavailable(
         _no_answer_reason(error, text or type(error).__name__, proxy),
         exchange_of(request, was_sent=was_sent),
@@ -137,7 +136,7 @@ def read_answer(
     """
     try:
         sent = _content(status, _media_type(headers), body)
-        content: dict[str, Any] = without_secrets(sent, _secrets(request))
+        content: dict[str, Any] = without_secrets(sent, secrets_of(request.headers))
         if 200 <= status < 300:
             check_answer(request.method, request.url.path, status, content)
             return body if content == sent else json.dumps(content).encode()
@@ -160,7 +159,9 @@ def not_ours(
     request: httpx.Request, status: int, headers: httpx.Headers, fault: NotAnAnswer
 ) -> BackendUnavailable:
     """Return the error for an answer that is not from a tracker backend."""
-    media_type = without_secrets(one_line(_media_type(headers), 80), _secrets(request))
+    media_type = without_secrets(
+        one_line(_media_type(headers), 80), secrets_of(request.headers)
+    )
     why = f" ({fault})" if str(fault) else ""
     return BackendUnavailable(
         f"{status} {_phrase(status)} with {media_type or 'no content'} is not an "
@@ -188,11 +189,6 @@ def _shown(value: Any, levels: int) -> Any:
     return value
 
 
-def _secrets(request: httpx.Request) -> tuple[str, ...]:
-    names = (bodies.KEY_HEADER, "Authorization")
-    return tuple(s for n in names for s in secrets_of(request.headers.get(n, "")))
-
-
 def _answered_exchange(
     request: httpx.Request,
     status: int,
@@ -203,7 +199,7 @@ def _answered_exchange(
         request,
         status=status,
         problem=problem,
-        request_id=_request_id(headers, problem, _secrets(request)),
+        request_id=_request_id(headers, problem, secrets_of(request.headers)),
         retry_after_seconds=parse_retry_after(
             headers.get("retry-after"), now=utc_now()
         ),
