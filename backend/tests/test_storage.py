@@ -1,4 +1,4 @@
-"""What is acknowledged is stored: full disks, limits of file sizes, `kill -9`."""
+"""Each acknowledged event is stored: full disks, file-size limits, `kill -9`."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Reporting(threading.Thread):
                 return
 
     def send(self, size: int) -> None:
-        """Send one batch and note what is answered."""
+        """Send one batch and note its answer."""
         about = {"provider_job_id": self.job["provider_job_id"], "kind": "info"}
         ids = [str(uuid4()) for _ in range(size)]
         lines = [about | {"event_id": each, "detail": "x" * 900} for each in ids]
@@ -131,7 +131,7 @@ def stored_ids(api: httpx.Client, job: dict[str, Any]) -> list[str]:
 
 
 def assert_all_there(service: Service, threads: list[Reporting]) -> None:
-    """Compare what the server has with what was acknowledged."""
+    """Check that the server has each acknowledged event once."""
     assert sum(len(thread.acknowledged) for thread in threads) >= ENOUGH_EVENTS
     with service.client() as api:
         for thread in threads:
@@ -142,10 +142,21 @@ def assert_all_there(service: Service, threads: list[Reporting]) -> None:
 
 
 def assert_refused_for_now(threads: list[Reporting]) -> None:
-    """Check that what was not stored was answered as something to send again."""
+    """Check that each refused batch was answered by 503 with Retry-After."""
     answers = [answer for thread in threads for answer in thread.refused]
     assert {problem_name(answer) for answer in answers} == {"unavailable"}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
+
+
+def kill_while_reporting(folder: Path, keys: dict[str, str]) -> list[Reporting]:
+    """Kill a server in the middle of batches; return the threads that sent them."""
+    with serving_again(folder, keys) as (process, service):
+        with reporting(service) as threads:
+            for thread in threads:
+                assert thread.enough.wait(timeout=PATIENCE_SECONDS)
+            process.kill()
+        process.wait()
+    return threads
 
 
 def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
@@ -153,11 +164,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
 ) -> None:
     """`kill -9` in the middle of batches costs no event that was answered for."""
     keys = prepare(tmp_path)
-    with serving_again(tmp_path, keys) as (process, service):
-        with reporting(service) as threads:
-            for thread in threads:
-                assert thread.enough.wait(timeout=PATIENCE_SECONDS)
-            process.kill()
+    threads = kill_while_reporting(tmp_path, keys)
     with serving_again(tmp_path, keys) as (_process, service):
         assert_all_there(service, threads)
 
@@ -169,12 +176,7 @@ def test_backup_of_a_killed_server_has_all_that_was_acknowledged(
     origin, copy = tmp_path / "origin", tmp_path / "copy"
     origin.mkdir()
     keys = prepare(origin)
-    with serving_again(origin, keys) as (process, service):
-        with reporting(service) as threads:
-            for thread in threads:
-                assert thread.enough.wait(timeout=PATIENCE_SECONDS)
-            process.kill()
-        process.wait()
+    threads = kill_while_reporting(origin, keys)
     copy.mkdir()
     for name in ("backend.db", "backend.db-wal", "pepper"):
         shutil.copy(origin / name, copy)
@@ -185,7 +187,7 @@ def test_backup_of_a_killed_server_has_all_that_was_acknowledged(
 def test_nothing_acknowledged_is_lost_at_a_limit_of_file_sizes(
     tmp_path: Path,
 ) -> None:
-    """What a file cannot take is refused with 503, and taken once it can."""
+    """Batches beyond the size limit of a file get 503, and 200 once it is raised."""
     keys = prepare(tmp_path)
     with serving_again(tmp_path, keys) as (process, service):
         limit_file_sizes(process, LIMIT_BYTES)
@@ -202,7 +204,7 @@ def test_nothing_acknowledged_is_lost_at_a_limit_of_file_sizes(
 
 
 def test_nothing_acknowledged_is_lost_on_a_full_disk(tmp_path: Path) -> None:
-    """What the disk cannot take is refused with 503, and all else is kept."""
+    """Batches beyond the free space get 503; all acknowledged events are kept."""
     with ExitStack() as stack:
         disk = stack.enter_context(small_disk(tmp_path / "disk"))
         keys = prepare(disk)

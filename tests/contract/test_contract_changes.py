@@ -1,4 +1,4 @@
-"""What counts as a broken promise, rule by rule."""
+"""Changes of the contract that break a promise, rule by rule."""
 
 import json
 from pathlib import Path
@@ -204,7 +204,7 @@ def test_command_fails_on_a_broken_promise_until_it_is_recorded(
 def test_promise_edited_by_hand_is_refused(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A digest outside the baseline tells that it is not what was recorded."""
+    """The digest file shows that the baseline was edited by hand."""
     baseline = tree / BASELINE_PATH
     edited = json.loads(baseline.read_text())
     del edited["paths"]["/customers/{customer_id}"]
@@ -218,7 +218,7 @@ def test_promise_edited_by_hand_is_refused(
 
 
 def test_every_operation_is_promised() -> None:
-    """The baseline has every operation: otherwise nobody notices its removal."""
+    """The baseline has every operation, so that a removal of one is reported."""
     contract = read_contract(ROOT / CONTRACT_PATH)
     promised = contract_changes.promise(ROOT)
 

@@ -63,7 +63,7 @@ def asking(backend: RunningBackend, tmp_path: Path) -> Iterator[TrackerApi]:
 
 
 def new_id() -> str:
-    """Return the id of a job that nobody has."""
+    """Return an unused job id."""
     return f"failing-{uuid.uuid4()}"
 
 
@@ -79,7 +79,7 @@ def await_arrival(asking: TrackerApi, job_id: str, ids: list[str]) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while sorted(arrived(asking, job_id)) != sorted(ids):
         assert time.monotonic() < deadline, arrived(asking, job_id)
-        threading.Event().wait(0.05)  # the backend tells nobody
+        threading.Event().wait(0.05)  # there is no event to wait for
 
 
 def test_failing_event_delays_no_other_event(

@@ -250,7 +250,7 @@ def tag(desk: Desk) -> str:
 
 
 def listed(desk: Desk, *arguments: str) -> list[dict[str, Any]]:
-    """Return what `job list --json` prints."""
+    """Return the parsed output of `job list --json`."""
     done = desk.run("job", "list", "--json", *arguments)
     assert (done.status, done.err) == (FINE, "")
     jobs: list[dict[str, Any]] = done.json

@@ -1,4 +1,4 @@
-"""`trackerapi sync`, run on what killed processes have left, with a real backend."""
+"""`trackerapi sync` on the files of killed processes, with a real backend."""
 
 import os
 import uuid
@@ -55,7 +55,7 @@ def test_sync_makes_no_outbox_file_of_its_own(desk: Desk) -> None:
 
 
 def test_sync_of_an_empty_outbox_asks_nobody(desk: Desk) -> None:
-    """Where nothing waits, a backend that is down is nobody's concern."""
+    """Without waiting records, `sync` sends no request and succeeds."""
     done = desk.run("sync", TRACKERAPI_BASE_URL=NOWHERE)
 
     assert (done.status, done.err) == (FINE, "")
@@ -63,7 +63,7 @@ def test_sync_of_an_empty_outbox_asks_nobody(desk: Desk) -> None:
 
 
 def test_sync_delivers_whatever_mode_jobs_run_in(desk: Desk) -> None:
-    """Whoever types `sync` wants to deliver, also where jobs only record."""
+    """`sync` delivers, also where the setting of jobs is to record only."""
     job_id = desk.leave()
 
     assert desk.run("sync", TRACKERAPI_MODE="offline").status == FINE
@@ -126,7 +126,7 @@ def test_sync_as_json_can_be_read_by_programs(desk: Desk) -> None:
 def test_sync_without_a_backend_ends_with_status_one(
     desk: Desk, proxy: FaultProxy, clock: SkippingClock, late_seconds: float
 ) -> None:
-    """What waits is counted, the reason told in one line, and nothing is lost.
+    """`sync` counts the waiting records, gives one reason, and loses none.
 
     Also where the time is over when the machine wakes up from a pause.
     """
@@ -245,7 +245,7 @@ def test_sync_creates_a_job_again_that_the_backend_has_lost(
 
 
 def test_sync_leaves_a_running_process_its_file(desk: Desk) -> None:
-    """What a living owner has is counted apart, and is no reason for status 1."""
+    """A file of a running process is counted apart; the exit status stays 0."""
     with desk.job(str(uuid.uuid4())):
         done = desk.run("sync", "--json")
         text = desk.run("sync").out
@@ -256,7 +256,7 @@ def test_sync_leaves_a_running_process_its_file(desk: Desk) -> None:
 
 
 def test_sync_tells_what_a_running_process_holds(desk: Desk) -> None:
-    """What was refused needs somebody, whether or not the job still runs."""
+    """Rejected records are reported, also while their job runs."""
     how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 1}
     with desk.job(str(uuid.uuid4()), **how):
         done = desk.run("sync", "--json")
@@ -393,7 +393,7 @@ def test_sync_delivers_with_another_key_of_the_same_provider(desk: Desk) -> None
 
 
 def test_sync_leaves_records_of_another_provider_alone(desk: Desk) -> None:
-    """Whose records these are decides, once the backend has said whose key it is."""
+    """Records stay if the provider of the key is not the one in their file."""
     desk.leave(TRACKERAPI_API_KEY=KEY)
     desk.name_provider(123_456)
 
@@ -435,7 +435,7 @@ def test_sync_tells_files_that_it_cannot_read(desk: Desk) -> None:
 
 
 def test_sync_sets_one_unusable_file_aside(desk: Desk) -> None:
-    """The other files are delivered; the line says which file and what to do."""
+    """The other files are delivered; a line names the file and the next step."""
     desk.leave()
     (path,) = desk.paths
     path.with_suffix(".held").mkdir()
@@ -533,7 +533,7 @@ def test_wrong_usage_of_sync_ends_with_status_two(
 
 
 def test_sync_shows_its_progress_at_a_terminal(desk: Desk) -> None:
-    """Somebody who watches sees a count, and it is gone afterwards."""
+    """A terminal shows a count of delivered records, cleared at the end."""
     desk.leave(events=3)
 
     done = desk.type("", "sync")

@@ -16,7 +16,7 @@ from trackerapi.integrations.tqdm import tqdm, trange
 
 
 def quiet(iterable: Any = None, **options: Any) -> tqdm[Any]:
-    """Return a bar that is shown to nobody."""
+    """Return a bar that writes to no terminal."""
     return tqdm(iterable, file=io.StringIO(), **options)
 
 
@@ -46,7 +46,7 @@ def test_step_is_named_by_the_description(run: TrackerJob, outbox: Path) -> None
 
 
 def test_job_can_be_given(recorder: TrackerApi, outbox: Path) -> None:
-    """Where no block of a job is around the bar."""
+    """A bar outside of the blocks of a job counts for the job in `job=`."""
     job = recorder.create_job("given", 142, "undescribed")
     list(quiet(range(2), job=job, step="anything"))
 
@@ -138,7 +138,7 @@ def test_total_can_become_known_later(run: TrackerJob, outbox: Path) -> None:
 def test_units_of_an_earlier_run_count_as_resumed(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """`initial` is what was done before: it must not fake the speed."""
+    """Units in `initial` count as done by an earlier run, not for the speed."""
     with run as job:
         list(quiet(range(6, 10), total=10, initial=6, step="load"))
         step = job.step("load")
@@ -180,7 +180,7 @@ def test_bar_that_is_off_still_reports(
 
 
 def test_exception_in_the_loop_fails_the_step(run: TrackerJob, outbox: Path) -> None:
-    """Where it was, and with the traceback for the provider."""
+    """The step fails at the reached unit; the provider gets the traceback."""
 
     def work() -> None:
         for number in quiet(range(5), step="load"):
