@@ -77,15 +77,22 @@ def read_event(document: models.EventInput, *, now: datetime) -> Draft:
             ),
             "occurred_at": read_moment(document, "occurred_at", now=now),
             "received_at": now,
-            "completed": document.get("completed"),
-            "total": document.get("total"),
-            "fraction": document.get("fraction"),
+            "completed": _number(document, "completed"),
+            "total": _number(document, "total"),
+            "fraction": _number(document, "fraction"),
             "part": document.get("part"),
             "retrying": document.get("retrying", False),
             "message": document.get("message"),
             "detail": document.get("detail"),
         },
     )
+
+
+def _number(document: Mapping[str, Any], member: str) -> float | None:
+    # The columns hold floats. An int that is kept until the next refold would make
+    # one job read 12 or 12.0, depending on the order in which its events arrived.
+    sent = document.get(member)
+    return None if sent is None else float(sent)
 
 
 def read_moment(document: Mapping[str, Any], member: str, *, now: datetime) -> datetime:
