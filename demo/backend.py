@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trackerapi import SettingsError, TrackerApi, TrackerError
-from trackerapi.api_key import API_KEY, API_KEY_FILE
-from trackerapi.route import BASE_URL
-from trackerapi.settings import Settings
+from trackerapi.settings.api_key import API_KEY, API_KEY_FILE
+from trackerapi.settings.route import BASE_URL
+from trackerapi.settings.settings import Settings
 
 CUSTOMER_ID = "TRACKERAPI_CUSTOMER_ID"
 START_SECONDS = 30.0

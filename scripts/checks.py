@@ -46,6 +46,7 @@ class Part:
 PARTS = (
     Part("Format", ("ruff", "format", "--check", ".")),
     Part("Lint", ("ruff", "check", ".")),
+    Part("Layers", ("scripts.layers",)),
     Part("Types", ("mypy", "--strict", *TYPED)),
     Part("Types as editors see them", ("pyright",), slow=True),
     Part("Generated files", ("scripts.regenerate", "--check")),

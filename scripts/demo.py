@@ -15,8 +15,8 @@ from pathlib import Path
 
 from demo.backend import CUSTOMER_ID, DemoBackend, started_backend
 from trackerapi import SettingsError
-from trackerapi.api_key import API_KEY
-from trackerapi.route import BASE_URL
+from trackerapi.settings.api_key import API_KEY
+from trackerapi.settings.route import BASE_URL
 
 
 def main(argv: Sequence[str] | None = None) -> int:

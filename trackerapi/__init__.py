@@ -3,8 +3,6 @@
 Importing this package loads nothing else; each name is loaded when it is used.
 """
 
-__version__ = "0.1.0"
-
 # Type checkers take this name for `typing.TYPE_CHECKING`, whose import takes longer
 # than all the rest of this module.
 TYPE_CHECKING = False
@@ -12,11 +10,12 @@ if TYPE_CHECKING:
     from trackerapi.aio.job import AsyncTrackerJob
     from trackerapi.aio.step import AsyncTrackerStep
     from trackerapi.aio.tracker import AsyncTrackerApi
-    from trackerapi.answers import Job, JobStep
-    from trackerapi.blocks.current import current_job, current_step
-    from trackerapi.blocks.decorators import step
-    from trackerapi.blocks.step import TrackerStep
-    from trackerapi.delivery.report import DeliveryProblem, DeliveryReport
+    from trackerapi.config.job_config import (
+        JobConfig,
+        JobConfigManager,
+        StepConfiguration,
+    )
+    from trackerapi.delivery.report import DeliveryReport
     from trackerapi.errors import (
         AuthenticationError,
         BackendError,
@@ -28,10 +27,15 @@ if TYPE_CHECKING:
         TrackerError,
         UnknownStepError,
     )
-    from trackerapi.events import Event
-    from trackerapi.job import TrackerJob
-    from trackerapi.job_config import JobConfig, JobConfigManager, StepConfiguration
+    from trackerapi.events.event import Event
+    from trackerapi.jobs.current import current_job, current_step
+    from trackerapi.jobs.decorators import step
+    from trackerapi.jobs.job import TrackerJob
+    from trackerapi.jobs.step import TrackerStep
+    from trackerapi.models import Job, JobStep
+    from trackerapi.problems import DeliveryProblem
     from trackerapi.tracker import TrackerApi
+    from trackerapi.version import __version__ as __version__
 
 _HOMES = {
     "AsyncTrackerApi": "aio.tracker",
@@ -42,24 +46,25 @@ _HOMES = {
     "BackendRejected": "errors",
     "BackendUnavailable": "errors",
     "ConfigError": "errors",
-    "DeliveryProblem": "delivery.report",
+    "DeliveryProblem": "problems",
     "DeliveryReport": "delivery.report",
-    "Event": "events",
-    "Job": "answers",
-    "JobConfig": "job_config",
-    "JobConfigManager": "job_config",
-    "JobStep": "answers",
+    "Event": "events.event",
+    "Job": "models",
+    "JobConfig": "config.job_config",
+    "JobConfigManager": "config.job_config",
+    "JobStep": "models",
     "OutboxError": "errors",
     "SettingsError": "errors",
-    "StepConfiguration": "job_config",
+    "StepConfiguration": "config.job_config",
     "TrackerApi": "tracker",
     "TrackerError": "errors",
-    "TrackerJob": "job",
-    "TrackerStep": "blocks.step",
+    "TrackerJob": "jobs.job",
+    "TrackerStep": "jobs.step",
     "UnknownStepError": "errors",
-    "current_job": "blocks.current",
-    "current_step": "blocks.current",
-    "step": "blocks.decorators",
+    "__version__": "version",
+    "current_job": "jobs.current",
+    "current_step": "jobs.current",
+    "step": "jobs.decorators",
 }
 
 __all__ = [

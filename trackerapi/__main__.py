@@ -1,6 +1,6 @@
 """`python -m trackerapi` is the command `trackerapi`."""
 
-from trackerapi.entry import main
+from trackerapi.cli.entry import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from trackerapi.events import as_rfc3339
+from trackerapi.events.event import as_rfc3339
 
 if TYPE_CHECKING:
-    from trackerapi.answers import ApiKey, Customer, NewApiKey, RegisteredJobConfig
+    from trackerapi.models import ApiKey, Customer, NewApiKey, RegisteredJobConfig
     from trackerapi.wire.calls import Calls
 
 _KEY_ID = re.compile(r"[0-9A-Za-z]{1,32}")

@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from trackerapi.number_text import number_text
 from trackerapi.texts import fitted
@@ -41,7 +41,7 @@ def check_words(argument: str, values: object, known: Collection[str]) -> list[s
     if isinstance(values, str) or not isinstance(values, Collection):
         kind = type(values).__name__
         raise TypeError(f"{argument} must be a list of words, got {kind}")
-    words: list[str] = list(values)
+    words: list[str] = list(cast("Collection[str]", values))
     for word in words:
         if word not in known:
             listed = ", ".join(map(repr, known))
@@ -83,7 +83,7 @@ def as_number(argument: str, value: Any) -> float:
         TypeError: If it is no number.
         ValueError: If a number cannot hold it.
     """
-    kind = type(value)
+    kind = cast("Any", type(value))
     try:
         if kind is not bool and hasattr(kind, "__index__"):
             return operator.index(value)

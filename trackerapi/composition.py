@@ -1,26 +1,30 @@
-"""Delivery and wire as the settings want them: the one place where they are joined."""
+"""Parts of a TrackerApi, made from settings; the one place that joins them.
+
+`trackerapi.testing` puts parts in their place that keep everything in memory.
+"""
 
 import hashlib
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from trackerapi import __version__
-from trackerapi.delivery.delivery import Delivery, DeliveryOptions
-from trackerapi.delivery.folder import default_folder
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox_options import OutboxOptions
-from trackerapi.delivery.report import Problems
 from trackerapi.errors import BackendUnavailable, one_line
-from trackerapi.switching import sharing
+from trackerapi.jobs.reporter import Reporter
+from trackerapi.problems import Problems
+from trackerapi.process.switching import sharing
+from trackerapi.settings.settings import Settings
+from trackerapi.version import __version__
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from trackerapi.delivery.delivery import Delivery
     from trackerapi.delivery.sender import Sender
-    from trackerapi.settings import Settings
+    from trackerapi.jobs.reporter import BeforeSend
+    from trackerapi.outbox.header import Binding
     from trackerapi.wire.connection import Connection
 
 _ITERATIONS: Final = 20_000
@@ -34,7 +38,7 @@ class Connector:
     tracker alive that nobody else does.
     """
 
-    def __init__(self, settings: "Settings") -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._connected: dict[str, Connection] = {}
 
@@ -84,9 +88,13 @@ def _loading() -> Generator[None]:
 
 
 def delivery_for(
-    settings: "Settings", sender: "Callable[[], Sender]", problems: Problems
-) -> Delivery:
+    settings: Settings, sender: "Callable[[], Sender]", problems: Problems
+) -> "Delivery":
     """Return delivery for a tracker with these settings; opens nothing yet."""
+    # Here, since a tracker that is off loads neither delivery nor outbox.
+    from trackerapi.delivery.delivery import Delivery, DeliveryOptions
+    from trackerapi.outbox.options import OutboxOptions
+
     options = DeliveryOptions(
         outbox=OutboxOptions(
             folder=outbox_folder(settings),
@@ -100,8 +108,10 @@ def delivery_for(
     return Delivery(options, partial(binding_for, settings), sender, problems)
 
 
-def binding_for(settings: "Settings") -> Binding:
+def binding_for(settings: Settings) -> "Binding":
     """Return where records of these settings may go."""
+    from trackerapi.outbox.header import Binding
+
     key_id = settings.key_id
     if key_id is None and settings.api_key:
         key_id = _fingerprint(settings.api_key, settings.base_url)
@@ -115,11 +125,84 @@ def _fingerprint(api_key: str, base_url: str) -> str:
     return f"fingerprint:{digest[:4].hex()}"
 
 
-def outbox_folder(settings: "Settings") -> "Path | None":
+def outbox_folder(settings: Settings) -> "Path | None":
     """Return the folder of the outbox; None where there is no place for one."""
     if settings.outbox is not None:
         return settings.outbox
+    from trackerapi.outbox.folder import default_folder
+
     try:
         return default_folder()
     except OSError:
         return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackerParts:
+    """The parts of one TrackerApi.
+
+    Attributes:
+        settings: Where the backend is, and who asks.
+        reporter: Takes the events of its jobs.
+        delivery: Where records go; None where tracking is off.
+        connector: Opens connections; None where tracking is off.
+    """
+
+    settings: Settings
+    reporter: Reporter
+    delivery: "Delivery | None"
+    connector: Connector | None
+
+
+MakeParts = Callable[
+    [Mapping[str, object], Problems, "BeforeSend | None"], TrackerParts
+]
+"""Makes parts from arguments by the names of the settings, problems and filter."""
+
+
+def make_parts(
+    arguments: Mapping[str, object],
+    problems: Problems,
+    before_send: "BeforeSend | None",
+) -> TrackerParts:
+    """Make the parts that work.
+
+    Args:
+        arguments: Values by the names of the settings; None stands for "not given".
+        problems: Told of what goes wrong.
+        before_send: The author's filter.
+
+    Raises:
+        SettingsError: If a setting is missing or invalid.
+    """
+    settings = Settings.resolve(arguments)
+    delivery: Delivery | None = None
+    connector: Connector | None = None
+    if settings.mode != "off":
+        connector = Connector(settings)
+        delivery = delivery_for(settings, connector.sender, problems)
+    reporter = Reporter(
+        delivery, problems, strict=settings.strict, before_send=before_send
+    )
+    if delivery is not None and settings.progress != "off":
+        from trackerapi.view.watcher import watch_over
+
+        watch_over(reporter, delivery.report, settings)
+    return TrackerParts(
+        settings=settings, reporter=reporter, delivery=delivery, connector=connector
+    )
+
+
+class Seam:
+    """Where the parts of a TrackerApi come from.
+
+    Attributes:
+        make: Makes them; `make_parts` but in tests of job scripts.
+    """
+
+    def __init__(self) -> None:
+        self.make: MakeParts = make_parts
+
+
+SEAM: Final = Seam()
+"""The one of this process."""

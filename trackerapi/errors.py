@@ -28,6 +28,10 @@ class TrackerError(Exception):
     """Base of every error this package raises on purpose."""
 
 
+class UsageError(TrackerError):
+    """A command cannot do as it was asked; the message says why."""
+
+
 class ConfigError(TrackerError, ValueError):
     """A job configuration is missing or does not match its schema.
 

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from trackerapi.steady import steady_seconds
+from trackerapi.process.clock import steady_seconds
 
 PIPE_SECONDS: Final = 60.0
 """Longest time in which a pipe has to bring its whole content."""

@@ -92,7 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def render_schema() -> str:
     """Return the schema as the text of its file; the same bytes each time."""
-    from trackerapi.config_file import json_schema
+    from trackerapi.config.file_models import json_schema
 
     return json.dumps(json_schema(), indent=2, ensure_ascii=True) + "\n"
 

@@ -89,7 +89,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobEvent:
-    """An event as the backend stored it; see `trackerapi.events.Event`.
+    """An event as the backend stored it; see `trackerapi.Event`.
 
     Attributes:
         sequence: Place in the job's order of arrival; the first is 1.

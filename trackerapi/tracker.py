@@ -1,4 +1,4 @@
-"""TrackerApi: what a job script makes first and asks for everything else.
+"""TrackerApi: settings, jobs and read calls of one provider.
 
 Modules are imported where they are first needed: importing this one costs next to
 nothing, and httpx is loaded with the first request.
@@ -7,23 +7,27 @@ nothing, and httpx is loaded with the first request.
 import weakref
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
-from trackerapi.options import JobOptions, RunOptions, TrackerOptions
-from trackerapi.tracker_questions import TrackerQuestions
+from trackerapi.jobs.options import JobOptions, RunOptions, TrackerOptions
+from trackerapi.texts import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from trackerapi.answers import Job
-    from trackerapi.blocks.decorators import Function
+    from trackerapi.administration import Administration
+    from trackerapi.config.job_config import JobConfig
     from trackerapi.delivery.report import DeliveryReport
-    from trackerapi.job import TrackerJob
-    from trackerapi.job_config import JobConfig
-    from trackerapi.job_making import Place
+    from trackerapi.jobs.decorators import Function
+    from trackerapi.jobs.job import TrackerJob
+    from trackerapi.jobs.job_making import Place
+    from trackerapi.models import ApiKeyOwner, Job, RegisteredJobConfig
+    from trackerapi.wire.calls import Calls, JobFilter
+    from trackerapi.wire.client import BackendClient
+    from trackerapi.wire.connection import Connection
 
 LONGEST_FLUSH_SECONDS = 1e9
 
 
-class TrackerApi(TrackerQuestions):
+class TrackerApi:
     """Report what jobs do, and ask the backend about them.
 
     Making one does no network I/O. Every call that reports returns once the event is
@@ -56,12 +60,13 @@ class TrackerApi(TrackerQuestions):
     ) -> None:
         # What reports need is loaded before the work: later no descriptor may be left
         # to load a module with, or the installation may be gone.
-        from trackerapi import creation, job, job_config, job_making
         from trackerapi.arguments import check_callable, refuse_unknown
-        from trackerapi.delivery.report import Problems
-        from trackerapi.tracker_parts import SEAM
+        from trackerapi.composition import SEAM
+        from trackerapi.config import job_config
+        from trackerapi.jobs import job, job_making, opening
+        from trackerapi.problems import Problems
 
-        del creation, job, job_config, job_making
+        del job, job_config, job_making, opening
         refuse_unknown("TrackerApi", options.keys(), TrackerOptions.__optional_keys__)
         before_send = options.pop("before_send", None)
         on_problem = options.pop("on_problem", None)
@@ -69,7 +74,7 @@ class TrackerApi(TrackerQuestions):
         check_callable("on_problem", on_problem)
         arguments = {"api_key": api_key, "base_url": base_url, **options}
         parts = SEAM.make(arguments, Problems(on_problem), before_send)
-        super().__init__(parts.settings, parts.connector)
+        self._settings, self._connector = parts.settings, parts.connector
         self._delivery, self._reporter = parts.delivery, parts.reporter
         if self._delivery is not None:
             # Job handles may outlive this object; with the last of them, delivery ends.
@@ -154,16 +159,16 @@ class TrackerApi(TrackerQuestions):
             OutboxError: With `strict`, if the outbox cannot be written.
         """
         from trackerapi.arguments import refuse_unknown
-        from trackerapi.creation import (
+        from trackerapi.events.job_facts import JobFacts
+        from trackerapi.jobs.job import TrackerJob
+        from trackerapi.jobs.opening import (
             NewJob,
             checked_finish,
             checked_id,
             create,
             job_metadata,
         )
-        from trackerapi.job import TrackerJob
-        from trackerapi.job_facts import JobFacts
-        from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
+        from trackerapi.texts import LONGEST_PROVIDER_JOB_ID
 
         refuse_unknown("create_job", options.keys(), JobOptions.__optional_keys__)
         check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
@@ -266,10 +271,10 @@ class TrackerApi(TrackerQuestions):
             def pipeline(study):
                 load(study)
         """
-        from trackerapi.job_making import decorator, handle
+        from trackerapi.jobs.job_making import decorator, handle
 
         if "customer_id" in given or (name and "provider_job_id" in given):
-            return decorator(self, *name, **given)
+            return decorator(self.run_job, *name, **given)
         return self._handle(handle(*name, **given))
 
     def attach(
@@ -292,23 +297,105 @@ class TrackerApi(TrackerQuestions):
             TypeError: If an argument is of the wrong type.
             ValueError: If an argument is out of range.
         """
-        from trackerapi.job_making import attached
+        from trackerapi.jobs.job_making import attached
 
         return self._handle(attached(token, part))
+
+    def get_job(self, provider_job_id: str) -> "Job":
+        """Ask how far a job is.
+
+        Raises:
+            BackendRejected: If this provider has no such job.
+            BackendError: If the backend does not answer usably.
+        """
+        from trackerapi.jobs.job_questions import find_job
+
+        return find_job(self._calls(), provider_job_id)
+
+    def list_jobs(self, **wanted: "Unpack[JobFilter]") -> "Iterator[Job]":
+        """Iterate over the provider's jobs, newest first, page by page.
+
+        Args:
+            **wanted: See `JobFilter`; all jobs without one.
+
+        Raises:
+            ValueError: If a status is unknown, a time has no offset, or a tag can be
+                none.
+            BackendError: If the backend does not answer usably.
+        """
+        from trackerapi.events.event import as_rfc3339
+
+        tag = wanted.get("tag")
+        if tag is not None:
+            check_name("tag", tag)
+        since = wanted.get("created_since")
+        if since is not None:
+            as_rfc3339(since)
+        return self._calls().list_jobs(**wanted)
+
+    def register_job_config(self, config: "JobConfig") -> "RegisteredJobConfig":
+        """Store a job configuration at the backend before the first job needs it.
+
+        Never needed: `create_job()` sends the configuration along.
+
+        Raises:
+            TypeError: If `config` is no `JobConfig`.
+            BackendRejected: If the same version is stored with other content; the
+                difference is spelled out.
+            BackendError: If the backend does not answer usably.
+        """
+        from trackerapi.config.job_config import check_config
+
+        document = check_config(config).as_document()
+        return self._calls().register_job_configuration(document)
+
+    def verify_api_key(self) -> "ApiKeyOwner":
+        """Ask whose key this is and what it may do.
+
+        Raises:
+            AuthenticationError: If the key is refused.
+            BackendError: If the backend does not answer usably.
+        """
+        return self._calls().verify_api_key()
+
+    @property
+    def base_url(self) -> str:
+        """Address of the backend, without a trailing slash."""
+        return self._settings.base_url
+
+    @property
+    def client(self) -> "BackendClient":
+        """The generated client, ready with key, timeouts, retries and guard.
+
+        For operations of the backend beyond this class; pass it to any generated
+        call, such as `trackerapi_client.api.jobs.list_jobs.sync(client=...)`.
+        """
+        return self._connection().client
+
+    @property
+    def admin(self) -> "Administration":
+        """Keys, customers and stored configurations; needs a key with `admin`."""
+        from trackerapi.administration import Administration
+
+        return Administration(self._calls)
 
     def _create_at_backend(self, document: "Mapping[str, Any]") -> "Job":
         return self._connection().reports.create_job(document)
 
     def _handle(self, place: "Place") -> "TrackerJob":
-        from trackerapi.job import TrackerJob
+        from trackerapi.jobs.job import TrackerJob
 
         return TrackerJob(
             place.provider_job_id, self._reporter, self._calls, place.facts
         )
 
     def _config_for(self, tag: str, given: "JobConfig | None") -> "JobConfig | None":
+        from trackerapi.config.job_config import (
+            check_config,
+            find_loaded,
+            nearest_loaded,
+        )
         from trackerapi.errors import ConfigError
-        from trackerapi.job_config import check_config, find_loaded, nearest_loaded
 
         config = find_loaded(tag) if given is None else check_config(given)
         if config is not None:
@@ -325,3 +412,13 @@ class TrackerApi(TrackerQuestions):
             message = f"{error}; without a configuration a job has no percentage"
             self._reporter.problems.tell("job tag", message, tag)
         return None
+
+    def _connection(self) -> "Connection":
+        if self._connector is None:
+            from trackerapi.errors import BackendUnavailable
+
+            raise BackendUnavailable("tracking is off; see TRACKERAPI_MODE")
+        return self._connector.connection()
+
+    def _calls(self) -> "Calls":
+        return self._connection().questions

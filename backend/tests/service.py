@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
-from trackerapi_backend.administration import make_api_key, make_customer
 from trackerapi_backend.instants import utc_now
+from trackerapi_backend.jobs.administration import make_api_key, make_customer
 from trackerapi_backend.settings import read_pepper
 from trackerapi_backend.store import access
 from trackerapi_backend.store.sqlite import SqliteStore
@@ -108,7 +108,7 @@ def running(
 def _program(prelude: str | None) -> Sequence[str]:
     if prelude is None:
         return _COMMAND
-    start = "import sys; from trackerapi_backend.cli import main; sys.exit(main())"
+    start = "import sys; from trackerapi_backend.cli.main import main; sys.exit(main())"
     return [sys.executable, "-c", f"{prelude}\n{start}"]
 
 

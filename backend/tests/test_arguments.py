@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 import pytest
-from trackerapi_backend.cli import build_parser, main
+from trackerapi_backend.cli.main import build_parser, main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from trackerapi_backend.configurations import register
 from trackerapi_backend.instants import utc_now
+from trackerapi_backend.jobs.configurations import register
 from trackerapi_backend.store import access
 from trackerapi_backend.store.sqlite import SqliteStore
 

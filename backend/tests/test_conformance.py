@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from trackerapi_backend.pages.numbers import number_text
-from trackerapi_backend.projection import (
+from trackerapi_backend.projection.job import (
     JobState,
     JobStatus,
     Plan,
@@ -19,7 +19,7 @@ from trackerapi_backend.projection import (
     project,
     shown_status,
 )
-from trackerapi_backend.steps import Fact, StepState
+from trackerapi_backend.projection.step import Fact, StepState
 
 TABLE = Path(__file__).parents[2] / "tests/conformance/projection.json"
 NUMBERS = TABLE.with_name("numbers.json")

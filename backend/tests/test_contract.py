@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.contract import contract_bytes, operations
+from trackerapi_backend.requests.contract import contract_bytes, operations
 from trackerapi_backend.routes import HANDLERS
 
 from backend.tests.service import serving

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from trackerapi_backend.ingest import Writer
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.store.sqlite import SqliteStore
+from trackerapi_backend.store.writer import Writer
 
 from backend.tests.service import PATIENCE_SECONDS, first_line, prepare, running
 
@@ -29,7 +29,7 @@ ENDLESS_COMMANDS = """
 import time
 from functools import partial
 from trackerapi_backend import server
-from trackerapi_backend.ingest import Writer
+from trackerapi_backend.store.writer import Writer
 from trackerapi_backend.store import customers
 
 server.Writer = partial(Writer, capacity=1)

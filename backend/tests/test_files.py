@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trackerapi_backend
-from trackerapi_backend import commands
-from trackerapi_backend.cli import main
+from trackerapi_backend.cli import commands
+from trackerapi_backend.cli.main import main
 from trackerapi_backend.store.migrations import HEAD
 from trackerapi_backend.store.sqlite import SqliteStore
 

@@ -6,9 +6,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from sqlalchemy import update
-from trackerapi_backend.administration import make_customer
-from trackerapi_backend.creation import create_job
 from trackerapi_backend.instants import utc_now
+from trackerapi_backend.jobs.administration import make_customer
+from trackerapi_backend.jobs.creation import create_job
 from trackerapi_backend.store import access
 from trackerapi_backend.store.schema import MAX_ID, jobs
 from trackerapi_backend.store.sqlite import SqliteStore

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from sqlalchemy.exc import IntegrityError
-from trackerapi_backend.administration import make_customer
 from trackerapi_backend.app import create_app
-from trackerapi_backend.auth import Authenticator
-from trackerapi_backend.calls import Services
-from trackerapi_backend.ingest import Writer
+from trackerapi_backend.jobs.administration import make_customer
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.readiness import Readiness
+from trackerapi_backend.requests.auth import Authenticator
+from trackerapi_backend.requests.call import Services
 from trackerapi_backend.settings import read_pepper
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.customers import customer_exists
+from trackerapi_backend.store.readiness import Readiness
 from trackerapi_backend.store.sqlite import SqliteStore
+from trackerapi_backend.store.writer import Writer
 
 from backend.tests.service import CUSTOMER, prepare, problem_name
 

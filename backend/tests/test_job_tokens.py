@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trackerapi_backend.auth import OPEN_TO_JOB_TOKENS
-from trackerapi_backend.contract import operations
 from trackerapi_backend.instants import parse_instant, utc_now
+from trackerapi_backend.requests.auth import OPEN_TO_JOB_TOKENS
+from trackerapi_backend.requests.contract import operations
 
 from backend.tests.service import (
     CUSTOMER,

@@ -13,15 +13,15 @@ from urllib.parse import urlsplit
 import pytest
 from sqlalchemy import update
 from starlette.datastructures import Headers
-from trackerapi_backend.administration import make_api_key, make_customer
-from trackerapi_backend.auth import Authenticator
-from trackerapi_backend.creation import create_job
-from trackerapi_backend.ingest import Writer
 from trackerapi_backend.instants import format_instant, utc_now
+from trackerapi_backend.jobs.administration import make_api_key, make_customer
+from trackerapi_backend.jobs.creation import create_job
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.store import access
 from trackerapi_backend.store.schema import api_keys
 from trackerapi_backend.store.sqlite import SqliteStore
+from trackerapi_backend.store.writer import Writer
 
 from backend.tests.service import CUSTOMER, PATIENCE_SECONDS, problem_name
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import httpx
     from sqlalchemy import Connection
-    from trackerapi_backend.auth import NewKey
+    from trackerapi_backend.requests.auth import NewKey
 
     from backend.tests.service import Service
 

@@ -17,11 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trackerapi_backend.bodies import MAX_BODY_BYTES, MAX_LARGE_BODIES, examined
-from trackerapi_backend.contract import document, operations
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.requests.bodies import (
+    MAX_BODY_BYTES,
+    MAX_LARGE_BODIES,
+    examined,
+)
+from trackerapi_backend.requests.contract import document, operations
+from trackerapi_backend.requests.schemas import resolved
 from trackerapi_backend.routes.events import MAX_LINES
-from trackerapi_backend.schemas import resolved
 
 from backend.tests.service import (
     PATIENCE_SECONDS,
@@ -320,7 +324,7 @@ async def _fill_the_queue(body: bytes) -> None:
 
 OCCUPIED_THREAD = """
 from pathlib import Path
-from trackerapi_backend import bodies
+from trackerapi_backend.requests import bodies
 bodies._thread.submit(Path({gate!r}).read_bytes)  # until a test writes there
 """
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import event
-from trackerapi_backend.administration import make_customer
-from trackerapi_backend.creation import create_job
 from trackerapi_backend.instants import utc_now
+from trackerapi_backend.jobs.administration import make_customer
+from trackerapi_backend.jobs.creation import create_job
 from trackerapi_backend.store import (
     access,
     configurations,

@@ -15,9 +15,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
-from trackerapi_backend import shapes
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.recording import read_event, record_events
+from trackerapi_backend.jobs.recording import read_event, record_events
+from trackerapi_backend.routes import shapes
 from trackerapi_backend.store import StoreError, access
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs

@@ -14,9 +14,9 @@ import pytest
 import trackerapi_backend.store.migrations
 from alembic import command
 from alembic.config import Config
-from trackerapi_backend.creation import create_job
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.recording import read_event, record_events
+from trackerapi_backend.jobs.creation import create_job
+from trackerapi_backend.jobs.recording import read_event, record_events
 from trackerapi_backend.store import access, customers, newest
 from trackerapi_backend.store.sqlite import SqliteStore
 

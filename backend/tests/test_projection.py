@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trackerapi_backend.projection import (
+from trackerapi_backend.projection.job import (
     JobState,
     JobStatus,
     Plan,
@@ -17,8 +17,8 @@ from trackerapi_backend.projection import (
     project,
     shown_status,
 )
-from trackerapi_backend.snapshots import from_document, to_document
-from trackerapi_backend.steps import Fact, StepState, StepStatus
+from trackerapi_backend.projection.snapshot import from_document, to_document
+from trackerapi_backend.projection.step import Fact, StepState, StepStatus
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SEED = Plan(points={"say_hello": 10, "random_number": 15, "say_bye": 10})

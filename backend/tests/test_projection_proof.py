@@ -19,15 +19,15 @@ from itertools import product
 from typing import Any
 
 import pytest
-from trackerapi_backend.projection import (
+from trackerapi_backend.projection.job import (
     JobState,
     Plan,
     advance,
     percent,
     project,
 )
-from trackerapi_backend.snapshots import from_document, to_document
-from trackerapi_backend.steps import Fact
+from trackerapi_backend.projection.snapshot import from_document, to_document
+from trackerapi_backend.projection.step import Fact
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

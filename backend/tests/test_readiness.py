@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from trackerapi_backend.app import create_app
-from trackerapi_backend.auth import Authenticator
-from trackerapi_backend.calls import Services
-from trackerapi_backend.ingest import Writer
-from trackerapi_backend.readiness import Readiness
+from trackerapi_backend.requests.auth import Authenticator
+from trackerapi_backend.requests.call import Services
 from trackerapi_backend.settings import read_pepper
+from trackerapi_backend.store.readiness import Readiness
 from trackerapi_backend.store.sqlite import SqliteStore
+from trackerapi_backend.store.writer import Writer
 
 from backend.tests.service import (
     PATIENCE_SECONDS,

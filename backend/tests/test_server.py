@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from trackerapi_backend.auth import make_key
+from trackerapi_backend.requests.auth import make_key
 
 from backend.tests.service import (
     CUSTOMER,

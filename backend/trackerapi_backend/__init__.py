@@ -1,3 +1,3 @@
 """Reference backend of trackerapi: one honest percentage from what jobs report."""
 
-__version__ = "0.1.0"
+from trackerapi_backend.version import __version__ as __version__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trackerapi_backend.cli import main
+from trackerapi_backend.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

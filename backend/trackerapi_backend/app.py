@@ -20,10 +20,10 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
-from trackerapi_backend.calls import call_of
-from trackerapi_backend.contract import operations
 from trackerapi_backend.pages import page_routes
 from trackerapi_backend.problems import Problem, problem_response, unavailable
+from trackerapi_backend.requests.call import call_of
+from trackerapi_backend.requests.contract import operations
 from trackerapi_backend.routes import HANDLERS
 from trackerapi_backend.store import StoreError
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from trackerapi_backend.calls import Services
-    from trackerapi_backend.contract import Operation
+    from trackerapi_backend.requests.call import Services
+    from trackerapi_backend.requests.contract import Operation
 
 # Beside the contract: load balancers ask so. The server leaves the body out.
 _ANSWERING_HEAD = ("/livez", "/readyz")

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from trackerapi_backend.app import create_app
-from trackerapi_backend.auth import Authenticator
-from trackerapi_backend.calls import Services
-from trackerapi_backend.ingest import Writer
-from trackerapi_backend.readiness import Readiness
+from trackerapi_backend.requests.auth import Authenticator
+from trackerapi_backend.requests.call import Services
 from trackerapi_backend.settings import SettingsError, read_pepper
+from trackerapi_backend.store.readiness import Readiness
+from trackerapi_backend.store.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

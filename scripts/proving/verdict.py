@@ -12,7 +12,7 @@ from typing import Any
 from scripts.proving.plan import CONFLATED
 from scripts.proving.record import Entry, jobs_in
 from trackerapi import BackendRejected, TrackerApi
-from trackerapi.answers import JobEvent
+from trackerapi.models import JobEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,16 +5,16 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trackerapi_backend.projection import (
+from trackerapi_backend.projection.job import (
     JobState,
     Plan,
     advance,
     percent,
     shown_status,
 )
-from trackerapi_backend.steps import Fact, StepState
+from trackerapi_backend.projection.step import Fact, StepState
 
-from trackerapi.projection import JobProgress, StepProgress
+from trackerapi.events.projection import JobProgress, StepProgress
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

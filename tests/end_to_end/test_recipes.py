@@ -22,8 +22,8 @@ from tests.end_to_end.readme import (
 )
 from tests.faults.proxy import FaultProxy
 from trackerapi import TrackerApi
-from trackerapi.answers import Job, JobEvent
-from trackerapi.blocks.endings import JOB_FAILED
+from trackerapi.jobs.endings import JOB_FAILED
+from trackerapi.models import Job, JobEvent
 
 SNAKEMAKE = "snakemake==9.27.1"
 RECIPES = Path(__file__).parents[2] / "docs/recipes"

@@ -16,7 +16,7 @@ from tests.faults import faults
 from tests.faults.proxy import Fault, FaultProxy, Passage, pass_on, unpacked
 from tests.scripted_server import problem
 from trackerapi import AsyncTrackerApi, DeliveryProblem, TrackerApi
-from trackerapi.cli import main
+from trackerapi.cli.main import main
 
 POISON: Final = "poison"
 PATIENCE_SECONDS: Final = 120.0

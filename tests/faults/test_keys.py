@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
 from trackerapi import TrackerApi
-from trackerapi.answers import NewApiKey
+from trackerapi.models import NewApiKey
 
 
 @pytest.fixture

@@ -42,7 +42,9 @@ from trackerapi import (
     current_step,
     step,
 )
-from trackerapi.answers import (
+from trackerapi.integrations.logging import TrackerHandler
+from trackerapi.integrations.tqdm import tqdm, trange
+from trackerapi.models import (
     ApiKey,
     ApiKeyOwner,
     Customer,
@@ -51,8 +53,6 @@ from trackerapi.answers import (
     RegisteredJobConfig,
     ShareLink,
 )
-from trackerapi.integrations.logging import TrackerHandler
-from trackerapi.integrations.tqdm import tqdm, trange
 from trackerapi.testing import CustomerView, FakeTracker, RecordedJob, recording
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.conftest import RunningBackend
 from trackerapi import JobConfig, JobConfigManager, TrackerApi, TrackerJob
+from trackerapi.config.job_config import forget_loaded
 from trackerapi.delivery import delivery
-from trackerapi.job_config import forget_loaded
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trackerapi.addresses import canonical_address
+from trackerapi.settings.addresses import canonical_address
 
 
 @pytest.mark.parametrize(

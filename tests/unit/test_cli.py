@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import RunningBackend
 from tests.scripted_server import KEY, OWNER, Request, answering, http
 from trackerapi import JobConfigManager, TrackerApi
-from trackerapi.commands.exits import (
+from trackerapi.cli.exits import (
     FINE,
     INTERRUPTED,
     KEY_REFUSED,
@@ -23,7 +23,7 @@ from trackerapi.commands.exits import (
     UNAVAILABLE,
     USAGE,
 )
-from trackerapi.commands.terminal import library_told_on_stderr
+from trackerapi.cli.printing import library_told_on_stderr
 
 
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -306,7 +306,7 @@ def test_command_that_asks_nobody_loads_no_http_client(
     """Help is at once there, and so is an empty outbox."""
     script = (
         "import sys\n"
-        "from trackerapi.cli import main\n"
+        "from trackerapi.cli.main import main\n"
         "try:\n"
         "    status = main(sys.argv[1:])\n"
         "except SystemExit as end:\n"

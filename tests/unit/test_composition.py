@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from trackerapi.composition import Connector
-from trackerapi.settings import Settings
+from trackerapi.settings.settings import Settings
 from trackerapi.wire import connection
 
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from tests.contract_document import validator
-from trackerapi.config_file import (
+from trackerapi.config.file_models import (
     check_job_document,
     json_schema,
     read_config_file,
 )
-from trackerapi.config_size import MAX_CONFIG_BYTES
+from trackerapi.config.job_config import read_configs
+from trackerapi.config.size import MAX_CONFIG_BYTES
 from trackerapi.errors import ConfigError
-from trackerapi.job_config import read_configs
 
 SEED: Final[dict[str, Any]] = json.loads(
     Path(__file__)

@@ -40,9 +40,9 @@ from trackerapi import (
     TrackerJob,
     UnknownStepError,
 )
-from trackerapi.answers import JobEvent
-from trackerapi.delivery import courier
-from trackerapi.delivery.held import HeldJournal
+from trackerapi.delivery import loop as courier
+from trackerapi.models import JobEvent
+from trackerapi.outbox.held import HeldJournal
 
 SLACK_SECONDS: Final = 60.0
 """Time that a busy machine may add; a call that waits for the backend takes longer."""
@@ -832,7 +832,7 @@ def test_newest_is_dropped_and_counted_beyond_the_bound_of_memory(
     strict: bool,
 ) -> None:
     """Outbox cannot be written: beyond the bound the newest is dropped and counted."""
-    monkeypatch.setattr("trackerapi.delivery.outbox.MAX_BACKLOG_RECORDS", 20)
+    monkeypatch.setattr("trackerapi.outbox.outbox.MAX_BACKLOG_RECORDS", 20)
     road.fault = always(b"")
     with reporting(road, strict=strict, outbox=below_a_file(tmp_path)) as failing:
         handle = failing.job(job.provider_job_id)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 from jsonschema import Draft202012Validator
 
-from trackerapi.config_file import json_schema
+from trackerapi.config.file_models import json_schema
 from trackerapi.generate_json_schemas import main, render_schema
 
 ROOT: Final = Path(__file__).resolve().parents[2]

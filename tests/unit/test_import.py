@@ -79,7 +79,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["trackerapi", "trackerapi.cli", "trackerapi.generate_json_schemas"]
+    "module", ["trackerapi", "trackerapi.cli.main", "trackerapi.generate_json_schemas"]
 )
 def test_module_runs_without_a_warning(module: str) -> None:
     """`python -m` prints what was asked for and nothing else."""

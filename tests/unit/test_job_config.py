@@ -15,8 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests.contract_document import validator
-from trackerapi.errors import ConfigError
-from trackerapi.job_config import (
+from trackerapi.config.job_config import (
     JobConfig,
     JobConfigManager,
     MetadataConfiguration,
@@ -24,6 +23,7 @@ from trackerapi.job_config import (
     find_loaded,
     forget_loaded,
 )
+from trackerapi.errors import ConfigError
 
 SEED_FILE: Final = (
     Path(__file__).parents[1] / "end_to_end" / "seed_job_configurations.json"
@@ -341,7 +341,7 @@ def test_pydantic_is_loaded_for_documents_only(tmp_path: Path) -> None:
     path = written(tmp_path / "jobs.json", job("a"))
     script = (
         "import sys\n"
-        "from trackerapi.job_config import JobConfigManager, find_loaded\n"
+        "from trackerapi.config.job_config import JobConfigManager, find_loaded\n"
         "assert JobConfigManager().tags == () and find_loaded('a') is None\n"
         "assert 'pydantic' not in sys.modules\n"
         f"JobConfigManager(configurations_file={str(path)!r})\n"

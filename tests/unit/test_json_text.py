@@ -5,8 +5,8 @@ from typing import Final
 
 import pytest
 
+from trackerapi.config.json_file import json_pointer, read_json_file
 from trackerapi.errors import ConfigError
-from trackerapi.json_text import json_pointer, read_json_file
 
 VALID: Final = b'{"name": "A", "of": [1, 2.5, true, null]}'
 

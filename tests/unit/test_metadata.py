@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from tests.contract_document import validator
 from trackerapi import TrackerApi, TrackerJob
-from trackerapi.metadata import (
+from trackerapi.events.metadata import (
     CHANGED_KEY,
     MAX_BYTES,
     MAX_INTEGER,

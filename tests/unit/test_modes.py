@@ -41,8 +41,8 @@ from trackerapi import (
     TrackerApi,
     TrackerJob,
 )
-from trackerapi.delivery.folder import default_folder
-from trackerapi.settings import Settings
+from trackerapi.outbox.folder import default_folder
+from trackerapi.settings.settings import Settings
 
 URL: Final = "http://127.0.0.1:9"
 _PAUSE: Final = threading.Event()
@@ -134,8 +134,9 @@ def test_off_loads_no_delivery(tmp_path: Path) -> None:
     """What does nothing costs nothing: neither outbox nor courier is loaded."""
     loaded = run_off(tmp_path, "mode='off'")
 
-    parts = {"outbox", "outbox_file", "courier", "carrier", "rounds", "delivery"}
-    assert not {f"trackerapi.delivery.{part}" for part in parts} & set(loaded)
+    parts = {"outbox.outbox", "outbox.file", "delivery.delivery", "delivery.loop"}
+    parts |= {"delivery.batches", "delivery.passes"}
+    assert not {f"trackerapi.{part}" for part in parts} & set(loaded)
 
 
 def test_question_to_a_tracker_that_is_off_says_so() -> None:

@@ -30,8 +30,8 @@ from tests.unit.conftest import deliver
 from tests.unit.test_failure_table import Road, road_to, silent, stored
 from trackerapi import TrackerApi, TrackerJob
 from trackerapi.delivery.conflation import Conflation
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.rounds import LEFTOVERS_SECONDS
+from trackerapi.delivery.passes import LEFTOVERS_SECONDS
+from trackerapi.outbox.file import OutboxFile
 
 NOWHERE: Final = "http://127.0.0.1:9"
 
@@ -530,7 +530,7 @@ FORK_IN_A_SEARCH: Final = """\
 import os, sys, threading
 from pathlib import Path
 from trackerapi import TrackerApi
-from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.outbox.file import OutboxFile
 
 outbox, adopt = Path(sys.argv[1]), OutboxFile.adopt
 is_open, is_forked = threading.Event(), threading.Event()

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from trackerapi.projection import JobProgress
+from trackerapi.events.projection import JobProgress
 
 TABLE: Final = Path(__file__).parents[1] / "conformance/projection.json"
 CASES: Final[list[dict[str, Any]]] = json.loads(TABLE.read_text())["cases"]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.scripted_server import KEY, OWNER, answering, http
 from trackerapi import TrackerApi
-from trackerapi.proxies import proxy_for
+from trackerapi.settings.proxies import proxy_for
 
 PROXY = "http://proxy.example:3128"
 

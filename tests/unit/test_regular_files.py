@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from trackerapi import JobConfigManager, TrackerApi, regular_file
-from trackerapi.certificates import SSL_KEY_LOG
-from trackerapi.commands.exits import FINE, USAGE
+from trackerapi import JobConfigManager, TrackerApi
+from trackerapi import files as regular_file
+from trackerapi.cli.exits import FINE, USAGE
 from trackerapi.errors import ConfigError, SettingsError
+from trackerapi.settings.certificates import SSL_KEY_LOG
 
 PATIENCE_SECONDS = 90.0
 EXAMPLE = Path(__file__).parents[2] / "demo" / "job_configurations.json"

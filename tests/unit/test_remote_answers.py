@@ -14,7 +14,7 @@ import pytest
 from tests.answers import Spoilt, answer, spoilt
 from tests.scripted_server import KEY, OWNER, Request, answering, http
 from trackerapi import AsyncTrackerApi, TrackerApi
-from trackerapi.cli import main
+from trackerapi.cli.main import main
 
 PARTS: Final = 9
 """Each test tries one in nine of the spoilt answers, so that each member is spoilt."""

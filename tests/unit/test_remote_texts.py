@@ -10,7 +10,7 @@ import pytest
 from tests.scripted_server import KEY, answering, http, problem
 from tests.unit.test_remote_answers import GOOD, key_of, whole_answer
 from trackerapi import BackendError, DeliveryProblem, TrackerApi
-from trackerapi.cli import main
+from trackerapi.cli.main import main
 
 ESCAPED_KEY: Final = "".join(f"\\u{ord(c):04x}" for c in KEY)
 SECRET: Final = KEY.split("_")[2]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from trackerapi.errors import SettingsError
-from trackerapi.job_token import JobToken
-from trackerapi.route import Route
-from trackerapi.settings import DEFAULT_TIMEOUT_SECONDS, Settings
+from trackerapi.settings.job_token import JobToken
+from trackerapi.settings.route import Route
+from trackerapi.settings.settings import DEFAULT_TIMEOUT_SECONDS, Settings
 
 KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
 URL = "http://127.0.0.1:8000"

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from trackerapi_backend import cli
+from trackerapi_backend.cli import main as cli
 from trackerapi_backend.settings import PREFIX, settings_from
 from trackerapi_backend.settings import SettingsError as BackendSettingsError
 
 from trackerapi.errors import SettingsError
-from trackerapi.job_token import JobToken
-from trackerapi.settings import Settings
+from trackerapi.settings.job_token import JobToken
+from trackerapi.settings.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 KEY: Final = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"

@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trackerapi.aio.pages import paged
-from trackerapi.blocks.off_loop import in_thread
+from trackerapi.process.event_loops import in_thread
 
 if TYPE_CHECKING:
     from trackerapi.administration import Administration
-    from trackerapi.answers import ApiKey, Customer, NewApiKey, RegisteredJobConfig
+    from trackerapi.models import ApiKey, Customer, NewApiKey, RegisteredJobConfig
 
 
 class AsyncAdministration:

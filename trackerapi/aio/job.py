@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
 
 from trackerapi.aio.pages import paged
 from trackerapi.aio.step import AsyncTrackerStep
-from trackerapi.blocks.off_loop import begin, done_by, end, in_thread
-from trackerapi.job import TrackerJob
-from trackerapi.options import EventDetails, LoopOptions
+from trackerapi.jobs.job import TrackerJob
+from trackerapi.jobs.options import EventDetails, LoopOptions
+from trackerapi.process.event_loops import begin, done_by, end, in_thread
 
 if TYPE_CHECKING:
-    from trackerapi.answers import Job, JobEvent, ShareLink
-    from trackerapi.job_config import JobConfig
-    from trackerapi.projection import JobProgress
+    from trackerapi.config.job_config import JobConfig
+    from trackerapi.events.projection import JobProgress
+    from trackerapi.models import Job, JobEvent, ShareLink
 
 Item = TypeVar("Item")
 Given = ParamSpec("Given")

@@ -5,8 +5,8 @@ from types import TracebackType
 from typing import Any
 
 from trackerapi.aio.job import AsyncTrackerJob
-from trackerapi.blocks.off_loop import Making
-from trackerapi.job import TrackerJob
+from trackerapi.jobs.job import TrackerJob
+from trackerapi.process.event_loops import Making
 
 
 class JobOpening:

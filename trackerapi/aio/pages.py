@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from typing import Final, TypeVar
 
-from trackerapi.blocks.off_loop import in_thread
+from trackerapi.process.event_loops import in_thread
 
 Item = TypeVar("Item")
 

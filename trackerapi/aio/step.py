@@ -5,10 +5,10 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-from trackerapi.blocks.attempts import Attempts
-from trackerapi.blocks.off_loop import begin, done_by, end
-from trackerapi.blocks.step import TrackerStep
-from trackerapi.options import LoopOptions
+from trackerapi.jobs.attempts import Attempts
+from trackerapi.jobs.options import LoopOptions
+from trackerapi.jobs.step import TrackerStep
+from trackerapi.process.event_loops import begin, done_by, end
 
 if TYPE_CHECKING:
     from trackerapi.aio.job import AsyncTrackerJob

@@ -5,40 +5,26 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, overload
 
-from trackerapi import (
-    administration,
-    composition,
-    creation,
-    job_making,
-    reporter,
-    settings,
-    tracker_parts,
-)
+from trackerapi import administration, composition
 from trackerapi.aio.administration import AsyncAdministration
 from trackerapi.aio.job import AsyncTrackerJob
 from trackerapi.aio.opening import JobOpening
 from trackerapi.aio.pages import paged
-from trackerapi.blocks.off_loop import in_thread
-from trackerapi.options import JobOptions, RunOptions, TrackerOptions
+from trackerapi.delivery import delivery
+from trackerapi.jobs import job_making, opening
+from trackerapi.jobs.options import JobOptions, RunOptions, TrackerOptions
+from trackerapi.process.event_loops import in_thread
 from trackerapi.tracker import TrackerApi
 
 if TYPE_CHECKING:
-    from trackerapi.answers import ApiKeyOwner, Job, RegisteredJobConfig
-    from trackerapi.blocks.decorators import Function
+    from trackerapi.config.job_config import JobConfig
     from trackerapi.delivery.report import DeliveryReport
-    from trackerapi.job_config import JobConfig
+    from trackerapi.jobs.decorators import Function
+    from trackerapi.models import ApiKeyOwner, Job, RegisteredJobConfig
     from trackerapi.wire.calls import JobFilter
     from trackerapi.wire.client import BackendClient
 
-NEEDED_SOON: Final = (
-    administration,
-    composition,
-    creation,
-    job_making,
-    reporter,
-    settings,
-    tracker_parts,
-)
+NEEDED_SOON: Final = (administration, composition, delivery, job_making, opening)
 """What `TrackerApi` loads when it is needed, which would block an event loop."""
 
 

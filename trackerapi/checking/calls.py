@@ -31,7 +31,7 @@ from trackerapi.checking.values import (
     just,
     texts_of,
 )
-from trackerapi.events import KINDS
+from trackerapi.events.event import KINDS
 
 _RUNNERS: Final = frozenset({"run", "run_until_complete"})
 _KEEPING: Final = frozenset(

@@ -17,7 +17,7 @@ from trackerapi.checking.rules import (
 )
 from trackerapi.checking.sources import named_configs, parsed, uses_library_elsewhere
 from trackerapi.checking.statements import ScriptReader
-from trackerapi.job_config import JobConfig
+from trackerapi.config.job_config import JobConfig
 
 
 class UnreadableScript(Exception):

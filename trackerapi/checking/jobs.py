@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from trackerapi.checking.values import Thing
-from trackerapi.job_config import JobConfig, match_name
-from trackerapi.nearest import nearest_tag
+from trackerapi.config.job_config import JobConfig, match_name
+from trackerapi.config.nearest import nearest_tag
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from trackerapi.checking.flow import NOT_BEGUN, Begun
 from trackerapi.checking.jobs import Job, steps_before
 from trackerapi.checking.reading import Reading
 from trackerapi.checking.values import Config, StepHandle, Text, Value, either, texts_of
+from trackerapi.config.job_config import JobConfig
 from trackerapi.errors import ConfigError, UnknownStepError, one_line
-from trackerapi.events import KINDS
-from trackerapi.job_config import JobConfig
+from trackerapi.events.event import KINDS
 
 _NEAR_KIND = 0.75  # as `TrackerJob` has it
 

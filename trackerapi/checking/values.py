@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from trackerapi.job_config import JobConfig, StepConfiguration
+from trackerapi.config.job_config import JobConfig, StepConfiguration
 
 if TYPE_CHECKING:
     from trackerapi.checking.jobs import Job

@@ -1,5 +1,1 @@
-"""What the command `trackerapi` can do, one module for what belongs together.
-
-Each module adds its commands to the parser and runs them; `cli` joins them and turns
-errors into exit statuses. Nothing here loads the HTTP client before it is needed.
-"""
+"""The command `trackerapi`: one module for each command, named by its words."""

@@ -4,16 +4,16 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.commands.exits import FINE, FOUND, Mistake
-from trackerapi.commands.options import add_command, add_json
-from trackerapi.commands.terminal import counted, say, say_json
-from trackerapi.errors import printable
-from trackerapi.regular_file import read_given
+from trackerapi.cli.exits import FINE, FOUND
+from trackerapi.cli.options import add_command, add_json
+from trackerapi.cli.printing import counted, say, say_json
+from trackerapi.errors import UsageError, printable
+from trackerapi.files import read_given
 
 if TYPE_CHECKING:
     from trackerapi.checking.check import Script
     from trackerapi.checking.findings import Finding
-    from trackerapi.job_config import JobConfig
+    from trackerapi.config.job_config import JobConfig
 
 MAX_SCRIPT_BYTES: Final = 64 * 1024**2
 
@@ -63,7 +63,7 @@ def _check(options: argparse.Namespace) -> int:
             script = _script(path)
             found += check_script(script, _configs(script, options.config))
     except UnreadableScript as error:
-        raise Mistake(str(error)) from None
+        raise UsageError(str(error)) from None
     _say(found, len(scripts), as_json=options.json)
     return FOUND if found else FINE
 
@@ -87,10 +87,10 @@ def _script(path: Path) -> "Script":
     try:
         source = read_given(path, MAX_SCRIPT_BYTES)
     except OSError as error:
-        raise Mistake(f"cannot read {path}: {error.strerror}") from None
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
     script = Script.parsed(path, source)
     if script.is_data:
-        raise Mistake(f"{path} is not a Python script")
+        raise UsageError(f"{path} is not a Python script")
     return script
 
 
@@ -99,15 +99,15 @@ def _configs(script: "Script", given: Path | None) -> "list[JobConfig]":
 
     Raises:
         ConfigError: If a file is not valid.
-        Mistake: If there is none.
+        UsageError: If there is none.
     """
-    from trackerapi.job_config import read_configs
+    from trackerapi.config.job_config import read_configs
 
     paths = [given] if given else [_found(p, script.path) for p in script.config_files]
     if not paths and USUAL_FILE.is_file():
         paths = [USUAL_FILE]
     if not paths and not script.makes_configs:
-        raise Mistake(
+        raise UsageError(
             f"{script.path} does not tell where its job configurations are, and there "
             f"is no ./{USUAL_FILE}; pass --config"
         )

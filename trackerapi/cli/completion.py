@@ -8,8 +8,8 @@ import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from trackerapi.commands.exits import FINE
-from trackerapi.commands.grammar import (
+from trackerapi.cli.exits import FINE
+from trackerapi.cli.grammar import (
     FILES,
     FOLDERS,
     NOTHING,
@@ -18,8 +18,8 @@ from trackerapi.commands.grammar import (
     Option,
     commands_of,
 )
-from trackerapi.commands.options import add_command
-from trackerapi.commands.terminal import say
+from trackerapi.cli.options import add_command
+from trackerapi.cli.printing import say
 
 _HELP: Final = """\
 Print a script that completes commands and options in a shell.

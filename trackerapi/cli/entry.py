@@ -11,7 +11,7 @@ def main() -> int:
     """Run the command; return its exit status."""
     arguments = sys.argv[1:]
     if arguments[:1] == ["run"]:
-        from trackerapi.running import order
+        from trackerapi.cli.run import arguments as order
 
         try:
             wanted = order.read(arguments[1:])
@@ -19,9 +19,9 @@ def main() -> int:
             order.complain(mistake)
             return order.USAGE
         if wanted is not None:  # help is told by the parser of all commands
-            from trackerapi.running.run import run
+            from trackerapi.cli.run.run import run
 
             return run(wanted)
-    from trackerapi.cli import main as others
+    from trackerapi.cli.main import main as others
 
     return others(arguments)

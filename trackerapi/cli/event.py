@@ -4,9 +4,9 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.commands.exits import FINE, Mistake
-from trackerapi.commands.options import add_command
-from trackerapi.commands.reporting import (
+from trackerapi.cli.exits import FINE
+from trackerapi.cli.options import add_command
+from trackerapi.cli.reporting import (
     STATUSES,
     add_job,
     add_metadata,
@@ -16,11 +16,12 @@ from trackerapi.commands.reporting import (
     tracker_of,
     warn_of_unknown_step,
 )
-from trackerapi.commands.values import long_text, metadata_from, number
-from trackerapi.events import JOB_KINDS, STEP_KINDS
+from trackerapi.cli.values import long_text, metadata_from, number
+from trackerapi.errors import UsageError
+from trackerapi.events.event import JOB_KINDS, STEP_KINDS
 
 if TYPE_CHECKING:
-    from trackerapi.options import EventDetails
+    from trackerapi.jobs.options import EventDetails
 
 _HELP: Final = f"""\
 Report one event of a job.
@@ -97,15 +98,15 @@ def _details_of(options: argparse.Namespace) -> "EventDetails":
     """Return the details of the event that the options give.
 
     Raises:
-        Mistake: If they contradict each other.
+        UsageError: If they contradict each other.
     """
     if options.step is None and (options.kind in STEP_KINDS or options.retrying):
-        raise Mistake(f"{options.kind!r} is about a step; name it by --step")
+        raise UsageError(f"{options.kind!r} is about a step; name it by --step")
     if options.step is not None and options.kind in JOB_KINDS:
-        raise Mistake(f"{options.kind!r} is about the job; leave out --step")
+        raise UsageError(f"{options.kind!r} is about the job; leave out --step")
     units = (options.completed, options.total)
     if options.fraction is not None and units != (None, None):
-        raise Mistake("give --fraction, or --completed and --total, not both")
+        raise UsageError("give --fraction, or --completed and --total, not both")
     return {
         "message": options.message,
         "detail": long_text(options.detail),

@@ -1,4 +1,4 @@
-"""Exit statuses of the commands, and the error of an operator's mistake."""
+"""Exit statuses of the commands, and the error of a secret that was not shown."""
 
 from typing import Final
 
@@ -32,10 +32,6 @@ HELD: Final = 3
 
 UNSHOWN: Final = 1
 """Of commands that print a secret once: stdout could not be written."""
-
-
-class Mistake(TrackerError):
-    """What was asked for cannot be done as it was asked; the text says why."""
 
 
 class NotShown(TrackerError):

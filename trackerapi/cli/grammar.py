@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from trackerapi.events import KINDS
+from trackerapi.events.event import KINDS
 
 FILES: Final = "files"
 FOLDERS: Final = "folders"

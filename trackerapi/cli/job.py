@@ -7,11 +7,13 @@ import argparse
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.commands import jobs, questions
-from trackerapi.commands.exits import FINE
-from trackerapi.commands.options import add_command, customer_id
-from trackerapi.commands.parser import add_group
-from trackerapi.commands.reporting import (
+from trackerapi.cli import job_show as jobs
+from trackerapi.cli import verify as questions
+from trackerapi.cli.exits import FINE
+from trackerapi.cli.options import add_command, customer_id
+from trackerapi.cli.parser import add_group
+from trackerapi.cli.printing import say_as_given
+from trackerapi.cli.reporting import (
     STATUSES,
     add_job,
     add_metadata,
@@ -19,11 +21,10 @@ from trackerapi.commands.reporting import (
     job_of,
     tracker_of,
 )
-from trackerapi.commands.terminal import say_as_given
-from trackerapi.commands.values import long_text, metadata_from
+from trackerapi.cli.values import long_text, metadata_from
 
 if TYPE_CHECKING:
-    from trackerapi.job_config import JobConfig
+    from trackerapi.config.job_config import JobConfig
 
 _START: Final = f"""\
 Create a job, or attach to the one that has its id, and print the id.
@@ -154,7 +155,7 @@ def _start(options: argparse.Namespace) -> int:
 def _config_of(options: argparse.Namespace) -> "JobConfig | None":
     if options.config is None:
         return None
-    from trackerapi.job_config import JobConfigManager
+    from trackerapi.config.job_config import JobConfigManager
 
     return JobConfigManager(options.config).get_job_config(options.tag)
 

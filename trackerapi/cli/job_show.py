@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.commands.exits import ASKING, FINE, Mistake
-from trackerapi.commands.options import (
+from trackerapi.cli.exits import ASKING, FINE
+from trackerapi.cli.options import (
     add_backend,
     add_command,
     add_json,
@@ -16,8 +16,7 @@ from trackerapi.commands.options import (
     moment,
     positive,
 )
-from trackerapi.commands.reporting import add_job, asking_tracker, job_of
-from trackerapi.commands.terminal import (
+from trackerapi.cli.printing import (
     Table,
     moment_text,
     say,
@@ -26,12 +25,13 @@ from trackerapi.commands.terminal import (
     say_paragraph,
     show_once,
 )
-from trackerapi.errors import BackendRejected, one_line
+from trackerapi.cli.reporting import add_job, asking_tracker, job_of
+from trackerapi.errors import BackendRejected, UsageError, one_line
+from trackerapi.events.projection import ALIVE, unfinished_words
 from trackerapi.number_text import number_text, units_text
-from trackerapi.projection import ALIVE, unfinished_words
 
 if TYPE_CHECKING:
-    from trackerapi.answers import Job, JobEvent, JobStep
+    from trackerapi.models import Job, JobEvent, JobStep
 
 STATUSES: Final = (
     "pending",
@@ -208,7 +208,7 @@ def _row(job: "Job") -> tuple[str, ...]:
 def _link(options: argparse.Namespace) -> int:
     if options.provider_job_id is not None:
         if options.job is not None:
-            raise Mistake("give PROVIDER_JOB_ID or --job, not both")
+            raise UsageError("give PROVIDER_JOB_ID or --job, not both")
         options.job = options.provider_job_id
     with asking_tracker(options) as tracker:
         job = job_of(tracker, options)

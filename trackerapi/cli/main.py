@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final, TextIO
 
-from trackerapi import __version__
-from trackerapi.commands.exits import (
+from trackerapi.cli.exits import (
     FINE,
     INTERRUPTED,
     KEY_REFUSED,
@@ -23,8 +22,8 @@ from trackerapi.commands.exits import (
     USAGE,
     NotShown,
 )
-from trackerapi.commands.parser import Parser, add_group
-from trackerapi.commands.terminal import library_told_on_stderr, tell
+from trackerapi.cli.parser import Parser, add_group
+from trackerapi.cli.printing import library_told_on_stderr, tell
 from trackerapi.errors import (
     AuthenticationError,
     BackendRejected,
@@ -32,6 +31,7 @@ from trackerapi.errors import (
     TrackerError,
     one_line,
 )
+from trackerapi.version import __version__
 
 _STATUS_OF: dict[type[Exception], int] = {
     AuthenticationError: KEY_REFUSED,
@@ -41,13 +41,13 @@ _STATUS_OF: dict[type[Exception], int] = {
 }
 
 _HOMES: Final = {
-    "verify": "questions",
+    "verify": "verify",
     "job": "job",
     "event": "event",
-    "run": "run",
+    "run": "run.help",
     "track": "track",
     "sync": "sync",
-    "outbox": "outbox",
+    "outbox": "outbox.list_show",
     "check": "check",
 }
 """The module of each command, of which only the one that is asked for is loaded."""
@@ -116,7 +116,7 @@ def build_parser(asked: Sequence[str] = ()) -> argparse.ArgumentParser:
     commands = add_group(parser)
     homes = [_HOMES[name] for name in asked if name in _HOMES]
     for home in homes or [*_HOMES.values(), "completion"]:
-        import_module(f"trackerapi.commands.{home}").add_commands(commands)
+        import_module(f"trackerapi.cli.{home}").add_commands(commands)
     return parser
 
 

@@ -7,10 +7,10 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.commands.exits import Mistake
 from trackerapi.composition import outbox_folder
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.settings import DEFAULT_TIMEOUT_SECONDS, OUTBOX, Settings
+from trackerapi.errors import UsageError
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.settings.settings import DEFAULT_TIMEOUT_SECONDS, OUTBOX, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,20 +109,20 @@ def folder_of(options: argparse.Namespace, *, creates: bool = False) -> OutboxFo
 
     Raises:
         SettingsError: If the setting cannot name a folder.
-        Mistake: If it cannot be read.
+        UsageError: If it cannot be read.
     """
     environment = {n: v for n, v in os.environ.items() if n == OUTBOX}
     arguments = {"outbox": options.outbox, "mode": "off"}
     path = outbox_folder(Settings.resolve(arguments, environment))
     if path is None:
-        raise Mistake(f"this user has no home folder; set {OUTBOX} or pass --outbox")
+        raise UsageError(f"this user has no home folder; set {OUTBOX} or pass --outbox")
     try:
         next(path.iterdir(), None)
     except FileNotFoundError:
         if options.outbox is not None and not creates:
-            raise Mistake(f"there is no folder {path}") from None
+            raise UsageError(f"there is no folder {path}") from None
     except OSError as error:
-        raise Mistake(f"cannot read the outbox {path}: {error.strerror}") from None
+        raise UsageError(f"cannot read the outbox {path}: {error.strerror}") from None
     return OutboxFolder(path)
 
 

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, BinaryIO, Final, TextIO
 
-from trackerapi.commands.exits import NotShown
+from trackerapi.cli.exits import NotShown
 from trackerapi.errors import printable
-from trackerapi.events import parse_rfc3339
+from trackerapi.events.event import parse_rfc3339
 
 _CLEAR: Final = "\r\x1b[K"
 _BETWEEN_SECONDS: Final = 0.1

@@ -8,18 +8,18 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Final
 
-from trackerapi.commands.options import add_backend, add_outbox
-from trackerapi.commands.terminal import tell
-from trackerapi.commands.values import json_object, pair
+from trackerapi.cli.options import add_backend, add_outbox
+from trackerapi.cli.printing import tell
+from trackerapi.cli.step_check import unknown_step
+from trackerapi.cli.values import json_object, pair
 from trackerapi.errors import SettingsError
-from trackerapi.job_token import JOB, JobToken
-from trackerapi.running.step_check import unknown_step
-from trackerapi.settings import DEFAULT_TIMEOUT_SECONDS, Settings
+from trackerapi.settings.job_token import JOB, JobToken
+from trackerapi.settings.settings import DEFAULT_TIMEOUT_SECONDS, Settings
 from trackerapi.tracker import TrackerApi
 
 if TYPE_CHECKING:
-    from trackerapi.job import TrackerJob
-    from trackerapi.options import TrackerOptions
+    from trackerapi.jobs.job import TrackerJob
+    from trackerapi.jobs.options import TrackerOptions
 
 _LONGEST_QUESTION_SECONDS: Final = 3.0
 

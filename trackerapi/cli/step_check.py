@@ -4,11 +4,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from trackerapi.config.nearest import nearest_tag
 from trackerapi.errors import NO_PROGRESS, TrackerError, UnknownStepError
-from trackerapi.nearest import nearest_tag
 
 if TYPE_CHECKING:
-    from trackerapi.answers import Job
+    from trackerapi.models import Job
     from trackerapi.tracker import TrackerApi
 
 

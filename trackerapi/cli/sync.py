@@ -13,16 +13,14 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.commands.dispatch import QUIET_SECONDS, Dispatch, Persistence
-from trackerapi.commands.options import (
+from trackerapi.cli.options import (
     add_command,
     add_delivery,
     folder_of,
     settings_of,
 )
-from trackerapi.commands.survey import LIVE, FileSummary, survey
-from trackerapi.commands.sync_report import SyncReport, group_of
-from trackerapi.commands.terminal import (
+from trackerapi.cli.outbox.dispatch import QUIET_SECONDS, Dispatch, Persistence
+from trackerapi.cli.printing import (
     Progress,
     counted,
     progress_of,
@@ -30,16 +28,18 @@ from trackerapi.commands.terminal import (
     say_json,
     tell,
 )
-from trackerapi.delivery.apart import FailingFiles
-from trackerapi.delivery.folder import OutboxFolder, read_header
-from trackerapi.delivery.header import FORMAT_VERSION, Header
-from trackerapi.delivery.report import key_refused, unreachable
+from trackerapi.cli.sync_report import SyncReport, group_of
+from trackerapi.delivery.failing_records import FailingFiles
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
+from trackerapi.outbox.folder import OutboxFolder, read_header
+from trackerapi.outbox.header import FORMAT_VERSION, Header
+from trackerapi.outbox.survey import LIVE, FileSummary, survey
+from trackerapi.problems import key_refused, unreachable
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from trackerapi.delivery.outbox_file import OutboxFile
+    from trackerapi.outbox.file import OutboxFile
 
 LOOK_SECONDS: Final = 2.0
 """How often `--watch` looks for new leftovers."""

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from trackerapi.commands.exits import FINE, HELD, WAITING
-from trackerapi.commands.survey import (
+from trackerapi.cli.exits import FINE, HELD, WAITING
+from trackerapi.cli.printing import counted
+from trackerapi.errors import printable
+from trackerapi.files import reading
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.survey import (
     DELIVERED,
     LIVE,
     NEWER,
@@ -17,13 +23,7 @@ from trackerapi.commands.survey import (
     survey,
     why_set_aside,
 )
-from trackerapi.commands.terminal import counted
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.refusals import shell_word
-from trackerapi.delivery.report import Counters, unusable
-from trackerapi.errors import printable
-from trackerapi.regular_file import reading
+from trackerapi.problems import shell_word, unusable
 
 OURS: Final = "ours"
 ELSEWHERE: Final = "elsewhere"

@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from trackerapi.blocks.step import TrackerStep
-from trackerapi.commands.exits import FINE, UNCOPIED
-from trackerapi.commands.options import add_command
-from trackerapi.commands.reporting import (
+from trackerapi.cli.exits import FINE, UNCOPIED
+from trackerapi.cli.options import add_command
+from trackerapi.cli.printing import tell
+from trackerapi.cli.reporting import (
     STATUSES,
     add_job,
     add_part,
@@ -27,8 +27,8 @@ from trackerapi.commands.reporting import (
     tracker_of,
     warn_of_unknown_step,
 )
-from trackerapi.commands.terminal import tell
-from trackerapi.commands.values import number
+from trackerapi.cli.values import number
+from trackerapi.jobs.step import TrackerStep
 
 STDIN: Final = 0
 STDOUT: Final = 1

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any, BinaryIO, Final, cast
 
-from trackerapi.blocks.endings import shortened
-from trackerapi.metadata import MAX_INTEGER
+from trackerapi.events.metadata import MAX_INTEGER
+from trackerapi.jobs.endings import shortened
 
 STDIN: Final = "-"
 """Stands for what comes on stdin."""

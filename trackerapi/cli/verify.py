@@ -5,13 +5,13 @@ import dataclasses
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.api_key import key_id_of
-from trackerapi.commands.exits import ASKING, FINE
-from trackerapi.commands.options import add_backend, add_command, add_json, moment
-from trackerapi.commands.reporting import add_job, asking_tracker, job_of
-from trackerapi.commands.terminal import moment_text, say, say_json, show_once
+from trackerapi.cli.exits import ASKING, FINE
+from trackerapi.cli.options import add_backend, add_command, add_json, moment
+from trackerapi.cli.printing import moment_text, say, say_json, show_once
+from trackerapi.cli.reporting import add_job, asking_tracker, job_of
 from trackerapi.errors import BackendError, one_line
-from trackerapi.job_token import JobToken
+from trackerapi.settings.api_key import key_id_of
+from trackerapi.settings.job_token import JobToken
 
 if TYPE_CHECKING:
     from trackerapi.tracker import TrackerApi

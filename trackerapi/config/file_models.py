@@ -13,10 +13,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import ErrorDetails
 
-from trackerapi.config_size import check_size
+from trackerapi.config.json_file import Place, json_pointer, read_json_file
+from trackerapi.config.size import check_size
+from trackerapi.config.step_order import check_order
 from trackerapi.errors import ConfigError
-from trackerapi.json_text import Place, json_pointer, read_json_file
-from trackerapi.step_order import check_order
 from trackerapi.texts import LONGEST_NAME, NAME_PATTERN
 
 MAX_POINTS: Final = 1_000_000

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from trackerapi.config.nearest import nearest_tag
 from trackerapi.errors import ConfigError
-from trackerapi.nearest import nearest_tag
 from trackerapi.texts import check_name
 
 
@@ -256,7 +256,7 @@ def read_configs(path: Path) -> tuple[JobConfig, ...]:
     Raises:
         ConfigError: If the file is not valid.
     """
-    from trackerapi.config_file import read_config_file
+    from trackerapi.config.file_models import read_config_file
 
     return tuple(map(_job_config, read_config_file(path)))
 
@@ -296,7 +296,7 @@ def _ambiguous(name: str, configs: Sequence[JobConfig]) -> str:
 
 
 def _from_code(config: JobConfig | Mapping[str, Any], at: str) -> JobConfig:
-    from trackerapi.config_file import check_job_document
+    from trackerapi.config.file_models import check_job_document
 
     document = config.as_document() if isinstance(config, JobConfig) else config
     return _job_config(check_job_document(document, at))

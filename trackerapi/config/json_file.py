@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from trackerapi.errors import ConfigError
-from trackerapi.regular_file import read_given
+from trackerapi.files import read_given
 from trackerapi.texts import is_unicode
 
 MAX_FILE_BYTES: Final = 5 * 1024 * 1024

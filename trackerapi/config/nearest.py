@@ -13,10 +13,12 @@ class Named(Protocol):
     @property
     def tag(self) -> str:
         """Its tag."""
+        ...
 
     @property
     def name(self) -> str:
         """Its display name."""
+        ...
 
 
 def nearest_tag(items: Iterable[Named], name: str) -> str | None:

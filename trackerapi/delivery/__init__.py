@@ -1,1 +1,1 @@
-"""Getting recorded events to the backend; never sees HTTP."""
+"""Delivery of recorded events to the backend; no module here imports HTTP."""

@@ -8,7 +8,8 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from trackerapi.delivery.apart import (
+from trackerapi.delivery.deferred import CreationFinder, WaitingCarrier
+from trackerapi.delivery.failing_records import (
     NotTaken,
     Parted,
     Setbacks,
@@ -16,10 +17,13 @@ from trackerapi.delivery.apart import (
     may_concern_records,
     samples_of,
 )
-from trackerapi.delivery.held import HeldJournal, KeptRecord
-from trackerapi.delivery.line_carrier import refused_lines
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.records import (
+from trackerapi.delivery.requests import refused_lines
+from trackerapi.delivery.sender import Sender
+from trackerapi.errors import BackendUnavailable
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.held import HeldJournal, KeptRecord
+from trackerapi.outbox.records import (
     CREATION_START,
     MAX_BATCH_BYTES,
     MAX_BATCH_LINES,
@@ -29,10 +33,7 @@ from trackerapi.delivery.records import (
     parse_record,
     split_lines,
 )
-from trackerapi.delivery.report import Counters, Problems
-from trackerapi.delivery.sender import Sender
-from trackerapi.delivery.waiting_carrier import CreationFinder, WaitingCarrier
-from trackerapi.errors import BackendUnavailable
+from trackerapi.problems import Problems
 
 _OVERSIZED: Final = {"status": 413, "detail": "no request carries more than 1 MiB"}
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from trackerapi.steady import pause, steady_seconds
+from trackerapi.process.clock import pause, steady_seconds
 
 INTERVAL_SECONDS: Final = 1.0
 _LOG: Final = logging.getLogger("trackerapi")

@@ -5,21 +5,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trackerapi.delivery.apart import (
+from trackerapi.delivery.failing_records import (
     FAILURES_TO_SEARCH,
     NotTaken,
     Parted,
     may_concern_records,
     samples_of,
 )
-from trackerapi.delivery.held import KeptRecord
-from trackerapi.delivery.line_carrier import LineCarrier
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.records import Creation
 from trackerapi.delivery.refusals import problem_of
-from trackerapi.delivery.report import Counters, Problems, failing_record, refused_job
+from trackerapi.delivery.requests import LineCarrier
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import BackendRejected, BackendUnavailable
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.records import Creation
+from trackerapi.problems import Problems, failing_record, refused_job
 
 CreationFinder = Callable[[str], Creation | None]
 
@@ -170,7 +171,11 @@ class WaitingCarrier(LineCarrier):
         for kept in records:
             if kept.is_failing:
                 job_id = kept.provider_job_id
-                self._problems.tell("not-taken", failing_record(kept), job_id)
+                self._problems.tell(
+                    "not-taken",
+                    failing_record(kept.provider_job_id, kept.reason),
+                    job_id,
+                )
         unknown = [kept for kept in records if kept.waits and not kept.is_failing]
         if unknown:
             job_id = unknown[0].provider_job_id

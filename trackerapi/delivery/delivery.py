@@ -14,17 +14,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from trackerapi.delivery.conflation import Conflation, Key, Line
-from trackerapi.delivery.courier import Courier
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox import Outbox
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.outbox_options import OutboxOptions
-from trackerapi.delivery.process import keep, let_go, watch
-from trackerapi.delivery.records import Creation
-from trackerapi.delivery.report import (
-    Counters,
-    DeliveryReport,
+from trackerapi.delivery.loop import Courier
+from trackerapi.delivery.passes import Route
+from trackerapi.delivery.report import DeliveryReport
+from trackerapi.delivery.sender import Sender
+from trackerapi.errors import BackendError, OutboxError
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.options import OutboxOptions
+from trackerapi.outbox.outbox import Outbox
+from trackerapi.outbox.records import Creation
+from trackerapi.outbox.waiting import count_waiting, first_lines_of, oldest_of
+from trackerapi.problems import (
     Problems,
     failing_record,
     key_refused,
@@ -32,12 +35,9 @@ from trackerapi.delivery.report import (
     lost,
     not_delivered,
 )
-from trackerapi.delivery.rounds import Route
-from trackerapi.delivery.sender import Sender
-from trackerapi.delivery.waiting import count_waiting, first_lines_of, oldest_of
-from trackerapi.delivery.worker import Work, Worker
-from trackerapi.errors import BackendError, OutboxError
-from trackerapi.steady import steady_seconds
+from trackerapi.process.clock import steady_seconds
+from trackerapi.process.forks import keep, let_go, watch
+from trackerapi.process.worker import Work, Worker
 
 _LAST_WORDS_SECONDS: Final = 0.2
 
@@ -343,7 +343,9 @@ class Delivery:
         for file in files:
             with suppress(OSError):  # another process may put it away meanwhile
                 kept = file.held.first_failing()
-                failing += [failing_record(kept)] if kept else []
+                failing += (
+                    [failing_record(kept.provider_job_id, kept.reason)] if kept else []
+                )
         is_confirmed = self._folder.is_confirmed(binding)
         unconfirmed = "" if is_confirmed else binding.base_url
         text = not_delivered(waiting, path, awaited, failing, unconfirmed)

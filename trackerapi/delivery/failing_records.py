@@ -13,16 +13,16 @@ from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from trackerapi.delivery.held import KeptRecord
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.records import (
+from trackerapi.errors import BackendUnavailable
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.records import (
     CREATION_START,
     MAX_BATCH_BYTES,
     job_of,
     parse_creation,
     split_lines,
 )
-from trackerapi.errors import BackendUnavailable
 from trackerapi.retry import UNPROCESSED_STATUSES
 
 FAILURES_TO_SEARCH: Final = 3

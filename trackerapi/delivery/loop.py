@@ -11,19 +11,19 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from trackerapi.delivery.descriptor import LostFileError
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.records import MAX_BATCH_BYTES
-from trackerapi.delivery.report import key_refused, unreachable
-from trackerapi.delivery.rounds import LEFTOVERS_SECONDS, Rounds, Route
-from trackerapi.delivery.thinning import thin_out
+from trackerapi.delivery.passes import LEFTOVERS_SECONDS, Rounds, Route
 from trackerapi.errors import (
     AuthenticationError,
     BackendError,
     BackendUnavailable,
 )
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.records import MAX_BATCH_BYTES
+from trackerapi.outbox.thinning import thin_out
+from trackerapi.problems import key_refused, unreachable
+from trackerapi.process.clock import steady_seconds
+from trackerapi.process.descriptors import LostFileError
 from trackerapi.retry import backoff_seconds
-from trackerapi.steady import steady_seconds
 
 LINGER_SECONDS: Final = 0.1
 """Longest that a record waits for others to share its batch."""

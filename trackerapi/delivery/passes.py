@@ -10,20 +10,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from trackerapi.delivery.apart import FailingFiles
-from trackerapi.delivery.carrier import Carrier
+from trackerapi.delivery.batches import Carrier
 from trackerapi.delivery.conflation import Conflation
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.delivery.held import HeldJournal
-from trackerapi.delivery.outbox import Outbox
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.process import unforked
-from trackerapi.delivery.records import MAX_BATCH_BYTES, Creation, job_of
-from trackerapi.delivery.report import Counters, Problems, unusable
+from trackerapi.delivery.failing_records import FailingFiles
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import AuthenticationError, BackendUnavailable
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.held import HeldJournal
+from trackerapi.outbox.outbox import Outbox
+from trackerapi.outbox.records import MAX_BATCH_BYTES, Creation, job_of
+from trackerapi.problems import Problems, unusable
+from trackerapi.process.clock import steady_seconds
+from trackerapi.process.forks import unforked
 from trackerapi.retry import backoff_seconds
-from trackerapi.steady import steady_seconds
 
 LEFTOVERS_SECONDS: Final = 60.0
 """Time between two searches for leftover files."""
@@ -261,7 +262,7 @@ class Rounds:
         if folder is None:
             return sender.identify()
         binding = replace(self._route.outbox.binding, key_id=self._key_id)
-        return folder.confirm_provider(binding, sender)
+        return folder.confirm_provider(binding, sender.identify, sender.key_ids)
 
     def _bind(self, provider_id: int) -> None:
         outbox = self._route.outbox

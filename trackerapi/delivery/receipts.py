@@ -1,8 +1,8 @@
 """Whether a batch answer is about the batch that was sent."""
 
-from trackerapi.delivery.records import parse_record, split_lines
 from trackerapi.delivery.sender import Receipt, Rejection
 from trackerapi.errors import BackendUnavailable
+from trackerapi.outbox.records import parse_record, split_lines
 
 
 def check(receipt: Receipt, batch: bytes, count: int) -> None:

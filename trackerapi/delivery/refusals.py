@@ -1,12 +1,10 @@
-"""Answers that are final for one record, and the command that fixes each of them.
+"""Answers of the backend that are final for one record.
 
 Final is a refusal for the content of the record alone: the record is held under the
 reason, and later records go on. Everything else may succeed later and is tried again.
 """
 
-import shlex
-from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from trackerapi.errors import BackendError, BackendRejected
 
@@ -20,7 +18,6 @@ _CONFLICT: Final = 409
 _ERASED: Final = 410
 _FINAL_FOR_ANY: Final = frozenset({400, TOO_LARGE, 414, 422, 431})
 _FINAL_FOR_JOBS: Final = _FINAL_FOR_ANY | {_UNKNOWN, _CONFLICT, _ERASED}
-_TOO_LONG: Final = frozenset({TOO_LARGE, 414, 431})
 
 # Said of the address or the headers, whatever the content; RFC 9457 reads a problem
 # without a type as `about:blank`, which says no more than the status.
@@ -60,37 +57,3 @@ def _is_final(error: BackendError, statuses: frozenset[int], size_bytes: int) ->
 def problem_of(error: BackendError) -> dict[str, Any]:
     """Return why a record is held, as members of problem details."""
     return dict(error.problem) or {"status": error.status, "detail": error.reason}
-
-
-def shell_word(text: str) -> str:
-    """Return a text as one word of a shell command, always in quotes."""
-    quoted = shlex.quote(text)
-    return f"'{text}'" if quoted == text else quoted
-
-
-def fix_for_job(provider_job_id: str, problem: Mapping[str, Any]) -> str:
-    """Return what to do about a job that was refused, with the command to run."""
-    job = shell_word(provider_job_id)
-    retry = f"trackerapi outbox retry --job {job} [--customer-id N]"
-    drop = f"to give them up: trackerapi outbox drop --job {job}"
-    status = problem.get("status")
-    if status == _ERASED:
-        return drop
-    if status in _TOO_LONG:
-        return f"to send them under a larger limit: {retry}; {drop}"
-    if status == _CONFLICT and _has_pointer(problem, "/tag"):
-        return f"to add them to the job under its own tag: {retry} --tag TAG; {drop}"
-    if status == _UNKNOWN or _has_pointer(problem, "/customer_id"):
-        return f"to send them for the right customer: {retry}"
-    return f"to send them once this is fixed: {retry} [--tag TAG]; {drop}"
-
-
-def _has_pointer(problem: Mapping[str, Any], pointer: str) -> bool:
-    errors = problem.get("errors")
-    if not isinstance(errors, list):
-        return False
-    return any(
-        isinstance(each, dict)
-        and cast("dict[str, Any]", each).get("pointer") == pointer
-        for each in cast("list[object]", errors)
-    )

@@ -3,29 +3,29 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from trackerapi.delivery.apart import Parted, part
-from trackerapi.delivery.held import KeptRecord
+from trackerapi.delivery.failing_records import Parted, part
 from trackerapi.delivery.receipts import check
-from trackerapi.delivery.records import (
-    MAX_BATCH_LINES,
-    Creation,
-    count_that_fits,
-    parse_creation,
-    split_lines,
-)
 from trackerapi.delivery.refusals import (
     TOO_LARGE,
     is_final_for_event,
     is_final_for_job,
     problem_of,
 )
-from trackerapi.delivery.report import Counters
 from trackerapi.delivery.sender import Receipt, Sender
 from trackerapi.errors import (
     AuthenticationError,
     BackendError,
     BackendRejected,
     BackendUnavailable,
+)
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.records import (
+    MAX_BATCH_LINES,
+    Creation,
+    count_that_fits,
+    parse_creation,
+    split_lines,
 )
 
 _UNKNOWN_JOB: Final = 404

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from trackerapi.steady import moment_at, wall_nanoseconds
+from trackerapi.process.clock import moment_at, wall_nanoseconds
 
 KINDS: Final = (
     "start",

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.events import LAST_MOMENT, as_microseconds
-from trackerapi.projection import JobProgress, meaning
-from trackerapi.steady import utc_now
+from trackerapi.events.event import LAST_MOMENT, as_microseconds
+from trackerapi.events.projection import JobProgress, meaning
+from trackerapi.process.clock import utc_now
 
 if TYPE_CHECKING:
-    from trackerapi.answers import Job
-    from trackerapi.job_config import JobConfig
+    from trackerapi.config.job_config import JobConfig
+    from trackerapi.models import Job
 
 MOST_AHEAD: Final = timedelta(days=366)
 """How far a time may be ahead of its arrival; beyond, a clock was wrong."""

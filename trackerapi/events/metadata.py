@@ -13,7 +13,7 @@ from itertools import islice
 from numbers import Integral, Real
 from typing import Any, Final
 
-from trackerapi.events import compact_json
+from trackerapi.events.event import compact_json
 from trackerapi.texts import LONGEST_NAME, fitted
 
 MAX_KEYS: Final = 50

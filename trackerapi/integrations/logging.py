@@ -13,13 +13,13 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
-from trackerapi.blocks.current import places_now
-from trackerapi.blocks.endings import diagnosis
 from trackerapi.errors import TrackerError
-from trackerapi.steady import steady_seconds
+from trackerapi.jobs.current import places_now
+from trackerapi.jobs.endings import diagnosis
+from trackerapi.process.clock import steady_seconds
 
 if TYPE_CHECKING:
-    from trackerapi.job import TrackerJob
+    from trackerapi.jobs.job import TrackerJob
 
 __all__ = ["TrackerHandler"]
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, overload
 
-from trackerapi.blocks.current import places_now
-from trackerapi.blocks.loops import INTERVAL_SECONDS
-from trackerapi.blocks.parts import COUNTING
-from trackerapi.options import MAX_UNITS
-from trackerapi.steady import steady_seconds
+from trackerapi.jobs.current import places_now
+from trackerapi.jobs.loops import INTERVAL_SECONDS
+from trackerapi.jobs.options import MAX_UNITS
+from trackerapi.jobs.parts import COUNTING
+from trackerapi.process.clock import steady_seconds
 
 try:
     from tqdm import tqdm as upstream
@@ -24,8 +24,8 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from trackerapi.blocks.step import TrackerStep
-    from trackerapi.job import TrackerJob
+    from trackerapi.jobs.job import TrackerJob
+    from trackerapi.jobs.step import TrackerStep
 
 __all__ = ["tqdm", "trange"]
 

@@ -1,1 +1,1 @@
-"""Blocks, loops and decorators by which a script reports without calling for it."""
+"""Handles of jobs and steps, with their blocks, loops and decorators."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from trackerapi.arguments import as_number, check_whole
 
 if TYPE_CHECKING:
-    from trackerapi.blocks.step import TrackerStep
+    from trackerapi.jobs.step import TrackerStep
 
 LONGEST_WAIT_SECONDS: Final = 60.0
 _MAX_DOUBLINGS: Final = 1000
@@ -57,7 +57,7 @@ class Attempt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        from trackerapi.blocks.off_loop import done_by
+        from trackerapi.process.event_loops import done_by
 
         if error is None:
             return False
@@ -121,7 +121,7 @@ class Attempts:
                 return
             import asyncio
 
-            from trackerapi.blocks.off_loop import done_by
+            from trackerapi.process.event_loops import done_by
 
             await asyncio.sleep(self._wait_after(number))
             await done_by(self._step.post, self._step.start)

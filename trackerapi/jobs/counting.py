@@ -4,12 +4,12 @@ import functools
 from typing import TYPE_CHECKING
 
 from trackerapi.arguments import check_number
-from trackerapi.blocks.parts import COUNTING, forked_part
+from trackerapi.jobs.options import MAX_UNITS, EventDetails
+from trackerapi.jobs.parts import COUNTING, forked_part
 from trackerapi.number_text import number_text
-from trackerapi.options import MAX_UNITS, EventDetails
 
 if TYPE_CHECKING:
-    from trackerapi.job import TrackerJob
+    from trackerapi.jobs.job import TrackerJob
 
 
 class UnitCount:

@@ -10,8 +10,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from trackerapi.blocks.step import TrackerStep
-    from trackerapi.job import TrackerJob
+    from trackerapi.jobs.job import TrackerJob
+    from trackerapi.jobs.step import TrackerStep
     from trackerapi.wire.calls import Calls
 
 
@@ -112,10 +112,10 @@ _NOBODY: "list[TrackerJob]" = []
 def _nobody() -> "TrackerJob":
     """Return the handle of no job."""
     if not _NOBODY:
-        from trackerapi.delivery.report import Problems
         from trackerapi.errors import BackendUnavailable
-        from trackerapi.job import TrackerJob
-        from trackerapi.reporter import Reporter
+        from trackerapi.jobs.job import TrackerJob
+        from trackerapi.jobs.reporter import Reporter
+        from trackerapi.problems import Problems
 
         def calls() -> "Calls":
             raise BackendUnavailable("there is no job here; begin one by a block")

@@ -10,13 +10,13 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from trackerapi.blocks.block import Block
-from trackerapi.blocks.current import current_job, place_in, places_now
+from trackerapi.jobs.current import current_job, place_in, places_now
+from trackerapi.process.block import Block
 from trackerapi.texts import check_name
 
 if TYPE_CHECKING:
-    from trackerapi.blocks.off_loop import OffLoop
-    from trackerapi.blocks.step import TrackerStep
+    from trackerapi.jobs.step import TrackerStep
+    from trackerapi.process.event_loops import OffLoop
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -68,7 +68,7 @@ class step:  # noqa: N801 - reads as a decorator and as a block
         self._pop().__exit__(kind, error, traceback)
 
     async def __aenter__(self) -> "TrackerStep":
-        from trackerapi.blocks.off_loop import begin
+        from trackerapi.process.event_loops import begin
 
         step = self._handle()
         await begin(step)
@@ -81,7 +81,7 @@ class step:  # noqa: N801 - reads as a decorator and as a block
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        from trackerapi.blocks.off_loop import end
+        from trackerapi.process.event_loops import end
 
         await end(self._pop(), error)
 
@@ -199,7 +199,7 @@ async def _opened(
 ) -> "OffLoop[Block]":
     import asyncio
 
-    from trackerapi.blocks.off_loop import Making, OffLoop
+    from trackerapi.process.event_loops import Making, OffLoop
 
     if not is_slow:
         return OffLoop(opened(args, given))

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack
 
 from trackerapi.arguments import check_customer_text, check_text
-from trackerapi.blocks.block import Block
-from trackerapi.blocks.current import Place, entered, left, place_in, places_now
-from trackerapi.blocks.endings import (
+from trackerapi.events.job_facts import NO_FACTS, JobFacts
+from trackerapi.events.projection import ALIVE
+from trackerapi.jobs.current import Place, entered, left, place_in, places_now
+from trackerapi.jobs.endings import (
     JOB_FAILED,
     Ending,
     brief,
@@ -17,18 +18,17 @@ from trackerapi.blocks.endings import (
     identity_of,
     listed,
 )
-from trackerapi.blocks.interrupts import SIGTERM_WATCH
-from trackerapi.blocks.loops import Loop
-from trackerapi.blocks.step import TrackerStep
-from trackerapi.blocks.steps import JobSteps, is_ready
-from trackerapi.job_facts import NO_FACTS, JobFacts
-from trackerapi.job_questions import JobQuestions
-from trackerapi.options import LoopOptions
-from trackerapi.projection import ALIVE
+from trackerapi.jobs.job_questions import JobQuestions
+from trackerapi.jobs.loops import Loop
+from trackerapi.jobs.options import LoopOptions
+from trackerapi.jobs.step import TrackerStep
+from trackerapi.jobs.steps import JobSteps, is_ready
+from trackerapi.process.block import Block
+from trackerapi.process.sigterm import SIGTERM_WATCH
 from trackerapi.texts import LONGEST_MESSAGE
 
 if TYPE_CHECKING:
-    from trackerapi.reporter import Reporter
+    from trackerapi.jobs.reporter import Reporter
     from trackerapi.wire.calls import Calls
 
 Item = TypeVar("Item")

@@ -5,20 +5,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
-from trackerapi.api_key import key_id_of
-from trackerapi.blocks import off_loop
-from trackerapi.blocks.decorators import Function, wrapped
-from trackerapi.blocks.parts import attached_part
+from trackerapi.config.job_config import find_loaded
 from trackerapi.errors import SettingsError
-from trackerapi.job_config import find_loaded
-from trackerapi.job_facts import JobFacts
-from trackerapi.job_token import JOB, JobToken
-from trackerapi.options import RunOptions
+from trackerapi.events.job_facts import JobFacts
+from trackerapi.jobs.decorators import Function, wrapped
+from trackerapi.jobs.options import RunOptions
+from trackerapi.jobs.parts import attached_part
+from trackerapi.process import event_loops as off_loop
+from trackerapi.settings.api_key import key_id_of
+from trackerapi.settings.job_token import JOB, JobToken
 from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
 
 if TYPE_CHECKING:
-    from trackerapi.job import TrackerJob
-    from trackerapi.tracker import TrackerApi
+    from trackerapi.jobs.job import TrackerJob
 
 
 LOADED = (off_loop,)
@@ -53,7 +52,7 @@ def handle(provider_job_id: str, *, tag: str | None = None) -> Place:
 
 
 def decorator(
-    tracker: "TrackerApi",
+    run_job: "Callable[..., TrackerJob]",
     tag: str,
     *,
     provider_job_id: str | Callable[..., str],
@@ -67,9 +66,7 @@ def decorator(
         def value(source: Any) -> Any:
             return source(*args, **given) if callable(source) else source
 
-        return tracker.run_job(
-            value(provider_job_id), value(customer_id), tag, **options
-        )
+        return run_job(value(provider_job_id), value(customer_id), tag, **options)
 
     return lambda function: wrapped(function, opened, is_slow=True)
 

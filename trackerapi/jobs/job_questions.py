@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from trackerapi.answers import check_subject
 from trackerapi.errors import BackendRejected
-from trackerapi.events import as_rfc3339
-from trackerapi.job_events import JobEvents
-from trackerapi.job_facts import NO_FACTS, JobFacts
+from trackerapi.events.event import as_rfc3339
+from trackerapi.events.job_facts import NO_FACTS, JobFacts
+from trackerapi.jobs.sending import JobEvents
+from trackerapi.models import check_subject
 from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
 
 if TYPE_CHECKING:
-    from trackerapi.answers import Job, JobEvent, ShareLink
-    from trackerapi.reporter import Reporter
+    from trackerapi.jobs.reporter import Reporter
+    from trackerapi.models import Job, JobEvent, ShareLink
     from trackerapi.wire.calls import Calls
 
 
@@ -108,7 +108,7 @@ class JobQuestions(JobEvents):
             ValueError: If `expires_at` has no offset.
             BackendError: If the backend does not answer usably.
         """
-        from trackerapi.job_token import JobToken
+        from trackerapi.settings.job_token import JobToken
 
         if expires_at is not None:
             as_rfc3339(expires_at)

@@ -14,13 +14,13 @@ from collections.abc import (
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from trackerapi.arguments import as_number, check_callable, refuse_unknown
-from trackerapi.blocks.current import left_innermost
-from trackerapi.options import LoopOptions
-from trackerapi.steady import steady_seconds
+from trackerapi.jobs.current import left_innermost
+from trackerapi.jobs.options import LoopOptions
+from trackerapi.process.clock import steady_seconds
 
 if TYPE_CHECKING:
-    from trackerapi.blocks.counting import UnitCount
-    from trackerapi.blocks.step import TrackerStep
+    from trackerapi.jobs.counting import UnitCount
+    from trackerapi.jobs.step import TrackerStep
 
 Item = TypeVar("Item")
 
@@ -149,7 +149,7 @@ class Loop(Generic[Item]):
 
     async def _begin_off_loop(self) -> "UnitCount":
         if self._is_whole_step:
-            from trackerapi.blocks.off_loop import done_by
+            from trackerapi.process.event_loops import done_by
 
             await done_by(self._step.post, self._step.start)
         return self._begun()
@@ -162,7 +162,7 @@ class Loop(Generic[Item]):
 
     async def _end_off_loop(self) -> None:
         if self._is_whole_step:
-            from trackerapi.blocks.off_loop import done_by
+            from trackerapi.process.event_loops import done_by
 
             self._step.leave_block()
             await done_by(self._step.post, self._step.end_loop)

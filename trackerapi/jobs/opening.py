@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.arguments import check_whole
 from trackerapi.delivery.refusals import is_final_for_job, problem_of
-from trackerapi.delivery.report import key_refused, refused_job, unreachable
 from trackerapi.errors import (
     AuthenticationError,
     BackendError,
     BackendRejected,
     BackendUnavailable,
 )
-from trackerapi.events import as_rfc3339
-from trackerapi.steady import utc_now
+from trackerapi.events.event import as_rfc3339
+from trackerapi.problems import key_refused, refused_job, unreachable
+from trackerapi.process.clock import utc_now
 
 if TYPE_CHECKING:
-    from trackerapi.answers import Job
+    from trackerapi.config.job_config import JobConfig
     from trackerapi.delivery.delivery import Delivery
-    from trackerapi.job_config import JobConfig
-    from trackerapi.reporter import Reporter
+    from trackerapi.jobs.reporter import Reporter
+    from trackerapi.models import Job
 
 LARGEST_ID: Final = 2**53 - 1
 

@@ -10,9 +10,9 @@ MAX_UNITS: Final = float(2**53 - 1)
 if TYPE_CHECKING:
     from os import PathLike
 
-    from trackerapi.delivery.report import ProblemCallback
-    from trackerapi.job_config import JobConfig
-    from trackerapi.reporter import BeforeSend
+    from trackerapi.config.job_config import JobConfig
+    from trackerapi.jobs.reporter import BeforeSend
+    from trackerapi.problems import ProblemCallback
 
 
 class TrackerOptions(TypedDict, total=False):

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.events import CONFLATED_KINDS, Event
-from trackerapi.metadata import (
+from trackerapi.events.event import CONFLATED_KINDS, Event
+from trackerapi.events.metadata import (
     MAX_BYTES,
     MAX_KEYS,
     ShapedMetadata,
@@ -22,9 +22,9 @@ from trackerapi.metadata import (
 if TYPE_CHECKING:
     from trackerapi.delivery.conflation import Key
     from trackerapi.delivery.delivery import Delivery
-    from trackerapi.delivery.report import Problems
-    from trackerapi.delivery.worker import Work
-    from trackerapi.job_events import JobEvents
+    from trackerapi.jobs.sending import JobEvents
+    from trackerapi.problems import Problems
+    from trackerapi.process.worker import Work
 
 Allowed = Callable[[dict[str, Any] | None, str | None], dict[str, Any] | None]
 BeforeSend = Callable[[Event], Event | None]

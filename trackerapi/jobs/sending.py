@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Unpack
 
 from trackerapi.arguments import check_flag, check_number, check_text, refuse_unknown
 from trackerapi.errors import NO_PROGRESS, UnknownStepError
-from trackerapi.events import (
+from trackerapi.events.event import (
     CONFLATED_KINDS,
     JOB_KINDS,
     KINDS,
@@ -20,15 +20,25 @@ from trackerapi.events import (
     compact_json,
     new_stamp,
 )
-from trackerapi.job_facts import NO_FACTS, JobFacts, known_progress, recalled_progress
-from trackerapi.metadata import CHANGED_KEY, plain_json
-from trackerapi.options import MAX_UNITS, EventDetails
-from trackerapi.projection import CLOSING_KINDS, MOVING_KINDS, JobProgress, meaning
+from trackerapi.events.job_facts import (
+    NO_FACTS,
+    JobFacts,
+    known_progress,
+    recalled_progress,
+)
+from trackerapi.events.metadata import CHANGED_KEY, plain_json
+from trackerapi.events.projection import (
+    CLOSING_KINDS,
+    MOVING_KINDS,
+    JobProgress,
+    meaning,
+)
+from trackerapi.jobs.options import MAX_UNITS, EventDetails
 from trackerapi.texts import LONGEST_DETAIL, LONGEST_MESSAGE, check_name
 
 if TYPE_CHECKING:
-    from trackerapi.job_config import JobConfig
-    from trackerapi.reporter import Reporter
+    from trackerapi.config.job_config import JobConfig
+    from trackerapi.jobs.reporter import Reporter
 
 _MOST_BEGINNINGS: Final = 1000
 _NOTHING: Final[Mapping[str, Any]] = {}

@@ -8,18 +8,18 @@ from trackerapi.arguments import (
     check_number,
     check_text,
 )
-from trackerapi.blocks.attempts import Attempts
-from trackerapi.blocks.block import Block
-from trackerapi.blocks.counting import UnitCount
-from trackerapi.blocks.current import entered, left
-from trackerapi.blocks.endings import STEP_FAILED, Shown, diagnosis, listed
-from trackerapi.blocks.loops import Loop
-from trackerapi.blocks.step_end import StepEnd
-from trackerapi.options import MAX_UNITS, LoopOptions
+from trackerapi.jobs.attempts import Attempts
+from trackerapi.jobs.counting import UnitCount
+from trackerapi.jobs.current import entered, left
+from trackerapi.jobs.endings import STEP_FAILED, Shown, diagnosis, listed
+from trackerapi.jobs.loops import Loop
+from trackerapi.jobs.options import MAX_UNITS, LoopOptions
+from trackerapi.jobs.step_end import StepEnd
+from trackerapi.process.block import Block
 from trackerapi.texts import LONGEST_MESSAGE
 
 if TYPE_CHECKING:
-    from trackerapi.job import TrackerJob
+    from trackerapi.jobs.job import TrackerJob
 
 Item = TypeVar("Item")
 

@@ -7,11 +7,11 @@ them that is left ends it.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from trackerapi.blocks.endings import CUT_OFF, STEP_CUT_OFF, ending_of, worse_of
-from trackerapi.blocks.parts import COUNTING
+from trackerapi.jobs.endings import CUT_OFF, STEP_CUT_OFF, ending_of, worse_of
+from trackerapi.jobs.parts import COUNTING
 
 if TYPE_CHECKING:
-    from trackerapi.blocks.step import TrackerStep
+    from trackerapi.jobs.step import TrackerStep
 
 _SAID: Final = frozenset({"succeeded", "cancelled", "interrupted"})
 """Statuses of a job that the author has given it; no step may take them back."""

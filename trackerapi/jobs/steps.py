@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from trackerapi.errors import UnknownStepError
 
 if TYPE_CHECKING:
-    from trackerapi.blocks.step import TrackerStep
-    from trackerapi.job import TrackerJob
-    from trackerapi.job_config import JobConfig
-    from trackerapi.projection import JobProgress
+    from trackerapi.config.job_config import JobConfig
+    from trackerapi.events.projection import JobProgress
+    from trackerapi.jobs.job import TrackerJob
+    from trackerapi.jobs.step import TrackerStep
 
 
 class JobSteps(Mapping[str, "TrackerStep"]):

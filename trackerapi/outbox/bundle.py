@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, cast
 
-from trackerapi import __version__
-from trackerapi.addresses import canonical_address
-from trackerapi.commands.exits import Mistake
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.held import KeptRecord
-from trackerapi.delivery.records import parse_record
-from trackerapi.events import as_rfc3339
+from trackerapi.errors import UsageError
+from trackerapi.events.event import as_rfc3339
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.records import parse_record
+from trackerapi.settings.addresses import canonical_address
+from trackerapi.version import __version__
 
 FORMAT_VERSION: Final = 1
 """Version written; those before it are read, those after it are refused."""
@@ -108,15 +108,15 @@ def new_bundle(path: Path, binding: Binding) -> Generator[BundleWriter]:
     """Write a bundle that is on the disk when the context ends, or not there at all.
 
     Raises:
-        Mistake: If the file exists, or cannot be written.
+        UsageError: If the file exists, or cannot be written.
     """
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
     try:
         descriptor = os.open(path, flags, _FILE_MODE)
     except FileExistsError:
-        raise Mistake(f"{path} exists already; choose another name") from None
+        raise UsageError(f"{path} exists already; choose another name") from None
     except OSError as error:
-        raise Mistake(f"cannot write {path}: {error.strerror}") from None
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             with gzip.GzipFile("", "wb", _LEVEL, file) as stream:
@@ -127,7 +127,7 @@ def new_bundle(path: Path, binding: Binding) -> Generator[BundleWriter]:
             os.fsync(file.fileno())
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise Mistake(f"cannot write {path}: {error.strerror or error}") from error
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -156,14 +156,14 @@ class Bundle:
         """Read a bundle to its end, and return it if it is whole.
 
         Raises:
-            Mistake: If it is none, is cut off or damaged, or of a later version.
+            UsageError: If it is none, is cut off or damaged, or of a later version.
         """
         header = next(_lines(path, file), None) or {}
         version = header.get(_MARK)
         if not isinstance(version, int) or not isinstance(header.get("base_url"), str):
             raise _no_bundle(path)
         if version > FORMAT_VERSION:
-            raise Mistake(
+            raise UsageError(
                 f"{path} is a bundle of format {version}, and this version of "
                 f"trackerapi reads {FORMAT_VERSION}; update trackerapi"
             )
@@ -184,7 +184,7 @@ class Bundle:
         """Iterate over the records, from the first on.
 
         Raises:
-            Mistake: If it is cut off or damaged.
+            UsageError: If it is cut off or damaged.
         """
         lines = _lines(self._path, self._file)
         next(lines)
@@ -232,13 +232,13 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[dict[str, Any]]:
         raise (_no_bundle(path) if is_first else _damaged(path)) from None
 
 
-def _no_bundle(path: Path) -> Mistake:
-    return Mistake(f"{path} is no bundle of trackerapi")
+def _no_bundle(path: Path) -> UsageError:
+    return UsageError(f"{path} is no bundle of trackerapi")
 
 
-def _cut_off(path: Path) -> Mistake:
-    return Mistake(f"{path} is cut off; copy it again. Nothing was imported")
+def _cut_off(path: Path) -> UsageError:
+    return UsageError(f"{path} is cut off; copy it again. Nothing was imported")
 
 
-def _damaged(path: Path) -> Mistake:
-    return Mistake(f"{path} is damaged; copy it again. Nothing was imported")
+def _damaged(path: Path) -> UsageError:
+    return UsageError(f"{path} is damaged; copy it again. Nothing was imported")

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from trackerapi.regular_file import open_regular
+from trackerapi.files import open_regular
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700

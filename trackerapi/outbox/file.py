@@ -13,23 +13,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
 
-from trackerapi.delivery.descriptor import Descriptor, LostFileError
-from trackerapi.delivery.disk import (
+from trackerapi.outbox.disk import (
     NoLocksError,
     make_folder,
     open_file,
     try_lock,
     write_whole,
 )
-from trackerapi.delivery.header import (
+from trackerapi.outbox.header import (
     FORMAT_VERSION,
     LONGEST_HEADER_BYTES,
     Binding,
     Header,
 )
-from trackerapi.delivery.held import HeldJournal
-from trackerapi.delivery.position import PositionFile, Settled
-from trackerapi.steady import steady_seconds, wall_nanoseconds
+from trackerapi.outbox.held import HeldJournal
+from trackerapi.outbox.position import PositionFile, Settled
+from trackerapi.process.clock import steady_seconds, wall_nanoseconds
+from trackerapi.process.descriptors import Descriptor, LostFileError
 
 SUFFIX: Final = ".outbox"
 _ATTEMPTS_TO_CREATE: Final = 5

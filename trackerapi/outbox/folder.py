@@ -4,28 +4,27 @@ import errno
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from trackerapi.delivery.disk import DELIVERED
-from trackerapi.delivery.header import LONGEST_HEADER_BYTES, Binding, Header
-from trackerapi.delivery.outbox_file import SUFFIX, OutboxFile
-from trackerapi.delivery.process import unforked
-from trackerapi.delivery.providers import Providers
-from trackerapi.delivery.records import (
+from trackerapi.errors import BackendError
+from trackerapi.events.event import parse_rfc3339
+from trackerapi.outbox.disk import DELIVERED
+from trackerapi.outbox.file import SUFFIX, OutboxFile
+from trackerapi.outbox.header import LONGEST_HEADER_BYTES, Binding, Header
+from trackerapi.outbox.providers import Providers
+from trackerapi.outbox.records import (
     CREATION_START,
     Creation,
     parse_creation,
     parse_record,
 )
-from trackerapi.delivery.sender import Sender
-from trackerapi.errors import BackendError
-from trackerapi.events import parse_rfc3339
-from trackerapi.steady import wall_nanoseconds
+from trackerapi.process.clock import wall_nanoseconds
+from trackerapi.process.forks import unforked
 
 KEEP_DELIVERED_SECONDS: Final = 24 * 3600.0
 _APPLICATION: Final = "trackerapi"
@@ -145,17 +144,26 @@ class OutboxFolder:
             for header in map(read_header, self.paths())
         )
 
-    def confirm_provider(self, binding: Binding, sender: Sender) -> int:
+    def confirm_provider(
+        self,
+        binding: Binding,
+        identify: Callable[[], int],
+        list_key_ids: Callable[[], Iterable[str]],
+    ) -> int:
         """Ask the backend for the provider of a key; see `Providers.confirm()`.
 
-        Where files of unknown keys lie here, the backend is asked for the ids of the
-        provider's other keys too: a key that ended may never have reached it.
+        Args:
+            binding: Address and key id.
+            identify: Asks the backend for the provider of the key.
+            list_key_ids: Asks for the ids of the provider's other keys. Called only
+                where files of unknown keys lie here: a key that ended may never have
+                reached the backend.
 
         Raises:
             BackendError: If the backend does not answer, or contradicts itself.
         """
         known = self._provider_in_headers(binding)
-        provider_id = self._providers.confirm(binding, sender.identify, known)
+        provider_id = self._providers.confirm(binding, identify, known)
         unknown = {
             header.binding.key_id
             for header in map(read_header, self.paths())
@@ -165,7 +173,7 @@ class OutboxFolder:
         }
         if unknown - {None}:
             with suppress(BackendError):  # only `admin` keys may list keys
-                for key_id in unknown.intersection(sender.key_ids()):
+                for key_id in unknown.intersection(list_key_ids()):
                     self._providers.remember(
                         replace(binding, key_id=key_id), provider_id
                     )

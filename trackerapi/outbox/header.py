@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from trackerapi.addresses import canonical_address
-from trackerapi.steady import utc_now
+from trackerapi.process.clock import utc_now
+from trackerapi.settings.addresses import canonical_address
 
 FORMAT_VERSION: Final = 1
 """Version written; those before it are read, those after it are left alone."""

@@ -19,11 +19,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
-from trackerapi.delivery.disk import open_file
-from trackerapi.delivery.records import Creation, parse_creation, parse_record
 from trackerapi.errors import one_line
-from trackerapi.regular_file import check_regular, reading
-from trackerapi.steady import utc_now
+from trackerapi.files import check_regular, reading
+from trackerapi.outbox.disk import open_file
+from trackerapi.outbox.records import Creation, parse_creation, parse_record
+from trackerapi.process.clock import utc_now
 
 HOLD_AFTER: Final = timedelta(days=7)
 """How long an event waits for a job that the backend does not know."""

@@ -11,16 +11,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from trackerapi.delivery.descriptor import LostFileError
-from trackerapi.delivery.disk import sync_folder
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.outbox_options import OutboxOptions
-from trackerapi.delivery.records import is_droppable, parse_record
-from trackerapi.delivery.report import Counters, Problems, kept_in_memory, unwritable
-from trackerapi.delivery.rescue import Rescue
 from trackerapi.errors import OutboxError
-from trackerapi.steady import steady_seconds
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.disk import sync_folder
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.options import OutboxOptions
+from trackerapi.outbox.records import is_droppable, parse_record
+from trackerapi.outbox.rescue import Rescue
+from trackerapi.problems import Problems, kept_in_memory, unwritable
+from trackerapi.process.clock import steady_seconds
+from trackerapi.process.descriptors import LostFileError
 
 MAX_BACKLOG_RECORDS: Final = 10_000
 MAX_BACKLOG_BYTES: Final = 16 * 1024 * 1024

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from trackerapi.delivery.descriptor import Descriptor, LostFileError
-from trackerapi.delivery.disk import open_file
-from trackerapi.regular_file import read_regular
+from trackerapi.files import read_regular
+from trackerapi.outbox.disk import open_file
+from trackerapi.process.descriptors import Descriptor, LostFileError
 
 _LINE_BYTES: Final = 160
 _UNREADABLE: Final = (

@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from trackerapi.delivery.disk import make_folder, open_file, write_whole
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.records import parse_record
 from trackerapi.errors import BackendUnavailable
+from trackerapi.outbox.disk import make_folder, open_file, write_whole
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.records import parse_record
 
 FILE_NAME: Final = "providers.jsonl"
 MAX_BYTES: Final = 1024 * 1024

@@ -10,12 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from trackerapi.delivery.disk import DELIVERED, sync_folder
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.outbox_options import OutboxOptions
-from trackerapi.delivery.records import MAX_BATCH_BYTES, parse_record, split_lines
-from trackerapi.delivery.report import Counters, Problems
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.disk import DELIVERED, sync_folder
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.options import OutboxOptions
+from trackerapi.outbox.records import MAX_BATCH_BYTES, parse_record, split_lines
+from trackerapi.problems import Problems
 
 _RESCUED: Final = (
     "the files of the outbox were deleted or moved while the job runs; its undelivered "

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trackerapi.commands.survey import lines_between, record_id
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.survey import lines_between, record_id
 
 _FILES_OF_ONE: Final = (".outbox", ".ack")
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
 
-from trackerapi.commands.exits import Mistake
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.delivery.header import FORMAT_VERSION, LONGEST_HEADER_BYTES, Header
-from trackerapi.delivery.held import KeptRecord
-from trackerapi.delivery.outbox_file import SUFFIX, OutboxFile
-from trackerapi.delivery.records import MAX_BATCH_BYTES, parse_record, split_lines
-from trackerapi.regular_file import read_regular, reading
+from trackerapi.errors import UsageError
+from trackerapi.files import read_regular, reading
+from trackerapi.outbox.file import SUFFIX, OutboxFile
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.header import FORMAT_VERSION, LONGEST_HEADER_BYTES, Header
+from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.records import MAX_BATCH_BYTES, parse_record, split_lines
 
 LIVE: Final = "live"
 WAITING: Final = "waiting"
@@ -292,7 +292,7 @@ def find_file(folder: OutboxFolder, wanted: str) -> Path:
     """Return the file that an id, a name or the beginning of one of them means.
 
     Raises:
-        Mistake: If it means none or several.
+        UsageError: If it means none or several.
     """
     name = wanted.removesuffix(SUFFIX)
     paths = [*folder.paths(), *folder.paths(delivered=True)]
@@ -302,8 +302,8 @@ def find_file(folder: OutboxFolder, wanted: str) -> Path:
 
     matching = found(name.__eq__) or found(lambda each: each.startswith(name))
     if not name or not matching:
-        raise Mistake(f"no outbox file in {folder.path} has the id {wanted!r}")
+        raise UsageError(f"no outbox file in {folder.path} has the id {wanted!r}")
     if len(matching) > 1:
         ids = ", ".join(map(file_id, matching[:3]))
-        raise Mistake(f"{wanted!r} means {len(matching)} outbox files: {ids}...")
+        raise UsageError(f"{wanted!r} means {len(matching)} outbox files: {ids}...")
     return matching[0]

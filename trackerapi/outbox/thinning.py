@@ -9,16 +9,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from trackerapi.delivery.disk import sync_folder
-from trackerapi.delivery.outbox import Outbox
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.records import (
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.disk import sync_folder
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.outbox import Outbox
+from trackerapi.outbox.records import (
     MAX_BATCH_BYTES,
     is_droppable,
     parse_record,
     split_lines,
 )
-from trackerapi.delivery.report import Counters, Problems
+from trackerapi.problems import Problems
 
 _Counter = tuple[Any, Any, Any]
 """A job, a step of it, and the part that counted."""

@@ -5,9 +5,9 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.records import parse_record
-from trackerapi.events import parse_rfc3339
+from trackerapi.events.event import parse_rfc3339
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.records import parse_record
 
 _FIRST_BYTES: Final = 64 * 1024
 

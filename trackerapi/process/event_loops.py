@@ -15,8 +15,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from trackerapi.blocks.block import Block
-from trackerapi.switching import sharing
+from trackerapi.process.block import Block
+from trackerapi.process.switching import sharing
 
 if TYPE_CHECKING:
     from asyncio import Future

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from trackerapi.steady import steady_seconds
+from trackerapi.process.clock import steady_seconds
 
 
 class Lasting(Protocol):

@@ -14,20 +14,42 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from trackerapi.steady import steady_seconds
+from trackerapi.process.clock import steady_seconds
 
 if TYPE_CHECKING:
     import asyncio
-
-    from trackerapi.job import TrackerJob
 
 _STOP_REPORTS: Final = 3
 _LOOP_HANDLERS: Final = "asyncio.unix_events"
 
 _Handler = Any
 """What Python calls at a signal, or one of its two constants."""
+
+
+class StoppableJob(Protocol):
+    """A job whose stop is reported when SIGTERM ends the process.
+
+    Attributes:
+        is_stopped: Whether SIGTERM has asked the process to end.
+    """
+
+    is_stopped: bool
+
+    def stop(self) -> None:
+        """Record that SIGTERM has asked the process to end."""
+
+    def report_stop(self) -> None:
+        """Report the stop as the last event of the job."""
+
+    def quietly(
+        self, error: BaseException | None, report: Callable[[], object]
+    ) -> None:
+        """Call `report`, and log its exception if there is an `error` already."""
+
+    def deliver_last(self, spent_seconds: float = 0.0) -> None:
+        """Deliver undelivered records within the rest of `shutdown_timeout`."""
 
 
 class _Watch:
@@ -38,12 +60,12 @@ class _Watch:
     """
 
     def __init__(self) -> None:
-        self.jobs: list[TrackerJob] = []
+        self.jobs: list[StoppableJob] = []
         self._handler: _Handler = None
         self._before: _Handler = None
         self._is_hooked = self._is_forking = False
 
-    def begin(self, job: "TrackerJob") -> None:
+    def begin(self, job: "StoppableJob") -> None:
         """Watch a job whose block begins; does nothing outside of the main thread."""
         if threading.current_thread() is not threading.main_thread():
             return
@@ -56,7 +78,7 @@ class _Watch:
         if loop is not None:
             loop.call_soon(self._follow)
 
-    def end(self, job: "TrackerJob") -> None:
+    def end(self, job: "StoppableJob") -> None:
         """Stop watching a job whose block has ended."""
         if job not in self.jobs:
             return
@@ -85,7 +107,7 @@ class _Watch:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _report_stop(self, jobs: "Sequence[TrackerJob]") -> None:
+    def _report_stop(self, jobs: "Sequence[StoppableJob]") -> None:
         """Report the stop as the last event of each job, and deliver it.
 
         Other threads go on during the delivery, and their reports show an interrupted

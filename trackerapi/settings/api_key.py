@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trackerapi.errors import SettingsError
-from trackerapi.job_token import JOB, JobToken
-from trackerapi.regular_file import read_given
-from trackerapi.sources import Sources
+from trackerapi.files import read_given
+from trackerapi.settings.job_token import JOB, JobToken
+from trackerapi.settings.sources import Sources
 
 API_KEY = "TRACKERAPI_API_KEY"
 API_KEY_FILE = "TRACKERAPI_API_KEY_FILE"

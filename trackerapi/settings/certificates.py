@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trackerapi.errors import SettingsError, one_line
-from trackerapi.regular_file import read_regular
+from trackerapi.files import read_regular
 
 if TYPE_CHECKING:
     import ssl

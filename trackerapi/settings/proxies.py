@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from trackerapi.addresses import DEFAULT_PORTS, parse_ip
+from trackerapi.settings.addresses import DEFAULT_PORTS, parse_ip
 
 NO_PROXY = "NO_PROXY"
 

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from trackerapi.addresses import backend_address, proxy_address
-from trackerapi.api_key import refuse_placeholder
-from trackerapi.certificates import (
+from trackerapi.errors import SettingsError
+from trackerapi.settings.addresses import backend_address, proxy_address
+from trackerapi.settings.api_key import refuse_placeholder
+from trackerapi.settings.certificates import (
     SSL_CERT_FILE,
     check_certificates,
     check_key_log,
     trust_in,
 )
-from trackerapi.errors import SettingsError
-from trackerapi.proxies import ProxyChoice, proxy_for
-from trackerapi.sources import Sources, absolute_path
+from trackerapi.settings.proxies import ProxyChoice, proxy_for
+from trackerapi.settings.sources import Sources, absolute_path
 
 if TYPE_CHECKING:
     import ssl

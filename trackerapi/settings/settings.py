@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Self
 
-from trackerapi.api_key import (
+from trackerapi.errors import SettingsError
+from trackerapi.settings.api_key import (
     API_KEY,
     API_KEY_FILE,
     KeyFile,
@@ -18,9 +19,8 @@ from trackerapi.api_key import (
     key_id_of,
     read_api_key,
 )
-from trackerapi.errors import SettingsError
-from trackerapi.route import Route
-from trackerapi.sources import Sources
+from trackerapi.settings.route import Route
+from trackerapi.settings.sources import Sources
 
 STRICT = "TRACKERAPI_STRICT"
 OUTBOX = "TRACKERAPI_OUTBOX"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from trackerapi.answers import Job, JobEvent, JobStep
-from trackerapi.events import Event
-from trackerapi.projection import NOT_ENDED, SETTLED, JobProgress, meaning
+from trackerapi.events.event import Event
+from trackerapi.events.projection import NOT_ENDED, SETTLED, JobProgress, meaning
+from trackerapi.models import Job, JobEvent, JobStep
 from trackerapi.testing.store import JobRecord, happened
 
 BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)

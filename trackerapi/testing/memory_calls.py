@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Unpack
 
-from trackerapi.answers import (
+from trackerapi.errors import BackendUnavailable
+from trackerapi.models import (
     ApiKeyOwner,
     Job,
     JobEvent,
@@ -12,8 +13,7 @@ from trackerapi.answers import (
     RegisteredJobConfig,
     ShareLink,
 )
-from trackerapi.errors import BackendUnavailable
-from trackerapi.steady import utc_now
+from trackerapi.process.clock import utc_now
 from trackerapi.testing.faults import BASE_URL, rejected
 from trackerapi.testing.history import JobHistory
 

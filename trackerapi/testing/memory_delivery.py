@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from trackerapi.delivery.conflation import Key, Line
 from trackerapi.delivery.delivery import Delivery, DeliveryOptions
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox_options import OutboxOptions
-from trackerapi.delivery.records import job_of
-from trackerapi.delivery.report import DeliveryReport, Problems
+from trackerapi.delivery.report import DeliveryReport
 from trackerapi.delivery.sender import Sender
-from trackerapi.delivery.worker import Work
 from trackerapi.errors import BackendError
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.options import OutboxOptions
+from trackerapi.outbox.records import job_of
+from trackerapi.problems import Problems
+from trackerapi.process.worker import Work
 from trackerapi.testing.faults import BASE_URL, unwritable
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from trackerapi.events import Event
+from trackerapi.events.event import Event
 from trackerapi.testing.store import JobRecord
 
 _LETTERS = r"[^\W\d_]"

@@ -8,17 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from trackerapi.api_key import API_KEY, API_KEY_FILE
-from trackerapi.composition import Connector
-from trackerapi.delivery.report import Problems
-from trackerapi.reporter import BeforeSend, Reporter
-from trackerapi.route import BASE_URL, CA_FILE
-from trackerapi.settings import MODE, OUTBOX, STRICT, Settings
+from trackerapi.composition import SEAM, Connector, TrackerParts, make_parts
+from trackerapi.jobs.reporter import BeforeSend, Reporter
+from trackerapi.problems import Problems
+from trackerapi.settings.api_key import API_KEY, API_KEY_FILE
+from trackerapi.settings.route import BASE_URL, CA_FILE
+from trackerapi.settings.settings import MODE, OUTBOX, STRICT, Settings
 from trackerapi.testing import faults
 from trackerapi.testing.fake import FakeTracker
 from trackerapi.testing.memory_calls import TEST_KEY, MemoryCalls, refuse
 from trackerapi.testing.memory_delivery import MemoryDelivery
-from trackerapi.tracker_parts import SEAM, TrackerParts, make_parts
 
 if TYPE_CHECKING:
     from trackerapi.wire.client import BackendClient

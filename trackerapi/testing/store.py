@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from trackerapi.delivery.conflation import Conflation, Key, Line
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.delivery.records import (
+from trackerapi.events.event import Event
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.records import (
     Creation,
     job_of,
     parse_creation,
     parse_record,
     split_lines,
 )
-from trackerapi.events import Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

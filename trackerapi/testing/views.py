@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from trackerapi.events import Event
+from trackerapi.events.event import Event
 from trackerapi.testing.history import JobHistory
 from trackerapi.testing.store import JobRecord
 

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from trackerapi.delivery.report import DeliveryReport, log
-from trackerapi.steady import pause, steady_seconds
+from trackerapi.delivery.report import DeliveryReport
+from trackerapi.problems import log
+from trackerapi.process.clock import pause, steady_seconds
 from trackerapi.view.output import leave_signals_alone
-from trackerapi.view.sight import Sight
+from trackerapi.view.snapshot import Sight
 
 if TYPE_CHECKING:
-    from trackerapi.job_events import JobEvents
+    from trackerapi.jobs.sending import JobEvents
 
 LAST_SECONDS: Final = 0.5
 """Longest that last words ever take."""

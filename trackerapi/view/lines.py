@@ -4,9 +4,9 @@ from typing import Final
 
 from trackerapi.delivery.report import DeliveryReport
 from trackerapi.errors import one_line
+from trackerapi.events.projection import unfinished_words
 from trackerapi.number_text import units_text
-from trackerapi.projection import unfinished_words
-from trackerapi.view.sight import JobView, StepView
+from trackerapi.view.snapshot import JobView, StepView
 
 _SPANS: Final = (("d", 86_400), ("h", 3_600), ("min", 60))
 _RATES: Final = (("s", 1), ("min", 60), ("h", 3_600))

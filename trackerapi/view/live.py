@@ -15,11 +15,11 @@ from rich.text import Text
 
 from trackerapi.delivery.report import DeliveryReport
 from trackerapi.errors import one_line
-from trackerapi.projection import ALIVE
+from trackerapi.events.projection import ALIVE
 from trackerapi.view import lines
 from trackerapi.view.output import Output
 from trackerapi.view.screen import Screen
-from trackerapi.view.sight import JobView, Sight, StepView
+from trackerapi.view.snapshot import JobView, Sight, StepView
 
 INTERVAL_SECONDS: Final = 0.25
 LONGEST_INTERVAL_SECONDS: Final = 5.0

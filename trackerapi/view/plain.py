@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from trackerapi.delivery.report import DeliveryReport
-from trackerapi.projection import ALIVE
+from trackerapi.events.projection import ALIVE
 from trackerapi.view import lines
 from trackerapi.view.output import Output
-from trackerapi.view.sight import JobView, Sight, StepView
+from trackerapi.view.snapshot import JobView, Sight, StepView
 
 MOST_CHANGES: Final = 5
 """Steps of a job that get a line each when they change at once."""

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, TextIO
 
-from trackerapi.steady import steady_seconds
+from trackerapi.process.clock import steady_seconds
 from trackerapi.view.output import Output
 
 _ERASE_BELOW: Final = "\x1b[J"

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from trackerapi.projection import ALIVE, StepProgress
-from trackerapi.view.times import Pace, seconds_left
+from trackerapi.events.projection import ALIVE, StepProgress
+from trackerapi.view.rate import Pace, seconds_left
 
 if TYPE_CHECKING:
-    from trackerapi.blocks.step import TrackerStep
-    from trackerapi.job import TrackerJob
-    from trackerapi.job_events import JobEvents
+    from trackerapi.jobs.job import TrackerJob
+    from trackerapi.jobs.sending import JobEvents
+    from trackerapi.jobs.step import TrackerStep
 
 _UNSEEN: Final = StepProgress()
 _OF_A_JOB: Final = frozenset({"cancel", "interrupt"})

@@ -11,9 +11,9 @@ from trackerapi.view.output import Output
 from trackerapi.view.plain import PlainLines
 
 if TYPE_CHECKING:
-    from trackerapi.job_events import JobEvents
-    from trackerapi.reporter import Reporter
-    from trackerapi.settings import Settings
+    from trackerapi.jobs.reporter import Reporter
+    from trackerapi.jobs.sending import JobEvents
+    from trackerapi.settings.settings import Settings
 
 _BOARDS: Final[dict[str, Board]] = {}
 """One for each kind of view: trackers of a process share a terminal."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import httpx
 
-from trackerapi.delivery.report import log
 from trackerapi.errors import BackendError, BackendUnavailable
+from trackerapi.problems import log
+from trackerapi.process.clock import steady_seconds
 from trackerapi.retry import FailedAttempt, retry_delay_seconds
-from trackerapi.steady import steady_seconds
 from trackerapi.wire.bodies import CODINGS, Body, longest_body
 from trackerapi.wire.failures import (
     TRANSPORT_ERRORS,

@@ -38,11 +38,11 @@ from trackerapi_client.api.share_links import (
 )
 from trackerapi_client.types import UNSET, Response, Unset
 
-from trackerapi import answers
-from trackerapi.answers import check_subject
-from trackerapi.api_key import key_id_of
+from trackerapi import models as answers
 from trackerapi.arguments import check_words, refuse_unknown
 from trackerapi.errors import BackendUnavailable
+from trackerapi.models import check_subject
+from trackerapi.settings.api_key import key_id_of
 from trackerapi.wire.client import BackendClient
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import httpx
 
-from trackerapi.certificates import SSL_KEY_LOG
-from trackerapi.delivery.report import log
 from trackerapi.errors import SettingsError, one_line
-from trackerapi.proxies import NO_PROXY
-from trackerapi.route import BASE_URL, Route
-from trackerapi.settings import Settings
+from trackerapi.problems import log
+from trackerapi.settings.certificates import SSL_KEY_LOG
+from trackerapi.settings.proxies import NO_PROXY
+from trackerapi.settings.route import BASE_URL, Route
+from trackerapi.settings.settings import Settings
 from trackerapi.wire import bodies
 from trackerapi.wire.attempts import Patience
 from trackerapi.wire.calls import Calls

@@ -22,8 +22,8 @@ from trackerapi.errors import (
     SettingsError,
     one_line,
 )
+from trackerapi.process.clock import utc_now
 from trackerapi.retry import parse_retry_after
-from trackerapi.steady import utc_now
 from trackerapi.wire.bodies import secrets_of, without_secrets
 from trackerapi.wire.models import NotAnAnswer, check_answer, check_model, parsed
 

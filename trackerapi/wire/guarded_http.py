@@ -16,7 +16,7 @@ from typing import Any, cast
 import httpx
 
 from trackerapi.errors import BackendError, BackendUnavailable
-from trackerapi.steady import pause
+from trackerapi.process.clock import pause
 from trackerapi.wire.attempts import Attempts, Patience
 from trackerapi.wire.bodies import is_known_coding
 from trackerapi.wire.network import AsyncBoundedBackend, BoundedBackend, allowed

@@ -15,7 +15,7 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-from trackerapi.steady import steady_seconds
+from trackerapi.process.clock import steady_seconds
 from trackerapi.wire.look_ups import look_up
 from trackerapi.wire.models import NotAnAnswer
 from trackerapi.wire.sockets import OwnSocket, above_streams

@@ -12,9 +12,9 @@ from trackerapi_client.api.events import import_events
 from trackerapi_client.models import BatchReport
 from trackerapi_client.types import UNSET, File
 
-from trackerapi.api_key import key_id_of
 from trackerapi.delivery.sender import Receipt, Rejection
 from trackerapi.errors import BackendUnavailable, SettingsError
+from trackerapi.settings.api_key import key_id_of
 from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient
 from trackerapi.wire.failures import problem_details

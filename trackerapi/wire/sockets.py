@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 from weakref import WeakSet
 
-from trackerapi.delivery.descriptor import Descriptor
+from trackerapi.process.descriptors import Descriptor
 
 _STDERR: Final = 2
 

@@ -11,18 +11,18 @@ import sys
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.administration import (
+from trackerapi_backend.cli.dev import run_dev
+from trackerapi_backend.instants import format_instant, utc_now
+from trackerapi_backend.jobs.administration import (
     everything,
     make_api_key,
     make_customer,
     provider_named,
 )
-from trackerapi_backend.auth import key_id_of
-from trackerapi_backend.contract import check, validator
-from trackerapi_backend.dev import run_dev
-from trackerapi_backend.instants import format_instant, utc_now
 from trackerapi_backend.logs import log_to_stderr
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.requests.auth import key_id_of
+from trackerapi_backend.requests.contract import check, validator
 from trackerapi_backend.server import leave_busy_threads, serve_store
 from trackerapi_backend.settings import (
     SettingsError,

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.administration import (
+from trackerapi_backend.instants import utc_now
+from trackerapi_backend.jobs.administration import (
     make_api_key,
     make_customer,
     provider_named,
 )
-from trackerapi_backend.auth import SCOPES, key_hmac, key_id_of
-from trackerapi_backend.instants import utc_now
+from trackerapi_backend.requests.auth import SCOPES, key_hmac, key_id_of
 from trackerapi_backend.server import serve_store
 from trackerapi_backend.settings import (
     Settings,

@@ -12,10 +12,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from trackerapi_backend import __version__, commands
-from trackerapi_backend.auth import SCOPES
+from trackerapi_backend.cli import commands
 from trackerapi_backend.instants import parse_instant
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.requests.auth import SCOPES
 from trackerapi_backend.settings import (
     DEFAULT_HOST,
     DEFAULT_PORT,
@@ -25,6 +25,7 @@ from trackerapi_backend.settings import (
 )
 from trackerapi_backend.store import StoreError
 from trackerapi_backend.store.schema import MAX_ID
+from trackerapi_backend.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.auth import NewKey, key_hmac, make_key
 from trackerapi_backend.instants import utc_now
+from trackerapi_backend.requests.auth import NewKey, key_hmac, make_key
 from trackerapi_backend.store import access, customers
 from trackerapi_backend.store.paging import LONGEST_PAGE, Span
 

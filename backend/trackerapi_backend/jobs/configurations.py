@@ -8,8 +8,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from trackerapi_backend.jobs.step_order import check_order
 from trackerapi_backend.problems import Problem, invalid, shortened
-from trackerapi_backend.step_order import check_order
 from trackerapi_backend.store import configurations as stored
 
 if TYPE_CHECKING:

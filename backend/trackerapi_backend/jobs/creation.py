@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.configurations import canonical, register, resolve
 from trackerapi_backend.instants import format_instant
+from trackerapi_backend.jobs.configurations import canonical, register, resolve
+from trackerapi_backend.jobs.recording import metadata_text
 from trackerapi_backend.problems import Problem, unavailable
-from trackerapi_backend.projection import JobState
-from trackerapi_backend.recording import metadata_text, read_moment
-from trackerapi_backend.snapshots import to_document
+from trackerapi_backend.projection.job import JobState
+from trackerapi_backend.projection.snapshot import to_document
+from trackerapi_backend.requests.moments import read_moment
 from trackerapi_backend.store import customers as stored_customers
 from trackerapi_backend.store import jobs as stored_jobs
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.steps import shown_instant
+from trackerapi_backend.projection.step import shown_instant
 from trackerapi_backend.store import newest as stored
 from trackerapi_backend.store.documents import derived
 

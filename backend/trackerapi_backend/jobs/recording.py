@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, fields
-from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from trackerapi_backend.configurations import StepNames, points_of
-from trackerapi_backend.instants import parse_instant, to_micros
-from trackerapi_backend.newest import remember
+from trackerapi_backend.instants import to_micros
+from trackerapi_backend.jobs.configurations import StepNames, points_of
+from trackerapi_backend.jobs.newest import remember
 from trackerapi_backend.problems import invalid
-from trackerapi_backend.projection import Plan, advance, project
-from trackerapi_backend.snapshots import from_document, is_current, to_document
-from trackerapi_backend.steps import Fact
+from trackerapi_backend.projection.job import Plan, advance, project
+from trackerapi_backend.projection.snapshot import (
+    from_document,
+    is_current,
+    to_document,
+)
+from trackerapi_backend.projection.step import Fact
+from trackerapi_backend.requests.moments import read_moment
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.documents import derived
@@ -32,10 +36,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from trackerapi_backend.generated import models
-    from trackerapi_backend.projection import JobState
+    from trackerapi_backend.projection.job import JobState
 
 MAX_METADATA_BYTES = 8 * 1024
-MOST_AHEAD = timedelta(days=366)
 
 _OF_A_FACT = tuple(field.name for field in fields(Fact))
 
@@ -93,33 +96,6 @@ def _number(document: Mapping[str, Any], member: str) -> float | None:
     # one job read 12 or 12.0, depending on the order in which its events arrived.
     sent = document.get(member)
     return None if sent is None else float(sent)
-
-
-def read_moment(document: Mapping[str, Any], member: str, *, now: datetime) -> datetime:
-    """Return when something happened, as its member says; `now` where it does not.
-
-    A time more than a year ahead was told by a clock that is wrong: it counts as `now`.
-
-    Raises:
-        Problem: If no calendar has it.
-    """
-    sent = read_instant(document, member)
-    return now if sent is None or sent - now > MOST_AHEAD else sent
-
-
-def read_instant(document: Mapping[str, Any], member: str) -> datetime | None:
-    """Return the instant that a member names; None where it was not sent.
-
-    Raises:
-        Problem: If no calendar has it.
-    """
-    text = document.get(member)
-    if text is None:
-        return None
-    try:
-        return parse_instant(text)
-    except ValueError:
-        raise invalid(f"/{member}", "is outside the years 1 to 9999") from None
 
 
 def metadata_text(metadata: object, pointer: str) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.routing import BaseRoute
 
-    from trackerapi_backend.calls import Services
+    from trackerapi_backend.requests.call import Services
 
 
 def page_routes(services: Services) -> list[BaseRoute]:

@@ -16,21 +16,21 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from trackerapi_backend.auth import token_hash
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.newest import customer_keys
+from trackerapi_backend.jobs.newest import customer_keys
+from trackerapi_backend.jobs.recording import plan_of
 from trackerapi_backend.pages.numbers import number_text
 from trackerapi_backend.pages.rendering import page
 from trackerapi_backend.pages.values import Value, shown_values
-from trackerapi_backend.projection import (
+from trackerapi_backend.projection.job import (
     JobState,
     JobStatus,
     percent,
     shown_status,
 )
-from trackerapi_backend.recording import plan_of
-from trackerapi_backend.snapshots import from_document
-from trackerapi_backend.steps import StepState, StepStatus
+from trackerapi_backend.projection.snapshot import from_document
+from trackerapi_backend.projection.step import StepState, StepStatus
+from trackerapi_backend.requests.auth import token_hash
 from trackerapi_backend.store import jobs, newest, share_links
 from trackerapi_backend.store.schema import MAX_ID
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from trackerapi_backend.calls import Services
+    from trackerapi_backend.requests.call import Services
 
 _KEEPS_COOKIES = "kept"
 """Cookie that a browser sends back to a link that it has opened before."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from trackerapi_backend.contract import contract_bytes, document
 from trackerapi_backend.pages.rendering import page
+from trackerapi_backend.requests.contract import contract_bytes, document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from trackerapi_backend.steps import SETTLED, Fact, StepState, StepStatus
+from trackerapi_backend.projection.step import SETTLED, Fact, StepState, StepStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

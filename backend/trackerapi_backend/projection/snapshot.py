@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import from_micros, to_micros
-from trackerapi_backend.projection import JobState, JobStatus
-from trackerapi_backend.steps import StepState, StepStatus
+from trackerapi_backend.projection.job import JobState, JobStatus
+from trackerapi_backend.projection.step import StepState, StepStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

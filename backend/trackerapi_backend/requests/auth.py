@@ -26,7 +26,7 @@ from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem, invalid
-from trackerapi_backend.recording import read_instant
+from trackerapi_backend.requests.moments import read_instant
 from trackerapi_backend.store import access
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from starlette.datastructures import Headers
 
-    from trackerapi_backend.ingest import Writer
     from trackerapi_backend.store import Store
+    from trackerapi_backend.store.writer import Writer
 
 _log = logging.getLogger(__name__)
 

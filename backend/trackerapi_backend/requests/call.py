@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from trackerapi_backend.bodies import examined, parse_json, read_body
-from trackerapi_backend.contract import check
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.shapes import page_bytes
+from trackerapi_backend.requests.bodies import examined, parse_json, read_body
+from trackerapi_backend.requests.contract import check
+from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
     from starlette.requests import Request
 
-    from trackerapi_backend.auth import Authenticator, Caller
-    from trackerapi_backend.contract import Operation
-    from trackerapi_backend.ingest import Writer
-    from trackerapi_backend.readiness import Readiness
-    from trackerapi_backend.schemas import Schema
+    from trackerapi_backend.requests.auth import Authenticator, Caller
+    from trackerapi_backend.requests.contract import Operation
+    from trackerapi_backend.requests.schemas import Schema
     from trackerapi_backend.store import Store
     from trackerapi_backend.store.paging import Page
+    from trackerapi_backend.store.readiness import Readiness
+    from trackerapi_backend.store.writer import Writer
 
     Handler = Callable[["Call"], Awaitable[Response]]
 
@@ -157,3 +157,14 @@ def found(thing: T | None, what: str) -> T:
     if thing is None:
         raise Problem("not-found", f"This provider has no such {what}.")
     return thing
+
+
+def page_bytes(page: Page, shape: Callable[[Row[Any]], object]) -> bytes:
+    """Return one page of a list as JSON.
+
+    Item by item: a long list is made in a thread, and a single call that encoded all
+    of it would hold up the event loop all the same.
+    """
+    items = b",".join(compact_json(shape(row)).encode() for row in page.rows)
+    cursor = compact_json(page.next_cursor).encode()
+    return b'{"items":[%b],"next_cursor":%b}' % (items, cursor)

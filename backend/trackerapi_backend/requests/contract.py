@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.schemas import MAX_ERRORS, Schema
+from trackerapi_backend.requests.schemas import MAX_ERRORS, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema_rs import Draft202012Validator
 
-from trackerapi_backend.explanations import escaped, explain
+from trackerapi_backend.requests.explanations import escaped, explain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

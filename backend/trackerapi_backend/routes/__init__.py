@@ -16,7 +16,7 @@ from trackerapi_backend.routes import (
 )
 
 if TYPE_CHECKING:
-    from trackerapi_backend.calls import Handler
+    from trackerapi_backend.requests.call import Handler
 
 HANDLERS: dict[str, Handler] = {
     handler.__name__: handler

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from trackerapi_backend import shapes
-from trackerapi_backend.auth import key_hmac, make_key, read_expiry
-from trackerapi_backend.calls import Call, answer, found
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.requests.auth import key_hmac, make_key, read_expiry
+from trackerapi_backend.requests.call import Call, answer, found
+from trackerapi_backend.routes import shapes
 from trackerapi_backend.store import access
 from trackerapi_backend.store.paging import Span
 

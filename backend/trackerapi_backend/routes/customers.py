@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend import shapes
-from trackerapi_backend.calls import Call, answer, found
 from trackerapi_backend.problems import Problem
+from trackerapi_backend.requests.call import Call, answer, found
+from trackerapi_backend.routes import shapes
 from trackerapi_backend.store import customers as stored
 from trackerapi_backend.store.paging import Span
 

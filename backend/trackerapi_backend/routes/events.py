@@ -7,12 +7,12 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend import shapes
-from trackerapi_backend.bodies import examined, parse_json, read_body
-from trackerapi_backend.calls import Call, answer, found
-from trackerapi_backend.contract import check, validator
+from trackerapi_backend.jobs.recording import Draft, Outcome, read_event, record_events
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.recording import Draft, Outcome, read_event, record_events
+from trackerapi_backend.requests.bodies import examined, parse_json, read_body
+from trackerapi_backend.requests.call import Call, answer, found
+from trackerapi_backend.requests.contract import check, validator
+from trackerapi_backend.routes import shapes
 from trackerapi_backend.store import events as stored
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.paging import Span
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
     from starlette.responses import Response
 
-    from trackerapi_backend.auth import Caller
     from trackerapi_backend.generated import models
+    from trackerapi_backend.requests.auth import Caller
 
 MAX_LINES = 1000
 # Problems of a report that are told in full; each line has its problem all the same.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend import shapes
-from trackerapi_backend.calls import Call, answer, found
-from trackerapi_backend.configurations import latest_ids, register
+from trackerapi_backend.jobs.configurations import latest_ids, register
+from trackerapi_backend.requests.call import Call, answer, found
+from trackerapi_backend.routes import shapes
 from trackerapi_backend.store import configurations as stored
 from trackerapi_backend.store.paging import Page, Span
 from trackerapi_backend.store.schema import MAX_ID

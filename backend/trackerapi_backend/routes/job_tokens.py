@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.auth import (
+from trackerapi_backend.instants import format_instant
+from trackerapi_backend.requests.auth import (
     JOB_TOKEN_SCOPES,
     key_hmac,
     make_key,
     read_expiry,
 )
-from trackerapi_backend.calls import Call, answer, found
-from trackerapi_backend.instants import format_instant
+from trackerapi_backend.requests.call import Call, answer, found
 from trackerapi_backend.store import access
 from trackerapi_backend.store import jobs as stored_jobs
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend import creation, shapes
-from trackerapi_backend.calls import Call, answer, found
 from trackerapi_backend.instants import parse_instant
+from trackerapi_backend.jobs import creation
 from trackerapi_backend.problems import invalid
+from trackerapi_backend.requests.call import Call, answer, found
+from trackerapi_backend.routes import shapes
 from trackerapi_backend.store import jobs as stored
 from trackerapi_backend.store.paging import Span
 

@@ -7,31 +7,17 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from trackerapi_backend.instants import format_instant
-from trackerapi_backend.projection import percent, shown_status
-from trackerapi_backend.recording import plan_of
-from trackerapi_backend.snapshots import from_document
-from trackerapi_backend.steps import StepState
-from trackerapi_backend.store.schema import compact_json
+from trackerapi_backend.jobs.recording import plan_of
+from trackerapi_backend.projection.job import percent, shown_status
+from trackerapi_backend.projection.snapshot import from_document
+from trackerapi_backend.projection.step import StepState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from sqlalchemy import Row
 
     from trackerapi_backend.generated import models
-    from trackerapi_backend.store.paging import Page
-
-
-def page_bytes(page: Page, shape: Callable[[Row[Any]], object]) -> bytes:
-    """Return one page of a list as JSON.
-
-    Item by item: a long list is made in a thread, and a single call that encoded all
-    of it would hold up the event loop all the same.
-    """
-    items = b",".join(compact_json(shape(row)).encode() for row in page.rows)
-    cursor = compact_json(page.next_cursor).encode()
-    return b'{"items":[%b],"next_cursor":%b}' % (items, cursor)
 
 
 def api_key(row: Row[Any]) -> models.ApiKey:

@@ -6,9 +6,9 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend import shapes
-from trackerapi_backend.auth import read_expiry, token_hash
-from trackerapi_backend.calls import Call, answer, found
+from trackerapi_backend.requests.auth import read_expiry, token_hash
+from trackerapi_backend.requests.call import Call, answer, found
+from trackerapi_backend.routes import shapes
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store import share_links as stored
 from trackerapi_backend.store.paging import Page, Span

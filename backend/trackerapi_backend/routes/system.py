@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trackerapi_backend import __version__
-from trackerapi_backend.calls import Call, answer
 from trackerapi_backend.problems import unavailable
+from trackerapi_backend.requests.call import Call, answer
+from trackerapi_backend.version import __version__
 
 if TYPE_CHECKING:
     from starlette.responses import Response

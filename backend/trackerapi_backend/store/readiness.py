@@ -15,8 +15,8 @@ from trackerapi_backend.store import StoreError, access
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from trackerapi_backend.ingest import Writer
     from trackerapi_backend.store import Store
+    from trackerapi_backend.store.writer import Writer
 
 CHECK_EVERY_SECONDS = 5.0
 CHECK_SECONDS = 10.0

@@ -33,7 +33,7 @@ async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
         yield chunk
 
 
-class Mistake(Exception):
+class UsageError(Exception):
     """Raised by a job script."""
 
 
@@ -122,7 +122,7 @@ def test_every_report_has_its_event(
         await load.start()
         await load.note("words")
         await load.item_failed("scan 1", customer="One scan is empty.")
-        await load.fail(error=Mistake("x"))
+        await load.fail(error=UsageError("x"))
         await load.skip("Not needed.")
         await segment.done("All found.")
         await job.note("words")
@@ -161,14 +161,14 @@ def test_exception_fails_step_and_job_and_goes_on_untouched(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
     """It is the same object, with nothing around it."""
-    mistake = Mistake("no liver")
+    mistake = UsageError("no liver")
 
     async def main() -> None:
         async with recorder.run_job("one", 142, config.tag) as job:
             async with job.step("load"):
                 raise mistake
 
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(UsageError) as caught:
         asyncio.run(main())
 
     assert caught.value is mistake
@@ -412,10 +412,10 @@ def test_script_does_not_stumble_over_asyncio_that_is_being_loaded(
     monkeypatch.setitem(sys.modules, "asyncio", ModuleType("asyncio"))
     script = TrackerApi("key", NOWHERE, mode="offline", outbox=outbox)
 
-    with pytest.raises(Mistake), script.run_job("one", 142, config.tag) as job:
+    with pytest.raises(UsageError), script.run_job("one", 142, config.tag) as job:
         with job.step("load", total=2) as load:
             load.advance()
-            raise Mistake
+            raise UsageError
 
     assert story(outbox) == ["start", "start load", "error load", "error"]
 

@@ -69,7 +69,7 @@ os._exit(0)
 FORKS_IN_A_FINALIZER = """
 import gc, os, sys, threading
 from trackerapi import TrackerApi
-from trackerapi.delivery import process
+from trackerapi.process import forks as process
 
 class Forking:
     def __del__(self):

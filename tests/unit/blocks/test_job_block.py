@@ -12,7 +12,7 @@ from tests.unit.conftest import deliver
 from trackerapi import JobConfig, OutboxError, TrackerApi, TrackerJob
 
 
-class Mistake(Exception):
+class UsageError(Exception):
     """What a job script raises."""
 
 
@@ -28,9 +28,9 @@ def test_exception_fails_step_and_job_and_goes_on_untouched(
     run: TrackerJob, outbox: Path
 ) -> None:
     """The script's own exception is what its caller sees, and nothing with it."""
-    mistake = Mistake("no such file: /home/patient")
+    mistake = UsageError("no such file: /home/patient")
 
-    with pytest.raises(Mistake) as caught:
+    with pytest.raises(UsageError) as caught:
         with run as job, job.step("load"):
             raise mistake
 
@@ -44,15 +44,15 @@ def test_exception_fails_step_and_job_and_goes_on_untouched(
     assert job_error["message"] == "The job could not be completed."
     assert (
         job_error["detail"]
-        == "step 'load' failed: Mistake: no such file: /home/patient"
+        == "step 'load' failed: UsageError: no such file: /home/patient"
     )
 
 
 def test_author_says_what_the_customer_reads(run: TrackerJob, outbox: Path) -> None:
     """The author's sentence stands in for the neutral one."""
-    with pytest.raises(Mistake):
+    with pytest.raises(UsageError):
         with run as job, job.step("load", on_failure="The images cannot be read."):
-            raise Mistake
+            raise UsageError
 
     assert recorded(outbox)[-2]["message"] == "The images cannot be read."
 
@@ -61,9 +61,9 @@ def test_exception_outside_of_a_step_brings_its_traceback_with_the_job(
     run: TrackerJob, outbox: Path
 ) -> None:
     """What no step has told is told by the job."""
-    with pytest.raises(Mistake):
+    with pytest.raises(UsageError):
         with run:
-            raise Mistake("between two steps")
+            raise UsageError("between two steps")
 
     assert story(outbox) == ["start", "error"]
     assert "Traceback" in recorded(outbox)[-1]["detail"]
@@ -76,8 +76,8 @@ def test_exception_that_the_script_handles_lets_the_job_succeed(
     with run as job:
         try:
             with job.step("load"):
-                raise Mistake
-        except Mistake:
+                raise UsageError
+        except UsageError:
             pass
 
     assert story(outbox)[-2:] == ["error load", "complete"]
@@ -101,13 +101,13 @@ def test_exception_that_was_handled_is_told_whole_when_it_comes_again(
     run: TrackerJob, outbox: Path
 ) -> None:
     """What ends the job is not taken for what a step told and the script handled."""
-    mistake = Mistake("again")
-    with pytest.raises(Mistake):
+    mistake = UsageError("again")
+    with pytest.raises(UsageError):
         with run as job:
             try:
                 with job.step("load"):
                     raise mistake
-            except Mistake:
+            except UsageError:
                 pass
             with job.step("segment"):
                 pass
@@ -194,12 +194,12 @@ def test_steps_that_were_never_reached_are_not_run(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
     """The backend shows which steps an exception has kept from running."""
-    with pytest.raises(Mistake):
+    with pytest.raises(UsageError):
         with tracker.run_job("stopped-early", 142, config.tag) as job:
             with job.step("load"):
                 pass
             with job.step("segment"):
-                raise Mistake
+                raise UsageError
     deliver(tracker)
     seen = job.fetch()
 
@@ -239,12 +239,12 @@ def test_strict_outbox_error_never_replaces_the_script_s_exception(
     job = tracker.job("none", tag=config.tag)
     step = job.step("load")
 
-    with pytest.raises(Mistake):
+    with pytest.raises(UsageError):
         try:
             step.__enter__()
         except OutboxError:
-            step.__exit__(Mistake, Mistake(), None)
-            raise Mistake from None
+            step.__exit__(UsageError, UsageError(), None)
+            raise UsageError from None
     with pytest.raises(OutboxError):
         job.complete()
 
@@ -256,11 +256,11 @@ def test_strict_misfit_never_replaces_the_script_s_exception(
     tracker = TrackerApi(
         "key", "http://127.0.0.1:9", mode="offline", outbox=outbox, strict=True
     )
-    with pytest.raises(Mistake):
+    with pytest.raises(UsageError):
         with tracker.run_job("misfit", 142, config.tag) as job:
             with job.step("load") as step:
                 step.metadata["Images"] = {1, 2}
-                raise Mistake
+                raise UsageError
     with pytest.raises(ValueError, match="'Images': set is not JSON; stored as text"):
         with job.step("segment") as step:
             step.metadata["Images"] = {1, 2}

@@ -19,7 +19,7 @@ from trackerapi import (
     TrackerJob,
     UnknownStepError,
 )
-from trackerapi.delivery.folder import OutboxFolder
+from trackerapi.outbox.folder import OutboxFolder
 
 NOWHERE = "http://127.0.0.1:9"
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from trackerapi.checking.check import Script, check_script
 from trackerapi.checking.findings import Finding
-from trackerapi.job_config import JobConfig, StepConfiguration
+from trackerapi.config.job_config import JobConfig, StepConfiguration
 
 _MARK: Final = re.compile(r"#! ([\w-]+)(?: '([^']*)')?(?: -> '([^']*)')?")
 

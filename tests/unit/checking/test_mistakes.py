@@ -9,7 +9,7 @@ import pytest
 
 from tests.end_to_end.readme import marked_blocks
 from tests.unit.checking.scripts import IMPORT, MY_JOB, differences, findings_in
-from trackerapi.job_config import read_configs
+from trackerapi.config.job_config import read_configs
 
 ROOT = Path(__file__).resolve().parents[3]
 SEED = """

@@ -9,8 +9,9 @@ import pytest
 from tests.conftest import RunningBackend
 from tests.faults.proxy import FaultProxy
 from tests.unit.commands.leftovers import UNKNOWN_CUSTOMER, Desk
-from trackerapi.commands import dispatch, sync
-from trackerapi.commands.exits import HELD
+from trackerapi.cli import sync
+from trackerapi.cli.exits import HELD
+from trackerapi.cli.outbox import dispatch
 
 
 class SkippingClock:

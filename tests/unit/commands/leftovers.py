@@ -17,9 +17,9 @@ from unittest import mock
 
 from tests.conftest import RunningBackend
 from trackerapi import TrackerApi
-from trackerapi.answers import Job, JobEvent
-from trackerapi.cli import main
-from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.cli.main import main
+from trackerapi.models import Job, JobEvent
+from trackerapi.outbox.file import OutboxFile
 
 PATIENCE_SECONDS: Final = 90.0
 SECRET: Final = "canary"

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from trackerapi import generate_json_schemas
-from trackerapi.cli import build_parser, main
-from trackerapi.commands.exits import FINE, USAGE
-from trackerapi.entry import main as enter
+from trackerapi.cli.entry import main as enter
+from trackerapi.cli.exits import FINE, USAGE
+from trackerapi.cli.main import build_parser, main
 
 PATIENCE_SECONDS = 90.0
 FREE_TEXT = {"--remarks", "--customer-text", "--detail", "--reason", "--message"}

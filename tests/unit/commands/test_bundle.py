@@ -16,13 +16,13 @@ from tests.unit.commands.leftovers import (
     Desk,
     lines_of,
 )
-from trackerapi.commands.exits import (
+from trackerapi.cli.exits import (
     FINE,
     HELD,
     USAGE,
 )
-from trackerapi.commands.survey import is_live
-from trackerapi.delivery.folder import read_header
+from trackerapi.outbox.folder import read_header
+from trackerapi.outbox.survey import is_live
 
 
 def test_bundle_carries_records_out_of_a_closed_network(
@@ -339,7 +339,7 @@ def test_export_follows_a_file_that_is_thinned_out_meanwhile(
             second.rename(thinner)
         return is_live(path)
 
-    monkeypatch.setattr("trackerapi.commands.export.is_live", move_then_look)
+    monkeypatch.setattr("trackerapi.cli.outbox.export.is_live", move_then_look)
     desk.run("outbox", "export", str(bundle))
 
     content = json.dumps(lines_of(bundle))

@@ -12,7 +12,7 @@ from tests.unit.commands.leftovers import (
     Desk,
     lines_of,
 )
-from trackerapi.commands.exits import (
+from trackerapi.cli.exits import (
     FINE,
     UNAVAILABLE,
     USAGE,

@@ -6,9 +6,9 @@ from textwrap import dedent
 
 import pytest
 
-from trackerapi import job_config
-from trackerapi.cli import main
-from trackerapi.commands.exits import FINE, FOUND, USAGE
+from trackerapi.cli.exits import FINE, FOUND, USAGE
+from trackerapi.cli.main import main
+from trackerapi.config import job_config
 
 RIGHT = """
 from trackerapi import TrackerApi

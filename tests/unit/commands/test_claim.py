@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from tests.unit.commands.leftovers import NOWHERE, Desk
-from trackerapi.commands.exits import FINE, USAGE, WAITING
+from trackerapi.cli.exits import FINE, USAGE, WAITING
 
 Settings = dict[str, str]
 

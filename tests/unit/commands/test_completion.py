@@ -16,9 +16,9 @@ import pytest
 
 from tests.debian import need
 from tests.unit.commands.leftovers import PATIENCE_SECONDS, Desk
-from trackerapi.cli import build_parser
-from trackerapi.commands.exits import USAGE
-from trackerapi.commands.grammar import Command, commands_of
+from trackerapi.cli.exits import USAGE
+from trackerapi.cli.grammar import Command, commands_of
+from trackerapi.cli.main import build_parser
 
 SHELLS: Final = ("bash", "zsh", "fish")
 COMMANDS: Final = tuple(commands_of(build_parser()))

@@ -9,8 +9,8 @@ from tests.faults.proxy import FaultProxy
 from tests.scripted_server import KEY
 from tests.unit.commands.leftovers import Desk
 from trackerapi import JobConfigManager, TrackerApi
-from trackerapi.answers import JobEvent
-from trackerapi.commands.exits import FINE, USAGE
+from trackerapi.cli.exits import FINE, USAGE
+from trackerapi.models import JobEvent
 
 
 @pytest.fixture

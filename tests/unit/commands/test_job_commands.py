@@ -14,9 +14,9 @@ from tests.faults.proxy import FaultProxy
 from tests.scripted_server import KEY
 from tests.unit.commands.leftovers import NOWHERE, UNKNOWN_CUSTOMER, Desk
 from trackerapi import TrackerApi
-from trackerapi.blocks.endings import JOB_FAILED
-from trackerapi.commands.exits import FINE, HELD, KEY_REFUSED, REFUSED, UNSHOWN, USAGE
-from trackerapi.job_token import JobToken
+from trackerapi.cli.exits import FINE, HELD, KEY_REFUSED, REFUSED, UNSHOWN, USAGE
+from trackerapi.jobs.endings import JOB_FAILED
+from trackerapi.settings.job_token import JobToken
 from trackerapi.texts import LONGEST_DETAIL
 
 

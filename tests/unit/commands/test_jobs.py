@@ -11,7 +11,7 @@ import pytest
 from tests.scripted_server import KEY, OWNER, Request, answering, http
 from tests.unit.commands.leftovers import PATIENCE_SECONDS, Desk
 from trackerapi import JobConfigManager, TrackerApi
-from trackerapi.commands.exits import FINE, KEY_REFUSED, REFUSED, UNAVAILABLE, USAGE
+from trackerapi.cli.exits import FINE, KEY_REFUSED, REFUSED, UNAVAILABLE, USAGE
 
 STEPS = [
     {"tag": "load", "name": "Load it", "points": 1},

@@ -13,7 +13,7 @@ from tests.unit.commands.leftovers import (
     UNKNOWN_CUSTOMER,
     Desk,
 )
-from trackerapi.commands.exits import (
+from trackerapi.cli.exits import (
     FINE,
     USAGE,
 )

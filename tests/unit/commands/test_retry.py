@@ -15,13 +15,13 @@ from tests.unit.commands.leftovers import (
     held_records,
 )
 from trackerapi import TrackerApi
-from trackerapi.commands.exits import (
+from trackerapi.cli.exits import (
     FINE,
     HELD,
     UNAVAILABLE,
 )
-from trackerapi.delivery.held import KeptRecord
-from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.held import KeptRecord
 
 
 def test_retry_with_another_customer_mends_a_refused_job(

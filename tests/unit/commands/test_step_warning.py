@@ -8,7 +8,7 @@ import pytest
 from tests.scripted_server import KEY, OWNER, Request, answering, http
 from tests.unit.commands.leftovers import PATIENCE_SECONDS, Desk
 from trackerapi import JobConfigManager, TrackerApi
-from trackerapi.commands.exits import FINE
+from trackerapi.cli.exits import FINE
 
 WARNING = (
     "trackerapi: job {tag!r} has no step 'say_helo' (did you mean 'say_hello'?). "

@@ -17,14 +17,14 @@ from tests.unit.commands.leftovers import (
     Desk,
 )
 from trackerapi import TrackerApi
-from trackerapi.answers import NewApiKey
-from trackerapi.commands.exits import (
+from trackerapi.cli.exits import (
     FINE,
     HELD,
     UNAVAILABLE,
     USAGE,
     WAITING,
 )
+from trackerapi.models import NewApiKey
 
 SOMEBODY: Final = 65534
 """Number of a user that is not root."""

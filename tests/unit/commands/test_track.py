@@ -16,8 +16,8 @@ from tests.faults.proxy import FaultProxy
 from tests.scripted_server import KEY
 from tests.unit.commands.leftovers import NOWHERE, PATIENCE_SECONDS, Desk
 from trackerapi import TrackerApi
-from trackerapi.answers import JobEvent
-from trackerapi.commands.exits import FINE, UNCOPIED, USAGE
+from trackerapi.cli.exits import FINE, UNCOPIED, USAGE
+from trackerapi.models import JobEvent
 
 BINARY = bytes(range(256)) * 4_000 + b"\n\0\r\n\xff no end"
 TO_NOBODY = {"TRACKERAPI_BASE_URL": NOWHERE}

@@ -18,7 +18,7 @@ from tests.unit.commands.leftovers import (
     PATIENCE_SECONDS,
     Desk,
 )
-from trackerapi.commands.exits import (
+from trackerapi.cli.exits import (
     FINE,
     INTERRUPTED,
     WAITING,
@@ -37,7 +37,7 @@ sys.meta_path.insert(0, Finder())
 
 TERMINATED_IN_A_FILE = """
 import os, signal
-from trackerapi.delivery.{module} import {owner}
+from trackerapi.outbox.{module} import {owner}
 
 real = {owner}.{method}
 
@@ -108,8 +108,8 @@ def test_terminated_watch_delivers_what_ended_just_before(desk: Desk) -> None:
     "code",
     [
         TERMINATED_WHILE_IT_LOADS,
-        terminated_in("outbox_file", "OutboxFile", "_read_position"),
-        terminated_in("outbox_file", "OutboxFile", "settle"),
+        terminated_in("file", "OutboxFile", "_read_position"),
+        terminated_in("file", "OutboxFile", "settle"),
         terminated_in("held", "HeldJournal", "refresh"),
         terminated_in("folder", "OutboxFolder", "put_away"),
     ],

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
-from trackerapi.delivery.records import Creation
+from trackerapi.outbox.records import Creation
 
 _numbers: Iterator[int] = count(1)
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from trackerapi.delivery.records import CREATION_START
 from trackerapi.delivery.sender import Receipt, Rejection
 from trackerapi.errors import (
     AuthenticationError,
@@ -19,6 +18,7 @@ from trackerapi.errors import (
     BackendUnavailable,
     Exchange,
 )
+from trackerapi.outbox.records import CREATION_START
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 
 from tests.unit.delivery.memory_backend import PATIENCE_SECONDS
-from trackerapi.delivery.courier import Bell, Courier
+from trackerapi.delivery.loop import Bell, Courier
 
 
 class Pauses(Bell):

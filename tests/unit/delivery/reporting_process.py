@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from trackerapi.delivery.conflation import Conflation
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox import Outbox
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.outbox_options import OutboxOptions
-from trackerapi.delivery.report import Counters, DeliveryProblem, Problems
-from trackerapi.delivery.rounds import Rounds, Route
+from trackerapi.delivery.passes import Rounds, Route
 from trackerapi.delivery.sender import Sender
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.options import OutboxOptions
+from trackerapi.outbox.outbox import Outbox
+from trackerapi.problems import DeliveryProblem, Problems
 
 BINDING: Final = Binding(base_url="http://backend.test", key_id="3kTMd9aZ")
 PLENTY: Final = 1024**3

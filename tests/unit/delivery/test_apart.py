@@ -16,11 +16,12 @@ from tests.unit.delivery.lines import (
 )
 from tests.unit.delivery.memory_backend import Fault, MemoryBackend, unavailable
 from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
-from trackerapi.delivery.apart import FAILURES_TO_SEARCH
-from trackerapi.delivery.carrier import Carrier
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.report import Counters, Problems
+from trackerapi.delivery.batches import Carrier
+from trackerapi.delivery.failing_records import FAILURES_TO_SEARCH
 from trackerapi.errors import BackendError
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.problems import Problems
 
 BROKEN = unavailable()
 NOT_OURS = unavailable(200)

@@ -27,12 +27,13 @@ from tests.unit.delivery.memory_backend import (
 )
 from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
 from tests.unit.delivery.small_disk import SmallDisk
-from trackerapi.delivery.carrier import Carrier
-from trackerapi.delivery.held import HOLD_AFTER, HeldJournal, KeptRecord
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.report import Counters, Problems
+from trackerapi.delivery.batches import Carrier
 from trackerapi.delivery.sender import Receipt, Rejection
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.held import HOLD_AFTER, HeldJournal, KeptRecord
+from trackerapi.problems import Problems
 
 HTML_413 = Fault(unavailable(413).error)
 

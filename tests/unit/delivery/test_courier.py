@@ -28,15 +28,15 @@ from tests.unit.delivery.memory_backend import (
 )
 from tests.unit.delivery.pauses import Pauses
 from tests.unit.delivery.reporting_process import ReportingProcess
-from trackerapi.delivery import courier as courier_module
+from trackerapi.delivery import loop as courier_module
 from trackerapi.delivery.conflation import INTERVAL_SECONDS, Conflation
-from trackerapi.delivery.courier import (
+from trackerapi.delivery.loop import (
     LINGER_SECONDS,
     LONGEST_BACKOFF_SECONDS,
     Courier,
 )
-from trackerapi.delivery.held import HeldJournal
-from trackerapi.delivery.rounds import LEFTOVERS_SECONDS
+from trackerapi.delivery.passes import LEFTOVERS_SECONDS
+from trackerapi.outbox.held import HeldJournal
 
 AN_HOUR: Final = 3600.0
 

@@ -12,15 +12,15 @@ from tests.unit.delivery.lines import creation_line, event_line, event_lines
 from tests.unit.delivery.memory_backend import PATIENCE_SECONDS, problem
 from tests.unit.delivery.no_locks import forbid_locks
 from tests.unit.delivery.reporting_process import BINDING
-from trackerapi.delivery.folder import (
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.folder import (
     KEEP_DELIVERED_SECONDS,
     OutboxFolder,
     default_folder,
     read_header,
 )
-from trackerapi.delivery.header import FORMAT_VERSION, Binding, Header
-from trackerapi.delivery.held import KeptRecord
-from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.outbox.header import FORMAT_VERSION, Binding, Header
+from trackerapi.outbox.held import KeptRecord
 
 HEADER: Final = Header(binding=BINDING, created_at="2026-11-24T12:00:00Z")
 NEWER: Final = Header(binding=BINDING, version=FORMAT_VERSION + 1)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.delivery.lines import creation_line, event_id_of, event_line
 from tests.unit.delivery.memory_backend import problem
 from tests.unit.delivery.small_disk import SmallDisk
-from trackerapi.delivery.held import HeldJournal, KeptRecord
+from trackerapi.outbox.held import HeldJournal, KeptRecord
 
 PROBLEM: Final = problem(422, "the tag has a line end")
 
@@ -249,7 +249,7 @@ def test_full_disk_takes_back_nothing_of_another_writer(
 WRITER: Final = """
 import json, sys
 from pathlib import Path
-from trackerapi.delivery.held import HeldJournal, KeptRecord
+from trackerapi.outbox.held import HeldJournal, KeptRecord
 
 journal = HeldJournal(Path(sys.argv[1]))
 for number in range(40):

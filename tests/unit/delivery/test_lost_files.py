@@ -16,8 +16,8 @@ from tests.unit.delivery.disk_view import view_of
 from tests.unit.delivery.lines import event_lines
 from tests.unit.delivery.memory_backend import MemoryBackend
 from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
-from trackerapi.delivery.descriptor import LostFileError
-from trackerapi.delivery.outbox_file import OutboxFile
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.process.descriptors import LostFileError
 
 JOB_TEXT = b"".join(b'{"secret": "line %d of the job"}\n' % n for n in range(2000))
 

@@ -14,11 +14,11 @@ from tests.unit.delivery.lines import event_id_of, event_line, event_lines, ids_
 from tests.unit.delivery.memory_backend import MemoryBackend, unavailable
 from tests.unit.delivery.reporting_process import ReportingProcess
 from tests.unit.delivery.small_disk import SmallDisk
-from trackerapi.delivery import outbox as outbox_module
-from trackerapi.delivery.outbox import MAX_BACKLOG_BYTES, MAX_BACKLOG_RECORDS
-from trackerapi.delivery.outbox_file import OutboxFile
 from trackerapi.errors import BackendUnavailable, OutboxError
-from trackerapi.steady import steady_seconds
+from trackerapi.outbox import outbox as outbox_module
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.outbox import MAX_BACKLOG_BYTES, MAX_BACKLOG_RECORDS
+from trackerapi.process.clock import steady_seconds
 
 
 def on_disk(folder: Path) -> list[bytes]:

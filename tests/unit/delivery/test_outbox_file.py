@@ -16,9 +16,9 @@ from tests.unit.delivery.lines import creation_line, event_line, event_lines
 from tests.unit.delivery.no_locks import forbid_locks
 from tests.unit.delivery.reporting_process import BINDING
 from tests.unit.delivery.small_disk import SmallDisk
-from trackerapi.delivery.header import FORMAT_VERSION, Binding, Header
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.waiting import first_lines_of
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.header import FORMAT_VERSION, Binding, Header
+from trackerapi.outbox.waiting import first_lines_of
 
 A_MIB = 1024 * 1024
 

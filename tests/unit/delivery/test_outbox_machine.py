@@ -39,9 +39,9 @@ from tests.unit.delivery.memory_backend import (
 from tests.unit.delivery.no_locks import forbid_locks
 from tests.unit.delivery.reporting_process import PLENTY, ReportingProcess
 from tests.unit.delivery.small_disk import SmallDisk
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.thinning import thin_out
 from trackerapi.errors import BackendError
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.thinning import thin_out
 
 KNOWN, CREATED, DONE, REFUSED, LATE = "known", "created", "done", "refused", "late"
 JOBS: Final = (KNOWN, CREATED, DONE, REFUSED, LATE)

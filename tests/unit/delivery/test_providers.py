@@ -5,8 +5,8 @@ import os
 import threading
 from pathlib import Path
 
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.providers import FILE_NAME, MAX_BYTES, Providers
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.providers import FILE_NAME, MAX_BYTES, Providers
 
 BINDING = Binding(base_url="http://127.0.0.1:9", key_id="mine")
 

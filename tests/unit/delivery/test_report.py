@@ -18,8 +18,9 @@ from tests.unit.delivery.memory_backend import (
 )
 from tests.unit.delivery.reporting_process import BINDING, PLENTY, ReportingProcess
 from trackerapi.delivery.delivery import Delivery, DeliveryOptions
-from trackerapi.delivery.outbox_options import OutboxOptions
-from trackerapi.delivery.report import Counters, DeliveryProblem, Problems
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.options import OutboxOptions
+from trackerapi.problems import DeliveryProblem, Problems
 
 
 @contextmanager

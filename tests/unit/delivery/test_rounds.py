@@ -25,11 +25,11 @@ from tests.unit.delivery.memory_backend import (
 )
 from tests.unit.delivery.no_locks import forbid_locks
 from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
-from trackerapi.delivery.folder import OutboxFolder, read_header
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.providers import FILE_NAME
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.folder import OutboxFolder, read_header
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.providers import FILE_NAME
 
 ROTATED: Final = Binding(base_url=BINDING.base_url, key_id="newkey12")
 

@@ -16,10 +16,10 @@ from tests.unit.delivery.lines import (
 from tests.unit.delivery.memory_backend import MemoryBackend, problem
 from tests.unit.delivery.reporting_process import ReportingProcess
 from tests.unit.delivery.small_disk import SmallDisk
-from trackerapi.delivery.held import KeptRecord
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.thinning import ROOM_TO_MAKE, thin_out
 from trackerapi.errors import OutboxError
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.thinning import ROOM_TO_MAKE, thin_out
 
 LIMIT = 40_000
 COUNTING_KINDS = ("start", "step", "skip", "error", "complete", "cancel")

@@ -6,8 +6,8 @@ from typing import Final
 import pytest
 
 from tests.unit.delivery.memory_backend import PATIENCE_SECONDS
-from trackerapi.delivery import worker as module
-from trackerapi.delivery.worker import Worker
+from trackerapi.process import worker as module
+from trackerapi.process.worker import Worker
 
 NAME: Final = "trackerapi-worker"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trackerapi.running.matching import (
+from trackerapi.cli.run.progress_pattern import (
     LONGEST_LINE_BYTES,
     MOST_LINES,
     Lines,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from trackerapi.cli import build_parser
-from trackerapi.running.matching import Measure
-from trackerapi.running.order import FLAG, VALUED, Misuse, read
+from trackerapi.cli.main import build_parser
+from trackerapi.cli.run.arguments import FLAG, VALUED, Misuse, read
+from trackerapi.cli.run.progress_pattern import Measure
 
 
 @pytest.mark.parametrize(

@@ -323,7 +323,7 @@ def test_way_to_the_command_loads_next_to_nothing() -> None:
         "    os.write(1, ' '.join(set(sys.modules) - before).encode())\n"
         "os.execv = show\n"
         "sys.argv = ['trackerapi', 'run', '--step', 'x', '--', 'true']\n"
-        "from trackerapi.entry import main\n"
+        "from trackerapi.cli.entry import main\n"
         "main()\n"
     )
     done = subprocess.run(
@@ -334,11 +334,12 @@ def test_way_to_the_command_loads_next_to_nothing() -> None:
     ours = {name for name in loaded if name.startswith("trackerapi")}
     assert ours == {
         "trackerapi",
-        "trackerapi.entry",
-        "trackerapi.running",
-        "trackerapi.running.order",
-        "trackerapi.running.programs",
-        "trackerapi.running.run",
+        "trackerapi.cli",
+        "trackerapi.cli.entry",
+        "trackerapi.cli.run",
+        "trackerapi.cli.run.arguments",
+        "trackerapi.cli.run.programs",
+        "trackerapi.cli.run.run",
     }
     assert loaded - ours <= {
         "_signal",

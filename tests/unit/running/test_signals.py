@@ -187,7 +187,7 @@ def test_signals_are_passed_on_where_nobody_tells_who_sent_them() -> None:
         "import signal, sys\n"
         "del signal.sigtimedwait\n"
         "del signal.sigwaitinfo\n"
-        "from trackerapi.entry import main\n"
+        "from trackerapi.cli.entry import main\n"
         "raise SystemExit(main())\n"
     )
     numbers = [str(int(number)) for number in FORWARDED]
@@ -207,8 +207,8 @@ def test_signal_ends_the_wait_for_what_hangs(tmp_path: Path) -> None:
     """Where even the key cannot be read, a signal is enough to be rid of `run`."""
     start = (
         "import sys, threading\n"
-        "from trackerapi.api_key import KeyFile\n"
-        "from trackerapi.entry import main\n"
+        "from trackerapi.settings.api_key import KeyFile\n"
+        "from trackerapi.cli.entry import main\n"
         "KeyFile.read = lambda self: threading.Event().wait()\n"
         "raise SystemExit(main())\n"
     )

@@ -13,12 +13,12 @@ import pytest
 from tests.conftest import RunningBackend
 from tests.unit.conftest import deliver
 from trackerapi import JobConfig, TrackerApi, TrackerJob
+from trackerapi.composition import SEAM, make_parts
 from trackerapi.delivery.delivery import Delivery
-from trackerapi.reporter import Reporter
+from trackerapi.jobs.reporter import Reporter
 from trackerapi.testing import FakeTracker, recording
 from trackerapi.testing.memory_calls import MemoryCalls
 from trackerapi.testing.memory_delivery import MemoryDelivery
-from trackerapi.tracker_parts import SEAM, make_parts
 from trackerapi.wire.calls import Calls
 
 GIVEN_BY_THE_BACKEND = {
@@ -185,5 +185,5 @@ def test_without_a_test_the_real_parts_are_made() -> None:
     assert SEAM.make is make_parts
     parts = SEAM.make.__module__
 
-    assert parts == "trackerapi.tracker_parts"
+    assert parts == "trackerapi.composition"
     assert isinstance(TrackerApi(mode="off")._reporter, Reporter)

@@ -6,7 +6,7 @@ import pytest
 
 from trackerapi import DeliveryReport
 from trackerapi.view import lines
-from trackerapi.view.sight import JobView, StepView
+from trackerapi.view.snapshot import JobView, StepView
 
 STEP = StepView(
     tag="segment",

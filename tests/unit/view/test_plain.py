@@ -12,7 +12,7 @@ import pytest
 from trackerapi import DeliveryReport, TrackerApi, TrackerJob
 from trackerapi.view.output import Output
 from trackerapi.view.plain import MOST_LINES_A_SECOND, PlainLines
-from trackerapi.view.sight import Sight
+from trackerapi.view.snapshot import Sight
 
 
 class Log:

@@ -3,7 +3,7 @@
 import gc
 
 from trackerapi import TrackerApi, TrackerJob
-from trackerapi.view.sight import Sight, StepView
+from trackerapi.view.snapshot import Sight, StepView
 
 
 def step_of(sight: Sight, at: float, tag: str = "load") -> StepView:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trackerapi.view.times import WINDOW_SECONDS, Pace, seconds_left
+from trackerapi.view.rate import WINDOW_SECONDS, Pace, seconds_left
 
 
 def pace_of(*seen: tuple[float, float]) -> float | None:

@@ -6,25 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from trackerapi.commands.cutting import rebind
-from trackerapi.commands.dispatch import Dispatch, Persistence
-from trackerapi.commands.exits import FINE, UNAVAILABLE, Mistake
-from trackerapi.commands.options import (
+from trackerapi.cli.exits import FINE, UNAVAILABLE
+from trackerapi.cli.options import (
     add_command,
     add_delivery,
     folder_of,
     settings_of,
 )
-from trackerapi.commands.survey import (
-    LIVE,
-    FileSummary,
-    file_id,
-    find_file,
-    summary_of,
-    survey,
-)
-from trackerapi.commands.sync_report import UNCONFIRMED, destination_text, group_of
-from trackerapi.commands.terminal import (
+from trackerapi.cli.outbox.dispatch import Dispatch, Persistence
+from trackerapi.cli.printing import (
     confirm,
     counted,
     has_terminal,
@@ -32,11 +22,21 @@ from trackerapi.commands.terminal import (
     say_json,
     tell,
 )
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.report import key_refused, unreachable
-from trackerapi.errors import AuthenticationError, BackendError
+from trackerapi.cli.sync_report import UNCONFIRMED, destination_text, group_of
+from trackerapi.errors import AuthenticationError, BackendError, UsageError
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.rewriting import rebind
+from trackerapi.outbox.survey import (
+    LIVE,
+    FileSummary,
+    file_id,
+    find_file,
+    summary_of,
+    survey,
+)
+from trackerapi.problems import key_refused, unreachable
 
 _HELP: Final = """\
 Bind undelivered records to the address and key of now.
@@ -111,7 +111,8 @@ def _chosen(
     """Return the files that the arguments name, without those that need no claim.
 
     Raises:
-        Mistake: If an id fits no file or several, or a running process uses the file.
+        UsageError: If an id fits no file or several, or a running process uses the
+            file.
     """
     paths = dict.fromkeys(find_file(folder, each) for each in ids)
     files = [summary_of(each) for each in paths] or survey(folder)
@@ -120,7 +121,7 @@ def _chosen(
         if file is None or file.header is None:
             continue
         if ids and file.state == LIVE:
-            raise Mistake(
+            raise UsageError(
                 f"a running process has file {file.file_id}; claim it when that ended"
             )
         is_ours = dispatch.admits(file.header.binding)
@@ -135,7 +136,7 @@ def _ask(files: Sequence[FileSummary], binding: Binding) -> None:
     """Ask for consent on the terminal.
 
     Raises:
-        Mistake: If there is no terminal, or the answer is no.
+        UsageError: If there is no terminal, or the answer is no.
     """
     for file in files:
         tell(_line(file))
@@ -143,9 +144,9 @@ def _ask(files: Sequence[FileSummary], binding: Binding) -> None:
     key = f"key {binding.key_id}" if binding.key_id else "the present key"
     what = f"{records} of {counted(len(files), 'file')} to {binding.base_url} and {key}"
     if not has_terminal():
-        raise Mistake(f"this would bind {what}; pass --yes to do it")
+        raise UsageError(f"this would bind {what}; pass --yes to do it")
     if not confirm(f"bind {what}?"):
-        raise Mistake("nothing was bound")
+        raise UsageError("nothing was bound")
 
 
 def _rebound(folder: OutboxFolder, path: Path, binding: Binding) -> Path | None:

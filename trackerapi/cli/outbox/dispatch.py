@@ -8,15 +8,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from trackerapi import __version__
 from trackerapi.composition import binding_for
-from trackerapi.delivery.apart import NotTaken
-from trackerapi.delivery.carrier import Carrier
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.records import Creation
-from trackerapi.delivery.report import Counters, Problems
+from trackerapi.delivery.batches import Carrier
+from trackerapi.delivery.failing_records import NotTaken
 from trackerapi.delivery.sender import Receipt
 from trackerapi.errors import (
     AuthenticationError,
@@ -24,10 +18,17 @@ from trackerapi.errors import (
     BackendUnavailable,
     SettingsError,
 )
+from trackerapi.outbox.counters import Counters
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.records import Creation
+from trackerapi.problems import Problems
 from trackerapi.retry import backoff_seconds
+from trackerapi.version import __version__
 
 if TYPE_CHECKING:
-    from trackerapi.settings import Settings
+    from trackerapi.settings.settings import Settings
     from trackerapi.wire.connection import Connection
 
 T = TypeVar("T")
@@ -178,7 +179,9 @@ class Dispatch:
             BackendError: If the backend does not say.
         """
         if not self.is_introduced:
-            provider_id = self._folder.confirm_provider(self.binding, self)
+            provider_id = self._folder.confirm_provider(
+                self.binding, self.identify, self.key_ids
+            )
             self.binding = replace(self.binding, provider_id=provider_id)
 
     def forget_provider(self) -> None:

@@ -7,10 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from trackerapi.commands.cutting import Cut, cut_and_put_away
-from trackerapi.commands.exits import FINE, Mistake
-from trackerapi.commands.options import add_command, add_json, add_outbox, folder_of
-from trackerapi.commands.survey import (
+from trackerapi.cli.exits import FINE
+from trackerapi.cli.options import add_command, add_json, add_outbox, folder_of
+from trackerapi.cli.printing import confirm, counted, has_terminal, say, say_json
+from trackerapi.errors import UsageError
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.rewriting import Cut, cut_and_put_away
+from trackerapi.outbox.survey import (
     DELIVERED,
     HELD,
     WAITING,
@@ -18,9 +22,6 @@ from trackerapi.commands.survey import (
     job_of,
     looks,
 )
-from trackerapi.commands.terminal import confirm, counted, has_terminal, say, say_json
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.delivery.outbox_file import OutboxFile
 
 _HELP: Final = """\
 Give records up: by default those that the backend refused.
@@ -80,7 +81,7 @@ def _check_consent(options: argparse.Namespace, counts: Mapping[str, int]) -> No
     """Ask whoever is at the terminal.
 
     Raises:
-        Mistake: If nobody agrees.
+        UsageError: If nobody agrees.
     """
     of_job = f" of job {options.job!r}" if options.job is not None else ""
     parts = [counted(n, f"{state} record") for state, n in counts.items() if n]
@@ -88,9 +89,9 @@ def _check_consent(options: argparse.Namespace, counts: Mapping[str, int]) -> No
     if options.yes:
         return
     if not has_terminal():
-        raise Mistake(f"this would drop {what}; pass --yes to do it")
+        raise UsageError(f"this would drop {what}; pass --yes to do it")
     if not confirm(f"drop {what} for good?"):
-        raise Mistake("nothing was dropped")
+        raise UsageError("nothing was dropped")
 
 
 class Drop:

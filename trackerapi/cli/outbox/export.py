@@ -6,12 +6,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from trackerapi.addresses import canonical_address
-from trackerapi.commands.bundle import BundleWriter, new_bundle
-from trackerapi.commands.cutting import Cut, cut_and_put_away
-from trackerapi.commands.exits import FINE, WAITING, Mistake
-from trackerapi.commands.options import add_command, add_json, add_outbox, folder_of
-from trackerapi.commands.survey import (
+from trackerapi.cli.exits import FINE, WAITING
+from trackerapi.cli.options import add_command, add_json, add_outbox, folder_of
+from trackerapi.cli.printing import Progress, counted, say, say_json, tell
+from trackerapi.errors import UsageError
+from trackerapi.outbox.bundle import BundleWriter, new_bundle
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.header import Binding
+from trackerapi.outbox.records import CREATION_START, Creation, parse_creation
+from trackerapi.outbox.rewriting import Cut, cut_and_put_away
+from trackerapi.outbox.survey import (
     NEWER,
     UNREADABLE,
     is_live,
@@ -21,11 +26,7 @@ from trackerapi.commands.survey import (
     record_id,
     survey,
 )
-from trackerapi.commands.terminal import Progress, counted, say, say_json, tell
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.delivery.header import Binding
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.records import CREATION_START, Creation, parse_creation
+from trackerapi.settings.addresses import canonical_address
 
 NO_KEY: Final = "none"
 """Stands for records that were made without a key."""
@@ -134,7 +135,7 @@ class Export:
         """Return where all that is chosen goes; None if there is nothing.
 
         Raises:
-            Mistake: If it goes to several places, or belongs to several providers.
+            UsageError: If it goes to several places, or belongs to several providers.
         """
         bindings = [
             file.header.binding
@@ -144,7 +145,7 @@ class Export:
         destinations = _destinations(bindings)
         if len(destinations) > 1:
             listed = "; ".join(map(_as_text, destinations[:4]))
-            raise Mistake(
+            raise UsageError(
                 f"a bundle is for one address and provider, and here are "
                 f"{len(destinations)}: {listed}; choose with --base-url and --key-id"
             )

@@ -8,9 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.commands.bundle import Bundle
-from trackerapi.commands.exits import FINE, Mistake
-from trackerapi.commands.options import (
+from trackerapi.cli.exits import FINE
+from trackerapi.cli.options import (
     add_backend,
     add_command,
     add_json,
@@ -18,8 +17,7 @@ from trackerapi.commands.options import (
     folder_of,
     settings_of,
 )
-from trackerapi.commands.survey import file_id, lines_between, looks, record_id
-from trackerapi.commands.terminal import (
+from trackerapi.cli.printing import (
     Progress,
     counted,
     progress_of,
@@ -28,14 +26,17 @@ from trackerapi.commands.terminal import (
     tell,
 )
 from trackerapi.composition import binding_for
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.regular_file import reading
+from trackerapi.errors import UsageError
+from trackerapi.files import reading
+from trackerapi.outbox.bundle import Bundle
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.survey import file_id, lines_between, looks, record_id
 
 if TYPE_CHECKING:
-    from trackerapi.delivery.folder import OutboxFolder
-    from trackerapi.delivery.header import Binding
-    from trackerapi.delivery.held import KeptRecord
-    from trackerapi.settings import Settings
+    from trackerapi.outbox.folder import OutboxFolder
+    from trackerapi.outbox.header import Binding
+    from trackerapi.outbox.held import KeptRecord
+    from trackerapi.settings.settings import Settings
 
 _HELD_AT_ONCE: Final = 500
 
@@ -88,7 +89,7 @@ def _import(options: argparse.Namespace) -> int:
     try:
         file = reading(path)
     except OSError as error:
-        raise Mistake(f"cannot read {path}: {error.strerror}") from None
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
     with file:
         bundle = Bundle.opened(path, file)
         taken_in = _take_in(bundle, folder, _binding(bundle, settings))
@@ -133,7 +134,7 @@ def _take_in(bundle: Bundle, folder: "OutboxFolder", binding: "Binding") -> _Tak
     """Write the records that are new here into a new outbox file.
 
     Raises:
-        Mistake: If it cannot be written; then nothing is left of it.
+        UsageError: If it cannot be written; then nothing is left of it.
     """
     known = _known_ids(folder, binding)
     try:
@@ -145,7 +146,7 @@ def _take_in(bundle: Bundle, folder: "OutboxFolder", binding: "Binding") -> _Tak
             file.remove()
             raise
     except OSError as error:
-        raise Mistake(
+        raise UsageError(
             f"cannot write the outbox {folder.path}: {error.strerror or error}"
         ) from error
     if taken_in.path is None:

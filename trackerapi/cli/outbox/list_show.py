@@ -8,11 +8,23 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.commands import claim, drop, export, import_bundle, replay, retry
-from trackerapi.commands.exits import FINE, Mistake
-from trackerapi.commands.options import add_command, add_json, add_outbox, folder_of
-from trackerapi.commands.parser import add_group
-from trackerapi.commands.survey import (
+from trackerapi.cli.exits import FINE
+from trackerapi.cli.options import add_command, add_json, add_outbox, folder_of
+from trackerapi.cli.outbox import claim, drop, export, replay, retry
+from trackerapi.cli.outbox import import_ as import_bundle
+from trackerapi.cli.parser import add_group
+from trackerapi.cli.printing import (
+    counted,
+    say,
+    say_json,
+    say_table,
+    size_text,
+    time_text,
+    without_none,
+)
+from trackerapi.errors import UsageError, printable
+from trackerapi.outbox.records import parse_record
+from trackerapi.outbox.survey import (
     DELIVERED,
     FileSummary,
     find_file,
@@ -22,20 +34,9 @@ from trackerapi.commands.survey import (
     summary_of,
     survey,
 )
-from trackerapi.commands.terminal import (
-    counted,
-    say,
-    say_json,
-    say_table,
-    size_text,
-    time_text,
-    without_none,
-)
-from trackerapi.delivery.records import parse_record
-from trackerapi.errors import printable
 
 if TYPE_CHECKING:
-    from trackerapi.delivery.outbox_file import OutboxFile
+    from trackerapi.outbox.file import OutboxFile
 
 _HEADING: Final = (
     "ID",
@@ -145,7 +146,7 @@ def _show(options: argparse.Namespace) -> int:
     file = look(path)
     summary = summary_of(path, is_put_away=path.parent == folder.delivered_path)
     if file is None or summary is None:
-        raise Mistake(f"{path} is no outbox file that this version can read")
+        raise UsageError(f"{path} is no outbox file that this version can read")
     try:
         if not options.json:
             _say_summary(summary)

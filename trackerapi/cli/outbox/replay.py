@@ -12,24 +12,16 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from trackerapi.commands.dispatch import Dispatch, Persistence, Unheard
-from trackerapi.commands.exits import FINE, HELD, UNAVAILABLE
-from trackerapi.commands.options import (
+from trackerapi.cli.exits import FINE, HELD, UNAVAILABLE
+from trackerapi.cli.options import (
     add_command,
     add_delivery,
     folder_of,
     moment,
     settings_of,
 )
-from trackerapi.commands.survey import (
-    dropped_ids,
-    job_of,
-    lines_between,
-    looks,
-    record_id,
-    settled_at,
-)
-from trackerapi.commands.terminal import (
+from trackerapi.cli.outbox.dispatch import Dispatch, Persistence, Unheard
+from trackerapi.cli.printing import (
     Progress,
     counted,
     progress_of,
@@ -37,17 +29,25 @@ from trackerapi.commands.terminal import (
     say_json,
     tell,
 )
-from trackerapi.delivery.folder import OutboxFolder
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.records import (
+from trackerapi.errors import AuthenticationError, BackendError
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.records import (
     CREATION_START,
     MAX_BATCH_BYTES,
     MAX_BATCH_LINES,
     Creation,
     parse_creation,
 )
-from trackerapi.delivery.report import key_refused, unreachable
-from trackerapi.errors import AuthenticationError, BackendError
+from trackerapi.outbox.survey import (
+    dropped_ids,
+    job_of,
+    lines_between,
+    looks,
+    record_id,
+    settled_at,
+)
+from trackerapi.problems import key_refused, unreachable
 
 _MOST_REASONS: Final = 5
 

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from trackerapi.commands.dispatch import Dispatch, Persistence, Unheard
-from trackerapi.commands.exits import FINE, HELD, UNAVAILABLE, Mistake
-from trackerapi.commands.options import (
+from trackerapi.cli.exits import FINE, HELD, UNAVAILABLE
+from trackerapi.cli.options import (
     add_command,
     add_delivery,
     customer_id,
     folder_of,
     settings_of,
 )
-from trackerapi.commands.sync_report import held_for_others
-from trackerapi.commands.terminal import (
+from trackerapi.cli.outbox.dispatch import Dispatch, Persistence, Unheard
+from trackerapi.cli.printing import (
     counted,
     progress_of,
     say,
@@ -30,14 +29,20 @@ from trackerapi.commands.terminal import (
     tell,
     without_none,
 )
-from trackerapi.delivery.apart import FailingFiles
-from trackerapi.delivery.folder import OutboxFolder, read_header
-from trackerapi.delivery.header import FORMAT_VERSION
-from trackerapi.delivery.held import HeldJournal, KeptRecord
-from trackerapi.delivery.outbox_file import OutboxFile
-from trackerapi.delivery.records import MAX_BATCH_LINES, Creation
-from trackerapi.delivery.report import key_refused, unreachable, unusable
-from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
+from trackerapi.cli.sync_report import held_for_others
+from trackerapi.delivery.failing_records import FailingFiles
+from trackerapi.errors import (
+    AuthenticationError,
+    BackendError,
+    BackendUnavailable,
+    UsageError,
+)
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.folder import OutboxFolder, read_header
+from trackerapi.outbox.header import FORMAT_VERSION
+from trackerapi.outbox.held import HeldJournal, KeptRecord
+from trackerapi.outbox.records import MAX_BATCH_LINES, Creation
+from trackerapi.problems import key_refused, unreachable, unusable
 
 _MOST_REASONS: Final = 5
 
@@ -115,7 +120,7 @@ class RetryReport:
 def _retry(options: argparse.Namespace) -> int:
     changes = without_none({"customer_id": options.customer_id, "tag": options.tag})
     if changes and options.job is None:
-        raise Mistake("--customer-id and --tag need --job: they are about one job")
+        raise UsageError("--customer-id and --tag need --job: they are about one job")
     folder = folder_of(options)
     with Dispatch(settings_of(options), folder, Unheard()) as dispatch:
         persistence = Persistence(total_seconds=options.timeout)

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from trackerapi.running.matching import ProgressPattern
+    from trackerapi.cli.run.progress_pattern import ProgressPattern
 
 USAGE = 2
 MOST_ATTEMPTS = 1000
@@ -138,7 +138,7 @@ def _attempts(text: str | None) -> int:
 def _pattern(text: str | None) -> "ProgressPattern | None":
     if text is None:
         return None
-    from trackerapi.running.matching import ProgressPattern
+    from trackerapi.cli.run.progress_pattern import ProgressPattern
 
     try:
         return ProgressPattern(text)

@@ -3,18 +3,18 @@
 import os
 import time
 
-from trackerapi.running.child import Child
-from trackerapi.running.programs import NotStarted, tell
-from trackerapi.running.signals import Signals, leave_as
+from trackerapi.cli.run.child import Child
+from trackerapi.cli.run.programs import NotStarted, tell
+from trackerapi.cli.run.signals import Signals, leave_as
 
 TYPE_CHECKING = False  # see `order`
 if TYPE_CHECKING:
-    from trackerapi.running.matcher import Matcher
-    from trackerapi.running.matching import Measure
-    from trackerapi.running.order import Order
-    from trackerapi.running.outcome import Outcome
-    from trackerapi.running.relay import Relays
-    from trackerapi.running.reporting import Reporting
+    from trackerapi.cli.run.arguments import Order
+    from trackerapi.cli.run.matcher import Matcher
+    from trackerapi.cli.run.outcome import Outcome
+    from trackerapi.cli.run.progress_pattern import Measure
+    from trackerapi.cli.run.relay import Relays
+    from trackerapi.cli.run.reporting import Reporting
 
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 60.0
@@ -77,12 +77,12 @@ class Attempts:
                 tell(f"output cannot be written: {relays.loss}")
                 # It wrote to a pipe, and would have failed where that leads to.
                 status = status or _UNWRITTEN
-        from trackerapi.running.outcome import Outcome
+        from trackerapi.cli.run.outcome import Outcome
 
         return Outcome(status=status, seconds=seconds, stopped_by=child.stopped_by)
 
     def _not_started(self, error: NotStarted, at: float) -> "Outcome":
-        from trackerapi.running.outcome import Outcome
+        from trackerapi.cli.run.outcome import Outcome
 
         tell(error.reason)
         self._tell_begin(at)
@@ -93,8 +93,8 @@ class Attempts:
         order = self._order
         if order.progress is None or not self._job:
             return None
-        from trackerapi.running.matcher import Matcher
-        from trackerapi.running.relay import Relays
+        from trackerapi.cli.run.matcher import Matcher
+        from trackerapi.cli.run.relay import Relays
 
         if self._matcher is None:
             # Before there are threads: it is forked.
@@ -113,7 +113,7 @@ class Attempts:
         if not self._job:
             return
         if self._reporting is None:
-            from trackerapi.running.reporting import Reporting
+            from trackerapi.cli.run.reporting import Reporting
 
             self._reporting = Reporting(self._order, self._job)
         self._reporting.begin(at)

@@ -3,14 +3,14 @@
 import os
 import signal
 
-from trackerapi.running.programs import start
+from trackerapi.cli.run.programs import start
 
 TYPE_CHECKING = False  # see `order`
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from trackerapi.running.signals import Arrival, Signals
+    from trackerapi.cli.run.signals import Arrival, Signals
 
 _FLAGS = os.WNOHANG | os.WUNTRACED | os.WCONTINUED
 

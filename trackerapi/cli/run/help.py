@@ -6,10 +6,10 @@ See `entry`: what stands before other people's commands is not to load one.
 import argparse
 from typing import Any, Final
 
-from trackerapi.commands.exits import Mistake
-from trackerapi.commands.options import add_command
-from trackerapi.running.order import FLAG, STREAMS, Misuse, Order
-from trackerapi.running.run import run
+from trackerapi.cli.options import add_command
+from trackerapi.cli.run.arguments import FLAG, STREAMS, Misuse, Order
+from trackerapi.cli.run.run import run
+from trackerapi.errors import UsageError
 
 _HELP: Final = """\
 Run a command as the work of a job, or as one step of it.
@@ -83,5 +83,5 @@ def _run(options: argparse.Namespace) -> int:
     try:
         order = Order(given, words[1:] if words[:1] == ["--"] else words)
     except Misuse as mistake:
-        raise Mistake(str(mistake)) from None
+        raise UsageError(str(mistake)) from None
     return run(order)

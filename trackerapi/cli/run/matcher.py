@@ -15,9 +15,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, NoReturn
 
-from trackerapi.running.descriptors import open_pipe
-from trackerapi.running.matching import MOST_LINES, Measure, ProgressPattern
-from trackerapi.running.signals import Signals, wake
+from trackerapi.cli.run.descriptors import open_pipe
+from trackerapi.cli.run.progress_pattern import MOST_LINES, Measure, ProgressPattern
+from trackerapi.cli.run.signals import Signals, wake
 
 LIMIT_SECONDS: Final = 0.05
 """Limit of CPU time for one request to the helper; other load does not count."""

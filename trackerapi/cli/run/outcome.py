@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, Self
 
-from trackerapi.running.signals import STOPS
+from trackerapi.cli.run.signals import STOPS
 
 STEP_STOPPED: Final = "This step was stopped."
 """What the customer reads of a step whose command was asked to stop."""

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from trackerapi.running.descriptors import clear_of_streams, open_pipe
-from trackerapi.running.matcher import Matcher
-from trackerapi.running.matching import Lines
-from trackerapi.running.signals import Signals, wake
-from trackerapi.running.terminal import copy_size, open_terminal
+from trackerapi.cli.run.descriptors import clear_of_streams, open_pipe
+from trackerapi.cli.run.matcher import Matcher
+from trackerapi.cli.run.progress_pattern import Lines
+from trackerapi.cli.run.pty import copy_size, open_terminal
+from trackerapi.cli.run.signals import Signals, wake
 
 _CHUNK_BYTES: Final = 64 * 1024
 _LAST_BYTES: Final = 1024 * 1024

@@ -14,21 +14,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from trackerapi.cli.run.outcome import STEP_STOPPED, Outcome, shown
+from trackerapi.cli.run.programs import tell
+from trackerapi.cli.run.signals import Signals, wake
 from trackerapi.errors import TrackerError
-from trackerapi.running.outcome import STEP_STOPPED, Outcome, shown
-from trackerapi.running.programs import tell
-from trackerapi.running.signals import Signals, wake
-from trackerapi.settings import (
+from trackerapi.settings.settings import (
     DEFAULT_SHUTDOWN_TIMEOUT_SECONDS,
     SIGTERM_KINDS,
     Settings,
 )
 
 if TYPE_CHECKING:
-    from trackerapi.job import TrackerJob
-    from trackerapi.options import EventDetails
-    from trackerapi.running.matching import Measure
-    from trackerapi.running.order import Order
+    from trackerapi.cli.run.arguments import Order
+    from trackerapi.cli.run.progress_pattern import Measure
+    from trackerapi.jobs.job import TrackerJob
+    from trackerapi.jobs.options import EventDetails
     from trackerapi.tracker import TrackerApi
 
 _FIRST_SECONDS: Final = 10.0
@@ -164,7 +164,7 @@ class Reporting:
     def _check_step(
         self, tracker: "TrackerApi", job: "TrackerJob | None", deadline: float
     ) -> None:
-        from trackerapi.running.step_check import unknown_step
+        from trackerapi.cli.step_check import unknown_step
 
         if job is not None:
             step, job_id = self._order.step, job.provider_job_id
@@ -173,7 +173,7 @@ class Reporting:
                 self._warnings.add(logging.WARNING, warning)
 
     def _opened(self) -> "tuple[TrackerApi, TrackerJob]":
-        from trackerapi.job_token import JobToken
+        from trackerapi.settings.job_token import JobToken
         from trackerapi.tracker import TrackerApi
 
         # A token on the command line brings its key; one in the environment is found

@@ -3,11 +3,11 @@
 import os
 import signal
 
-from trackerapi.running import programs
+from trackerapi.cli.run import programs
 
 TYPE_CHECKING = False  # see `order`
 if TYPE_CHECKING:
-    from trackerapi.running.order import Order
+    from trackerapi.cli.run.arguments import Order
 
 _JOB = "TRACKERAPI_JOB"
 _MODE = "TRACKERAPI_MODE"
@@ -32,6 +32,6 @@ def run(order: "Order") -> int:
         except programs.NotStarted as error:
             programs.tell(error.reason)
             return error.status
-    from trackerapi.running.attempts import Attempts
+    from trackerapi.cli.run.attempts import Attempts
 
     return Attempts(order, job).run()

@@ -8,7 +8,7 @@ import os
 import signal
 import time
 
-from trackerapi.running.programs import RESTORED
+from trackerapi.cli.run.programs import RESTORED
 
 TYPE_CHECKING = False  # see `order`
 if TYPE_CHECKING:

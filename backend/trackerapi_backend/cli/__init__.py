@@ -1,0 +1,1 @@
+"""The command `trackerapi-backend`: serve, dev, migrate, keys and customers."""

@@ -1,0 +1,1 @@
+"""Rules of jobs: creation, recording of events, configurations, step order."""

@@ -1,0 +1,1 @@
+"""Projection of events to the state of a job: pure functions."""

@@ -1,0 +1,1 @@
+"""From bytes to a checked call: contract, bodies, API keys, parameters."""

@@ -1,0 +1,3 @@
+"""Version of the distribution `trackerapi-backend`."""
+
+__version__ = "0.1.0"

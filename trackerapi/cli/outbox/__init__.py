@@ -1,0 +1,1 @@
+"""Commands `trackerapi outbox ...`: list, show, retry, drop, replay and more."""

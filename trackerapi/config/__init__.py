@@ -1,0 +1,1 @@
+"""Configuration files of jobs: reading, checking and lookup by tag."""

@@ -1,0 +1,1 @@
+"""Files of the outbox on disk; no other package knows their format."""

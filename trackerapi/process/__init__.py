@@ -1,0 +1,1 @@
+"""The process of the job script: forks, threads, signals, clocks, descriptors."""

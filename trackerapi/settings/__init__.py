@@ -1,0 +1,1 @@
+"""Settings of a TrackerApi: arguments, environment variables, defaults."""
