@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from trackerapi.events.event import as_rfc3339
+from trackerapi.times import as_rfc3339
 
 if TYPE_CHECKING:
     from trackerapi.models import ApiKey, Customer, NewApiKey, RegisteredJobConfig

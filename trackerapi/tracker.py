@@ -323,7 +323,7 @@ class TrackerApi:
                 none.
             BackendError: If the backend does not answer usably.
         """
-        from trackerapi.events.event import as_rfc3339
+        from trackerapi.times import as_rfc3339
 
         tag = wanted.get("tag")
         if tag is not None:

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.contract_document import SCHEMAS, validator
-from trackerapi.events.event import KINDS, Event, as_microseconds, as_rfc3339, new_stamp
+from trackerapi.events.event import KINDS, Event
+from trackerapi.events.stamps import new_stamp
+from trackerapi.times import as_microseconds, as_rfc3339
 
 EVENT = validator("EventInput")
 MINIMAL: dict[str, Any] = {
@@ -72,7 +74,7 @@ def test_ids_of_a_forked_child_differ_from_those_of_its_parent() -> None:
     """Parent and child that record in the same millisecond do not collide."""
     script = (
         "import os\n"
-        "from trackerapi.events.event import new_stamp\n"
+        "from trackerapi.events.stamps import new_stamp\n"
         "new_stamp()\n"
         "pid = os.fork()\n"
         "ids = [new_stamp()[0] for _ in range(100)]\n"

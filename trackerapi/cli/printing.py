@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final, TextIO
 
 from trackerapi.cli.exits import NotShown
 from trackerapi.errors import printable
-from trackerapi.events.event import parse_rfc3339
+from trackerapi.times import parse_rfc3339
 
 _CLEAR: Final = "\r\x1b[K"
 _BETWEEN_SECONDS: Final = 0.1

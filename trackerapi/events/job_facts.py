@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.events.event import LAST_MOMENT, as_microseconds
 from trackerapi.events.projection import JobProgress, meaning
 from trackerapi.process.clock import utc_now
+from trackerapi.times import LAST_MOMENT, as_microseconds
 
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from trackerapi.errors import BackendRejected
-from trackerapi.events.event import as_rfc3339
 from trackerapi.events.job_facts import NO_FACTS, JobFacts
 from trackerapi.jobs.sending import JobEvents
 from trackerapi.models import check_subject
 from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
+from trackerapi.times import as_rfc3339
 
 if TYPE_CHECKING:
     from trackerapi.jobs.reporter import Reporter

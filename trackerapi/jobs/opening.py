@@ -14,9 +14,9 @@ from trackerapi.errors import (
     BackendRejected,
     BackendUnavailable,
 )
-from trackerapi.events.event import as_rfc3339
 from trackerapi.problems import key_refused, refused_job, unreachable
 from trackerapi.process.clock import utc_now
+from trackerapi.times import as_rfc3339
 
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig

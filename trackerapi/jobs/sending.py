@@ -16,9 +16,7 @@ from trackerapi.events.event import (
     KINDS,
     STEP_KINDS,
     Event,
-    as_rfc3339,
     compact_json,
-    new_stamp,
 )
 from trackerapi.events.job_facts import (
     NO_FACTS,
@@ -33,8 +31,10 @@ from trackerapi.events.projection import (
     JobProgress,
     meaning,
 )
+from trackerapi.events.stamps import new_stamp
 from trackerapi.jobs.options import MAX_UNITS, EventDetails
 from trackerapi.texts import LONGEST_DETAIL, LONGEST_MESSAGE, check_name
+from trackerapi.times import as_rfc3339
 
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig

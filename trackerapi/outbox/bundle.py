@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, cast
 
 from trackerapi.errors import UsageError
-from trackerapi.events.event import as_rfc3339
 from trackerapi.outbox.header import Binding
 from trackerapi.outbox.held import KeptRecord
 from trackerapi.outbox.records import parse_record
 from trackerapi.settings.addresses import canonical_address
+from trackerapi.times import as_rfc3339
 from trackerapi.version import __version__
 
 FORMAT_VERSION: Final = 1

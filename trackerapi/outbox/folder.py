@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from trackerapi.errors import BackendError
-from trackerapi.events.event import parse_rfc3339
 from trackerapi.outbox.disk import DELIVERED
 from trackerapi.outbox.file import SUFFIX, OutboxFile
 from trackerapi.outbox.header import LONGEST_HEADER_BYTES, Binding, Header
@@ -25,6 +24,7 @@ from trackerapi.outbox.records import (
 )
 from trackerapi.process.clock import wall_nanoseconds
 from trackerapi.process.forks import unforked
+from trackerapi.times import parse_rfc3339
 
 KEEP_DELIVERED_SECONDS: Final = 24 * 3600.0
 _APPLICATION: Final = "trackerapi"

@@ -5,9 +5,9 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
-from trackerapi.events.event import parse_rfc3339
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.records import parse_record
+from trackerapi.times import parse_rfc3339
 
 _FIRST_BYTES: Final = 64 * 1024
 

@@ -8,12 +8,13 @@ lie years ahead once the real clock is back.
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from types import BuiltinFunctionType
 from typing import Final
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from trackerapi.times import moment_at
+
 _END_NANOSECONDS: Final = 253_402_300_800 * 10**9  # 10000-01-01 in UTC
 _true_nanoseconds: Final = partial(time.clock_gettime_ns, time.CLOCK_REALTIME)
 
@@ -47,11 +48,6 @@ def wall_nanoseconds() -> int:
 def utc_now() -> datetime:
     """Return the time of `wall_nanoseconds()` as an aware datetime."""
     return moment_at(wall_nanoseconds() // 1000)
-
-
-def moment_at(microseconds: int) -> datetime:
-    """Return an aware datetime from microseconds since 1970, to the year 9999."""
-    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def pause(seconds: float) -> None:
