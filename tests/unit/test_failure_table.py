@@ -475,7 +475,7 @@ def test_refused_job_and_its_events_are_held_under_the_reason(
     (journal_path,) = (tmp_path / "outbox").glob("*.held")
     journal = HeldJournal(journal_path)
     journal.refresh()
-    creation, event = journal.records(waits=False)
+    creation, event = journal.entries(is_deferred=False)
     assert creation.creation is not None
     assert creation.reason == "The steps have no points."
     assert event.record_id == event_id

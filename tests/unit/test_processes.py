@@ -532,11 +532,11 @@ from pathlib import Path
 from trackerapi import TrackerApi
 from trackerapi.outbox.file import OutboxFile
 
-outbox, adopt = Path(sys.argv[1]), OutboxFile.adopt
+outbox, claim = Path(sys.argv[1]), OutboxFile.claim
 is_open, is_forked = threading.Event(), threading.Event()
 
-def adopt_slowly(path):
-    file = adopt(path)
+def claim_slowly(path):
+    file = claim(path)
     is_open.set()
     is_forked.wait(0.5)
     return file
@@ -544,7 +544,7 @@ def adopt_slowly(path):
 with TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=outbox) as tracker:
     tracker.job("job").note("left")
 (left,) = outbox.glob("*.outbox")
-OutboxFile.adopt = adopt_slowly
+OutboxFile.claim = claim_slowly
 tracker = TrackerApi("key", "http://127.0.0.1:9", outbox=outbox, shutdown_timeout=0)
 tracker.job("job").note("new")
 is_open.wait(30)
@@ -561,7 +561,7 @@ tracker.close()
 for thread in threading.enumerate():
     if thread is not threading.current_thread():
         thread.join(30)
-print(adopt(left) is not None)
+print(claim(left) is not None)
 """
 
 
@@ -616,7 +616,7 @@ def test_child_that_is_forked_after_an_end_holds_no_leftover(tmp_path: Path) -> 
             process.stdin.flush()
             assert process.wait(PATIENCE_SECONDS) == 0
             (path,) = tmp_path.glob("*.outbox")
-            file = OutboxFile.adopt(path)
+            file = OutboxFile.claim(path)
         ended.set()
 
     assert file is not None
@@ -1315,7 +1315,7 @@ def test_end_in_the_middle_of_an_end_leaves_nothing_behind(
     tracker.close()
 
     await_end_soon(couriers() - before)
-    left = [OutboxFile.adopt(path) for path in tmp_path.glob("*.outbox")]
+    left = [OutboxFile.claim(path) for path in tmp_path.glob("*.outbox")]
     assert None not in left, "nobody else can deliver it"
     assert len(left) == 2
 

@@ -222,7 +222,7 @@ class Sync:
         self._dispatch.introduce()
         failing = FailingFiles()
         failed: OSError | None = None
-        for file in self._folder.adopt(self._dispatch.binding, set()):
+        for file in self._folder.claim(self._dispatch.binding, set()):
             try:
                 self._dispatch.name_provider(file)
                 self._deliver(file, progress)
@@ -231,7 +231,7 @@ class Sync:
             except OSError as unwritable:
                 failed = unwritable  # other files are delivered all the same
             finally:
-                self._folder.put_away(file)
+                self._folder.release(file)
         if (error := failing.error or failed) is not None:
             raise error
         if time.monotonic() >= self._next_purge:
@@ -245,7 +245,7 @@ class Sync:
             settled = file.settled
             self._persistence.note_success()
         file.held.refresh()
-        if file.held.waiting_jobs():
+        if file.held.deferred_jobs():
             self._dispatch.carrier.carry_waiting(file)
 
     def _may_go(self, header: Header | None) -> bool:

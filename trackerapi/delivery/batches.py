@@ -22,7 +22,7 @@ from trackerapi.delivery.sender import Sender
 from trackerapi.errors import BackendUnavailable
 from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.file import OutboxFile
-from trackerapi.outbox.held import HeldJournal, KeptRecord
+from trackerapi.outbox.held import HeldJournal, JournalEntry
 from trackerapi.outbox.records import (
     CREATION_START,
     MAX_BATCH_BYTES,
@@ -99,7 +99,7 @@ class Carrier(WaitingCarrier):
         most_lines = MAX_BATCH_LINES if is_search else self._most_lines
         batch, count = first_lines(chunk, most_lines)
         if count == 1 and len(batch) > MAX_BATCH_BYTES:
-            self._hold(file, [KeptRecord(record=batch, problem=_OVERSIZED)])
+            self._hold(file, [JournalEntry(record=batch, problem=_OVERSIZED)])
             file.settle(len(batch), 1, delivered=0)
         elif is_search:
             self._carry_apart(file, batch, count)
@@ -109,7 +109,7 @@ class Carrier(WaitingCarrier):
 
     def _carry_batch(self, file: OutboxFile, batch: bytes, count: int) -> None:
         aside, rest, rest_count = self._kept_apart(file, batch, count)
-        refused: list[KeptRecord] = []
+        refused: list[JournalEntry] = []
         delivered = 0
         if rest_count:
             receipt = self._attempt(rest, rest_count)
@@ -126,7 +126,7 @@ class Carrier(WaitingCarrier):
                 )
                 refused += self.carry_lines(split_lines(freed))
                 delivered += freed_count
-        file.held.keep(aside)
+        file.held.add(aside)
         self._hold(file, refused)
         file.settle(len(batch), count, delivered=delivered)
 
@@ -135,7 +135,7 @@ class Carrier(WaitingCarrier):
         refused, failing = self._sent_apart(file, split_lines(rest), len(batch))
         if failing:
             self._setbacks.note_found(file)
-        file.held.keep(aside)
+        file.held.add(aside)
         self._hold(file, [*refused, *failing])
         delivered = rest_count - len(refused) - len(failing)
         file.settle(len(batch), count, delivered=delivered)
@@ -188,27 +188,27 @@ class Carrier(WaitingCarrier):
                 self._hold(file, failing)
             else:
                 # A job that was refused before, and is not any more, holds nothing.
-                file.held.release_creation(creation.provider_job_id)
+                file.held.remove_creation(creation.provider_job_id)
         file.settle(len(line), 1, delivered=0, dropped=dropped)
 
     def _hold_job(
         self, file: OutboxFile, creation: Creation, problem: Mapping[str, Any]
     ) -> None:
-        kept = KeptRecord(record=creation.as_line(), problem=problem)
-        file.held.keep([kept])
+        kept = JournalEntry(record=creation.as_line(), problem=problem)
+        file.held.add([kept])
         self._tell_job(creation.provider_job_id, kept.reason, problem)
 
     def _kept_apart(
         self, file: OutboxFile, batch: bytes, count: int
-    ) -> tuple[list[KeptRecord], bytes, int]:
+    ) -> tuple[list[JournalEntry], bytes, int]:
         """Part from a batch what has to stay behind earlier records of its job.
 
         Returns:
             What stays, the rest, and its count of lines.
         """
         self.know(file)
-        refused, blocked = file.held.refused_jobs(), self.blocked_jobs()
-        aside: list[KeptRecord] = []
+        refused, blocked = file.held.rejected_jobs(), self.blocked_jobs()
+        aside: list[JournalEntry] = []
         if not refused and not blocked:
             return aside, batch, count
         unknown = set[str]().union(*(held.unknown_jobs() for held in self._journals))
@@ -217,14 +217,14 @@ class Carrier(WaitingCarrier):
             job_id = str(parse_record(line).get("provider_job_id"))
             if job_id in refused:
                 problem = {"detail": "the job of this event was refused"}
-                aside.append(KeptRecord(record=line, problem=problem))
+                aside.append(JournalEntry(record=line, problem=problem))
             elif job_id in blocked:
                 problem = {"detail": "earlier events of this job wait"}
                 aside.append(
-                    KeptRecord(
+                    JournalEntry(
                         record=line,
                         problem=problem,
-                        waits=True,
+                        is_deferred=True,
                         is_failing=job_id not in unknown,
                     )
                 )

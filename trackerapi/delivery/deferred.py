@@ -18,7 +18,7 @@ from trackerapi.delivery.sender import Sender
 from trackerapi.errors import BackendRejected, BackendUnavailable
 from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.file import OutboxFile
-from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.held import JournalEntry
 from trackerapi.outbox.records import Creation
 from trackerapi.problems import Problems, failing_record, refused_job
 
@@ -70,7 +70,7 @@ class WaitingCarrier(LineCarrier):
     def _carry_jobs(self, file: OutboxFile, *, is_search: bool) -> None:
         unknown = file.held.unknown_jobs()
         failed: NotTaken | None = None
-        known = file.held.waiting_jobs() - unknown
+        known = file.held.deferred_jobs() - unknown
         # Failing jobs last: their failures are expected.
         for provider_job_id in [*sorted(unknown), *sorted(known)]:
             is_strict = provider_job_id in unknown and not is_search
@@ -94,7 +94,9 @@ class WaitingCarrier(LineCarrier):
     def _carry_job(
         self, file: OutboxFile, provider_job_id: str, *, is_strict: bool
     ) -> None:
-        waiting = list(file.held.records(waits=True, provider_job_id=provider_job_id))
+        waiting = list(
+            file.held.entries(is_deferred=True, provider_job_id=provider_job_id)
+        )
         creation = None
         if not all(kept.is_failing and kept.creation is None for kept in waiting):
             creation = self._find_creation(provider_job_id)
@@ -104,11 +106,11 @@ class WaitingCarrier(LineCarrier):
             except BackendRejected as error:
                 problem = problem_of(error)
                 held = [kept.held_for(problem) for kept in waiting]
-                held.append(KeptRecord(record=creation.as_line(), problem=problem))
-                file.held.keep(held)
+                held.append(JournalEntry(record=creation.as_line(), problem=problem))
+                file.held.add(held)
                 self._tell_job(provider_job_id, error.reason, problem)
                 return
-            file.held.release_creation(provider_job_id)
+            file.held.remove_creation(provider_job_id)
         events = [kept for kept in waiting if kept.creation is None]
         lines = [kept.record for kept in events]
         refused, failing = (
@@ -133,22 +135,22 @@ class WaitingCarrier(LineCarrier):
     def _settle_waiting(
         self,
         file: OutboxFile,
-        waiting: Sequence[KeptRecord],
-        stay: Sequence[KeptRecord],
+        waiting: Sequence[JournalEntry],
+        stay: Sequence[JournalEntry],
     ) -> None:
         by_id = {kept.record_id: kept for kept in stay}
-        changed: list[KeptRecord] = []
+        changed: list[JournalEntry] = []
         for kept in waiting:
             again = by_id.get(kept.record_id, kept)
-            if again.waits and again.is_failing != kept.is_failing:
+            if again.is_deferred and again.is_failing != kept.is_failing:
                 changed.append(again)  # from now on it waits for another reason
             elif again is kept or again.is_failing:
                 continue
-            elif not again.waits or kept.is_overdue:
+            elif not again.is_deferred or kept.is_overdue:
                 changed.append(kept.held_for(again.problem))
         self._hold(file, changed)
         gone = {kept.record_id for kept in waiting} - by_id.keys()
-        file.held.release(sorted(gone), "delivered")
+        file.held.remove(sorted(gone), "delivered")
 
     def _tell_job(
         self, provider_job_id: str, reason: str, problem: Mapping[str, Any]
@@ -158,9 +160,9 @@ class WaitingCarrier(LineCarrier):
             "job-refused", message, provider_job_id, level=logging.ERROR
         )
 
-    def _hold(self, file: OutboxFile, records: Sequence[KeptRecord]) -> None:
-        file.held.keep(records)
-        held = [kept for kept in records if not kept.waits]
+    def _hold(self, file: OutboxFile, records: Sequence[JournalEntry]) -> None:
+        file.held.add(records)
+        held = [kept for kept in records if not kept.is_deferred]
         if held:
             self._problems.tell(
                 "event-refused",
@@ -176,7 +178,7 @@ class WaitingCarrier(LineCarrier):
                     failing_record(kept.provider_job_id, kept.reason),
                     job_id,
                 )
-        unknown = [kept for kept in records if kept.waits and not kept.is_failing]
+        unknown = [kept for kept in records if kept.is_deferred and not kept.is_failing]
         if unknown:
             job_id = unknown[0].provider_job_id
             self._problems.tell(

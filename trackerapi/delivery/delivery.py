@@ -219,7 +219,7 @@ class Delivery:
         if session is not None:
             adopted = list(session.courier.rounds.adopted)
             files = [*adopted, *session.outbox.files]
-            waiting = session.outbox.waiting_count + len(session.conflation.pending)
+            waiting = session.outbox.undelivered_count + len(session.conflation.pending)
             waiting += sum(map(count_waiting, adopted))
         held = 0
         moments = [oldest_of(first_lines_of(file)) for file in files]
@@ -229,7 +229,9 @@ class Delivery:
                 journal.refresh()
             counts = journal.counts()
             held, waiting = held + counts[0], waiting + counts[1]
-            moments.append(oldest_of(k.record for k in journal.records(waits=True)))
+            moments.append(
+                oldest_of(k.record for k in journal.entries(is_deferred=True))
+            )
         oldest = min(filter(None, moments), default=None)
         return DeliveryReport(
             delivered=self._counters.delivered,
@@ -332,7 +334,7 @@ class Delivery:
         if dropped_count:
             log(logging.ERROR, lost(dropped_count, session.outbox.disk_error))
         # Records of other processes were reported when those ended.
-        waiting = sum(file.waiting_count + file.held.counts()[1] for file in files)
+        waiting = sum(file.undelivered_count + file.held.counts()[1] for file in files)
         if not waiting or not self._options.is_online or self._folder is None:
             return
         path, binding = self._folder.path, session.outbox.binding

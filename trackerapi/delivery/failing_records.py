@@ -15,7 +15,7 @@ from typing import Final
 
 from trackerapi.errors import BackendUnavailable
 from trackerapi.outbox.file import OutboxFile
-from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.held import JournalEntry
 from trackerapi.outbox.records import (
     CREATION_START,
     MAX_BATCH_BYTES,
@@ -39,7 +39,7 @@ If these fail too, the rest is set aside, to be searched later.
 
 _SAMPLES: Final = 3
 
-Parted = tuple[list[KeptRecord], list[KeptRecord]]
+Parted = tuple[list[JournalEntry], list[JournalEntry]]
 """The rejected records, and those that the backend does not take."""
 
 
@@ -149,7 +149,7 @@ class Setbacks:
 
 def part(
     lines: Sequence[bytes],
-    send: Callable[[Sequence[bytes]], list[KeptRecord]],
+    send: Callable[[Sequence[bytes]], list[JournalEntry]],
     takes_others: Callable[[], bool],
     most_lines: int,
 ) -> Parted:
@@ -174,7 +174,7 @@ class _Search:
     def __init__(
         self,
         lines: Sequence[bytes],
-        send: Callable[[Sequence[bytes]], list[KeptRecord]],
+        send: Callable[[Sequence[bytes]], list[JournalEntry]],
         most_lines: int,
     ) -> None:
         # By job, for all records of a job may fail.
@@ -182,8 +182,8 @@ class _Search:
         starts = range(0, len(lines), most_lines)
         self._parts = deque(lines[start : start + most_lines] for start in starts)
         self._send = send
-        self._refused: list[KeptRecord] = []
-        self._failing: list[KeptRecord] = []
+        self._refused: list[JournalEntry] = []
+        self._failing: list[JournalEntry] = []
         self._failures, self._is_there = 0, False
 
     def run(self, takes_others: Callable[[], bool]) -> Parted:
@@ -272,11 +272,11 @@ def _is_sent(line: bytes) -> bool:
     return creation is None or creation.state == "waiting"
 
 
-def not_taken(lines: Sequence[bytes], error: BackendUnavailable) -> list[KeptRecord]:
+def not_taken(lines: Sequence[bytes], error: BackendUnavailable) -> list[JournalEntry]:
     """Return records that the backend does not take, with the reason."""
     reason = f"the backend takes other records, but not this one ({error.reason})"
     problem = {"status": error.status, "detail": reason}
     return [
-        KeptRecord(record=line, problem=problem, waits=True, is_failing=True)
+        JournalEntry(record=line, problem=problem, is_deferred=True, is_failing=True)
         for line in lines
     ]

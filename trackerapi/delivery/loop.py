@@ -258,7 +258,7 @@ class Courier:
         return self._next_attempt - steady_seconds()
 
     def _next_turn(self) -> float:
-        waiting = max((f.waiting_bytes for f in self.rounds.files()), default=0)
+        waiting = max((f.undelivered_bytes for f in self.rounds.files()), default=0)
         is_busy = self._hurries > 0 or waiting >= _FULL_BATCH_BYTES
         return 0.0 if is_busy else LINGER_SECONDS
 

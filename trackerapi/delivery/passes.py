@@ -99,7 +99,7 @@ class Rounds:
 
     def has_waiting_jobs(self) -> bool:
         """Whether records wait for a job that the backend does not know yet."""
-        return any(file.held.waiting_jobs() for file in self.files())
+        return any(file.held.deferred_jobs() for file in self.files())
 
     def has_anything(self) -> bool:
         """Whether there are records to deliver now."""
@@ -145,7 +145,7 @@ class Rounds:
         known = {file.path for file in self.files()}
         binding = self._route.outbox.binding
         self._has_more = False
-        for _ in folder.adopt(binding, known, self.adopted.append, self._set_aside):
+        for _ in folder.claim(binding, known, self.adopted.append, self._set_aside):
             self._put_away_delivered()
             waiting = sum(not each.is_delivered for each in self.adopted)
             if waiting >= MOST_WAITING or len(self.adopted) >= MOST_ADOPTED:
@@ -235,7 +235,7 @@ class Rounds:
         if self._route.folder is None:
             file.close()
         else:
-            self._route.folder.put_away(file)
+            self._route.folder.release(file)
 
     def _ready_carrier(self) -> Carrier:
         """Return the carrier once the provider of the key is confirmed."""
@@ -304,11 +304,11 @@ class Rounds:
         except BaseException:
             outbox.restore_backlog(lines)
             raise
-        waiting += [kept.record for kept in refused if kept.waits]
+        waiting += [kept.record for kept in refused if kept.is_deferred]
         outbox.restore_backlog(waiting)
         self._backlog_waits = bool(waiting)
         for kept in refused:
-            if not kept.waits:
+            if not kept.is_deferred:
                 self._route.counters.count_dropped(f"refused: {kept.reason}")
 
     def _carry_waiting(self, carrier: Carrier) -> None:
@@ -337,7 +337,7 @@ class Rounds:
             self._with(file, self._look_again)
             if file not in self.adopted:
                 continue
-            if file.is_delivered and not file.held.waiting_jobs():
+            if file.is_delivered and not file.held.deferred_jobs():
                 self.adopted.remove(file)
                 self._put_away(file)
                 if self._has_more:

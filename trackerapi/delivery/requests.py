@@ -19,7 +19,7 @@ from trackerapi.errors import (
     BackendUnavailable,
 )
 from trackerapi.outbox.counters import Counters
-from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.held import JournalEntry
 from trackerapi.outbox.records import (
     MAX_BATCH_LINES,
     Creation,
@@ -44,14 +44,14 @@ class LineCarrier:
         self._most_lines = MAX_BATCH_LINES
         self._answers = 0  # usable ones, whatever they say
 
-    def carry_lines(self, lines: Sequence[bytes]) -> list[KeptRecord]:
+    def carry_lines(self, lines: Sequence[bytes]) -> list[JournalEntry]:
         """Deliver records that lie in no file; return those that were refused.
 
         Raises:
             BackendUnavailable: If no usable answer came.
             AuthenticationError: If the key was refused.
         """
-        refused: list[KeptRecord] = []
+        refused: list[JournalEntry] = []
         events: list[bytes] = []
         for line in lines:
             creation = parse_creation(line)
@@ -62,7 +62,7 @@ class LineCarrier:
                     self._create(creation)
                 except BackendRejected as error:
                     problem = problem_of(error)
-                    refused.append(KeptRecord(record=line, problem=problem))
+                    refused.append(JournalEntry(record=line, problem=problem))
         delivered = 0
         while events:
             count = count_that_fits(events, self._most_lines)
@@ -141,16 +141,16 @@ class LineCarrier:
         return receipt
 
 
-def refused_lines(receipt: Receipt, batch: bytes) -> list[KeptRecord]:
+def refused_lines(receipt: Receipt, batch: bytes) -> list[JournalEntry]:
     """Return the records of a batch that the receipt names, with the reasons."""
     if not receipt.rejections:
         return []
     lines = split_lines(batch)
     return [
-        KeptRecord(
+        JournalEntry(
             record=lines[rejection.index],
             problem=rejection.problem,
-            waits=rejection.problem.get("status") == _UNKNOWN_JOB,
+            is_deferred=rejection.problem.get("status") == _UNKNOWN_JOB,
         )
         for rejection in receipt.rejections
     ]

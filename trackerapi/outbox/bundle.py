@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final, Self, cast
 
 from trackerapi.errors import UsageError
 from trackerapi.outbox.header import Binding
-from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.held import JournalEntry
 from trackerapi.outbox.records import parse_record
 from trackerapi.settings.addresses import canonical_address
 from trackerapi.times import as_rfc3339
@@ -44,7 +44,7 @@ class Entry:
     """
 
     record: bytes
-    kept: KeptRecord | None = None
+    kept: JournalEntry | None = None
 
 
 class BundleWriter:
@@ -75,7 +75,7 @@ class BundleWriter:
         """Add a record that is still to be delivered."""
         self._add(record, "waiting", {})
 
-    def add_held(self, kept: KeptRecord) -> None:
+    def add_held(self, kept: JournalEntry) -> None:
         """Add a record that the backend refused."""
         members = {"problem": dict(kept.problem), "since": kept.since}
         self._add(kept.record, "held", members)
@@ -208,7 +208,7 @@ def _entry(path: Path, members: Mapping[str, Any]) -> Entry:
     since = str(members.get("since", ""))
     problem = cast("dict[str, Any]", problem) if isinstance(problem, dict) else {}
     return Entry(
-        record=line, kept=KeptRecord(record=line, problem=problem, since=since)
+        record=line, kept=JournalEntry(record=line, problem=problem, since=since)
     )
 
 

@@ -100,7 +100,7 @@ class OutboxFile:
         raise OSError(errno.EBUSY, "no outbox file could be locked", str(folder))
 
     @classmethod
-    def adopt(cls, path: Path) -> Self | None:
+    def claim(cls, path: Path) -> Self | None:
         """Claim a leftover file, to deliver its undelivered records.
 
         Returns:
@@ -175,13 +175,13 @@ class OutboxFile:
         return self.position >= self.end
 
     @property
-    def waiting_count(self) -> int:
+    def undelivered_count(self) -> int:
         """Number of records of this process that are not settled."""
         # At least one: Ctrl-C may have come between a record and its counting.
         return 0 if self.is_delivered else max(self.appended - self.settled, 1)
 
     @property
-    def waiting_bytes(self) -> int:
+    def undelivered_bytes(self) -> int:
         """Size of the unsettled records."""
         return self.end - self.position
 

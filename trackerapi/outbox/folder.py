@@ -86,7 +86,7 @@ class OutboxFolder:
             return []
         return [folder / name for name in names]
 
-    def adopt(
+    def claim(
         self,
         binding: Binding,
         known: set[Path],
@@ -111,7 +111,7 @@ class OutboxFolder:
             if not self.admits(binding, header.binding):
                 continue
             try:
-                file = _adopted(path, note)
+                file = _claimed(path, note)
             except OSError:
                 continue  # which nobody can deliver, and holds up nothing
             if file is not None:
@@ -192,7 +192,7 @@ class OutboxFolder:
                 return known.provider_id
         return None
 
-    def put_away(self, file: OutboxFile) -> None:
+    def release(self, file: OutboxFile) -> None:
         """Move a file aside of which all is delivered, and let go of it.
 
         One that holds refused records stays where it is: somebody has to look at it.
@@ -296,9 +296,9 @@ def _is_usable(
     return True
 
 
-def _adopted(path: Path, note: Callable[[OutboxFile], object]) -> OutboxFile | None:
+def _claimed(path: Path, note: Callable[[OutboxFile], object]) -> OutboxFile | None:
     with unforked():
-        file = OutboxFile.adopt(path)
+        file = OutboxFile.claim(path)
         if file is not None:
             note(file)
     return file

@@ -33,13 +33,13 @@ MANY_FAILING: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptRecord:
+class JournalEntry:
     """A record that was kept aside.
 
     Attributes:
         record: The line as it stood in the outbox, with its end.
         problem: Members of the problem details (RFC 9457) that say why.
-        waits: Whether it is tried again without being asked to.
+        is_deferred: Whether it is tried again without being asked to.
         is_failing: Whether it waits because the backend takes other records, but not
             this one; else it waits because the backend does not know its job.
         since: When it was first kept aside; RFC 3339.
@@ -47,7 +47,7 @@ class KeptRecord:
 
     record: bytes
     problem: Mapping[str, Any]
-    waits: bool = False
+    is_deferred: bool = False
     is_failing: bool = False
     since: str = ""
 
@@ -70,9 +70,9 @@ class KeptRecord:
             return False
         return utc_now() - since > HOLD_AFTER
 
-    def held_for(self, problem: Mapping[str, Any]) -> "KeptRecord":
+    def held_for(self, problem: Mapping[str, Any]) -> "JournalEntry":
         """Return it as held for a problem, as old as it was."""
-        return KeptRecord(record=self.record, problem=problem, since=self.since)
+        return JournalEntry(record=self.record, problem=problem, since=self.since)
 
     @property
     def creation(self) -> Creation | None:
@@ -93,7 +93,7 @@ class _Place:
     offset: int
     length: int
     provider_job_id: str
-    waits: bool
+    is_deferred: bool
     is_failing: bool
     is_creation: bool
 
@@ -152,7 +152,7 @@ class HeldJournal:
                 self._take(line)
                 self._read_bytes += len(line)
 
-    def keep(self, records: Collection[KeptRecord]) -> None:
+    def add(self, records: Collection[JournalEntry]) -> None:
         """Add records.
 
         Raises:
@@ -168,7 +168,7 @@ class HeldJournal:
                 {
                     "keep": record_id,
                     "job": job_id,
-                    "waits": kept.waits,
+                    "waits": kept.is_deferred,
                     "failing": kept.is_failing,
                     "since": kept.since or now,
                     "problem": dict(kept.problem),
@@ -177,7 +177,7 @@ class HeldJournal:
             )
         self._append(lines)
 
-    def release(self, record_ids: Collection[str], outcome: str) -> None:
+    def remove(self, record_ids: Collection[str], outcome: str) -> None:
         """Let records go that were delivered or dropped.
 
         Raises:
@@ -186,7 +186,7 @@ class HeldJournal:
         if record_ids:
             self._append([{"release": list(record_ids), "as": outcome}])
 
-    def release_creation(self, provider_job_id: str) -> None:
+    def remove_creation(self, provider_job_id: str) -> None:
         """Let the creation of a job go that the backend has taken by now.
 
         Raises:
@@ -194,31 +194,31 @@ class HeldJournal:
         """
         record_id = _CREATION + provider_job_id
         if record_id in self._places:
-            self.release([record_id], "delivered")
+            self.remove([record_id], "delivered")
 
-    def records(
-        self, *, waits: bool | None = None, provider_job_id: str | None = None
-    ) -> Iterator[KeptRecord]:
+    def entries(
+        self, *, is_deferred: bool | None = None, provider_job_id: str | None = None
+    ) -> Iterator[JournalEntry]:
         """Iterate over what is kept, in the order in which it was recorded.
 
         Args:
-            waits: Only what waits, or only what is held; None for both.
+            is_deferred: Only what waits, or only what is held; None for both.
             provider_job_id: Only records of this job; None for all.
         """
         for place in list(self._places.values()):
-            if waits is not None and place.waits != waits:
+            if is_deferred is not None and place.is_deferred != is_deferred:
                 continue
             if provider_job_id is not None and place.provider_job_id != provider_job_id:
                 continue
             with reading(self.path) as file:
                 file.seek(place.offset)
                 members = parse_record(file.read(place.length))
-            yield KeptRecord(
+            yield JournalEntry(
                 record=str(members.get("record", "")).encode(
                     "utf-8", "surrogateescape"
                 ),
                 problem=_members(members.get("problem")),
-                waits=place.waits,
+                is_deferred=place.is_deferred,
                 is_failing=place.is_failing,
                 since=str(members.get("since", "")),
             )
@@ -226,18 +226,18 @@ class HeldJournal:
     def counts(self) -> tuple[int, int]:
         """Return how many records are held and how many wait."""
         places = list(self._places.values())
-        waiting = sum(place.waits for place in places)
+        waiting = sum(place.is_deferred for place in places)
         return len(places) - waiting, waiting
 
-    def refused_jobs(self) -> set[str]:
+    def rejected_jobs(self) -> set[str]:
         """Return the jobs whose creation was refused: their events are held too."""
         return {
             place.provider_job_id
             for place in list(self._places.values())
-            if place.is_creation and not place.waits
+            if place.is_creation and not place.is_deferred
         }
 
-    def waiting_jobs(self) -> set[str]:
+    def deferred_jobs(self) -> set[str]:
         """Return the jobs of which records wait."""
         return {place.provider_job_id for place in self._waiting()}
 
@@ -245,13 +245,13 @@ class HeldJournal:
         """Return the jobs of waiting records that the backend does not know."""
         return {p.provider_job_id for p in self._waiting() if not p.is_failing}
 
-    def first_failing(self) -> KeptRecord | None:
+    def first_failing(self) -> JournalEntry | None:
         """Return the first record that the backend does not take; None without one.
 
         Raises:
             OSError: If the journal cannot be read.
         """
-        waiting = self.records(waits=True)
+        waiting = self.entries(is_deferred=True)
         return next((kept for kept in waiting if kept.is_failing), None)
 
     def blocked_jobs(self) -> set[str]:
@@ -271,7 +271,7 @@ class HeldJournal:
         }
 
     def _waiting(self) -> list[_Place]:
-        return [place for place in list(self._places.values()) if place.waits]
+        return [place for place in list(self._places.values()) if place.is_deferred]
 
     def _take(self, line: bytes) -> None:
         members = parse_record(line)

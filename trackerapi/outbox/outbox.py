@@ -139,14 +139,14 @@ class Outbox:
         return file, file.end if file else 0, len(self.backlog)
 
     @property
-    def waiting_bytes(self) -> int:
+    def undelivered_bytes(self) -> int:
         """Size of what is not settled, on disk."""
-        return sum(file.waiting_bytes for file in self.files)
+        return sum(file.undelivered_bytes for file in self.files)
 
     @property
-    def waiting_count(self) -> int:
+    def undelivered_count(self) -> int:
         """Records that are not settled, in files and in memory."""
-        in_files = sum(file.waiting_count for file in list(self.files))
+        in_files = sum(file.undelivered_count for file in list(self.files))
         return in_files + len(self.backlog) + len(self._taken)
 
     @property
@@ -275,7 +275,7 @@ class Outbox:
             self._drop(line, "outbox full")
             return True
         # Records may come faster than room can be made.
-        is_bursting = self.waiting_bytes > _FULL_TIMES * self.options.limit_bytes
+        is_bursting = self.undelivered_bytes > _FULL_TIMES * self.options.limit_bytes
         if is_bursting and is_droppable(parse_record(line)):
             self._drop(line, "outbox full")
             return True

@@ -57,14 +57,14 @@ class Rescue:
         Raises:
             OSError: If no new file can be written; the old one is then unchanged.
         """
-        waiting, is_cut = file.waiting_count, file.is_cut
+        waiting, is_cut = file.undelivered_count, file.is_cut
         fresh = _rescued(file, self.options, binding, writer)
         if is_cut and fresh is not None:
             lost = waiting - fresh.appended  # at least: some of those are delivered
             self.counters.count_dropped("outbox cut", max(lost, 0))
             self.problems.tell("outbox-cut", _CUT, level=logging.ERROR)
         elif fresh is None and _is_lost(file):
-            self.counters.count_dropped("outbox deleted", file.waiting_count)
+            self.counters.count_dropped("outbox deleted", file.undelivered_count)
             self.problems.tell("outbox-deleted", _LOST, "lost", level=logging.ERROR)
         elif fresh is not None and fresh is not file:
             self.problems.tell("outbox-deleted", _RESCUED)
@@ -75,7 +75,7 @@ class Rescue:
     def give_up(self, files: list[OutboxFile]) -> None:
         """Count the records as lost for which no new file could be written."""
         for file in [each for each in files if not each.is_in_place]:
-            self.counters.count_dropped("outbox unwritable", file.waiting_count)
+            self.counters.count_dropped("outbox unwritable", file.undelivered_count)
             files.remove(file)
             file.close()
 

@@ -55,7 +55,7 @@ class Cut:
         )
 
 
-def cut_and_put_away(folder: OutboxFolder, file: OutboxFile, what: Cut) -> int:
+def cut_and_release(folder: OutboxFolder, file: OutboxFile, what: Cut) -> int:
     """Take records out of an adopted file and let go of it; return their count.
 
     Raises:
@@ -70,7 +70,7 @@ def cut_and_put_away(folder: OutboxFolder, file: OutboxFile, what: Cut) -> int:
     finally:
         file.close()
     if thinner is not None:
-        folder.put_away(thinner)
+        folder.release(thinner)
     return count
 
 
@@ -90,7 +90,7 @@ def rebind(folder: OutboxFolder, file: OutboxFile, binding: Binding) -> Path | N
         file.close()
     if rebound is None:
         return None
-    folder.put_away(rebound)
+    folder.release(rebound)
     return rebound.path
 
 
@@ -145,8 +145,8 @@ def _copy(file: OutboxFile, thinner: OutboxFile, what: Cut) -> None:
     for line in lines_between(file, file.position, file.end):
         if not what.waiting(line):
             thinner.append(line)
-    kept = [each for each in file.held.records() if each.record_id not in what.kept_ids]
-    thinner.held.keep(kept)
+    kept = [each for each in file.held.entries() if each.record_id not in what.kept_ids]
+    thinner.held.add(kept)
 
 
 def _keep_times(before: Path, after: Path) -> None:

@@ -14,7 +14,7 @@ from trackerapi.files import read_regular, reading
 from trackerapi.outbox.file import SUFFIX, OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import FORMAT_VERSION, LONGEST_HEADER_BYTES, Header
-from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.held import JournalEntry
 from trackerapi.outbox.records import MAX_BATCH_BYTES, parse_record, split_lines
 
 LIVE: Final = "live"
@@ -243,7 +243,7 @@ def lines_between(file: OutboxFile, begin: int, end: int) -> Iterator[bytes]:
 
 def record_id(line: bytes) -> str:
     """Return the id by which repeats of a record are known."""
-    return KeptRecord(record=line, problem={}).record_id
+    return JournalEntry(record=line, problem={}).record_id
 
 
 def job_of(line: bytes) -> str:
@@ -264,7 +264,7 @@ def count_lines(file: OutboxFile, begin: int, end: int) -> int:
     return count
 
 
-def why_set_aside(path: Path) -> tuple[set[str], KeptRecord | None]:
+def why_set_aside(path: Path) -> tuple[set[str], JournalEntry | None]:
     """Return why records of a file wait beside it.
 
     Returns:

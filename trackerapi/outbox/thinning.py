@@ -34,7 +34,7 @@ ROOM_TO_MAKE: Final = 0.1
 def thin_out(outbox: Outbox, counters: Counters, problems: Problems) -> None:
     """Drop what may go, oldest first, until the outbox is below its limit again."""
     limit = outbox.options.limit_bytes
-    if outbox.waiting_bytes <= limit:
+    if outbox.undelivered_bytes <= limit:
         outbox.is_full = False
         return
     outbox.turn_over()
@@ -43,14 +43,14 @@ def thin_out(outbox: Outbox, counters: Counters, problems: Problems) -> None:
     last = looked_at[-1].path.name
     newest = _newest_progress(looked_at)
     for file in looked_at:
-        excess = outbox.waiting_bytes - goal
+        excess = outbox.undelivered_bytes - goal
         if excess <= 0:
             break
         with suppress(OSError):  # a disk that is full takes no thinner file either
             dropped = _rewrite(outbox, file, excess, newest)
             counters.count_dropped("outbox full", dropped)
     # What has come meanwhile is the next turn's.
-    outbox.is_full = outbox.waiting_bytes - _bytes_behind(outbox, last) > limit
+    outbox.is_full = outbox.undelivered_bytes - _bytes_behind(outbox, last) > limit
     if counters.dropped.get("outbox full"):
         problems.tell(
             "outbox-full",
@@ -65,7 +65,7 @@ def _bytes_behind(outbox: Outbox, name: str) -> int:
     """Return the size of what waits in files that were begun after one."""
     begun_at = name.partition("-")[0]
     return sum(
-        file.waiting_bytes
+        file.undelivered_bytes
         for file in list(outbox.files)
         if file.path.name.partition("-")[0] > begun_at
     )

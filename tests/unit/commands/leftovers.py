@@ -211,7 +211,7 @@ class Desk:
     def name_provider(self, provider_id: int) -> None:
         """Write into the files whose records they are, as a delivery does."""
         for path in self.paths:
-            file = OutboxFile.adopt(path)
+            file = OutboxFile.claim(path)
             assert file is not None
             file.name_provider(provider_id)
             file.close()

@@ -21,7 +21,7 @@ from trackerapi.cli.exits import (
     UNAVAILABLE,
 )
 from trackerapi.outbox.file import OutboxFile
-from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.held import JournalEntry
 
 
 def test_retry_with_another_customer_mends_a_refused_job(
@@ -116,10 +116,10 @@ def test_retry_of_an_event_whose_job_is_lost_creates_that_again(desk: Desk) -> N
     """An event that waits for its job needs no further command."""
     job_id = desk.leave(events=2)
     (path,) = desk.paths
-    file = OutboxFile.adopt(path)
+    file = OutboxFile.claim(path)
     assert file is not None
     events = path.read_bytes().splitlines(keepends=True)[2:]
-    file.held.keep([KeptRecord(record=e, problem={"title": "Lost"}) for e in events])
+    file.held.add([JournalEntry(record=e, problem={"title": "Lost"}) for e in events])
     file.settle(file.end - file.start, 3, delivered=0)
     file.close()
 

@@ -111,9 +111,9 @@ def test_terminated_watch_delivers_what_ended_just_before(desk: Desk) -> None:
         terminated_in("file", "OutboxFile", "_read_position"),
         terminated_in("file", "OutboxFile", "settle"),
         terminated_in("held", "HeldJournal", "refresh"),
-        terminated_in("folder", "OutboxFolder", "put_away"),
+        terminated_in("folder", "OutboxFolder", "release"),
     ],
-    ids=["import", "adopt", "settle", "refresh", "put away"],
+    ids=["import", "claim", "settle", "refresh", "release"],
 )
 def test_watch_that_is_terminated_in_the_middle_of_a_pass_delivers_all(
     desk: Desk, tmp_path: Path, code: str

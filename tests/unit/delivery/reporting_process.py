@@ -95,7 +95,7 @@ class ReportingProcess:
     def waits(self) -> bool:
         """Tell whether something waits: in a file, in memory, or for its job."""
         return (
-            self.outbox.waiting_count > 0
+            self.outbox.undelivered_count > 0
             or any(not file.is_delivered for file in self.rounds.adopted)
             or self.rounds.has_waiting_jobs()
             or not self.rounds.has_searched

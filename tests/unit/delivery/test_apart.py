@@ -41,7 +41,7 @@ def waiting_lines(process: ReportingProcess) -> list[bytes]:
     return [
         kept.record
         for file in process.files()
-        for kept in file.held.records(waits=True)
+        for kept in file.held.entries(is_deferred=True)
     ]
 
 
@@ -337,6 +337,6 @@ def test_every_event_arrives_once_or_waits(
         carrier.carry_waiting(file)
 
     assert sorted(memory.events) == sorted(ids_of(lines))
-    assert list(file.held.records()) == []
+    assert list(file.held.entries()) == []
     assert memory.violations == []
     file.close()

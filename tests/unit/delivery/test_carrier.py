@@ -32,7 +32,7 @@ from trackerapi.delivery.sender import Receipt, Rejection
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
 from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.file import OutboxFile
-from trackerapi.outbox.held import HOLD_AFTER, HeldJournal, KeptRecord
+from trackerapi.outbox.held import HOLD_AFTER, HeldJournal, JournalEntry
 from trackerapi.problems import Problems
 
 HTML_413 = Fault(unavailable(413).error)
@@ -55,7 +55,7 @@ def held_lines(process: ReportingProcess, *, waits: bool = False) -> list[bytes]
     found: list[bytes] = []
     for file in process.files():
         file.held.refresh()
-        found += [kept.record for kept in file.held.records(waits=waits)]
+        found += [kept.record for kept in file.held.entries(is_deferred=waits)]
     return found
 
 
@@ -127,7 +127,7 @@ def test_batch_without_a_usable_answer_waits(
     with pytest.raises(BackendError) as caught:
         process.make_round()
 
-    assert process.outbox.waiting_count == 1
+    assert process.outbox.undelivered_count == 1
     assert process.counters.delivered == 0
     assert held_lines(process) == []
     expected = (BackendUnavailable, AuthenticationError)
@@ -211,7 +211,7 @@ def test_single_line_that_is_too_large_is_held_and_the_rest_goes_on(
 
     assert list(memory.events.values()) == [small, last]
     assert held_lines(process) == [large]
-    assert process.outbox.waiting_count == 0
+    assert process.outbox.undelivered_count == 0
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -246,7 +246,7 @@ def test_line_that_is_refused_by_itself_is_held_with_the_reason(
     assert list(memory.events.values()) == [lines[0], lines[2], lines[4]]
     assert held_lines(process) == [lines[1], lines[3]]
     (file,) = process.files()
-    assert [kept.reason for kept in file.held.records()] == ["no such kind"] * 2
+    assert [kept.reason for kept in file.held.entries()] == ["no such kind"] * 2
     assert len(memory.batches) == 1
     assert process.counters.delivered == 3
     assert process.told_kinds == ["event-refused"]
@@ -270,7 +270,7 @@ def test_refusal_that_cannot_be_written_down_settles_nothing(
     with pytest.raises(OSError, match=r"room|space"):
         process.make_round()
 
-    assert process.outbox.waiting_count == 2
+    assert process.outbox.undelivered_count == 2
     disk.room_bytes = None
     process.deliver()
     assert held_lines(process) == lines[:1]
@@ -320,7 +320,7 @@ def test_answer_that_does_not_account_for_every_line_settles_nothing(
         with suppress(BackendUnavailable):
             process.make_round()
 
-    assert process.outbox.waiting_count == 3
+    assert process.outbox.undelivered_count == 3
     assert held_lines(process) == []
     process.deliver()
     assert list(memory.events.values()) == lines
@@ -430,7 +430,7 @@ def test_creation_without_a_usable_answer_waits_with_its_events(
         process.make_round()
 
     assert memory.batches == []
-    assert process.outbox.waiting_count == 2
+    assert process.outbox.undelivered_count == 2
     process.deliver()
     assert list(memory.events.values()) == [line]
 
@@ -454,7 +454,7 @@ def test_refused_creation_is_held_with_all_later_events_of_its_job(
     held = held_lines(process)
     assert held[:4] == [creation_line("new"), *refused]
     assert len(held) == 5
-    assert process.outbox.waiting_count == 0
+    assert process.outbox.undelivered_count == 0
     assert process.told_kinds.count("job-refused") == 1
     (told,) = [one.message for one in process.told if one.kind == "job-refused"]
     assert "trackerapi outbox retry --job 'new'" in told
@@ -472,7 +472,7 @@ def test_creation_that_was_refused_at_once_is_held_without_a_request(
     assert memory.creations == []
     assert memory.events == {}
     (file,) = process.files()
-    creation, event = file.held.records()
+    creation, event = file.held.entries()
     assert creation.reason == "no customer 9"
     assert event.record == line
 
@@ -508,8 +508,8 @@ def test_job_that_is_mended_during_a_request_holds_nothing_any_more(
             memory.jobs["new"] = {}
             elsewhere = HeldJournal(file.held.path)
             elsewhere.refresh()
-            held = [kept.record_id for kept in elsewhere.records()]
-            elsewhere.release(held, "delivered")
+            held = [kept.record_id for kept in elsewhere.entries()]
+            elsewhere.remove(held, "delivered")
 
     memory.on_request = retry
     lines = [event_line(job="new"), event_line()]
@@ -657,8 +657,8 @@ def test_event_of_an_unknown_job_is_held_after_a_week(
     (file,) = process.files()
     since = (datetime.now(UTC) - age).isoformat(timespec="seconds")
     line = event_line(job="late")
-    file.held.keep(
-        [KeptRecord(record=line, problem=problem(404), waits=True, since=since)]
+    file.held.add(
+        [JournalEntry(record=line, problem=problem(404), is_deferred=True, since=since)]
     )
 
     process.make_round()
@@ -676,14 +676,14 @@ def test_event_that_waited_keeps_its_time_until_it_is_held(
     (file,) = process.files()
     since = "2026-11-20T00:00:00Z"
     line = event_line(job="late")
-    file.held.keep(
-        [KeptRecord(record=line, problem=problem(404), waits=True, since=since)]
+    file.held.add(
+        [JournalEntry(record=line, problem=problem(404), is_deferred=True, since=since)]
     )
 
     for _ in range(3):
         process.make_round()
 
-    (kept,) = file.held.records()
+    (kept,) = file.held.entries()
     assert kept.since == since
 
 
@@ -770,7 +770,7 @@ def test_records_in_memory_that_are_refused_come_back_with_the_reason(
     refused = carrier.carry_lines([creation_line("new"), bad, late, good])
 
     assert [kept.record for kept in refused] == [creation_line("new"), bad, late]
-    assert [kept.waits for kept in refused] == [False, False, True]
+    assert [kept.is_deferred for kept in refused] == [False, False, True]
     assert list(memory.events.values()) == [good]
 
 
@@ -901,7 +901,7 @@ def test_whatever_happens_good_lines_arrive_in_order_and_bad_ones_are_held(
 
     assert file.is_delivered
     assert list(memory.events.values()) == [x for x in lines if x not in bad_lines]
-    assert [kept.record for kept in file.held.records()] == bad_lines
+    assert [kept.record for kept in file.held.entries()] == bad_lines
     assert counters.delivered == file.delivered == len(lines) - len(bad_lines)
     assert memory.violations == []
     file.close()

@@ -277,7 +277,7 @@ def test_flush_asks_at_once_whatever_wait_the_backend_asked_for(
         courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
 
         assert len(memory.batches) == 2
-        assert process.outbox.waiting_count == 0
+        assert process.outbox.undelivered_count == 0
 
 
 def test_refused_key_is_tried_again_within_a_minute_whatever_was_asked_for(
@@ -467,7 +467,7 @@ def test_end_does_not_wait_for_a_backend_that_is_known_to_be_gone(
         pauses.wait_for(AN_HOUR - 60)
 
         assert ends(lambda: courier.wait_until_done(AN_HOUR, gives_up=True))
-        assert process.outbox.waiting_count == 1
+        assert process.outbox.undelivered_count == 1
 
 
 def test_failure_of_somebody_else_is_known_at_the_end(
@@ -717,7 +717,7 @@ def test_outbox_is_thinned_out_while_the_backend_asked_to_wait(
         record(process, courier, event_line("start"))
         pauses.wait_for(AN_HOUR - 60)
         record(process, courier, *event_lines(600, kind="info", message="x" * 150))
-        pauses.wait_until(lambda: process.outbox.waiting_bytes <= limit)
+        pauses.wait_until(lambda: process.outbox.undelivered_bytes <= limit)
 
         assert process.counters.dropped["outbox full"] > 0
         assert len(memory.batches) == 1
@@ -738,7 +738,7 @@ def test_refused_event_that_cannot_be_kept_aside_is_tried_again(
             raise failures.pop()
         keep(journal, records)
 
-    monkeypatch.setattr(HeldJournal, "keep", refuse)
+    monkeypatch.setattr(HeldJournal, "add", refuse)
     bad, good = event_lines(2)
     memory.refused_lines[event_id_of(bad)] = problem(422)
     process.append(bad, good)

@@ -20,7 +20,7 @@ from trackerapi.outbox.folder import (
     read_header,
 )
 from trackerapi.outbox.header import FORMAT_VERSION, Binding, Header
-from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.held import JournalEntry
 
 HEADER: Final = Header(binding=BINDING, created_at="2026-11-24T12:00:00Z")
 NEWER: Final = Header(binding=BINDING, version=FORMAT_VERSION + 1)
@@ -46,12 +46,12 @@ def left_behind(
 
 def adopt_all(folder: OutboxFolder, binding: Binding = BINDING) -> list[OutboxFile]:
     """Take over all that there is to be taken over."""
-    return list(folder.adopt(binding, set()))
+    return list(folder.claim(binding, set()))
 
 
 def settle_all(file: OutboxFile) -> None:
     """Mark all records of a file as delivered."""
-    chunk = file.peek(file.waiting_bytes)
+    chunk = file.peek(file.undelivered_bytes)
     count = chunk.count(b"\n")
     file.settle(len(chunk), count, delivered=count)
 
@@ -235,7 +235,7 @@ def test_living_processes_and_known_files_are_passed_over(
     known = left_behind(outbox_folder.path, event_line())
     free = left_behind(outbox_folder.path, event_line())
 
-    files = list(outbox_folder.adopt(BINDING, {known}))
+    files = list(outbox_folder.claim(BINDING, {known}))
 
     assert [file.path for file in files] == [free]
     for file in (owned, *files):
@@ -249,13 +249,13 @@ def test_later_file_of_a_writer_waits_for_the_one_that_another_delivers(
     for writer in ("one", "one", "two"):
         OutboxFile.create(outbox_folder.path, BINDING, writer=writer).close()
     older, newer, other = outbox_folder.paths()
-    busy = OutboxFile.adopt(older)
+    busy = OutboxFile.claim(older)
     assert busy is not None
 
-    files = list(outbox_folder.adopt(BINDING, set()))
+    files = list(outbox_folder.claim(BINDING, set()))
     assert [file.path for file in files] == [other]
     busy.close()
-    files += outbox_folder.adopt(BINDING, {other})
+    files += outbox_folder.claim(BINDING, {other})
 
     assert [file.path for file in files] == [other, older, newer]
     for file in files:
@@ -271,7 +271,7 @@ def test_delivered_file_is_put_away_with_its_position(
     (file,) = adopt_all(outbox_folder)
     settle_all(file)
 
-    outbox_folder.put_away(file)
+    outbox_folder.release(file)
 
     assert outbox_folder.paths() == []
     (kept,) = outbox_folder.paths(delivered=True)
@@ -290,11 +290,11 @@ def test_journal_from_which_all_went_is_put_away_too(
     left_behind(outbox_folder.path, line)
     (file,) = adopt_all(outbox_folder)
     settle_all(file)
-    kept = KeptRecord(record=line, problem=problem(404), waits=True)
-    file.held.keep([kept])
-    file.held.release([kept.record_id], "delivered")
+    kept = JournalEntry(record=line, problem=problem(404), is_deferred=True)
+    file.held.add([kept])
+    file.held.remove([kept.record_id], "delivered")
 
-    outbox_folder.put_away(file)
+    outbox_folder.release(file)
 
     assert list(outbox_folder.path.iterdir()) == [outbox_folder.delivered_path]
 
@@ -307,9 +307,11 @@ def test_file_with_kept_records_stays_for_somebody_to_look_at(
     path = left_behind(outbox_folder.path, event_line())
     (file,) = adopt_all(outbox_folder)
     settle_all(file)
-    file.held.keep([KeptRecord(record=event_line(), problem=problem(404), waits=waits)])
+    file.held.add(
+        [JournalEntry(record=event_line(), problem=problem(404), is_deferred=waits)]
+    )
 
-    outbox_folder.put_away(file)
+    outbox_folder.release(file)
 
     assert outbox_folder.paths() == [path]
     (again,) = adopt_all(outbox_folder)
@@ -325,7 +327,7 @@ def test_file_in_which_something_waits_is_not_put_away(
     path = left_behind(outbox_folder.path, *event_lines(2))
     (file,) = adopt_all(outbox_folder)
 
-    outbox_folder.put_away(file)
+    outbox_folder.release(file)
 
     assert outbox_folder.paths() == [path]
     assert outbox_folder.paths(delivered=True) == []
@@ -343,7 +345,7 @@ def test_file_without_a_lock_is_never_moved_or_deleted(
     (file,) = adopt_all(outbox_folder)
     settle_all(file)
 
-    outbox_folder.put_away(file)
+    outbox_folder.release(file)
     outbox_folder.purge(older_than_seconds=-60)
 
     assert outbox_folder.paths() == [path]
@@ -357,7 +359,7 @@ def delivered_file(outbox_folder: OutboxFolder, *, age_seconds: float) -> Path:
     left_behind(outbox_folder.path, creation_line(), event_line())
     (file,) = adopt_all(outbox_folder)
     settle_all(file)
-    outbox_folder.put_away(file)
+    outbox_folder.release(file)
     path = outbox_folder.paths(delivered=True)[-1]
     moment = time.time() - age_seconds
     os.utime(path, (moment, moment))
@@ -383,7 +385,7 @@ def test_day_of_keeping_begins_with_the_delivery(outbox_folder: OutboxFolder) ->
     os.utime(path, (three_days_ago, three_days_ago))
     (file,) = adopt_all(outbox_folder)
     settle_all(file)
-    outbox_folder.put_away(file)
+    outbox_folder.release(file)
 
     outbox_folder.purge()
 
@@ -442,7 +444,7 @@ def test_file_that_is_put_away_meanwhile_is_read_all_the_same(
         if delivered == (looks_first_at == "delivered"):
             for file in adopt_all(OutboxFolder(outbox_folder.path)):
                 settle_all(file)
-                outbox_folder.put_away(file)
+                outbox_folder.release(file)
         return found
 
     monkeypatch.setattr(outbox_folder, "paths", look_and_deliver)

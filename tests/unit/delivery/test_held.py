@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.delivery.lines import creation_line, event_id_of, event_line
 from tests.unit.delivery.memory_backend import problem
 from tests.unit.delivery.small_disk import SmallDisk
-from trackerapi.outbox.held import HeldJournal, KeptRecord
+from trackerapi.outbox.held import HeldJournal, JournalEntry
 
 PROBLEM: Final = problem(422, "the tag has a line end")
 
@@ -25,14 +25,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "1-a.held"
 
 
-def held(line: bytes) -> KeptRecord:
+def held(line: bytes) -> JournalEntry:
     """Return a record that was refused."""
-    return KeptRecord(record=line, problem=PROBLEM)
+    return JournalEntry(record=line, problem=PROBLEM)
 
 
-def waiting(line: bytes) -> KeptRecord:
+def waiting(line: bytes) -> JournalEntry:
     """Return a record whose job is not known."""
-    return KeptRecord(record=line, problem=problem(404), waits=True)
+    return JournalEntry(record=line, problem=problem(404), is_deferred=True)
 
 
 def read_anew(path: Path) -> HeldJournal:
@@ -44,34 +44,34 @@ def read_anew(path: Path) -> HeldJournal:
 
 def lines_in(journal: HeldJournal) -> list[bytes]:
     """Return the records that a journal holds."""
-    return [kept.record for kept in journal.records()]
+    return [kept.record for kept in journal.entries()]
 
 
 def test_journal_is_not_on_disk_until_something_is_kept(path: Path) -> None:
     """A folder of outbox files without refusals has no journals."""
     journal = read_anew(path)
 
-    journal.keep([])
-    journal.release([], "delivered")
+    journal.add([])
+    journal.remove([], "delivered")
 
     assert journal.counts() == (0, 0)
-    assert list(journal.records()) == []
+    assert list(journal.entries()) == []
     assert not path.exists()
 
 
 def test_kept_record_comes_back_as_it_was(path: Path) -> None:
     """Record, reason and time survive the process, byte for byte."""
     line = event_line(message="Grüße \U0001f600 \\ \" ' \x7f")
-    HeldJournal(path).keep([held(line)])
+    HeldJournal(path).add([held(line)])
 
-    (kept,) = read_anew(path).records()
+    (kept,) = read_anew(path).entries()
 
     assert kept.record == line
     assert dict(kept.problem) == PROBLEM
     assert kept.reason == "the tag has a line end"
     assert kept.record_id == event_id_of(line)
     assert kept.provider_job_id == "job"
-    assert not kept.waits
+    assert not kept.is_deferred
     assert kept.creation is None
     assert kept.since.endswith("Z")
     assert path.stat().st_mode & 0o777 == 0o600
@@ -79,9 +79,9 @@ def test_kept_record_comes_back_as_it_was(path: Path) -> None:
 
 def test_creation_that_is_kept_is_known_as_one(path: Path) -> None:
     """A creation is told from an event of the same job."""
-    HeldJournal(path).keep([held(creation_line("refused"))])
+    HeldJournal(path).add([held(creation_line("refused"))])
 
-    (kept,) = read_anew(path).records()
+    (kept,) = read_anew(path).entries()
 
     assert kept.creation is not None
     assert kept.creation.provider_job_id == kept.provider_job_id == "refused"
@@ -90,7 +90,7 @@ def test_creation_that_is_kept_is_known_as_one(path: Path) -> None:
 def test_held_and_waiting_records_are_counted_apart(path: Path) -> None:
     """What was refused for good waits for nobody."""
     journal = HeldJournal(path)
-    journal.keep(
+    journal.add(
         [
             held(creation_line("refused")),
             held(event_line(job="refused")),
@@ -101,19 +101,19 @@ def test_held_and_waiting_records_are_counted_apart(path: Path) -> None:
 
     for seen in (journal, read_anew(path)):
         assert seen.counts() == (3, 1)
-        assert seen.refused_jobs() == {"refused"}
-        assert seen.waiting_jobs() == {"unknown"}
-        assert len(list(seen.records(waits=True))) == 1
-        assert len(list(seen.records(waits=False))) == 3
-        assert len(list(seen.records(provider_job_id="refused"))) == 2
-        assert not list(seen.records(waits=True, provider_job_id="refused"))
+        assert seen.rejected_jobs() == {"refused"}
+        assert seen.deferred_jobs() == {"unknown"}
+        assert len(list(seen.entries(is_deferred=True))) == 1
+        assert len(list(seen.entries(is_deferred=False))) == 3
+        assert len(list(seen.entries(provider_job_id="refused"))) == 2
+        assert not list(seen.entries(is_deferred=True, provider_job_id="refused"))
 
 
 def test_released_record_is_gone_for_every_reader(path: Path) -> None:
     """What was delivered or dropped does not come back."""
     journal, other = HeldJournal(path), HeldJournal(path)
     lines = [event_line() for _ in range(3)]
-    journal.keep([waiting(line) for line in lines])
+    journal.add([waiting(line) for line in lines])
 
     other.release([event_id_of(lines[1]), "never seen"], "delivered")
 
@@ -126,17 +126,17 @@ def test_record_kept_again_keeps_its_place_and_its_time(path: Path) -> None:
     """The order of a job's events does not change by trying them."""
     journal = HeldJournal(path)
     first, second = event_line(), event_line()
-    old = KeptRecord(
-        record=first, problem=PROBLEM, waits=True, since="2026-11-01T00:00:00Z"
+    old = JournalEntry(
+        record=first, problem=PROBLEM, is_deferred=True, since="2026-11-01T00:00:00Z"
     )
-    journal.keep([old, waiting(second)])
+    journal.add([old, waiting(second)])
 
-    (kept, _) = journal.records()
-    journal.keep([KeptRecord(record=first, problem=PROBLEM, since=kept.since)])
+    (kept, _) = journal.entries()
+    journal.add([JournalEntry(record=first, problem=PROBLEM, since=kept.since)])
 
     for seen in (journal, read_anew(path)):
         assert lines_in(seen) == [first, second]
-        assert next(seen.records()).since == "2026-11-01T00:00:00Z"
+        assert next(seen.entries()).since == "2026-11-01T00:00:00Z"
         assert seen.counts() == (1, 1)
 
 
@@ -144,16 +144,16 @@ def test_line_torn_at_any_byte_hides_no_other(path: Path) -> None:
     """A writer that is killed costs at most the record it was writing."""
     lines = [event_line(), event_line(), event_line()]
     journal = HeldJournal(path)
-    journal.keep([held(lines[0])])
+    journal.add([held(lines[0])])
     whole = path.stat().st_size
-    journal.keep([held(lines[1])])
+    journal.add([held(lines[1])])
     content = path.read_bytes()
 
     for cut in range(whole, len(content)):
         path.write_bytes(content[:cut])
         survivor = read_anew(path)
         assert lines_in(survivor) == [lines[0]], cut
-        survivor.keep([held(lines[2])])
+        survivor.add([held(lines[2])])
         expected = [lines[0], lines[2]]
         # Only its line end was missing: then the record is whole after all.
         if cut == len(content) - 1:
@@ -165,7 +165,7 @@ def test_line_torn_at_any_byte_hides_no_other(path: Path) -> None:
 def test_line_that_is_still_being_written_is_read_once_it_is_whole(path: Path) -> None:
     """A reader that comes in the middle of a write misses nothing later."""
     line = event_line()
-    HeldJournal(path).keep([held(line)])
+    HeldJournal(path).add([held(line)])
     content = path.read_bytes()
     path.write_bytes(content[:50])
     journal = read_anew(path)
@@ -181,7 +181,7 @@ def test_line_that_is_still_being_written_is_read_once_it_is_whole(path: Path) -
 def test_journal_that_cannot_be_looked_at_is_not_forgotten(path: Path) -> None:
     """A file system that fails for a moment does not make held records vanish."""
     journal = read_anew(path)
-    journal.keep([held(event_line())])
+    journal.add([held(event_line())])
     path.unlink()
     path.symlink_to(path)  # not missing, and yet nobody can open it
 
@@ -193,13 +193,13 @@ def test_journal_that_cannot_be_looked_at_is_not_forgotten(path: Path) -> None:
 def test_journal_that_was_made_anew_is_read_anew(path: Path) -> None:
     """What somebody has put away is not shown any more."""
     journal = HeldJournal(path)
-    journal.keep([held(event_line()), held(event_line())])
+    journal.add([held(event_line()), held(event_line())])
     path.unlink()
     journal.refresh()
     assert journal.counts() == (0, 0)
 
     line = event_line()
-    HeldJournal(path).keep([held(line)])
+    HeldJournal(path).add([held(line)])
     journal.refresh()
 
     assert lines_in(journal) == [line]
@@ -213,15 +213,15 @@ def test_record_that_finds_no_room_is_not_kept(
     disk = SmallDisk(monkeypatch, tmp_path)
     journal = HeldJournal(path)
     first, refused, last = event_line(), event_line(), event_line()
-    journal.keep([held(first)])
+    journal.add([held(first)])
 
     disk.room_bytes = room_bytes
     with pytest.raises(OSError, match=r"room|space"):
-        journal.keep([held(refused)])
+        journal.add([held(refused)])
     disk.room_bytes = None
     journal.refresh()
     assert lines_in(journal) == [first]
-    journal.keep([held(last)])
+    journal.add([held(last)])
 
     assert lines_in(read_anew(path)) == [first, last]
 
@@ -236,12 +236,12 @@ def test_full_disk_takes_back_nothing_of_another_writer(
 
     def write_behind_another(fd: int, data: bytes) -> int:
         monkeypatch.setattr(os, "write", write)
-        other.keep([held(theirs)])
+        other.add([held(theirs)])
         return write(fd, data[:20])
 
     monkeypatch.setattr(os, "write", write_behind_another)
     with pytest.raises(OSError, match="No space"):
-        journal.keep([held(ours)])
+        journal.add([held(ours)])
 
     assert lines_in(read_anew(path)) == [theirs]
 
@@ -249,17 +249,18 @@ def test_full_disk_takes_back_nothing_of_another_writer(
 WRITER: Final = """
 import json, sys
 from pathlib import Path
-from trackerapi.outbox.held import HeldJournal, KeptRecord
+from trackerapi.outbox.held import HeldJournal, JournalEntry
 
 journal = HeldJournal(Path(sys.argv[1]))
 for number in range(40):
     event_id = f"{sys.argv[2]}-{number}"
     record = json.dumps({"event_id": event_id, "provider_job_id": sys.argv[2]})
-    journal.keep([KeptRecord(record=record.encode() + b"\\n", problem={}, waits=True)])
+    line = record.encode() + b"\\n"
+    journal.add([JournalEntry(record=line, problem={}, is_deferred=True)])
     if number % 2:
-        journal.release([event_id], "delivered")
+        journal.remove([event_id], "delivered")
 journal.refresh()
-mine = [k.record_id for k in journal.records(provider_job_id=sys.argv[2])]
+mine = [k.record_id for k in journal.entries(provider_job_id=sys.argv[2])]
 assert len(mine) == 20, mine
 """
 
@@ -275,7 +276,7 @@ def test_processes_that_write_at_once_lose_nothing_of_each_other(path: Path) -> 
     journal = read_anew(path)
     assert journal.counts() == (0, 60)
     for name in ("first", "second", "third"):
-        kept = journal.records(provider_job_id=name)
+        kept = journal.entries(provider_job_id=name)
         expected = [f"{name}-{number}" for number in range(0, 40, 2)]
         assert [one.record_id for one in kept] == expected
 
@@ -299,11 +300,11 @@ def test_processes_that_write_at_once_lose_nothing_of_each_other(path: Path) -> 
 def test_damaged_line_is_passed_over(path: Path, damage: bytes) -> None:
     """What nobody of us has written stops no reader and hides no record."""
     first, last = event_line(), event_line()
-    HeldJournal(path).keep([held(first)])
+    HeldJournal(path).add([held(first)])
     with path.open("ab") as file:
         file.write(damage)
     journal = read_anew(path)
-    journal.keep([held(last)])
+    journal.add([held(last)])
 
     found = lines_in(read_anew(path))
 
@@ -315,10 +316,10 @@ def test_damaged_record_has_an_id_of_its_own(path: Path) -> None:
     """A record without an event id can be kept, and let go, like any other."""
     journal = HeldJournal(path)
     one, two = held(b"not json\n"), held(b"not json either\n")
-    journal.keep([one, two, one])
+    journal.add([one, two, one])
     assert lines_in(journal) == [one.record, two.record]
 
-    journal.release([one.record_id], "dropped")
+    journal.remove([one.record_id], "dropped")
 
     assert lines_in(read_anew(path)) == [two.record]
 
@@ -348,17 +349,17 @@ def test_journal_is_the_fold_of_what_was_done(
         journal = here if is_here else there
         ordered = sorted(ids)
         if action == "release":
-            journal.release(ordered, "delivered")
+            journal.remove(ordered, "delivered")
             for event_id in ordered:
                 expected.pop(event_id, None)
         else:
             make = held if action == "keep" else waiting
-            journal.keep([make(event_line(event_id=one)) for one in ordered])
+            journal.add([make(event_line(event_id=one)) for one in ordered])
             expected.update(dict.fromkeys(ordered, action == "wait"))
 
     for journal in (here, there, HeldJournal(path)):
         journal.refresh()
-        found = {kept.record_id: kept.waits for kept in journal.records()}
+        found = {kept.record_id: kept.is_deferred for kept in journal.entries()}
         assert list(found.items()) == list(expected.items())
         assert sum(journal.counts()) == len(expected)
 
@@ -367,8 +368,8 @@ def test_every_line_of_the_journal_is_json(path: Path) -> None:
     """People can read with their own tools why a record was kept aside."""
     journal = HeldJournal(path)
     line = event_line()
-    journal.keep([held(line)])
-    journal.release([event_id_of(line)], "dropped")
+    journal.add([held(line)])
+    journal.remove([event_id_of(line)], "dropped")
 
     kept, released = map(json.loads, path.read_text().splitlines())
 

@@ -65,7 +65,7 @@ def test_record_is_on_disk_when_append_returns(
         process.append(line)
         assert on_disk(folder)[-1] == line
 
-    assert process.outbox.waiting_count == 3
+    assert process.outbox.undelivered_count == 3
     assert not process.outbox.is_empty
 
 
@@ -132,7 +132,7 @@ def test_threads_that_report_at_once_lose_nothing(
         thread.join()
 
     found = on_disk(folder)
-    assert process.outbox.waiting_count == len(found) == 1200
+    assert process.outbox.undelivered_count == len(found) == 1200
     for batch in lines.values():
         assert [line for line in found if line in set(batch)] == batch
     process.die()
@@ -162,7 +162,7 @@ def test_what_the_disk_refuses_waits_in_memory_and_is_written_later(
 
     assert on_disk(folder)[:1] == lines[:1]
     assert list(process.outbox.backlog) == lines[1:4]
-    assert process.outbox.waiting_count == 4
+    assert process.outbox.undelivered_count == 4
     assert process.told_kinds == ["outbox-unwritable"]
     assert "TRACKERAPI_OUTBOX" in process.told[0].message
 
@@ -360,7 +360,7 @@ def test_record_on_its_way_from_memory_still_waits(
     process.append(event_line())
     seen: list[tuple[int, bool]] = []
     memory.on_request = lambda kind: (
-        seen.append((process.outbox.waiting_count, process.outbox.is_empty))
+        seen.append((process.outbox.undelivered_count, process.outbox.is_empty))
         if kind == "send"
         else None
     )
@@ -423,7 +423,7 @@ def test_close_sees_to_what_is_on_its_way_from_memory(
 
     assert on_disk(folder) == (lines if room else [])
     assert process.counters.dropped == ({} if room else {"outbox unwritable": 3})
-    assert process.outbox.waiting_count == 0
+    assert process.outbox.undelivered_count == 0
 
 
 def test_close_counts_what_no_disk_takes(
@@ -436,7 +436,7 @@ def test_close_counts_what_no_disk_takes(
     process.leave()
 
     assert process.counters.dropped == {"outbox unwritable": 3}
-    assert process.outbox.waiting_count == 0
+    assert process.outbox.undelivered_count == 0
 
 
 @pytest.fixture
@@ -599,7 +599,7 @@ def test_interrupt_in_the_middle_of_a_report_loses_no_other(
     process.append(*lines[2:])
 
     assert on_disk(folder) == lines
-    assert process.outbox.waiting_count == 4
+    assert process.outbox.undelivered_count == 4
     process.deliver()
     assert process.counters.delivered == 4
 
@@ -622,7 +622,7 @@ def test_interrupt_in_the_first_report_loses_no_other(
     process.append(second)
 
     assert on_disk(folder) == [first, second]
-    assert process.outbox.waiting_count == 2
+    assert process.outbox.undelivered_count == 2
 
 
 def test_forked_child_lets_go_without_a_trace(

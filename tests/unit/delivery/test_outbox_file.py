@@ -46,7 +46,7 @@ VERSION_1_ACK = (
 
 def adopted(path: Path) -> OutboxFile:
     """Return a file that is there to be taken over."""
-    file = OutboxFile.adopt(path)
+    file = OutboxFile.claim(path)
     assert file is not None
     return file
 
@@ -73,7 +73,7 @@ def test_only_its_user_can_read_an_outbox(folder: Path) -> None:
     try:
         file = OutboxFile.create(folder, BINDING)
         file.append(event_line())
-        file.settle(file.waiting_bytes, 1, delivered=1)
+        file.settle(file.undelivered_bytes, 1, delivered=1)
         file.close()
     finally:
         os.umask(before)
@@ -101,14 +101,14 @@ def test_every_way_to_tear_a_file_keeps_the_whole_lines(folder: Path) -> None:
 
     for cut in range(len(content)):
         path.write_bytes(content[:cut])
-        file = OutboxFile.adopt(path)
+        file = OutboxFile.claim(path)
         if cut < start:
             assert file is None, cut
         else:
             assert file is not None, cut
             whole = content[start:cut].splitlines(keepends=True)
             expected = [line for line in whole if line.endswith(b"\n")]
-            assert file.waiting_bytes == sum(map(len, expected)), cut
+            assert file.undelivered_bytes == sum(map(len, expected)), cut
             assert waiting_lines(file) == expected, cut
 
 
@@ -120,7 +120,7 @@ def test_torn_line_longer_than_one_look_is_left_out(folder: Path) -> None:
         file.write(event_line(message="x" * 300_000)[:-1])
 
     taken = adopted(path)
-    assert taken.waiting_bytes == len(line)
+    assert taken.undelivered_bytes == len(line)
     assert waiting_lines(taken) == [line]
 
 
@@ -341,7 +341,7 @@ def test_newer_version_of_the_format_is_left_alone(folder: Path) -> None:
     )
     path.write_bytes(content)
 
-    assert OutboxFile.adopt(path) is None
+    assert OutboxFile.claim(path) is None
     assert path.read_bytes() == content
     assert list(folder.iterdir()) == [path]
 
@@ -351,7 +351,7 @@ def test_file_of_a_living_owner_is_not_adopted(folder: Path) -> None:
     owned = OutboxFile.create(folder, BINDING)
     owned.append(event_line())
 
-    assert OutboxFile.adopt(owned.path) is None
+    assert OutboxFile.claim(owned.path) is None
     owned.close()
     adopted(owned.path).close()
 
@@ -360,7 +360,7 @@ def test_file_is_adopted_by_one_at_a_time(folder: Path) -> None:
     """Two processes that find the same leftover do not both take it."""
     first = adopted(left_behind(folder, [event_line()]))
 
-    assert OutboxFile.adopt(first.path) is None
+    assert OutboxFile.claim(first.path) is None
     first.close()
 
 
@@ -377,7 +377,7 @@ def test_file_that_was_moved_while_it_was_opened_is_not_adopted(
 
     monkeypatch.setattr(fcntl, "flock", lock_late)
 
-    assert OutboxFile.adopt(path) is None
+    assert OutboxFile.claim(path) is None
 
 
 @pytest.mark.parametrize(
@@ -406,7 +406,7 @@ def test_settled_position_is_where_the_next_process_goes_on(folder: Path) -> Non
     path = left_behind(folder, [first, second])
     file = adopted(path)
     file.settle(len(first), 1, delivered=1)
-    assert file.waiting_bytes == len(second)
+    assert file.undelivered_bytes == len(second)
     file.close()
 
     again = adopted(path)

@@ -456,7 +456,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.processes = []
         # What holds nothing is out of the way, and can be delivered by nobody again.
         for path in self.folder.glob("*.outbox"):
-            assert path.with_suffix(".held").exists() or OutboxFile.adopt(path) is None
+            assert path.with_suffix(".held").exists() or OutboxFile.claim(path) is None
 
 
 def test_nothing_is_lost_doubled_or_out_of_order(

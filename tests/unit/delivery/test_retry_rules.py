@@ -56,7 +56,7 @@ def fate_of(process: ReportingProcess, memory: MemoryBackend) -> str:
     try:
         process.make_round()
     except BackendError:
-        assert process.outbox.waiting_count > 0
+        assert process.outbox.undelivered_count > 0
         fate = WAITS
     else:
         held = sum(file.held.counts()[0] for file in process.files())

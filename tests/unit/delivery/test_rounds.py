@@ -77,14 +77,14 @@ def test_search_is_not_over_before_all_that_was_left_is_found(
     """Who looks on from another thread must not take a search for its result."""
     killed(folder, memory, event_line())
     assert process.route.folder is not None
-    adopt, was_over = process.route.folder.adopt, list[bool]()
+    adopt, was_over = process.route.folder.claim, list[bool]()
 
     def watched(*which: Any) -> Iterator[OutboxFile]:
         was_over.append(process.rounds.has_searched)
         yield from adopt(*which)
         was_over.append(process.rounds.has_searched)
 
-    monkeypatch.setattr(process.route.folder, "adopt", watched)
+    monkeypatch.setattr(process.route.folder, "claim", watched)
     process.rounds.search()
 
     assert was_over == [False, False]
@@ -168,7 +168,7 @@ def test_file_that_is_turned_over_meanwhile_is_delivered_to_its_end(
     monkeypatch.setattr(process.outbox, "is_current", report_first)
     process.make_round()
 
-    assert process.outbox.waiting_count == 1
+    assert process.outbox.undelivered_count == 1
     process.deliver()
     assert len(memory.events) == 2
 

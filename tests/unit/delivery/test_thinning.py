@@ -18,7 +18,7 @@ from tests.unit.delivery.reporting_process import ReportingProcess
 from tests.unit.delivery.small_disk import SmallDisk
 from trackerapi.errors import OutboxError
 from trackerapi.outbox.file import OutboxFile
-from trackerapi.outbox.held import KeptRecord
+from trackerapi.outbox.held import JournalEntry
 from trackerapi.outbox.thinning import ROOM_TO_MAKE, thin_out
 
 LIMIT = 40_000
@@ -75,11 +75,11 @@ def test_oldest_lines_that_count_for_nothing_go_first(small: ReportingProcess) -
     left = waiting(small)
     dropped = len(lines) - len(left)
     assert left == lines[dropped:]
-    assert small.outbox.waiting_bytes <= LIMIT * (1 - ROOM_TO_MAKE)
+    assert small.outbox.undelivered_bytes <= LIMIT * (1 - ROOM_TO_MAKE)
     # Not more than one line beyond the goal.
-    assert small.outbox.waiting_bytes > LIMIT * (1 - ROOM_TO_MAKE) - len(lines[0])
+    assert small.outbox.undelivered_bytes > LIMIT * (1 - ROOM_TO_MAKE) - len(lines[0])
     assert small.counters.dropped == {"outbox full": dropped}
-    assert small.outbox.waiting_count == len(left)
+    assert small.outbox.undelivered_count == len(left)
     assert not small.outbox.is_full
 
 
@@ -131,7 +131,7 @@ def test_what_counts_stays_with_its_order(small: ReportingProcess) -> None:
     thin(small)
 
     assert [line for line in waiting(small) if line in counting] == counting
-    assert small.outbox.waiting_bytes <= LIMIT
+    assert small.outbox.undelivered_bytes <= LIMIT
     assert not small.outbox.is_full
 
 
@@ -154,7 +154,7 @@ def test_newest_progress_of_each_step_stays(small: ReportingProcess) -> None:
     left = waiting(small)
     assert set(newest.values()) <= set(left)
     assert small.counters.dropped == {"outbox full": 240 - len(left)}
-    assert small.outbox.waiting_bytes <= LIMIT
+    assert small.outbox.undelivered_bytes <= LIMIT
 
 
 def test_newest_progress_stays_even_where_nothing_else_may(
@@ -269,9 +269,9 @@ def test_records_kept_aside_survive_the_thinning(
 
     thin(small)
 
-    kept = [one for file in small.outbox.files for one in file.held.records()]
+    kept = [one for file in small.outbox.files for one in file.held.entries()]
     assert [one.record for one in kept] == [refused, late]
-    assert [one.waits for one in kept] == [False, True]
+    assert [one.is_deferred for one in kept] == [False, True]
     memory.jobs["late"] = {}
     small.deliver()
     assert event_id_of(late) in memory.events
@@ -341,7 +341,7 @@ def test_journal_of_a_thinned_file_is_counted_once(small: ReportingProcess) -> N
     """No file that was replaced leaves a second journal of the same records."""
     small.append(large("step"))
     (file,) = small.outbox.files
-    file.held.keep([KeptRecord(record=large("step"), problem=problem(422))])
+    file.held.add([JournalEntry(record=large("step"), problem=problem(422))])
     small.append(*[large("info") for _ in range(150)])
 
     thin(small)

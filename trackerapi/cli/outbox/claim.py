@@ -156,7 +156,7 @@ def _rebound(folder: OutboxFolder, path: Path, binding: Binding) -> Path | None:
         OSError: If the new file cannot be written; the old one is then unchanged.
     """
     with suppress(FileNotFoundError):
-        file = OutboxFile.adopt(path)
+        file = OutboxFile.claim(path)
         if file is not None:
             file.held.refresh()
             return rebind(folder, file, binding)

@@ -13,7 +13,7 @@ from trackerapi.cli.printing import confirm, counted, has_terminal, say, say_jso
 from trackerapi.errors import UsageError
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
-from trackerapi.outbox.rewriting import Cut, cut_and_put_away
+from trackerapi.outbox.rewriting import Cut, cut_and_release
 from trackerapi.outbox.survey import (
     DELIVERED,
     HELD,
@@ -140,7 +140,7 @@ class Drop:
 
     def _drop_from(self, path: Path) -> int:
         with suppress(FileNotFoundError):  # somebody has delivered it meanwhile
-            file = OutboxFile.adopt(path)
+            file = OutboxFile.claim(path)
             if file is not None:
                 return self._cut_from(file)
             if HELD in self._states:
@@ -153,14 +153,14 @@ class Drop:
         what = cuts[0]
         for each in cuts[1:]:
             what = replace(each, kept_ids=what.kept_ids | each.kept_ids)
-        return cut_and_put_away(self._folder, file, what)
+        return cut_and_release(self._folder, file, what)
 
     def _release_from(self, path: Path) -> int:
         """Let go of held records of a running process."""
         count = 0
         for file in looks([path]):
             kept_ids = self._cut_of(file, HELD).kept_ids
-            file.held.release(sorted(kept_ids), "dropped")
+            file.held.remove(sorted(kept_ids), "dropped")
             count += len(kept_ids)
         return count
 
@@ -168,7 +168,7 @@ class Drop:
         if state == DELIVERED:
             return Cut(settled=self._is_wanted)
         waits = state == WAITING
-        records = file.held.records(waits=waits, provider_job_id=self._job_id)
+        records = file.held.entries(is_deferred=waits, provider_job_id=self._job_id)
         kept_ids = frozenset(kept.record_id for kept in records)
         if waits:
             return Cut(waiting=self._is_wanted, kept_ids=kept_ids)

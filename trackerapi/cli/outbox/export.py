@@ -15,7 +15,7 @@ from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Binding
 from trackerapi.outbox.records import CREATION_START, Creation, parse_creation
-from trackerapi.outbox.rewriting import Cut, cut_and_put_away
+from trackerapi.outbox.rewriting import Cut, cut_and_release
 from trackerapi.outbox.survey import (
     NEWER,
     UNREADABLE,
@@ -172,13 +172,13 @@ class Export:
         removed = 0
         for path in self._abandoned:
             with suppress(FileNotFoundError):  # somebody has delivered it meanwhile
-                file = OutboxFile.adopt(path)
+                file = OutboxFile.claim(path)
                 if file is not None:
                     file.held.refresh()
-                    kept = file.held.records(provider_job_id=self._job_id)
+                    kept = file.held.entries(provider_job_id=self._job_id)
                     kept_ids = frozenset(each.record_id for each in kept)
                     what = Cut(waiting=self._is_wanted, kept_ids=kept_ids)
-                    removed += cut_and_put_away(self._folder, file, what)
+                    removed += cut_and_release(self._folder, file, what)
         return removed
 
     def _files(self) -> Iterator[OutboxFile]:
@@ -201,9 +201,9 @@ class Export:
     def _copied(self, file: OutboxFile, writer: BundleWriter) -> Iterator[bytes]:
         """Copy one file; yield each record that was copied."""
         kept_ids: set[str] = set()
-        for kept in file.held.records(provider_job_id=self._job_id):
+        for kept in file.held.entries(provider_job_id=self._job_id):
             kept_ids.add(kept.record_id)
-            if kept.waits:
+            if kept.is_deferred:
                 writer.add_waiting(kept.record)
             else:
                 writer.add_held(kept)
@@ -230,7 +230,7 @@ class Export:
         return newest
 
     def _has_any(self, file: OutboxFile) -> bool:
-        kept = file.held.records(provider_job_id=self._job_id)
+        kept = file.held.entries(provider_job_id=self._job_id)
         tail = lines_between(file, file.position, file.end)
         return any(kept) or any(map(self._is_wanted, tail))
 

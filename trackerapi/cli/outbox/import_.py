@@ -35,7 +35,7 @@ from trackerapi.outbox.survey import file_id, lines_between, looks, record_id
 if TYPE_CHECKING:
     from trackerapi.outbox.folder import OutboxFolder
     from trackerapi.outbox.header import Binding
-    from trackerapi.outbox.held import KeptRecord
+    from trackerapi.outbox.held import JournalEntry
     from trackerapi.settings.settings import Settings
 
 _HELD_AT_ONCE: Final = 500
@@ -164,7 +164,7 @@ def _known_ids(folder: "OutboxFolder", binding: "Binding") -> set[str]:
             for file in looks([path]):
                 other = file.header.binding
                 if other == binding or folder.admits(binding, other):
-                    known.update(kept.record_id for kept in file.held.records())
+                    known.update(kept.record_id for kept in file.held.entries())
                     lines = lines_between(file, file.start, file.end)
                     known.update(map(record_id, lines))
     return known
@@ -178,7 +178,7 @@ def _copy(bundle: Bundle, file: OutboxFile, known: Collection[str]) -> _TakenIn:
         for batch in _batches(_kept(bundle, progress, known)):
             for kept in batch:
                 file.append(kept.record)
-            file.held.keep(batch)
+            file.held.add(batch)
             held += len(batch)
         if held:
             file.settle(file.end - file.start, held, delivered=0)
@@ -192,13 +192,13 @@ def _copy(bundle: Bundle, file: OutboxFile, known: Collection[str]) -> _TakenIn:
 
 def _kept(
     bundle: Bundle, progress: Progress, known: Collection[str]
-) -> Iterator["KeptRecord"]:
+) -> Iterator["JournalEntry"]:
     for entry in bundle.entries():
         progress.add(entry.kept is not None)
         if entry.kept is not None and entry.kept.record_id not in known:
             yield entry.kept
 
 
-def _batches(records: Iterator["KeptRecord"]) -> Iterator[list["KeptRecord"]]:
+def _batches(records: Iterator["JournalEntry"]) -> Iterator[list["JournalEntry"]]:
     while batch := list(islice(records, _HELD_AT_ONCE)):
         yield batch

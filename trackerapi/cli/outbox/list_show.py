@@ -163,11 +163,11 @@ def _show(options: argparse.Namespace) -> int:
 def _records(file: "OutboxFile", *, settled_too: bool) -> Iterator[dict[str, Any]]:
     """Iterate over what `show` has to show of each record."""
     kept_ids: set[str] = set()
-    for kept in file.held.records():
+    for kept in file.held.entries():
         kept_ids.add(kept.record_id)
         yield without_none(
             {
-                "state": "waiting" if kept.waits else "held",
+                "state": "waiting" if kept.is_deferred else "held",
                 "since": kept.since,
                 "reason": kept.reason,
                 "problem": dict(kept.problem),

@@ -276,4 +276,4 @@ def _is_creation(line: bytes) -> bool:
 
 def _left_out(file: OutboxFile) -> set[str]:
     """Return the ids of records that are settled, but not delivered."""
-    return {kept.record_id for kept in file.held.records()} | dropped_ids(file)
+    return {kept.record_id for kept in file.held.entries()} | dropped_ids(file)

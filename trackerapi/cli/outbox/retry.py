@@ -40,7 +40,7 @@ from trackerapi.errors import (
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder, read_header
 from trackerapi.outbox.header import FORMAT_VERSION
-from trackerapi.outbox.held import HeldJournal, KeptRecord
+from trackerapi.outbox.held import HeldJournal, JournalEntry
 from trackerapi.outbox.records import MAX_BATCH_LINES, Creation
 from trackerapi.problems import key_refused, unreachable, unusable
 
@@ -207,13 +207,13 @@ class Retry:
             raise self._failing.error
 
     def _with_leftovers(self, act: Callable[[OutboxFile], None]) -> None:
-        for file in self._folder.adopt(self._dispatch.binding, set()):
+        for file in self._folder.claim(self._dispatch.binding, set()):
             try:
                 act(file)
             except BackendUnavailable as error:
                 self._failing.note(error)  # raised when the others had their turn
             finally:
-                self._folder.put_away(file)
+                self._folder.release(file)
 
     def _deliver(self, file: OutboxFile) -> None:
         """Deliver what waits; what is refused only now is sent again at once."""
@@ -224,7 +224,7 @@ class Retry:
 
     def _carry_waiting(self, file: OutboxFile) -> None:
         file.held.refresh()
-        if file.held.waiting_jobs():
+        if file.held.deferred_jobs():
             self._persistence.run(partial(self._dispatch.carrier.carry_waiting, file))
 
     def _retry_once(self) -> int:
@@ -259,10 +259,10 @@ class Retry:
                 continue
             yield journal
 
-    def _held(self, journal: HeldJournal) -> Iterator[KeptRecord]:
-        return journal.records(waits=False, provider_job_id=self._job_id)
+    def _held(self, journal: HeldJournal) -> Iterator[JournalEntry]:
+        return journal.entries(is_deferred=False, provider_job_id=self._job_id)
 
-    def _fresh(self, journal: HeldJournal) -> list[KeptRecord]:
+    def _fresh(self, journal: HeldJournal) -> list[JournalEntry]:
         """Return what is held and was not sent yet by this command."""
         fresh = [
             kept
@@ -273,7 +273,7 @@ class Retry:
         return fresh
 
     def _create(
-        self, journal: HeldJournal, kept: KeptRecord, creation: Creation
+        self, journal: HeldJournal, kept: JournalEntry, creation: Creation
     ) -> None:
         self._created += 1
         document = {**creation.document, **self._changes}
@@ -282,7 +282,7 @@ class Retry:
         line = Creation(document=document).as_line()
         for again in self._sent([line]):
             self._refused_jobs.add(creation.provider_job_id)
-            journal.keep([_again(line, again, kept)])
+            journal.add([_again(line, again, kept)])
             return
         self._release(journal, [kept])
         if self._changes:
@@ -295,9 +295,9 @@ class Retry:
             file = OutboxFile.create(self._folder.path, self._dispatch.binding)
             file.append(line)
             file.settle(len(line), 1, delivered=0)
-            self._folder.put_away(file)
+            self._folder.release(file)
 
-    def _batches(self, records: Sequence[KeptRecord]) -> Iterator[list[KeptRecord]]:
+    def _batches(self, records: Sequence[JournalEntry]) -> Iterator[list[JournalEntry]]:
         """Divide events into batches; without those whose job was refused again."""
         events = [
             kept
@@ -307,10 +307,10 @@ class Retry:
         for begin in range(0, len(events), MAX_BATCH_LINES):
             yield events[begin : begin + MAX_BATCH_LINES]
 
-    def _send(self, journal: HeldJournal, events: Sequence[KeptRecord]) -> None:
+    def _send(self, journal: HeldJournal, events: Sequence[JournalEntry]) -> None:
         refused = {each.record: each for each in self._sent([e.record for e in events])}
         self._release(journal, [kept for kept in events if kept.record not in refused])
-        journal.keep(
+        journal.add(
             [
                 _again(kept.record, refused[kept.record], kept)
                 for kept in events
@@ -318,12 +318,12 @@ class Retry:
             ]
         )
 
-    def _sent(self, lines: list[bytes]) -> list[KeptRecord]:
+    def _sent(self, lines: list[bytes]) -> list[JournalEntry]:
         """Send records; return those that were refused."""
         return self._persistence.run(partial(self._dispatch.carrier.carry_lines, lines))
 
-    def _release(self, journal: HeldJournal, records: Sequence[KeptRecord]) -> None:
-        journal.release([kept.record_id for kept in records], "delivered")
+    def _release(self, journal: HeldJournal, records: Sequence[JournalEntry]) -> None:
+        journal.remove([kept.record_id for kept in records], "delivered")
         self._taken += len(records)
 
     def _report(self, last_error: str | None) -> RetryReport:
@@ -334,7 +334,7 @@ class Retry:
                 held += 1
                 # The creation tells more than its events, and is the older one.
                 reasons.setdefault(kept.provider_job_id, kept.reason)
-            aside = journal.records(waits=True, provider_job_id=self._job_id)
+            aside = journal.entries(is_deferred=True, provider_job_id=self._job_id)
             waiting += sum(1 for _ in aside)
         return RetryReport(
             taken=self._taken,
@@ -345,11 +345,11 @@ class Retry:
         )
 
 
-def _again(line: bytes, refused: KeptRecord, before: KeptRecord) -> KeptRecord:
+def _again(line: bytes, refused: JournalEntry, before: JournalEntry) -> JournalEntry:
     """Return a record that is kept with a new reason, as old as it was."""
-    return KeptRecord(
+    return JournalEntry(
         record=line,
         problem=refused.problem,
-        waits=refused.waits,
+        is_deferred=refused.is_deferred,
         since=before.since,
     )
