@@ -102,7 +102,11 @@ def test_only_the_configuration_file_sees_pydantic() -> None:
 
 @pytest.mark.parametrize(
     ("foreign", "importer"),
-    [("rich", "view/live.py"), ("tqdm", "integrations/tqdm.py")],
+    [
+        ("argcomplete", "cli/completion_words.py"),
+        ("rich", "view/live.py"),
+        ("tqdm", "integrations/tqdm.py"),
+    ],
 )
 def test_optional_package_has_one_importer(foreign: str, importer: str) -> None:
     """Who does not use it need not have it."""

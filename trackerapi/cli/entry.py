@@ -1,15 +1,18 @@
-"""Where the command `trackerapi` begins: `run` in few steps, everything else in `cli`.
+"""Entry point of the command `trackerapi`.
 
-`run` stands before other people's commands, which should not start later for it: the
-way to them loads next to nothing, neither a parser nor the library.
+`run` loads neither a parser nor the library before it starts the command of the user: a
+command must not start later because `trackerapi run` stands before it.
 """
 
+import os
 import sys
 
 
 def main() -> int:
     """Run the command; return its exit status."""
     arguments = sys.argv[1:]
+    if "_ARGCOMPLETE" in os.environ:
+        return _complete()
     if arguments[:1] == ["run"]:
         from trackerapi.cli.run import arguments as order
 
@@ -25,3 +28,13 @@ def main() -> int:
     from trackerapi.cli.main import main as others
 
     return others(arguments)
+
+
+def _complete() -> int:
+    """Write the words that can follow a typed line; called by the script of a shell."""
+    try:
+        from trackerapi.cli.completion_words import complete
+    except ImportError:  # the extra `completion` is not installed
+        return 1
+    complete()  # exits the process
+    return 0

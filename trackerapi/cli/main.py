@@ -49,6 +49,7 @@ _HOMES: Final = {
     "sync": "sync",
     "outbox": "outbox.list_show",
     "check": "check",
+    "completion": "completion",
 }
 """The module of each command, of which only the one that is asked for is loaded."""
 
@@ -112,10 +113,9 @@ def build_parser(asked: Sequence[str] = ()) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
-    parser.set_defaults(whole_parser=parser)  # for the completion of all of it
     commands = add_group(parser)
     homes = [_HOMES[name] for name in asked if name in _HOMES]
-    for home in homes or [*_HOMES.values(), "completion"]:
+    for home in homes or _HOMES.values():
         import_module(f"trackerapi.cli.{home}").add_commands(commands)
     return parser
 

@@ -1,5 +1,6 @@
 """`trackerapi completion`: what real shells make of the scripts."""
 
+import argparse
 import os
 import pty
 import select
@@ -10,25 +11,52 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from tests.debian import need
 from tests.unit.commands.leftovers import PATIENCE_SECONDS, Desk
-from trackerapi.cli.exits import USAGE
-from trackerapi.cli.grammar import Command, commands_of
+from trackerapi.cli import entry
+from trackerapi.cli.exits import UNAVAILABLE, USAGE
 from trackerapi.cli.main import build_parser
 
 SHELLS: Final = ("bash", "zsh", "fish")
-COMMANDS: Final = tuple(commands_of(build_parser()))
 
 COMPLETE_IN_BASH: Final = """
 source "$SCRIPT"
-COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
-_trackerapi 2> /dev/null
+COMP_LINE="$*" COMP_POINT=${#COMP_LINE} COMP_TYPE=9
+_python_argcomplete "$1" 2> /dev/null
 printf '%s\\n' "${COMPREPLY[@]}"
 """
+
+COMMAND: Final = f"""#!/bin/sh
+[ -n "$_ARGCOMPLETE" ] || {{ printf 'ran <%s>.' "$*"; exit; }}
+exec {sys.executable} -W error -P -m trackerapi "$@"
+"""
+"""A command `trackerapi` that completes its line, and prints each other line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command or a group of commands: its words, options and subcommands."""
+
+    path: tuple[str, ...]
+    flags: frozenset[str]
+    subcommands: frozenset[str]
+
+
+def commands_of(parser: Any, path: tuple[str, ...] = ()) -> Iterator[Command]:
+    """Yield the command of a parser, and those below it."""
+    flags = {flag for action in parser._actions for flag in action.option_strings}
+    groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    below = {name: one for group in groups for name, one in group.choices.items()}
+    yield Command(path, frozenset(flags), frozenset(below))
+    for name, one in below.items():
+        yield from commands_of(one, (*path, name))
+
+
+COMMANDS: Final = tuple(commands_of(build_parser()))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +72,17 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         assert done.stderr == ""
         (folder / shell).write_text(done.stdout)
+    command = folder / "bin" / "trackerapi"
+    command.parent.mkdir()
+    command.write_text(COMMAND)
+    command.chmod(0o755)
     return folder
+
+
+def environment(scripts: Path, **variables: str) -> dict[str, str]:
+    """Return the variables of a shell that finds the command."""
+    path = f"{scripts / 'bin'}:{os.environ['PATH']}"
+    return {"PATH": path, "HOME": str(scripts), **variables}
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -64,7 +102,7 @@ def in_bash(scripts: Path, *words: str) -> list[str]:
     """Return what bash offers for the last of some words."""
     done = subprocess.run(
         [need("bash", "bash"), "--norc", "-uc", COMPLETE_IN_BASH, "bash", *words],
-        env={"SCRIPT": str(scripts / "bash")},
+        env=environment(scripts, SCRIPT=str(scripts / "bash")),
         cwd=scripts,
         capture_output=True,
         text=True,
@@ -84,7 +122,7 @@ def in_fish(scripts: Path, *words: str) -> list[str]:
             "-c",
             f'source fish; complete -C "{line}"',
         ],
-        env={"HOME": str(scripts), "PATH": os.environ["PATH"]},
+        env=environment(scripts),
         cwd=scripts,
         capture_output=True,
         text=True,
@@ -111,6 +149,8 @@ def in_fish(scripts: Path, *words: str) -> list[str]:
         (["job", "start", "tag", "--config", "zs"], ["zsh"]),
         (["completion", ""], ["bash", "fish", "zsh"]),
         (["event", "step", "--message", ""], []),
+        (["run", "--step", "x", "--", "trackera"], ["trackerapi"]),
+        (["run", "cat", "zs"], ["zsh"]),
         (["nonsense", "jo"], ["job"]),
     ],
     ids=" ".join,
@@ -126,22 +166,20 @@ def test_shell_offers_what_can_follow(
 
 
 def test_bash_offers_values_behind_an_equals_sign(scripts: Path) -> None:
-    """`--finish=au` comes to the function as three words."""
-    words = ["trackerapi", "job", "start", "--finish", "=", "au"]
+    """`--finish=au` completes the value, and keeps the option."""
+    words = ["trackerapi", "job", "start"]
 
-    assert in_bash(scripts, *words) == ["auto"]
-    assert in_bash(scripts, *words[:-1]) == ["explicit", "auto"]
+    assert in_bash(scripts, *words, "--finish=au") == ["auto"]
+    assert in_bash(scripts, *words, "--finish=") == ["explicit", "auto"]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda one: " ".join(one.path))
 def test_bash_knows_all_of_each_command(scripts: Path, command: Command) -> None:
     """A new command or option is completed without anybody thinking of it."""
-    flags = {flag for option in command.options for flag in option.flags}
-    words = {word.text for word in command.words}
-
-    assert set(in_bash(scripts, "trackerapi", *command.path, "-")) == flags
-    if words:
-        assert set(in_bash(scripts, "trackerapi", *command.path, "")) == words
+    assert set(in_bash(scripts, "trackerapi", *command.path, "-")) == command.flags
+    if command.subcommands:
+        words = in_bash(scripts, "trackerapi", *command.path, "")
+        assert set(words) == command.subcommands
 
 
 @pytest.mark.parametrize(
@@ -155,9 +193,8 @@ def test_typed_line_is_completed(
     scripts: Path, shell: str, options: list[str], begin: str
 ) -> None:
     """At a real prompt the tabulator key completes command, option and value."""
-    stand_in = "trackerapi() { printf 'ran <%s>.' \"$*\"; }"
     with at_prompt([need(shell, shell), *options], scripts) as terminal:
-        terminal.type(f"{stand_in}; {begin}; printf 'rea%s' dy.\n")
+        terminal.type(f"{begin}; printf 'rea%s' dy.\n")
         terminal.read_up_to("ready.")
         terminal.type("trackerapi job st\t--fin\texp\t\n")
         shown = terminal.read_up_to(">.")
@@ -194,7 +231,7 @@ def at_prompt(command: list[str], folder: Path) -> Iterator[Terminal]:
     with subprocess.Popen(
         command,
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "TERM": "dumb"},
+        env=environment(folder, TERM="dumb"),
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -214,3 +251,35 @@ def test_unknown_shell_is_told(desk: Desk) -> None:
 
     assert done.status == USAGE
     assert "'bash', 'zsh', 'fish'" in done.err
+
+
+@pytest.fixture
+def no_argcomplete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let argcomplete be missing, as without the extra `completion`."""
+    monkeypatch.delitem(sys.modules, "trackerapi.cli.completion_words", raising=False)
+    monkeypatch.setitem(sys.modules, "argcomplete", None)
+
+
+@pytest.mark.usefixtures("no_argcomplete")
+def test_missing_argcomplete_is_named(desk: Desk) -> None:
+    """Without the extra, `completion` is a usage error that names the extra."""
+    done = desk.run("completion", "bash")
+
+    assert done.status == USAGE
+    assert done.out == ""
+    assert done.err == (
+        "trackerapi: completion needs argcomplete: "
+        'pip install "trackerapi[completion]"\n'
+    )
+
+
+@pytest.mark.usefixtures("no_argcomplete")
+def test_shell_gets_nothing_without_argcomplete(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A script of the shell that outlives argcomplete gets a failure and no output."""
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    monkeypatch.setattr(sys, "argv", ["trackerapi"])
+
+    assert entry.main() == UNAVAILABLE
+    assert capfd.readouterr() == ("", "")
