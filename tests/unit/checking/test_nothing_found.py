@@ -414,7 +414,7 @@ def test_nothing_is_found_in_the_examples(
     assert not findings_in(text, *configs, path=path)
 
 
-@pytest.mark.parametrize("page", ["job-scripts.md", "several-places.md"])
+@pytest.mark.parametrize("page", ["job-scripts.md", "several-hosts.md"])
 def test_documents_leave_out_steps_and_make_no_mistake(
     page: str, tmp_path: Path
 ) -> None:
