@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 MAX_TEXT_LENGTH = 500
 """Longest `str()` of an error, in characters."""
@@ -74,10 +74,6 @@ class SettingsError(TrackerError, ValueError):
 
     def __str__(self) -> str:
         return one_line(f"{self.setting}: {self.reason}")
-
-
-NO_PROGRESS: Final = "Recorded as is; it does not change the progress"
-"""Consequence for an event that names an unknown step or kind."""
 
 
 class UnknownStepError(TrackerError, LookupError):

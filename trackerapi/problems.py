@@ -1,4 +1,10 @@
-"""Warnings of the library: kinds, sentences, and the log that each goes to once."""
+"""Problems of tracking: kinds, messages, and the log that gets each problem once.
+
+Each kind is a constant, followed by the functions that write its messages. A message
+says what happened, where, and what to do.
+
+Long: the wording of all warnings stands in one module.
+"""
 
 import logging
 import shlex
@@ -9,14 +15,19 @@ from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
-from trackerapi.errors import BackendError, one_line
+from trackerapi.errors import BackendError, UnknownStepError, one_line
 
 _UNKNOWN: Final = 404
 _CONFLICT: Final = 409
 _ERASED: Final = 410
 _TOO_LONG: Final = frozenset({413, 414, 431})
 
-_MOST_NAMES: Final = 3
+_MAX_NAMES: Final = 3
+"""Most job ids in one message."""
+
+_MAX_KEYS: Final = 5
+"""Most metadata keys in one message."""
+
 _MAX_LINE: Final = 2_000
 """Longest line of the log, in characters."""
 
@@ -25,12 +36,13 @@ _LOG: Final = logging.getLogger("trackerapi")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryProblem:
-    """Something that keeps reports from the backend, told once per kind.
+    """A problem that keeps reports from the backend, or changes or drops reports.
 
     Attributes:
         kind: unreachable, key-refused, job-refused, event-refused, job-unknown,
-            not-taken, outbox-unwritable, outbox-full, outbox-deleted, left-behind,
-            metadata, before-send, succeeded, step, event kind, job tag or internal.
+            not-taken, outbox-unwritable, outbox-full, outbox-deleted, outbox-cut,
+            left-behind, metadata, before-send, succeeded, step, event kind, job tag
+            or internal. `docs/problems.md` explains each of them.
         message: What happened and what to do, in one line.
     """
 
@@ -41,8 +53,23 @@ class DeliveryProblem:
 ProblemCallback = Callable[[DeliveryProblem], object]
 
 
+@dataclass(frozen=True, slots=True)
+class ProblemKind:
+    """A kind of problem.
+
+    Attributes:
+        name: What `DeliveryProblem.kind` has; never changes.
+        sentence: Cause and consequence, as `docs/problems.md` has them.
+        level: Level of the log.
+    """
+
+    name: str
+    sentence: str
+    level: int = logging.WARNING
+
+
 def log(level: int, message: str) -> None:
-    """Write one printable line to the log, and harm nobody if that cannot be done.
+    """Write one printable line to the log; raise nothing.
 
     If the script has set up no logging, Python prints the bare message on stderr. The
     message then begins with `trackerapi: `, so that a reader knows its source.
@@ -54,63 +81,62 @@ def log(level: int, message: str) -> None:
 
 
 class Problems:
-    """Tells each problem once: to the log, and to the script if it wants to know.
+    """Reports each problem once: to the log, and to the script's `on_problem`.
 
     Safe to share between threads and across a fork.
 
     Args:
-        on_problem: Called with each; what it raises is logged and goes no further.
+        on_problem: Called with each problem; an exception of it is logged and ends
+            there.
     """
 
     def __init__(self, on_problem: ProblemCallback | None = None) -> None:
         self._on_problem = on_problem
-        self._told: dict[tuple[str, ...], object] = {}
+        self._reported: dict[tuple[str, ...], object] = {}
 
-    def tell(self, kind: str, message: str, *subject: str, level: int = 0) -> None:
-        """Tell a problem, unless it was told already.
+    def report(
+        self, kind: ProblemKind, message: str, *subject: str, level: int = 0
+    ) -> None:
+        """Log a problem and call `on_problem`, unless it was reported before.
 
         Args:
-            kind: See `DeliveryProblem`.
+            kind: A constant of this module.
             message: One line.
-            subject: What tells two problems of a kind apart; by default nothing does.
-            level: Level of the log; 0 for a warning.
+            subject: Tells problems of a kind apart, such as a job id. Without a
+                subject, the kind is reported once.
+            level: Level of the log; 0 for that of the kind.
         """
-        # One atomic step of `dict` decides; a lock could be left locked by a fork.
+        # `setdefault()` is atomic, and decides between threads that report at once. A
+        # lock could be held by another thread at a fork, and block the child for ever.
         mine = object()
-        if self._told.setdefault((kind, *subject), mine) is not mine:
+        if self._reported.setdefault((kind.name, *subject), mine) is not mine:
             return
         message = one_line(message, _MAX_LINE)
-        log(level or logging.WARNING, message)
+        log(level or kind.level, message)
         if self._on_problem is None:
             return
         try:
-            self._on_problem(DeliveryProblem(kind=kind, message=message))
-        except Exception as error:  # noqa: BLE001 - the author's code may raise anything
+            self._on_problem(DeliveryProblem(kind=kind.name, message=message))
+        except Exception as error:  # noqa: BLE001 - the script's code may raise anything
             log(logging.ERROR, f"on_problem raised {error!r}; the job goes on")
 
-    def forget(self, kind: str) -> None:
-        """Let a problem be told again after it was gone."""
-        for told in [told for told in list(self._told) if told[0] == kind]:
-            self._told.pop(told, None)
+
+UNREACHABLE: Final = ProblemKind(
+    "unreachable",
+    "The backend gives no usable answer; events stay in the outbox until it does.",
+)
 
 
 def unreachable(error: BackendError) -> str:
-    """Return what to tell when the backend does not answer usably."""
+    """Return the message about a backend that gives no usable answer."""
     return f"the backend cannot be reached ({error}); events wait in the outbox"
 
 
-def unwritable(error: OSError) -> str:
-    """Return what to log when the outbox cannot be written."""
-    name = f" {error.filename}" if error.filename else ""
-    return one_line(f"the outbox{name} cannot be written: {error.strerror or error}")
-
-
-def kept_in_memory(error: OSError, most: int) -> str:
-    """Return what to log when records are kept in memory, at most so many."""
-    return (
-        f"{unwritable(error)}; events wait in memory, at most {most:,}; make room, or "
-        "set TRACKERAPI_OUTBOX to a folder that can be written"
-    )
+KEY_REFUSED: Final = ProblemKind(
+    "key-refused",
+    "The backend refuses the API key; events stay in the outbox until a key is valid.",
+    logging.ERROR,
+)
 
 
 def key_refused(error: BackendError, folder: Path | None = None) -> str:
@@ -124,7 +150,7 @@ def key_refused(error: BackendError, folder: Path | None = None) -> str:
     backend = (
         f"the backend at {where.scheme}://{where.netloc}"
         if error.url
-        else ("the backend")
+        else "the backend"
     )
     reason = f"HTTP {error.reason}" if error.status else error.reason
     request = f"; request {error.request_id}" if error.request_id else ""
@@ -135,20 +161,162 @@ def key_refused(error: BackendError, folder: Path | None = None) -> str:
     )
 
 
-def refused_job(provider_job_id: str, reason: str, problem: Mapping[str, Any]) -> str:
-    """Return the message about a job that was refused, with its fix."""
+JOB_REFUSED: Final = ProblemKind(
+    "job-refused",
+    "The backend refuses a job; the events of the job are held until it is created.",
+    logging.ERROR,
+)
+
+
+def job_refused(provider_job_id: str, reason: str, problem: Mapping[str, Any]) -> str:
+    """Return the message about a job that was refused, with its fix.
+
+    Args:
+        provider_job_id: The job.
+        reason: Why, in one sentence.
+        problem: Members of the problem details (RFC 9457).
+    """
     return (
         f"the backend refused job {provider_job_id!r} ({reason}). The script goes on; "
         "its reports are kept on this machine; " + fix_for_job(provider_job_id, problem)
     )
 
 
-def failing_record(provider_job_id: str, reason: str) -> str:
+EVENT_REFUSED: Final = ProblemKind(
+    "event-refused",
+    "The backend refuses an event for its content; the event is held.",
+    logging.ERROR,
+)
+
+
+def event_refused(provider_job_id: str, reason: str) -> str:
+    """Return the message about an event that was refused for its content."""
+    return (
+        f"the backend refused an event of job {provider_job_id!r}: {reason}; "
+        "`trackerapi outbox list` shows what is held"
+    )
+
+
+JOB_UNKNOWN: Final = ProblemKind(
+    "job-unknown",
+    "The backend does not know a job; its events stay in the outbox until it does.",
+)
+
+
+def job_unknown(provider_job_id: str) -> str:
+    """Return the message about events of a job that the backend does not know."""
+    return f"the backend does not know job {provider_job_id!r} yet; its events wait"
+
+
+NOT_TAKEN: Final = ProblemKind(
+    "not-taken",
+    "The backend fails at a record, but not at others; the record is sent again later.",
+)
+
+
+def not_taken(provider_job_id: str, reason: str) -> str:
     """Return the message about a record that is set aside and sent again later."""
     return (
         f"a record of job {provider_job_id!r} waits: {reason}; it is sent "
         "again from time to time"
     )
+
+
+OUTBOX_UNWRITABLE: Final = ProblemKind(
+    "outbox-unwritable",
+    "The outbox cannot be written; events wait in memory, and are lost if the process "
+    "ends first.",
+)
+
+
+def unwritable(error: OSError) -> str:
+    """Return why the outbox cannot be written."""
+    name = f" {error.filename}" if error.filename else ""
+    return one_line(f"the outbox{name} cannot be written: {error.strerror or error}")
+
+
+def kept_in_memory(error: OSError, max_records: int) -> str:
+    """Return the message about events that wait in memory.
+
+    Args:
+        error: Why the outbox cannot be written.
+        max_records: Limit of the memory.
+    """
+    return (
+        f"{unwritable(error)}; events wait in memory, at most {max_records:,}; make "
+        "room, or set TRACKERAPI_OUTBOX to a folder that can be written"
+    )
+
+
+def unheld(error: OSError) -> str:
+    """Return the message about rejected records that cannot be held."""
+    return (
+        f"rejected records cannot be held ({error}); make room in the outbox "
+        "folder: delivery tries again each second"
+    )
+
+
+OUTBOX_FULL: Final = ProblemKind(
+    "outbox-full",
+    "The outbox or its place in memory is full; events were dropped and counted.",
+)
+
+
+def outbox_full(limit_bytes: int) -> str:
+    """Return the message about an outbox beyond its size limit."""
+    return (
+        f"the outbox has more than {limit_bytes:,} bytes: the oldest info, heartbeats "
+        "and superseded progress were dropped; "
+        "`tracker.delivery().dropped` counts them"
+    )
+
+
+def event_dropped(reason: str, *, counts: bool) -> str:
+    """Return the message about an event that found no room.
+
+    Args:
+        reason: As `tracker.delivery().dropped` counts it.
+        counts: Whether the event changes the progress or the status of its job.
+    """
+    event = "an event that counts" if counts else "an event"
+    return f"{event} was dropped: {reason}; `tracker.delivery().dropped` counts them"
+
+
+OUTBOX_DELETED: Final = ProblemKind(
+    "outbox-deleted",
+    "Files of the outbox were deleted while the job runs; undelivered records were "
+    "written again, or are lost.",
+)
+
+RECORDS_RESCUED: Final = (
+    "the files of the outbox were deleted or moved while the job runs; its undelivered "
+    "records were written to a new file"
+)
+"""Message about deleted files that this process could still read."""
+
+RECORDS_DELETED: Final = (
+    "the files of the outbox were closed and deleted while the job runs: records are "
+    "lost; `tracker.delivery().dropped` counts them"
+)
+"""Message about deleted files that this process could not read any more."""
+
+OUTBOX_CUT: Final = ProblemKind(
+    "outbox-cut",
+    "A file of the outbox was truncated while the job runs; undelivered records are "
+    "lost.",
+    logging.ERROR,
+)
+
+RECORDS_CUT: Final = (
+    "a file of the outbox was truncated while the job runs: undelivered records are "
+    "lost; the remaining records were written to a new file"
+)
+"""Message about a truncated file."""
+
+LEFT_BEHIND: Final = ProblemKind(
+    "left-behind",
+    "An outbox file of an ended process cannot be used; other files are delivered.",
+)
 
 
 def unusable(path: Path, error: OSError) -> str:
@@ -163,6 +331,125 @@ def unusable(path: Path, error: OSError) -> str:
     )
 
 
+METADATA: Final = ProblemKind(
+    "metadata",
+    "Metadata does not fit JSON, the limits or the configuration; it was changed or "
+    "left out.",
+)
+
+
+def metadata_changed(provider_job_id: str, change: str) -> str:
+    """Return the message about metadata that JSON or the limits cannot hold."""
+    return f"job {provider_job_id!r}: {change}"
+
+
+def metadata_undeclared(tag: str | None, keys: Sequence[str]) -> str:
+    """Return the message about metadata that the step's configuration lacks."""
+    return (
+        f"metadata of step {tag!r} is not declared in its configuration; it "
+        f"was left out: {', '.join(keys[:_MAX_KEYS])}"
+    )
+
+
+def job_metadata_undeclared(provider_job_id: str, config_tag: str) -> str:
+    """Return the message about metadata of a job, which no step can declare."""
+    return (
+        f"metadata of job {provider_job_id!r} was left out: job configuration "
+        f"{config_tag!r} keeps what its steps declare, and nothing else"
+    )
+
+
+BEFORE_SEND: Final = ProblemKind(
+    "before-send",
+    "`before_send` raised; the event is sent without metadata and texts.",
+)
+
+
+def before_send_raised(error: Exception) -> str:
+    """Return the message about a `before_send` that raised."""
+    # The exception's own text may hold what the filter was to remove.
+    return (
+        f"before_send raised {type(error).__name__}; the event goes without "
+        "metadata and texts"
+    )
+
+
+SUCCEEDED: Final = ProblemKind(
+    "succeeded",
+    "A job that has succeeded was created again; its result is final.",
+)
+
+
+def already_succeeded(provider_job_id: str) -> str:
+    """Return the message about a job that was created again after its success."""
+    return (
+        f"job {provider_job_id!r} has already succeeded; its result is final. "
+        "Use a new provider_job_id"
+    )
+
+
+NO_PROGRESS: Final = "Recorded as is; it does not change the progress"
+"""Consequence for an event that names an unknown step or kind."""
+
+STEP: Final = ProblemKind(
+    "step",
+    "The configuration of the job has no such step; the event does not change the "
+    "progress.",
+)
+
+EVENT_KIND: Final = ProblemKind(
+    "event kind",
+    "The kind of an event looks misspelt, or does not suit a step or a job; the event "
+    "does not change the progress.",
+)
+
+
+def unknown_name(error: UnknownStepError) -> str:
+    """Return the message about an event of an unknown step or kind."""
+    return f"{error}. {NO_PROGRESS}"
+
+
+def unsuitable_kind(kind: str, *, needs_step: bool) -> str:
+    """Return the message about a kind without its step, or with a needless step."""
+    reason = (
+        f"a {kind!r} event needs a step: pass name=..."
+        if needs_step
+        else f"{kind!r} is about the whole job: leave out name=..."
+    )
+    return f"{reason}; recorded, but it does not change the progress"
+
+
+JOB_TAG: Final = ProblemKind(
+    "job tag",
+    "No loaded configuration has the tag of the job; the job has no percentage.",
+)
+
+
+def unknown_job_tag(error: Exception) -> str:
+    """Return the message about a job whose tag looks misspelt."""
+    return f"{error}; without a configuration a job has no percentage"
+
+
+INTERNAL: Final = ProblemKind(
+    "internal", "Tracking has failed unexpectedly; the job goes on."
+)
+
+
+def creation_failed(error: Exception) -> str:
+    """Return the message about a creation whose request failed unexpectedly."""
+    return f"creation not sent: {error!r}; it waits in the outbox"
+
+
+def unreported(error: Exception) -> str:
+    """Return the message about the end of a block that could not be reported."""
+    return f"not reported: {error}"
+
+
+def delivery_failed(error: BaseException) -> str:
+    """Return the message about a delivery that failed unexpectedly."""
+    return f"delivery has a problem: {error!r}"
+
+
 def not_delivered(
     count: int,
     folder: Path,
@@ -173,9 +460,9 @@ def not_delivered(
     """Return the message about records that are left at the end of a process.
 
     Args:
-        count: How many there are.
-        folder: Where they stay.
-        awaited: Ids of jobs of some records that the backend does not know.
+        count: Number of the records.
+        folder: The outbox folder, where they stay.
+        awaited: Ids of the jobs that the backend does not know.
         failing: Why the backend does not take some records.
         unconfirmed: Address of the backend if no backend has accepted address and key.
     """
@@ -185,8 +472,8 @@ def not_delivered(
     hint = ""
     if awaited:
         ids = sorted(awaited)
-        names = ", ".join(map(repr, ids[:_MOST_NAMES]))
-        more = ", ..." if len(ids) > _MOST_NAMES else ""
+        names = ", ".join(map(repr, ids[:_MAX_NAMES]))
+        more = ", ..." if len(ids) > _MAX_NAMES else ""
         hint = (
             f"; the backend does not know job {names}{more}; if an id is misspelt: "
             f"trackerapi outbox drop --job {shell_word(ids[0])}"

@@ -409,8 +409,9 @@ class TrackerApi:
             )
             if self._reporter.strict:
                 raise error
-            message = f"{error}; without a configuration a job has no percentage"
-            self._reporter.problems.tell("job tag", message, tag)
+            from trackerapi.problems import JOB_TAG, unknown_job_tag
+
+            self._reporter.problems.report(JOB_TAG, unknown_job_tag(error), tag)
         return None
 
     def _connection(self) -> "Connection":

@@ -5,7 +5,8 @@ import time
 from typing import TYPE_CHECKING
 
 from trackerapi.config.nearest import nearest_tag
-from trackerapi.errors import NO_PROGRESS, TrackerError, UnknownStepError
+from trackerapi.errors import TrackerError, UnknownStepError
+from trackerapi.problems import unknown_name
 
 if TYPE_CHECKING:
     from trackerapi.models import Job
@@ -38,7 +39,7 @@ def unknown_step(
     if any(step in (known.tag, known.name) for known in job.steps):
         return None
     error = UnknownStepError(step, nearest_tag(job.steps, step), job.tag)
-    return f"{error}. {NO_PROGRESS}"
+    return unknown_name(error)
 
 
 def _job(tracker: "TrackerApi", provider_job_id: str, deadline: float) -> "Job | None":

@@ -6,6 +6,7 @@ processes, of other destinations and of other providers.
 
 import argparse
 import dataclasses
+import logging
 import math
 import signal
 import time
@@ -34,7 +35,7 @@ from trackerapi.errors import AuthenticationError, BackendError, BackendUnavaila
 from trackerapi.outbox.folder import OutboxFolder, read_header
 from trackerapi.outbox.header import FORMAT_VERSION, Header
 from trackerapi.outbox.survey import LIVE, FileSummary, survey
-from trackerapi.problems import key_refused, unreachable
+from trackerapi.problems import key_refused, log, unreachable
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -48,8 +49,6 @@ _PURGE_SECONDS: Final = 600.0
 _WARNING_SECONDS: Final = 60.0
 """How often `--watch` looks for files that it cannot deliver."""
 
-_WATCH: Final = "watch"
-_STRANDED: Final = "stranded"
 
 _HELP = """\
 Deliver what processes that have ended left in the outbox.
@@ -127,6 +126,8 @@ class Sync:
         self._persistence, self._outbox = persistence, outbox
         self._last_error: str | None = None
         self._next_purge = self._next_warning = 0.0
+        self._printed: set[str] = set()
+        self._printed_failures: set[type[Exception]] = set()
 
     def run(self) -> None:
         """Deliver all files that can be delivered; print a failure on stderr."""
@@ -171,15 +172,18 @@ class Sync:
     def warn(self, lines: Iterable[str]) -> None:
         """Print each line on stderr, unless it was printed before."""
         for line in lines:
-            self._dispatch.problems.tell(_STRANDED, line, line)
+            if line not in self._printed:
+                self._printed.add(line)
+                log(logging.WARNING, line)
 
     def _attempt_and_tell(self) -> Exception | None:
-        problems, before = self._dispatch.problems, self._dispatch.counters.delivered
+        before = self._dispatch.counters.delivered
         error = self._attempt(Progress(lambda _: ""))
         if error is None:
-            problems.forget(_WATCH)
-        else:
-            problems.tell(_WATCH, self._failure(error), type(error).__name__)
+            self._printed_failures.clear()
+        elif type(error) not in self._printed_failures:
+            self._printed_failures.add(type(error))
+            log(logging.WARNING, self._failure(error))
         if isinstance(error, AuthenticationError):
             self._dispatch.forget_provider()
         if count := self._dispatch.counters.delivered - before:

@@ -1,6 +1,5 @@
 """Records that were set aside and are sent again: of unknown jobs, and failing ones."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,17 @@ from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.held import JournalEntry
 from trackerapi.outbox.records import Creation
-from trackerapi.problems import Problems, failing_record, refused_job
+from trackerapi.problems import (
+    EVENT_REFUSED,
+    JOB_REFUSED,
+    JOB_UNKNOWN,
+    NOT_TAKEN,
+    Problems,
+    event_refused,
+    job_refused,
+    job_unknown,
+    not_taken,
+)
 
 CreationFinder = Callable[[str], Creation | None]
 
@@ -155,33 +164,20 @@ class WaitingCarrier(LineCarrier):
     def _tell_job(
         self, provider_job_id: str, reason: str, problem: Mapping[str, Any]
     ) -> None:
-        message = refused_job(provider_job_id, reason, problem)
-        self._problems.tell(
-            "job-refused", message, provider_job_id, level=logging.ERROR
-        )
+        message = job_refused(provider_job_id, reason, problem)
+        self._problems.report(JOB_REFUSED, message, provider_job_id)
 
     def _hold(self, file: OutboxFile, records: Sequence[JournalEntry]) -> None:
         file.held.add(records)
         held = [kept for kept in records if not kept.is_deferred]
         if held:
-            self._problems.tell(
-                "event-refused",
-                f"the backend refused an event of job {held[0].provider_job_id!r}: "
-                f"{held[0].reason}; `trackerapi outbox list` shows what is held",
-                level=logging.ERROR,
-            )
+            message = event_refused(held[0].provider_job_id, held[0].reason)
+            self._problems.report(EVENT_REFUSED, message)
         for kept in records:
             if kept.is_failing:
                 job_id = kept.provider_job_id
-                self._problems.tell(
-                    "not-taken",
-                    failing_record(kept.provider_job_id, kept.reason),
-                    job_id,
-                )
+                self._problems.report(NOT_TAKEN, not_taken(job_id, kept.reason), job_id)
         unknown = [kept for kept in records if kept.is_deferred and not kept.is_failing]
         if unknown:
-            job_id = unknown[0].provider_job_id
-            self._problems.tell(
-                "job-unknown",
-                f"the backend does not know job {job_id!r} yet; its events wait",
-            )
+            message = job_unknown(unknown[0].provider_job_id)
+            self._problems.report(JOB_UNKNOWN, message)

@@ -29,11 +29,11 @@ from trackerapi.outbox.records import Creation
 from trackerapi.outbox.waiting import count_waiting, first_lines_of, oldest_of
 from trackerapi.problems import (
     Problems,
-    failing_record,
     key_refused,
     log,
     lost,
     not_delivered,
+    not_taken,
 )
 from trackerapi.process.clock import steady_seconds
 from trackerapi.process.forks import keep, let_go, watch
@@ -346,7 +346,7 @@ class Delivery:
             with suppress(OSError):  # another process may put it away meanwhile
                 kept = file.held.first_failing()
                 failing += (
-                    [failing_record(kept.provider_job_id, kept.reason)] if kept else []
+                    [not_taken(kept.provider_job_id, kept.reason)] if kept else []
                 )
         is_confirmed = self._folder.is_confirmed(binding)
         unconfirmed = "" if is_confirmed else binding.base_url

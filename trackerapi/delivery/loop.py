@@ -20,7 +20,16 @@ from trackerapi.errors import (
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.records import MAX_BATCH_BYTES
 from trackerapi.outbox.thinning import thin_out
-from trackerapi.problems import key_refused, unreachable
+from trackerapi.problems import (
+    INTERNAL,
+    KEY_REFUSED,
+    OUTBOX_UNWRITABLE,
+    UNREACHABLE,
+    delivery_failed,
+    key_refused,
+    unheld,
+    unreachable,
+)
 from trackerapi.process.clock import steady_seconds
 from trackerapi.process.descriptors import LostFileError
 from trackerapi.retry import backoff_seconds
@@ -226,7 +235,7 @@ class Courier:
             # The thread must live on, also where `on_problem` calls `sys.exit()`.
             _LOG.debug("a round of delivery failed", exc_info=error)
             self._failed(BackendUnavailable(f"{type(error).__name__}: {error}"))
-            self._route.problems.tell("internal", f"delivery has a problem: {error!r}")
+            self._route.problems.report(INTERNAL, delivery_failed(error))
             after = self._next_attempt - steady_seconds()
         with self._round_done:
             self._round_done.notify_all()
@@ -271,14 +280,14 @@ class Courier:
     def _failed(self, error: BackendError) -> None:
         self.is_down = True
         self._back_off(error)
-        self._route.problems.tell("unreachable", unreachable(error))
+        self._route.problems.report(UNREACHABLE, unreachable(error))
 
     def _key_refused(self, error: AuthenticationError) -> None:
         self.refusal = error
         self._back_off(error)
         folder = self._route.folder
         message = key_refused(error, folder.path if folder else None)
-        self._route.problems.tell("key-refused", message, level=logging.ERROR)
+        self._route.problems.report(KEY_REFUSED, message)
         self.rounds.renew_key()
 
     def _back_off(self, error: BackendError) -> None:
@@ -299,8 +308,4 @@ class Courier:
     def _unwritable(self, error: OSError) -> None:
         self._route.counters.last_error = str(error)
         self._next_attempt = steady_seconds() + _DISK_RETRY_SECONDS
-        self._route.problems.tell(
-            "outbox-unwritable",
-            f"rejected records cannot be held ({error}); make room in the outbox "
-            "folder: delivery tries again each second",
-        )
+        self._route.problems.report(OUTBOX_UNWRITABLE, unheld(error))

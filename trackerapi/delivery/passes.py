@@ -21,7 +21,7 @@ from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.held import HeldJournal
 from trackerapi.outbox.outbox import Outbox
 from trackerapi.outbox.records import MAX_BATCH_BYTES, Creation, job_of
-from trackerapi.problems import Problems, unusable
+from trackerapi.problems import LEFT_BEHIND, Problems, unusable
 from trackerapi.process.clock import steady_seconds
 from trackerapi.process.forks import unforked
 from trackerapi.retry import backoff_seconds
@@ -216,7 +216,7 @@ class Rounds:
         if file in self.adopted:
             self.adopted.remove(file)
         name = file.path.name
-        self._route.problems.tell("left-behind", unusable(file.path, error), name)
+        self._route.problems.report(LEFT_BEHIND, unusable(file.path, error), name)
 
     def renew_key(self) -> None:
         """Read the key again; its provider is asked for again before a delivery."""

@@ -8,6 +8,7 @@ import json
 import math
 import reprlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from numbers import Integral, Real
@@ -108,6 +109,44 @@ def plain_json(metadata: object) -> str | None:
     if "\\u" in text and ("\\u0000" in text or "\\ud" in text):
         return None
     return text if len(text) <= MAX_BYTES else None
+
+
+_LIMITS: Final = f"{MAX_KEYS} keys, {MAX_BYTES:,} bytes, five levels, numbers to 2**53"
+_JSON_TYPES: Final = frozenset({str, int, float, bool, list, tuple, dict, type(None)})
+
+
+def change_text(given: Mapping[str, Any], shaped: ShapedMetadata) -> str:
+    """Return which key JSON or the limits cannot hold, why, and how it is stored.
+
+    The text names the first such key, and counts the others. It never has the value:
+    metadata is not for the log.
+
+    Args:
+        given: Metadata of the job.
+        shaped: What `shape_metadata()` made of it, with at least one changed key.
+    """
+    first, *others = shaped.changed
+    more = f" (and {len(others)} keys more)" if others else ""
+    kind: type[object] = type(_value_of(given, first))
+    reason = f"does not fit JSON or the limits ({_LIMITS})"
+    if kind not in _JSON_TYPES:
+        reason = f"{kind.__name__} is not JSON"
+    stored = "left out"
+    if first in shaped.values:
+        match shaped.values[first]:
+            case str():
+                stored = "stored as text"
+            case None:
+                stored = "stored as null"
+            case _:
+                stored = "stored in part"
+    return f"metadata key {first!r}: {reason}; {stored}{more}"
+
+
+def _value_of(given: Mapping[str, Any], key: str) -> object:
+    with suppress(Exception):  # a foreign mapping may raise anything
+        return given.get(key)
+    return None
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from trackerapi.jobs.loops import Loop
 from trackerapi.jobs.options import LoopOptions
 from trackerapi.jobs.step import TrackerStep
 from trackerapi.jobs.steps import JobSteps, is_ready
+from trackerapi.problems import INTERNAL, unreported
 from trackerapi.process.block import Block
 from trackerapi.process.sigterm import SIGTERM_WATCH
 from trackerapi.texts import LONGEST_MESSAGE
@@ -301,7 +302,7 @@ class TrackerJob(JobQuestions, Block):
             # With `strict`, also what does not fit in metadata.
             if error is None:
                 raise
-            self._reporter.problems.tell("internal", f"not reported: {problem}")
+            self._reporter.problems.report(INTERNAL, unreported(problem))
 
     def _end(self, error: BaseException | None) -> None:
         ending = self.ending_of(error)

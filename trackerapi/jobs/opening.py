@@ -1,7 +1,6 @@
 """Creating a job so that nothing remote can stop the script."""
 
 import json
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +13,20 @@ from trackerapi.errors import (
     BackendRejected,
     BackendUnavailable,
 )
-from trackerapi.problems import key_refused, refused_job, unreachable
+from trackerapi.problems import (
+    INTERNAL,
+    JOB_REFUSED,
+    KEY_REFUSED,
+    METADATA,
+    SUCCEEDED,
+    UNREACHABLE,
+    already_succeeded,
+    creation_failed,
+    job_metadata_undeclared,
+    job_refused,
+    key_refused,
+    unreachable,
+)
 from trackerapi.process.clock import utc_now
 from trackerapi.times import as_rfc3339
 
@@ -92,23 +104,17 @@ def create(
     except AuthenticationError as error:
         if reporter.strict:
             raise
-        message = key_refused(error)
-        reporter.problems.tell("key-refused", message, level=logging.ERROR)
+        reporter.problems.report(KEY_REFUSED, key_refused(error))
     except BackendError as error:
         refusal = _refusal(error, new, delivery, reporter)
     except Exception as error:  # noqa: BLE001 - what a test replaces breaks the client
-        message = f"creation not sent: {error!r}; it waits in the outbox"
-        reporter.problems.tell("internal", message)
+        reporter.problems.report(INTERNAL, creation_failed(error))
     state = "done" if known else "held" if refusal else "waiting"
     problem = problem_of(refusal) if refusal else None
     delivery.record_creation(document, state, problem)
     if known is not None and known.status == "succeeded":
-        reporter.problems.tell(
-            "succeeded",
-            f"job {new.provider_job_id!r} has already succeeded; its result is final. "
-            "Use a new provider_job_id",
-            new.provider_job_id,
-        )
+        message = already_succeeded(new.provider_job_id)
+        reporter.problems.report(SUCCEEDED, message, new.provider_job_id)
     return known
 
 
@@ -123,7 +129,7 @@ def _refusal(
     if not is_final_for_job(error, len(json.dumps(new.as_document()))):
         if isinstance(error, BackendUnavailable):
             delivery.note_failure(error)
-        reporter.problems.tell("unreachable", unreachable(error))
+        reporter.problems.report(UNREACHABLE, unreachable(error))
         return None
     refusal = error
     if not isinstance(refusal, BackendRejected):
@@ -132,10 +138,8 @@ def _refusal(
     if reporter.strict:
         raise refusal
     problem = problem_of(error)
-    message = refused_job(new.provider_job_id, error.reason, problem)
-    reporter.problems.tell(
-        "job-refused", message, new.provider_job_id, level=logging.ERROR
-    )
+    message = job_refused(new.provider_job_id, error.reason, problem)
+    reporter.problems.report(JOB_REFUSED, message, new.provider_job_id)
     return refusal
 
 
@@ -155,12 +159,8 @@ def job_metadata(
     if not fitting or config is None or config.metadata != "declared":
         return fitting
     # Declarations belong to steps, so that nothing of a job is declared.
-    reporter.problems.tell(
-        "metadata",
-        f"metadata of job {provider_job_id!r} was left out: job configuration "
-        f"{config.tag!r} keeps what its steps declare, and nothing else",
-        "job",
-    )
+    message = job_metadata_undeclared(provider_job_id, config.tag)
+    reporter.problems.report(METADATA, message, "job")
     return None
 
 

@@ -7,23 +7,22 @@ waits for a network.
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from trackerapi.events.event import CONFLATED_KINDS, Event
-from trackerapi.events.metadata import (
-    MAX_BYTES,
-    MAX_KEYS,
-    ShapedMetadata,
-    is_mapping,
-    shape_metadata,
+from trackerapi.events.metadata import change_text, is_mapping, shape_metadata
+from trackerapi.problems import (
+    BEFORE_SEND,
+    METADATA,
+    Problems,
+    before_send_raised,
+    metadata_changed,
 )
 
 if TYPE_CHECKING:
     from trackerapi.delivery.conflation import Key
     from trackerapi.delivery.delivery import Delivery
     from trackerapi.jobs.sending import JobEvents
-    from trackerapi.problems import Problems
     from trackerapi.process.worker import Work
 
 Allowed = Callable[[dict[str, Any] | None, str | None], dict[str, Any] | None]
@@ -163,11 +162,10 @@ class Reporter:
             )
         shaped = shape_metadata(metadata)
         if shaped.changed:
-            message = _change_text(metadata, shaped)
+            message = change_text(metadata, shaped)
             if self.strict:
                 raise ValueError(message)
-            message = f"job {provider_job_id!r}: {message}"
-            self.problems.tell("metadata", message)
+            self.problems.report(METADATA, metadata_changed(provider_job_id, message))
         return shaped.values or None
 
     def _filtered(self, event: Event, allowed: Allowed) -> Event | None:
@@ -182,11 +180,7 @@ class Reporter:
             filtered = dataclasses.replace(filtered, metadata=metadata)
             filtered.as_line()
         except Exception as error:  # noqa: BLE001 - the author's code may raise anything
-            self.problems.tell(
-                "before-send",
-                f"before_send raised {type(error).__name__}; the event goes without "
-                "metadata and texts",
-            )
+            self.problems.report(BEFORE_SEND, before_send_raised(error))
             # The fact counts; what the filter was to look at stays here.
             return dataclasses.replace(event, metadata=None, message=None, detail=None)
         return filtered
@@ -204,33 +198,3 @@ def in_event_loop() -> bool:
 
 def _do_nothing(_line: bytes, _provider_job_id: str, _tag: str | None) -> None:
     """Stand in for delivery where tracking is off."""
-
-
-_LIMITS: Final = f"{MAX_KEYS} keys, {MAX_BYTES:,} bytes, five levels, numbers to 2**53"
-_JSON_TYPES: Final = frozenset({str, int, float, bool, list, tuple, dict, type(None)})
-
-
-def _change_text(given: Mapping[str, Any], shaped: ShapedMetadata) -> str:
-    """Return what became of the first key that JSON or the limits cannot hold."""
-    first, *others = shaped.changed
-    more = f" (and {len(others)} keys more)" if others else ""
-    kind: type[object] = type(_value_of(given, first))
-    reason = f"does not fit JSON or the limits ({_LIMITS})"
-    if kind not in _JSON_TYPES:
-        reason = f"{kind.__name__} is not JSON"
-    stored = "left out"
-    if first in shaped.values:
-        match shaped.values[first]:
-            case str():
-                stored = "stored as text"
-            case None:
-                stored = "stored as null"
-            case _:
-                stored = "stored in part"
-    return f"metadata key {first!r}: {reason}; {stored}{more}"
-
-
-def _value_of(given: Mapping[str, Any], key: str) -> object:
-    with suppress(Exception):  # a foreign mapping may raise anything
-        return given.get(key)
-    return None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Unpack
 
 from trackerapi.arguments import check_flag, check_number, check_text, refuse_unknown
-from trackerapi.errors import NO_PROGRESS, UnknownStepError
+from trackerapi.errors import UnknownStepError
 from trackerapi.events.event import (
     CONFLATED_KINDS,
     JOB_KINDS,
@@ -33,6 +33,15 @@ from trackerapi.events.projection import (
 )
 from trackerapi.events.stamps import new_stamp
 from trackerapi.jobs.options import MAX_UNITS, EventDetails
+from trackerapi.problems import (
+    EVENT_KIND,
+    METADATA,
+    STEP,
+    ProblemKind,
+    metadata_undeclared,
+    unknown_name,
+    unsuitable_kind,
+)
 from trackerapi.texts import LONGEST_DETAIL, LONGEST_MESSAGE, check_name
 from trackerapi.times import as_rfc3339
 
@@ -287,13 +296,8 @@ class JobEvents:
         """Check and encode what events of one kind and step have in common."""
         checked, step = self._checked_kind(kind), self._named_step(name, tag)
         if checked in (STEP_KINDS if step is None else JOB_KINDS):
-            reason = (
-                f"a {checked!r} event needs a step: pass name=..."
-                if step is None
-                else f"{checked!r} is about the whole job: leave out name=..."
-            )
-            message = f"{reason}; recorded, but it does not change the progress"
-            self._reporter.problems.tell("event kind", message, checked)
+            message = unsuitable_kind(checked, needs_step=step is None)
+            self._reporter.problems.report(EVENT_KIND, message, checked)
         common = {"provider_job_id": self._provider_job_id, "kind": checked}
         if step is not None:
             common["tag"] = step
@@ -314,12 +318,8 @@ class JobEvents:
             return metadata
         undeclared = sorted(metadata.keys() - declared - {CHANGED_KEY})
         if undeclared:
-            self._reporter.problems.tell(
-                "metadata",
-                f"metadata of step {tag!r} is not declared in its configuration; it "
-                f"was left out: {', '.join(undeclared[:5])}",
-                str(tag),
-            )
+            message = metadata_undeclared(tag, undeclared)
+            self._reporter.problems.report(METADATA, message, str(tag))
         kept = {key: metadata[key] for key in metadata if key in declared}
         changed = [key for key in metadata.get(CHANGED_KEY, ()) if key in declared]
         if changed:
@@ -331,7 +331,8 @@ class JobEvents:
         if kind not in KINDS:
             near = difflib.get_close_matches(kind.lower(), KINDS, n=1, cutoff=0.75)
             if near:
-                self._complain(UnknownStepError(kind, near[0], what="event kind"))
+                error = UnknownStepError(kind, near[0], what="event kind")
+                self._complain(EVENT_KIND, error)
         return kind
 
     def _named_step(self, name: str | None, tag: str | None) -> str | None:
@@ -347,11 +348,10 @@ class JobEvents:
         if step is not None:
             return step.tag
         near = self._config.nearest_step(given)
-        self._complain(UnknownStepError(given, near, job_tag=self._config.tag))
+        self._complain(STEP, UnknownStepError(given, near, job_tag=self._config.tag))
         return given
 
-    def _complain(self, error: UnknownStepError) -> None:
+    def _complain(self, kind: ProblemKind, error: UnknownStepError) -> None:
         if self._reporter.strict:
             raise error
-        message = f"{error}. {NO_PROGRESS}"
-        self._reporter.problems.tell(error.what, message, error.name)
+        self._reporter.problems.report(kind, unknown_name(error), error.name)

@@ -19,7 +19,14 @@ from trackerapi.outbox.header import Binding
 from trackerapi.outbox.options import OutboxOptions
 from trackerapi.outbox.records import is_droppable, parse_record
 from trackerapi.outbox.rescue import Rescue
-from trackerapi.problems import Problems, kept_in_memory, unwritable
+from trackerapi.problems import (
+    OUTBOX_FULL,
+    OUTBOX_UNWRITABLE,
+    Problems,
+    event_dropped,
+    kept_in_memory,
+    unwritable,
+)
 from trackerapi.process.clock import steady_seconds
 from trackerapi.process.descriptors import LostFileError
 
@@ -329,7 +336,7 @@ class Outbox:
     def _tell(self, error: OSError) -> None:
         self.disk_error = error.strerror or str(error)
         message = kept_in_memory(error, MAX_BACKLOG_RECORDS)
-        self._problems.tell("outbox-unwritable", message)
+        self._problems.report(OUTBOX_UNWRITABLE, message)
 
     def _keep_in_memory(self, line: bytes) -> None:
         room = MAX_BACKLOG_BYTES - self._backlog_bytes
@@ -342,10 +349,6 @@ class Outbox:
 
     def _drop(self, line: bytes, reason: str) -> None:
         self._counters.count_dropped(reason)
-        lost = parse_record(line)
-        what = "an event" if is_droppable(lost) else "an event that counts"
-        self._problems.tell(
-            "outbox-full",
-            f"{what} was dropped: {reason}; `tracker.delivery().dropped` counts them",
-            reason,
-        )
+        counts = not is_droppable(parse_record(line))
+        message = event_dropped(reason, counts=counts)
+        self._problems.report(OUTBOX_FULL, message, reason)

@@ -8,7 +8,6 @@ as there is one, and written to a new file.
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
 
 from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.disk import DELIVERED, sync_folder
@@ -16,19 +15,13 @@ from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.header import Binding
 from trackerapi.outbox.options import OutboxOptions
 from trackerapi.outbox.records import MAX_BATCH_BYTES, parse_record, split_lines
-from trackerapi.problems import Problems
-
-_RESCUED: Final = (
-    "the files of the outbox were deleted or moved while the job runs; its undelivered "
-    "records were written to a new file"
-)
-_CUT: Final = (
-    "somebody has cut a file of the outbox while the job runs: records are lost that "
-    "were not delivered before; what is left was written to a new file"
-)
-_LOST: Final = (
-    "the files of the outbox were closed and deleted while the job runs: records are "
-    "lost; `tracker.delivery().dropped` counts them"
+from trackerapi.problems import (
+    OUTBOX_CUT,
+    OUTBOX_DELETED,
+    RECORDS_CUT,
+    RECORDS_DELETED,
+    RECORDS_RESCUED,
+    Problems,
 )
 
 
@@ -62,12 +55,14 @@ class Rescue:
         if is_cut and fresh is not None:
             lost = waiting - fresh.appended  # at least: some of those are delivered
             self.counters.count_dropped("outbox cut", max(lost, 0))
-            self.problems.tell("outbox-cut", _CUT, level=logging.ERROR)
+            self.problems.report(OUTBOX_CUT, RECORDS_CUT)
         elif fresh is None and _is_lost(file):
             self.counters.count_dropped("outbox deleted", file.undelivered_count)
-            self.problems.tell("outbox-deleted", _LOST, "lost", level=logging.ERROR)
+            self.problems.report(
+                OUTBOX_DELETED, RECORDS_DELETED, "lost", level=logging.ERROR
+            )
         elif fresh is not None and fresh is not file:
-            self.problems.tell("outbox-deleted", _RESCUED)
+            self.problems.report(OUTBOX_DELETED, RECORDS_RESCUED)
         if fresh is not file:
             file.close()
         return fresh

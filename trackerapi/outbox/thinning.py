@@ -19,7 +19,7 @@ from trackerapi.outbox.records import (
     parse_record,
     split_lines,
 )
-from trackerapi.problems import Problems
+from trackerapi.problems import OUTBOX_FULL, Problems, outbox_full
 
 _Counter = tuple[Any, Any, Any]
 """A job, a step of it, and the part that counted."""
@@ -52,13 +52,7 @@ def thin_out(outbox: Outbox, counters: Counters, problems: Problems) -> None:
     # What has come meanwhile is the next turn's.
     outbox.is_full = outbox.undelivered_bytes - _bytes_behind(outbox, last) > limit
     if counters.dropped.get("outbox full"):
-        problems.tell(
-            "outbox-full",
-            f"the outbox has more than {limit:,} bytes: the oldest info, heartbeats "
-            "and superseded progress were dropped; "
-            "`tracker.delivery().dropped` counts them",
-            "thinned",
-        )
+        problems.report(OUTBOX_FULL, outbox_full(limit), "thinned")
 
 
 def _bytes_behind(outbox: Outbox, name: str) -> int:

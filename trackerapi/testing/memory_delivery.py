@@ -12,7 +12,7 @@ from trackerapi.errors import BackendError
 from trackerapi.outbox.header import Binding
 from trackerapi.outbox.options import OutboxOptions
 from trackerapi.outbox.records import job_of
-from trackerapi.problems import Problems
+from trackerapi.problems import OUTBOX_UNWRITABLE, Problems
 from trackerapi.process.worker import Work
 from trackerapi.testing.faults import BASE_URL, unwritable
 
@@ -139,7 +139,7 @@ class MemoryDelivery(Delivery):
             if self._is_strict:
                 raise unwritable()
             message = f"{unwritable()}; events wait in memory"
-            self._problems.tell("outbox-unwritable", message)
+            self._problems.report(OUTBOX_UNWRITABLE, message)
         return tracker.taker()
 
 

@@ -148,6 +148,20 @@ def test_watching_tells_once_that_the_backend_is_down_and_goes_on(
     assert len(desk.events(job_id)) == 3
 
 
+def test_watching_prints_a_second_outage(desk: Desk, proxy: FaultProxy) -> None:
+    """An outage after a delivery is printed like the first one."""
+    desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
+    desk.leave(events=1)
+
+    with proxy.failing(unavailable), _started(desk, "sync", "--watch") as process:
+        _await_line(process, "trackerapi: the backend cannot be reached")
+        proxy.fault = pass_on
+        _await_line(process, "trackerapi: delivered 1 event\n")
+        proxy.fault = unavailable
+        desk.leave(events=2)
+        _await_line(process, "trackerapi: the backend cannot be reached")
+
+
 def test_watching_names_once_what_no_backend_accepted(desk: Desk) -> None:
     """A sidecar goes on for weeks: nobody should have to wait for its end."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)

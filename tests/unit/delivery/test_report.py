@@ -20,7 +20,7 @@ from tests.unit.delivery.reporting_process import BINDING, PLENTY, ReportingProc
 from trackerapi.delivery.delivery import Delivery, DeliveryOptions
 from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.options import OutboxOptions
-from trackerapi.problems import DeliveryProblem, Problems
+from trackerapi.problems import JOB_REFUSED, UNREACHABLE, DeliveryProblem, Problems
 
 
 @contextmanager
@@ -276,8 +276,8 @@ def test_problem_is_told_once_to_the_log_and_to_the_script(
     problems = Problems(told.append)
 
     for _ in range(3):
-        problems.tell("job-refused", "the first", "job-1", level=logging.ERROR)
-        problems.tell("job-refused", "the second", "job-2")
+        problems.report(JOB_REFUSED, "the first", "job-1")
+        problems.report(JOB_REFUSED, "the second", "job-2", level=logging.WARNING)
 
     assert [one.message for one in told] == ["the first", "the second"]
     assert {one.kind for one in told} == {"job-refused"}
@@ -285,20 +285,6 @@ def test_problem_is_told_once_to_the_log_and_to_the_script(
         (logging.ERROR, "the first"),
         (logging.WARNING, "the second"),
     ]
-
-
-def test_problem_that_was_gone_is_told_again() -> None:
-    """A second outage is news."""
-    told: list[DeliveryProblem] = []
-    problems = Problems(told.append)
-    problems.tell("unreachable", "once", "a")
-    problems.tell("other", "once")
-
-    problems.forget("unreachable")
-    problems.tell("unreachable", "twice", "a")
-    problems.tell("other", "twice")
-
-    assert [one.message for one in told] == ["once", "once", "twice"]
 
 
 def test_what_a_listener_raises_goes_no_further(
@@ -309,7 +295,7 @@ def test_what_a_listener_raises_goes_no_further(
     def complain(_: DeliveryProblem) -> None:
         raise ValueError("in the script's own code")
 
-    Problems(complain).tell("unreachable", "the backend is down")
+    Problems(complain).report(UNREACHABLE, "the backend is down")
 
     told, raised = [entry.message for entry in caplog.records]
     assert told == "the backend is down"

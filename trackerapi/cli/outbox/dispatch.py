@@ -23,7 +23,7 @@ from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Binding
 from trackerapi.outbox.records import Creation
-from trackerapi.problems import Problems
+from trackerapi.problems import ProblemKind, Problems
 from trackerapi.retry import backoff_seconds
 from trackerapi.version import __version__
 
@@ -119,10 +119,12 @@ class Persistence:
 
 
 class Unheard(Problems):
-    """Problems that the command tells itself, when it has done what it can."""
+    """Problems that are not logged: the command prints them when it ends."""
 
-    def tell(self, kind: str, message: str, *subject: str, level: int = 0) -> None:
-        """Tell nobody."""
+    def report(
+        self, kind: ProblemKind, message: str, *subject: str, level: int = 0
+    ) -> None:
+        """Do nothing."""
 
 
 class Dispatch:
@@ -133,7 +135,7 @@ class Dispatch:
     Args:
         settings: Where the backend is, and whose key this is.
         folder: Where creations of jobs are looked up.
-        problems: Told of what is refused; None tells it on stderr.
+        problems: Reports rejected records; None logs them.
 
     Attributes:
         binding: Which files may go this way; with the provider once it is known.
