@@ -731,12 +731,12 @@ def test_refused_event_that_cannot_be_kept_aside_is_tried_again(
 ) -> None:
     """A full disk in the wrong moment ends no courier and loses no refusal."""
     monkeypatch.setattr(courier_module, "_DISK_RETRY_SECONDS", 0.0)
-    keep, failures = HeldJournal.keep, [OSError("no room"), OSError("no room")]
+    add, failures = HeldJournal.add, [OSError("no room"), OSError("no room")]
 
     def refuse(journal: HeldJournal, records: Any) -> None:
         if records and failures:
             raise failures.pop()
-        keep(journal, records)
+        add(journal, records)
 
     monkeypatch.setattr(HeldJournal, "add", refuse)
     bad, good = event_lines(2)

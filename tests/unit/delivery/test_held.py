@@ -115,7 +115,7 @@ def test_released_record_is_gone_for_every_reader(path: Path) -> None:
     lines = [event_line() for _ in range(3)]
     journal.add([waiting(line) for line in lines])
 
-    other.release([event_id_of(lines[1]), "never seen"], "delivered")
+    other.remove([event_id_of(lines[1]), "never seen"], "delivered")
 
     journal.refresh()
     for seen in (journal, other, read_anew(path)):
