@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="leave out what takes long: pyright, the backend's and end-to-end tests",
+        help="leave out slow parts: pyright, tests with processes or a backend",
     )
     parser.add_argument("pytest_arguments", nargs="*", help="after --: for pytest")
     options = parser.parse_args(argv)

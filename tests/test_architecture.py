@@ -14,8 +14,8 @@ from typing import Final
 import pytest
 
 import trackerapi
+from scripts.project import ROOT
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 LIBRARY: Final = ROOT / "trackerapi"
 BACKEND: Final = ROOT / "backend/trackerapi_backend"
 MAX_LINES: Final = 500

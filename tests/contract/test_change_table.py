@@ -12,7 +12,7 @@ import pytest
 
 from scripts.contract.changes import compare
 from scripts.contract.document import Contract
-from tests.contract.editing import GONE, edit
+from tests.support.contract_editing import GONE, edit
 
 SCHEMAS: Final = "components|schemas"
 INPUT: Final = f"{SCHEMAS}|JobInput"

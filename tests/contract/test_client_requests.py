@@ -14,7 +14,13 @@ from trackerapi_client.types import File
 from scripts.contract.document import Contract, Node, Operation, read_contract
 from scripts.contract.walk import component_name
 from scripts.project import CLIENT_PATH, CONTRACT_PATH, ROOT
-from tests.contract.samples import endpoint_of, faults, model_of, sample, success
+from tests.support.contract_samples import (
+    endpoint_of,
+    faults,
+    model_of,
+    sample,
+    success,
+)
 
 OPERATIONS = list(read_contract(ROOT / CONTRACT_PATH).operations())
 KEY = "trk_abc_secret_check"

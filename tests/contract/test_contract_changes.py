@@ -15,7 +15,7 @@ from scripts.project import (
     CONTRACT_PATH,
     ROOT,
 )
-from tests.contract.editing import GONE, edit
+from tests.support.contract_editing import GONE, edit
 
 SCHEMAS = "components|schemas"
 REQUEST = f"{SCHEMAS}|JobInput"

@@ -10,7 +10,7 @@ from scripts import lint_contract
 from scripts.contract import operation_rules, schema_rules
 from scripts.contract.dialect import RULES, lint
 from scripts.contract.document import Contract, ContractError, parse_contract
-from tests.contract.editing import GONE, edit
+from tests.support.contract_editing import GONE, edit
 
 JOB_INPUT = "components|schemas|JobInput"
 CREATE_JOB = "paths|/jobs|post"

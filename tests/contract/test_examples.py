@@ -6,7 +6,7 @@ import pytest
 
 from scripts.contract.document import Contract, read_contract
 from scripts.project import CONTRACT_PATH, ROOT
-from tests.contract.samples import component_examples, faults, model_of
+from tests.support.contract_samples import component_examples, faults, model_of
 
 EXAMPLES = list(component_examples(read_contract(ROOT / CONTRACT_PATH)))
 

@@ -7,7 +7,7 @@ import pytest
 from scripts.contract.document import Contract, Node, read_contract
 from scripts.contract.walk import response_schemas
 from scripts.project import CONTRACT_PATH, ROOT
-from tests.contract.samples import model_of, sample
+from tests.support.contract_samples import model_of, sample
 
 LATER = "a later value"
 LATER_MEMBER = "member_of_a_later_backend"

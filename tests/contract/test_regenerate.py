@@ -28,7 +28,7 @@ from scripts.project import (
     ROOT,
     SCHEMAS_PATH,
 )
-from tests.contract.editing import edit
+from tests.support.contract_editing import edit
 
 MEND = "To mend: scripts/regenerate.sh"
 HOST = "components|schemas|JobInput|properties|host"

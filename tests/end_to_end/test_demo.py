@@ -12,10 +12,9 @@ import httpx
 import pytest
 
 from demo.backend import started_backend
-from tests.end_to_end.readme import PATIENCE_SECONDS, PATIENT
+from scripts.project import ROOT
+from tests.support.documents import PATIENCE_SECONDS, PATIENT
 from trackerapi import TrackerApi
-
-ROOT = Path(__file__).parents[2]
 
 
 def demo(module: str, *arguments: str, home: Path, **environment: str) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from demo.backend import DemoBackend, started_backend
-from tests.end_to_end.readme import marked_blocks
-from tests.end_to_end.test_tutorial import ROOT, run
+from scripts.project import ROOT
+from tests.support.documents import marked_blocks, run
 
 PAGES = sorted(
     path.name for path in ROOT.glob("docs/*.md") if "```" in path.read_text()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from demo.backend import DemoBackend, started_backend
-from tests.end_to_end.readme import PATIENCE_SECONDS, PATIENT
-from tests.end_to_end.test_tutorial import ROOT
+from scripts.project import ROOT
+from tests.support.documents import PATIENCE_SECONDS, PATIENT
 from trackerapi import Job, TrackerApi
 
 # What a run before it has done is not reported again, so that attempts differ.

@@ -11,22 +11,23 @@ from pathlib import Path
 import pytest
 
 from demo.backend import DemoBackend, started_backend
-from tests.debian import need
-from tests.end_to_end.pod import Pod
-from tests.end_to_end.readme import (
+from scripts.project import ROOT
+from tests.support.debian import need
+from tests.support.documents import (
     PATIENCE_SECONDS,
     marked_blocks,
     reader_environment,
     run,
     write_files,
 )
-from tests.faults.proxy import FaultProxy
+from tests.support.fault_proxy import FaultProxy
+from tests.support.pod import Pod
 from trackerapi import TrackerApi
 from trackerapi.jobs.endings import JOB_FAILED
 from trackerapi.models import Job, JobEvent
 
 SNAKEMAKE = "snakemake==9.27.1"
-RECIPES = Path(__file__).parents[2] / "docs/recipes"
+RECIPES = ROOT / "docs/recipes"
 
 
 class Reader:

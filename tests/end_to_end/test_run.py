@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import RunningBackend
+from tests.support.running_backend import RunningBackend
 from trackerapi import Job, JobConfigManager, JobStep, TrackerApi, TrackerJob
 
 RUN: Final = (sys.executable, "-W", "error", "-m", "trackerapi", "run")

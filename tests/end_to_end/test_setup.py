@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts import environment, installing
-
-ROOT = Path(__file__).parents[2]
+from scripts.project import ROOT
 
 
 def test_setup_without_a_suitable_python_says_what_to_do() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from demo.backend import DemoBackend, started_backend
-from tests.end_to_end.readme import marked_blocks, run
+from scripts.project import ROOT
+from tests.support.documents import marked_blocks, run
 from trackerapi import TrackerApi
 
-ROOT = Path(__file__).parents[2]
 SEED_SCRIPT = Path(__file__).with_name("seed_job.py.txt")
 SEED_CONFIGURATIONS = Path(__file__).with_name("seed_job_configurations.json")
 SEED_STATES = [("running", 28.57), ("running", 71.43), ("succeeded", 100.0)]

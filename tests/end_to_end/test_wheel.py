@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from scripts.project import ROOT
 
 
 @pytest.fixture(scope="module")

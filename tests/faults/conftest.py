@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.faults.proxy import FaultProxy
-from tests.faults.runs import EVENTS, Lab, Pictures, pictures_of
+from tests.support.fault_proxy import FaultProxy
+from tests.support.proof_runs import EVENTS, Lab, Pictures, pictures_of
+from tests.support.running_backend import RunningBackend
 
 
 @pytest.fixture

@@ -1,14 +1,14 @@
 """A clock that jumps does not reorder what a job reports."""
 
 from scripts.proving.verdict import stored_events
-from tests.faults.runs import FLUSHED, Lab, Pictures
+from tests.support.proof_runs import FLUSHED, Lab, Pictures
 
 
 def test_events_keep_their_order_while_the_clock_jumps(
     lab: Lab, undisturbed: Pictures
 ) -> None:
     """Jumps by hours and days, forth and back, change neither order nor percentage."""
-    lab.prelude = "tests.faults.jumping_clock"
+    lab.prelude = "tests.support.preludes.jumping_clock"
     with lab.start("--flush", "30") as job:
         job.run_through()
 
@@ -20,7 +20,7 @@ def test_events_wait_out_an_outage_while_the_clock_jumps(
     lab: Lab, undisturbed: Pictures
 ) -> None:
     """Neither waiting nor taking over measures time by a clock that can be set."""
-    lab.prelude = "tests.faults.jumping_clock"
+    lab.prelude = "tests.support.preludes.jumping_clock"
     with lab.proxy.down(), lab.start() as job:
         job.run_through()
     lab.sync()
@@ -37,7 +37,7 @@ def test_restart_on_a_clock_that_is_behind_goes_on_after_what_was_reported(
         job.await_gate("phase 2")
         lab.await_delivered()
         job.kill()
-    lab.prelude = "tests.faults.slow_clock"
+    lab.prelude = "tests.support.preludes.slow_clock"
     with lab.start("--round", "2", "--flush", "30") as again:
         again.run_through()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
+from tests.support.proof_runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
 
 
 def fill(disk: Path) -> Path:
@@ -59,7 +59,7 @@ def test_disk_that_stays_full_costs_no_event_while_the_backend_answers(
 
 def test_file_that_may_not_grow_costs_no_event(lab: Lab, undisturbed: Pictures) -> None:
     """A write that is cut short by a limit leaves no torn event behind."""
-    lab.prelude = "tests.faults.short_files"
+    lab.prelude = "tests.support.preludes.short_files"
     with lab.start("--flush", "30") as job:
         job.run_through()
 

@@ -11,10 +11,10 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.faults import faults
-from tests.faults.proxy import Fault, FaultProxy, Passage, pass_on, unpacked
-from tests.scripted_server import problem
+from tests.support import faults
+from tests.support.fault_proxy import Fault, FaultProxy, Passage, pass_on, unpacked
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import problem
 from trackerapi import AsyncTrackerApi, DeliveryProblem, TrackerApi
 from trackerapi.cli.main import main
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
+from tests.support.proof_runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
 from trackerapi import TrackerApi
 from trackerapi.models import NewApiKey
 

@@ -10,8 +10,8 @@ import pytest
 from scripts.proving import tracer
 from scripts.proving.kills import Ground
 from scripts.proving.proof import Proof, Tally, new_seed, spread
-from tests.conftest import RunningBackend
 from tests.faults.conftest import missing
+from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi
 
 JOB_SAMPLE, SYNC_SAMPLE, RANDOM_KILLS = 14, 6, 10

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import missing
-from tests.faults.faults import by_tls, in_garbage
-from tests.faults.names import NAME, SERVER, NameServer
-from tests.faults.proxy import FaultProxy, Welcome
-from tests.faults.runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
+from tests.support.fault_proxy import FaultProxy, Welcome
+from tests.support.faults import by_tls, in_garbage
+from tests.support.preludes.names import NAME, SERVER, NameServer
+from tests.support.proof_runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
 
 
 @pytest.fixture
 def named_lab(lab: Lab) -> Lab:
     """Return a lab whose job knows the proxy by a name that is looked up."""
     lab.base_url = f"http://{NAME}:{lab.proxy.port}"
-    lab.prelude = "tests.faults.names"
+    lab.prelude = "tests.support.preludes.names"
     return lab
 
 

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from scripts.proving.job import CHILD_EVENTS
-from tests.faults import faults
-from tests.faults.runs import PRINTED, Lab, Pictures
+from tests.support import faults
+from tests.support.proof_runs import PRINTED, Lab, Pictures
 
 OFFLINE = {"TRACKERAPI_MODE": "offline"}
 
@@ -129,7 +129,7 @@ def test_damaged_line_keeps_nothing_back(
     lab.assert_all_arrived(undisturbed)
 
 
-@pytest.mark.parametrize("prelude", ["", "tests.faults.no_locks"])
+@pytest.mark.parametrize("prelude", ["", "tests.support.preludes.no_locks"])
 def test_two_syncs_at_once_deliver_each_event_once(
     lab: Lab, undisturbed: Pictures, prelude: str
 ) -> None:
@@ -165,7 +165,7 @@ def test_copies_of_one_outbox_are_delivered_once(
     lab.assert_all_arrived(undisturbed, in_order_of_arrival=False)
 
 
-@pytest.mark.parametrize("prelude", ["", "tests.faults.no_locks"])
+@pytest.mark.parametrize("prelude", ["", "tests.support.preludes.no_locks"])
 def test_sync_beside_the_living_owner_does_no_harm(
     lab: Lab, undisturbed: Pictures, prelude: str
 ) -> None:

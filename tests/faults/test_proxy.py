@@ -10,9 +10,9 @@ from contextlib import closing
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.faults import faults
-from tests.faults.proxy import Fault, FaultProxy, sent_events
+from tests.support import faults
+from tests.support.fault_proxy import Fault, FaultProxy, sent_events
+from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi
 
 

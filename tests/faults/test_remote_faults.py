@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.faults import faults
-from tests.faults.proxy import Fault, FaultProxy, sent_events
-from tests.faults.runs import (
+from tests.support import faults
+from tests.support.fault_proxy import Fault, FaultProxy, sent_events
+from tests.support.proof_runs import (
     EXIT_SECONDS,
     FLUSHED,
     HOUR,

@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from demo.backend import started_backend
-from tests.conftest import RunningBackend
-from tests.faults.runs import FLUSHED, Lab, Pictures
+from tests.support.proof_runs import FLUSHED, Lab, Pictures
+from tests.support.running_backend import RunningBackend
 
 
 @contextmanager

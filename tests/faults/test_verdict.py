@@ -9,7 +9,7 @@ import pytest
 
 from scripts.proving.record import Entry
 from scripts.proving.verdict import Verdict, judge
-from tests.conftest import RunningBackend
+from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi, TrackerJob
 
 

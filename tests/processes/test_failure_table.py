@@ -27,10 +27,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.scripted_server import Request, ScriptedServer, problem
-from tests.scripted_server import http as http_answer
-from tests.unit.conftest import deliver
+from tests.support.backend_jobs import deliver
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import Request, ScriptedServer, problem
+from tests.support.scripted_server import http as http_answer
 from trackerapi import (
     AuthenticationError,
     BackendRejected,

@@ -13,10 +13,10 @@ from typing import Any, Final
 import pytest
 from jsonschema import Draft202012Validator
 
+from scripts.project import ROOT
 from trackerapi.config.file_models import json_schema
 from trackerapi.generate_json_schemas import main, render_schema
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 FILE_NAME: Final = "job-configurations-schema.generated.json"
 
 HELP: Final = """\

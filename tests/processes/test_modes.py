@@ -19,10 +19,7 @@ import pytest
 from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 
-from tests.conftest import RunningBackend
-from tests.scripted_server import KEY, Request
-from tests.unit.conftest import deliver
-from tests.unit.test_failure_table import (
+from tests.processes.test_failure_table import (
     SLACK_SECONDS,
     Road,
     always,
@@ -32,6 +29,9 @@ from tests.unit.test_failure_table import (
     silent,
     stored,
 )
+from tests.support.backend_jobs import deliver
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import KEY, Request
 from trackerapi import (
     BackendError,
     DeliveryProblem,

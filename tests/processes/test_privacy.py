@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.scripted_server import KEY, Request, problem
-from tests.unit.conftest import deliver
-from tests.unit.test_failure_table import Road, always, road_to, stored
+from tests.processes.test_failure_table import Road, always, road_to, stored
+from tests.support.backend_jobs import deliver
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import KEY, Request, problem
 from trackerapi import (
     DeliveryProblem,
     Event,

@@ -23,11 +23,11 @@ from typing import IO, Any, Final
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.scripted_server import Request, answering, http
-from tests.unit.blocks.conftest import recorded
-from tests.unit.conftest import deliver
-from tests.unit.test_failure_table import Road, road_to, silent, stored
+from tests.processes.test_failure_table import Road, road_to, silent, stored
+from tests.support.backend_jobs import deliver
+from tests.support.recorded_jobs import recorded
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import Request, answering, http
 from trackerapi import TrackerApi, TrackerJob
 from trackerapi.delivery.conflation import Conflation
 from trackerapi.delivery.passes import LEFTOVERS_SECONDS

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunningBackend
+from tests.support.running_backend import RunningBackend
 from trackerapi import (
     AuthenticationError,
     BackendRejected,

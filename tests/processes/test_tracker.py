@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.scripted_server import KEY, OWNER, Request, answering, http
-from tests.unit.conftest import deliver
+from tests.support.backend_jobs import deliver
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import KEY, OWNER, Request, answering, http
 from trackerapi import (
     AuthenticationError,
     BackendRejected,

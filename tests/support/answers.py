@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from scripts.contract.document import Contract, read_contract
 from scripts.project import CONTRACT_PATH, ROOT
-from tests.contract.samples import sample
-from tests.contract_document import validator
+from tests.support.contract_document import validator
+from tests.support.contract_samples import sample
 
 DEEP: Final = json.loads("[" * 40 + "]" * 40)
 WRONG_VALUES: Final[tuple[Any, ...]] = (

@@ -1,37 +1,12 @@
-"""What tests of the layer by hand start from."""
+"""Tracker, configuration and job for tests with a real backend."""
 
-import os
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningBackend
+from tests.support.running_backend import RunningBackend
 from trackerapi import JobConfig, JobConfigManager, TrackerApi, TrackerJob
-from trackerapi.config.job_config import forget_loaded
-from trackerapi.delivery import delivery
-
-PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Hide the settings and proxies of whoever runs the tests, and their outbox."""
-    for name in os.environ:
-        if name.startswith("TRACKERAPI_") or name.upper() in PROXY_VARIABLES:
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    # A busy machine may take its time over the delivery at an end, and over letting
-    # go of files, which the next tracker of the same process looks for.
-    monkeypatch.setenv("TRACKERAPI_SHUTDOWN_TIMEOUT", "30")
-    monkeypatch.setattr(delivery, "_LAST_WORDS_SECONDS", 30.0)
-
-
-@pytest.fixture(autouse=True)
-def no_loaded_configurations() -> None:
-    """Forget the configurations that the test before has loaded."""
-    forget_loaded()
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.faults.proxy import FaultProxy
-from tests.unit.commands.leftovers import UNKNOWN_CUSTOMER, Desk
+from tests.support.fault_proxy import FaultProxy
+from tests.support.leftovers import UNKNOWN_CUSTOMER, Desk
+from tests.support.running_backend import RunningBackend
 from trackerapi.cli import sync
 from trackerapi.cli.exits import HELD
 from trackerapi.cli.outbox import dispatch

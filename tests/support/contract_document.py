@@ -2,13 +2,13 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import jsonschema_rs
 import yaml
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+from scripts.project import ROOT
+
 CONTRACT: Final[dict[str, Any]] = yaml.safe_load(
     (ROOT / "openapi/tracker-backend.yaml").read_text()
 )

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.delivery.memory_backend import MemoryBackend
-from tests.unit.delivery.reporting_process import ReportingProcess
+from tests.support.memory_backend import MemoryBackend
+from tests.support.reporting_process import ReportingProcess
 
 
 @pytest.fixture

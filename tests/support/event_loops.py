@@ -7,7 +7,6 @@ from typing import Final
 
 import pytest
 
-from tests.unit.blocks.conftest import config, outbox  # noqa: F401 - fixtures
 from trackerapi import AsyncTrackerApi, Event, TrackerApi
 
 PATIENCE_SECONDS: Final = 120.0
@@ -17,7 +16,7 @@ NOWHERE: Final = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def recorder(outbox: Path) -> AsyncTrackerApi:  # noqa: F811
+def recorder(outbox: Path) -> AsyncTrackerApi:
     """Return a tracker that records and sends nothing."""
     return AsyncTrackerApi("key", NOWHERE, mode="offline", outbox=outbox)
 
@@ -76,7 +75,7 @@ def gate() -> Iterator[Gate]:
 
 
 @pytest.fixture
-def gated(outbox: Path, gate: Gate) -> AsyncTrackerApi:  # noqa: F811
+def gated(outbox: Path, gate: Gate) -> AsyncTrackerApi:
     """Return a tracker whose records pass a gate."""
     return AsyncTrackerApi(
         "key", NOWHERE, mode="offline", outbox=outbox, before_send=gate.before_send
@@ -84,7 +83,7 @@ def gated(outbox: Path, gate: Gate) -> AsyncTrackerApi:  # noqa: F811
 
 
 @pytest.fixture
-def gated_sync(outbox: Path, gate: Gate) -> TrackerApi:  # noqa: F811
+def gated_sync(outbox: Path, gate: Gate) -> TrackerApi:
     """Return a tracker without an event loop whose records pass the same gate."""
     return TrackerApi(
         "key", NOWHERE, mode="offline", outbox=outbox, before_send=gate.before_send

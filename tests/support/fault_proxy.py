@@ -1,7 +1,7 @@
 """A real proxy on loopback in front of a real backend, which fails as a test says.
 
 It keeps its port while it is down, so that nobody else can take it. Whatever happens
-to a request is decided by a fault (`tests.faults.faults`) at the time it arrives; what
+to a request is decided by a fault (`tests.support.faults`) at the time it arrives; what
 is under way keeps the fault that it met.
 """
 
@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 from urllib.parse import urlsplit
 
-from tests.scripted_server import Request
+from tests.support.scripted_server import Request
 
 PATIENCE_SECONDS: Final = 30.0
 """Longest wait for a request that has to come."""

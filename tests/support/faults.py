@@ -5,8 +5,8 @@ import ssl
 import threading
 from typing import Final
 
-from tests.faults.proxy import Fault, Passage, Welcome, pass_on
-from tests.scripted_server import http, problem
+from tests.support.fault_proxy import Fault, Passage, Welcome, pass_on
+from tests.support.scripted_server import http, problem
 
 PORTAL: Final = b"<!doctype html><title>Welcome</title><p>Please log in to the network."
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
-from tests.conftest import RunningBackend
+from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi
 from trackerapi.cli.main import main
 from trackerapi.models import Job, JobEvent

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from tests.unit.delivery.memory_backend import PATIENCE_SECONDS
+from tests.support.memory_backend import PATIENCE_SECONDS
 from trackerapi.delivery.loop import Bell, Courier
 
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import yaml
 
-from tests.end_to_end.readme import PATIENCE_SECONDS, reader_environment
+from tests.support.documents import PATIENCE_SECONDS, reader_environment
 
 
 class Pod:

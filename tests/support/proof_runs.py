@@ -14,8 +14,8 @@ from scripts.proving.commands import environment, job_command, python, sync_comm
 from scripts.proving.job import OPEN_SUFFIX
 from scripts.proving.record import Entry, read_record
 from scripts.proving.verdict import judge, picture_of
-from tests.conftest import RunningBackend
-from tests.faults.proxy import FaultProxy
+from tests.support.fault_proxy import FaultProxy
+from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi
 
 EVENTS: Final = 150

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.contract_document import SCHEMAS, validator
+from tests.support.contract_document import SCHEMAS, validator
 from trackerapi.texts import (
     LONGEST_DETAIL,
     LONGEST_MESSAGE,

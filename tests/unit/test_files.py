@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.project import ROOT
 from trackerapi import JobConfigManager, TrackerApi
 from trackerapi import files as regular_file
 from trackerapi.cli.exits import FINE, USAGE
@@ -17,7 +18,7 @@ from trackerapi.errors import ConfigError, SettingsError
 from trackerapi.settings.certificates import SSL_KEY_LOG
 
 PATIENCE_SECONDS = 90.0
-EXAMPLE = Path(__file__).parents[2] / "demo" / "job_configurations.json"
+EXAMPLE = ROOT / "demo/job_configurations.json"
 REFUSED = "not a regular file|a pipe with nothing to read"
 PLAIN, SECURE = "http://127.0.0.1:9", "https://127.0.0.1:9"
 

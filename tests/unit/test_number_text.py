@@ -2,14 +2,14 @@
 
 import json
 import math
-from pathlib import Path
 from typing import Final
 
 import pytest
 
+from scripts.project import ROOT
 from trackerapi.number_text import number_text, units_text
 
-TABLE: Final = Path(__file__).parents[1] / "conformance/numbers.json"
+TABLE: Final = ROOT / "tests/conformance/numbers.json"
 
 
 @pytest.mark.parametrize(("value", "text"), json.loads(TABLE.read_text()))

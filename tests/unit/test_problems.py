@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.scripted_server import KEY
+from tests.support.scripted_server import KEY
 from trackerapi import DeliveryProblem, Event, JobConfig, TrackerApi
 from trackerapi import problems as module
 from trackerapi.problems import ProblemKind

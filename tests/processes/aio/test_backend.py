@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.conftest import RunningBackend
+from tests.support.running_backend import RunningBackend
 from trackerapi import AsyncTrackerApi, BackendRejected, Job, JobConfig
 
 

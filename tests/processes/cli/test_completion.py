@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.debian import need
-from tests.unit.commands.leftovers import PATIENCE_SECONDS, Desk
+from tests.support.debian import need
+from tests.support.leftovers import PATIENCE_SECONDS, Desk
 from trackerapi.cli import entry
 from trackerapi.cli.exits import UNAVAILABLE, USAGE
 from trackerapi.cli.main import build_parser

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.faults.proxy import FaultProxy
-from tests.scripted_server import KEY
-from tests.unit.commands.leftovers import Desk
+from tests.support.fault_proxy import FaultProxy
+from tests.support.leftovers import Desk
+from tests.support.scripted_server import KEY
 from trackerapi import JobConfigManager, TrackerApi
 from trackerapi.cli.exits import FINE, USAGE
 from trackerapi.models import JobEvent

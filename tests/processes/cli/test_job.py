@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.faults import black_hole, key_refused
-from tests.faults.proxy import FaultProxy
-from tests.scripted_server import KEY
-from tests.unit.commands.leftovers import NOWHERE, UNKNOWN_CUSTOMER, Desk
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import black_hole, key_refused
+from tests.support.leftovers import NOWHERE, UNKNOWN_CUSTOMER, Desk
+from tests.support.scripted_server import KEY
 from trackerapi import TrackerApi
 from trackerapi.cli.exits import FINE, HELD, KEY_REFUSED, REFUSED, UNSHOWN, USAGE
 from trackerapi.jobs.endings import JOB_FAILED

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.scripted_server import KEY, OWNER, Request, answering, http
-from tests.unit.commands.leftovers import PATIENCE_SECONDS, Desk
+from tests.support.leftovers import PATIENCE_SECONDS, Desk
+from tests.support.scripted_server import KEY, OWNER, Request, answering, http
 from trackerapi import JobConfigManager, TrackerApi
 from trackerapi.cli.exits import FINE, KEY_REFUSED, REFUSED, UNAVAILABLE, USAGE
 

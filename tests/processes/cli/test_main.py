@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.scripted_server import KEY, OWNER, Request, answering, http
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import KEY, OWNER, Request, answering, http
 from trackerapi import JobConfigManager, TrackerApi
 from trackerapi.cli.exits import (
     FINE,

@@ -7,15 +7,15 @@ from typing import Final
 
 import pytest
 
-from tests.faults.faults import black_hole, busy, key_refused, unavailable
-from tests.faults.proxy import FaultProxy, Passage, pass_on
-from tests.scripted_server import KEY
-from tests.unit.commands.conftest import SkippingClock
-from tests.unit.commands.leftovers import (
+from tests.support.command_fixtures import SkippingClock
+from tests.support.fault_proxy import FaultProxy, Passage, pass_on
+from tests.support.faults import black_hole, busy, key_refused, unavailable
+from tests.support.leftovers import (
     NOWHERE,
     UNKNOWN_CUSTOMER,
     Desk,
 )
+from tests.support.scripted_server import KEY
 from trackerapi import TrackerApi
 from trackerapi.cli.exits import (
     FINE,

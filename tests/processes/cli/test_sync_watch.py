@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.faults import black_hole, unavailable
-from tests.faults.proxy import FaultProxy, pass_on
-from tests.scripted_server import KEY
-from tests.unit.commands.leftovers import (
+from tests.support.fault_proxy import FaultProxy, pass_on
+from tests.support.faults import black_hole, unavailable
+from tests.support.leftovers import (
     NOWHERE,
     PATIENCE_SECONDS,
     Desk,
 )
+from tests.support.scripted_server import KEY
 from trackerapi.cli.exits import (
     FINE,
     INTERRUPTED,

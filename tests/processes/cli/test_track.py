@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.faults import black_hole
-from tests.faults.proxy import FaultProxy
-from tests.scripted_server import KEY
-from tests.unit.commands.leftovers import NOWHERE, PATIENCE_SECONDS, Desk
+from tests.support.fault_proxy import FaultProxy
+from tests.support.faults import black_hole
+from tests.support.leftovers import NOWHERE, PATIENCE_SECONDS, Desk
+from tests.support.scripted_server import KEY
 from trackerapi import TrackerApi
 from trackerapi.cli.exits import FINE, UNCOPIED, USAGE
 from trackerapi.models import JobEvent

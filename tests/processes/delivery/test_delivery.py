@@ -14,9 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.scripted_server import KEY, OWNER, Request, ScriptedServer, answering, http
-from tests.unit.conftest import deliver
+from tests.support.backend_jobs import deliver
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import (
+    KEY,
+    OWNER,
+    Request,
+    ScriptedServer,
+    answering,
+    http,
+)
 from trackerapi import DeliveryReport, JobConfig, TrackerApi, TrackerJob
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import httpx
 
-from tests.unit.conftest import deliver
+from tests.support.backend_jobs import deliver
 from trackerapi import JobConfig, TrackerApi, TrackerJob
 
 MARKERS: Final = 10_000

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from tests.unit.blocks.conftest import story
+from tests.support.recorded_jobs import story
 
 FORKS_WITHIN_A_FORK = """
 import os, signal, sys

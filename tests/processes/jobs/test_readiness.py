@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.unit.conftest import deliver
+from tests.support.backend_jobs import deliver
+from tests.support.running_backend import RunningBackend
 from trackerapi import (
     JobConfig,
     JobConfigManager,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.unit.blocks.conftest import progress, recorded
-from tests.unit.conftest import deliver
+from tests.support.backend_jobs import deliver
+from tests.support.recorded_jobs import progress, recorded
+from tests.support.running_backend import RunningBackend
 from trackerapi import (
     AuthenticationError,
     BackendRejected,

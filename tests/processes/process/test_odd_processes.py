@@ -12,9 +12,9 @@ from typing import Final
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.unit.conftest import deliver
-from tests.unit.test_failure_table import stored
+from tests.processes.test_failure_table import stored
+from tests.support.backend_jobs import deliver
+from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi
 
 BEGIN: Final = """\

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.faults import faults
-from tests.faults.proxy import FaultProxy
-from tests.unit.blocks.conftest import recorded, story
+from tests.support import faults
+from tests.support.fault_proxy import FaultProxy
+from tests.support.recorded_jobs import recorded, story
+from tests.support.running_backend import RunningBackend
 
 BEGIN = """
 import asyncio, os, signal, sys, time

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.unit.conftest import deliver
+from tests.support.backend_jobs import deliver
+from tests.support.running_backend import RunningBackend
 from trackerapi import JobConfig, TrackerApi, TrackerJob
 from trackerapi.composition import SEAM, make_parts
 from trackerapi.delivery.delivery import Delivery

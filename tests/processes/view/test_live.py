@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.view.terminal import Terminal, run_piped
+from tests.support.terminal import Terminal, run_piped
 
 LOOP = """
 with tracker, run() as job:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.view.terminal import run_piped
+from tests.support.terminal import run_piped
 
 STORY = """
 print("hello")

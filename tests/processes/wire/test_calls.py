@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.scripted_server import KEY, OWNER, answering, http
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import KEY, OWNER, answering, http
 from trackerapi import AuthenticationError, TrackerApi, TrackerJob
 from trackerapi.wire.attempts import Patience
 from trackerapi.wire.calls import Calls

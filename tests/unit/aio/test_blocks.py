@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from tests.unit.aio.conftest import NOWHERE, PATIENCE_SECONDS, Gate
-from tests.unit.blocks.conftest import progress, recorded, story
+from tests.support.event_loops import NOWHERE, PATIENCE_SECONDS, Gate
+from tests.support.recorded_jobs import progress, recorded, story
 from trackerapi import (
     AsyncTrackerApi,
     AsyncTrackerJob,

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import pytest
 
-from tests.scripted_server import Request, answering
-from tests.unit.aio.conftest import (
+from tests.processes.test_failure_table import silent
+from tests.support.event_loops import (
     NOWHERE,
     PATIENCE_SECONDS,
     Gate,
 )
-from tests.unit.blocks.conftest import story
-from tests.unit.test_failure_table import silent
+from tests.support.recorded_jobs import story
+from tests.support.scripted_server import Request, answering
 from trackerapi import (
     AsyncTrackerApi,
     AsyncTrackerJob,

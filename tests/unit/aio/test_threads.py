@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.unit.aio.conftest import PATIENCE_SECONDS
-from tests.unit.blocks.conftest import story
+from tests.support.event_loops import PATIENCE_SECONDS
+from tests.support.recorded_jobs import story
+from tests.support.running_backend import RunningBackend
 from trackerapi import AsyncTrackerApi, Event, JobConfig, current_step, step
 
 

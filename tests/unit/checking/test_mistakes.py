@@ -3,15 +3,13 @@
 A mark such as `#! unknown-step 'lod' -> 'load'` says what is to be found in its line.
 """
 
-from pathlib import Path
-
 import pytest
 
-from tests.end_to_end.readme import marked_blocks
-from tests.unit.checking.scripts import IMPORT, MY_JOB, differences, findings_in
+from scripts.project import ROOT
+from tests.support.checked_scripts import IMPORT, MY_JOB, differences, findings_in
+from tests.support.documents import marked_blocks
 from trackerapi.config.job_config import read_configs
 
-ROOT = Path(__file__).resolve().parents[3]
 SEED = """
 from trackerapi import JobConfigManager, TrackerApi
 manager = JobConfigManager(configurations_file="./job_configurations.json")

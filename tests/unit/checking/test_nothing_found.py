@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.readme import marked_blocks
-from tests.unit.checking.scripts import IMPORT, MY_JOB, config, findings_in
+from scripts.project import ROOT
+from tests.support.checked_scripts import IMPORT, MY_JOB, config, findings_in
+from tests.support.documents import marked_blocks
 from trackerapi.config.job_config import JobConfig, read_configs
 
-ROOT = Path(__file__).resolve().parents[3]
 BEGIN = """
 from trackerapi import *
 from trackerapi import TrackerApi, current_job, step

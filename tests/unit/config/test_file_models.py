@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tests.contract_document import validator
+from scripts.project import ROOT
+from tests.support.contract_document import validator
 from trackerapi.config.file_models import (
     check_job_document,
     json_schema,
@@ -22,10 +23,9 @@ from trackerapi.config.size import MAX_CONFIG_BYTES
 from trackerapi.errors import ConfigError
 
 SEED: Final[dict[str, Any]] = json.loads(
-    Path(__file__)
-    .parents[1]
-    .joinpath("end_to_end", "seed_job_configurations.json")
-    .read_text(encoding="utf-8")
+    ROOT.joinpath("tests/end_to_end/seed_job_configurations.json").read_text(
+        encoding="utf-8"
+    )
 )
 FULL: Final[dict[str, Any]] = {
     "job_configs": [

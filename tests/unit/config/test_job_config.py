@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.contract_document import validator
+from scripts.project import ROOT
+from tests.support.contract_document import validator
 from trackerapi.config.job_config import (
     JobConfig,
     JobConfigManager,
@@ -25,9 +26,7 @@ from trackerapi.config.job_config import (
 )
 from trackerapi.errors import ConfigError
 
-SEED_FILE: Final = (
-    Path(__file__).parents[1] / "end_to_end" / "seed_job_configurations.json"
-)
+SEED_FILE: Final = ROOT / "tests/end_to_end/seed_job_configurations.json"
 VOLUME: Final = {
     "name": "Volume",
     "kind": "number",

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.delivery.lines import (
+from tests.support.lines import (
     creation_line,
     event_id_of,
     event_line,
     event_lines,
     ids_of,
 )
-from tests.unit.delivery.memory_backend import (
+from tests.support.memory_backend import (
     MOST_BYTES,
     Fault,
     MemoryBackend,
@@ -25,8 +25,8 @@ from tests.unit.delivery.memory_backend import (
     rejected,
     unavailable,
 )
-from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
-from tests.unit.delivery.small_disk import SmallDisk
+from tests.support.reporting_process import BINDING, ReportingProcess
+from tests.support.small_disk import SmallDisk
 from trackerapi.delivery.batches import Carrier
 from trackerapi.delivery.sender import Receipt, Rejection
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.delivery.memory_backend import PATIENCE_SECONDS
+from tests.support.memory_backend import PATIENCE_SECONDS
 from trackerapi.delivery import conflation as conflation_module
 from trackerapi.delivery.conflation import INTERVAL_SECONDS, Conflation, Key
 from trackerapi.errors import OutboxError

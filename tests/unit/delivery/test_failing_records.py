@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.delivery.lines import (
+from tests.support.lines import (
     creation_line,
     event_id_of,
     event_line,
     event_lines,
     ids_of,
 )
-from tests.unit.delivery.memory_backend import Fault, MemoryBackend, unavailable
-from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
+from tests.support.memory_backend import Fault, MemoryBackend, unavailable
+from tests.support.reporting_process import BINDING, ReportingProcess
 from trackerapi.delivery.batches import Carrier
 from trackerapi.delivery.failing_records import FAILURES_TO_SEARCH
 from trackerapi.errors import BackendError

@@ -11,13 +11,13 @@ from typing import Any, Final, Self
 
 import pytest
 
-from tests.unit.delivery.lines import (
+from tests.support.lines import (
     creation_line,
     event_id_of,
     event_line,
     event_lines,
 )
-from tests.unit.delivery.memory_backend import (
+from tests.support.memory_backend import (
     PATIENCE_SECONDS,
     Fault,
     MemoryBackend,
@@ -26,8 +26,8 @@ from tests.unit.delivery.memory_backend import (
     problem,
     unavailable,
 )
-from tests.unit.delivery.pauses import Pauses
-from tests.unit.delivery.reporting_process import ReportingProcess
+from tests.support.pauses import Pauses
+from tests.support.reporting_process import ReportingProcess
 from trackerapi.delivery import loop as courier_module
 from trackerapi.delivery.conflation import INTERVAL_SECONDS, Conflation
 from trackerapi.delivery.loop import (

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import pytest
 
-from tests.unit.delivery.lines import (
+from tests.support.lines import (
     creation_line,
     event_id_of,
     event_line,
     event_lines,
 )
-from tests.unit.delivery.memory_backend import (
+from tests.support.memory_backend import (
     Fault,
     MemoryBackend,
     key_refused,
@@ -23,8 +23,8 @@ from tests.unit.delivery.memory_backend import (
     problem,
     unavailable,
 )
-from tests.unit.delivery.no_locks import forbid_locks
-from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
+from tests.support.no_locks import forbid_locks
+from tests.support.reporting_process import BINDING, ReportingProcess
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder, read_header

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.delivery.lines import creation_line, event_id_of, event_line
-from tests.unit.delivery.memory_backend import (
+from tests.support.lines import creation_line, event_id_of, event_line
+from tests.support.memory_backend import (
     Fault,
     MemoryBackend,
     key_refused,
@@ -17,7 +17,7 @@ from tests.unit.delivery.memory_backend import (
     rejected,
     unavailable,
 )
-from tests.unit.delivery.reporting_process import ReportingProcess
+from tests.support.reporting_process import ReportingProcess
 from trackerapi.errors import BackendError
 from trackerapi.retry import (
     FIRST_DELAY_SECONDS,

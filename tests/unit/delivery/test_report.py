@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.delivery.lines import event_id_of, event_line, event_lines
-from tests.unit.delivery.memory_backend import (
+from tests.support.lines import event_id_of, event_line, event_lines
+from tests.support.memory_backend import (
     PATIENCE_SECONDS,
     MemoryBackend,
     problem,
     unavailable,
 )
-from tests.unit.delivery.reporting_process import BINDING, PLENTY, ReportingProcess
+from tests.support.reporting_process import BINDING, PLENTY, ReportingProcess
 from trackerapi.delivery.delivery import Delivery, DeliveryOptions
 from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.options import OutboxOptions

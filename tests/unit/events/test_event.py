@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.contract_document import SCHEMAS, validator
+from tests.support.contract_document import SCHEMAS, validator
 from trackerapi.events.event import KINDS, Event
 from trackerapi.events.stamps import new_stamp
 from trackerapi.times import as_microseconds, as_rfc3339

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract_document import validator
+from tests.support.contract_document import validator
 from trackerapi import TrackerApi, TrackerJob
 from trackerapi.events.metadata import (
     CHANGED_KEY,

@@ -1,14 +1,14 @@
 """The library's own fold, on the table that the backend runs too."""
 
 import json
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from scripts.project import ROOT
 from trackerapi.events.projection import JobProgress
 
-TABLE: Final = Path(__file__).parents[1] / "conformance/projection.json"
+TABLE: Final = ROOT / "tests/conformance/projection.json"
 CASES: Final[list[dict[str, Any]]] = json.loads(TABLE.read_text())["cases"]
 CELLS: Final[dict[str, Any]] = json.loads(TABLE.read_text())["cells"]
 

@@ -1,5 +1,8 @@
-"""What tests of integrations start from: a job whose events can be read back."""
+"""A job whose records can be read back at once."""
 
-from tests.unit.blocks.conftest import config, outbox, recorder, run
-
-__all__ = ["config", "outbox", "recorder", "run"]
+from tests.support.recorded_jobs import (  # noqa: F401 - fixtures
+    config,
+    outbox,
+    recorder,
+    run,
+)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.blocks.conftest import recorded
+from tests.support.recorded_jobs import recorded
 from trackerapi import Event, TrackerApi, TrackerJob
 from trackerapi.integrations.logging import MOST_A_SECOND, TrackerHandler
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tqdm import tqdm as upstream
 
-from tests.unit.blocks.conftest import progress, recorded, story
+from tests.support.recorded_jobs import progress, recorded, story
 from trackerapi import TrackerApi, TrackerJob, UnknownStepError
 from trackerapi.integrations.tqdm import tqdm, trange
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.blocks.conftest import progress, recorded, story
+from tests.support.recorded_jobs import progress, recorded, story
 from trackerapi import (
     BackendUnavailable,
     JobConfig,

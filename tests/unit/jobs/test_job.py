@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunningBackend
-from tests.unit.blocks.conftest import recorded, story
-from tests.unit.conftest import deliver
+from tests.support.backend_jobs import deliver
+from tests.support.recorded_jobs import recorded, story
+from tests.support.running_backend import RunningBackend
 from trackerapi import JobConfig, OutboxError, TrackerApi, TrackerJob
 
 

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from tests.unit.blocks.conftest import progress, recorded, story
+from tests.support.recorded_jobs import progress, recorded, story
 from trackerapi import TrackerJob, current_step
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.blocks.conftest import progress, recorded, story
+from tests.support.recorded_jobs import progress, recorded, story
 from trackerapi import JobConfig, TrackerApi, TrackerJob, TrackerStep, UnknownStepError
 from trackerapi import step as step_decorator
 from trackerapi.delivery.conflation import Conflation

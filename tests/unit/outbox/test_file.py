@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.delivery.lines import creation_line, event_line, event_lines
-from tests.unit.delivery.no_locks import forbid_locks
-from tests.unit.delivery.reporting_process import BINDING
-from tests.unit.delivery.small_disk import SmallDisk
+from tests.support.lines import creation_line, event_line, event_lines
+from tests.support.no_locks import forbid_locks
+from tests.support.reporting_process import BINDING
+from tests.support.small_disk import SmallDisk
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.header import FORMAT_VERSION, Binding, Header
 from trackerapi.outbox.waiting import first_lines_of

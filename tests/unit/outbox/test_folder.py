@@ -8,10 +8,10 @@ from typing import Final
 
 import pytest
 
-from tests.unit.delivery.lines import creation_line, event_line, event_lines
-from tests.unit.delivery.memory_backend import PATIENCE_SECONDS, problem
-from tests.unit.delivery.no_locks import forbid_locks
-from tests.unit.delivery.reporting_process import BINDING
+from tests.support.lines import creation_line, event_line, event_lines
+from tests.support.memory_backend import PATIENCE_SECONDS, problem
+from tests.support.no_locks import forbid_locks
+from tests.support.reporting_process import BINDING
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import (
     KEEP_DELIVERED_SECONDS,

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.delivery.lines import creation_line, event_id_of, event_line
-from tests.unit.delivery.memory_backend import problem
-from tests.unit.delivery.small_disk import SmallDisk
+from tests.support.lines import creation_line, event_id_of, event_line
+from tests.support.memory_backend import problem
+from tests.support.small_disk import SmallDisk
 from trackerapi.outbox.held import HeldJournal, JournalEntry
 
 PROBLEM: Final = problem(422, "the tag has a line end")

@@ -10,10 +10,10 @@ from unittest import mock
 
 import pytest
 
-from tests.unit.delivery.lines import event_id_of, event_line, event_lines, ids_of
-from tests.unit.delivery.memory_backend import MemoryBackend, unavailable
-from tests.unit.delivery.reporting_process import ReportingProcess
-from tests.unit.delivery.small_disk import SmallDisk
+from tests.support.lines import event_id_of, event_line, event_lines, ids_of
+from tests.support.memory_backend import MemoryBackend, unavailable
+from tests.support.reporting_process import ReportingProcess
+from tests.support.small_disk import SmallDisk
 from trackerapi.errors import BackendUnavailable, OutboxError
 from trackerapi.outbox import outbox as outbox_module
 from trackerapi.outbox.file import OutboxFile

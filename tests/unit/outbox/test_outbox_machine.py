@@ -25,9 +25,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.unit.delivery.disk_view import DiskView, is_line_start, view_of, whole_lines
-from tests.unit.delivery.lines import creation_line, event_line
-from tests.unit.delivery.memory_backend import (
+from tests.support.disk_view import DiskView, is_line_start, view_of, whole_lines
+from tests.support.lines import creation_line, event_line
+from tests.support.memory_backend import (
     Fault,
     MemoryBackend,
     key_refused,
@@ -36,9 +36,9 @@ from tests.unit.delivery.memory_backend import (
     rejected,
     unavailable,
 )
-from tests.unit.delivery.no_locks import forbid_locks
-from tests.unit.delivery.reporting_process import PLENTY, ReportingProcess
-from tests.unit.delivery.small_disk import SmallDisk
+from tests.support.no_locks import forbid_locks
+from tests.support.reporting_process import PLENTY, ReportingProcess
+from tests.support.small_disk import SmallDisk
 from trackerapi.errors import BackendError
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.thinning import thin_out

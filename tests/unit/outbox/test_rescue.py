@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.delivery.disk_view import view_of
-from tests.unit.delivery.lines import event_lines
-from tests.unit.delivery.memory_backend import MemoryBackend
-from tests.unit.delivery.reporting_process import BINDING, ReportingProcess
+from tests.support.disk_view import view_of
+from tests.support.lines import event_lines
+from tests.support.memory_backend import MemoryBackend
+from tests.support.reporting_process import BINDING, ReportingProcess
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.process.descriptors import LostFileError
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.delivery.lines import (
+from tests.support.lines import (
     creation_line,
     event_id_of,
     event_line,
     event_lines,
 )
-from tests.unit.delivery.memory_backend import MemoryBackend, problem
-from tests.unit.delivery.reporting_process import ReportingProcess
-from tests.unit.delivery.small_disk import SmallDisk
+from tests.support.memory_backend import MemoryBackend, problem
+from tests.support.reporting_process import ReportingProcess
+from tests.support.small_disk import SmallDisk
 from trackerapi.errors import OutboxError
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.held import JournalEntry

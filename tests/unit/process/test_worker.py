@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from tests.unit.delivery.memory_backend import PATIENCE_SECONDS
+from tests.support.memory_backend import PATIENCE_SECONDS
 from trackerapi.process import worker as module
 from trackerapi.process.worker import Worker
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.scripted_server import KEY, OWNER, answering, http
+from tests.support.scripted_server import KEY, OWNER, answering, http
 from trackerapi import TrackerApi
 from trackerapi.settings.proxies import proxy_for
 

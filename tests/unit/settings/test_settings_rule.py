@@ -15,11 +15,11 @@ from trackerapi_backend.cli import main as cli
 from trackerapi_backend.settings import PREFIX, settings_from
 from trackerapi_backend.settings import SettingsError as BackendSettingsError
 
+from scripts.project import ROOT
 from trackerapi.errors import SettingsError
 from trackerapi.settings.job_token import JobToken
 from trackerapi.settings.settings import Settings
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 KEY: Final = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
 URL: Final = "https://tracker.example"
 TOKEN: Final = JobToken(KEY, "job-1").as_text()

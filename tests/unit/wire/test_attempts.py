@@ -16,7 +16,15 @@ from trackerapi_client.api.api_keys import verify_api_key
 from trackerapi_client.api.customers import create_customer
 from trackerapi_client.models import CustomerInput
 
-from tests.scripted_server import CUSTOMER, KEY, OWNER, Answer, Request, answering, http
+from tests.support.scripted_server import (
+    CUSTOMER,
+    KEY,
+    OWNER,
+    Answer,
+    Request,
+    answering,
+    http,
+)
 from trackerapi import TrackerApi
 from trackerapi.errors import BackendUnavailable
 from trackerapi.wire.attempts import Patience

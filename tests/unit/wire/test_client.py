@@ -22,8 +22,8 @@ from trackerapi_client.api.api_keys import verify_api_key
 from trackerapi_client.api.events import import_events
 from trackerapi_client.types import File
 
-from tests.conftest import RunningBackend
-from tests.scripted_server import (
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import (
     KEY,
     OWNER,
     Request,

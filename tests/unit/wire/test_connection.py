@@ -20,7 +20,7 @@ from trackerapi_client.api.api_keys import verify_api_key
 from trackerapi_client.api.customers import create_customer
 from trackerapi_client.models import CustomerInput
 
-from tests.scripted_server import KEY, OWNER, Request, answering, http, problem
+from tests.support.scripted_server import KEY, OWNER, Request, answering, http, problem
 from trackerapi import BackendUnavailable, TrackerApi
 from trackerapi.wire.attempts import Patience
 from trackerapi.wire.client import BackendClient

@@ -11,7 +11,7 @@ from trackerapi_client.api.api_keys import verify_api_key
 from trackerapi_client.api.jobs import list_jobs
 from trackerapi_client.models import ApiKeyOwner
 
-from tests.scripted_server import KEY, OWNER, Request, answering, http, problem
+from tests.support.scripted_server import KEY, OWNER, Request, answering, http, problem
 from trackerapi import TrackerApi
 from trackerapi.errors import (
     AuthenticationError,

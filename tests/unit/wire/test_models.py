@@ -13,10 +13,10 @@ from trackerapi_client.answers import OPERATIONS
 from trackerapi_client.types import UNSET, File
 
 from scripts.contract.document import Operation
-from tests.answers import Spoilt, answer, contract, spoilt
-from tests.contract.samples import endpoint_of, model_of, sample
-from tests.contract_document import operations
-from tests.scripted_server import KEY
+from tests.support.answers import Spoilt, answer, contract, spoilt
+from tests.support.contract_document import operations
+from tests.support.contract_samples import endpoint_of, model_of, sample
+from tests.support.scripted_server import KEY
 from trackerapi.errors import BackendUnavailable
 from trackerapi.wire.attempts import Patience
 from trackerapi.wire.client import BackendClient

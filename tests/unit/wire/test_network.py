@@ -13,8 +13,8 @@ import pytest
 from trackerapi_client.api.customers import create_customer
 from trackerapi_client.models import CustomerInput
 
-from tests.conftest import RunningBackend
-from tests.scripted_server import (
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import (
     CUSTOMER,
     KEY,
     OWNER,
@@ -24,7 +24,7 @@ from tests.scripted_server import (
     http,
     problem,
 )
-from tests.tunnel import Tunnel, tunnel
+from tests.support.tunnel import Tunnel, tunnel
 from trackerapi import AsyncTrackerApi, TrackerApi
 from trackerapi.errors import BackendUnavailable, SettingsError
 

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 import trackerapi
-from tests.contract_document import Operation, operations
+from tests.support.contract_document import Operation, operations
 
 NOT_WRAPPED: Final = {
     "create_event": "import_events reports one event as well, and many at once",

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.answers import Spoilt, answer, spoilt
-from tests.scripted_server import KEY, OWNER, Request, answering, http
+from tests.support.answers import Spoilt, answer, spoilt
+from tests.support.scripted_server import KEY, OWNER, Request, answering, http
 from trackerapi import AsyncTrackerApi, TrackerApi
 from trackerapi.cli.main import main
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripted_server import KEY
-from tests.unit.commands.leftovers import (
+from tests.support.leftovers import (
     NO_SETTINGS,
     NOWHERE,
     SECRET,
@@ -16,6 +15,7 @@ from tests.unit.commands.leftovers import (
     Desk,
     lines_of,
 )
+from tests.support.scripted_server import KEY
 from trackerapi.cli.exits import (
     FINE,
     HELD,

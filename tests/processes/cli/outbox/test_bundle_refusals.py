@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.commands.leftovers import (
+from tests.support.leftovers import (
     NO_SETTINGS,
     Desk,
     lines_of,

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from tests.unit.commands.leftovers import NOWHERE, Desk
+from tests.support.leftovers import NOWHERE, Desk
 from trackerapi.cli.exits import FINE, USAGE, WAITING
 
 Settings = dict[str, str]

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from tests.unit.commands.leftovers import (
+from tests.support.leftovers import (
     UNKNOWN_CUSTOMER,
     Desk,
 )

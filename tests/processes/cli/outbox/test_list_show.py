@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.commands.leftovers import (
+from tests.support.leftovers import (
     NO_SETTINGS,
     SECRET,
     UNKNOWN_CUSTOMER,

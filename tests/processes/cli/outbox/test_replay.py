@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from demo.backend import started_backend
-from tests.conftest import RunningBackend
-from tests.faults.proxy import FaultProxy
-from tests.unit.commands.leftovers import (
+from tests.support.fault_proxy import FaultProxy
+from tests.support.leftovers import (
     UNKNOWN_CUSTOMER,
     Desk,
 )
+from tests.support.running_backend import RunningBackend
 from trackerapi.cli.exits import (
     FINE,
     HELD,

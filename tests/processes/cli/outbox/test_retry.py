@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
-from tests.faults.proxy import FaultProxy
-from tests.unit.commands.leftovers import (
+from tests.support.fault_proxy import FaultProxy
+from tests.support.leftovers import (
     NOWHERE,
     SECRET,
     UNKNOWN_CUSTOMER,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.running.runs import PYTHON, RUN, SHELL
-from tests.unit.running.test_reporting import Place
+from tests.processes.cli.run.test_reporting import Place
+from tests.support.command_runs import PYTHON, RUN, SHELL
 
 PATIENCE_SECONDS = 120.0
 

@@ -14,10 +14,11 @@ from typing import Final, Self
 
 import pytest
 
-from tests.unit.running.runs import PYTHON, WAYS_WITH_PROGRESS, arguments, settings
+from scripts.project import ROOT
+from tests.support.command_runs import PYTHON, WAYS_WITH_PROGRESS, arguments, settings
 
 PATIENCE_SECONDS: Final = 60.0
-SMALL_SHELL: Final = Path(__file__).with_name("small_shell.py")
+SMALL_SHELL: Final = ROOT / "tests/support/small_shell.py"
 
 
 class Terminal:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.running.runs import PYTHON, RUN, SHELL
+from tests.support.command_runs import PYTHON, RUN, SHELL
 
 MARKER = "canary-7f3a"
 

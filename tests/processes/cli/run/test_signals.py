@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from tests.unit.running.runs import (
+from tests.support.command_runs import (
     PYTHON,
     SHELL,
     WAYS,

@@ -1,0 +1,10 @@
+"""Outboxes and proxies for tests of commands."""
+
+from tests.support.command_fixtures import (  # noqa: F401 - fixtures
+    bundle,
+    clock,
+    desk,
+    held_job,
+    office,
+    proxy,
+)

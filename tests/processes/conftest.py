@@ -1,0 +1,8 @@
+"""Fixtures of all tests that start processes or need a backend."""
+
+from tests.support.backend_jobs import config, job, tracker  # noqa: F401 - fixtures
+from tests.support.environment import (  # noqa: F401 - fixtures
+    clean_environment,
+    no_loaded_configurations,
+)
+from tests.support.recorded_jobs import outbox  # noqa: F401 - fixture

@@ -1,0 +1,30 @@
+"""Fixtures that hide the settings of the user who runs the tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trackerapi.config.job_config import forget_loaded
+from trackerapi.delivery import delivery
+
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the settings and proxies of whoever runs the tests, and their outbox."""
+    for name in os.environ:
+        if name.startswith("TRACKERAPI_") or name.upper() in PROXY_VARIABLES:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    # A busy machine may take its time over the delivery at an end, and over letting
+    # go of files, which the next tracker of the same process looks for.
+    monkeypatch.setenv("TRACKERAPI_SHUTDOWN_TIMEOUT", "30")
+    monkeypatch.setattr(delivery, "_LAST_WORDS_SECONDS", 30.0)
+
+
+@pytest.fixture(autouse=True)
+def no_loaded_configurations() -> None:
+    """Forget the configurations that the test before has loaded."""
+    forget_loaded()

@@ -1,0 +1,39 @@
+"""A real backend for the whole session of tests."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True, slots=True)
+class RunningBackend:
+    """A backend that serves; the members are those of its `dev.json`."""
+
+    base_url: str
+    api_key: str
+    api_key_file: str
+    customer_id: int
+
+
+@pytest.fixture(scope="session")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBackend]:
+    """Run a real backend for the whole session."""
+    folder: Path = tmp_path_factory.mktemp("backend")
+    command = [sys.executable, "-m", "trackerapi_backend", "dev"]
+    process = subprocess.Popen(
+        [*command, "--port", "0", "--data-dir", str(folder)], stdout=subprocess.PIPE
+    )
+    with process:
+        try:
+            # It says its address once it serves.
+            assert process.stdout is not None
+            assert process.stdout.readline(), "the backend did not start"
+            description = json.loads((folder / "dev.json").read_text())
+            yield RunningBackend(**description)
+        finally:
+            process.terminate()

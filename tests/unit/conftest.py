@@ -1,0 +1,7 @@
+"""Fixtures of all tests of single modules."""
+
+from tests.support.backend_jobs import config, job, tracker  # noqa: F401 - fixtures
+from tests.support.environment import (  # noqa: F401 - fixtures
+    clean_environment,
+    no_loaded_configurations,
+)
