@@ -10,7 +10,7 @@ from tests.support.fault_proxy import FaultProxy
 from tests.support.leftovers import UNKNOWN_CUSTOMER, Desk
 from tests.support.running_backend import RunningBackend
 from trackerapi.cli import sync
-from trackerapi.cli.exits import HELD
+from trackerapi.cli.exit_statuses import HELD
 from trackerapi.cli.outbox import dispatch
 
 

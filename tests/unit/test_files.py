@@ -13,7 +13,7 @@ import pytest
 from scripts.project import ROOT
 from trackerapi import JobConfigManager, TrackerApi
 from trackerapi import files as regular_file
-from trackerapi.cli.exits import FINE, USAGE
+from trackerapi.cli.exit_statuses import FINE, USAGE
 from trackerapi.errors import ConfigError, SettingsError
 from trackerapi.settings.certificates import SSL_KEY_LOG
 

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.cli.exits import FINE, FOUND
+from trackerapi.cli.exit_statuses import FINE, FOUND
 from trackerapi.cli.options import add_command, add_json
-from trackerapi.cli.printing import counted, say, say_json
+from trackerapi.cli.printing import counted, print_json, print_line
 from trackerapi.errors import UsageError, printable
 from trackerapi.files import read_given
 
@@ -73,12 +73,12 @@ def _say(found: "list[Finding]", script_count: int, *, as_json: bool) -> None:
 
     if as_json:
         members = [dataclasses.asdict(finding) for finding in sorted(found)]
-        say_json({"findings": members, "scripts": script_count})
+        print_json({"findings": members, "scripts": script_count})
         return
     for finding in sorted(found):
-        say(printable(finding.as_text()))
+        print_line(printable(finding.as_text()))
     count = counted(len(found), "finding") if found else "nothing found"
-    say(f"{count} in {counted(script_count, 'script')}")
+    print_line(f"{count} in {counted(script_count, 'script')}")
 
 
 def _script(path: Path) -> "Script":

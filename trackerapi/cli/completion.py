@@ -3,9 +3,9 @@
 import argparse
 from typing import Any, Final
 
-from trackerapi.cli.exits import FINE
+from trackerapi.cli.exit_statuses import FINE
 from trackerapi.cli.options import add_command
-from trackerapi.cli.printing import say
+from trackerapi.cli.printing import print_line
 from trackerapi.errors import UsageError
 
 _SHELLS: Final = ("bash", "zsh", "fish")
@@ -35,5 +35,5 @@ def _completion(options: argparse.Namespace) -> int:
         raise UsageError(
             'completion needs argcomplete: pip install "trackerapi[completion]"'
         ) from None
-    say(script_for(options.shell))
+    print_line(script_for(options.shell))
     return FINE

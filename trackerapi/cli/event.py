@@ -4,7 +4,8 @@ import argparse
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.cli.exits import FINE
+from trackerapi.cli.argument_types import long_text, metadata_from, number
+from trackerapi.cli.exit_statuses import FINE
 from trackerapi.cli.options import add_command
 from trackerapi.cli.reporting import (
     STATUSES,
@@ -13,10 +14,9 @@ from trackerapi.cli.reporting import (
     add_part,
     add_sending,
     job_of,
-    tracker_of,
+    report_tracker,
     warn_of_unknown_step,
 )
-from trackerapi.cli.values import long_text, metadata_from, number
 from trackerapi.errors import UsageError
 from trackerapi.events.event import JOB_KINDS, STEP_KINDS
 
@@ -82,7 +82,7 @@ def add_commands(commands: Any) -> None:
 
 def _event(options: argparse.Namespace) -> int:
     details, began = _details_of(options), time.monotonic()
-    with tracker_of(options) as tracker:
+    with report_tracker(options) as tracker:
         job = job_of(tracker, options)
         job.send_event(
             kind=options.kind,

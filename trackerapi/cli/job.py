@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.cli import job_show as jobs
 from trackerapi.cli import verify as questions
-from trackerapi.cli.exits import FINE
+from trackerapi.cli.argument_types import long_text, metadata_from
+from trackerapi.cli.exit_statuses import FINE
 from trackerapi.cli.options import add_command, customer_id
 from trackerapi.cli.parser import add_group
-from trackerapi.cli.printing import say_as_given
+from trackerapi.cli.printing import print_argument
 from trackerapi.cli.reporting import (
     STATUSES,
     add_job,
     add_metadata,
     add_sending,
     job_of,
-    tracker_of,
+    report_tracker,
 )
-from trackerapi.cli.values import long_text, metadata_from
 
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
@@ -138,7 +138,7 @@ def _add_start(commands: Any) -> None:
 
 def _start(options: argparse.Namespace) -> int:
     config = _config_of(options)
-    with tracker_of(options) as tracker:
+    with report_tracker(options) as tracker:
         job = tracker.create_job(
             str(uuid.uuid4()) if options.id is None else options.id,
             options.customer,
@@ -148,7 +148,7 @@ def _start(options: argparse.Namespace) -> int:
             metadata=metadata_from(options.metadata_json, options.metadata),
         )
         job.begin_block()
-        say_as_given(job.provider_job_id)
+        print_argument(job.provider_job_id)
     return FINE
 
 
@@ -161,19 +161,19 @@ def _config_of(options: argparse.Namespace) -> "JobConfig | None":
 
 
 def _finish(options: argparse.Namespace) -> int:
-    with tracker_of(options) as tracker:
+    with report_tracker(options) as tracker:
         job_of(tracker, options).complete(options.remarks)
     return FINE
 
 
 def _fail(options: argparse.Namespace) -> int:
-    with tracker_of(options) as tracker:
+    with report_tracker(options) as tracker:
         job = job_of(tracker, options)
         job.fail(options.customer_text, long_text(options.detail))
     return FINE
 
 
 def _cancel(options: argparse.Namespace) -> int:
-    with tracker_of(options) as tracker:
+    with report_tracker(options) as tracker:
         job_of(tracker, options).cancel(options.reason)
     return FINE

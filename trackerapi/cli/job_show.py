@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.cli.exits import ASKING, FINE
+from trackerapi.cli.exit_statuses import FINE, READ_STATUSES
 from trackerapi.cli.options import (
     add_backend,
     add_command,
@@ -19,13 +19,13 @@ from trackerapi.cli.options import (
 from trackerapi.cli.printing import (
     Table,
     moment_text,
-    say,
-    say_json,
-    say_json_list,
-    say_paragraph,
-    show_once,
+    print_json,
+    print_json_list,
+    print_line,
+    print_paragraph,
+    print_secret,
 )
-from trackerapi.cli.reporting import add_job, asking_tracker, job_of
+from trackerapi.cli.reporting import add_job, job_of, read_tracker
 from trackerapi.errors import BackendRejected, UsageError, one_line
 from trackerapi.events.projection import ALIVE, unfinished_words
 from trackerapi.number_text import number_text, units_text
@@ -54,7 +54,7 @@ Show how far a job is, its steps, and why it failed.
 Of a job that failed, was cancelled or was interrupted, the newest event that says why
 is shown: the message that the customer reads, and the detail that only you read.
 
-{ASKING}
+{READ_STATUSES}
 examples:
   trackerapi job show import-7
   trackerapi job show --last --events
@@ -65,7 +65,7 @@ List jobs, newest first.
 
 Each filter narrows the list; of several statuses, a job has to have one.
 
-{ASKING}
+{READ_STATUSES}
 examples:
   trackerapi job list --status failed --limit 20
   trackerapi job list --customer 142 --tag import --json
@@ -78,7 +78,7 @@ Whoever has the address sees the page; it is shown this once. The backend has to
 the job already. Each call makes a new link, which ends after 30 days unless
 --expires-at says when. Where it cannot be printed, the exit status is 1.
 
-{ASKING}
+{READ_STATUSES}
 examples:
   trackerapi job link import-7
   trackerapi job link --job import-7 --expires-at 2026-12-24T18:00:00+01:00
@@ -133,7 +133,7 @@ def _add_list(commands: Any) -> None:
 
 
 def _show(options: argparse.Namespace) -> int:
-    with asking_tracker(options) as tracker:
+    with read_tracker(options) as tracker:
         if options.last:
             job = next(iter(tracker.list_jobs()), None)
             if job is None:
@@ -169,7 +169,7 @@ def _say_as_json(
     members["reason"] = None if reason is None else dataclasses.asdict(reason)
     if events is not None:
         members["events"] = [dataclasses.asdict(event) for event in events]
-    say_json(members)
+    print_json(members)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -179,16 +179,16 @@ def _list(options: argparse.Namespace) -> int:
         "tag": options.tag,
     }
     given = {name: value for name, value in wanted.items() if value is not None}
-    with asking_tracker(options) as tracker:
+    with read_tracker(options) as tracker:
         jobs = itertools.islice(tracker.list_jobs(**given), options.limit)
         if options.json:
-            say_json_list(map(dataclasses.asdict, jobs))
+            print_json_list(map(dataclasses.asdict, jobs))
             return FINE
         table = Table(_HEADING, numbers=_NUMBERS)
         for job in jobs:
             table.add(_row(job))
         if table.is_empty:
-            say("no such job" if given else "this provider has no job yet")
+            print_line("no such job" if given else "this provider has no job yet")
         else:
             table.end()
     return FINE
@@ -210,9 +210,9 @@ def _link(options: argparse.Namespace) -> int:
         if options.job is not None:
             raise UsageError("give PROVIDER_JOB_ID or --job, not both")
         options.job = options.provider_job_id
-    with asking_tracker(options) as tracker:
+    with read_tracker(options) as tracker:
         job = job_of(tracker, options)
-        show_once(
+        print_secret(
             "the link",
             lambda: one_line(job.share_link(expires_at=options.expires_at)),
             lambda _link: "nobody has seen it; it ends by itself",
@@ -222,16 +222,16 @@ def _link(options: argparse.Namespace) -> int:
 
 def _say_job(job: "Job", reason: "JobEvent | None") -> None:
     percent = "" if job.percent is None else f", {number_text(job.percent)} %"
-    say(f"{one_line(job.name)}: {one_line(job.status)}{percent}")
-    say(f"  id        {one_line(job.provider_job_id)}")
-    say(f"  customer  {job.customer_id}")
-    say(f"  created   {moment_text(job.created_at)}")
+    print_line(f"{one_line(job.name)}: {one_line(job.status)}{percent}")
+    print_line(f"  id        {one_line(job.provider_job_id)}")
+    print_line(f"  customer  {job.customer_id}")
+    print_line(f"  created   {moment_text(job.created_at)}")
     if job.finished_at:
-        say(f"  finished  {moment_text(job.finished_at)}")
+        print_line(f"  finished  {moment_text(job.finished_at)}")
     statuses = [_step_status(job, step) for step in job.steps]
     width = max(7, *map(len, statuses), 0)
     for step, status in zip(job.steps, statuses, strict=True):
-        say(_step_line(step, status.rjust(width)))
+        print_line(_step_line(step, status.rjust(width)))
     if reason is not None:
         _say_reason(job, reason)
 
@@ -239,15 +239,17 @@ def _say_job(job: "Job", reason: "JobEvent | None") -> None:
 def _say_reason(job: "Job", reason: "JobEvent") -> None:
     step = _step_name(job, reason)
     of_step = f", step {step}" if step else ""
-    say(f"  {one_line(job.status)} at {moment_text(reason.occurred_at)}{of_step}")
+    print_line(
+        f"  {one_line(job.status)} at {moment_text(reason.occurred_at)}{of_step}"
+    )
     if reason.message:
-        say("  the customer reads:")
-        say_paragraph(reason.message, indent="    ")
+        print_line("  the customer reads:")
+        print_paragraph(reason.message, indent="    ")
     if reason.detail:
-        say("  detail:")
-        say_paragraph(reason.detail, indent="    ")
+        print_line("  detail:")
+        print_paragraph(reason.detail, indent="    ")
     if not reason.message and not reason.detail:
-        say("  no reason was reported")
+        print_line("  no reason was reported")
 
 
 def _step_name(job: "Job", event: "JobEvent") -> str:

@@ -12,18 +12,18 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final, TextIO
 
-from trackerapi.cli.exits import (
+from trackerapi.cli.exit_statuses import (
     FINE,
     INTERRUPTED,
     KEY_REFUSED,
     REFUSED,
     UNAVAILABLE,
-    UNSHOWN,
+    UNPRINTED,
     USAGE,
-    NotShown,
+    NotPrinted,
 )
 from trackerapi.cli.parser import Parser, add_group
-from trackerapi.cli.printing import library_told_on_stderr, tell
+from trackerapi.cli.printing import library_messages_on_stderr, print_message
 from trackerapi.errors import (
     AuthenticationError,
     BackendRejected,
@@ -37,7 +37,7 @@ _STATUS_OF: dict[type[Exception], int] = {
     AuthenticationError: KEY_REFUSED,
     BackendRejected: REFUSED,
     BackendUnavailable: UNAVAILABLE,
-    NotShown: UNSHOWN,
+    NotPrinted: UNPRINTED,
 }
 
 _HOMES: Final = {
@@ -77,13 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     stdout: TextIO | None = sys.stdout  # None where it is closed
     try:
-        with library_told_on_stderr():
+        with library_messages_on_stderr():
             status = run(options)
             if stdout is not None:
                 stdout.flush()  # here, where it is known what a failure means
             return status
     except (TrackerError, ValueError) as error:
-        tell(one_line(str(error)))
+        print_message(one_line(str(error)))
         kinds = (
             status for kind, status in _STATUS_OF.items() if isinstance(error, kind)
         )
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FINE
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        tell(one_line(f"{place}{error.strerror or error}"))
+        print_message(one_line(f"{place}{error.strerror or error}"))
         return USAGE
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, BinaryIO, Final, TextIO
 
-from trackerapi.cli.exits import NotShown
+from trackerapi.cli.exit_statuses import NotPrinted
 from trackerapi.errors import printable
 from trackerapi.times import parse_rfc3339
 
@@ -28,7 +28,7 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB")
 _LIBRARY: Final = logging.getLogger("trackerapi")
 
 
-def say(text: str, end: str = "\n") -> None:
+def print_line(text: str, end: str = "\n") -> None:
     """Print a line of the result; print nothing if stdout is closed.
 
     A character that the encoding of stdout lacks is shown as its number.
@@ -44,20 +44,22 @@ def say(text: str, end: str = "\n") -> None:
         stream.write(known + end)
 
 
-def say_as_given(text: str) -> None:
+def print_argument(text: str) -> None:
     """Print an argument of the command line, so that the next command can take it.
 
     Writes the bytes of the argument itself, whatever the encoding of stdout.
     """
     beneath: BinaryIO | None = getattr(sys.stdout, "buffer", None)
     if beneath is None:
-        say(text)
+        print_line(text)
         return
     sys.stdout.flush()
     beneath.write(os.fsencode(text) + b"\n")
 
 
-def show_once(what: str, make: Callable[[], str], undo: Callable[[str], str]) -> None:
+def print_secret(
+    what: str, make: Callable[[], str], undo: Callable[[str], str]
+) -> None:
     """Make a secret and print it, the only time that it is shown.
 
     Args:
@@ -67,25 +69,25 @@ def show_once(what: str, make: Callable[[], str], undo: Callable[[str], str]) ->
             returns what became of it, for the error.
 
     Raises:
-        NotShown: If stdout is closed, or cannot be written.
+        NotPrinted: If stdout is closed, or cannot be written.
     """
     stream: TextIO | None = sys.stdout
     if stream is None:
-        raise NotShown(f"stdout is closed, and {what} is shown only there")
+        raise NotPrinted(f"stdout is closed, and {what} is shown only there")
     secret = make()
     try:
-        say(secret)
+        print_line(secret)
         stream.flush()
     except OSError as error:
         # What is left in the buffer must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         reason = error.strerror or error
-        raise NotShown(
+        raise NotPrinted(
             f"{what} could not be printed ({reason}); {undo(secret)}"
         ) from None
 
 
-def tell(text: str) -> None:
+def print_message(text: str) -> None:
     """Print a message on stderr; print nothing if stderr is closed."""
     stream: TextIO | None = sys.stderr
     if stream is None:
@@ -95,28 +97,28 @@ def tell(text: str) -> None:
     stream.flush()
 
 
-def say_json(value: Any, *, in_one_line: bool = False) -> None:
+def print_json(value: Any, *, in_one_line: bool = False) -> None:
     """Print a value as JSON."""
-    say(_as_json(value, indent=None if in_one_line else 2))
+    print_line(_as_json(value, indent=None if in_one_line else 2))
 
 
-def say_json_list(values: Iterable[Any]) -> None:
+def print_json_list(values: Iterable[Any]) -> None:
     """Print values as one JSON array, each as soon as the iterator yields it."""
     is_first = True
     for value in values:
-        say("[" if is_first else ",", end="\n")
-        say(textwrap.indent(_as_json(value, indent=2), "  "), end="")
+        print_line("[" if is_first else ",", end="\n")
+        print_line(textwrap.indent(_as_json(value, indent=2), "  "), end="")
         is_first = False
-    say("[]" if is_first else "\n]")
+    print_line("[]" if is_first else "\n]")
 
 
-def say_paragraph(text: str, *, indent: str) -> None:
+def print_paragraph(text: str, *, indent: str) -> None:
     """Print a text of several lines from an unknown source, escaped."""
     for line in text.splitlines():
-        say(f"{indent}{printable(line.expandtabs())}".rstrip())
+        print_line(f"{indent}{printable(line.expandtabs())}".rstrip())
 
 
-def say_table(rows: Sequence[Sequence[str]], *, numbers: frozenset[int]) -> None:
+def print_table(rows: Sequence[Sequence[str]], *, numbers: frozenset[int]) -> None:
     """Print rows in columns; the first row is the heading.
 
     Args:
@@ -177,7 +179,7 @@ class Table:
                     zip(row, self._widths, strict=True)
                 )
             ]
-            say("  ".join(cells).rstrip())
+            print_line("  ".join(cells).rstrip())
         self._rows = []
 
 
@@ -270,11 +272,11 @@ class _Told(logging.Handler):
     """Log handler that prints messages of the library as the commands print theirs."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tell(record.getMessage())
+        print_message(record.getMessage())
 
 
 @contextmanager
-def library_told_on_stderr() -> Generator[None]:
+def library_messages_on_stderr() -> Generator[None]:
     """Print messages of the library as those of the command, within the context."""
     handler, before = _Told(logging.INFO), (_LIBRARY.level, _LIBRARY.propagate)
     _LIBRARY.addHandler(handler)

@@ -8,10 +8,10 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Final
 
+from trackerapi.cli.argument_types import json_object, pair
 from trackerapi.cli.options import add_backend, add_outbox
-from trackerapi.cli.printing import tell
+from trackerapi.cli.printing import print_message
 from trackerapi.cli.step_check import unknown_step
-from trackerapi.cli.values import json_object, pair
 from trackerapi.errors import SettingsError
 from trackerapi.settings.job_token import JOB, JobToken
 from trackerapi.settings.settings import DEFAULT_TIMEOUT_SECONDS, Settings
@@ -77,7 +77,9 @@ def add_sending(parser: argparse.ArgumentParser) -> None:
     add_backend(parser)
 
 
-def tracker_of(options: argparse.Namespace, *, is_lasting: bool = False) -> TrackerApi:
+def report_tracker(
+    options: argparse.Namespace, *, is_lasting: bool = False
+) -> TrackerApi:
     """Return the tracker that a command reports with.
 
     Args:
@@ -124,10 +126,10 @@ def warn_of_unknown_step(
     deadline = began + min(limit, _LONGEST_QUESTION_SECONDS)
     warning = unknown_step(tracker, job.provider_job_id, step, deadline)
     if warning is not None:
-        tell(warning)
+        print_message(warning)
 
 
-def asking_tracker(options: argparse.Namespace) -> TrackerApi:
+def read_tracker(options: argparse.Namespace) -> TrackerApi:
     """Return the tracker for the read calls of a command.
 
     Raises:

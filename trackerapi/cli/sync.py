@@ -24,10 +24,10 @@ from trackerapi.cli.outbox.dispatch import QUIET_SECONDS, Dispatch, Persistence
 from trackerapi.cli.printing import (
     Progress,
     counted,
+    print_json,
+    print_line,
+    print_message,
     progress_of,
-    say,
-    say_json,
-    tell,
 )
 from trackerapi.cli.sync_report import SyncReport, group_of
 from trackerapi.delivery.failing_records import FailingFiles
@@ -98,9 +98,9 @@ def _sync(options: argparse.Namespace) -> int:
             sync.run()
             report = sync.report()
     if options.json:
-        say_json(dataclasses.asdict(report))
+        print_json(dataclasses.asdict(report))
     else:
-        say(report.as_text())
+        print_line(report.as_text())
         sync.warn(report.lines())
     return report.exit_status
 
@@ -145,7 +145,7 @@ class Sync:
                     break
             # Printed also if the time limit ended the last pause.
             if error is not None:
-                tell(self._failure(error))
+                print_message(self._failure(error))
 
     def watch(self, sigterm: "Sigterm") -> None:
         """Deliver leftover files as they appear, until a signal or the time limit.
@@ -187,7 +187,7 @@ class Sync:
         if isinstance(error, AuthenticationError):
             self._dispatch.forget_provider()
         if count := self._dispatch.counters.delivered - before:
-            tell(f"delivered {counted(count, 'event')}")
+            print_message(f"delivered {counted(count, 'event')}")
         if time.monotonic() >= self._next_warning:
             self._next_warning = time.monotonic() + _WARNING_SECONDS
             self.warn(self.report().stranded())

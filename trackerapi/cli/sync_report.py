@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from trackerapi.cli.exits import FINE, HELD, WAITING
+from trackerapi.cli.exit_statuses import FINE, HELD, UNDELIVERED
 from trackerapi.cli.printing import counted
 from trackerapi.errors import printable
 from trackerapi.files import reading
@@ -138,7 +138,7 @@ class SyncReport:
     def exit_status(self) -> int:
         """Exit status of the command."""
         if self.waiting or any(self.files[each] for each in _TO_DO):
-            return WAITING
+            return UNDELIVERED
         return HELD if self.held else FINE
 
     def as_text(self) -> str:

@@ -15,19 +15,19 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from trackerapi.cli.exits import FINE, UNCOPIED
+from trackerapi.cli.argument_types import number
+from trackerapi.cli.exit_statuses import COPY_FAILED, FINE
 from trackerapi.cli.options import add_command
-from trackerapi.cli.printing import tell
+from trackerapi.cli.printing import print_message
 from trackerapi.cli.reporting import (
     STATUSES,
     add_job,
     add_part,
     add_sending,
     job_of,
-    tracker_of,
+    report_tracker,
     warn_of_unknown_step,
 )
-from trackerapi.cli.values import number
 from trackerapi.jobs.step import TrackerStep
 
 STDIN: Final = 0
@@ -128,7 +128,7 @@ def _track(options: argparse.Namespace) -> int:
     for descriptor in (STDIN, STDOUT):
         os.fstat(descriptor)  # a closed one could become a file of the outbox
     status, stop = FINE, _Stop()
-    with tracker_of(options, is_lasting=True) as tracker:
+    with report_tracker(options, is_lasting=True) as tracker:
         job = job_of(tracker, options)
         step = job.step(options.step)
         with _signals_heard_by(stop):
@@ -138,8 +138,8 @@ def _track(options: argparse.Namespace) -> int:
             except BrokenPipeError:
                 stop.number = signal.SIGPIPE
             except OSError as error:
-                tell(f"copying failed: {error.strerror or error}")
-                status = UNCOPIED
+                print_message(f"copying failed: {error.strerror or error}")
+                status = COPY_FAILED
             if status == FINE and not stop.number and not options.no_end:
                 step.done()
             _let_go()

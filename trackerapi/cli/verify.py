@@ -5,10 +5,10 @@ import dataclasses
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.cli.exits import ASKING, FINE
+from trackerapi.cli.exit_statuses import FINE, READ_STATUSES
 from trackerapi.cli.options import add_backend, add_command, add_json, moment
-from trackerapi.cli.printing import moment_text, say, say_json, show_once
-from trackerapi.cli.reporting import add_job, asking_tracker, job_of
+from trackerapi.cli.printing import moment_text, print_json, print_line, print_secret
+from trackerapi.cli.reporting import add_job, job_of, read_tracker
 from trackerapi.errors import BackendError, one_line
 from trackerapi.settings.api_key import key_id_of
 from trackerapi.settings.job_token import JobToken
@@ -37,7 +37,7 @@ def add_commands(commands: Any) -> None:
         commands,
         "verify",
         _verify,
-        f"Tell whose key this is and what it may do.\n\n{ASKING}",
+        f"Tell whose key this is and what it may do.\n\n{READ_STATUSES}",
     )
     add_backend(verify)
     add_json(verify)
@@ -57,31 +57,31 @@ def add_token(commands: Any) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    with asking_tracker(options) as tracker:
+    with read_tracker(options) as tracker:
         owner = tracker.verify_api_key()
     if options.json:
-        say_json({"base_url": tracker.base_url, **dataclasses.asdict(owner)})
+        print_json({"base_url": tracker.base_url, **dataclasses.asdict(owner)})
         return FINE
     expires = moment_text(owner.expires_at) if owner.expires_at else "never"
-    say(f"provider  {one_line(owner.provider_name)} ({owner.provider_id})")
-    say(f"key       {one_line(owner.key_id)}")
-    say(f"scopes    {one_line(', '.join(owner.scopes))}")
-    say(f"expires   {expires}")
+    print_line(f"provider  {one_line(owner.provider_name)} ({owner.provider_id})")
+    print_line(f"key       {one_line(owner.key_id)}")
+    print_line(f"scopes    {one_line(', '.join(owner.scopes))}")
+    print_line(f"expires   {expires}")
     if owner.provider_job_id is not None:
-        say(f"job       {one_line(owner.provider_job_id)} alone")
-    say(f"backend   {tracker.base_url}")
+        print_line(f"job       {one_line(owner.provider_job_id)} alone")
+    print_line(f"backend   {tracker.base_url}")
     return FINE
 
 
 def _token(options: argparse.Namespace) -> int:
-    with asking_tracker(options) as tracker:
+    with read_tracker(options) as tracker:
         job = job_of(tracker, options)
 
         def make() -> str:
             token = job.token(expires_at=options.expires_at)
             return one_line(token, _LONGEST_TOKEN)
 
-        show_once("the token", make, lambda token: _ended(tracker, token))
+        print_secret("the token", make, lambda token: _ended(tracker, token))
     return FINE
 
 

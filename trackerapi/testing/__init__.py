@@ -7,7 +7,7 @@ Importing this package loads nothing else; each name is loaded when it is used.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from trackerapi.testing.fake import FakeTracker
-    from trackerapi.testing.stage import recording
+    from trackerapi.testing.recording import recording
     from trackerapi.testing.views import CustomerStep, CustomerView, RecordedJob
 
 _HOMES = {

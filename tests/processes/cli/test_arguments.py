@@ -10,7 +10,7 @@ import pytest
 
 from trackerapi import generate_json_schemas
 from trackerapi.cli.entry import main as enter
-from trackerapi.cli.exits import FINE, USAGE
+from trackerapi.cli.exit_statuses import FINE, USAGE
 from trackerapi.cli.main import build_parser, main
 
 PATIENCE_SECONDS = 90.0

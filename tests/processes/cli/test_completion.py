@@ -18,7 +18,7 @@ import pytest
 from tests.support.debian import need
 from tests.support.leftovers import PATIENCE_SECONDS, Desk
 from trackerapi.cli import entry
-from trackerapi.cli.exits import UNAVAILABLE, USAGE
+from trackerapi.cli.exit_statuses import UNAVAILABLE, USAGE
 from trackerapi.cli.main import build_parser
 
 SHELLS: Final = ("bash", "zsh", "fish")

@@ -9,7 +9,7 @@ from tests.support.fault_proxy import FaultProxy
 from tests.support.leftovers import Desk
 from tests.support.scripted_server import KEY
 from trackerapi import JobConfigManager, TrackerApi
-from trackerapi.cli.exits import FINE, USAGE
+from trackerapi.cli.exit_statuses import FINE, USAGE
 from trackerapi.models import JobEvent
 
 

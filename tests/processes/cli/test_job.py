@@ -14,7 +14,14 @@ from tests.support.faults import black_hole, key_refused
 from tests.support.leftovers import NOWHERE, UNKNOWN_CUSTOMER, Desk
 from tests.support.scripted_server import KEY
 from trackerapi import TrackerApi
-from trackerapi.cli.exits import FINE, HELD, KEY_REFUSED, REFUSED, UNSHOWN, USAGE
+from trackerapi.cli.exit_statuses import (
+    FINE,
+    HELD,
+    KEY_REFUSED,
+    REFUSED,
+    UNPRINTED,
+    USAGE,
+)
 from trackerapi.jobs.endings import JOB_FAILED
 from trackerapi.settings.job_token import JobToken
 from trackerapi.texts import LONGEST_DETAIL
@@ -504,7 +511,7 @@ def test_secret_that_nobody_sees_is_an_error(
     )
     os.close(writing)
 
-    assert done.returncode == UNSHOWN
+    assert done.returncode == UNPRINTED
     [line] = done.stderr.splitlines()
     assert f"the {command}" in line
     key, url = desk.backend.api_key, desk.backend.base_url

@@ -11,7 +11,7 @@ import pytest
 from tests.support.leftovers import PATIENCE_SECONDS, Desk
 from tests.support.scripted_server import KEY, OWNER, Request, answering, http
 from trackerapi import JobConfigManager, TrackerApi
-from trackerapi.cli.exits import FINE, KEY_REFUSED, REFUSED, UNAVAILABLE, USAGE
+from trackerapi.cli.exit_statuses import FINE, KEY_REFUSED, REFUSED, UNAVAILABLE, USAGE
 
 STEPS = [
     {"tag": "load", "name": "Load it", "points": 1},

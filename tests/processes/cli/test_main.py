@@ -15,7 +15,7 @@ import pytest
 from tests.support.running_backend import RunningBackend
 from tests.support.scripted_server import KEY, OWNER, Request, answering, http
 from trackerapi import JobConfigManager, TrackerApi
-from trackerapi.cli.exits import (
+from trackerapi.cli.exit_statuses import (
     FINE,
     INTERRUPTED,
     KEY_REFUSED,
@@ -23,7 +23,7 @@ from trackerapi.cli.exits import (
     UNAVAILABLE,
     USAGE,
 )
-from trackerapi.cli.printing import library_told_on_stderr
+from trackerapi.cli.printing import library_messages_on_stderr
 
 
 def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -339,7 +339,7 @@ def test_message_of_the_library_is_told_like_one_of_the_command(
     log = logging.getLogger("trackerapi")
     before = [*log.handlers]
 
-    with library_told_on_stderr():
+    with library_messages_on_stderr():
         log.warning("the disk is %s", "full")
         log.info("asking again")
         log.debug("nobody asked")

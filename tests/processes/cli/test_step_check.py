@@ -8,7 +8,7 @@ import pytest
 from tests.support.leftovers import PATIENCE_SECONDS, Desk
 from tests.support.scripted_server import KEY, OWNER, Request, answering, http
 from trackerapi import JobConfigManager, TrackerApi
-from trackerapi.cli.exits import FINE
+from trackerapi.cli.exit_statuses import FINE
 
 WARNING = (
     "trackerapi: job {tag!r} has no step 'say_helo' (did you mean 'say_hello'?). "

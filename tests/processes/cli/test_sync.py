@@ -17,12 +17,12 @@ from tests.support.leftovers import (
 )
 from tests.support.scripted_server import KEY
 from trackerapi import TrackerApi
-from trackerapi.cli.exits import (
+from trackerapi.cli.exit_statuses import (
     FINE,
     HELD,
     UNAVAILABLE,
+    UNDELIVERED,
     USAGE,
-    WAITING,
 )
 from trackerapi.models import NewApiKey
 
@@ -136,7 +136,7 @@ def test_sync_without_a_backend_ends_with_status_one(
     with proxy.down():
         done = desk.run("sync", "--timeout", "60", "--json")
 
-    assert done.status == WAITING
+    assert done.status == UNDELIVERED
     assert (done.json["delivered"], done.json["waiting"]) == (0, 4)
     assert "Connection refused" in done.json["last_error"]
     assert done.err.startswith("trackerapi: the backend cannot be reached")
@@ -175,7 +175,7 @@ def test_sync_does_not_wait_longer_than_it_was_told(
     with proxy.failing(busy(3600)):
         done = desk.run("sync")
 
-    assert done.status == WAITING
+    assert done.status == UNDELIVERED
     assert len(proxy.requests) == 1
 
 
@@ -189,7 +189,7 @@ def test_sync_leaves_what_it_could_not_finish_in_time(
     with proxy.failing(black_hole):
         done = desk.run("sync", "--timeout", "0.3", "--json")
 
-    assert (done.status, done.json["waiting"]) == (WAITING, 4)
+    assert (done.status, done.json["waiting"]) == (UNDELIVERED, 4)
     assert desk.run("sync").status == FINE
     assert len(desk.events(job_id)) == 3
 
@@ -202,7 +202,7 @@ def test_sync_tells_a_refused_key_in_one_line(desk: Desk, proxy: FaultProxy) -> 
     with proxy.failing(key_refused):
         done = desk.run("sync")
 
-    assert done.status == WAITING
+    assert done.status == UNDELIVERED
     assert f"the backend at {proxy.url} refused the API key (HTTP 401" in done.err
     assert done.err.count("\n") == 1
     assert len(proxy.requests) == 1
@@ -307,7 +307,7 @@ def test_records_of_a_key_that_worked_before_go_with_the_next_key(
     expire(desk, old)
     if not is_down:
         job_id = desk.leave()
-        assert desk.run("sync").status == WAITING
+        assert desk.run("sync").status == UNDELIVERED
 
     done = desk.run("sync", TRACKERAPI_API_KEY=new_key(desk).api_key)
 
@@ -325,7 +325,7 @@ def test_records_of_a_key_that_never_worked_here_go_with_a_key_that_lists_keys(
     job_id = desk.leave(TRACKERAPI_API_KEY=old.api_key)
     other = new_key(desk).api_key
 
-    assert desk.run("sync", TRACKERAPI_API_KEY=other).status == WAITING
+    assert desk.run("sync", TRACKERAPI_API_KEY=other).status == UNDELIVERED
     if is_job:
         with desk.job(str(uuid.uuid4()), mode="online") as job:
             assert job.report("line") == (0, 0)
@@ -415,7 +415,7 @@ def test_sync_that_cannot_tell_whose_records_they_are_says_that_they_wait(
     with proxy.down():
         done = desk.run("sync", "--timeout", "60", "--json")
 
-    assert (done.status, done.json["waiting"]) == (WAITING, 4)
+    assert (done.status, done.json["waiting"]) == (UNDELIVERED, 4)
 
 
 def test_sync_tells_files_that_it_cannot_read(desk: Desk) -> None:
@@ -429,7 +429,7 @@ def test_sync_tells_files_that_it_cannot_read(desk: Desk) -> None:
 
     done = desk.run("sync", "--json")
 
-    assert (done.status, done.json["delivered"]) == (WAITING, 3)
+    assert (done.status, done.json["delivered"]) == (UNDELIVERED, 3)
     assert done.json["files"]["newer"] == 1
     assert done.json["files"]["unreadable"] == 1
 
@@ -443,7 +443,7 @@ def test_sync_sets_one_unusable_file_aside(desk: Desk) -> None:
 
     done = desk.run("sync")
 
-    assert done.status == WAITING
+    assert done.status == UNDELIVERED
     assert len(desk.events(job_id)) == 3
     assert f"{path.with_suffix('.held')} cannot be used" in done.err
     assert desk.run("outbox", "retry").status == UNAVAILABLE

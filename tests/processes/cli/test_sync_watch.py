@@ -18,10 +18,10 @@ from tests.support.leftovers import (
     Desk,
 )
 from tests.support.scripted_server import KEY
-from trackerapi.cli.exits import (
+from trackerapi.cli.exit_statuses import (
     FINE,
     INTERRUPTED,
-    WAITING,
+    UNDELIVERED,
 )
 
 TERMINATED_WHILE_IT_LOADS = """
@@ -172,7 +172,7 @@ def test_watching_names_once_what_no_backend_accepted(desk: Desk) -> None:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=PATIENCE_SECONDS)
 
-    assert (process.returncode, err) == (WAITING, "")
+    assert (process.returncode, err) == (UNDELIVERED, "")
 
 
 def test_interrupted_watch_says_that_something_waits(
@@ -187,7 +187,7 @@ def test_interrupted_watch_says_that_something_waits(
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=PATIENCE_SECONDS)
 
-    assert process.returncode == WAITING
+    assert process.returncode == UNDELIVERED
     assert "4 waiting" in out
 
 

@@ -16,7 +16,7 @@ from tests.support.faults import black_hole
 from tests.support.leftovers import NOWHERE, PATIENCE_SECONDS, Desk
 from tests.support.scripted_server import KEY
 from trackerapi import TrackerApi
-from trackerapi.cli.exits import FINE, UNCOPIED, USAGE
+from trackerapi.cli.exit_statuses import COPY_FAILED, FINE, USAGE
 from trackerapi.models import JobEvent
 
 BINARY = bytes(range(256)) * 4_000 + b"\n\0\r\n\xff no end"
@@ -318,7 +318,7 @@ def test_full_disk_behind_the_pipe_is_told(desk: Desk, job_id: str) -> None:
             check=False,
         )
 
-    assert done.returncode == UNCOPIED
+    assert done.returncode == COPY_FAILED
     assert done.stderr == b"trackerapi: copying failed: No space left on device\n"
     assert kinds(desk.events(job_id)) == ["start"]
 
@@ -334,7 +334,7 @@ def test_unreadable_data_is_told(desk: Desk, job_id: str) -> None:
             check=False,
         )
 
-    assert done.returncode == UNCOPIED
+    assert done.returncode == COPY_FAILED
     assert done.stderr == b"trackerapi: copying failed: Input/output error\n"
     assert kinds(desk.events(job_id)) == ["start"]
 

@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-from trackerapi.cli.exits import FINE, FOUND, USAGE
+from trackerapi.cli.exit_statuses import FINE, FOUND, USAGE
 from trackerapi.cli.main import main
 from trackerapi.config import job_config
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from trackerapi.cli.exits import FINE, UNAVAILABLE
+from trackerapi.cli.exit_statuses import FINE, UNAVAILABLE
 from trackerapi.cli.options import (
     add_command,
     add_delivery,
@@ -18,9 +18,9 @@ from trackerapi.cli.printing import (
     confirm,
     counted,
     has_terminal,
-    say,
-    say_json,
-    tell,
+    print_json,
+    print_line,
+    print_message,
 )
 from trackerapi.cli.sync_report import UNCONFIRMED, destination_text, group_of
 from trackerapi.errors import AuthenticationError, BackendError, UsageError
@@ -93,8 +93,10 @@ def _claim(options: argparse.Namespace) -> int:
             persistence.run(dispatch.introduce)
         except BackendError as error:
             is_refused = isinstance(error, AuthenticationError)
-            tell(key_refused(error, folder.path) if is_refused else unreachable(error))
-            tell("nothing was bound")
+            print_message(
+                key_refused(error, folder.path) if is_refused else unreachable(error)
+            )
+            print_message("nothing was bound")
             return UNAVAILABLE
         bound = [
             rebound
@@ -139,7 +141,7 @@ def _ask(files: Sequence[FileSummary], binding: Binding) -> None:
         UsageError: If there is no terminal, or the answer is no.
     """
     for file in files:
-        tell(_line(file))
+        print_message(_line(file))
     records = counted(_count(files), "record")
     key = f"key {binding.key_id}" if binding.key_id else "the present key"
     what = f"{records} of {counted(len(files), 'file')} to {binding.base_url} and {key}"
@@ -170,7 +172,7 @@ def _report(
     bound: Sequence[Path],
 ) -> None:
     if options.json:
-        say_json(
+        print_json(
             {
                 "base_url": binding.base_url,
                 "provider_id": binding.provider_id,
@@ -180,20 +182,20 @@ def _report(
         )
         return
     if not files:
-        say(
+        print_line(
             "nothing to bind: all files are for this address and key, or for others "
             "that a backend accepted"
         )
         return
     if not bound:
         for file in files:
-            say(_line(file))
-        say(f"{counted(len(files), 'file')}: {counted(_count(files), 'record')}")
+            print_line(_line(file))
+        print_line(f"{counted(len(files), 'file')}: {counted(_count(files), 'record')}")
         return
     text = f"bound {counted(len(bound), 'file')} to {binding.base_url}"
-    say(f"{text}; to deliver the records: trackerapi sync")
+    print_line(f"{text}; to deliver the records: trackerapi sync")
     if any(file.held for file in files):
-        say("held records are sent again by: trackerapi outbox retry")
+        print_line("held records are sent again by: trackerapi outbox retry")
 
 
 def _line(file: FileSummary) -> str:

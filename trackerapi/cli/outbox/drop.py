@@ -7,9 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from trackerapi.cli.exits import FINE
+from trackerapi.cli.exit_statuses import FINE
 from trackerapi.cli.options import add_command, add_json, add_outbox, folder_of
-from trackerapi.cli.printing import confirm, counted, has_terminal, say, say_json
+from trackerapi.cli.printing import (
+    confirm,
+    counted,
+    has_terminal,
+    print_json,
+    print_line,
+)
 from trackerapi.errors import UsageError
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
@@ -69,11 +75,11 @@ def _drop(options: argparse.Namespace) -> int:
         _check_consent(options, counts)
         count = drop.run()
     if options.json:
-        say_json({"dropped": count, "left_to_running_processes": live_count})
+        print_json({"dropped": count, "left_to_running_processes": live_count})
         return FINE
-    say(f"dropped {counted(count, 'record')}" if count else "nothing to drop")
+    print_line(f"dropped {counted(count, 'record')}" if count else "nothing to drop")
     if live_count:
-        say(f"{counted(live_count, 'record')} of running processes left to them")
+        print_line(f"{counted(live_count, 'record')} of running processes left to them")
     return FINE
 
 

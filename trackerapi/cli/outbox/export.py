@@ -6,9 +6,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from trackerapi.cli.exits import FINE, WAITING
+from trackerapi.cli.exit_statuses import FINE, UNDELIVERED
 from trackerapi.cli.options import add_command, add_json, add_outbox, folder_of
-from trackerapi.cli.printing import Progress, counted, say, say_json, tell
+from trackerapi.cli.printing import (
+    Progress,
+    counted,
+    print_json,
+    print_line,
+    print_message,
+)
 from trackerapi.errors import UsageError
 from trackerapi.outbox.bundle import BundleWriter, new_bundle
 from trackerapi.outbox.file import OutboxFile
@@ -80,23 +86,23 @@ def _export(options: argparse.Namespace) -> int:
         if options.remove:
             summary["removed"] = export.remove()
         if writer.damaged:
-            tell(f"{counted(writer.damaged, 'damaged record')} left out")
+            print_message(f"{counted(writer.damaged, 'damaged record')} left out")
     left_out = [f for f in survey(folder) if f.state in {NEWER, UNREADABLE}]
     if left_out:
-        tell(f"{counted(len(left_out), 'file')} that cannot be read left out")
+        print_message(f"{counted(len(left_out), 'file')} that cannot be read left out")
     _say(options, summary)
-    return WAITING if left_out else FINE
+    return UNDELIVERED if left_out else FINE
 
 
 def _say(options: argparse.Namespace, summary: dict[str, Any]) -> None:
     if options.json:
-        say_json(summary)
+        print_json(summary)
         return
     if summary["file"] is None:
-        say("nothing to export")
+        print_line("nothing to export")
         return
     removed = f", {summary['removed']:,} removed here" if options.remove else ""
-    say(
+    print_line(
         f"{options.file}: {summary['waiting']:,} waiting, {summary['held']:,} held"
         f"{removed}; to take it in: trackerapi outbox import {options.file.name}"
     )

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.cli.exits import FINE
+from trackerapi.cli.exit_statuses import FINE
 from trackerapi.cli.options import (
     add_backend,
     add_command,
@@ -20,10 +20,10 @@ from trackerapi.cli.options import (
 from trackerapi.cli.printing import (
     Progress,
     counted,
+    print_json,
+    print_line,
+    print_message,
     progress_of,
-    say,
-    say_json,
-    tell,
 )
 from trackerapi.composition import binding_for
 from trackerapi.errors import UsageError
@@ -96,7 +96,7 @@ def _import(options: argparse.Namespace) -> int:
     known = bundle.waiting + bundle.held - taken_in.waiting - taken_in.held
     if options.json:
         where = taken_in.path
-        say_json(
+        print_json(
             {
                 "id": None if where is None else file_id(where),
                 "path": None if where is None else str(where),
@@ -108,11 +108,13 @@ def _import(options: argparse.Namespace) -> int:
         )
         return FINE
     if known:
-        tell(f"{counted(known, 'record')} left out: the outbox has or had them already")
+        print_message(
+            f"{counted(known, 'record')} left out: the outbox has or had them already"
+        )
     if taken_in.path is None:
-        say(f"nothing new for {settings.base_url}")
+        print_line(f"nothing new for {settings.base_url}")
         return FINE
-    say(
+    print_line(
         f"{taken_in.waiting:,} waiting, {taken_in.held:,} held for "
         f"{settings.base_url}; to deliver them: trackerapi sync"
     )
@@ -123,7 +125,9 @@ def _binding(bundle: Bundle, settings: "Settings") -> "Binding":
     """Return where the records go from here."""
     mine, recorded = binding_for(settings), bundle.binding
     if mine.base_url != recorded.base_url:
-        tell(f"recorded for {recorded.base_url}; goes to {mine.base_url} from here")
+        print_message(
+            f"recorded for {recorded.base_url}; goes to {mine.base_url} from here"
+        )
     elif recorded.provider_id is not None:
         # Whatever key this machine has: what is a provider's stays with it.
         return replace(mine, key_id=None, provider_id=recorded.provider_id)

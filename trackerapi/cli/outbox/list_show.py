@@ -8,16 +8,16 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.cli.exits import FINE
+from trackerapi.cli.exit_statuses import FINE
 from trackerapi.cli.options import add_command, add_json, add_outbox, folder_of
 from trackerapi.cli.outbox import claim, drop, export, replay, retry
 from trackerapi.cli.outbox import import_ as import_bundle
 from trackerapi.cli.parser import add_group
 from trackerapi.cli.printing import (
     counted,
-    say,
-    say_json,
-    say_table,
+    print_json,
+    print_line,
+    print_table,
     size_text,
     time_text,
     without_none,
@@ -116,14 +116,14 @@ def _list(options: argparse.Namespace) -> int:
         files = [file for file in files if file.state != DELIVERED]
     if options.json:
         members = [file.as_members() for file in files]
-        say_json({"outbox": str(folder.path), "files": members})
+        print_json({"outbox": str(folder.path), "files": members})
         return FINE
     if not files:
-        say(f"nothing waits in {folder.path}")
+        print_line(f"nothing waits in {folder.path}")
         return FINE
-    say_table([_HEADING, *map(_row, files)], numbers=_NUMBERS)
+    print_table([_HEADING, *map(_row, files)], numbers=_NUMBERS)
     waiting, held = sum(f.waiting for f in files), sum(f.held for f in files)
-    say(f"{counted(len(files), 'file')}: {waiting:,} waiting, {held:,} held")
+    print_line(f"{counted(len(files), 'file')}: {waiting:,} waiting, {held:,} held")
     return FINE
 
 
@@ -152,7 +152,7 @@ def _show(options: argparse.Namespace) -> int:
             _say_summary(summary)
         for shown in _records(file, settled_too=options.all):
             if options.json:
-                say_json(shown, in_one_line=True)
+                print_json(shown, in_one_line=True)
             else:
                 _say_record(shown)
     finally:
@@ -192,21 +192,21 @@ def _say_summary(summary: FileSummary) -> None:
     assert header is not None  # noqa: S101 - for the type checker
     binding = header.binding
     provider = "not known yet" if binding.provider_id is None else binding.provider_id
-    say(f"file      {summary.path}")
-    say(
+    print_line(f"file      {summary.path}")
+    print_line(
         f"state     {summary.state}: {summary.waiting:,} waiting, {summary.held:,} "
         f"held, {summary.delivered:,} delivered"
     )
-    say(f"created   {time_text(header.created_at)}")
-    say(f"goes to   {printable(binding.base_url)}")
-    say(f"key       {printable(binding.key_id or 'none')}, provider {provider}")
+    print_line(f"created   {time_text(header.created_at)}")
+    print_line(f"goes to   {printable(binding.base_url)}")
+    print_line(f"key       {printable(binding.key_id or 'none')}, provider {provider}")
 
 
 def _say_record(shown: Mapping[str, Any]) -> None:
     """Print a record: what it is in one line, why it is held, and what else it says."""
     record = shown["record"]
     if not isinstance(record, dict):
-        say(f"{shown['state']:9} damaged: {printable(str(record))}")
+        print_line(f"{shown['state']:9} damaged: {printable(str(record))}")
         return
     members: dict[str, Any] = {**record}
     if isinstance(members.get("create_job"), dict):
@@ -215,8 +215,8 @@ def _say_record(shown: Mapping[str, Any]) -> None:
     members.pop("event_id", None)
     time = time_text(str(members.pop("occurred_at", "")))
     words = [str(members.pop(name, "")) for name in ("provider_job_id", "kind", "tag")]
-    say(f"{shown['state']:9} {time}  {printable('  '.join(words)).rstrip()}")
+    print_line(f"{shown['state']:9} {time}  {printable('  '.join(words)).rstrip()}")
     if "reason" in shown:
-        say(f"          {printable(str(shown['reason']))}")
+        print_line(f"          {printable(str(shown['reason']))}")
     if members:
-        say(f"          {printable(json.dumps(members, ensure_ascii=False))}")
+        print_line(f"          {printable(json.dumps(members, ensure_ascii=False))}")

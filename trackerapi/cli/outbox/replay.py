@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from trackerapi.cli.exits import FINE, HELD, UNAVAILABLE
+from trackerapi.cli.exit_statuses import FINE, HELD, UNAVAILABLE
 from trackerapi.cli.options import (
     add_command,
     add_delivery,
@@ -24,10 +24,10 @@ from trackerapi.cli.outbox.dispatch import Dispatch, Persistence, Unheard
 from trackerapi.cli.printing import (
     Progress,
     counted,
+    print_json,
+    print_line,
+    print_message,
     progress_of,
-    say,
-    say_json,
-    tell,
 )
 from trackerapi.errors import AuthenticationError, BackendError
 from trackerapi.outbox.file import OutboxFile
@@ -126,11 +126,11 @@ def _replay(options: argparse.Namespace) -> int:
         replay = Replay(dispatch, folder, options.job, options.since)
         report = replay.run(persistence)
     if options.json:
-        say_json(dataclasses.asdict(report))
+        print_json(dataclasses.asdict(report))
     else:
-        say(report.as_text())
+        print_line(report.as_text())
         for job_id, reason in list(report.reasons.items())[:_MOST_REASONS]:
-            tell(f"job {job_id!r} was refused: {reason}")
+            print_message(f"job {job_id!r} was refused: {reason}")
     return report.exit_status
 
 
@@ -168,7 +168,7 @@ class Replay:
                 self._run()
         except BackendError as error:
             is_refused = isinstance(error, AuthenticationError)
-            tell(
+            print_message(
                 key_refused(error, self._folder.path)
                 if is_refused
                 else unreachable(error)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from trackerapi.cli.exits import FINE, HELD, UNAVAILABLE
+from trackerapi.cli.exit_statuses import FINE, HELD, UNAVAILABLE
 from trackerapi.cli.options import (
     add_command,
     add_delivery,
@@ -23,10 +23,10 @@ from trackerapi.cli.options import (
 from trackerapi.cli.outbox.dispatch import Dispatch, Persistence, Unheard
 from trackerapi.cli.printing import (
     counted,
+    print_json,
+    print_line,
+    print_message,
     progress_of,
-    say,
-    say_json,
-    tell,
     without_none,
 )
 from trackerapi.cli.sync_report import held_for_others
@@ -127,17 +127,17 @@ def _retry(options: argparse.Namespace) -> int:
         retry = Retry(dispatch, folder, options.job, changes)
         report = retry.run(persistence)
     if options.json:
-        say_json(dataclasses.asdict(report))
+        print_json(dataclasses.asdict(report))
     elif report.last_error is None and not (report.taken or report.held):
         of_job = "" if options.job is None else f" of job {options.job!r}"
-        say(f"nothing is held{of_job} in {folder.path}")
+        print_line(f"nothing is held{of_job} in {folder.path}")
         for line in held_for_others(folder, dispatch.admits, options.outbox):
-            tell(line)
+            print_message(line)
     else:
-        say(report.as_text())
+        print_line(report.as_text())
         if report.last_error is None:
             for job_id, reason in list(report.reasons.items())[:_MOST_REASONS]:
-                tell(f"job {job_id!r} is held: {reason}")
+                print_message(f"job {job_id!r} is held: {reason}")
     return report.exit_status
 
 
@@ -176,10 +176,12 @@ class Retry:
                 self._persistence.run(self._dispatch.introduce)
                 self._run()
                 if self._changes and not self._created:
-                    tell("no creation of this job is held: the job stays as it is")
+                    print_message(
+                        "no creation of this job is held: the job stays as it is"
+                    )
         except BackendError as error:
             is_refused = isinstance(error, AuthenticationError)
-            tell(
+            print_message(
                 key_refused(error, self._folder.path)
                 if is_refused
                 else unreachable(error)
@@ -187,7 +189,7 @@ class Retry:
             last_error = str(error)
         report = self._report(last_error)
         if self._unusable is not None:
-            tell(self._unusable)
+            print_message(self._unusable)
         return report
 
     def _has_own_files(self) -> bool:

@@ -16,7 +16,7 @@ from tests.support.leftovers import (
     lines_of,
 )
 from tests.support.scripted_server import KEY
-from trackerapi.cli.exits import (
+from trackerapi.cli.exit_statuses import (
     FINE,
     HELD,
     USAGE,

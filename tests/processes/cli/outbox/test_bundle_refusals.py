@@ -12,7 +12,7 @@ from tests.support.leftovers import (
     Desk,
     lines_of,
 )
-from trackerapi.cli.exits import (
+from trackerapi.cli.exit_statuses import (
     FINE,
     UNAVAILABLE,
     USAGE,

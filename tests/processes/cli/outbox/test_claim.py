@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from tests.support.leftovers import NOWHERE, Desk
-from trackerapi.cli.exits import FINE, USAGE, WAITING
+from trackerapi.cli.exit_statuses import FINE, UNDELIVERED, USAGE
 
 Settings = dict[str, str]
 
@@ -43,7 +43,7 @@ def test_sync_names_records_that_no_backend_accepted(
 
     done = desk.run("sync")
 
-    assert done.status == WAITING
+    assert done.status == UNDELIVERED
     assert f"file {file['id']} (4 records): no backend has ever accepted" in done.err
     assert f"run: trackerapi outbox claim {file['id']}\n" in done.err
     assert desk.paths[0].read_bytes() == before
@@ -72,7 +72,7 @@ def test_job_with_a_wrong_path_is_unreachable_and_not_refused(desk: Desk) -> Non
         waiting, held = job.report("line")
 
     assert (waiting, held) == (2, 0)
-    assert desk.run("sync", "--timeout", "5").status == WAITING
+    assert desk.run("sync", "--timeout", "5").status == UNDELIVERED
     assert desk.run("outbox", "claim", "--all", "--yes").status == FINE
     assert desk.run("sync").status == FINE
     assert desk.messages(job_id) == ["line"]
@@ -139,7 +139,7 @@ def test_claim_binds_nothing_to_a_key_that_the_backend_refuses(desk: Desk) -> No
     wrong = "trk_3kTMd9aZ_" + "x" * 43 + "_AAAAAA"
     done = desk.run("outbox", "claim", "--yes", TRACKERAPI_API_KEY=wrong)
 
-    assert done.status == WAITING
+    assert done.status == UNDELIVERED
     assert "nothing was bound" in done.err
     assert desk.files == [file]
 

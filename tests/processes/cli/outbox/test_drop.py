@@ -8,10 +8,10 @@ from tests.support.leftovers import (
     UNKNOWN_CUSTOMER,
     Desk,
 )
-from trackerapi.cli.exits import (
+from trackerapi.cli.exit_statuses import (
     FINE,
+    UNDELIVERED,
     USAGE,
-    WAITING,
 )
 
 
@@ -72,7 +72,7 @@ def test_drop_of_a_job_takes_undelivered_records_too(desk: Desk) -> None:
     misspelt, kept = str(uuid.uuid4()), desk.leave()
     report = ("event", "info", "--job", misspelt, "--message", "lost")
     desk.spawn(*report)
-    assert desk.run("sync").status == WAITING
+    assert desk.run("sync").status == UNDELIVERED
     desk.spawn(*report, TRACKERAPI_MODE="offline")
 
     refused = desk.run("outbox", "drop", "--job", misspelt)
@@ -97,7 +97,7 @@ def test_misspelt_job_is_reported_by_its_own_process_alone(desk: Desk) -> None:
 
     assert f"outbox drop --job '{misspelt}'" in first.err
     assert misspelt not in later.err
-    assert synced.status == WAITING
+    assert synced.status == UNDELIVERED
     assert f"the backend does not know job '{misspelt}'" in synced.err
     assert f"run: trackerapi outbox drop --job '{misspelt}'" in synced.err
 

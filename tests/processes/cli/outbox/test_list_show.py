@@ -13,7 +13,7 @@ from tests.support.leftovers import (
     UNKNOWN_CUSTOMER,
     Desk,
 )
-from trackerapi.cli.exits import (
+from trackerapi.cli.exit_statuses import (
     FINE,
     USAGE,
 )

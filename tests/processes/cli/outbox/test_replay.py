@@ -14,7 +14,7 @@ from tests.support.leftovers import (
     Desk,
 )
 from tests.support.running_backend import RunningBackend
-from trackerapi.cli.exits import (
+from trackerapi.cli.exit_statuses import (
     FINE,
     HELD,
 )

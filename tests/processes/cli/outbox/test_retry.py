@@ -15,7 +15,7 @@ from tests.support.leftovers import (
     held_records,
 )
 from trackerapi import TrackerApi
-from trackerapi.cli.exits import (
+from trackerapi.cli.exit_statuses import (
     FINE,
     HELD,
     UNAVAILABLE,
