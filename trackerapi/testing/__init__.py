@@ -7,7 +7,7 @@ Importing this package loads nothing else; each name is loaded when it is used.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from trackerapi.testing.fake import FakeTracker
-    from trackerapi.testing.recording import recording
+    from trackerapi.testing.memory_parts import recording
     from trackerapi.testing.views import CustomerStep, CustomerView, RecordedJob
 
 _HOMES = {
@@ -15,7 +15,7 @@ _HOMES = {
     "CustomerView": "views",
     "FakeTracker": "fake",
     "RecordedJob": "views",
-    "recording": "stage",
+    "recording": "memory_parts",
 }
 
 __all__ = ["CustomerStep", "CustomerView", "FakeTracker", "RecordedJob", "recording"]

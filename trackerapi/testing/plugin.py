@@ -26,7 +26,7 @@ def trackerapi(tmp_path: Path) -> "Iterator[FakeTracker]":
 
     See `trackerapi.testing.FakeTracker`.
     """
-    from trackerapi.testing.recording import recording
+    from trackerapi.testing.memory_parts import recording
 
     with recording(tmp_path / OUTBOX) as tracker:
         yield tracker
@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Put the parts for tests in from the start, if that is wanted."""
     if config.getini(EVERYWHERE):
-        from trackerapi.testing.recording import STAGE
+        from trackerapi.testing.memory_parts import STAGE
 
         STAGE.open()
         config.add_cleanup(STAGE.close)
