@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trackerapi.delivery.report import DeliveryReport
     from trackerapi.jobs.decorators import Function
     from trackerapi.jobs.job import TrackerJob
-    from trackerapi.jobs.job_making import Place
+    from trackerapi.jobs.opening import KnownJob
     from trackerapi.models import ApiKeyOwner, Job, RegisteredJobConfig
     from trackerapi.wire.calls import Calls, JobFilter
     from trackerapi.wire.client import BackendClient
@@ -63,10 +63,10 @@ class TrackerApi:
         from trackerapi.arguments import check_callable, refuse_unknown
         from trackerapi.composition import SEAM
         from trackerapi.config import job_config
-        from trackerapi.jobs import job, job_making, opening
+        from trackerapi.jobs import job, opening
         from trackerapi.problems import Problems
 
-        del job, job_config, job_making, opening
+        del job, job_config, opening
         refuse_unknown("TrackerApi", options.keys(), TrackerOptions.__optional_keys__)
         before_send = options.pop("before_send", None)
         on_problem = options.pop("on_problem", None)
@@ -159,20 +159,22 @@ class TrackerApi:
             OutboxError: With `strict`, if the outbox cannot be written.
         """
         from trackerapi.arguments import refuse_unknown
-        from trackerapi.events.job_facts import JobFacts
         from trackerapi.jobs.job import TrackerJob
         from trackerapi.jobs.opening import (
+            KnownJob,
             NewJob,
             checked_finish,
             checked_id,
             create,
+            find_config,
             job_metadata,
         )
         from trackerapi.texts import LONGEST_PROVIDER_JOB_ID
 
         refuse_unknown("create_job", options.keys(), JobOptions.__optional_keys__)
         check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
-        config = self._config_for(check_name("tag", tag), options.get("config"))
+        check_name("tag", tag)
+        config = find_config(tag, options.get("config"), self._reporter)
         new = NewJob(
             provider_job_id=provider_job_id,
             customer_id=checked_id("customer_id", customer_id),
@@ -183,19 +185,20 @@ class TrackerApi:
                 options.get("metadata"), config, provider_job_id, self._reporter
             ),
         )
-        known = None
+        answer = None
         if self._delivery is not None:
             is_online = self._settings.mode == "online"
             attempt = self._create_at_backend if is_online else None
-            known = create(new, attempt, self._delivery, self._reporter)
-        facts = JobFacts(
+            answer = create(new, attempt, self._delivery, self._reporter)
+        known = KnownJob(
+            provider_job_id=provider_job_id,
             config=config,
-            known=known,
+            answer=answer,
             finish=new.finish,
             on_sigterm=self._settings.on_sigterm,
         )
-        job = TrackerJob(provider_job_id, self._reporter, self._calls, facts)
-        if known is not None and known.event_count and known.status != "succeeded":
+        job = TrackerJob(known, self._reporter, self._calls)
+        if answer is not None and answer.event_count and answer.status != "succeeded":
             job.restart()
         return job
 
@@ -271,11 +274,11 @@ class TrackerApi:
             def pipeline(study):
                 load(study)
         """
-        from trackerapi.jobs.job_making import decorator, handle
+        from trackerapi.jobs.opening import decorator, look_up
 
         if "customer_id" in given or (name and "provider_job_id" in given):
             return decorator(self.run_job, *name, **given)
-        return self._handle(handle(*name, **given))
+        return self._handle(look_up(*name, **given))
 
     def attach(
         self, token: str | None = None, *, part: str | None = None
@@ -297,9 +300,9 @@ class TrackerApi:
             TypeError: If an argument is of the wrong type.
             ValueError: If an argument is out of range.
         """
-        from trackerapi.jobs.job_making import attached
+        from trackerapi.jobs.opening import attach
 
-        return self._handle(attached(token, part))
+        return self._handle(attach(token, part))
 
     def get_job(self, provider_job_id: str) -> "Job":
         """Ask how far a job is.
@@ -308,7 +311,7 @@ class TrackerApi:
             BackendRejected: If this provider has no such job.
             BackendError: If the backend does not answer usably.
         """
-        from trackerapi.jobs.job_questions import find_job
+        from trackerapi.jobs.opening import find_job
 
         return find_job(self._calls(), provider_job_id)
 
@@ -382,37 +385,10 @@ class TrackerApi:
     def _create_at_backend(self, document: "Mapping[str, Any]") -> "Job":
         return self._connection().reports.create_job(document)
 
-    def _handle(self, place: "Place") -> "TrackerJob":
+    def _handle(self, known: "KnownJob") -> "TrackerJob":
         from trackerapi.jobs.job import TrackerJob
 
-        return TrackerJob(
-            place.provider_job_id, self._reporter, self._calls, place.facts
-        )
-
-    def _config_for(self, tag: str, given: "JobConfig | None") -> "JobConfig | None":
-        from trackerapi.config.job_config import (
-            check_config,
-            find_loaded,
-            nearest_loaded,
-        )
-        from trackerapi.errors import ConfigError
-
-        config = find_loaded(tag) if given is None else check_config(given)
-        if config is not None:
-            if tag not in {config.tag, config.name}:
-                raise ValueError(f"tag={tag!r} is not that of config {config.tag!r}")
-            return config
-        near = nearest_loaded(tag)
-        if near is not None:
-            error = ConfigError(
-                f"no loaded job configuration has the tag {tag!r}", suggestion=near
-            )
-            if self._reporter.strict:
-                raise error
-            from trackerapi.problems import JOB_TAG, unknown_job_tag
-
-            self._reporter.problems.report(JOB_TAG, unknown_job_tag(error), tag)
-        return None
+        return TrackerJob(known, self._reporter, self._calls)
 
     def _connection(self) -> "Connection":
         if self._connector is None:

@@ -11,7 +11,7 @@ from trackerapi.aio.job import AsyncTrackerJob
 from trackerapi.aio.opening import JobOpening
 from trackerapi.aio.pages import paged
 from trackerapi.delivery import delivery
-from trackerapi.jobs import job_making, opening
+from trackerapi.jobs import opening
 from trackerapi.jobs.options import JobOptions, RunOptions, TrackerOptions
 from trackerapi.process.event_loops import in_thread
 from trackerapi.tracker import TrackerApi
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trackerapi.wire.calls import JobFilter
     from trackerapi.wire.client import BackendClient
 
-NEEDED_SOON: Final = (administration, composition, delivery, job_making, opening)
+NEEDED_SOON: Final = (administration, composition, delivery, opening)
 """What `TrackerApi` loads when it is needed, which would block an event loop."""
 
 

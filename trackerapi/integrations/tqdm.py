@@ -10,10 +10,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, overload
 
+from trackerapi.jobs.counting import COUNTING
 from trackerapi.jobs.current import places_now
 from trackerapi.jobs.loops import INTERVAL_SECONDS
 from trackerapi.jobs.options import MAX_UNITS
-from trackerapi.jobs.parts import COUNTING
 from trackerapi.process.clock import steady_seconds
 
 try:

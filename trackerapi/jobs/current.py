@@ -114,6 +114,7 @@ def _nobody() -> "TrackerJob":
     if not _NOBODY:
         from trackerapi.errors import BackendUnavailable
         from trackerapi.jobs.job import TrackerJob
+        from trackerapi.jobs.opening import KnownJob
         from trackerapi.jobs.reporter import Reporter
         from trackerapi.problems import Problems
 
@@ -121,5 +122,5 @@ def _nobody() -> "TrackerJob":
             raise BackendUnavailable("there is no job here; begin one by a block")
 
         reporter = Reporter(None, Problems(), strict=False)
-        _NOBODY.append(TrackerJob("none", reporter, calls))
+        _NOBODY.append(TrackerJob(KnownJob(provider_job_id="none"), reporter, calls))
     return _NOBODY[0]

@@ -2,11 +2,11 @@
 
 import functools
 import os
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack
 
 from trackerapi.arguments import check_customer_text, check_text
-from trackerapi.events.job_facts import NO_FACTS, JobFacts
 from trackerapi.events.projection import ALIVE
 from trackerapi.jobs.current import Place, entered, left, place_in, places_now
 from trackerapi.jobs.endings import (
@@ -18,18 +18,22 @@ from trackerapi.jobs.endings import (
     identity_of,
     listed,
 )
-from trackerapi.jobs.job_questions import JobQuestions
 from trackerapi.jobs.loops import Loop
+from trackerapi.jobs.opening import KnownJob, find_job
 from trackerapi.jobs.options import LoopOptions
+from trackerapi.jobs.sending import JobEvents
 from trackerapi.jobs.step import TrackerStep
 from trackerapi.jobs.steps import JobSteps, is_ready
+from trackerapi.models import check_subject
 from trackerapi.problems import INTERNAL, unreported
 from trackerapi.process.block import Block
 from trackerapi.process.sigterm import SIGTERM_WATCH
 from trackerapi.texts import LONGEST_MESSAGE
+from trackerapi.times import as_rfc3339
 
 if TYPE_CHECKING:
     from trackerapi.jobs.reporter import Reporter
+    from trackerapi.models import Job, JobEvent, ShareLink
     from trackerapi.wire.calls import Calls
 
 Item = TypeVar("Item")
@@ -37,7 +41,7 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class TrackerJob(JobQuestions, Block):
+class TrackerJob(JobEvents, Block):
     """Report what one job does.
 
     Made by `TrackerApi.create_job()`, `run_job()`, `attach()` and `job()`; safe to
@@ -56,13 +60,11 @@ class TrackerJob(JobQuestions, Block):
     """
 
     def __init__(
-        self,
-        provider_job_id: str,
-        reporter: "Reporter",
-        calls: "Callable[[], Calls]",
-        facts: JobFacts = NO_FACTS,
+        self, known: KnownJob, reporter: "Reporter", calls: "Callable[[], Calls]"
     ) -> None:
-        super().__init__(provider_job_id, reporter, calls, facts)
+        super().__init__(known, reporter)
+        self._calls = calls
+        self._job_id = known.answer.id if known.answer else None
         self.is_stopped = self._has_heard_sigterm = False
         self._has_restarted = False
         self._made_in = os.getpid()
@@ -210,6 +212,85 @@ class TrackerJob(JobQuestions, Block):
 
         return bound
 
+    def fetch(self) -> "Job":
+        """Ask the backend how far the job is.
+
+        Raises:
+            BackendError: If it does not answer usably, or does not know the job.
+        """
+        calls = self._calls()
+        if self._job_id is not None:
+            return calls.get_job(self._job_id)
+        job = find_job(calls, self._provider_job_id)
+        self._job_id = job.id
+        return job
+
+    def events(self) -> "Iterator[JobEvent]":
+        """Iterate over the job's events in order of arrival, page by page.
+
+        Raises:
+            BackendError: If the backend does not answer usably.
+        """
+        return map(self._own, self._calls().list_events(self._id()))
+
+    def share_link(self, *, expires_at: datetime | None = None) -> str:
+        """Make a link to the customer's page of this job.
+
+        Each call makes a new link; its address is shown this once.
+
+        Args:
+            expires_at: When the link ends; aware. None for the backend's default of
+                30 days.
+
+        Raises:
+            ValueError: If `expires_at` has no offset.
+            BackendError: If the backend does not answer usably.
+        """
+        if expires_at is not None:
+            as_rfc3339(expires_at)
+        return self._calls().create_share_link(self._id(), expires_at)[1]
+
+    def share_links(self) -> "Iterator[ShareLink]":
+        """Iterate over the links to this job, newest first, without addresses.
+
+        Raises:
+            BackendError: If the backend does not answer usably.
+        """
+        return self._calls().list_share_links(self._id())
+
+    def revoke_share_link(self, share_link_id: int) -> "ShareLink":
+        """End a link at once.
+
+        Args:
+            share_link_id: Its `ShareLink.id`.
+
+        Raises:
+            BackendError: If the backend does not answer usably or knows no such link.
+        """
+        return self._calls().revoke_share_link(share_link_id)
+
+    def token(self, *, expires_at: datetime | None = None) -> str:
+        """Make a credential for this job alone, for `TrackerApi.attach()` elsewhere.
+
+        It reports to this job and asks about it, and can do nothing else. Treat it
+        as a secret; `tracker.admin.expire_api_key()` ends it.
+
+        Args:
+            expires_at: When it ends; aware. None for the backend's default.
+
+        Raises:
+            ValueError: If `expires_at` has no offset.
+            BackendError: If the backend does not answer usably.
+        """
+        from trackerapi.settings.job_token import JobToken
+
+        if expires_at is not None:
+            as_rfc3339(expires_at)
+        made = self._calls().create_job_token(self._id(), expires_at)
+        check_subject(made.provider_job_id, self._provider_job_id)
+        tag = self._config.tag if self._config else None
+        return JobToken(made.token, self.provider_job_id, tag).as_text()
+
     def begin_block(self) -> None:
         """Report that the block begins."""
         self._ended_as = None
@@ -257,7 +338,7 @@ class TrackerJob(JobQuestions, Block):
 
         Reports nothing if the job has ended, or its stop is its last report.
         """
-        kind = self._facts.on_sigterm
+        kind = self._known.on_sigterm
         if kind is None or os.getpid() != self._made_in:
             return  # the place that has begun the job says how it ends
         # Progress that waits is older, and shows the job running.
@@ -327,3 +408,10 @@ class TrackerJob(JobQuestions, Block):
             self.fail(error=f"step {failure[1]!r} failed: {brief(error)}")
         else:
             self.fail(error=error)
+
+    def _own(self, event: "JobEvent") -> "JobEvent":
+        check_subject(event.provider_job_id, self._provider_job_id)
+        return event
+
+    def _id(self) -> int:
+        return self.fetch().id if self._job_id is None else self._job_id

@@ -1,21 +1,40 @@
-"""Creating a job so that nothing remote can stop the script."""
+"""Ways to a job handle: create a job, attach to a job by token, look up a known job.
+
+Nothing remote stops the script here: a creation that the backend does not answer is
+delivered later from the outbox.
+"""
 
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from trackerapi.arguments import check_whole
+from trackerapi.config.job_config import (
+    check_config,
+    find_loaded,
+    nearest_loaded,
+)
 from trackerapi.delivery.refusals import is_final_for_job, problem_of
 from trackerapi.errors import (
     AuthenticationError,
     BackendError,
     BackendRejected,
     BackendUnavailable,
+    ConfigError,
+    SettingsError,
 )
+from trackerapi.events.projection import JobProgress, meaning
+from trackerapi.jobs.counting import attached_part
+from trackerapi.jobs.decorators import Function, wrapped
+from trackerapi.jobs.options import RunOptions
+from trackerapi.models import check_subject
 from trackerapi.problems import (
     INTERNAL,
     JOB_REFUSED,
+    JOB_TAG,
     KEY_REFUSED,
     METADATA,
     SUCCEEDED,
@@ -25,29 +44,123 @@ from trackerapi.problems import (
     job_metadata_undeclared,
     job_refused,
     key_refused,
+    unknown_job_tag,
     unreachable,
 )
+from trackerapi.process import event_loops
 from trackerapi.process.clock import utc_now
-from trackerapi.times import as_rfc3339
+from trackerapi.settings.api_key import key_id_of
+from trackerapi.settings.job_token import JOB, JobToken
+from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
+from trackerapi.times import LAST_MOMENT, as_microseconds, as_rfc3339
 
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
     from trackerapi.delivery.delivery import Delivery
+    from trackerapi.jobs.job import TrackerJob
     from trackerapi.jobs.reporter import Reporter
     from trackerapi.models import Job
+    from trackerapi.wire.calls import Calls
 
 LARGEST_ID: Final = 2**53 - 1
+
+MAX_AHEAD: Final = timedelta(days=366)
+"""Largest lead of an event's time over its arrival; a larger one is a wrong clock."""
+
+LOADED: Final = (event_loops,)
+"""Modules that a report may need: loaded here, because later no descriptor may be left
+to load a module with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownJob:
+    """Facts about a job with which a handle of it begins.
+
+    Attributes:
+        provider_job_id: The provider's id of the job.
+        config: The job's configuration; None if this process has not loaded it.
+        answer: The job as the backend answered its creation; None without an answer.
+        finish: How the job finishes: auto or explicit.
+        part: Name under which this handle counts; None for the handle that counts
+            alone.
+        on_sigterm: Kind to report when SIGTERM ends the process: interrupt or cancel;
+            None for a handle of a job that another process has created.
+    """
+
+    provider_job_id: str
+    config: "JobConfig | None" = None
+    answer: "Job | None" = None
+    finish: str = "auto"
+    part: str | None = None
+    on_sigterm: str | None = None
+
+    @property
+    def last_moment(self) -> datetime | None:
+        """Time of the job's latest event at the backend; None for none.
+
+        A time more than a year ahead of its arrival is ignored, as in the backend:
+        new events, which come after the latest one, would be as far ahead.
+        """
+        last = self.answer.last_occurred_at if self.answer else None
+        if self.answer is None or last is None:
+            return None
+        arrived = self.answer.last_event_at or utc_now()
+        return arrived if last - arrived > MAX_AHEAD else last
+
+    @property
+    def first_moment(self) -> int:
+        """Earliest time of new events, in microseconds since 1970; 0 for any."""
+        last = self.last_moment
+        # One microsecond later: a clock that is behind also makes smaller event ids.
+        return min(as_microseconds(last) + 1, LAST_MOMENT) if last else 0
+
+    def progress(self) -> JobProgress:
+        """Return the progress of the job when the backend answered."""
+        points, answer = None, self.answer
+        if self.config is not None:
+            points = {step.tag: step.points for step in self.config.step_configurations}
+        is_explicit = (answer.finish if answer else self.finish) == "explicit"
+        progress = JobProgress(points, is_explicit=is_explicit)
+        for step in answer.steps if answer else ():
+            progress.recall(step.tag, step.status, step.fraction, step.attempts)
+            if answer and answer.status == "interrupted":
+                progress.step(step.tag).interrupt()
+        return progress
+
+    def progress_after(self, events: Iterable[Mapping[str, Any]]) -> JobProgress:
+        """Return the progress of the job after events that were not delivered yet.
+
+        Args:
+            events: Members of the job's events, in their order.
+        """
+        progress = self.progress()
+        last = self.last_moment
+        for event in events:
+            tag = event.get("tag")
+            kind = meaning(event["kind"], tag)
+            is_news = last is None or last < datetime.fromisoformat(
+                event["occurred_at"]
+            )
+            # An event of another process may make ours look old: still apply `step`
+            # and `skip` unless the step is settled.
+            if is_news or (_settles(kind) and not progress.are_settled([tag or ""])):
+                progress.take(kind, tag, event)
+        return progress
+
+
+def _settles(kind: str) -> bool:
+    return kind in ("step", "skip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """What a job is created with; the members are those of the contract.
+    """Members of the contract's `JobInput`.
 
     Attributes:
         provider_job_id: The provider's id of the job, unique for the provider.
-        customer_id: The customer for whom it is run.
+        customer_id: The customer for whom the job is run.
         tag: Tag or display name of the configuration.
-        configuration: The document to register along; None sends none.
+        configuration: The document to register with the job; None sends none.
         finish: `auto` or `explicit`.
         metadata: Values for the provider.
     """
@@ -79,16 +192,16 @@ def create(
     delivery: "Delivery",
     reporter: "Reporter",
 ) -> "Job | None":
-    """Create a job by one attempt, and write down what became of it.
+    """Create a job by one request, and record the outcome in the outbox.
 
     Args:
         new: The job.
-        attempt: Asks the backend; None does not, and leaves it to delivery.
-        delivery: Where the creation waits, or is remembered.
-        reporter: Says whether to raise, and tells problems.
+        attempt: Sends the request; None sends none and leaves the job to delivery.
+        delivery: Records the creation.
+        reporter: Has `strict`, and warns of problems.
 
     Returns:
-        The job as the backend knows it; None if it did not say.
+        The job as the backend answered; None without an answer.
 
     Raises:
         AuthenticationError: With `strict`, if the key was refused.
@@ -96,32 +209,32 @@ def create(
         OutboxError: With `strict`, if the outbox cannot be written.
     """
     document = new.as_document()
-    known: Job | None = None
+    answer: Job | None = None
     refusal: BackendRejected | None = None
     try:
         if attempt is not None:
-            known = attempt(document)
+            answer = attempt(document)
     except AuthenticationError as error:
         if reporter.strict:
             raise
         reporter.problems.report(KEY_REFUSED, key_refused(error))
     except BackendError as error:
         refusal = _refusal(error, new, delivery, reporter)
-    except Exception as error:  # noqa: BLE001 - what a test replaces breaks the client
+    except Exception as error:  # noqa: BLE001 - a test may replace parts of the client
         reporter.problems.report(INTERNAL, creation_failed(error))
-    state = "done" if known else "held" if refusal else "waiting"
+    state = "done" if answer else "held" if refusal else "waiting"
     problem = problem_of(refusal) if refusal else None
     delivery.record_creation(document, state, problem)
-    if known is not None and known.status == "succeeded":
+    if answer is not None and answer.status == "succeeded":
         message = already_succeeded(new.provider_job_id)
         reporter.problems.report(SUCCEEDED, message, new.provider_job_id)
-    return known
+    return answer
 
 
 def _refusal(
     error: BackendError, new: NewJob, delivery: "Delivery", reporter: "Reporter"
 ) -> BackendRejected | None:
-    """Return the error if it is about the content of the job, and warn of it.
+    """Return the error if the content of the job is its cause, and warn of it.
 
     Raises:
         BackendRejected: With `strict`, in that case.
@@ -133,7 +246,7 @@ def _refusal(
         return None
     refusal = error
     if not isinstance(refusal, BackendRejected):
-        # A proxy's 413 is no problem of a backend, and final all the same.
+        # The 413 of a proxy is no answer of a backend, but it is as final.
         refusal = BackendRejected(error.reason, error.exchange)
     if reporter.strict:
         raise refusal
@@ -143,22 +256,54 @@ def _refusal(
     return refusal
 
 
+def find_config(
+    tag: str, given: "JobConfig | None", reporter: "Reporter"
+) -> "JobConfig | None":
+    """Return the configuration of a new job; None if this process has loaded none.
+
+    Args:
+        tag: Tag or display name of the configuration.
+        given: Configuration that the caller gave; None looks among the loaded ones.
+        reporter: Has `strict`, and warns of a tag that looks misspelt.
+
+    Raises:
+        ConfigError: If several configurations have the display name, or, with
+            `strict`, if the tag looks misspelt.
+        TypeError: If `given` is no configuration.
+        ValueError: If `given` has another tag.
+    """
+    config = find_loaded(tag) if given is None else check_config(given)
+    if config is not None:
+        if tag not in {config.tag, config.name}:
+            raise ValueError(f"tag={tag!r} is not that of config {config.tag!r}")
+        return config
+    near = nearest_loaded(tag)
+    if near is not None:
+        error = ConfigError(
+            f"no loaded job configuration has the tag {tag!r}", suggestion=near
+        )
+        if reporter.strict:
+            raise error
+        reporter.problems.report(JOB_TAG, unknown_job_tag(error), tag)
+    return None
+
+
 def job_metadata(
     metadata: Mapping[str, Any] | None,
     config: "JobConfig | None",
     provider_job_id: str,
     reporter: "Reporter",
 ) -> dict[str, Any] | None:
-    """Return metadata of a job as it may be recorded.
+    """Return the metadata of a job, converted and cut to fit.
 
     Raises:
-        TypeError: If it is no mapping.
-        ValueError: With `strict`, if JSON or the limits cannot hold it.
+        TypeError: If `metadata` is no mapping.
+        ValueError: With `strict`, if JSON or the limits cannot hold the metadata.
     """
     fitting = reporter.fitting(metadata, provider_job_id)
     if not fitting or config is None or config.metadata != "declared":
         return fitting
-    # Declarations belong to steps, so that nothing of a job is declared.
+    # Declarations belong to steps, so that no key of a job is declared.
     message = job_metadata_undeclared(provider_job_id, config.tag)
     reporter.problems.report(METADATA, message, "job")
     return None
@@ -168,8 +313,8 @@ def checked_id(argument: str, value: int) -> int:
     """Return `value` as a plain number if it can be an id of the backend.
 
     Raises:
-        TypeError: If it is no whole number.
-        ValueError: If it is out of range.
+        TypeError: If `value` is no whole number.
+        ValueError: If `value` is out of range.
     """
     checked = check_whole(argument, value)
     if checked < 1:
@@ -180,11 +325,87 @@ def checked_id(argument: str, value: int) -> int:
 
 
 def checked_finish(value: str) -> str:
-    """Return `value` if it says how a job finishes.
+    """Return `value` if it is a way for a job to finish.
 
     Raises:
-        ValueError: If it does not.
+        ValueError: If it is not.
     """
     if value not in {"auto", "explicit"}:
         raise ValueError(f"finish must be 'auto' or 'explicit', got {value!r}")
     return value
+
+
+def look_up(provider_job_id: str, *, tag: str | None = None) -> KnownJob:
+    """Return the facts about a job that exists already, without a request.
+
+    Raises:
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is out of range.
+    """
+    if callable(provider_job_id):
+        raise TypeError("@job needs a tag, provider_job_id= and customer_id=")
+    check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
+    config = find_loaded(check_name("tag", tag)) if tag is not None else None
+    return KnownJob(provider_job_id=provider_job_id, config=config)
+
+
+def attach(token: str | None, part: str | None) -> KnownJob:
+    """Return the facts about a job that another process has created.
+
+    Args:
+        token: A token, or the provider's id of the job; None reads `TRACKERAPI_JOB`.
+        part: Name under which the handle counts; None makes a random name.
+
+    Raises:
+        SettingsError: If no job is given, or only a piece of a token.
+        TypeError: If an argument is of the wrong type.
+        ValueError: If an argument is out of range.
+    """
+    setting = "token" if token is not None else JOB
+    text = os.environ.get(JOB, "").strip() if token is None else token
+    if not text:
+        raise SettingsError("no job; pass a token, or set this variable", setting)
+    name = attached_part() if part is None else check_name("part", part)
+    read = JobToken.parse(text) if isinstance(text, str) else None
+    if read is None:
+        if isinstance(text, str) and key_id_of(text.partition(".")[0]):
+            # As an id, the key would go into the outbox and to the timeline.
+            raise SettingsError("not the whole token of a job; copy it again", setting)
+        check_name(setting, text, LONGEST_PROVIDER_JOB_ID)
+        return KnownJob(provider_job_id=text, part=name)
+    config = find_loaded(read.tag) if read.tag is not None else None
+    return KnownJob(provider_job_id=read.provider_job_id, config=config, part=name)
+
+
+def find_job(calls: "Calls", provider_job_id: str) -> "Job":
+    """Ask the backend for the job with the provider's id.
+
+    Raises:
+        BackendRejected: If this provider has no such job.
+        BackendError: If the backend does not answer usably.
+    """
+    check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
+    for job in calls.list_jobs(provider_job_id=provider_job_id):
+        check_subject(job.provider_job_id, provider_job_id)
+        return job
+    raise BackendRejected(f"this provider has no job {provider_job_id!r}")
+
+
+def decorator(
+    run_job: "Callable[..., TrackerJob]",
+    tag: str,
+    *,
+    provider_job_id: str | Callable[..., str],
+    customer_id: int | Callable[..., int],
+    **options: Unpack[RunOptions],
+) -> Callable[[Function], Function]:
+    """Return a decorator whose functions run as jobs; see `TrackerApi.job()`."""
+    check_name("tag", tag)
+
+    def opened(args: tuple[Any, ...], given: dict[str, Any]) -> "TrackerJob":
+        def value(source: Any) -> Any:
+            return source(*args, **given) if callable(source) else source
+
+        return run_job(value(provider_job_id), value(customer_id), tag, **options)
+
+    return lambda function: wrapped(function, opened, is_slow=True)

@@ -18,12 +18,6 @@ from trackerapi.events.event import (
     Event,
     compact_json,
 )
-from trackerapi.events.job_facts import (
-    NO_FACTS,
-    JobFacts,
-    known_progress,
-    recalled_progress,
-)
 from trackerapi.events.metadata import CHANGED_KEY, plain_json
 from trackerapi.events.projection import (
     CLOSING_KINDS,
@@ -47,6 +41,7 @@ from trackerapi.times import as_rfc3339
 
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
+    from trackerapi.jobs.opening import KnownJob
     from trackerapi.jobs.reporter import Reporter
 
 _MOST_BEGINNINGS: Final = 1000
@@ -73,9 +68,8 @@ class JobEvents:
     """Sends events of one job; safe to share between threads.
 
     Args:
-        provider_job_id: The provider's id of the job.
+        known: Facts about the job.
         reporter: Where events go.
-        facts: What else is known of the job.
 
     Attributes:
         part: Name under which this place counts; None where it counts alone.
@@ -83,25 +77,20 @@ class JobEvents:
         begun: Tags of the steps that this process has begun and not ended.
     """
 
-    def __init__(
-        self,
-        provider_job_id: str,
-        reporter: "Reporter",
-        facts: JobFacts = NO_FACTS,
-    ) -> None:
-        config = facts.config
-        self._provider_job_id = provider_job_id
+    def __init__(self, known: "KnownJob", reporter: "Reporter") -> None:
+        config = known.config
+        self._provider_job_id = known.provider_job_id
         self._reporter, self._config = reporter, config
-        self.part = facts.part
-        self._not_before = facts.first_moment
+        self.part = known.part
+        self._not_before = known.first_moment
         # Beginnings of events, checked and encoded; each stands for all later ones.
         self._beginnings: dict[tuple[str, str | None, str | None], _Beginning] = {}
         declares = config is not None and config.metadata == "declared"
         self._takes_lines = reporter.takes_lines and not declares
         self._record_line = reporter.record_line
         self._has_offered = False
-        self._facts, self._is_recalled = facts, False
-        self.progress = known_progress(facts)
+        self._known, self._is_recalled = known, False
+        self.progress = known.progress()
         self.begun: set[str] = set()
 
     def __reduce__(self) -> NoReturn:
@@ -131,9 +120,9 @@ class JobEvents:
         """
         if not self._is_recalled:
             events = self._reporter.events_of(self._provider_job_id)
-            earlier = recalled_progress(self._facts, events)
+            earlier = self._known.progress_after(events)
             # Not in its place: what a disk refused is in no file, and yet was done.
-            self.progress.add_earlier(earlier, known_progress(self._facts))
+            self.progress.add_earlier(earlier, self._known.progress())
             # Only now: a thread that asks meanwhile reads the outbox itself, instead
             # of getting an answer that lacks it. Twice adds nothing.
             self._is_recalled = True

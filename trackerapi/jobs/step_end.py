@@ -7,8 +7,8 @@ them that is left ends it.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from trackerapi.jobs.counting import COUNTING
 from trackerapi.jobs.endings import CUT_OFF, STEP_CUT_OFF, ending_of, worse_of
-from trackerapi.jobs.parts import COUNTING
 
 if TYPE_CHECKING:
     from trackerapi.jobs.step import TrackerStep
