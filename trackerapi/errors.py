@@ -54,10 +54,10 @@ class ConfigError(TrackerError, ValueError):
         self.pointer, self.suggestion = pointer, suggestion
 
     def __str__(self) -> str:
-        place = f"{self.path or ''}#{self.pointer}"
+        location = f"{self.path or ''}{'#' if self.pointer else ''}{self.pointer}"
         hint = f"; did you mean {self.suggestion!r}?" if self.suggestion else ""
         text = f"{self.reason}{hint}"
-        return one_line(text if place == "#" else f"{place}: {text}")
+        return one_line(f"{location}: {text}" if location else text)
 
 
 class SettingsError(TrackerError, ValueError):

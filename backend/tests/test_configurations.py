@@ -98,6 +98,17 @@ def test_version_is_refused_with_other_content(api: httpx.Client, tag: str) -> N
     assert "/step_configurations/1/points is 5, was 2" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("version", ["1", "v1.0.0"])
+def test_malformed_version_is_refused_once_with_an_example(
+    api: httpx.Client, tag: str, version: str
+) -> None:
+    """A version that is too short has one error, which shows the form of a version."""
+    answer = api.post("/job_configurations", json=document(tag, version=version))
+
+    errors = [(each["pointer"], each["detail"]) for each in answer.json()["errors"]]
+    assert errors == [("/version", "is not a version such as 1.0.0")]
+
+
 def test_latest_is_the_highest_version(api: httpx.Client, tag: str) -> None:
     """Versions sort as SemVer says, not by age and not as texts."""
     for version in ("1.10.0", "1.9.0", "2.0.0-rc.1", "2.0.0", "2.0.0-rc.10"):

@@ -13,7 +13,7 @@ _SHELLS: Final = ("bash", "zsh", "fish")
 _HELP: Final = """\
 Print a script that completes commands and options in a shell.
 
-Needs argcomplete: pip install "trackerapi[completion]"
+Needs argcomplete; in a checkout: pip install ".[completion]"
 
 examples:
   source <(trackerapi completion bash)      # in ~/.bashrc
@@ -33,7 +33,7 @@ def _completion(options: argparse.Namespace) -> int:
         from trackerapi.cli.completion_words import script_for
     except ImportError:
         raise UsageError(
-            'completion needs argcomplete: pip install "trackerapi[completion]"'
+            'completion needs argcomplete; in a checkout: pip install ".[completion]"'
         ) from None
     print_line(script_for(options.shell))
     return FINE

@@ -254,7 +254,7 @@ def _checked(
         # As Python data, not as JSON text: the duplicate keys were looked for there.
         checked = model.model_validate(content)
     except ValidationError as error:
-        mistakes = error.errors(include_url=False, include_input=False)
+        mistakes = error.errors(include_url=False)
         raise _config_error(model, mistakes, path, at) from None
     return checked.model_dump(exclude_unset=True, by_alias=True)
 
@@ -298,7 +298,7 @@ def _reason(mistake: ErrorDetails) -> str:
     name = mistake["loc"][-1] if mistake["loc"] else ""
     kind = mistake["type"]
     if kind == "string_pattern_mismatch" and name == "version":
-        return "must look like 1.0.0"
+        return f"must look like 1.0.0, got {mistake['input']!r}"
     if kind in _REASONS:
         return _REASONS[kind].format(name=name, **mistake.get("ctx", {}))
     message = mistake["msg"]

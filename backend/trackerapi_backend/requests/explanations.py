@@ -62,6 +62,8 @@ def explain(
                     "pointer": f"{pointer}/{escaped(name)}",
                     "detail": "is not a known member" + _nearest(name, known),
                 }
+        case "minLength" if pointer.endswith("/version"):
+            return  # a short version does not match the pattern either, which says more
         case _:
             yield {"pointer": pointer, "detail": _reason(error.kind.name, facts)}
 
@@ -82,16 +84,16 @@ def _reason(kind: str, facts: dict[str, Any]) -> str:
         case "pattern":
             return _pattern_reason(facts["pattern"])
         case "propertyNames":
-            return "has a key that is empty, too long or holds NUL"
+            return "has a key that is empty, too long or contains NUL"
     return _LIMITS.get(kind, "is not valid").format_map(facts)
 
 
 def _pattern_reason(pattern: str) -> str:
     """Tell by what a pattern forbids; a reader is never shown the pattern."""
     if "u2028" in pattern:
-        return "is blank or holds a control character"
+        return "is blank or contains control characters or line breaks"
     if "u0000" in pattern:
-        return "holds a NUL character"
+        return "contains a NUL character"
     if pattern.startswith("^(0|[1-9]"):
         return "is not a version such as 1.0.0"
     return "does not have the form that the contract describes"

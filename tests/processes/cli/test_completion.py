@@ -268,8 +268,8 @@ def test_missing_argcomplete_is_named(desk: Desk) -> None:
     assert done.status == USAGE
     assert done.out == ""
     assert done.err == (
-        "trackerapi: completion needs argcomplete: "
-        'pip install "trackerapi[completion]"\n'
+        "trackerapi: completion needs argcomplete; in a checkout: "
+        'pip install ".[completion]"\n'
     )
 
 

@@ -155,11 +155,11 @@ def test_check_is_silent_where_modules_beside_may_report(folder: Path) -> None:
         (["deep.py"], "deep.py"),
         (
             ["right.py", "--config", "absent.json"],
-            "absent.json#: no such file; relative paths start at ",
+            "absent.json: no such file; relative paths start at ",
         ),
-        (["right.py", "--config", "right.py"], "right.py#: "),
+        (["right.py", "--config", "right.py"], "right.py: "),
         (["data.json"], "data.json is not a Python script"),
-        (["lost.py"], "lost.json#: no such file; relative paths start at"),
+        (["lost.py"], "lost.json: no such file; relative paths start at"),
     ],
 )
 def test_check_says_in_one_line_what_cannot_be_read(

@@ -119,7 +119,7 @@ class Bad:
 
 LENGTH: Final = "must have 1 to 100 characters"
 CHARACTERS: Final = "must not be blank or contain control characters or line breaks"
-VERSION: Final = "must look like 1.0.0"
+VERSION: Final = "must look like 1.0.0, got "
 WHOLE: Final = "must be a whole number from 0 to 1,000,000"
 TEXT: Final = "must be text"
 LIST: Final = "must be a list"
