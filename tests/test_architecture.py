@@ -141,6 +141,8 @@ def test_only_the_plugin_sees_pytest() -> None:
 PURE: Final = [
     LIBRARY / "retry.py",
     BACKEND / "projection/job.py",
+    BACKEND / "projection/kinds.py",
+    BACKEND / "projection/statuses.py",
     BACKEND / "projection/step.py",
 ]
 

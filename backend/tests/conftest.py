@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from backend.tests.service import TUTORIAL, new_job, serving
+from backend.tests.support.service import TUTORIAL, new_job, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import httpx
 
-    from backend.tests.service import Service
+    from backend.tests.support.service import Service
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from backend.tests.service import CUSTOMER, new_job, new_name, problem_name, send_lines
+from backend.tests.support.service import (
+    CUSTOMER,
+    new_job,
+    new_name,
+    problem_name,
+    send_lines,
+)
 
 if TYPE_CHECKING:
     import httpx
 
-    from backend.tests.service import Service
+    from backend.tests.support.service import Service
 
 JSON = {"Content-Type": "application/json"}
 MEBIBYTE = 1024 * 1024

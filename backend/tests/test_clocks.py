@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from backend.tests.service import (
+from backend.tests.support.service import (
     CUSTOMER,
     Service,
     first_line,

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from trackerapi_backend.requests.auth import make_key
+from trackerapi_backend.requests.credentials import generate_key
 
-from backend.tests.service import (
+from backend.tests.support.service import (
     CUSTOMER,
     PATIENCE_SECONDS,
     command,
@@ -235,7 +235,7 @@ def test_keys_are_made_listed_and_ended(tmp_path: Path) -> None:
         expired = command("key", "expire", given, environment=environment)
         assert expired.returncode == 0
     assert statuses == [200, 401]
-    other = make_key().api_key
+    other = generate_key().api_key
     unknown = refusal(command("key", "expire", other, environment=environment))
     assert "key list" in unknown
     assert other.split("_")[2] not in unknown

@@ -9,10 +9,10 @@ from uuid import uuid4
 import pytest
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.configurations import register
-from trackerapi_backend.store import access
+from trackerapi_backend.store import providers as stored_providers
 from trackerapi_backend.store.sqlite import SqliteStore
 
-from backend.tests.service import CUSTOMER, TUTORIAL
+from backend.tests.support.service import CUSTOMER, TUTORIAL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,7 +198,7 @@ def test_hash_of_a_content_without_order_never_changes(tmp_path: Path) -> None:
         closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
         store.transaction() as db,
     ):
-        provider = access.create_provider(db, "One", now=utc_now())
+        provider = stored_providers.create_provider(db, "One", now=utc_now())
         row, _is_new = register(db, provider, TUTORIAL, now=utc_now())
     assert row.content_hash.hex() == HASH_OF_THE_TUTORIAL
 

@@ -12,13 +12,13 @@ import pytest
 from trackerapi_backend.pages.numbers import number_text
 from trackerapi_backend.projection.job import (
     JobState,
-    JobStatus,
     Plan,
     advance,
     percent,
     project,
     shown_status,
 )
+from trackerapi_backend.projection.statuses import JobStatus
 from trackerapi_backend.projection.step import Fact, StepState
 
 TABLE = Path(__file__).parents[2] / "tests/conformance/projection.json"

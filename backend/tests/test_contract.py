@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from trackerapi_backend.requests.contract import contract_bytes, operations
 from trackerapi_backend.routes import HANDLERS
 
-from backend.tests.service import serving
+from backend.tests.support.service import serving
 
 if TYPE_CHECKING:
-    from backend.tests.service import Service
+    from backend.tests.support.service import Service
 
-HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
+HOOKS = Path(__file__).with_name("support") / "schemathesis_hooks.py"
 
 
 def test_every_operation_has_a_handler() -> None:

@@ -17,10 +17,11 @@ from alembic.config import Config
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.creation import create_job
 from trackerapi_backend.jobs.recording import read_event, record_events
-from trackerapi_backend.store import access, customers, newest
+from trackerapi_backend.store import customer_view, customers
+from trackerapi_backend.store import providers as stored_providers
 from trackerapi_backend.store.sqlite import SqliteStore
 
-from backend.tests.service import (
+from backend.tests.support.service import (
     CUSTOMER,
     PATIENCE_SECONDS,
     Service,
@@ -84,7 +85,7 @@ def db(tmp_path: Path) -> Iterator[Connection]:
         closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
         store.transaction() as db,
     ):
-        provider_id = access.create_provider(db, "One", now=utc_now())
+        provider_id = stored_providers.create_provider(db, "One", now=utc_now())
         values = {"id": CUSTOMER, "provider_id": provider_id, "created_at": utc_now()}
         customers.create_customer(db, values)
         yield db
@@ -111,8 +112,8 @@ def record(db: Connection, batches: Sequence[Sequence[dict[str, Any]]]) -> int:
 
 def kept(db: Connection, job_id: int) -> tuple[Any, list[str]]:
     """Return the values and the messages that the customer of a job may read."""
-    messages = [row.message for row in newest.find_messages(db, job_id)]
-    return newest.find_values(db, job_id), messages
+    messages = [row.message for row in customer_view.find_messages(db, job_id)]
+    return customer_view.find_values(db, job_id), messages
 
 
 @pytest.mark.parametrize("seed", range(10))

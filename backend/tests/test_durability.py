@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 import shutil
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import httpx
-import pytest
 
-from backend.tests.service import (
+from backend.tests.support.disks import make_space, small_disk
+from backend.tests.support.service import (
     PATIENCE_SECONDS,
     Service,
     new_job,
@@ -31,29 +30,9 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 16
 BATCH_SIZES = (1, 50, 300, 900, 900)
-LIMIT_BYTES = 10 * 1024 * 1024
+FILE_LIMIT_BYTES = 10 * 1024 * 1024
 ENOUGH_EVENTS = 200
 ENOUGH_REFUSALS = 2
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount a file system of a few MiB; skip where that is not allowed, but in CI."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={LIMIT_BYTES}", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        assert os.environ.get("CI") != "true", "CI has to run this as root"
-        pytest.skip("this user cannot mount a file system")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def make_space(disk: Path) -> None:
-    """Let a small disk take more."""
-    remount = ["mount", "-o", "remount,size=128m", str(disk)]
-    subprocess.run(remount, check=True)
 
 
 def limit_file_sizes(process: subprocess.Popen[str], limit: int) -> None:
@@ -190,7 +169,7 @@ def test_nothing_acknowledged_is_lost_at_a_limit_of_file_sizes(
     """Batches beyond the size limit of a file get 503, and 200 once it is raised."""
     keys = prepare(tmp_path)
     with serving_again(tmp_path, keys) as (process, service):
-        limit_file_sizes(process, LIMIT_BYTES)
+        limit_file_sizes(process, FILE_LIMIT_BYTES)
         with reporting(service) as threads:
             pass
         assert_refused_for_now(threads)

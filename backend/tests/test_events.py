@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from trackerapi_backend.instants import format_instant
 
-from backend.tests.service import send_lines
+from backend.tests.support.service import send_lines
 
 if TYPE_CHECKING:
     import httpx

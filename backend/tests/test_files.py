@@ -7,18 +7,19 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import trackerapi_backend
-from trackerapi_backend.cli import commands
+from trackerapi_backend.cli import dev, serve
 from trackerapi_backend.cli.main import main
 from trackerapi_backend.store.migrations import HEAD
 from trackerapi_backend.store.sqlite import SqliteStore
 
-from backend.tests.service import (
+from backend.tests.support.disks import mounted
+from backend.tests.support.service import (
     PATIENCE_SECONDS,
     command,
     first_line,
@@ -27,7 +28,6 @@ from backend.tests.service import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from subprocess import CompletedProcess
 
 ON_A_DATABASE = [
@@ -62,19 +62,6 @@ def refusal(result: CompletedProcess[str]) -> str:
 def on(path: Path) -> dict[str, str]:
     """Return the environment variables of a command for a database."""
     return {"TRACKERAPI_BACKEND_DATABASE": str(path)}
-
-
-@contextmanager
-def mounted(*arguments: str, at: Path) -> Iterator[None]:
-    """Mount a file system; without the right to do so, skip the test, but not in CI."""
-    mount = ["mount", *arguments, str(at)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        assert os.environ.get("CI") != "true", "CI has to run this as root"
-        pytest.skip("this user cannot mount a file system")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(at)], check=True)
 
 
 @pytest.mark.parametrize("kind", ["symbolic link", "link to folder", "hard link"])
@@ -133,7 +120,8 @@ def test_lock_outlives_other_readers_of_the_file(tmp_path: Path) -> None:
 @pytest.fixture
 def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a command that runs in this process from changing the logging set-up."""
-    monkeypatch.setattr(commands, "log_to_stderr", lambda _level: None)
+    for module in (dev, serve):
+        monkeypatch.setattr(module, "log_to_stderr", lambda _level: None)
 
 
 def refused_here(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import update
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.jobs.administration import make_customer
 from trackerapi_backend.jobs.creation import create_job
-from trackerapi_backend.store import access
+from trackerapi_backend.jobs.providers import create_customer
+from trackerapi_backend.store import providers as stored_providers
 from trackerapi_backend.store.schema import MAX_ID, jobs
 from trackerapi_backend.store.sqlite import SqliteStore
 
-from backend.tests.service import CUSTOMER, command, prepare
+from backend.tests.support.service import CUSTOMER, command, prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +41,8 @@ def test_job_with_an_id_that_no_reader_holds_spoils_no_later_one(
         closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
         store.transaction() as db,
     ):
-        provider_id = access.create_provider(db, "One", now=utc_now())
-        customer_id = make_customer(db, provider_id)
+        provider_id = stored_providers.create_provider(db, "One", now=utc_now())
+        customer_id = create_customer(db, provider_id)
         ids = []
         for name in ("first", "second", "third"):
             sent = {"provider_job_id": name, "customer_id": customer_id, "tag": "t"}

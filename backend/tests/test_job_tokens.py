@@ -10,7 +10,7 @@ from trackerapi_backend.instants import parse_instant, utc_now
 from trackerapi_backend.requests.auth import OPEN_TO_JOB_TOKENS
 from trackerapi_backend.requests.contract import operations
 
-from backend.tests.service import (
+from backend.tests.support.service import (
     CUSTOMER,
     OTHER_CUSTOMER,
     TUTORIAL,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from backend.tests.service import Service
+    from backend.tests.support.service import Service
 
 WHOSE = "/api-keys/protected"
 UNKNOWN_ID = 123

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from trackerapi_backend.instants import format_instant
 
-from backend.tests.service import report
+from backend.tests.support.service import report
 
 if TYPE_CHECKING:
     import httpx

@@ -14,16 +14,17 @@ import pytest
 from sqlalchemy import update
 from starlette.datastructures import Headers
 from trackerapi_backend.instants import format_instant, utc_now
-from trackerapi_backend.jobs.administration import make_api_key, make_customer
 from trackerapi_backend.jobs.creation import create_job
+from trackerapi_backend.jobs.providers import create_api_key, create_customer
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.auth import Authenticator
-from trackerapi_backend.store import access
+from trackerapi_backend.store import api_keys as stored_keys
+from trackerapi_backend.store import providers as stored_providers
 from trackerapi_backend.store.schema import api_keys
 from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
 
-from backend.tests.service import CUSTOMER, PATIENCE_SECONDS, problem_name
+from backend.tests.support.service import CUSTOMER, PATIENCE_SECONDS, problem_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
     import httpx
     from sqlalchemy import Connection
-    from trackerapi_backend.requests.auth import NewKey
+    from trackerapi_backend.requests.credentials import NewKey
 
-    from backend.tests.service import Service
+    from backend.tests.support.service import Service
 
 T = TypeVar("T")
 
@@ -222,11 +223,11 @@ def test_key_that_ends_while_it_is_looked_up_ends_at_once(
     """What the store said before a key or token ended is believed by nobody after."""
     with closing(HeldStore(tmp_path / "own.db")) as store:
         with store.transaction() as db:
-            provider_id = access.create_provider(db, "One", now=utc_now())
-            make_customer(db, provider_id, CUSTOMER)
+            provider_id = stored_providers.create_provider(db, "One", now=utc_now())
+            create_customer(db, provider_id, CUSTOMER)
             sent = {"provider_job_id": "x", "customer_id": CUSTOMER, "tag": "t"}
             job, _is_new = create_job(db, provider_id, sent, now=utc_now())
-            new = make_api_key(db, PEPPER, provider_id, "k", ("read",))
+            new = create_api_key(db, PEPPER, provider_id, "k", ("read",))
             bind = update(api_keys).values(job_id=job.id if bound else None)
             db.execute(bind)
         asyncio.run(_expire_during_look_up(store, new, provider_id))
@@ -242,7 +243,9 @@ async def _expire_during_look_up(
         first = asyncio.create_task(authenticator.identify(headers))
         await asyncio.to_thread(store.has_read.wait, PATIENCE_SECONDS)
         await writer.write(
-            lambda db: access.expire_key(db, provider_id, new.key_id, now=utc_now())
+            lambda db: stored_keys.expire_key(
+                db, provider_id, new.key_id, now=utc_now()
+            )
         )
         authenticator.forget(new.key_id)
         store.may_answer.set()
@@ -258,8 +261,8 @@ def test_key_is_good_though_its_use_cannot_be_noted(tmp_path: Path) -> None:
     """A store that takes nothing more still tells whose a key is."""
     with closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store:
         with store.transaction() as db:
-            provider_id = access.create_provider(db, "One", now=utc_now())
-            new = make_api_key(db, PEPPER, provider_id, "k", ("read",))
+            provider_id = stored_providers.create_provider(db, "One", now=utc_now())
+            new = create_api_key(db, PEPPER, provider_id, "k", ("read",))
         writer = Writer(store)
         writer.close()
         authenticator = Authenticator(store, writer, PEPPER)

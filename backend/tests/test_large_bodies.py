@@ -21,13 +21,13 @@ from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.bodies import (
     MAX_BODY_BYTES,
     MAX_LARGE_BODIES,
-    examined,
+    examine_body,
 )
 from trackerapi_backend.requests.contract import document, operations
-from trackerapi_backend.requests.schemas import resolved
+from trackerapi_backend.requests.schemas import resolve_schema
 from trackerapi_backend.routes.events import MAX_LINES
 
-from backend.tests.service import (
+from backend.tests.support.service import (
     PATIENCE_SECONDS,
     Service,
     first_line,
@@ -139,7 +139,7 @@ def faults_of(backend: Service, send: Any) -> str:
 
 def example(described: Mapping[str, Any]) -> Any:
     """Return a small valid value of a schema."""
-    schema = resolved(described, document())
+    schema = resolve_schema(described, document())
     if "enum" in schema:
         return schema["enum"][0]
     match schema.get("type"):
@@ -160,7 +160,7 @@ def places(
     described: Mapping[str, Any], path: Place = ()
 ) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     """Yield the location and the schema of every value inside a schema."""
-    schema = resolved(described, document())
+    schema = resolve_schema(described, document())
     # Of the levels of metadata, only the outermost and the innermost are tried.
     if "type" in schema or path.count(0) in (0, 3):
         yield path, schema
@@ -176,7 +176,7 @@ def body_with(described: Mapping[str, Any], path: Place, value: Any) -> Any:
     """Return a valid value of a schema, with another value at one location."""
     if not path:
         return value
-    schema = resolved(described, document())
+    schema = resolve_schema(described, document())
     first, *rest = path
     if first == 0:
         return [body_with(schema["items"], tuple(rest), value)]
@@ -307,19 +307,20 @@ async def _fill_the_queue(body: bytes) -> None:
         return len(body)
 
     waiting = [
-        asyncio.create_task(examined(body, examine)) for _ in range(MAX_LARGE_BODIES)
+        asyncio.create_task(examine_body(body, examine))
+        for _ in range(MAX_LARGE_BODIES)
     ]
     await asyncio.sleep(0)  # each of them begins
     try:
         with pytest.raises(Problem) as refused:
-            await examined(body, examine)
-        assert await examined(b"{}", len) == len(b"{}")
+            await examine_body(body, examine)
+        assert await examine_body(b"{}", len) == len(b"{}")
     finally:
         may_end.set()
     assert await asyncio.gather(*waiting) == [len(body)] * MAX_LARGE_BODIES
     assert refused.value.status == 503
     assert "Retry-After" in refused.value.headers
-    assert await examined(body, examine) == len(body)
+    assert await examine_body(body, examine) == len(body)
 
 
 OCCUPIED_THREAD = """

@@ -10,21 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.jobs.administration import make_customer
 from trackerapi_backend.jobs.creation import create_job
-from trackerapi_backend.store import (
-    access,
-    configurations,
-    customers,
-    jobs,
-    share_links,
-)
+from trackerapi_backend.jobs.providers import create_customer
+from trackerapi_backend.store import api_keys as stored_keys
+from trackerapi_backend.store import configurations, customers, jobs, share_links
 from trackerapi_backend.store import events as stored_events
+from trackerapi_backend.store import providers as stored_providers
 from trackerapi_backend.store.paging import Span
 from trackerapi_backend.store.schema import metadata
 from trackerapi_backend.store.sqlite import SqliteStore
 
-from backend.tests.service import new_job, new_name, report
+from backend.tests.support.service import new_job, new_name, report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -63,8 +59,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
     now = utc_now()
     with closing(SqliteStore(folder / "own.db", migrate=True)) as store:
         with store.transaction() as db:
-            provider_id = access.create_provider(db, "One", now=now)
-            customer_id = make_customer(db, provider_id)
+            provider_id = stored_providers.create_provider(db, "One", now=now)
+            customer_id = create_customer(db, provider_id)
             sent = {"provider_job_id": "x", "customer_id": customer_id, "tag": "t"}
             create_job(db, provider_id, sent, now=now)
         yield store
@@ -107,7 +103,7 @@ def lists() -> Iterator[tuple[str, Query]]:
                     db, 1, f, s
                 ),
             )
-        yield "keys", lambda db, s=span: access.list_keys(db, 1, s)
+        yield "keys", lambda db, s=span: stored_keys.list_keys(db, 1, s)
         yield "links", lambda db, s=span: share_links.list_share_links(db, 1, s)
         yield "events", lambda db, s=span: stored_events.list_events(db, 1, s)
         for reference in (None, "r"):
@@ -129,7 +125,7 @@ def test_every_list_is_read_in_order_from_an_index(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch, few_jobs: int
 ) -> None:
     """No list sorts or scans a table, whatever filters and cursor are given."""
-    monkeypatch.setattr(jobs, "FEW_JOBS", few_jobs)
+    monkeypatch.setattr(jobs, "MAX_JOBS_BY_ID", few_jobs)
     costly: list[str] = []
     for name, query in lists():
         plans = plans_of(store, query)

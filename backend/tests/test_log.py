@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from backend.tests.service import (
+from backend.tests.support.service import (
     PATIENCE_SECONDS,
     Service,
     command,

@@ -17,8 +17,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.jobs.recording import read_event, record_events
-from trackerapi_backend.routes import shapes
-from trackerapi_backend.store import StoreError, access
+from trackerapi_backend.routes.serialization import serialize_job
+from trackerapi_backend.store import StoreError
+from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.migrations import HEAD, current_revision
@@ -131,7 +132,7 @@ def old_database(tmp_path: Path) -> Path:
 def test_upgrade_keeps_what_an_older_release_has_stored(old_database: Path) -> None:
     """Keys, jobs and events stay, new columns are empty, and a copy lies beside."""
     with closing(SqliteStore(old_database, migrate=True)) as store:
-        key = store.read(lambda db: access.find_key(db, 1, "old"))
+        key = store.read(lambda db: stored_keys.find_key(db, 1, "old"))
         events = store.read(lambda db: stored_events.all_events(db, OLD_JOB))
     assert key is not None
     assert (key.label, key.key_hmac, key.scopes) == ("Old", b"\0", ["read"])
@@ -165,7 +166,7 @@ def test_state_of_an_older_release_goes_on_as_if_made_by_this_one(
             after = stored_jobs.find_job(db, 1, OLD_JOB)
     assert before is not None
     assert after is not None
-    old, new = shapes.job(before), shapes.job(after)
+    old, new = serialize_job(before), serialize_job(after)
     assert (old["percent"], old["steps"][0]["completed"]) == (25.0, 5)
     assert (new["percent"], new["steps"][0]["completed"]) == (75.0, 30)
     assert (new["steps"][0]["total"], new["event_count"]) == (40, 3)
@@ -180,7 +181,7 @@ def test_downgrade_leaves_no_key_that_could_do_more_than_before(
         store.transaction() as db,
     ):
         bound = {"key_id": "bound", "provider_id": 1, "job_id": OLD_JOB}
-        access.create_key(db, {**NEW_KEY, **bound, "created_at": utc_now()})
+        stored_keys.create_key(db, {**NEW_KEY, **bound, "created_at": utc_now()})
         command.downgrade(history_of(db), "0001")
         left = db.execute(text("SELECT key_id FROM api_keys")).scalars().all()
     assert left == ["old"]

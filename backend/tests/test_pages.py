@@ -10,12 +10,12 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from backend.tests.service import PATIENCE_SECONDS, new_job, new_name, report
+from backend.tests.support.service import PATIENCE_SECONDS, new_job, new_name, report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from backend.tests.service import Service
+    from backend.tests.support.service import Service
 
 
 @pytest.fixture

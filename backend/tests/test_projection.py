@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trackerapi_backend.projection.job import (
     JobState,
-    JobStatus,
     Plan,
     advance,
     percent,
@@ -18,7 +17,8 @@ from trackerapi_backend.projection.job import (
     shown_status,
 )
 from trackerapi_backend.projection.snapshot import from_document, to_document
-from trackerapi_backend.projection.step import Fact, StepState, StepStatus
+from trackerapi_backend.projection.statuses import JobStatus, StepStatus
+from trackerapi_backend.projection.step import Fact, StepState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SEED = Plan(points={"say_hello": 10, "random_number": 15, "say_bye": 10})

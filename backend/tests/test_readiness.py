@@ -17,7 +17,8 @@ from trackerapi_backend.store.readiness import Readiness
 from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
 
-from backend.tests.service import (
+from backend.tests.support.disks import small_disk
+from backend.tests.support.service import (
     PATIENCE_SECONDS,
     Service,
     first_line,
@@ -26,7 +27,6 @@ from backend.tests.service import (
     running,
     serving_again,
 )
-from backend.tests.test_storage import small_disk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

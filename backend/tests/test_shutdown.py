@@ -17,7 +17,7 @@ from trackerapi_backend.problems import Problem
 from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
 
-from backend.tests.service import PATIENCE_SECONDS, first_line, prepare, running
+from backend.tests.support.service import PATIENCE_SECONDS, first_line, prepare, running
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backend.tests.service import (
+from backend.tests.support.service import (
     CUSTOMER,
     OTHER_CUSTOMER,
     STEPS,

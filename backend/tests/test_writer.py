@@ -12,7 +12,7 @@ import httpx
 import pytest
 from sqlalchemy.exc import IntegrityError
 from trackerapi_backend.app import create_app
-from trackerapi_backend.jobs.administration import make_customer
+from trackerapi_backend.jobs.providers import create_customer
 from trackerapi_backend.problems import Problem
 from trackerapi_backend.requests.auth import Authenticator
 from trackerapi_backend.requests.call import Services
@@ -23,7 +23,7 @@ from trackerapi_backend.store.readiness import Readiness
 from trackerapi_backend.store.sqlite import SqliteStore
 from trackerapi_backend.store.writer import Writer
 
-from backend.tests.service import CUSTOMER, prepare, problem_name
+from backend.tests.support.service import CUSTOMER, prepare, problem_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -82,7 +82,7 @@ def written_together(
 
 def new_customer(customer_id: int) -> Callable[[Connection], int]:
     """Return the command that makes a customer."""
-    return lambda db: make_customer(db, 1, customer_id)
+    return lambda db: create_customer(db, 1, customer_id)
 
 
 def has_customer(store: SqliteStore, customer_id: int) -> bool:
@@ -119,7 +119,7 @@ def test_end_of_the_transaction_below_a_command_is_noticed(
     """A command that loses the transaction is refused; its neighbours are stored."""
 
     def lose_it(db: Connection) -> None:
-        make_customer(db, 1, 1002)
+        create_customer(db, 1, 1002)
         db.exec_driver_sql("ROLLBACK")  # as SQLite does by itself on a full disk
         if not swallowed:
             db.exec_driver_sql("SELECT no_such_function()")
@@ -138,7 +138,7 @@ def test_failed_commit_is_told_to_its_cause_alone(store: SqliteStore) -> None:
 
     def break_a_rule_of_the_commit(db: Connection) -> None:
         db.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
-        make_customer(db, 999, 1002)
+        create_customer(db, 999, 1002)
 
     first, refused, second = written_together(
         store, new_customer(1001), break_a_rule_of_the_commit, new_customer(1003)
@@ -159,7 +159,7 @@ def test_neighbour_of_a_command_that_no_file_can_take_is_stored(
     """SQLite rolls back all of the transaction, and one of two commands is kept."""
 
     def too_large(db: Connection) -> None:
-        make_customer(db, 1, 1002)
+        create_customer(db, 1, 1002)
         db.exec_driver_sql(
             "UPDATE customers SET name = ? WHERE id = 1002",
             ("x" * mebibytes * 1024 * 1024,),
@@ -241,7 +241,7 @@ def test_full_queue_is_answered_with_503_and_when_to_come_back(
 def test_failed_statement_names_no_value(store: SqliteStore) -> None:
     """An error of the database can be logged without a customer's data in it."""
     with pytest.raises(StoreError) as caught:
-        store.read(lambda db: make_customer(db, 1, name="PATIENT NAME"))
+        store.read(lambda db: create_customer(db, 1, name="PATIENT NAME"))
 
     statement = str(caught.value.__cause__)
     assert "PATIENT" not in f"{caught.value} {statement}"

@@ -1,3 +1,3 @@
-"""Reference backend of trackerapi: one honest percentage from what jobs report."""
+"""Reference backend of trackerapi: receives events, shows the progress of jobs."""
 
 from trackerapi_backend.version import __version__ as __version__

@@ -1,8 +1,8 @@
-"""The application: contract, routes and pages put together.
+"""Application: routes of the contract and pages, errors, request log.
 
-Every answer, failures included, carries an `X-Request-Id`, and every failure is
-answered here, once, as a problem. The log gets one line a request: operation, method,
-status, time, provider and public part of the key; never a path, header or body.
+Each response has an `X-Request-Id`. This module alone turns exceptions into problem
+responses. The log gets one line a request: operation, method, status, time, provider
+and public part of the key, but never a path, header or body.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from trackerapi_backend.pages import page_routes
 from trackerapi_backend.problems import Problem, problem_response, unavailable
-from trackerapi_backend.requests.call import call_of
+from trackerapi_backend.requests.call import read_call
 from trackerapi_backend.requests.contract import operations
 from trackerapi_backend.routes import HANDLERS
 from trackerapi_backend.store import StoreError
@@ -34,31 +34,33 @@ if TYPE_CHECKING:
     from trackerapi_backend.requests.call import Services
     from trackerapi_backend.requests.contract import Operation
 
-# Beside the contract: load balancers ask so. The server leaves the body out.
-_ANSWERING_HEAD = ("/livez", "/readyz")
+# Load balancers send HEAD to these paths, which the contract does not mention. The
+# server leaves out the body.
+_HEAD_PATHS = ("/livez", "/readyz")
 
 _log = logging.getLogger(__name__)
 
 
 def create_app(services: Services) -> FastAPI:
-    """Return the application over services that somebody else opens and closes."""
+    """Return the application; the caller opens and closes the services."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations():
         by_path.setdefault(operation.path, {})[operation.method] = operation
-    for path in _ANSWERING_HEAD:
+    for path in _HEAD_PATHS:
         by_path[path]["HEAD"] = by_path[path]["GET"]
     routes = [
         Route(path, _Resource(methods, services)) for path, methods in by_path.items()
     ]
-    # The contract is written, not derived: what would derive one is switched off.
+    # FastAPI would derive a contract from the routes. The contract is a checked-in
+    # file, so these pages are switched off.
     return FastAPI(
         routes=[*routes, *page_routes(services)],
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=services.readiness.watching,
-        middleware=[Middleware(_Answering)],
+        lifespan=services.readiness.run_checks,
+        middleware=[Middleware(_RequestMiddleware)],
         exception_handlers={HTTPException: _answer_failure},
     )
 
@@ -68,7 +70,7 @@ async def _answer_failure(request: Request, error: Exception) -> Response:
 
 
 class _Resource:
-    """All operations of one path, so that a 405 can name every method."""
+    """All operations of one path: a response with status 405 names every method."""
 
     def __init__(self, methods: dict[str, Operation], services: Services) -> None:
         self._methods, self._services = methods, services
@@ -80,13 +82,16 @@ class _Resource:
             raise HTTPException(405, headers={"Allow": allowed})
         scope["state"]["operation"] = operation.operation_id
         request = Request(scope, receive)
-        call = await call_of(request, operation, self._services)
+        call = await read_call(request, operation, self._services)
         response = await HANDLERS[operation.operation_id](call)
         await response(scope, receive, send)
 
 
-class _Answering:
-    """Gives each request an id, a log line, and an answer whatever happens."""
+class _RequestMiddleware:
+    """Middleware that gives each request an id, a log line and a response.
+
+    An exception of the application becomes a problem response.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -112,10 +117,13 @@ class _Answering:
         except ClientDisconnect:
             return
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- answered
+            # After the start of a response no other response can be sent.
             if status == 0:
                 await _failure(error, scope)(scope, receive, send_with_id)
+            # The server shuts down: uvicorn has logged the number of cancelled
+            # requests, and one line for each of them would flood the log.
             if isinstance(error, asyncio.CancelledError):
-                return  # uvicorn has logged how many requests the end cuts off
+                return
         _log_request(scope, status, time.perf_counter() - started)
 
 
@@ -139,7 +147,7 @@ def _problem_of(error: BaseException, scope: Scope, request_id: str) -> Problem:
             return unavailable("The backend is stopping.")
         case HTTPException(status_code=405):
             detail = f"{scope['method']} is not among the methods of this path."
-            # Static files leave their methods unsaid.
+            # The error of a static file does not name the allowed methods.
             allowed = error.headers or {"Allow": "GET, HEAD"}
             return Problem("method-not-allowed", detail, headers=allowed)
         case HTTPException(status_code=404):

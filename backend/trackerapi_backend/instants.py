@@ -1,4 +1,4 @@
-"""Points in time: aware UTC in the program, whole microseconds where stored."""
+"""Points in time: aware UTC datetimes in Python, whole microseconds in the store."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(instant: datetime) -> int:
-    """Return microseconds since 1970, exact; `instant` must be aware."""
+    """Return the exact microseconds from 1970 to an aware instant."""
     return (instant - _EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:
-    """Return the instant, in UTC, that `to_micros()` gave the number of."""
+    """Return the instant in UTC for microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=micros)
 
 
 def parse_instant(text: str) -> datetime:
-    """Return the instant that an RFC 3339 text names.
+    """Return the instant of an RFC 3339 text, in UTC.
 
-    A leap second is the last microsecond before it ends; digits below a microsecond
-    are cut off.
+    A leap second becomes the last microsecond of the second before it: Python has no
+    leap seconds. Digits below a microsecond are cut off.
 
     Raises:
-        ValueError: If it is no such text or outside the years 1 to 9999 in UTC.
+        ValueError: If the text is not RFC 3339, or the instant is outside the years 1
+            to 9999 in UTC.
     """
     if text[10:11] not in ("T", "t"):
         raise ValueError(text)
@@ -49,5 +50,5 @@ def format_instant(instant: datetime) -> str:
 
 
 def utc_now() -> datetime:
-    """Return the time by this machine's clock."""
+    """Return the current time of this machine's clock."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The log of a server: one JSON object a line, of members named here alone."""
+"""Log of the server: one JSON object a line, with the members in `_MEMBERS` alone."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ _MEMBERS = (
 )
 
 ACCEPT_ERROR_SECONDS = 60.0
-"""Shortest time between two lines about connections that cannot be accepted."""
+"""Shortest time between two log lines about connections that cannot be accepted."""
 
 
 class JsonLines(logging.Formatter):
-    """Writes a record as one line of JSON; members not known are left out."""
+    """Formatter that writes a record as one line of JSON.
+
+    Attributes of a record that `_MEMBERS` does not name are left out: they may hold a
+    secret.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line."""
+        """Return the line of a record."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat()
         line = {"at": at, "level": record.levelname, "message": record.getMessage()}
         line |= {
@@ -38,10 +42,10 @@ class JsonLines(logging.Formatter):
 
 
 class _AcceptErrors(logging.Filter):
-    """Passes one line a minute on connections that find no descriptor left.
+    """Filter that passes one line a minute when no descriptor is left.
 
-    asyncio logs every attempt to accept a connection, up to 2,000 a second, each with
-    a traceback: they would fill the disk and keep the event loop busy.
+    asyncio logs each failed attempt to accept a connection, up to 2,000 a second, with
+    a traceback. These lines would fill the disk and keep the event loop busy.
     """
 
     def __init__(self) -> None:
@@ -49,7 +53,7 @@ class _AcceptErrors(logging.Filter):
         self._next_line = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record is written."""
+        """Return whether the record is written; replace its message by a short one."""
         if not record.getMessage().startswith("socket.accept() out of system resource"):
             return True
         if time.monotonic() < self._next_line:
@@ -64,7 +68,7 @@ class _AcceptErrors(logging.Filter):
 
 
 def log_to_stderr(level: int) -> None:
-    """Send the log of the whole process to standard error."""
+    """Write the log of the whole process to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -1,7 +1,7 @@
-"""What a caller is told when a request is not carried out (RFC 9457).
+"""Problems: errors of requests as RFC 9457 documents.
 
-A `Problem` is raised anywhere below a route and answered at one place, `app.py`.
-Its `name` is stable and part of the contract: `urn:trackerapi:problem:<name>`.
+Code below the routes raises a `Problem`, and `app.py` turns it into a response. The
+name of a problem is stable and part of the contract: `urn:trackerapi:problem:<name>`.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _KINDS = {
 
 
 class Problem(Exception):
-    """A request cannot be carried out.
+    """Error that a caller gets in place of a result.
 
     Attributes:
-        name: One of the known kinds of problem; decides status and title.
-        detail: One sentence for the caller, without anything secret.
-        errors: The places in the request that are not valid.
-        headers: Headers that the answer needs.
+        name: Name of the kind of problem, which determines status and title.
+        detail: One sentence for the caller; without secrets and names of files.
+        errors: Invalid locations in the request.
+        headers: Additional headers of the response.
     """
 
     def __init__(
@@ -59,15 +59,15 @@ class Problem(Exception):
 
     @property
     def status(self) -> int:
-        """HTTP status of the answer."""
+        """HTTP status of the response."""
         return _KINDS[self.name][0]
 
     def shortened(self) -> Problem:
-        """Return the problem without its places and with a short detail."""
-        return Problem(self.name, shortened(self.detail, SHORT_DETAIL_LENGTH))
+        """Return the problem with a short detail and without the locations."""
+        return Problem(self.name, shorten(self.detail, SHORT_DETAIL_LENGTH))
 
     def document(self, request_id: str) -> models.Problem:
-        """Return the problem as the contract shows it."""
+        """Return the problem as the contract shows it, with the id of the request."""
         status, title = _KINDS[self.name]
         document: models.Problem = {
             "type": f"urn:trackerapi:problem:{self.name}",
@@ -81,30 +81,30 @@ class Problem(Exception):
         return document
 
 
-def shortened(text: str, length: int) -> str:
-    """Return a text, cut where it has more than `length` characters."""
+def shorten(text: str, length: int) -> str:
+    """Return a text, cut to `length` characters."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def invalid(pointer: str, detail: str) -> Problem:
-    """Return the problem of a request that is wrong in one place.
+    """Return the problem of a request with one invalid value.
 
     Args:
-        pointer: JSON pointer into the body, or the name of a parameter.
-        detail: What is wrong there, to be read after "`pointer` ".
+        pointer: JSON Pointer into the body, or the name of a parameter.
+        detail: Predicate of the sentence "`pointer` `detail`".
     """
     error: models.ProblemError = {"pointer": pointer, "detail": detail}
     return Problem("invalid-request", f"{pointer or 'body'} {detail}", errors=[error])
 
 
 def unavailable(detail: str, retry_after_seconds: int = 1) -> Problem:
-    """Return the problem of a request that may succeed when repeated."""
+    """Return the problem of a request that may succeed after `retry_after_seconds`."""
     headers = {"Retry-After": str(retry_after_seconds)}
     return Problem("unavailable", detail, headers=headers)
 
 
 def problem_response(problem: Problem, request_id: str) -> JSONResponse:
-    """Return the answer that tells a caller of the problem."""
+    """Return the response for a problem."""
     return JSONResponse(
         problem.document(request_id),
         status_code=problem.status,

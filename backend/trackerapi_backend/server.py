@@ -1,4 +1,4 @@
-"""One server process: opens everything in order, serves, closes in reverse."""
+"""Server process: opens pepper, listener and writer, serves, closes them in reverse."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from trackerapi_backend.store import Store
 
 SHUTDOWN_SECONDS = 1
-"""How long requests may take to end after SIGTERM."""
-PATIENCE_SECONDS = 0.5
-"""How long a command that has begun may take to end after that."""
+"""Time for running requests to end after SIGTERM."""
+WRITER_CLOSE_SECONDS = 0.5
+"""Time for the running command of the writer to end after the requests."""
 
 _REASONS = {
     errno.EADDRINUSE: "in use",
@@ -42,24 +42,27 @@ _REASONS = {
 def serve_store(
     settings: Settings, store: Store, *, announce: Callable[[str], None]
 ) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP; a SIGHUP that is ignored stays so.
+    """Serve until SIGTERM, SIGINT or SIGHUP. An ignored SIGHUP stays ignored.
 
     Args:
-        settings: How to serve.
-        store: Opened by the caller, who closes it.
-        announce: Called with the address once requests are taken.
+        settings: Settings of the server.
+        store: Open store; the caller closes it.
+        announce: Function called with the address once the server accepts requests.
 
     Raises:
-        SettingsError: If the address cannot be listened on or a file not be used.
+        SettingsError: If the server cannot listen on the address or cannot use a file.
     """
     _allow_many_connections()
-    # uvicorn raises the signal again after its own end: this keeps that orderly too.
+    # uvicorn raises the signal again after its own shutdown. The default handler of
+    # SIGTERM would end the process there, before the writer is closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
-        # The handler of SIGTERM at that time: ours, or later that of uvicorn.
+    # nohup ignores SIGHUP, so that the server outlives its terminal.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        # Raising SIGTERM reaches the handler of that moment: uvicorn installs its own
+        # while it runs.
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     pepper = read_pepper(settings.pepper_file)
-    with listening(settings.host, settings.port) as listener:
+    with open_listener(settings.host, settings.port) as listener:
         address = _address(listener)
         writer = Writer(store)
         try:
@@ -74,21 +77,21 @@ def serve_store(
             announce(address)
             _run(services, listener)
         finally:
-            writer.close(PATIENCE_SECONDS)
+            writer.close(WRITER_CLOSE_SECONDS)
 
 
 def _allow_many_connections() -> None:
-    """Raise the limit of open files as far as this user may."""
+    """Raise the limit of open files to the largest value that this user may set."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # some systems refuse their own "unlimited"
+    with suppress(OSError, ValueError):  # some systems reject their own "unlimited"
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def leave_busy_threads(status: int) -> None:
+def exit_despite_busy_threads(status: int) -> None:
     """End the process at once if a command or a query still runs in a thread.
 
-    Nothing of a command that has not ended is stored or acknowledged, and Python
-    would wait for it.
+    Python would wait for the thread, possibly without end. Nothing is lost: an
+    unfinished command is neither stored nor acknowledged.
     """
     if threading.active_count() > 1:
         sys.stdout.flush()
@@ -97,10 +100,14 @@ def leave_busy_threads(status: int) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that ends in order, however often it is asked to."""
+    """Server that shuts down in order, however many signals come."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin the end at the first signal: it takes a second, no need to force it."""
+        """Begin the shutdown at the first signal; ignore all later signals.
+
+        uvicorn would cut off all requests at a second SIGINT, without need: an
+        orderly shutdown takes about `SHUTDOWN_SECONDS`.
+        """
         if not self.should_exit:
             super().handle_exit(sig, frame)
 
@@ -117,16 +124,19 @@ def _run(services: Services, listener: socket.socket) -> None:
     try:
         _Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
-        # Raised again by uvicorn after its own orderly end.
+        # uvicorn has shut down in order and then raised the signal again.
         return
 
 
 @contextmanager
-def listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Hold a socket that takes connections, so that callers can wait on it.
+def open_listener(host: str, port: int) -> Iterator[socket.socket]:
+    """Listen on an address during the block; yield the socket.
+
+    The system accepts connections from now on, before the server runs: a caller that
+    connects early waits instead of failing.
 
     Raises:
-        SettingsError: If the address is in use or not one of this machine.
+        SettingsError: If the address is in use or no address of this machine.
     """
     try:
         listener = socket.create_server(
@@ -140,8 +150,8 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             " --host and --port; port 0 takes a free one"
         ) from None
     with listener:
-        # asyncio does this only for sockets that name their protocol; without it an
-        # answer in two parts waits for the reader's delayed acknowledgement.
+        # asyncio sets the option only on sockets that name their protocol. Without it
+        # a response in two parts waits for the delayed acknowledgement of the reader.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 

@@ -1,7 +1,7 @@
-"""Settings of a server: arguments first, then the environment, then defaults.
+"""Settings of a server: from arguments, else variables, else defaults.
 
-A blank variable is not set, and paths become absolute when they are read: the same
-rule as that of the library. The command line refuses blank arguments.
+The rule is that of the library: a blank variable counts as unset, and a path becomes
+absolute when it is read. The command line rejects blank arguments.
 """
 
 from __future__ import annotations
@@ -30,21 +30,23 @@ MAX_PORT = 65535
 _MIN_PEPPER_BYTES = 32
 _SQLITE = "sqlite:///"
 _KUBERNETES_PORT = re.compile(r"(?:tcp|udp|sctp)://")
-"""Begin of a TRACKERAPI_BACKEND_PORT that Kubernetes has set: it does so in every pod
-beside a service named trackerapi-backend. Such a value is not a setting."""
+"""Begin of a TRACKERAPI_BACKEND_PORT that Kubernetes sets.
+
+Kubernetes sets the variable in each pod beside a service named trackerapi-backend, so
+such a value is no setting of the operator."""
 
 
 class SettingsError(Exception):
-    """A setting is missing or invalid; the message names the setting and the fix."""
+    """Missing or invalid setting; the message names the setting and the fix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Files in which a backend stores its data.
+    """Files of a backend.
 
     Attributes:
-        database: The SQLite file; absolute.
-        pepper_file: File with the secret under which keys are kept; absolute.
+        database: Absolute path of the SQLite file.
+        pepper_file: Absolute path of the file with the secret of this installation.
     """
 
     database: Path
@@ -57,9 +59,9 @@ class Settings(Storage):
 
     Attributes:
         host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
-        public_base_url: Address under which readers reach the server; None for the
-            address that a request was sent to.
+        port: Port to listen on; 0 for a free port.
+        public_base_url: Address of the server in share links; None for the address
+            of each request.
     """
 
     host: str = DEFAULT_HOST
@@ -69,13 +71,13 @@ class Settings(Storage):
 
 @dataclass(frozen=True, slots=True)
 class _Sources:
-    """Arguments, else variables; a blank variable is not set."""
+    """Sources of settings: arguments, else variables; blank variables are unset."""
 
     arguments: Mapping[str, str | int | None]
     environment: Mapping[str, str]
 
     def text(self, name: str) -> tuple[str | None, str]:
-        """Return the value, and the name of the argument or variable it came from."""
+        """Return the text of a setting and the name of its argument or variable."""
         given = self.arguments.get(name)
         if given is not None:
             option = f"--{name.replace('_', '-')}"
@@ -88,10 +90,10 @@ def storage_from(
     arguments: Mapping[str, str | int | None],
     environment: Mapping[str, str] = os.environ,
 ) -> Storage:
-    """Return the files of a backend; reads no other settings.
+    """Return the files of a backend; read no other settings.
 
     Args:
-        arguments: Arguments of the command line; None for one that was not given.
+        arguments: Arguments of the command line; None for a missing argument.
         environment: Variables; `TRACKERAPI_BACKEND_<NAME>` replaces a missing argument.
 
     Raises:
@@ -121,20 +123,24 @@ def settings_from(
 
 
 def user_data_dir() -> Path | None:
-    """Return the folder of this user's backend; None without a home directory."""
+    """Return the default folder of `dev`; None if this user has no home directory."""
     try:
-        usual = platformdirs.user_data_path("trackerapi-backend")
+        folder = platformdirs.user_data_path("trackerapi-backend")
     except RuntimeError:
         return None
-    return usual if usual.is_absolute() else None
+    return folder if folder.is_absolute() else None
 
 
 def absolute_path(text: str, setting: str) -> Path:
-    """Return the path that a text names, `~` expanded.
+    """Return the absolute path for a text; `~` stands for the home directory.
+
+    Args:
+        text: Path, relative to the current directory.
+        setting: Name of the setting, for the error.
 
     Raises:
         SettingsError: If no file can have such a name, or the home or current
-            directory that it starts from does not exist.
+            directory in front of it does not exist.
     """
     try:
         path = Path(text).expanduser().absolute()
@@ -192,7 +198,7 @@ def _public_base_url(text: str | None, setting: str) -> str | None:
             f"{setting} must be http:// or https:// and a host, as in"
             " https://tracker.example.org"
         )
-    # Schemes are written in any case; what reads the address later knows one.
+    # `urlsplit()` has made the scheme lower case, and other code compares it so.
     return f"{parts.scheme}:{text.partition(':')[2]}"
 
 
@@ -206,10 +212,10 @@ def _port(text: str | None, setting: str) -> int:
 
 
 def read_pepper(path: Path) -> bytes:
-    """Read the secret of this installation; make it on first use.
+    """Return the secret of this installation; create it on first use.
 
     Raises:
-        SettingsError: If the file cannot be used.
+        SettingsError: If the file cannot be used or is too short.
     """
     try:
         if not path.exists():
@@ -229,11 +235,12 @@ def read_pepper(path: Path) -> bytes:
 
 
 def read_secret(path: Path) -> bytes:
-    """Return the content of a file, without waiting for a pipe or device.
+    """Return the content of a regular file.
 
     Raises:
-        OSError: If it cannot be read or is not a regular file.
+        OSError: If the file cannot be read or is not a regular file.
     """
+    # Without O_NONBLOCK, opening a pipe would wait for a writer, possibly for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         mode = os.fstat(descriptor).st_mode
@@ -247,8 +254,12 @@ def read_secret(path: Path) -> bytes:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Replace a file in one step; only its owner may read the new one."""
+    """Replace a file with a new file that only its owner may read.
+
+    The replacement is atomic: after a crash the file has its old or its new content.
+    """
     fresh = path.with_name(f"{path.name}.new")
+    # A crash may have left the file of an earlier call behind.
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:

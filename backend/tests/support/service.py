@@ -16,9 +16,9 @@ from uuid import uuid4
 
 import httpx
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.jobs.administration import make_api_key, make_customer
+from trackerapi_backend.jobs.providers import create_api_key, create_customer
 from trackerapi_backend.settings import read_pepper
-from trackerapi_backend.store import access
+from trackerapi_backend.store import providers as stored_providers
 from trackerapi_backend.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -149,10 +149,10 @@ def prepare(folder: Path) -> dict[str, str]:
         closing(SqliteStore(folder / "backend.db", migrate=True)) as store,
         store.transaction() as db,
     ):
-        one = access.create_provider(db, "One", now=utc_now())
-        two = access.create_provider(db, "Two", now=utc_now())
-        make_customer(db, one, CUSTOMER)
-        make_customer(db, two, OTHER_CUSTOMER)
+        one = stored_providers.create_provider(db, "One", now=utc_now())
+        two = stored_providers.create_provider(db, "Two", now=utc_now())
+        create_customer(db, one, CUSTOMER)
+        create_customer(db, two, OTHER_CUSTOMER)
         scopes = {
             "all": ("ingest", "read", "admin"),
             "ingest": ("ingest",),
@@ -160,11 +160,11 @@ def prepare(folder: Path) -> dict[str, str]:
             "admin": ("admin",),
         }
         keys = {
-            name: make_api_key(db, pepper, one, name, of_key).api_key
+            name: create_api_key(db, pepper, one, name, of_key).api_key
             for name, of_key in scopes.items()
         }
-        expired = make_api_key(db, pepper, one, "old", ("read",), expires_at=past)
-        other = make_api_key(db, pepper, two, "other", scopes["all"])
+        expired = create_api_key(db, pepper, one, "old", ("read",), expires_at=past)
+        other = create_api_key(db, pepper, two, "other", scopes["all"])
     return {**keys, "expired": expired.api_key, "other": other.api_key}
 
 

@@ -1,1 +1,1 @@
-"""The command `trackerapi-backend`: serve, dev, migrate, keys and customers."""
+"""The command `trackerapi-backend`, one module a command."""

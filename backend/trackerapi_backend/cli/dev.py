@@ -1,50 +1,113 @@
-"""`trackerapi-backend dev`: a backend of one's own without any set-up.
+"""`trackerapi-backend dev`: a local backend without any set-up.
 
-All it needs lies in one folder and is kept from run to run: database, pepper, key,
-and `dev.json`, by which scripts find the running server.
+One folder has all its files, from run to run: database, pepper and key. While the
+server runs, the folder has `dev.json` too, in which scripts find the server.
 """
 
 from __future__ import annotations
 
 import hmac
 import json
+import logging
+import os
 import shlex
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from trackerapi_backend.cli.arguments import port_number
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.jobs.administration import (
-    make_api_key,
-    make_customer,
-    provider_named,
+from trackerapi_backend.jobs.providers import (
+    create_api_key,
+    create_customer,
+    find_or_create_provider,
 )
-from trackerapi_backend.requests.auth import SCOPES, key_hmac, key_id_of
-from trackerapi_backend.server import serve_store
+from trackerapi_backend.logs import log_to_stderr
+from trackerapi_backend.requests.credentials import SCOPES, key_hmac, parse_key_id
+from trackerapi_backend.server import exit_despite_busy_threads, serve_store
 from trackerapi_backend.settings import (
+    DEFAULT_HOST,
+    DEFAULT_PORT,
     Settings,
     SettingsError,
+    absolute_path,
     read_pepper,
     read_secret,
+    user_data_dir,
     write_secret,
 )
-from trackerapi_backend.store import access, customers
+from trackerapi_backend.store import api_keys as stored_keys
+from trackerapi_backend.store import customers as stored_customers
 from trackerapi_backend.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from argparse import Namespace
     from pathlib import Path
 
     from sqlalchemy import Connection
+
+    from trackerapi_backend.cli.arguments import Commands, PrintLine
 
 PROVIDER_NAME = "Example provider"
 CUSTOMER_ID = 142
 OTHER_CUSTOMERS = (1, 2)
 
 
+def add_parser(commands: Commands) -> None:
+    """Add the parser of `dev`."""
+    parser = commands.add_parser(
+        "dev",
+        help="run a backend of your own, without any set-up",
+        description="Run a backend on this machine. A database, a key and customers"
+        " (142 among them) are made on the first run and kept. DIR/dev.json tells"
+        " scripts where it is while it runs.",
+    )
+    parser.add_argument("--host", default=DEFAULT_HOST, help="default: %(default)s")
+    parser.add_argument(
+        "--port",
+        type=port_number,
+        default=DEFAULT_PORT,
+        help="default: %(default)s; 0 takes a free one",
+    )
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        help=f"folder that keeps everything; default: {_default_folder_text()}",
+    )
+    parser.set_defaults(run=run)
+
+
+def _default_folder_text() -> str:
+    """Return the default folder for the help text."""
+    default = user_data_dir()
+    if default is None:
+        return "none, since this user has no home directory"
+    # argparse formats the text, so a percent sign is doubled; the bytes of a name may
+    # not be printable.
+    return os.fsencode(default).decode(errors="replace").replace("%", "%%")
+
+
+def run(options: Namespace, print_line: PrintLine) -> None:
+    """Serve from a folder until a signal ends the server."""
+    log_to_stderr(logging.WARNING)
+    folder = _find_folder(options.data_dir)
+    _serve_folder(folder, options.host, options.port, print_line)
+    exit_despite_busy_threads(0)
+
+
+def _find_folder(data_dir: str | None) -> Path:
+    """Return the folder that `--data-dir` names, or the folder of this user."""
+    if data_dir is not None:
+        return absolute_path(data_dir, "--data-dir")
+    default = user_data_dir()
+    if default is None:
+        raise SettingsError("this user has no home directory: give --data-dir")
+    return default
+
+
 @dataclass(frozen=True, slots=True)
-class DevFolder:
-    """The folder with the files of a `dev` backend."""
+class _DevFolder:
+    """Folder with the files of a `dev` backend."""
 
     path: Path
 
@@ -55,34 +118,34 @@ class DevFolder:
 
     @property
     def pepper_file(self) -> Path:
-        """The secret under which keys are kept."""
+        """Secret of this installation."""
         return self.path / "pepper"
 
     @property
     def api_key_file(self) -> Path:
-        """The key that scripts use."""
+        """Key for scripts."""
         return self.path / "api_key"
 
     @property
     def description(self) -> Path:
-        """Address and customer for scripts; the file exists while the server runs."""
+        """Address, key and customer for scripts; exists while the server runs."""
         return self.path / "dev.json"
 
 
-def run_dev(path: Path, *, host: str, port: int, tell: Callable[[str], None]) -> None:
-    """Serve from a folder, made where there is none, until told to stop.
+def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> None:
+    """Serve from a folder, which is created if it does not exist.
 
     Args:
-        path: The folder; absolute.
+        path: Absolute path of the folder.
         host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
-        tell: Called with each line that the user should read.
+        port: Port to listen on; 0 takes a free port.
+        print_line: Called with each line for the user.
 
     Raises:
         SettingsError: If the folder or the address cannot be used.
-        StoreError: If another server has the folder.
+        StoreError: If another server uses the folder.
     """
-    folder = DevFolder(path)
+    folder = _DevFolder(path)
     try:
         folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -98,37 +161,40 @@ def run_dev(path: Path, *, host: str, port: int, tell: Callable[[str], None]) ->
     )
     store = SqliteStore(folder.database, migrate=True)
     try:
-        # A killed run may have left it, with an address that is not ours.
+        # A killed server leaves its description behind, with an address that now may
+        # belong to another program.
         folder.description.unlink(missing_ok=True)
         _prepare(store, folder)
-        serve_store(settings, store, announce=partial(_announce, folder, tell))
+        serve_store(settings, store, announce=partial(_announce, folder, print_line))
     finally:
         folder.description.unlink(missing_ok=True)
         store.close()
 
 
-def _prepare(store: SqliteStore, folder: DevFolder) -> None:
-    """Make provider, customers and key, unless the database has them.
+def _prepare(store: SqliteStore, folder: _DevFolder) -> None:
+    """Create the provider, the customers and the key that the database lacks.
 
-    A key of another database, or one that has ended, is replaced.
+    A key of another database is replaced, and so is an expired key.
     """
     pepper = read_pepper(folder.pepper_file)
     with store.transaction() as db:
-        provider_id = provider_named(db, PROVIDER_NAME)
+        provider_id = find_or_create_provider(db, PROVIDER_NAME)
         for customer_id in (CUSTOMER_ID, *OTHER_CUSTOMERS):
-            if not customers.customer_exists(db, customer_id):
-                make_customer(db, provider_id, customer_id)
-        if not _is_good_key(db, pepper, folder.api_key_file):
-            new = make_api_key(db, pepper, provider_id, "dev", SCOPES)
+            if not stored_customers.customer_exists(db, customer_id):
+                create_customer(db, provider_id, customer_id)
+        if not _is_valid_key(db, pepper, folder.api_key_file):
+            new = create_api_key(db, pepper, provider_id, "dev", SCOPES)
+            # Before the commit: after a crash in between, the file has a key that the
+            # database lacks, and the next run replaces it.
             write_secret(folder.api_key_file, f"{new.api_key}\n")
 
 
-def _is_good_key(db: Connection, pepper: bytes, file: Path) -> bool:
-    """Return whether a file holds a key of this database that has not ended."""
+def _is_valid_key(db: Connection, pepper: bytes, file: Path) -> bool:
+    """Return whether a file has a key of this database that has not expired."""
     if not file.exists():
         return False
     api_key = read_secret(file).decode(errors="replace").strip()
-    known = access.find_key_with_provider(db, key_id_of(api_key) or "")
+    known = stored_keys.find_key_with_provider(db, parse_key_id(api_key) or "")
     return (
         known is not None
         and hmac.compare_digest(known.key_hmac, key_hmac(pepper, api_key))
@@ -136,7 +202,8 @@ def _is_good_key(db: Connection, pepper: bytes, file: Path) -> bool:
     )
 
 
-def _announce(folder: DevFolder, tell: Callable[[str], None], base_url: str) -> None:
+def _announce(folder: _DevFolder, print_line: PrintLine, base_url: str) -> None:
+    """Write `dev.json` and print the variables that a script needs."""
     description = {
         "base_url": base_url,
         "api_key": read_secret(folder.api_key_file).decode().strip(),
@@ -144,5 +211,6 @@ def _announce(folder: DevFolder, tell: Callable[[str], None], base_url: str) -> 
         "customer_id": CUSTOMER_ID,
     }
     write_secret(folder.description, json.dumps(description, indent=2) + "\n")
-    tell(f"export TRACKERAPI_BASE_URL={base_url}")
-    tell(f"export TRACKERAPI_API_KEY_FILE={shlex.quote(str(folder.api_key_file))}")
+    print_line(f"export TRACKERAPI_BASE_URL={base_url}")
+    file = shlex.quote(str(folder.api_key_file))
+    print_line(f"export TRACKERAPI_API_KEY_FILE={file}")

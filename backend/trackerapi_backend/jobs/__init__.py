@@ -1,1 +1,1 @@
-"""Rules of jobs: creation, recording of events, configurations, step order."""
+"""Rules of jobs: creation, events, configurations, customer view, step order."""

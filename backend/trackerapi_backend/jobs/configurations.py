@@ -1,4 +1,4 @@
-"""Rules of job configurations: sameness, revisions, and which one a name means."""
+"""Rules of job configurations: canonical content, revisions, lookup by tag or name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.jobs.step_order import check_order
-from trackerapi_backend.problems import Problem, invalid, shortened
+from trackerapi_backend.problems import Problem, invalid, shorten
 from trackerapi_backend.store import configurations as stored
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
 
 MAX_DIFFERENCES = 5
-LONGEST_VALUE = 200
+MAX_VALUE_LENGTH = 200
 
 _NUMBER = re.compile(r"[0-9]+")
 
@@ -34,30 +34,35 @@ def register(
     now: datetime,
     pointer: str = "",
 ) -> tuple[Row[Any], bool]:
-    """Store a configuration unless it is stored; return it and whether it is new.
+    """Store a configuration unless its content is stored already.
 
     Args:
         db: Connection in a transaction.
-        provider_id: Whose it becomes.
-        sent: What a caller sent; its shape was checked before.
-        now: When it was sent.
-        pointer: Where in the body it stands.
+        provider_id: Provider of the configuration.
+        sent: Configuration of the request, valid by its schema.
+        now: Time of the request.
+        pointer: JSON Pointer to the configuration in the body.
+
+    Returns:
+        The configuration, and whether it is new.
 
     Raises:
-        Problem: If names in it are not unique, steps of it can never become ready,
-            or its version is stored with other content; the difference is spelled
-            out.
+        Problem: If names are not unique, a step can never become ready, or the version
+            is stored with other content. The message then names the differences.
     """
-    document = canonical(sent, pointer)
+    document = canonicalize(sent, pointer)
     content_hash = hashlib.sha256(
         json.dumps(document, sort_keys=True).encode()
     ).digest()
+    # Find, then create, without a race: the writer runs one transaction at a time.
     version = document.get("version")
     tag = document["tag"]
-    known = stored.find_content(db, provider_id, tag, content_hash)
+    known = stored.find_configuration_by_content(db, provider_id, tag, content_hash)
     if known is not None:
         return known, False
-    other = version and stored.find_version(db, provider_id, tag, version)
+    other = version and stored.find_configuration_by_version(
+        db, provider_id, tag, version
+    )
     if other:
         changes = "; ".join(_differences(other.document, document))
         raise Problem(
@@ -77,15 +82,15 @@ def register(
     return stored.create_configuration(db, values), True
 
 
-def canonical(sent: models.JobConfigurationInput, pointer: str) -> dict[str, Any]:
-    """Return the content with everything said that may be left out.
+def canonicalize(sent: models.JobConfigurationInput, pointer: str) -> dict[str, Any]:
+    """Return the content of a configuration with the defaults of missing members.
 
     Args:
-        sent: What a caller sent; its shape was checked before.
-        pointer: Where in the body it stands.
+        sent: Configuration of the request, valid by its schema.
+        pointer: JSON Pointer to the configuration in the body.
 
     Raises:
-        Problem: If names in it are not unique, or steps can never become ready.
+        Problem: If names are not unique, or a step can never become ready.
     """
     steps = sent["step_configurations"]
     pointer = f"{pointer}/step_configurations"
@@ -97,86 +102,95 @@ def canonical(sent: models.JobConfigurationInput, pointer: str) -> dict[str, Any
             "tag": step["tag"],
             "name": step["name"],
             "points": int(step["points"]),
-            "metadata_configurations": _canonical_metadata(
-                step, f"{pointer}/{place}/metadata_configurations"
+            "metadata_configurations": _canonicalize_metadata(
+                step, f"{pointer}/{index}/metadata_configurations"
             ),
-            # Left out it stays, so that the hashes of older contents stay too.
+            # A missing `after` stays missing: its default would change the hashes of
+            # contents that are stored already.
             **({"after": step["after"]} if "after" in step else {}),
         }
-        for place, step in enumerate(steps)
+        for index, step in enumerate(steps)
     ]
     return document
 
 
-def _canonical_metadata(
+def _canonicalize_metadata(
     step: models.StepConfigurationInput, pointer: str
 ) -> list[dict[str, Any]]:
     entries = step.get("metadata_configurations", [])
     _check_unique([entry["name"] for entry in entries], pointer, "name")
-    left_out = {"kind": "text", "units": None, "audience": "provider"}
-    return [{**left_out, **entry} for entry in entries]
+    defaults = {"kind": "text", "units": None, "audience": "provider"}
+    return [{**defaults, **entry} for entry in entries]
 
 
 def _check_unique(names: Sequence[str], pointer: str, member: str) -> None:
     seen: dict[str, int] = {}
-    for place, name in enumerate(names):
-        first = seen.setdefault(name, place)
-        if first != place:
+    for index, name in enumerate(names):
+        first = seen.setdefault(name, index)
+        if first != index:
             raise invalid(
-                f"{pointer}/{place}/{member}",
+                f"{pointer}/{index}/{member}",
                 f"is the same as {pointer}/{first}/{member}",
             )
 
 
 def _differences(old: object, new: object) -> list[str]:
-    """Return where two contents differ, a sentence a place, at most a few."""
-    found = list(_walk("", old, new))
+    """Return the differences of two contents, a sentence a location.
+
+    After `MAX_DIFFERENCES` sentences, one more has the number of the others.
+    """
+    found = list(_find_differences("", old, new))
     more = len(found) - MAX_DIFFERENCES
     return found[:MAX_DIFFERENCES] + ([f"{more} more"] if more > 0 else [])
 
 
-def _walk(pointer: str, old: Any, new: Any) -> Iterator[str]:
+def _find_differences(pointer: str, old: Any, new: Any) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for name in sorted(old.keys() | new.keys()):
-            yield from _walk(f"{pointer}/{name}", old.get(name), new.get(name))
+            yield from _find_differences(
+                f"{pointer}/{name}", old.get(name), new.get(name)
+            )
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for place, (before, after) in enumerate(zip(old, new, strict=True)):
-            yield from _walk(f"{pointer}/{place}", before, after)
+        for index, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from _find_differences(f"{pointer}/{index}", before, after)
     elif isinstance(old, list) and isinstance(new, list):
         yield f"{pointer} has {len(new)} items, was {len(old)}"
     elif old != new:
-        values = [shortened(json.dumps(value), LONGEST_VALUE) for value in (new, old)]
+        values = [shorten(json.dumps(value), MAX_VALUE_LENGTH) for value in (new, old)]
         yield f"{pointer} is {values[0]}, was {values[1]}"
 
 
 def resolve(
-    db: Connection, provider_id: int, name: str, carried: Row[Any] | None
+    db: Connection, provider_id: int, name: str, included: Row[Any] | None
 ) -> Row[Any] | None:
-    """Return the configuration that a new job's tag or display name means.
+    """Find the configuration of a new job by tag or display name.
 
     Args:
         db: Connection to read from.
-        provider_id: Whose configurations.
-        name: A tag, which wins, or an unambiguous display name.
-        carried: The configuration that came along with the job.
+        provider_id: Provider of the job.
+        name: Tag, which wins, or unambiguous display name.
+        included: Configuration that the request of the job includes.
+
+    Returns:
+        The configuration; None if no configuration has this tag or name.
 
     Raises:
-        Problem: If the name is ambiguous, or not that of `carried`.
+        Problem: If the name is ambiguous, or is neither tag nor name of `included`.
     """
-    if carried is not None and carried.tag == name:
-        return carried
+    if included is not None and included.tag == name:
+        return included
     of_tag = _latest_of_tag(db, provider_id, name)
     if of_tag is not None:
         return of_tag
-    if carried is not None and carried.name == name:
-        return carried
-    if carried is not None:
+    if included is not None and included.name == name:
+        return included
+    if included is not None:
         raise Problem(
             "conflict",
             "The job's tag is neither tag nor name of the configuration sent along,"
-            f" which is {carried.tag!r}.",
+            f" which is {included.tag!r}.",
         )
-    tags = stored.tags_of_name(db, provider_id, name)
+    tags = stored.list_tags_with_name(db, provider_id, name)
     if len(tags) > 1:
         raise Problem(
             "conflict",
@@ -189,20 +203,21 @@ def resolve(
 
 
 def _latest_of_tag(db: Connection, provider_id: int, tag: str) -> Row[Any] | None:
-    """Return the latest revision of a tag, the only one whose content is read."""
-    revisions = stored.versions(db, provider_id, tag)
+    """Return the latest revision of a tag; None for an unknown tag."""
+    # Only the content of the latest revision is read: contents may be large.
+    revisions = stored.list_revisions(db, provider_id, tag)
     if not revisions:
         return None
     return stored.find_configuration(db, provider_id, latest(revisions).id)
 
 
 def latest(revisions: Sequence[Row[Any]]) -> Row[Any]:
-    """Return the highest SemVer of a tag, else the newest revision."""
+    """Return the revision of a tag with the highest SemVer, else the newest one."""
     return max(revisions, key=lambda row: (*_precedence(row.version), row.revision))
 
 
 def latest_ids(revisions: Iterable[Row[Any]]) -> list[int]:
-    """Return the ids of the latest of each tag."""
+    """Return the id of the latest revision of each tag."""
     by_tag: dict[str, list[Row[Any]]] = {}
     for row in revisions:
         by_tag.setdefault(row.tag, []).append(row)
@@ -210,7 +225,7 @@ def latest_ids(revisions: Iterable[Row[Any]]) -> list[int]:
 
 
 def _precedence(version: str | None) -> tuple[Any, ...]:
-    """Return a key that sorts versions as SemVer 2.0.0 does, none before any."""
+    """Return a key that sorts versions by SemVer 2.0.0; no version comes first."""
     if version is None:
         return ((), False, ())
     core, _, before_release = version.partition("+")[0].partition("-")
@@ -223,10 +238,10 @@ def _precedence(version: str | None) -> tuple[Any, ...]:
 
 
 class StepNames:
-    """The tags that the steps of a configuration go by.
+    """Tags and display names of the steps of a configuration.
 
     Args:
-        document: The configuration; None for a job without one.
+        document: Configuration; None for a job without a configuration.
     """
 
     def __init__(self, document: Mapping[str, Any] | None) -> None:
@@ -237,16 +252,16 @@ class StepNames:
         }
         self._tags |= {step["tag"]: step["tag"] for step in steps}
 
-    def tag_of(self, name: str | None) -> str | None:
-        """Return the tag meant by a tag, which wins, or an unambiguous name.
+    def find_tag(self, name: str | None) -> str | None:
+        """Return the tag of a step by tag, which wins, or by unambiguous name.
 
-        A name that means no step is returned as it is.
+        A name of no step is returned unchanged.
         """
         return None if name is None else self._tags.get(name, name)
 
 
 def points_of(document: Mapping[str, Any] | None) -> dict[str, int] | None:
-    """Return the points of a configuration by step tag, in its order."""
+    """Return the points of a configuration by step tag, in the order of the steps."""
     if document is None:
         return None
     return {step["tag"]: step["points"] for step in document["step_configurations"]}

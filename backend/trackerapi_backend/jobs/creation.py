@@ -1,4 +1,4 @@
-"""How a job comes to be, or is found again by a script that starts anew."""
+"""Creation of jobs, and attachment of a restarted script to its job."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import format_instant
-from trackerapi_backend.jobs.configurations import canonical, register, resolve
+from trackerapi_backend.jobs.configurations import canonicalize, register, resolve
 from trackerapi_backend.jobs.recording import metadata_text
 from trackerapi_backend.problems import Problem, unavailable
 from trackerapi_backend.projection.job import JobState
 from trackerapi_backend.projection.snapshot import to_document
-from trackerapi_backend.requests.moments import read_moment
+from trackerapi_backend.requests.times import read_instant_or_now
 from trackerapi_backend.store import customers as stored_customers
 from trackerapi_backend.store import jobs as stored_jobs
 
@@ -26,27 +26,39 @@ if TYPE_CHECKING:
 def create_job(
     db: Connection, provider_id: int, sent: models.JobInput, *, now: datetime
 ) -> tuple[Row[Any], bool]:
-    """Return the job that was asked for, and whether it is new.
+    """Create a job, or find the job with the same `provider_job_id`.
+
+    Args:
+        db: Connection in a transaction.
+        provider_id: Provider of the job.
+        sent: Body of the request, valid by its schema.
+        now: Time of the request.
+
+    Returns:
+        The job, and whether it is new.
 
     Raises:
-        Problem: If the customer is unknown, the job is known with another customer
-            or tag, or the configuration is refused.
+        Problem: If the customer is unknown, the job exists with another customer or
+            tag, or the configuration is rejected.
     """
-    carried = None
+    included = None
     if "configuration" in sent:
-        carried, _is_new = register(
+        included, _is_new = register(
             db, provider_id, sent["configuration"], now=now, pointer="/configuration"
         )
-    known = stored_jobs.find_job_by_its_name(db, provider_id, sent["provider_job_id"])
+    # Find, then create, without a race: the writer runs one transaction at a time.
+    known = stored_jobs.find_job_by_provider_job_id(
+        db, provider_id, sent["provider_job_id"]
+    )
     if known is not None:
-        _check_same(db, known, sent, carried)
+        _check_same_job(db, known, sent, included)
         return known, False
     customer_id = int(sent["customer_id"])
     if stored_customers.find_customer(db, provider_id, customer_id) is None:
         raise Problem(
             "unknown-customer", f"This provider has no customer {customer_id}."
         )
-    configuration = resolve(db, provider_id, sent["tag"], carried)
+    configuration = resolve(db, provider_id, sent["tag"], included)
     values = {
         "provider_id": provider_id,
         "provider_job_id": sent["provider_job_id"],
@@ -58,7 +70,7 @@ def create_job(
         "metadata": json.loads(metadata_text(sent.get("metadata", {}), "/metadata")),
         "status": JobState().status,
         "state": to_document(JobState()),
-        "created_at": read_moment(sent, "created_at", now=now),
+        "created_at": read_instant_or_now(sent, "created_at", now=now),
     }
     try:
         job_id = stored_jobs.create_job(db, values, now=now)
@@ -77,12 +89,13 @@ def create_job(
 def attach(
     db: Connection, provider_id: int, job_id: int, sent: models.JobInput
 ) -> Row[Any]:
-    """Return the one job that a job token is for, if it is what was asked for.
+    """Return the job of a job token if a body describes exactly this job.
 
-    Nothing is stored: a configuration that comes along has to be the job's own.
+    Stores nothing: a configuration in the body must be the configuration of the job.
 
     Raises:
-        Problem: If anything else was asked for, in the same words whatever it was.
+        Problem: If the body describes another job. The message is always the same: it
+            does not reveal whether that job exists.
     """
     job = stored_jobs.find_job(db, provider_id, job_id)
     is_own = (
@@ -92,7 +105,7 @@ def attach(
         and sent["tag"] in (job.tag, job.name)
         and (
             "configuration" not in sent
-            or canonical(sent["configuration"], "/configuration") == job.document
+            or canonicalize(sent["configuration"], "/configuration") == job.document
         )
     )
     if job is None or not is_own:
@@ -100,16 +113,16 @@ def attach(
     return job
 
 
-def _check_same(
-    db: Connection, known: Row[Any], sent: models.JobInput, carried: Row[Any] | None
+def _check_same_job(
+    db: Connection, known: Row[Any], sent: models.JobInput, included: Row[Any] | None
 ) -> None:
-    """Raise a problem unless a known job is the one that is meant."""
+    """Raise Problem unless a body has the customer and the tag of a known job."""
     if known.customer_id != sent["customer_id"]:
         raise _conflict("/customer_id", "The job is known, for another customer.")
     if sent["tag"] in (known.tag, known.name):
         return
-    meant = resolve(db, known.provider_id, sent["tag"], carried)
-    if meant is None or meant.tag != known.tag:
+    named = resolve(db, known.provider_id, sent["tag"], included)
+    if named is None or named.tag != known.tag:
         raise _conflict("/tag", f"The job is known, with another tag: {known.tag!r}.")
 
 

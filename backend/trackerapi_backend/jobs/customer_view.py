@@ -1,8 +1,8 @@
-"""Newest values and messages of a job for its customer, kept as events arrive.
+"""Customer view of a job: latest metadata values and messages, updated by new events.
 
-The page of a job reads them instead of its events, so that it costs the same whatever
-the job has reported. "Newest" follows the order of (`occurred_at`, `event_id`): both
-depend on the set of the job's events alone, like its state.
+The page of a job reads the view and no events, so its cost does not grow with the
+number of events. "Latest" follows the order of (`occurred_at`, `event_id`), so the view
+depends only on the set of the events, and not on the order of their arrival.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.projection.step import shown_instant
-from trackerapi_backend.store import newest as stored
-from trackerapi_backend.store.documents import derived
+from trackerapi_backend.store import customer_view as stored
+from trackerapi_backend.store.documents import compute_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 _NO_METADATA = "{}"
 
 
-def remember(
+def update_customer_view(
     db: Connection,
     job_id: int,
     document: Mapping[str, Any] | None,
     fresh: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Take from fresh events what the customer of their job may read.
+    """Store the metadata values and messages of new events for the customer.
 
     Args:
         db: Connection in a transaction.
-        job_id: The job.
-        document: Its configuration; None without one, and then no value is kept.
-        fresh: Rows of new events, in any order.
+        job_id: Job of the events.
+        document: Configuration of the job; without one the customer sees no metadata.
+        fresh: Rows of new events in any order.
     """
-    keys = derived(document, customer_keys)
+    keys = compute_once(document, customer_keys)
     in_order = sorted(fresh, key=lambda row: (row["occurred_at"], row["event_id"]))
     values = {
         (row["tag"], row["name"]): row
@@ -53,7 +53,7 @@ def remember(
 def customer_keys(
     document: Mapping[str, Any] | None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the metadata keys that a configuration gives to the customer, by step."""
+    """Return the metadata keys with the audience `customer`, by step tag."""
     steps = document["step_configurations"] if document else []
     keys = {
         step["tag"]: [
@@ -71,7 +71,7 @@ def _values(
     keys: Mapping[str, Sequence[Mapping[str, Any]]],
     event: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each value of an event that its step's configuration gives."""
+    """Yield a row for each metadata value of an event that the customer may read."""
     of_step = keys.get(event["tag"])
     if not of_step or event["event_metadata"] == _NO_METADATA:
         return

@@ -1,49 +1,41 @@
-"""What an operator makes and looks up by hand: providers, keys and customers."""
+"""Creation of providers, their API keys and their customers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.requests.auth import NewKey, key_hmac, make_key
-from trackerapi_backend.store import access, customers
-from trackerapi_backend.store.paging import LONGEST_PAGE, Span
+from trackerapi_backend.requests.credentials import NewKey, generate_key, key_hmac
+from trackerapi_backend.store import api_keys as stored_keys
+from trackerapi_backend.store import customers as stored_customers
+from trackerapi_backend.store import providers as stored_providers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Row
-
-    from trackerapi_backend.store.paging import Page
-
+    from sqlalchemy import Connection
 
 DEFAULT_PROVIDER_NAME = "Provider"
 
 
-def provider_named(db: Connection, name: str | None) -> int:
-    """Return the id of a provider, which is made where there is none of the name.
+def find_or_create_provider(db: Connection, name: str | None) -> int:
+    """Return the id of a provider; create the provider if it does not exist.
 
     Args:
-        db: Connection in a transaction.
-        name: Its name; None for the oldest there is.
+        db: Connection in a transaction, so that no other command creates the same
+            provider in between.
+        name: Name of the provider; None for the oldest provider.
     """
-    known = access.find_provider(db, name)
+    known = stored_providers.find_provider(db, name)
     if known is not None:
         return known
-    return access.create_provider(db, name or DEFAULT_PROVIDER_NAME, now=utc_now())
+    return stored_providers.create_provider(
+        db, name or DEFAULT_PROVIDER_NAME, now=utc_now()
+    )
 
 
-def everything(fetch: Callable[[Span], Page]) -> Iterator[Row[Any]]:
-    """Return all rows of a list, page by page."""
-    span: Span | None = Span(limit=LONGEST_PAGE)
-    while span is not None:
-        page = fetch(span)
-        yield from page.rows
-        span = page.next_span
-
-
-def make_api_key(
+def create_api_key(
     db: Connection,
     pepper: bytes,
     provider_id: int,
@@ -52,9 +44,18 @@ def make_api_key(
     *,
     expires_at: datetime | None = None,
 ) -> NewKey:
-    """Store a new key of a provider; return it whole, for the only time."""
-    new = make_key()
-    access.create_key(
+    """Store a new key of a provider; return the key with its secret.
+
+    Args:
+        db: Connection in a transaction.
+        pepper: Secret of this installation.
+        provider_id: Provider of the key.
+        label: Purpose of the key, for people.
+        scopes: Scopes of the key; repeated scopes count once.
+        expires_at: End of the key; None for a key that does not expire.
+    """
+    new = generate_key()
+    stored_keys.create_key(
         db,
         {
             "key_id": new.key_id,
@@ -69,7 +70,7 @@ def make_api_key(
     return new
 
 
-def make_customer(
+def create_customer(
     db: Connection,
     provider_id: int,
     customer_id: int | None = None,
@@ -77,7 +78,15 @@ def make_customer(
     reference: str | None = None,
     name: str | None = None,
 ) -> int:
-    """Store a customer, under the next free id unless one is given; return the id."""
+    """Store a customer; return its id.
+
+    Args:
+        db: Connection in a transaction.
+        provider_id: Provider of the customer.
+        customer_id: Id of the customer; None for the next free id.
+        reference: Id of the customer at the provider.
+        name: Name of the customer.
+    """
     values = {
         "provider_id": provider_id,
         "reference": reference,
@@ -86,4 +95,4 @@ def make_customer(
     }
     if customer_id is not None:
         values["id"] = customer_id
-    return int(customers.create_customer(db, values).id)
+    return int(stored_customers.create_customer(db, values).id)

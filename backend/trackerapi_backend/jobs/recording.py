@@ -1,7 +1,7 @@
-"""What becomes of an event that a caller sends: a row, and a state of its job.
+"""Recording of events: each new event becomes a row and updates the state of its job.
 
-An event that the job has already, by its `event_id`, changes nothing: the first one
-that was stored counts, whatever a later one says.
+A repeated event, known by its `event_id`, changes nothing. The event that was stored
+first counts, even if a later one has other content.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from trackerapi_backend.instants import to_micros
 from trackerapi_backend.jobs.configurations import StepNames, points_of
-from trackerapi_backend.jobs.newest import remember
+from trackerapi_backend.jobs.customer_view import update_customer_view
 from trackerapi_backend.problems import invalid
 from trackerapi_backend.projection.job import Plan, advance, project
 from trackerapi_backend.projection.snapshot import (
@@ -23,10 +23,10 @@ from trackerapi_backend.projection.snapshot import (
     to_document,
 )
 from trackerapi_backend.projection.step import Fact
-from trackerapi_backend.requests.moments import read_moment
+from trackerapi_backend.requests.times import read_instant_or_now
 from trackerapi_backend.store import events as stored_events
 from trackerapi_backend.store import jobs as stored_jobs
-from trackerapi_backend.store.documents import derived
+from trackerapi_backend.store.documents import compute_once
 from trackerapi_backend.store.schema import compact_json
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
 MAX_METADATA_BYTES = 8 * 1024
 
-_OF_A_FACT = tuple(field.name for field in fields(Fact))
+_FACT_COLUMNS = tuple(field.name for field in fields(Fact))
 
 
 class Outcome(StrEnum):
-    """What became of one event."""
+    """Outcome of recording one event."""
 
     STORED = "stored"
     DUPLICATE = "duplicate"
@@ -52,24 +52,29 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """An event that is valid by itself; `values` are those of its row."""
+class NewEvent:
+    """Valid event that is not yet recorded.
+
+    Attributes:
+        values: Values of its row, except `job_id` and `sequence`. The tag may be the
+            display name of a step.
+    """
 
     provider_job_id: str
     values: dict[str, Any]
 
 
-def read_event(document: models.EventInput, *, now: datetime) -> Draft:
-    """Return the event that a caller sent; its shape was checked before.
+def read_event(document: models.EventInput, *, now: datetime) -> NewEvent:
+    """Return the event of a document that is valid by its schema.
 
     Raises:
-        Problem: If its members contradict each other or its metadata is too large.
+        Problem: If members contradict each other or the metadata is too large.
     """
     tag, name = document.get("tag"), document.get("name")
     if tag is not None and name is not None and tag != name:
         raise invalid("/name", "stands for /tag, which says something else")
     sent_id = document.get("event_id")
-    return Draft(
+    return NewEvent(
         document["provider_job_id"],
         {
             "event_id": _new_event_id(now) if sent_id is None else UUID(sent_id).bytes,
@@ -78,7 +83,7 @@ def read_event(document: models.EventInput, *, now: datetime) -> Draft:
             "event_metadata": metadata_text(
                 document.get("event_metadata") or {}, "/event_metadata"
             ),
-            "occurred_at": read_moment(document, "occurred_at", now=now),
+            "occurred_at": read_instant_or_now(document, "occurred_at", now=now),
             "received_at": now,
             "completed": _number(document, "completed"),
             "total": _number(document, "total"),
@@ -92,17 +97,17 @@ def read_event(document: models.EventInput, *, now: datetime) -> Draft:
 
 
 def _number(document: Mapping[str, Any], member: str) -> float | None:
-    # The columns hold floats. An int that is kept until the next refold would make
-    # one job read 12 or 12.0, depending on the order in which its events arrived.
+    # The columns have floats. A state with an int would show 12 until it is folded
+    # again from the stored events, and 12.0 from then on.
     sent = document.get(member)
     return None if sent is None else float(sent)
 
 
 def metadata_text(metadata: object, pointer: str) -> str:
-    """Return metadata as it is stored.
+    """Return the JSON text of metadata for the store.
 
     Raises:
-        Problem: If it has more than `MAX_METADATA_BYTES`.
+        Problem: If the text has more than `MAX_METADATA_BYTES`.
     """
     text = compact_json(metadata)
     if len(text.encode()) > MAX_METADATA_BYTES:
@@ -111,8 +116,8 @@ def metadata_text(metadata: object, pointer: str) -> str:
 
 
 def _new_event_id(now: datetime) -> bytes:
-    """Return a UUIDv7: milliseconds, then chance."""
-    # A clock of before 1970 gives no negative number, which bytes cannot hold.
+    """Return a UUIDv7: the milliseconds of the clock, then random bits."""
+    # A clock before 1970 counts as 1970: bytes cannot have a negative number.
     milliseconds = max(0, to_micros(now) // 1000).to_bytes(6, "big")
     tail = bytearray(secrets.token_bytes(10))
     tail[0] = tail[0] & 0x0F | 0x70
@@ -123,40 +128,42 @@ def _new_event_id(now: datetime) -> bytes:
 def record_events(
     db: Connection,
     provider_id: int,
-    drafts: Sequence[Draft],
+    events: Sequence[NewEvent],
     *,
     only_job_id: int | None = None,
 ) -> list[Outcome]:
-    """Store events that are new and bring their jobs up to date.
+    """Store new events and update the states of their jobs.
 
     Args:
         db: Connection in a transaction.
-        provider_id: Whose jobs.
-        drafts: What was sent.
-        only_job_id: The one job that is known to the caller; None for all.
+        provider_id: Provider of the jobs.
+        events: Events of any jobs.
+        only_job_id: Only job that the caller may report for; None for all jobs.
 
     Returns:
-        What became of each draft, in the order of `drafts`.
+        Outcome of each event, in the order of `events`.
     """
-    places: dict[str, list[int]] = {}
-    for place, draft in enumerate(drafts):
-        places.setdefault(draft.provider_job_id, []).append(place)
-    outcomes = [Outcome.UNKNOWN_JOB] * len(drafts)
-    for provider_job_id, of_job in places.items():
-        job = stored_jobs.find_job_by_its_name(db, provider_id, provider_job_id)
+    indexes: dict[str, list[int]] = {}
+    for index, event in enumerate(events):
+        indexes.setdefault(event.provider_job_id, []).append(index)
+    outcomes = [Outcome.UNKNOWN_JOB] * len(events)
+    for provider_job_id, of_job in indexes.items():
+        job = stored_jobs.find_job_by_provider_job_id(db, provider_id, provider_job_id)
         if job is not None and only_job_id in (None, job.id):
-            rows = [drafts[place].values for place in of_job]
-            for place, outcome in zip(of_job, _record(db, job, rows), strict=True):
-                outcomes[place] = outcome
+            rows = [events[index].values for index in of_job]
+            for index, outcome in zip(of_job, _record(db, job, rows), strict=True):
+                outcomes[index] = outcome
     return outcomes
 
 
 def _record(
     db: Connection, job: Row[Any], rows: Sequence[Mapping[str, Any]]
 ) -> list[Outcome]:
-    """Store the events of one job."""
-    known = stored_events.known_event_ids(db, job.id, [row["event_id"] for row in rows])
-    names = derived(job.document, StepNames)
+    """Store the events of one job; return their outcomes."""
+    known = stored_events.find_known_event_ids(
+        db, job.id, [row["event_id"] for row in rows]
+    )
+    names = compute_once(job.document, StepNames)
     state = from_document(job.state)
     fresh: list[dict[str, Any]] = []
     outcomes = []
@@ -165,26 +172,28 @@ def _record(
             outcomes.append(Outcome.DUPLICATE)
             continue
         known.add(row["event_id"])
+        # Consecutive without a race: the writer runs one transaction at a time, and
+        # the state was read in this transaction.
         sequence = state.event_count + len(fresh) + 1
-        place = {
+        added = {
             "job_id": job.id,
             "sequence": sequence,
-            "tag": names.tag_of(row["tag"]),
+            "tag": names.find_tag(row["tag"]),
         }
-        fresh.append({**row, **place})
+        fresh.append({**row, **added})
         outcomes.append(Outcome.STORED)
     if fresh:
         stored_events.add_events(db, fresh)
-        remember(db, job.id, job.document, fresh)
-        state = _advanced(db, job, state, [_fact(row) for row in fresh])
+        update_customer_view(db, job.id, job.document, fresh)
+        state = _advance_state(db, job, state, [_fact(row) for row in fresh])
         stored_jobs.save_state(db, job, state.status, to_document(state))
     return outcomes
 
 
-def _advanced(
+def _advance_state(
     db: Connection, job: Row[Any], state: JobState, fresh: Sequence[Fact]
 ) -> JobState:
-    """Return the state of a job after fresh events, which are stored already."""
+    """Return the state of a job after new events, which are stored already."""
 
     def all_facts() -> Iterator[Fact]:
         return map(fact_of, stored_events.all_events(db, job.id))
@@ -195,17 +204,17 @@ def _advanced(
 
 
 def plan_of(job: Row[Any]) -> Plan:
-    """Return what the state of a job depends on besides its events."""
+    """Return the plan of a job, from its configuration and its finish."""
     return Plan(
-        points=derived(job.document, points_of),
+        points=compute_once(job.document, points_of),
         explicit_finish=job.finish == "explicit",
     )
 
 
 def fact_of(row: Row[Any]) -> Fact:
-    """Return what the state of a job takes from a stored event."""
+    """Return the fact of a stored event for the projection."""
     return _fact(row._asdict())
 
 
 def _fact(values: Mapping[str, Any]) -> Fact:
-    return Fact(**{name: values[name] for name in _OF_A_FACT})
+    return Fact(**{name: values[name] for name in _FACT_COLUMNS})

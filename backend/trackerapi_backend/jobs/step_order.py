@@ -1,8 +1,8 @@
-"""Which steps a step waits for, as a configuration says it.
+"""Step order: check of the `after` members of a configuration.
 
-A step names in `after` the tags that must be done or skipped before it is ready;
-where it names none at all, it waits for the step before it. The backend only stores
-this, but what could never become ready is refused.
+`after` names the steps that must be done or skipped before a step is ready. Without
+`after` a step waits for the step before it. The backend only stores the order, but
+rejects a configuration in which a step can never become ready.
 """
 
 from __future__ import annotations
@@ -18,64 +18,69 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.generated import models
 
-_MOST_TAGS_TOLD = 5
+_MAX_TAGS_IN_MESSAGE = 5
 
 
 def check_order(steps: Sequence[models.StepConfigurationInput], pointer: str) -> None:
-    """Do nothing for steps that can all become ready, one after another.
+    """Check that every step can become ready.
 
     Args:
-        steps: Steps whose tags are unique.
-        pointer: Where in the body they stand.
+        steps: Steps with unique tags.
+        pointer: JSON Pointer to the steps in the body.
 
     Raises:
-        Problem: If a step waits for one that there is not, for itself, or in a circle.
+        Problem: If a step waits for an unknown step or for itself, or steps wait for
+            each other in a cycle.
     """
     _check_tags(steps, pointer)
-    waits = TopologicalSorter(
-        {step["tag"]: _predecessors(steps, place) for place, step in enumerate(steps)}
+    order = TopologicalSorter(
+        {step["tag"]: _predecessors(steps, index) for index, step in enumerate(steps)}
     )
     try:
-        waits.prepare()
+        order.prepare()
     except CycleError as error:
-        raise _circle(steps, pointer, error.args[1]) from None
+        raise _cycle_problem(steps, pointer, error.args[1]) from None
 
 
 def _check_tags(steps: Sequence[models.StepConfigurationInput], pointer: str) -> None:
     tags = {step["tag"] for step in steps}
-    for place, step in enumerate(steps):
-        for index, tag in enumerate(step.get("after", ())):
-            where = f"{pointer}/{place}/after/{index}"
+    for index, step in enumerate(steps):
+        for position, tag in enumerate(step.get("after", ())):
+            location = f"{pointer}/{index}/after/{position}"
             if tag not in tags:
-                raise invalid(where, "is the tag of no step")
+                raise invalid(location, "is the tag of no step")
             if tag == step["tag"]:
-                raise invalid(where, "is the step itself")
+                raise invalid(location, "is the step itself")
 
 
 def _predecessors(
-    steps: Sequence[models.StepConfigurationInput], place: int
+    steps: Sequence[models.StepConfigurationInput], index: int
 ) -> Sequence[str]:
-    before = [steps[place - 1]["tag"]] if place else []
-    return steps[place].get("after", before)
+    before = [steps[index - 1]["tag"]] if index else []
+    return steps[index].get("after", before)
 
 
-def _circle(
-    steps: Sequence[models.StepConfigurationInput], pointer: str, circle: Sequence[str]
+def _cycle_problem(
+    steps: Sequence[models.StepConfigurationInput], pointer: str, cycle: Sequence[str]
 ) -> Problem:
     """Return the problem of steps that wait for each other.
 
     Args:
         steps: All steps.
-        pointer: Where in the body they stand.
-        circle: Tags, each waited for by the next; the last is the first again.
+        pointer: JSON Pointer to the steps in the body.
+        cycle: Tags of the steps, each before the step that waits for it; the first
+            tag stands at the end again.
     """
-    # What is left out points backwards, so a circle has at least one tag that is said.
-    places = {step["tag"]: place for place, step in enumerate(steps)}
-    place, index = next(
-        (places[waiting], steps[places[waiting]]["after"].index(tag))
-        for tag, waiting in pairwise(circle)
-        if tag in steps[places[waiting]].get("after", ())
+    # An implicit predecessor is always an earlier step, so every cycle has at least one
+    # explicit `after`, and the problem names its location.
+    indexes = {step["tag"]: index for index, step in enumerate(steps)}
+    index, position = next(
+        (indexes[waiting], steps[indexes[waiting]]["after"].index(tag))
+        for tag, waiting in pairwise(cycle)
+        if tag in steps[indexes[waiting]].get("after", ())
     )
-    told = ", ".join(map(repr, circle[:_MOST_TAGS_TOLD]))
-    more = ", …" if len(circle) > _MOST_TAGS_TOLD else ""
-    return invalid(f"{pointer}/{place}/after/{index}", f"closes a circle: {told}{more}")
+    shown = ", ".join(map(repr, cycle[:_MAX_TAGS_IN_MESSAGE]))
+    more = ", …" if len(cycle) > _MAX_TAGS_IN_MESSAGE else ""
+    return invalid(
+        f"{pointer}/{index}/after/{position}", f"closes a circle: {shown}{more}"
+    )

@@ -1,11 +1,11 @@
-"""The customer's page of one job.
+"""Customer's page of one job, opened by a share link or by its cookie.
 
-A share link shows the page and hands over a cookie that opens it as well. A browser
-that keeps the cookie is led on to an address without the token, at the latest when
-the page refreshes; one that does not goes on with the link.
+A share link shows the page and sets a cookie that opens the page too. At the next
+request of the link, at the latest by the refresh, a browser with the cookie is
+redirected to an address without the token. A browser without cookies stays at the link.
 
-The page shows names, states, percent, and the messages and metadata meant for
-customers: no id, metadata or diagnostics of the provider's ever reaches a template.
+The page shows names, statuses, the percentage, and messages and metadata for customers.
+No id, diagnostics or other metadata of the provider reaches a template.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.jobs.newest import customer_keys
+from trackerapi_backend.jobs.customer_view import customer_keys
 from trackerapi_backend.jobs.recording import plan_of
+from trackerapi_backend.pages.metadata import MetadataValue, shown_metadata
 from trackerapi_backend.pages.numbers import number_text
 from trackerapi_backend.pages.rendering import page
-from trackerapi_backend.pages.values import Value, shown_values
 from trackerapi_backend.projection.job import (
     JobState,
-    JobStatus,
     percent,
     shown_status,
 )
 from trackerapi_backend.projection.snapshot import from_document
-from trackerapi_backend.projection.step import StepState, StepStatus
-from trackerapi_backend.requests.auth import token_hash
-from trackerapi_backend.store import jobs, newest, share_links
+from trackerapi_backend.projection.statuses import JobStatus, StepStatus
+from trackerapi_backend.projection.step import StepState
+from trackerapi_backend.requests.credentials import hash_token
+from trackerapi_backend.store import customer_view, jobs, share_links
 from trackerapi_backend.store.schema import MAX_ID
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.requests.call import Services
 
-_KEEPS_COOKIES = "kept"
-"""Cookie that a browser sends back to a link that it has opened before."""
+_MARKER = "kept"
+"""Cookie of a link: a browser that sends it keeps cookies."""
 
-_STAND_STILL = "?refresh=off"
+_REFRESH_OFF = "?refresh=off"
 _JOB_WORDS = {
     JobStatus.PENDING: "Not started yet",
     JobStatus.RUNNING: "In progress",
@@ -63,7 +63,7 @@ _STEP_WORDS = {
     StepStatus.SKIPPED: "Not needed",
     StepStatus.CANCELLED: "Cancelled",
 }
-# An interrupted job is expected to go on, and a failed one may be run again.
+# An interrupted job is expected to go on, and a failed job may be run again.
 _REFRESH_SECONDS = {
     JobStatus.PENDING: 5,
     JobStatus.RUNNING: 5,
@@ -77,7 +77,7 @@ class _Step:
     name: str
     status: str
     words: str
-    values: Sequence[Value]
+    values: Sequence[MetadataValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ class _Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _View:
-    """All that a customer may know of a job."""
+class _JobView:
+    """All facts about a job that the template gets."""
 
     name: str
     status: str
@@ -102,21 +102,22 @@ class _View:
 
 
 async def enter(services: Services, request: Request) -> Response:
-    """Show the page to whoever has a good link, in exchange for a cookie."""
+    """Show the page of a share link and set its cookies."""
     token: str = request.path_params["token"]
     shared = await run_in_threadpool(services.store.read, lambda db: _shared(db, token))
     if shared is None:
         return _dead_end()
     address = f"/app/jobs/{shared.job_id}"
-    if _KEEPS_COOKIES in request.cookies:
-        address += _STAND_STILL if _is_still(request) else ""
+    if _MARKER in request.cookies:
+        address += _REFRESH_OFF if _is_refresh_off(request) else ""
         return RedirectResponse(address, 303, {"Referrer-Policy": "no-referrer"})
     response = await _page(services, request, token, shared.job_id)
     public = services.public_base_url or str(request.base_url)
-    # A path for each: a browser that has opened many links sends none of the others'.
+    # Each cookie has the path of its page. Otherwise a browser that has opened many
+    # links would send all their cookies with each request.
     for name, value, path in (
         (_cookie_name(shared.job_id), token, address),
-        (_KEEPS_COOKIES, "yes", f"/s/{token}"),
+        (_MARKER, "yes", f"/s/{token}"),
     ):
         response.set_cookie(
             name,
@@ -131,9 +132,9 @@ async def enter(services: Services, request: Request) -> Response:
 
 
 async def show(services: Services, request: Request) -> Response:
-    """Show the page to whoever holds the cookie of a good link."""
+    """Show the page of a job to a browser with the cookie of a valid link."""
     text: str = request.path_params["job_id"]
-    # Python reads no whole number of more than 4,300 digits.
+    # Python parses no integer of more than 4,300 digits.
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_ID))):
         return _dead_end()
     job_id = int(text)
@@ -145,15 +146,15 @@ async def _page(
     services: Services, request: Request, token: str, job_id: int
 ) -> Response:
     view = await run_in_threadpool(
-        services.store.read, lambda db: _view(db, token, job_id)
+        services.store.read, lambda db: _find_view(db, token, job_id)
     )
     if view is None:
         return _dead_end()
-    return page("customer.html", job=view, is_still=_is_still(request))
+    return page("customer.html", job=view, is_still=_is_refresh_off(request))
 
 
-def _is_still(request: Request) -> bool:
-    return request.url.query == _STAND_STILL[1:]
+def _is_refresh_off(request: Request) -> bool:
+    return request.url.query == _REFRESH_OFF[1:]
 
 
 def _cookie_name(job_id: int) -> str:
@@ -165,11 +166,11 @@ def _dead_end() -> Response:
 
 
 def _shared(db: Connection, token: str) -> Row[Any] | None:
-    return share_links.find_shared_job(db, token_hash(token), now=utc_now())
+    return share_links.find_shared_job(db, hash_token(token), now=utc_now())
 
 
-def _view(db: Connection, token: str, job_id: int) -> _View | None:
-    """Return what the holder of a token sees of a job; None if it opens another."""
+def _find_view(db: Connection, token: str, job_id: int) -> _JobView | None:
+    """Return the view of a job; None unless the token is valid for this job."""
     shared = _shared(db, token)
     if shared is None or shared.job_id != job_id:
         return None
@@ -178,8 +179,8 @@ def _view(db: Connection, token: str, job_id: int) -> _View | None:
         return None
     state = from_document(job.state)
     steps = job.document["step_configurations"] if job.document else []
-    keys, values = customer_keys(job.document), newest.find_values(db, job_id)
-    return _View(
+    keys, values = customer_keys(job.document), customer_view.find_values(db, job_id)
+    return _JobView(
         name=job.name,
         status=state.status.value,
         words=_JOB_WORDS[state.status],
@@ -189,13 +190,13 @@ def _view(db: Connection, token: str, job_id: int) -> _View | None:
             _step(
                 state,
                 step,
-                shown_values(keys.get(step["tag"], ()), values.get(step["tag"], {})),
+                shown_metadata(keys.get(step["tag"], ()), values.get(step["tag"], {})),
             )
             for step in steps
         ],
         messages=[
             _Message(row.message, row.shown_at)
-            for row in newest.find_messages(db, job_id)
+            for row in customer_view.find_messages(db, job_id)
         ],
         last_event_at=state.last_event_at,
         refresh_seconds=_REFRESH_SECONDS.get(state.status),
@@ -203,7 +204,7 @@ def _view(db: Connection, token: str, job_id: int) -> _View | None:
 
 
 def _step(
-    job: JobState, configured: Mapping[str, Any], values: Sequence[Value]
+    job: JobState, configured: Mapping[str, Any], values: Sequence[MetadataValue]
 ) -> _Step:
     step = job.steps.get(configured["tag"], StepState())
     status = shown_status(job, step)
@@ -234,5 +235,6 @@ def _words_of_a_step_to_do(job: JobState, step: StepState, status: StepStatus) -
         return "Paused" if is_paused else "To do"
     if was_interrupted:
         return "Not finished"
-    # Of a step that a success never mentioned, nobody has said that it is not needed.
+    # The job has succeeded without a report of this step, so "not needed" would claim
+    # more than the job has reported.
     return "Left out" if job.has_succeeded else "Not reached"

@@ -1,4 +1,4 @@
-"""The start page of the service, and the page behind a dead link."""
+"""Start page of the service, and page of an invalid link."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 async def show(_request: Request) -> Response:
-    """Show the start page: purpose of the service, and the way to a job."""
+    """Show the start page."""
     return page("front.html")
 
 
 async def show_nothing(_request: Request) -> Response:
-    """Show the page that says that a link leads nowhere."""
+    """Show the page of an invalid link, with status 404."""
     return page("dead_end.html", status=404)

@@ -1,4 +1,4 @@
-"""Metadata that a configuration gives to the customer, as the page shows it."""
+"""Texts and links of metadata on the customer's page."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from trackerapi_backend.pages.numbers import number_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
 MAX_TEXT_LENGTH = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
-    """One value that the customer may read.
+class MetadataValue:
+    """Metadata value on the customer's page.
 
     Attributes:
-        name: The metadata key.
-        text: The value in words, with its units.
-        link: Address to follow; None for what is no link.
+        name: Metadata key.
+        text: Text of the value, with units.
+        link: Web address; None for a value that is no link.
     """
 
     name: str
@@ -29,28 +30,28 @@ class Value:
     link: str | None = None
 
 
-def shown_values(
-    keys: Sequence[Mapping[str, Any]], newest: Mapping[str, Any]
-) -> Sequence[Value]:
-    """Return the newest values of a step in words.
+def shown_metadata(
+    keys: Sequence[Mapping[str, Any]], latest: Mapping[str, Any]
+) -> Sequence[MetadataValue]:
+    """Return the latest metadata values of a step for the page.
 
     Args:
-        keys: Configurations of the metadata keys that the customer may read.
-        newest: Newest value by key; null, or none at all, shows nothing.
+        keys: Configurations of the metadata keys for the customer.
+        latest: Latest value by key. A key that is missing or null is not shown.
     """
     return [
-        _value(key, newest[key["name"]])
+        _shown_value(key, latest[key["name"]])
         for key in keys
-        if newest.get(key["name"]) is not None
+        if latest.get(key["name"]) is not None
     ]
 
 
-def _value(key: Mapping[str, Any], value: Any) -> Value:
+def _shown_value(key: Mapping[str, Any], value: Any) -> MetadataValue:
     text = _text(value)
     if key["units"]:
         text = f"{text} {key['units']}"
     is_link = key["kind"] == "link" and _is_web_address(value)
-    return Value(key["name"], text, value if is_link else None)
+    return MetadataValue(key["name"], text, value if is_link else None)
 
 
 def _text(value: Any) -> str:
@@ -63,6 +64,7 @@ def _text(value: Any) -> str:
 
 
 def _is_web_address(value: Any) -> bool:
+    """Return whether a value is an http address: a `javascript:` link runs a script."""
     if not isinstance(value, str):
         return False
     try:

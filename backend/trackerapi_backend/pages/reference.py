@@ -1,4 +1,4 @@
-"""The contract for people and for programs."""
+"""Reference page of the API, and the contract as a file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 async def contract(_request: Request) -> Response:
-    """Serve the contract as it is checked in."""
+    """Return the checked-in contract."""
     return Response(contract_bytes(), media_type="application/json")
 
 
 async def show(_request: Request) -> Response:
-    """Show every operation and every shape on one page."""
+    """Show all operations and all schemas of the contract on one page."""
     described = document()
     return page(
         "reference.html",
@@ -58,7 +58,7 @@ def _operations() -> list[dict[str, Any]]:
 
 
 def _resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a reference into the components refers to."""
+    """Return the component that a node refers to, or the node if it is no reference."""
     if "$ref" not in node:
         return node
     _, _, group, name = node["$ref"].split("/")
@@ -72,7 +72,7 @@ def _media(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def type_of(schema: Mapping[str, Any]) -> str:
-    """Return in a word or two what values a schema stands for."""
+    """Return a short text for the type of a schema, such as `list of Event`."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "anyOf" in schema:

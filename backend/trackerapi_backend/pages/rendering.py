@@ -1,4 +1,4 @@
-"""Templates, and the headers that fence a page in."""
+"""Rendering of templates, and the security headers of pages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HEADERS = {
 
 
 def page(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """Return a page."""
+    """Return a response with a rendered template."""
     text = _environment().get_template(template).render(values)
     return HTMLResponse(text, status, _HEADERS)
 
@@ -45,5 +45,5 @@ def _environment() -> Environment:
 
 
 def _moment(instant: datetime) -> str:
-    """Return an instant in words that mean the same everywhere."""
+    """Return a text such as `2 Jan 2030, 14:05 UTC`."""
     return f"{instant.day} {instant:%b %Y, %H:%M} UTC"

@@ -1,1 +1,1 @@
-"""Projection of events to the state of a job: pure functions."""
+"""Projection: the state of a job as a pure fold of its events."""

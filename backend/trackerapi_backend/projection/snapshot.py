@@ -1,7 +1,7 @@
-"""The state of a job as JSON values, and back without loss.
+"""Snapshots: the state of a job as JSON values, without loss.
 
-Times are whole microseconds and each step is a row, because a snapshot is written
-with every batch of events; the counts of its parts follow only where there are any.
+The format is compact, because each batch of events writes a snapshot: times are whole
+microseconds, a step is a list of values, and a step without counts has none in it.
 """
 
 from __future__ import annotations
@@ -9,24 +9,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import from_micros, to_micros
-from trackerapi_backend.projection.job import JobState, JobStatus
-from trackerapi_backend.projection.step import StepState, StepStatus
+from trackerapi_backend.projection.job import JobState
+from trackerapi_backend.projection.statuses import JobStatus, StepStatus
+from trackerapi_backend.projection.step import StepState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 
-# Raised with each change of what a state remembers of its events.
 _FORM = 3
-_PLAIN_LENGTH = 8
+"""Number of the format; raise it with each change of the fields that a fold needs."""
+_LENGTH_WITHOUT_COUNTS = 8
 
 
 def is_current(document: Mapping[str, Any]) -> bool:
-    """Return whether more events may be folded onto a snapshot.
+    """Return whether further events may be folded onto a snapshot.
 
-    One that an earlier release wrote shows the state as it was but lacks what later
-    events may need; it has to be made anew from all events.
+    A snapshot of an earlier release can be shown, but may lack fields that a fold
+    needs. Before the next event, the state is folded from all events again.
     """
     return document.get("form") == _FORM
 
@@ -49,7 +50,7 @@ def to_document(state: JobState) -> dict[str, Any]:
 
 
 def from_document(document: Mapping[str, Any]) -> JobState:
-    """Return the state that `to_document()` wrote."""
+    """Return the state of a snapshot that `to_document()` has made."""
     last_key = document["last_key"]
     return JobState(
         status=JobStatus(document["status"]),
@@ -65,7 +66,7 @@ def from_document(document: Mapping[str, Any]) -> JobState:
 
 
 def _step_row(step: StepState) -> list[Any]:
-    has_counts = bool(step.counts) or step.least_total is not None
+    has_counts = bool(step.counts) or step.smallest_total is not None
     row = [
         step.status.value,
         step.fraction,
@@ -76,11 +77,11 @@ def _step_row(step: StepState) -> list[Any]:
         _micros(step.started_at),
         _micros(step.finished_at),
     ]
-    return [*row, step.least_total, step.counts] if has_counts else row
+    return [*row, step.smallest_total, step.counts] if has_counts else row
 
 
 def _step_from(row: Sequence[Any]) -> StepState:
-    least_total, counts = row[_PLAIN_LENGTH:] or (None, {})
+    smallest_total, counts = row[_LENGTH_WITHOUT_COUNTS:] or (None, {})
     return StepState(
         status=StepStatus(row[0]),
         fraction=row[1],
@@ -91,7 +92,7 @@ def _step_from(row: Sequence[Any]) -> StepState:
         started_at=_instant(row[6]),
         finished_at=_instant(row[7]),
         counts=dict(counts),
-        least_total=least_total,
+        smallest_total=smallest_total,
     )
 
 

@@ -1,15 +1,15 @@
-"""What events say about one step of a job; pure, as `projection` is.
+"""State of one step as a fold of its events, without I/O and clock.
 
-What the product leaves open is decided here:
+Rules that the contract leaves open:
 
-* `start`, `progress` and `step` begin an attempt where none is open, an `error`
-  only if there never was one; `step`, `skip` and `error` close it, and so does the
-  interruption of the job while the step is under way.
-* A `complete` that names a step means what `step` means.
-* Once a part has counted, a step's `completed` is the sum of the most that each
-  part has reported, and those that name none are one part more. Until then a report
-  stands for itself.
-* A total of 0 says nothing: as the smallest total it would take shares back.
+* `start`, `progress` and `step` begin an attempt where no attempt is open; an `error`
+  does so only for a step without any attempt. `step`, `skip` and `error` end the open
+  attempt, and so does an interruption of the job while the step is under way.
+* A `complete` with a step counts as `step`.
+* The `completed` of a step is the latest one reported until a part reports a count.
+  From then on it is the sum of the largest counts of all parts. Events without a part
+  count as one more part.
+* A `total` of 0 counts as missing: as the smallest total it would make fractions 0.
 """
 
 from __future__ import annotations
@@ -17,43 +17,38 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
+
+from trackerapi_backend.projection.kinds import ERROR, PROGRESS, EventKind, find_kind
+from trackerapi_backend.projection.statuses import SETTLED, StepStatus
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
-
-
-class StepStatus(StrEnum):
-    """Where a step stands; what the end of its job means is in `shown_status()`."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    WAITING = "waiting"
-    DONE = "done"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    NOT_RUN = "not_run"
-    CANCELLED = "cancelled"
-
-
-SETTLED = frozenset({StepStatus.DONE, StepStatus.SKIPPED})
+"""Largest lead of a job's clock at which its times are shown."""
 
 
 def shown_instant(occurred_at: datetime, received_at: datetime) -> datetime:
-    """Return when an event happened, as far as the job's clock can be believed."""
+    """Return the time of an event for readers.
+
+    A time more than `CLOCK_TOLERANCE` ahead of the receipt is replaced by the receipt:
+    the clock of the job is wrong.
+    """
     is_ahead = occurred_at - received_at > CLOCK_TOLERANCE
     return received_at if is_ahead else occurred_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """What of an event the state of its job depends on.
+    """Fields of an event that determine the state of its job.
 
     Attributes:
-        occurred_at: When it happened, on the job's clock.
-        received_at: When the backend took it.
-        fraction: Share of the step that is done, 0 to 1; wins over `completed`.
-        total: Units of work; `completed` of them are done.
-        part: Who counted, where several count towards one step.
+        occurred_at: Time of the event on the clock of the job.
+        received_at: Time at which the backend received the event.
+        kind: Kind as it was sent.
+        tag: Step of the event; None for the whole job.
+        fraction: Completed share of the step, 0 to 1; wins over `completed`.
+        completed: Completed units of the step, or of the part.
+        total: Units of the whole step.
+        part: Name of the worker that counted, if several count for one step.
+        retrying: Whether another attempt follows an `error` of a step.
     """
 
     occurred_at: datetime
@@ -68,24 +63,31 @@ class Fact:
     retrying: bool = False
 
     @property
-    def meaning(self) -> str:
-        """The kind that the event counts as."""
-        if self.kind == "complete" and self.tag is not None:
-            return "step"
-        return self.kind
+    def effective_kind(self) -> EventKind:
+        """Kind that the event counts as."""
+        return find_kind(self.kind, self.tag)
 
     @property
     def key(self) -> tuple[datetime, bytes]:
-        """Place in the order of the job's events."""
+        """Sort key of the event among the events of its job."""
         return self.occurred_at, self.event_id
 
     @property
     def shown_at(self) -> datetime:
-        """When it happened, as far as the job's clock can be believed."""
+        """Time of the event for readers."""
         return shown_instant(self.occurred_at, self.received_at)
 
-    def share_of(self, completed: float | None, total: float | None) -> float:
-        """Return the fraction of its step that the event reports, with these counts."""
+    def fraction_of(self, completed: float | None, total: float | None) -> float:
+        """Return the fraction of the step after the event.
+
+        Args:
+            completed: Completed units of the whole step.
+            total: Units of the whole step.
+
+        Returns:
+            The `fraction` of the event if it has one, else `completed` / `total`, at
+            most 1; 0 if a number is missing.
+        """
         if self.fraction is not None:
             return self.fraction
         if total and completed is not None:
@@ -95,12 +97,18 @@ class Fact:
 
 @dataclass(slots=True)
 class StepState:
-    """What the events so far say about one step.
+    """State of one step after its events so far.
 
     Attributes:
-        counts: The most that each part has reported, by its name; "" for those that
-            named none. Kept until the step is settled, when it no longer matters.
-        least_total: Smallest total reported that is not 0; kept as long.
+        fraction: Largest fraction reported so far, 0 to 1.
+        completed: Completed units; None if none were reported.
+        total: Units of the whole step; None if unknown.
+        attempts: Attempts begun so far.
+        attempt_is_open: Whether the last attempt has not ended.
+        counts: Largest `completed` of each part, by name; "" for events without a
+            part. Empty once the step is settled.
+        smallest_total: Smallest total reported that is not 0; None once the step is
+            settled.
     """
 
     status: StepStatus = StepStatus.PENDING
@@ -112,7 +120,7 @@ class StepState:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     counts: dict[str, float] = field(default_factory=dict)
-    least_total: float | None = None
+    smallest_total: float | None = None
 
     def copy(self) -> StepState:
         """Return an equal state; `replace()` would take ten times as long."""
@@ -126,23 +134,21 @@ class StepState:
             self.started_at,
             self.finished_at,
             self.counts.copy(),
-            self.least_total,
+            self.smallest_total,
         )
 
-    def take(self, fact: Fact) -> None:
-        """Fold one event that names this step."""
-        kind = fact.meaning
-        if kind in ("start", "progress", "step") or (
-            kind == "error" and self.attempts == 0
-        ):
+    def apply(self, fact: Fact) -> None:
+        """Fold one event of this step."""
+        kind = fact.effective_kind
+        if kind.begins_attempt or (kind is ERROR and self.attempts == 0):
             self._begin_attempt(fact)
-        if kind in ("step", "skip", "error"):
+        if kind.ends_attempt:
             self.attempt_is_open = False
         if self.status not in SETTLED:
-            self._move(fact)
+            self._update_status(fact, kind)
 
     def interrupt(self) -> None:
-        """End the open attempt of a step that is under way; the step is to do again."""
+        """End the open attempt of a step under way; the step is pending again."""
         if self.status in (StepStatus.RUNNING, StepStatus.WAITING):
             self.status = StepStatus.PENDING
             self.attempt_is_open = False
@@ -153,13 +159,17 @@ class StepState:
             self.attempt_is_open = True
         self.started_at = self.started_at or fact.shown_at
 
-    def _move(self, fact: Fact) -> None:
-        if fact.kind == "progress":
+    def _update_status(self, fact: Fact, kind: EventKind) -> None:
+        if kind is PROGRESS:
             self._count(fact)
-        self.status = _step_status_after(fact)
+        if kind is ERROR and fact.retrying:
+            self.status = StepStatus.WAITING
+        elif kind.step_status is not None:
+            self.status = kind.step_status
         if self.status in SETTLED:
             self.fraction = 1.0
-            self.counts, self.least_total = {}, None
+            # No later event changes the fraction, so a snapshot needs no counts.
+            self.counts, self.smallest_total = {}, None
         is_over = self.status in SETTLED or self.status is StepStatus.FAILED
         self.finished_at = fact.shown_at if is_over else None
 
@@ -169,20 +179,10 @@ class StepState:
             self.counts[part] = max(self.counts.get(part, 0.0), fact.completed)
         completed, total = fact.completed, fact.total
         if self.counts.keys() - {""}:
+            # `fsum` is exact: the sum does not depend on the order of the parts.
             completed = math.fsum(self.counts.values())
-            total = fact.total or self.least_total
-        self.fraction = max(self.fraction, fact.share_of(completed, total))
+            total = fact.total or self.smallest_total
+        self.fraction = max(self.fraction, fact.fraction_of(completed, total))
         self.completed, self.total = completed, total
         if fact.total:
-            self.least_total = min(fact.total, self.least_total or fact.total)
-
-
-def _step_status_after(fact: Fact) -> StepStatus:
-    match fact.meaning:
-        case "step":
-            return StepStatus.DONE
-        case "skip":
-            return StepStatus.SKIPPED
-        case "error":
-            return StepStatus.WAITING if fact.retrying else StepStatus.FAILED
-    return StepStatus.RUNNING
+            self.smallest_total = min(fact.total, self.smallest_total or fact.total)

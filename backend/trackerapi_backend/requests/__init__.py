@@ -1,1 +1,1 @@
-"""From bytes to a checked call: contract, bodies, API keys, parameters."""
+"""Requests from bytes to a valid call: contract, bodies, API keys, parameters."""

@@ -1,22 +1,15 @@
-"""API keys: how they look, how they are kept, and whose a request is.
+"""Authentication of requests by API key, and authorization by scope.
 
-A key is `trk_<key id>_<secret>_<check>`. Only its HMAC under the pepper of this
-installation is kept; its secret has 256 bits, so nothing slower is needed. Known keys
-are believed for a few seconds without asking the store again.
-
-A job token is a key that is bound to one job. It is refused wherever it is not named
-here, so that an operation of tomorrow is closed to it until somebody opens it; and
-what is open shows it no other job.
+A known key is valid for `CACHE_SECONDS` without another query. Job tokens are closed
+to each operation that `OPEN_TO_JOB_TOKENS` does not name, so that a new operation is
+closed to them. An open operation shows a job token no other job than its own.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
-import secrets
 import time
-import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,12 +18,12 @@ from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.instants import utc_now
-from trackerapi_backend.problems import Problem, invalid
-from trackerapi_backend.requests.moments import read_instant
-from trackerapi_backend.store import access
+from trackerapi_backend.problems import Problem
+from trackerapi_backend.requests.credentials import key_hmac, parse_key_id
+from trackerapi_backend.store import api_keys as stored_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from sqlalchemy import Row
     from starlette.datastructures import Headers
@@ -40,8 +33,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SCOPES = ("ingest", "read", "admin")
-JOB_TOKEN_SCOPES = ("ingest", "read")
 OPEN_TO_JOB_TOKENS = frozenset(
     {
         "verify_api_key",
@@ -55,35 +46,22 @@ OPEN_TO_JOB_TOKENS = frozenset(
 )
 CACHE_SECONDS = 30.0
 CACHE_CAPACITY = 1000
-USE_NOTED_EVERY = timedelta(minutes=1)
+USE_RECORD_INTERVAL = timedelta(minutes=1)
+"""Shortest time between two writes of the last use of a key."""
 
 _HEADER = "x-api-key"
-_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_KEY_ID_LENGTH = 8
-_SECRET_LENGTH = 43
-_CHECK_LENGTH = 6
-_MAX_KEY_LENGTH = 200
-
-
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """A key at the only moment when it is known whole."""
-
-    key_id: str
-    api_key: str
-
-    def __repr__(self) -> str:
-        return f"NewKey({self.key_id})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Whose request it is, and what it may do.
+    """Owner and permissions of the API key of a request.
 
     Attributes:
-        expires_at: When the key ends; None for never.
-        job_id: The only job that it may know of; None for all of the provider's.
-        provider_job_id: The provider's own id of that job.
+        key_id: Public part of the key.
+        scopes: Scopes of the key.
+        expires_at: End of the key; None if the key does not expire.
+        job_id: Job of a job token; None for a key that is valid for all jobs.
+        provider_job_id: Id of that job at the provider.
     """
 
     provider_id: int
@@ -95,61 +73,17 @@ class Caller:
     provider_job_id: str | None
 
     def visible(self, job: Row[Any] | None) -> Row[Any] | None:
-        """Return a job that this caller may know of; None as if there were none."""
+        """Return a job of the provider if the key is valid for the job, else None."""
         if job is not None and self.job_id in (None, job.id):
             return job
         return None
 
 
-def make_key() -> NewKey:
-    """Return a new random key."""
-    key_id = _random_text(_KEY_ID_LENGTH)
-    start = f"trk_{key_id}_{_random_text(_SECRET_LENGTH)}"
-    return NewKey(key_id, f"{start}_{_check(start)}")
-
-
-def _random_text(length: int) -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
-
-
-def _check(start: str) -> str:
-    """Return the last part of a key, by which a mistyped one shows."""
-    rest, letters = zlib.crc32(start.encode()), ""
-    for _ in range(_CHECK_LENGTH):
-        rest, digit = divmod(rest, len(_ALPHABET))
-        letters = _ALPHABET[digit] + letters
-    return letters
-
-
-def key_id_of(api_key: str) -> str | None:
-    """Return the public part of a key; None if it cannot be one of ours."""
-    start, _, check = api_key.rpartition("_")
-    parts = start.split("_")
-    is_ours = (
-        len(api_key) <= _MAX_KEY_LENGTH
-        and api_key.isascii()
-        and len(parts) == 3
-        and parts[0] == "trk"
-        and hmac.compare_digest(check, _check(start))
-    )
-    return parts[1] if is_ours else None
-
-
-def key_hmac(pepper: bytes, api_key: str) -> bytes:
-    """Return what is kept of a key."""
-    return hmac.digest(pepper, api_key.encode(), hashlib.sha256)
-
-
-def token_hash(token: str) -> bytes:
-    """Return what is kept of a share link's token, which is random throughout."""
-    return hashlib.sha256(token.encode()).digest()
-
-
-def sent_key(headers: Headers) -> str:
-    """Return the key that a request carries.
+def read_key(headers: Headers) -> str:
+    """Return the key among the headers of a request.
 
     Raises:
-        Problem: If it carries none, or several different ones.
+        Problem: If the headers have no key, or several different keys.
     """
     # Scripts of the original service send x_api_key, some with a hyphen in it.
     keys = {
@@ -166,29 +100,19 @@ def sent_key(headers: Headers) -> str:
     return keys.pop()
 
 
-def read_expiry(document: Mapping[str, Any], *, now: datetime) -> datetime | None:
-    """Return when a new key, token or link ends; None where it was not sent.
-
-    Raises:
-        Problem: If that time has passed.
-    """
-    ends = read_instant(document, "expires_at")
-    if ends is not None and ends <= now:
-        raise invalid("/expires_at", "lies in the past")
-    return ends
-
-
 def _unauthorized(detail: str) -> Problem:
     headers = {"WWW-Authenticate": 'Bearer realm="trackerapi"'}
     return Problem("unauthorized", detail, headers=headers)
 
 
 class Authenticator:
-    """Tells whose a request is.
+    """Finds the caller of a request by its API key.
+
+    Runs on the event loop alone, which makes its cache safe without a lock.
 
     Args:
-        store: Where the keys are kept.
-        writer: Takes note of when a key was last used.
+        store: Store of the keys.
+        writer: Writer that stores the last use of a key.
         pepper: Secret of this installation.
     """
 
@@ -198,25 +122,26 @@ class Authenticator:
         self._changes = 0
 
     async def identify(self, headers: Headers) -> Caller:
-        """Return whose request it is, by the key among its headers.
+        """Return the caller of a request by the key among its headers.
 
         Raises:
             Problem: If the key is missing or unknown.
         """
-        return await self._caller(sent_key(headers))
+        return await self._find_caller(read_key(headers))
 
     def authorize(
         self, caller: Caller, operation_id: str, scopes: Collection[str]
     ) -> None:
-        """Do nothing for a caller who may do what is asked for.
+        """Check that a caller may call an operation.
 
         Args:
-            caller: Whose request it is.
-            operation_id: What is asked for.
-            scopes: Scopes that a key needs for it.
+            caller: Caller of the request.
+            operation_id: Operation of the contract.
+            scopes: Scopes that the operation needs.
 
         Raises:
-            Problem: If the key has expired or is not for this operation.
+            Problem: If the key has expired, lacks a scope or is a job token that is
+                not valid for this operation.
         """
         if caller.expires_at is not None and caller.expires_at <= utc_now():
             raise _unauthorized("The key has expired.")
@@ -227,10 +152,12 @@ class Authenticator:
             raise Problem("forbidden", "A job token is not for this operation.")
 
     def forget(self, key_id: str) -> None:
-        """Ask the store again about a key that was changed.
+        """Remove a changed key from the cache, so that the next request reads it.
 
-        Also where the store is being asked right now: its answer may be of before.
+        Call it after the change is committed.
         """
+        # A query that runs now may have read the key before the change. The count
+        # keeps `_find_caller()` from caching its result.
         self._changes += 1
         self._known = {
             digest: known
@@ -238,8 +165,8 @@ class Authenticator:
             if known[0].key_id != key_id
         }
 
-    async def _caller(self, api_key: str) -> Caller:
-        key_id = key_id_of(api_key)
+    async def _find_caller(self, api_key: str) -> Caller:
+        key_id = parse_key_id(api_key)
         if key_id is None:
             raise _unauthorized(
                 "This is not a key of this service; was it copied completely?"
@@ -248,7 +175,9 @@ class Authenticator:
         caller, until = self._known.get(digest, (None, 0.0))
         if caller is None or until < time.monotonic():
             changes = self._changes
-            caller = await self._look_up(key_id, digest)
+            caller = await self._query_caller(key_id, digest)
+            # `forget()` ran during the query: its result may be out of date, and a
+            # cached copy would keep an expired key valid for `CACHE_SECONDS`.
             if changes != self._changes:
                 return caller
             if len(self._known) >= CACHE_CAPACITY:
@@ -256,16 +185,17 @@ class Authenticator:
             self._known[digest] = (caller, time.monotonic() + CACHE_SECONDS)
         return caller
 
-    async def _look_up(self, key_id: str, digest: bytes) -> Caller:
+    async def _query_caller(self, key_id: str, digest: bytes) -> Caller:
         row = await run_in_threadpool(
-            self._store.read, lambda db: access.find_key_with_provider(db, key_id)
+            self._store.read, lambda db: stored_keys.find_key_with_provider(db, key_id)
         )
+        # An unknown key id is compared too: the time of the answer reveals nothing.
         expected = row.key_hmac if row is not None else bytes(len(digest))
         if not hmac.compare_digest(expected, digest) or row is None:
             raise _unauthorized("The key is unknown.")
         now = utc_now()
-        if row.last_used_at is None or now - row.last_used_at >= USE_NOTED_EVERY:
-            await self._note_use(key_id, now)
+        if row.last_used_at is None or now - row.last_used_at >= USE_RECORD_INTERVAL:
+            await self._record_use(key_id, now)
         return Caller(
             provider_id=row.provider_id,
             provider_name=row.provider_name,
@@ -276,11 +206,11 @@ class Authenticator:
             provider_job_id=row.provider_job_id,
         )
 
-    async def _note_use(self, key_id: str, now: datetime) -> None:
-        """Store when a key was last used; a store that is full or busy goes without."""
+    async def _record_use(self, key_id: str, now: datetime) -> None:
+        """Store the time of the last use of a key; log a failure and go on."""
         try:
             await self._writer.write(
-                lambda db: access.note_key_use(db, key_id, now=now)
+                lambda db: stored_keys.record_key_use(db, key_id, now=now)
             )
         except (Problem, DBAPIError) as error:
             _log.warning("the use of key %s was not noted (%s)", key_id, error)

@@ -1,9 +1,9 @@
-"""Bodies of requests: read within bounds, unpacked, parsed as strict JSON.
+"""Bodies of requests: reading within limits, decompression, strict JSON.
 
-Sizes are counted while the bytes come in, unpacked ones as well, so that neither a
-wrong Content-Length nor a few bytes of gzip can fill the memory. Large bodies are
-examined in a thread of their own: the event loop goes on answering other requests.
-A large body is refused while too many others wait for that thread.
+The limits count received and decompressed bytes while they come in: neither a wrong
+Content-Length nor a few bytes of gzip can fill the memory. A thread examines large
+bodies, so that the event loop answers other requests meanwhile. A large body gets
+status 503 while `MAX_LARGE_BODIES` others wait for the thread.
 """
 
 from __future__ import annotations
@@ -25,37 +25,39 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_BODY_BYTES = 1024 * 1024
-# A caller that is still sending reads no answer: this much is taken and thrown away.
 MAX_IGNORED_BYTES = 8 * MAX_BODY_BYTES
+"""Bytes of a too large body that are read and dropped: a caller that still sends its
+body reads no answer."""
 
-# The worst body within both limits takes a few milliseconds to examine.
 MAX_BYTES_ON_LOOP = 16 * 1024
+"""Largest body that the event loop examines: at worst it takes a few milliseconds."""
 MAX_LINES_ON_LOOP = 20
 
-# Large bodies that may wait for the thread, the one in it included: the last of them
-# is answered within seconds, before its caller gives up.
 MAX_LARGE_BODIES = 32
+"""Large bodies that are examined or wait: the last of them gets its answer within
+seconds, before its caller gives up."""
 
 _GZIP_WINDOW_BITS = 31
 
-# One thread, because all threads share the interpreter: a second one would examine
-# no more bodies, but let the event loop wait for both.
+# One thread: all threads share the interpreter lock. A second thread would examine no
+# more bodies, and the event loop would wait for both.
 _thread = ThreadPoolExecutor(1, "bodies")
-_places = threading.BoundedSemaphore(MAX_LARGE_BODIES)
+_slots = threading.BoundedSemaphore(MAX_LARGE_BODIES)
 
 
 async def read_body(request: Request, media_type: str) -> bytes:
-    """Return the body of a request, unpacked.
+    """Return the decompressed body of a request.
 
     Raises:
-        Problem: If there is none, or it is of another media type, packed in another
-            way than gzip, broken or larger than `MAX_BODY_BYTES`.
+        Problem: If the request has no body or another media type, or the body is
+            broken, compressed with something else than gzip, or larger than
+            `MAX_BODY_BYTES`.
     """
     sent_type = request.headers.get("content-type", media_type)
     if sent_type.partition(";")[0].strip().lower() != media_type:
         raise Problem("unsupported-media-type", f"This operation takes {media_type}.")
-    packing = request.headers.get("content-encoding", "identity").strip().lower()
-    if packing not in ("identity", "gzip"):
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
         raise Problem("unsupported-media-type", "Bodies may be packed with gzip only.")
     body, read_bytes = bytearray(), 0
     async for chunk in request.stream():
@@ -68,35 +70,37 @@ async def read_body(request: Request, media_type: str) -> bytes:
         raise _too_large()
     if not body and "content-type" not in request.headers:
         raise Problem("malformed-request", "The request has no body.")
-    return _unpack(bytes(body)) if packing == "gzip" else bytes(body)
+    return _decompress(bytes(body)) if encoding == "gzip" else bytes(body)
 
 
-async def examined(body: bytes, examine: Callable[[bytes], T]) -> T:
-    """Return what `examine` makes of a body, without holding up the event loop.
+async def examine_body(body: bytes, examine: Callable[[bytes], T]) -> T:
+    """Return `examine(body)`; call it in a thread if the body is large.
 
     Raises:
         Problem: If the body is large and `MAX_LARGE_BODIES` others wait already.
+        Exception: Any exception of `examine`.
     """
     if len(body) <= MAX_BYTES_ON_LOOP and body.count(b"\n") <= MAX_LINES_ON_LOOP:
         return examine(body)
-    if not _places.acquire(blocking=False):
+    if not _slots.acquire(blocking=False):
         raise unavailable("Too many large requests wait to be examined.")
     try:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(_thread, examine, body)
     finally:
-        _places.release()
+        _slots.release()
 
 
-def _unpack(packed: bytes) -> bytes:
-    unpacker = zlib.decompressobj(_GZIP_WINDOW_BITS)
+def _decompress(compressed: bytes) -> bytes:
+    decompressor = zlib.decompressobj(_GZIP_WINDOW_BITS)
     try:
-        body = unpacker.decompress(packed, MAX_BODY_BYTES + 1)
+        # At most one byte beyond the limit: a few bytes of gzip can hold gigabytes.
+        body = decompressor.decompress(compressed, MAX_BODY_BYTES + 1)
     except zlib.error:
         raise Problem("malformed-request", "The body is not valid gzip.") from None
     if len(body) > MAX_BODY_BYTES:
         raise _too_large()
-    if not unpacker.eof or unpacker.unused_data:
+    if not decompressor.eof or decompressor.unused_data:
         raise Problem("malformed-request", "The body is not one whole gzip member.")
     return body
 
@@ -109,8 +113,8 @@ def parse_json(text: bytes) -> Any:
     """Return the value of one JSON text.
 
     Raises:
-        Problem: If it is not UTF-8, not JSON (which knows no NaN and no Infinity) or
-            nested too deeply to be read.
+        Problem: If the text is not UTF-8, not JSON (NaN and Infinity are not), or
+            nested too deeply for the parser.
     """
     try:
         value = _decoder.decode(text.decode())
@@ -126,12 +130,12 @@ def parse_json(text: bytes) -> Any:
     except RecursionError:
         raise Problem("malformed-request", "The JSON is nested too deeply.") from None
     except ValueError:
-        # Python reads no whole number of more than 4,300 digits.
+        # Python parses no integer of more than 4,300 digits.
         raise Problem("malformed-request", "A number is too long.") from None
     return value
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise Problem("malformed-request", f"{name} is not JSON.")
 
 
@@ -142,5 +146,5 @@ def _finite_float(text: str) -> float:
     return number
 
 
-# One for all lines: to make a decoder costs as much as to read a line with it.
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
+# One decoder for all lines: creating a decoder costs as much as decoding a line.
+_decoder = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite_float)

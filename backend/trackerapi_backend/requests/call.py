@@ -1,4 +1,4 @@
-"""What a route is given: a request whose key, parameters and body are good."""
+"""Calls of routes: requests with a valid key, valid parameters and a valid body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from trackerapi_backend.instants import utc_now
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.requests.bodies import examined, parse_json, read_body
+from trackerapi_backend.requests.bodies import examine_body, parse_json, read_body
 from trackerapi_backend.requests.contract import check
 from trackerapi_backend.store.schema import compact_json
 
@@ -37,12 +37,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """What all routes share.
+    """Services that all routes share.
 
     Attributes:
         pepper: Secret of this installation, for new keys.
-        public_base_url: Where readers reach this backend; None takes the address
-            that a request came to.
+        public_base_url: Address of this backend in share links; None for the address
+            of each request.
     """
 
     store: Store
@@ -55,12 +55,13 @@ class Services:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request to an operation of the contract.
+    """Valid request to an operation of the contract.
 
     Attributes:
-        parameters: Path and query parameters that were sent, by name.
-        body: The JSON body; None for an operation that takes none.
-        now: When the request came.
+        caller_if_any: Caller; None for a public operation.
+        parameters: Values of the sent path and query parameters, by name.
+        body: JSON body; None for an operation without a JSON body.
+        now: Time at which the request was read.
     """
 
     services: Services
@@ -73,49 +74,56 @@ class Call:
 
     @property
     def caller(self) -> Caller:
-        """Whose request it is; only for operations that need a key."""
+        """Caller of an operation that needs a key."""
         if self.caller_if_any is None:
             raise LookupError("a public operation has no caller")
         return self.caller_if_any
 
     @property
     def provider_id(self) -> int:
-        """The provider that all the caller may see belongs to."""
+        """Provider of the caller: the caller sees nothing of other providers."""
         return self.caller.provider_id
 
     @property
     def base_url(self) -> str:
-        """Address of this backend for readers, without a slash at the end."""
+        """Address of this backend in share links, without a slash at the end."""
         own = self.services.public_base_url or str(self.request.base_url)
         return own.rstrip("/")
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Return what a query finds."""
+        """Return the result of a query, which runs in a thread."""
         return await run_in_threadpool(self.services.store.read, query)
 
     async def read_page(
         self,
         query: Callable[[Connection], Page],
-        shape: Callable[[Row[Any]], object],
+        serialize: Callable[[Row[Any]], object],
     ) -> Response:
-        """Return the answer with the page that a query finds."""
-        body = await self.read(lambda db: page_bytes(query(db), shape))
+        """Return a response with the page that a query finds.
+
+        Args:
+            query: Query of the page.
+            serialize: Function that returns one row as the contract shows it.
+        """
+        body = await self.read(lambda db: encode_page(query(db), serialize))
         return Response(body, media_type="application/json")
 
     async def write(self, command: Callable[[Connection], T]) -> T:
-        """Return what a command returns, once its changes are on the disk."""
+        """Return the result of a command, once its changes are on the disk."""
         return await self.services.writer.write(command)
 
 
-async def call_of(request: Request, operation: Operation, services: Services) -> Call:
-    """Return the call that a request makes.
+async def read_call(request: Request, operation: Operation, services: Services) -> Call:
+    """Check a request and return its call.
 
     Raises:
-        Problem: If its key, a parameter or its body is not good.
+        Problem: If the key, a parameter or the body is not valid.
     """
     caller = None
     if not operation.is_public:
         caller = await services.authenticator.identify(request.headers)
+        # Before the key is checked for this operation: the log names the caller of a
+        # rejected request too.
         request.state.caller = caller
         services.authenticator.authorize(
             caller, operation.operation_id, operation.scopes
@@ -124,7 +132,7 @@ async def call_of(request: Request, operation: Operation, services: Services) ->
     body = None
     if operation.body is not None:
         sent = await read_body(request, "application/json")
-        body = await examined(sent, partial(_checked, operation.body))
+        body = await examine_body(sent, partial(_parse_valid, operation.body))
     return Call(
         services=services,
         request=request,
@@ -136,35 +144,37 @@ async def call_of(request: Request, operation: Operation, services: Services) ->
     )
 
 
-def _checked(schema: Schema, body: bytes) -> Any:
-    """Return the JSON value of a body that fits a schema."""
+def _parse_valid(schema: Schema, body: bytes) -> Any:
+    """Return the JSON value of a body; raise Problem if it does not fit a schema."""
     value = parse_json(body)
     check(schema, value)
     return value
 
 
-def answer(document: object, status: int = 200) -> Response:
-    """Return a JSON answer."""
+def json_response(document: object, status: int = 200) -> Response:
+    """Return a JSON response."""
     return JSONResponse(document, status)
 
 
-def found(thing: T | None, what: str) -> T:
-    """Return what was asked for.
+def require(row: T | None, noun: str) -> T:
+    """Return a row that a query has found.
+
+    Args:
+        row: Row; None if the query has found none of this provider.
+        noun: Word for the row in the message, such as `job`.
 
     Raises:
-        Problem: If there is no such thing; one of another provider counts as none.
+        Problem: If `row` is None.
     """
-    if thing is None:
-        raise Problem("not-found", f"This provider has no such {what}.")
-    return thing
+    if row is None:
+        raise Problem("not-found", f"This provider has no such {noun}.")
+    return row
 
 
-def page_bytes(page: Page, shape: Callable[[Row[Any]], object]) -> bytes:
-    """Return one page of a list as JSON.
-
-    Item by item: a long list is made in a thread, and a single call that encoded all
-    of it would hold up the event loop all the same.
-    """
-    items = b",".join(compact_json(shape(row)).encode() for row in page.rows)
+def encode_page(page: Page, serialize: Callable[[Row[Any]], object]) -> bytes:
+    """Return a page as JSON; `serialize` returns one row as the contract shows it."""
+    # Item by item: the encoder holds the interpreter lock. One call for the whole page
+    # would hold up the event loop although it runs in a thread.
+    items = b",".join(compact_json(serialize(row)).encode() for row in page.rows)
     cursor = compact_json(page.next_cursor).encode()
     return b'{"items":[%b],"next_cursor":%b}' % (items, cursor)

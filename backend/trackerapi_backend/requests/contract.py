@@ -1,9 +1,8 @@
-"""The contract at run time: which operations there are and what they admit.
+"""Operations of the contract, with validation of their parameters and bodies.
 
-The checked-in OpenAPI document is the validator: bodies and parameters are held
-against its schemas as they are written, and the scope that an operation needs is
-read from it. Nothing is refused here for its shape that the document admits, except
-what no Python value can hold.
+The checked-in OpenAPI document is the validator: its schemas validate bodies and
+parameters as they are written, and the document names the scopes of each operation. A
+value that the document admits is rejected only if Python cannot represent the value.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
 @cache
 def contract_bytes() -> bytes:
-    """Return the contract as it is served, JSON in UTF-8."""
+    """Return the bytes of the served contract: JSON in UTF-8."""
     return files("trackerapi_backend.generated").joinpath("openapi.json").read_bytes()
 
 
 @cache
 def document() -> dict[str, Any]:
-    """Return the contract; shared, so not to be changed."""
+    """Return the contract. Callers share the document and must not change it."""
     contract: dict[str, Any] = json.loads(contract_bytes())
     return contract
 
 
 @cache
-def validator(schema_name: str) -> Schema:
-    """Return one of the contract's named schemas."""
+def named_schema(schema_name: str) -> Schema:
+    """Return a schema of the contract by its name."""
     return _schema({"$ref": f"#/components/schemas/{schema_name}"})
 
 
@@ -51,13 +50,13 @@ def _schema(described: Mapping[str, Any]) -> Schema:
     return Schema(described, document())
 
 
-def check(schema: Schema, value: object, *, most: int = MAX_ERRORS) -> None:
-    """Do nothing for a valid value.
+def check(schema: Schema, value: object, *, max_errors: int = MAX_ERRORS) -> None:
+    """Check that a value fits a schema.
 
     Args:
-        schema: What the value is held against.
+        schema: Schema of the value.
         value: Any JSON value.
-        most: Places that the problem names at most, each once.
+        max_errors: Most locations that the problem names, each once.
 
     Raises:
         Problem: If the value is not valid.
@@ -65,45 +64,55 @@ def check(schema: Schema, value: object, *, most: int = MAX_ERRORS) -> None:
     try:
         if schema.is_valid(value):
             return
-        errors = _errors(schema, value, most)
+        errors = _errors(schema, value, max_errors)
     except UnicodeEncodeError:
         raise Problem(
             "invalid-request",
             "A text holds half of a surrogate pair, which UTF-8 cannot have.",
         ) from None
     first, more = errors[0], len(errors) - 1
-    at_least = "at least " if len(errors) > most else ""
+    at_least = "at least " if len(errors) > max_errors else ""
     others = f" (and {at_least}{more} more)" if more else ""
     detail = f"{first['pointer'] or 'The body'} {first['detail']}{others}."
-    raise Problem("invalid-request", detail, errors=errors[:most])
+    raise Problem("invalid-request", detail, errors=errors[:max_errors])
 
 
-def _errors(schema: Schema, value: object, most: int) -> list[models.ProblemError]:
-    """Return the first errors, one for each place, and one more than `most`."""
+def _errors(
+    schema: Schema, value: object, max_errors: int
+) -> list[models.ProblemError]:
+    """Return the first errors, one a location.
+
+    The list has `max_errors` + 1 errors if the value has more than `max_errors`.
+    """
     errors: dict[str, models.ProblemError] = {}
     for error in schema.errors(value):
         errors.setdefault(error["pointer"], error)
-        if len(errors) > most:
+        if len(errors) > max_errors:
             break
     return list(errors.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A path or query parameter of an operation."""
+    """A path or query parameter of an operation.
+
+    Attributes:
+        location: `path` or `query`.
+        type: Type of the value in the schema, such as `integer`.
+    """
 
     name: str
-    place: str
+    location: str
     type: str
     schema: Schema
 
     def read(self, request: Request) -> object | None:
-        """Return the parameter's valid value; None where it was not sent.
+        """Return the valid value of the parameter; None if it was not sent.
 
         Raises:
             Problem: If the value is not valid.
         """
-        if self.place == "path":
+        if self.location == "path":
             return self._checked(
                 _number_or_text(self.type, request.path_params[self.name])
             )
@@ -130,6 +139,7 @@ class Parameter:
 
 
 def _number_or_text(type_name: str, text: str) -> object:
+    """Return an integer as a number, and any other text as it is, for the schema."""
     if type_name == "integer" and _INTEGER.fullmatch(text):
         return int(text)
     return text
@@ -140,9 +150,9 @@ class Operation:
     """One operation of the contract.
 
     Attributes:
-        is_public: Whether it needs no key.
-        scopes: Scopes that a key needs for it.
-        body: Schema of its JSON body; None where it takes none.
+        is_public: Whether a request needs no key.
+        scopes: Scopes that the key of a request needs.
+        body: Schema of the JSON body; None for an operation without a JSON body.
     """
 
     operation_id: str
@@ -154,10 +164,10 @@ class Operation:
     body: Schema | None
 
     def read_parameters(self, request: Request) -> dict[str, Any]:
-        """Return the parameters that were sent, by name.
+        """Return the values of the sent parameters, by name.
 
         Raises:
-            Problem: If one of them is not valid.
+            Problem: If a parameter is not valid.
         """
         values = {each.name: each.read(request) for each in self.parameters}
         return {name: value for name, value in values.items() if value is not None}

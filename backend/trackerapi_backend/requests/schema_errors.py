@@ -1,4 +1,7 @@
-"""Why a value is not valid, in words that never repeat the value."""
+"""Errors of schema validation as the contract shows them.
+
+The texts never repeat an invalid value, which may be secret or long.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,9 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
 
 MAX_NAME_LENGTH = 100
+"""Most characters of a member's name that a pointer has or a suggestion is made for."""
 
-# Members that the original service knew by another name.
+# Names of members in the original service, with their names today.
 _FORMER_NAMES = {"steps": "step_configurations"}
 
 _LIMITS = {
@@ -41,26 +45,26 @@ _FORMATS = {
 }
 
 
-def explain(
+def problem_errors(
     error: ValidationError, pointer: str, known: Sequence[str]
 ) -> Iterator[models.ProblemError]:
-    """Yield the places that a finding of the validator is about.
+    """Yield the errors of a problem for one error of the validator.
 
     Args:
-        error: What the validator found wrong with one value itself.
+        error: Error of one value itself, not of the values below it.
         pointer: JSON Pointer (RFC 6901) to the value; empty for the whole body.
-        known: Members that the value may have.
+        known: Names of the members that the value may have.
     """
     facts = error.kind.as_dict()
     match error.kind.name:
         case "required":
             name = facts["property"]
-            yield {"pointer": f"{pointer}/{escaped(name)}", "detail": "is missing"}
+            yield {"pointer": f"{pointer}/{escape_name(name)}", "detail": "is missing"}
         case "additionalProperties":
             for name in facts["unexpected"]:
                 yield {
-                    "pointer": f"{pointer}/{escaped(name)}",
-                    "detail": "is not a known member" + _nearest(name, known),
+                    "pointer": f"{pointer}/{escape_name(name)}",
+                    "detail": "is not a known member" + _suggestion(name, known),
                 }
         case "minLength" if pointer.endswith("/version"):
             return  # a short version does not match the pattern either, which says more
@@ -68,8 +72,11 @@ def explain(
             yield {"pointer": pointer, "detail": _reason(error.kind.name, facts)}
 
 
-def escaped(name: str) -> str:
-    """Return a member's name as a part of a JSON Pointer, at most 100 characters."""
+def escape_name(name: str) -> str:
+    """Return a member's name as a part of a JSON Pointer.
+
+    The name is cut after `MAX_NAME_LENGTH` characters, before they are escaped.
+    """
     return name[:MAX_NAME_LENGTH].replace("~", "~0").replace("/", "~1")
 
 
@@ -89,7 +96,7 @@ def _reason(kind: str, facts: dict[str, Any]) -> str:
 
 
 def _pattern_reason(pattern: str) -> str:
-    """Tell by what a pattern forbids; a reader is never shown the pattern."""
+    """Return the rule behind a pattern; the pattern itself would not help a reader."""
     if "u2028" in pattern:
         return "is blank or contains control characters or line breaks"
     if "u0000" in pattern:
@@ -99,10 +106,11 @@ def _pattern_reason(pattern: str) -> str:
     return "does not have the form that the contract describes"
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    """Return the known name that an unknown name probably stands for, as a text."""
     if _FORMER_NAMES.get(name) in known:
         return f"; it is called {_FORMER_NAMES[name]} now"
-    # Names are compared letter by letter, which takes long for long ones.
+    # The comparison goes letter by letter: a long name would hold the thread.
     is_short = len(name) <= MAX_NAME_LENGTH
     close = get_close_matches(name, known, n=1) if is_short else None
     return f"; did you mean {close[0]}?" if close else ""

@@ -1,8 +1,8 @@
-"""Schemas of the contract: validation of values, and the location of errors.
+"""Schemas of the contract: validation of values, and location of errors.
 
-One call validates a whole value. The search for errors goes level by level, and gives
-the validator a small stand-in for each level, without the values below: the validator
-copies each value that it explains, and fails on deep values.
+One call validates a whole value. The search for errors goes level by level: the
+validator gets a small stand-in for each level, without the values below. Otherwise the
+validator would copy each value for its error, and would fail on deeply nested values.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema_rs import Draft202012Validator
 
-from trackerapi_backend.requests.explanations import escaped, explain
+from trackerapi_backend.requests.schema_errors import escape_name, problem_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,24 +21,23 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
 
 MAX_ERRORS = 20
-# Values below a level are validated in runs: a call costs more than the validation of
-# one small value.
 RUN_LENGTH = 64
+"""Values of one validator call: a call costs more than to validate a small value."""
 
 
 class Schema:
     """One schema of the contract.
 
     Args:
-        described: The schema, or a reference to one.
-        contract: Document that references lead into.
+        described: The schema, or a reference to a schema.
+        contract: Document in which references are resolved.
     """
 
     def __init__(
         self, described: Mapping[str, Any], contract: Mapping[str, Any]
     ) -> None:
         self._written, self._contract = described, contract
-        self._described = resolved(described, contract)
+        self._described = resolve_schema(described, contract)
 
     def is_valid(self, value: object) -> bool:
         """Return whether a value fits the schema.
@@ -49,29 +48,31 @@ class Schema:
         return self._whole.is_valid(value)
 
     def are_valid(self, values: Sequence[object]) -> bool:
-        """Return whether all values fit the schema; raises as `is_valid()` does."""
+        """Return whether all values fit the schema; raise as `is_valid()` does."""
         return self._list.is_valid(values)
 
     def errors(self, value: object, pointer: str = "") -> Iterator[models.ProblemError]:
-        """Yield the errors of an invalid value, those of outer levels first.
+        """Yield the errors of an invalid value; errors of outer levels come first.
 
         Args:
-            value: The value.
-            pointer: JSON Pointer to it.
+            value: The invalid value.
+            pointer: JSON Pointer to the value.
 
         Raises:
             UnicodeEncodeError: If a text in the value has half of a surrogate pair.
         """
         alternatives = self._described.get("anyOf", ())
-        told = [each for each in alternatives if each.get("type") != "null"]
-        if len(told) == 1:  # of a value that may be null, and is not
-            yield from self._below(told[0]).errors(value, pointer)
+        not_null = [each for each in alternatives if each.get("type") != "null"]
+        # A nullable value that is not null gets the errors of its other schema:
+        # "fits no alternative" would hide the location below the value.
+        if len(not_null) == 1:
+            yield from self._below(not_null[0]).errors(value, pointer)
             return
-        for found in self._level.iter_errors(self._stand_in(value)):
-            yield from explain(found, pointer, tuple(self._members))
+        for error in self._level.iter_errors(self._stand_in(value)):
+            yield from problem_errors(error, pointer, tuple(self._members))
         for name, schema, child in self._children(value):
             if not schema.is_valid(child):
-                yield from schema.errors(child, f"{pointer}/{escaped(str(name))}")
+                yield from schema.errors(child, f"{pointer}/{escape_name(str(name))}")
 
     @cached_property
     def _whole(self) -> Draft202012Validator:
@@ -85,7 +86,10 @@ class Schema:
 
     @cached_property
     def _level(self) -> Draft202012Validator:
-        """Validator of one level: the schema without the schemas of values below."""
+        """Validator of one level: the schema without the schemas of members and items.
+
+        The names of the members stay: they show an unknown or missing member.
+        """
         level = {**self._described, "properties": dict.fromkeys(self._members, True)}
         level.pop("items", None)
         if self._other_members is not None:
@@ -115,20 +119,20 @@ class Schema:
         return Schema(described, self._contract)
 
     def _stand_in(self, value: object) -> object:
-        """Return a small value that fits this level if, and only if, `value` does."""
+        """Return a small value that fits this level exactly if `value` fits it."""
         limit = self._described.get
         match value:
             case dict():
-                return dict.fromkeys(self._telling_names(value))
+                return dict.fromkeys(self._names_with_errors(value))
             case list():
-                telling = limit("maxItems", limit("minItems", 0)) + 1
-                return [None] * min(len(value), telling)
+                enough = limit("maxItems", limit("minItems", 0)) + 1
+                return [None] * min(len(value), enough)
             case str():
                 return value[: limit("maxLength", len(value)) + 1]
         return value
 
-    def _telling_names(self, value: dict[str, Any]) -> Iterator[str]:
-        """Yield the names of members that an error of this level can be about."""
+    def _names_with_errors(self, value: dict[str, Any]) -> Iterator[str]:
+        """Yield the names of members that can cause an error of this level."""
         yield from (name for name in self._members if name in value)
         others = (name for name in value if name not in self._members)
         yield from islice(others, self._described.get("maxProperties", MAX_ERRORS) + 1)
@@ -136,7 +140,10 @@ class Schema:
         yield from islice(bad, MAX_ERRORS + 1)
 
     def _children(self, value: object) -> Iterator[tuple[str | int, Schema, Any]]:
-        """Yield values below that may not fit; none beyond the limits of this level."""
+        """Yield the values below this level that may be invalid.
+
+        Values beyond the limits of the level are left out: the limit is the error.
+        """
         limit = self._described.get
         if isinstance(value, dict):
             for name in self._members:
@@ -153,7 +160,7 @@ class Schema:
 def _suspects(
     named: Iterable[tuple[str | int, Any]], schema: Schema | None
 ) -> Iterator[tuple[str | int, Schema, Any]]:
-    """Yield values of one schema, without the runs of values that all fit."""
+    """Yield values of one schema without the runs in which all values fit."""
     rest = iter(named)
     while schema is not None and (run := list(islice(rest, RUN_LENGTH))):
         if not schema.are_valid([value for _name, value in run]):
@@ -164,18 +171,18 @@ def _compiled(schema: dict[str, Any]) -> Draft202012Validator:
     return Draft202012Validator(schema, validate_formats=True)
 
 
-def resolved(
+def resolve_schema(
     described: Mapping[str, Any], contract: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Return the schema that a reference leads to, or the schema itself.
+    """Return the target of a reference, or the schema itself if it is no reference.
 
-    For a value that may be null, return the schema of the other values.
+    For a nullable value, return the schema of the values other than null.
     """
     if "$ref" in described:
         _, *path = described["$ref"].split("/")
         schema: Any = contract
         for part in path:
             schema = schema[part]
-        return resolved(schema, contract)
+        return resolve_schema(schema, contract)
     values = [each for each in described.get("anyOf", ()) if each != {"type": "null"}]
-    return resolved(values[0], contract) if len(values) == 1 else described
+    return resolve_schema(values[0], contract) if len(values) == 1 else described

@@ -1,4 +1,4 @@
-"""The operations of the contract, one module a resource, by their operation ids."""
+"""Handlers of the operations, one module a resource, by operation id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys by which scripts prove which provider they belong to."""
+"""Operations on API keys, which name the provider of a script."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from trackerapi_backend.instants import format_instant
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.requests.auth import key_hmac, make_key, read_expiry
-from trackerapi_backend.requests.call import Call, answer, found
-from trackerapi_backend.routes import shapes
-from trackerapi_backend.store import access
+from trackerapi_backend.requests.call import Call, json_response, require
+from trackerapi_backend.requests.credentials import generate_key, key_hmac
+from trackerapi_backend.requests.times import read_expiry
+from trackerapi_backend.routes.serialization import serialize_api_key
+from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store.paging import Span
 
 if TYPE_CHECKING:
@@ -20,25 +21,25 @@ if TYPE_CHECKING:
 
 
 async def verify_api_key(call: Call) -> Response:
-    """Tell whose key this is and what it may do."""
+    """Return the provider, the scopes and the end of the key of the request."""
     caller = call.caller
-    ends = caller.expires_at
+    expires_at = caller.expires_at
     owner: models.ApiKeyOwner = {
         "provider_id": caller.provider_id,
         "provider_name": caller.provider_name,
         "key_id": caller.key_id,
         "scopes": list(caller.scopes),
-        "expires_at": None if ends is None else format_instant(ends),
+        "expires_at": None if expires_at is None else format_instant(expires_at),
         "job_id": caller.job_id,
         "provider_job_id": caller.provider_job_id,
     }
-    return answer(owner)
+    return json_response(owner)
 
 
 async def create_api_key(call: Call) -> Response:
-    """Make a key; the answer is the only place where it is whole."""
+    """Create a key; no later response has its secret."""
     sent: models.ApiKeyInput = call.body
-    new = make_key()
+    new = generate_key()
     values = {
         "key_id": new.key_id,
         "provider_id": call.provider_id,
@@ -49,26 +50,30 @@ async def create_api_key(call: Call) -> Response:
         "expires_at": read_expiry(sent, now=call.now),
         "created_by": call.caller.key_id,
     }
-    row = await call.write(partial(access.create_key, values=values))
-    created: models.ApiKeyCreated = {"key": shapes.api_key(row), "api_key": new.api_key}
-    return answer(created, 201)
+    row = await call.write(partial(stored_keys.create_key, values=values))
+    created: models.ApiKeyCreated = {
+        "key": serialize_api_key(row),
+        "api_key": new.api_key,
+    }
+    return json_response(created, 201)
 
 
 async def list_api_keys(call: Call) -> Response:
-    """List the provider's keys, newest first."""
+    """List the keys of the provider, newest first."""
     span = Span.from_parameters(call.parameters)
     return await call.read_page(
-        lambda db: access.list_keys(db, call.provider_id, span), shapes.api_key
+        lambda db: stored_keys.list_keys(db, call.provider_id, span), serialize_api_key
     )
 
 
 async def expire_api_key(call: Call) -> Response:
-    """End a key at once."""
+    """Expire a key at once."""
     key_id: str = call.parameters["key_id"]
     if key_id == call.caller.key_id:
         raise Problem("conflict", "A key cannot end itself; use another one.")
     row = await call.write(
-        lambda db: access.expire_key(db, call.provider_id, key_id, now=call.now)
+        lambda db: stored_keys.expire_key(db, call.provider_id, key_id, now=call.now)
     )
+    # After the commit: the cache must not keep the key that was valid before it.
     call.services.authenticator.forget(key_id)
-    return answer(shapes.api_key(found(row, "key")))
+    return json_response(serialize_api_key(require(row, "key")))

@@ -1,12 +1,12 @@
-"""Those for whom jobs are run."""
+"""Operations on customers, for whom a provider runs jobs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.requests.call import Call, answer, found
-from trackerapi_backend.routes import shapes
+from trackerapi_backend.requests.call import Call, json_response, require
+from trackerapi_backend.routes.serialization import serialize_customer
 from trackerapi_backend.store import customers as stored
 from trackerapi_backend.store.paging import Span
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def create_customer(call: Call) -> Response:
-    """Make a customer."""
+    """Create a customer."""
     sent: models.CustomerInput = call.body
     values = {
         "provider_id": call.provider_id,
@@ -27,10 +27,11 @@ async def create_customer(call: Call) -> Response:
         "created_at": call.now,
     }
     row = await call.write(lambda db: _create(db, values))
-    return answer(shapes.customer(row), 201)
+    return json_response(serialize_customer(row), 201)
 
 
 def _create(db: Connection, values: dict[str, Any]) -> Row[Any]:
+    """Store a customer with an unused reference; return its row."""
     provider_id, reference = values["provider_id"], values["reference"]
     if reference is not None:
         known = stored.find_customer_by_reference(db, provider_id, reference)
@@ -45,14 +46,14 @@ async def list_customers(call: Call) -> Response:
     reference = call.parameters.get("reference")
     return await call.read_page(
         lambda db: stored.list_customers(db, call.provider_id, reference, span),
-        shapes.customer,
+        serialize_customer,
     )
 
 
 async def get_customer(call: Call) -> Response:
-    """Get a customer."""
+    """Return a customer."""
     customer_id: int = call.parameters["customer_id"]
     row = await call.read(
         lambda db: stored.find_customer(db, call.provider_id, customer_id)
     )
-    return answer(shapes.customer(found(row, "customer")))
+    return json_response(serialize_customer(require(row, "customer")))

@@ -1,4 +1,4 @@
-"""Facts about jobs, applied once each."""
+"""Operations on events: one event, a batch, the list of a job."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.jobs.recording import Draft, Outcome, read_event, record_events
+from trackerapi_backend.jobs.recording import (
+    NewEvent,
+    Outcome,
+    read_event,
+    record_events,
+)
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.requests.bodies import examined, parse_json, read_body
-from trackerapi_backend.requests.call import Call, answer, found
-from trackerapi_backend.requests.contract import check, validator
-from trackerapi_backend.routes import shapes
+from trackerapi_backend.requests.bodies import examine_body, parse_json, read_body
+from trackerapi_backend.requests.call import Call, json_response, require
+from trackerapi_backend.requests.contract import check, named_schema
+from trackerapi_backend.routes.serialization import serialize_event
 from trackerapi_backend.store import events as stored
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store.paging import Span
@@ -28,82 +33,87 @@ if TYPE_CHECKING:
     from trackerapi_backend.requests.auth import Caller
 
 MAX_LINES = 1000
-# Problems of a report that are told in full; each line has its problem all the same.
 FULL_PROBLEMS_BYTES = 64 * 1024
-ERRORS_OF_LINE = 5
-LONGEST_EVENT_ID = 36
+"""Bytes of complete problems in a report; the lines after them get short problems."""
+MAX_LINE_ERRORS = 5
+MAX_EVENT_ID_LENGTH = 36
 
 
 async def create_event(call: Call) -> Response:
-    """Report one event."""
-    draft = read_event(call.body, now=call.now)
-    row = await call.write(lambda db: _record_one(db, call.caller, draft))
-    return answer(shapes.event(row, draft.provider_job_id), 201)
+    """Record one event; return the event as it is stored."""
+    event = read_event(call.body, now=call.now)
+    row = await call.write(lambda db: _record_one(db, call.caller, event))
+    return json_response(serialize_event(row, event.provider_job_id), 201)
 
 
-def _record_one(db: Connection, caller: Caller, draft: Draft) -> Row[Any]:
+def _record_one(db: Connection, caller: Caller, event: NewEvent) -> Row[Any]:
     job = caller.visible(
-        stored_jobs.find_job_by_its_name(db, caller.provider_id, draft.provider_job_id)
+        stored_jobs.find_job_by_provider_job_id(
+            db, caller.provider_id, event.provider_job_id
+        )
     )
     if job is None:
-        raise _unknown_job(draft)
-    record_events(db, caller.provider_id, [draft], only_job_id=caller.job_id)
-    return stored.find_event(db, job.id, draft.values["event_id"])
+        raise _unknown_job(event)
+    record_events(db, caller.provider_id, [event], only_job_id=caller.job_id)
+    # Read again: a repeated event is answered with the event that was stored first.
+    return stored.find_event(db, job.id, event.values["event_id"])
 
 
-def _unknown_job(draft: Draft) -> Problem:
+def _unknown_job(event: NewEvent) -> Problem:
     return Problem(
-        "unknown-job", f"This provider has no job {draft.provider_job_id!r}."
+        "unknown-job", f"This provider has no job {event.provider_job_id!r}."
     )
 
 
 async def import_events(call: Call) -> Response:
-    """Report many events, one JSON object a line."""
+    """Record a batch of events, one JSON object a line; return a report."""
     body = await read_body(call.request, "application/x-ndjson")
     read = partial(_read_lines, now=call.now, request_id=call.request_id)
-    batch = await examined(body, read)
+    batch = await examine_body(body, read)
     only_job_id = call.caller.job_id
     outcomes = await call.write(
         lambda db: record_events(
-            db, call.provider_id, batch.drafts, only_job_id=only_job_id
+            db, call.provider_id, batch.events, only_job_id=only_job_id
         )
     )
-    return answer(_report(batch, outcomes))
+    return json_response(_report(batch, outcomes))
 
 
 @dataclass(slots=True)
 class _Batch:
-    """The lines of a batch, good and bad.
+    """Lines of a batch: valid events and rejected lines.
 
     Attributes:
-        request_id: Stands in each problem.
-        lines: Line and `event_id` of each draft; the first line of the body is 1.
-        rejected: Lines that were refused, and why.
-        room: Bytes of problems that may still be told in full.
+        request_id: Id of the request, for each problem.
+        events: Events of the valid lines.
+        lines: Line number and sent `event_id` of each event in `events`; the first
+            line of the body is 1.
+        rejected: Rejected lines with their problems.
+        bytes_left: Bytes of complete problems that still fit the report.
     """
 
     request_id: str
-    drafts: list[Draft] = field(default_factory=list)
+    events: list[NewEvent] = field(default_factory=list)
     lines: list[tuple[int, str | None]] = field(default_factory=list)
     rejected: list[models.RejectedLine] = field(default_factory=list)
-    room: int = FULL_PROBLEMS_BYTES
+    bytes_left: int = FULL_PROBLEMS_BYTES
 
     @property
-    def most_errors(self) -> int:
-        """Errors of a line that are worth looking for."""
-        return ERRORS_OF_LINE if self.room > 0 else 1
+    def max_errors(self) -> int:
+        """Most errors of a line to look for: a short problem shows one."""
+        return MAX_LINE_ERRORS if self.bytes_left > 0 else 1
 
     def reject(self, line: int, event_id: str | None, problem: Problem) -> None:
-        """Add a refused line; its problem is shortened where many are long."""
-        told = problem if self.room > 0 else problem.shortened()
-        document = told.document(self.request_id)
-        self.room -= len(compact_json(document).encode())
+        """Add a rejected line, with a short problem once the report is full."""
+        shown = problem if self.bytes_left > 0 else problem.shortened()
+        document = shown.document(self.request_id)
+        self.bytes_left -= len(compact_json(document).encode())
         self.rejected.append({"line": line, "event_id": event_id, "problem": document})
 
 
 def _read_lines(body: bytes, *, now: datetime, request_id: str) -> _Batch:
-    """Return the events of a body; blank lines are passed over."""
-    batch, of_an_event, count = _Batch(request_id), validator("EventInput"), 0
+    """Return the lines of a body; blank lines count for nothing."""
+    batch, schema, count = _Batch(request_id), named_schema("EventInput"), 0
     for number, ended in enumerate(BytesIO(body), start=1):
         line = ended.removesuffix(b"\n")
         if not line.strip():
@@ -114,8 +124,8 @@ def _read_lines(body: bytes, *, now: datetime, request_id: str) -> _Batch:
         document = None
         try:
             document = parse_json(line)
-            check(of_an_event, document, most=batch.most_errors)
-            batch.drafts.append(read_event(document, now=now))
+            check(schema, document, max_errors=batch.max_errors)
+            batch.events.append(read_event(document, now=now))
             batch.lines.append((number, document.get("event_id")))
         except Problem as problem:
             batch.reject(number, _event_id_in(document), problem)
@@ -123,19 +133,19 @@ def _read_lines(body: bytes, *, now: datetime, request_id: str) -> _Batch:
 
 
 def _event_id_in(document: Any) -> str | None:
-    """Return the `event_id` of a line that may be anything."""
+    """Return the `event_id` of an invalid line, if it can stand in the report."""
     sent = document.get("event_id") if isinstance(document, dict) else None
-    if not isinstance(sent, str) or len(sent) > LONGEST_EVENT_ID:
+    if not isinstance(sent, str) or len(sent) > MAX_EVENT_ID_LENGTH:
         return None
     return sent if sent.isprintable() else None
 
 
 def _report(batch: _Batch, outcomes: list[Outcome]) -> models.BatchReport:
-    for draft, (line, event_id), outcome in zip(
-        batch.drafts, batch.lines, outcomes, strict=True
+    for event, (line, event_id), outcome in zip(
+        batch.events, batch.lines, outcomes, strict=True
     ):
         if outcome is Outcome.UNKNOWN_JOB:
-            batch.reject(line, event_id, _unknown_job(draft))
+            batch.reject(line, event_id, _unknown_job(event))
     return {
         "accepted": outcomes.count(Outcome.STORED),
         "duplicates": outcomes.count(Outcome.DUPLICATE),
@@ -149,10 +159,10 @@ async def list_events(call: Call) -> Response:
     job = await call.read(lambda db: _job(db, call.caller, call.parameters["job_id"]))
     return await call.read_page(
         lambda db: stored.list_events(db, job.id, span),
-        lambda row: shapes.event(row, job.provider_job_id),
+        lambda row: serialize_event(row, job.provider_job_id),
     )
 
 
 def _job(db: Connection, caller: Caller, job_id: int) -> Row[Any]:
     job = stored_jobs.find_job(db, caller.provider_id, job_id)
-    return found(caller.visible(job), "job")
+    return require(caller.visible(job), "job")

@@ -1,4 +1,4 @@
-"""Credentials that are good for one job alone."""
+"""Operation on job tokens, the API keys that are bound to one job."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from trackerapi_backend.instants import format_instant
-from trackerapi_backend.requests.auth import (
+from trackerapi_backend.requests.call import Call, json_response, require
+from trackerapi_backend.requests.credentials import (
     JOB_TOKEN_SCOPES,
+    generate_key,
     key_hmac,
-    make_key,
-    read_expiry,
 )
-from trackerapi_backend.requests.call import Call, answer, found
-from trackerapi_backend.store import access
+from trackerapi_backend.requests.times import read_expiry
+from trackerapi_backend.store import api_keys as stored_keys
 from trackerapi_backend.store import jobs as stored_jobs
 
 if TYPE_CHECKING:
@@ -22,16 +22,17 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.generated import models
 
-LASTS = timedelta(days=30)
+DEFAULT_LIFETIME = timedelta(days=30)
 DEFAULT_LABEL = "Job token"
 
 
 async def create_job_token(call: Call) -> Response:
-    """Make a token; the answer is the only place where it is whole."""
+    """Create a token; no later response has its secret."""
     sent: models.JobTokenInput = call.body
-    new = make_key()
-    expires_at = read_expiry(sent, now=call.now) or call.now + LASTS
-    # A token can do nothing that the key which makes it cannot do.
+    new = generate_key()
+    expires_at = read_expiry(sent, now=call.now) or call.now + DEFAULT_LIFETIME
+    # A token gets only scopes of the key that creates it: otherwise a key could give
+    # itself more rights.
     scopes = [scope for scope in JOB_TOKEN_SCOPES if scope in call.caller.scopes]
     values = {
         "key_id": new.key_id,
@@ -52,10 +53,11 @@ async def create_job_token(call: Call) -> Response:
         "expires_at": format_instant(expires_at),
         "scopes": scopes,
     }
-    return answer(created, 201)
+    return json_response(created, 201)
 
 
 def _create(db: Connection, provider_id: int, values: dict[str, Any]) -> Row[Any]:
-    job = found(stored_jobs.find_job(db, provider_id, values["job_id"]), "job")
-    access.create_key(db, values)
+    """Store a token of a job of the provider; return the job."""
+    job = require(stored_jobs.find_job(db, provider_id, values["job_id"]), "job")
+    stored_keys.create_key(db, values)
     return job

@@ -1,4 +1,4 @@
-"""Tracked executions and what became of them."""
+"""Operations on jobs, the tracked executions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from trackerapi_backend.instants import parse_instant
 from trackerapi_backend.jobs import creation
 from trackerapi_backend.problems import invalid
-from trackerapi_backend.requests.call import Call, answer, found
-from trackerapi_backend.routes import shapes
+from trackerapi_backend.requests.call import Call, json_response, require
+from trackerapi_backend.routes.serialization import serialize_job
 from trackerapi_backend.store import jobs as stored
 from trackerapi_backend.store.paging import Span
 
@@ -19,17 +19,20 @@ _FILTERS = ("provider_job_id", "customer_id", "tag", "status")
 
 
 async def create_job(call: Call) -> Response:
-    """Create a job, or attach to it."""
+    """Create a job, or attach to a job that exists.
+
+    A job token attaches to its own job and creates nothing.
+    """
     own_job_id = call.caller.job_id
     if own_job_id is not None:
         row = await call.read(
             lambda db: creation.attach(db, call.provider_id, own_job_id, call.body)
         )
-        return answer(shapes.job(row))
+        return json_response(serialize_job(row))
     row, is_new = await call.write(
         lambda db: creation.create_job(db, call.provider_id, call.body, now=call.now)
     )
-    return answer(shapes.job(row), 201 if is_new else 200)
+    return json_response(serialize_job(row), 201 if is_new else 200)
 
 
 async def list_jobs(call: Call) -> Response:
@@ -46,12 +49,12 @@ async def list_jobs(call: Call) -> Response:
         filters["id"] = call.caller.job_id
     span = Span.from_parameters(call.parameters)
     return await call.read_page(
-        lambda db: stored.list_jobs(db, call.provider_id, filters, span), shapes.job
+        lambda db: stored.list_jobs(db, call.provider_id, filters, span), serialize_job
     )
 
 
 async def get_job(call: Call) -> Response:
-    """Get a job."""
+    """Return a job."""
     job_id: int = call.parameters["job_id"]
     row = await call.read(lambda db: stored.find_job(db, call.provider_id, job_id))
-    return answer(shapes.job(found(call.caller.visible(row), "job")))
+    return json_response(serialize_job(require(call.caller.visible(row), "job")))

@@ -1,4 +1,4 @@
-"""Rows of the store as the contract shows them."""
+"""Serialization: rows of the store as the contract shows them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
 
 
-def api_key(row: Row[Any]) -> models.ApiKey:
-    """Return a key without its secret."""
+def serialize_api_key(row: Row[Any]) -> models.ApiKey:
+    """Return a key as the contract shows it; the store has no secret of a key."""
     return {
         "key_id": row.key_id,
         "label": row.label,
@@ -34,8 +34,8 @@ def api_key(row: Row[Any]) -> models.ApiKey:
     }
 
 
-def customer(row: Row[Any]) -> models.Customer:
-    """Return a customer."""
+def serialize_customer(row: Row[Any]) -> models.Customer:
+    """Return a customer as the contract shows it."""
     return {
         "id": row.id,
         "reference": row.reference,
@@ -44,8 +44,8 @@ def customer(row: Row[Any]) -> models.Customer:
     }
 
 
-def configuration(row: Row[Any]) -> models.JobConfiguration:
-    """Return a job configuration."""
+def serialize_configuration(row: Row[Any]) -> models.JobConfiguration:
+    """Return a job configuration as the contract shows it."""
     return {
         "id": row.id,
         "tag": row.tag,
@@ -58,8 +58,8 @@ def configuration(row: Row[Any]) -> models.JobConfiguration:
     }
 
 
-def job(row: Row[Any]) -> models.Job:
-    """Return a job with its steps and how far they are."""
+def serialize_job(row: Row[Any]) -> models.Job:
+    """Return a job as the contract shows it, with status and progress of its steps."""
     state = from_document(row.state)
     steps = row.document["step_configurations"] if row.document else []
     untouched = StepState()
@@ -74,7 +74,7 @@ def job(row: Row[Any]) -> models.Job:
         "status": state.status.value,
         "percent": percent(plan_of(row), state),
         "steps": [
-            _job_step(
+            _serialize_step(
                 step,
                 state.steps.get(step["tag"], untouched),
                 shown_status(state, state.steps.get(step["tag"], untouched)),
@@ -92,7 +92,7 @@ def job(row: Row[Any]) -> models.Job:
     }
 
 
-def _job_step(
+def _serialize_step(
     step: models.StepConfiguration, state: StepState, status: str
 ) -> models.JobStep:
     return {
@@ -109,8 +109,13 @@ def _job_step(
     }
 
 
-def event(row: Row[Any], provider_job_id: str) -> models.Event:
-    """Return an event of the job that the provider knows under the given id."""
+def serialize_event(row: Row[Any], provider_job_id: str) -> models.Event:
+    """Return an event as the contract shows it.
+
+    Args:
+        row: Row of the event.
+        provider_job_id: Id of its job at the provider, which the row has not.
+    """
     event_id = str(UUID(bytes=row.event_id))
     return {
         "id": event_id,
@@ -132,8 +137,8 @@ def event(row: Row[Any], provider_job_id: str) -> models.Event:
     }
 
 
-def share_link(row: Row[Any]) -> models.ShareLink:
-    """Return a link without its address."""
+def serialize_share_link(row: Row[Any]) -> models.ShareLink:
+    """Return a share link as the contract shows it; the store has no token."""
     return {
         "id": row.id,
         "job_id": row.job_id,

@@ -1,4 +1,4 @@
-"""Links by which a customer watches one job without an account."""
+"""Operations on share links, which show one job to a customer without an account."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from trackerapi_backend.requests.auth import read_expiry, token_hash
-from trackerapi_backend.requests.call import Call, answer, found
-from trackerapi_backend.routes import shapes
+from trackerapi_backend.requests.call import Call, json_response, require
+from trackerapi_backend.requests.credentials import hash_token
+from trackerapi_backend.requests.times import read_expiry
+from trackerapi_backend.routes.serialization import serialize_share_link
 from trackerapi_backend.store import jobs as stored_jobs
 from trackerapi_backend.store import share_links as stored
 from trackerapi_backend.store.paging import Page, Span
@@ -19,56 +20,57 @@ if TYPE_CHECKING:
 
     from trackerapi_backend.generated import models
 
-LASTS = timedelta(days=30)
+DEFAULT_LIFETIME = timedelta(days=30)
 
 _TOKEN_BYTES = 32
 
 
 async def create_share_link(call: Call) -> Response:
-    """Make a link to the customer's page of a job."""
+    """Create a link to the customer's page of a job; no later response has its URL."""
     job_id: int = call.parameters["job_id"]
     token = secrets.token_urlsafe(_TOKEN_BYTES)
+    expires_at = read_expiry(call.body, now=call.now) or call.now + DEFAULT_LIFETIME
     values = {
         "job_id": job_id,
-        "token_hash": token_hash(token),
+        "token_hash": hash_token(token),
         "created_at": call.now,
-        "expires_at": read_expiry(call.body, now=call.now) or call.now + LASTS,
+        "expires_at": expires_at,
     }
     row = await call.write(lambda db: _create(db, call.provider_id, values))
     created: models.ShareLinkCreated = {
-        "share_link": shapes.share_link(row),
+        "share_link": serialize_share_link(row),
         "url": f"{call.base_url}/s/{token}",
     }
-    return answer(created, 201)
+    return json_response(created, 201)
 
 
 def _create(db: Connection, provider_id: int, values: dict[str, Any]) -> Row[Any]:
-    found(stored_jobs.find_job(db, provider_id, values["job_id"]), "job")
+    require(stored_jobs.find_job(db, provider_id, values["job_id"]), "job")
     return stored.create_share_link(db, values)
 
 
 async def list_share_links(call: Call) -> Response:
-    """List the links to a job, newest first."""
+    """List the share links of a job, newest first."""
     span = Span.from_parameters(call.parameters)
     return await call.read_page(
         lambda db: _list(db, call.provider_id, call.parameters["job_id"], span),
-        shapes.share_link,
+        serialize_share_link,
     )
 
 
 def _list(db: Connection, provider_id: int, job_id: int, span: Span) -> Page:
-    found(stored_jobs.find_job(db, provider_id, job_id), "job")
+    require(stored_jobs.find_job(db, provider_id, job_id), "job")
     return stored.list_share_links(db, job_id, span)
 
 
 async def revoke_share_link(call: Call) -> Response:
-    """End a link at once."""
+    """Revoke a link at once."""
     row = await call.write(lambda db: _revoke(db, call))
-    return answer(shapes.share_link(row))
+    return json_response(serialize_share_link(row))
 
 
 def _revoke(db: Connection, call: Call) -> Row[Any]:
     link_id: int = call.parameters["share_link_id"]
-    found(stored.find_share_link(db, call.provider_id, link_id), "share link")
+    require(stored.find_share_link(db, call.provider_id, link_id), "share link")
     stored.revoke_share_link(db, link_id, now=call.now)
-    return found(stored.find_share_link(db, call.provider_id, link_id), "share link")
+    return require(stored.find_share_link(db, call.provider_id, link_id), "share link")

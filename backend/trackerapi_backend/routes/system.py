@@ -1,11 +1,11 @@
-"""Whether the service is up."""
+"""Health operations: `/livez` and `/readyz`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from trackerapi_backend.problems import unavailable
-from trackerapi_backend.requests.call import Call, answer
+from trackerapi_backend.requests.call import Call, json_response
 from trackerapi_backend.version import __version__
 
 if TYPE_CHECKING:
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 
 async def livez(_call: Call) -> Response:
-    """Tell that the process runs."""
-    return answer(_health())
+    """Answer, which shows that the process runs."""
+    return json_response(_health())
 
 
 async def readyz(call: Call) -> Response:
-    """Tell whether requests can be served: the last check has written and read.
+    """Answer if requests can be served: the last check has written and read.
 
     Raises:
-        Problem: If they cannot; its detail says why.
+        Problem: If the last check has failed; the detail has the reason.
     """
     reason = call.services.readiness.reason
     if reason is not None:
         raise unavailable(reason, retry_after_seconds=5)
-    return answer(_health())
+    return json_response(_health())
 
 
 def _health() -> models.Health:

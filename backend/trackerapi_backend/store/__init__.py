@@ -1,7 +1,7 @@
-"""What the backend keeps, and the only SQL of the project.
+"""Store of the backend, which has the only SQL of the project.
 
-Queries are plain functions over a `Connection`, one module a subject, and speak no
-engine's dialect. An engine is a `Store`: it hands out the connections.
+Queries are plain functions on a `Connection`, one module a table group, and are the
+same for every engine. A `Store` is one engine, which opens the connections.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 
 class StoreError(Exception):
-    """The store cannot be used as it is; the message says what to do.
+    """Failure of the store; the message names the fix.
 
     Attributes:
-        cause: What has happened, for callers too: it names no file.
+        cause: Cause of the failure for callers of the API: names no file.
     """
 
     def __init__(self, message: str, *, cause: str = "") -> None:
@@ -30,10 +30,12 @@ class StoreError(Exception):
 
 
 class Store(Protocol):
-    """An engine with its files or servers."""
+    """A database engine with its files or servers."""
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        """Return what `query` finds in one consistent snapshot; from any thread.
+        """Return the result of a query on one consistent snapshot.
+
+        Safe to call from any thread. Blocks while all connections are in use.
 
         Raises:
             StoreError: If the engine fails.
@@ -42,21 +44,22 @@ class Store(Protocol):
     def transaction(self) -> AbstractContextManager[Connection]:
         """Begin a transaction that commits at the end of the block.
 
-        One at a time and from one thread: the writer owns it while a server runs.
+        Only one thread may call it, and only for one transaction at a time. In a
+        server, that thread is the one of the `Writer`.
 
         Raises:
-            StoreError: If the engine fails or its driver does not confirm that a
-                transaction was open and is committed; then nothing is stored.
+            StoreError: If the engine fails, or its driver does not confirm that a
+                transaction was open and is committed. Then nothing is stored.
         """
 
     def is_in_transaction(self, db: Connection) -> bool:
-        """Return whether the driver says that the transaction is still open."""
+        """Return whether the driver reports an open transaction."""
 
     def touch(self, db: Connection) -> None:
-        """Change something that nobody reads, so that a commit has work to do."""
+        """Write a value that no query reads, so that the commit has work to do."""
 
     def shortage(self) -> str | None:
-        """Return why writes may soon fail, in one sentence; None if they may not."""
+        """Return why writes may fail soon, in one sentence; None without a reason."""
 
     def close(self) -> None:
-        """Give up all connections and locks."""
+        """Close all connections and release all locks."""

@@ -1,4 +1,4 @@
-"""Queries about providers and their API keys."""
+"""Queries on API keys; job tokens are keys with a `job_id`."""
 
 from __future__ import annotations
 
@@ -16,27 +16,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 
-def create_provider(db: Connection, name: str, *, now: datetime) -> int:
-    """Store a provider; return its id."""
-    stored = insert(providers).values(name=name, created_at=now)
-    return int(db.execute(stored.returning(providers.c.id)).scalar_one())
-
-
-def find_provider(db: Connection, name: str | None) -> int | None:
-    """Return the id of the oldest provider, or of the oldest with this name."""
-    query = select(providers.c.id).order_by(providers.c.id)
-    if name is not None:
-        query = query.where(providers.c.name == name)
-    return db.execute(query).scalar()
-
-
 def create_key(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
     """Store a key; return its row."""
     return db.execute(insert(api_keys).values(values).returning(api_keys)).one()
 
 
 def find_key(db: Connection, provider_id: int, key_id: str) -> Row[Any] | None:
-    """Return the provider's key with this public part."""
+    """Return the key of a provider with this public part."""
     return db.execute(
         select(api_keys).where(
             api_keys.c.provider_id == provider_id, api_keys.c.key_id == key_id
@@ -45,9 +31,10 @@ def find_key(db: Connection, provider_id: int, key_id: str) -> Row[Any] | None:
 
 
 def find_key_with_provider(db: Connection, key_id: str) -> Row[Any] | None:
-    """Return the key with this public part.
+    """Return the key with this public part, of any provider.
 
-    Its row has the `provider_name`, and the `provider_job_id` of a job token.
+    The row has two more columns: `provider_name`, and `provider_job_id`, which is
+    null unless the key is a job token.
     """
     return db.execute(
         select(
@@ -60,7 +47,7 @@ def find_key_with_provider(db: Connection, key_id: str) -> Row[Any] | None:
 
 
 def list_keys(db: Connection, provider_id: int, span: Span) -> Page:
-    """Return a page of the provider's keys, newest first."""
+    """Return a page of the keys of a provider, newest first."""
     query = select(api_keys).where(api_keys.c.provider_id == provider_id)
     return fetch_page(db, query, api_keys.c.id, span)
 
@@ -68,7 +55,13 @@ def list_keys(db: Connection, provider_id: int, span: Span) -> Page:
 def expire_key(
     db: Connection, provider_id: int, key_id: str, *, now: datetime
 ) -> Row[Any] | None:
-    """End a key now, unless it has ended; return it, None where there is none."""
+    """Expire a key now unless it has expired before.
+
+    Returns:
+        The key; None if the provider has no such key.
+    """
+    # The condition on `expires_at` stands in the UPDATE: of two calls, the second
+    # must not move the end of the key to a later time.
     db.execute(
         update(api_keys)
         .where(
@@ -81,8 +74,8 @@ def expire_key(
     return find_key(db, provider_id, key_id)
 
 
-def note_key_use(db: Connection, key_id: str, *, now: datetime) -> None:
-    """Remember that a key was used."""
+def record_key_use(db: Connection, key_id: str, *, now: datetime) -> None:
+    """Store the time of the latest use of a key."""
     db.execute(
         update(api_keys).where(api_keys.c.key_id == key_id).values(last_used_at=now)
     )

@@ -1,4 +1,4 @@
-"""Queries about job configurations; a stored one never changes."""
+"""Queries on job configurations; a stored configuration never changes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _stored = job_configurations.c
 
 def create_configuration(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
     """Store a configuration as the next revision of its tag; return its row."""
+    # Read, then write, without a race: the writer runs one transaction at a time. The
+    # unique index on the revision would reject a second one all the same.
     newest = db.execute(
         select(func.max(_stored.revision)).where(
             _stored.provider_id == values["provider_id"], _stored.tag == values["tag"]
@@ -35,7 +37,7 @@ def create_configuration(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
 def find_configuration(
     db: Connection, provider_id: int, configuration_id: int
 ) -> Row[Any] | None:
-    """Return the provider's configuration."""
+    """Return a configuration of a provider by its id."""
     return db.execute(
         select(job_configurations).where(
             _stored.provider_id == provider_id, _stored.id == configuration_id
@@ -43,10 +45,10 @@ def find_configuration(
     ).first()
 
 
-def find_content(
+def find_configuration_by_content(
     db: Connection, provider_id: int, tag: str, content_hash: bytes
 ) -> Row[Any] | None:
-    """Return the revision of a tag that has this content."""
+    """Return the revision of a tag with this content."""
     return db.execute(
         select(job_configurations).where(
             _stored.provider_id == provider_id,
@@ -56,10 +58,10 @@ def find_content(
     ).first()
 
 
-def find_version(
+def find_configuration_by_version(
     db: Connection, provider_id: int, tag: str, version: str
 ) -> Row[Any] | None:
-    """Return the revision of a tag that has this version."""
+    """Return the revision of a tag with this version."""
     return db.execute(
         select(job_configurations).where(
             _stored.provider_id == provider_id,
@@ -69,8 +71,8 @@ def find_version(
     ).first()
 
 
-def tags_of_name(db: Connection, provider_id: int, name: str) -> Sequence[str]:
-    """Return the tags whose configurations carry this display name."""
+def list_tags_with_name(db: Connection, provider_id: int, name: str) -> Sequence[str]:
+    """Return the tags that have a configuration with this display name."""
     return (
         db.execute(
             select(_stored.tag)
@@ -83,8 +85,14 @@ def tags_of_name(db: Connection, provider_id: int, name: str) -> Sequence[str]:
     )
 
 
-def versions(db: Connection, provider_id: int, tag: str | None) -> Sequence[Row[Any]]:
-    """Return `id`, `tag`, `version`, `revision` of all, or of one tag's."""
+def list_revisions(
+    db: Connection, provider_id: int, tag: str | None
+) -> Sequence[Row[Any]]:
+    """Return all revisions of a tag, or of all tags if `tag` is None.
+
+    The rows have `id`, `tag`, `version` and `revision`, but no content, which may be
+    large.
+    """
     columns = (_stored.id, _stored.tag, _stored.version, _stored.revision)
     query: Select[Any] = select(*columns).where(_stored.provider_id == provider_id)
     if tag is not None:
@@ -99,9 +107,9 @@ def list_configurations(
 
     Args:
         db: Connection to read from.
-        provider_id: Whose.
+        provider_id: Provider of the configurations.
         filters: Any of `tag`, `version` and `ids`.
-        span: The part.
+        span: Part of the list to read.
     """
     query = select(job_configurations).where(_stored.provider_id == provider_id)
     if "tag" in filters:

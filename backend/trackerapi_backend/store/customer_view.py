@@ -1,4 +1,7 @@
-"""Queries about the newest values and messages of a job for its customer."""
+"""Queries on the customer view: latest metadata values and messages of a job.
+
+"Latest" follows the order of (`occurred_at`, `event_id`).
+"""
 
 from __future__ import annotations
 
@@ -23,18 +26,21 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 MAX_MESSAGES = 5
-"""Messages that are kept for each job."""
+"""Most messages that the store keeps for a job."""
 
 _values = customer_values.c
 _messages = customer_messages.c
 
-# Names of their own: an UPDATE uses those of the columns for what it sets.
+# The prefix avoids a collision: SQLAlchemy names the parameters of SET by the columns.
 _new = {c.name: bindparam(f"new_{c.name}", type_=c.type) for c in customer_values.c}
 _is_same_value = and_(
     _values.job_id == _new["job_id"],
     _values.tag == _new["tag"],
     _values.name == _new["name"],
 )
+# Events may arrive in any order: the conditions keep an older event from replacing the
+# value of a later one. Both statements run in one transaction of the writer, so no
+# other command inserts the same value between them.
 _replace_older = (
     update(customer_values)
     .where(
@@ -58,7 +64,7 @@ _add_missing = insert(customer_values).from_select(
 
 
 def save_values(db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store values, each unless a newer one of its key is there.
+    """Store metadata values; keep a stored value that is later.
 
     Args:
         db: Connection in a transaction.
@@ -70,7 +76,7 @@ def save_values(db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def find_values(db: Connection, job_id: int) -> dict[str, dict[str, Any]]:
-    """Return the newest value of each key that the job's customer may read, by step."""
+    """Return the latest values of a job, by step tag and metadata key."""
     query = select(_values.tag, _values.name, _values.value)
     found: dict[str, dict[str, Any]] = {}
     for tag, name, value in db.execute(query.where(_values.job_id == job_id)):
@@ -81,11 +87,11 @@ def find_values(db: Connection, job_id: int) -> dict[str, dict[str, Any]]:
 def save_messages(
     db: Connection, job_id: int, rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Store messages of new events, and forget those that are no longer the newest.
+    """Store messages of new events; delete all but the latest `MAX_MESSAGES`.
 
     Args:
         db: Connection in a transaction.
-        job_id: The job.
+        job_id: Job of the messages.
         rows: Rows of `customer_messages`.
     """
     db.execute(insert(customer_messages), rows)
@@ -95,7 +101,7 @@ def save_messages(
 
 
 def find_messages(db: Connection, job_id: int) -> Sequence[Row[Any]]:
-    """Return the newest messages to the job's customer, newest first."""
+    """Return the messages of a job, latest first."""
     return db.execute(
         select(customer_messages)
         .where(_messages.job_id == job_id)

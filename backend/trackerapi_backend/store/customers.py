@@ -1,4 +1,4 @@
-"""Queries about customers."""
+"""Queries on customers."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ if TYPE_CHECKING:
 
 
 def create_customer(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
-    """Store a customer, under the next free id unless one is given; return its row."""
+    """Store a customer; return its row.
+
+    Without an `id` among the values, the customer gets the next free id.
+    """
     if "id" not in values and customer_exists(db, MAX_ID):
-        # The database would count on, beyond what the contract admits.
+        # After the largest id the database would count on, beyond the limit of the
+        # contract.
         values = {**values, "id": _first_free_id(db)}
     return db.execute(insert(customers).values(values).returning(customers)).one()
 
 
 def customer_exists(db: Connection, customer_id: int) -> bool:
-    """Return whether any provider has a customer with this id."""
+    """Return whether a customer with this id exists, of any provider."""
     query = select(customers.c.id).where(customers.c.id == customer_id)
     return db.execute(query).first() is not None
 
 
 def _first_free_id(db: Connection) -> int:
-    """Return the lowest id that follows one in use and is free."""
+    """Return the lowest free id that follows a used id."""
     follower = customers.alias()
     is_followed = exists().where(follower.c.id == customers.c.id + 1)
     query = select(func.min(customers.c.id)).where(~is_followed)
@@ -40,7 +44,7 @@ def _first_free_id(db: Connection) -> int:
 def find_customer(
     db: Connection, provider_id: int, customer_id: int
 ) -> Row[Any] | None:
-    """Return the provider's customer."""
+    """Return a customer of a provider by its id."""
     return db.execute(
         select(customers).where(
             customers.c.provider_id == provider_id, customers.c.id == customer_id
@@ -51,7 +55,7 @@ def find_customer(
 def find_customer_by_reference(
     db: Connection, provider_id: int, reference: str
 ) -> Row[Any] | None:
-    """Return the customer that the provider knows under this id of its own."""
+    """Return the customer with this reference, its id at the provider."""
     return db.execute(
         select(customers).where(
             customers.c.provider_id == provider_id,
@@ -63,7 +67,14 @@ def find_customer_by_reference(
 def list_customers(
     db: Connection, provider_id: int, reference: str | None, span: Span
 ) -> Page:
-    """Return a page of the provider's customers, newest first."""
+    """Return a page of the customers of a provider, newest first.
+
+    Args:
+        db: Connection to read from.
+        provider_id: Provider of the customers.
+        reference: Reference of the only customer to list; None for all customers.
+        span: Part of the list to read.
+    """
     query = select(customers).where(customers.c.provider_id == provider_id)
     if reference is not None:
         query = query.where(customers.c.reference == reference)

@@ -1,7 +1,7 @@
-"""Stored configurations as Python values, parsed once for all rows that share one.
+"""Configuration documents, parsed once and shared by all rows with the same text.
 
-A configuration may have megabytes, and each job of a list, each job of a batch carries
-the same one.
+A configuration can have megabytes, and all jobs of a list or batch may have the same
+configuration.
 """
 
 from __future__ import annotations
@@ -17,55 +17,59 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_CACHED_LENGTH = 4 * 1024 * 1024
-"""Characters of JSON whose values are kept; the values take about ten times as much."""
+"""Most characters of cached JSON texts; the values take about ten times as much."""
 
 
 class Document(dict[str, Any]):
-    """A stored configuration; shared, so not to be changed.
+    """Configuration that rows share: callers must not change it.
 
     Attributes:
-        length: Characters of its JSON text.
-        derived: What `derived()` has made of it, by the function that made it.
+        length: Characters of the JSON text.
+        results: Results of `compute_once()`, by function.
     """
 
     length: int = 0
-    derived: dict[object, Any]
+    results: dict[object, Any]
 
 
-def derived(
-    document: Mapping[str, Any] | None, make: Callable[[Mapping[str, Any] | None], T]
+def compute_once(
+    document: Mapping[str, Any] | None, compute: Callable[[Mapping[str, Any] | None], T]
 ) -> T:
-    """Return what `make` makes of a configuration, made once for a shared one.
+    """Return `compute(document)`; compute it once for all rows that share a document.
 
     Args:
-        document: The configuration; None for a job without one.
-        make: A pure function; its result is shared, so not to be changed.
+        document: Configuration; None for a job without a configuration.
+        compute: Pure function. Callers share its result and must not change it.
     """
     if not isinstance(document, Document):
-        return make(document)
-    if make not in document.derived:
-        document.derived[make] = make(document)
-    result: T = document.derived[make]
+        return compute(document)
+    # Without a lock: at worst two threads compute the same result.
+    if compute not in document.results:
+        document.results[compute] = compute(document)
+    result: T = document.results[compute]
     return result
 
 
 class DocumentCache:
-    """The configurations that were read last; safe to share between threads."""
+    """Cache of the latest configurations by their JSON text; safe between threads."""
 
     def __init__(self, max_length: int = MAX_CACHED_LENGTH) -> None:
         self._max_length, self._length = max_length, 0
         self._by_text: OrderedDict[str, Document] = OrderedDict()
+        # The readers and the writer look up documents in threads of their own.
         self._lock = threading.Lock()
 
-    def parsed(self, text: str) -> Document:
-        """Return the value of a JSON text, the same one as before if it is kept."""
+    def parse(self, text: str) -> Document:
+        """Return the document of a JSON text, from the cache if possible."""
         with self._lock:
             known = self._by_text.get(text)
             if known is not None:
                 self._by_text.move_to_end(text)
                 return known
+        # Parsed without the lock: a large text would block all other readers. Two
+        # threads may parse the same text; the cache keeps the first document.
         document = Document(json.loads(text))
-        document.length, document.derived = len(text), {}
+        document.length, document.results = len(text), {}
         with self._lock:
             if text not in self._by_text:
                 self._by_text[text] = document

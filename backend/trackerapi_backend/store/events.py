@@ -1,4 +1,4 @@
-"""Queries about the events of a job that is known to be the caller's."""
+"""Queries on the events of a job; the caller has checked the provider of the job."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-# Below the least number of values that any SQLite takes in one statement.
 _IDS_PER_QUERY = 900
+"""Ids in one statement: some builds of SQLite take no more than 999 values."""
 
 
-def known_event_ids(
+def find_known_event_ids(
     db: Connection, job_id: int, event_ids: Sequence[bytes]
 ) -> set[bytes]:
-    """Return which of the ids the job has events of."""
+    """Return those of the ids that belong to stored events of the job."""
+    # Read, then write, without a race: the writer runs one transaction at a time, so
+    # no other command stores the same event in between.
     known: set[bytes] = set()
     for first in range(0, len(event_ids), _IDS_PER_QUERY):
         some = event_ids[first : first + _IDS_PER_QUERY]
@@ -33,12 +35,12 @@ def known_event_ids(
 
 
 def add_events(db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store events that are new."""
+    """Store events with new ids."""
     db.execute(insert(events), rows)
 
 
 def find_event(db: Connection, job_id: int, event_id: bytes) -> Row[Any]:
-    """Return an event that the job has."""
+    """Return a stored event of a job by its id."""
     return db.execute(
         select(events).where(events.c.job_id == job_id, events.c.event_id == event_id)
     ).one()

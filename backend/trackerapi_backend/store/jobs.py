@@ -1,4 +1,4 @@
-"""Queries about jobs. Rows carry the `document` of the job's configuration."""
+"""Queries on jobs; each row has the `document` of the job's configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, func, insert, select, type_coerce, update
 
 from trackerapi_backend.instants import to_micros
-from trackerapi_backend.store.paging import Page, Span, fetch_page, part_of
+from trackerapi_backend.store.paging import Page, Span, fetch_page, select_span
 from trackerapi_backend.store.schema import MAX_ID, job_configurations, jobs
 
 if TYPE_CHECKING:
@@ -17,15 +17,19 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Row
 
-# A job id is its creation's millisecond and, below, 12 bits to tell neighbours apart.
-_NEIGHBOUR_BITS = 12
+_COUNTER_BITS = 12
+"""Low bits of a job id, which count the jobs of one millisecond; the high bits are the
+millisecond of the creation."""
 
-# The largest id that a clock may lead to, in September 2039: above it remain ids for
-# the jobs that are made once a clock that was wrong is right again.
 LAST_CLOCK_ID = MAX_ID - 2**40
+"""Largest id that the clock may determine, reached in September 2039.
 
-# Fewer than the values that any SQLite takes in one statement.
-FEW_JOBS = 400
+Ids must grow. After a wrong clock, the ids above this one remain for the jobs that are
+created once the clock is right again."""
+
+MAX_JOBS_BY_ID = 400
+"""Most jobs that a condition names by id: some builds of SQLite take no more than 999
+values in one statement."""
 
 _with_document = select(jobs, job_configurations.c.document).outerjoin(
     job_configurations, job_configurations.c.id == jobs.c.configuration_id
@@ -33,18 +37,20 @@ _with_document = select(jobs, job_configurations.c.document).outerjoin(
 
 
 class ClockError(Exception):
-    """The clock of this machine is so far ahead that no id can be made from it."""
+    """Clock of this machine too far ahead for a job id."""
 
 
 def create_job(db: Connection, values: Mapping[str, Any], *, now: datetime) -> int:
-    """Store a job; return its id, larger than that of any job before.
+    """Store a job; return its id, which is larger than all earlier ids.
 
     Raises:
         ClockError: If `now` is later than `LAST_CLOCK_ID` allows.
     """
-    by_clock = to_micros(now) // 1000 << _NEIGHBOUR_BITS
-    # Not above MAX_ID: a database of an earlier release may hold such ids.
+    by_clock = to_micros(now) // 1000 << _COUNTER_BITS
+    # Read, then write, without a race: the writer runs one transaction at a time.
+    # An earlier release may have stored ids above MAX_ID, which do not count.
     newest = db.execute(select(func.max(jobs.c.id)).where(jobs.c.id <= MAX_ID))
+    # A clock that goes backwards must not repeat an id: the largest id goes on.
     job_id = max((newest.scalar() or 0) + 1, by_clock)
     if by_clock > LAST_CLOCK_ID or job_id > MAX_ID:
         raise ClockError(now)
@@ -53,16 +59,16 @@ def create_job(db: Connection, values: Mapping[str, Any], *, now: datetime) -> i
 
 
 def find_job(db: Connection, provider_id: int, job_id: int) -> Row[Any] | None:
-    """Return the provider's job."""
+    """Return a job of a provider by its id."""
     return db.execute(
         _with_document.where(jobs.c.provider_id == provider_id, jobs.c.id == job_id)
     ).first()
 
 
-def find_job_by_its_name(
+def find_job_by_provider_job_id(
     db: Connection, provider_id: int, provider_job_id: str
 ) -> Row[Any] | None:
-    """Return the job that the provider knows under this id of its own."""
+    """Return a job by its id at the provider."""
     return db.execute(
         _with_document.where(
             jobs.c.provider_id == provider_id,
@@ -78,10 +84,10 @@ def list_jobs(
 
     Args:
         db: Connection to read from.
-        provider_id: Whose.
-        filters: Any of `id`, `provider_job_id`, `customer_id`, `tag`, a list of
-            `status`, and `created_since`, an instant.
-        span: The part.
+        provider_id: Provider of the jobs.
+        filters: Any of `id`, `provider_job_id`, `customer_id`, `tag`, `status` (a
+            list of statuses) and `created_since` (an instant).
+        span: Part of the list to read.
     """
     where = [jobs.c.provider_id == provider_id]
     where += [
@@ -98,7 +104,10 @@ def list_jobs(
 
 
 def _weigher() -> Callable[[Row[Any]], int]:
-    """Return a function that weighs the configuration of a job when it is new."""
+    """Return a function that weighs each configuration at its first job, then as 0.
+
+    Jobs share the parsed document of their configuration.
+    """
     seen: set[int | None] = {None}
 
     def weigh(job: Row[Any]) -> int:
@@ -115,16 +124,18 @@ def _created_since(
 ) -> ColumnElement[bool]:
     """Return the condition that a job was created at or after an instant.
 
-    A list is in the order of ids, so that few young jobs would be looked for among
-    all old ones: few are named by their ids.
+    The list is in the order of ids, while the clock of a job determines `created_at`.
+    Searching in the order of ids would read all old jobs to find a few new ones, so
+    the condition names up to `MAX_JOBS_BY_ID` jobs by their ids.
     """
-    young = select(jobs.c.id).where(
+    recent = select(jobs.c.id).where(
         jobs.c.provider_id == provider_id, jobs.c.created_at >= instant
     )
-    ids = db.execute(young.limit(FEW_JOBS + 1)).scalars().all()
-    if len(ids) <= FEW_JOBS:
+    ids = db.execute(recent.limit(MAX_JOBS_BY_ID + 1)).scalars().all()
+    if len(ids) <= MAX_JOBS_BY_ID:
         return jobs.c.id.in_(ids)
-    # A sum, which no index knows: the index of created_at has another order.
+    # SQLite cannot search an index by a sum. By the plain column it would search the
+    # index of `created_at`, whose order is not that of the list, and sort all rows.
     created_at = type_coerce(jobs.c.created_at, BigInteger)
     return created_at + 0 >= to_micros(instant)
 
@@ -135,30 +146,31 @@ def _newest_ids(
     statuses: Sequence[str],
     span: Span,
 ) -> list[int]:
-    """Return the ids of a page of jobs that have one of the statuses.
+    """Return the ids of the newest jobs with one of the statuses, for one page.
 
-    One query for each status: an index holds the jobs of one status in order, and
-    jobs of several statuses would have to be sorted, all of them.
+    Runs one query for each status: an index has the jobs of one status in order. A
+    single query for several statuses would sort all their jobs.
     """
     found: list[int] = []
     for status in sorted(set(statuses)):
         ids = select(jobs.c.id).where(*conditions, jobs.c.status == status)
-        found += db.execute(part_of(ids, jobs.c.id, span)).scalars()
+        found += db.execute(select_span(ids, jobs.c.id, span)).scalars()
     return heapq.nlargest(span.limit + 1, found)
 
 
 def save_state(
     db: Connection, job: Row[Any], status: str, state: Mapping[str, Any]
 ) -> None:
-    """Replace what the events of a job amount to.
+    """Replace the state of a job.
 
     Args:
         db: Connection in a transaction.
-        job: The job as it was read in this transaction.
-        status: Its status now.
-        state: Its state now.
+        job: Row of the job, read in this transaction: another command cannot have
+            changed the state since, because the writer runs one at a time.
+        status: New status.
+        state: New state, a snapshot of the projection.
     """
-    # An unchanged status stays out of the statement: SQLite would write each index
-    # that holds it anew.
+    # The statement leaves out an unchanged status: SQLite would write each index that
+    # has the status again.
     changed = {} if status == job.status else {"status": status}
     db.execute(update(jobs).where(jobs.c.id == job.id).values(state=state, **changed))

@@ -1,7 +1,7 @@
-"""Pages of a list by key: a page costs the same however far back it lies.
+"""Pages of a list, read by key: each page costs the same, however far back.
 
-A cursor is the key of the last item seen, so any cursor fits any filter, and items
-that come in between neither shift nor repeat others.
+A cursor is the key of the last item of the page before. So a cursor fits any filter,
+and new items neither shift nor repeat the items of later pages.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Column, Connection, Row, Select
 
 DEFAULT_LIMIT = 50
-LONGEST_PAGE = 200
+MAX_PAGE_LENGTH = 200
 MAX_WEIGHT = 4 * 1024 * 1024
-"""Characters of configurations that one page may need."""
+"""Most characters of configurations that the rows of one page refer to."""
 
 _CURSOR_VERSION = "c1"
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which part of a list is asked for.
+    """Part of a list that one page covers.
 
     Attributes:
         after: Key of the last item of the page before; None for the first page.
-        limit: Items in a page, 1 to 200.
+        limit: Most items in the page, 1 to 200.
     """
 
     after: int | None = None
@@ -36,12 +36,12 @@ class Span:
 
     @property
     def cursor(self) -> str:
-        """Where it begins, as callers send it."""
+        """Cursor of the page, in the form that callers send."""
         return f"{_CURSOR_VERSION}{self.after or 0:x}"
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Span:
-        """Return what the parameters `cursor` and `limit` ask for; both valid."""
+        """Return the span for the valid parameters `cursor` and `limit`."""
         cursor = parameters.get("cursor")
         after = None if cursor is None else int(cursor[len(_CURSOR_VERSION) :], 16)
         return cls(after, parameters.get("limit", DEFAULT_LIMIT))
@@ -49,10 +49,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One part of a list.
+    """One page of a list.
 
     Attributes:
-        next_span: What follows it; None at the end.
+        next_span: Span of the next page; None after the last page.
     """
 
     rows: Sequence[Row[Any]]
@@ -60,7 +60,7 @@ class Page:
 
     @property
     def next_cursor(self) -> str | None:
-        """What a caller sends for the next page; None at the end."""
+        """Cursor of the next page; None after the last page."""
         return None if self.next_span is None else self.next_span.cursor
 
 
@@ -73,20 +73,21 @@ def fetch_page(
     ascending: bool = False,
     weigh: Callable[[Row[Any]], int] = lambda _row: 0,
 ) -> Page:
-    """Return the part of `query` that `span` asks for, in the order of `key`.
+    """Read one page of a list, in the order of `key`.
 
     Args:
         db: Connection to read from.
-        query: All items; its rows carry `key` under the name of its column.
-        key: Unique column that grows with the age of the list.
-        span: The part.
-        ascending: Oldest first; otherwise newest first.
-        weigh: What a row adds to the weight of a page, in the order of the rows; a
-            page of more than `MAX_WEIGHT` ends early, but has one item at least.
+        query: Query of the whole list; its rows have `key` under the column's name.
+        key: Unique column; larger for newer items.
+        span: Part of the list to read.
+        ascending: Whether the oldest item comes first.
+        weigh: Function that returns the weight of a row, called in the order of the
+            rows. A page ends before its weight exceeds `MAX_WEIGHT`, but has at
+            least one item.
     """
     rows: list[Row[Any]] = []
     weight = 0
-    with db.execute(part_of(query, key, span, ascending=ascending)) as found:
+    with db.execute(select_span(query, key, span, ascending=ascending)) as found:
         for row in found:
             weight += weigh(row)
             if len(rows) == span.limit or (rows and weight > MAX_WEIGHT):
@@ -95,10 +96,22 @@ def fetch_page(
     return Page(rows, None)
 
 
-def part_of(
+def fetch_all(fetch: Callable[[Span], Page]) -> Iterator[Row[Any]]:
+    """Yield all rows of a list; `fetch` reads one page."""
+    span: Span | None = Span(limit=MAX_PAGE_LENGTH)
+    while span is not None:
+        page = fetch(span)
+        yield from page.rows
+        span = page.next_span
+
+
+def select_span(
     query: Select[Any], key: Column[int], span: Span, *, ascending: bool = False
 ) -> Select[Any]:
-    """Return the query of a part of a list and of one item more, in order."""
+    """Return the query of a span in order, with one row more than its limit.
+
+    The additional row shows whether another page follows.
+    """
     if span.after is not None:
         query = query.where(key > span.after if ascending else key < span.after)
     return query.order_by(key if ascending else key.desc()).limit(span.limit + 1)

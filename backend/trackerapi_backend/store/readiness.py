@@ -1,4 +1,4 @@
-"""Readiness of the server, checked by a real write every few seconds."""
+"""Readiness of the server: a write and a read of the store every few seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from starlette.concurrency import run_in_threadpool
 
 from trackerapi_backend.problems import Problem
-from trackerapi_backend.store import StoreError, access
+from trackerapi_backend.store import StoreError
+from trackerapi_backend.store.providers import find_provider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -20,21 +21,22 @@ if TYPE_CHECKING:
 
 CHECK_EVERY_SECONDS = 5.0
 CHECK_SECONDS = 10.0
-"""Longest time that a check may take."""
+"""Time limit of a check."""
 
 _log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Checks the store every 5 seconds while the server runs.
+    """State of the store, checked every 5 seconds while the server runs.
 
     Args:
-        store: Store whose free space is measured and which is read from.
-        writer: Writer that commits the write of each check, as those of requests.
+        store: Store to read from; its free space is measured too.
+        writer: Writer that commits a write for each check. A check meets a full queue
+            or a failing disk exactly as a request does.
         every_seconds: Time between two checks.
 
     Attributes:
-        reason: Why requests cannot be served, in sentences; None if they can.
+        reason: Reason why requests cannot be served; None if they can.
     """
 
     def __init__(
@@ -49,12 +51,12 @@ class Readiness:
         self.reason: str | None = "The first check is under way."
 
     @asynccontextmanager
-    async def watching(self, _app: object) -> AsyncIterator[None]:
+    async def run_checks(self, _app: object) -> AsyncIterator[None]:
         """Check once, then every few seconds until the end of the block."""
         self.reason = await self._check()
         if self.reason is not None:
             _log.error("not ready: %s", self.reason)
-        task = asyncio.create_task(self._watch())
+        task = asyncio.create_task(self._check_repeatedly())
         try:
             yield
         finally:
@@ -62,7 +64,7 @@ class Readiness:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def _watch(self) -> None:
+    async def _check_repeatedly(self) -> None:
         while True:
             await asyncio.sleep(self._every_seconds)
             before, self.reason = self.reason, await self._check()
@@ -70,14 +72,17 @@ class Readiness:
                 continue
             if self.reason is None:
                 _log.warning("ready again")
+            # One line at the begin of a failure: the reason can differ in each check,
+            # as the number of free MiB does.
             elif before is None:
                 _log.error("not ready: %s", self.reason)
 
     async def _check(self) -> str | None:
+        """Return why requests cannot be served; None if they can."""
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 await self._writer.write(self._store.touch)
-                return await run_in_threadpool(self._look)
+                return await run_in_threadpool(self._read_and_measure)
         except TimeoutError:
             return f"The database has not answered for {CHECK_SECONDS:.0f} s."
         except Problem as problem:
@@ -87,6 +92,6 @@ class Readiness:
         except (OSError, RuntimeError) as error:  # no thread or descriptor left
             return f"The check could not be made ({error})."
 
-    def _look(self) -> str | None:
-        self._store.read(lambda db: access.find_provider(db, None))
+    def _read_and_measure(self) -> str | None:
+        self._store.read(lambda db: find_provider(db, None))
         return self._store.shortage()

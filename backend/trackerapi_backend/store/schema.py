@@ -1,7 +1,8 @@
-"""The tables. Times are aware UTC outside and whole microseconds inside.
+"""Tables and column types of the database.
 
-Jobs have time-ordered ids up to 2^53 - 1, so that they sort by age and stay exact in
-every JSON reader. All else that belongs to a provider carries its id, or its job's.
+A job id is at most 2^53 - 1, so that it stays exact in every JSON reader, and grows
+with the time of creation, so that ids sort by age. Each row of a provider has the
+`provider_id` or the `job_id`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class Instant(TypeDecorator[datetime]):
-    """An aware point in time, stored as microseconds since 1970."""
+    """Column type of an aware instant, stored as microseconds since 1970."""
 
     impl = BigInteger
     cache_ok = True
@@ -45,59 +46,61 @@ class Instant(TypeDecorator[datetime]):
     def process_bind_param(
         self, value: datetime | None, _dialect: Dialect
     ) -> int | None:
-        """Return what is stored."""
+        """Return the microseconds of an instant."""
         return None if value is None else to_micros(value)
 
     def process_result_value(
         self, value: int | None, _dialect: Dialect
     ) -> datetime | None:
-        """Return what was meant."""
+        """Return the instant of stored microseconds."""
         return None if value is None else from_micros(value)
 
 
 class JsonText(TypeDecorator[Any]):
-    """A JSON value, stored as text: types and key order are kept."""
+    """Column type of a JSON value, stored as text: types and key order stay."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, _dialect: Dialect) -> str:
-        """Return what is stored."""
+        """Return the JSON text of a value."""
         return compact_json(value)
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> Any:
-        """Return what was meant."""
+        """Return the value of a stored JSON text."""
         return None if value is None else json.loads(value)
 
 
 class DocumentText(JsonText):
-    """A configuration, stored as text; equal ones are read as one shared value."""
+    """Column type of a configuration: rows with the same text share one document."""
 
     cache_ok = True
 
     def process_result_value(
         self, value: str | None, _dialect: Dialect
     ) -> Document | None:
-        """Return what was meant."""
-        return None if value is None else _documents.parsed(value)
+        """Return the document of a stored JSON text."""
+        return None if value is None else _documents.parse(value)
 
 
 _documents = DocumentCache()
 
 
 def compact_json(value: object) -> str:
-    """Return a value as JSON without any spare space."""
+    """Return a value as JSON without optional spaces."""
     return _encoder.encode(value)
 
 
-# One for all values: to make an encoder costs as much as to write a small value.
+# One encoder for all values: creating an encoder costs as much as encoding a small
+# value.
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-# Beyond it, readers of JSON that know floats alone would round.
 MAX_ID = 2**53 - 1
+"""Largest id: a JSON reader that has only floats would round larger integers."""
 
-# SQLite numbers only INTEGER keys by itself; the other engine wants 64 bits.
+# SQLite assigns ids only to keys of type INTEGER, and other engines need BIGINT for
+# 64 bits.
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
 metadata = MetaData(
@@ -141,9 +144,10 @@ api_keys = Table(
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),
     Column("last_used_at", Instant),
-    # For a key that is good for one job alone; null for all others.
+    # Job of a job token; null for any other key.
     Column("job_id", ForeignKey("jobs.id")),
-    # Public part of the key that made this key; null for the command line.
+    # Public part of the key that created this key; null for a key that the command
+    # line has created.
     Column("created_by", String(32)),
     Index(None, "provider_id", "id"),
 )
@@ -186,8 +190,9 @@ jobs = Table(
     Column("state", JsonText, nullable=False),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("provider_id", "provider_job_id"),
-    # One index for each set of filters of list_jobs(): rows come in the order of the
-    # list, and created_at is compared before the row is read.
+    # One index for each set of filters of list_jobs(): its rows are in the order of
+    # the list. `created_at` comes last, so that SQLite filters by it before it reads
+    # the row.
     Index(None, "provider_id", "created_at", "id"),
     Index(None, "provider_id", "id", "created_at"),
     Index(None, "provider_id", "customer_id", "id", "created_at"),
@@ -218,11 +223,13 @@ events = Table(
     Column("message", Text),
     Column("detail", Text),
     UniqueConstraint("job_id", "event_id"),
-    # Rows of a job lie together, in the order in which they are listed.
+    # Without a rowid the table is in the order of its key: the events of a job lie
+    # together, in the order of the list.
     sqlite_with_rowid=False,
 )
 
-# What the customer's page shows of events, so that the page reads none of them.
+# The customer view: the page of a job reads these two tables and no events, so its
+# cost does not grow with the number of events.
 customer_values = Table(
     "customer_values",
     metadata,

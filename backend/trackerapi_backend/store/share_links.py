@@ -1,4 +1,4 @@
-"""Queries about share links; of a token only its hash is kept."""
+"""Queries on share links; the store has only the hash of a link's token."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def create_share_link(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
 
 
 def find_share_link(db: Connection, provider_id: int, link_id: int) -> Row[Any] | None:
-    """Return a link to a job of the provider."""
+    """Return a link by its id, if it belongs to a job of the provider."""
     return db.execute(
         select(share_links)
         .join(jobs)
@@ -31,13 +31,15 @@ def find_share_link(db: Connection, provider_id: int, link_id: int) -> Row[Any] 
 
 
 def list_share_links(db: Connection, job_id: int, span: Span) -> Page:
-    """Return a page of the links to a job, newest first."""
+    """Return a page of the links of a job, newest first."""
     query = select(share_links).where(share_links.c.job_id == job_id)
     return fetch_page(db, query, share_links.c.id, span)
 
 
 def revoke_share_link(db: Connection, link_id: int, *, now: datetime) -> None:
-    """End a link now, unless it was ended before."""
+    """Revoke a link now unless it has been revoked before."""
+    # The condition on `revoked_at` stands in the UPDATE: of two calls, the second must
+    # not change the time of the revocation.
     db.execute(
         update(share_links)
         .where(share_links.c.id == link_id, share_links.c.revoked_at.is_(None))
@@ -48,7 +50,10 @@ def revoke_share_link(db: Connection, link_id: int, *, now: datetime) -> None:
 def find_shared_job(
     db: Connection, token_hash: bytes, *, now: datetime
 ) -> Row[Any] | None:
-    """Return a link that works, with the `provider_id` of its job."""
+    """Return a valid link by the hash of its token, with the `provider_id` of its job.
+
+    A revoked or expired link counts as unknown.
+    """
     return db.execute(
         select(share_links, jobs.c.provider_id)
         .join_from(share_links, jobs)

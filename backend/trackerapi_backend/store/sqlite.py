@@ -1,10 +1,10 @@
-"""SQLite: one file, one process, exactly one connection that writes.
+"""Store in a SQLite file: one process, one connection that writes, several readers.
 
-SQLite before 3.51.3 can damage a file when two connections write or checkpoint at
-once. So readers cannot write (`mode=ro`, `query_only`), and a lock on the file keeps
-a second process out. A commit has reached the disk when it returns
-(`synchronous=FULL`), and it counts only if the driver says that a transaction was
-open before and is not any more.
+SQLite before 3.51.3 can damage a file when two connections write or checkpoint at the
+same time. So readers cannot write (`mode=ro`, `query_only`), and a lock on the file
+keeps out a second process. A commit returns once its data is on the disk
+(`synchronous=FULL`). A commit counts only if the driver reports an open transaction
+before it and none after it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from trackerapi_backend.store.migrations import (
     current_revision,
     upgrade_to_head,
 )
-from trackerapi_backend.store.sqlite_file import DatabaseFile, make_private
+from trackerapi_backend.store.sqlite_file import DatabaseFile, create_private_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +43,8 @@ T = TypeVar("T")
 
 READERS = 4
 
-_OF_A_STATEMENT = (
+# Errors of a single statement, after which the store can be used as before.
+_STATEMENT_ERRORS = (
     IntegrityError,
     DataError,
     ProgrammingError,
@@ -66,22 +67,23 @@ _PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA mmap_size=0",
-    # In memory: a command needs no descriptor and no disk space for temporary files.
+    # In memory: with all descriptors in use or a full disk, SQLite could create no
+    # temporary file.
     "PRAGMA temp_store=MEMORY",
 )
 
 
 class SqliteStore:
-    """A store in one SQLite file; makes the file if it does not exist.
+    """Store in one SQLite file, which is created if it does not exist.
 
     Args:
-        path: The file; its folder must exist.
-        migrate: Whether to bring the schema up to date; an existing file is first
-            copied to a new name beside it.
+        path: Path of the file; its folder must exist.
+        migrate: Whether to upgrade the schema. An existing database is copied beside
+            itself before.
 
     Raises:
         StoreError: If another process uses the file, the file cannot be written, or
-            its schema is not that of this release.
+            its schema is not the schema of this release.
     """
 
     def __init__(self, path: Path, *, migrate: bool = False) -> None:
@@ -92,7 +94,8 @@ class SqliteStore:
         try:
             with self._engine_errors():
                 self._check_schema(migrate=migrate)
-                self._file.note_log()
+                # Now: SQLite creates the write-ahead log at the first statement.
+                self._file.record_log_identity()
         except BaseException:
             self.close()
             raise
@@ -113,7 +116,11 @@ class SqliteStore:
             upgrade_to_head(db)
 
     def _back_up(self) -> None:
-        """Copy the database beside itself; a complete copy gets its final name."""
+        """Copy the database beside itself.
+
+        The copy gets its final name when it is complete: a crash leaves a file with
+        the suffix `.new`, which the next call replaces.
+        """
         copy = self._named.with_name(f"{self._named.name}.before-{HEAD}")
         if os.path.lexists(copy):
             raise StoreError(
@@ -123,9 +130,9 @@ class SqliteStore:
         fresh = copy.with_name(f"{copy.name}.new")
         try:
             fresh.unlink(missing_ok=True)
-            make_private(fresh)
+            create_private_file(fresh)
             with self._writer.connect() as db:
-                # Bytes: the name need not be UTF-8.
+                # As bytes: the name of the file may not be UTF-8.
                 db.connection.execute(
                     "VACUUM INTO CAST(? AS TEXT)", (os.fsencode(fresh),)
                 )
@@ -137,10 +144,10 @@ class SqliteStore:
             ) from None
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        """Return what `query` finds in one consistent snapshot.
+        """Return the result of a query on one consistent snapshot.
 
         Raises:
-            StoreError: If SQLite fails, for example because the file is damaged.
+            StoreError: If SQLite fails, for example on a damaged file.
         """
         with self._engine_errors(), self._readers.begin() as db:
             return query(db)
@@ -150,42 +157,46 @@ class SqliteStore:
         """Begin a transaction that commits at the end of the block.
 
         Raises:
-            StoreError: If SQLite fails or has ended the transaction by itself, or if
-                the file was moved or deleted; then nothing is stored.
+            StoreError: If SQLite fails, SQLite has ended the transaction itself, or
+                the file was moved or deleted. Then nothing is stored.
         """
+        # For `close()`, which another thread may call during the transaction.
         self._is_writing = True
         try:
             with self._engine_errors(), self._writer.connect() as db:
                 with db.begin():
                     yield db
+                    # A commit to a deleted file would succeed and be lost.
                     self._file.require_unchanged()
-                    # Outside of a transaction, COMMIT does nothing and raises nothing.
+                    # SQLite rolls back by itself, for example when the disk is full.
+                    # The driver's COMMIT does nothing then, and raises nothing.
                     if not self.is_in_transaction(db):
                         raise StoreError("SQLite has rolled the transaction back")
+                # Checked after COMMIT too: the caller acknowledges what was committed.
                 if self.is_in_transaction(db):
                     raise StoreError("SQLite has not ended the transaction")
         finally:
             self._is_writing = False
 
     def is_in_transaction(self, db: Connection) -> bool:
-        """Return whether the driver says that the transaction is still open."""
+        """Return whether the driver reports an open transaction."""
         driver = db.connection.driver_connection
         return isinstance(driver, sqlite3.Connection) and driver.in_transaction
 
     def touch(self, db: Connection) -> None:
-        """Change the version number that SQLite leaves to applications."""
+        """Change `user_version`, a number that SQLite reserves for applications."""
         version = db.exec_driver_sql("PRAGMA user_version").scalar_one()
         db.exec_driver_sql(f"PRAGMA user_version = {(int(version) + 1) % 2**31}")
 
     def shortage(self) -> str | None:
-        """Return a sentence if too little space is free; None if there is enough."""
+        """Return a sentence if the disk has too little free space, else None."""
         return self._file.shortage()
 
     def close(self) -> None:
         """Close all connections and release the lock.
 
-        A connection on which another thread is still writing stays open: closing it
-        would crash. It ends with the process, and its transaction is not stored.
+        A connection on which another thread writes stays open: closing it would crash
+        the process. It ends with the process, and its transaction is not stored.
         """
         self._readers.dispose()
         if not self._is_writing:
@@ -194,11 +205,11 @@ class SqliteStore:
 
     @contextmanager
     def _engine_errors(self) -> Iterator[None]:
-        """Raise StoreError for failures of SQLite; pass on errors of a statement."""
+        """Raise StoreError for a failure of SQLite; pass on errors of a statement."""
         try:
             yield
         except DBAPIError as error:
-            if isinstance(error, _OF_A_STATEMENT):
+            if isinstance(error, _STATEMENT_ERRORS):
                 raise
             code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
             advice = _ADVICE.get(code & 0xFF, "see what the message says")
@@ -221,7 +232,9 @@ def _writing_engine(path: Path) -> Engine:
         poolclass=StaticPool,
         hide_parameters=True,  # a logged error must not contain the data of a job
     )
-    # The driver itself would begin a transaction only after the savepoint.
+    # `isolation_level=None` turns off the transactions of the driver, which begin only
+    # at the first write, after the savepoint. IMMEDIATE takes the write lock at once:
+    # no later statement can fail because another connection has it.
     event.listen(engine, "begin", _begin("BEGIN IMMEDIATE"))
     return engine
 

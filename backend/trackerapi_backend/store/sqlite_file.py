@@ -1,4 +1,4 @@
-"""The file of a SQLite database: its lock, its identity, the free space on its disk."""
+"""File of a SQLite database: lock, identity, free space on its disk."""
 
 from __future__ import annotations
 
@@ -19,39 +19,42 @@ MIN_FREE_SHARE = 0.02
 _Identity = tuple[int, int]
 
 _MIB = 1024 * 1024
-# Behind the bytes at 1 GiB that SQLite locks itself.
 _LOCKED_BYTE = 0x4000_1000
+"""Byte that this module locks: it follows the bytes at 1 GiB that SQLite locks."""
 
-# Files that this process has open. Closing any descriptor of a file releases all locks
-# of SQLite on it, so this process opens no second one.
+# Files that this process has open. When a process closes any descriptor of a file, the
+# system releases all its POSIX locks on the file, also those of SQLite. So a process
+# must not open its database file a second time.
 _in_use: set[_Identity] = set()
 
 
 class DatabaseFile:
-    """A database file that this process alone uses; made if it does not exist.
+    """Locked database file, which is created if it does not exist.
 
-    The lock is on the file, so it holds for all names of the file.
+    The lock is on the file itself, so a second process is rejected under every name of
+    the file.
 
     Args:
-        path: The file; its folder must exist.
+        path: Path of the file; its folder must exist.
 
     Attributes:
-        path: The file, with symbolic links resolved.
+        path: Path of the file with symbolic links resolved.
 
     Raises:
-        StoreError: If it cannot be written, is no file, or another process uses it.
+        StoreError: If another process uses the file, or the path is not a regular file
+            that can be written.
     """
 
     def __init__(self, path: Path) -> None:
         try:
             self.path = path.resolve()
             if _identity(self.path) in _in_use:
-                raise _used(path)
+                raise _in_use_error(path)
             descriptor, self._identity = _open(self.path)
-            self._descriptor = _locked(descriptor, self.path)
+            self._descriptor = _lock(descriptor, self.path)
         except BlockingIOError:
-            raise _used(path) from None
-        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+            raise _in_use_error(path) from None
+        except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links
             reason = getattr(error, "strerror", error)
             raise StoreError(
                 f"{path} cannot be written ({reason}): name a file that can be, with"
@@ -60,13 +63,16 @@ class DatabaseFile:
         _in_use.add(self._identity)
         self._parts: dict[Path, _Identity | None] = {self.path: self._identity}
 
-    def note_log(self) -> None:
-        """Record the identity of the write-ahead log, which SQLite has made by now."""
+    def record_log_identity(self) -> None:
+        """Record the identity of the write-ahead log, once SQLite has created it."""
         log = self.path.with_name(f"{self.path.name}-wal")
         self._parts[log] = _identity(log)
 
     def require_unchanged(self) -> None:
-        """Raise StoreError if the file or its log was moved, replaced or deleted."""
+        """Raise StoreError if the file or its log was moved, replaced or deleted.
+
+        SQLite would go on writing to the old file, and the data would be lost.
+        """
         for part, identity in self._parts.items():
             if _identity(part) != identity:
                 raise StoreError(
@@ -76,7 +82,7 @@ class DatabaseFile:
                 )
 
     def shortage(self) -> str | None:
-        """Return a sentence if too little space is free; None if there is enough."""
+        """Return a sentence if the disk has too little free space, else None."""
         try:
             system = os.statvfs(self.path.parent)
         except OSError as error:
@@ -92,23 +98,28 @@ class DatabaseFile:
         )
 
     def close(self) -> None:
-        """Release the lock; SQLite must have closed the file before."""
+        """Release the lock.
+
+        SQLite must have closed the file before: closing the descriptor would release
+        the locks of SQLite too.
+        """
         os.close(self._descriptor)
         _in_use.discard(self._identity)
 
 
-def make_private(path: Path) -> None:
-    """Make a file that only its owner may read, if it does not exist.
+def create_private_file(path: Path) -> None:
+    """Create a file that only its owner may read, unless the file exists.
 
-    SQLite gives its own files beside the database the same permissions.
+    SQLite copies the permissions of a database to the files that it creates beside it.
     """
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
 def _open(path: Path) -> tuple[int, _Identity]:
+    """Open a database file; return its descriptor and its identity."""
     if path.is_dir():
         raise StoreError(f"{path} is a folder: name a file in it")
-    # O_NONBLOCK: opening a pipe would wait for its other end.
+    # O_NONBLOCK: opening a pipe would wait for its other end, possibly for ever.
     flags = os.O_CREAT | os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
     status = os.fstat(descriptor)
@@ -118,21 +129,23 @@ def _open(path: Path) -> tuple[int, _Identity]:
     raise StoreError(f"{path} is not a regular file: name another one")
 
 
-def _locked(descriptor: int, path: Path) -> int:
-    """Lock an open database file; return the descriptor that holds the lock.
+def _lock(descriptor: int, path: Path) -> int:
+    """Lock an open database file; return the descriptor that has the lock.
 
     Raises:
         BlockingIOError: If another process has the lock.
     """
     try:
         if hasattr(fcntl, "F_OFD_SETLK"):
-            # A lock on one byte that SQLite does not use, which stays when another
-            # descriptor is closed. Not `flock`: network file systems turn it into a
-            # lock on all bytes, and SQLite could not lock its own.
+            # The lock belongs to the open file description: unlike a POSIX lock, it
+            # stays when another descriptor of the file is closed. It covers one byte
+            # that SQLite does not use: network file systems turn a `flock` into a lock
+            # on all bytes, and SQLite could not lock its own bytes.
             lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
             return descriptor
-        # On other systems, any lock on the file itself would keep SQLite out.
+        # Without such locks (outside Linux) any lock on the database file would keep
+        # out SQLite. So the lock is on a file beside it.
         os.close(descriptor)
         lock_path = path.with_name(f"{path.name}.lock")
         descriptor = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -143,7 +156,7 @@ def _locked(descriptor: int, path: Path) -> int:
     return descriptor
 
 
-def _used(path: Path) -> StoreError:
+def _in_use_error(path: Path) -> StoreError:
     return StoreError(
         f"{path} is in use by another trackerapi-backend: stop that one first, or"
         " choose another folder or database"

@@ -1,13 +1,13 @@
-"""The writer: makes every change of the store, in groups that share one commit.
+"""Writer: the thread that makes all changes of the store, in groups with one commit.
 
-Commands queue up during a commit; all queued commands go into the next transaction.
-Each has a savepoint of its own, so that the failure of one command leaves the others in
-place. A caller gets its answer when the commit has reached the disk. There are no
-timers: an idle writer commits a command at once.
+Commands queue up during a commit, and the next transaction runs all queued commands.
+Each command has its own savepoint: a failed command is rolled back alone. A caller
+gets its result once the commit has reached the disk. There is no timer: an idle writer
+commits a command at once.
 
-An engine may roll back a whole transaction when one statement fails, as SQLite does
-when the disk is full. So the writer asks the driver after each command whether the
-transaction is still open. If not, the group ends and each command is tried alone.
+An engine may roll back a whole transaction when one statement fails, as SQLite does on
+a full disk. So the writer asks the driver after each command whether the transaction
+is still open. If it is not, the group ends, and the writer runs each command alone.
 """
 
 from __future__ import annotations
@@ -35,78 +35,87 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Outcome = tuple[object, Exception | None]
+"""Result and exception of a command; the result counts if the exception is None."""
 
 QUEUE_CAPACITY = 1000
 GROUP_CAPACITY = 64
 RETRY_AFTER_SECONDS = 5
-RETRY_SECONDS = 1.0
-"""Time limit for trying the commands of a failed group one by one."""
-COMPLAINT_SECONDS = 60.0
+SINGLE_RUNS_SECONDS = 1.0
+"""Time limit for running the commands of a failed group one by one."""
+LOG_INTERVAL_SECONDS = 60.0
 """Shortest time between two log lines about a failing store."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    command: Callable[[Connection], Any]
+class _QueuedCommand:
+    """Command with the future of its caller, on the event loop of the caller."""
+
+    run: Callable[[Connection], Any]
     loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[Any]
+    future: asyncio.Future[Any]
 
 
 class Writer:
-    """Runs commands one after another in a thread of its own.
+    """Thread that runs commands one after another.
+
+    Since no two commands overlap, a command may read a row and then write depending on
+    it: no other command changes the row in between.
 
     Args:
-        store: Store to write to; only the writer begins transactions on it.
-        capacity: Largest number of queued commands; more are refused.
+        store: Store to write to. Only the writer may begin transactions on it.
+        capacity: Most queued commands; further commands are rejected.
     """
 
     def __init__(self, store: Store, capacity: int = QUEUE_CAPACITY) -> None:
         self._store, self._capacity = store, capacity
-        self._waiting: deque[_Request] = deque()
+        self._queue: deque[_QueuedCommand] = deque()
+        # Guards the queue and the closing flag, which event loops and the thread use.
         self._changed = threading.Condition()
-        self._is_closing, self._next_complaint = False, 0.0
+        self._is_closing, self._next_log_at = False, 0.0
         # A daemon: a command that does not end must not block the exit of the process.
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     async def write(self, command: Callable[[Connection], T]) -> T:
-        """Run `command` in the writer; return its result once the changes are on disk.
+        """Run a command in the writer; return its result once the changes are on disk.
 
-        `command` may run twice: the changes of the first run are then rolled back.
+        The writer may run `command` twice. It rolls back the changes of the first run.
 
         Raises:
-            Problem: If the queue is full, the store cannot be written or the server
-                ends.
-            Exception: Any exception of `command`; its changes are then rolled back.
+            Problem: If the queue is full, the store cannot be written, or the server
+                shuts down.
+            Exception: Any exception of `command`, whose changes are rolled back.
         """
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[T] = loop.create_future()
+        future: asyncio.Future[T] = loop.create_future()
+        # Holding the condition never blocks the loop: the thread releases it before it
+        # runs a command.
         with self._changed:
             if self._is_closing:
-                raise _ending()
-            if len(self._waiting) >= self._capacity:
+                raise _stopping()
+            if len(self._queue) >= self._capacity:
                 raise unavailable("Too many requests wait to be stored.")
-            self._waiting.append(_Request(command, loop, answer))
+            self._queue.append(_QueuedCommand(command, loop, future))
             self._changed.notify()
-        return await answer
+        return await future
 
-    def close(self, patience_seconds: float | None = None) -> None:
-        """Run the queued commands, then stop.
+    def close(self, timeout_seconds: float | None = None) -> None:
+        """Run the queued commands, then stop the thread.
 
         Args:
-            patience_seconds: Time limit; after it, queued commands are refused and a
-                running one is abandoned. None waits for all.
+            timeout_seconds: Time limit. After it, queued commands are rejected and a
+                running command is abandoned. None waits for all commands.
         """
         with self._changed:
             self._is_closing = True
             self._changed.notify()
-        self._thread.join(patience_seconds)
+        self._thread.join(timeout_seconds)
         with self._changed:
-            given_up = [*self._waiting]
-            self._waiting.clear()
-        _answer(given_up, [(None, _ending())] * len(given_up))
+            rejected = [*self._queue]
+            self._queue.clear()
+        _deliver(rejected, [(None, _stopping())] * len(rejected))
         if self._thread.is_alive():
             _log.warning(
                 "a command is still running at the end of the server:"
@@ -115,49 +124,57 @@ class Writer:
 
     def _run(self) -> None:
         while group := self._next_group():
-            _answer(group, self._carry_out(group))
+            _deliver(group, self._run_group(group))
 
-    def _next_group(self) -> list[_Request]:
-        """Wait for commands; return an empty group when the writer is closed."""
+    def _next_group(self) -> list[_QueuedCommand]:
+        """Wait for commands; return an empty group once the writer is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._is_closing)
-            size = min(len(self._waiting), GROUP_CAPACITY)
-            return [self._waiting.popleft() for _ in range(size)]
+            self._changed.wait_for(lambda: self._queue or self._is_closing)
+            size = min(len(self._queue), GROUP_CAPACITY)
+            return [self._queue.popleft() for _ in range(size)]
 
-    def _carry_out(self, group: Sequence[_Request]) -> list[Outcome]:
+    def _run_group(self, group: Sequence[_QueuedCommand]) -> list[Outcome]:
         try:
-            return self._together(group)
-        except Exception as error:  # noqa: BLE001 -- told to every caller
+            return self._run_in_one_transaction(group)
+        except Exception as error:  # noqa: BLE001 -- every caller gets it
             if len(group) == 1:
-                return [(None, self._refusal(error))]
-            return self._one_by_one(group, error)
+                return [(None, self._error_for_caller(error))]
+            return self._run_one_by_one(group, error)
 
-    def _one_by_one(self, group: Sequence[_Request], error: Exception) -> list[Outcome]:
-        """Try each command of a group alone; refuse the rest after the time limit."""
-        until = time.monotonic() + RETRY_SECONDS
+    def _run_one_by_one(
+        self, group: Sequence[_QueuedCommand], error: Exception
+    ) -> list[Outcome]:
+        """Run each command of a failed group in a transaction of its own.
+
+        After the time limit the remaining commands get the error of the group: on a
+        failing disk each transaction may take long.
+        """
+        until = time.monotonic() + SINGLE_RUNS_SECONDS
         return [
-            self._carry_out([request])[0]
+            self._run_group([command])[0]
             if time.monotonic() < until
-            else (None, self._refusal(error))
-            for request in group
+            else (None, self._error_for_caller(error))
+            for command in group
         ]
 
-    def _together(self, group: Sequence[_Request]) -> list[Outcome]:
-        """Run commands in one transaction; return only if it was committed."""
+    def _run_in_one_transaction(self, group: Sequence[_QueuedCommand]) -> list[Outcome]:
+        """Run commands in one transaction; return only after its commit."""
         outcomes = []
         with self._store.transaction() as db:
-            for request in group:
-                outcomes.append(_attempt(db, request.command))
+            for command in group:
+                outcomes.append(_run_in_savepoint(db, command.run))
+                # Without this check, the commands after a rollback by the engine would
+                # be committed one by one, and those before it would be lost.
                 if not self._store.is_in_transaction(db):
                     raise StoreError("the engine has rolled the transaction back")
         return outcomes
 
-    def _refusal(self, error: Exception) -> Exception:
-        """Return the error for the caller of a command that failed alone."""
+    def _error_for_caller(self, error: Exception) -> Exception:
+        """Return the error for the caller of a failed command; log a failing store."""
         if not isinstance(error, StoreError):
             return error
-        if time.monotonic() >= self._next_complaint:
-            self._next_complaint = time.monotonic() + COMPLAINT_SECONDS
+        if time.monotonic() >= self._next_log_at:
+            self._next_log_at = time.monotonic() + LOG_INTERVAL_SECONDS
             _log.error("requests are refused with status 503: %s", error)
         return unavailable(
             f"The backend cannot store anything now ({error.cause or error}).",
@@ -165,40 +182,45 @@ class Writer:
         )
 
 
-def _attempt(db: Connection, command: Callable[[Connection], object]) -> Outcome:
-    """Run one command behind a savepoint.
+def _run_in_savepoint(db: Connection, run: Callable[[Connection], object]) -> Outcome:
+    """Run one command; roll back its changes if it raises.
 
     Raises:
-        DBAPIError: If the engine failed; the transaction must not be committed then.
+        DBAPIError: If the engine has failed; then the transaction must not commit.
     """
     try:
         with db.begin_nested():
-            return command(db), None
+            return run(db), None
     except Exception as error:
+        # A violated constraint is the fault of this command alone. Any other error of
+        # the engine leaves the transaction in an unknown state.
         if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError):
             raise
         return None, error
 
 
-def _ending() -> Exception:
+def _stopping() -> Exception:
     return unavailable("The backend is stopping.")
 
 
-def _answer(group: Sequence[_Request], outcomes: Sequence[Outcome]) -> None:
-    """Give the callers their results; wake each event loop once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Request, Outcome]]] = {}
-    for request, outcome in zip(group, outcomes, strict=True):
-        by_loop.setdefault(request.loop, []).append((request, outcome))
-    for loop, answered in by_loop.items():
-        with suppress(RuntimeError):  # a closed loop has no callers any more
-            loop.call_soon_threadsafe(_settle, answered)
+def _deliver(group: Sequence[_QueuedCommand], outcomes: Sequence[Outcome]) -> None:
+    """Pass outcomes to the callers; wake each event loop once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_QueuedCommand, Outcome]]] = {}
+    for command, outcome in zip(group, outcomes, strict=True):
+        by_loop.setdefault(command.loop, []).append((command, outcome))
+    for loop, delivered in by_loop.items():
+        # A future is not safe between threads: its loop has to set the result. A
+        # closed loop raises RuntimeError, and nobody awaits its futures any more.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_set_results, delivered)
 
 
-def _settle(answered: Sequence[tuple[_Request, Outcome]]) -> None:
-    for request, (result, error) in answered:
-        if request.answer.done():  # the caller went away
+def _set_results(delivered: Sequence[tuple[_QueuedCommand, Outcome]]) -> None:
+    for command, (result, error) in delivered:
+        # The caller was cancelled, for example because its client has disconnected.
+        if command.future.done():
             continue
         if error is not None:
-            request.answer.set_exception(error)
+            command.future.set_exception(error)
         else:
-            request.answer.set_result(result)
+            command.future.set_result(result)

@@ -1,4 +1,4 @@
-"""The schema's history, one for all engines."""
+"""Migrations: the revisions of the schema, the same for all engines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAD = "0004"
 
 
 def current_revision(db: Connection) -> str | None:
-    """Return the revision of the schema that `db` has; None without one."""
+    """Return the revision of the schema of `db`; None for an empty database."""
     if not inspect(db).has_table("alembic_version"):
         return None
     revision = db.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -22,12 +22,12 @@ def current_revision(db: Connection) -> str | None:
 
 
 def upgrade_to_head(db: Connection) -> None:
-    """Bring the schema to `HEAD` in the transaction that `db` is in."""
+    """Upgrade the schema to `HEAD` in the open transaction of `db`."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
-    # A percent sign is doubled: the option is a template.
+    # The option is a template, so a percent sign is doubled.
     folder = str(Path(__file__).parent).replace("%", "%%")
     config.set_main_option("script_location", folder)
     config.attributes["connection"] = db

@@ -1,4 +1,4 @@
-"""Runs the revisions on the connection that `upgrade_to_head()` hands over."""
+"""Entry point of alembic: runs the revisions on the connection of the upgrade."""
 
 from __future__ import annotations
 

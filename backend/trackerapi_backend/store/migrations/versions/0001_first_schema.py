@@ -1,4 +1,4 @@
-"""The first schema: providers, customers, keys, jobs, events and share links."""
+"""First schema: providers, customers, keys, jobs, events and share links."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take this revision back, and all data with it."""
+    """Revert this revision; all data is lost."""
     for table in (
         "share_links",
         "events",

@@ -1,4 +1,4 @@
-"""Parts that count towards a step, and keys that are good for one job alone."""
+"""Parts that count towards a step, and job tokens: keys that are bound to one job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Apply this revision."""
-    # A plain new column: a table of all events must not be written anew.
+    # A plain new column, not a batch: a batch would write the whole table of events
+    # again.
     op.add_column("events", sa.Column("part", sa.String(100)))
     with op.batch_alter_table("api_keys") as keys:
         keys.add_column(sa.Column("job_id", _ID))
@@ -23,7 +24,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take this revision back; a key of one job must not become one of all."""
+    """Revert this revision; delete job tokens, which would be valid for all jobs."""
     op.execute("DELETE FROM api_keys WHERE job_id IS NOT NULL")
     with op.batch_alter_table("api_keys") as keys:
         keys.drop_constraint("fk_api_keys_job_id", type_="foreignkey")

@@ -1,4 +1,4 @@
-"""Tables of the newest values and messages for the customer, filled from all events."""
+"""Tables of the customer view, filled from the stored events."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take this revision back; no data is lost, since the events have all of it."""
+    """Revert this revision; no data is lost, since the events have all of it."""
     op.drop_table("customer_messages")
     op.drop_table("customer_values")
 
@@ -80,7 +80,7 @@ def _create_messages() -> sa.Table:
 
 
 def _customer_keys(document: str | None) -> set[tuple[str, str]]:
-    """Return step tag and name of each metadata key that the customer may read."""
+    """Return tag and name of each metadata key with the audience `customer`."""
     steps = json.loads(document)["step_configurations"] if document else []
     return {
         (step["tag"], key["name"])

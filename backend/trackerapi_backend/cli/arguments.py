@@ -1,0 +1,113 @@
+"""Arguments that several commands share: parser class, types, database options."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from trackerapi_backend.cli.output import printable_line
+from trackerapi_backend.problems import Problem
+from trackerapi_backend.requests.contract import check, named_schema
+from trackerapi_backend.settings import MAX_PORT, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
+    PrintLine = Callable[[str], None]
+
+MAX_NAME_LENGTH = 100
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser with short printable errors, which rejects blank arguments.
+
+    A blank argument usually is an unset variable of a script.
+    """
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(**keywords)
+        self.register("type", None, _not_blank)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and a printable error; exit with status 2."""
+        super().error(printable_line(message))
+
+
+def add_group(parser: argparse.ArgumentParser, metavar: str) -> Commands:
+    """Add a group of commands to a parser; return the group."""
+    commands = parser.add_subparsers(required=True, metavar=metavar)
+    # The default type would check the name of the command, and its error would name
+    # no option.
+    commands.type = str
+    return commands
+
+
+def add_database_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--database` and `--pepper-file`."""
+    parser.add_argument("--database", metavar="FILE", help="the SQLite file")
+    parser.add_argument(
+        "--pepper-file",
+        metavar="FILE",
+        help="secret under which keys are kept; default: `pepper` beside the database",
+    )
+
+
+def add_provider_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options for a database and `--provider`."""
+    add_database_options(parser)
+    parser.add_argument(
+        "--provider",
+        type=_provider_name,
+        metavar="NAME",
+        help="whose; `create` makes one that is new; default: the oldest",
+    )
+
+
+def port_number(text: str) -> int:
+    """Return the number of a port; 0 for a free port."""
+    return whole_number(text, 0, MAX_PORT)
+
+
+def whole_number(text: str, minimum: int, maximum: int) -> int:
+    """Return a whole number within limits.
+
+    Raises:
+        ArgumentTypeError: If the text is no such number.
+    """
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(maximum))
+    if not is_number or not minimum <= int(text) <= maximum:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number from {minimum} to {maximum}"
+        )
+    return int(text)
+
+
+def check_options(schema_name: str, values: dict[str, object]) -> None:
+    """Check options against the schema whose members have the names of the options.
+
+    Raises:
+        SettingsError: If a value is not valid; the message names the option.
+    """
+    try:
+        check(named_schema(schema_name), values)
+    except Problem as problem:
+        first = next(iter(problem.errors), None)
+        if first is None:  # a text that is not UTF-8
+            raise
+        option = first["pointer"].replace("/", "--", 1)
+        raise SettingsError(f"{option} {first['detail']}") from None
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be blank")
+    return text
+
+
+def _provider_name(text: str) -> str:
+    if not text.strip() or len(text) > MAX_NAME_LENGTH or not text.isprintable():
+        raise argparse.ArgumentTypeError(
+            f"must be 1 to {MAX_NAME_LENGTH} printable characters, and not blank"
+        )
+    return text

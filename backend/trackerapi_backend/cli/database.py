@@ -1,0 +1,73 @@
+"""Access of `key` and `customer` to the database, without a server.
+
+The commands open the database themselves, so they need no running server and fail
+beside one: a server holds the lock on the file.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.jobs.providers import find_or_create_provider
+from trackerapi_backend.settings import SettingsError, storage_from
+from trackerapi_backend.store.providers import find_provider
+from trackerapi_backend.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccess:
+    """Transaction on a database for one provider.
+
+    Attributes:
+        db: Connection in a transaction, which commits at the end of the block.
+        provider_id: Provider that `--provider` names.
+        pepper_file: File with the secret of this installation.
+    """
+
+    db: Connection
+    provider_id: int
+    pepper_file: Path
+
+
+@contextmanager
+def open_provider(
+    options: Namespace, *, create: bool = False
+) -> Iterator[ProviderAccess]:
+    """Open the database and find the provider that the options name.
+
+    Args:
+        options: Options of the command.
+        create: Whether to create a provider that does not exist.
+
+    Raises:
+        SettingsError: If there is no such provider, or a setting is invalid.
+        StoreError: If the database cannot be used, for example beside a server.
+    """
+    storage = storage_from(vars(options))
+    with (
+        closing(SqliteStore(storage.database)) as store,
+        store.transaction() as db,
+    ):
+        if create:
+            provider_id = find_or_create_provider(db, options.provider)
+        else:
+            provider_id = _find_known_provider(db, options.provider)
+        yield ProviderAccess(db, provider_id, storage.pepper_file)
+
+
+def _find_known_provider(db: Connection, name: str | None) -> int:
+    known = find_provider(db, name)
+    if known is None:
+        raise SettingsError(
+            "no such provider: `key create` and `customer create` make one"
+        )
+    return known

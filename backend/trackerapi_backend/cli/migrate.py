@@ -1,0 +1,34 @@
+"""`trackerapi-backend migrate`: upgrade of a database's schema."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.cli.arguments import add_database_options
+from trackerapi_backend.settings import storage_from
+from trackerapi_backend.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from trackerapi_backend.cli.arguments import Commands, PrintLine
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the parser of `migrate`."""
+    parser = commands.add_parser(
+        "migrate",
+        help="bring a database's schema up to date",
+        description="Bring a database's schema up to date, or make the database."
+        " One that is there is copied beside itself first.",
+    )
+    add_database_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, print_line: PrintLine) -> None:
+    """Upgrade the schema of a database; create the database if it does not exist."""
+    database = storage_from(vars(options)).database
+    with closing(SqliteStore(database, migrate=True)):
+        print_line(f"The schema of {database} is up to date.")

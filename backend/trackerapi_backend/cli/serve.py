@@ -1,0 +1,47 @@
+"""`trackerapi-backend serve`: a server for a database that has been set up."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from trackerapi_backend.cli.arguments import add_database_options, port_number
+from trackerapi_backend.logs import log_to_stderr
+from trackerapi_backend.server import exit_despite_busy_threads, serve_store
+from trackerapi_backend.settings import DEFAULT_HOST, DEFAULT_PORT, settings_from
+from trackerapi_backend.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from trackerapi_backend.cli.arguments import Commands, PrintLine
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the parser of `serve`."""
+    parser = commands.add_parser(
+        "serve",
+        help="run a backend for others",
+        description="Serve a database whose schema is up to date (see `migrate`).",
+    )
+    add_database_options(parser)
+    parser.add_argument("--host", help=f"default: {DEFAULT_HOST}")
+    parser.add_argument("--port", type=port_number, help=f"default: {DEFAULT_PORT}")
+    parser.add_argument(
+        "--public-base-url",
+        metavar="URL",
+        help="where readers reach it; default: the address of each request",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: Namespace, print_line: PrintLine) -> None:
+    """Serve until a signal ends the server."""
+    settings = settings_from(vars(options))
+    log_to_stderr(logging.INFO)
+    with closing(SqliteStore(settings.database)) as store:
+        serve_store(
+            settings, store, announce=lambda url: print_line(f"Serving at {url}")
+        )
+    exit_despite_busy_threads(0)

@@ -1,0 +1,38 @@
+"""Statuses of jobs and steps."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    """Status of a job."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class StepStatus(StrEnum):
+    """Status of a step.
+
+    Events of the step lead to the first six. `NOT_RUN` and `CANCELLED` follow from the
+    end of its job: see `shown_status()`, which also shows a `WAITING` step as pending
+    or failed.
+    """
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    NOT_RUN = "not_run"
+    CANCELLED = "cancelled"
+
+
+SETTLED = frozenset({StepStatus.DONE, StepStatus.SKIPPED})
+"""Statuses of a step that no later event changes."""
