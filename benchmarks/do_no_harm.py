@@ -1,4 +1,4 @@
-"""Whether reporting changes a job: its output, its exit status, when it ends.
+"""Effects of reporting on a job: output, exit status, time of the end.
 
 One job runs without reporting and with each library, as each is used by default, under
 each fault. "unchanged" means: the same bytes on stdout, the same exit status, its
@@ -52,7 +52,7 @@ Wrap = Callable[[Sequence[str], Path], list[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong.
+    """Faults during a run.
 
     Attributes:
         before: Done to the sink before the job starts.
@@ -73,11 +73,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one run of the job ended.
+    """Result of one run of the job.
 
     Attributes:
         status: Negative for a signal; None if it had to be killed.
-        output: What it printed.
+        output: Output of the job.
         work_seconds: From its start to its last line; None without that.
         exit_seconds: From its last line, or a signal, to its end.
     """
@@ -185,7 +185,7 @@ def run_job(library: str, fault: Fault) -> Ending:
 def _disturb(
     fault: Fault, sink: Sink, process: "subprocess.Popen[bytes]", printed: int
 ) -> float | None:
-    """Do what the fault does while the job works; return when."""
+    """Cause the fault while the job works; return the time of the fault."""
     if fault.meanwhile is None:
         return None
     end = time.monotonic() + LIMIT_SECONDS
@@ -205,7 +205,7 @@ def _last_line_at(folder: Path) -> float | None:
 
 
 def changes(ending: Ending, plain: Ending) -> str:
-    """Say what a library has changed about the job."""
+    """Return the changes that a library made to the job, as text."""
     if ending.status is None:
         return f"hung (> {LIMIT_SECONDS:.0f} s)"
     found = []
@@ -224,7 +224,7 @@ def changes(ending: Ending, plain: Ending) -> str:
 
 
 def first_change(verdicts: Sequence[str]) -> str:
-    """Return what changed in any of several rounds."""
+    """Return the changes in any of several rounds."""
     return next((each for each in verdicts if each != UNCHANGED), UNCHANGED)
 
 

@@ -1,9 +1,9 @@
-"""What one reporting call costs the caller, beside what the peers' calls cost.
+"""Cost of one reporting call for the caller, beside the calls of the peers.
 
 `burst`: back to back; `paced`: 3 ms apart, as a job does; `away`: paced, each answer
 takes 200 ms; `down`: paced, connections are refused. Ours is on the disk when the call
 returns, the peers' is in memory or, where the call waits for the answer, delivered.
-What is compared with a target runs in pairs, one right after the other.
+Measurements with a target run in pairs, one right after the other.
 
 Exit status: 0 within the targets, 1 not.
 """
@@ -37,7 +37,7 @@ LIMIT_SECONDS: Final = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Under what circumstances the calls are made.
+    """Circumstances of the calls.
 
     Attributes:
         events: Calls.

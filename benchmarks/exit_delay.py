@@ -1,4 +1,4 @@
-"""How long a script takes to end after its last line, and what has arrived by then.
+"""Time from the last line of a script to its end, and the events that arrived by then.
 
 Nobody calls flush or close. `down`: connections are refused; `never answers`: they are
 accepted and that is all; `healthy`: 1,000 events were reported just before.

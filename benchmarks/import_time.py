@@ -1,4 +1,4 @@
-"""What `from trackerapi import TrackerApi` costs beside `import httpx` and the peers.
+"""Cost of `from trackerapi import TrackerApi` beside `import httpx` and the peers.
 
 Each import runs in a fresh interpreter, in turns, so that a drifting machine slows
 all alike; the time of a bare interpreter of the same environment is taken off.

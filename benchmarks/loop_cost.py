@@ -1,4 +1,4 @@
-"""What `job.track()` costs a loop of a million items beside tqdm.
+"""Cost of `job.track()` for a loop of a million items, beside tqdm.
 
 Both in one process, in turns; tqdm draws its bar into a file that swallows it. Ours
 records to disk and delivers to nobody.

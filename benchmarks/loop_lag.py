@@ -1,4 +1,4 @@
-"""How long an event loop stands still while a job reports from it.
+"""Delay of an event loop by the reports of a job.
 
 A task ticks each millisecond, and tells how late it was at worst; beside it a job is
 created, reports 400 times from blocks, loops and a deep traceback, and is closed. The
@@ -128,7 +128,7 @@ async def _worst_lag_ms(what: str, url: str) -> float:
     await asyncio.sleep(0.1)
     worst = 0.0
     await WORKLOADS[what](url)
-    await asyncio.sleep(0.5)  # what was begun in the background counts, too
+    await asyncio.sleep(0.5)  # background work counts too
     ticks.cancel()
     return 1000 * worst
 

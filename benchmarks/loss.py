@@ -1,4 +1,4 @@
-"""What is lost and what arrives twice when the backend or the script fails.
+"""Lost and doubled events when the backend or the script fails.
 
 1,000 events are reported over 2 to 12 seconds (at once before `kill -9`; in the `fork`
 column 100 by a parent and 100 by its child), then the library has time to deliver. A
@@ -45,12 +45,12 @@ KEEPS_FILES: Final = "wandb-offline"
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What became of the events of one case.
+    """Counts of the events of one case.
 
     Attributes:
         lost: Events that never arrived; parts where several processes reported.
         repeats: Further deliveries of those that did.
-        remark: What else happened.
+        remark: Other events of the case.
     """
 
     lost: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""How much memory 1,000,000 events take that wait for a backend that is down.
+"""Memory for 1,000,000 undelivered events while the backend is down.
 
 Growth of the resident set since the first events, three seconds after the last one,
 and at its highest. The peers hold as many as their queue admits and drop the others.

@@ -1,4 +1,4 @@
-"""What this machine charges for the parts of a durable call, and what ours costs.
+"""Cost of the parts of a durable call on this machine, beside the cost of our call.
 
 Each part is one call in a burst. No library can be on the disk for less than `json +
 one write`; what `fsync` and SQLite would add shows why an appended line was chosen.

@@ -1,4 +1,4 @@
-"""What `trackerapi run` adds to a command, beside the start of a bare interpreter.
+"""Time that `trackerapi run` adds to a command, beside the start of an interpreter.
 
 The command is `true`, which does nothing, so that all of the time is what is added.
 Each way takes its turn in each round, so that a drifting machine slows all alike.
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _ways(folder: Path) -> dict[str, Way]:
-    """Return what is measured."""
+    """Return the measured commands."""
     script = Path(sys.executable).with_name("trackerapi")
     run = [str(script), "run"]
     step = [*run, "--step", "load", "--", "true"]

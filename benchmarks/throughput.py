@@ -1,4 +1,4 @@
-"""How long 20,000 events take until the last one is acknowledged, and what CPU.
+"""Time and CPU for 20,000 events until the backend acknowledges the last one.
 
 Events are reported as fast as the caller can; a library that waits for each answer
 reports 2,000. Ours keeps its default limits, and is also measured against the
@@ -43,14 +43,14 @@ OWN_BACKEND: Final = "trackerapi, own backend"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """What one round came to.
+    """Result of one round.
 
     Attributes:
         emitted: Events that were reported.
         arrived: Events that were acknowledged.
         seconds: From the first call to the last acknowledgement.
         cpu_seconds: Of the reporting process, all of its threads.
-        requests: Requests it took; None where nobody counted.
+        requests: Number of requests; None without a count.
     """
 
     emitted: int
@@ -134,7 +134,7 @@ def _to_own_backend(options: Options) -> Delivery | None:
 def _backend(folder: Path) -> Iterator[DemoBackend]:
     """Run our backend on the core that the sink would have."""
     cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {sink_cpu()})  # inherited by what is started
+    os.sched_setaffinity(0, {sink_cpu()})  # inherited by child processes
     try:
         with started_backend(folder) as backend:
             os.sched_setaffinity(0, cores)

@@ -1,4 +1,4 @@
-"""Where the demo finds a backend: named, running already, or its own."""
+"""The backend of the demo: a named one, a running one, or one that the demo starts."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ _MAX_DIGITS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoBackend:
-    """A backend that the demo may report to, and as whom."""
+    """Address, key and customer of a backend for the demo."""
 
     base_url: str
     api_key: str = field(repr=False)

@@ -82,8 +82,8 @@ def run(backend: DemoBackend, options: argparse.Namespace) -> int:
         )
         print(f"{config.name} {provider_job_id}")
         print(f"The customer's page: {job.share_link()}", flush=True)
-        # First what a run before this one has left. A job need not wait for delivery;
-        # this one does, to read back what it reported.
+        # Undelivered reports of an earlier run first. The demo waits for delivery,
+        # because it reads its reports back; other jobs need not wait.
         tracker.flush()
         before = job.fetch()
         for number in range(len(config.step_configurations)):

@@ -53,7 +53,7 @@ class Study:
             (self.folder / f"scan-{number:02}.dat").write_bytes(os.urandom(64))
 
     def check_quality(self, step: TrackerStep) -> None:
-        """Leave out what is blurred."""
+        """Leave out blurred images."""
         for scan in step.track(scans_of(self.folder)):
             if int(scan.stem[-2:]) % 10 == BLURRED:
                 step.item_failed(scan.name, customer="A blurred image was left out.")
@@ -92,7 +92,7 @@ class Study:
         step.skip("There is no earlier study.")
 
     def report(self, step: TrackerStep) -> None:
-        """Write down what was found."""
+        """Write the found organs to a file."""
         found = [path.read_text() for path in results_of(self.folder)]
         (self.folder / "report.txt").write_text("\n".join(found))
         step.note(f"{len(found)} images were measured.")
@@ -156,7 +156,7 @@ def run(backend: DemoBackend, options: argparse.Namespace) -> int:
             print(f"The customer's page: {job.share_link()}", flush=True)
             study = Study(job, folder, tracker.base_url, is_crashing=options.crash)
             for step in job.steps.values():
-                # What an earlier run has done is not ready: it is done.
+                # A step of an earlier run is done, and so not ready.
                 if not step.is_ready:
                     continue
                 work: Callable[[TrackerStep], None]

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     scans = scans_of(options.folder)[options.share :: WORKERS]
     finished = {path.stem for path in results_of(options.folder)}
     with TrackerApi() as tracker:
-        # The same name after a restart: what was counted is not counted twice.
+        # The same name after a restart: no unit counts twice.
         job = tracker.attach(part=f"worker-{options.share}")
         step = job.step("segment")
         for scan in step.track(scans, key=lambda scan: scan.stem, resume=finished):
@@ -47,7 +47,7 @@ def scans_of(folder: Path) -> list[Path]:
 
 
 def results_of(folder: Path) -> list[Path]:
-    """Return what was found so far, in order."""
+    """Return the organs found so far, in order."""
     return sorted(folder.glob("scan-*.txt"))
 
 

@@ -1,1 +1,1 @@
-"""What maintainers run: set-up, regeneration, checks and the demo."""
+"""Tools of the maintainers: set-up, regeneration, checks and the demo."""

@@ -33,7 +33,7 @@ class Part:
     """One check.
 
     Attributes:
-        title: What it holds, for people.
+        title: Name of the check in the output.
         command: Python module and its arguments.
         slow: Whether `--quick` leaves it out.
     """

@@ -1,4 +1,4 @@
-"""Hold the contract to what the last release promised.
+"""Comparison of the contract with that of the last release.
 
 Exit status: 0 nothing breaks, 1 something breaks, 2 wrong usage.
 """
@@ -53,10 +53,10 @@ def record(contract: Contract, root: Path) -> None:
 
 
 def promise(root: Path) -> Contract:
-    """Return the contract that was promised.
+    """Return the contract of the last release.
 
     Raises:
-        ContractError: If it cannot be read, or is not what was recorded.
+        ContractError: If it cannot be read, or was changed after its recording.
     """
     baseline = read_contract(root / BASELINE_PATH)
     try:

@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def wanted_state() -> dict[str, str]:
-    """Return what decides whether the environment is up to date."""
+    """Return a fingerprint of all inputs of the environment."""
     digest = hashlib.sha256()
     for name in INPUTS:
         digest.update((ROOT / name).read_bytes())

@@ -54,11 +54,11 @@ def run_pip(
 
 
 def pip_environment(python: str | Path, caller: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables for pip: those of the caller, without what is not a source.
+    """Return the caller's variables for pip that name a package index.
 
     Args:
         python: The interpreter whose pip will run.
-        caller: Variables of whoever runs the script.
+        caller: Variables of the caller of the script.
     """
     kept = {
         name: value
@@ -88,7 +88,7 @@ def _configured(
         check=False,
     )
     found: dict[str, str] = {}
-    # Sorted: what is meant for `install` alone wins over what is global.
+    # Sorted: a setting of `install` wins over a global setting.
     for line in sorted(listed.stdout.splitlines()):
         key, _, value = line.partition("=")
         section, _, option = key.partition(".")

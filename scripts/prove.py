@@ -1,4 +1,4 @@
-"""Prove that nothing is lost and nothing doubled: by faults and by kills.
+"""Proof by faults and kills: no event is lost, and no event is stored twice.
 
 Runs the fault tests with outages of their whole length, kills a job and a sync at each
 of their write-like system calls in turn, and kills jobs at random times. After each

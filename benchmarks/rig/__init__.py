@@ -1,1 +1,1 @@
-"""What the measurements share: a sink that can fail, adapters, workers, tables."""
+"""Shared parts of the measurements: a sink that can fail, adapters, workers, tables."""

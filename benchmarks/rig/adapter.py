@@ -1,4 +1,4 @@
-"""What a library has to offer so that the rig can measure it.
+"""Interface of a library that the rig measures.
 
 Each event carries the same 100 bytes of metadata and a marker, by which the sink
 counts it whatever the format of the wire.

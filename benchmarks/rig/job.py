@@ -1,4 +1,4 @@
-"""A small job that somebody has: it reads, computes, prints, and exits with 7.
+"""A small example job: reads, computes, prints, and exits with 7.
 
 Usage: python -m benchmarks.rig.job LIBRARY URL, in a folder with `input.txt`. The
 first line it prints says that its work begins. `ended` gets the time of its last line

@@ -1,4 +1,4 @@
-"""Where things are: the work tree, the environments of the peers, the cores."""
+"""Paths of the work tree and of the peers' environments; numbers of cores."""
 
 import os
 import sys
@@ -24,5 +24,5 @@ def worker_cpu() -> int:
 
 
 def sink_cpu() -> int:
-    """Return the core of what answers it; the same if there is one only."""
+    """Return the core of the answering process; the same core if there is only one."""
     return max(os.sched_getaffinity(0))

@@ -34,10 +34,10 @@ _LEAST_EVENTS: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line of each question says.
+    """Command line of each measurement.
 
     Attributes:
-        libraries: What to measure, ours first.
+        libraries: Libraries to measure, ours first.
         rounds: Turns; tables hold medians over them.
         is_quick: Try the measurement out with few events; the figures mean nothing.
     """
@@ -52,7 +52,7 @@ class Options:
 
     @property
     def adapters(self) -> list[type[Adapter]]:
-        """The libraries whose environment is there."""
+        """Libraries with an installed environment."""
         return [ADAPTERS[name] for name in self.libraries]
 
 
@@ -63,7 +63,7 @@ def read_options(
     peers: Sequence[type[Adapter]] = PEERS,
     argv: Sequence[str] | None = None,
 ) -> Options:
-    """Read the command line; leave out, with a word, what is not installed."""
+    """Read the command line; leave out missing libraries with a message."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -89,7 +89,7 @@ class Task:
 
     Attributes:
         library: Name of its adapter.
-        scenario: What the worker does.
+        scenario: Task of the worker.
         url: The backend.
         folder: Where it may write.
         limit: Seconds after which it is killed.
@@ -108,10 +108,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a worker ended.
+    """Result of a worker.
 
     Attributes:
-        told: What it printed; empty if it did not get so far.
+        told: Output of the worker; empty if the worker ended early.
         ended_at: On the monotonic clock.
         is_timed_out: Whether it had to be killed.
     """
@@ -170,7 +170,7 @@ def environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Offer a folder that goes away, whatever late helpers still write to it."""
+    """Yield a temporary folder; delete it even if late processes still write there."""
     with tempfile.TemporaryDirectory(
         prefix="trackerapi-bench-", ignore_cleanup_errors=True
     ) as folder:

@@ -19,7 +19,7 @@ from benchmarks.rig.places import ROOT, sink_cpu
 
 @dataclass(frozen=True, slots=True)
 class SinkCounts:
-    """What has arrived at a sink.
+    """Counts of arrived events at a sink.
 
     Attributes:
         requests: Requests of any kind, also those that were refused.
@@ -85,7 +85,7 @@ class Sink:
         self._do("up")
 
     def counts(self) -> SinkCounts:
-        """Return what has arrived."""
+        """Return the counts of arrived events."""
         return SinkCounts(**self._do("counts"))
 
     def events(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The process of the sink: counts what arrives and fails as it is told.
+"""The process of the sink: counts arriving events and fails on demand.
 
 It looks for markers in the target and in the unpacked body of each request, so that
 any format that carries text as it is can be counted. Requests of our contract are
@@ -60,7 +60,7 @@ ODD_ANSWERS = {
 
 @dataclass
 class Faults:
-    """How the sink misbehaves; as made, it does not.
+    """Faults of the sink; none by default.
 
     Attributes:
         latency: Seconds before each answer.
@@ -92,7 +92,7 @@ class Faults:
 
 @dataclass
 class Counts:
-    """What has arrived."""
+    """Arrived events."""
 
     requests: int = 0
     body_bytes: int = 0
@@ -111,7 +111,7 @@ class Counts:
 
 
 class SinkServer:
-    """Holds what connections share."""
+    """Shared state of the connections."""
 
     def __init__(self) -> None:
         self.faults, self.counts = Faults(), Counts()

@@ -1,4 +1,4 @@
-"""Tables in markdown, and what was promised beside what was measured."""
+"""Tables in Markdown, and promises beside measurements."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ NOTHING = "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A promise and what was measured.
+    """A promise and its measurement.
 
     Attributes:
         what: The promise in words.
-        bound: What it says.
+        bound: Bound of the promise.
         measured: None if it could not be measured, which breaks the promise.
         unit: Follows the figures.
         is_least: Whether `bound` is the least instead of the most.
@@ -35,7 +35,7 @@ class Target:
 
 
 def conclude(targets: Sequence[Target]) -> int:
-    """Print promises with what was measured; return the exit status."""
+    """Print promises and measurements; return the exit status."""
     rows = [
         (
             target.what,

@@ -1,4 +1,4 @@
-"""The process that uses one library, and tells what it cost.
+"""The process that uses one library and prints the cost.
 
 Usage: python -m benchmarks.rig.worker LIBRARY SCENARIO URL OPTIONS, with OPTIONS as a
 JSON object of the scenario's arguments; prints one JSON object. `BENCH_DIR` names a
@@ -30,7 +30,7 @@ class Emission:
     """Events that were reported one after the other.
 
     Attributes:
-        nanoseconds: What each call took.
+        nanoseconds: Duration of each call.
         errors: Calls that raised.
     """
 
@@ -80,7 +80,7 @@ def _timed(call: Callable[[str], None], argument: str) -> tuple[int, bool]:
 def calls(
     adapter: Adapter, events: int, gap: float, limit: float, warm_up: int = 5
 ) -> None:
-    """Tell what each call costs the caller."""
+    """Print the cost of each call for the caller."""
     emit(adapter, WARM_UP, warm_up, gap=gap, limit=limit)
     gc.collect()
     tell(**emit(adapter, CALLS, events, gap=gap, limit=limit).as_members())
@@ -149,7 +149,7 @@ def fork(adapter: Adapter, events: int, wait: float) -> None:
 
 
 def memory(adapter: Adapter, events: int, limit: float) -> None:
-    """Report what cannot be delivered, and tell what that holds in memory."""
+    """Report events that cannot be delivered, and print the memory that they take."""
     emit(adapter, WARM_UP, 5)
     before = _memory_bytes("VmRSS")
     emitted, end = 0, time.monotonic() + limit
@@ -176,7 +176,7 @@ SCENARIOS: dict[str, Callable[..., None]] = {
 
 
 def tell(**members: Any) -> None:
-    """Print what was found."""
+    """Print the results."""
     print(json.dumps(members), flush=True)
 
 
@@ -207,7 +207,7 @@ def _ended_within(child: int, seconds: float) -> bool:
 
 
 def _memory_bytes(line: str) -> int:
-    """Return what the kernel says in a line of the status of this process."""
+    """Return the value of a line of this process's status in the kernel."""
     status = Path("/proc/self/status").read_text().splitlines()
     found = next(each for each in status if each.startswith(line))
     return int(found.split()[1]) * 1024

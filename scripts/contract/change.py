@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change and what it means for a client of today.
+    """A difference between two contracts, and its effect on a client of today.
 
     Attributes:
         place: Where, in the contract's own names, such as `JobInput.tag`.
-        what: What happened there.
+        what: The change in words.
         breaking: Whether a client made from the old contract may fail.
     """
 

@@ -9,5 +9,5 @@ RULES = (*OPERATION_RULES, *SCHEMA_RULES)
 
 
 def lint(contract: Contract) -> list[Finding]:
-    """Return what in the contract lies outside the dialect, rule by rule."""
+    """Return the findings about the contract, rule by rule."""
     return [finding for rule in RULES for finding in rule(contract)]

@@ -113,7 +113,7 @@ class Contract:
                     )
 
     def resolve(self, node: Node) -> Node:
-        """Return what `node` stands for: itself, or the component it refers to.
+        """Return `node`, or the component that `node` refers to.
 
         Raises:
             ContractError: If the reference leads nowhere.

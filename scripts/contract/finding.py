@@ -1,16 +1,16 @@
-"""What a rule of the dialect says about one place of the contract."""
+"""Findings of the dialect's rules about the contract."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault and its mend.
+    """A construct that the generator gets wrong, and its fix.
 
     Attributes:
         place: JSON pointer into the contract.
-        fault: What is wrong there.
-        mend: What to write instead.
+        fault: The fault in words.
+        mend: The construct to write instead.
     """
 
     place: str

@@ -71,7 +71,7 @@ class Toolbox:
 
     Attributes:
         root: Work tree whose code and configuration are used.
-        workshop: Empty folder in which the tools run and keep what they need.
+        workshop: Empty folder in which the tools run and keep their files.
     """
 
     root: Path
@@ -81,7 +81,7 @@ class Toolbox:
         """Run a Python tool to its end.
 
         Raises:
-            ContractError: If it fails; carries what it printed.
+            ContractError: If the tool fails; carries the output of the tool.
         """
         command = [sys.executable, "-P", "-m", module, *map(str, arguments)]
         process = subprocess.Popen(
@@ -121,7 +121,7 @@ def generate(contract: Contract, root: Path, workshop: Path) -> Path:
     """Compile `contract` and return the folder that holds every output.
 
     Args:
-        contract: What to compile; need not be the one checked in at `root`.
+        contract: The contract to compile; need not be that of `root`.
         root: Work tree whose configuration, pins and code are used; not written to.
         workshop: Empty folder to work in; the outputs lie in a folder inside.
 

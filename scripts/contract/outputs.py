@@ -23,12 +23,12 @@ DIFF_LINES_IN_ALL = 120
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A file that is not as the generation makes it.
+    """A checked-in file that differs from its fresh output.
 
     Attributes:
         path: Where it lies, relative to the work tree.
         fault: `edited or stale`, `missing` or `extra`.
-        diff: What changes when it is made afresh, as unified diff lines.
+        diff: Difference to the fresh output, as unified diff lines.
     """
 
     path: Path
@@ -62,12 +62,12 @@ def report(found: Sequence[Difference]) -> str:
 
 
 def replace(fresh: Path, root: Path, attic: Path, paths: Sequence[Path]) -> None:
-    """Put `paths` of `fresh` in the place of those of `root`.
+    """Replace `paths` below `root` by `paths` below `fresh`.
 
     Args:
         fresh: Folder of the new files; on the same file system as `root`.
         root: Work tree; left as it was if anything fails.
-        attic: Folder that takes what was replaced; must not exist.
+        attic: Folder for the replaced files; must not exist.
         paths: Files and folders, relative to both.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What changed between two schemas, judged by the directions of their use.
+"""Changes between two schemas, judged by the directions of their use.
 
 Schemas that are referred to by name are compared on their own, not here.
 """
@@ -51,7 +51,7 @@ def schema_changes(
     """
     old, new = _as_node(old), _as_node(new)
     if old.get("$ref") != new.get("$ref"):
-        # As one of several alternatives, a request may be what it was.
+        # A request may still use the earlier schema, as one of several alternatives.
         alternatives = [each.get("$ref") for each in new.get("anyOf", ())]
         is_wider = direction == Direction.REQUEST and old.get("$ref") in alternatives
         what = f"is {_kind(new)} instead of {_kind(old)}"
@@ -171,7 +171,7 @@ def _alternative_changes(
 def _closing_changes(
     place: str, old: Node, new: Node, direction: Direction
 ) -> Iterator[Change]:
-    """Walk the changes of what a schema says about members that it does not name."""
+    """Yield the changes of a schema's rule for members without a name."""
     before = old.get("additionalProperties", True)
     after = new.get("additionalProperties", True)
     inside = f"{place}.additionalProperties"

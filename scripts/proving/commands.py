@@ -1,4 +1,4 @@
-"""How the processes of a proof are started: which command, in which environment."""
+"""Commands and environments of the processes of a proof."""
 
 import os
 import sys
@@ -43,7 +43,7 @@ def job_command(
 
 
 def sync_command(timeout_seconds: float, *, prelude: str = "") -> list[str]:
-    """Return the command that delivers what was left behind."""
+    """Return the command that delivers leftover files."""
     return python(
         "trackerapi", "sync", "--timeout", f"{timeout_seconds:g}", prelude=prelude
     )

@@ -1,4 +1,4 @@
-"""The job of the proofs: reports what `plan` says and records which calls returned.
+"""The job of the proofs: makes the calls of `plan` and records each call that returned.
 
 It stops between phases where it is told to, so that whoever runs it can break and
 mend things in between: it prints `phase N` and waits for a line.
@@ -122,7 +122,7 @@ class Run:
         if ending == "_exit":
             os._exit(0)
         if ending == "waits":
-            # Until somebody opens and closes the other end.
+            # Blocks until another process opens and closes the other end.
             self._options.record.with_suffix(".fifo").read_bytes()
         raise SystemExit(0)
 

@@ -1,4 +1,4 @@
-"""Kills of the job and of `trackerapi sync`, each followed by what has to mend it.
+"""Kills of the job and of `trackerapi sync`, each followed by a recovery.
 
 Each kill has a job, an outbox and a record of its own, so that what goes wrong after it
 can be seen; only the random kills of one lane share an outbox, so that processes are
@@ -38,13 +38,13 @@ OFFLINE: Final = {"TRACKERAPI_MODE": "offline"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one kill.
+    """Outcome of one kill.
 
     Attributes:
-        what: Which kill, for people.
+        what: Name of the kill in the output.
         moment: What the process was at, such as the name of the system call that did
             not take place any more; empty if it had ended before.
-        wrong: What is wrong afterwards; empty where all is well.
+        wrong: Faults after the recovery; empty without a fault.
     """
 
     what: str
@@ -54,7 +54,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where jobs are killed.
+    """Points at which jobs are killed.
 
     Attributes:
         base_url: Address of the backend.
@@ -80,7 +80,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What one job has for itself: id, record and outbox."""
+    """Id, record and outbox of one job."""
 
     ground: Ground
     folder: Path
@@ -106,7 +106,7 @@ class Plot:
         return job_command(self.job_id, self.record, *own, *arguments)
 
     def run(self, command: Sequence[str], **settings: str) -> str:
-        """Run a command to its end; return what is wrong with that."""
+        """Run a command to its end; return its failure as text, or an empty text."""
         done = subprocess.run(
             command,
             cwd=ROOT,
@@ -137,16 +137,16 @@ class Plot:
         return Trace(**json.loads(report.read_text(encoding="utf-8")))
 
     def mend_by_sync(self) -> str:
-        """Deliver what the kill has left; return what is wrong with that."""
+        """Deliver the leftover files of the killed process; return failures as text."""
         return self.run(sync_command(60.0))
 
     def mend_by_restart(self) -> str:
-        """Run the same job again, which takes over what the kill has left."""
+        """Run the same job again: it claims the files of the killed process."""
         command = self.job("--round", "2", "--pace", "0", "--flush", "60")
         return self.run(command)
 
     def wrong_with(self, tracker: TrackerApi, *, calls_cut: int = 1) -> str:
-        """Return what is wrong with the events of the job; empty if nothing is.
+        """Return the faults in the events of the job as text; empty without a fault.
 
         Args:
             tracker: Asks the backend.
@@ -219,7 +219,7 @@ def kill_at_random(
 
 
 def _run_and_kill(plot: Plot, seconds: float) -> str:
-    """Kill a run of the job after so long; return what it was at."""
+    """Kill a run of the job after a time; return its last call."""
     with subprocess.Popen(
         plot.job(),
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""What the job of the proofs reports: the same each time, call by call.
+"""Calls of the job of the proofs, the same in each run.
 
 It reports on two jobs. One comes to its end at 100; the other is created late, stays
 open and so shows whether a partial percentage is right.
@@ -60,7 +60,7 @@ class Report:
 
     @property
     def must_arrive(self) -> bool:
-        """Whether each single one has to reach the backend."""
+        """Whether each single event has to reach the backend."""
         return self.kind not in CONFLATED
 
 
@@ -120,7 +120,7 @@ def _step(tag: str, fillers: int) -> Iterator[dict[str, Any]]:
 
 
 def _open_job_beside(place: int) -> list[dict[str, Any]]:
-    """Return what is reported on the open job after the step at `place`."""
+    """Return the reports on the open job after the step with the index `place`."""
     done = {"completed": 3, "total": 10}
     reports: dict[int, list[dict[str, Any]]] = {
         1: [{"kind": "start", "tag": "load"}, {"kind": "step", "tag": "load"}],

@@ -1,4 +1,4 @@
-"""Many kills at the same time, and the count of what came of them."""
+"""Many kills at the same time, and the counts of their outcomes."""
 
 import random
 import threading
@@ -23,10 +23,10 @@ _SECONDS_BETWEEN_WORDS: Final = 10.0
 
 
 class Tally:
-    """Counts outcomes as they come, and says how it goes; safe to share.
+    """Counts outcomes and prints progress; safe to share between threads.
 
     Args:
-        title: What is counted, for people.
+        title: Name of the count in the output.
         expected: How many outcomes will come.
 
     Attributes:
@@ -62,7 +62,7 @@ class Tally:
                 )
 
     def finish(self) -> bool:
-        """Say what has come; return whether all was well each time."""
+        """Print the outcomes; return whether each kill went well."""
         moments = Counter(o.moment.rstrip("+") for o in self.outcomes if o.moment)
         named = ", ".join(f"{count:,} {name}" for name, count in moments.most_common())
         killed = sum(moments.values())

@@ -1,4 +1,4 @@
-"""The record that a job keeps of what it was told is reported.
+"""The record of a job: its calls that returned.
 
 One line for each call of `send_event()` that returned, in one append: after a kill, at
 most one event of each process is stored that the record does not have.
@@ -21,7 +21,7 @@ class Entry:
         process_id: Who called.
         provider_job_id: Job the event is about.
         number: The event's metadata `Number`; unique in its run and process.
-        event_id: What the call returned.
+        event_id: Return value of the call.
     """
 
     process_id: int

@@ -5,7 +5,7 @@ not: it counts each thread for itself and so never reaches the late calls of a t
 that lives shortly. Calls that only open for reading do not count. The call at which
 the command is killed does not take place. Linux on x86-64 and AArch64 only.
 
-Exit status: 0; what became of the command is in the report.
+Exit status: 0; the report has the end of the command.
 """
 
 import argparse
@@ -113,7 +113,7 @@ class _SyscallInfo(ctypes.Structure):
 
 @dataclass(slots=True)
 class Trace:
-    """What a traced command did.
+    """System calls and end of a traced command.
 
     Attributes:
         calls: Names of its write-like calls, in order; `+` marks those that

@@ -1,6 +1,6 @@
-"""Whether the backend holds what a job was told is reported: nothing lost or doubled.
+"""Comparison of a job's record with the backend: lost, doubled and reordered events.
 
-Looks only at what the backend answers and at what the job has recorded.
+Reads only the answers of the backend and the record of the job.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from trackerapi.models import JobEvent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What is wrong with the events of some jobs; false where all is well.
+    """Faults in the events of some jobs; false without a fault.
 
     Attributes:
         lost: Recorded events that must arrive and are not at the backend.
@@ -46,11 +46,11 @@ class Verdict:
 def judge(
     tracker: TrackerApi, record: Iterable[Entry], *, in_order_of_arrival: bool = True
 ) -> Verdict:
-    """Compare the backend's events with those that calls have returned.
+    """Compare the backend's events with the events of calls that returned.
 
     Args:
         tracker: Asks the backend.
-        record: What the calls returned, in their order.
+        record: Return values of the calls, in their order.
         in_order_of_arrival: Whether the order in which the backend received the
             events of one process counts too; not where a second deliverer or a
             restored backend changes it.
@@ -132,7 +132,7 @@ def _named(entry: Entry) -> str:
 
 
 def _misplaced(record: Sequence[Entry], stored: Sequence[JobEvent]) -> list[str]:
-    """Return what of each process and job is stored in another order than called."""
+    """Return the events that the backend stores in another order than their calls."""
     called: dict[tuple[int, str], list[Entry]] = {}
     for entry in record:
         called.setdefault((entry.process_id, entry.provider_job_id), []).append(entry)

@@ -7,7 +7,7 @@ from benchmarks.rig.adapter import META, Adapter
 
 
 class RequestsPost(Adapter):
-    """What the original library did: `requests.post` for each event, no session."""
+    """The original library's way: `requests.post` for each event, no session."""
 
     name, imports, blocks = "requests.post", "import requests", True
 

@@ -1,4 +1,4 @@
-"""Those who track jobs, lineage and experiments."""
+"""Adapters of libraries that track jobs, lineage and experiments."""
 
 import os
 from importlib import import_module
