@@ -122,7 +122,7 @@ def alternatives(contract: Contract) -> Iterator[Finding]:
 
 
 def references(contract: Contract) -> Iterator[Finding]:
-    """Find references out of the document or into a schema: the generator fails at them."""
+    """Find references out of the document or into a schema: they fail to compile."""
     for place in all_schemas(contract):
         reference = str(place.schema.get("$ref", "#/components/schemas/None"))
         if "$defs" in place.schema or not REFERENCE.fullmatch(reference):
