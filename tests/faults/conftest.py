@@ -1,6 +1,5 @@
 """What fault tests start from: a proxy before a backend, and an undisturbed run."""
 
-import os
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -43,11 +42,6 @@ def undisturbed(
     assert pictures["ended"]["percent"] == 100.0
     assert pictures["open"]["percent"] == 46.67
     return pictures
-
-
-def missing(reason: str) -> None:
-    """Skip a test that this machine cannot run; in CI, fail."""
-    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
 @pytest.fixture

@@ -1,21 +1,19 @@
 """A disk that takes no more costs the job nothing, and the backend no event."""
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support.proof_runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
-
-
-def fill(disk: Path) -> Path:
-    """Write a file that takes all that is left of a disk; return it."""
-    ballast = disk / "ballast"
-    with ballast.open("ab", buffering=0) as file:
-        with suppress(OSError):  # full
-            while True:
-                file.write(b"\0" * 4096)
-    return ballast
+from tests.support.proof_runs import (
+    EXIT_SECONDS,
+    FLUSHED,
+    HOUR,
+    PRINTED,
+    Lab,
+    Pictures,
+    fill,
+)
 
 
 @pytest.mark.parametrize("backend_is_up", [True, False])

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.proof_runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
+from tests.support.proof_runs import (
+    EXIT_SECONDS,
+    FLUSHED,
+    HOUR,
+    PRINTED,
+    Lab,
+    Pictures,
+    wrong_secret,
+)
 from trackerapi import TrackerApi
 from trackerapi.models import NewApiKey
 
@@ -36,12 +44,6 @@ def put(key: str, file: Path) -> None:
 def new_key(tracker: TrackerApi) -> NewApiKey:
     """Make a key that may report."""
     return tracker.admin.create_api_key(f"faults {uuid.uuid4()}", scopes=["ingest"])
-
-
-def wrong_secret(key: str) -> str:
-    """Return a key with the public part of `key` and another secret."""
-    head, key_id, secret, check = key.split("_")
-    return "_".join((head, key_id, secret[::-1], check))
 
 
 def test_key_that_was_wrong_from_the_start_is_replaced_while_the_job_runs(

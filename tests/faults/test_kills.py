@@ -10,7 +10,7 @@ import pytest
 from scripts.proving import tracer
 from scripts.proving.kills import Ground
 from scripts.proving.proof import Proof, Tally, new_seed, spread
-from tests.faults.conftest import missing
+from tests.support.proof_runs import missing
 from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi
 

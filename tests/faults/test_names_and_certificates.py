@@ -8,11 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import missing
 from tests.support.fault_proxy import FaultProxy, Welcome
 from tests.support.faults import by_tls, in_garbage
 from tests.support.preludes.names import NAME, SERVER, NameServer
-from tests.support.proof_runs import EXIT_SECONDS, FLUSHED, HOUR, PRINTED, Lab, Pictures
+from tests.support.proof_runs import (
+    EXIT_SECONDS,
+    FLUSHED,
+    HOUR,
+    PRINTED,
+    Lab,
+    Pictures,
+    missing,
+)
 
 
 @pytest.fixture

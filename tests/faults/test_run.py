@@ -10,10 +10,8 @@ from typing import Final, NoReturn
 import pytest
 
 from scripts.proving.commands import environment, python
-from tests.faults.test_disks import fill
-from tests.faults.test_keys import wrong_secret
 from tests.support import faults
-from tests.support.proof_runs import EXIT_SECONDS, HOUR, Lab
+from tests.support.proof_runs import EXIT_SECONDS, HOUR, Lab, fill, wrong_secret
 from trackerapi import TrackerApi
 
 COMMAND: Final = ("sh", "-c", "cat; echo err >&2; exit 17")

@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.running_backend import RunningBackend
 from trackerapi import JobConfig, JobConfigManager, TrackerApi, TrackerJob
+from trackerapi.models import JobEvent
 
 
 @pytest.fixture
@@ -42,3 +43,16 @@ def deliver(tracker: TrackerApi) -> None:
     """Wait until the backend has all that was reported."""
     report = tracker.flush(timeout=30)
     assert report.waiting == 0, report
+
+
+def new_job(
+    tracker: TrackerApi, config: JobConfig, job_id: str = "", customer_id: int = 142
+) -> TrackerJob:
+    """Create a job of a customer, by default a new one."""
+    return tracker.create_job(job_id or str(uuid.uuid4()), customer_id, config.tag)
+
+
+def stored(tracker: TrackerApi, job: TrackerJob | str) -> list[JobEvent]:
+    """Return what the backend has of a job, in order of arrival."""
+    job_id = job if isinstance(job, str) else job.provider_job_id
+    return list(tracker.job(job_id).events())

@@ -1,10 +1,12 @@
 """Runs of `trackerapi run` in processes of their own, and what they are run with."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 RUN: Final = (sys.executable, "-W", "error", "-m", "trackerapi", "run")
 
@@ -63,3 +65,43 @@ def without_own_lines(stderr: bytes) -> bytes:
     """Return what was written to stderr without the lines of `run` itself."""
     lines = stderr.splitlines(keepends=True)
     return b"".join(line for line in lines if not line.startswith(b"trackerapi: "))
+
+
+class RecordedRuns:
+    """An outbox, and the settings that lead there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings = {
+            **os.environ,
+            "TRACKERAPI_JOB": "a-job",
+            "TRACKERAPI_BASE_URL": "http://127.0.0.1:9",
+            "TRACKERAPI_MODE": "offline",
+            "TRACKERAPI_OUTBOX": str(folder),
+        }
+
+    def run(self, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+        """Run with these words behind `run`."""
+        return subprocess.run(
+            [*RUN, *words],
+            env={**self.settings, **settings},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What was recorded, oldest first."""
+        lines = [
+            json.loads(line)
+            for path in sorted(self.folder.glob("*.outbox"))
+            for line in path.read_bytes().splitlines()
+        ]
+        return [line for line in lines if "kind" in line]
+
+    @property
+    def story(self) -> list[tuple[str, str | None]]:
+        """Kind and step of each event."""
+        return [(event["kind"], event.get("tag")) for event in self.events]

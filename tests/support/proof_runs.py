@@ -1,13 +1,17 @@
 """Runs of the job of the proofs behind a failing proxy, and what came of them."""
 
+import os
 import subprocess
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+
+import pytest
 
 from scripts.project import ROOT
 from scripts.proving.commands import environment, job_command, python, sync_command
@@ -274,3 +278,24 @@ def pictures_of(tracker: TrackerApi, job_id: str) -> Pictures:
         "ended": picture_of(tracker, job_id),
         "open": picture_of(tracker, job_id + OPEN_SUFFIX),
     }
+
+
+def fill(disk: Path) -> Path:
+    """Write a file that takes all that is left of a disk; return it."""
+    ballast = disk / "ballast"
+    with ballast.open("ab", buffering=0) as file:
+        with suppress(OSError):  # full
+            while True:
+                file.write(b"\0" * 4096)
+    return ballast
+
+
+def wrong_secret(key: str) -> str:
+    """Return a key with the public part of `key` and another secret."""
+    head, key_id, secret, check = key.split("_")
+    return "_".join((head, key_id, secret[::-1], check))
+
+
+def missing(reason: str) -> None:
+    """Skip a test that this machine cannot run; in CI, fail."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

@@ -1,5 +1,6 @@
 """A real HTTP server on loopback that answers as a test says, byte for byte."""
 
+import http.client
 import json
 import socket
 import ssl
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
 """A key of the right form; its secret must show nowhere."""
@@ -175,3 +176,25 @@ def answering(answer: bytes | Answer) -> Iterator[ScriptedServer]:
     script = (lambda _: answer) if isinstance(answer, bytes) else answer
     with ScriptedServer(script) as server:
         yield server
+
+
+Fault = Callable[[Request], "bytes | Iterable[bytes] | None"]
+"""Answers instead of the backend; None lets a request pass."""
+
+
+def always(answer: bytes) -> Fault:
+    """Answer each request alike; empty bytes close the connection."""
+    return lambda _: answer
+
+
+def silent(ended: threading.Event) -> Fault:
+    """Take each request and answer nothing until told to end."""
+
+    def fault(_: Request) -> bytes:
+        ended.wait()
+        return b""
+
+    return fault
+
+
+NOWHERE: Final = "http://127.0.0.1:9"

@@ -5,3 +5,4 @@ from tests.support.environment import (  # noqa: F401 - fixtures
     clean_environment,
     no_loaded_configurations,
 )
+from tests.support.recorded_jobs import outbox  # noqa: F401 - fixture

@@ -1,58 +1,25 @@
-"""What never gets to disk, to a log or to a reader that was not declared."""
+"""Filters of events: `before_send`."""
 
 import dataclasses
-import getpass
 import logging
-import math
-import os
-import platform
-import socket
-import threading
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.processes.test_failure_table import Road, always, road_to, stored
-from tests.support.backend_jobs import deliver
+from tests.support.backend_jobs import deliver, stored
+from tests.support.outbox_folders import written
 from tests.support.running_backend import RunningBackend
-from tests.support.scripted_server import KEY, Request, problem
+from tests.support.scripted_server import KEY, NOWHERE
 from trackerapi import (
     DeliveryProblem,
     Event,
-    JobConfig,
-    JobConfigManager,
     TrackerApi,
     TrackerJob,
 )
 
 CANARY: Final = "canary-of-a-patient"
-URL: Final = "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def road(backend: RunningBackend) -> Iterator[Road]:
-    """Open a road to the backend, on which requests fail as a test says."""
-    with road_to(backend) as opened:
-        yield opened
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Path:
-    """Return a folder for an outbox."""
-    return tmp_path / "outbox"
-
-
-def written(folder: Path) -> bytes:
-    """Return all bytes below a folder, and the names of its files."""
-    paths = sorted(folder.rglob("*"))
-    names = "\n".join(str(path.relative_to(folder)) for path in paths).encode()
-    return names + b"".join(path.read_bytes() for path in paths if path.is_file())
-
-
-# before_send
 
 
 def send_all(job: TrackerJob) -> None:
@@ -106,7 +73,7 @@ def test_what_before_send_takes_away_is_never_written(
         "outbox": outbox,
         "before_send": before_send,
     }
-    with TrackerApi(KEY, URL, **options) as tracker:
+    with TrackerApi(KEY, NOWHERE, **options) as tracker:
         send_all(tracker.job("filtered"))
 
     assert CANARY.encode() not in written(outbox)
@@ -125,7 +92,7 @@ def test_before_send_sees_every_event_before_it_is_on_disk(outbox: Path) -> None
         return event
 
     options: dict[str, Any] = {"mode": "offline", "outbox": outbox, "before_send": look}
-    with TrackerApi(KEY, URL, **options) as tracker:
+    with TrackerApi(KEY, NOWHERE, **options) as tracker:
         job = tracker.job("seen")
         send_all(job)
         ids = [job.send_event(kind="info", metadata={"n": n}) for n in range(3)]
@@ -210,201 +177,3 @@ def test_event_whose_filter_fails_arrives_bare(
     assert [each.kind for each in told] == ["before-send"]
     assert len(caplog.messages) == 1
     assert "ValueError" in caplog.text
-
-
-# What a configuration declares
-
-
-@pytest.fixture
-def declaring() -> JobConfig:
-    """Load a configuration that keeps what its steps declare, and nothing else."""
-    tag = f"declaring-{uuid.uuid4()}"
-    score = {"name": "Score", "kind": "number", "audience": "customer"}
-    steps = [
-        {"tag": "one", "name": "One", "points": 1, "metadata_configurations": [score]},
-        {"tag": "two", "name": "Two", "points": 1},
-    ]
-    document = {
-        "tag": tag,
-        "name": f"Declaring {tag}",
-        "metadata": "declared",
-        "step_configurations": steps,
-    }
-    return JobConfigManager(configs=[document]).get_job_config(tag)
-
-
-def test_undeclared_metadata_never_reaches_the_disk(
-    declaring: JobConfig, outbox: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Neither key nor value of what no step declares is written, wherever it is."""
-    with TrackerApi(KEY, URL, mode="offline", outbox=outbox) as tracker:
-        job = tracker.create_job(
-            "declaring", 142, declaring.tag, metadata={"Job canary": CANARY}
-        )
-        for step in ("one", "two", "of nobody", None):
-            job.send_event(
-                kind="info",
-                name=step,
-                metadata={"Score": 7, "Patient canary": CANARY, "canary": object()},
-            )
-        again = tracker.job("declaring", tag=declaring.name)
-        again.send_event(kind="info", name="Two", metadata={"Score": CANARY})
-
-    assert b"canary" not in written(outbox)
-    assert written(outbox).count(b'"Score":7') == 1
-    assert CANARY not in caplog.text
-    warnings = [m for m in caplog.messages if "declared" in m or "declare" in m]
-    assert any("'one'" in m and "Patient canary" in m for m in warnings)
-    assert any("metadata of job 'declaring' was left out" in m for m in warnings)
-
-
-def test_undeclared_metadata_is_warned_about_once_a_step(
-    declaring: JobConfig, outbox: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A loop that sends what it does not declare fills no log."""
-    with TrackerApi(KEY, URL, mode="offline", outbox=outbox) as tracker:
-        job = tracker.create_job("declaring", 142, declaring.tag)
-        for number in range(10):
-            job.send_event(kind="info", name="one", metadata={"Patient": number})
-
-    assert len(caplog.messages) == 1
-    assert "Patient" in caplog.text
-
-
-def test_declared_metadata_arrives_with_its_marks(
-    backend: RunningBackend, declaring: JobConfig
-) -> None:
-    """A declared value that had to be changed is marked like any other."""
-    with TrackerApi(backend.api_key, backend.base_url) as tracker:
-        job = tracker.create_job(str(uuid.uuid4()), 142, declaring.tag)
-        job.send_event(kind="step", name="one", metadata={"Score": 7})
-        job.send_event(kind="step", name="one", metadata={"Score": math.nan})
-        deliver(tracker)
-
-        first, second = stored(tracker, job)
-    assert first.event_metadata == {"Score": 7}
-    assert second.event_metadata == {"Score": None, "trackerapi_changed": ["Score"]}
-
-
-def test_filter_cannot_add_what_is_not_declared(
-    declaring: JobConfig, outbox: Path
-) -> None:
-    """What before_send puts into an event has to be declared too."""
-
-    def add(event: Event) -> Event:
-        metadata = {**(event.metadata or {}), "Patient": CANARY}
-        return dataclasses.replace(event, metadata=metadata)
-
-    options: dict[str, Any] = {"mode": "offline", "outbox": outbox, "before_send": add}
-    with TrackerApi(KEY, URL, **options) as tracker:
-        job = tracker.create_job("declaring", 142, declaring.tag)
-        job.send_event(kind="step", name="one", metadata={"Score": 7})
-
-    assert b'"Score":7' in written(outbox)
-    assert CANARY.encode() not in written(outbox)
-
-
-# keys
-
-KEYS: Final = {
-    "ours": KEY,
-    "another form": "canarysecret.of/another+form==",
-    "too many parts": "trk_canarysecret_canarysecret_canarysecret_canarysecret",
-    "three parts": "sk_live_canarysecret",
-}
-
-
-@pytest.mark.parametrize("form", KEYS)
-@pytest.mark.parametrize("fate", ["offline", "down", "refused", "held", "delivered"])
-def test_key_is_nowhere_but_in_its_header(
-    road: Road,
-    job: TrackerJob,
-    outbox: Path,
-    caplog: pytest.LogCaptureFixture,
-    form: str,
-    fate: str,
-) -> None:
-    """No file, log, repr, report or error shows a key, whatever becomes of an event."""
-    caplog.set_level(logging.DEBUG)
-    road.lends_key = True
-    road.fault = {
-        "down": always(b""),
-        "refused": always(problem(401)),
-        "held": lambda r: problem(422) if r.method == "POST" else None,
-    }.get(fate)
-    mode: Any = "offline" if fate == "offline" else "online"
-    told: list[DeliveryProblem] = []
-    with TrackerApi(
-        KEYS[form], road.url, mode=mode, outbox=outbox, on_problem=told.append
-    ) as tracker:
-        tracker.create_job(job.provider_job_id, 142, str(job.config and job.config.tag))
-        handle = tracker.job(job.provider_job_id)
-        handle.send_event(kind="info")
-        report = tracker.flush(timeout=0.3)
-        shown = [tracker, handle, report, told, tracker.admin, tracker.client]
-
-    sent = {request.headers["x-api-key"] for request in road.server.requests}
-    assert sent == (set() if fate == "offline" else {KEYS[form]})
-    assert written(outbox)
-    assert b"canarysecret" not in written(outbox)
-    assert "canarysecret" not in caplog.text
-    assert not [thing for thing in shown if "canarysecret" in repr(thing)]
-
-
-@pytest.mark.parametrize("status", [401, 422, 503])
-def test_key_that_an_answer_repeats_is_not_shown(
-    road: Road, outbox: Path, caplog: pytest.LogCaptureFixture, status: int
-) -> None:
-    """A server that prints what it was sent does not bring a key into log or outbox."""
-
-    def echo(request: Request) -> bytes:
-        return problem(status, detail=f"Bad key: {request.headers['x-api-key']}")
-
-    caplog.set_level(logging.DEBUG)
-    road.fault = echo
-    told: list[DeliveryProblem] = []
-    with TrackerApi(KEY, road.url, outbox=outbox, on_problem=told.append) as tracker:
-        job = tracker.create_job("echo", 142, "undescribed")
-        job.send_event(kind="info")
-        report = tracker.flush(timeout=0.3)
-
-    assert road.server.requests
-    assert b"canarysecret" not in written(outbox)
-    assert "canarysecret" not in caplog.text
-    assert "canarysecret" not in f"{told} {report}"
-
-
-def test_no_file_tells_of_machine_or_user(
-    road: Road,
-    job: TrackerJob,
-    outbox: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Neither the name of the machine nor that of the user is written down."""
-    for name in ("USER", "LOGNAME", "USERNAME", "HOSTNAME", "HOST"):
-        monkeypatch.setenv(name, f"canary-{name}")
-    for module, name in (
-        (socket, "gethostname"),
-        (socket, "getfqdn"),
-        (platform, "node"),
-        (getpass, "getuser"),
-    ):
-        monkeypatch.setattr(module, name, lambda *_: "canary-name")
-    uname = os.uname()
-    fields = (uname[0], "canary-node", *uname[2:])
-    monkeypatch.setattr(os, "uname", lambda: os.uname_result(fields))
-    told = threading.Event()
-    options: dict[str, Any] = {"outbox": outbox, "on_problem": lambda _: told.set()}
-    for job_id in (job.provider_job_id, str(uuid.uuid4())):
-        key = road.backend.api_key
-        with TrackerApi(key, road.url, shutdown_timeout=30, **options) as tracker:
-            handle = tracker.job(job_id)
-            handle.send_event(kind="info")
-            handle.send_event(kind="error", detail="Traceback")
-    assert told.wait(30)
-
-    assert {path.suffix for path in outbox.rglob("*")} >= {".outbox", ".ack", ".held"}
-    real_names = [n for n in (socket.gethostname(), uname[1]) if len(n) > 3]
-    for name in ("canary", *real_names):
-        assert name.encode() not in written(outbox)
-    assert not [r for r in road.server.requests if "canary" in repr(r)]

@@ -12,8 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.processes.test_failure_table import stored
-from tests.support.backend_jobs import deliver
+from tests.support.backend_jobs import deliver, stored
 from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi
 

@@ -12,10 +12,9 @@ from typing import Final
 
 import pytest
 
-from tests.processes.test_failure_table import silent
 from tests.support.event_loops import PATIENCE_SECONDS, Gate
 from tests.support.recorded_jobs import recorded, story
-from tests.support.scripted_server import answering
+from tests.support.scripted_server import answering, silent
 from trackerapi import AsyncTrackerApi, AsyncTrackerJob, JobConfig, current_step, step
 
 BEGUN: Final = ["start", "start load"]

@@ -10,14 +10,13 @@ from typing import Any, Final
 
 import pytest
 
-from tests.processes.test_failure_table import silent
 from tests.support.event_loops import (
     NOWHERE,
     PATIENCE_SECONDS,
     Gate,
 )
 from tests.support.recorded_jobs import story
-from tests.support.scripted_server import Request, answering
+from tests.support.scripted_server import Request, answering, silent
 from trackerapi import (
     AsyncTrackerApi,
     AsyncTrackerJob,

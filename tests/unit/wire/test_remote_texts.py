@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
+from tests.support.good_backend import GOOD, key_of, whole_answer
 from tests.support.scripted_server import KEY, answering, http, problem
-from tests.unit.wire.test_remote_answers import GOOD, key_of, whole_answer
 from trackerapi import BackendError, DeliveryProblem, TrackerApi
 from trackerapi.cli.main import main
 

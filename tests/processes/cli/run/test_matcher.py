@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes.cli.run.test_reporting import Place
-from tests.support.command_runs import PYTHON, RUN, SHELL
+from tests.support.command_runs import PYTHON, RUN, SHELL, RecordedRuns
 
 PATIENCE_SECONDS = 120.0
 
@@ -21,24 +20,24 @@ CUBIC = r"(?P<completed>\d+)/(?P<total>\d+)|(\d+)(\d+)x"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def runs(tmp_path: Path) -> RecordedRuns:
     """Return an outbox of its own."""
-    return Place(tmp_path / "outbox")
+    return RecordedRuns(tmp_path / "outbox")
 
 
-def progress_in(place: Place) -> list[tuple[Any, Any]]:
+def progress_in(runs: RecordedRuns) -> list[tuple[Any, Any]]:
     """Return the counts that were reported."""
-    events = [event for event in place.events if event["kind"] == "progress"]
+    events = [event for event in runs.events if event["kind"] == "progress"]
     return [(event["completed"], event["total"]) for event in events]
 
 
 def run(
-    place: Place, regex: str, *command: str
+    runs: RecordedRuns, regex: str, *command: str
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run a command to its end, which comes although a match would never end."""
     return subprocess.run(
         [*RUN, "--step", "load", "--progress", regex, "--", *command],
-        env=place.settings,
+        env=runs.settings,
         capture_output=True,
         timeout=PATIENCE_SECONDS,
         check=False,
@@ -56,40 +55,40 @@ def run(
     ],
 )
 def test_line_that_takes_too_long_hides_no_other(
-    place: Place, regex: str, line: str, before: bool
+    runs: RecordedRuns, regex: str, line: str, before: bool
 ) -> None:
     """All output passes, the command ends, and a line beside the slow ones is found."""
     slow = f"print('{line}\\n' * 3, end='')"
     words = [slow, "print('3/8')"] if before else ["print('3/8')", slow]
 
-    done = run(place, regex, *PYTHON, f"{'; '.join(words)}; raise SystemExit(5)")
+    done = run(runs, regex, *PYTHON, f"{'; '.join(words)}; raise SystemExit(5)")
 
     assert done.returncode == 5
     assert sorted(done.stdout.decode().split()) == sorted([line] * 3 + ["3/8"])
     assert done.stderr == b""
-    assert progress_in(place)[-1] == (3.0, 8.0)
+    assert progress_in(runs)[-1] == (3.0, 8.0)
 
 
-def test_flood_of_slow_lines_is_passed_on(place: Place) -> None:
+def test_flood_of_slow_lines_is_passed_on(runs: RecordedRuns) -> None:
     """Two megabytes of lines that are slow to match pass, and the last one counts."""
     script = f"print({'1' * 4095!r} + '\\n', end='')\n"
     loop = f"for _ in range(512): {script}print('3/8')"
 
-    done = run(place, r"(\d+)/(\d+)", *PYTHON, loop)
+    done = run(runs, r"(\d+)/(\d+)", *PYTHON, loop)
 
     assert done.returncode == 0
     assert len(done.stdout) == 512 * 4096 + len("3/8\n")
-    assert progress_in(place)[-1] == (3.0, 8.0)
+    assert progress_in(runs)[-1] == (3.0, 8.0)
 
 
-def test_signal_does_not_wait_for_a_match(place: Place) -> None:
+def test_signal_does_not_wait_for_a_match(runs: RecordedRuns) -> None:
     """A command that is asked to stop hears of it while a match goes on."""
     script = (
         f"trap 'echo stopped; exit 7' TERM; echo {ENDLESS}; while :; do read x; done"
     )
     with subprocess.Popen(
         [*RUN, "--step", "load", "--progress", NESTED, "--", *SHELL, script],
-        env=place.settings,
+        env=runs.settings,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
@@ -102,7 +101,7 @@ def test_signal_does_not_wait_for_a_match(place: Place) -> None:
 
 
 @pytest.mark.parametrize("ending", ["exit 0", "kill -KILL $PPID"])
-def test_helper_ends_with_the_run(place: Place, ending: str) -> None:
+def test_helper_ends_with_the_run(runs: RecordedRuns, ending: str) -> None:
     """No process is left, however the run ends: none holds what it inherited."""
     watched, inherited = os.pipe()
     done = subprocess.run(
@@ -110,7 +109,7 @@ def test_helper_ends_with_the_run(place: Place, ending: str) -> None:
             *(*RUN, "--step", "load", "--progress", NESTED, "--"),
             *(*SHELL, f"echo {ENDLESS}; {ending}"),
         ],
-        env=place.settings,
+        env=runs.settings,
         stdout=subprocess.PIPE,
         pass_fds=[inherited],
         timeout=PATIENCE_SECONDS,
@@ -123,17 +122,17 @@ def test_helper_ends_with_the_run(place: Place, ending: str) -> None:
     os.close(watched)
 
 
-def test_colours_between_and_within_numbers_are_passed_over(place: Place) -> None:
+def test_colours_between_and_within_numbers_are_passed_over(runs: RecordedRuns) -> None:
     """What `tput` prints before and behind a number hides nothing of it."""
     line = r"\033[1m\033[32m3\033(B\033[m/\033[1m8\033(B\033[m\n"
 
-    done = run(place, r"(\d+)/(\d+)", *SHELL, f"printf '{line}'; exit 5")
+    done = run(runs, r"(\d+)/(\d+)", *SHELL, f"printf '{line}'; exit 5")
 
     assert done.stdout == line.encode().decode("unicode_escape").encode()
-    assert progress_in(place) == [(3.0, 8.0)]
+    assert progress_in(runs) == [(3.0, 8.0)]
 
 
-def test_attempts_share_one_helper(place: Place) -> None:
+def test_attempts_share_one_helper(runs: RecordedRuns) -> None:
     """Each attempt's output is looked at, also after a match was given up."""
     script = (
         f"test -e seen && echo 7/8 && exit 0; >seen; echo {ENDLESS}; echo 1/8; exit 1"
@@ -141,12 +140,12 @@ def test_attempts_share_one_helper(place: Place) -> None:
     done = subprocess.run(
         [
             *(*RUN, "--step", "load", "--attempts", "2", "--progress", NESTED, "--"),
-            *(*SHELL, f"cd {place.folder.parent}; {script}"),
+            *(*SHELL, f"cd {runs.folder.parent}; {script}"),
         ],
-        env=place.settings,
+        env=runs.settings,
         timeout=PATIENCE_SECONDS,
         check=False,
     )
 
     assert done.returncode == 0
-    assert progress_in(place) == [(1.0, 8.0), (7.0, 8.0)]
+    assert progress_in(runs) == [(1.0, 8.0), (7.0, 8.0)]

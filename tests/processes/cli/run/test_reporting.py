@@ -1,168 +1,128 @@
 """What `trackerapi run` tells of a command, read from the outbox."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.command_runs import PYTHON, RUN, SHELL
+from tests.support.command_runs import PYTHON, SHELL, RecordedRuns
 
 MARKER = "canary-7f3a"
 
 
-class Place:
-    """An outbox, and the settings that lead there."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.settings = {
-            **os.environ,
-            "TRACKERAPI_JOB": "a-job",
-            "TRACKERAPI_BASE_URL": "http://127.0.0.1:9",
-            "TRACKERAPI_MODE": "offline",
-            "TRACKERAPI_OUTBOX": str(folder),
-        }
-
-    def run(self, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-        """Run with these words behind `run`."""
-        return subprocess.run(
-            [*RUN, *words],
-            env={**self.settings, **settings},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        """What was recorded, oldest first."""
-        lines = [
-            json.loads(line)
-            for path in sorted(self.folder.glob("*.outbox"))
-            for line in path.read_bytes().splitlines()
-        ]
-        return [line for line in lines if "kind" in line]
-
-    @property
-    def story(self) -> list[tuple[str, str | None]]:
-        """Kind and step of each event."""
-        return [(event["kind"], event.get("tag")) for event in self.events]
-
-
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def runs(tmp_path: Path) -> RecordedRuns:
     """Return an outbox of its own."""
-    return Place(tmp_path / "outbox")
+    return RecordedRuns(tmp_path / "outbox")
 
 
-def test_step_is_done_when_the_command_succeeds(place: Place) -> None:
+def test_step_is_done_when_the_command_succeeds(runs: RecordedRuns) -> None:
     """Two events: it began before the command did, and it is done."""
     before = datetime.now(UTC)
 
-    done = place.run("--step", "load", "--", "true")
+    done = runs.run("--step", "load", "--", "true")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert place.story == [("start", "load"), ("step", "load")]
-    began, ended = (datetime.fromisoformat(e["occurred_at"]) for e in place.events)
+    assert runs.story == [("start", "load"), ("step", "load")]
+    began, ended = (datetime.fromisoformat(e["occurred_at"]) for e in runs.events)
     assert before <= began <= ended <= datetime.now(UTC)
-    assert {event["provider_job_id"] for event in place.events} == {"a-job"}
+    assert {event["provider_job_id"] for event in runs.events} == {"a-job"}
 
 
-def test_step_fails_with_two_texts(place: Place) -> None:
+def test_step_fails_with_two_texts(runs: RecordedRuns) -> None:
     """The customer reads a neutral sentence, the provider the exit status."""
-    place.run("--step", "load", "--", *SHELL, f"exit 3 # {MARKER}")
+    runs.run("--step", "load", "--", *SHELL, f"exit 3 # {MARKER}")
 
-    error = place.events[-1]
-    assert place.story == [("start", "load"), ("error", "load")]
+    error = runs.events[-1]
+    assert runs.story == [("start", "load"), ("error", "load")]
     assert error["message"] == "This step could not be completed."
     assert error["detail"].startswith("sh ended with exit status 3, ")
-    assert MARKER not in json.dumps(place.events)
+    assert MARKER not in json.dumps(runs.events)
 
 
-def test_provider_reads_the_arguments_where_the_author_says_so(place: Place) -> None:
+def test_provider_reads_the_arguments_where_the_author_says_so(
+    runs: RecordedRuns,
+) -> None:
     """With `--show-arguments` the detail holds them, and nothing else does."""
-    place.run("--step", "load", "--show-arguments", "--", *SHELL, f"exit 3 # {MARKER}")
+    runs.run("--step", "load", "--show-arguments", "--", *SHELL, f"exit 3 # {MARKER}")
 
-    events = place.events
+    events = runs.events
     assert MARKER in events[-1].pop("detail")
     assert MARKER not in json.dumps(events)
 
 
-def test_command_that_is_killed_fails_its_step(place: Place) -> None:
+def test_command_that_is_killed_fails_its_step(runs: RecordedRuns) -> None:
     """The provider reads by which signal."""
-    place.run("--step", "load", "--", *SHELL, "kill -KILL $$")
+    runs.run("--step", "load", "--", *SHELL, "kill -KILL $$")
 
-    assert place.story[-1] == ("error", "load")
-    assert place.events[-1]["detail"].startswith("sh was ended by SIGKILL, ")
+    assert runs.story[-1] == ("error", "load")
+    assert runs.events[-1]["detail"].startswith("sh was ended by SIGKILL, ")
 
 
-def test_command_that_cannot_be_run_fails_its_step(place: Place) -> None:
+def test_command_that_cannot_be_run_fails_its_step(runs: RecordedRuns) -> None:
     """The provider reads what the shell would say."""
-    done = place.run("--step", "load", "--", "no-such-command")
+    done = runs.run("--step", "load", "--", "no-such-command")
 
     assert done.stderr == "trackerapi: no-such-command: command not found\n"
-    assert place.story == [("start", "load"), ("error", "load")]
-    detail = place.events[-1]["detail"]
+    assert runs.story == [("start", "load"), ("error", "load")]
+    detail = runs.events[-1]["detail"]
     assert detail == "no-such-command: command not found (exit status 127)"
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT"])
-def test_stopped_command_leaves_its_step_open(place: Place, name: str) -> None:
+def test_stopped_command_leaves_its_step_open(runs: RecordedRuns, name: str) -> None:
     """Who stops a job wants no error; a line says what happened."""
-    place.run("--step", "load", "--", *SHELL, f"kill -{name} $$")
+    runs.run("--step", "load", "--", *SHELL, f"kill -{name} $$")
 
-    line = place.events[-1]
-    assert place.story == [("start", "load"), ("info", "load")]
+    line = runs.events[-1]
+    assert runs.story == [("start", "load"), ("info", "load")]
     assert line["message"] == "This step was stopped."
     assert line["detail"].startswith(f"sh was ended by SIG{name}, ")
 
 
-def test_failed_attempts_are_told_as_such(place: Place, tmp_path: Path) -> None:
+def test_failed_attempts_are_told_as_such(runs: RecordedRuns, tmp_path: Path) -> None:
     """An attempt that another follows does not fail the job."""
-    runs = tmp_path / "runs"
-    script = f"echo >> {runs}; exit $((2 - $(wc -l < {runs})))"
+    attempts = tmp_path / "attempts"
+    script = f"echo >> {attempts}; exit $((2 - $(wc -l < {attempts})))"
 
-    done = place.run("--step", "load", "--attempts", "3", "--", *SHELL, script)
+    done = runs.run("--step", "load", "--attempts", "3", "--", *SHELL, script)
 
     assert done.returncode == 0
-    assert place.story == [
+    assert runs.story == [
         ("start", "load"),
         ("error", "load"),
         ("start", "load"),
         ("step", "load"),
     ]
-    failed = place.events[1]
+    failed = runs.events[1]
     assert failed["retrying"] is True
     assert failed["message"] == "Attempt 1 of 3 did not work; trying again."
     assert failed["detail"].startswith("sh ended with exit status 1, ")
 
 
-def test_last_attempt_fails_the_step(place: Place) -> None:
+def test_last_attempt_fails_the_step(runs: RecordedRuns) -> None:
     """The exit status is that of the last one."""
-    done = place.run("--step", "load", "--attempts", "2", "--", *SHELL, "exit 8")
+    done = runs.run("--step", "load", "--attempts", "2", "--", *SHELL, "exit 8")
 
     assert done.returncode == 8
-    assert [kind for kind, _ in place.story] == ["start", "error", "start", "error"]
-    assert "retrying" not in place.events[-1]
+    assert [kind for kind, _ in runs.story] == ["start", "error", "start", "error"]
+    assert "retrying" not in runs.events[-1]
 
 
 @pytest.mark.parametrize(("status", "tells"), [(0, "0"), (7, "7")])
 def test_command_without_a_step_says_nothing_of_the_end_of_the_job(
-    place: Place, status: int, tells: str
+    runs: RecordedRuns, status: int, tells: str
 ) -> None:
     """The job runs; how it ends is for `trackerapi job` to say."""
-    place.run("--", *SHELL, f"exit {status}")
+    runs.run("--", *SHELL, f"exit {status}")
 
-    assert place.story == [("start", None), ("info", None)]
-    assert f"exit status {tells}, " in place.events[-1]["detail"]
-    assert "message" not in place.events[-1]
+    assert runs.story == [("start", None), ("info", None)]
+    assert f"exit status {tells}, " in runs.events[-1]["detail"]
+    assert "message" not in runs.events[-1]
 
 
 @pytest.mark.parametrize(
@@ -180,38 +140,38 @@ def test_command_without_a_step_says_nothing_of_the_end_of_the_job(
     ids=["sent to the command alone", "sent to run"],
 )
 def test_command_without_a_step_that_is_stopped_stops_the_job(
-    place: Place, script: str, name: str, on_sigterm: str, kind: str
+    runs: RecordedRuns, script: str, name: str, on_sigterm: str, kind: str
 ) -> None:
     """Whoever stops the work from outside interrupts the job; Ctrl-C cancels it."""
     command = script.format(name)
-    done = place.run("--", *SHELL, command, TRACKERAPI_ON_SIGTERM=on_sigterm)
+    done = runs.run("--", *SHELL, command, TRACKERAPI_ON_SIGTERM=on_sigterm)
 
     assert done.returncode == -signal.Signals[f"SIG{name}"]
-    assert place.story == [("start", None), (kind, None)]
-    assert f" was ended by SIG{name}, " in place.events[-1]["detail"]
+    assert runs.story == [("start", None), (kind, None)]
+    assert f" was ended by SIG{name}, " in runs.events[-1]["detail"]
 
 
 def test_command_that_ends_in_order_after_sigterm_is_told_as_it_ended(
-    place: Place,
+    runs: RecordedRuns,
 ) -> None:
     """Exit status 0 says that the work is done; how the job ends is not `run`'s."""
     script = (
         "trap 'exit 0' TERM; sh -c \"kill -TERM $PPID\"; while :; do sleep 0.1; done"
     )
 
-    place.run("--", *SHELL, script)
+    runs.run("--", *SHELL, script)
 
-    assert place.story == [("start", None), ("info", None)]
+    assert runs.story == [("start", None), ("info", None)]
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_progress_is_read_from_either_stream(place: Place, stream: str) -> None:
+def test_progress_is_read_from_either_stream(runs: RecordedRuns, stream: str) -> None:
     """The last that the command says counts, and comes before the end of the step."""
     script = (
         f"import sys\nfor i in range(8): print(i, 'of 8', end='\\r', file=sys.{stream})"
     )
 
-    done = place.run(
+    done = runs.run(
         "--step", "load", "--progress", r"(\d+) of (\d+)", "--", *PYTHON, script
     )
 
@@ -219,48 +179,48 @@ def test_progress_is_read_from_either_stream(place: Place, stream: str) -> None:
     assert (done.stdout, done.stderr) == (
         (told, "") if stream == "stdout" else ("", told)
     )
-    kinds = [kind for kind, _ in place.story]
+    kinds = [kind for kind, _ in runs.story]
     assert kinds[0] == "start"
     assert kinds[-1] == "step"
-    last = place.events[-2]
+    last = runs.events[-2]
     assert (last["kind"], last["completed"], last["total"]) == ("progress", 7, 8)
     assert "part" not in last
 
 
-def test_only_the_watched_stream_is_read(place: Place) -> None:
+def test_only_the_watched_stream_is_read(runs: RecordedRuns) -> None:
     """What the other one says is no progress."""
-    place.run(
+    runs.run(
         *("--step", "load", "--progress", r"(\d+)%", "--watch", "stderr"),
         *("--", *SHELL, "echo 50%; echo 20% >&2"),
     )
 
-    shares = [e["fraction"] for e in place.events if e["kind"] == "progress"]
+    shares = [e["fraction"] for e in runs.events if e["kind"] == "progress"]
     assert shares == [0.2]
 
 
-def test_job_of_the_command_line_wins(place: Place) -> None:
+def test_job_of_the_command_line_wins(runs: RecordedRuns) -> None:
     """`--job` goes before the variable."""
-    place.run("--job", "another", "--step", "load", "--", "true")
+    runs.run("--job", "another", "--step", "load", "--", "true")
 
-    assert {event["provider_job_id"] for event in place.events} == {"another"}
+    assert {event["provider_job_id"] for event in runs.events} == {"another"}
 
 
-def test_without_a_job_it_says_so_once(place: Place) -> None:
+def test_without_a_job_it_says_so_once(runs: RecordedRuns) -> None:
     """There is nothing to report; the command runs all the same."""
-    done = place.run("--step", "load", "--", *SHELL, "exit 4", TRACKERAPI_JOB="")
+    done = runs.run("--step", "load", "--", *SHELL, "exit 4", TRACKERAPI_JOB="")
 
     assert done.returncode == 4
     assert done.stderr.startswith("trackerapi: no job: set TRACKERAPI_JOB or pass")
     assert done.stderr.count("\n") == 1
-    assert place.events == []
+    assert runs.events == []
 
 
-def test_tracking_that_is_off_says_nothing(place: Place) -> None:
+def test_tracking_that_is_off_says_nothing(runs: RecordedRuns) -> None:
     """Whoever turned it off knows."""
-    done = place.run("--step", "load", "--", *SHELL, "exit 4", TRACKERAPI_MODE="off")
+    done = runs.run("--step", "load", "--", *SHELL, "exit 4", TRACKERAPI_MODE="off")
 
     assert (done.returncode, done.stderr) == (4, "")
-    assert place.events == []
+    assert runs.events == []
 
 
 @pytest.mark.parametrize(
@@ -274,9 +234,11 @@ def test_tracking_that_is_off_says_nothing(place: Place) -> None:
     ],
     ids=lambda settings: next(iter(settings)),
 )
-def test_wrong_setting_costs_a_warning(place: Place, settings: dict[str, str]) -> None:
+def test_wrong_setting_costs_a_warning(
+    runs: RecordedRuns, settings: dict[str, str]
+) -> None:
     """The command runs, and one line names what is wrong."""
-    done = place.run(
+    done = runs.run(
         *("--step", "load", "--", *SHELL, "echo out; echo err >&2; exit 6"), **settings
     )
 
@@ -286,24 +248,24 @@ def test_wrong_setting_costs_a_warning(place: Place, settings: dict[str, str]) -
     assert own.startswith("trackerapi: nothing is reported: ")
 
 
-def test_wrong_usage_runs_nothing(place: Place) -> None:
+def test_wrong_usage_runs_nothing(runs: RecordedRuns) -> None:
     """A mistake on the command line ends with status 2 before anything happens."""
-    done = place.run("--step", "load", "--progress", "(", "--", *SHELL, "echo ran")
+    done = runs.run("--step", "load", "--progress", "(", "--", *SHELL, "echo ran")
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[0].startswith("usage: trackerapi run ")
     assert "--progress: not a regular expression" in done.stderr
-    assert place.events == []
+    assert runs.events == []
 
 
 @pytest.mark.parametrize("strict", ["0", "1"])
 def test_outbox_that_cannot_be_written_costs_a_warning(
-    place: Place, tmp_path: Path, strict: str
+    runs: RecordedRuns, tmp_path: Path, strict: str
 ) -> None:
     """Nothing is recorded, and the command is what it was."""
     (tmp_path / "file").write_bytes(b"")
 
-    done = place.run(
+    done = runs.run(
         *("--step", "load", "--", *SHELL, "exit 5"),
         TRACKERAPI_OUTBOX=str(tmp_path / "file" / "outbox"),
         TRACKERAPI_STRICT=strict,

@@ -1,0 +1,222 @@
+"""Delivery reports, limits of an outbox, `flush()` and problems."""
+
+import contextlib
+import threading
+import time
+import uuid
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.backend_jobs import deliver, new_job, stored
+from tests.support.gateway import Gateway
+from tests.support.outbox_folders import below_a_file, records
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import KEY, NOWHERE, always, silent
+from tests.support.waiting import SLACK_SECONDS, await_true
+from trackerapi import (
+    DeliveryProblem,
+    DeliveryReport,
+    JobConfig,
+    TrackerApi,
+    TrackerJob,
+)
+
+
+def test_report_counts_what_was_delivered(
+    backend: RunningBackend, config: JobConfig
+) -> None:
+    """Events count as delivered, creations do not; nothing waits or is wrong then."""
+    with TrackerApi(backend.api_key, backend.base_url) as tracker:
+        job = new_job(tracker, config)
+        for _ in range(3):
+            job.send_event(kind="info")
+        report = tracker.flush(timeout=30)
+
+        assert report == DeliveryReport(delivered=3)
+        assert tracker.delivery() == report
+        job.send_event(kind="info")
+        assert tracker.flush(timeout=30).delivered == 4
+
+
+def test_report_counts_what_others_have_left(
+    backend: RunningBackend, job: TrackerJob, outbox: Path
+) -> None:
+    """What another process has recorded counts for who delivers it."""
+    where: dict[str, Any] = {"api_key": backend.api_key, "base_url": backend.base_url}
+    with TrackerApi(**where, mode="offline", outbox=outbox) as left:
+        for _ in range(3):
+            left.job(job.provider_job_id).send_event(kind="info")
+    with TrackerApi(**where, outbox=outbox) as following:
+        assert following.flush(timeout=30) == DeliveryReport(delivered=3)
+
+
+def test_report_says_since_when_and_why_something_waits(
+    gateway: Gateway, config: JobConfig
+) -> None:
+    """While the backend is down a report has all that one would ask, and after not."""
+    moment = datetime.now(UTC) - timedelta(hours=1)
+    gateway.fault = always(b"")
+    options: dict[str, Any] = {
+        "api_key": gateway.backend.api_key,
+        "base_url": gateway.url,
+    }
+    with TrackerApi(**options, shutdown_timeout=0) as tracker:
+        job = new_job(tracker, config)
+        job.send_event(kind="info", occurred_at=moment)
+        job.send_event(kind="info")
+        down = tracker.flush(timeout=0.2)
+        seen = tracker.delivery()
+        gateway.fault = None
+        deliver(tracker)
+        up = tracker.delivery()
+
+    assert (down.delivered, down.waiting, down.held) == (0, 3, 0)
+    assert down.oldest_waiting_at == moment
+    assert down.last_error
+    assert "127.0.0.1" in down.last_error
+    assert (seen.waiting, seen.oldest_waiting_at) == (3, moment)
+    assert up == DeliveryReport(delivered=2)
+
+
+@pytest.mark.parametrize("where", ["memory", "unknown job"])
+def test_report_says_since_when_something_waits_wherever_it_does(
+    gateway: Gateway, tmp_path: Path, where: str
+) -> None:
+    """The oldest event is told of, also where no outbox file holds it."""
+    moment = datetime.now(UTC) - timedelta(hours=1)
+    outbox = below_a_file(tmp_path) if where == "memory" else tmp_path / "outbox"
+    gateway.fault = always(b"") if where == "memory" else None
+    key = gateway.backend.api_key
+    with TrackerApi(key, gateway.url, outbox=outbox, shutdown_timeout=0) as tracker:
+        job = tracker.job(str(uuid.uuid4()))
+        job.send_event(kind="info", occurred_at=moment)
+        job.send_event(kind="info")
+        report = tracker.flush(timeout=0.5)
+
+    assert report.waiting == 2
+    assert report.oldest_waiting_at == moment
+
+
+def test_full_outbox_drops_the_oldest_of_what_may_go_and_counts_it(
+    outbox: Path,
+) -> None:
+    """More than the limit costs old lines of the timeline, and never a step."""
+    options: dict[str, Any] = {"outbox": outbox, "outbox_limit_bytes": 64 * 1024}
+    ids: dict[str, list[str]] = {"step": [], "info": []}
+    with TrackerApi(KEY, NOWHERE, mode="offline", **options) as tracker:
+        job = tracker.job("full")
+        for number in range(5000):
+            kind = "step" if number % 100 == 0 else "info"
+            ids[kind].append(job.send_event(kind=kind, name=f"step {number}"))
+            if number % 250 == 0:  # no faster than room can be made
+                await_true(lambda: tracker.delivery().waiting < 500, 60)
+        await_true(lambda: tracker.delivery().waiting < 1000, 60)
+
+        def is_settled() -> bool:
+            # The courier may be about to put the last thinner file into its place.
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                return tracker.delivery().waiting == len(records(outbox))
+            return False
+
+        await_true(is_settled, 60)
+    # Only now: until the end, the courier may have been about to drop some more.
+    report = tracker.delivery()
+
+    kept = [each["event_id"] for each in records(outbox)]
+    assert sum(p.stat().st_size for p in outbox.iterdir()) <= 2 * 64 * 1024
+    assert len(kept) == len(set(kept))
+    assert sum(report.dropped.values()) == 5000 - len(kept)
+    assert set(ids["step"]) <= set(kept)
+    assert ids["info"][-1] in kept
+    assert ids["info"][0] not in kept
+
+
+@pytest.mark.parametrize("timeout", [0, 0.3])
+def test_flush_waits_no_longer_than_told(
+    gateway: Gateway, job: TrackerJob, timeout: float
+) -> None:
+    """A backend that says nothing holds flush() for its timeout and no more."""
+    ended = threading.Event()
+    gateway.fault = silent(ended)
+    key = gateway.backend.api_key
+    with TrackerApi(key, gateway.url, shutdown_timeout=0) as tracker:
+        tracker.job(job.provider_job_id).send_event(kind="info")
+        began = time.monotonic()
+        report = tracker.flush(timeout=timeout)
+        seconds = time.monotonic() - began
+        began = time.monotonic()
+        looked = tracker.delivery()
+        seconds_to_look = time.monotonic() - began
+        ended.set()
+
+    assert seconds <= timeout + SLACK_SECONDS
+    assert seconds_to_look <= SLACK_SECONDS
+    assert report.waiting == looked.waiting == 1
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"), [(-1, ValueError), ("1", TypeError), (True, TypeError)]
+)
+def test_flush_refuses_what_is_no_time(timeout: Any, error: type[Exception]) -> None:
+    """A wrong argument is a mistake of the script, and is raised."""
+    with TrackerApi(KEY, NOWHERE, mode="offline") as tracker, pytest.raises(error):
+        tracker.flush(timeout=timeout)
+
+
+def test_problem_is_told_once_of_each_kind(
+    gateway: Gateway, config: JobConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A callback hears of each kind once, in the words of the log."""
+    told: list[DeliveryProblem] = []
+    gateway.fault = always(b"")
+    key = gateway.backend.api_key
+    with TrackerApi(
+        key, gateway.url, on_problem=told.append, shutdown_timeout=0
+    ) as tracker:
+        for _ in range(2):
+            job = new_job(tracker, config)
+            for _ in range(3):
+                job.send_event(kind="info", metadata={"At": object()})
+                job.send_event(kind="step", name="say_helo")
+        tracker.flush(timeout=0.5)
+
+    assert Counter(problem.kind for problem in told) == {
+        "unreachable": 1,
+        "metadata": 1,
+        "step": 1,
+    }
+    assert all(problem.message in caplog.messages for problem in told)
+
+
+def test_callback_that_raises_breaks_neither_job_nor_delivery(
+    gateway: Gateway, config: JobConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error in the author's callback is logged, in whichever thread it comes up."""
+    told = {kind: threading.Event() for kind in ("unreachable", "job-unknown")}
+    threads: set[str] = set()
+
+    def raising(problem: DeliveryProblem) -> None:
+        threads.add(threading.current_thread().name)
+        told.get(problem.kind, threading.Event()).set()
+        raise RuntimeError("of the author")
+
+    gateway.fault = always(b"")
+    with TrackerApi(
+        gateway.backend.api_key, gateway.url, on_problem=raising
+    ) as tracker:
+        tracker.job(str(uuid.uuid4())).send_event(kind="info")
+        assert told["unreachable"].wait(30)  # by the courier
+        job = new_job(tracker, config)
+        ids = [job.send_event(kind="info", metadata={"At": object()})]
+        gateway.fault = None
+        tracker.flush(timeout=1.0)
+        assert told["job-unknown"].wait(30)  # by the courier, who goes on
+
+        await_true(lambda: bool(stored(tracker, job)), 30)
+        assert [event.event_id for event in stored(tracker, job)] == ids
+    assert threads == {threading.current_thread().name, "trackerapi-courier"}
+    assert "on_problem raised" in caplog.text

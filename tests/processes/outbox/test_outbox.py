@@ -1,0 +1,117 @@
+"""Outboxes that cannot be written: delivery from memory, errors under `strict`."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.support.backend_jobs import deliver, new_job, stored
+from tests.support.ended_scripts import ended_script
+from tests.support.failure_table import in_row
+from tests.support.gateway import Gateway, reporting
+from tests.support.outbox_folders import below_a_file
+from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import always
+from trackerapi import (
+    JobConfig,
+    OutboxError,
+    TrackerApi,
+    TrackerJob,
+)
+
+
+@in_row("outbox", "default")
+def test_events_are_delivered_without_an_outbox(
+    gateway: Gateway,
+    config: JobConfig,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    strict: bool,
+) -> None:
+    """Outbox cannot be written: all waits in memory and is delivered from there."""
+    with reporting(gateway, strict=strict, outbox=below_a_file(tmp_path)) as tracker:
+        job = new_job(tracker, config)
+        ids = [job.send_event(kind="info") for _ in range(100)]
+        deliver(tracker)
+        gateway.fault = always(b"")
+        ids += [job.send_event(kind="info") for _ in range(100)]
+        waiting = tracker.flush(timeout=0.2).waiting
+        gateway.fault = None
+        deliver(tracker)
+
+        assert [event.event_id for event in stored(tracker, job)] == ids
+        assert not tracker.delivery().dropped
+    assert waiting == 100
+    assert sum("cannot be written" in message for message in caplog.messages) == 1
+
+
+@in_row("outbox", "default")
+def test_newest_is_dropped_and_counted_beyond_the_bound_of_memory(
+    gateway: Gateway,
+    tracker: TrackerApi,
+    job: TrackerJob,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    strict: bool,
+) -> None:
+    """Outbox cannot be written: beyond the bound the newest is dropped and counted."""
+    monkeypatch.setattr("trackerapi.outbox.outbox.MAX_BACKLOG_RECORDS", 20)
+    gateway.fault = always(b"")
+    with reporting(gateway, strict=strict, outbox=below_a_file(tmp_path)) as failing:
+        handle = failing.job(job.provider_job_id)
+        ids = [handle.send_event(kind="info") for _ in range(30)]
+        report = failing.delivery()
+        gateway.fault = None
+        deliver(failing)
+
+    assert (report.waiting, sum(report.dropped.values())) == (20, 10)
+    assert [event.event_id for event in stored(tracker, job)] == ids[:20]
+    assert sum("cannot be written" in message for message in caplog.messages) == 1
+    assert sum("was dropped" in message for message in caplog.messages) == 1
+
+
+@in_row("outbox", "strict")
+def test_outbox_that_cannot_be_written_raises(
+    gateway: Gateway, tracker: TrackerApi, job: TrackerJob, tmp_path: Path, strict: bool
+) -> None:
+    """Outbox cannot be written: OutboxError, and nothing was recorded."""
+    with reporting(gateway, strict=strict, outbox=below_a_file(tmp_path)) as failing:
+        with pytest.raises(OutboxError, match="cannot be written"):
+            failing.create_job(str(uuid.uuid4()), 142, "undescribed")
+        with pytest.raises(OutboxError, match="cannot be written"):
+            failing.job(job.provider_job_id).send_event(kind="info")
+        report = failing.flush(timeout=30)
+
+    assert report.waiting == 0
+    assert stored(tracker, job) == []
+
+
+@in_row("outbox")
+def test_disk_that_is_full_loses_no_event_whose_call_returned(
+    backend: RunningBackend, tracker: TrackerApi, job: TrackerJob, strict: bool
+) -> None:
+    """Outbox cannot be written: a disk that fills up loses nothing that was taken."""
+    end = ended_script(
+        "import resource\n"
+        "from trackerapi import OutboxError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "tracker = TrackerApi()\n"
+        f"job = tracker.job({job.provider_job_id!r})\n"
+        "for _ in range(60):\n"
+        "    try:\n"
+        "        print(job.send_event(kind='info'))\n"
+        "    except OutboxError:\n"
+        "        print('refused')\n"
+        "print(tracker.flush(timeout=30).waiting)\n",
+        TRACKERAPI_BASE_URL=backend.base_url,
+        TRACKERAPI_API_KEY=backend.api_key,
+        TRACKERAPI_STRICT=str(int(strict)),
+    )
+
+    *outcomes, waiting = end.stdout.split()
+    returned = [outcome for outcome in outcomes if outcome != "refused"]
+    assert (len(outcomes), waiting) == (60, "0")
+    assert (len(returned) < 60) is strict
+    assert [event.event_id for event in stored(tracker, job)] == returned
+    assert end.stderr.count("cannot be written") == 1

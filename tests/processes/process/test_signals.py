@@ -1,0 +1,115 @@
+"""Signals that interrupt a script, and signal handlers that report."""
+
+import signal
+import threading
+from typing import Final
+
+import pytest
+
+from tests.support.backend_jobs import stored
+from tests.support.scripts import Scripts, line_of
+from trackerapi import TrackerApi
+
+ENDLESS: Final = """\
+job = TrackerApi().job(JOB)
+send(job, 100)
+print("ready", flush=True)
+while True:
+    send(job)
+"""
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_ctrl_c_ends_a_script_as_without_tracking(
+    scripts: Scripts, number: int
+) -> None:
+    """A script in a loop of reports dies of Ctrl-C as ever, and loses no event."""
+    ends: list[tuple[int, list[str]]] = []
+    for mode in ("online", "off"):
+        with scripts.started(ENDLESS, TRACKERAPI_MODE=mode) as process:
+            assert line_of(process.stdout) == "ready"
+            # At another place in the loop each time.
+            assert process.stdout is not None
+            threading.Event().wait(0.01 * number)
+            process.send_signal(signal.SIGINT)
+            errors = process.communicate()[1].splitlines()
+        ends.append((process.returncode, [errors[0], errors[-1]]))
+
+    traceback = ["Traceback (most recent call last):", "KeyboardInterrupt"]
+    assert ends == [(-signal.SIGINT, traceback)] * 2
+    scripts.assert_all_arrive_once(cut=1)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL", "SIGHUP"])
+def test_killed_script_leaves_its_events_to_the_next(
+    scripts: Scripts, name: str
+) -> None:
+    """A script dies by the signal itself; every event whose call returned arrives."""
+    number = signal.Signals[name]
+    with scripts.started(ENDLESS) as process:
+        assert line_of(process.stdout) == "ready"
+        process.send_signal(number)
+        errors = process.communicate()[1]
+
+    assert (process.returncode, errors) == (-number, "")
+    scripts.assert_all_arrive_once(cut=1)
+
+
+def test_script_that_is_interrupted_all_the_time_loses_count_of_nothing(
+    scripts: Scripts,
+) -> None:
+    """Interrupts at any place leave neither a lock nor a wrong count behind."""
+    output, errors = scripts.run("""\
+        import signal
+
+        tracker = TrackerApi()
+        job = tracker.job(JOB)
+        send(job)
+        caught = 0
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        while caught < 150:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0005 + caught * 1e-6)
+                while True:
+                    send(job)
+            except KeyboardInterrupt:
+                caught += 1
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(tracker.flush(timeout=30).waiting)
+        """)
+
+    assert (output, errors) == ("0\n", "")
+    scripts.assert_all_arrive_once(cut=150)
+
+
+def test_signal_handler_may_report_in_the_middle_of_a_report(
+    scripts: Scripts,
+) -> None:
+    """A handler that reports itself neither deadlocks nor loses what it broke into."""
+    output, errors = scripts.run("""\
+        import signal
+
+        tracker = TrackerApi()
+        job = tracker.job(JOB)
+        send(job)
+        handled = 0
+
+        def report(*_):
+            global handled
+            handled += 1
+            send(job)
+
+        signal.signal(signal.SIGALRM, report)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        while handled < 1000:
+            send(job)
+            job.send_event(kind="progress", name="say_hello", fraction=0.5)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(tracker.flush(timeout=30).waiting)
+        """)
+
+    assert (output, errors) == ("0\n", "")
+    with TrackerApi(scripts.backend.api_key, scripts.backend.base_url) as asking:
+        events = stored(asking, scripts.job_id)
+    arrived = [event.event_id for event in events if event.kind == "info"]
+    assert sorted(arrived) == sorted(scripts.returned)

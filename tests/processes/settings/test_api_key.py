@@ -1,0 +1,83 @@
+"""API keys: in the header of requests, and nowhere else."""
+
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.gateway import Gateway
+from tests.support.outbox_folders import written
+from tests.support.scripted_server import KEY, Request, always, problem
+from trackerapi import (
+    DeliveryProblem,
+    TrackerApi,
+    TrackerJob,
+)
+
+KEYS: Final = {
+    "ours": KEY,
+    "another form": "canarysecret.of/another+form==",
+    "too many parts": "trk_canarysecret_canarysecret_canarysecret_canarysecret",
+    "three parts": "sk_live_canarysecret",
+}
+
+
+@pytest.mark.parametrize("form", KEYS)
+@pytest.mark.parametrize("fate", ["offline", "down", "refused", "held", "delivered"])
+def test_key_is_nowhere_but_in_its_header(
+    gateway: Gateway,
+    job: TrackerJob,
+    outbox: Path,
+    caplog: pytest.LogCaptureFixture,
+    form: str,
+    fate: str,
+) -> None:
+    """No file, log, repr, report or error shows a key, whatever becomes of an event."""
+    caplog.set_level(logging.DEBUG)
+    gateway.lends_key = True
+    gateway.fault = {
+        "down": always(b""),
+        "refused": always(problem(401)),
+        "held": lambda r: problem(422) if r.method == "POST" else None,
+    }.get(fate)
+    mode: Any = "offline" if fate == "offline" else "online"
+    told: list[DeliveryProblem] = []
+    with TrackerApi(
+        KEYS[form], gateway.url, mode=mode, outbox=outbox, on_problem=told.append
+    ) as tracker:
+        tracker.create_job(job.provider_job_id, 142, str(job.config and job.config.tag))
+        handle = tracker.job(job.provider_job_id)
+        handle.send_event(kind="info")
+        report = tracker.flush(timeout=0.3)
+        shown = [tracker, handle, report, told, tracker.admin, tracker.client]
+
+    sent = {request.headers["x-api-key"] for request in gateway.server.requests}
+    assert sent == (set() if fate == "offline" else {KEYS[form]})
+    assert written(outbox)
+    assert b"canarysecret" not in written(outbox)
+    assert "canarysecret" not in caplog.text
+    assert not [thing for thing in shown if "canarysecret" in repr(thing)]
+
+
+@pytest.mark.parametrize("status", [401, 422, 503])
+def test_key_that_an_answer_repeats_is_not_shown(
+    gateway: Gateway, outbox: Path, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    """A server that prints what it was sent does not bring a key into log or outbox."""
+
+    def echo(request: Request) -> bytes:
+        return problem(status, detail=f"Bad key: {request.headers['x-api-key']}")
+
+    caplog.set_level(logging.DEBUG)
+    gateway.fault = echo
+    told: list[DeliveryProblem] = []
+    with TrackerApi(KEY, gateway.url, outbox=outbox, on_problem=told.append) as tracker:
+        job = tracker.create_job("echo", 142, "undescribed")
+        job.send_event(kind="info")
+        report = tracker.flush(timeout=0.3)
+
+    assert gateway.server.requests
+    assert b"canarysecret" not in written(outbox)
+    assert "canarysecret" not in caplog.text
+    assert "canarysecret" not in f"{told} {report}"

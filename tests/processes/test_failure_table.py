@@ -1,0 +1,32 @@
+"""Completeness of the table of failures: each row has tests in both ways."""
+
+import ast
+from pathlib import Path
+
+from scripts.project import ROOT
+from tests.support.failure_table import ROWS, WAYS
+
+
+def marked_tests(path: Path) -> list[tuple[str, tuple[str, ...], str]]:
+    """Return row, ways and docstring of each test that `in_row` marks."""
+    return [
+        (row, tuple(ways) or WAYS, ast.get_docstring(test) or "")
+        for test in ast.parse(path.read_text()).body
+        if isinstance(test, ast.FunctionDef)
+        for mark in test.decorator_list
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "in_row"
+        for row, *ways in [[ast.literal_eval(argument) for argument in mark.args]]
+    ]
+
+
+def test_every_row_has_tests_in_both_ways() -> None:
+    """Each row has tests, and the docstring of each test begins with the row."""
+    tests = [
+        marked
+        for path in sorted((ROOT / "tests/processes").rglob("test_*.py"))
+        for marked in marked_tests(path)
+    ]
+
+    assert [doc for row, _, doc in tests if not doc.startswith(ROWS[row])] == []
+    covered = {(row, way) for row, ways, _ in tests for way in ways}
+    assert covered == {(row, way) for row in ROWS for way in WAYS}

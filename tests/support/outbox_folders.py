@@ -1,0 +1,26 @@
+"""Contents of outbox folders, and a folder that cannot be made."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def below_a_file(folder: Path) -> Path:
+    """Return a folder that nobody can make."""
+    (folder / "file").write_bytes(b"")
+    return folder / "file" / "outbox"
+
+
+def records(outbox: Path) -> list[dict[str, Any]]:
+    """Return what stands in the files of an outbox, without their headers."""
+    found: list[dict[str, Any]] = []
+    for path in sorted(outbox.glob("*.outbox")):
+        found += map(json.loads, path.read_text().splitlines()[1:])
+    return found
+
+
+def written(folder: Path) -> bytes:
+    """Return all bytes below a folder, and the names of its files."""
+    paths = sorted(folder.rglob("*"))
+    names = "\n".join(str(path.relative_to(folder)) for path in paths).encode()
+    return names + b"".join(path.read_bytes() for path in paths if path.is_file())

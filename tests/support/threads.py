@@ -1,0 +1,28 @@
+"""Threads of the library in the process of the tests."""
+
+import threading
+from collections.abc import Iterable
+
+from tests.support.scripts import PATIENCE_SECONDS
+from trackerapi.delivery.passes import LEFTOVERS_SECONDS
+
+
+def library_threads() -> set[threading.Thread]:
+    """Return the threads of the library that live in this process."""
+    # Those that begin just now are listed too, but cannot be waited for yet.
+    begun = {thread for thread in threading.enumerate() if thread.ident is not None}
+    return {thread for thread in begun if thread.name.startswith("trackerapi-")}
+
+
+def await_end(threads: Iterable[threading.Thread]) -> None:
+    """Wait until threads have ended."""
+    for thread in threads:
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive(), f"{thread.name} goes on"
+
+
+def await_end_soon(threads: Iterable[threading.Thread]) -> None:
+    """Wait for threads, but not as long as a courier sleeps that nobody has woken."""
+    for thread in threads:
+        thread.join(LEFTOVERS_SECONDS / 2)
+        assert not thread.is_alive(), f"{thread.name} goes on"
