@@ -51,7 +51,7 @@ def main() -> int:
         except subprocess.CalledProcessError as error:
             print(
                 f"Set-up failed (status {error.returncode}); run it again once the "
-                "reason above is mended.",
+                "reason above is fixed.",
                 file=sys.stderr,
             )
             return 1

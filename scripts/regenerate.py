@@ -90,7 +90,7 @@ def check_outputs(contract: Contract, root: Path) -> int:
         print("Generated files are what the contract says.")
         return 0
     print(report(found))
-    print(f"{len(found)} generated files differ. To mend: scripts/regenerate.sh")
+    print(f"{len(found)} generated files differ. To fix: scripts/regenerate.sh")
     return 1
 
 

@@ -24,7 +24,7 @@ Node = Mapping[str, Any]
 
 
 class ContractError(Exception):
-    """A contract cannot be read or used; the message names the place and the mend."""
+    """A contract cannot be read or used; the message names the place and the fix."""
 
 
 class StrictLoader(yaml.SafeLoader):

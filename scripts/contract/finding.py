@@ -10,12 +10,12 @@ class Finding:
     Attributes:
         place: JSON pointer into the contract.
         fault: The fault in words.
-        mend: The construct to write instead.
+        fix: The construct to write instead.
     """
 
     place: str
     fault: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.fault}; {self.mend}"
+        return f"{self.place}: {self.fault}; {self.fix}"

@@ -23,8 +23,8 @@ SUPPORTED_VERSION = "3.1.0"
 def version(contract: Contract) -> Iterator[Finding]:
     """Later versions of OpenAPI are refused, earlier ones mean other things."""
     if contract.document["openapi"] != SUPPORTED_VERSION:
-        mend = f"write the contract in {SUPPORTED_VERSION}"
-        yield Finding("#/openapi", "is another version of OpenAPI", mend)
+        fix = f"write the contract in {SUPPORTED_VERSION}"
+        yield Finding("#/openapi", "is another version of OpenAPI", fix)
 
 
 def operation_names(contract: Contract) -> Iterator[Finding]:
@@ -92,8 +92,8 @@ def parameter_descriptions(contract: Contract) -> Iterator[Finding]:
     for place, parameter in _parameters(contract):
         schema = contract.resolve(parameter.get("schema", {}))
         if parameter.get("description") != schema.get("description"):
-            mend = "repeat the parameter's description in its schema"
-            yield Finding(place, "loses its description", mend)
+            fix = "repeat the parameter's description in its schema"
+            yield Finding(place, "loses its description", fix)
 
 
 def request_bodies(contract: Contract) -> Iterator[Finding]:
@@ -105,8 +105,8 @@ def request_bodies(contract: Contract) -> Iterator[Finding]:
         body = contract.resolve(operation.item["requestBody"])
         media = list(body.get("content", {}))
         if media not in ([JSON_BODY], [LINES_BODY]):
-            mend = f"use {JSON_BODY} or {LINES_BODY}, and one operation for each"
-            yield Finding(place, "has not one known media type", mend)
+            fix = f"use {JSON_BODY} or {LINES_BODY}, and one operation for each"
+            yield Finding(place, "has not one known media type", fix)
         if not body.get("required", False):
             yield Finding(place, "is optional", "say required: true")
 
@@ -120,8 +120,8 @@ def binary_bodies(contract: Contract) -> Iterator[Finding]:
         schema = content.get(LINES_BODY, {}).get("schema")
         if schema not in (None, {"type": "string", "format": "binary"}):
             place = pointer(operation.pointer, "requestBody", "content", LINES_BODY)
-            mend = "use type: string, format: binary"
-            yield Finding(place, "would be sent as JSON", mend)
+            fix = "use type: string, format: binary"
+            yield Finding(place, "would be sent as JSON", fix)
 
 
 def response_statuses(contract: Contract) -> Iterator[Finding]:
@@ -131,8 +131,8 @@ def response_statuses(contract: Contract) -> Iterator[Finding]:
         place = f"{operation.pointer}/responses"
         for status in statuses:
             if not STATUS.fullmatch(status):
-                mend = "use a number, a range such as 5XX, or default"
-                yield Finding(pointer(place, status), "is no status", mend)
+                fix = "use a number, a range such as 5XX, or default"
+                yield Finding(pointer(place, status), "is no status", fix)
         if "default" not in statuses:
             yield Finding(place, "has no default", "refer to the Problem response")
 
@@ -145,8 +145,8 @@ def response_bodies(contract: Contract) -> Iterator[Finding]:
             expected = JSON_BODY if status.startswith("2") else PROBLEM_BODY
             if media != [expected]:
                 place = pointer(operation.pointer, "responses", status)
-                mend = f"give it exactly one body, {expected}"
-                yield Finding(place, f"has the bodies {media}", mend)
+                fix = f"give it exactly one body, {expected}"
+                yield Finding(place, f"has the bodies {media}", fix)
 
 
 def component_responses(contract: Contract) -> Iterator[Finding]:

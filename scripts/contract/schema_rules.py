@@ -51,16 +51,16 @@ def defaults(contract: Contract) -> Iterator[Finding]:
     """A default is lost beside $ref, and baked into every call elsewhere."""
     for place in all_schemas(contract):
         if "default" in place.schema:
-            mend = "say it in the description and apply it in the backend"
-            yield Finding(place.pointer, "has a default", mend)
+            fix = "say it in the description and apply it in the backend"
+            yield Finding(place.pointer, "has a default", fix)
 
 
 def nullable_enums(contract: Contract) -> Iterator[Finding]:
     """Null among the values makes three copies of the class; `nullable` loses null."""
     for place in all_schemas(contract):
         if None in place.schema.get("enum", ()) or "nullable" in place.schema:
-            mend = 'use anyOf: [{$ref: ...}, {type: "null"}]'
-            yield Finding(place.pointer, "is a nullable value set", mend)
+            fix = 'use anyOf: [{$ref: ...}, {type: "null"}]'
+            yield Finding(place.pointer, "is a nullable value set", fix)
 
 
 def open_answers(contract: Contract) -> Iterator[Finding]:
@@ -73,8 +73,8 @@ def open_answers(contract: Contract) -> Iterator[Finding]:
         for inner in inner_schemas(place.schema, place.pointer):
             in_any_of = inner.pointer.startswith(f"{place.pointer}/anyOf/")
             if _is_enum(contract, inner.schema) and not (opened and in_any_of):
-                mend = "refer to an anyOf of the enum and `type: string`"
-                yield Finding(inner.pointer, "is a closed enum in an answer", mend)
+                fix = "refer to an anyOf of the enum and `type: string`"
+                yield Finding(inner.pointer, "is a closed enum in an answer", fix)
 
 
 def inline_models(contract: Contract) -> Iterator[Finding]:
@@ -82,8 +82,8 @@ def inline_models(contract: Contract) -> Iterator[Finding]:
     for place in all_schemas(contract):
         model = {"properties", "enum"} & place.schema.keys()
         if place.component is None and (model or _is_object(place.schema)):
-            mend = "move it to components/schemas and refer to it"
-            yield Finding(place.pointer, "is a model without a name", mend)
+            fix = "move it to components/schemas and refer to it"
+            yield Finding(place.pointer, "is a model without a name", fix)
 
 
 def titles(contract: Contract) -> Iterator[Finding]:
@@ -97,8 +97,8 @@ def closed_objects(contract: Contract) -> Iterator[Finding]:
     """Unstated, additionalProperties turns the class into a dict of extras."""
     for place in all_schemas(contract):
         if _is_object(place.schema) and "additionalProperties" not in place.schema:
-            mend = "say additionalProperties: false, or true where it is meant"
-            yield Finding(place.pointer, "does not say whether it is open", mend)
+            fix = "say additionalProperties: false, or true where it is meant"
+            yield Finding(place.pointer, "does not say whether it is open", fix)
 
 
 def required_members(contract: Contract) -> Iterator[Finding]:
@@ -108,8 +108,8 @@ def required_members(contract: Contract) -> Iterator[Finding]:
             place.schema.get("properties", ())
         )
         for name in sorted(missing):
-            mend = "add the property or drop the name"
-            yield Finding(place.pointer, f"requires {name!r} but lacks it", mend)
+            fix = "add the property or drop the name"
+            yield Finding(place.pointer, f"requires {name!r} but lacks it", fix)
 
 
 def alternatives(contract: Contract) -> Iterator[Finding]:
@@ -117,8 +117,8 @@ def alternatives(contract: Contract) -> Iterator[Finding]:
     for place in all_schemas(contract):
         for keyword in ("discriminator", "oneOf", "not"):
             if keyword in place.schema:
-                mend = "use anyOf, or one schema"
-                yield Finding(place.pointer, f"uses {keyword}", mend)
+                fix = "use anyOf, or one schema"
+                yield Finding(place.pointer, f"uses {keyword}", fix)
 
 
 def references(contract: Contract) -> Iterator[Finding]:
@@ -126,8 +126,8 @@ def references(contract: Contract) -> Iterator[Finding]:
     for place in all_schemas(contract):
         reference = str(place.schema.get("$ref", "#/components/schemas/None"))
         if "$defs" in place.schema or not REFERENCE.fullmatch(reference):
-            mend = "refer to a named component of this document"
-            yield Finding(place.pointer, "uses $defs or a reference elsewhere", mend)
+            fix = "refer to a named component of this document"
+            yield Finding(place.pointer, "uses $defs or a reference elsewhere", fix)
 
 
 def references_stand_alone(contract: Contract) -> Iterator[Finding]:
@@ -135,8 +135,8 @@ def references_stand_alone(contract: Contract) -> Iterator[Finding]:
     for place in all_schemas(contract):
         beside = sorted(place.schema.keys() - {"$ref", "description", "default"})
         if "$ref" in place.schema and beside:
-            mend = "put them into the component"
-            yield Finding(place.pointer, f"has {', '.join(beside)} beside $ref", mend)
+            fix = "put them into the component"
+            yield Finding(place.pointer, f"has {', '.join(beside)} beside $ref", fix)
 
 
 def formats(contract: Contract) -> Iterator[Finding]:
@@ -144,8 +144,8 @@ def formats(contract: Contract) -> Iterator[Finding]:
     for place in all_schemas(contract):
         written = place.schema.get("format")
         if written is not None and written not in FORMATS:
-            mend = f"use one of {', '.join(sorted(FORMATS))}, or a pattern"
-            yield Finding(place.pointer, f"has the format {written!r}", mend)
+            fix = f"use one of {', '.join(sorted(FORMATS))}, or a pattern"
+            yield Finding(place.pointer, f"has the format {written!r}", fix)
 
 
 def directions(contract: Contract) -> Iterator[Finding]:
@@ -153,8 +153,8 @@ def directions(contract: Contract) -> Iterator[Finding]:
     for place in all_schemas(contract):
         for keyword in ("readOnly", "writeOnly"):
             if keyword in place.schema:
-                mend = "give requests and answers their own schemas"
-                yield Finding(place.pointer, f"uses {keyword}", mend)
+                fix = "give requests and answers their own schemas"
+                yield Finding(place.pointer, f"uses {keyword}", fix)
 
 
 SCHEMA_RULES = (

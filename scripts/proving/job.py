@@ -1,7 +1,7 @@
 """The job of the proofs: makes the calls of `plan` and records each call that returned.
 
 It stops between phases where it is told to, so that whoever runs it can break and
-mend things in between: it prints `phase N` and waits for a line.
+repair things in between: it prints `phase N` and waits for a line.
 
 Exit status: 0; anything else means that reporting has harmed the job.
 """

@@ -136,11 +136,11 @@ class Plot:
             raise RuntimeError(wrong)
         return Trace(**json.loads(report.read_text(encoding="utf-8")))
 
-    def mend_by_sync(self) -> str:
+    def recover_by_sync(self) -> str:
         """Deliver the leftover files of the killed process; return failures as text."""
         return self.run(sync_command(60.0))
 
-    def mend_by_restart(self) -> str:
+    def recover_by_restart(self) -> str:
         """Run the same job again: it claims the files of the killed process."""
         command = self.job("--round", "2", "--pace", "0", "--flush", "60")
         return self.run(command)
@@ -180,27 +180,27 @@ def sync_calls(ground: Ground) -> list[str]:
 
 
 def kill_job(ground: Ground, tracker: TrackerApi, kill_at: int) -> Outcome:
-    """Kill the job at one of its calls; mend by a sync or, each other time, a rerun."""
+    """Kill the job at one of its calls; recover by a sync or, each other time, a rerun."""
     plot = ground.plot(f"job-{kill_at}")
     done = plot.trace(plot.job(), kill_at)
-    mend = plot.mend_by_sync if kill_at % 2 else plot.mend_by_restart
-    wrong = mend() or plot.wrong_with(tracker)
+    recover = plot.recover_by_sync if kill_at % 2 else plot.recover_by_restart
+    wrong = recover() or plot.wrong_with(tracker)
     return _outcome(plot, f"job at call {kill_at}", done, wrong)
 
 
 def kill_sync(ground: Ground, tracker: TrackerApi, kill_at: int) -> Outcome:
-    """Kill a sync at one of its calls; mend by another."""
+    """Kill a sync at one of its calls; recover by another."""
     plot = ground.plot(f"sync-{kill_at}")
     wrong = plot.run(plot.job("--pace", "0"), **OFFLINE)
     done = plot.trace(sync_command(60.0), kill_at)
-    wrong = wrong or plot.mend_by_sync() or plot.wrong_with(tracker, calls_cut=0)
+    wrong = wrong or plot.recover_by_sync() or plot.wrong_with(tracker, calls_cut=0)
     return _outcome(plot, f"sync at call {kill_at}", done, wrong)
 
 
 def kill_at_random(
     ground: Ground, tracker: TrackerApi, lane: int, count: int, seed: int
 ) -> Iterator[Outcome]:
-    """Kill runs at random times; they share an outbox, mended after each few."""
+    """Kill runs at random times; they share an outbox, followed by a recovery after each few."""
     dice = random.Random(f"{seed} {lane}")  # noqa: S311 - chooses when to kill
     shared = ground.plot(f"random-{seed}-{lane}").folder
     for begin in range(0, count, RUNS_PER_CHECK):
@@ -209,7 +209,7 @@ def kill_at_random(
             for _ in range(min(RUNS_PER_CHECK, count - begin))
         ]
         moments = [_run_and_kill(plot, dice.uniform(*RUN_SECONDS)) for plot in plots]
-        unmended = plots[0].mend_by_sync()
+        unmended = plots[0].recover_by_sync()
         for number, plot in enumerate(plots):
             what = f"run {begin + number + 1} of lane {lane} with seed {seed}"
             wrong = unmended or plot.wrong_with(tracker)

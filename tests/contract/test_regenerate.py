@@ -30,7 +30,7 @@ from scripts.project import (
 )
 from tests.support.contract_editing import edit
 
-MEND = "To mend: scripts/regenerate.sh"
+FIX = "To fix: scripts/regenerate.sh"
 HOST = "components|schemas|JobInput|properties|host"
 TAG_WORDS = "components|schemas|JobInput|properties|tag|description"
 
@@ -83,7 +83,7 @@ def test_edited_byte_is_found_and_mended(
     assert run(tree, "--check") == 1
     out = capsys.readouterr().out
     assert f"edited or stale: {path}" in out
-    assert MEND in out
+    assert FIX in out
     assert run(tree) == 0
     assert snapshot(tree) == before
 
