@@ -180,7 +180,7 @@ def sync_calls(ground: Ground) -> list[str]:
 
 
 def kill_job(ground: Ground, tracker: TrackerApi, kill_at: int) -> Outcome:
-    """Kill the job at one of its calls; recover by a sync or, each other time, a rerun."""
+    """Kill the job at one of its calls; recover by a sync and a rerun in turn."""
     plot = ground.plot(f"job-{kill_at}")
     done = plot.trace(plot.job(), kill_at)
     recover = plot.recover_by_sync if kill_at % 2 else plot.recover_by_restart
@@ -200,7 +200,7 @@ def kill_sync(ground: Ground, tracker: TrackerApi, kill_at: int) -> Outcome:
 def kill_at_random(
     ground: Ground, tracker: TrackerApi, lane: int, count: int, seed: int
 ) -> Iterator[Outcome]:
-    """Kill runs at random times; they share an outbox, followed by a recovery after each few."""
+    """Kill runs at random times on one outbox, with a recovery after each few."""
     dice = random.Random(f"{seed} {lane}")  # noqa: S311 - chooses when to kill
     shared = ground.plot(f"random-{seed}-{lane}").folder
     for begin in range(0, count, RUNS_PER_CHECK):
@@ -209,10 +209,10 @@ def kill_at_random(
             for _ in range(min(RUNS_PER_CHECK, count - begin))
         ]
         moments = [_run_and_kill(plot, dice.uniform(*RUN_SECONDS)) for plot in plots]
-        unmended = plots[0].recover_by_sync()
+        unrecovered = plots[0].recover_by_sync()
         for number, plot in enumerate(plots):
             what = f"run {begin + number + 1} of lane {lane} with seed {seed}"
-            wrong = unmended or plot.wrong_with(tracker)
+            wrong = unrecovered or plot.wrong_with(tracker)
             if not wrong:
                 plot.record.unlink(missing_ok=True)
             yield Outcome(what=what, moment=moments[number], wrong=wrong)
