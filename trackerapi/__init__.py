@@ -10,11 +10,8 @@ if TYPE_CHECKING:
     from trackerapi.aio.job import AsyncTrackerJob
     from trackerapi.aio.step import AsyncTrackerStep
     from trackerapi.aio.tracker import AsyncTrackerApi
-    from trackerapi.config.job_config import (
-        JobConfig,
-        JobConfigManager,
-        StepConfiguration,
-    )
+    from trackerapi.config.job_config import JobConfig, StepConfiguration
+    from trackerapi.config.manager import JobConfigManager
     from trackerapi.delivery.report import DeliveryReport
     from trackerapi.errors import (
         AuthenticationError,
@@ -51,7 +48,7 @@ _HOMES = {
     "Event": "events.event",
     "Job": "models",
     "JobConfig": "config.job_config",
-    "JobConfigManager": "config.job_config",
+    "JobConfigManager": "config.manager",
     "JobStep": "models",
     "OutboxError": "errors",
     "SettingsError": "errors",

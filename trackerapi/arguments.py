@@ -1,41 +1,135 @@
-"""Checks of arguments that Python itself does not make."""
+"""Checks of arguments: names, texts, numbers, flags, lists of words.
+
+The rules for names and texts are those of `openapi/tracker-backend.yaml`; a test
+compares them with the contract.
+"""
 
 import operator
+import re
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, cast
 
 from trackerapi.number_text import number_text
-from trackerapi.texts import fitted
+
+CONTROLS: Final = r"\u0000-\u001f\u007f-\u009f\u2028\u2029"
+"""Control and line-separator characters, for a character class of a regex."""
+
+BLANKS: Final = r"\u0020\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+"""White space other than control characters, for a character class of a regex."""
+
+NAME_PATTERN: Final = f"^[{BLANKS}]*[^{CONTROLS}{BLANKS}][^{CONTROLS}]*$"
+"""A name: not blank, without control or line-separator characters."""
+
+LONGEST_NAME: Final = 100
+LONGEST_PROVIDER_JOB_ID: Final = 200
+LONGEST_MESSAGE: Final = 2_000
+LONGEST_DETAIL: Final = 16_000
+
+# Without `$`, which would also match before a line end: `fullmatch` anchors the end.
+_NAME: Final = re.compile(NAME_PATTERN[:-1])
 
 _ROUNDING: Final = 1e-9
+"""Share by which a number may pass its limit: sums of floats are rounded."""
 
 
 def refuse_unknown(call: str, given: AbstractSet[str], known: AbstractSet[str]) -> None:
-    """Refuse keyword arguments that a call does not have.
+    """Raise for keyword arguments that a call does not have.
 
     Args:
-        call: Name of what was called, for the error.
-        given: Names of the arguments.
-        known: Names that the call has.
+        call: Name of the call, for the error.
+        given: Names of the arguments that were passed.
+        known: Names of the arguments that the call has.
 
     Raises:
-        TypeError: If one is unknown, so that a typo is not taken for "not given".
+        TypeError: If a name is unknown. A typo would otherwise count as an argument
+            that was left out.
     """
     for name in sorted(given - known):
         raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
 
 
-def check_words(argument: str, values: object, known: Collection[str]) -> list[str]:
-    """Return `values` as a list if each is a known word.
+def check_name(argument: str, value: object, longest: int = LONGEST_NAME) -> str:
+    """Return `value` if it can be a tag, name or id.
 
     Args:
         argument: Name of the argument, for the error.
-        values: What the caller gave; a list or another collection of words.
-        known: The words there are.
+        value: Value that the caller passed.
+        longest: Limit of the length, in characters.
 
     Raises:
-        TypeError: If it is no collection; a text alone is none.
+        TypeError: If `value` is not text.
+        ValueError: If `value` is blank, too long or contains a control or
+            line-separator character.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, got {type(value).__name__}")
+    if not value or len(value) > longest:
+        raise ValueError(
+            f"{argument} must have 1 to {longest} characters, got {len(value)}"
+        )
+    if not _NAME.fullmatch(value) or not is_unicode(value):
+        raise ValueError(
+            f"{argument} must not be blank or contain control characters or line "
+            f"breaks, got {value!r}"
+        )
+    return value
+
+
+def fitted(text: str, longest: int) -> str:
+    """Return `text` in a form that the contract accepts, cut to `longest` characters.
+
+    NUL and lone surrogates become U+FFFD, because neither JSON nor databases store
+    them. A text that was cut ends with an ellipsis.
+    """
+    if "\0" in text or not is_unicode(text):
+        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether UTF-8 can encode `text`; False for a lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_text(argument: str, value: str | None, longest: int) -> str | None:
+    """Return `value` cut to `longest` characters; None for an empty text.
+
+    Raises:
+        TypeError: If `value` is not text.
+    """
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{argument} must be text, got {type(value).__name__}")
+    return fitted(value, longest) if value else None
+
+
+def check_customer_text(value: str | BaseException | None, longest: int) -> str | None:
+    """Return a text for the customer, cut to `longest` characters.
+
+    Raises:
+        TypeError: If `value` is not text. An exception is for the provider alone.
+    """
+    if isinstance(value, BaseException):
+        kind = type(value).__name__
+        raise TypeError(f"customer must be text, got {kind}; give it as error=")
+    return check_text("customer", value, longest)
+
+
+def check_words(argument: str, values: object, known: Collection[str]) -> list[str]:
+    """Return `values` as a list if each of them is a known word.
+
+    Args:
+        argument: Name of the argument, for the error.
+        values: Collection of words that the caller passed.
+        known: All words that the argument accepts.
+
+    Raises:
+        TypeError: If `values` is not a collection, or is a single text.
         ValueError: If a word is unknown.
     """
     if isinstance(values, str) or not isinstance(values, Collection):
@@ -50,17 +144,16 @@ def check_words(argument: str, values: object, known: Collection[str]) -> list[s
 
 
 def check_number(argument: str, value: float | None, largest: float) -> float | None:
-    """Return `value` as a plain number if it is one from 0 to `largest`, or None.
+    """Return `value` as a plain number from 0 to `largest`; None for None.
 
     Raises:
-        TypeError: If it is no number.
-        ValueError: If it is out of range.
+        TypeError: If `value` is not a number.
+        ValueError: If `value` is out of range.
     """
     if value is None:
         return None
     if type(value) is not int and type(value) is not float:
         value = as_number(argument, value)
-    # A sum of shares may end a rounding error beyond the bound.
     if not -_ROUNDING <= value <= largest * (1 + _ROUNDING):
         raise ValueError(f"{argument} must be {_range(value, largest)}, got {value}")
     return min(max(value, 0), largest)
@@ -69,19 +162,18 @@ def check_number(argument: str, value: float | None, largest: float) -> float | 
 def _range(value: float, largest: float) -> str:
     if largest <= 1:
         return f"0 to {number_text(largest)}"
-    # Nobody needs the other bound, least of all a large one.
+    # The limit that was kept would only distract, above all one of 16 digits.
     return f"at most {number_text(largest)}" if value > largest else "0 or more"
 
 
 def as_number(argument: str, value: Any) -> float:
-    """Return `value` as a plain number.
+    """Return `value` as an int or a float.
 
-    Also one of NumPy or `decimal`, which are neither int nor float and which JSON
-    does not know.
+    Accepts numbers of NumPy and `decimal` too, which JSON cannot encode themselves.
 
     Raises:
-        TypeError: If it is no number.
-        ValueError: If a number cannot hold it.
+        TypeError: If `value` is not a number.
+        ValueError: If a float cannot represent `value`.
     """
     kind = cast("Any", type(value))
     try:
@@ -89,16 +181,16 @@ def as_number(argument: str, value: Any) -> float:
             return operator.index(value)
         if kind is not bool and hasattr(kind, "__float__"):
             return float(value)
-    except TypeError:  # an array of several
+    except TypeError:  # an array of several numbers
         pass
     raise TypeError(f"{argument} must be a number, got {kind.__name__}")
 
 
 def check_whole(argument: str, value: Any) -> int:
-    """Return `value` as a plain whole number, also one of NumPy.
+    """Return `value` as an int; accepts whole numbers of NumPy too.
 
     Raises:
-        TypeError: If it is none.
+        TypeError: If `value` is not a whole number.
     """
     if type(value) is int:
         return value
@@ -115,41 +207,18 @@ def check_flag(argument: str, value: object) -> bool:
     """Return `value` if it is True or False.
 
     Raises:
-        TypeError: If it is not.
+        TypeError: If `value` is anything else.
     """
     if isinstance(value, bool):
         return value
     raise TypeError(f"{argument} must be True or False, got {type(value).__name__}")
 
 
-def check_text(argument: str, value: str | None, longest: int) -> str | None:
-    """Return `value` cut to `longest` characters; None for a blank one.
-
-    Raises:
-        TypeError: If it is no text.
-    """
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"{argument} must be text, got {type(value).__name__}")
-    return fitted(value, longest) if value else None
-
-
-def check_customer_text(value: str | BaseException | None, longest: int) -> str | None:
-    """Return what the customer is to read, cut to `longest` characters.
-
-    Raises:
-        TypeError: If it is no text. An exception is none: it is for the provider.
-    """
-    if isinstance(value, BaseException):
-        kind = type(value).__name__
-        raise TypeError(f"customer must be text, got {kind}; give it as error=")
-    return check_text("customer", value, longest)
-
-
 def check_callable(argument: str, value: object) -> None:
-    """Refuse what is neither callable nor None.
+    """Raise unless `value` is callable or None.
 
     Raises:
-        TypeError: If it is neither.
+        TypeError: If `value` is neither.
     """
     if value is not None and not callable(value):
         raise TypeError(f"{argument} must be callable, got {type(value).__name__}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from trackerapi.errors import BackendUnavailable, one_line
 from trackerapi.jobs.reporter import Reporter
 from trackerapi.problems import Problems
-from trackerapi.process.switching import sharing
+from trackerapi.process.event_loops import short_switch_interval
 from trackerapi.settings.settings import Settings
 from trackerapi.version import __version__
 
@@ -51,7 +51,7 @@ class Connector:
         """
         connected = self._connected.get(_ONE)
         if connected is None:
-            with sharing(), _loading():
+            with short_switch_interval(), _loading():
                 from trackerapi.wire.connection import Connection
 
             python = "{}.{}.{}".format(*sys.version_info)

@@ -7,8 +7,8 @@ nothing, and httpx is loaded with the first request.
 import weakref
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
+from trackerapi.arguments import check_name
 from trackerapi.jobs.options import JobOptions, RunOptions, TrackerOptions
-from trackerapi.texts import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -62,11 +62,11 @@ class TrackerApi:
         # to load a module with, or the installation may be gone.
         from trackerapi.arguments import check_callable, refuse_unknown
         from trackerapi.composition import SEAM
-        from trackerapi.config import job_config
+        from trackerapi.config import manager
         from trackerapi.jobs import job, opening
         from trackerapi.problems import Problems
 
-        del job, job_config, opening
+        del job, manager, opening
         refuse_unknown("TrackerApi", options.keys(), TrackerOptions.__optional_keys__)
         before_send = options.pop("before_send", None)
         on_problem = options.pop("on_problem", None)
@@ -158,7 +158,7 @@ class TrackerApi:
                 or known with another customer or tag.
             OutboxError: With `strict`, if the outbox cannot be written.
         """
-        from trackerapi.arguments import refuse_unknown
+        from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID, refuse_unknown
         from trackerapi.jobs.job import TrackerJob
         from trackerapi.jobs.opening import (
             KnownJob,
@@ -169,7 +169,6 @@ class TrackerApi:
             find_config,
             job_metadata,
         )
-        from trackerapi.texts import LONGEST_PROVIDER_JOB_ID
 
         refuse_unknown("create_job", options.keys(), JobOptions.__optional_keys__)
         check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)

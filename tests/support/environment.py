@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trackerapi.config.job_config import forget_loaded
+from trackerapi.config.manager import forget_loaded
 from trackerapi.delivery import delivery
 
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")

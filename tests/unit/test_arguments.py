@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.contract_document import SCHEMAS, validator
-from trackerapi.texts import (
+from trackerapi.arguments import (
     LONGEST_DETAIL,
     LONGEST_MESSAGE,
     LONGEST_NAME,

@@ -155,7 +155,7 @@ def _start(options: argparse.Namespace) -> int:
 def _config_of(options: argparse.Namespace) -> "JobConfig | None":
     if options.config is None:
         return None
-    from trackerapi.config.job_config import JobConfigManager
+    from trackerapi.config.manager import JobConfigManager
 
     return JobConfigManager(options.config).get_job_config(options.tag)
 

@@ -1,7 +1,7 @@
-"""The configuration file: its models, the sole source of the JSON Schema.
+"""Models of the configuration file; the JSON Schema is generated from them.
 
-Turns bytes into checked plain data or one `ConfigError`. Imports pydantic, so it is
-loaded only when a file is read or a document is checked.
+Bytes become checked plain data, or one `ConfigError`. This module imports pydantic, so
+it is loaded only when a file is read or a document is checked.
 """
 
 import difflib
@@ -13,11 +13,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import ErrorDetails
 
-from trackerapi.config.json_file import Place, json_pointer, read_json_file
+from trackerapi.arguments import LONGEST_NAME, NAME_PATTERN
+from trackerapi.config.json_file import Location, json_pointer, read_json_file
 from trackerapi.config.size import check_size
 from trackerapi.config.step_order import check_order
 from trackerapi.errors import ConfigError
-from trackerapi.texts import LONGEST_NAME, NAME_PATTERN
 
 MAX_POINTS: Final = 1_000_000
 MAX_JOBS: Final = 500
@@ -33,13 +33,13 @@ SEMVER_PATTERN: Final = (
 )
 """Semantic Versioning 2.0.0."""
 
-# In Python `$` also matches before a line end, in ECMA-262 it does not; with this
-# behind it the schema means the same to editors and to Python's validators.
+# `$` also matches before a line end in Python, but not in ECMA-262. With this suffix
+# the pattern means the same to editors and to Python's validators.
 _AT_END: Final = r"(?!\n)"
 
 
-# Stands for a member that is not there. Its type is no `X | None`, since the file
-# must not say null; but `units`, which files of the original service may leave null.
+# Default of a member that the file omits. The type is not `X | None`: the file must not
+# say null, except for `units`, which is null in files of the original service.
 _ABSENT: Final[Any] = None
 
 
@@ -54,7 +54,7 @@ def _text(pattern: str, description: str | None = None) -> Any:
 
 
 def _whole(value: object) -> object:
-    """Take 10.0 for 10, as JSON Schema does."""
+    """Return 10 for 10.0: both are integers in JSON Schema."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -187,9 +187,8 @@ def read_config_file(path: Path) -> list[dict[str, Any]]:
         The job documents in order, absent members left out.
 
     Raises:
-        ConfigError: If the file cannot be read or does not match the schema, a tag
-            or metadata key stands twice where it has to be unique, or a step could
-            never become ready.
+        ConfigError: If the file cannot be read or does not match the schema, if a
+            tag or metadata key is used twice, or if a step can never become ready.
     """
     content = read_json_file(path)
     document = _checked(FileModel, content, path, "")
@@ -208,8 +207,8 @@ def check_job_document(document: Any, at: str = "") -> dict[str, Any]:
         at: JSON Pointer to the document, for errors.
 
     Raises:
-        ConfigError: If it does not match the schema, a tag or metadata key stands
-            twice where it has to be unique, or a step could never become ready.
+        ConfigError: If the document does not match the schema, if a tag or metadata
+            key is used twice, or if a step can never become ready.
     """
     match document:
         case {**members}:  # any mapping; pydantic takes only a dict for an object
@@ -232,7 +231,7 @@ def json_schema() -> JsonSchemaValue:
 
 
 def _pruned(schema: Any) -> Any:
-    """Drop titles made from names, and the defaults that stand for "absent"."""
+    """Return a schema without pydantic's titles, and without null defaults."""
     match schema:
         case [*items]:
             return [_pruned(item) for item in items]
@@ -251,7 +250,8 @@ def _checked(
     model: type[BaseModel], content: object, path: Path | None, at: str
 ) -> dict[str, Any]:
     try:
-        # As Python data, not as JSON text: the duplicate keys were looked for there.
+        # Validated as Python data, because `read_json_file()` has to see the text:
+        # pydantic accepts repeated keys.
         checked = model.model_validate(content)
     except ValidationError as error:
         mistakes = error.errors(include_url=False)
@@ -267,24 +267,28 @@ def _config_error(
         for mistake in mistakes
         if mistake["type"] == "extra_forbidden"
     }
-    # A misspelt key is also a missing one: one mistake, and its spelling says more.
+    # A misspelt required key is reported as unknown and as missing. The unknown key
+    # alone is shown, since it comes with a suggestion.
     misspelt = {(*loc[:-1], key) for loc, key in meant.items()}
-    told = [
+    shown = [
         mistake
         for mistake in mistakes
         if mistake["type"] != "missing" or mistake["loc"] not in misspelt
     ]
-    first, *others = told
-    place = first["loc"][:-1] if first["type"] == "missing" else first["loc"]
+    first, *others = shown
+    location = first["loc"][:-1] if first["type"] == "missing" else first["loc"]
     more = f" (and {len(others)} more)" if others else ""
     return ConfigError(
-        _reason(first) + more, path, at + json_pointer(place), meant.get(first["loc"])
+        _reason(first) + more,
+        path,
+        at + json_pointer(location),
+        meant.get(first["loc"]),
     )
 
 
-def _key_meant(model: type[BaseModel], loc: Place) -> str | None:
-    """Return the known key that is like the unknown one at `loc`."""
-    # Each level of models takes two steps of a location: a key and an index.
+def _key_meant(model: type[BaseModel], loc: Location) -> str | None:
+    """Return the known key that the unknown key at `loc` resembles; else None."""
+    # Each level of models takes two parts of a location: a key and an index.
     level = _MODELS[_MODELS.index(model) + len(loc) // 2]
     known = [field.alias or name for name, field in level.model_fields.items()]
     key = str(loc[-1]).lower()
@@ -309,8 +313,9 @@ def _refuse_contradictions(job: Mapping[str, Any], path: Path | None, at: str) -
     steps = job["step_configurations"]
     _refuse_repeats(steps, "tag", path, f"{at}/step_configurations")
     for index, step in enumerate(steps):
-        place = f"{at}/step_configurations/{index}/metadata_configurations"
-        _refuse_repeats(step.get("metadata_configurations", []), "name", path, place)
+        keys = step.get("metadata_configurations", [])
+        pointer = f"{at}/step_configurations/{index}/metadata_configurations"
+        _refuse_repeats(keys, "name", path, pointer)
     check_order(steps, path, f"{at}/step_configurations")
     check_size(job, path, at)
 

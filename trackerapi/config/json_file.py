@@ -1,4 +1,4 @@
-"""A JSON file as data, with an answer for each way in which it can be none."""
+"""JSON file as data; each fault of a file is a `ConfigError` with its JSON Pointer."""
 
 import json
 import math
@@ -7,46 +7,48 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from trackerapi.arguments import is_unicode
 from trackerapi.errors import ConfigError
 from trackerapi.files import read_given
-from trackerapi.texts import is_unicode
 
 MAX_FILE_BYTES: Final = 5 * 1024 * 1024
 
 MAX_DIGITS: Final = 300
-"""Longest whole number read exactly; nothing in a configuration comes near it."""
+"""Whole numbers with more digits are read as floats; no value of a configuration is
+as long."""
 
-Place: TypeAlias = tuple[int | str, ...]
-"""Keys and indexes that lead to a value."""
+Location: TypeAlias = tuple[int | str, ...]
+"""Keys and indexes from the root of a document to a value."""
 
 
 class _Object(dict[str, Any]):
-    """A JSON object that remembers the keys it had twice."""
+    """A JSON object, with the keys that its text has more than once."""
 
     repeated: tuple[str, ...] = ()
 
 
 def read_json_file(path: Path) -> Any:
-    """Return what a JSON file holds.
+    """Read a JSON file; return its document.
 
     Raises:
-        ConfigError: If it cannot be read, is empty, larger than 5 MiB, not UTF-8 (a
-            byte order mark is fine), not JSON, nested too deeply, has a key twice,
-            or holds a number or text that JSON cannot.
+        ConfigError: If the file cannot be read, is empty, larger than 5 MiB, not UTF-8
+            (a byte order mark is fine) or not JSON. Also if the document is nested too
+            deeply, or contains a repeated key, a number that is not finite, or a lone
+            surrogate.
     """
     document = _parsed(_decoded(_content(path), path), path)
-    for place, value in _values(document):
+    for location, value in _values(document):
         fault = _fault(value)
         if fault is not None:
             reason, below = fault
-            raise ConfigError(reason, path, json_pointer((*place, *below)))
+            raise ConfigError(reason, path, json_pointer((*location, *below)))
     return document
 
 
-def json_pointer(place: Sequence[int | str]) -> str:
-    """Return the JSON Pointer (RFC 6901) of a place in a document."""
+def json_pointer(location: Sequence[int | str]) -> str:
+    """Return the JSON Pointer (RFC 6901) of a location in a document."""
     return "".join(
-        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in place
+        "/" + str(part).replace("~", "~0").replace("/", "~1") for part in location
     )
 
 
@@ -106,17 +108,18 @@ def _object(pairs: list[tuple[str, Any]]) -> _Object:
 
 
 def _whole_number(digits: str) -> int | float:
-    # Python refuses to convert thousands of digits; as a float they are infinite.
+    # `int()` raises for thousands of digits; `float()` makes them infinite, which
+    # `_fault()` refuses with a location.
     return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
 
 
-def _values(document: Any) -> Iterator[tuple[Place, Any]]:
-    """Iterate over a document and all values in it, in the order of the text."""
+def _values(document: Any) -> Iterator[tuple[Location, Any]]:
+    """Yield the document and all values in it, in the order of the text."""
     # Not recursive: the parser may go deeper than Python code could follow.
-    waiting: list[tuple[Place, Any]] = [((), document)]
-    while waiting:
-        place, value = waiting.pop()
-        yield place, value
+    pending: list[tuple[Location, Any]] = [((), document)]
+    while pending:
+        location, value = pending.pop()
+        yield location, value
         inner: list[tuple[int | str, Any]] = []
         match value:
             case _Object():
@@ -125,14 +128,14 @@ def _values(document: Any) -> Iterator[tuple[Place, Any]]:
                 inner = [*enumerate(items)]
             case _:
                 pass
-        waiting.extend(((*place, part), item) for part, item in reversed(inner))
+        pending.extend(((*location, part), item) for part, item in reversed(inner))
 
 
-def _fault(value: Any) -> tuple[str, Place] | None:
-    """Return why JSON cannot hold `value`, and where below it; None if it can."""
+def _fault(value: Any) -> tuple[str, Location] | None:
+    """Return why `value` is refused, and the location below it; None if it is not."""
     if isinstance(value, _Object):
         for key in value.repeated:
-            return f"key {key!r} stands twice", (key,)
+            return f"key {key!r} appears twice", (key,)
         if not all(is_unicode(key) for key in value):
             return "a key is half of a surrogate pair", ()
     if isinstance(value, str) and not is_unicode(value):

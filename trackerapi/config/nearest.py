@@ -1,4 +1,4 @@
-"""The known name that a misspelt one is nearest to."""
+"""Nearest known tag for a misspelt tag or display name."""
 
 import difflib
 from collections.abc import Iterable
@@ -8,21 +8,24 @@ _CUTOFF: Final = 0.6
 
 
 class Named(Protocol):
-    """A job or step of a configuration."""
+    """A job or a step of a configuration."""
 
     @property
     def tag(self) -> str:
-        """Its tag."""
+        """Tag of the item."""
         ...
 
     @property
     def name(self) -> str:
-        """Its display name."""
+        """Display name of the item."""
         ...
 
 
 def nearest_tag(items: Iterable[Named], name: str) -> str | None:
-    """Return the tag of the item whose tag or display name is like `name`."""
+    """Return the tag of the item whose tag or name resembles `name` most.
+
+    None if no tag or name is similar enough. Case does not matter.
+    """
     items = tuple(items)
     tag_of = {item.name.lower(): item.tag for item in items}
     tag_of |= {item.tag.lower(): item.tag for item in items}

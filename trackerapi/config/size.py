@@ -1,4 +1,4 @@
-"""Size of a job configuration as the creation of a job sends it."""
+"""Size limit of a job configuration, which the creation of a job carries."""
 
 import json
 from collections.abc import Mapping
@@ -8,22 +8,22 @@ from typing import Any, Final
 from trackerapi.errors import ConfigError
 
 MAX_CONFIG_BYTES: Final = 1024 * 1024 - 16 * 1024
-"""A request carries 1 MiB; the rest is for the other members of a creation."""
+"""A request carries 1 MiB; 16 KiB are left for the other members of a creation."""
 
 _DEFAULTS: Final = {"kind": "text", "audience": "provider"}
-"""Members that are sent with each metadata key, also where the file leaves them out."""
+"""Members that are sent with each metadata key, even if the file omits them."""
 
 
 def check_size(job: Mapping[str, Any], path: Path | None, at: str) -> None:
-    """Refuse a configuration that no request carries.
+    """Raise for a configuration that is too large for a request.
 
     Args:
-        job: Job document as the file has it.
-        path: File it was read from; None for code.
+        job: Job document of a file or from code.
+        path: File of the document; None for code.
         at: JSON Pointer to the document.
 
     Raises:
-        ConfigError: With the size as it would be sent.
+        ConfigError: If the document takes more than `MAX_CONFIG_BYTES` as it is sent.
     """
     steps = [
         {**step, "metadata_configurations": [{**_DEFAULTS, **key} for key in keys]}

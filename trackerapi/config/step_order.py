@@ -1,7 +1,8 @@
-"""Which steps a step waits for: what `after` in a configuration may say.
+"""Order of steps: the rules for `after` in a configuration.
 
-A step is ready once the steps it names are done or skipped; where it names none at
-all, once the step before it is. What could never become ready is refused.
+A step is ready once all steps in its `after` are done or skipped. Without `after`, a
+step is ready once the previous step is done or skipped. A configuration with a step
+that can never become ready is refused.
 """
 
 import difflib
@@ -13,20 +14,21 @@ from typing import Any, Final
 
 from trackerapi.errors import ConfigError
 
-_MOST_TAGS_TOLD: Final = 5
+_MAX_TAGS: Final = 5
+"""Most tags of a circle in an error."""
 
 
 def check_order(steps: Sequence[Mapping[str, Any]], path: Path | None, at: str) -> None:
-    """Do nothing for steps that can all become ready, one after another.
+    """Check that every step can become ready.
 
     Args:
-        steps: Step documents whose tags are unique.
-        path: File they were read from; None for code.
+        steps: Step documents with unique tags.
+        path: File of the documents; None for code.
         at: JSON Pointer to the list of steps.
 
     Raises:
-        ConfigError: If a step waits for one that there is not, for itself, or in a
-            circle.
+        ConfigError: If `after` of a step names an unknown step or the step itself, or
+            if steps wait for each other in a circle.
     """
     _check_tags(steps, path, at)
     waits = TopologicalSorter(
@@ -42,8 +44,8 @@ def _check_tags(steps: Sequence[Mapping[str, Any]], path: Path | None, at: str) 
     tags = {step["tag"].lower(): step["tag"] for step in steps}
     known = {step["tag"] for step in steps}
     for index, step in enumerate(steps):
-        for place, tag in enumerate(step.get("after", ())):
-            pointer = f"{at}/{index}/after/{place}"
+        for position, tag in enumerate(step.get("after", ())):
+            pointer = f"{at}/{index}/after/{position}"
             if tag == step["tag"]:
                 raise ConfigError("a step cannot wait for itself", path, pointer)
             if tag not in known:
@@ -64,25 +66,27 @@ def _circle(
     path: Path | None,
     at: str,
 ) -> ConfigError:
-    """Return the error of steps that wait for each other.
+    """Return the error about steps that wait for each other.
 
     Args:
         steps: All steps.
-        circle: Tags, each waited for by the next; the last is the first again.
-        path: File they were read from; None for code.
+        circle: Tags of the circle, each before the step that waits for it. The last
+            tag is the first one again.
+        path: File of the documents; None for code.
         at: JSON Pointer to the list of steps.
     """
-    # What is left out points backwards, so a circle has at least one tag that is said.
+    # An implicit predecessor is always an earlier step, so every circle contains at
+    # least one explicit `after`, to which the error points.
     index_of = {step["tag"]: index for index, step in enumerate(steps)}
-    index, place = next(
+    index, position = next(
         (index_of[waiting], steps[index_of[waiting]]["after"].index(tag))
         for tag, waiting in pairwise(circle)
         if tag in steps[index_of[waiting]].get("after", ())
     )
-    told = ", ".join(map(repr, circle[:_MOST_TAGS_TOLD]))
-    more = ", …" if len(circle) > _MOST_TAGS_TOLD else ""
+    shown = ", ".join(map(repr, circle[:_MAX_TAGS]))
+    more = ", …" if len(circle) > _MAX_TAGS else ""
     return ConfigError(
-        f"closes a circle of steps that wait for each other: {told}{more}",
+        f"closes a circle of steps that wait for each other: {shown}{more}",
         path,
-        f"{at}/{index}/after/{place}",
+        f"{at}/{index}/after/{position}",
     )

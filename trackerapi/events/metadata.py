@@ -14,8 +14,8 @@ from itertools import islice
 from numbers import Integral, Real
 from typing import Any, Final
 
+from trackerapi.arguments import LONGEST_NAME, fitted
 from trackerapi.events.event import compact_json
-from trackerapi.texts import LONGEST_NAME, fitted
 
 MAX_KEYS: Final = 50
 MAX_BYTES: Final = 8192

@@ -12,10 +12,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
-from trackerapi.arguments import check_number
+from trackerapi.arguments import check_name, check_number
 from trackerapi.jobs.options import MAX_UNITS, EventDetails
 from trackerapi.number_text import number_text
-from trackerapi.texts import check_name
 
 if TYPE_CHECKING:
     from trackerapi.jobs.job import TrackerJob

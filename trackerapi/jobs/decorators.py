@@ -10,9 +10,9 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from trackerapi.arguments import check_name
 from trackerapi.jobs.current import current_job, place_in, places_now
 from trackerapi.process.block import Block
-from trackerapi.texts import check_name
 
 if TYPE_CHECKING:
     from trackerapi.jobs.step import TrackerStep

@@ -7,7 +7,7 @@ diagnosis. The two texts are in separate fields.
 import sys
 from typing import Final, Literal
 
-from trackerapi.texts import LONGEST_DETAIL
+from trackerapi.arguments import LONGEST_DETAIL
 
 Ending = Literal["succeeded", "interrupted", "cancelled", "failed"]
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack
 
-from trackerapi.arguments import check_customer_text, check_text
+from trackerapi.arguments import LONGEST_MESSAGE, check_customer_text, check_text
 from trackerapi.events.projection import ALIVE
 from trackerapi.jobs.current import Place, entered, left, place_in, places_now
 from trackerapi.jobs.endings import (
@@ -28,7 +28,6 @@ from trackerapi.models import check_subject
 from trackerapi.problems import INTERNAL, unreported
 from trackerapi.process.block import Block
 from trackerapi.process.sigterm import SIGTERM_WATCH
-from trackerapi.texts import LONGEST_MESSAGE
 from trackerapi.times import as_rfc3339
 
 if TYPE_CHECKING:

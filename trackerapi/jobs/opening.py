@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
-from trackerapi.arguments import check_whole
-from trackerapi.config.job_config import (
-    check_config,
-    find_loaded,
-    nearest_loaded,
-)
+from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID, check_name, check_whole
+from trackerapi.config.job_config import check_config
+from trackerapi.config.manager import find_loaded, nearest_loaded
 from trackerapi.delivery.refusals import is_final_for_job, problem_of
 from trackerapi.errors import (
     AuthenticationError,
@@ -51,7 +48,6 @@ from trackerapi.process import event_loops
 from trackerapi.process.clock import utc_now
 from trackerapi.settings.api_key import key_id_of
 from trackerapi.settings.job_token import JOB, JobToken
-from trackerapi.texts import LONGEST_PROVIDER_JOB_ID, check_name
 from trackerapi.times import LAST_MOMENT, as_microseconds, as_rfc3339
 
 if TYPE_CHECKING:

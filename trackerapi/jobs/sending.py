@@ -8,7 +8,15 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Unpack
 
-from trackerapi.arguments import check_flag, check_number, check_text, refuse_unknown
+from trackerapi.arguments import (
+    LONGEST_DETAIL,
+    LONGEST_MESSAGE,
+    check_flag,
+    check_name,
+    check_number,
+    check_text,
+    refuse_unknown,
+)
 from trackerapi.errors import UnknownStepError
 from trackerapi.events.event import (
     CONFLATED_KINDS,
@@ -36,7 +44,6 @@ from trackerapi.problems import (
     unknown_name,
     unsuitable_kind,
 )
-from trackerapi.texts import LONGEST_DETAIL, LONGEST_MESSAGE, check_name
 from trackerapi.times import as_rfc3339
 
 if TYPE_CHECKING:

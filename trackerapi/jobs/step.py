@@ -4,6 +4,7 @@ from collections.abc import AsyncIterable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from trackerapi.arguments import (
+    LONGEST_MESSAGE,
     check_customer_text,
     check_number,
     check_text,
@@ -16,7 +17,6 @@ from trackerapi.jobs.loops import Loop
 from trackerapi.jobs.options import MAX_UNITS, LoopOptions
 from trackerapi.jobs.step_end import StepEnd
 from trackerapi.process.block import Block
-from trackerapi.texts import LONGEST_MESSAGE
 
 if TYPE_CHECKING:
     from trackerapi.jobs.job import TrackerJob

@@ -1,22 +1,21 @@
-"""Leaving to a thread what would block an event loop.
+"""Work of an event loop that a thread does, because the work may block.
 
-Reports of one TrackerApi are done by one thread, in the order of their calls. Doing
-them in the loop would be quicker, about 8 µs instead of 60, but a slow disk or `fsync`
-takes milliseconds, a backend that is down takes seconds, and the traceback of a deep
-recursion some 30 ms; nobody knows beforehand which of them it will be.
+One thread makes all reports of a TrackerApi, in the order of the calls. A report in the
+loop itself would take about 8 µs instead of 60. But a slow disk or `fsync` takes
+milliseconds, a backend that is down takes seconds, the traceback of a deep recursion
+some 30 ms, and the loop cannot know beforehand.
 """
 
 import contextvars
 import functools
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from trackerapi.process.block import Block
-from trackerapi.process.switching import sharing
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -25,15 +24,39 @@ Result = TypeVar("Result")
 Opened = TypeVar("Opened", bound=Block)
 Work = Callable[[], object]
 
+SHORT_INTERVAL_SECONDS: Final = 0.001
+
+
+@contextmanager
+def short_switch_interval() -> Generator[None]:
+    """Make Python switch threads each millisecond, where an event loop may wait.
+
+    Python switches threads every 5 ms. A thread that loads modules or formats a
+    traceback would stop the event loop for as long each time.
+    """
+    # No lock guards the interval: a lock could be held by another thread at a fork,
+    # and block the child for ever. If contexts overlap, the one that found the usual
+    # interval restores it.
+    before = sys.getswitchinterval()
+    if "asyncio" not in sys.modules or before <= SHORT_INTERVAL_SECONDS:
+        yield
+        return
+    sys.setswitchinterval(SHORT_INTERVAL_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
 
 async def done_by(post: Callable[[Work], object], work: Callable[[], Result]) -> Result:
-    """Have `work` done somewhere else, and wait for it without blocking the loop.
+    """Have another thread do `work`; return its result without blocking the loop.
 
-    A task that is cancelled goes on at once; the work is done all the same.
+    A task that is cancelled stops waiting at once; the work is done all the same.
 
     Args:
-        post: Has it done in another thread.
-        work: What to do; it sees the context variables of the caller.
+        post: Passes a function to the other thread.
+        work: Called with the context variables of the caller; its exception is raised
+            here.
     """
     import asyncio
 
@@ -43,12 +66,12 @@ async def done_by(post: Callable[[Work], object], work: Callable[[], Result]) ->
 
     def do() -> None:
         try:
-            with sharing():
+            with short_switch_interval():
                 result = context.run(work)
             settle = functools.partial(_succeed, future, result)
-        except BaseException as error:  # noqa: BLE001 - is the caller's
+        except BaseException as error:  # noqa: BLE001 - raised in the caller
             settle = functools.partial(_fail, future, error)
-        with suppress(RuntimeError):  # nobody waits: the loop is closed
+        with suppress(RuntimeError):  # the loop is closed: no task waits
             loop.call_soon_threadsafe(settle)
 
     post(do)
@@ -56,15 +79,17 @@ async def done_by(post: Callable[[Work], object], work: Callable[[], Result]) ->
 
 
 async def in_thread(work: Callable[[], Result]) -> Result:
-    """Have `work` done by a thread of its own, which may wait for a network.
+    """Have a new thread do `work`, such as a request; return the result.
 
-    Not one of the loop's pool, for whose end `asyncio.run()` waits. Where no thread
-    can be started, the work is done at once and blocks the loop: the job goes on.
+    The thread is not of the loop's pool: `asyncio.run()` waits for the pool to end.
+    Where no thread can be started, `work` runs here and blocks the loop.
     """
 
     def post(do: Work) -> None:
-        if not sys.is_finalizing():  # a thread would be waited for that cannot begin
-            with suppress(RuntimeError):  # a limit of the user, or the interpreter ends
+        # While the interpreter ends, `start()` would wait for a thread that never runs.
+        if not sys.is_finalizing():
+            # The user has reached a limit of threads, or the interpreter begins to end.
+            with suppress(RuntimeError):
                 name = "trackerapi-question"
                 threading.Thread(target=do, name=name, daemon=True).start()
                 return
@@ -74,10 +99,10 @@ async def in_thread(work: Callable[[], Result]) -> Result:
 
 
 class Making(Generic[Opened]):
-    """A block that a thread makes, which may wait for a network for seconds.
+    """A block that a thread makes: the request of a creation may take seconds.
 
     Args:
-        make: Makes it.
+        make: Makes the block.
     """
 
     def __init__(self, make: Callable[[], Opened]) -> None:
@@ -86,11 +111,11 @@ class Making(Generic[Opened]):
         self._left_by: BaseException | None = None
 
     async def made(self) -> Opened:
-        """Have the block made, and return it."""
+        """Have a thread make the block; return it."""
         return await in_thread(self._do)
 
     def leave(self, error: BaseException) -> None:
-        """End the block as soon as it is there: its task is gone, by this."""
+        """End the block as soon as it is made: `error` has ended its task."""
         self._left_by = error
         self._end_if_left()
 
@@ -100,36 +125,43 @@ class Making(Generic[Opened]):
         return block
 
     def _end_if_left(self) -> None:
-        """End a block whose task was cancelled before it had it, whoever comes last."""
+        """End a block that was made, but whose task was cancelled.
+
+        `leave()` and the thread both call this function. The later call of the two
+        finds both values set and ends the block.
+        """
         block, error = self._made, self._left_by
         if block is not None and error is not None:
             block.post(functools.partial(block.end_block, error))
 
 
 async def begin(block: Block) -> None:
-    """Begin a block as `with` does; its report is left to a thread."""
+    """Begin a block as `with` does; a thread makes the report."""
     import asyncio
 
     try:
         await done_by(block.post, block.begin_block)
     except asyncio.CancelledError as error:
-        # Nobody will end what never came to its body.
+        # The body never runs, so `end()` is never called.
         block.post(functools.partial(block.end_block, error))
         raise
     block.enter_block()
 
 
 async def end(block: Block, error: BaseException | None) -> None:
-    """End a block as `with` does; its report outlives a task that is cancelled."""
+    """End a block as `with` does; a thread makes the report.
+
+    The report is made even if the task is cancelled.
+    """
     if block.leave_block():
         await done_by(block.post, functools.partial(block.end_block, error))
 
 
 class OffLoop(Generic[Opened]):
-    """A block for `async with`.
+    """Async context manager of a block.
 
     Args:
-        block: The block as it is for `with`.
+        block: Block that `with` accepts.
     """
 
     def __init__(self, block: Opened) -> None:
@@ -157,8 +189,8 @@ def _fail(future: "Future[Result]", error: BaseException) -> None:
     if future.done():
         return
     if isinstance(error, StopIteration):
-        # A future cannot hold one, and its task would wait for ever. A coroutine that
-        # raises StopIteration ends with the same RuntimeError.
+        # A future refuses StopIteration, so its task would wait for ever. A coroutine
+        # that raises StopIteration ends with the same RuntimeError.
         stopped, error = error, RuntimeError("coroutine raised StopIteration")
         error.__cause__ = stopped
     future.set_exception(error)

@@ -14,6 +14,7 @@ from tests.support.faults import black_hole, key_refused
 from tests.support.leftovers import NOWHERE, UNKNOWN_CUSTOMER, Desk
 from tests.support.scripted_server import KEY
 from trackerapi import TrackerApi
+from trackerapi.arguments import LONGEST_DETAIL
 from trackerapi.cli.exit_statuses import (
     FINE,
     HELD,
@@ -24,7 +25,6 @@ from trackerapi.cli.exit_statuses import (
 )
 from trackerapi.jobs.endings import JOB_FAILED
 from trackerapi.settings.job_token import JobToken
-from trackerapi.texts import LONGEST_DETAIL
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from trackerapi.cli.exit_statuses import FINE, FOUND, USAGE
 from trackerapi.cli.main import main
-from trackerapi.config import job_config
+from trackerapi.config import manager
 
 RIGHT = """
 from trackerapi import TrackerApi
@@ -94,7 +94,7 @@ def test_check_runs_nothing_and_remembers_nothing(folder: Path) -> None:
 
     assert main(["check", "runs.py"]) == FINE
     assert not folder.joinpath("was-run").exists()
-    assert job_config.find_loaded("my_job") is None
+    assert manager.find_loaded("my_job") is None
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,10 @@ from scripts.project import ROOT
 from tests.support.contract_document import validator
 from trackerapi.config.job_config import (
     JobConfig,
-    JobConfigManager,
     MetadataConfiguration,
     StepConfiguration,
-    find_loaded,
-    forget_loaded,
 )
+from trackerapi.config.manager import JobConfigManager, find_loaded, forget_loaded
 from trackerapi.errors import ConfigError
 
 SEED_FILE: Final = ROOT / "tests/end_to_end/seed_job_configurations.json"
@@ -340,7 +338,7 @@ def test_pydantic_is_loaded_for_documents_only(tmp_path: Path) -> None:
     path = written(tmp_path / "jobs.json", job("a"))
     script = (
         "import sys\n"
-        "from trackerapi.config.job_config import JobConfigManager, find_loaded\n"
+        "from trackerapi.config.manager import JobConfigManager, find_loaded\n"
         "assert JobConfigManager().tags == () and find_loaded('a') is None\n"
         "assert 'pydantic' not in sys.modules\n"
         f"JobConfigManager(configurations_file={str(path)!r})\n"
