@@ -1,4 +1,4 @@
-"""What a text of the command line stands for: numbers, metadata, long texts."""
+"""Values of arguments on the command line: numbers, metadata, long texts."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from trackerapi.events.metadata import MAX_INTEGER
 from trackerapi.jobs.endings import shortened
 
 STDIN: Final = "-"
-"""Stands for what comes on stdin."""
+"""Value of an option whose text is read from stdin."""
 
 _WORDS: Final = {"true": True, "false": False}
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
@@ -21,7 +21,7 @@ _KEPT_BYTES: Final = 64 * 1024
 
 
 def number(text: str) -> float:
-    """Read a number, whole if it is written so."""
+    """Read a number: an int if the text has neither point nor exponent."""
     value = _number(text)
     if value is None:
         raise argparse.ArgumentTypeError(f"not a number: {text!r}")
@@ -29,14 +29,14 @@ def number(text: str) -> float:
 
 
 def pair(text: str) -> tuple[str, Any]:
-    """Read `KEY=VALUE`; what looks like a number, true or false is one."""
+    """Read `KEY=VALUE`; a value that reads as a number, true or false becomes one."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise argparse.ArgumentTypeError(f"not KEY=VALUE: {text!r}")
     if value in _WORDS:
         return key, _WORDS[value]
     as_number = _number(value)
-    # A long row of digits is an id; as a number it would lose some of them.
+    # A long row of digits is an id, and stays text: a number would lose digits.
     is_exact = as_number is not None and abs(as_number) <= MAX_INTEGER
     return key, as_number if is_exact else value
 
@@ -55,17 +55,17 @@ def json_object(text: str) -> dict[str, Any]:
 def metadata_from(
     whole: dict[str, Any] | None, pairs: Iterable[tuple[str, Any]] | None
 ) -> dict[str, Any] | None:
-    """Return metadata of an object and of single values, which go before; None if none.
+    """Return the metadata of an event; None without any.
 
     Args:
-        whole: What `json_object()` returned.
-        pairs: What `pair()` returned for each.
+        whole: Values of `--metadata-json`, as `json_object()` returns them.
+        pairs: Values of `--metadata`, as `pair()` returns them; they win.
     """
     return {**(whole or {}), **dict(pairs or ())} or None
 
 
 def long_text(text: str | None) -> str | None:
-    """Return a text, or what comes on stdin; a long one loses its middle."""
+    """Return a text, read from stdin if it is `-`; a long text loses its middle."""
     if text == STDIN:
         stream = cast("BinaryIO | None", getattr(sys.stdin, "buffer", None))
         text = _begin_and_end(stream) if stream is not None else None
@@ -73,7 +73,7 @@ def long_text(text: str | None) -> str | None:
 
 
 def _begin_and_end(stream: BinaryIO) -> str:
-    """Read a stream to its end, of which nobody knows how long it is."""
+    """Read a stream to its end; keep its begin and end: its length has no limit."""
     begin, end = stream.read(_KEPT_BYTES), b""
     while chunk := stream.read(_KEPT_BYTES):
         end = (end + chunk)[-_KEPT_BYTES:]
@@ -81,7 +81,7 @@ def _begin_and_end(stream: BinaryIO) -> str:
 
 
 def _number(text: str) -> float | None:
-    """Return the number that a text is in JSON; None if it is none."""
+    """Return the number that JSON reads in a text; None for any other text."""
     if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
         return None
     value: float = json.loads(text)

@@ -1,4 +1,4 @@
-"""Checking job scripts against their configurations, without running them."""
+"""Command `check`: job scripts against their configurations, without running them."""
 
 import argparse
 from pathlib import Path
@@ -20,18 +20,18 @@ MAX_SCRIPT_BYTES: Final = 64 * 1024**2
 USUAL_FILE: Final = Path("job_configurations.json")
 
 _HELP: Final = """
-Find mistakes in job scripts, by reading them.
-Reads scripts without running or importing them, and tells where they disagree with
-their job configurations. What cannot be told by reading counts as right.
+Find errors in job scripts, without running them.
+Reads scripts without running or importing them, and prints where they disagree with
+their job configurations. A value that the source does not show counts as right.
 
   unknown-step    the configuration has no such step
   unknown-job     there is no such job configuration
   unknown-kind    a kind of event that looks misspelt
   never-sent      a step of the configuration that the script never reports
-  wrong-order     a step that surely begins after one that it has to come before
-  missing-finish  a job that only ends when it is said to, and is not
+  wrong-order     a step that certainly begins too late: another step must follow it
+  missing-finish  a job whose end must be reported, and is not
 
-exit status: 0 nothing was found, 1 something was found, 2 wrong usage, or a script or
+exit status: 0 without a finding, 1 with findings, 2 wrong usage, or a script or
 configuration that cannot be read
 examples:
   trackerapi check job.py
@@ -47,7 +47,7 @@ def add_commands(commands: Any) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="the job configurations, instead of the file that the script names, or "
+        help="file of job configurations; by default the file that the script names, "
         f"else ./{USUAL_FILE}",
     )
     add_json(check)
@@ -64,11 +64,11 @@ def _check(options: argparse.Namespace) -> int:
             found += check_script(script, _configs(script, options.config))
     except UnreadableScript as error:
         raise UsageError(str(error)) from None
-    _say(found, len(scripts), as_json=options.json)
+    _print(found, len(scripts), as_json=options.json)
     return FOUND if found else FINE
 
 
-def _say(found: "list[Finding]", script_count: int, *, as_json: bool) -> None:
+def _print(found: "list[Finding]", script_count: int, *, as_json: bool) -> None:
     import dataclasses
 
     if as_json:
@@ -99,7 +99,7 @@ def _configs(script: "Script", given: Path | None) -> "list[JobConfig]":
 
     Raises:
         ConfigError: If a file is not valid.
-        UsageError: If there is none.
+        UsageError: If no file is known.
     """
     from trackerapi.config.job_config import read_configs
 
@@ -108,13 +108,13 @@ def _configs(script: "Script", given: Path | None) -> "list[JobConfig]":
         paths = [USUAL_FILE]
     if not paths and not script.makes_configs:
         raise UsageError(
-            f"{script.path} does not tell where its job configurations are, and there "
-            f"is no ./{USUAL_FILE}; pass --config"
+            f"{script.path} does not name the file of its job configurations, and "
+            f"there is no ./{USUAL_FILE}; pass --config"
         )
     return [config for path in paths for config in read_configs(path)]
 
 
 def _found(named: Path, script: Path) -> Path:
-    """Return a file where it is: here, or else beside the script that names it."""
+    """Return the path of a file that a script names: here, else beside the script."""
     beside = script.parent / named
     return beside if not named.is_file() and beside.is_file() else named

@@ -1,4 +1,4 @@
-"""`trackerapi event`: report one event of a job, from scripts in any language."""
+"""Command `event`: one event of a job, from a script in any language."""
 
 import argparse
 import time
@@ -8,7 +8,7 @@ from trackerapi.cli.argument_types import long_text, metadata_from, number
 from trackerapi.cli.exit_statuses import FINE
 from trackerapi.cli.options import add_command
 from trackerapi.cli.reporting import (
-    STATUSES,
+    REPORT_STATUSES,
     add_job,
     add_metadata,
     add_part,
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 _HELP: Final = f"""\
 Report one event of a job.
 
-kinds, of the step that --step names, or of the job without it:
-  start      it runs
-  progress   the step is so far: --completed and --total, or --fraction
+kinds, of the step that --step names, or of the job without --step:
+  start      the step or job runs
+  progress   progress of the step: --completed and --total, or --fraction
   step       the step is done
-  skip       the step is not needed; --message says why
-  error      it failed; of a step with --retrying: another attempt follows
+  skip       the step is not needed; --message gives the reason
+  error      the step or job failed; with --retrying another attempt of the step follows
   complete   the job has succeeded; of a step: like step
   cancel     the job was cancelled
   interrupt  the job was stopped from outside, and is expected to go on
   info       a line in the timeline
   heartbeat  the job is alive
-Another word is shown like info.
+Any other word is shown like info.
 
-{STATUSES}
+{REPORT_STATUSES}
 examples:
   trackerapi event start --step convert
   trackerapi event progress --step convert --completed 40 --total 120
@@ -51,16 +51,18 @@ examples:
 def add_commands(commands: Any) -> None:
     """Add `event`."""
     parser = add_command(commands, "event", _event, _HELP)
-    parser.add_argument("kind", metavar="KIND", help="what happened; see above")
-    parser.add_argument("--step", metavar="TAG", help="the step that it is about")
+    parser.add_argument("kind", metavar="KIND", help="kind of the event; see above")
     parser.add_argument(
-        "--message", metavar="TEXT", type=str, help="what the customer reads"
+        "--step", metavar="TAG", help="tag of the step; without it, the job"
+    )
+    parser.add_argument(
+        "--message", metavar="TEXT", type=str, help="text that the customer reads"
     )
     parser.add_argument(
         "--detail",
         metavar="TEXT",
         type=str,
-        help="what only you read; - reads it from stdin",
+        help="text that only you read; - reads it from stdin",
     )
     parser.add_argument(
         "--completed", metavar="N", type=number, help="units of the step that are done"
@@ -95,10 +97,10 @@ def _event(options: argparse.Namespace) -> int:
 
 
 def _details_of(options: argparse.Namespace) -> "EventDetails":
-    """Return the details of the event that the options give.
+    """Return the details of the event.
 
     Raises:
-        UsageError: If they contradict each other.
+        UsageError: If the options contradict each other.
     """
     if options.step is None and (options.kind in STEP_KINDS or options.retrying):
         raise UsageError(f"{options.kind!r} is about a step; name it by --step")

@@ -1,4 +1,4 @@
-"""Exit statuses of the commands, and the error of a secret that was not shown."""
+"""Exit statuses of the commands, and the error of a secret that was not printed."""
 
 from typing import Final
 
@@ -12,27 +12,27 @@ REFUSED: Final = 4
 INTERRUPTED: Final = 130
 
 READ_STATUSES: Final = """\
-exit status: 0 done, 1 the backend was not reached or did not answer usably, 2 wrong
+exit status: 0 success, 1 the backend was not reached or gave no usable answer, 2 wrong
 usage or settings, 3 the backend refused the key, 4 the backend refused the request,
 for example because it does not know the job
 """
-"""A part of the help of the commands that ask the backend."""
+"""Part of the help of each command that makes a read call."""
 
 COPY_FAILED: Final = 1
-"""Of a filter: the data could not be read or written."""
+"""`track`: data could not be read or written."""
 
 UNDELIVERED: Final = 1
-"""Of commands that deliver: something still waits."""
+"""Commands that deliver: undelivered records remain."""
 
 FOUND: Final = 1
-"""Of `check`: there are mistakes."""
+"""`check`: there are findings."""
 
 HELD: Final = 3
-"""Of commands that deliver: nothing waits, but something is refused."""
+"""Commands that deliver: only held records remain."""
 
 UNPRINTED: Final = 1
-"""Of commands that print a secret once: stdout could not be written."""
+"""Commands that print a secret once: stdout could not be written."""
 
 
 class NotPrinted(TrackerError):
-    """A secret that is shown once could not be printed: nobody knows it."""
+    """A secret is lost: the command shows it only once, and could not print it."""

@@ -1,58 +1,40 @@
-"""Commands `job show`, `job list` and `job link`: read calls about jobs."""
+"""Command `job show`: one job, its steps, the reason of its end, its events."""
 
 import argparse
 import dataclasses
-import itertools
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.cli.exit_statuses import FINE, READ_STATUSES
-from trackerapi.cli.options import (
-    add_backend,
-    add_command,
-    add_json,
-    customer_id,
-    moment,
-    positive,
-)
+from trackerapi.cli.options import add_backend, add_command, add_json
 from trackerapi.cli.printing import (
     Table,
     moment_text,
     print_json,
-    print_json_list,
     print_line,
     print_paragraph,
-    print_secret,
 )
-from trackerapi.cli.reporting import add_job, job_of, read_tracker
-from trackerapi.errors import BackendRejected, UsageError, one_line
+from trackerapi.cli.reporting import read_tracker
+from trackerapi.errors import BackendRejected, one_line
 from trackerapi.events.projection import ALIVE, unfinished_words
 from trackerapi.number_text import number_text, units_text
 
 if TYPE_CHECKING:
     from trackerapi.models import Job, JobEvent, JobStep
 
-STATUSES: Final = (
-    "pending",
-    "running",
-    "succeeded",
-    "failed",
-    "cancelled",
-    "interrupted",
-)
+_REASON_KINDS: Final = {
+    "failed": "error",
+    "cancelled": "cancel",
+    "interrupted": "interrupt",
+}
+"""Kind of the event that gives the reason, by the status of the job."""
 
-_REASONS: Final = {"failed": "error", "cancelled": "cancel", "interrupted": "interrupt"}
-"""The kind of event that says why a job has a status."""
-
-_HEADING: Final = ("ID", "STATUS", "PERCENT", "CUSTOMER", "TAG", "CREATED")
-_NUMBERS: Final = frozenset({2, 3})
-
-_SHOW: Final = f"""\
+_HELP: Final = f"""\
 Show how far a job is, its steps, and why it failed.
 
-Of a job that failed, was cancelled or was interrupted, the newest event that says why
-is shown: the message that the customer reads, and the detail that only you read.
+For a job that failed, was cancelled or was interrupted, the newest event that gives the
+reason is shown: the message that the customer reads, and the detail that only you read.
 
 {READ_STATUSES}
 examples:
@@ -60,76 +42,20 @@ examples:
   trackerapi job show --last --events
 """
 
-_LIST: Final = f"""\
-List jobs, newest first.
-
-Each filter narrows the list; of several statuses, a job has to have one.
-
-{READ_STATUSES}
-examples:
-  trackerapi job list --status failed --limit 20
-  trackerapi job list --customer 142 --tag import --json
-"""
-
-_LINK: Final = f"""\
-Make a link to the customer's page of a job, and print its address.
-
-Whoever has the address sees the page; it is shown this once. The backend has to know
-the job already. Each call makes a new link, which ends after 30 days unless
---expires-at says when. Where it cannot be printed, the exit status is 1.
-
-{READ_STATUSES}
-examples:
-  trackerapi job link import-7
-  trackerapi job link --job import-7 --expires-at 2026-12-24T18:00:00+01:00
-"""
-
 
 def add_commands(commands: Any) -> None:
-    """Add `show`, `list` and `link` to the commands of a job."""
-    show = add_command(commands, "show", _show, _SHOW)
-    which = show.add_mutually_exclusive_group(required=True)
+    """Add `show` to the commands of `job`."""
+    parser = add_command(commands, "show", _show, _HELP)
+    which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("provider_job_id", nargs="?", metavar="PROVIDER_JOB_ID")
     which.add_argument("--last", action="store_true", help="the newest job")
-    show.add_argument(
+    parser.add_argument(
         "--events",
         action="store_true",
         help="also each event, with its metadata and detail",
     )
-    add_backend(show)
-    add_json(show)
-    _add_list(commands)
-    link = add_command(commands, "link", _link, _LINK)
-    link.add_argument("provider_job_id", nargs="?", metavar="PROVIDER_JOB_ID")
-    link.add_argument(
-        "--expires-at",
-        metavar="TIME",
-        type=moment,
-        help="when the link ends; without it, as the backend decides",
-    )
-    add_job(link)
-    add_backend(link)
-
-
-def _add_list(commands: Any) -> None:
-    listing = add_command(commands, "list", _list, _LIST)
-    listing.add_argument(
-        "--customer", metavar="N", type=customer_id, help="only jobs of this customer"
-    )
-    listing.add_argument(
-        "--status",
-        action="append",
-        choices=STATUSES,
-        help="only jobs with this status (repeat it)",
-    )
-    listing.add_argument(
-        "--tag", metavar="TAG", help="only jobs of the configuration with this tag"
-    )
-    listing.add_argument(
-        "--limit", metavar="N", type=positive, help="at most so many; without it, all"
-    )
-    add_backend(listing)
-    add_json(listing)
+    add_backend(parser)
+    add_json(parser)
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -140,7 +66,7 @@ def _show(options: argparse.Namespace) -> int:
                 raise BackendRejected("this provider has no job yet")
         else:
             job = tracker.get_job(options.provider_job_id)
-        kind = _REASONS.get(job.status)
+        kind = _REASON_KINDS.get(job.status)
         events: Iterable[JobEvent] = ()
         if options.events or kind is not None:
             events = tracker.job(job.provider_job_id).events()
@@ -148,21 +74,24 @@ def _show(options: argparse.Namespace) -> int:
             events = list(events)
         reason = _newest(kind, events)
         if options.json:
-            _say_as_json(job, reason, events if options.events else None)
+            _print_as_json(job, reason, events if options.events else None)
         else:
-            _say_job(job, reason)
+            _print_job(job, reason)
             if options.events:
-                _say_events(job, events)
+                _print_events(job, events)
     return FINE
 
 
 def _newest(kind: str | None, events: "Iterable[JobEvent]") -> "JobEvent | None":
-    """Return the newest event of a kind; an error that was the last of its attempts."""
+    """Return the newest event of a kind; None without one.
+
+    An error that another attempt follows is not the reason of the end.
+    """
     of_kind = [event for event in events if event.kind == kind and not event.retrying]
     return max(of_kind, key=lambda e: (e.occurred_at, e.event_id), default=None)
 
 
-def _say_as_json(
+def _print_as_json(
     job: "Job", reason: "JobEvent | None", events: "Iterable[JobEvent] | None"
 ) -> None:
     members = dataclasses.asdict(job)
@@ -172,55 +101,7 @@ def _say_as_json(
     print_json(members)
 
 
-def _list(options: argparse.Namespace) -> int:
-    wanted: dict[str, Any] = {
-        "customer_id": options.customer,
-        "status": options.status,
-        "tag": options.tag,
-    }
-    given = {name: value for name, value in wanted.items() if value is not None}
-    with read_tracker(options) as tracker:
-        jobs = itertools.islice(tracker.list_jobs(**given), options.limit)
-        if options.json:
-            print_json_list(map(dataclasses.asdict, jobs))
-            return FINE
-        table = Table(_HEADING, numbers=_NUMBERS)
-        for job in jobs:
-            table.add(_row(job))
-        if table.is_empty:
-            print_line("no such job" if given else "this provider has no job yet")
-        else:
-            table.end()
-    return FINE
-
-
-def _row(job: "Job") -> tuple[str, ...]:
-    return (
-        one_line(job.provider_job_id),
-        one_line(job.status),
-        "" if job.percent is None else f"{number_text(job.percent)} %",
-        str(job.customer_id),
-        one_line(job.tag),
-        moment_text(job.created_at),
-    )
-
-
-def _link(options: argparse.Namespace) -> int:
-    if options.provider_job_id is not None:
-        if options.job is not None:
-            raise UsageError("give PROVIDER_JOB_ID or --job, not both")
-        options.job = options.provider_job_id
-    with read_tracker(options) as tracker:
-        job = job_of(tracker, options)
-        print_secret(
-            "the link",
-            lambda: one_line(job.share_link(expires_at=options.expires_at)),
-            lambda _link: "nobody has seen it; it ends by itself",
-        )
-    return FINE
-
-
-def _say_job(job: "Job", reason: "JobEvent | None") -> None:
+def _print_job(job: "Job", reason: "JobEvent | None") -> None:
     percent = "" if job.percent is None else f", {number_text(job.percent)} %"
     print_line(f"{one_line(job.name)}: {one_line(job.status)}{percent}")
     print_line(f"  id        {one_line(job.provider_job_id)}")
@@ -233,10 +114,10 @@ def _say_job(job: "Job", reason: "JobEvent | None") -> None:
     for step, status in zip(job.steps, statuses, strict=True):
         print_line(_step_line(step, status.rjust(width)))
     if reason is not None:
-        _say_reason(job, reason)
+        _print_reason(job, reason)
 
 
-def _say_reason(job: "Job", reason: "JobEvent") -> None:
+def _print_reason(job: "Job", reason: "JobEvent") -> None:
     step = _step_name(job, reason)
     of_step = f", step {step}" if step else ""
     print_line(
@@ -259,10 +140,10 @@ def _step_name(job: "Job", event: "JobEvent") -> str:
     return one_line(names.get(event.tag, event.tag))
 
 
-def _say_events(job: "Job", events: "Iterable[JobEvent]") -> None:
-    table = Table(("TIME", "KIND", "STEP", "WHAT WAS REPORTED"), numbers=frozenset())
+def _print_events(job: "Job", events: "Iterable[JobEvent]") -> None:
+    table = Table(("TIME", "KIND", "STEP", "REPORTED"), numbers=frozenset())
     for event in events:
-        what = [
+        details = [
             units_text(event.completed, event.total, is_over=True),
             "" if event.fraction is None else f"{number_text(event.fraction * 100)} %",
             "another attempt follows" if event.retrying else "",
@@ -277,14 +158,14 @@ def _say_events(job: "Job", events: "Iterable[JobEvent]") -> None:
             moment_text(event.occurred_at),
             one_line(event.kind),
             _step_name(job, event),
-            one_line("; ".join(filter(None, what))),
+            one_line("; ".join(filter(None, details))),
         )
         table.add(row)
-    table.end()
+    table.flush()
 
 
 def _as_json(value: object) -> str:
-    """Return a value of metadata: text as it is, anything else as JSON."""
+    """Return a value of metadata as text: a string itself, any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -1,8 +1,9 @@
-"""The command `trackerapi`: report jobs, deliver what waits, ask the backend.
+"""Command `trackerapi`: its parser, and the exit status of each error.
 
-Exit status: 0 fine, 1 the backend gave no usable answer, 2 wrong usage or settings,
-3 the key was refused, 4 the backend knows no such thing or refused the request, 130
-interrupted. `check`, `sync` and `outbox` say in their help what 1 and 3 mean for them.
+Exit status: 0 success, 1 the backend gave no usable answer, 2 wrong usage or settings,
+3 the backend refused the key, 4 the backend refused the request or does not know the
+object, 130 interrupted. `check`, `sync` and `outbox` have meanings of their own for 1
+and 3, which stand in their help.
 """
 
 import argparse
@@ -40,7 +41,7 @@ _STATUS_OF: dict[type[Exception], int] = {
     NotPrinted: UNPRINTED,
 }
 
-_HOMES: Final = {
+_MODULES: Final = {
     "verify": "verify",
     "job": "job",
     "event": "event",
@@ -51,21 +52,21 @@ _HOMES: Final = {
     "check": "check",
     "completion": "completion",
 }
-"""The module of each command, of which only the one that is asked for is loaded."""
+"""Module of each command. Only the module of the called command is loaded."""
 
 _EPILOG = """\
-exit status (`run`, `check`, `sync` and `outbox` say in their help what theirs mean):
-  0  fine
+exit status (the help of `run`, `check`, `sync` and `outbox` lists their own):
+  0  success
   1  the backend gave no usable answer
   2  wrong usage or settings
-  3  the key was refused
-  4  the backend knows no such thing or refused the request
+  3  the backend refused the key
+  4  the backend refused the request, or does not know the object
   130  interrupted
 
-settings (an option wins over its variable; a blank variable is not set):
+settings (an option wins over its variable; a blank variable counts as not set):
   TRACKERAPI_BASE_URL, TRACKERAPI_API_KEY or TRACKERAPI_API_KEY_FILE,
-  TRACKERAPI_OUTBOX, TRACKERAPI_CA_FILE, TRACKERAPI_JOB (the job that a command is
-  about), TRACKERAPI_MODE (online, offline, off), TRACKERAPI_SHUTDOWN_TIMEOUT; proxies
+  TRACKERAPI_OUTBOX, TRACKERAPI_CA_FILE, TRACKERAPI_JOB (the job of the command),
+  TRACKERAPI_MODE (online, offline, off), TRACKERAPI_SHUTDOWN_TIMEOUT; proxies
   from the usual variables
 """
 
@@ -75,48 +76,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     options = build_parser(arguments[:1]).parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
-    stdout: TextIO | None = sys.stdout  # None where it is closed
+    stdout: TextIO | None = sys.stdout  # None if stdout is closed
     try:
         with library_messages_on_stderr():
             status = run(options)
             if stdout is not None:
-                stdout.flush()  # here, where it is known what a failure means
+                stdout.flush()  # here: the handlers below map a failed write
             return status
     except (TrackerError, ValueError) as error:
         print_message(one_line(str(error)))
-        kinds = (
+        statuses = (
             status for kind, status in _STATUS_OF.items() if isinstance(error, kind)
         )
-        return next(kinds, USAGE)
+        return next(statuses, USAGE)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has seen enough; what is left must not fail again at exit.
+        # The reader of the pipe is gone. Python flushes stdout once more at exit, and
+        # the rest of its buffer would raise there again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        print_message(one_line(f"{place}{error.strerror or error}"))
+        file = f"{error.filename}: " if error.filename else ""
+        print_message(one_line(f"{file}{error.strerror or error}"))
         return USAGE
 
 
-def build_parser(asked: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """Return the parser of the command.
+def build_parser(called: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser of the command line.
 
     Args:
-        asked: The only command to make a parser for; all of them if it is none.
+        called: First word of the command line. The parser then knows this command
+            only; it knows all commands if there is no word, or an unknown one.
     """
     parser = Parser(
         prog="trackerapi",
-        description="Report what jobs do, deliver what waits, and ask the backend.",
+        description="Report jobs, deliver undelivered reports, and show jobs.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = add_group(parser)
-    homes = [_HOMES[name] for name in asked if name in _HOMES]
-    for home in homes or _HOMES.values():
-        import_module(f"trackerapi.cli.{home}").add_commands(commands)
+    modules = [_MODULES[name] for name in called if name in _MODULES]
+    for module in modules or _MODULES.values():
+        import_module(f"trackerapi.cli.{module}").add_commands(commands)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they stand for."""
+"""Options that several commands share, and the settings and folder they select."""
 
 import argparse
 import math
@@ -22,13 +22,13 @@ _LONGEST_NUMBER: Final = 100
 def add_command(
     commands: Any, name: str, run: "Callable[[argparse.Namespace], int]", text: str
 ) -> argparse.ArgumentParser:
-    """Add a command to others; return its parser.
+    """Add a command to a group; return the parser of the command.
 
     Args:
-        commands: What `add_subparsers()` returned.
+        commands: Group of commands, as `add_group()` returns it.
         name: Word of the command.
-        run: Runs it and returns its exit status.
-        text: One line for the list of commands, and below it the whole help.
+        run: Runs the command and returns its exit status.
+        text: Help of the command; its first line also stands in the list of commands.
     """
     short, _, long = text.strip().partition("\n")
     description, _, epilog = f"\n{long.strip()}".partition("\nexamples:")
@@ -51,7 +51,7 @@ def add_json(parser: argparse.ArgumentParser, text: str = "print JSON") -> None:
 def add_outbox(parser: argparse.ArgumentParser) -> None:
     """Add `--outbox`."""
     parser.add_argument(
-        "--outbox", metavar="DIR", help="folder of the outbox, instead of the usual one"
+        "--outbox", metavar="DIR", help="folder of the outbox, instead of the default"
     )
 
 
@@ -61,12 +61,12 @@ def add_timeout(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=seconds,
         metavar="SECONDS",
-        help="give up after so long; without it, after 10 s without any success",
+        help="time limit; by default 10 s after the last success",
     )
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:
-    """Add what says where the backend is and with which key."""
+    """Add the options for the address, the key and the certificates of the backend."""
     parser.add_argument("--base-url", metavar="URL", help="address of the backend")
     parser.add_argument("--api-key-file", metavar="FILE", help="file with the key")
     parser.add_argument("--ca-file", metavar="FILE", help="certificates to trust")
@@ -81,17 +81,17 @@ def add_delivery(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """Return the settings of a command that asks the backend.
+    """Return the settings of a command that makes requests to the backend.
 
     Raises:
-        SettingsError: If one is missing or invalid.
+        SettingsError: If a setting is missing or invalid.
     """
     arguments: dict[str, object] = {
         "base_url": options.base_url,
         "api_key_file": options.api_key_file,
         "ca_file": options.ca_file,
         "outbox": options.outbox,
-        # Whoever asks to deliver wants that, whatever mode jobs run in.
+        # The mode is that of jobs: a command that delivers always needs the backend.
         "mode": "online",
     }
     timeout = getattr(options, "timeout", None)
@@ -104,12 +104,12 @@ def folder_of(options: argparse.Namespace, *, creates: bool = False) -> OutboxFo
     """Return the outbox folder; needs neither address nor key.
 
     Args:
-        options: Of the command line.
-        creates: Whether a folder that was named need not exist.
+        options: Options of the command line.
+        creates: Whether the folder of `--outbox` may be missing.
 
     Raises:
-        SettingsError: If the setting cannot name a folder.
-        UsageError: If it cannot be read.
+        SettingsError: If the setting cannot be a path.
+        UsageError: If the folder of `--outbox` is missing, or cannot be read.
     """
     environment = {n: v for n, v in os.environ.items() if n == OUTBOX}
     arguments = {"outbox": options.outbox, "mode": "off"}
@@ -138,7 +138,7 @@ def seconds(text: str) -> float:
 
 
 def moment(text: str) -> datetime:
-    """Read a time; one without an offset is that of this machine."""
+    """Read a time; a time without an offset is in the time zone of this machine."""
     try:
         read = datetime.fromisoformat(text)
         return (read if read.tzinfo else read.astimezone()).astimezone(UTC)
@@ -158,7 +158,7 @@ def positive(text: str) -> int:
 
 def customer_id(text: str) -> int:
     """Read the id of a customer."""
-    # Nothing longer is looked at: Python refuses to read thousands of digits.
+    # The length is checked first: Python refuses to convert thousands of digits.
     is_number = text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER
     if not is_number or not 1 <= int(text) <= LARGEST_ID:
         raise argparse.ArgumentTypeError(f"not the id of a customer: {text!r}")

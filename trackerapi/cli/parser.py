@@ -10,9 +10,9 @@ from trackerapi.errors import one_line
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` for arguments that scripts put together.
 
-    An argument without a `type`, or with the type `Path`, must not be blank: it stands
-    for an unset variable of the script. Free text, which may be blank, has the type
-    `str`. Takes the arguments of `ArgumentParser`.
+    An argument without a `type`, or with the type `Path`, must not be blank: a blank
+    value comes from an unset variable of the script. Free text has the type `str` and
+    may be blank. Takes the arguments of `ArgumentParser`.
     """
 
     def __init__(self, **keywords: Any) -> None:
@@ -23,17 +23,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the usage and an error, and exit with status 2.
 
-        The error repeats an argument, which may be of any length and hold controls.
+        The error quotes an argument, which can be long and contain control characters:
+        both are cut from the message.
         """
         super().error(one_line(message))
 
 
 def add_group(parser: argparse.ArgumentParser) -> Any:
-    """Let a parser have commands; return what `add_command()` adds them to."""
+    """Add a group of commands to a parser; return the group, for `add_command()`."""
     commands: Any = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True
     )
-    # All words of the command go through its type, free text among them.
+    # argparse applies the type of the group to each word behind the command: free
+    # text, which may be blank, is among them.
     commands.type = str
     return commands
 

@@ -1,4 +1,4 @@
-"""Output of the commands: results on stdout, everything else on stderr.
+"""Output of the commands: results on stdout, messages and progress on stderr.
 
 Control characters in texts of records are escaped, so that no text can control the
 terminal.
@@ -22,7 +22,7 @@ from trackerapi.times import parse_rfc3339
 _CLEAR: Final = "\r\x1b[K"
 _BETWEEN_SECONDS: Final = 0.1
 _TABLE_ROWS: Final = 200
-"""Rows for each portion of a table: as many as one answer of the backend has."""
+"""Rows of one portion of a table: as many as one answer of the backend has."""
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB")
 _LIBRARY: Final = logging.getLogger("trackerapi")
@@ -31,7 +31,7 @@ _LIBRARY: Final = logging.getLogger("trackerapi")
 def print_line(text: str, end: str = "\n") -> None:
     """Print a line of the result; print nothing if stdout is closed.
 
-    A character that the encoding of stdout lacks is shown as its number.
+    A character that the encoding of stdout lacks is printed as an escape sequence.
     """
     stream: TextIO | None = sys.stdout
     if stream is None:
@@ -49,41 +49,41 @@ def print_argument(text: str) -> None:
 
     Writes the bytes of the argument itself, whatever the encoding of stdout.
     """
-    beneath: BinaryIO | None = getattr(sys.stdout, "buffer", None)
-    if beneath is None:
+    binary: BinaryIO | None = getattr(sys.stdout, "buffer", None)
+    if binary is None:
         print_line(text)
         return
     sys.stdout.flush()
-    beneath.write(os.fsencode(text) + b"\n")
+    binary.write(os.fsencode(text) + b"\n")
 
 
 def print_secret(
-    what: str, make: Callable[[], str], undo: Callable[[str], str]
+    noun: str, make: Callable[[], str], undo: Callable[[str], str]
 ) -> None:
-    """Make a secret and print it, the only time that it is shown.
+    """Make a secret and print it; the secret cannot be shown again.
 
     Args:
-        what: Noun for errors, such as `the token`.
+        noun: Name of the secret in errors, such as `the token`.
         make: Makes the secret and returns it.
-        undo: Called with a secret that could not be printed; ends it if it can, and
-            returns what became of it, for the error.
+        undo: Called with a secret that could not be printed. Ends the secret if
+            possible, and returns the result as text for the error.
 
     Raises:
         NotPrinted: If stdout is closed, or cannot be written.
     """
     stream: TextIO | None = sys.stdout
     if stream is None:
-        raise NotPrinted(f"stdout is closed, and {what} is shown only there")
+        raise NotPrinted(f"stdout is closed, and {noun} is shown only there")
     secret = make()
     try:
         print_line(secret)
         stream.flush()
     except OSError as error:
-        # What is left in the buffer must not fail again at exit.
+        # Python flushes stdout at exit: the rest of its buffer would raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         reason = error.strerror or error
         raise NotPrinted(
-            f"{what} could not be printed ({reason}); {undo(secret)}"
+            f"{noun} could not be printed ({reason}); {undo(secret)}"
         ) from None
 
 
@@ -123,23 +123,23 @@ def print_table(rows: Sequence[Sequence[str]], *, numbers: frozenset[int]) -> No
 
     Args:
         rows: All of the same length.
-        numbers: Columns that stand to the right.
+        numbers: Indexes of the columns that are aligned to the right.
     """
-    table = Table(rows[0], numbers=numbers, most_rows=len(rows))
+    table = Table(rows[0], numbers=numbers, max_rows=len(rows))
     for row in rows[1:]:
         table.add(row)
-    table.end()
+    table.flush()
 
 
 class Table:
     """Rows in columns, printed in portions, since the number of rows is unknown.
 
-    Columns are as wide as the widest cell so far, so that a long table may widen below.
+    A column is as wide as its widest cell so far: later portions can be wider.
 
     Args:
-        heading: Its first row.
-        numbers: Columns that stand to the right.
-        most_rows: How many rows are kept before they are printed.
+        heading: First row.
+        numbers: Indexes of the columns that are aligned to the right.
+        max_rows: Rows of one portion.
     """
 
     def __init__(
@@ -147,12 +147,12 @@ class Table:
         heading: Sequence[str],
         *,
         numbers: frozenset[int],
-        most_rows: int = _TABLE_ROWS,
+        max_rows: int = _TABLE_ROWS,
     ) -> None:
         self._rows = [heading]
         self._widths = [0] * len(heading)
         self._count = 0
-        self._numbers, self._most_rows = numbers, most_rows
+        self._numbers, self._max_rows = numbers, max_rows
 
     @property
     def is_empty(self) -> bool:
@@ -160,22 +160,22 @@ class Table:
         return self._count == 0
 
     def add(self, row: Sequence[str]) -> None:
-        """Print a row, now or later."""
+        """Add a row; print the portion if it is complete."""
         self._rows.append(row)
         self._count += 1
-        if len(self._rows) > self._most_rows:
-            self.end()
+        if len(self._rows) > self._max_rows:
+            self.flush()
 
-    def end(self) -> None:
-        """Print the rows that were not printed yet."""
+    def flush(self) -> None:
+        """Print the rows that are not printed yet."""
         columns = zip(
             self._widths, *([len(c) for c in r] for r in self._rows), strict=True
         )
         self._widths = [max(lengths) for lengths in columns]
         for row in self._rows:
             cells = [
-                cell.rjust(width) if place in self._numbers else cell.ljust(width)
-                for place, (cell, width) in enumerate(
+                cell.rjust(width) if column in self._numbers else cell.ljust(width)
+                for column, (cell, width) in enumerate(
                     zip(row, self._widths, strict=True)
                 )
             ]
@@ -184,7 +184,7 @@ class Table:
 
 
 def moment_text(moment: datetime) -> str:
-    """Return a time in the local time zone; in UTC if the calendar ends before it."""
+    """Return a time in the local time zone; in UTC if the local year would be 10000."""
     try:
         local = moment.astimezone()
     except (OverflowError, ValueError, OSError):  # the end of the year 9999
@@ -264,12 +264,12 @@ class Progress:
 
 
 def progress_of(verb: str, total: int, noun: str) -> Progress:
-    """Return progress that reads `sent 1,200 of 5,000 records`."""
+    """Return a progress line such as `sent 1,200 of 5,000 records`."""
     return Progress(lambda count: f"{verb} {count:,} of {counted(total, noun)}")
 
 
-class _Told(logging.Handler):
-    """Log handler that prints messages of the library as the commands print theirs."""
+class _MessageHandler(logging.Handler):
+    """Log handler that prints messages of the library as those of the command."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print_message(record.getMessage())
@@ -277,8 +277,11 @@ class _Told(logging.Handler):
 
 @contextmanager
 def library_messages_on_stderr() -> Generator[None]:
-    """Print messages of the library as those of the command, within the context."""
-    handler, before = _Told(logging.INFO), (_LIBRARY.level, _LIBRARY.propagate)
+    """Print messages of the library on stderr, within the context."""
+    handler, before = (
+        _MessageHandler(logging.INFO),
+        (_LIBRARY.level, _LIBRARY.propagate),
+    )
     _LIBRARY.addHandler(handler)
     _LIBRARY.setLevel(logging.INFO)
     _LIBRARY.propagate = False
@@ -301,7 +304,7 @@ def _as_json(value: Any, indent: int | None) -> str:
     text = json.dumps(
         value, indent=indent, default=_json_text, ensure_ascii=not is_unicode
     )
-    # JSON leaves some characters as they are that a terminal acts on.
+    # JSON leaves some control characters unescaped, which a terminal would obey.
     return "".join(
         c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text
     )

@@ -1,6 +1,6 @@
-"""Common parts of the reporting commands: options, job and tracker.
+"""Options, tracker and job of the commands that report or make read calls.
 
-Nothing remote makes these commands fail. Events that are not delivered within
+Nothing remote makes a report fail. Events that are not delivered within
 `shutdown_timeout` stay in the outbox for the next command, or for `trackerapi sync`.
 """
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from trackerapi.jobs.job import TrackerJob
     from trackerapi.jobs.options import TrackerOptions
 
-_LONGEST_QUESTION_SECONDS: Final = 3.0
+_MAX_READ_SECONDS: Final = 3.0
 
-STATUSES: Final = """\
-exit status: 0 whatever the backend does, 2 wrong usage or settings; what is not
-delivered within TRACKERAPI_SHUTDOWN_TIMEOUT (2 s) stays in the outbox for the next
-command, or for `trackerapi sync`
+REPORT_STATUSES: Final = """\
+exit status: 0 whatever the backend does, 2 wrong usage or settings. Reports that are
+not delivered within TRACKERAPI_SHUTDOWN_TIMEOUT (2 s) stay in the outbox for the next
+command, or for `trackerapi sync`.
 """
-"""A part of the help of these commands."""
+"""Part of the help of each command that reports."""
 
 
 def add_job(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--job",
         metavar="ID",
-        help=f"your id of the job, or a token for it; without it that in {JOB}",
+        help=f"your id of the job, or its token; else that in {JOB}",
     )
 
 
@@ -45,18 +45,20 @@ def add_part(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--part",
         metavar="NAME",
-        help="who counts, where several places count one step: what they count adds up",
+        help="name of this worker, where several workers count one step: their counts "
+        "add up",
     )
 
 
 def add_metadata(parser: argparse.ArgumentParser) -> None:
-    """Add what gives metadata."""
+    """Add the options for metadata."""
     parser.add_argument(
         "--metadata",
         metavar="KEY=VALUE",
         action="append",
         type=pair,
-        help="a value for you; numbers, true and false stay what they are (repeat it)",
+        help="a value that only you read; numbers, true and false are recognised (can "
+        "be repeated)",
     )
     parser.add_argument(
         "--metadata-json",
@@ -67,11 +69,11 @@ def add_metadata(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sending(parser: argparse.ArgumentParser) -> None:
-    """Add what says where reports go, and how long to wait for that."""
+    """Add the options for outbox, backend and the wait for delivery."""
     parser.add_argument(
         "--no-wait",
         action="store_true",
-        help="leave delivery to the next command, or to `trackerapi sync`",
+        help="leave the delivery to the next command, or to `trackerapi sync`",
     )
     add_outbox(parser)
     add_backend(parser)
@@ -80,17 +82,17 @@ def add_sending(parser: argparse.ArgumentParser) -> None:
 def report_tracker(
     options: argparse.Namespace, *, is_lasting: bool = False
 ) -> TrackerApi:
-    """Return the tracker that a command reports with.
+    """Return the tracker of a command that reports.
 
     Args:
-        options: Of the command line.
-        is_lasting: Whether the command goes on for long, and so may wait for answers.
+        options: Options of the command line.
+        is_lasting: Whether the command runs long enough to wait for a slow answer.
 
     Raises:
         SettingsError: If a setting is missing or invalid.
     """
-    # Not what the environment says: a job does not fail because somebody wants to know
-    # how far it is.
+    # Not strict, even if the environment says so: a failed report must not fail the
+    # script.
     given: TrackerOptions = {
         "api_key_file": options.api_key_file,
         "ca_file": options.ca_file,
@@ -114,23 +116,25 @@ def report_tracker(
 def warn_of_unknown_step(
     tracker: TrackerApi, job: "TrackerJob", step: str | None, began: float
 ) -> None:
-    """Print a warning if the job has no such step, in the time that delivery has left.
+    """Print a warning if the job has no such step.
+
+    Blocks for the rest of the time of the delivery, 3 s in all at most.
 
     Args:
-        tracker: What the step was reported with; closed.
-        job: Its job.
-        step: Tag or display name as it was given; None for the job itself.
+        tracker: Tracker that reported the step; closed.
+        job: Job of the step.
+        step: Tag or display name from the command line; None for the job itself.
         began: Monotonic time at which the delivery began.
     """
     limit = Settings.resolve({"mode": "off"}).shutdown_timeout_seconds
-    deadline = began + min(limit, _LONGEST_QUESTION_SECONDS)
+    deadline = began + min(limit, _MAX_READ_SECONDS)
     warning = unknown_step(tracker, job.provider_job_id, step, deadline)
     if warning is not None:
         print_message(warning)
 
 
 def read_tracker(options: argparse.Namespace) -> TrackerApi:
-    """Return the tracker for the read calls of a command.
+    """Return the tracker of a command that makes read calls.
 
     Raises:
         SettingsError: If a setting is missing or invalid.
@@ -143,11 +147,11 @@ def read_tracker(options: argparse.Namespace) -> TrackerApi:
 
 
 def job_of(tracker: TrackerApi, options: argparse.Namespace) -> "TrackerJob":
-    """Return the handle of the job that a command is about.
+    """Return the handle of the job that the command line or the environment names.
 
     Args:
-        tracker: What it reports with.
-        options: Of the command line; with `part`, the job is one of several places.
+        tracker: Tracker of the command.
+        options: Options of the command line; `part` is the name of this worker.
 
     Raises:
         SettingsError: If no job is named.
@@ -157,7 +161,7 @@ def job_of(tracker: TrackerApi, options: argparse.Namespace) -> "TrackerJob":
         raise SettingsError("no job; pass --job, or set this variable", JOB)
     part: str | None = getattr(options, "part", None)
     job = tracker.attach(options.job, part=part)
-    # Without a name it counts alone: a name of this process would make a rerun another
-    # place, and what both have counted would add up.
+    # Without --part there is no worker name: with a name of this process, a rerun would
+    # be another worker, and the counts of both runs would add up.
     job.part = part
     return job

@@ -1,4 +1,4 @@
-"""Check of a step that a command line names, against the steps of its job."""
+"""Check of the step on a command line against the steps of its job."""
 
 import threading
 import time
@@ -18,17 +18,17 @@ def unknown_step(
 ) -> str | None:
     """Return a warning if the job's configuration has no such step.
 
-    Nothing is asked where reports are not delivered: then the backend is out of reach,
-    or nobody wants it to be asked.
+    Makes a read call only if the reports were delivered: otherwise the backend is out
+    of reach, or the mode is offline. Blocks until `deadline` at most.
 
     Args:
-        tracker: What the step was reported with; closed.
-        provider_job_id: The job.
-        step: Tag or display name as it was given; None for the job itself.
-        deadline: Monotonic time at which to give up.
+        tracker: Tracker that reported the step; closed.
+        provider_job_id: Id of the job.
+        step: Tag or display name from the command line; None for the job itself.
+        deadline: Monotonic time limit of the read call.
 
     Returns:
-        One line; None for a known step, or where the backend does not tell.
+        One line; None for a known step, or if the backend gave no usable answer.
     """
     report = tracker.delivery()
     if step is None or report.waiting or not report.delivered:
@@ -43,13 +43,13 @@ def unknown_step(
 
 
 def _job(tracker: "TrackerApi", provider_job_id: str, deadline: float) -> "Job | None":
-    """Ask for a job in a thread, which a slow backend leaves behind."""
+    """Get a job in a thread: at the deadline, the thread is left behind."""
     found: list[Job] = []
 
     def ask() -> None:
         try:
             found.append(tracker.get_job(provider_job_id))
-        except (TrackerError, ValueError):  # such as a key that may not read
+        except (TrackerError, ValueError):  # such as a key without the scope to read
             pass
         finally:
             tracker.close()
@@ -57,7 +57,7 @@ def _job(tracker: "TrackerApi", provider_job_id: str, deadline: float) -> "Job |
     thread = threading.Thread(target=ask, name="trackerapi-step-check", daemon=True)
     try:
         thread.start()
-    except RuntimeError:  # this user may have no more threads
+    except RuntimeError:  # the limit of threads is reached
         return None
     thread.join(max(deadline - time.monotonic(), 0.0))
     return found[0] if found else None

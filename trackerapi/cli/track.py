@@ -1,7 +1,8 @@
-"""`trackerapi track`: a pipe filter that counts what passes as units of a step.
+"""Command `track`: a filter in a pipe that counts lines or bytes as units of a step.
 
-Copies stdin to stdout byte for byte, and ends as `cat` would: with the data, with the
-reader, or by a signal. Whoever reads or writes the pipe never waits for the backend.
+Copies stdin to stdout byte for byte, and ends as `cat` does: at the end of the data,
+with the reader, or by a signal. Both ends of the pipe are closed before the delivery
+begins, so that neither writer nor reader waits for the backend.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from trackerapi.cli.exit_statuses import COPY_FAILED, FINE
 from trackerapi.cli.options import add_command
 from trackerapi.cli.printing import print_message
 from trackerapi.cli.reporting import (
-    STATUSES,
+    REPORT_STATUSES,
     add_job,
     add_part,
     add_sending,
@@ -37,17 +38,17 @@ CHUNK_BYTES: Final = 128 * 1024
 _ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _HELP: Final = f"""\
-Copy stdin to stdout, and count it as progress of a step.
+Copy stdin to stdout, and count the data as progress of a step.
 
-The step starts at once and is done at the end of the data. A filter cannot see
-whether the command before it failed: where that matters, give --no-end, and let the
-script say `trackerapi event step` once the whole pipe has succeeded.
+The step starts at once and is done at the end of the data. A filter cannot see whether
+the command before it failed: where that matters, pass --no-end, and run
+`trackerapi event step` once the whole pipe has succeeded.
 
-Several places that count one step each give a --part of their own, with --no-end.
+If several workers count one step, each passes a --part of its own, and --no-end.
 
-{STATUSES}
-Like `cat`, it ends with status 1 if the data cannot be read or written, and dies of
-SIGPIPE when the reader goes away.
+{REPORT_STATUSES}
+Like `cat`, the command ends with status 1 if the data cannot be read or written, and
+by SIGPIPE if the reader ends first.
 
 examples:
   ls *.png | trackerapi track --step convert --total 120 | xargs -n 1 convert.sh
@@ -59,25 +60,25 @@ examples:
 def add_commands(commands: Any) -> None:
     """Add `track`."""
     parser = add_command(commands, "track", _track, _HELP)
-    parser.add_argument(
-        "--step", metavar="TAG", required=True, help="the step whose units are counted"
-    )
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--bytes", action="store_true", help="count bytes, not lines")
-    what.add_argument(
-        "--null", action="store_true", help="count what NUL ends, not lines"
+    parser.add_argument("--step", metavar="TAG", required=True, help="tag of the step")
+    unit = parser.add_mutually_exclusive_group()
+    unit.add_argument("--bytes", action="store_true", help="count bytes, not lines")
+    unit.add_argument(
+        "--null", action="store_true", help="count records that end with NUL, not lines"
     )
     parser.add_argument(
         "--total",
         metavar="N",
         type=number,
-        help="units in all; with --bytes and a file on stdin it is known",
+        help="units in all; with --bytes, the size of a file on stdin is the default",
     )
     parser.add_argument(
-        "--no-start", action="store_true", help="the step has been started already"
+        "--no-start", action="store_true", help="do not start the step: it runs already"
     )
     parser.add_argument(
-        "--no-end", action="store_true", help="let the step go on after the data"
+        "--no-end",
+        action="store_true",
+        help="leave the step open at the end of the data",
     )
     add_part(parser)
     add_job(parser)
@@ -85,7 +86,7 @@ def add_commands(commands: Any) -> None:
 
 
 class Counter:
-    """Counts the records of a stream, cut in pieces anywhere.
+    """Counter of the records of a stream that arrives in chunks.
 
     Args:
         end: Byte that ends a record; None counts bytes.
@@ -95,43 +96,44 @@ class Counter:
         self._end, self._is_within = end, False
 
     def count(self, chunk: bytes) -> int:
-        """Return how many records end in the next piece."""
+        """Return the number of records that end in the next chunk."""
         if self._end is None:
             return len(chunk)
         self._is_within = not chunk.endswith(self._end)
         return chunk.count(self._end)
 
     def rest(self) -> int:
-        """Return 1 if the stream ended within a record, which nothing ended."""
+        """Return 1 if the last record has no end, else 0."""
         return int(self._is_within)
 
 
 class _Stop:
-    """Ends the copy when a signal comes, as if the data were at its end.
+    """End of the copy by a signal, as if the data were at their end.
 
-    Nothing is raised, so that what has been passed on is counted.
+    The handler raises nothing, so that the data that passed are counted.
 
     Attributes:
-        number: The signal; 0 as long as none has come.
+        number: Number of the signal; 0 before a signal came.
     """
 
     def __init__(self) -> None:
         self.number = 0
 
-    def hear(self, number: int, _frame: FrameType | None) -> None:
+    def handle(self, number: int, _frame: FrameType | None) -> None:
         """Handle a signal."""
         self.number = number
-        _let_go()
+        _close_pipe()
 
 
 def _track(options: argparse.Namespace) -> int:
     for descriptor in (STDIN, STDOUT):
-        os.fstat(descriptor)  # a closed one could become a file of the outbox
+        # Raises for a closed stream: the outbox would open a file with its number.
+        os.fstat(descriptor)
     status, stop = FINE, _Stop()
     with report_tracker(options, is_lasting=True) as tracker:
         job = job_of(tracker, options)
         step = job.step(options.step)
-        with _signals_heard_by(stop):
+        with _signals_handled_by(stop):
             _begin(step, options)
             try:
                 _copy(Counter(_end_of_record(options)), step.advance)
@@ -142,7 +144,7 @@ def _track(options: argparse.Namespace) -> int:
                 status = COPY_FAILED
             if status == FINE and not stop.number and not options.no_end:
                 step.done()
-            _let_go()
+            _close_pipe()
         began = time.monotonic()
     warn_of_unknown_step(tracker, job, options.step, began)
     if stop.number:
@@ -167,19 +169,19 @@ def _end_of_record(options: argparse.Namespace) -> bytes | None:
 
 
 def _bytes_ahead() -> int | None:
-    """Return how much a file on stdin has from here on; None for a pipe."""
-    about = os.fstat(STDIN)
-    if not stat.S_ISREG(about.st_mode):
+    """Return the number of unread bytes of a file on stdin; None for a pipe."""
+    status = os.fstat(STDIN)
+    if not stat.S_ISREG(status.st_mode):
         return None
-    return max(about.st_size - os.lseek(STDIN, 0, os.SEEK_CUR), 0)
+    return max(status.st_size - os.lseek(STDIN, 0, os.SEEK_CUR), 0)
 
 
 def _copy(counter: Counter, advance: Callable[[int], object]) -> None:
-    """Copy stdin to stdout, and count what has been passed on.
+    """Copy stdin to stdout, and count each chunk after its write.
 
     Raises:
-        BrokenPipeError: If nobody reads it any more.
-        OSError: If it cannot be read or written.
+        BrokenPipeError: If the reader of stdout has ended.
+        OSError: If stdin cannot be read, or stdout cannot be written.
     """
     while chunk := _read():
         _write(chunk)
@@ -187,7 +189,7 @@ def _copy(counter: Counter, advance: Callable[[int], object]) -> None:
             advance(count)
     if rest := counter.rest():
         advance(rest)
-    # What a network file system could not write, it tells when the file is closed.
+    # A network file system reports a failed write when a descriptor is closed.
     os.close(os.dup(STDOUT))
 
 
@@ -208,8 +210,12 @@ def _write(chunk: bytes) -> None:
             select.select([], [STDOUT], [])
 
 
-def _let_go() -> None:
-    """Close both ends of the pipe, so that nobody there waits for the delivery."""
+def _close_pipe() -> None:
+    """Close both ends of the pipe, so that writer and reader do not wait.
+
+    /dev/null takes the numbers of both: a read or write that a signal has interrupted
+    ends at once when Python repeats it.
+    """
     with suppress(OSError):
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, STDIN)
@@ -218,22 +224,22 @@ def _let_go() -> None:
 
 
 @contextmanager
-def _signals_heard_by(stop: _Stop) -> Generator[None]:
-    """Let what asks the process to end be heard, within the context."""
+def _signals_handled_by(stop: _Stop) -> Generator[None]:
+    """Handle the signals that end a process, within the context."""
     before = {each: signal.getsignal(each) for each in _ENDINGS}
-    # What is ignored stays so: the process is to outlive its terminal.
-    heard = [each for each in _ENDINGS if before[each] != signal.SIG_IGN]
-    for each in heard:
-        signal.signal(each, stop.hear)
+    # An ignored signal stays ignored: under nohup, the process outlives its terminal.
+    handled = [each for each in _ENDINGS if before[each] != signal.SIG_IGN]
+    for each in handled:
+        signal.signal(each, stop.handle)
     try:
         yield
     finally:
-        for each in heard:
+        for each in handled:
             signal.signal(each, before[each])
 
 
 def _die_of(number: int) -> NoReturn:
-    """End as a process does that has no handler, so that the shell sees why."""
+    """End this process by a signal, so that the shell sees the reason."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    raise SystemExit(128 + number)  # where the signal is blocked
+    raise SystemExit(128 + number)  # reached if the signal is blocked

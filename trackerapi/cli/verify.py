@@ -1,59 +1,26 @@
-"""Asking the backend: whose key this is, and a token for a job."""
+"""Command `verify`: the provider, scopes and end of a key."""
 
 import argparse
 import dataclasses
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from trackerapi.cli.exit_statuses import FINE, READ_STATUSES
-from trackerapi.cli.options import add_backend, add_command, add_json, moment
-from trackerapi.cli.printing import moment_text, print_json, print_line, print_secret
-from trackerapi.cli.reporting import add_job, job_of, read_tracker
-from trackerapi.errors import BackendError, one_line
-from trackerapi.settings.api_key import key_id_of
-from trackerapi.settings.job_token import JobToken
+from trackerapi.cli.options import add_backend, add_command, add_json
+from trackerapi.cli.printing import moment_text, print_json, print_line
+from trackerapi.cli.reporting import read_tracker
+from trackerapi.errors import one_line
 
-if TYPE_CHECKING:
-    from trackerapi.tracker import TrackerApi
+_HELP: Final = f"""\
+Show the provider of the key, its scopes and its end.
 
-_LONGEST_TOKEN: Final = 2_000
-
-_ANOTHER_PLACE: Final = """\
-Print a token for a job: a key for this job alone.
-
-Another machine or container reports to the job with nothing but the token and the
-address of the backend. Treat it as a secret. The backend has to know the job already.
-A token that cannot be printed is ended, and the exit status is 1.
-
-examples:
-  export TRACKERAPI_JOB=$(trackerapi job token --job import-7)
-  trackerapi job token --expires-at 2026-12-01T00:00:00Z
-"""
+{READ_STATUSES}"""
 
 
 def add_commands(commands: Any) -> None:
     """Add `verify`."""
-    verify = add_command(
-        commands,
-        "verify",
-        _verify,
-        f"Tell whose key this is and what it may do.\n\n{READ_STATUSES}",
-    )
-    add_backend(verify)
-    add_json(verify)
-
-
-def add_token(commands: Any) -> None:
-    """Add `token` to the commands of a job."""
-    token = add_command(commands, "token", _token, _ANOTHER_PLACE)
-    token.add_argument(
-        "--expires-at",
-        metavar="TIME",
-        type=moment,
-        help="when it ends; without it, as the backend decides",
-    )
-    add_job(token)
-    add_backend(token)
+    parser = add_command(commands, "verify", _verify, _HELP)
+    add_backend(parser)
+    add_json(parser)
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -71,26 +38,3 @@ def _verify(options: argparse.Namespace) -> int:
         print_line(f"job       {one_line(owner.provider_job_id)} alone")
     print_line(f"backend   {tracker.base_url}")
     return FINE
-
-
-def _token(options: argparse.Namespace) -> int:
-    with read_tracker(options) as tracker:
-        job = job_of(tracker, options)
-
-        def make() -> str:
-            token = job.token(expires_at=options.expires_at)
-            return one_line(token, _LONGEST_TOKEN)
-
-        print_secret("the token", make, lambda token: _ended(tracker, token))
-    return FINE
-
-
-def _ended(tracker: "TrackerApi", token: str) -> str:
-    """End a token that nobody has seen; return what became of it."""
-    parsed = JobToken.parse(token)
-    key_id = key_id_of(parsed.api_key) if parsed else None
-    with suppress(BackendError):  # only keys with the scope admin may end others
-        if key_id is not None:
-            tracker.admin.expire_api_key(key_id)
-            return "it was ended"
-    return "nobody has seen it; it ends by itself"

@@ -1,0 +1,29 @@
+"""Group of commands `job`: each of them has a module `job_` with its name."""
+
+from typing import Any
+
+from trackerapi.cli import (
+    job_cancel,
+    job_fail,
+    job_finish,
+    job_link,
+    job_list,
+    job_show,
+    job_start,
+    job_token,
+)
+from trackerapi.cli.parser import add_group
+
+
+def add_commands(commands: Any) -> None:
+    """Add `job` and its commands."""
+    job = commands.add_parser("job", help="start, end and show jobs")
+    job_commands = add_group(job)
+    job_start.add_commands(job_commands)
+    job_finish.add_commands(job_commands)
+    job_fail.add_commands(job_commands)
+    job_cancel.add_commands(job_commands)
+    job_token.add_commands(job_commands)
+    job_show.add_commands(job_commands)
+    job_list.add_commands(job_commands)
+    job_link.add_commands(job_commands)

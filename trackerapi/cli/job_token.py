@@ -1,0 +1,67 @@
+"""Command `job token`: a key that is good for one job only."""
+
+import argparse
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from trackerapi.cli.exit_statuses import FINE
+from trackerapi.cli.options import add_backend, add_command, moment
+from trackerapi.cli.printing import print_secret
+from trackerapi.cli.reporting import add_job, job_of, read_tracker
+from trackerapi.errors import BackendError, one_line
+from trackerapi.settings.api_key import key_id_of
+from trackerapi.settings.job_token import JobToken
+
+if TYPE_CHECKING:
+    from trackerapi.tracker import TrackerApi
+
+_MAX_TOKEN_LENGTH: Final = 2_000
+
+_HELP: Final = """\
+Print a token for a job: a key for this job alone.
+
+Another machine or container reports to the job with the token and the address of the
+backend, and needs nothing else. Treat the token as a secret. The backend must already
+know the job. If the token cannot be printed, the command ends it where the key may do
+so, and the exit status is 1.
+
+examples:
+  export TRACKERAPI_JOB=$(trackerapi job token --job import-7)
+  trackerapi job token --expires-at 2026-12-01T00:00:00Z
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add `token` to the commands of `job`."""
+    parser = add_command(commands, "token", _token, _HELP)
+    parser.add_argument(
+        "--expires-at",
+        metavar="TIME",
+        type=moment,
+        help="time at which the token ends; the backend chooses it by default",
+    )
+    add_job(parser)
+    add_backend(parser)
+
+
+def _token(options: argparse.Namespace) -> int:
+    with read_tracker(options) as tracker:
+        job = job_of(tracker, options)
+
+        def make() -> str:
+            token = job.token(expires_at=options.expires_at)
+            return one_line(token, _MAX_TOKEN_LENGTH)
+
+        print_secret("the token", make, lambda token: _ended(tracker, token))
+    return FINE
+
+
+def _ended(tracker: "TrackerApi", token: str) -> str:
+    """End a token that could not be printed; return the result, for the error."""
+    parsed = JobToken.parse(token)
+    key_id = key_id_of(parsed.api_key) if parsed else None
+    with suppress(BackendError):  # only a key with the scope admin may end a token
+        if key_id is not None:
+            tracker.admin.expire_api_key(key_id)
+            return "it was ended"
+    return "it was never shown, and expires by itself"
