@@ -141,7 +141,7 @@ def _step_name(job: "Job", event: "JobEvent") -> str:
 
 
 def _print_events(job: "Job", events: "Iterable[JobEvent]") -> None:
-    table = Table(("TIME", "KIND", "STEP", "REPORTED"), numbers=frozenset())
+    table = Table(("TIME", "KIND", "STEP", "WHAT WAS REPORTED"), numbers=frozenset())
     for event in events:
         details = [
             units_text(event.completed, event.total, is_over=True),
