@@ -268,7 +268,7 @@ def progress_of(verb: str, total: int, noun: str) -> Progress:
     return Progress(lambda count: f"{verb} {count:,} of {counted(total, noun)}")
 
 
-class _MessageHandler(logging.Handler):
+class _PrintedMessages(logging.Handler):
     """Log handler that prints messages of the library as those of the command."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -279,7 +279,7 @@ class _MessageHandler(logging.Handler):
 def library_messages_on_stderr() -> Generator[None]:
     """Print messages of the library on stderr, within the context."""
     handler, before = (
-        _MessageHandler(logging.INFO),
+        _PrintedMessages(logging.INFO),
         (_LIBRARY.level, _LIBRARY.propagate),
     )
     _LIBRARY.addHandler(handler)
