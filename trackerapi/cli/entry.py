@@ -1,7 +1,7 @@
 """Entry point of the command `trackerapi`.
 
-`run` loads neither a parser nor the library before it starts the command of the user: a
-command must not start later because `trackerapi run` stands before it.
+`run` loads neither a parser nor the library before the command of the user starts:
+`trackerapi run` must not delay it.
 """
 
 import os
@@ -10,24 +10,24 @@ import sys
 
 def main() -> int:
     """Run the command; return its exit status."""
-    arguments = sys.argv[1:]
+    words = sys.argv[1:]
     if "_ARGCOMPLETE" in os.environ:
         return _complete()
-    if arguments[:1] == ["run"]:
-        from trackerapi.cli.run import arguments as order
+    if words[:1] == ["run"]:
+        from trackerapi.cli.run import arguments
 
         try:
-            wanted = order.read(arguments[1:])
-        except order.Misuse as mistake:
-            order.complain(mistake)
-            return order.USAGE
-        if wanted is not None:  # help is told by the parser of all commands
+            run_arguments = arguments.read(words[1:])
+        except arguments.RunUsageError as error:
+            arguments.print_usage_error(error)
+            return arguments.USAGE
+        if run_arguments is not None:  # None asks for the help, which argparse prints
             from trackerapi.cli.run.run import run
 
-            return run(wanted)
-    from trackerapi.cli.main import main as others
+            return run(run_arguments)
+    from trackerapi.cli.main import main as run_command
 
-    return others(arguments)
+    return run_command(words)
 
 
 def _complete() -> int:

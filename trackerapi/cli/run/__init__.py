@@ -1,6 +1,6 @@
-"""`trackerapi run`: any command as the work of a job, or as one step of it.
+"""Command `run`: any command as the work of a job, or as one step of the job.
 
-The command sees nothing of it: same arguments, environment, streams and signals, same
-exit status for whoever waits. What loads before the command has started is kept small;
-the tracker is loaded beside it.
+The command runs as without `trackerapi run`: same arguments, environment, streams and
+signals, and the same exit status. Few modules load before the command starts; the
+tracker loads while the command runs.
 """

@@ -1,12 +1,13 @@
-"""The command line of `trackerapi run`: what is wanted, read without a parser.
+"""Options of `trackerapi run`: one table, and the reader of the command line.
 
-`commands/run.py` describes the same options for `--help`; a test holds them equal.
+The help is made from the same table by `help.py`. This module loads neither a parser
+nor the library, because the command of the user waits for it.
 """
 
 import sys
 
-# Type checkers take this name for `typing.TYPE_CHECKING`, whose import would take
-# longer than all the rest of the way to the command.
+# Type checkers treat this name like `typing.TYPE_CHECKING`. The import of `typing`
+# would take longer than all other modules before the command starts.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,30 +15,69 @@ if TYPE_CHECKING:
     from trackerapi.cli.run.progress_pattern import ProgressPattern
 
 USAGE = 2
-MOST_ATTEMPTS = 1000
+"""Exit status for a usage error."""
+
+MAX_ATTEMPTS = 1000
 STREAMS = ("both", "stdout", "stderr")
-
-VALUED = ("--step", "--job", "--progress", "--watch", "--attempts")
-"""Options that take a value."""
-
-FLAG = "--show-arguments"
+SYNOPSIS = "[--step STEP] [--job ID] [OPTIONS] -- COMMAND ..."
 
 
-class Misuse(Exception):
-    """The command line cannot be meant as it is; the text says why."""
-
-
-class Order:
-    """What is wanted.
+class Option:
+    """An option of `trackerapi run`.
 
     Attributes:
-        command: The command and its arguments.
-        step: Tag or name of the step that it is; None for work of the job itself.
+        name: Name on the command line, such as `--step`.
+        value: Name of its value in the help; None for an option without a value.
+        text: Description in the help.
+        choices: Allowed values; empty for a value that `RunArguments` checks.
+    """
+
+    __slots__ = ("choices", "name", "text", "value")
+
+    def __init__(
+        self, name: str, value: str | None, text: str, choices: "Sequence[str]" = ()
+    ) -> None:
+        self.name, self.value = name, value
+        self.text, self.choices = text, choices
+
+
+OPTIONS = (
+    Option("--step", "STEP", "tag or name of the step"),
+    Option("--job", "ID", "id or token of the job"),
+    Option("--progress", "REGEX", "pattern that finds the progress in the output"),
+    Option(
+        "--watch",
+        "STREAM",
+        f"output for --progress: {', '.join(STREAMS)} ({STREAMS[0]})",
+        STREAMS,
+    ),
+    Option("--attempts", "N", "run the command until it succeeds, at most N times"),
+    Option(
+        "--show-arguments",
+        None,
+        "let the provider read the arguments of a command that failed; leave it out "
+        "where arguments may hold personal data",
+    ),
+)
+_BY_NAME = {option.name: option for option in OPTIONS}
+
+
+class RunUsageError(Exception):
+    """The command line of `trackerapi run` is wrong; the text gives the reason."""
+
+
+class RunArguments:
+    """Arguments of `trackerapi run`, checked.
+
+    Attributes:
+        command: Name or path of the program, and its arguments.
+        step: Tag or name of the step; None if the command is the work of the job
+            itself.
         job: Token or id of the job; None reads `TRACKERAPI_JOB`.
-        progress: Finds in its output how far it is; None for nothing.
-        watch: Which of its streams are looked at: one of `STREAMS`.
-        attempts: How often it may be run, 1 or more.
-        shows_arguments: Whether the provider is told its arguments too.
+        progress: Pattern that finds the progress in the output; None without one.
+        watch: Streams that the pattern is tried on: one of `STREAMS`.
+        attempts: Maximal number of runs, 1 to `MAX_ATTEMPTS`.
+        shows_arguments: Whether the provider may read the arguments of the command.
     """
 
     __slots__ = (
@@ -53,85 +93,90 @@ class Order:
     def __init__(
         self, given: "Mapping[str, str | None]", command: "Sequence[str]"
     ) -> None:
-        """Take what the options say.
+        """Check the values of the options.
 
         Args:
-            given: Values by the names of the options; None stands for "not given".
-            command: The command and its arguments.
+            given: Values by names of options; None for an option that is not given.
+            command: Name or path of the program, and its arguments.
 
         Raises:
-            Misuse: If a value cannot be meant.
+            RunUsageError: If the command is missing, or a value is not valid.
         """
-        for name in VALUED:
-            value = given.get(name)
-            if value is not None and not value.strip():
-                raise Misuse(f"{name}: must not be blank")
+        for option in OPTIONS:
+            _check(option, given.get(option.name))
         if not command:
-            raise Misuse("the command to run is missing")
+            raise RunUsageError("the command to run is missing")
         self.command = list(command)
         self.step = given.get("--step")
         self.job = given.get("--job")
         self.attempts = _attempts(given.get("--attempts"))
         self.progress = _pattern(given.get("--progress"))
         self.watch = given.get("--watch") or STREAMS[0]
-        self.shows_arguments = given.get(FLAG) is not None
-        if self.watch not in STREAMS:
-            raise Misuse(f"--watch: not one of {', '.join(STREAMS)}: {self.watch!r}")
+        self.shows_arguments = given.get("--show-arguments") is not None
         if self.progress is not None and self.step is None:
-            raise Misuse("--progress needs --step: only steps have progress")
+            raise RunUsageError("--progress needs --step: only steps have progress")
 
 
-def read(arguments: "Sequence[str]") -> Order | None:
-    """Return what is wanted; None if help is.
+def read(words: "Sequence[str]") -> RunArguments | None:
+    """Read the command line; return None if it asks for help.
 
     Args:
-        arguments: What stands behind `run`. Options end at `--` or at the first word
-            that is none.
+        words: Words behind `run`. The options end at `--` or at the first word that
+            is not an option.
 
     Raises:
-        Misuse: If it cannot be read.
+        RunUsageError: If the command line is wrong.
     """
     given: dict[str, str | None] = {}
-    place = 0
-    while place < len(arguments) and arguments[place][:1] == "-":
-        word = arguments[place]
-        place += 1
+    index = 0
+    while index < len(words) and words[index][:1] == "-":
+        word = words[index]
+        index += 1
         name, equals, value = word.partition("=")
+        option = _BY_NAME.get(name)
         if word == "--":
             break
         if word in ("-h", "--help"):
             return None
-        if word == FLAG:
-            given[FLAG] = ""
-        elif name not in VALUED:
-            raise Misuse(f"unknown option: {word}")
-        elif equals:
+        if option is None or (option.value is None and equals):
+            raise RunUsageError(f"unknown option: {word}")
+        if option.value is None or equals:
             given[name] = value
-        elif place < len(arguments):
-            given[name] = arguments[place]
-            place += 1
+        elif index < len(words):
+            given[name] = words[index]
+            index += 1
         else:
-            raise Misuse(f"{name}: its value is missing")
-    return Order(given, arguments[place:])
+            raise RunUsageError(f"{name}: its value is missing")
+    return RunArguments(given, words[index:])
 
 
-def complain(mistake: Misuse) -> None:
-    """Print what is wrong with the command line, in one line below the usage."""
+def print_usage_error(error: RunUsageError) -> None:
+    """Print the usage and an error on stderr, one line each."""
     from trackerapi.errors import one_line
 
     if sys.stderr is not None:
         sys.stderr.write(
-            "usage: trackerapi run [--step STEP] [--job ID] [OPTIONS] -- COMMAND ...\n"
-            f"trackerapi run: error: {one_line(str(mistake))}\n"
+            f"usage: trackerapi run {SYNOPSIS}\n"
+            f"trackerapi run: error: {one_line(str(error))}\n"
         )
+
+
+def _check(option: Option, value: str | None) -> None:
+    if option.value is None or value is None:
+        return
+    if not value.strip():
+        raise RunUsageError(f"{option.name}: must not be blank")
+    if option.choices and value not in option.choices:
+        choices = ", ".join(option.choices)
+        raise RunUsageError(f"{option.name}: not one of {choices}: {value!r}")
 
 
 def _attempts(text: str | None) -> int:
     if text is None:
         return 1
     is_number = text.isascii() and text.isdigit() and len(text) <= 4
-    if not is_number or not 1 <= int(text) <= MOST_ATTEMPTS:
-        raise Misuse(f"--attempts: not 1 to {MOST_ATTEMPTS}: {text!r}")
+    if not is_number or not 1 <= int(text) <= MAX_ATTEMPTS:
+        raise RunUsageError(f"--attempts: not 1 to {MAX_ATTEMPTS}: {text!r}")
     return int(text)
 
 
@@ -143,4 +188,4 @@ def _pattern(text: str | None) -> "ProgressPattern | None":
     try:
         return ProgressPattern(text)
     except ValueError as error:
-        raise Misuse(f"--progress: {error}") from None
+        raise RunUsageError(f"--progress: {error}") from None

@@ -1,15 +1,15 @@
-"""Attempts at a command: started, looked after, told, and ended as it ended."""
+"""Attempts at the command: each one is started, watched and reported."""
 
 import os
 import time
 
 from trackerapi.cli.run.child import Child
-from trackerapi.cli.run.programs import NotStarted, tell
+from trackerapi.cli.run.programs import NotStarted, print_message
 from trackerapi.cli.run.signals import Signals, leave_as
 
-TYPE_CHECKING = False  # see `order`
+TYPE_CHECKING = False  # see `arguments`
 if TYPE_CHECKING:
-    from trackerapi.cli.run.arguments import Order
+    from trackerapi.cli.run.arguments import RunArguments
     from trackerapi.cli.run.matcher import Matcher
     from trackerapi.cli.run.outcome import Outcome
     from trackerapi.cli.run.progress_pattern import Measure
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from trackerapi.cli.run.reporting import Reporting
 
 _FIRST_WAIT_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 60.0
+_MAX_WAIT_SECONDS = 60.0
 _MAX_DOUBLINGS = 16
 _UNWRITTEN = 1 << 8
-"""What `os.waitpid()` says of a command that ends with 1."""
+"""Wait status, as of `os.waitpid()`, of a command that exits with status 1."""
 
 
 class Attempts:
-    """Runs a command, again if it fails and that is wanted.
+    """Runs the command, and again after a failure as often as `--attempts` allows.
 
     Args:
-        order: What is wanted.
+        arguments: Arguments of `trackerapi run`.
         job: Token or id of the job; blank to report nothing.
     """
 
-    def __init__(self, order: "Order", job: str) -> None:
-        self._order, self._job = order, job
+    def __init__(self, arguments: "RunArguments", job: str) -> None:
+        self._arguments, self._job = arguments, job
         self._signals = Signals()
         self._reporting: Reporting | None = None
         self._matcher: Matcher | None = None
 
     def run(self) -> int:
-        """Run it; return its exit status, or end by the signal that ended it."""
+        """Run all attempts; return the exit status, or end by the command's signal."""
         number, outcome = 1, self._attempt()
-        while outcome.may_be_repeated and number < self._order.attempts:
+        while outcome.may_be_repeated and number < self._arguments.attempts:
             if self._reporting is not None:
                 self._reporting.retry(number, outcome)
             stop = self._signals.wait_until(lambda: False, _wait_seconds(number))
@@ -48,22 +48,22 @@ class Attempts:
                 number, outcome = number + 1, self._attempt()
             else:
                 outcome = outcome.stopped_before_next(stop)
-        self._tell_end(outcome)
+        self._report_end(outcome)
         return leave_as(outcome.status)
 
     def _attempt(self) -> "Outcome":
-        """Run it once."""
+        """Run the command once."""
         relays = self._relays()
         actions = relays.actions if relays else ()
         at, began = time.time(), time.monotonic()
         try:
-            child = Child(self._order.command, self._signals, actions)
+            child = Child(self._arguments.command, self._signals, actions)
         except NotStarted as error:
             if relays:
                 relays.abandon()
             return self._not_started(error, at)
-        # What is not needed before is loaded while the command runs.
-        self._tell_begin(at)
+        # The modules for reports load only now, beside the running command.
+        self._report_begin(at)
         if relays and self._matcher:
             self._matcher.start()
             relays.start()
@@ -74,8 +74,8 @@ class Attempts:
             if self._matcher:
                 self._matcher.finish(self._signals)
             if relays.loss is not None:
-                tell(f"output cannot be written: {relays.loss}")
-                # It wrote to a pipe, and would have failed where that leads to.
+                print_message(f"output cannot be written: {relays.loss}")
+                # Without the pipe between, the command itself would have failed.
                 status = status or _UNWRITTEN
         from trackerapi.cli.run.outcome import Outcome
 
@@ -84,55 +84,58 @@ class Attempts:
     def _not_started(self, error: NotStarted, at: float) -> "Outcome":
         from trackerapi.cli.run.outcome import Outcome
 
-        tell(error.reason)
-        self._tell_begin(at)
+        print_message(error.reason)
+        self._report_begin(at)
         return Outcome(status=error.status << 8, reason=error.reason)
 
     def _relays(self) -> "Relays | None":
-        """Return what looks at the output; None if nobody wants to know."""
-        order = self._order
-        if order.progress is None or not self._job:
+        """Return the relays of the output; None without `--progress` or a job."""
+        arguments = self._arguments
+        if arguments.progress is None or not self._job:
             return None
         from trackerapi.cli.run.matcher import Matcher
         from trackerapi.cli.run.relay import Relays
 
         if self._matcher is None:
-            # Before there are threads: it is forked.
+            # Before any thread starts: the matcher forks, and a fork copies only the
+            # calling thread, with all locks that others hold.
             try:
-                self._matcher = Matcher(order.progress, self._count)
+                self._matcher = Matcher(arguments.progress, self._count)
             except OSError as error:
-                tell(f"--progress: cannot look at the output: {error.strerror}")
+                print_message(
+                    f"--progress: cannot look at the output: {error.strerror}"
+                )
                 return None
-        return Relays(self._matcher, order.watch)
+        return Relays(self._matcher, arguments.watch)
 
     def _count(self, measure: "Measure") -> None:
         if self._reporting is not None:
             self._reporting.count(measure)
 
-    def _tell_begin(self, at: float) -> None:
+    def _report_begin(self, at: float) -> None:
         if not self._job:
             return
         if self._reporting is None:
             from trackerapi.cli.run.reporting import Reporting
 
-            self._reporting = Reporting(self._order, self._job)
+            self._reporting = Reporting(self._arguments, self._job)
         self._reporting.begin(at)
 
-    def _tell_end(self, outcome: "Outcome") -> None:
+    def _report_end(self, outcome: "Outcome") -> None:
         if self._reporting is None:
             return
         self._reporting.end(outcome)
         is_over = self._reporting.finish(self._signals)
         if not is_over and os.WIFEXITED(outcome.status):
-            # What holds the reports would hold an orderly end for as long.
+            # An orderly exit would wait for the thread that is still reporting.
             os._exit(os.WEXITSTATUS(outcome.status))
 
 
 def _wait_seconds(number: int) -> float:
     # Bound the exponent first: 2.0**1024 raises OverflowError.
     doublings = min(number - 1, _MAX_DOUBLINGS)
-    return min(_FIRST_WAIT_SECONDS * 2.0**doublings, _LONGEST_WAIT_SECONDS)
+    return min(_FIRST_WAIT_SECONDS * 2.0**doublings, _MAX_WAIT_SECONDS)
 
 
 def _do_nothing() -> None:
-    """Take a new size of the terminal where nobody stands before it."""
+    """Ignore a new size of the terminal: the command writes to the terminal itself."""

@@ -1,11 +1,11 @@
-"""A running command: its end, and the signals that are passed on to it."""
+"""Child process of the command: its end, and the signals that are passed on to it."""
 
 import os
 import signal
 
 from trackerapi.cli.run.programs import start
 
-TYPE_CHECKING = False  # see `order`
+TYPE_CHECKING = False  # see `arguments`
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
@@ -16,21 +16,22 @@ _FLAGS = os.WNOHANG | os.WUNTRACED | os.WCONTINUED
 
 
 class Child:
-    """A command that runs in the process group of this process.
+    """The command, running in the process group of this process.
 
-    So the terminal, and whoever ends the whole group, treat both alike.
+    In one group, the terminal sends its signals to both, and so does a kill of the
+    group.
 
     Args:
-        command: Its name or path, and its arguments.
-        signals: Takes the signals of this process.
-        streams: What `os.posix_spawn()` is to do with its streams.
+        command: Name or path of the program, and its arguments.
+        signals: Signals of this process.
+        streams: File actions of `os.posix_spawn()` for the streams of the command.
 
     Attributes:
-        status: What `os.waitpid()` said at its end; None while it runs.
-        stopped_by: The signal by which somebody asked it to stop; None without one.
+        status: Wait status from `os.waitpid()`; None while the command runs.
+        stopped_by: SIGINT or SIGTERM that this process got; None without one.
 
     Raises:
-        NotStarted: If there is no such program, or it cannot be run.
+        NotStarted: If there is no such program, or it cannot be executed.
     """
 
     def __init__(
@@ -52,24 +53,24 @@ class Child:
         self.status: int | None = None
         self.stopped_by: int | None = None
         self._signals = signals
-        self._is_stopped = self._has_gone_on = self._is_to_pause = False
+        self._is_stopped = self._has_continued = self._must_pause = False
         self._process_id = start(command, launch)
-        # The first process of a container also inherits what others leave behind.
+        # The first process of a container inherits orphans, and has to reap them too.
         self._waited_for = -1 if os.getpid() == 1 else self._process_id
 
     def wait(self, on_resize: "Callable[[], object]") -> int:
-        """Wait for its end; return what `os.waitpid()` says.
+        """Wait until the command ends; return its wait status.
 
         Args:
-            on_resize: Called when the terminal has another size.
+            on_resize: Called when the size of the terminal changes.
         """
         while True:
-            self._look()
+            self._poll()
             if self.status is not None:
                 return self.status
-            if self._is_stopped and self._is_to_pause:
-                # The terminal, or whoever asked, is waiting for us, not for the child.
-                self._is_to_pause = False
+            if self._is_stopped and self._must_pause:
+                # The shell waits for this process to stop, not for the child.
+                self._must_pause = False
                 self._signals.pause()
             arrival = self._signals.next()
             if arrival is not None and arrival.number == signal.SIGWINCH:
@@ -79,28 +80,29 @@ class Child:
 
     def _pass_on(self, arrival: "Arrival") -> None:
         number = arrival.number
-        # What the child itself sends to its group or to us, it has or does not want.
+        # The terminal has sent the signal to the child as well. A signal from the child
+        # itself must not come back to it.
         has_it = arrival.is_from_terminal or arrival.sender == self._process_id
         if number in (signal.SIGINT, signal.SIGTERM):
             self.stopped_by = number
         elif number == signal.SIGTSTP:
-            self._is_to_pause = True
+            self._must_pause = True
         elif number == signal.SIGCONT:
-            self._is_to_pause = False
-            has_it = self._has_heard_to_go_on()
+            self._must_pause = False
+            has_it = self._was_continued_with_us()
         if not has_it and self.status is None:
             os.kill(self._process_id, number)
 
-    def _has_heard_to_go_on(self) -> bool:
-        """Tell whether the whole group was let go on, and not this process alone."""
-        self._look()
-        has_gone_on, self._has_gone_on = self._has_gone_on, False
-        # It may have gone on and been stopped again since.
-        is_old_news = self._is_stopped and signal.SIGTSTP in signal.sigpending()
-        return has_gone_on or is_old_news
+    def _was_continued_with_us(self) -> bool:
+        """Return whether SIGCONT went to the whole group, not to this process alone."""
+        self._poll()
+        has_continued, self._has_continued = self._has_continued, False
+        # The child may have continued and been stopped again since.
+        is_stopped_again = self._is_stopped and signal.SIGTSTP in signal.sigpending()
+        return has_continued or is_stopped_again
 
-    def _look(self) -> None:
-        """See what has become of the child."""
+    def _poll(self) -> None:
+        """Take all changes of state of the child."""
         while self.status is None:
             process_id, status = os.waitpid(self._waited_for, _FLAGS)
             if process_id == 0:
@@ -108,8 +110,8 @@ class Child:
             if process_id != self._process_id:
                 continue
             if os.WIFSTOPPED(status):
-                self._is_stopped, self._has_gone_on = True, False
+                self._is_stopped, self._has_continued = True, False
             elif os.WIFCONTINUED(status):
-                self._is_stopped, self._has_gone_on = False, True
+                self._is_stopped, self._has_continued = False, True
             else:
                 self.status = status

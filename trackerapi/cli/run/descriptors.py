@@ -1,4 +1,4 @@
-"""Descriptors of our own, which never stand in for one of the three streams."""
+"""Descriptors above those of stdin, stdout and stderr, even if a stream is closed."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ _FIRST_FREE: Final = 3
 
 
 def clear_of_streams(descriptor: int) -> int:
-    """Return a descriptor that is none of the three streams, which may be closed."""
+    """Return the descriptor, moved above the numbers of the three streams."""
     if descriptor >= _FIRST_FREE:
         return descriptor
     clear = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
@@ -17,10 +17,10 @@ def clear_of_streams(descriptor: int) -> int:
 
 
 def open_pipe() -> tuple[int, int]:
-    """Return both ends of a new pipe: the one to read, and the one to write.
+    """Return the read end and the write end of a new pipe.
 
     Raises:
-        OSError: If there are no more descriptors.
+        OSError: If the limit of descriptors is reached.
     """
     source, target = os.pipe()
     return clear_of_streams(source), clear_of_streams(target)

@@ -1,9 +1,9 @@
-"""Matching of output in a process of its own, bounded in time.
+"""Helper process that matches output against `--progress`, bounded in CPU time.
 
-`re` keeps the interpreter to itself until a match has ended, and a pattern such as
-`(a+)+$` takes years on forty characters. In the process that stands before a command,
-output and signals would wait for it. The helper is forked while that process has one
-thread, and ends with it.
+`re` holds the GIL until a match has ended, and a pattern such as `(a+)+$` takes years
+on forty characters. In the main process, output and signals would wait for the match.
+The helper is forked while the main process has one thread, and ends with the main
+process.
 """
 
 import marshal
@@ -16,42 +16,44 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from trackerapi.cli.run.descriptors import open_pipe
-from trackerapi.cli.run.progress_pattern import MOST_LINES, Measure, ProgressPattern
+from trackerapi.cli.run.progress_pattern import MAX_LINES, Measure, ProgressPattern
 from trackerapi.cli.run.signals import Signals, wake
 
 LIMIT_SECONDS: Final = 0.05
 """Limit of CPU time for one request to the helper; other load does not count."""
 
-MOST_GIVEN_UP: Final = 8
-"""Lines of one piece that may exceed the time limit before the rest is skipped."""
+MAX_GIVEN_UP: Final = 8
+"""Lines of one request that may exceed the limit before the rest is skipped."""
 
 LAST_SECONDS: Final = 5.0
-"""Longest wait for the last answer; reached only if the machine stands still."""
+"""Longest wait for the last answer; reached only on a stalled machine."""
 
 _LENGTH_BYTES: Final = 4
 _GIVEN_UP: Final = "given up"
 
 
 class Matcher:
-    """Finds progress in lines of output; handing in a line never blocks.
+    """Finds progress in lines of output; a caller that hands in lines never blocks.
 
     Args:
         pattern: Pattern that finds the progress in a line.
-        told: Called in a thread with the progress that was found.
+        on_progress: Called in a thread with each progress found.
 
     Raises:
         OSError: If the limit of processes or descriptors is reached.
     """
 
     def __init__(
-        self, pattern: ProgressPattern, told: Callable[[Measure], object]
+        self, pattern: ProgressPattern, on_progress: Callable[[Measure], object]
     ) -> None:
-        self._told = told
+        self._on_progress = on_progress
         self._boxes: list[deque[bytes]] = []
         self._filled = threading.Event()
         self._has_thread = self._is_over = self._is_awaited = False
         source, self._requests = open_pipe()
         self._answers, target = open_pipe()
+        # Fork before the first thread: a fork copies only the calling thread, and a
+        # lock that another thread holds would stay locked in the child.
         if os.fork() == 0:
             os.close(self._requests)
             os.close(self._answers)
@@ -61,12 +63,12 @@ class Matcher:
 
     @property
     def is_idle(self) -> bool:
-        """Whether all lines that were handed in have been matched."""
+        """Whether no line awaits its match."""
         return self._is_over or not self._filled.is_set()
 
     def box(self) -> Callable[[list[bytes]], None]:
-        """Return a function that hands in lines of one stream; the newest are kept."""
-        box: deque[bytes] = deque(maxlen=MOST_LINES)
+        """Return a function that hands in lines of one stream, and keeps the newest."""
+        box: deque[bytes] = deque(maxlen=MAX_LINES)
         self._boxes.append(box)
 
         def hand_in(lines: list[bytes]) -> None:
@@ -94,25 +96,25 @@ class Matcher:
         signals.wait_until(lambda: self.is_idle, LAST_SECONDS)
 
     def _run(self) -> None:
-        with suppress(OSError, EOFError):  # the helper was killed from outside
+        with suppress(OSError, EOFError):  # the helper process was killed
             while self._filled.wait():
                 for box in self._boxes:
-                    self._look_at([box.popleft() for _ in range(len(box))])
+                    self._match([box.popleft() for _ in range(len(box))])
                 self._filled.clear()
-                if any(self._boxes):  # filled again meanwhile
+                if any(self._boxes):  # filled between the last popleft() and clear()
                     self._filled.set()
                 elif self._is_awaited:
                     wake()
         self._is_over = True
         wake()
 
-    def _look_at(self, lines: list[bytes]) -> None:
+    def _match(self, lines: list[bytes]) -> None:
         answer = self._ask(lines) if lines else None
         if answer == _GIVEN_UP:
-            # One line exceeds the time limit; the others may hold the progress.
+            # One line exceeds the limit; another line may still have the progress.
             answer = self._first_answer(lines) if len(lines) > 1 else None
         if isinstance(answer, tuple):
-            self._told(Measure(*answer))
+            self._on_progress(Measure(*answer))
 
     def _first_answer(self, lines: list[bytes]) -> object:
         """Match the lines one by one, last first, until too many exceed the limit."""
@@ -120,7 +122,7 @@ class Matcher:
         for line in reversed(lines):
             answer = self._ask([line])
             given_up += answer == _GIVEN_UP
-            if answer not in (None, _GIVEN_UP) or given_up == MOST_GIVEN_UP:
+            if answer not in (None, _GIVEN_UP) or given_up == MAX_GIVEN_UP:
                 return answer
         return None
 
@@ -130,13 +132,13 @@ class Matcher:
 
 
 def _serve(pattern: ProgressPattern, source: int, target: int) -> NoReturn:
-    """Answer requests in a child process; start a new child for each that dies.
+    """Answer requests in a child process; start a new child after each one that dies.
 
-    The timer kills a child by the default action of its signal: no Python handler runs
-    during a match.
+    The timer kills a child by the default action of SIGPROF: during a match, no Python
+    handler could run.
     """
     try:
-        # The helper must not keep the streams open: readers wait for their end.
+        # The helper must not keep the streams open: their readers wait for EOF.
         null = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(null, stream)
@@ -155,7 +157,7 @@ def _serve(pattern: ProgressPattern, source: int, target: int) -> NoReturn:
 
 
 def _answer_all(pattern: ProgressPattern, source: int, target: int) -> NoReturn:
-    """Answer requests until the pipe is closed; an exception gives up one request."""
+    """Answer requests until the pipe is closed; an exception ends this child only."""
     status = 1
     try:
         while True:

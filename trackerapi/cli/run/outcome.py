@@ -1,4 +1,4 @@
-"""How a run of a command ended, and what is said of it."""
+"""Outcome of one run of the command, and the texts for customer and provider."""
 
 import os
 import shlex
@@ -10,20 +10,20 @@ from typing import Final, Literal, Self
 from trackerapi.cli.run.signals import STOPS
 
 STEP_STOPPED: Final = "This step was stopped."
-"""What the customer reads of a step whose command was asked to stop."""
+"""Message for the customer about a step whose command a signal stopped."""
 
 Kind = Literal["done", "stopped", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a run of a command ended.
+    """Outcome of one run of the command.
 
     Attributes:
-        status: What `os.waitpid()` says.
-        seconds: How long it ran.
-        stopped_by: The signal by which somebody asked it to stop; None without one.
-        reason: Why it could not be started; None if it was.
+        status: Wait status, as from `os.waitpid()`.
+        seconds: Duration of the run.
+        stopped_by: SIGINT or SIGTERM that was sent to this process; None without one.
+        reason: Why the command could not be started; None if it was started.
     """
 
     status: int
@@ -33,7 +33,7 @@ class Outcome:
 
     @property
     def kind(self) -> Kind:
-        """Whether the work is done, was stopped by somebody, or failed."""
+        """Result of the run: `stopped` if SIGINT or SIGTERM ended it from outside."""
         if self.status == 0:
             return "done"
         if self.reason is not None:
@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def stop_signal(self) -> int | None:
-        """The signal that stopped the command, whoever got it; None without one."""
+        """Signal that stopped this process or the command; None without one."""
         if self.kind != "stopped":
             return None
         is_killed = os.WIFSIGNALED(self.status)
@@ -53,18 +53,18 @@ class Outcome:
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether another attempt could go better."""
+        """Whether another attempt can succeed."""
         return self.kind == "failed" and self.reason is None
 
     def stopped_before_next(self, number: int) -> Self:
-        """Return it as the end of all attempts, after a signal between two of them."""
+        """Return the outcome of all attempts after a signal between two of them."""
         return replace(self, status=number, stopped_by=number)
 
     def as_text(self, name: str) -> str:
-        """Return it in one line, for the provider.
+        """Return the outcome in one line, for the provider.
 
         Args:
-            name: The command as the provider may read it.
+            name: The command, as `shown()` returns it.
         """
         if self.reason is not None:
             return f"{self.reason} (exit status {os.WEXITSTATUS(self.status)})"
@@ -86,5 +86,8 @@ def signal_name(number: int) -> str:
 
 
 def shown(command: Sequence[str], *, shows_arguments: bool) -> str:
-    """Return a command as the provider may read it; arguments may be personal."""
+    """Return a command for the provider, without arguments by default.
+
+    Arguments can contain personal data.
+    """
     return shlex.join(command) if shows_arguments else shlex.quote(command[0])

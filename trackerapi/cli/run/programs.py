@@ -1,7 +1,7 @@
-"""Starting a program as a shell does: where it is, and what is wrong if it is not.
+"""Start of a program by the rules of a shell: look-up in `PATH`, errors 126 and 127.
 
-The program gets the environment as it was before Python began, and signals as they
-were, except that none of those which Python ignores stays ignored.
+The program gets the environment and the signals of this process, without the changes
+that Python has made to them.
 """
 
 import errno
@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 
-TYPE_CHECKING = False  # see `order`
+TYPE_CHECKING = False  # see `arguments`
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -21,18 +21,18 @@ NOT_EXECUTABLE = 126
 RESTORED = tuple(
     getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)
 )
-"""Signals that Python ignores and a program must not."""
+"""Signals that Python ignores: the program gets their default action back."""
 
 _COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 _FIRST_BYTES = 128
 
 
 class NotStarted(Exception):
-    """A program could not be started.
+    """The program could not be started.
 
     Attributes:
-        status: Exit status that a shell has for it: 126 or 127.
-        reason: What a shell says.
+        status: Exit status of a shell in this case: 126 or 127.
+        reason: Message of a shell in this case.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -41,15 +41,15 @@ class NotStarted(Exception):
 
 
 def start(command: "Sequence[str]", launch: "Launch") -> int:
-    """Start a command; return what `launch` does.
+    """Start a command; return the result of `launch`.
 
     Args:
-        command: Its name or path, and its arguments.
-        launch: Starts the program of a path with all of its arguments, as
-            `os.execv()`, or raises `OSError`.
+        command: Name or path of the program, and its arguments.
+        launch: Called with the path and all arguments, like `os.execv()`; starts the
+            program, or raises `OSError`.
 
     Raises:
-        NotStarted: If there is no such program, or it cannot be run.
+        NotStarted: If there is no such program, or it cannot be executed.
     """
     path = _find(command[0])
     try:
@@ -58,35 +58,35 @@ def start(command: "Sequence[str]", launch: "Launch") -> int:
         except OSError as error:
             if error.errno != errno.ENOEXEC or not _is_text(path):
                 raise
-        # A script that does not say what it is written in is the shell's.
+        # A script without `#!` is run by the shell.
         return launch("/bin/sh", ["/bin/sh", path, *command[1:]])
     except OSError as error:
         raise _not_started(command[0], path, error) from None
 
 
-def become(command: "Sequence[str]") -> int:
-    """Make this process the command; return only if it cannot be started.
+def exec_command(command: "Sequence[str]") -> int:
+    """Replace this process by the command; return only if the command cannot start.
 
     Raises:
         NotStarted: See `start()`.
     """
-    undo_changes_of_python()
+    restore_locale()
     for number in RESTORED:
         signal.signal(number, signal.SIG_DFL)
     return start(command, os.execv)
 
 
-def undo_changes_of_python() -> None:
-    """Take back what Python itself has put into the environment at its start.
+def restore_locale() -> None:
+    """Undo the change that Python makes to the environment at its start.
 
-    Without any locale, it sets `LC_CTYPE`, which programs would see.
+    Without a locale, Python sets `LC_CTYPE`, and the program would see it.
     """
     if os.environ.get("LC_CTYPE") not in _COERCED:
         return
     try:
         with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 - loads nothing
             variables = file.read().split(b"\0")
-    except OSError:  # a system without it
+    except OSError:  # a system without /proc
         return
     before = [each[9:] for each in variables if each.startswith(b"LC_CTYPE=")]
     if before:
@@ -95,9 +95,9 @@ def undo_changes_of_python() -> None:
         del os.environ["LC_CTYPE"]
 
 
-def tell(text: str) -> None:
-    """Print a line on stderr in one piece, and harm nobody if that is gone."""
-    if sys.stderr is None:  # closed; the number may be that of another file by now
+def print_message(text: str) -> None:
+    """Print a line on stderr by one write; ignore a stderr that cannot be written."""
+    if sys.stderr is None:  # closed at the start: 2 may be another file by now
         return
     try:
         os.write(2, f"trackerapi: {text}\n".encode(errors="backslashreplace"))
@@ -122,9 +122,9 @@ def _find(name: str) -> str:
 
 
 def _reason(name: str, what: str) -> str:
-    from trackerapi.errors import one_line  # not needed where a program starts
+    from trackerapi.errors import one_line  # not loaded where a program starts
 
-    # A script may put a text of any length in the place of the name.
+    # The name comes from a script and can have any length.
     return f"{one_line(name)}: {what}"
 
 
@@ -142,7 +142,7 @@ def _not_started(name: str, path: str, error: OSError) -> NotStarted:
 
 
 def _is_text(path: str) -> bool:
-    """Tell whether a file can be a script."""
+    """Return whether a file looks like a text: its first bytes have no NUL."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - as above
             return b"\0" not in file.read(_FIRST_BYTES)

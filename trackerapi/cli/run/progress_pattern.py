@@ -1,4 +1,4 @@
-"""How far a command is, by what it prints. Pure: no I/O, no clock."""
+"""Progress of a command, found in the lines it prints. Pure: no I/O, no clock."""
 
 import math
 import re
@@ -6,11 +6,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-LONGEST_LINE_BYTES: Final = 4096
-"""What is looked at of a line; the rest of a longer one is passed over."""
+MAX_LINE_BYTES: Final = 4096
+"""First bytes of a line that are matched; the rest of a longer line is skipped."""
 
-MOST_LINES: Final = 200
-"""How many lines are tried of what comes at once, so that a flood is not held up."""
+MAX_LINES: Final = 200
+"""Last lines of one chunk that are matched: a flood of output must not be slowed."""
 
 _NAMES: Final = frozenset({"percent", "fraction", "completed", "total"})
 _LARGEST: Final = float(2**53 - 1)
@@ -24,7 +24,7 @@ _ESCAPES: Final = re.compile(
     re.VERBOSE,
 )
 _CURSOR_MOVES: Final = re.compile(rb"\x1b\[[0-9;]*[ABEFGHJf]")
-"""A command that draws by them alone ends no line, and yet begins a new text."""
+"""Some commands never end a line: they move the cursor and print a new text."""
 
 _GROUPED: Final = str.maketrans(
     "", "", ",_'\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE} "
@@ -32,12 +32,12 @@ _GROUPED: Final = str.maketrans(
 
 
 class Measure(NamedTuple):
-    """How far a command says it is.
+    """Progress that one line reports, as a fraction or as units.
 
     Attributes:
-        fraction: Share that is done, 0.0 to 1.0; None when it is counted.
-        completed: Units that are done, 0 to 2**53 - 1; None when it is a share.
-        total: Units in all; None if it does not say.
+        fraction: Share that is done, 0.0 to 1.0; None if the line counts units.
+        completed: Units that are done, 0 to 2**53 - 1; None if the line has a share.
+        total: Units in all; None if the line does not contain it.
     """
 
     fraction: float | None = None
@@ -46,27 +46,27 @@ class Measure(NamedTuple):
 
 
 class ProgressPattern:
-    """Finds in a line how far a command is.
+    """Pattern that finds the progress in a line.
 
     Args:
-        regex: With one group for a percentage, two for completed units of a total, or
-            groups named percent, fraction, completed and total.
+        regex: Regular expression with one group (a percentage), two groups (completed
+            units of a total), or groups named percent, fraction, completed, total.
 
     Raises:
-        ValueError: If it is no regular expression, or its groups say none of that.
+        ValueError: If the regular expression or its groups are not valid.
     """
 
     def __init__(self, regex: str) -> None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # it is no code of ours
+                warnings.simplefilter("ignore")  # the regex is not our code
                 self._regex = re.compile(regex)
         except (re.error, RecursionError, OverflowError) as error:
             raise ValueError(f"not a regular expression: {error}") from None
         self._names = _names_of(self._regex)
 
     def newest(self, lines: Sequence[bytes]) -> Measure | None:
-        """Return what the last of the lines says that says something."""
+        """Return the progress in the last line that has any; None without one."""
         for line in reversed(lines):
             measure = self.measure(line.decode("utf-8", "replace"))
             if measure is not None:
@@ -74,7 +74,7 @@ class ProgressPattern:
         return None
 
     def measure(self, line: str) -> Measure | None:
-        """Return what a line says; None if it says nothing that can be."""
+        """Return the progress in a line; None if no valid progress is found."""
         found = self._regex.search(_ESCAPES.sub("", line))
         if found is None:
             return None
@@ -91,37 +91,41 @@ class ProgressPattern:
 
 
 class Lines:
-    """Cuts a stream of bytes into lines, and remembers no more of it than one line.
+    """Splitter of a stream of bytes into lines; keeps one unfinished line.
 
-    Lines end with a line feed or, as those of progress bars do, a carriage return or a
-    move of the cursor.
+    A line ends with a line feed or, in progress bars, with a carriage return or a move
+    of the cursor.
     """
 
     def __init__(self) -> None:
-        self._begun = b""
+        self._unfinished = b""
 
     def ended_by(self, data: bytes) -> list[bytes]:
-        """Return the last lines that the next piece of the stream ends, oldest first.
+        """Return the lines that end in the next chunk of the stream, oldest first.
 
         Returns:
-            At most `MOST_LINES`, none of them empty, each cut to
-            `LONGEST_LINE_BYTES`.
+            At most the last `MAX_LINES`, without empty lines, each cut to
+            `MAX_LINE_BYTES`.
         """
-        text = (self._begun + data).replace(b"\r", b"\n")
+        text = (self._unfinished + data).replace(b"\r", b"\n")
         if b"\x1b" in text:
             text = _CURSOR_MOVES.sub(b"\n", text)
-        *lines, begun = text.split(b"\n")
-        self._begun = begun[:LONGEST_LINE_BYTES]
-        return [line[:LONGEST_LINE_BYTES] for line in lines[-MOST_LINES:] if line]
+        *lines, unfinished = text.split(b"\n")
+        self._unfinished = unfinished[:MAX_LINE_BYTES]
+        return [line[:MAX_LINE_BYTES] for line in lines[-MAX_LINES:] if line]
 
     def rest(self) -> list[bytes]:
         """Return the unfinished line at the end of the stream, if there is any."""
-        line, self._begun = self._begun, b""
+        line, self._unfinished = self._unfinished, b""
         return [line] if line else []
 
 
 def _names_of(regex: re.Pattern[str]) -> dict[str, int]:
-    """Return the group of each thing that a match says."""
+    """Return the number of the group of each value.
+
+    Raises:
+        ValueError: If the groups are not those of `ProgressPattern`.
+    """
     named = {name: regex.groupindex[name] for name in _NAMES & regex.groupindex.keys()}
     if named:
         if named.keys() == {"total"}:
@@ -138,7 +142,7 @@ def _names_of(regex: re.Pattern[str]) -> dict[str, int]:
 
 
 def _share(text: str | None, whole: float) -> float | None:
-    # A comma is a decimal one here: no share needs one between its thousands.
+    # The comma is a decimal comma: no percentage has thousands.
     number = _number((text or "").replace("%", "").replace(",", "."))
     return None if number is None else min(number / whole, 1.0)
 

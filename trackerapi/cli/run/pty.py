@@ -1,9 +1,8 @@
-"""A terminal in the place of ours, so that what a command writes to it can be seen.
+"""Pseudo-terminal for the output of the command, so that its lines can be read.
 
-It stands in for output only. Keyboard, job control and Ctrl-C stay with our own
-terminal, whose settings are never changed, so that nothing has to be put back whatever
-ends this process. What is written comes through unchanged: our terminal does what
-terminals do to output.
+Output only: keyboard, job control and Ctrl-C stay with the real terminal. The settings
+of the real terminal are never changed: nothing has to be restored, even after SIGKILL.
+The pseudo-terminal does not process output: the real terminal does.
 """
 
 import os
@@ -15,13 +14,13 @@ _OUTPUT_FLAGS: Final = 1
 
 
 def open_terminal(like: int) -> tuple[int, int]:
-    """Return both ends of a new terminal: ours, and that of the command.
+    """Return both ends of a new pseudo-terminal: ours, and the end of the command.
 
     Args:
-        like: Descriptor of the terminal in whose place it stands.
+        like: Descriptor of the real terminal, whose settings and size are copied.
 
     Raises:
-        OSError: If there are none left.
+        OSError: If the limit of pseudo-terminals or descriptors is reached.
     """
     ours, theirs = os.openpty()
     with suppress(termios.error):
@@ -33,7 +32,7 @@ def open_terminal(like: int) -> tuple[int, int]:
 
 
 def copy_size(ours: int, like: int) -> bool:
-    """Give the terminal the size of the other one; return whether it changed."""
+    """Copy the size of the real terminal; return whether the size changed."""
     with suppress(termios.error):
         size = termios.tcgetwinsize(like)
         if termios.tcgetwinsize(ours) != size:

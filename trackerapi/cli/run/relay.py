@@ -1,4 +1,4 @@
-"""Passing on what a command writes, unchanged and as it comes, and looking at it."""
+"""Relays that pass on the output of the command unchanged, and read its lines."""
 
 import errno
 import os
@@ -17,71 +17,72 @@ from trackerapi.cli.run.signals import Signals, wake
 
 _CHUNK_BYTES: Final = 64 * 1024
 _LAST_BYTES: Final = 1024 * 1024
-"""More than a pipe or a terminal can hold when the command has ended."""
+"""More bytes than a pipe or terminal buffers: the rest after the command's end."""
 
 _STDOUT: Final = 1
 _STDERR: Final = 2
 
-Told = Callable[[list[bytes]], object]
+TakeLines = Callable[[list[bytes]], object]
 
 
 class Relay:
-    """Stands between a command and one place that it writes to.
+    """Relay between the command and one file, pipe or terminal.
 
     Args:
-        streams: Descriptors of that place: 1, 2 or both.
-        told: Called in a thread with the lines that are written; returns at once.
+        streams: Descriptors that lead there: 1, 2 or both.
+        take_lines: Called in a thread with the lines of the output; must not block.
 
     Attributes:
-        is_over: Whether nothing is passed on any more.
-        loss: Why the rest of standard output was lost; None if it was not, or if
-            nobody reads it.
+        is_over: Whether the relay has ended.
+        loss: Why the rest of stdout was lost; None if all was written, or if the reader
+            of stdout has ended.
 
     Raises:
-        OSError: If no pipe or terminal can be made.
+        OSError: If no pipe or pseudo-terminal can be made.
     """
 
-    def __init__(self, streams: tuple[int, ...], told: Told) -> None:
+    def __init__(self, streams: tuple[int, ...], take_lines: TakeLines) -> None:
         self._streams, self._target = streams, streams[0]
-        self._lines, self._told = Lines(), told
+        self._lines, self._take_lines = Lines(), take_lines
         self._is_terminal = os.isatty(self._target)
         self._source, self._inner = (
             map(clear_of_streams, open_terminal(self._target))
             if self._is_terminal
             else open_pipe()
         )
-        self._end_seen, self._end_told = open_pipe()
+        # Closing the write end wakes the thread: the command has ended.
+        self._end_reader, self._end_writer = open_pipe()
         self.is_over = False
         self.loss: str | None = None
 
     @property
     def actions(self) -> list[tuple[Any, ...]]:
-        """What `os.posix_spawn()` has to do so that the command writes here."""
+        """File actions of `os.posix_spawn()` that lead the streams into the relay."""
         return [(os.POSIX_SPAWN_DUP2, self._inner, to) for to in self._streams]
 
     def start(self) -> None:
-        """Begin once the command has been started."""
+        """Start the thread; call it after the command has been started."""
         os.close(self._inner)
         try:
             threading.Thread(
                 target=self._run, name="trackerapi-relay", daemon=True
             ).start()
-        except RuntimeError:  # this user may have no more threads
+        except RuntimeError:  # the limit of threads is reached
             self._hand_over()
             self._close()
 
     def abandon(self) -> None:
-        """Close all of a relay that was never started."""
+        """Close a relay that was never started."""
         os.close(self._inner)
-        os.close(self._end_told)
+        os.close(self._end_writer)
         self._close()
 
     def end(self) -> None:
-        """Say that the command has ended; the rest of its output is to pass."""
-        os.close(self._end_told)
+        """End the relay once the rest of the output has passed."""
+        os.close(self._end_writer)
 
     def resize(self) -> bool:
-        """Take the size of our terminal; return whether it is another one."""
+        """Copy the size of the real terminal; return whether the size changed."""
         return (
             self._is_terminal
             and not self.is_over
@@ -93,7 +94,7 @@ class Relay:
             is_left_open = self._copy()
             if is_left_open:
                 self._hand_over()
-            self._told(self._lines.rest())
+            self._take_lines(self._lines.rest())
         finally:
             self._close()
             wake()
@@ -101,36 +102,36 @@ class Relay:
     def _close(self) -> None:
         self.is_over = True
         os.close(self._source)
-        os.close(self._end_seen)
+        os.close(self._end_reader)
 
     def _copy(self) -> bool:
-        """Copy to the end; return whether others than the command go on writing."""
+        """Copy to the end; return whether children of the command still write."""
         waiting = select.poll()
         waiting.register(self._source, select.POLLIN)
-        waiting.register(self._end_seen, select.POLLIN)
+        waiting.register(self._end_reader, select.POLLIN)
         last_bytes = _LAST_BYTES
         while True:
             events = dict(waiting.poll())
-            has_ended = self._end_seen in events
+            has_ended = self._end_reader in events
             if self._source not in events or last_bytes <= 0:
                 return True
             try:
                 data = os.read(self._source, _CHUNK_BYTES)
-            except OSError:  # so a terminal says that nobody writes to it any more
+            except OSError:  # EIO from a pseudo-terminal without a writer
                 return False
             if not data or not self._write(data):
                 return False
             if has_ended:
                 last_bytes -= len(data)
-            self._told(self._lines.ended_by(data))
+            self._take_lines(self._lines.ended_by(data))
 
     def _write(self, data: bytes) -> bool:
-        """Write all of `data`; return False if it cannot be written any more."""
+        """Write all of `data`; return False if the target cannot be written."""
         left = memoryview(data)
         while left:
             try:
                 left = left[os.write(self._target, left) :]
-            except BlockingIOError:  # somebody else has made it so
+            except BlockingIOError:  # another process has set O_NONBLOCK on the target
                 waiting = select.poll()
                 waiting.register(self._target, select.POLLOUT)
                 waiting.poll()
@@ -142,10 +143,10 @@ class Relay:
         return True
 
     def _hand_over(self) -> None:
-        """Let a process of its own pass on what the command has left to others.
+        """Let a `cat` process pass on the output of the command's remaining children.
 
-        Without us their output would be lost; waiting for them, we would end later
-        than the command.
+        If nothing read their output, it would be lost. If this process read it,
+        `trackerapi run` would end later than the command.
         """
         actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, self._source, 0)]
         if self._target != _STDOUT:
@@ -163,69 +164,69 @@ class Relay:
 
 
 class Relays:
-    """All that stands between one run of a command and where it writes.
+    """Relays of one run of the command.
 
     Args:
-        matcher: Looks at what is written.
-        watch: Which streams are looked at: both, stdout or stderr.
+        matcher: Takes the lines of the output.
+        watch: Streams whose lines are matched: both, stdout or stderr.
     """
 
     def __init__(self, matcher: Matcher, watch: str) -> None:
         self._relays: list[Relay] = []
-        for streams in _places(watch):
-            # What cannot be looked at is left alone.
+        for streams in _stream_groups(watch):
+            # Without a pipe or pseudo-terminal, the output passes without a relay.
             with suppress(OSError):
                 self._relays.append(Relay(streams, matcher.box()))
 
     @property
     def actions(self) -> list[tuple[Any, ...]]:
-        """What `os.posix_spawn()` has to do so that the command writes here."""
+        """File actions of `os.posix_spawn()` that lead the streams into the relays."""
         return [action for relay in self._relays for action in relay.actions]
 
     @property
     def loss(self) -> str | None:
-        """Why standard output was lost; None if it was not."""
+        """Why the rest of stdout was lost; None if all was written."""
         return next((relay.loss for relay in self._relays if relay.loss), None)
 
     def start(self) -> None:
-        """Begin once the command has been started."""
+        """Start all relays; call it after the command has been started."""
         for relay in self._relays:
             relay.start()
 
     def abandon(self) -> None:
-        """Let go of all where the command could not be started."""
+        """Close all relays of a command that could not be started."""
         for relay in self._relays:
             relay.abandon()
 
     def resize(self) -> None:
-        """Pass on that our terminal has another size."""
-        # Not only to the command: its own children draw too. All of them have heard
-        # of it, but may have looked before the size was copied.
+        """Copy the new size of the real terminal, and announce it."""
+        # To the whole group: children of the command draw too. The terminal has sent
+        # SIGWINCH to all of them, but before the size was copied.
         are_resized = [relay.resize() for relay in self._relays]
         if any(are_resized):
             os.killpg(os.getpgrp(), signal.SIGWINCH)
 
     def finish(self, signals: Signals) -> None:
-        """Pass on the rest after the end of the command."""
+        """Wait until the rest of the output has passed, after the command's end."""
         for relay in self._relays:
             relay.end()
         signals.wait_until(lambda: all(r.is_over for r in self._relays), None)
 
 
-def _places(watch: str) -> list[tuple[int, ...]]:
-    """Return the streams to look at, those that lead to one place together.
+def _stream_groups(watch: str) -> list[tuple[int, ...]]:
+    """Return the streams to watch; streams that lead to one file share a relay.
 
-    Two ways to one place would let the order of what is written there change.
+    Two relays to one file could change the order of the output.
     """
     wanted = {"both": (_STDOUT, _STDERR), "stdout": (_STDOUT,), "stderr": (_STDERR,)}
-    places = {fd: _place(fd) for fd in (_STDOUT, _STDERR)}
-    if places[_STDOUT] is not None and places[_STDOUT] == places[_STDERR]:
+    files = {fd: _file_id(fd) for fd in (_STDOUT, _STDERR)}
+    if files[_STDOUT] is not None and files[_STDOUT] == files[_STDERR]:
         return [(_STDOUT, _STDERR)]
-    return [(fd,) for fd in wanted[watch] if places[fd] is not None]
+    return [(fd,) for fd in wanted[watch] if files[fd] is not None]
 
 
-def _place(descriptor: int) -> tuple[int, int] | None:
-    """Return what is the same for all ways to one place; None for a closed stream."""
+def _file_id(descriptor: int) -> tuple[int, int] | None:
+    """Return device and inode of the file behind a stream; None if it is closed."""
     try:
         status = os.fstat(descriptor)
     except OSError:

@@ -1,7 +1,7 @@
-"""Telling the tracker about a command, beside it and without ever harming it.
+"""Reports about the command, made in a thread of their own.
 
-All of it happens in a thread of its own: whatever a disk, a setting or a backend does,
-the command and its signals are looked after meanwhile.
+Neither a slow disk, a wrong setting nor a backend can delay the command: the main
+thread watches the child and its signals meanwhile.
 """
 
 import functools
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from trackerapi.cli.run.outcome import STEP_STOPPED, Outcome, shown
-from trackerapi.cli.run.programs import tell
+from trackerapi.cli.run.programs import print_message
 from trackerapi.cli.run.signals import Signals, wake
 from trackerapi.errors import TrackerError
 from trackerapi.settings.settings import (
@@ -25,32 +25,32 @@ from trackerapi.settings.settings import (
 )
 
 if TYPE_CHECKING:
-    from trackerapi.cli.run.arguments import Order
+    from trackerapi.cli.run.arguments import RunArguments
     from trackerapi.cli.run.progress_pattern import Measure
     from trackerapi.jobs.job import TrackerJob
     from trackerapi.jobs.options import EventDetails
     from trackerapi.tracker import TrackerApi
 
 _FIRST_SECONDS: Final = 10.0
-"""What a slow machine may take from the begin on to load all and to write it down."""
+"""Time from the begin for a slow machine to load the library and record the reports."""
 
 _LAST_SECONDS: Final = 0.3
-"""What the end may take beside the delivery."""
+"""Time for the end, on top of the delivery."""
 
 _LOG: Final = logging.getLogger("trackerapi")
 
 
 class Reporting:
-    """Reports one command; never raises, never waits but in `finish()`.
+    """Reports one command; never raises, and blocks only in `finish()`.
 
     Args:
-        order: What is run.
+        arguments: Arguments of `trackerapi run`.
         job: Token or id of the job.
     """
 
-    def __init__(self, order: "Order", job: str) -> None:
-        self._order, self._job_text = order, job
-        self._name = shown(order.command, shows_arguments=order.shows_arguments)
+    def __init__(self, arguments: "RunArguments", job: str) -> None:
+        self._arguments, self._job_text = arguments, job
+        self._name = shown(arguments.command, shows_arguments=arguments.shows_arguments)
         self._todo: queue.SimpleQueue[Callable[[TrackerJob], object] | None]
         self._todo = queue.SimpleQueue()
         self._newest: Measure | None = None
@@ -63,24 +63,24 @@ class Reporting:
             threading.Thread(
                 target=self._run, name="trackerapi-run", daemon=True
             ).start()
-        except RuntimeError:  # this user may have no more threads
+        except RuntimeError:  # the limit of threads is reached
             self._is_over = True
 
     def begin(self, at: float) -> None:
         """Report that the command begins.
 
         Args:
-            at: When, in seconds since 1970.
+            at: Time of the begin, in seconds since 1970.
         """
         moment = datetime.fromtimestamp(at, UTC)
         self._todo.put(
             lambda job: job.send_event(
-                kind="start", name=self._order.step, occurred_at=moment
+                kind="start", name=self._arguments.step, occurred_at=moment
             )
         )
 
     def count(self, measure: "Measure") -> None:
-        """Report how far it is, now or within a second; of many the newest."""
+        """Report progress within a second; only the newest progress is sent."""
         self._newest = measure
         if not self._is_offered:
             self._is_offered = True
@@ -90,11 +90,11 @@ class Reporting:
         """Report that an attempt failed and another one follows.
 
         Args:
-            number: Of the attempt, 1 for the first.
-            outcome: How it ended.
+            number: Number of the attempt, from 1.
+            outcome: Outcome of the attempt.
         """
         text = outcome.as_text(self._name)
-        step, count = self._order.step, self._order.attempts
+        step, count = self._arguments.step, self._arguments.attempts
         if step is None:
             self._todo.put(lambda job: job.detail(text))
         else:
@@ -105,7 +105,7 @@ class Reporting:
     def end(self, outcome: Outcome) -> None:
         """Report how the command ended."""
         text = outcome.as_text(self._name)
-        step, kind = self._order.step, outcome.kind
+        step, kind = self._arguments.step, outcome.kind
         if step is None and kind == "stopped":
             self._todo.put(lambda job: self._report_stop(job, outcome, text))
         elif step is None:
@@ -122,10 +122,10 @@ class Reporting:
             )
 
     def finish(self, signals: Signals) -> bool:
-        """Deliver what waits, in bounded time, and tell what went wrong.
+        """Deliver the reports, in bounded time, and print a warning if one is due.
 
         Returns:
-            Whether nothing is left behind that could hold the end of the process.
+            Whether the thread has ended; a running thread would delay the exit.
         """
         self._todo.put(None)
         seconds = max(
@@ -133,14 +133,14 @@ class Reporting:
             self._began + _FIRST_SECONDS - time.monotonic(),
         )
         signals.wait_until(lambda: self._is_over, seconds)
-        self._warnings.tell()
+        self._warnings.print_first()
         return self._is_over
 
     def _run(self) -> None:
         try:
             with self._warnings:
                 self._report_all()
-        except Exception as error:  # noqa: BLE001 - nothing of it is the command's
+        except Exception as error:  # noqa: BLE001 - no error may reach the command
             self._warnings.add(logging.ERROR, f"nothing more is reported: {error!r}")
         finally:
             self._is_over = True
@@ -167,7 +167,7 @@ class Reporting:
         from trackerapi.cli.step_check import unknown_step
 
         if job is not None:
-            step, job_id = self._order.step, job.provider_job_id
+            step, job_id = self._arguments.step, job.provider_job_id
             warning = unknown_step(tracker, job_id, step, deadline)
             if warning is not None:
                 self._warnings.add(logging.WARNING, warning)
@@ -176,9 +176,9 @@ class Reporting:
         from trackerapi.settings.job_token import JobToken
         from trackerapi.tracker import TrackerApi
 
-        # A token on the command line brings its key; one in the environment is found
-        # there where no key is.
-        token = JobToken.parse(self._order.job or "")
+        # A token of --job brings its key. The library itself finds a token in the
+        # environment if no key is set.
+        token = JobToken.parse(self._arguments.job or "")
         api_key = token.api_key if token else None
         settings = Settings.resolve({"api_key": api_key, "strict": False})
         self._delivery_seconds = settings.shutdown_timeout_seconds
@@ -193,19 +193,19 @@ class Reporting:
             self._warnings.add(logging.WARNING, f"not reported: {error}")
 
     def _report_stop(self, job: "TrackerJob", outcome: Outcome, text: str) -> None:
-        """Report that the command, which is the job itself, was stopped."""
+        """Report the stop of a command that is the work of the job itself."""
         is_terminated = outcome.stop_signal == signal.SIGTERM
         kind = self._on_sigterm if is_terminated else "cancel"
         job.send_event(kind=kind, detail=text)
 
     def _offer(self, job: "TrackerJob") -> None:
-        assert self._order.step is not None  # noqa: S101 - for the type checker
-        # Each time another object, by which conflation knows a newer offer.
+        assert self._arguments.step is not None  # noqa: S101 - for the type checker
+        # A new object each time: conflation recognises a newer offer by identity.
         newest = functools.partial(self._newest_details)
-        job.offer_progress(job.step_tag(self._order.step), newest)
+        job.offer_progress(job.step_tag(self._arguments.step), newest)
 
     def _newest_details(self) -> "EventDetails":
-        # First, so that what is counted from now on is offered again.
+        # First: progress that arrives from now on must be offered again.
         self._is_offered = False
         measure = self._newest
         details: EventDetails = {}
@@ -221,33 +221,33 @@ class Reporting:
 
 
 class _Warnings(logging.Handler):
-    """Keeps what the library has to tell until the command has ended.
+    """Log handler that keeps the warnings of the library until the command has ended.
 
-    Then one line of it is printed, the first; a second one only if it is graver.
+    Then it prints the first warning, and a later one only if its level is higher.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._told: list[tuple[int, str]] = []
+        self._kept: list[tuple[int, str]] = []
 
     def __enter__(self) -> None:
-        # For good: this process ends with the command.
+        # Never undone: this process ends with the command.
         _LOG.handlers, _LOG.propagate = [self], False
 
     def __exit__(self, *exception: object) -> None:
-        """Go on keeping: threads of the delivery may still have something to tell."""
+        """Keep the handler: threads of the delivery can still log warnings."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.add(record.levelno, record.getMessage())
 
     def add(self, level: int, text: str) -> None:
-        """Keep a line of a level of `logging`."""
-        self._told.append((level, text))
+        """Keep a line with its level of `logging`."""
+        self._kept.append((level, text))
 
-    def tell(self) -> None:
-        """Print what is to be told."""
-        gravest = 0
-        for level, text in list(self._told):
-            if level > gravest:
-                gravest = level
-                tell(text)
+    def print_first(self) -> None:
+        """Print the first warning, and each later one of a higher level."""
+        highest = 0
+        for level, text in list(self._kept):
+            if level > highest:
+                highest = level
+                print_message(text)

@@ -1,37 +1,37 @@
-"""`trackerapi run`: the command as it was meant, and what is told of it."""
+"""Entry of `trackerapi run`: replace this process by the command, or run a child."""
 
 import os
 import signal
 
 from trackerapi.cli.run import programs
 
-TYPE_CHECKING = False  # see `order`
+TYPE_CHECKING = False  # see `arguments`
 if TYPE_CHECKING:
-    from trackerapi.cli.run.arguments import Order
+    from trackerapi.cli.run.arguments import RunArguments
 
 _JOB = "TRACKERAPI_JOB"
 _MODE = "TRACKERAPI_MODE"
 
 
-def run(order: "Order") -> int:
+def run(arguments: "RunArguments") -> int:
     """Run the command; return its exit status.
 
-    Where a signal ends it, the same one ends this process.
+    If a signal ends the command, the same signal ends this process.
     """
-    programs.undo_changes_of_python()
+    programs.restore_locale()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Until the command has begun there is nothing that Ctrl-C must not end.
+        # Python would print a traceback for Ctrl-C before the command has started.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     is_off = os.environ.get(_MODE, "").strip().lower() == "off"
-    job = "" if is_off else (order.job or os.environ.get(_JOB, "")).strip()
+    job = "" if is_off else (arguments.job or os.environ.get(_JOB, "")).strip()
     if not job and not is_off:
-        programs.tell(f"no job: set {_JOB} or pass --job; nothing is reported")
-    if not job and order.attempts == 1:
+        programs.print_message(f"no job: set {_JOB} or pass --job; nothing is reported")
+    if not job and arguments.attempts == 1:
         try:
-            return programs.become(order.command)
+            return programs.exec_command(arguments.command)
         except programs.NotStarted as error:
-            programs.tell(error.reason)
+            programs.print_message(error.reason)
             return error.status
     from trackerapi.cli.run.attempts import Attempts
 
-    return Attempts(order, job).run()
+    return Attempts(arguments, job).run()

@@ -1,7 +1,7 @@
-"""Signals that reach this process while it stands before a command.
+"""Signals that reach this process while the command runs as its child.
 
-They are blocked and taken one by one, so that nothing here is ever interrupted and it
-is known who sent each. The command gets its signals as they were.
+The signals are blocked and taken one by one: no call here is ever interrupted, and the
+sender of each signal is known. The command gets its signals unchanged.
 """
 
 import os
@@ -10,12 +10,12 @@ import time
 
 from trackerapi.cli.run.programs import RESTORED
 
-TYPE_CHECKING = False  # see `order`
+TYPE_CHECKING = False  # see `arguments`
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
-"""Signals by which somebody asks the work to stop."""
+"""Signals that ask the command to stop."""
 
 _FORWARDED = (
     "SIGHUP",
@@ -30,18 +30,19 @@ _FORWARDED = (
     "SIGCONT",
 )
 _OWN = (signal.SIGCHLD, signal.SIGWINCH)
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 _KERNEL = 128
 """`si_code` of a signal that no process sent."""
 
 
 class Arrival:
-    """A signal that was taken.
+    """A signal that has arrived.
 
     Attributes:
-        number: Which.
-        is_from_terminal: Whether the terminal sent it, to all processes before it.
-        sender: Process that sent it; 0 if none did, or nobody knows.
+        number: Number of the signal.
+        is_from_terminal: Whether the terminal sent it to its whole foreground group.
+        sender: Id of the process that sent it; 0 if it came from the kernel, or if the
+            system does not give the sender.
     """
 
     __slots__ = ("is_from_terminal", "number", "sender")
@@ -52,13 +53,14 @@ class Arrival:
 
 
 class Signals:
-    """Takes the signals of this process, once made; its threads are to get none.
+    """Blocked signals of this process. Construct it before any thread starts.
 
-    A signal that this process ignores, as under `nohup`, stays ignored.
+    Threads inherit the mask, so that no thread takes a signal. A signal that this
+    process ignores, as under `nohup`, stays ignored.
 
     Attributes:
-        mask: Signals that were blocked before, as the command has to have it.
-        reset: Signals that the command has to have as they are by default.
+        mask: Signals that were blocked before: the mask of the command.
+        reset: Signals that get their default action in the command.
     """
 
     def __init__(self) -> None:
@@ -69,21 +71,21 @@ class Signals:
         self.reset = RESTORED
         self.mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._taken)
         for number in (*_OWN, signal.SIGCONT):
-            # What is ignored by default may be lost even while it is blocked.
+            # The kernel may drop a blocked signal whose action is to ignore it.
             signal.signal(number, _do_nothing)
 
     def __contains__(self, number: int) -> bool:
-        """Whether a signal is to be passed on."""
+        """Return whether a signal has to be passed on."""
         return number in self._forwarded
 
     def next(self, seconds: float | None = None) -> Arrival | None:
-        """Wait for the next signal and take it; None if none came in time.
+        """Wait for the next signal and take it; return None at the time limit.
 
         Args:
-            seconds: Longest wait; None for ever.
+            seconds: Longest wait; None waits without a limit.
         """
         if not hasattr(signal, "sigtimedwait"):
-            return self._next_unsigned(seconds)
+            return self._next_without_sender(seconds)
         if seconds is None:
             info = signal.sigwaitinfo(self._taken)
         else:
@@ -92,21 +94,23 @@ class Signals:
                 return None
             info = timed
         is_from_kernel = info.si_code == _KERNEL
-        # When a terminal goes away, only the process that leads its session hears it.
+        # A lost terminal sends SIGHUP to the leader of its session alone.
         is_alone = info.si_signo == signal.SIGHUP and os.getsid(0) == os.getpid()
         return Arrival(info.si_signo, is_from_kernel and not is_alone, info.si_pid or 0)
 
     def wait_until(
         self, is_over: "Callable[[], bool]", seconds: float | None
     ) -> int | None:
-        """Wait until something is over whose end is told by `wake()`.
+        """Wait until `is_over()` is true.
+
+        The condition is tested after each signal; other threads send one by `wake()`.
 
         Args:
-            is_over: Tells whether it is.
-            seconds: Longest wait; None for ever.
+            is_over: Returns whether the wait is over.
+            seconds: Longest wait; None waits without a limit.
 
         Returns:
-            The signal that asked to stop waiting; None without one.
+            Signal that ended the wait; None without one.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while not is_over():
@@ -123,37 +127,36 @@ class Signals:
         return None
 
     def pause(self) -> None:
-        """Stop this process as the terminal stops one, until it is to go on."""
+        """Stop this process by SIGTSTP until SIGCONT, like Ctrl-Z."""
         os.kill(os.getpid(), signal.SIGTSTP)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
 
-    def _next_unsigned(self, seconds: float | None) -> Arrival | None:
-        """Do what `next()` does where the system does not say who sent a signal."""
+    def _next_without_sender(self, seconds: float | None) -> Arrival | None:
+        """Do the work of `next()` where `sigtimedwait()` is missing, as on macOS."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while deadline is not None and not signal.sigpending() & self._taken:
             if time.monotonic() >= deadline:
                 return None
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
         number = signal.sigwait(self._taken)
         from_terminal = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP)
         return Arrival(number, number in from_terminal and _has_terminal(), 0)
 
 
 def wake() -> None:
-    """Let `wait_until()` look whether it is over; for other threads."""
+    """Let `wait_until()` test its condition; called by other threads."""
     os.kill(os.getpid(), signal.SIGCHLD)
 
 
 def leave_as(status: int) -> int:
-    """End as a child has ended.
+    """Return the exit status of the child, or end this process by the child's signal.
+
+    After a signal, the call returns only in the first process of a container: no signal
+    ends that process.
 
     Args:
-        status: What `os.waitpid()` said of it.
-
-    Returns:
-        The exit status. Where a signal ended the child, the same one ends this
-        process, and this does not return, unless nothing can end the process so.
+        status: Wait status of the child, from `os.waitpid()`.
     """
     if os.WIFEXITED(status):
         return os.WEXITSTATUS(status)
@@ -162,10 +165,11 @@ def leave_as(status: int) -> int:
 
     number = os.WTERMSIG(status)
     with suppress(OSError, ValueError):
-        # One byte, which keeps a core from files and from programs that collect them.
+        # A limit of one byte: the core of this process must reach neither a file nor a
+        # program that collects cores.
         hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
         resource.setrlimit(resource.RLIMIT_CORE, (1, hard))
-    with suppress(OSError, ValueError):  # SIGKILL
+    with suppress(OSError, ValueError):  # raised for SIGKILL
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
@@ -173,7 +177,7 @@ def leave_as(status: int) -> int:
 
 
 def _has_terminal() -> bool:
-    """Tell whether this process is one of those before its terminal."""
+    """Return whether this process is in the foreground group of its terminal."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:
@@ -187,4 +191,4 @@ def _has_terminal() -> bool:
 
 
 def _do_nothing(_number: int, _frame: object) -> None:
-    """Take a signal that has been waited for."""
+    """Handle a signal: `sigwait()` takes it, and its handler has no work."""

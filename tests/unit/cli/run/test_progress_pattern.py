@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trackerapi.cli.run.progress_pattern import (
-    LONGEST_LINE_BYTES,
-    MOST_LINES,
+    MAX_LINE_BYTES,
+    MAX_LINES,
     Lines,
     Measure,
     ProgressPattern,
@@ -127,16 +127,16 @@ def test_endless_line_is_not_kept() -> None:
     lines = Lines()
 
     for _ in range(100):
-        assert lines.ended_by(b"x" * LONGEST_LINE_BYTES) == []
-    assert lines.ended_by(b"50%\n60%\n") == [b"x" * LONGEST_LINE_BYTES, b"60%"]
+        assert lines.ended_by(b"x" * MAX_LINE_BYTES) == []
+    assert lines.ended_by(b"50%\n60%\n") == [b"x" * MAX_LINE_BYTES, b"60%"]
 
 
 def test_flood_is_looked_at_in_part() -> None:
     """Of very many lines at once only the last ones are tried."""
     lines = Lines()
 
-    assert lines.ended_by(b"1%\n" + b"\n" * MOST_LINES) == []
-    assert lines.ended_by(b"1%\n" + b"\n" * (MOST_LINES - 1)) == [b"1%"]
+    assert lines.ended_by(b"1%\n" + b"\n" * MAX_LINES) == []
+    assert lines.ended_by(b"1%\n" + b"\n" * (MAX_LINES - 1)) == [b"1%"]
 
 
 @given(st.binary())
