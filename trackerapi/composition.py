@@ -93,7 +93,7 @@ def delivery_for(
     """Return delivery for a tracker with these settings; opens nothing yet."""
     # Here, since a tracker that is off loads neither delivery nor outbox.
     from trackerapi.delivery.delivery import Delivery, DeliveryOptions
-    from trackerapi.outbox.options import OutboxOptions
+    from trackerapi.outbox.outbox import OutboxOptions
 
     options = DeliveryOptions(
         outbox=OutboxOptions(

@@ -14,8 +14,7 @@ from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Binding
-from trackerapi.outbox.options import OutboxOptions
-from trackerapi.outbox.outbox import Outbox
+from trackerapi.outbox.outbox import Outbox, OutboxOptions
 from trackerapi.problems import DeliveryProblem, Problems
 
 BINDING: Final = Binding(base_url="http://backend.test", key_id="3kTMd9aZ")

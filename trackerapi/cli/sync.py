@@ -32,8 +32,8 @@ from trackerapi.cli.printing import (
 from trackerapi.cli.sync_report import SyncReport, group_of
 from trackerapi.delivery.failing_records import FailingFiles
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
-from trackerapi.outbox.folder import OutboxFolder, read_header
-from trackerapi.outbox.header import FORMAT_VERSION, Header
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.header import Header
 from trackerapi.outbox.survey import LIVE, FileSummary, survey
 from trackerapi.problems import key_refused, log, unreachable
 
@@ -132,7 +132,7 @@ class Sync:
     def run(self) -> None:
         """Deliver all files that can be delivered; print a failure on stderr."""
         mine = [each for each in survey(self._folder) if self._may_go(each.header)]
-        waiting = sum(each.waiting for each in mine if each.state != LIVE)
+        waiting = sum(each.undelivered for each in mine if each.state != LIVE)
         if not waiting and not any(self._is_ambiguous(each.header) for each in mine):
             return  # there is nothing to ask the backend
         error: Exception | None = None
@@ -221,7 +221,7 @@ class Sync:
             BackendError: If the backend is not reached or refuses the key.
             OSError: If the journal of held records cannot be written.
         """
-        if not any(self._may_go(read_header(path)) for path in self._folder.paths()):
+        if not any(map(self._may_go, self._folder.headers())):
             return
         self._dispatch.introduce()
         failing = FailingFiles()
@@ -254,7 +254,7 @@ class Sync:
 
     def _may_go(self, header: Header | None) -> bool:
         """Return whether our key may deliver a file, as far as is known."""
-        if header is None or header.version > FORMAT_VERSION:
+        if header is None or not header.is_readable:
             return False
         return self._dispatch.admits(header.binding) or self._is_ambiguous(header)
 

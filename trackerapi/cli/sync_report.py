@@ -2,15 +2,12 @@
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Self
 
 from trackerapi.cli.exit_statuses import FINE, HELD, UNDELIVERED
 from trackerapi.cli.printing import counted
 from trackerapi.errors import printable
-from trackerapi.files import reading
 from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Binding
@@ -21,7 +18,8 @@ from trackerapi.outbox.survey import (
     UNREADABLE,
     FileSummary,
     survey,
-    why_set_aside,
+    why_deferred,
+    why_unreadable,
 )
 from trackerapi.problems import shell_word, unusable
 
@@ -119,7 +117,7 @@ class SyncReport:
         """
         return cls(
             delivered=counters.delivered,
-            waiting=sum(each.waiting for each, group in groups if group == OURS),
+            waiting=sum(each.undelivered for each, group in groups if group == OURS),
             held=held,
             dropped=dict(counters.dropped),
             last_error=last_error,
@@ -130,7 +128,7 @@ class SyncReport:
             remaining=[
                 describe(each, group, last_error, outbox)
                 for each, group in groups
-                if group in {ELSEWHERE, *_TO_DO} or (group == OURS and each.waiting)
+                if group in {ELSEWHERE, *_TO_DO} or (group == OURS and each.undelivered)
             ],
         )
 
@@ -185,7 +183,7 @@ def group_of(file: FileSummary, folder: OutboxFolder, *, is_ours: bool) -> str:
     """
     if file.header is None or file.state in {LIVE, NEWER, UNREADABLE}:
         return file.state
-    if not file.waiting + file.held:
+    if not file.undelivered + file.held:
         return DELIVERED
     if is_ours:
         return OURS
@@ -210,7 +208,7 @@ def describe(
         id=file.file_id,
         group=group,
         path=str(file.path),
-        records=file.waiting + file.held,
+        records=file.undelivered + file.held,
         reason=printable(reason),
         condition=condition,
         command=f"trackerapi {command}{option}" if command else "",
@@ -244,7 +242,9 @@ def _explained(
         case "newer", _:
             return "a later version of trackerapi wrote it; update trackerapi", "", ""
         case "unreadable", _:
-            return _why_unreadable(file.path), "", ""
+            error = why_unreadable(file.path)
+            damage = "it is no outbox file, or its first line is damaged"
+            return (damage if error is None else unusable(file.path, error)), "", ""
         case _:
             return _why_waiting(file, last_error)
 
@@ -253,7 +253,7 @@ def _why_waiting(file: FileSummary, last_error: str | None) -> tuple[str, str, s
     """Return reason, condition and command for a file that this key delivers."""
     if last_error is not None:
         return last_error, "", "sync"
-    unknown, failing = why_set_aside(file.path)
+    unknown, failing = why_deferred(file.path)
     if failing is not None:
         reason = f"a record of job {failing.provider_job_id!r} waits: {failing.reason}"
         return reason, "", "sync"
@@ -263,16 +263,6 @@ def _why_waiting(file: FileSummary, last_error: str | None) -> tuple[str, str, s
     names = ", ".join(map(repr, jobs[:_MAX_NAMES])) + ", ..." * (len(jobs) > _MAX_NAMES)
     reason = f"the backend does not know job {names}"
     return reason, "an id is misspelt", f"outbox drop --job {shell_word(jobs[0])}"
-
-
-def _why_unreadable(path: Path) -> str:
-    for each in (path, path.with_suffix(".held")):
-        try:
-            with suppress(FileNotFoundError), reading(each) as file:
-                file.read(1)
-        except OSError as error:
-            return unusable(path, error)
-    return "it is no outbox file, or its first line is damaged"
 
 
 def destination_text(binding: Binding) -> str:

@@ -24,13 +24,13 @@ from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.held import HeldJournal, JournalEntry
 from trackerapi.outbox.records import (
-    CREATION_START,
     MAX_BATCH_BYTES,
     MAX_BATCH_LINES,
     Creation,
-    first_lines,
+    first_batch,
+    is_creation,
+    job_of,
     parse_creation,
-    parse_record,
     split_lines,
 )
 from trackerapi.problems import Problems
@@ -89,16 +89,11 @@ class Carrier(WaitingCarrier):
         if not chunk:
             return False
         file.held.refresh()
-        if chunk.startswith(CREATION_START):
-            line = chunk[: chunk.index(b"\n") + 1]
-            self._carry_creation(file, line, is_search=is_search)
-            return True
-        next_creation = chunk.find(b"\n" + CREATION_START)
-        if next_creation >= 0:
-            chunk = chunk[: next_creation + 1]
         most_lines = MAX_BATCH_LINES if is_search else self._most_lines
-        batch, count = first_lines(chunk, most_lines)
-        if count == 1 and len(batch) > MAX_BATCH_BYTES:
+        batch, count = first_batch(chunk, most_lines)
+        if is_creation(batch):
+            self._carry_creation(file, batch, is_search=is_search)
+        elif count == 1 and len(batch) > MAX_BATCH_BYTES:
             self._hold(file, [JournalEntry(record=batch, problem=_OVERSIZED)])
             file.settle(len(batch), 1, delivered=0)
         elif is_search:
@@ -214,7 +209,7 @@ class Carrier(WaitingCarrier):
         unknown = set[str]().union(*(held.unknown_jobs() for held in self._journals))
         rest: list[bytes] = []
         for line in split_lines(batch):
-            job_id = str(parse_record(line).get("provider_job_id"))
+            job_id = job_of(line)
             if job_id in refused:
                 problem = {"detail": "the job of this event was refused"}
                 aside.append(JournalEntry(record=line, problem=problem))

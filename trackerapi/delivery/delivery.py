@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from trackerapi.delivery.conflation import Conflation, Key, Line
@@ -23,10 +24,8 @@ from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Binding
-from trackerapi.outbox.options import OutboxOptions
-from trackerapi.outbox.outbox import Outbox
-from trackerapi.outbox.records import Creation
-from trackerapi.outbox.waiting import count_waiting, first_lines_of, oldest_of
+from trackerapi.outbox.outbox import Outbox, OutboxOptions
+from trackerapi.outbox.records import Creation, first_time
 from trackerapi.problems import (
     Problems,
     key_refused,
@@ -214,24 +213,23 @@ class Delivery:
     def report(self) -> DeliveryReport:
         """Tell how far delivery is, without waiting."""
         session = self._session
-        files: list[OutboxFile] = []
-        waiting = 0
+        held = waiting = 0
+        moments: list[datetime | None] = []
         if session is not None:
-            adopted = list(session.courier.rounds.adopted)
-            files = [*adopted, *session.outbox.files]
-            waiting = session.outbox.undelivered_count + len(session.conflation.pending)
-            waiting += sum(map(count_waiting, adopted))
-        held = 0
-        moments = [oldest_of(first_lines_of(file)) for file in files]
-        moments.append(oldest_of(list(session.outbox.backlog)[:1] if session else ()))
+            outbox, adopted = session.outbox, list(session.courier.rounds.adopted)
+            waiting = outbox.undelivered_count + len(session.conflation.pending)
+            moments.append(first_time(list(outbox.backlog)[:1]))
+            moments += [f.oldest_undelivered_at() for f in [*adopted, *outbox.files]]
+            for file in adopted:
+                with suppress(OSError):  # delivery may archive the file meanwhile
+                    waiting += file.count_undelivered_lines()
         for journal in session.courier.rounds.journals() if session else ():
-            with suppress(OSError):  # another process may put it away meanwhile
+            with suppress(OSError):  # another process may archive the file meanwhile
                 journal.refresh()
+                deferred = journal.entries(is_deferred=True)
+                moments.append(first_time(entry.record for entry in deferred))
             counts = journal.counts()
             held, waiting = held + counts[0], waiting + counts[1]
-            moments.append(
-                oldest_of(k.record for k in journal.entries(is_deferred=True))
-            )
         oldest = min(filter(None, moments), default=None)
         return DeliveryReport(
             delivered=self._counters.delivered,

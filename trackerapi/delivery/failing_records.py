@@ -17,7 +17,6 @@ from trackerapi.errors import BackendUnavailable
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.held import JournalEntry
 from trackerapi.outbox.records import (
-    CREATION_START,
     MAX_BATCH_BYTES,
     job_of,
     parse_creation,
@@ -268,7 +267,7 @@ def lines_behind(file: OutboxFile, size_bytes: int) -> list[bytes]:
 
 
 def _is_sent(line: bytes) -> bool:
-    creation = parse_creation(line) if line.startswith(CREATION_START) else None
+    creation = parse_creation(line)
     return creation is None or creation.state == "waiting"
 
 

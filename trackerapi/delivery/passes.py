@@ -121,7 +121,7 @@ class Rounds:
 
     def look_after_files(self) -> None:
         """Open closed leftover files again, and replace own files that were closed."""
-        self._route.outbox.look_after_files()
+        self._route.outbox.rescue_files()
         for file in list(self.adopted):
             if not file.is_ours:
                 self.adopted.remove(file)

@@ -1,8 +1,8 @@
-"""A bundle: records of an outbox in one file that can be carried elsewhere.
+"""Bundle: records of an outbox in one file, to be carried to another machine.
 
-Packed by gzip; each line is a JSON object. The first says what it is and where the
-records were to go, then follows one line a record, and the last one counts them, so
-that a bundle that was cut off is refused as a whole.
+A bundle is packed by gzip, and each line is a JSON object. The first line has the
+format version and the destination; one line a record follows; the last line has the
+number of records, so that a bundle that was cut off is refused as a whole.
 """
 
 import gzip
@@ -14,45 +14,48 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Self, cast
+from typing import Any, BinaryIO, Final, Self
 
 from trackerapi.errors import UsageError
+from trackerapi.outbox.disk import FILE_MODE
 from trackerapi.outbox.header import Binding
 from trackerapi.outbox.held import JournalEntry
-from trackerapi.outbox.records import parse_record
-from trackerapi.settings.addresses import canonical_address
+from trackerapi.outbox.records import members_in, parse_record
 from trackerapi.times import as_rfc3339
 from trackerapi.version import __version__
 
 FORMAT_VERSION: Final = 1
-"""Version written; those before it are read, those after it are refused."""
+"""Version that is written. Older versions are read, newer ones are refused."""
 
-LONGEST_LINE_BYTES: Final = 32 * 1024 * 1024
+MAX_LINE_BYTES: Final = 32 * 1024 * 1024
 
 _MARK: Final = "trackerapi_bundle"
-_FILE_MODE: Final = 0o600
-_LEVEL: Final = 6
+_COMPRESSION_LEVEL: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class BundledRecord:
     """One record of a bundle.
 
     Attributes:
-        record: The line as an outbox file has it, with its end.
-        kept: How the record is held; None for one that waits.
+        line: Line of an outbox file, with its end.
+        held: Entry for the journal; None for an undelivered record.
     """
 
-    record: bytes
-    kept: JournalEntry | None = None
+    line: bytes
+    held: JournalEntry | None = None
 
 
 class BundleWriter:
-    """Writes records into a bundle.
+    """Writer of a bundle.
+
+    Args:
+        stream: Compressed stream of the bundle.
+        binding: Destination of the records.
 
     Attributes:
-        counts: Records by their state, waiting or held.
-        damaged: Records left out, since no other machine could read them either.
+        counts: Number of records by their state, waiting or held.
+        damaged: Number of records left out: no other machine could read them either.
     """
 
     def __init__(self, stream: gzip.GzipFile, binding: Binding) -> None:
@@ -65,28 +68,26 @@ class BundleWriter:
                 _MARK: FORMAT_VERSION,
                 "written_by": f"trackerapi/{__version__}",
                 "created_at": as_rfc3339(datetime.now(UTC)),
-                "base_url": binding.base_url,
-                "key_id": binding.key_id,
-                "provider_id": binding.provider_id,
+                **binding.as_members(),
             }
         )
 
-    def add_waiting(self, record: bytes) -> None:
-        """Add a record that is still to be delivered."""
+    def add_undelivered(self, record: bytes) -> None:
+        """Add an undelivered record."""
         self._add(record, "waiting", {})
 
-    def add_held(self, kept: JournalEntry) -> None:
-        """Add a record that the backend refused."""
-        members = {"problem": dict(kept.problem), "since": kept.since}
-        self._add(kept.record, "held", members)
+    def add_held(self, entry: JournalEntry) -> None:
+        """Add a held record, with the reason."""
+        members = {"problem": dict(entry.problem), "since": entry.since}
+        self._add(entry.record, "held", members)
 
     def add_known(self, creation: bytes) -> None:
-        """Add the creation of a job that the backend has, in case it loses it."""
+        """Add the creation of a job that the backend has, in case it loses the job."""
         self._write({"record": parse_record(creation)})
         self._count += 1
 
     def finish(self) -> None:
-        """Write the last line."""
+        """Write the last line, with the number of records."""
         self._write({"end": True, "records": self._count})
 
     def _add(self, record: bytes, state: str, more: Mapping[str, Any]) -> None:
@@ -105,21 +106,23 @@ class BundleWriter:
 
 @contextmanager
 def new_bundle(path: Path, binding: Binding) -> Generator[BundleWriter]:
-    """Write a bundle that is on the disk when the context ends, or not there at all.
+    """Make a bundle; it is on the disk when the context ends.
+
+    Delete the bundle if the context raises.
 
     Raises:
         UsageError: If the file exists, or cannot be written.
     """
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
     try:
-        descriptor = os.open(path, flags, _FILE_MODE)
+        descriptor = os.open(path, flags, FILE_MODE)
     except FileExistsError:
         raise UsageError(f"{path} exists already; choose another name") from None
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
     try:
         with os.fdopen(descriptor, "wb") as file:
-            with gzip.GzipFile("", "wb", _LEVEL, file) as stream:
+            with gzip.GzipFile("", "wb", _COMPRESSION_LEVEL, file) as stream:
                 writer = BundleWriter(stream, binding)
                 yield writer
                 writer.finish()
@@ -135,56 +138,56 @@ def new_bundle(path: Path, binding: Binding) -> Generator[BundleWriter]:
 
 @dataclass(slots=True)
 class Bundle:
-    """A bundle that was found to be whole.
+    """Whole bundle, open for reading.
 
     Attributes:
-        binding: Where its records were to go.
-        created_at: When it was written; RFC 3339.
-        waiting: Count of records that are to be delivered.
-        held: Count of records that the backend refused.
+        binding: Destination of the records.
+        created_at: Time at which the bundle was written; RFC 3339.
+        undelivered: Number of undelivered records.
+        held: Number of held records.
     """
 
     binding: Binding
     created_at: str
-    waiting: int = 0
+    undelivered: int = 0
     held: int = 0
     _file: BinaryIO = field(repr=False, kw_only=True)
     _path: Path = field(repr=False, kw_only=True)
 
     @classmethod
     def opened(cls, path: Path, file: BinaryIO) -> Self:
-        """Read a bundle to its end, and return it if it is whole.
+        """Return the bundle in a file, after reading it to its end.
 
         Raises:
-            UsageError: If it is none, is cut off or damaged, or of a later version.
+            UsageError: If the file is no bundle, is cut off or damaged, or has a newer
+                format.
         """
         header = next(_lines(path, file), None) or {}
         version = header.get(_MARK)
-        if not isinstance(version, int) or not isinstance(header.get("base_url"), str):
+        if not isinstance(version, int):
             raise _no_bundle(path)
         if version > FORMAT_VERSION:
             raise UsageError(
                 f"{path} is a bundle of format {version}, and this version of "
                 f"trackerapi reads {FORMAT_VERSION}; update trackerapi"
             )
-        binding = Binding(
-            base_url=canonical_address(header["base_url"]),
-            key_id=header.get("key_id"),
-            provider_id=header.get("provider_id"),
-        )
+        try:
+            binding = Binding.parse(header)
+        except ValueError:
+            raise _no_bundle(path) from None
         created_at = str(header.get("created_at", ""))
         bundle = cls(binding, created_at, _file=file, _path=path)
-        for entry in bundle.entries():
-            is_held = entry.kept is not None
+        for record in bundle.records():
+            is_held = record.held is not None
             bundle.held += is_held
-            bundle.waiting += not is_held
+            bundle.undelivered += not is_held
         return bundle
 
-    def entries(self) -> Iterator[Entry]:
+    def records(self) -> Iterator[BundledRecord]:
         """Iterate over the records, from the first on.
 
         Raises:
-            UsageError: If it is cut off or damaged.
+            UsageError: If the bundle is cut off or damaged.
         """
         lines = _lines(self._path, self._file)
         next(lines)
@@ -193,23 +196,23 @@ class Bundle:
                 if members.get("records") != count or next(lines, None) is not None:
                     raise _damaged(self._path)
                 return
-            yield _entry(self._path, members)
+            yield _record(self._path, members)
         raise _cut_off(self._path)
 
 
-def _entry(path: Path, members: Mapping[str, Any]) -> Entry:
-    record = members.get("record")
-    if not isinstance(record, dict):
+def _record(path: Path, members: Mapping[str, Any]) -> BundledRecord:
+    record = members_in(members.get("record"))
+    if not record:
         raise _damaged(path)
     line = json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
     if members.get("state") != "held":
-        return Entry(record=line)
-    problem = members.get("problem")
-    since = str(members.get("since", ""))
-    problem = cast("dict[str, Any]", problem) if isinstance(problem, dict) else {}
-    return Entry(
-        record=line, kept=JournalEntry(record=line, problem=problem, since=since)
+        return BundledRecord(line=line)
+    held = JournalEntry(
+        record=line,
+        problem=members_in(members.get("problem")),
+        since=str(members.get("since", "")),
     )
+    return BundledRecord(line=line, held=held)
 
 
 def _lines(path: Path, file: BinaryIO) -> Iterator[dict[str, Any]]:
@@ -218,7 +221,7 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[dict[str, Any]]:
     is_first = True
     try:
         with gzip.GzipFile(fileobj=file, mode="rb") as stream:
-            while line := stream.readline(LONGEST_LINE_BYTES):
+            while line := stream.readline(MAX_LINE_BYTES):
                 members = parse_record(line)
                 if not members and is_first:
                     raise _no_bundle(path)

@@ -1,4 +1,4 @@
-"""How files of the outbox are opened, locked and brought to the disk itself."""
+"""Opening, locking and syncing of files and folders of the outbox."""
 
 import errno
 import fcntl
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from trackerapi.files import open_regular
+from trackerapi.outbox.names import RECORDS_SUFFIX
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
-DELIVERED: Final = "delivered"
-"""Folder below the outbox for files of which all is delivered."""
 
 _ROOT: Final = 0
 _STDERR: Final = 2
@@ -22,20 +21,20 @@ _NO_LOCKS: Final = frozenset(
 
 
 class NoLocksError(OSError):
-    """The file system gives no locks."""
+    """The file system supports no locks."""
 
 
 def open_file(path: Path, flags: int) -> int:
     """Open a file that only this user may read; return its descriptor.
 
-    A file that root makes in the outbox of a user belongs to that user: else the
+    A file that root makes in the outbox of a user belongs to that user: otherwise the
     user's next job could neither read nor deliver it.
 
-    Never one of the first three: where a program runs with one of them closed, what
-    it prints there must not get among the records.
+    The descriptor is never 0, 1 or 2: if a program runs with one of them closed, its
+    prints would otherwise go into the records.
 
     Raises:
-        OSError: If it cannot be opened, or is a pipe, socket or device.
+        OSError: If the file cannot be opened, or is a pipe, socket or device.
     """
     fd = _open(path, flags)
     if fd > _STDERR:
@@ -51,10 +50,11 @@ def _open(path: Path, flags: int) -> int:
         return os.open(path, flags)
     if os.geteuid() != _ROOT or not flags & os.O_CREAT:
         return open_regular(path, flags, FILE_MODE)
-    records = path.with_suffix(".outbox")
+    records = path.with_suffix(RECORDS_SUFFIX)
     owner = (records if records.exists() else path.parent).stat()
     try:
-        # Exclusive: a link that somebody put there must not get another owner.
+        # Exclusive: chown() through a link in the user's folder would give that user
+        # any file of the system.
         fd = open_regular(path, flags | os.O_EXCL, FILE_MODE)
     except FileExistsError:
         if flags & os.O_EXCL:
@@ -69,7 +69,7 @@ def make_folder(folder: Path) -> None:
     """Make a folder and its parents; those that root makes get the owner above them.
 
     Raises:
-        OSError: If it cannot be made.
+        OSError: If a folder cannot be made.
     """
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
@@ -82,11 +82,14 @@ def make_folder(folder: Path) -> None:
 
 
 def try_lock(fd: int) -> bool:
-    """Lock a file until it is closed; return whether nobody else has it.
+    """Lock a file until it is closed; return False if another process has the lock.
+
+    The kernel releases the lock when the process ends, however it ends: files of a
+    killed process can be claimed at once.
 
     Raises:
-        NoLocksError: If the file system gives no locks.
-        OSError: If it fails otherwise.
+        NoLocksError: If the file system supports no locks.
+        OSError: If locking fails for another reason.
     """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,18 +102,67 @@ def try_lock(fd: int) -> bool:
     return True
 
 
-def write_whole(fd: int, data: bytes) -> None:
+def is_locked(path: Path) -> bool:
+    """Return whether a running process has locked a file, to append or to deliver.
+
+    Return False if the file cannot be opened, or the file system supports no locks.
+    """
+    try:
+        fd = open_file(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        # Shared, and released at once: two processes that look at the same time do
+        # not take each other for the owner.
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return False
+
+
+def write_whole(fd: int, data: bytes, path: Path) -> None:
     """Write all of `data`, or raise.
 
+    Args:
+        fd: Descriptor of the file.
+        data: Bytes to write.
+        path: Path for the error.
+
     Raises:
-        OSError: If the disk has no room for all of it; part of it may be written.
+        OSError: If the disk has no room for all bytes; some may be written.
     """
     if os.write(fd, data) != len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def append_lines(path: Path, lines: bytes) -> int:
+    """Append whole lines to a file with one write; return the size before.
+
+    One write: several processes may append to the same file without a lock. A torn
+    line of a full disk stays, since another process may have written behind it.
+    Readers skip the torn line.
+
+    Raises:
+        OSError: If the disk has no room for all lines.
+    """
+    fd = open_file(path, os.O_CREAT | os.O_RDWR | os.O_APPEND)
+    try:
+        size = os.fstat(fd).st_size
+        # A killed writer may have left half a line, which must not join the next one.
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            lines = b"\n" + lines
+        write_whole(fd, lines, path)
+    finally:
+        os.close(fd)
+    return size
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the name of a new file to the disk, without which its records are lost.
+    """Call `fsync` for a folder: a crash may otherwise lose the names of new files.
 
     Raises:
         OSError: If the disk refuses.

@@ -1,15 +1,17 @@
-"""One outbox file: the records of one process, and the position of delivery.
+"""Outbox file: the records of one process, and the position of delivery.
 
-`append()` returns once the record has left the process. Beside the file, `.ack` has the
-position up to which all records are settled: delivered, or held in the journal of
-rejected records. `.ack` is written after the delivery: a crash can cause a second
-delivery but never a loss. Nothing here uses the network.
+`append()` returns once the record has left the process. A position file beside the
+outbox file has the position up to which all records are settled: delivered, or in the
+journal of held records. The position is written after the delivery: a crash can cause a
+second delivery but never a loss. Nothing here uses the network.
 """
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -17,30 +19,28 @@ from trackerapi.outbox.disk import (
     NoLocksError,
     make_folder,
     open_file,
+    sync_folder,
     try_lock,
     write_whole,
 )
-from trackerapi.outbox.header import (
-    FORMAT_VERSION,
-    LONGEST_HEADER_BYTES,
-    Binding,
-    Header,
-)
+from trackerapi.outbox.header import Binding, Header, read_header
 from trackerapi.outbox.held import HeldJournal
+from trackerapi.outbox.names import begun_of, new_name, position_path
 from trackerapi.outbox.position import PositionFile, Settled
-from trackerapi.process.clock import steady_seconds, wall_nanoseconds
+from trackerapi.outbox.records import MAX_BATCH_BYTES, first_time, split_lines
+from trackerapi.process.clock import steady_seconds
 from trackerapi.process.descriptors import Descriptor, LostFileError
 
-SUFFIX: Final = ".outbox"
-_ATTEMPTS_TO_CREATE: Final = 5
-_LOOK_SECONDS: Final = 0.1  # between looks at the path while records come
+_MAX_ATTEMPTS_TO_CREATE: Final = 5
+_PATH_CHECK_SECONDS: Final = 0.1  # time between checks of the path during appends
+_FIRST_BYTES: Final = 64 * 1024
 
 
 class OutboxFile:
-    """An open outbox file, locked as long as it is open.
+    """Open outbox file, locked as long as it is open.
 
-    One thread may append while another one reads and settles; other calls are not safe
-    to share between threads.
+    One thread may append while another thread reads and settles; other calls are not
+    safe to share between threads.
 
     Attributes:
         path: Path of the file.
@@ -49,32 +49,34 @@ class OutboxFile:
         end: Position behind the last whole record.
         position: Position up to which all records are settled.
         delivered: Number of records that the backend accepted.
-        appended: Records appended by this process.
-        settled: Records settled by this process.
-        has_lock: Whether the file system supports the lock; without a lock the file is
-            never deleted, since its owner may be running.
+        dropped: Number of damaged records.
+        appended: Number of records that this process appended.
+        settled: Number of records that this process settled.
+        held: Journal of held and deferred records.
+        has_lock: Whether the file system supports the lock. Without a lock the file is
+            never deleted: its owner may be running.
     """
 
     def __init__(self, path: Path, fd: int, header: Header, start: int) -> None:
         self.path, self.header, self.start = path, header, start
         self.end = self.position = start
         self.delivered = self.appended = self.settled = self.dropped = 0
-        self.has_lock, self._is_torn, self._looked_at = True, False, 0.0
-        self.held = HeldJournal(path.with_suffix(".held"))
+        self.has_lock, self._is_torn, self._path_checked_at = True, False, 0.0
+        self.held = HeldJournal.beside(path)
         self._file: Descriptor | None = Descriptor(fd)
-        self._position_file = PositionFile(path.with_suffix(".ack"))
+        self._position_file = PositionFile(position_path(path))
 
     @classmethod
     def create(
-        cls, folder: Path, binding: Binding, stem: str = "", writer: str = ""
+        cls, folder: Path, binding: Binding, begun: str = "", writer: str = ""
     ) -> Self:
         """Make a new file in `folder`; make the folder if it does not exist.
 
         Args:
             folder: Outbox folder.
             binding: Address and key that the records are for.
-            stem: Begin of the name, by which files sort; the time by default.
-            writer: Id of the writing process; see `Header`.
+            begun: First part of the name, by which files sort; now by default.
+            writer: Random word of the writing process; see `Header`.
 
         Raises:
             OSError: If the folder or file cannot be written.
@@ -82,16 +84,15 @@ class OutboxFile:
         make_folder(folder)
         header = Header.new(binding, writer)
         line = header.as_line()
-        for _ in range(_ATTEMPTS_TO_CREATE):
-            name = f"{stem or format(wall_nanoseconds(), '019d')}-{os.urandom(6).hex()}"
-            path = folder / f"{name}{SUFFIX}"
+        for _ in range(_MAX_ATTEMPTS_TO_CREATE):
+            path = folder / new_name(begun)
             fd = open_file(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND)
             file = cls(path, fd, header, len(line))
-            # A process that looks for leftover files may have locked or even removed
-            # the empty file in between; then it is not ours.
+            # Between open and lock, a process that searches for leftover files may
+            # lock the empty file, or even remove it: then make another one.
             if file._lock() and os.fstat(fd).st_nlink > 0:
                 try:
-                    write_whole(fd, line)
+                    write_whole(fd, line, folder)
                 except OSError:
                     file.remove()
                     raise
@@ -101,33 +102,61 @@ class OutboxFile:
 
     @classmethod
     def claim(cls, path: Path) -> Self | None:
-        """Claim a leftover file, to deliver its undelivered records.
+        """Claim a leftover file: open and lock it, to deliver its undelivered records.
 
-        Returns:
-            None if its owner is running, another process has claimed it, or it is no
-            outbox file of a known version.
+        Return None if the owner is running, if another process has claimed the file,
+        or if it is no outbox file of a known version.
 
         Raises:
-            OSError: If it cannot be opened.
+            OSError: If the file cannot be opened.
         """
-        fd = open_file(path, os.O_RDWR)
+        return cls._open(path, os.O_RDWR, locks=True)
+
+    @classmethod
+    def view(cls, path: Path) -> Self | None:
+        """Open a file for reading, whichever process owns it; take no lock.
+
+        The result shows one moment of the file: each record that was undelivered then
+        lies behind the position, or in the journal.
+
+        Return None if it is no outbox file of a known version.
+
+        Raises:
+            OSError: If the file or its journal cannot be read.
+        """
+        return cls._open(path, os.O_RDONLY, locks=False)
+
+    @classmethod
+    def _open(cls, path: Path, flags: int, *, locks: bool) -> Self | None:
+        fd = open_file(path, flags)
+        file = None
         try:
-            header_line = os.pread(fd, LONGEST_HEADER_BYTES, 0).partition(b"\n")
-            header = Header.parse(header_line[0])
-            if header is None or not header_line[1] or header.version > FORMAT_VERSION:
+            found = read_header(fd)
+            if found is not None and found[0].is_readable:
+                opened = cls(path, fd, *found)
+                # Another process may have delivered and archived the file before this
+                # one had the lock.
+                if not locks or (opened._lock() and path.exists()):
+                    opened._read_state()
+                    if not locks:
+                        opened.held.refresh()
+                    file = opened
+        finally:
+            if file is None:
                 os.close(fd)
-                return None
-            file = cls(path, fd, header, len(header_line[0]) + 1)
-            # Another process may have delivered and moved it before the lock.
-            if not file._lock() or not path.exists():
-                os.close(fd)
-                return None
-        except BaseException:
-            os.close(fd)
-            raise
-        file.find_end()
-        file._read_position()
         return file
+
+    def _read_state(self) -> None:
+        # The owner moves a record to the journal first, and the position afterwards.
+        # Reading in the opposite order misses no record: position, end, journal.
+        known = Settled.read(self._position_file.path)
+        self.find_end()
+        if known is None or not self.start <= known.position <= self.end:
+            return
+        # A position inside a record is damage: deliver the file from its start.
+        if self._descriptor.read(1, known.position - 1) == b"\n":
+            self.position = known.position
+            self.delivered, self.dropped = known.delivered, known.dropped
 
     @property
     def is_ours(self) -> bool:
@@ -136,13 +165,13 @@ class OutboxFile:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the file still lies at its path, so that appended records stay."""
+        """Whether the whole file still lies at its path, so that records stay there."""
         is_whole = self.is_ours and not self.is_cut
         return is_whole and self._descriptor.is_at(self.path)
 
     @property
     def is_cut(self) -> bool:
-        """Whether somebody has cut the file: not all that was appended is in it."""
+        """Whether another program has shortened the file: appended records are gone."""
         try:
             self._descriptor.checked(size=self.end)
         except LostFileError:
@@ -159,10 +188,11 @@ class OutboxFile:
         """Open the file again after the job has closed it; return whether that worked.
 
         Raises:
-            OSError: If it cannot be opened.
+            OSError: If the file cannot be opened.
         """
         before = self._descriptor
         self._file = file = Descriptor(open_file(self.path, os.O_RDWR | os.O_APPEND))
+        # The lock went with the old descriptor: another process may have it now.
         if before.is_same_file(file) and self._lock():
             return True
         self._file = before
@@ -171,19 +201,28 @@ class OutboxFile:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether no undelivered record is left; held records are not counted."""
+        """Whether no record lies behind the position; the journal does not count."""
         return self.position >= self.end
 
     @property
     def undelivered_count(self) -> int:
-        """Number of records of this process that are not settled."""
+        """Number of undelivered records that this process appended."""
         # At least one: Ctrl-C may have come between a record and its counting.
         return 0 if self.is_delivered else max(self.appended - self.settled, 1)
 
     @property
     def undelivered_bytes(self) -> int:
-        """Size of the unsettled records."""
+        """Size of the undelivered records."""
         return self.end - self.position
+
+    @property
+    def settled_at(self) -> datetime | None:
+        """Time at which a record was settled last; None if no record ever was."""
+        try:
+            seconds = self._position_file.path.stat().st_mtime
+            return datetime.fromtimestamp(seconds, UTC)
+        except (OSError, OverflowError, ValueError):  # no file, or no year of a date
+            return None
 
     def append(self, line: bytes) -> None:
         """Write one record; a later crash of the process does not lose it.
@@ -197,13 +236,14 @@ class OutboxFile:
             is_ours = os.lseek(file.number, 0, os.SEEK_CUR) == file.mark
         except OSError:
             is_ours = False
-        if not is_ours or now - self._looked_at > _LOOK_SECONDS:
+        if not is_ours or now - self._path_checked_at > _PATH_CHECK_SECONDS:
             file.check_place(self.path, self.end)
-            self._looked_at = now
+            self._path_checked_at = now
         if self._is_torn:
             self._cut_off()
             line = b"\n" + line if self._is_torn else line
-        written = os.pwrite(file.number, line, self.end)  # `os.write` moves the mark
+        # pwrite: `os.write()` would move the mark of the descriptor.
+        written = os.pwrite(file.number, line, self.end)
         if written != len(line):
             self._cut_off()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
@@ -212,7 +252,7 @@ class OutboxFile:
         if self._is_torn:
             self._is_torn = False
             self.find_end()
-            self.appended += 1  # what is torn is a line too, for whoever reads it
+            self.appended += 1  # readers count the torn line too
 
     def _cut_off(self) -> None:
         """Cut off the part of a record that was written before the disk was full.
@@ -225,7 +265,7 @@ class OutboxFile:
             self._is_torn = False
 
     def recover(self) -> None:
-        """Find the end again after an interrupted append, as by Ctrl-C."""
+        """Find the end again after an append that Ctrl-C or another signal ended."""
         before = self.end
         self.find_end()
         if self.end > before:
@@ -233,12 +273,15 @@ class OutboxFile:
                 self.appended += self.read(before, self.end - before).count(b"\n")
 
     def begin_anew(self) -> None:
-        """Take all records that are left for unsettled, after somebody cut the file."""
-        self.start = self.position = 0
+        """Treat all records as undelivered, after another program has cut the file.
+
+        Raises:
+            OSError: If the file cannot be read.
+        """
+        found = read_header(self._descriptor.checked())
+        # Without a header, the first line may be the rest of a record.
+        self.start = self.position = 0 if found is None else found[1]
         self.find_end()
-        header = self.read(0, LONGEST_HEADER_BYTES).partition(b"\n")[0]
-        if Header.parse(header) is not None:
-            self.start = self.position = len(header) + 1
 
     def sync(self) -> None:
         """Call `fsync` for all appended records.
@@ -249,41 +292,125 @@ class OutboxFile:
         try:
             os.fsync(self._descriptor.checked())
         except OSError:
-            if self._file is not None:  # else it was put away meanwhile
+            if self._file is not None:  # else another thread has closed the file
                 raise
 
-    def peek(self, most_bytes: int) -> bytes:
-        """Return the oldest unsettled records: whole lines, as many as fit.
+    def peek(self, max_bytes: int) -> bytes:
+        """Return the oldest undelivered records: whole lines, as many as fit.
 
         A single line that does not fit is returned alone.
         """
-        return self.read(self.position, most_bytes)
+        return self.read(self.position, max_bytes)
 
-    def read(self, position: int, most_bytes: int) -> bytes:
+    def read(self, position: int, max_bytes: int) -> bytes:
         """Return whole lines from `position` on, at least one if there is one.
 
         Raises:
             LostFileError: If the file was closed or cut.
-            OSError: If they cannot be read, as of a file that is archived meanwhile.
+            OSError: If the lines cannot be read.
         """
-        file = self._file  # another thread may put the file away meanwhile
+        file = self._file  # another thread may close the file meanwhile
         if file is None:
             return b""
-        wanted = most_bytes
+        wanted = max_bytes
         left = self.end - position  # another thread may append meanwhile
         while True:
             wanted = min(wanted, left)
             chunk = file.read(wanted, position, self.end)
-            is_longer = wanted > most_bytes  # and so holds one line that is
+            is_longer = wanted > max_bytes  # for a single line that did not fit
             cut = (chunk.find(b"\n") if is_longer else chunk.rfind(b"\n")) + 1
             if cut or wanted >= left:
                 return chunk[:cut]
             wanted *= 2
 
+    def settled_lines(self) -> Iterator[bytes]:
+        """Iterate over the settled records, each with its line end.
+
+        Raises:
+            OSError: If they cannot be read.
+        """
+        return self._lines(self.start, self.position)
+
+    def undelivered_lines(self) -> Iterator[bytes]:
+        """Iterate over the undelivered records, each with its line end.
+
+        Raises:
+            OSError: If they cannot be read.
+        """
+        return self._lines(self.position, self.end)
+
+    def count_undelivered_lines(self) -> int:
+        """Read the undelivered records, also of other processes; return their number.
+
+        Raises:
+            OSError: If they cannot be read.
+        """
+        chunks = self._chunks(self.position, self.end)
+        return sum(chunk.count(b"\n") for chunk in chunks)
+
+    def oldest_undelivered_at(self) -> datetime | None:
+        """Return the time of the oldest undelivered event; None without one.
+
+        Return None as well if another thread archives the file meanwhile.
+        """
+        with suppress(OSError):
+            return first_time(split_lines(self.peek(_FIRST_BYTES)))
+        return None
+
+    def _lines(self, begin: int, end: int) -> Iterator[bytes]:
+        for chunk in self._chunks(begin, end):
+            yield from split_lines(chunk)
+
+    def _chunks(self, begin: int, end: int) -> Iterator[bytes]:
+        """Iterate over the whole lines between two positions, many at a time."""
+        while begin < end:
+            chunk = self.read(begin, min(end - begin, MAX_BATCH_BYTES))
+            if not chunk:
+                return
+            begin += len(chunk)
+            yield chunk
+
+    @contextmanager
+    def replacement(
+        self, folder: Path, binding: Binding, writer: str, *, fsync: bool = False
+    ) -> Generator[Self]:
+        """Make a file that takes the place of this one; the context writes its records.
+
+        Its name begins with the same time, so that the order of files stays. If the
+        context raises, the new file is deleted, and this one is unchanged.
+
+        Args:
+            folder: Folder of the new file.
+            binding: Destination of the new file.
+            writer: Random word of the writing process; see `Header`.
+            fsync: Whether to call `fsync` for the new file at the end of the context.
+
+        Raises:
+            OSError: If the new file cannot be written.
+        """
+        fresh = type(self).create(folder, binding, begun_of(self.path), writer)
+        try:
+            yield fresh
+            if fsync:
+                # The caller removes this file next, of which all records may be on the
+                # disk: a power failure must not lose them.
+                fresh.sync()
+                sync_folder(folder)
+        except BaseException:
+            fresh.remove()
+            raise
+
     def settle(
         self, byte_count: int, line_count: int, *, delivered: int, dropped: int = 0
     ) -> None:
-        """Move the settled position over the first unsettled records."""
+        """Move the settled position over the first undelivered records.
+
+        Args:
+            byte_count: Size of the records.
+            line_count: Number of the records.
+            delivered: Number of those that the backend accepted.
+            dropped: Number of those that are damaged.
+        """
         self.position += byte_count
         self.settled += line_count
         self.delivered += delivered
@@ -306,7 +433,7 @@ class OutboxFile:
         line = self.header.as_line(self.start)
         if len(line) != self.start:
             return
-        # The descriptor for records would append.
+        # Another descriptor: the one for records appends (O_APPEND), even by pwrite().
         fd = open_file(self.path, os.O_WRONLY)
         try:
             if self.is_in_place:
@@ -315,7 +442,7 @@ class OutboxFile:
             os.close(fd)
 
     def close(self) -> None:
-        """Close the file; another process may then claim it."""
+        """Close the file, which releases the lock: another process may claim it."""
         # In this order: a reading thread must not take the file for open.
         file, self._file = self._file, None
         if file is not None:
@@ -323,18 +450,21 @@ class OutboxFile:
         self._position_file.close()
 
     def move_to(self, folder: Path) -> None:
-        """Move the file, its position and its journal to another folder.
+        """Move the file and its position to another folder, unless they lie there.
 
         Raises:
             OSError: If a file cannot be moved.
         """
+        if self.path.parent == folder:
+            return
         make_folder(folder)
-        # The records last: the position has to lie where the records are.
-        for path in (self.path.with_suffix(".ack"), self.path):
+        # The records last: after a crash in between, they lie in the outbox without a
+        # position, and are delivered a second time.
+        for path in (position_path(self.path), self.path):
             if path.exists():
                 path.rename(folder / path.name)
         self.path = folder / self.path.name
-        os.utime(self.path)  # from now on it is kept for a while
+        os.utime(self.path)  # delivered files are deleted some time after the move
 
     def remove(self) -> None:
         """Delete the file, its position and its journal.
@@ -342,15 +472,17 @@ class OutboxFile:
         Raises:
             OSError: If a file cannot be deleted.
         """
-        for suffix in (".outbox", ".ack", ".held"):
-            self.path.with_suffix(suffix).unlink(missing_ok=True)
+        # The records first: without them, no process reads the other two.
+        for path in (self.path, position_path(self.path), self.held.path):
+            path.unlink(missing_ok=True)
         self.close()
 
     def _lock(self) -> bool:
         try:
             return try_lock(self._descriptor.checked())
         except NoLocksError:
-            # Two deliverers do no harm; records that nobody delivers do.
+            # Two processes that deliver the same records do no harm; records that no
+            # process delivers do.
             self.has_lock = False
             return True
 
@@ -359,11 +491,3 @@ class OutboxFile:
         if self._file is not None:
             with suppress(LostFileError):
                 self.end = self._file.end_of_lines(self.start)
-
-    def _read_position(self) -> None:
-        known = Settled.read(self._position_file.path)
-        if known is None or not self.start <= known.position <= self.end:
-            return
-        if self._descriptor.read(1, known.position - 1) == b"\n":
-            self.position = known.position
-            self.delivered, self.dropped = known.delivered, known.dropped

@@ -1,4 +1,7 @@
-"""The folder that outbox files lie in: where it is, and what others have left there."""
+"""Outbox folder: claims of leftover files, the archive, and the events of a job.
+
+Leftover files are those of processes that ended before all records were delivered.
+"""
 
 import errno
 import json
@@ -7,36 +10,30 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from trackerapi.errors import BackendError
-from trackerapi.outbox.disk import DELIVERED
-from trackerapi.outbox.file import SUFFIX, OutboxFile
-from trackerapi.outbox.header import LONGEST_HEADER_BYTES, Binding, Header
+from trackerapi.files import reading
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.header import Binding, Header, header_of, read_header
+from trackerapi.outbox.names import DELIVERED_FOLDER, RECORDS_SUFFIX, position_path
 from trackerapi.outbox.providers import Providers
-from trackerapi.outbox.records import (
-    CREATION_START,
-    Creation,
-    parse_creation,
-    parse_record,
-)
+from trackerapi.outbox.records import Creation, in_order, parse_creation, parse_record
 from trackerapi.process.clock import wall_nanoseconds
 from trackerapi.process.forks import unforked
-from trackerapi.times import parse_rfc3339
 
 KEEP_DELIVERED_SECONDS: Final = 24 * 3600.0
 _APPLICATION: Final = "trackerapi"
-_MOST_LOOKS: Final = 5
+_MAX_LISTINGS: Final = 5
 
 
 def default_folder(
     environment: Mapping[str, str] | None = None, platform: str = sys.platform
 ) -> Path:
-    """Return the folder for what a user's programs have to remember.
+    """Return the folder for the state of this user's programs, by platform.
 
-    The rule is that of platformdirs' `user_state_path`.
+    The rule is that of `user_state_path` of platformdirs.
 
     Raises:
         OSError: If this user has no home folder.
@@ -55,10 +52,10 @@ def default_folder(
 
 
 class OutboxFolder:
-    """A folder of outbox files.
+    """Folder of outbox files.
 
     Args:
-        path: Where it lies; need not exist yet.
+        path: Path of the folder, which need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,24 +64,39 @@ class OutboxFolder:
 
     @property
     def delivered_path(self) -> Path:
-        """Where files go of which all is delivered."""
-        return self.path / DELIVERED
+        """Folder of archived files, of which all records are delivered."""
+        return self.path / DELIVERED_FOLDER
 
     def paths(self, *, delivered: bool = False) -> list[Path]:
-        """Return the outbox files, oldest first; none if there is no such folder."""
+        """Return the outbox files, oldest first; an empty list without a folder.
+
+        Args:
+            delivered: Whether to return the archived files instead of the others.
+        """
         folder = self.delivered_path if delivered else self.path
         try:
             with os.scandir(folder) as entries:
                 names = sorted(
                     entry.name
                     for entry in entries
-                    # A pipe would be waited for.
-                    if entry.name.endswith(SUFFIX)
+                    # Opening a pipe would block until another program writes to it.
+                    if entry.name.endswith(RECORDS_SUFFIX)
                     and entry.is_file(follow_symlinks=False)
                 )
         except OSError:
             return []
         return [folder / name for name in names]
+
+    def all_paths(self) -> list[Path]:
+        """Return all outbox files, archived ones too, oldest first."""
+        # In this order: a file that is archived between both listings is in the second.
+        found = {path.name: path for path in self.paths()}
+        found |= {path.name: path for path in self.paths(delivered=True)}
+        return [found[name] for name in sorted(found)]
+
+    def headers(self) -> Iterator[Header]:
+        """Iterate over the headers of files that are not archived, oldest first."""
+        return filter(None, map(header_of, self.paths()))
 
     def claim(
         self,
@@ -93,19 +105,19 @@ class OutboxFolder:
         note: Callable[[OutboxFile], object] = lambda _file: None,
         set_aside: Callable[[OutboxFile, OSError], object] = lambda _file, _error: None,
     ) -> Iterator[OutboxFile]:
-        """Take over what others have left for the same destination and provider.
+        """Claim leftover files with the same destination and provider, oldest first.
 
         Args:
-            binding: Where the caller delivers to, and whose records.
+            binding: Address and key of the caller.
             known: Files that the caller has open.
-            note: Called with each file before a fork may happen: a child that knows
-                nothing of it would hold it as long as it lives.
-            set_aside: Called with each file whose journal of held records cannot be
-                used, as where root has made it; other files are delivered.
+            note: Called with each claimed file while forking is blocked: a forked
+                child has to know the file to close it, or the child keeps its lock.
+            set_aside: Called with each file whose journal cannot be used, for example
+                because root has made it. Other files are delivered.
         """
         busy: set[str] = set()
         for path in self.paths():
-            header = None if path in known else read_header(path)
+            header = None if path in known else header_of(path)
             if header is None or header.writer in busy:
                 continue
             if not self.admits(binding, header.binding):
@@ -113,20 +125,21 @@ class OutboxFolder:
             try:
                 file = _claimed(path, note)
             except OSError:
-                continue  # which nobody can deliver, and holds up nothing
+                continue  # no process of this user can deliver the file
             if file is not None:
                 if _is_usable(file, set_aside):
                     yield file
             elif header.writer and path.exists():
-                # Somebody else delivers it; what came later must not overtake it.
+                # Another process delivers the file. Later files of its writer have to
+                # follow it, or their records would overtake.
                 busy.add(header.writer)
 
     def admits(self, binding: Binding, other: Binding) -> bool:
-        """Return whether records bound like `other` may be delivered as `binding`.
+        """Return whether the key of `binding` may deliver records with `other`.
 
         Args:
             binding: Address, key and, once the backend has named it, provider.
-            other: As the header of a file has it.
+            other: Binding in the header of a file.
         """
         return binding.admits(replace(other, provider_id=self._provider_of(other)))
 
@@ -135,13 +148,15 @@ class OutboxFolder:
         return self._provider_of(binding) is not None
 
     def has_foreign(self, binding: Binding) -> bool:
-        """Return whether files for this backend are of keys that may be ours too."""
+        """Return whether the folder holds files for this backend from another key.
+
+        The backend has to say whether the key is of the same provider.
+        """
         return any(
-            header is not None
-            and header.binding.base_url == binding.base_url
+            header.binding.base_url == binding.base_url
             and self.is_confirmed(header.binding)
             and not self.admits(binding, header.binding)
-            for header in map(read_header, self.paths())
+            for header in self.headers()
         )
 
     def confirm_provider(
@@ -156,8 +171,8 @@ class OutboxFolder:
             binding: Address and key id.
             identify: Asks the backend for the provider of the key.
             list_key_ids: Asks for the ids of the provider's other keys. Called only
-                where files of unknown keys lie here: a key that ended may never have
-                reached the backend.
+                if the folder holds files of unknown keys: a key that ended may never
+                have reached the backend.
 
         Raises:
             BackendError: If the backend does not answer, or contradicts itself.
@@ -166,9 +181,8 @@ class OutboxFolder:
         provider_id = self._providers.confirm(binding, identify, known)
         unknown = {
             header.binding.key_id
-            for header in map(read_header, self.paths())
-            if header is not None
-            and header.binding.base_url == binding.base_url
+            for header in self.headers()
+            if header.binding.base_url == binding.base_url
             and not self.is_confirmed(header.binding)
         }
         if unknown - {None}:
@@ -180,92 +194,93 @@ class OutboxFolder:
         return provider_id
 
     def _provider_of(self, binding: Binding) -> int | None:
-        # The memory first: its newest line corrects an answer that was wrong once.
+        # The memory first: its newest line corrects a wrong answer in the header.
         return self._providers.find(binding) or binding.provider_id
 
     def _provider_in_headers(self, binding: Binding) -> int | None:
-        for header in map(read_header, self.paths()):
-            if header is None or header.binding.provider_id is None:
+        for known in (header.binding for header in self.headers()):
+            if known.provider_id is None or known.key_id != binding.key_id:
                 continue
-            known = header.binding
-            if (known.base_url, known.key_id) == (binding.base_url, binding.key_id):
+            if known.base_url == binding.base_url:
                 return known.provider_id
         return None
 
     def release(self, file: OutboxFile) -> None:
-        """Move a file aside of which all is delivered, and let go of it.
+        """Close a claimed or own file; archive it first if all records are delivered.
 
-        One that holds refused records stays where it is: somebody has to look at it.
+        A file with held or deferred records stays in the folder.
         """
         with suppress(OSError):
             file.held.refresh()
+            # Without a lock, the owner of the file may be running and append to it.
             if file.is_delivered and file.has_lock and file.held.counts() == (0, 0):
                 file.held.path.unlink(missing_ok=True)
                 file.move_to(self.delivered_path)
         file.close()
 
     def purge(self, *, older_than_seconds: float = KEEP_DELIVERED_SECONDS) -> None:
-        """Delete delivered files of which the last change is long ago."""
+        """Delete archived files that were changed last longer ago than that."""
         oldest = wall_nanoseconds() / 1e9 - older_than_seconds
         for path in self.paths(delivered=True):
             with suppress(OSError):
                 if path.stat().st_mtime < oldest:
                     path.unlink()
-                    path.with_suffix(".ack").unlink(missing_ok=True)
+                    position_path(path).unlink(missing_ok=True)
 
     def find_creation(self, binding: Binding, provider_job_id: str) -> Creation | None:
-        """Return the newest creation of a job that any file tells of.
+        """Return the newest creation of a job in any file; None without one.
 
         Args:
-            binding: Only files that one bound like this may deliver.
+            binding: Address and key: only files that they may deliver are read.
             provider_job_id: The provider's id of the job.
         """
         for file in self._opened(binding, newest_first=True):
             with suppress(OSError):
-                found = _creation_in(file, provider_job_id)
-                if found is not None:
-                    return found
+                creations = filter(None, map(parse_creation, file))
+                found = [c for c in creations if c.provider_job_id == provider_job_id]
+                if found:
+                    return found[-1]
         return None
 
     def events_of(self, binding: Binding, provider_job_id: str) -> list[dict[str, Any]]:
-        """Return the events of a job that any file holds, in their order.
+        """Return the events of a job in any file, in the order of their times.
 
         Args:
-            binding: Only files that one bound like this may deliver.
+            binding: Address and key: only files that they may deliver are read.
             provider_job_id: The provider's id of the job.
         """
         found: dict[str, dict[str, Any]] = {}
         quoted = json.dumps(provider_job_id).encode("ascii")
         for file in self._opened(binding):
             with suppress(OSError):
-                # Most lines are of other jobs, and are not parsed for that.
+                # Most lines are of other jobs, and need not be parsed to find that out.
                 for line in filter(lambda line: quoted in line, file):
                     event = parse_record(line)
                     if event.get("provider_job_id") == provider_job_id:
                         found[str(event.get("event_id"))] = event
-        return sorted(found.values(), key=_place_in_order)
+        return in_order(found.values())
 
     def _opened(
         self, binding: Binding, *, newest_first: bool = False
     ) -> Iterator[BinaryIO]:
-        """Open each file behind its header, also one that others put away meanwhile.
+        """Yield each file, positioned after its header.
 
-        A file may come twice.
+        Read a file even if another process archives it meanwhile. A file may come
+        twice.
 
         Args:
-            binding: Only files that one bound like this may deliver.
-            newest_first: Begin with the newest file instead of the oldest.
+            binding: Address and key: only files that they may deliver are read.
+            newest_first: Whether to begin with the newest file instead of the oldest.
         """
-        for _ in range(_MOST_LOOKS):
-            # What waits first: what is put away between the looks is in the second.
-            paths = [*self.paths(), *self.paths(delivered=True)]
-            by_name = {path.name: path for path in paths}
+        for _ in range(_MAX_LISTINGS):
             is_missing = False
-            for name in sorted(by_name, reverse=newest_first):
+            paths = self.all_paths()
+            for path in reversed(paths) if newest_first else paths:
                 try:
-                    with by_name[name].open("rb") as file:
-                        header = Header.parse(file.readline(LONGEST_HEADER_BYTES))
-                        if header and self.admits(binding, header.binding):
+                    with reading(path) as file:
+                        found = read_header(file.fileno())
+                        if found is not None and self.admits(binding, found[0].binding):
+                            file.seek(found[1])
                             yield file
                 except FileNotFoundError:
                     is_missing = True
@@ -275,28 +290,8 @@ class OutboxFolder:
                 return
 
 
-def read_header(path: Path) -> Header | None:
-    """Return the header of an outbox file; None if it cannot be read or is none."""
-    try:
-        with path.open("rb") as file:
-            return Header.parse(file.readline(LONGEST_HEADER_BYTES))
-    except OSError:
-        return None
-
-
-def _is_usable(
-    file: OutboxFile, set_aside: Callable[[OutboxFile, OSError], object]
-) -> bool:
-    try:
-        file.held.check()
-    except OSError as error:
-        file.close()
-        set_aside(file, error)
-        return False
-    return True
-
-
 def _claimed(path: Path, note: Callable[[OutboxFile], object]) -> OutboxFile | None:
+    """Claim a file and call `note` before another thread can fork."""
     with unforked():
         file = OutboxFile.claim(path)
         if file is not None:
@@ -304,19 +299,14 @@ def _claimed(path: Path, note: Callable[[OutboxFile], object]) -> OutboxFile | N
     return file
 
 
-def _place_in_order(event: Mapping[str, Any]) -> tuple[datetime, str]:
+def _is_usable(
+    file: OutboxFile, set_aside: Callable[[OutboxFile, OSError], object]
+) -> bool:
+    """Return whether the journal of a file can be used; close and report it if not."""
     try:
-        occurred_at = parse_rfc3339(str(event.get("occurred_at")))
-    except ValueError:  # written by hand
-        occurred_at = datetime.min.replace(tzinfo=UTC)
-    return occurred_at, str(event.get("event_id"))
-
-
-def _creation_in(file: BinaryIO, provider_job_id: str) -> Creation | None:
-    found = None
-    for line in file:
-        if line.startswith(CREATION_START):
-            creation = parse_creation(line)
-            if creation and creation.provider_job_id == provider_job_id:
-                found = creation
-    return found
+        file.held.check()
+    except OSError as error:
+        file.close()
+        set_aside(file, error)
+        return False
+    return True

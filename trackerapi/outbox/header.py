@@ -1,44 +1,76 @@
-"""First line of an outbox file: its format, and where its records may go.
+"""First line of an outbox file: format version, and destination of the records.
 
 The line is padded with blanks, so that the provider can be filled in later without
 moving a record.
 """
 
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Self
 
+from trackerapi.outbox.disk import open_file
 from trackerapi.process.clock import utc_now
 from trackerapi.settings.addresses import canonical_address
+from trackerapi.times import as_rfc3339
 
 FORMAT_VERSION: Final = 1
-"""Version written; those before it are read, those after it are left alone."""
+"""Version that is written. Older versions are read, newer ones are left alone."""
 
-LONGEST_HEADER_BYTES: Final = 16 * 1024
+MAX_HEADER_BYTES: Final = 16 * 1024
 
 _MARK: Final = "trackerapi_outbox"
-_ROOM_BYTES: Final = 64  # for a provider id, which is known only later
+_PADDING_BYTES: Final = 64  # the provider id is filled in later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """Where records are meant to go, and whose they are.
+    """Destination and owner of records.
 
     Attributes:
         base_url: Address of the backend, in its canonical spelling.
-        key_id: Public part of the key; None for a key of another form, or none.
-        provider_id: The provider whose key it is; None until the backend has said so.
+        key_id: Public part of the API key; None without a key, or for a key of
+            another form.
+        provider_id: Provider of the key; None until the backend has named it.
     """
 
     base_url: str
     key_id: str | None
     provider_id: int | None = None
 
-    def admits(self, other: "Binding") -> bool:
-        """Return whether records bound like `other` may be delivered as these.
+    @classmethod
+    def parse(cls, members: Mapping[str, Any]) -> Self:
+        """Return the binding that the members of a JSON object describe.
 
-        The key's own id is enough: a confused answer may have named another provider.
+        Raises:
+            ValueError: If a member is missing or of a wrong type.
+        """
+        url, key_id = members.get("base_url"), members.get("key_id")
+        provider_id = members.get("provider_id")
+        is_sound = isinstance(url, str) and isinstance(key_id, str | None)
+        if not is_sound or not isinstance(provider_id, int | None):
+            raise ValueError("no binding of records")
+        return cls(
+            base_url=canonical_address(str(url)),
+            key_id=key_id,
+            provider_id=provider_id,
+        )
+
+    def as_members(self) -> dict[str, Any]:
+        """Return the members of a JSON object that `parse()` reads."""
+        return {
+            "base_url": self.base_url,
+            "key_id": self.key_id,
+            "provider_id": self.provider_id,
+        }
+
+    def admits(self, other: "Binding") -> bool:
+        """Return whether this key may deliver records with the binding `other`.
+
+        The same key id is enough: the backend may have named a wrong provider before.
         """
         if self.base_url != other.base_url:
             return False
@@ -49,13 +81,14 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What the first line of an outbox file says.
+    """First line of an outbox file.
 
     Attributes:
+        binding: Destination and owner of the records.
         version: Version of the format.
-        created_at: When the file was made; RFC 3339.
-        writer: Who wrote it, in a word made for that: files of one writer keep their
-            order among each other. Empty where nobody knows.
+        created_at: Time at which the file was made; RFC 3339.
+        writer: Random word of the process that wrote the records: files of one writer
+            are delivered in their order. Empty if unknown.
     """
 
     binding: Binding
@@ -66,23 +99,19 @@ class Header:
     @classmethod
     def new(cls, binding: Binding, writer: str = "") -> Self:
         """Return the header of a file that is made now."""
-        now = utc_now().isoformat(timespec="seconds").replace("+00:00", "Z")
+        now = as_rfc3339(utc_now().replace(microsecond=0))
         return cls(binding=binding, created_at=now, writer=writer)
 
     @classmethod
     def parse(cls, line: bytes) -> Self | None:
-        """Return what a first line says; None if it is no header of ours."""
+        """Return the header in a line; None if the line is no header."""
         try:
             members: Mapping[str, Any] = json.loads(line)
             version = members[_MARK]
-            binding = Binding(
-                base_url=canonical_address(members["base_url"]),
-                key_id=members.get("key_id"),
-                provider_id=members.get("provider_id"),
-            )
+            binding = Binding.parse(members)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
-        if not isinstance(version, int) or not _is_sound(binding):
+        if not isinstance(version, int):
             return None
         return cls(
             binding=binding,
@@ -91,29 +120,51 @@ class Header:
             writer=str(members.get("writer", "")),
         )
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether this version of trackerapi reads the format of the file."""
+        return self.version <= FORMAT_VERSION
+
     def as_line(self, length: int = 0) -> bytes:
-        """Return the header as a line of `length` bytes, or of its own with room."""
-        members: dict[str, Any] = {
+        """Return the header as a line.
+
+        Args:
+            length: Length of the line in bytes; 0 leaves room for a provider id. A
+                line that does not fit is longer.
+        """
+        members = {
             _MARK: self.version,
-            "base_url": self.binding.base_url,
-            "key_id": self.binding.key_id,
-            "provider_id": self.binding.provider_id,
+            **self.binding.as_members(),
             "created_at": self.created_at,
         }
         if self.writer:
             members["writer"] = self.writer
         text = json.dumps(members)
-        width = length - 1 if length else len(text) + _ROOM_BYTES
+        width = length - 1 if length else len(text) + _PADDING_BYTES
         return text.ljust(width).encode("ascii") + b"\n"
 
 
-def _is_sound(binding: Binding) -> bool:
-    """Return whether a line that nobody checked holds the types of a binding."""
-    members: dict[str, object] = {
-        "base_url": binding.base_url,
-        "key_id": binding.key_id,
-        "provider_id": binding.provider_id,
-    }
-    is_text = isinstance(members["base_url"], str)
-    has_key = isinstance(members["key_id"], str | None)
-    return is_text and has_key and isinstance(members["provider_id"], int | None)
+def read_header(fd: int) -> tuple[Header, int] | None:
+    """Return the header of an open file and its length in bytes.
+
+    Return None if the file does not begin with a whole header. The position of the
+    descriptor stays.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    line, end, _ = os.pread(fd, MAX_HEADER_BYTES, 0).partition(b"\n")
+    header = Header.parse(line) if end else None
+    return None if header is None else (header, len(line) + 1)
+
+
+def header_of(path: Path) -> Header | None:
+    """Return the header of a file; None if it cannot be read, or has no header."""
+    with suppress(OSError):
+        fd = open_file(path, os.O_RDONLY)
+        try:
+            found = read_header(fd)
+        finally:
+            os.close(fd)
+        return None if found is None else found[0]
+    return None

@@ -1,48 +1,58 @@
-"""Journal of records kept aside, with the reason: beside each outbox file, as needed.
+"""Journal of held and deferred records, in a file beside the outbox file.
 
-A record is *held* when the backend refused it for good. A record *waits* here when the
-backend does not know its job yet, or takes other records but not this one. Each change
-is one line appended with one write, so that several processes may keep and release
-records of one file.
+A record is *held* if the backend rejected it: it stays until somebody fixes the cause.
+A record is *deferred* if it is sent again later: the backend does not know its job yet,
+or accepts other records but not this one. The journal is made with its first record.
+
+Each change is one line, appended with one write: several processes may change the
+journal of one file without a lock.
 """
 
-import errno
 import json
 import os
 import threading
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 from trackerapi.errors import one_line
 from trackerapi.files import check_regular, reading
-from trackerapi.outbox.disk import open_file
-from trackerapi.outbox.records import Creation, parse_creation, parse_record
+from trackerapi.outbox.disk import append_lines, open_file
+from trackerapi.outbox.names import journal_path
+from trackerapi.outbox.records import (
+    Creation,
+    creation_id,
+    identity,
+    members_in,
+    parse_creation,
+    parse_record,
+)
 from trackerapi.process.clock import utc_now
+from trackerapi.times import as_rfc3339
 
 HOLD_AFTER: Final = timedelta(days=7)
-"""How long an event waits for a job that the backend does not know."""
+"""Time for which an event of an unknown job is deferred; then it is held."""
 
 MANY_FAILING: Final = 3
-"""Failing events of a job behind which its later events wait."""
+"""Failing events of a job that defer the later events of the job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
-    """A record that was kept aside.
+    """Held or deferred record with the reason.
 
     Attributes:
-        record: The line as it stood in the outbox, with its end.
-        problem: Members of the problem details (RFC 9457) that say why.
-        is_deferred: Whether it is tried again without being asked to.
-        is_failing: Whether it waits because the backend takes other records, but not
-            this one; else it waits because the backend does not know its job.
-        since: When it was first kept aside; RFC 3339.
+        record: Line of the outbox file, with its end.
+        problem: Members of the problem details (RFC 9457) with the reason.
+        is_deferred: Whether delivery sends the record again by itself.
+        is_failing: Whether the record is deferred because the backend accepts other
+            records but not this one. A deferred record that is not failing belongs to
+            an unknown job.
+        since: Time at which the record came into the journal first; RFC 3339.
     """
 
     record: bytes
@@ -53,17 +63,17 @@ class JournalEntry:
 
     @property
     def record_id(self) -> str:
-        """By which repeats of the record are known."""
-        return _identity(self.record)[0]
+        """Id of the record; see `records.record_id()`."""
+        return identity(self.record)[0]
 
     @property
     def provider_job_id(self) -> str:
-        """The job that the record is about."""
-        return _identity(self.record)[1]
+        """The provider's id of the job of the record."""
+        return identity(self.record)[1]
 
     @property
     def is_overdue(self) -> bool:
-        """Whether it was kept aside longer ago than `HOLD_AFTER`."""
+        """Whether the record came into the journal longer than `HOLD_AFTER` ago."""
         try:
             since = datetime.fromisoformat(self.since)
         except ValueError:
@@ -71,24 +81,24 @@ class JournalEntry:
         return utc_now() - since > HOLD_AFTER
 
     def held_for(self, problem: Mapping[str, Any]) -> "JournalEntry":
-        """Return it as held for a problem, as old as it was."""
+        """Return the same record as held for `problem`, with the same `since`."""
         return JournalEntry(record=self.record, problem=problem, since=self.since)
 
     @property
     def creation(self) -> Creation | None:
-        """The creation that the record is; None for an event."""
+        """Creation in the record; None for an event."""
         return parse_creation(self.record)
 
     @property
     def reason(self) -> str:
-        """Why it was kept aside, in one sentence."""
+        """Reason in one sentence."""
         words = self.problem.get("detail") or self.problem.get("title") or "refused"
         return one_line(str(words))
 
 
 @dataclass(slots=True)
-class _Place:
-    """Where in the journal a kept record stands."""
+class _Location:
+    """Location of an entry in the journal file, and the members that are searched."""
 
     offset: int
     length: int
@@ -99,26 +109,38 @@ class _Place:
 
 
 class HeldJournal:
-    """What was kept aside of one outbox file; nothing is on disk until it is needed."""
+    """Held and deferred records of one outbox file.
+
+    Reads see the state of the last `refresh()` or change by this object.
+
+    Args:
+        path: Path of the journal; the file need not exist.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._places: dict[str, _Place] = {}
+        self._locations: dict[str, _Location] = {}
         self._read_bytes = 0
+        # A thread that calls `report()` reads while the delivery thread appends.
         self._lock = threading.RLock()
 
+    @classmethod
+    def beside(cls, path: Path) -> Self:
+        """Return the journal of an outbox file."""
+        return cls(journal_path(path))
+
     def check(self) -> None:
-        """Make sure that the journal can be read and written, if there is one.
+        """Check that an existing journal can be read and written; read the journal.
 
         Raises:
-            OSError: If not, as where it belongs to another user.
+            OSError: If it cannot, for example because it belongs to another user.
         """
         with suppress(FileNotFoundError):
             os.close(open_file(self.path, os.O_RDWR | os.O_APPEND))
         self.refresh()
 
     def refresh(self) -> None:
-        """Read what this or another process has added.
+        """Read the lines that this or another process has appended.
 
         Raises:
             OSError: If the journal cannot be read.
@@ -128,7 +150,7 @@ class HeldJournal:
         except (FileNotFoundError, NotADirectoryError):
             status = None
         except OSError:
-            # An empty journal would be deleted: one that nobody can look at is not.
+            # Not an empty journal: `release()` of the folder deletes an empty one.
             return
         if status is not None:
             check_regular(status, self.path)
@@ -139,8 +161,8 @@ class HeldJournal:
             self._read_from(size)
 
     def _read_from(self, size: int) -> None:
-        if size < self._read_bytes:  # somebody has made it anew
-            self._places.clear()
+        if size < self._read_bytes:  # another process has deleted the journal
+            self._locations.clear()
             self._read_bytes = 0
         if size == 0:
             return
@@ -152,179 +174,184 @@ class HeldJournal:
                 self._take(line)
                 self._read_bytes += len(line)
 
-    def add(self, records: Collection[JournalEntry]) -> None:
-        """Add records.
+    def add(self, entries: Collection[JournalEntry]) -> None:
+        """Add entries; an entry replaces an earlier one of the same record.
 
         Raises:
-            OSError: If they cannot be written down; then none is kept.
+            OSError: If the journal cannot be written; then no entry is added.
         """
-        if not records:
+        if not entries:
             return
-        now = utc_now().isoformat(timespec="seconds").replace("+00:00", "Z")
+        now = as_rfc3339(utc_now().replace(microsecond=0))
         lines: list[Mapping[str, Any]] = []
-        for kept in records:
-            record_id, job_id = _identity(kept.record)
+        for entry in entries:
+            record_id, job_id = identity(entry.record)
             lines.append(
                 {
                     "keep": record_id,
                     "job": job_id,
-                    "waits": kept.is_deferred,
-                    "failing": kept.is_failing,
-                    "since": kept.since or now,
-                    "problem": dict(kept.problem),
-                    "record": kept.record.decode("utf-8", "surrogateescape"),
+                    "waits": entry.is_deferred,
+                    "failing": entry.is_failing,
+                    "since": entry.since or now,
+                    "problem": dict(entry.problem),
+                    "record": entry.record.decode("utf-8", "surrogateescape"),
                 }
             )
         self._append(lines)
 
     def remove(self, record_ids: Collection[str], outcome: str) -> None:
-        """Let records go that were delivered or dropped.
+        """Remove records; ids that the journal lacks are ignored.
+
+        Args:
+            record_ids: Ids of the records.
+            outcome: delivered or dropped.
 
         Raises:
-            OSError: If that cannot be written down.
+            OSError: If the journal cannot be written.
         """
         if record_ids:
             self._append([{"release": list(record_ids), "as": outcome}])
 
     def remove_creation(self, provider_job_id: str) -> None:
-        """Let the creation of a job go that the backend has taken by now.
+        """Remove the creation of a job that the backend has accepted by now.
 
         Raises:
-            OSError: If that cannot be written down.
+            OSError: If the journal cannot be written.
         """
-        record_id = _CREATION + provider_job_id
-        if record_id in self._places:
+        record_id = creation_id(provider_job_id)
+        if record_id in self._locations:
             self.remove([record_id], "delivered")
+
+    def move_to(self, other: "HeldJournal") -> None:
+        """Rename the file to the path of another journal; do nothing without a file.
+
+        Raises:
+            OSError: If the file cannot be renamed.
+        """
+        with suppress(FileNotFoundError):
+            self.path.rename(other.path)
+            other.refresh()
 
     def entries(
         self, *, is_deferred: bool | None = None, provider_job_id: str | None = None
     ) -> Iterator[JournalEntry]:
-        """Iterate over what is kept, in the order in which it was recorded.
+        """Iterate over the entries, in the order in which their records were reported.
 
         Args:
-            is_deferred: Only what waits, or only what is held; None for both.
+            is_deferred: Only deferred entries, or only held ones; None for both.
             provider_job_id: Only records of this job; None for all.
-        """
-        for place in list(self._places.values()):
-            if is_deferred is not None and place.is_deferred != is_deferred:
-                continue
-            if provider_job_id is not None and place.provider_job_id != provider_job_id:
-                continue
-            with reading(self.path) as file:
-                file.seek(place.offset)
-                members = parse_record(file.read(place.length))
-            yield JournalEntry(
-                record=str(members.get("record", "")).encode(
-                    "utf-8", "surrogateescape"
-                ),
-                problem=_members(members.get("problem")),
-                is_deferred=place.is_deferred,
-                is_failing=place.is_failing,
-                since=str(members.get("since", "")),
-            )
-
-    def counts(self) -> tuple[int, int]:
-        """Return how many records are held and how many wait."""
-        places = list(self._places.values())
-        waiting = sum(place.is_deferred for place in places)
-        return len(places) - waiting, waiting
-
-    def rejected_jobs(self) -> set[str]:
-        """Return the jobs whose creation was refused: their events are held too."""
-        return {
-            place.provider_job_id
-            for place in list(self._places.values())
-            if place.is_creation and not place.is_deferred
-        }
-
-    def deferred_jobs(self) -> set[str]:
-        """Return the jobs of which records wait."""
-        return {place.provider_job_id for place in self._waiting()}
-
-    def unknown_jobs(self) -> set[str]:
-        """Return the jobs of waiting records that the backend does not know."""
-        return {p.provider_job_id for p in self._waiting() if not p.is_failing}
-
-    def first_failing(self) -> JournalEntry | None:
-        """Return the first record that the backend does not take; None without one.
 
         Raises:
             OSError: If the journal cannot be read.
         """
-        waiting = self.entries(is_deferred=True)
-        return next((kept for kept in waiting if kept.is_failing), None)
+        for found in list(self._locations.values()):
+            if is_deferred is not None and found.is_deferred != is_deferred:
+                continue
+            if provider_job_id is not None and found.provider_job_id != provider_job_id:
+                continue
+            with reading(self.path) as file:
+                file.seek(found.offset)
+                members = parse_record(file.read(found.length))
+            record = str(members.get("record", ""))
+            yield JournalEntry(
+                record=record.encode("utf-8", "surrogateescape"),
+                problem=members_in(members.get("problem")),
+                is_deferred=found.is_deferred,
+                is_failing=found.is_failing,
+                since=str(members.get("since", "")),
+            )
 
-    def blocked_jobs(self) -> set[str]:
-        """Return the jobs of which later records have to wait behind earlier ones.
+    def counts(self) -> tuple[int, int]:
+        """Return the number of held and of deferred records."""
+        found = list(self._locations.values())
+        deferred = sum(each.is_deferred for each in found)
+        return len(found) - deferred, deferred
 
-        These are unknown jobs, also by a creation that fails, and jobs of which so many
-        events fail that trying each later one would take too many requests.
-        """
-        waiting = self._waiting()
-        counts = Counter(place.provider_job_id for place in waiting)
+    def rejected_jobs(self) -> set[str]:
+        """Return the jobs with a rejected creation: their events are held too."""
         return {
-            place.provider_job_id
-            for place in waiting
-            if not place.is_failing
-            or place.is_creation
-            or counts[place.provider_job_id] >= MANY_FAILING
+            found.provider_job_id
+            for found in list(self._locations.values())
+            if found.is_creation and not found.is_deferred
         }
 
-    def _waiting(self) -> list[_Place]:
-        return [place for place in list(self._places.values()) if place.is_deferred]
+    def deferred_jobs(self) -> set[str]:
+        """Return the jobs of deferred records."""
+        return {found.provider_job_id for found in self._deferred()}
+
+    def unknown_jobs(self) -> set[str]:
+        """Return the jobs of deferred records that the backend does not know."""
+        return {
+            found.provider_job_id for found in self._deferred() if not found.is_failing
+        }
+
+    def first_failing(self) -> JournalEntry | None:
+        """Return the first failing record; None without one.
+
+        Raises:
+            OSError: If the journal cannot be read.
+        """
+        deferred = self.entries(is_deferred=True)
+        return next((entry for entry in deferred if entry.is_failing), None)
+
+    def blocked_jobs(self) -> set[str]:
+        """Return the jobs of which later records are deferred behind earlier ones.
+
+        A job is blocked if it is unknown, if its creation fails, or if so many of its
+        events fail that trying each later one would take too many requests.
+        """
+        deferred = self._deferred()
+        counts = Counter(found.provider_job_id for found in deferred)
+        return {
+            found.provider_job_id
+            for found in deferred
+            if not found.is_failing
+            or found.is_creation
+            or counts[found.provider_job_id] >= MANY_FAILING
+        }
+
+    def dropped_ids(self) -> set[str]:
+        """Return the ids of records that an operator has dropped from the journal.
+
+        Raises:
+            OSError: If the journal cannot be read.
+        """
+        dropped: set[str] = set()
+        with suppress(FileNotFoundError), reading(self.path) as file:
+            for members in map(parse_record, file):
+                if members.get("as") == "dropped":
+                    dropped.update(_removed_ids(members))
+        return dropped
+
+    def _deferred(self) -> list[_Location]:
+        return [each for each in list(self._locations.values()) if each.is_deferred]
 
     def _take(self, line: bytes) -> None:
         members = parse_record(line)
-        released: Any = members.get("release")
-        if isinstance(released, list):
-            for record_id in cast("list[object]", released):
-                self._places.pop(str(record_id), None)
+        for record_id in _removed_ids(members):
+            self._locations.pop(record_id, None)
         if "keep" in members:
             record_id = str(members["keep"])
-            place = _Place(
-                self._read_bytes,
-                len(line),
-                str(members.get("job", "")),
-                bool(members.get("waits")),
-                bool(members.get("failing")),
-                record_id.startswith(_CREATION),
+            job_id = str(members.get("job", ""))
+            # A record that is added again keeps its place in the order.
+            self._locations[record_id] = _Location(
+                offset=self._read_bytes,
+                length=len(line),
+                provider_job_id=job_id,
+                is_deferred=bool(members.get("waits")),
+                is_failing=bool(members.get("failing")),
+                is_creation=record_id == creation_id(job_id),
             )
-            # What is kept again stays where it was in the order.
-            self._places[record_id] = place
 
     def _append(self, lines: Iterable[Mapping[str, Any]]) -> None:
         text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
-        flags = os.O_CREAT | os.O_RDWR | os.O_APPEND
-        fd = open_file(self.path, flags)
-        try:
-            size = os.fstat(fd).st_size
-            # A writer that was killed may have left half a line.
-            if size and os.pread(fd, 1, size - 1) != b"\n":
-                text = "\n" + text
-            data = text.encode("ascii")
-            if os.write(fd, data) != len(data):
-                # Not cut off: others may have written behind it. It reads as nothing.
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-        finally:
-            os.close(fd)
+        append_lines(self.path, text.encode("ascii"))
         self.refresh()
 
 
-_CREATION: Final = "create_job "
-
-
-def _members(value: object) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _identity(record: bytes) -> tuple[str, str]:
-    """Return the id of a record and that of its job."""
-    creation = parse_creation(record)
-    if creation is not None:
-        return _CREATION + creation.provider_job_id, creation.provider_job_id
-    members = parse_record(record)
-    job_id = str(members.get("provider_job_id", ""))
-    event_id = members.get("event_id")
-    if not isinstance(event_id, str):  # damaged
-        event_id = f"damaged {zlib.crc32(record):08x}"
-    return event_id, job_id
+def _removed_ids(members: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the records that a line of the journal removes."""
+    removed = members.get("release")
+    if not isinstance(removed, list):
+        return []
+    return [str(each) for each in cast("list[object]", removed)]

@@ -1,7 +1,7 @@
-"""Durable queue of this process: records wait here for the courier.
+"""Outbox of one process: durable queue of the records that are to be delivered.
 
-`append()` returns once the record has left the process. Where the disk refuses,
-records wait in memory up to a bound. Nothing here uses the network or sleeps.
+`append()` returns once the record has left the process. If the disk refuses a record,
+the record is kept in memory, within limits. Nothing here uses the network or sleeps.
 """
 
 import os
@@ -9,6 +9,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from trackerapi.errors import OutboxError
@@ -16,7 +18,6 @@ from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.disk import sync_folder
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.header import Binding
-from trackerapi.outbox.options import OutboxOptions
 from trackerapi.outbox.records import is_droppable, parse_record
 from trackerapi.outbox.rescue import Rescue
 from trackerapi.problems import (
@@ -32,30 +33,49 @@ from trackerapi.process.descriptors import LostFileError
 
 MAX_BACKLOG_RECORDS: Final = 10_000
 MAX_BACKLOG_BYTES: Final = 16 * 1024 * 1024
-"""Bounds of what waits in memory while the disk refuses."""
+"""Limits of the records in memory while the disk refuses them."""
 
-LARGEST_FILE_BYTES: Final = 64 * 1024 * 1024
-_SHARES: Final = 8  # files that the limit is for
-_FULL_TIMES: Final = 4
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+_FILES_IN_LIMIT: Final = 8  # files of the largest size that reach the limit together
+_BURST_FACTOR: Final = 4
 _DISK_RETRY_SECONDS: Final = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxOptions:
+    """Folder, size limit and durability of an outbox.
+
+    Attributes:
+        folder: Outbox folder; None if this user has no folder for it.
+        limit_bytes: Size of undelivered records above which the outbox is thinned.
+        fsync: Whether `append()` calls `fsync` for each record.
+        strict: Whether `append()` raises for a record that the disk refuses. Otherwise
+            the record is kept in memory.
+    """
+
+    folder: Path | None
+    limit_bytes: int
+    fsync: bool = False
+    strict: bool = False
+
+
 class Outbox:
-    """What one process appends to; safe to share between threads.
+    """Outbox files of one process; safe to share between threads.
 
     Args:
-        options: Where and how.
-        binding: Where the records are to go.
-        problems: Told when the disk refuses or the outbox is full.
-        counters: Told what was dropped.
+        options: Folder, size limit and durability.
+        binding: Address and key that the records are for.
+        problems: Logs a disk that refuses records, and a full outbox.
+        counters: Counts the dropped records.
 
     Attributes:
         files: Files of this process with records, oldest first; the last one is
             appended to.
-        backlog: Records that the disk refused.
-        disk_error: Why the disk refused a record last; empty if it never did.
-        writer: By which its files are known to belong together.
-        on_new_file: Called when another file is begun, so that the last can be seen to.
+        backlog: Records in memory that the disk refused.
+        disk_error: Why the disk refused the last such record; empty if it never did.
+        writer: Random word in the header of all files of this object.
+        on_new_file: Called after a new file was begun: the last one can be delivered to
+            its end and archived.
     """
 
     def __init__(
@@ -71,9 +91,15 @@ class Outbox:
         self._is_full = self.is_closed = self._needs_care = False
         self.on_new_file: Callable[[], object] | None = None
         self._problems, self._counters = problems, counters
-        self._rescuing = Rescue(options, problems, counters)
-        self._file_bytes = min(LARGEST_FILE_BYTES, options.limit_bytes // _SHARES)
-        # A signal handler may report in the middle of a report.
+        self._rescuer = Rescue(
+            folder=options.folder,
+            fsync=options.fsync,
+            problems=problems,
+            counters=counters,
+        )
+        self._file_bytes = min(MAX_FILE_BYTES, options.limit_bytes // _FILES_IN_LIMIT)
+        # Reentrant: a signal handler may report in the middle of a report, in the
+        # thread that holds the lock.
         self._lock, self._sync_lock = threading.RLock(), threading.RLock()
         self._synced: tuple[OutboxFile | None, int] = (None, 0)
         self._file: OutboxFile | None = None
@@ -88,11 +114,11 @@ class Outbox:
             line: The record with its line end.
 
         Returns:
-            False if the outbox was closed meanwhile; nothing was recorded.
+            False if another thread has closed the outbox; nothing was recorded.
 
         Raises:
-            OutboxError: With `strict`, if the disk refused it or the outbox is full;
-                then nothing was recorded.
+            OutboxError: With `strict`, if the disk refused the record or the outbox is
+                full; nothing was recorded.
         """
         with self._lock:
             file = self._file
@@ -107,12 +133,12 @@ class Outbox:
         return True
 
     def _sync(self, file: OutboxFile) -> None:
-        """Bring what was appended so far to the disk itself.
+        """Call `fsync` for all records that were appended so far.
 
-        Threads that come while another one is at it share the next turn.
+        Threads that wait while another thread syncs share the next call.
 
         Raises:
-            OutboxError: If the disk refuses.
+            OutboxError: With `strict`, if the disk refuses.
         """
         wanted = file.end
         with self._sync_lock:
@@ -123,7 +149,7 @@ class Outbox:
             try:
                 file.sync()
             except OSError as error:
-                self._tell(error)
+                self._report_refusal(error)
                 if self.options.strict:
                     raise OutboxError(unwritable(error)) from error
                 return
@@ -131,7 +157,7 @@ class Outbox:
 
     @property
     def is_full(self) -> bool:
-        """Whether records are refused; set when thinning out did not make room."""
+        """Whether new records are dropped; set if thinning did not make room."""
         return self._is_full
 
     @is_full.setter
@@ -141,107 +167,110 @@ class Outbox:
 
     @property
     def mark(self) -> tuple[object, int, int]:
-        """Something that differs once a record has come."""
+        """Value that changes with each new record."""
         file = self._file
         return file, file.end if file else 0, len(self.backlog)
 
     @property
     def undelivered_bytes(self) -> int:
-        """Size of what is not settled, on disk."""
+        """Size of the undelivered records on disk."""
         return sum(file.undelivered_bytes for file in self.files)
 
     @property
     def undelivered_count(self) -> int:
-        """Records that are not settled, in files and in memory."""
+        """Number of undelivered records, in files and in memory."""
         in_files = sum(file.undelivered_count for file in list(self.files))
         return in_files + len(self.backlog) + len(self._taken)
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything is settled."""
+        """Whether no record is undelivered; records in journals do not count."""
         in_memory = len(self.backlog) + len(self._taken)
         return not in_memory and all(file.is_delivered for file in list(self.files))
 
-    def turn_over(self) -> None:
-        """Begin a new file with the next record, so that the last can be put away."""
+    def end_current_file(self) -> None:
+        """Begin a new file with the next record: the last one can be archived."""
         with self._lock:
             self._file = None
 
-    def replace(self, file: OutboxFile, thinner: OutboxFile | None) -> bool:
-        """Put another file of the same records, or none, in the place of one.
+    def replace(self, file: OutboxFile, fresh: OutboxFile | None) -> bool:
+        """Replace a file in `files` by another one, or by none.
 
         Returns:
-            False if the file was given away meanwhile, as by `close()`.
+            False if another thread has taken the file out, for example by `close()`.
         """
         with self._lock:
             if file not in self.files:
                 return False
             at = self.files.index(file)
-            self.files[at : at + 1] = [] if thinner is None else [thinner]
+            self.files[at : at + 1] = [] if fresh is None else [fresh]
             return True
 
     def is_current(self, file: OutboxFile) -> bool:
-        """Tell whether `file` may still be appended to."""
+        """Return whether records may still be appended to `file`."""
         return file is self._file
 
     def drain_backlog(self) -> bool:
-        """Try to write to disk what waits in memory; return whether that is empty."""
+        """Write the backlog to the disk if it can be; return whether that worked."""
         with self._lock:
             return self._drain()
 
-    def take_backlog(self, most_bytes: int) -> list[bytes]:
-        """Remove and return the first records of the backlog, for delivery.
+    def take_backlog(self, max_bytes: int) -> list[bytes]:
+        """Remove and return the first records of the backlog, to be delivered.
 
-        `restore_backlog()` has to follow, with what was not delivered.
+        The caller has to call `restore_backlog()` afterwards with the undelivered
+        records, or an empty list.
         """
         size = 0
         with self._lock:
-            while self.backlog and size + len(self.backlog[0]) <= most_bytes:
-                # In this order: at no time is one in neither of them.
+            while self.backlog and size + len(self.backlog[0]) <= max_bytes:
+                # In this order: a thread that counts finds each record at all times.
                 self._taken.append(self.backlog[0])
                 size += len(self.backlog.popleft())
             self._backlog_bytes -= size
             return list(self._taken)
 
     def restore_backlog(self, lines: list[bytes]) -> None:
-        """Put back what `take_backlog()` gave and could not be delivered."""
+        """Put records of `take_backlog()` back that could not be delivered."""
         with self._lock:
             if self.is_closed:
-                return  # which has seen to them
+                return  # `close()` has put them back
             self.backlog.extendleft(reversed(lines))
             self._taken = []
             self._needs_care = True
             self._backlog_bytes += sum(map(len, lines))
 
     def close(self) -> list[OutboxFile]:
-        """Take no more records; return the files, for the caller to put away."""
+        """Accept no more records; return the files, for the caller to release."""
         with self._lock:
-            self.look_after_files()
+            self.rescue_files()
             self.is_closed = True
-            # What is on its way may not arrive: twice does no harm.
+            # Records in a request may be lost. Sending them again is safe: the backend
+            # applies each record once.
             self.backlog.extendleft(reversed(self._taken))
             self._taken = []
             self._next_disk_attempt = 0.0
             self._drain()
             if self.options.fsync and self._file is not None:
-                # For a thread that has appended, and finds the file put away.
+                # For a thread that has appended and not synced yet: it will find the
+                # file closed.
                 with suppress(OSError):
                     self._file.sync()
             self._counters.count_dropped("outbox unwritable", len(self.backlog))
             self.backlog.clear()
             files, self.files, self._file = self.files, [], None
-            self._rescuing.give_up(files)
+            self._rescuer.give_up(files)
         return files
 
-    def look_after_files(self) -> None:
-        """Put new files in the place of those closed, deleted, moved or cut."""
+    def rescue_files(self) -> None:
+        """Replace the files that were closed, deleted, moved or cut."""
         with self._lock:
             for file in list(self.files):
                 if not file.is_in_place:
                     self._rescue(file)
 
     def forget(self) -> None:
-        """Let go of everything without a trace, in a child that has it from a fork."""
+        """Close the files in a forked child: the parent delivers their records."""
         for file in self.files:
             file.close()
 
@@ -256,18 +285,18 @@ class Outbox:
         except OSError as error:
             self._refused(line, error)
         except BaseException:
-            # Ctrl-C between the write and its bookkeeping must not lose a record.
+            # Ctrl-C may come between the write and its counting: find the new end.
             file.recover()
             raise
 
     def _rescue(self, file: OutboxFile) -> None:
-        """Put another file in the place of one that takes no more."""
+        """Replace a file that takes no more records, if a new one can be written."""
         try:
-            fresh = self._rescuing.replacement(file, self.binding, self.writer)
+            fresh = self._rescuer.rescue(file, self.binding, self.writer)
         except OSError as error:
-            self._tell(error)
+            self._report_refusal(error)
             if self._file is file:
-                self._file = None  # its records are still delivered by its descriptor
+                self._file = None  # delivery still reads the file by its descriptor
             return
         self.replace(file, fresh)
         if self._file is file:
@@ -281,8 +310,8 @@ class Outbox:
                 raise OutboxError("the outbox is full; see `trackerapi outbox list`")
             self._drop(line, "outbox full")
             return True
-        # Records may come faster than room can be made.
-        is_bursting = self.undelivered_bytes > _FULL_TIMES * self.options.limit_bytes
+        # A script may report faster than the delivery thread thins the outbox.
+        is_bursting = self.undelivered_bytes > _BURST_FACTOR * self.options.limit_bytes
         if is_bursting and is_droppable(parse_record(line)):
             self._drop(line, "outbox full")
             return True
@@ -314,7 +343,8 @@ class Outbox:
 
     def _drain(self) -> bool:
         left = self._next_disk_attempt - steady_seconds()
-        if self.backlog and 0 < left <= _DISK_RETRY_SECONDS:  # more: a frozen clock
+        # A longer time is that of a clock that was frozen: try at once.
+        if self.backlog and 0 < left <= _DISK_RETRY_SECONDS:
             return False
         while self.backlog:
             try:
@@ -328,12 +358,12 @@ class Outbox:
 
     def _refused(self, line: bytes, error: OSError) -> None:
         self._next_disk_attempt = steady_seconds() + _DISK_RETRY_SECONDS
-        self._tell(error)
+        self._report_refusal(error)
         if self.options.strict:
             raise OutboxError(unwritable(error)) from error
         self._keep_in_memory(line)
 
-    def _tell(self, error: OSError) -> None:
+    def _report_refusal(self, error: OSError) -> None:
         self.disk_error = error.strerror or str(error)
         message = kept_in_memory(error, MAX_BACKLOG_RECORDS)
         self._problems.report(OUTBOX_UNWRITABLE, message)

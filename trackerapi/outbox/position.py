@@ -1,7 +1,9 @@
-"""The position up to which an outbox file is settled, in a file beside it.
+"""Settled position of an outbox file, kept in a file beside it.
 
-Written after the fact, in place, so that a crash can cause a second delivery but
-never a loss. What cannot be read counts as nothing settled.
+All records before the position are settled: delivered, moved to the journal of held
+records, or dropped. The position is written after the fact, in place: a crash can cause
+a second delivery but never a loss. A position that cannot be read counts as 0 records
+settled.
 """
 
 import json
@@ -28,12 +30,12 @@ _UNREADABLE: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """How far an outbox file is settled.
+    """Settled position of an outbox file.
 
     Attributes:
-        position: Bytes from its begin.
-        delivered: Records before it that the backend has taken.
-        dropped: Records before it that are gone.
+        position: Bytes from the start of the file.
+        delivered: Records before the position that the backend accepted.
+        dropped: Records before the position that were damaged, and are lost.
     """
 
     position: int
@@ -42,7 +44,7 @@ class Settled:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Return what a file says; None if it is missing or says nothing usable."""
+        """Return the position in a file; None if it is missing or damaged."""
         try:
             state = json.loads(read_regular(path))
             return cls(
@@ -54,7 +56,7 @@ class Settled:
             return None
 
     def as_line(self) -> bytes:
-        """Return it as a line that is always as long."""
+        """Return the position as a line, padded to the same length each time."""
         state = {
             "position": self.position,
             "delivered": self.delivered,
@@ -64,10 +66,10 @@ class Settled:
 
 
 class PositionFile:
-    """Where the position of one outbox file is kept; made with the first one.
+    """File with the settled position of one outbox file; made by the first `write()`.
 
     Args:
-        path: Where it lies; follow it when the outbox file is moved.
+        path: Path of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,23 +78,25 @@ class PositionFile:
         self._is_closed = False
 
     def write(self, settled: Settled) -> None:
-        """Write down how far all is settled.
+        """Write the settled position; do nothing after `close()`.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: If the position cannot be written.
         """
         if self._is_closed:
             return
         try:
             fd = self._opened().checked(is_kept=True)
         except LostFileError:
+            # The job has closed the descriptor, or deleted the file: write a new one.
             self.close()
             self._is_closed = False
             fd = self._opened().checked()
+        # One write over the old line of the same length: a crash leaves one of both.
         os.pwrite(fd, settled.as_line(), 0)
 
     def close(self) -> None:
-        """Close the file; from now on no position is written."""
+        """Close the file; later calls of `write()` do nothing."""
         self._is_closed = True
         if self._file is not None:
             self._file.close()

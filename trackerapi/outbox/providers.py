@@ -11,11 +11,12 @@ import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from trackerapi.errors import BackendUnavailable
-from trackerapi.outbox.disk import make_folder, open_file, write_whole
+from trackerapi.outbox.disk import append_lines, make_folder, open_file, write_whole
 from trackerapi.outbox.header import Binding
 from trackerapi.outbox.records import parse_record
 
@@ -81,28 +82,13 @@ class Providers:
         """Append the provider of a key, as a backend confirmed it."""
         if binding.key_id is None or self.find(binding) == provider_id:
             return
-        members = {
-            "base_url": binding.base_url,
-            "key_id": binding.key_id,
-            "provider_id": provider_id,
-        }
-        # Without the memory only files with the key's own id are claimed.
+        members = replace(binding, provider_id=provider_id).as_members()
+        # Without the memory, only files of the same key id are claimed.
         with suppress(OSError):
             make_folder(self._path.parent)
-            self._append(json.dumps(members).encode("ascii") + b"\n")
-
-    def _append(self, line: bytes) -> None:
-        fd = open_file(self._path, os.O_CREAT | os.O_RDWR | os.O_APPEND)
-        try:
-            size = os.fstat(fd).st_size
-            # A killed writer may have left half a line.
-            if size and os.pread(fd, 1, size - 1) != b"\n":
-                line = b"\n" + line
-            os.write(fd, line)
-        finally:
-            os.close(fd)
-        if size > MAX_BYTES:
-            self._forget_older_half()
+            line = json.dumps(members).encode("ascii") + b"\n"
+            if append_lines(self._path, line) > MAX_BYTES:
+                self._forget_older_half()
 
     def _forget_older_half(self) -> None:
         # A line that another process appends meanwhile is lost, and confirmed again.
@@ -111,7 +97,7 @@ class Providers:
         shorter = self._path.with_suffix(f".{os.urandom(6).hex()}")
         fd = open_file(shorter, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         try:
-            write_whole(fd, b"".join(lines[len(lines) // 2 :]))
+            write_whole(fd, b"".join(lines[len(lines) // 2 :]), shorter)
             shorter.replace(self._path)
         finally:
             os.close(fd)
@@ -135,8 +121,7 @@ class Providers:
             return
         self._seen = seen
         for members in map(parse_record, lines):
-            url, key_id = members.get("base_url"), members.get("key_id")
-            provider_id = members.get("provider_id")
-            is_whole = isinstance(url, str) and isinstance(key_id, str)
-            if is_whole and isinstance(provider_id, int):
-                self._known[str(url), str(key_id)] = provider_id
+            with suppress(ValueError):  # a torn line
+                known = Binding.parse(members)
+                if known.key_id is not None and known.provider_id is not None:
+                    self._known[known.base_url, known.key_id] = known.provider_id

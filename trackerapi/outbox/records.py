@@ -1,19 +1,29 @@
-"""What one line of an outbox file is: an event, or the creation of a job.
+"""Lines of an outbox file: an event, or the creation of a job.
 
-An event stands there exactly as `import_events` takes it, so that disk and wire share
-their bytes. A creation stands ahead of the events of its job.
+The line of an event is the line that `import_events` takes: disk and wire share their
+bytes. The creation of a job comes before the events of the job.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from datetime import UTC, datetime
+from typing import Any, Final, Self, cast
+
+from trackerapi.times import parse_rfc3339
 
 MAX_BATCH_LINES: Final = 1000
 MAX_BATCH_BYTES: Final = 1024 * 1024
-"""Limits of `import_events`, counted unpacked."""
+"""Limits of `import_events`, before compression."""
 
 CREATION_START: Final = b'{"create_job":'
+"""First bytes of the line of a creation."""
+
+_CREATION_MEMBER: Final = b'"create_job"'
+_CREATION_ID: Final = "create_job "
+_BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC)
 
 KNOWN_KINDS: Final = frozenset(
     {"start", "step", "skip", "error", "complete", "cancel", "interrupt"}
@@ -22,22 +32,39 @@ KNOWN_KINDS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creation:
-    """A job that is to be created.
+    """Record of a job that is to be created.
 
     Attributes:
         document: Members of the contract's `JobInput`.
-        state: waiting (to be sent), done (the backend has it), or held (refused).
-        problem: Why it was refused; empty otherwise.
+        state: waiting (to be sent), done (the backend has the job), or held (rejected).
+        problem: Members of the problem details of a rejection; None otherwise.
     """
 
     document: Mapping[str, Any]
     state: str = "waiting"
     problem: Mapping[str, Any] | None = None
 
+    @classmethod
+    def parse(cls, members: Mapping[str, Any]) -> Self | None:
+        """Return the creation that a record describes; None for any other record."""
+        document = members_in(members.get("create_job"))
+        if "provider_job_id" not in document:
+            return None
+        return cls(
+            document=document,
+            state=str(members.get("state", "waiting")),
+            problem=members_in(members.get("problem")) or None,
+        )
+
     @property
     def provider_job_id(self) -> str:
         """The provider's id of the job."""
         return str(self.document.get("provider_job_id"))
+
+    @property
+    def record_id(self) -> str:
+        """Id of the record; see `record_id()`."""
+        return creation_id(self.provider_job_id)
 
     def as_line(self) -> bytes:
         """Return the creation as a record, with the line end."""
@@ -47,72 +74,130 @@ class Creation:
         return json.dumps(members, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def parse_creation(line: bytes) -> Creation | None:
-    """Return the creation that a line holds; None if it is none."""
-    members = parse_record(line)
-    document = members.get("create_job")
-    if not isinstance(document, dict) or "provider_job_id" not in document:
-        return None
-    problem = members.get("problem")
-    return Creation(
-        document=cast("dict[str, Any]", document),
-        state=str(members.get("state", "waiting")),
-        problem=cast("dict[str, Any]", problem) if isinstance(problem, dict) else None,
-    )
+def creation_id(provider_job_id: str) -> str:
+    """Return the id of the record that creates a job; see `record_id()`."""
+    return _CREATION_ID + provider_job_id
 
 
 def parse_record(line: bytes) -> dict[str, Any]:
-    """Return the members of a record; none for what is damaged."""
+    """Return the members of a record; an empty dict for a damaged line."""
     try:
-        members = json.loads(line)
+        return members_in(json.loads(line))
     except (ValueError, RecursionError):
         return {}
-    return cast("dict[str, Any]", members) if isinstance(members, dict) else {}
+
+
+def members_in(value: object) -> dict[str, Any]:
+    """Return a JSON value if it is an object; an empty dict for any other value."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def is_creation(line: bytes) -> bool:
+    """Return whether a line begins like a creation; does not parse the line."""
+    return line.startswith(CREATION_START)
+
+
+def parse_creation(line: bytes) -> Creation | None:
+    """Return the creation in a line; None for an event or a damaged line."""
+    # Most lines are events, which need not be parsed to find that out.
+    return Creation.parse(parse_record(line)) if _CREATION_MEMBER in line else None
+
+
+def identity(line: bytes) -> tuple[str, str]:
+    """Return `record_id()` and `job_of()` of a record."""
+    members = parse_record(line)
+    creation = Creation.parse(members)
+    if creation is not None:
+        return creation.record_id, creation.provider_job_id
+    event_id = members.get("event_id")
+    if not isinstance(event_id, str):
+        event_id = f"damaged {zlib.crc32(line):08x}"
+    return event_id, str(members.get("provider_job_id", ""))
+
+
+def record_id(line: bytes) -> str:
+    """Return the id of a record; copies of the record in other files have it too."""
+    return identity(line)[0]
 
 
 def job_of(line: bytes) -> str:
-    """Return the job that a record is about, by the provider's id."""
-    creation = parse_creation(line)
-    if creation is not None:
-        return creation.provider_job_id
-    return str(parse_record(line).get("provider_job_id", ""))
+    """Return the provider's id of the job of a record; empty for a damaged line."""
+    return identity(line)[1]
+
+
+def time_of(members: Mapping[str, Any]) -> datetime | None:
+    """Return the time at which an event happened; None for a damaged event."""
+    with suppress(ValueError):
+        return parse_rfc3339(str(members.get("occurred_at")))
+    return None
+
+
+def first_time(lines: Iterable[bytes]) -> datetime | None:
+    """Return the time of the first event among records; None without one."""
+    return next(filter(None, (time_of(parse_record(line)) for line in lines)), None)
+
+
+def in_order(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return events in the order of their times, then of their ids."""
+    return sorted(
+        events,
+        key=lambda event: (time_of(event) or _BEFORE_ALL, str(event.get("event_id"))),
+    )
 
 
 def is_droppable(members: Mapping[str, Any]) -> bool:
-    """Tell whether a record may go when there is no room for all."""
+    """Return whether a record may be dropped when the outbox is full."""
     if "create_job" in members:
         return False
-    kind = members.get("kind")
-    # A word of the author's own is shown like `info`.
-    return kind not in KNOWN_KINDS
+    # The backend shows an unknown kind like `info`.
+    return members.get("kind") not in KNOWN_KINDS
 
 
 def split_lines(chunk: bytes) -> list[bytes]:
-    """Return the lines of `chunk`, each with its end, parted as the wire parts them."""
+    """Return the whole lines of `chunk`, each with its end.
+
+    Only a line feed ends a line, as on the wire. `bytes.splitlines()` also splits at a
+    carriage return.
+    """
     return [line + b"\n" for line in chunk.split(b"\n")[:-1]]
 
 
-def first_lines(chunk: bytes, count: int) -> tuple[bytes, int]:
-    """Return the first lines of `chunk`, at most `count`, and how many they are.
+def first_lines(chunk: bytes, max_lines: int) -> tuple[bytes, int]:
+    """Return the first lines of `chunk`, and their number.
 
     Args:
         chunk: Whole lines.
-        count: 1 or more.
+        max_lines: Largest number of lines, 1 or more.
     """
-    parts = chunk.split(b"\n", count)
-    found = len(parts) - 1
-    return chunk[: len(chunk) - len(parts[-1])], found
+    parts = chunk.split(b"\n", max_lines)
+    return chunk[: len(chunk) - len(parts[-1])], len(parts) - 1
 
 
-def count_that_fits(lines: Sequence[bytes], most_lines: int) -> int:
-    """Return how many lines fit into one batch; at least one.
+def first_batch(chunk: bytes, max_lines: int) -> tuple[bytes, int]:
+    """Return the first lines of `chunk` that one request can carry, and their number.
+
+    A creation is a request of its own: a batch is one creation, or the events before
+    the next creation.
 
     Args:
-        lines: Each with its end.
-        most_lines: Most lines of a batch.
+        chunk: Whole lines.
+        max_lines: Largest number of events, 1 or more.
+    """
+    if is_creation(chunk):
+        return first_lines(chunk, 1)
+    events = chunk[: chunk.find(b"\n" + CREATION_START) + 1] or chunk
+    return first_lines(events, max_lines)
+
+
+def count_that_fits(lines: Sequence[bytes], max_lines: int) -> int:
+    """Return the number of first lines that fit into one batch, at least 1.
+
+    Args:
+        lines: Records, each with its end.
+        max_lines: Largest number of lines in a batch.
     """
     size = count = 0
-    for line in lines[:most_lines]:
+    for line in lines[:max_lines]:
         size += len(line)
         if size > MAX_BATCH_BYTES:
             break

@@ -1,20 +1,20 @@
-"""New places for undelivered records whose file was closed, deleted, moved or cut.
+"""Rescue of undelivered records whose file was closed, deleted, moved or cut.
 
 The job may close all descriptors; its user may delete or rename the folder, or empty a
-file to make room on the disk. Undelivered records are read by the descriptor as long
-as there is one, and written to a new file.
+file to make room on the disk. As long as there is a descriptor, it still reads the
+undelivered records, which are written to a new file.
 """
 
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from trackerapi.outbox.counters import Counters
-from trackerapi.outbox.disk import DELIVERED, sync_folder
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.header import Binding
-from trackerapi.outbox.options import OutboxOptions
-from trackerapi.outbox.records import MAX_BATCH_BYTES, parse_record, split_lines
+from trackerapi.outbox.names import DELIVERED_FOLDER
+from trackerapi.outbox.records import parse_record
 from trackerapi.problems import (
     OUTBOX_CUT,
     OUTBOX_DELETED,
@@ -25,35 +25,39 @@ from trackerapi.problems import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rescue:
-    """Writes new files for the records of files that were closed, deleted or moved.
+    """Replacement of files that were closed, deleted, moved or cut.
 
     Attributes:
-        options: Folder and limits of the new files.
+        folder: Folder of the new files; None if there is no folder.
+        fsync: Whether to call `fsync` for the new files.
         problems: Logs the rescued and the lost records.
         counters: Counts the lost records.
     """
 
-    options: OutboxOptions
+    folder: Path | None
+    fsync: bool
     problems: Problems
     counters: Counters
 
-    def replacement(
+    def rescue(
         self, file: OutboxFile, binding: Binding, writer: str
     ) -> OutboxFile | None:
-        """Return the file that replaces one that was closed, deleted, moved or cut.
+        """Replace a file that was closed, deleted, moved or cut; report the problem.
 
         Returns:
-            As `_rescued()`.
+            The given file if it could be opened again, else a new one; None if no
+            undelivered record is left, or none can be read.
 
         Raises:
             OSError: If no new file can be written; the old one is then unchanged.
         """
-        waiting, is_cut = file.undelivered_count, file.is_cut
-        fresh = _rescued(file, self.options, binding, writer)
+        undelivered, is_cut = file.undelivered_count, file.is_cut
+        fresh = self._rescued(file, binding, writer, is_cut=is_cut)
         if is_cut and fresh is not None:
-            lost = waiting - fresh.appended  # at least: some of those are delivered
+            # A lower bound: delivered records may be among the remaining ones.
+            lost = undelivered - fresh.appended
             self.counters.count_dropped("outbox cut", max(lost, 0))
             self.problems.report(OUTBOX_CUT, RECORDS_CUT)
         elif fresh is None and _is_lost(file):
@@ -67,53 +71,36 @@ class Rescue:
             file.close()
         return fresh
 
+    def _rescued(
+        self, file: OutboxFile, binding: Binding, writer: str, *, is_cut: bool
+    ) -> OutboxFile | None:
+        if not file.is_ours:
+            with suppress(OSError):
+                if file.reopen():
+                    return file
+            return None
+        if self.folder is None or (file.is_delivered and not is_cut):
+            return None
+        if is_cut:
+            file.begin_anew()
+        with file.replacement(self.folder, binding, writer, fsync=self.fsync) as fresh:
+            for line in file.undelivered_lines():
+                # The first line of a cut file may be the rest of a record.
+                if not is_cut or parse_record(line):
+                    fresh.append(line)
+        with suppress(OSError):  # if the journal was moved with the folder
+            file.held.move_to(fresh.held)
+        if is_cut:
+            with suppress(OSError):
+                file.remove()
+        return fresh
+
     def give_up(self, files: list[OutboxFile]) -> None:
-        """Count the records as lost for which no new file could be written."""
+        """Close and remove files without a replacement; count their records as lost."""
         for file in [each for each in files if not each.is_in_place]:
             self.counters.count_dropped("outbox unwritable", file.undelivered_count)
             files.remove(file)
             file.close()
-
-
-def _rescued(
-    file: OutboxFile, options: OutboxOptions, binding: Binding, writer: str
-) -> OutboxFile | None:
-    """Return the file that has the undelivered records of the given one.
-
-    Returns:
-        The given file if it could be opened again, else a new one; None if
-        no undelivered record is left, or none can be read.
-
-    Raises:
-        OSError: If no new file can be written.
-    """
-    if not file.is_ours:
-        with suppress(OSError):
-            if file.reopen():
-                return file
-        return None
-    is_cut = file.is_cut
-    if options.folder is None or (file.is_delivered and not is_cut):
-        return None
-    if is_cut:
-        file.begin_anew()
-    stem = file.path.stem.partition("-")[0]
-    fresh = OutboxFile.create(options.folder, binding, stem, writer)
-    try:
-        _copy_undelivered(file, fresh, is_cut=is_cut)
-        if options.fsync:
-            fresh.sync()
-            sync_folder(options.folder)
-    except OSError:
-        fresh.remove()
-        raise
-    with suppress(OSError):  # of a file that was deleted alone
-        file.held.path.rename(fresh.held.path)
-        fresh.held.refresh()
-    if is_cut:
-        with suppress(OSError):
-            file.remove()
-    return fresh
 
 
 def _is_lost(file: OutboxFile) -> bool:
@@ -121,14 +108,5 @@ def _is_lost(file: OutboxFile) -> bool:
     if file.is_delivered or file.is_ours:
         return False
     # Another process may have claimed the file, and delivered it.
-    delivered = file.path.parent / DELIVERED / file.path.name
-    return not file.path.exists() and not delivered.exists()
-
-
-def _copy_undelivered(file: OutboxFile, fresh: OutboxFile, *, is_cut: bool) -> None:
-    position = file.position
-    while chunk := file.read(position, MAX_BATCH_BYTES):
-        for line in split_lines(chunk):
-            if not is_cut or parse_record(line):  # else the rest of a record
-                fresh.append(line)
-        position += len(chunk)
+    archived = file.path.parent / DELIVERED_FOLDER / file.path.name
+    return not file.path.exists() and not archived.exists()

@@ -1,91 +1,87 @@
-"""Rewriting an outbox file whose owner has gone: without records, or bound anew.
+"""Rewriting of claimed outbox files: without some records, or for another destination.
 
-Records that are taken out are nowhere on disk afterwards, neither in the file nor in
-its journal of held records.
+The old file is deleted after the new one is complete. A crash in between leaves both:
+records in both are delivered twice, which the backend applies once. Removed records are
+nowhere on disk afterwards, neither in the file nor in its journal.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Binding
-from trackerapi.outbox.survey import lines_between, record_id
-
-_FILES_OF_ONE: Final = (".outbox", ".ack")
-
-
-def none_of_them(line: bytes) -> bool:  # noqa: ARG001 - as others have it
-    """Choose no record."""
-    return False
+from trackerapi.outbox.names import position_path
+from trackerapi.outbox.records import is_creation, job_of, record_id
+from trackerapi.outbox.survey import DELIVERED, HELD, UNDELIVERED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
-    """What to take out of a file.
+class Selection:
+    """Records of outbox files, selected by state and job.
 
     Attributes:
-        waiting: Chooses among the records behind the settled position.
-        settled: Chooses among those before it.
-        kept_ids: Ids of records in the journal; they go from everywhere.
+        states: `HELD`, `UNDELIVERED` or both; or `DELIVERED` alone.
+        provider_job_id: Job of the records; None for all jobs.
     """
 
-    waiting: Callable[[bytes], bool] = none_of_them
-    settled: Callable[[bytes], bool] = none_of_them
-    kept_ids: frozenset[str] = frozenset()
+    states: Collection[str] = ()
+    provider_job_id: str | None = None
 
     def count(self, file: OutboxFile) -> int:
-        """Return how many records it would take out."""
-        count = len(self.kept_ids)
-        if self.waiting is not none_of_them:
-            tail = lines_between(file, file.position, file.end)
-            count += sum(map(self.waiting, tail))
-        if self.settled is not none_of_them:
-            head = lines_between(file, file.start, file.position)
-            count += sum(map(self.settled, head))
+        """Return the number of selected records in a file and its journal."""
+        count = len(self.ids_in_journal(file))
+        if UNDELIVERED in self.states:
+            count += sum(map(self.is_of_job, file.undelivered_lines()))
+        if DELIVERED in self.states:
+            count += sum(map(self.is_of_job, file.settled_lines()))
         return count
 
-    def takes_settled(self, line: bytes) -> bool:
-        """Tell whether a settled record goes."""
-        return self.settled(line) or (
-            bool(self.kept_ids) and record_id(line) in self.kept_ids
-        )
+    def ids_in_journal(self, file: OutboxFile) -> set[str]:
+        """Return the ids of selected records in the journal of a file."""
+        return {
+            entry.record_id
+            for entry in file.held.entries(provider_job_id=self.provider_job_id)
+            if (UNDELIVERED if entry.is_deferred else HELD) in self.states
+        }
+
+    def is_of_job(self, line: bytes) -> bool:
+        """Return whether a record is of the selected job."""
+        return self.provider_job_id is None or job_of(line) == self.provider_job_id
 
 
-def cut_and_release(folder: OutboxFolder, file: OutboxFile, what: Cut) -> int:
-    """Take records out of an adopted file and let go of it; return their count.
+def remove_and_release(
+    folder: OutboxFolder, file: OutboxFile, selection: Selection
+) -> int:
+    """Remove records from a claimed file, and release the file; return their number.
 
     Raises:
-        OSError: If it cannot be written; then the file is as it was.
+        OSError: If the new file cannot be written; the old one is then unchanged.
     """
-    count = what.count(file)
-    if not count:
-        file.close()
-        return 0
     try:
-        thinner = _cut(file, what)
+        count = selection.count(file)
+        rewritten = _rewritten(file, selection) if count else None
     finally:
         file.close()
-    if thinner is not None:
-        folder.release(thinner)
+    if rewritten is not None:
+        folder.release(rewritten)
     return count
 
 
 def rebind(folder: OutboxFolder, file: OutboxFile, binding: Binding) -> Path | None:
-    """Bind the records of an adopted file to another address and key; close the file.
+    """Bind the records of a claimed file to another address and key; close the file.
 
     Returns:
-        The new file with the same records; None if there were none.
+        The new file with the same records; None if the old file had none.
 
     Raises:
-        OSError: If the new file cannot be written; then the old one is as it was.
+        OSError: If the new file cannot be written; the old one is then unchanged.
     """
     try:
-        # The longer address may not fit into the header of the old file.
-        rebound = _cut(file, Cut(), binding)
+        # Not in place: the longer address may not fit into the header.
+        rebound = _rewritten(file, Selection(), binding)
     finally:
         file.close()
     if rebound is None:
@@ -94,65 +90,58 @@ def rebind(folder: OutboxFolder, file: OutboxFile, binding: Binding) -> Path | N
     return rebound.path
 
 
-def _cut(
-    file: OutboxFile, what: Cut, binding: Binding | None = None
+def _rewritten(
+    file: OutboxFile, selection: Selection, binding: Binding | None = None
 ) -> OutboxFile | None:
-    """Put a file without some of its records in the place of one.
+    """Replace a claimed file by one without the selected records.
 
     Args:
-        file: Adopted, so that nobody else writes to it; gone afterwards.
-        what: What to take out.
-        binding: Where the records of the new file go; None for the same destination.
+        file: Old file; deleted afterwards.
+        selection: Records that the new file lacks.
+        binding: Destination of the new file; None for the same.
 
     Returns:
-        The new file, open; None if nothing was left.
-
-    Raises:
-        OSError: If it cannot be written; then the file is as it was.
+        The new file, open; None if no record is left.
     """
-    stem = file.path.stem.partition("-")[0]
-    goes_to = binding or file.header.binding
-    writer = file.header.writer
-    thinner = OutboxFile.create(file.path.parent, goes_to, stem, writer)
-    try:
-        _copy(file, thinner, what)
-        _keep_times(file.path, thinner.path)
-    except BaseException:
-        thinner.remove()
-        raise
-    # From here on both may be delivered: what is in both is applied once.
+    folder, header = file.path.parent, file.header
+    with file.replacement(folder, binding or header.binding, header.writer) as fresh:
+        _copy(file, fresh, selection)
+        _copy_times(file.path, fresh.path)
     file.remove()
-    if thinner.end == thinner.start and thinner.held.counts() == (0, 0):
-        thinner.remove()
+    if fresh.end == fresh.start and fresh.held.counts() == (0, 0):
+        fresh.remove()
         return None
-    return thinner
+    return fresh
 
 
-def _copy(file: OutboxFile, thinner: OutboxFile, what: Cut) -> None:
-    taken = count = 0
-    for line in lines_between(file, file.start, file.position):
-        if what.takes_settled(line):
-            taken += what.settled(line)
-        else:
-            thinner.append(line)
+def _copy(file: OutboxFile, fresh: OutboxFile, selection: Selection) -> None:
+    removed_ids = selection.ids_in_journal(file)
+    count, delivered = 0, file.delivered
+    for line in file.settled_lines():
+        if DELIVERED in selection.states and selection.is_of_job(line):
+            delivered -= not is_creation(line)  # counts are those of events
+        elif not removed_ids or record_id(line) not in removed_ids:
+            fresh.append(line)
             count += 1
-    thinner.settle(
-        thinner.end - thinner.start,
+    fresh.settle(
+        fresh.end - fresh.start,
         count,
-        delivered=max(file.delivered - taken, 0),
+        delivered=max(delivered, 0),
         dropped=file.dropped,
     )
-    for line in lines_between(file, file.position, file.end):
-        if not what.waiting(line):
-            thinner.append(line)
-    kept = [each for each in file.held.entries() if each.record_id not in what.kept_ids]
-    thinner.held.add(kept)
+    for line in file.undelivered_lines():
+        if UNDELIVERED not in selection.states or not selection.is_of_job(line):
+            fresh.append(line)
+    entries = file.held.entries()
+    fresh.held.add([each for each in entries if each.record_id not in removed_ids])
 
 
-def _keep_times(before: Path, after: Path) -> None:
-    """Let the new file be forgotten when the old one would have been."""
-    for suffix in _FILES_OF_ONE:
-        if before.with_suffix(suffix).exists():
-            status = before.with_suffix(suffix).stat()
-            times = (status.st_atime_ns, status.st_mtime_ns)
-            os.utime(after.with_suffix(suffix), ns=times)
+def _copy_times(before: Path, after: Path) -> None:
+    """Give the new file the times of the old one, after which it is purged."""
+    for old, new in (
+        (before, after),
+        (position_path(before), position_path(after)),
+    ):
+        if old.exists():
+            status = old.stat()
+            os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -10,7 +10,7 @@ from trackerapi.delivery.report import DeliveryReport
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import BackendError
 from trackerapi.outbox.header import Binding
-from trackerapi.outbox.options import OutboxOptions
+from trackerapi.outbox.outbox import OutboxOptions
 from trackerapi.outbox.records import job_of
 from trackerapi.problems import OUTBOX_UNWRITABLE, Problems
 from trackerapi.process.worker import Work

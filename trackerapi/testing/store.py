@@ -16,11 +16,12 @@ from trackerapi.events.event import Event
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.records import (
     Creation,
+    in_order,
     job_of,
     parse_creation,
     parse_record,
-    split_lines,
 )
+from trackerapi.outbox.survey import views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +128,10 @@ class RecordStore:
             self._lines.setdefault(provider_job_id, []).append(line)
 
     def _foreign_lines(self) -> Iterator[bytes]:
-        """Walk what other processes have left, but for the headers of their files."""
-        folder = OutboxFolder(self.outbox)
-        for path in sorted([*folder.paths(delivered=True), *folder.paths()]):
-            yield from split_lines(path.read_bytes())[1:]
+        """Iterate over the records of other processes."""
+        for file in views(OutboxFolder(self.outbox).all_paths()):
+            yield from file.settled_lines()
+            yield from file.undelivered_lines()
 
     def _job(self, provider_job_id: str, lines: list[bytes]) -> JobRecord:
         number = self._numbers.setdefault(provider_job_id, len(self._numbers) + 1)
@@ -152,14 +153,7 @@ def happened(event: Event) -> datetime:
 
 def _events_in(lines: list[bytes]) -> list[dict[str, Any]]:
     """Return the members of the events in some records, in the order of their job."""
-    events = [event for event in map(parse_record, lines) if "event_id" in event]
-    events.sort(
-        key=lambda event: (
-            datetime.fromisoformat(event["occurred_at"]),
-            event["event_id"],
-        )
-    )
-    return events
+    return in_order(event for event in map(parse_record, lines) if "event_id" in event)
 
 
 def _event(members: Mapping[str, Any]) -> Event:

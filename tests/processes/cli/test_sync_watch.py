@@ -108,7 +108,7 @@ def test_terminated_watch_delivers_what_ended_just_before(desk: Desk) -> None:
     "code",
     [
         TERMINATED_WHILE_IT_LOADS,
-        terminated_in("file", "OutboxFile", "_read_position"),
+        terminated_in("file", "OutboxFile", "_read_state"),
         terminated_in("file", "OutboxFile", "settle"),
         terminated_in("held", "HeldJournal", "refresh"),
         terminated_in("folder", "OutboxFolder", "release"),

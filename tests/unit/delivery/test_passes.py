@@ -27,8 +27,8 @@ from tests.support.no_locks import forbid_locks
 from tests.support.reporting_process import BINDING, ReportingProcess
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
 from trackerapi.outbox.file import OutboxFile
-from trackerapi.outbox.folder import OutboxFolder, read_header
-from trackerapi.outbox.header import Binding
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.header import Binding, header_of
 from trackerapi.outbox.providers import FILE_NAME
 
 ROTATED: Final = Binding(base_url=BINDING.base_url, key_id="newkey12")
@@ -162,7 +162,7 @@ def test_file_that_is_turned_over_meanwhile_is_delivered_to_its_end(
     def report_first(file: OutboxFile) -> bool:
         if lines[1:]:
             process.append(lines.pop())
-            process.outbox.turn_over()
+            process.outbox.end_current_file()
         return is_current(file)
 
     monkeypatch.setattr(process.outbox, "is_current", report_first)
@@ -181,7 +181,7 @@ def test_waiting_event_of_a_leftover_is_not_overtaken_from_its_next_file(
     dying = ReportingProcess(folder, memory)
     dying.append(first)
     dying.make_round()
-    dying.outbox.turn_over()
+    dying.outbox.end_current_file()
     dying.append(second)
     dying.die()
     memory.jobs["late"] = {}
@@ -198,7 +198,7 @@ def test_creation_stands_ahead_of_events_in_the_next_file(
     process = ReportingProcess(folder, memory)
     lines = event_lines(3, "new")
     process.append(creation_line("new"), lines[0])
-    process.outbox.turn_over()
+    process.outbox.end_current_file()
     process.append(*lines[1:])
 
     process.deliver()
@@ -235,12 +235,12 @@ def test_provider_is_written_into_every_file_before_its_first_batch(
         process.rounds.carry_all()
 
     for path in folder.glob("*.outbox"):
-        header = read_header(path)
+        header = header_of(path)
         assert header is not None
         assert header.binding.provider_id == 77
-    process.outbox.turn_over()
+    process.outbox.end_current_file()
     process.append(event_line())
-    header = read_header(process.outbox.files[-1].path)
+    header = header_of(process.outbox.files[-1].path)
     assert header is not None
     assert header.binding.provider_id == 77
     assert memory.identify_count == 1
@@ -482,7 +482,7 @@ def test_newer_file_of_a_living_owner_overtakes_nothing(
     with pytest.raises(BackendUnavailable):
         other.make_round()
     owner.append(lines[1])
-    owner.outbox.turn_over()
+    owner.outbox.end_current_file()
     owner.append(*lines[2:])
     other.rounds.ask_again()
     other.deliver()

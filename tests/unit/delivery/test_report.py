@@ -19,7 +19,7 @@ from tests.support.memory_backend import (
 from tests.support.reporting_process import BINDING, PLENTY, ReportingProcess
 from trackerapi.delivery.delivery import Delivery, DeliveryOptions
 from trackerapi.outbox.counters import Counters
-from trackerapi.outbox.options import OutboxOptions
+from trackerapi.outbox.outbox import OutboxOptions
 from trackerapi.problems import JOB_REFUSED, UNREACHABLE, DeliveryProblem, Problems
 
 

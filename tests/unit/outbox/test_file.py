@@ -18,7 +18,6 @@ from tests.support.reporting_process import BINDING
 from tests.support.small_disk import SmallDisk
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.header import FORMAT_VERSION, Binding, Header
-from trackerapi.outbox.waiting import first_lines_of
 
 A_MIB = 1024 * 1024
 
@@ -44,15 +43,15 @@ VERSION_1_ACK = (
 ).encode()
 
 
-def adopted(path: Path) -> OutboxFile:
-    """Return a file that is there to be taken over."""
+def claimed(path: Path) -> OutboxFile:
+    """Return a leftover file, claimed."""
     file = OutboxFile.claim(path)
     assert file is not None
     return file
 
 
 def waiting_lines(file: OutboxFile) -> list[bytes]:
-    """Return the records that wait, and let go of the file."""
+    """Return the undelivered records, and release the file."""
     lines = file.peek(A_MIB).splitlines(keepends=True)
     file.close()
     return lines
@@ -119,7 +118,7 @@ def test_torn_line_longer_than_one_look_is_left_out(folder: Path) -> None:
     with path.open("ab") as file:
         file.write(event_line(message="x" * 300_000)[:-1])
 
-    taken = adopted(path)
+    taken = claimed(path)
     assert taken.undelivered_bytes == len(line)
     assert waiting_lines(taken) == [line]
 
@@ -144,7 +143,7 @@ def test_record_that_finds_no_room_leaves_nothing_behind(
     assert file.appended == 2
     assert file.peek(A_MIB).splitlines(keepends=True) == [first, last]
     file.close()
-    assert waiting_lines(adopted(file.path)) == [first, last]
+    assert waiting_lines(claimed(file.path)) == [first, last]
 
 
 def test_record_beyond_a_limit_of_the_system_leaves_nothing_behind(
@@ -166,7 +165,7 @@ def test_record_beyond_a_limit_of_the_system_leaves_nothing_behind(
     file.append(last)
     file.close()
 
-    assert waiting_lines(adopted(file.path)) == [first, last]
+    assert waiting_lines(claimed(file.path)) == [first, last]
 
 
 def test_half_a_record_that_cannot_be_taken_back_costs_no_other(
@@ -191,7 +190,7 @@ def test_half_a_record_that_cannot_be_taken_back_costs_no_other(
 
     assert last in file.peek(A_MIB).splitlines(keepends=True)
     file.close()
-    assert last in waiting_lines(adopted(file.path))
+    assert last in waiting_lines(claimed(file.path))
 
 
 def test_half_a_record_that_is_taken_back_late_leaves_no_blank_line(
@@ -323,7 +322,7 @@ def test_first_version_of_the_format_is_read(folder: Path, has_ack: bool) -> Non
     if has_ack:
         path.with_suffix(".ack").write_bytes(VERSION_1_ACK)
 
-    file = adopted(path)
+    file = claimed(path)
 
     records = VERSION_1[VERSION_1_HEADER_BYTES:].splitlines(keepends=True)
     assert file.header.binding == BINDING
@@ -346,25 +345,25 @@ def test_newer_version_of_the_format_is_left_alone(folder: Path) -> None:
     assert list(folder.iterdir()) == [path]
 
 
-def test_file_of_a_living_owner_is_not_adopted(folder: Path) -> None:
+def test_file_of_a_living_owner_is_not_claimed(folder: Path) -> None:
     """A file is its owner's until that lets go of it, and then anyone's."""
     owned = OutboxFile.create(folder, BINDING)
     owned.append(event_line())
 
     assert OutboxFile.claim(owned.path) is None
     owned.close()
-    adopted(owned.path).close()
+    claimed(owned.path).close()
 
 
-def test_file_is_adopted_by_one_at_a_time(folder: Path) -> None:
+def test_file_is_claimed_by_one_at_a_time(folder: Path) -> None:
     """Two processes that find the same leftover do not both take it."""
-    first = adopted(left_behind(folder, [event_line()]))
+    first = claimed(left_behind(folder, [event_line()]))
 
     assert OutboxFile.claim(first.path) is None
     first.close()
 
 
-def test_file_that_was_moved_while_it_was_opened_is_not_adopted(
+def test_file_that_was_moved_while_it_was_opened_is_not_claimed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What somebody else has delivered and put away in between is not taken."""
@@ -392,7 +391,7 @@ def test_file_system_without_locks_is_no_reason_to_leave_records_lying(
 
     owned = OutboxFile.create(folder, BINDING)
     owned.append(line)
-    taken = adopted(owned.path)
+    taken = claimed(owned.path)
 
     assert not owned.has_lock
     assert not taken.has_lock
@@ -404,16 +403,28 @@ def test_settled_position_is_where_the_next_process_goes_on(folder: Path) -> Non
     """What was settled is not delivered again, and counts are kept."""
     first, second = event_lines(2)
     path = left_behind(folder, [first, second])
-    file = adopted(path)
+    file = claimed(path)
     file.settle(len(first), 1, delivered=1)
     assert file.undelivered_bytes == len(second)
     file.close()
 
-    again = adopted(path)
+    again = claimed(path)
 
     assert not again.is_delivered
     assert again.delivered == 1
     assert waiting_lines(again) == [second]
+
+
+def test_settled_and_undelivered_records_are_told_apart(folder: Path) -> None:
+    """Each record of a small file is either settled or undelivered."""
+    lines = event_lines(3)
+    file = claimed(left_behind(folder, lines))
+    file.settle(len(lines[0]), 1, delivered=1)
+
+    assert list(file.settled_lines()) == lines[:1]
+    assert list(file.undelivered_lines()) == lines[1:]
+    assert file.count_undelivered_lines() == 2
+    file.close()
 
 
 def test_position_stays_at_a_line_start_however_long_the_numbers_get(
@@ -422,7 +433,7 @@ def test_position_stays_at_a_line_start_however_long_the_numbers_get(
     """The line of positions is overwritten in place and never mixes two numbers."""
     lines = event_lines(40)
     path = left_behind(folder, lines)
-    file = adopted(path)
+    file = claimed(path)
     sizes = set()
     for number, line in enumerate(lines, start=1):
         file.settle(len(line), 1, delivered=1)
@@ -472,7 +483,7 @@ def test_position_that_cannot_be_right_delivers_all_again(
     path = left_behind(folder, lines)
     path.with_suffix(".ack").write_bytes(ack)
 
-    file = adopted(path)
+    file = claimed(path)
 
     assert file.position == file.start
     assert file.delivered == 0
@@ -486,7 +497,7 @@ def test_counts_are_not_taken_from_a_position_that_cannot_be_right(
     path = left_behind(folder, event_lines(3))
     path.with_suffix(".ack").write_text('{"position": 7, "delivered": 3, "dropped": 1}')
 
-    file = adopted(path)
+    file = claimed(path)
 
     assert (file.delivered, file.dropped) == (0, 0)
     file.close()
@@ -499,13 +510,13 @@ def test_position_that_was_cut_skips_no_record(
     """Of a position cut at any byte, all is read or nothing."""
     lines = event_lines(3)
     path = left_behind(tmp_path_factory.mktemp("outbox"), lines)
-    file = adopted(path)
+    file = claimed(path)
     file.settle(len(lines[0]), 1, delivered=1)
     file.close()
     ack = path.with_suffix(".ack")
     ack.write_bytes(ack.read_bytes()[:cut])
 
-    assert waiting_lines(adopted(path)) in (lines, lines[1:])
+    assert waiting_lines(claimed(path)) in (lines, lines[1:])
 
 
 def test_position_that_cannot_be_written_costs_no_record(
@@ -514,7 +525,7 @@ def test_position_that_cannot_be_written_costs_no_record(
     """Delivery goes on, and only what was not written down is delivered again."""
     lines = event_lines(3)
     path = left_behind(folder, lines)
-    file = adopted(path)
+    file = claimed(path)
     file.settle(len(lines[0]), 1, delivered=1)
 
     def refuse(fd: int, data: bytes, offset: int) -> int:
@@ -526,7 +537,7 @@ def test_position_that_cannot_be_written_costs_no_record(
 
     assert file.peek(A_MIB) == lines[2]
     file.close()
-    assert waiting_lines(adopted(path)) == lines[1:]
+    assert waiting_lines(claimed(path)) == lines[1:]
 
 
 def test_position_that_has_no_place_costs_no_record(folder: Path) -> None:
@@ -534,13 +545,13 @@ def test_position_that_has_no_place_costs_no_record(folder: Path) -> None:
     line = event_line()
     path = left_behind(folder, [line])
     path.with_suffix(".ack").mkdir()
-    file = adopted(path)
+    file = claimed(path)
 
     file.settle(len(line), 1, delivered=1)
 
     assert file.is_delivered
     file.close()
-    assert waiting_lines(adopted(path)) == [line]
+    assert waiting_lines(claimed(path)) == [line]
 
 
 @given(
@@ -553,7 +564,7 @@ def test_reading_in_pieces_gives_each_line_once(
     """Pieces hold whole lines, are no longer than asked for unless one line is."""
     lines = [event_line(message="x" * size) for size in sizes]
     path = left_behind(tmp_path_factory.mktemp("outbox"), lines)
-    file = adopted(path)
+    file = claimed(path)
     found: list[bytes] = []
 
     while chunk := file.peek(most_bytes):
@@ -572,7 +583,7 @@ def test_moved_file_keeps_its_position(folder: Path) -> None:
     """What was put away is not taken for something that waits."""
     first, second = event_lines(2)
     path = left_behind(folder, [first, second])
-    file = adopted(path)
+    file = claimed(path)
     file.settle(len(first), 1, delivered=1)
 
     file.move_to(folder / "delivered")
@@ -580,13 +591,13 @@ def test_moved_file_keeps_its_position(folder: Path) -> None:
 
     assert not path.exists()
     assert not path.with_suffix(".ack").exists()
-    assert waiting_lines(adopted(folder / "delivered" / path.name)) == [second]
+    assert waiting_lines(claimed(folder / "delivered" / path.name)) == [second]
 
 
 def test_removed_file_leaves_nothing_beside_it(folder: Path) -> None:
     """Position and journal go with their file."""
     line = event_line()
-    file = adopted(left_behind(folder, [line]))
+    file = claimed(left_behind(folder, [line]))
     file.settle(len(line), 1, delivered=1)
     file.held.path.write_bytes(b"")
 
@@ -597,7 +608,7 @@ def test_removed_file_leaves_nothing_beside_it(folder: Path) -> None:
 
 def test_closed_file_gives_nothing_and_can_be_closed_again(folder: Path) -> None:
     """Whoever looks while another thread puts a file away sees nothing, harmlessly."""
-    file = adopted(left_behind(folder, [event_line()]))
+    file = claimed(left_behind(folder, [event_line()]))
 
     file.close()
     file.close()
@@ -609,7 +620,7 @@ def test_file_that_is_put_away_while_it_is_read_harms_nobody(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who asks for a report does not hear that the courier was quicker."""
-    file = adopted(left_behind(folder, [event_line("info", message="x" * 100_000)]))
+    file = claimed(left_behind(folder, [event_line("info", message="x" * 100_000)]))
     read = os.pread
 
     def read_and_put_away(fd: int, count: int, offset: int) -> bytes:
@@ -620,14 +631,14 @@ def test_file_that_is_put_away_while_it_is_read_harms_nobody(
 
     monkeypatch.setattr(os, "pread", read_and_put_away)
 
-    assert first_lines_of(file) == []
+    assert file.oldest_undelivered_at() is None
 
 
 def test_creation_stands_in_the_file_as_it_was_appended(folder: Path) -> None:
     """Creations and events lie in one file in the order of their calls."""
     lines = [creation_line(), event_line(), creation_line("other"), event_line()]
 
-    assert waiting_lines(adopted(left_behind(folder, lines))) == lines
+    assert waiting_lines(claimed(left_behind(folder, lines))) == lines
 
 
 @pytest.mark.parametrize(

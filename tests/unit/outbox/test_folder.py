@@ -17,9 +17,8 @@ from trackerapi.outbox.folder import (
     KEEP_DELIVERED_SECONDS,
     OutboxFolder,
     default_folder,
-    read_header,
 )
-from trackerapi.outbox.header import FORMAT_VERSION, Binding, Header
+from trackerapi.outbox.header import FORMAT_VERSION, Binding, Header, header_of
 from trackerapi.outbox.held import JournalEntry
 
 HEADER: Final = Header(binding=BINDING, created_at="2026-11-24T12:00:00Z")
@@ -489,7 +488,7 @@ def test_header_of_a_file_can_be_read_while_its_owner_lives(
     """To look is no reason to wait."""
     owned = OutboxFile.create(outbox_folder.path, BINDING)
 
-    header = read_header(owned.path)
+    header = header_of(owned.path)
 
     assert header is not None
     assert header.binding == BINDING

@@ -109,7 +109,7 @@ def test_next_record_after_turning_over_goes_into_a_new_file(
 ) -> None:
     """The file of a process that reports on can be put away."""
     process.append(event_line())
-    process.outbox.turn_over()
+    process.outbox.end_current_file()
     process.append(event_line())
 
     assert len(list(folder.glob("*.outbox"))) == 2
@@ -498,7 +498,7 @@ def test_with_fsync_a_full_file_is_on_the_disk_itself_before_the_next_begins(
     process.die()
 
 
-@pytest.mark.parametrize("end", ["close", "turn_over"])
+@pytest.mark.parametrize("end", ["close", "end_current_file"])
 def test_with_fsync_a_record_that_meets_the_end_of_its_file_is_on_the_disk_itself(
     folder: Path,
     memory: MemoryBackend,

@@ -170,7 +170,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def turn_over(self, which: int) -> None:
         """Begin another file."""
         process = self._process(which)
-        process.outbox.turn_over()
+        process.outbox.end_current_file()
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1))
     def leave(self, which: int) -> None:

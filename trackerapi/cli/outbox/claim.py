@@ -27,11 +27,11 @@ from trackerapi.errors import AuthenticationError, BackendError, UsageError
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Binding
+from trackerapi.outbox.names import file_id
 from trackerapi.outbox.rewriting import rebind
 from trackerapi.outbox.survey import (
     LIVE,
     FileSummary,
-    file_id,
     find_file,
     summary_of,
     survey,
@@ -128,7 +128,7 @@ def _chosen(
             )
         is_ours = dispatch.admits(file.header.binding)
         group = group_of(file, folder, is_ours=is_ours)
-        is_named = bool(ids) and file.waiting + file.held > 0
+        is_named = bool(ids) and file.undelivered + file.held > 0
         if group == UNCONFIRMED or (is_named and not is_ours):
             chosen.append(file)
     return chosen
@@ -200,9 +200,9 @@ def _report(
 
 def _line(file: FileSummary) -> str:
     assert file.header is not None  # noqa: S101 - others are not chosen
-    records = counted(file.waiting + file.held, "record")
+    records = counted(file.undelivered + file.held, "record")
     return f"file {file.file_id}: {records} for {destination_text(file.header.binding)}"
 
 
 def _count(files: Sequence[FileSummary]) -> int:
-    return sum(file.waiting + file.held for file in files)
+    return sum(file.undelivered + file.held for file in files)

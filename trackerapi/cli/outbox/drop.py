@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,17 +16,11 @@ from trackerapi.cli.printing import (
     print_line,
 )
 from trackerapi.errors import UsageError
+from trackerapi.outbox.disk import is_locked
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
-from trackerapi.outbox.rewriting import Cut, cut_and_release
-from trackerapi.outbox.survey import (
-    DELIVERED,
-    HELD,
-    WAITING,
-    is_live,
-    job_of,
-    looks,
-)
+from trackerapi.outbox.rewriting import Selection, remove_and_release
+from trackerapi.outbox.survey import DELIVERED, HELD, UNDELIVERED, views
 
 _HELP: Final = """\
 Give records up: by default those that the backend refused.
@@ -53,7 +46,7 @@ def add_commands(commands: Any) -> None:
     which = parser.add_mutually_exclusive_group()
     for state, text in (
         (HELD, "records that the backend refused (default)"),
-        (WAITING, "undelivered records"),
+        (UNDELIVERED, "undelivered records"),
         (DELIVERED, "delivered records, kept for `outbox replay`"),
     ):
         which.add_argument(
@@ -66,7 +59,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _drop(options: argparse.Namespace) -> int:
-    by_default = (HELD,) if options.job is None else (HELD, WAITING)
+    by_default = (HELD,) if options.job is None else (HELD, UNDELIVERED)
     chosen = by_default if options.which is None else (options.which,)
     drop = Drop(folder_of(options), chosen, options.job)
     counts, live_count = drop.counts()
@@ -124,10 +117,10 @@ class Drop:
         """
         counts = dict.fromkeys(self._states, 0)
         live_count = 0
-        for file in looks(self._paths()):
+        for file in views(self._paths()):
             for state in self._states:
-                found = self._cut_of(file, state).count(file)
-                if state == WAITING and is_live(file.path):
+                found = self._selection(state).count(file)
+                if state == UNDELIVERED and is_locked(file.path):
                     live_count += found
                 else:
                     counts[state] += found
@@ -148,37 +141,21 @@ class Drop:
         with suppress(FileNotFoundError):  # somebody has delivered it meanwhile
             file = OutboxFile.claim(path)
             if file is not None:
-                return self._cut_from(file)
+                file.held.refresh()
+                selection = self._selection(*self._states)
+                return remove_and_release(self._folder, file, selection)
             if HELD in self._states:
-                return self._release_from(path)
+                return self._drop_held_of_running(path)
         return 0
 
-    def _cut_from(self, file: OutboxFile) -> int:
-        file.held.refresh()
-        cuts = [self._cut_of(file, state) for state in self._states]
-        what = cuts[0]
-        for each in cuts[1:]:
-            what = replace(each, kept_ids=what.kept_ids | each.kept_ids)
-        return cut_and_release(self._folder, file, what)
-
-    def _release_from(self, path: Path) -> int:
-        """Let go of held records of a running process."""
+    def _drop_held_of_running(self, path: Path) -> int:
+        """Remove held records from the journal of a running process."""
         count = 0
-        for file in looks([path]):
-            kept_ids = self._cut_of(file, HELD).kept_ids
-            file.held.remove(sorted(kept_ids), "dropped")
-            count += len(kept_ids)
+        for file in views([path]):
+            ids = self._selection(HELD).ids_in_journal(file)
+            file.held.remove(sorted(ids), "dropped")
+            count += len(ids)
         return count
 
-    def _cut_of(self, file: OutboxFile, state: str) -> Cut:
-        if state == DELIVERED:
-            return Cut(settled=self._is_wanted)
-        waits = state == WAITING
-        records = file.held.entries(is_deferred=waits, provider_job_id=self._job_id)
-        kept_ids = frozenset(kept.record_id for kept in records)
-        if waits:
-            return Cut(waiting=self._is_wanted, kept_ids=kept_ids)
-        return Cut(kept_ids=kept_ids)
-
-    def _is_wanted(self, line: bytes) -> bool:
-        return self._job_id is None or job_of(line) == self._job_id
+    def _selection(self, *states: str) -> Selection:
+        return Selection(states=states, provider_job_id=self._job_id)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from trackerapi.cli.exit_statuses import FINE, UNDELIVERED
+from trackerapi.cli import exit_statuses
 from trackerapi.cli.options import add_command, add_json, add_outbox, folder_of
 from trackerapi.cli.printing import (
     Progress,
@@ -17,20 +17,25 @@ from trackerapi.cli.printing import (
 )
 from trackerapi.errors import UsageError
 from trackerapi.outbox.bundle import BundleWriter, new_bundle
+from trackerapi.outbox.disk import is_locked
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Binding
-from trackerapi.outbox.records import CREATION_START, Creation, parse_creation
-from trackerapi.outbox.rewriting import Cut, cut_and_release
-from trackerapi.outbox.survey import (
-    NEWER,
-    UNREADABLE,
-    is_live,
+from trackerapi.outbox.records import (
+    Creation,
+    is_creation,
     job_of,
-    lines_between,
-    looks,
+    parse_creation,
     record_id,
+)
+from trackerapi.outbox.rewriting import Selection, remove_and_release
+from trackerapi.outbox.survey import (
+    HELD,
+    NEWER,
+    UNDELIVERED,
+    UNREADABLE,
     survey,
+    views,
 )
 from trackerapi.settings.addresses import canonical_address
 
@@ -91,7 +96,7 @@ def _export(options: argparse.Namespace) -> int:
     if left_out:
         print_message(f"{counted(len(left_out), 'file')} that cannot be read left out")
     _say(options, summary)
-    return UNDELIVERED if left_out else FINE
+    return exit_statuses.UNDELIVERED if left_out else exit_statuses.FINE
 
 
 def _say(options: argparse.Namespace, summary: dict[str, Any]) -> None:
@@ -135,6 +140,9 @@ class Export:
         self, folder: OutboxFolder, provider_job_id: str | None, choice: _Choice
     ) -> None:
         self._folder, self._job_id, self._choice = folder, provider_job_id, choice
+        self._selection = Selection(
+            states=(UNDELIVERED, HELD), provider_job_id=provider_job_id
+        )
         self._abandoned: list[Path] = []
 
     def binding(self) -> Binding | None:
@@ -145,7 +153,7 @@ class Export:
         """
         bindings = [
             file.header.binding
-            for file in looks(self._folder.paths())
+            for file in views(self._folder.paths())
             if self._choice.has(file.header.binding) and self._has_any(file)
         ]
         destinations = _destinations(bindings)
@@ -165,7 +173,7 @@ class Export:
             for file in self._files():
                 for line in self._copied(file, writer):
                     progress.add(1)
-                    (created if _is_creation(line) else jobs).add(job_of(line))
+                    (created if is_creation(line) else jobs).add(job_of(line))
             for line in self._known_creations(jobs - created).values():
                 writer.add_known(line)
 
@@ -181,10 +189,7 @@ class Export:
                 file = OutboxFile.claim(path)
                 if file is not None:
                     file.held.refresh()
-                    kept = file.held.entries(provider_job_id=self._job_id)
-                    kept_ids = frozenset(each.record_id for each in kept)
-                    what = Cut(waiting=self._is_wanted, kept_ids=kept_ids)
-                    removed += cut_and_release(self._folder, file, what)
+                    removed += remove_and_release(self._folder, file, self._selection)
         return removed
 
     def _files(self) -> Iterator[OutboxFile]:
@@ -197,8 +202,8 @@ class Export:
             for path in paths:
                 seen.add(path)
                 # In this order: once its owner has ended, nothing is added any more.
-                is_abandoned = not is_live(path)
-                for file in looks([path]):
+                is_abandoned = not is_locked(path)
+                for file in views([path]):
                     if self._choice.has(file.header.binding):
                         yield file
                         if is_abandoned:
@@ -210,26 +215,25 @@ class Export:
         for kept in file.held.entries(provider_job_id=self._job_id):
             kept_ids.add(kept.record_id)
             if kept.is_deferred:
-                writer.add_waiting(kept.record)
+                writer.add_undelivered(kept.record)
             else:
                 writer.add_held(kept)
             yield kept.record
-        for line in lines_between(file, file.position, file.end):
-            if not self._is_wanted(line):
+        for line in file.undelivered_lines():
+            if not self._selection.is_of_job(line):
                 continue
             if not kept_ids or record_id(line) not in kept_ids:
-                writer.add_waiting(line)
+                writer.add_undelivered(line)
                 yield line
 
     def _known_creations(self, jobs: set[str]) -> dict[str, bytes]:
         """Return the newest creation of each job, as one that the backend has."""
         newest: dict[str, bytes] = {}
-        paths = [*self._folder.paths(delivered=True), *self._folder.paths()]
-        for file in looks(sorted(paths, key=lambda path: path.name)):
+        for file in views(self._folder.all_paths()):
             if not self._choice.has(file.header.binding):
                 continue
-            for line in lines_between(file, file.start, file.position):
-                creation = parse_creation(line) if _is_creation(line) else None
+            for line in file.settled_lines():
+                creation = parse_creation(line)
                 if creation is not None and creation.provider_job_id in jobs:
                     done = Creation(document=creation.document, state="done")
                     newest[creation.provider_job_id] = done.as_line()
@@ -237,15 +241,8 @@ class Export:
 
     def _has_any(self, file: OutboxFile) -> bool:
         kept = file.held.entries(provider_job_id=self._job_id)
-        tail = lines_between(file, file.position, file.end)
-        return any(kept) or any(map(self._is_wanted, tail))
-
-    def _is_wanted(self, line: bytes) -> bool:
-        return self._job_id is None or job_of(line) == self._job_id
-
-
-def _is_creation(line: bytes) -> bool:
-    return line.startswith(CREATION_START)
+        tail = file.undelivered_lines()
+        return any(kept) or any(map(self._selection.is_of_job, tail))
 
 
 def _destinations(bindings: Sequence[Binding]) -> list[Binding]:

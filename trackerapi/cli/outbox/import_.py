@@ -30,7 +30,9 @@ from trackerapi.errors import UsageError
 from trackerapi.files import reading
 from trackerapi.outbox.bundle import Bundle
 from trackerapi.outbox.file import OutboxFile
-from trackerapi.outbox.survey import file_id, lines_between, looks, record_id
+from trackerapi.outbox.names import file_id
+from trackerapi.outbox.records import record_id
+from trackerapi.outbox.survey import views
 
 if TYPE_CHECKING:
     from trackerapi.outbox.folder import OutboxFolder
@@ -93,7 +95,7 @@ def _import(options: argparse.Namespace) -> int:
     with file:
         bundle = Bundle.opened(path, file)
         taken_in = _take_in(bundle, folder, _binding(bundle, settings))
-    known = bundle.waiting + bundle.held - taken_in.waiting - taken_in.held
+    known = bundle.undelivered + bundle.held - taken_in.waiting - taken_in.held
     if options.json:
         where = taken_in.path
         print_json(
@@ -163,20 +165,20 @@ def _take_in(bundle: Bundle, folder: "OutboxFolder", binding: "Binding") -> _Tak
 def _known_ids(folder: "OutboxFolder", binding: "Binding") -> set[str]:
     """Return the ids of all records for a destination: undelivered, held, delivered."""
     known: set[str] = set()
-    for path in (*folder.paths(), *folder.paths(delivered=True)):
+    for path in folder.all_paths():
         with suppress(OSError):  # another user's file: its records may come twice
-            for file in looks([path]):
+            for file in views([path]):
                 other = file.header.binding
                 if other == binding or folder.admits(binding, other):
                     known.update(kept.record_id for kept in file.held.entries())
-                    lines = lines_between(file, file.start, file.end)
-                    known.update(map(record_id, lines))
+                    known.update(map(record_id, file.settled_lines()))
+                    known.update(map(record_id, file.undelivered_lines()))
     return known
 
 
 def _copy(bundle: Bundle, file: OutboxFile, known: Collection[str]) -> _TakenIn:
     held = waiting = 0
-    with progress_of("took in", bundle.waiting + bundle.held, "record") as progress:
+    with progress_of("took in", bundle.undelivered + bundle.held, "record") as progress:
         # The file has the held records too, in front, as a file whose records were
         # refused: it still knows them when they are delivered and the journal is gone.
         for batch in _batches(_kept(bundle, progress, known)):
@@ -186,10 +188,10 @@ def _copy(bundle: Bundle, file: OutboxFile, known: Collection[str]) -> _TakenIn:
             held += len(batch)
         if held:
             file.settle(file.end - file.start, held, delivered=0)
-        for entry in bundle.entries():
-            progress.add(entry.kept is None)
-            if entry.kept is None and record_id(entry.record) not in known:
-                file.append(entry.record)
+        for record in bundle.records():
+            progress.add(record.held is None)
+            if record.held is None and record_id(record.line) not in known:
+                file.append(record.line)
                 waiting += 1
     return _TakenIn(file.path if held or waiting else None, waiting, held)
 
@@ -197,10 +199,10 @@ def _copy(bundle: Bundle, file: OutboxFile, known: Collection[str]) -> _TakenIn:
 def _kept(
     bundle: Bundle, progress: Progress, known: Collection[str]
 ) -> Iterator["JournalEntry"]:
-    for entry in bundle.entries():
-        progress.add(entry.kept is not None)
-        if entry.kept is not None and entry.kept.record_id not in known:
-            yield entry.kept
+    for held in (record.held for record in bundle.records()):
+        progress.add(held is not None)
+        if held is not None and held.record_id not in known:
+            yield held
 
 
 def _batches(records: Iterator["JournalEntry"]) -> Iterator[list["JournalEntry"]]:

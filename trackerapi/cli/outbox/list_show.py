@@ -6,7 +6,7 @@ Needs neither an address nor a key, and changes nothing.
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from trackerapi.cli.exit_statuses import FINE
 from trackerapi.cli.options import add_command, add_json, add_outbox, folder_of
@@ -23,20 +23,15 @@ from trackerapi.cli.printing import (
     without_none,
 )
 from trackerapi.errors import UsageError, printable
-from trackerapi.outbox.records import parse_record
+from trackerapi.outbox.file import OutboxFile
+from trackerapi.outbox.records import Creation, parse_record, record_id
 from trackerapi.outbox.survey import (
     DELIVERED,
     FileSummary,
     find_file,
-    lines_between,
-    look,
-    record_id,
     summary_of,
     survey,
 )
-
-if TYPE_CHECKING:
-    from trackerapi.outbox.file import OutboxFile
 
 _HEADING: Final = (
     "ID",
@@ -122,7 +117,7 @@ def _list(options: argparse.Namespace) -> int:
         print_line(f"nothing waits in {folder.path}")
         return FINE
     print_table([_HEADING, *map(_row, files)], numbers=_NUMBERS)
-    waiting, held = sum(f.waiting for f in files), sum(f.held for f in files)
+    waiting, held = sum(f.undelivered for f in files), sum(f.held for f in files)
     print_line(f"{counted(len(files), 'file')}: {waiting:,} waiting, {held:,} held")
     return FINE
 
@@ -131,7 +126,7 @@ def _row(file: FileSummary) -> tuple[str, ...]:
     return (
         file.file_id,
         file.state,
-        f"{file.waiting:,}",
+        f"{file.undelivered:,}",
         f"{file.held:,}",
         f"{file.delivered:,}",
         size_text(file.size_bytes),
@@ -143,8 +138,8 @@ def _row(file: FileSummary) -> tuple[str, ...]:
 def _show(options: argparse.Namespace) -> int:
     folder = folder_of(options)
     path = find_file(folder, options.id)
-    file = look(path)
-    summary = summary_of(path, is_put_away=path.parent == folder.delivered_path)
+    file = OutboxFile.view(path)
+    summary = summary_of(path, is_archived=path.parent == folder.delivered_path)
     if file is None or summary is None:
         raise UsageError(f"{path} is no outbox file that this version can read")
     try:
@@ -160,7 +155,7 @@ def _show(options: argparse.Namespace) -> int:
     return FINE
 
 
-def _records(file: "OutboxFile", *, settled_too: bool) -> Iterator[dict[str, Any]]:
+def _records(file: OutboxFile, *, settled_too: bool) -> Iterator[dict[str, Any]]:
     """Iterate over what `show` has to show of each record."""
     kept_ids: set[str] = set()
     for kept in file.held.entries():
@@ -175,10 +170,10 @@ def _records(file: "OutboxFile", *, settled_too: bool) -> Iterator[dict[str, Any
             }
         )
     if settled_too:
-        for line in lines_between(file, file.start, file.position):
+        for line in file.settled_lines():
             if record_id(line) not in kept_ids:
                 yield {"state": "settled", "record": _content(line)}
-    for line in lines_between(file, file.position, file.end):
+    for line in file.undelivered_lines():
         yield {"state": "waiting", "record": _content(line)}
 
 
@@ -194,7 +189,7 @@ def _say_summary(summary: FileSummary) -> None:
     provider = "not known yet" if binding.provider_id is None else binding.provider_id
     print_line(f"file      {summary.path}")
     print_line(
-        f"state     {summary.state}: {summary.waiting:,} waiting, {summary.held:,} "
+        f"state     {summary.state}: {summary.undelivered:,} waiting, {summary.held:,} "
         f"held, {summary.delivered:,} delivered"
     )
     print_line(f"created   {time_text(header.created_at)}")
@@ -209,8 +204,9 @@ def _say_record(shown: Mapping[str, Any]) -> None:
         print_line(f"{shown['state']:9} damaged: {printable(str(record))}")
         return
     members: dict[str, Any] = {**record}
-    if isinstance(members.get("create_job"), dict):
-        members = {"kind": "create_job", **members["create_job"]}
+    creation = Creation.parse(members)
+    if creation is not None:
+        members = {"kind": "create_job", **creation.document}
         members["occurred_at"] = members.pop("created_at", "")
     members.pop("event_id", None)
     time = time_text(str(members.pop("occurred_at", "")))

@@ -33,20 +33,15 @@ from trackerapi.errors import AuthenticationError, BackendError
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.records import (
-    CREATION_START,
     MAX_BATCH_BYTES,
     MAX_BATCH_LINES,
     Creation,
-    parse_creation,
-)
-from trackerapi.outbox.survey import (
-    dropped_ids,
+    is_creation,
     job_of,
-    lines_between,
-    looks,
+    parse_creation,
     record_id,
-    settled_at,
 )
+from trackerapi.outbox.survey import views
 from trackerapi.problems import key_refused, unreachable
 
 _MOST_REASONS: Final = 5
@@ -197,9 +192,8 @@ class Replay:
 
     def _files(self) -> Iterator[OutboxFile]:
         """Iterate over the files that go this way, oldest first."""
-        paths = [*self._folder.paths(delivered=True), *self._folder.paths()]
         mine = self._dispatch.binding
-        for file in looks(sorted(paths, key=lambda path: path.name)):
+        for file in views(self._folder.all_paths()):
             other = file.header.binding
             is_introduced = mine.provider_id is not None
             if self._dispatch.admits(other) or (
@@ -210,8 +204,7 @@ class Replay:
     def _is_wanted(self, file: OutboxFile) -> bool:
         if self._since is None:
             return True
-        at = settled_at(file.path)
-        return at is not None and at >= self._since
+        return file.settled_at is not None and file.settled_at >= self._since
 
     def _scan(self) -> tuple[dict[str, Creation], dict[str, int]]:
         """Return the newest creation of each job, and the records to send by job."""
@@ -219,11 +212,11 @@ class Replay:
         line_counts: dict[str, int] = {}
         for file in self._files():
             left_out, is_wanted = _left_out(file), self._is_wanted(file)
-            for line in lines_between(file, file.start, file.position):
+            for line in file.settled_lines():
                 job_id = job_of(line)
                 if not job_id or (left_out and record_id(line) in left_out):
                     continue  # damaged, or not delivered
-                creation = parse_creation(line) if _is_creation(line) else None
+                creation = parse_creation(line)
                 if creation is not None:
                     creations[job_id] = creation
                 if is_wanted and self._job_id in {None, job_id}:
@@ -240,7 +233,7 @@ class Replay:
         left_out = _left_out(file)
         batch: list[bytes] = []
         size = 0
-        for line in lines_between(file, file.start, file.position):
+        for line in file.settled_lines():
             if not self._is_sent(line, left_out):
                 continue
             if len(batch) == MAX_BATCH_LINES or size + len(line) > MAX_BATCH_BYTES:
@@ -254,7 +247,7 @@ class Replay:
             progress.add(len(batch))
 
     def _is_sent(self, line: bytes, left_out: set[str]) -> bool:
-        if _is_creation(line) or (left_out and record_id(line) in left_out):
+        if is_creation(line) or (left_out and record_id(line) in left_out):
             return False
         job_id = job_of(line)  # none if it is damaged
         is_wanted = self._job_id in {None, job_id}
@@ -270,10 +263,6 @@ class Replay:
         return not refused
 
 
-def _is_creation(line: bytes) -> bool:
-    return line.startswith(CREATION_START)
-
-
 def _left_out(file: OutboxFile) -> set[str]:
     """Return the ids of records that are settled, but not delivered."""
-    return {kept.record_id for kept in file.held.entries()} | dropped_ids(file)
+    return {kept.record_id for kept in file.held.entries()} | file.held.dropped_ids()

@@ -38,8 +38,8 @@ from trackerapi.errors import (
     UsageError,
 )
 from trackerapi.outbox.file import OutboxFile
-from trackerapi.outbox.folder import OutboxFolder, read_header
-from trackerapi.outbox.header import FORMAT_VERSION
+from trackerapi.outbox.folder import OutboxFolder
+from trackerapi.outbox.header import header_of
 from trackerapi.outbox.held import HeldJournal, JournalEntry
 from trackerapi.outbox.records import MAX_BATCH_LINES, Creation
 from trackerapi.problems import key_refused, unreachable, unusable
@@ -193,11 +193,8 @@ class Retry:
         return report
 
     def _has_own_files(self) -> bool:
-        headers = map(read_header, self._folder.paths())
         mine = self._dispatch.binding.base_url
-        return any(
-            each is not None and each.binding.base_url == mine for each in headers
-        )
+        return any(each.binding.base_url == mine for each in self._folder.headers())
 
     def _run(self) -> None:
         # One file after the other: a folder may hold more than a process may open.
@@ -248,11 +245,10 @@ class Retry:
     def _journals(self) -> Iterator[HeldJournal]:
         """Iterate over what is held, also by running processes."""
         for path in self._folder.paths():
-            header = read_header(path)
-            journal = HeldJournal(path.with_suffix(".held"))
-            if header is None or not self._dispatch.admits(header.binding):
+            header, journal = header_of(path), HeldJournal.beside(path)
+            if header is None or not header.is_readable:
                 continue
-            if header.version > FORMAT_VERSION:
+            if not self._dispatch.admits(header.binding):
                 continue
             try:
                 journal.check()

@@ -21,8 +21,8 @@ from trackerapi.cli.exit_statuses import (
     HELD,
     USAGE,
 )
-from trackerapi.outbox.folder import read_header
-from trackerapi.outbox.survey import is_live
+from trackerapi.outbox.disk import is_locked
+from trackerapi.outbox.header import header_of
 
 
 def test_bundle_carries_records_out_of_a_closed_network(
@@ -318,7 +318,7 @@ def test_import_writes_a_private_file_bound_to_this_machine(
     office.run("outbox", "import", str(bundle))
 
     (path,) = office.paths
-    header = read_header(path)
+    header = header_of(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(office.outbox.stat().st_mode) == 0o700
     assert header is not None
@@ -337,9 +337,9 @@ def test_export_follows_a_file_that_is_thinned_out_meanwhile(
     def move_then_look(path: Path) -> bool:
         if path == first:
             second.rename(thinner)
-        return is_live(path)
+        return is_locked(path)
 
-    monkeypatch.setattr("trackerapi.cli.outbox.export.is_live", move_then_look)
+    monkeypatch.setattr("trackerapi.cli.outbox.export.is_locked", move_then_look)
     desk.run("outbox", "export", str(bundle))
 
     content = json.dumps(lines_of(bundle))

@@ -1,6 +1,8 @@
 """`trackerapi outbox drop`: what goes, what stays, and who is asked."""
 
+import os
 import uuid
+from typing import Final
 
 import pytest
 
@@ -13,6 +15,9 @@ from trackerapi.cli.exit_statuses import (
     UNDELIVERED,
     USAGE,
 )
+from trackerapi.outbox.file import OutboxFile
+
+A_MOMENT: Final = 1_700_000_000.0
 
 
 def test_drop_refuses_without_a_terminal_or_consent(desk: Desk, held_job: str) -> None:
@@ -65,6 +70,24 @@ def test_drop_of_a_job_leaves_the_others(desk: Desk) -> None:
     assert dropped not in desk.texts()
     assert desk.run("sync").status == FINE
     assert desk.messages(kept) == ["line 0", "line 1", "line 2"]
+
+
+def test_record_dropped_behind_delivered_ones_is_gone_from_the_disk(
+    desk: Desk,
+) -> None:
+    """Of a file that is delivered in part, no dropped record stays among the others."""
+    kept, dropped = desk.leave(), desk.leave()
+    _merge(desk)
+    file = OutboxFile.claim(desk.paths[0])
+    assert file is not None
+    file.settle(len(file.peek(1)), 1, delivered=0)
+    file.close()
+
+    done = desk.run("outbox", "drop", "--waiting", "--job", dropped, "--yes")
+
+    assert done.out == "dropped 4 records\n"
+    assert dropped not in desk.texts()
+    assert desk.texts().count(kept) == 4
 
 
 def test_drop_of_a_job_takes_undelivered_records_too(desk: Desk) -> None:
@@ -128,13 +151,18 @@ def test_drop_lets_go_of_what_a_running_process_holds(desk: Desk) -> None:
 def test_drop_of_delivered_records_leaves_nothing_to_replay(desk: Desk) -> None:
     """What was kept for a replay is gone, of one job or of all."""
     first, second = desk.leave(), desk.leave()
+    _merge(desk)
     desk.run("sync")
+    (archived,) = desk.outbox.glob("delivered/*.outbox")
+    os.utime(archived, (A_MOMENT, A_MOMENT))
 
     done = desk.run("outbox", "drop", "--delivered", "--job", first, "--yes")
 
     assert done.out == "dropped 4 records\n"
     assert first not in desk.texts()
     assert [file["delivered"] for file in desk.files] == [3]
+    (archived,) = desk.outbox.glob("delivered/*.outbox")
+    assert archived.stat().st_mtime == A_MOMENT  # purged no later for that
     assert desk.run("outbox", "drop", "--delivered", "--yes").status == FINE
     assert second not in desk.texts()
     assert desk.files == []

@@ -17,6 +17,7 @@ from trackerapi.cli.exit_statuses import (
     FINE,
     USAGE,
 )
+from trackerapi.outbox.file import OutboxFile
 
 
 def test_list_tells_each_file_and_what_it_is_for(desk: Desk) -> None:
@@ -183,6 +184,19 @@ def test_show_of_a_delivered_file_shows_its_records_if_asked(desk: Desk) -> None
     assert desk.run("outbox", "show", file["id"], "--json").lines == []
     shown = desk.run("outbox", "show", file["id"], "--all", "--json").lines
     assert [record["state"] for record in shown] == ["settled", "settled"]
+
+
+def test_show_of_a_file_delivered_in_part_shows_each_record_once(desk: Desk) -> None:
+    """`--all` shows settled records first, then the undelivered ones."""
+    desk.leave(events=2)
+    file = OutboxFile.claim(desk.paths[0])
+    assert file is not None
+    file.settle(len(file.peek(1)), 1, delivered=0)
+    file.close()
+
+    shown = desk.run("outbox", "show", desk.files[0]["id"], "--all", "--json").lines
+
+    assert [record["state"] for record in shown] == ["settled", "waiting", "waiting"]
 
 
 def test_show_lets_no_record_steer_the_terminal(desk: Desk) -> None:
