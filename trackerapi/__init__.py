@@ -1,10 +1,10 @@
-"""Honest, customer-facing progress for jobs that somebody else runs.
+"""Honest, customer-facing progress for jobs that run on a provider's machines.
 
-Importing this package loads nothing else; each name is loaded when it is used.
+`import trackerapi` loads no other module; each name is loaded on first use.
 """
 
-# Type checkers take this name for `typing.TYPE_CHECKING`, whose import takes longer
-# than all the rest of this module.
+# Type checkers read this name as `typing.TYPE_CHECKING`. The import of `typing` would
+# take longer than the rest of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from trackerapi.aio.job import AsyncTrackerJob

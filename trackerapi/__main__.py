@@ -1,4 +1,4 @@
-"""`python -m trackerapi` is the command `trackerapi`."""
+"""`python -m trackerapi`, the same as the command `trackerapi`."""
 
 from trackerapi.cli.entry import main
 

@@ -1,4 +1,4 @@
-"""What the people behind a provider do: keys, customers, stored configurations."""
+"""Administration of a provider: keys, customers, stored configurations."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +15,12 @@ _KEY_ID = re.compile(r"[0-9A-Za-z]{1,32}")
 
 
 class Administration:
-    """Manage what jobs need; made by `TrackerApi.admin`.
+    """Keys, customers and stored configurations of a provider: `TrackerApi.admin`.
 
-    Making keys and customers needs a key with the scope `admin`. Every method
-    raises a `BackendError` where the backend refuses or does not answer usably.
+    Each method blocks until the backend answers, with repeated attempts for at most
+    three times `timeout_seconds`. Iterators make a request for each page of a list.
+    Creating keys and customers needs a key with the scope `admin`. Every method raises
+    a `BackendError` if the backend refuses the request or gives no usable answer.
     """
 
     def __init__(self, calls: "Callable[[], Calls]") -> None:
@@ -31,12 +33,12 @@ class Administration:
         *,
         expires_at: datetime | None = None,
     ) -> "NewApiKey":
-        """Make a key; the answer is the only place where its secret is shown.
+        """Create a key; no later call returns its secret.
 
         Args:
-            label: What the key is for; 1 to 100 characters.
-            scopes: Of `ingest`, `read` and `admin`.
-            expires_at: When it ends; aware. None for never.
+            label: Purpose of the key; 1 to 100 characters.
+            scopes: Some of `ingest`, `read` and `admin`.
+            expires_at: Time when the key expires; aware. None for never.
 
         Raises:
             ValueError: If a scope is unknown or `expires_at` has no offset.
@@ -46,32 +48,32 @@ class Administration:
         return self._calls().create_api_key(label, scopes, expires_at)
 
     def list_api_keys(self) -> "Iterator[ApiKey]":
-        """Iterate over the provider's keys, newest first, without secrets."""
+        """Iterate over the provider's keys without their secrets, newest first."""
         return self._calls().list_api_keys()
 
     def expire_api_key(self, key_id: str) -> "ApiKey":
-        """End a key at once; a key cannot end itself.
+        """Let a key expire now; a key cannot expire itself.
 
         Args:
-            key_id: Public part of the key, as `list_api_keys()` gives it.
+            key_id: Public part of the key, as in `list_api_keys()`.
 
         Raises:
-            ValueError: If `key_id` cannot be one.
+            ValueError: If `key_id` is not the public part of a key.
         """
         if not isinstance(key_id, str) or not _KEY_ID.fullmatch(key_id):
-            # Never in the message: a whole key may have been passed by mistake.
+            # The message never repeats `key_id`: a whole key may have been passed.
             raise ValueError("key_id must be the public part of a key")
         return self._calls().expire_api_key(key_id)
 
     def create_customer(
         self, *, reference: str | None = None, name: str | None = None
     ) -> "Customer":
-        """Make a customer.
+        """Create a customer.
 
         Args:
-            reference: Your own id of the customer, unique for you; 1 to 200
-                characters.
-            name: What you call the customer; 1 to 100 characters.
+            reference: Your own id of the customer, unique among your customers; 1 to
+                200 characters.
+            name: Your name of the customer; 1 to 100 characters.
         """
         return self._calls().create_customer(reference, name)
 
@@ -79,12 +81,12 @@ class Administration:
         """Iterate over the customers, newest first.
 
         Args:
-            reference: Only the one with this reference; None for all.
+            reference: Return only the customer with this reference; None for all.
         """
         return self._calls().list_customers(reference)
 
     def get_customer(self, customer_id: int) -> "Customer":
-        """Get one customer."""
+        """Return one customer."""
         return self._calls().get_customer(customer_id)
 
     def list_job_configs(
@@ -93,11 +95,16 @@ class Administration:
         """Iterate over the stored configurations, newest first.
 
         Args:
-            tag: Only those with this tag; None for all.
-            version: Only those with this version; `latest` for the highest.
+            tag: Return only configurations with this tag; None for all.
+            version: Return only configurations with this version; `latest` for the
+                highest version of each tag.
         """
         return self._calls().list_job_configurations(tag, version)
 
     def get_job_config(self, config_id: int) -> "RegisteredJobConfig":
-        """Get one stored configuration, such as a job's `configuration_id`."""
+        """Return one stored configuration.
+
+        Args:
+            config_id: Id of the configuration, such as `Job.configuration_id`.
+        """
         return self._calls().get_job_configuration(config_id)

@@ -1,6 +1,7 @@
-"""Parts of a TrackerApi, made from settings; the one place that joins them.
+"""Parts of a TrackerApi: settings, connections, delivery, reporter.
 
-`trackerapi.testing` puts parts in their place that keep everything in memory.
+This module alone joins the parts. `trackerapi.testing` replaces them at `SEAM` by parts
+that keep everything in memory.
 """
 
 import hashlib
@@ -32,10 +33,13 @@ _ONE: Final = "one"
 
 
 class Connector:
-    """Opens the connections of one tracker when the first of them is needed.
+    """Opens the connections of one tracker on first use.
 
-    Knows nothing of the tracker: the courier's thread has it, and must not keep a
-    tracker alive that nobody else does.
+    A connector has no reference to its tracker: the delivery thread holds the
+    connector, and would keep alive a tracker that the script has dropped.
+
+    Args:
+        settings: Address, key, proxy and certificates.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -43,11 +47,11 @@ class Connector:
         self._connected: dict[str, Connection] = {}
 
     def connection(self) -> "Connection":
-        """Return the connections, which load the HTTP client.
+        """Return the connections; the first call loads the HTTP client.
 
         Raises:
-            SettingsError: If certificates, proxy or address cannot be used.
-            BackendUnavailable: If the HTTP client cannot be loaded now.
+            SettingsError: If certificates, proxy or address are unusable.
+            BackendUnavailable: If the HTTP client cannot be loaded at this time.
         """
         connected = self._connected.get(_ONE)
         if connected is None:
@@ -56,15 +60,16 @@ class Connector:
 
             python = "{}.{}.{}".format(*sys.version_info)
             agent = f"trackerapi/{__version__} python/{python}"
-            # Without a lock, which a fork could leave locked: one connection too many
-            # has opened nothing. The first stays, since it may be in use already, and
-            # what nobody holds any more is closed.
+            # No lock guards this: a lock could be held by another thread at a fork, and
+            # block the child for ever. If two threads make connections at once,
+            # `setdefault()` keeps the first, which may be in use. The other one has
+            # opened no socket, and is freed.
             made = Connection(self._settings, agent)
             connected = self._connected.setdefault(_ONE, made)
         return connected
 
     def sender(self) -> "Sender":
-        """Return what delivery sends through."""
+        """Return the sender of the delivery thread."""
         return self.connection().sender
 
     def close(self) -> None:
@@ -76,9 +81,10 @@ class Connector:
 
 @contextmanager
 def _loading() -> Generator[None]:
-    """Turn what keeps modules from being loaded into an error of the backend.
+    """Raise BackendUnavailable for any error of an import.
 
-    No descriptor may be left, or the installation may have been replaced.
+    An import fails when the process has no free descriptor, or when the installation
+    was replaced. Delivery then tries again later.
     """
     try:
         yield
@@ -90,8 +96,8 @@ def _loading() -> Generator[None]:
 def delivery_for(
     settings: Settings, sender: "Callable[[], Sender]", problems: Problems
 ) -> "Delivery":
-    """Return delivery for a tracker with these settings; opens nothing yet."""
-    # Here, since a tracker that is off loads neither delivery nor outbox.
+    """Return the delivery of a tracker; open no file and no connection."""
+    # Imported here: a tracker with mode "off" loads neither delivery nor outbox.
     from trackerapi.delivery.delivery import Delivery, DeliveryOptions
     from trackerapi.outbox.outbox import OutboxOptions
 
@@ -109,7 +115,7 @@ def delivery_for(
 
 
 def binding_for(settings: Settings) -> "Binding":
-    """Return where records of these settings may go."""
+    """Return the backend address and the key id for the headers of outbox files."""
     from trackerapi.outbox.header import Binding
 
     key_id = settings.key_id
@@ -119,14 +125,14 @@ def binding_for(settings: Settings) -> "Binding":
 
 
 def _fingerprint(api_key: str, base_url: str) -> str:
-    """Return by what a key without a public part is known again, and not found out."""
+    """Return a salted fingerprint that identifies the key without revealing it."""
     salt = base_url.encode()
     digest = hashlib.pbkdf2_hmac("sha256", api_key.encode(), salt, _ITERATIONS)
     return f"fingerprint:{digest[:4].hex()}"
 
 
 def outbox_folder(settings: Settings) -> "Path | None":
-    """Return the folder of the outbox; None where there is no place for one."""
+    """Return the folder of the outbox; None if the user has no home folder."""
     if settings.outbox is not None:
         return settings.outbox
     from trackerapi.outbox.folder import default_folder
@@ -139,13 +145,13 @@ def outbox_folder(settings: Settings) -> "Path | None":
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackerParts:
-    """The parts of one TrackerApi.
+    """Parts of one TrackerApi.
 
     Attributes:
-        settings: Where the backend is, and who asks.
-        reporter: Takes the events of its jobs.
-        delivery: Where records go; None where tracking is off.
-        connector: Opens connections; None where tracking is off.
+        settings: Settings of the tracker.
+        reporter: Receiver of all events of the tracker's jobs.
+        delivery: Outbox and delivery thread; None with mode "off".
+        connector: Connections to the backend; None with mode "off".
     """
 
     settings: Settings
@@ -157,7 +163,7 @@ class TrackerParts:
 MakeParts = Callable[
     [Mapping[str, object], Problems, "BeforeSend | None"], TrackerParts
 ]
-"""Makes parts from arguments by the names of the settings, problems and filter."""
+"""Function that makes the parts from arguments, problems and `before_send`."""
 
 
 def make_parts(
@@ -165,12 +171,13 @@ def make_parts(
     problems: Problems,
     before_send: "BeforeSend | None",
 ) -> TrackerParts:
-    """Make the parts that work.
+    """Make the parts of a tracker that reports to a backend.
 
     Args:
-        arguments: Values by the names of the settings; None stands for "not given".
-        problems: Told of what goes wrong.
-        before_send: The author's filter.
+        arguments: Values by the names of the settings; None for an argument that the
+            script did not pass.
+        problems: Reports problems to the log and to the script.
+        before_send: The script's filter of events; None without one.
 
     Raises:
         SettingsError: If a setting is missing or invalid.
@@ -194,10 +201,10 @@ def make_parts(
 
 
 class Seam:
-    """Where the parts of a TrackerApi come from.
+    """Replaceable function that makes the parts of each TrackerApi.
 
     Attributes:
-        make: Makes them; `make_parts` but in tests of job scripts.
+        make: `make_parts`, except in tests of job scripts.
     """
 
     def __init__(self) -> None:
@@ -205,4 +212,4 @@ class Seam:
 
 
 SEAM: Final = Seam()
-"""The one of this process."""
+"""The seam of this process."""

@@ -3,15 +3,16 @@
 TrackerError
 ├── ConfigError              a job configuration is missing or invalid
 ├── SettingsError            an address, key or other setting is missing or invalid
-├── UnknownStepError         no such step in the job's configuration
+├── UsageError               a command cannot run with its arguments
+├── UnknownStepError         the job's configuration has no such step
 ├── OutboxError              the event could not be stored; nothing was recorded
-└── BackendError             the backend did not take what was sent
+└── BackendError             the backend did not accept the request
     ├── BackendUnavailable   no usable answer: a later attempt may succeed
     ├── AuthenticationError  the key was refused: another key may succeed
-    └── BackendRejected      refused for its content: repeating it cannot succeed
+    └── BackendRejected      the content was refused: the same request fails again
 
-Callers catch a branch and read attributes. Every error can be pickled, prints as
-one line and never holds a key.
+Callers catch a branch and read attributes. Every error can be pickled, prints as one
+line and never contains a key.
 """
 
 from collections.abc import Mapping
@@ -25,11 +26,11 @@ MAX_TEXT_LENGTH = 500
 
 
 class TrackerError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error that this package raises on purpose."""
 
 
 class UsageError(TrackerError):
-    """A command cannot do as it was asked; the message says why."""
+    """A command cannot run with its arguments; the message says why."""
 
 
 class ConfigError(TrackerError, ValueError):
@@ -37,9 +38,9 @@ class ConfigError(TrackerError, ValueError):
 
     Attributes:
         reason: One sentence without the location.
-        path: File the configuration was read from; None when it came from code.
+        path: File of the configuration; None for a configuration from code.
         pointer: JSON Pointer (RFC 6901) to the value; empty for the whole document.
-        suggestion: Nearest known name for what looks like a typo; None without one.
+        suggestion: Known name that a misspelt name resembles; None without one.
     """
 
     def __init__(
@@ -61,10 +62,10 @@ class ConfigError(TrackerError, ValueError):
 
 
 class SettingsError(TrackerError, ValueError):
-    """A setting is missing or has a value that cannot work.
+    """A setting is missing or has an unusable value.
 
     Attributes:
-        reason: One sentence that says what to do; never holds the value of a key.
+        reason: One sentence with the fix; never contains a key.
         setting: Argument or environment variable that has to change.
     """
 
@@ -80,10 +81,10 @@ class UnknownStepError(TrackerError, LookupError):
     """An event names a step that the job's configuration does not have.
 
     Attributes:
-        name: What the event gave.
-        suggestion: Nearest known name; None without a near one.
-        job_tag: Tag of the job's configuration; None where there is none in play.
-        what: What the name stands for: a step, or a kind of event.
+        name: Name in the event.
+        suggestion: Known name that `name` resembles; None without one.
+        job_tag: Tag of the job's configuration; None for an unknown kind of event.
+        what: `step`, or `event kind` for an unknown kind of event.
     """
 
     def __init__(
@@ -109,16 +110,17 @@ class OutboxError(TrackerError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """A failed request and its answer, without secrets.
+    """A failed request and its answer, both without secrets.
 
     Attributes:
         method: HTTP method in capitals.
         url: Address without user, query and fragment.
         status: HTTP status; None without an answer.
         problem: Members of the problem details (RFC 9457); empty without them.
-        request_id: Id by which the backend's operator finds the request.
-        retry_after_seconds: Wait the backend asked for, 0 or more; None without one.
-        was_sent: False only if the request surely did not reach the backend.
+        request_id: Id with which the backend's operator finds the request.
+        retry_after_seconds: Wait that the backend asked for, 0 or more; None if it
+            asked for none.
+        was_sent: False if the request certainly did not reach the backend.
     """
 
     method: str = ""
@@ -134,15 +136,15 @@ NO_EXCHANGE = Exchange()
 
 
 class BackendError(TrackerError):
-    """The backend did not take what was sent, or did not answer usably.
+    """The backend did not accept the request, or gave no usable answer.
 
     Attributes:
-        reason: One sentence that says why it failed.
+        reason: One sentence with the cause.
         exchange: The request and its answer.
     """
 
     def __init__(self, reason: str, exchange: Exchange = NO_EXCHANGE) -> None:
-        # A reason may contain text of a server, which programs print on terminals.
+        # A reason may contain text of a server, and programs print it on terminals.
         reason = one_line(reason)
         super().__init__(reason, exchange)
         self.reason, self.exchange = reason, exchange
@@ -159,22 +161,22 @@ class BackendError(TrackerError):
 
     @property
     def request_id(self) -> str | None:
-        """Id by which the backend's operator finds the request; None without one."""
+        """Id with which the backend's operator finds the request; None without one."""
         return self.exchange.request_id
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """Wait the backend asked for, in seconds; None when it asked for none."""
+        """Wait that the backend asked for, in seconds; None if it asked for none."""
         return self.exchange.retry_after_seconds
 
     @property
     def method(self) -> str:
-        """HTTP method of the request; empty when there was none."""
+        """HTTP method of the request; empty without a request."""
         return self.exchange.method
 
     @property
     def url(self) -> str:
-        """Address of the request without query; empty when there was none."""
+        """Address of the request without query; empty without a request."""
         return self.exchange.url
 
     def __str__(self) -> str:
@@ -186,25 +188,26 @@ class BackendError(TrackerError):
 class BackendUnavailable(BackendError):
     """No usable answer came; a later attempt may succeed.
 
-    Raised for no answer, 408, 425, 429, 5xx, and answers that are not from a tracker
-    backend, such as the page of a proxy. The request may have been applied unless
-    `exchange.was_sent` is False.
+    Raised without an answer, for the statuses 408, 425, 429 and 5xx, and for an answer
+    that is not from a tracker backend, such as the page of a proxy. The backend may
+    have applied the request unless `exchange.was_sent` is False.
     """
 
 
 class AuthenticationError(BackendError):
-    """The backend refused the key (401) or its scopes (403); nothing was done."""
+    """The backend refused the key (401) or its scopes (403), and changed nothing."""
 
 
 class BackendRejected(BackendError):
-    """The backend refused the request for its content; repeating it cannot succeed."""
+    """The backend refused the content of the request; the same request fails again."""
 
 
 def printable(text: str) -> str:
-    """Return `text` with U+FFFD for characters that a terminal would act on.
+    """Return `text` with U+FFFD for each character that a terminal interprets.
 
-    These are controls and escapes, line ends, and marks that change the direction of a
-    line. Whatever a server, a file or an exception says goes through this function.
+    Such characters are controls and escapes, line ends, and marks that change the
+    direction of a line. All texts of servers, files and exceptions pass through this
+    function before they are printed.
     """
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 

@@ -1,8 +1,8 @@
-"""Opening of files that somebody else names: regular files, without waiting.
+"""Opening of files from arguments and settings: regular files, without blocking.
 
-A pipe that nobody writes to would block the process for ever, and a record that is
-written into a pipe is lost. `read_given()` also reads a pipe that somebody writes to,
-as the shell's `<(command)` and `/dev/stdin` are.
+A pipe without a writer would block the process for ever, and a record that is written
+into a pipe is lost. `read_given()` also reads a pipe with a writer, such as the shell's
+`<(command)` or `/dev/stdin`.
 """
 
 import errno
@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 from trackerapi.process.clock import steady_seconds
 
 PIPE_SECONDS: Final = 60.0
-"""Longest time in which a pipe has to bring its whole content."""
+"""Longest wait for the whole content of a pipe."""
 
 _PIECE_BYTES: Final = 64 * 1024
 
@@ -25,12 +25,13 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int
 
     Args:
         path: The file.
-        flags: As `os.open()` takes them.
-        mode: Permissions of a file that is made.
+        flags: Flags of `os.open()`.
+        mode: Permissions of a new file.
 
     Raises:
-        OSError: If it cannot be opened, or is a folder, pipe, socket or device.
+        OSError: If the file cannot be opened, or is a folder, pipe, socket or device.
     """
+    # Non-blocking: `open()` of a pipe would wait for a writer.
     descriptor = os.open(path, flags | os.O_NONBLOCK, mode)
     try:
         check_regular(os.fstat(descriptor), path)
@@ -44,11 +45,11 @@ def check_regular(status: os.stat_result, path: Path) -> None:
     """Raise OSError unless `status` is that of a regular file.
 
     Args:
-        status: Of the file.
-        path: Its name, for the error.
+        status: Result of `os.fstat()` of the file.
+        path: Path of the file, for the error.
 
     Raises:
-        OSError: If it is a folder (`IsADirectoryError`), pipe, socket or device.
+        OSError: If the file is a folder (`IsADirectoryError`), pipe, socket or device.
     """
     if stat.S_ISDIR(status.st_mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -70,7 +71,7 @@ def read_regular(path: Path, most_bytes: int = -1) -> bytes:
 
     Args:
         path: The file.
-        most_bytes: Read so many bytes at most; -1 reads all.
+        most_bytes: Limit of the content; -1 reads all.
 
     Raises:
         OSError: See `open_regular()`.
@@ -80,15 +81,17 @@ def read_regular(path: Path, most_bytes: int = -1) -> bytes:
 
 
 def read_given(path: Path, most_bytes: int) -> bytes:
-    """Return the content of a regular file, or of a pipe that somebody writes to.
+    """Return the content of a regular file, or of a pipe with a writer.
+
+    Blocks for up to `PIPE_SECONDS` while the writer of a pipe writes.
 
     Args:
         path: The file or pipe. The content of a pipe can be read once.
-        most_bytes: Read so many bytes at most.
+        most_bytes: Limit of the content.
 
     Raises:
-        OSError: If it cannot be opened, is a folder, socket or device, or is a pipe
-            that is empty or that does not end within `PIPE_SECONDS`.
+        OSError: If the file cannot be opened, or is a folder, socket or device. Also
+            for a pipe that is empty or does not end within `PIPE_SECONDS`.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
@@ -107,7 +110,7 @@ def _through_pipe(descriptor: int, path: Path, most_bytes: int) -> bytes:
     while len(content) < most_bytes:
         try:
             piece = os.read(descriptor, min(_PIECE_BYTES, most_bytes - len(content)))
-        except BlockingIOError:  # there is a writer, who has not written yet
+        except BlockingIOError:  # the writer has not written yet
             left = ends - steady_seconds()
             if left <= 0 or not readable.poll(left * 1000):
                 text = f"the pipe did not end within {PIPE_SECONDS:.0f} s"

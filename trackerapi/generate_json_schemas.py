@@ -1,4 +1,4 @@
-"""Write the JSON Schema of configuration files, for editors and validators.
+"""Command that writes the JSON Schema of configuration files.
 
 Exit status: 0 written, 1 the folder cannot be written, 2 wrong usage.
 """
@@ -21,7 +21,7 @@ DEFAULT_NAME: Final = "job-configurations-schema"
 _NOT_REPLACEABLE: Final = frozenset(
     {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS}
 )
-"""Errors of files that are mounted, or whose folder cannot be written."""
+"""Errors of `os.replace()` for a mounted file or a read-only folder."""
 
 HELP: Final = """\
 usage: generate_json_schemas.py [-h] [-l LOCATION] [-n NAME]
@@ -38,10 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     parser = build_parser()
     options = parser.parse_args(argv)
-    places = {p for p in (options.location, options.destination) if p is not None}
-    if len(places) > 1:
+    given = {p for p in (options.location, options.destination) if p is not None}
+    if len(given) > 1:
         parser.error("give the location once: -l LOCATION, or the folder alone")
-    location = places.pop() if places else "."
+    location = given.pop() if given else "."
     if not location.strip():
         parser.error("the location is empty; leave it out for the current folder")
     if not options.name.strip() or {"/", "\\"} & set(options.name):
@@ -49,32 +49,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         write_schema(Path(location), options.name)
     except OSError as error:
-        # Of `mkdir()` for a file, whose words would be "File exists".
+        # `mkdir()` of a path that is a file raises "File exists".
         is_file = isinstance(error, FileExistsError)
         reason = "not a folder" if is_file else error.strerror or error
         print(f"generate_json_schemas: {location}: {reason}", file=sys.stderr)
         return 1
     output: object = sys.stdout
-    if isinstance(output, io.TextIOWrapper):  # a name of a file need not be text
+    if isinstance(output, io.TextIOWrapper):  # a file name need not be UTF-8
         cast("io.TextIOWrapper", output).reconfigure(errors="backslashreplace")
     try:
         print(f"Generated JSON Schema for JobConfigs at {location}", flush=True)
-    except OSError as error:  # the file is written all the same
+    except OSError as error:  # the schema is written, the message is not
         print(f"generate_json_schemas: stdout: {error.strerror}", file=sys.stderr)
-        # Python would try to write it once more at the end.
+        # At its end, Python would try to flush stdout again and fail with a message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose help does not depend on the terminal or on Python's version."""
+    """Parser with a fixed help text: argparse's depends on terminal and version."""
 
     def format_help(self) -> str:
         return HELP
 
     def error(self, message: str) -> NoReturn:
-        # The message repeats an argument of any length.
+        # `message` quotes an argument, which may have any length.
         super().error(one_line(message))
 
 
@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="generate_json_schemas.py", usage="%(prog)s [-h] [-l LOCATION] [-n NAME]"
     )
-    # The folder may also stand alone; `-l` is the documented way.
+    # The folder without `-l` is accepted too, and not documented.
     parser.add_argument("destination", nargs="?")
     parser.add_argument("-l", "--location")
     parser.add_argument("-n", "--name", default=DEFAULT_NAME)
@@ -91,17 +91,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def render_schema() -> str:
-    """Return the schema as the text of its file; the same bytes each time."""
+    """Return the text of the schema file; always the same bytes."""
     from trackerapi.config.file_models import json_schema
 
     return json.dumps(json_schema(), indent=2, ensure_ascii=True) + "\n"
 
 
 def write_schema(folder: Path, name: str = DEFAULT_NAME) -> Path:
-    """Write `<name>.generated.json` into `folder`, which is made if missing.
+    """Write `<name>.generated.json` into `folder`, which is created if missing.
 
-    A file that is there keeps its place: symbolic and hard links, mounts, owner and
-    mode stay. Where none of these forbids it, the file is never seen half written.
+    An existing file keeps its symbolic and hard links, mount, owner and mode. Unless
+    one of them forbids a replacement, other processes never see a half-written file.
 
     Returns:
         The path of the file.
@@ -111,7 +111,7 @@ def write_schema(folder: Path, name: str = DEFAULT_NAME) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.generated.json"
-    # Not `resolve()`, which raises what is no OSError for a link to itself.
+    # For a link to itself, `Path.resolve()` raises RuntimeError.
     target, schema = Path(os.path.realpath(path)), render_schema().encode()
     try:
         status = target.stat()
@@ -123,7 +123,7 @@ def write_schema(folder: Path, name: str = DEFAULT_NAME) -> Path:
 
 
 def _overwrite(path: Path, data: bytes, status: os.stat_result) -> None:
-    """Give a file that is there other content."""
+    """Replace the content of an existing file."""
     is_alone = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
     if is_alone and status.st_uid == os.geteuid():
         try:
@@ -140,7 +140,7 @@ def _overwrite(path: Path, data: bytes, status: os.stat_result) -> None:
 
 
 def _replace(path: Path, data: bytes, mode: int | None = None) -> None:
-    # Not by the process id, which a process of another container has too.
+    # A random name: processes of two containers may have the same process id.
     fresh = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
         with fresh.open("xb") as file:

@@ -1,7 +1,7 @@
 """Answers of the backend as plain data.
 
-Statuses, kinds and scopes are open texts: a newer backend may know more of them.
-Times are aware and in UTC.
+Statuses, kinds and scopes are texts: a newer backend may have more of them. Times are
+aware and in UTC.
 """
 
 from collections.abc import Mapping
@@ -14,19 +14,19 @@ from trackerapi.errors import BackendUnavailable
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobStep:
-    """A step of a job and how far it is.
+    """A step of a job, with its progress.
 
     Attributes:
         tag: Tag in the job's configuration.
-        name: What the customer reads.
-        points: Share of the work, 0 or more.
+        name: Display name, which the customer reads.
+        points: Weight of the step against the other steps, 0 or more.
         status: pending, running, done, failed, skipped, not_run or cancelled.
-        fraction: Largest share of the step ever reported, 0.0 to 1.0.
-        completed: Units done, as last reported; None when not counted.
-        total: Units in all, as last reported; None when not known.
-        attempts: Attempts begun.
+        fraction: Largest reported share of the step, 0.0 to 1.0.
+        completed: Latest reported count of units done; None without a count.
+        total: Latest reported count of all units; None if unknown.
+        attempts: Number of attempts that have begun.
         started_at: Begin of the first attempt; None before it.
-        finished_at: When it was done, skipped or failed; None before that.
+        finished_at: Time when the step was done, skipped or failed; None before.
     """
 
     tag: str
@@ -43,28 +43,30 @@ class JobStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A tracked job as the backend sees it.
+    """A tracked job, as the backend answers it.
 
     Attributes:
-        id: The backend's id; larger for later jobs.
+        id: The backend's id; later jobs have larger ids.
         provider_job_id: The provider's id of the job.
-        customer_id: The customer for whom it is run.
-        tag: Tag of its configuration.
-        name: What the customer reads.
-        configuration_id: Revision that the job keeps; None without a configuration.
-        finish: auto (done when all steps are) or explicit (a `complete` is needed).
+        customer_id: The customer of the job.
+        tag: Tag of the job's configuration.
+        name: Display name, which the customer reads.
+        configuration_id: Revision of the configuration, fixed at creation; None
+            without a configuration.
+        finish: auto (the job succeeds when all steps are done or skipped) or explicit
+            (the job succeeds with a `complete` event).
         status: pending, running, succeeded, failed, cancelled or interrupted.
-        percent: 0.0 to 100.0, never falls, 100.0 only once the job has succeeded;
-            None without a configuration.
+        percent: 0.0 to 100.0, never falls, and is 100.0 only after success; None
+            without a configuration.
         steps: Steps in the order of the configuration.
-        metadata: Values given when the job was created.
-        event_count: Events stored.
-        created_at: When the job was created.
-        started_at: When it began; None before that.
-        finished_at: When it ended; None before that.
-        last_event_at: When the newest event arrived; None without events.
-        last_occurred_at: Latest time an event gave; None without events.
-        version: Grows with each change.
+        metadata: Values from the creation of the job.
+        event_count: Number of stored events.
+        created_at: Time of the creation.
+        started_at: Time of the first report of work; None before it.
+        finished_at: Time of the end; None before it.
+        last_event_at: Arrival of the newest event; None without events.
+        last_occurred_at: Latest `occurred_at` of an event; None without events.
+        version: Number that grows with each change.
     """
 
     id: int
@@ -89,12 +91,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobEvent:
-    """An event as the backend stored it; see `trackerapi.Event`.
+    """An event in the store of the backend; `trackerapi.Event` has the other fields.
 
     Attributes:
-        sequence: Place in the job's order of arrival; the first is 1.
-        received_at: When it arrived, on the backend's clock.
-        part: Name of the part that counted; None without one.
+        sequence: Number of the event in the order of arrival; the first is 1.
+        received_at: Time of arrival, on the backend's clock.
+        part: Name under which a thread, process or host counted; None without one.
     """
 
     event_id: str
@@ -116,10 +118,10 @@ class JobEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareLink:
-    """A link by which a customer watches one job.
+    """A link with which a customer watches one job.
 
     Attributes:
-        revoked_at: When it was revoked; None while it works.
+        revoked_at: Time when the link was revoked; None while the link works.
     """
 
     id: int
@@ -131,13 +133,14 @@ class ShareLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKeyOwner:
-    """Owner and scopes of the key that a request was made with.
+    """Owner and scopes of the key of a request.
 
     Attributes:
-        scopes: Of `ingest` (report), `read` (ask) and `admin` (keys, customers).
-        expires_at: None when the key does not expire.
-        job_id: The one job that a job token is for; None for other keys.
-        provider_job_id: The provider's id of that job.
+        scopes: Some of `ingest` (reports), `read` (read calls) and `admin` (keys and
+            customers).
+        expires_at: None if the key does not expire.
+        job_id: The job of a job token; None for other keys.
+        provider_job_id: The provider's id of that job; None for other keys.
     """
 
     provider_id: int
@@ -155,12 +158,13 @@ class ApiKey:
 
     Attributes:
         key_id: Public part of the key.
-        label: What the key is for, in the provider's words.
-        scopes: Of `ingest`, `read` and `admin`.
-        expires_at: In the past for a key that was ended; None for never.
-        last_used_at: To the minute; None when never used.
-        job_id: The one job that a job token is for; None for other keys.
-        created_by: Public part of the key that made this one; None for a key made on
+        label: Purpose of the key, in the provider's words.
+        scopes: Some of `ingest`, `read` and `admin`.
+        expires_at: Time of the end, in the past for an expired key; None if the key
+            does not expire.
+        last_used_at: Time of the latest use, to the minute; None before the first.
+        job_id: The job of a job token; None for other keys.
+        created_by: Public part of the key that created this key; None for a key from
             the command line of the backend.
     """
 
@@ -176,7 +180,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewApiKey:
-    """A key that was just made; the only time its secret can be read.
+    """A new key with its secret, which no later call returns.
 
     Attributes:
         key: The key without its secret.
@@ -189,15 +193,15 @@ class NewApiKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJobToken:
-    """A credential for one job that was just made; the only time it can be read.
+    """A new credential for one job, with its secret, which no later call returns.
 
     Attributes:
         token: The whole token, sent like any key; hidden in the repr.
-        key_id: Public part, by which `admin.expire_api_key()` ends it.
+        key_id: Public part of the token, for `admin.expire_api_key()`.
         provider_job_id: The provider's id of the job.
-        expires_at: When it ends by itself.
-        scopes: Those of `ingest` and `read` that the key had which made it; empty
-            where the backend does not name them.
+        expires_at: Time when the token expires.
+        scopes: `ingest` and `read`, as far as the creating key had them; empty if the
+            backend does not name them.
     """
 
     token: str = field(repr=False)
@@ -209,7 +213,7 @@ class NewJobToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customer:
-    """A customer: the person or organisation that jobs are run for.
+    """A customer: the person or organisation for which jobs run.
 
     Attributes:
         reference: The provider's own id of the customer; None without one.
@@ -223,11 +227,11 @@ class Customer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredJobConfig:
-    """A job configuration as the backend stored it; it never changes.
+    """A job configuration in the store of the backend; a stored one never changes.
 
     Attributes:
-        revision: Counts the contents that the tag has had; the first is 1.
-        document: The configuration in the shape of a configuration file.
+        revision: Number of the content among those of its tag; the first is 1.
+        document: The configuration in the form of a configuration file.
     """
 
     id: int
@@ -240,17 +244,17 @@ class RegisteredJobConfig:
 
 
 def check_subject(answered: object, asked: object) -> None:
-    """Refuse the answer to another request, as from a confused cache on the way.
+    """Raise for an answer to another request, such as one from a faulty cache.
 
     Args:
-        answered: Id of the object that the answer is about.
-        asked: Id of the object that the request is about.
+        answered: Id of the object in the answer.
+        asked: Id of the object in the request.
 
     Raises:
-        BackendUnavailable: If the two differ.
+        BackendUnavailable: If both ids differ.
     """
     if answered != asked:
         raise BackendUnavailable(
-            "the answer is about something else than was asked for; check the address "
-            "and proxies between"
+            "the answer is about another object than the request; check the address "
+            "and the proxies on the way"
         )

@@ -1,4 +1,4 @@
-"""Numbers as people read them: no exponent where digits say it, no rounding noise."""
+"""Numbers as text for people: without rounding noise, and with few exponents."""
 
 from typing import Final
 
@@ -27,15 +27,15 @@ def number_text(value: float) -> str:
 def units_text(
     completed: float | None, total: float | None, *, is_over: bool = False
 ) -> str:
-    """Return how many units are done; empty if none were counted.
+    """Return the count of finished units; empty without a count.
 
     Args:
-        completed: Units that are done; None when they are not counted.
-        total: Units in all; None when nobody knows.
-        is_over: Whether no more will be done.
+        completed: Units that are done; None without a count.
+        total: Units in all; None if unknown.
+        is_over: Whether the step has ended.
 
     Returns:
-        Such as `3 of 10`; without a total `1,200 so far`, or `1,200` at the end.
+        Text such as `3 of 10`; without a total `1,200 so far`, or `1,200` at the end.
     """
     if completed is None:
         return ""

@@ -58,8 +58,8 @@ class ProblemKind:
     """A kind of problem.
 
     Attributes:
-        name: What `DeliveryProblem.kind` has; never changes.
-        sentence: Cause and consequence, as `docs/problems.md` has them.
+        name: Value of `DeliveryProblem.kind`; never changes.
+        sentence: Cause and consequence, the same as in `docs/problems.md`.
         level: Level of the log.
     """
 
@@ -71,10 +71,10 @@ class ProblemKind:
 def log(level: int, message: str) -> None:
     """Write one printable line to the log; raise nothing.
 
-    If the script has set up no logging, Python prints the bare message on stderr. The
-    message then begins with `trackerapi: `, so that a reader knows its source.
+    If the script has not set up logging, Python prints the bare message on stderr. The
+    message then begins with `trackerapi: `, so that a reader knows the source.
     """
-    # Where stderr is closed, logging raises into the job.
+    # logging raises into the job if stderr is closed.
     with suppress(Exception):
         name = "" if _LOG.hasHandlers() else "trackerapi: "
         _LOG.log(level, "%s%s", name, one_line(message, _MAX_LINE))
@@ -86,8 +86,8 @@ class Problems:
     Safe to share between threads and across a fork.
 
     Args:
-        on_problem: Called with each problem; an exception of it is logged and ends
-            there.
+        on_problem: Called with each problem. An exception that it raises is logged,
+            and the caller of `report()` goes on.
     """
 
     def __init__(self, on_problem: ProblemCallback | None = None) -> None:
@@ -97,14 +97,14 @@ class Problems:
     def report(
         self, kind: ProblemKind, message: str, *subject: str, level: int = 0
     ) -> None:
-        """Log a problem and call `on_problem`, unless it was reported before.
+        """Log a problem and call `on_problem`, unless the problem was reported before.
 
         Args:
             kind: A constant of this module.
             message: One line.
-            subject: Tells problems of a kind apart, such as a job id. Without a
-                subject, the kind is reported once.
-            level: Level of the log; 0 for that of the kind.
+            subject: Distinguishes problems of a kind, such as a job id. A problem
+                without a subject is reported once for each kind.
+            level: Level of the log; 0 for the level of the kind.
         """
         # `setdefault()` is atomic, and decides between threads that report at once. A
         # lock could be held by another thread at a fork, and block the child for ever.
@@ -144,7 +144,7 @@ def key_refused(error: BackendError, folder: Path | None = None) -> str:
 
     Args:
         error: The refusal.
-        folder: The outbox folder; None leaves it unnamed.
+        folder: The outbox folder; None omits its path from the message.
     """
     where = urlsplit(error.url)
     backend = (
@@ -169,11 +169,11 @@ JOB_REFUSED: Final = ProblemKind(
 
 
 def job_refused(provider_job_id: str, reason: str, problem: Mapping[str, Any]) -> str:
-    """Return the message about a job that was refused, with its fix.
+    """Return the message about a refused job, with the command that fixes it.
 
     Args:
-        provider_job_id: The job.
-        reason: Why, in one sentence.
+        provider_job_id: Id of the job.
+        reason: Cause of the refusal, in one sentence.
         problem: Members of the problem details (RFC 9457).
     """
     return (
@@ -215,7 +215,7 @@ NOT_TAKEN: Final = ProblemKind(
 
 
 def not_taken(provider_job_id: str, reason: str) -> str:
-    """Return the message about a record that is set aside and sent again later."""
+    """Return the message about a record that the backend fails at."""
     return (
         f"a record of job {provider_job_id!r} waits: {reason}; it is sent "
         "again from time to time"
@@ -230,7 +230,7 @@ OUTBOX_UNWRITABLE: Final = ProblemKind(
 
 
 def unwritable(error: OSError) -> str:
-    """Return why the outbox cannot be written."""
+    """Return the reason why the outbox cannot be written."""
     name = f" {error.filename}" if error.filename else ""
     return one_line(f"the outbox{name} cannot be written: {error.strerror or error}")
 
@@ -239,8 +239,8 @@ def kept_in_memory(error: OSError, max_records: int) -> str:
     """Return the message about events that wait in memory.
 
     Args:
-        error: Why the outbox cannot be written.
-        max_records: Limit of the memory.
+        error: Error of the write.
+        max_records: Most records that memory keeps.
     """
     return (
         f"{unwritable(error)}; events wait in memory, at most {max_records:,}; make "
@@ -249,7 +249,7 @@ def kept_in_memory(error: OSError, max_records: int) -> str:
 
 
 def unheld(error: OSError) -> str:
-    """Return the message about rejected records that cannot be held."""
+    """Return the message about rejected records that cannot be written to disk."""
     return (
         f"rejected records cannot be held ({error}); make room in the outbox "
         "folder: delivery tries again each second"
@@ -272,10 +272,10 @@ def outbox_full(limit_bytes: int) -> str:
 
 
 def event_dropped(reason: str, *, counts: bool) -> str:
-    """Return the message about an event that found no room.
+    """Return the message about an event for which the outbox has no room.
 
     Args:
-        reason: As `tracker.delivery().dropped` counts it.
+        reason: Key of the count in `tracker.delivery().dropped`.
         counts: Whether the event changes the progress or the status of its job.
     """
     event = "an event that counts" if counts else "an event"
@@ -292,13 +292,13 @@ RECORDS_RESCUED: Final = (
     "the files of the outbox were deleted or moved while the job runs; its undelivered "
     "records were written to a new file"
 )
-"""Message about deleted files that this process could still read."""
+"""Message about deleted files that this process can still read."""
 
 RECORDS_DELETED: Final = (
     "the files of the outbox were closed and deleted while the job runs: records are "
     "lost; `tracker.delivery().dropped` counts them"
 )
-"""Message about deleted files that this process could not read any more."""
+"""Message about deleted files that this process can no longer read."""
 
 OUTBOX_CUT: Final = ProblemKind(
     "outbox-cut",
@@ -344,7 +344,7 @@ def metadata_changed(provider_job_id: str, change: str) -> str:
 
 
 def metadata_undeclared(tag: str | None, keys: Sequence[str]) -> str:
-    """Return the message about metadata that the step's configuration lacks."""
+    """Return the message about metadata that the step does not declare."""
     return (
         f"metadata of step {tag!r} is not declared in its configuration; it "
         f"was left out: {', '.join(keys[:_MAX_KEYS])}"
@@ -367,7 +367,7 @@ BEFORE_SEND: Final = ProblemKind(
 
 def before_send_raised(error: Exception) -> str:
     """Return the message about a `before_send` that raised."""
-    # The exception's own text may hold what the filter was to remove.
+    # Only the type: the text of the exception may contain the data to be filtered.
     return (
         f"before_send raised {type(error).__name__}; the event goes without "
         "metadata and texts"
@@ -410,7 +410,7 @@ def unknown_name(error: UnknownStepError) -> str:
 
 
 def unsuitable_kind(kind: str, *, needs_step: bool) -> str:
-    """Return the message about a kind without its step, or with a needless step."""
+    """Return the message about a kind without the step it needs, or with a step."""
     reason = (
         f"a {kind!r} event needs a step: pass name=..."
         if needs_step
@@ -457,14 +457,15 @@ def not_delivered(
     failing: Sequence[str] = (),
     unconfirmed: str = "",
 ) -> str:
-    """Return the message about records that are left at the end of a process.
+    """Return the message about undelivered records at the end of a process.
 
     Args:
         count: Number of the records.
-        folder: The outbox folder, where they stay.
-        awaited: Ids of the jobs that the backend does not know.
-        failing: Why the backend does not take some records.
-        unconfirmed: Address of the backend if no backend has accepted address and key.
+        folder: The outbox folder, where the records stay.
+        awaited: Ids of jobs that the backend does not know.
+        failing: Messages about records that the backend fails at.
+        unconfirmed: Address of the backend, if no backend has accepted this address
+            and key; empty otherwise.
     """
     stay, them = f"{count:,} records stay", "them"
     if count == 1:
@@ -492,7 +493,7 @@ def not_delivered(
 
 
 def lost(count: int, reason: str) -> str:
-    """Return the message about records that were in memory alone at the end."""
+    """Return the message about records that were only in memory at the end."""
     records = "1 record was" if count == 1 else f"{count:,} records were"
     return (
         f"{records} lost: the outbox could not be written ({reason}); set "
@@ -501,13 +502,13 @@ def lost(count: int, reason: str) -> str:
 
 
 def shell_word(text: str) -> str:
-    """Return a text as one word of a shell command, always in quotes."""
+    """Return `text` as one quoted word of a shell command."""
     quoted = shlex.quote(text)
     return f"'{text}'" if quoted == text else quoted
 
 
 def fix_for_job(provider_job_id: str, problem: Mapping[str, Any]) -> str:
-    """Return what to do about a job that was refused, with the command to run."""
+    """Return the fix for a refused job, with the command to run."""
     job = shell_word(provider_job_id)
     retry = f"trackerapi outbox retry --job {job} [--customer-id N]"
     drop = f"to give them up: trackerapi outbox drop --job {job}"

@@ -1,7 +1,6 @@
-"""When a failed request is tried again, as pure functions.
+"""Retry policy of read calls (`wire`) and deliveries (`delivery`), as pure functions.
 
-Reads no clock, draws no random number, does no I/O: callers pass what they know.
-Shared by questions (`wire`) and the delivery of reports (`delivery`).
+Nothing here reads a clock, draws a random number or does I/O: callers pass both.
 """
 
 import re
@@ -12,30 +11,31 @@ from email.utils import parsedate_to_datetime
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 300.0
-"""Longest wait that an answer can ask for: one odd answer must not silence a job."""
+"""Longest accepted `Retry-After`: one faulty answer must not stop the reports of a job.
+"""
 
 MAX_DOUBLINGS = 16
 
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-"""Methods that change nothing when they arrive twice (RFC 9110, section 9.2.2)."""
+"""Idempotent methods: a second request changes nothing (RFC 9110, section 9.2.2)."""
 
 UNPROCESSED_STATUSES = frozenset({425, 429})
-"""Answers that say that the request was not acted on."""
+"""Statuses of requests that the backend did not process."""
 
 _SECONDS = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedAttempt:
-    """What a retry decision may look at.
+    """A failed attempt: the facts for a retry decision.
 
     Attributes:
         method: HTTP method in capitals.
-        attempt: Attempts made so far; 1 after the first failure.
-        elapsed_seconds: Time since the first attempt began.
-        status: HTTP status of the answer; None without one.
-        was_sent: False only if the request surely did not reach the backend.
-        retry_after_seconds: Wait the backend asked for; None without one.
+        attempt: Number of attempts so far; 1 after the first failure.
+        elapsed_seconds: Time since the begin of the first attempt.
+        status: HTTP status of the answer; None without an answer.
+        was_sent: False if the request certainly did not reach the backend.
+        retry_after_seconds: Wait that the backend asked for; None if it asked for none.
     """
 
     method: str
@@ -49,18 +49,18 @@ class FailedAttempt:
 def retry_delay_seconds(
     failure: FailedAttempt, *, deadline_seconds: float, jitter: float
 ) -> float | None:
-    """Return how long to wait before the next attempt.
+    """Return the delay before the next attempt; None for no further attempt.
 
-    Exponential with full jitter, capped, and never shorter than the wait that the
-    backend asked for.
+    The delay is exponential with full jitter and has a limit. It is never shorter than
+    the wait that the backend asked for.
 
     Args:
-        failure: The attempt that failed with no usable answer.
-        deadline_seconds: Time for all attempts and waits together.
-        jitter: Share of the delay to wait, 0.0 to 1.0; callers draw it.
+        failure: The attempt that got no usable answer.
+        deadline_seconds: Time limit of all attempts and delays together.
+        jitter: Random factor of the delay, 0.0 to 1.0.
 
     Returns:
-        Seconds; None when the request must not be repeated or the wait would reach
+        Seconds. None if the request must not be repeated, or if the delay would pass
         the deadline.
 
     Raises:
@@ -85,13 +85,13 @@ def backoff_seconds(
     retry_after_seconds: float | None = None,
     longest_seconds: float = LONGEST_DELAY_SECONDS,
 ) -> float:
-    """Return how long to wait after a failure: exponential with full jitter.
+    """Return the delay after a failure in seconds: exponential with full jitter.
 
     Args:
-        attempt: Attempts made so far; 1 after the first failure.
-        jitter: Share of the delay to wait, 0.0 to 1.0; callers draw it.
-        retry_after_seconds: Wait the backend asked for; used when longer.
-        longest_seconds: Cap of the delay; not of what the backend asked for.
+        attempt: Number of attempts so far; 1 after the first failure.
+        jitter: Random factor of the delay, 0.0 to 1.0.
+        retry_after_seconds: Wait that the backend asked for; used if it is longer.
+        longest_seconds: Limit of the delay. `retry_after_seconds` may be longer.
     """
     # Bound the exponent first: 2.0**1024 raises OverflowError.
     doublings = min(attempt - 1, MAX_DOUBLINGS)
@@ -100,10 +100,10 @@ def backoff_seconds(
 
 
 def may_repeat(failure: FailedAttempt) -> bool:
-    """Tell whether a second attempt can do no harm.
+    """Return whether a second attempt is safe.
 
-    A request that may have been acted on is repeated only if its method allows
-    that; one that surely was not is repeated whatever its method.
+    A second attempt is safe with an idempotent method, and with any method if the
+    backend certainly did not process the request.
     """
     return (
         failure.method in REPEATABLE_METHODS
@@ -118,16 +118,16 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
     Args:
         value: The header: seconds, also with a fraction, or an HTTP date
             (RFC 9110, section 10.2.3); None without the header.
-        now: The caller's clock; aware.
+        now: Current time of the caller's clock; aware.
 
     Returns:
-        0 to `LONGEST_RETRY_AFTER_SECONDS`: a date in the past and negative numbers
-        ask for 0, longer waits are cut. None for what is neither form.
+        0 to `LONGEST_RETRY_AFTER_SECONDS`. A date in the past and a negative number
+        count as 0, a longer wait is cut. None for any other text.
     """
     if value is None:
         return None
     text = value.strip()
-    # Not all that `float()` takes: `nan`, `inf` and `1_000` ask for nothing.
+    # `float()` alone would accept `nan`, `inf` and `1_000`.
     is_number = _SECONDS.fullmatch(text) is not None
     seconds = float(text) if is_number else _seconds_until(text, now)
     if seconds is None:

@@ -247,7 +247,7 @@ def test_command_refuses_the_answer_to_another_request(
         status = at_the_shell(command, server.url)
     output = capsys.readouterr()
     assert (status, output.out) == (1, "")
-    assert "the answer is about something else than was asked for" in output.err
+    assert "the answer is about another object than the request" in output.err
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
