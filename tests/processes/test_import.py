@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import trackerapi
+from scripts.project import ROOT
 
 
 def modules_after(statement: str) -> set[str]:
@@ -92,3 +93,18 @@ def test_module_runs_without_a_warning(module: str) -> None:
 
     assert done.stdout.startswith("usage: ")
     assert done.stderr == ""
+
+
+def test_pydantic_is_loaded_for_documents_only() -> None:
+    """Importing and looking up cost nothing of what checking a file costs."""
+    path = ROOT / "demo/job_configurations.json"
+    script = (
+        "import sys\n"
+        "from trackerapi.config.manager import JobConfigManager, find_loaded\n"
+        "assert JobConfigManager().tags == () and find_loaded('a') is None\n"
+        "assert 'pydantic' not in sys.modules\n"
+        f"JobConfigManager(configurations_file={str(path)!r})\n"
+        "assert 'pydantic' in sys.modules\n"
+    )
+
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)

@@ -1,7 +1,7 @@
 """What tests of an event loop start from: trackers, a gate before the disk, a clock."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -88,3 +88,14 @@ def gated_sync(outbox: Path, gate: Gate) -> TrackerApi:
     return TrackerApi(
         "key", NOWHERE, mode="offline", outbox=outbox, before_send=gate.before_send
     )
+
+
+@pytest.fixture
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Return what takes the last thread away that the user may start."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        yield lambda: patch.setattr(threading.Thread, "start", refuse)

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from trackerapi.outbox.held import HeldJournal
+
 
 def below_a_file(folder: Path) -> Path:
     """Return a folder that nobody can make."""
@@ -24,3 +26,19 @@ def written(folder: Path) -> bytes:
     paths = sorted(folder.rglob("*"))
     names = "\n".join(str(path.relative_to(folder)) for path in paths).encode()
     return names + b"".join(path.read_bytes() for path in paths if path.is_file())
+
+
+def on_disk(folder: Path) -> list[bytes]:
+    """Return the records in all files of a folder, oldest file first."""
+    return [
+        line
+        for path in sorted(folder.glob("*.outbox"))
+        for line in path.read_bytes().splitlines(keepends=True)[1:]
+    ]
+
+
+def read_anew(path: Path) -> HeldJournal:
+    """Return the journal as a process sees it that begins now."""
+    journal = HeldJournal(path)
+    journal.refresh()
+    return journal

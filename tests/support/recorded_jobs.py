@@ -73,3 +73,12 @@ def progress(outbox: Path, step: str) -> list[tuple[Any, Any]]:
         for event in recorded(outbox)
         if event["kind"] == "progress" and event.get("tag") == step
     ]
+
+
+def lines(outbox: Path) -> list[dict[str, Any]]:
+    """Return the lines of the timeline: who reads what, and of which step."""
+    return [
+        {key: event[key] for key in ("tag", "message", "detail") if key in event}
+        for event in recorded(outbox)
+        if event["kind"] == "info"
+    ]

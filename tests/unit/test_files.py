@@ -1,37 +1,20 @@
 """Pipes, devices and folders in the place of files that the library reads."""
 
 import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from scripts.project import ROOT
+from tests.support.odd_files import EXAMPLE, REFUSED
 from trackerapi import JobConfigManager, TrackerApi
 from trackerapi import files as regular_file
-from trackerapi.cli.exit_statuses import FINE, USAGE
 from trackerapi.errors import ConfigError, SettingsError
 from trackerapi.settings.certificates import SSL_KEY_LOG
 
 PATIENCE_SECONDS = 90.0
-EXAMPLE = ROOT / "demo/job_configurations.json"
-REFUSED = "not a regular file|a pipe with nothing to read"
 PLAIN, SECURE = "http://127.0.0.1:9", "https://127.0.0.1:9"
-
-
-@pytest.fixture(params=["pipe", "device"])
-def odd_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """Return a pipe that nobody writes to, or a device without an end."""
-    path = tmp_path / "odd"
-    if request.param == "pipe":
-        os.mkfifo(path)
-    else:
-        path.symlink_to("/dev/zero")
-    return path
 
 
 def test_key_file_that_is_no_regular_file_is_refused(odd_file: Path) -> None:
@@ -65,43 +48,6 @@ def test_pipe_for_secrets_of_tls_is_refused(
         TrackerApi("key", SECURE)
 
     assert caught.value.setting == SSL_KEY_LOG
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        ("verify", "--api-key-file"),
-        ("check", "job.py", "--config"),
-        ("check",),
-        ("job", "start", "x", "--customer", "1", "--config"),
-        ("outbox", "import"),
-    ],
-    ids=" ".join,
-)
-def test_command_refuses_what_is_no_regular_file(
-    odd_file: Path, tmp_path: Path, line: tuple[str, ...]
-) -> None:
-    """One line names the file."""
-    (tmp_path / "job.py").touch()
-    done = subprocess.run(
-        [sys.executable, "-m", "trackerapi", *line, str(odd_file)],
-        env={
-            **os.environ,
-            "TRACKERAPI_BASE_URL": PLAIN,
-            "TRACKERAPI_API_KEY": "" if "verify" in line else "key",
-            "TRACKERAPI_OUTBOX": str(tmp_path / "outbox"),
-        },
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-
-    assert (done.returncode, done.stdout) == (USAGE, "")
-    [told] = done.stderr.splitlines()
-    assert f"{odd_file}" in told
-    assert re.search(REFUSED, told)
 
 
 @pytest.fixture
@@ -147,25 +93,3 @@ def test_pipe_whose_writer_never_ends_is_refused(
         TrackerApi(base_url=PLAIN, api_key_file=path)
 
     os.close(writer)
-
-
-def test_script_to_check_comes_through_a_pipe() -> None:
-    """A hook checks what is about to be committed."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "trackerapi",
-            "check",
-            "/dev/stdin",
-            "--config",
-            EXAMPLE,
-        ],
-        input="import trackerapi\n",
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-
-    assert (done.returncode, done.stderr) == (FINE, "")

@@ -8,3 +8,4 @@ from tests.support.command_fixtures import (  # noqa: F401 - fixtures
     office,
     proxy,
 )
+from tests.support.odd_files import odd_file  # noqa: F401 - fixture

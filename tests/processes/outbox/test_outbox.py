@@ -1,5 +1,6 @@
 """Outboxes that cannot be written: delivery from memory, errors under `strict`."""
 
+import os
 import uuid
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from tests.support.backend_jobs import deliver, new_job, stored
 from tests.support.ended_scripts import ended_script
 from tests.support.failure_table import in_row
 from tests.support.gateway import Gateway, reporting
-from tests.support.outbox_folders import below_a_file
+from tests.support.lines import event_id_of, event_line
+from tests.support.memory_backend import MemoryBackend
+from tests.support.outbox_folders import below_a_file, on_disk
+from tests.support.reporting_process import ReportingProcess
 from tests.support.running_backend import RunningBackend
 from tests.support.scripted_server import always
 from trackerapi import (
@@ -115,3 +119,24 @@ def test_disk_that_is_full_loses_no_event_whose_call_returned(
     assert (len(returned) < 60) is strict
     assert [event.event_id for event in stored(tracker, job)] == returned
     assert end.stderr.count("cannot be written") == 1
+
+
+def test_forked_child_lets_go_without_a_trace(
+    folder: Path, process: ReportingProcess
+) -> None:
+    """A child writes nothing into its parent's file and does not take its lock."""
+    process.append(event_line())
+    before = sorted(folder.iterdir())
+    pid = os.fork()
+    if pid == 0:
+        process.outbox.forget()
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+
+    other = ReportingProcess(folder, MemoryBackend("job"))
+    other.rounds.search()
+    assert other.rounds.adopted == []
+    assert sorted(folder.iterdir()) == before
+    line = event_line()
+    process.append(line)
+    assert event_id_of(on_disk(folder)[-1]) == event_id_of(line)

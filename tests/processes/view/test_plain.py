@@ -1,6 +1,10 @@
 """Plain lines of real processes, and that they change nothing else."""
 
+import os
+import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -215,3 +219,29 @@ def test_wrong_word_is_told_when_the_tracker_is_made(tmp_path: Path) -> None:
     done = run_piped("", tmp_path, TRACKERAPI_PROGRESS="fancy")
 
     assert b"TRACKERAPI_PROGRESS: not one of off, auto, live, plain" in done.stderr
+
+
+def test_line_of_a_step_has_the_percentage_of_its_moment(tmp_path: Path) -> None:
+    """Steps that are done between two looks do not all read 100 %."""
+    script = """
+import sys
+from trackerapi import JobConfigManager, TrackerApi
+steps = [{"tag": tag, "name": tag, "points": 1} for tag in ("a", "b", "c", "d")]
+document = {"tag": "quick", "name": "Quick", "step_configurations": steps}
+JobConfigManager(configs=[document])
+outbox = sys.argv[1]
+with TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=outbox) as tracker:
+    job = tracker.create_job("job", 142, "quick")
+    for step in steps:
+        job.send_event("step", step["tag"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env=os.environ | {"TRACKERAPI_PROGRESS": "plain"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    said = dict(re.findall(r": (\w) done, (?:own estimate )?(.+)", done.stderr))
+    assert said == {"a": "25.00 %", "b": "50.00 %", "c": "75.00 %", "d": "100 %"}

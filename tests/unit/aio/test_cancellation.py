@@ -1,10 +1,7 @@
 """Tasks that are cancelled: their jobs are, too, and no report is lost by it."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -234,92 +231,3 @@ def test_cancelled_coroutine_that_is_a_job_is_cancelled(
     asyncio.run(main())
 
     assert story(outbox) == CANCELLED
-
-
-SCRIPT: Final = """
-import asyncio, sys
-from trackerapi import AsyncTrackerApi
-
-async def main():
-    tracker = AsyncTrackerApi("key", "http://127.0.0.1:9", mode="offline")
-    async with tracker.run_job("one", 142, "tag") as job:
-        async with job.step("load"):
-            {body}
-
-asyncio.run(main())
-"""
-
-
-def run_script(body: str, outbox: Path) -> "subprocess.Popen[str]":
-    """Start a script whose step has this body."""
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", SCRIPT.format(body=body)],
-        env={**os.environ, "TRACKERAPI_OUTBOX": str(outbox)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def test_sigterm_interrupts_the_job_of_a_loop(outbox: Path) -> None:
-    """The process ends by the signal, as it would have."""
-    with run_script("print(flush=True); await asyncio.sleep(60)", outbox) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.terminate()
-        _, told = process.communicate(timeout=PATIENCE_SECONDS)
-
-    assert process.returncode == -signal.SIGTERM
-    assert told == ""
-    assert story(outbox) == [*BEGUN, "interrupt"]
-
-
-def test_what_nobody_waits_for_is_written_before_the_process_ends(outbox: Path) -> None:
-    """Reports of tasks that are cancelled by the end of the loop are not lost."""
-    body = (
-        "tasks = [asyncio.create_task(job.note(str(n))) for n in range(500)]; "
-        "await asyncio.sleep(0); sys.exit(0)"
-    )
-    with run_script(body, outbox) as process:
-        _, told = process.communicate(timeout=PATIENCE_SECONDS)
-
-    assert (process.returncode, told) == (0, "")
-    notes = [e["message"] for e in recorded(outbox) if e["kind"] == "info"]
-    assert notes == [str(number) for number in range(500)]
-    assert story(outbox)[-2:] == ["step load", "complete"]
-
-
-def test_forked_child_begins_a_thread_of_its_own(outbox: Path) -> None:
-    """Both go on reporting; the child waits for no thread of its parent."""
-    script = """
-import asyncio, os
-from trackerapi import AsyncTrackerApi
-
-tracker = AsyncTrackerApi("key", "http://127.0.0.1:9", mode="offline")
-
-async def note(name):
-    async with tracker.job(name).step("load"):
-        await tracker.job(name).note("words")
-
-asyncio.run(note("before"))
-child = os.fork()
-asyncio.run(note("parent" if child else "child"))
-if child:
-    assert os.waitpid(child, 0)[1] == 0
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "TRACKERAPI_OUTBOX": str(outbox)},
-        timeout=PATIENCE_SECONDS,
-        check=False,
-        stderr=subprocess.PIPE,
-    )
-
-    assert (done.returncode, done.stderr) == (0, b"")
-    for name in ("before", "parent", "child"):
-        kinds = [
-            event["kind"]
-            for event in recorded(outbox)
-            if event["provider_job_id"] == name
-        ]
-        assert kinds == ["start", "info", "step"]

@@ -1,8 +1,6 @@
 """The event loop goes on, whatever the backend and the disk do."""
 
 import asyncio
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -286,41 +284,3 @@ def test_question_to_nobody_raises_what_went_wrong(outbox: Path) -> None:
                 pass
 
     asyncio.run(main())
-
-
-def test_reports_load_no_module_in_the_loop(outbox: Path) -> None:
-    """What has to be loaded comes with the import, or is loaded by a thread."""
-    script = f"""
-import asyncio, sys, threading
-from trackerapi import AsyncTrackerApi
-
-class Watch:
-    def find_spec(self, name, path=None, target=None):
-        if threading.current_thread() is threading.main_thread():
-            print(name)
-
-async def main():
-    sys.meta_path.insert(0, Watch())
-    async with AsyncTrackerApi("key", "{NOWHERE}", outbox="{outbox}") as tracker:
-        async with tracker.run_job("one", 142, "tag") as job:
-            async with job.step("load", total=3) as load:
-                async for _ in load.track([1]):
-                    await load.note("words")
-                tracker.admin
-            try:
-                async with job.step("segment"):
-                    raise ValueError
-            except ValueError:
-                pass
-
-asyncio.run(main())
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        timeout=PATIENCE_SECONDS,
-    )
-
-    assert done.stdout == ""

@@ -1,8 +1,7 @@
 """Work that an event loop leaves to threads: what it raises, and no threads at all."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 
 from tests.support.event_loops import PATIENCE_SECONDS
 from tests.support.recorded_jobs import story
-from tests.support.running_backend import RunningBackend
 from trackerapi import AsyncTrackerApi, Event, JobConfig, current_step, step
 
 
@@ -91,17 +89,6 @@ def test_error_of_a_thread_is_that_of_the_await(
         asyncio.run(pipeline())
 
 
-@pytest.fixture
-def no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Return what takes the last thread away that the user may start."""
-
-    def refuse(_: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    with monkeypatch.context() as patch:
-        yield lambda: patch.setattr(threading.Thread, "start", refuse)
-
-
 def test_job_runs_where_no_thread_can_be_started(
     config: JobConfig, outbox: Path, no_threads: Callable[[], None]
 ) -> None:
@@ -125,25 +112,6 @@ def test_job_runs_where_no_thread_can_be_started(
     no_threads()
     assert asyncio.run(main()) == "done"
     assert story(outbox) == ["start", "start load", "step load", "complete"] * 2
-
-
-def test_questions_are_answered_where_no_thread_can_be_started(
-    backend: RunningBackend,
-    config: JobConfig,
-    outbox: Path,
-    no_threads: Callable[[], None],
-) -> None:
-    """What has to be answered is asked in the loop itself."""
-    tracker = AsyncTrackerApi(backend.api_key, backend.base_url, outbox=outbox)
-
-    async def main() -> str:
-        assert (await tracker.verify_api_key()).scopes
-        job = await tracker.create_job("no-threads", 142, config.tag)
-        await tracker.close()
-        return (await job.fetch()).status
-
-    no_threads()
-    assert asyncio.run(main()) == "pending"
 
 
 def test_filter_that_exits_stops_no_later_report(

@@ -3,8 +3,6 @@
 import copy
 import dataclasses
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -331,21 +329,6 @@ def test_nearest_step_is_the_one_meant(given: str, near: str | None) -> None:
     config = steps(("say_hello", "Say Hello"), ("bye", "Farewell"))
 
     assert config.nearest_step(given) == near
-
-
-def test_pydantic_is_loaded_for_documents_only(tmp_path: Path) -> None:
-    """Importing and looking up cost nothing of what checking a file costs."""
-    path = written(tmp_path / "jobs.json", job("a"))
-    script = (
-        "import sys\n"
-        "from trackerapi.config.manager import JobConfigManager, find_loaded\n"
-        "assert JobConfigManager().tags == () and find_loaded('a') is None\n"
-        "assert 'pydantic' not in sys.modules\n"
-        f"JobConfigManager(configurations_file={str(path)!r})\n"
-        "assert 'pydantic' in sys.modules\n"
-    )
-
-    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
 
 
 def test_configurations_in_place_of_a_file_are_told_apart() -> None:

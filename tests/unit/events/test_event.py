@@ -1,8 +1,6 @@
 """Events: their ids, their times and their line on disk and wire."""
 
 import json
-import subprocess
-import sys
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -68,27 +66,6 @@ def test_stamps_of_threads_are_unique_and_rise_in_each() -> None:
         assert mine == sorted(mine)
         assert [s[1] for s in mine] == sorted(s[1] for s in mine)
     assert len({s[0] for mine in stamps for s in mine}) == 8 * 2_000
-
-
-def test_ids_of_a_forked_child_differ_from_those_of_its_parent() -> None:
-    """Parent and child that record in the same millisecond do not collide."""
-    script = (
-        "import os\n"
-        "from trackerapi.events.stamps import new_stamp\n"
-        "new_stamp()\n"
-        "pid = os.fork()\n"
-        "ids = [new_stamp()[0] for _ in range(100)]\n"
-        "os.write(1, ('\\n'.join(ids) + '\\n').encode())\n"
-        "pid and os.wait()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, check=True, text=True
-    )
-
-    ids = done.stdout.split()
-    assert len(ids) == 200
-    assert len({event_id[-7:] for event_id in ids}) == 2
-    assert len(set(ids)) == 200
 
 
 def test_time_is_never_before_the_one_the_job_has_had() -> None:

@@ -1,9 +1,6 @@
 """Log records that become lines of a job's timeline."""
 
 import logging
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.recorded_jobs import recorded
+from tests.support.recorded_jobs import lines
 from trackerapi import Event, TrackerApi, TrackerJob
 from trackerapi.integrations.logging import MOST_A_SECOND, TrackerHandler
 
@@ -41,15 +38,6 @@ def listen(logger: logging.Logger) -> Iterator[Listen]:
     for handler in handlers:
         logger.removeHandler(handler)
         handler.close()
-
-
-def lines(outbox: Path) -> list[dict[str, Any]]:
-    """Return the lines of the timeline: who reads what, and of which step."""
-    return [
-        {key: event[key] for key in ("tag", "message", "detail") if key in event}
-        for event in recorded(outbox)
-        if event["kind"] == "info"
-    ]
 
 
 def test_record_is_a_line_for_the_provider(
@@ -207,30 +195,6 @@ def test_flood_is_cut_and_counted(
     assert all(f"more than {MOST_A_SECOND} a second" in line for line in told)
     assert len(taken) - len(told) + left_out == 1000
     assert left_out > 0
-
-
-def test_count_of_a_flood_is_told_at_the_end_of_the_process(tmp_path: Path) -> None:
-    """Also where nobody closes the handler."""
-    script = """
-import logging, sys
-from trackerapi import TrackerApi
-from trackerapi.integrations.logging import TrackerHandler
-tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
-logging.getLogger("work").addHandler(TrackerHandler())
-logging.getLogger("work").propagate = False
-with tracker.run_job("job", 142, "undescribed"):
-    for number in range(100_000):
-        logging.getLogger("work").error("again")
-"""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script, str(tmp_path)],
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
-        capture_output=True,
-        check=False,
-    )
-
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert "left out" in lines(tmp_path)[-1]["detail"]
 
 
 def test_broken_record_does_not_stop_the_job(

@@ -1,8 +1,6 @@
 """tqdm bars that are tracked progress too."""
 
 import io
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -339,18 +337,3 @@ def test_threads_add_up(run: TrackerJob, outbox: Path) -> None:
             list(pool.map(lambda _: _work(bar), range(1000)))
 
     assert progress(outbox, "load")[-1] == (2000, 2000)
-
-
-def test_without_tqdm_the_error_says_what_to_install() -> None:
-    """It is the user's own dependency."""
-    script = (
-        "import sys\nsys.modules['tqdm'] = None\nimport trackerapi.integrations.tqdm\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
-
-    assert done.stderr.splitlines()[-1] == (
-        "ImportError: trackerapi.integrations.tqdm needs tqdm; in a checkout: "
-        'pip install ".[tqdm]"'
-    )

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.backend_jobs import deliver
 from tests.support.recorded_jobs import recorded, story
-from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import NOWHERE
 from trackerapi import JobConfig, OutboxError, TrackerApi, TrackerJob
 
 
@@ -190,52 +189,13 @@ def test_handle_of_create_job_is_a_block_that_may_end_by_its_steps(
     assert story(outbox) == ["start", "step load", "step segment", "step report"]
 
 
-def test_steps_that_were_never_reached_are_not_run(
-    tracker: TrackerApi, config: JobConfig
-) -> None:
-    """The backend shows which steps an exception has kept from running."""
-    with pytest.raises(UsageError):
-        with tracker.run_job("stopped-early", 142, config.tag) as job:
-            with job.step("load"):
-                pass
-            with job.step("segment"):
-                raise UsageError
-    deliver(tracker)
-    seen = job.fetch()
-
-    assert seen.status == "failed"
-    assert [step.status for step in seen.steps] == ["done", "failed", "not_run"]
-    assert {tag: step.status for tag, step in job.steps.items()} == {
-        "load": "done",
-        "segment": "failed",
-        "report": "not_run",
-    }
-
-
-def test_run_job_finishes_with_the_block_and_not_with_the_last_step(
-    tracker: TrackerApi, config: JobConfig
-) -> None:
-    """Work after the last step still belongs to the job."""
-    with tracker.run_job("explicit", 142, config.tag) as job:
-        for step in job.steps.values():
-            with step:
-                pass
-        deliver(tracker)
-        assert (job.fetch().status, job.fetch().percent) == ("running", 99.99)
-    deliver(tracker)
-
-    assert (job.fetch().status, job.fetch().percent) == ("succeeded", 100)
-
-
 def test_strict_outbox_error_never_replaces_the_script_s_exception(
-    config: JobConfig, tmp_path: Path, backend: RunningBackend
+    config: JobConfig, tmp_path: Path
 ) -> None:
     """With strict, too, an exception goes on untouched; alone, the error is raised."""
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
-    tracker = TrackerApi(
-        backend.api_key, backend.base_url, strict=True, outbox=blocked / "outbox"
-    )
+    tracker = TrackerApi("key", NOWHERE, strict=True, outbox=blocked / "outbox")
     job = tracker.job("none", tag=config.tag)
     step = job.step("load")
 

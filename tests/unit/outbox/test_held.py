@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.support.lines import creation_line, event_id_of, event_line
 from tests.support.memory_backend import problem
+from tests.support.outbox_folders import read_anew
 from tests.support.small_disk import SmallDisk
 from trackerapi.outbox.held import HeldJournal, JournalEntry
 
@@ -33,13 +32,6 @@ def held(line: bytes) -> JournalEntry:
 def waiting(line: bytes) -> JournalEntry:
     """Return a record whose job is not known."""
     return JournalEntry(record=line, problem=problem(404), is_deferred=True)
-
-
-def read_anew(path: Path) -> HeldJournal:
-    """Return the journal as a process sees it that begins now."""
-    journal = HeldJournal(path)
-    journal.refresh()
-    return journal
 
 
 def lines_in(journal: HeldJournal) -> list[bytes]:
@@ -244,41 +236,6 @@ def test_full_disk_takes_back_nothing_of_another_writer(
         journal.add([held(ours)])
 
     assert lines_in(read_anew(path)) == [theirs]
-
-
-WRITER: Final = """
-import json, sys
-from pathlib import Path
-from trackerapi.outbox.held import HeldJournal, JournalEntry
-
-journal = HeldJournal(Path(sys.argv[1]))
-for number in range(40):
-    event_id = f"{sys.argv[2]}-{number}"
-    record = json.dumps({"event_id": event_id, "provider_job_id": sys.argv[2]})
-    line = record.encode() + b"\\n"
-    journal.add([JournalEntry(record=line, problem={}, is_deferred=True)])
-    if number % 2:
-        journal.remove([event_id], "delivered")
-journal.refresh()
-mine = [k.record_id for k in journal.entries(provider_job_id=sys.argv[2])]
-assert len(mine) == 20, mine
-"""
-
-
-def test_processes_that_write_at_once_lose_nothing_of_each_other(path: Path) -> None:
-    """Several processes keep and release records of one file, and all agree."""
-    writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name])
-        for name in ("first", "second", "third")
-    ]
-
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    journal = read_anew(path)
-    assert journal.counts() == (0, 60)
-    for name in ("first", "second", "third"):
-        kept = journal.entries(provider_job_id=name)
-        expected = [f"{name}-{number}" for number in range(0, 40, 2)]
-        assert [one.record_id for one in kept] == expected
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from unittest import mock
 
 import pytest
 
-from tests.support.lines import event_id_of, event_line, event_lines, ids_of
+from tests.support.lines import event_line, event_lines, ids_of
 from tests.support.memory_backend import MemoryBackend, unavailable
+from tests.support.outbox_folders import on_disk
 from tests.support.reporting_process import ReportingProcess
 from tests.support.small_disk import SmallDisk
 from trackerapi.errors import BackendUnavailable, OutboxError
@@ -19,15 +20,6 @@ from trackerapi.outbox import outbox as outbox_module
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.outbox import MAX_BACKLOG_BYTES, MAX_BACKLOG_RECORDS
 from trackerapi.process.clock import steady_seconds
-
-
-def on_disk(folder: Path) -> list[bytes]:
-    """Return the records in all files of a folder, oldest file first."""
-    return [
-        line
-        for path in sorted(folder.glob("*.outbox"))
-        for line in path.read_bytes().splitlines(keepends=True)[1:]
-    ]
 
 
 @pytest.fixture
@@ -623,24 +615,3 @@ def test_interrupt_in_the_first_report_loses_no_other(
 
     assert on_disk(folder) == [first, second]
     assert process.outbox.undelivered_count == 2
-
-
-def test_forked_child_lets_go_without_a_trace(
-    folder: Path, process: ReportingProcess
-) -> None:
-    """A child writes nothing into its parent's file and does not take its lock."""
-    process.append(event_line())
-    before = sorted(folder.iterdir())
-    pid = os.fork()
-    if pid == 0:
-        process.outbox.forget()
-        os._exit(0)
-    assert os.waitpid(pid, 0)[1] == 0
-
-    other = ReportingProcess(folder, MemoryBackend("job"))
-    other.rounds.search()
-    assert other.rounds.adopted == []
-    assert sorted(folder.iterdir()) == before
-    line = event_line()
-    process.append(line)
-    assert event_id_of(on_disk(folder)[-1]) == event_id_of(line)

@@ -1,10 +1,7 @@
 """The tracker in memory, and what a test learns from it of the code under test."""
 
-import multiprocessing
 import os
 import socket
-import subprocess
-import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -275,41 +272,6 @@ def test_threads_report_into_one_job(tracker: FakeTracker, config: JobConfig) ->
         thread.join()
 
     assert len(tracker.job("S1").events) == 800
-
-
-def _load(number: int) -> None:
-    TrackerApi().job("S1", tag="imaging").note(f"part {number}")
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_pools_report_into_the_job(
-    tracker: FakeTracker, config: JobConfig, method: str
-) -> None:
-    """What workers report is seen by the test, however they were started."""
-    TrackerApi().create_job("S1", 142, "imaging").send_event(kind="start")
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        pool.map(_load, range(6))
-        pool.close()
-        pool.join()
-
-    job = tracker.job("S1")
-    assert sorted(job.customer_view().texts) == [f"part {n}" for n in range(6)]
-    assert job.status == "running"
-
-
-def test_script_that_is_started_is_recorded(tracker: FakeTracker, outbox: Path) -> None:
-    """A whole script as a process of its own reports to the test, and not further."""
-    script = (
-        "from trackerapi import TrackerApi\n"
-        "with TrackerApi('key', 'https://tracker.example.org') as tracker:\n"
-        "    with tracker.run_job('S1', 142, 'imaging') as job:\n"
-        "        job.note('Reading your images')\n"
-    )
-    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
-
-    assert tracker.job("S1").finished
-    assert tracker.job("S1").customer_view().texts == ["Reading your images"]
-    assert list(outbox.glob("*.outbox"))
 
 
 def test_nothing_is_written_where_nobody_else_reports(

@@ -1,11 +1,6 @@
 """Lines for a log."""
 
 import io
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -70,32 +65,6 @@ def test_each_change_of_a_step_is_a_line(log: Log, job: TrackerJob) -> None:
         f"{title(job)}: load done after 3 s, own estimate 10.00 %",
         f"{title(job)}: segment running, own estimate 10.00 %",
     ]
-
-
-def test_line_of_a_step_has_the_percentage_of_its_moment(tmp_path: Path) -> None:
-    """Steps that are done between two looks do not all read 100 %."""
-    script = """
-import sys
-from trackerapi import JobConfigManager, TrackerApi
-steps = [{"tag": tag, "name": tag, "points": 1} for tag in ("a", "b", "c", "d")]
-document = {"tag": "quick", "name": "Quick", "step_configurations": steps}
-JobConfigManager(configs=[document])
-outbox = sys.argv[1]
-with TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=outbox) as tracker:
-    job = tracker.create_job("job", 142, "quick")
-    for step in steps:
-        job.send_event("step", step["tag"])
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)],
-        env=os.environ | {"TRACKERAPI_PROGRESS": "plain"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    said = dict(re.findall(r": (\w) done, (?:own estimate )?(.+)", done.stderr))
-    assert said == {"a": "25.00 %", "b": "50.00 %", "c": "75.00 %", "d": "100 %"}
 
 
 def test_line_comes_from_time_to_time_if_only_counts_change(

@@ -2,8 +2,6 @@
 
 import asyncio
 import gc
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -292,33 +290,6 @@ def test_connection_that_the_backend_closed_is_replaced() -> None:
         tracker.verify_api_key()
 
     assert server.connection_count == 2
-
-
-def test_forked_child_opens_a_connection_of_its_own() -> None:
-    """Parent and child do not read each other's answers."""
-    script = (
-        "import os, sys\n"
-        "import httpx\n"
-        "from trackerapi import TrackerApi\n"
-        # A busy machine may take longer than an idle connection is kept.
-        "httpx._config.DEFAULT_LIMITS.keepalive_expiry = 3600\n"
-        "tracker = TrackerApi(api_key='key', base_url=sys.argv[1])\n"
-        "tracker.verify_api_key()\n"
-        "pid = os.fork()\n"
-        "for _ in range(20):\n"
-        "    tracker.verify_api_key()\n"
-        "if pid:\n"
-        "    status = os.waitpid(pid, 0)[1]\n"
-        "    tracker.verify_api_key()\n"
-        "    sys.exit(status)\n"
-        "os._exit(0)\n"
-    )
-
-    with answering(http(200, OWNER)) as server:
-        subprocess.run([sys.executable, "-c", script, server.url], check=True)
-
-    assert server.connection_count == 2
-    assert len(server.requests) == 1 + 20 + 20 + 1
 
 
 def test_closed_tracker_can_be_used_again() -> None:

@@ -22,7 +22,6 @@ from trackerapi_client.api.api_keys import verify_api_key
 from trackerapi_client.api.events import import_events
 from trackerapi_client.types import File
 
-from tests.support.running_backend import RunningBackend
 from tests.support.scripted_server import (
     KEY,
     OWNER,
@@ -221,22 +220,6 @@ def test_file_is_a_body_that_can_be_sent_again(is_async: bool) -> None:
     assert [request.body for request in server.requests] == [batch, batch]
     types = {request.headers["content-type"] for request in server.requests}
     assert types == {"application/x-ndjson"}
-
-
-def test_batch_reaches_the_real_backend_from_an_event_loop(
-    backend: RunningBackend, tracker: TrackerApi
-) -> None:
-    """`import_events` of the generated client works in an event loop."""
-    line = b'{"kind": "info", "provider_job_id": "nobody knows it"}\n'
-
-    async def send() -> Any:
-        body = File(payload=BytesIO(line * 2))
-        async with tracker.client as client:
-            return await import_events.asyncio(client=client, body=body)
-
-    report = asyncio.run(send())
-
-    assert (report.accepted, len(report.rejected)) == (0, 2)
 
 
 @BOTH

@@ -1,0 +1,27 @@
+"""Calls of an event loop to a real backend without threads."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.running_backend import RunningBackend
+from trackerapi import AsyncTrackerApi, JobConfig
+
+
+def test_questions_are_answered_where_no_thread_can_be_started(
+    backend: RunningBackend,
+    config: JobConfig,
+    outbox: Path,
+    no_threads: Callable[[], None],
+) -> None:
+    """What has to be answered is asked in the loop itself."""
+    tracker = AsyncTrackerApi(backend.api_key, backend.base_url, outbox=outbox)
+
+    async def main() -> str:
+        assert (await tracker.verify_api_key()).scopes
+        job = await tracker.create_job("no-threads", 142, config.tag)
+        await tracker.close()
+        return (await job.fetch()).status
+
+    no_threads()
+    assert asyncio.run(main()) == "pending"

@@ -1,0 +1,74 @@
+"""Files that commands read: pipes and devices."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.odd_files import EXAMPLE, REFUSED
+from tests.support.scripted_server import NOWHERE
+from trackerapi.cli.exit_statuses import FINE, USAGE
+
+PATIENCE_SECONDS = 90.0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("verify", "--api-key-file"),
+        ("check", "job.py", "--config"),
+        ("check",),
+        ("job", "start", "x", "--customer", "1", "--config"),
+        ("outbox", "import"),
+    ],
+    ids=" ".join,
+)
+def test_command_refuses_what_is_no_regular_file(
+    odd_file: Path, tmp_path: Path, line: tuple[str, ...]
+) -> None:
+    """One line names the file."""
+    (tmp_path / "job.py").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "trackerapi", *line, str(odd_file)],
+        env={
+            **os.environ,
+            "TRACKERAPI_BASE_URL": NOWHERE,
+            "TRACKERAPI_API_KEY": "" if "verify" in line else "key",
+            "TRACKERAPI_OUTBOX": str(tmp_path / "outbox"),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    [told] = done.stderr.splitlines()
+    assert f"{odd_file}" in told
+    assert re.search(REFUSED, told)
+
+
+def test_script_to_check_comes_through_a_pipe() -> None:
+    """A hook checks what is about to be committed."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "trackerapi",
+            "check",
+            "/dev/stdin",
+            "--config",
+            EXAMPLE,
+        ],
+        input="import trackerapi\n",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (FINE, "")

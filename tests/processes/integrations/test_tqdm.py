@@ -1,0 +1,19 @@
+"""`trackerapi.integrations.tqdm` without tqdm."""
+
+import subprocess
+import sys
+
+
+def test_without_tqdm_the_error_says_what_to_install() -> None:
+    """It is the user's own dependency."""
+    script = (
+        "import sys\nsys.modules['tqdm'] = None\nimport trackerapi.integrations.tqdm\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: trackerapi.integrations.tqdm needs tqdm; in a checkout: "
+        'pip install ".[tqdm]"'
+    )

@@ -1,0 +1,47 @@
+"""Blocks of jobs on a real backend."""
+
+import pytest
+
+from tests.support.backend_jobs import deliver
+from trackerapi import JobConfig, TrackerApi
+
+
+class UsageError(Exception):
+    """What a job script raises."""
+
+
+def test_steps_that_were_never_reached_are_not_run(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """The backend shows which steps an exception has kept from running."""
+    with pytest.raises(UsageError):
+        with tracker.run_job("stopped-early", 142, config.tag) as job:
+            with job.step("load"):
+                pass
+            with job.step("segment"):
+                raise UsageError
+    deliver(tracker)
+    seen = job.fetch()
+
+    assert seen.status == "failed"
+    assert [step.status for step in seen.steps] == ["done", "failed", "not_run"]
+    assert {tag: step.status for tag, step in job.steps.items()} == {
+        "load": "done",
+        "segment": "failed",
+        "report": "not_run",
+    }
+
+
+def test_run_job_finishes_with_the_block_and_not_with_the_last_step(
+    tracker: TrackerApi, config: JobConfig
+) -> None:
+    """Work after the last step still belongs to the job."""
+    with tracker.run_job("explicit", 142, config.tag) as job:
+        for step in job.steps.values():
+            with step:
+                pass
+        deliver(tracker)
+        assert (job.fetch().status, job.fetch().percent) == ("running", 99.99)
+    deliver(tracker)
+
+    assert (job.fetch().status, job.fetch().percent) == ("succeeded", 100)

@@ -1,0 +1,7 @@
+"""A backend in memory, and a process that reports to it."""
+
+from tests.support.delivery_fixtures import (  # noqa: F401 - fixtures
+    folder,
+    memory,
+    process,
+)

@@ -1,0 +1,52 @@
+"""Arguments that no command can use: blank ones, long ones, ones with controls."""
+
+import pytest
+
+from tests.support.command_lines import HOSTILE, command_lines, status_of
+from trackerapi import generate_json_schemas
+from trackerapi.cli.exit_statuses import USAGE
+from trackerapi.cli.main import build_parser, main
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+def test_each_argument_refuses_a_blank_value(
+    blank: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each option and argument of each command is named, and nothing is done."""
+    lines = list(command_lines(blank))
+    assert len(lines) > 80
+    for line, name in lines:
+        status = status_of(monkeypatch, line)
+        told = capsys.readouterr()
+        assert (status, told.out) == (USAGE, ""), line
+        assert name in told.err.splitlines()[-1], line
+
+
+def test_free_text_may_be_blank() -> None:
+    """A script whose text is empty still reports its event."""
+    for line in (["event", "info", "--message", "", "--detail", ""], ["job", "fail"]):
+        build_parser().parse_args(line)
+
+
+def test_schema_command_shortens_its_errors(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The command that writes the JSON Schema has a parser of its own."""
+    with pytest.raises(SystemExit):
+        generate_json_schemas.main(["-x", HOSTILE])
+
+    told = capsys.readouterr().err
+    assert all(each.isprintable() for each in told.splitlines())
+    assert len(told) < 1_000
+
+
+def test_unset_variable_of_a_script_is_no_folder(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`--config "$UNSET"` does not stand for the current folder."""
+    with pytest.raises(SystemExit) as end:
+        main(["check", "job.py", "--config", ""])
+
+    assert end.value.code == USAGE
+    told = capsys.readouterr().err
+    assert told.endswith("error: argument --config: must not be blank\n")
