@@ -146,7 +146,7 @@ def _problem_of(error: BaseException, scope: Scope, request_id: str) -> Problem:
         case asyncio.CancelledError():
             return unavailable("The backend is stopping.")
         case HTTPException(status_code=405):
-            detail = f"{scope['method']} is not among the methods of this path."
+            detail = f"This path does not allow the method {scope['method']}."
             # The error of a static file does not name the allowed methods.
             allowed = error.headers or {"Allow": "GET, HEAD"}
             return Problem("method-not-allowed", detail, headers=allowed)
@@ -157,7 +157,7 @@ def _problem_of(error: BaseException, scope: Scope, request_id: str) -> Problem:
             detail = f"The backend cannot read anything now ({error.cause})."
             return unavailable(detail, retry_after_seconds=5)
     _log.error("a request failed", exc_info=error, extra=known)
-    return Problem("internal", "The backend failed; its log knows this request id.")
+    return Problem("internal", "The backend failed; its log has the cause under this request id.")
 
 
 def _log_request(scope: Scope, status: int, seconds: float) -> None:

@@ -49,7 +49,7 @@ def add_database_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pepper-file",
         metavar="FILE",
-        help="secret under which keys are kept; default: `pepper` beside the database",
+        help="secret of this installation; default: `pepper` beside the database",
     )
 
 
@@ -60,7 +60,7 @@ def add_provider_options(parser: argparse.ArgumentParser) -> None:
         "--provider",
         type=_provider_name,
         metavar="NAME",
-        help="whose; `create` makes one that is new; default: the oldest",
+        help="name of the provider; `create` makes a new one; default: the oldest",
     )
 
 
@@ -84,7 +84,7 @@ def whole_number(text: str, minimum: int, maximum: int) -> int:
 
 
 def check_options(schema_name: str, values: dict[str, object]) -> None:
-    """Check options against the schema whose members have the names of the options.
+    """Check options against a schema; its members have the names of the options.
 
     Raises:
         SettingsError: If a value is not valid; the message names the option.

@@ -59,8 +59,8 @@ def add_parser(commands: Commands) -> None:
         "dev",
         help="run a backend of your own, without any set-up",
         description="Run a backend on this machine. A database, a key and customers"
-        " (142 among them) are made on the first run and kept. DIR/dev.json tells"
-        " scripts where it is while it runs.",
+        " (142 among them) are made on the first run and kept. While the backend"
+        " runs, DIR/dev.json has its address and its key for scripts.",
     )
     parser.add_argument("--host", default=DEFAULT_HOST, help="default: %(default)s")
     parser.add_argument(
@@ -72,7 +72,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
-        help=f"folder that keeps everything; default: {_default_folder_text()}",
+        help=f"folder for all files; default: {_default_folder_text()}",
     )
     parser.set_defaults(run=run)
 

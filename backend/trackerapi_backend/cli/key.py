@@ -32,20 +32,20 @@ def add_parser(commands: Commands) -> None:
     """Add the parser of `key` and its actions."""
     parser = commands.add_parser("key", help="make, list and expire API keys")
     actions = add_group(parser, "ACTION")
-    create = actions.add_parser("create", help="make a key and print it, this once")
+    create = actions.add_parser("create", help="make a key and print it; it is not shown again")
     add_provider_options(create)
-    create.add_argument("--label", required=True, help="what the key is for")
+    create.add_argument("--label", required=True, help="purpose of the key")
     create.add_argument(
         "--scope",
         action="append",
         choices=SCOPES,
-        help="what it may do; may be repeated; default: ingest and read",
+        help="permission of the key; may be repeated; default: ingest and read",
     )
     create.add_argument(
         "--expires-at",
         type=_instant,
         metavar="TIME",
-        help="such as 2030-01-01T00:00:00Z; default: never",
+        help="end of the key, such as 2030-01-01T00:00:00Z; default: never",
     )
     create.set_defaults(run=create_key)
     listing = actions.add_parser("list", help="list the keys, without their secrets")
@@ -71,13 +71,13 @@ def _instant(text: str) -> datetime:
 def create_key(options: Namespace, print_line: PrintLine) -> None:
     """Create a key and print it; it cannot be printed again."""
     if sys.stdout is None:
-        raise SettingsError("stdout is closed, and a new key is shown only there")
+        raise SettingsError("stdout is closed, but a new key is printed there and nowhere else")
     scopes = options.scope or list(DEFAULT_SCOPES)
     check_options("ApiKeyInput", {"label": options.label, "scopes": scopes})
     if options.expires_at is not None and options.expires_at <= utc_now():
         raise SettingsError(
             f"--expires-at {format_instant(options.expires_at)} lies in the past:"
-            " name a later time, or leave it out for a key that does not end"
+            " name a later time, or leave the option out for a key that never expires"
         )
     with open_provider(options, create=True) as access:
         new = create_api_key(

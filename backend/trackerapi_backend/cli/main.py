@@ -55,9 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="trackerapi-backend",
         description="Run the reference backend of trackerapi.",
-        epilog="Where an option is left out, `serve`, `migrate`, `key` and `customer`"
-        " read TRACKERAPI_BACKEND_DATABASE, _PEPPER_FILE, _HOST, _PORT and"
-        " _PUBLIC_BASE_URL.",
+        epilog="Instead of a missing option, `serve`, `migrate`, `key` and `customer`"
+        " read the variables TRACKERAPI_BACKEND_DATABASE, _PEPPER_FILE, _HOST, _PORT"
+        " and _PUBLIC_BASE_URL.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = add_group(parser, "COMMAND")

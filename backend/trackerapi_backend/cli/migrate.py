@@ -21,7 +21,7 @@ def add_parser(commands: Commands) -> None:
         "migrate",
         help="bring a database's schema up to date",
         description="Bring a database's schema up to date, or make the database."
-        " One that is there is copied beside itself first.",
+        " An existing database is copied beside itself first.",
     )
     add_database_options(parser)
     parser.set_defaults(run=run)

@@ -31,7 +31,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--public-base-url",
         metavar="URL",
-        help="where readers reach it; default: the address of each request",
+        help="address of the server in share links; default: that of each request",
     )
     parser.set_defaults(run=run)
 

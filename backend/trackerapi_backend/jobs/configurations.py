@@ -187,8 +187,8 @@ def resolve(
     if included is not None:
         raise Problem(
             "conflict",
-            "The job's tag is neither tag nor name of the configuration sent along,"
-            f" which is {included.tag!r}.",
+            "The job's tag is neither tag nor name of the configuration in the request,"
+            f" whose tag is {included.tag!r}.",
         )
     tags = stored.list_tags_with_name(db, provider_id, name)
     if len(tags) > 1:

@@ -109,7 +109,7 @@ def attach(
         )
     )
     if job is None or not is_own:
-        raise Problem("forbidden", "A job token attaches to its own job alone.")
+        raise Problem("forbidden", "A job token attaches to its own job only.")
     return job
 
 

@@ -72,7 +72,7 @@ def read_event(document: models.EventInput, *, now: datetime) -> NewEvent:
     """
     tag, name = document.get("tag"), document.get("name")
     if tag is not None and name is not None and tag != name:
-        raise invalid("/name", "stands for /tag, which says something else")
+        raise invalid("/name", "and /tag name different steps: send one of them")
     sent_id = document.get("event_id")
     return NewEvent(
         document["provider_job_id"],

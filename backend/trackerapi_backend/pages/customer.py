@@ -104,25 +104,25 @@ class _JobView:
 async def enter(services: Services, request: Request) -> Response:
     """Show the page of a share link and set its cookies."""
     token: str = request.path_params["token"]
-    shared = await run_in_threadpool(services.store.read, lambda db: _shared(db, token))
-    if shared is None:
+    link = await run_in_threadpool(services.store.read, lambda db: _find_link(db, token))
+    if link is None:
         return _dead_end()
-    address = f"/app/jobs/{shared.job_id}"
+    address = f"/app/jobs/{link.job_id}"
     if _MARKER in request.cookies:
         address += _REFRESH_OFF if _is_refresh_off(request) else ""
         return RedirectResponse(address, 303, {"Referrer-Policy": "no-referrer"})
-    response = await _page(services, request, token, shared.job_id)
+    response = await _page(services, request, token, link.job_id)
     public = services.public_base_url or str(request.base_url)
     # Each cookie has the path of its page. Otherwise a browser that has opened many
     # links would send all their cookies with each request.
     for name, value, path in (
-        (_cookie_name(shared.job_id), token, address),
+        (_cookie_name(link.job_id), token, address),
         (_MARKER, "yes", f"/s/{token}"),
     ):
         response.set_cookie(
             name,
             value,
-            max_age=int((shared.expires_at - utc_now()).total_seconds()),
+            max_age=int((link.expires_at - utc_now()).total_seconds()),
             path=path,
             secure=public.startswith("https:"),
             httponly=True,
@@ -165,16 +165,16 @@ def _dead_end() -> Response:
     return page("dead_end.html", status=404)
 
 
-def _shared(db: Connection, token: str) -> Row[Any] | None:
-    return share_links.find_shared_job(db, hash_token(token), now=utc_now())
+def _find_link(db: Connection, token: str) -> Row[Any] | None:
+    return share_links.find_valid_link(db, hash_token(token), now=utc_now())
 
 
 def _find_view(db: Connection, token: str, job_id: int) -> _JobView | None:
     """Return the view of a job; None unless the token is valid for this job."""
-    shared = _shared(db, token)
-    if shared is None or shared.job_id != job_id:
+    link = _find_link(db, token)
+    if link is None or link.job_id != job_id:
         return None
-    job = jobs.find_job(db, shared.provider_id, job_id)
+    job = jobs.find_job(db, link.provider_id, job_id)
     if job is None:
         return None
     state = from_document(job.state)

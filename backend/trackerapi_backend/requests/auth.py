@@ -149,7 +149,7 @@ class Authenticator:
         if missing:
             raise Problem("forbidden", f"The key lacks the scope {missing[0]}.")
         if caller.job_id is not None and operation_id not in OPEN_TO_JOB_TOKENS:
-            raise Problem("forbidden", "A job token is not for this operation.")
+            raise Problem("forbidden", "A job token is not valid for this operation.")
 
     def forget(self, key_id: str) -> None:
         """Remove a changed key from the cache, so that the next request reads it.
@@ -213,4 +213,4 @@ class Authenticator:
                 lambda db: stored_keys.record_key_use(db, key_id, now=now)
             )
         except (Problem, DBAPIError) as error:
-            _log.warning("the use of key %s was not noted (%s)", key_id, error)
+            _log.warning("cannot store the last use of key %s (%s)", key_id, error)

@@ -58,7 +58,7 @@ async def read_body(request: Request, media_type: str) -> bytes:
         raise Problem("unsupported-media-type", f"This operation takes {media_type}.")
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
-        raise Problem("unsupported-media-type", "Bodies may be packed with gzip only.")
+        raise Problem("unsupported-media-type", "A body may be compressed with gzip only.")
     body, read_bytes = bytearray(), 0
     async for chunk in request.stream():
         read_bytes += len(chunk)
@@ -101,7 +101,7 @@ def _decompress(compressed: bytes) -> bytes:
     if len(body) > MAX_BODY_BYTES:
         raise _too_large()
     if not decompressor.eof or decompressor.unused_data:
-        raise Problem("malformed-request", "The body is not one whole gzip member.")
+        raise Problem("malformed-request", "The body is not one complete gzip member.")
     return body
 
 

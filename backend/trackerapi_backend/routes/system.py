@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 async def livez(_call: Call) -> Response:
-    """Answer, which shows that the process runs."""
+    """Respond with status 200: the process runs."""
     return json_response(_health())
 
 
 async def readyz(call: Call) -> Response:
-    """Answer if requests can be served: the last check has written and read.
+    """Respond with status 200 if the last check could write and read.
 
     Raises:
-        Problem: If the last check has failed; the detail has the reason.
+        Problem: If the check has failed; the detail has the reason.
     """
     reason = call.services.readiness.reason
     if reason is not None:

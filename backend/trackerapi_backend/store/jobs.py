@@ -37,7 +37,7 @@ _with_document = select(jobs, job_configurations.c.document).outerjoin(
 
 
 class ClockError(Exception):
-    """Clock of this machine too far ahead for a job id."""
+    """Failure to make a job id: the clock of this machine is too far ahead."""
 
 
 def create_job(db: Connection, values: Mapping[str, Any], *, now: datetime) -> int:

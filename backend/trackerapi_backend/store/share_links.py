@@ -47,7 +47,7 @@ def revoke_share_link(db: Connection, link_id: int, *, now: datetime) -> None:
     )
 
 
-def find_shared_job(
+def find_valid_link(
     db: Connection, token_hash: bytes, *, now: datetime
 ) -> Row[Any] | None:
     """Return a valid link by the hash of its token, with the `provider_id` of its job.

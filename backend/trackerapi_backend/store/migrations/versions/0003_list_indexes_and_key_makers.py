@@ -1,4 +1,4 @@
-"""Indexes for every list, and the key that created a key."""
+"""Indexes for every list, and the column `created_by` of keys."""
 
 from __future__ import annotations
 
