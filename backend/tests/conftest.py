@@ -1,4 +1,4 @@
-"""One backend for all tests; they keep apart by the names of their jobs."""
+"""Fixtures of one backend for all tests; each test uses jobs of its own."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture
 def api(service: Service) -> Iterator[httpx.Client]:
-    """A client with a key that may do everything."""
+    """A client with a key of all scopes."""
     with service.client() as client:
         yield client
 
 
 @pytest.fixture
 def job(api: httpx.Client) -> dict[str, Any]:
-    """A new job with the tutorial's three steps."""
+    """A new job with the three steps of the tutorial."""
     return new_job(api, tag="my_job", configuration=TUTORIAL)
 
 
 @pytest.fixture
 def other_api(service: Service) -> Iterator[httpx.Client]:
-    """A client of another provider, with a key that may do everything."""
+    """A client of another provider, with a key of all scopes."""
     with service.client("other") as client:
         yield client

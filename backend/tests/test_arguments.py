@@ -1,4 +1,4 @@
-"""Arguments of the command line: blank ones, long ones, ones with controls."""
+"""Arguments of the command line: blank, long and unprintable values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def arguments_of(
 
 
 def command_lines(value: str) -> Iterator[tuple[list[str], str]]:
-    """Iterate over command lines with `value` for one argument, and its name."""
+    """Iterate over command lines with `value` for one argument, with its name."""
     for parser, action in arguments_of(build_parser()):
         line = [*parser.prog.split()[1:], *action.option_strings[:1], value]
         for other in parser._actions:
@@ -38,27 +38,27 @@ def command_lines(value: str) -> Iterator[tuple[list[str], str]]:
 
 
 def error_of(capsys: pytest.CaptureFixture[str], *line: str) -> tuple[int, str]:
-    """Run a command line that fails; return its exit status and its errors."""
+    """Run a command line that fails; return its exit status and its stderr."""
     try:
         status = main(line)
     except SystemExit as end:
         status = int(end.code or 0)
-    told = capsys.readouterr()
-    assert told.out == ""
-    return status, told.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    return status, output.err
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t\n"])
-def test_each_argument_refuses_a_blank_value(
+def test_each_argument_rejects_a_blank_value(
     blank: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each option and argument of each command is named, and nothing is done."""
+    """A blank value of any argument ends with status 2 and an error with its name."""
     lines = list(command_lines(blank))
     assert len(lines) > 25
     for line, name in lines:
-        status, told = error_of(capsys, *line)
+        status, output = error_of(capsys, *line)
         assert status == 2, line
-        assert name in told.splitlines()[-1], line
+        assert name in output.splitlines()[-1], line
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_error_repeats_an_argument_shortened_and_printable(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A terminal gets one short printable line, also for a hostile argument."""
+    """An error repeats a long unprintable argument in one short printable line."""
     monkeypatch.chdir(tmp_path)
 
-    status, told = error_of(capsys, *line)
+    status, output = error_of(capsys, *line)
 
     assert status != 0
-    assert all(each.isprintable() for each in told.splitlines())
-    assert len(told) < 2_000
+    assert all(each.isprintable() for each in output.splitlines())
+    assert len(output) < 2_000

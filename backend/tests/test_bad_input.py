@@ -1,4 +1,4 @@
-"""Whatever a caller sends has an answer of its own, and none is a failure of ours."""
+"""Invalid requests: each gets its own status and problem, and never a 500."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ MEBIBYTE = 1024 * 1024
     ],
 )
 @pytest.mark.parametrize("path", ["/events", "/jobs", "/job_configurations"])
-def test_body_that_is_no_request_is_refused(
+def test_invalid_body_is_rejected(
     api: httpx.Client, path: str, body: bytes, status: int, name: str
 ) -> None:
-    """Broken, endless, nested and foreign bodies are told apart and refused."""
+    """A body that is broken, too large, too deep or no object has its own problem."""
     answer = api.post(path, content=body, headers=JSON)
     assert (answer.status_code, problem_name(answer)) == (status, name)
 
@@ -76,10 +76,10 @@ def test_body_that_is_no_request_is_refused(
         ("unheard_of", 1, "/unheard_of"),
     ],
 )
-def test_bad_member_is_named_by_its_place(
+def test_invalid_member_is_named_by_its_pointer(
     api: httpx.Client, member: str, value: Any, pointer: str
 ) -> None:
-    """A caller reads which member is wrong, by a JSON pointer."""
+    """The error of an invalid member has its JSON Pointer."""
     sent = {"provider_job_id": new_name(), "customer_id": CUSTOMER, "tag": "t"}
     answer = api.post("/jobs", json=sent | {member: value})
     assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
@@ -87,8 +87,8 @@ def test_bad_member_is_named_by_its_place(
     assert any(place.startswith(pointer) for place in pointers), pointers
 
 
-def test_half_a_surrogate_pair_is_refused(api: httpx.Client) -> None:
-    """A text that UTF-8 cannot hold is refused before anything is stored."""
+def test_half_a_surrogate_pair_is_rejected(api: httpx.Client) -> None:
+    """A text that UTF-8 cannot represent is rejected with 422."""
     body = b'{"provider_job_id": "\\ud800", "customer_id": 142, "tag": "t"}'
     answer = api.post("/jobs", content=body, headers=JSON)
     assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
@@ -107,22 +107,22 @@ def test_half_a_surrogate_pair_is_refused(api: httpx.Client) -> None:
         {"tag": ""},
     ],
 )
-def test_bad_parameter_is_named(api: httpx.Client, query: dict[str, str]) -> None:
-    """A caller reads which parameter of an address is wrong."""
+def test_invalid_parameter_is_named(api: httpx.Client, query: dict[str, str]) -> None:
+    """The error of an invalid parameter has its name."""
     answer = api.get("/jobs", params=query)
     assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
     assert answer.json()["errors"][0]["pointer"] in query
 
 
 @pytest.mark.parametrize("job_id", ["0", "-1", "1.5", "abc", "9" * 40, "%00", "1e3"])
-def test_id_that_can_be_no_id_is_refused(api: httpx.Client, job_id: str) -> None:
-    """An id is a whole number up to 2^53-1; what is none is said to be none."""
+def test_invalid_id_is_rejected(api: httpx.Client, job_id: str) -> None:
+    """An id in a path that is no whole number from 1 to 2^53-1 is rejected."""
     answer = api.get(f"/jobs/{job_id}")
     assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
 
 
-def test_other_media_type_and_packing_are_refused(api: httpx.Client) -> None:
-    """Bodies are JSON, NDJSON for batches, and packed with gzip if at all."""
+def test_other_media_type_and_encoding_are_rejected(api: httpx.Client) -> None:
+    """A form, and a body with another encoding than gzip, get status 415."""
     as_form = api.post("/jobs", data={"tag": "t"})
     packed = send_lines(api, [b"{}"], **{"Content-Encoding": "br"})
     assert problem_name(as_form) == problem_name(packed) == "unsupported-media-type"
@@ -138,24 +138,24 @@ def test_other_media_type_and_packing_are_refused(api: httpx.Client) -> None:
         (b"no gzip", 400),
     ],
 )
-def test_gzip_that_bursts_or_breaks_is_refused(
+def test_large_or_broken_gzip_is_rejected(
     api: httpx.Client, packed: bytes, status: int
 ) -> None:
-    """Bytes are counted unpacked, and a broken pack is not read in part."""
+    """The size limit counts decompressed bytes, and broken gzip is rejected."""
     answer = send_lines(api, [packed], **{"Content-Encoding": "gzip"})
     assert answer.status_code == status
     problem_name(answer)
 
 
-def test_body_without_a_length_is_counted_as_it_comes(api: httpx.Client) -> None:
-    """A body in chunks is held to the same limit as any other."""
+def test_chunked_body_is_limited(api: httpx.Client) -> None:
+    """A body in chunks, without a length, has the same size limit."""
     chunks = (b" " * MEBIBYTE for _ in range(3))
     answer = api.post("/jobs", content=chunks, headers=JSON)
     assert (answer.status_code, problem_name(answer)) == (413, "too-large")
 
 
-def test_bad_line_leaves_its_neighbours_alone(api: httpx.Client) -> None:
-    """Each line of a batch is judged by itself, and the refused ones are named."""
+def test_invalid_line_does_not_affect_other_lines(api: httpx.Client) -> None:
+    """A batch stores its valid lines and names its invalid lines."""
     job = new_job(api)
     good = {"provider_job_id": job["provider_job_id"], "kind": "info"}
     event_id = "019ab4c2-7a10-7c3e-9d55-0f6a3b1c2d3e"
@@ -172,16 +172,16 @@ def test_bad_line_leaves_its_neighbours_alone(api: httpx.Client) -> None:
     ]
     answer = send_lines(api, lines)
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    assert (told["accepted"], told["duplicates"]) == (2, 0)
-    refused = {each["line"]: each for each in told["rejected"]}
+    report = answer.json()
+    assert (report["accepted"], report["duplicates"]) == (2, 0)
+    refused = {each["line"]: each for each in report["rejected"]}
     assert sorted(refused) == [2, 4, 5, 6, 7, 8]
     assert refused[4]["event_id"] == event_id
     assert refused[5]["problem"]["type"] == "urn:trackerapi:problem:unknown-job"
     assert api.get(f"/jobs/{job['id']}").json()["event_count"] == 2
 
 
-def test_every_wrong_method_is_answered_with_the_right_ones(
+def test_wrong_method_is_answered_with_the_allowed_methods(
     service: Service, api: httpx.Client
 ) -> None:
     """A 405 names the methods that the contract has for the path, HEAD aside."""
@@ -195,7 +195,7 @@ def test_every_wrong_method_is_answered_with_the_right_ones(
 
 
 def test_unknown_path_is_answered_as_a_problem(service: Service) -> None:
-    """Even where there is nothing, the answer has the shape of all failures."""
+    """An unknown path gets status 404 with a problem."""
     with service.client(None) as anyone:
         answer = anyone.get("/nothing/here")
     assert (answer.status_code, problem_name(answer)) == (404, "not-found")

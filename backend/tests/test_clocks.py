@@ -1,4 +1,4 @@
-"""A clock that is wrong for a while leaves nothing behind that cannot be used."""
+"""Wrong clocks of the backend: ids and times stay usable."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ MAX_ID = 2**53 - 1
 
 
 class Clock:
-    """A clock that a test sets."""
+    """Clock of the backend, set by a test."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self.set(datetime.now(UTC))
 
     def set(self, now: datetime) -> None:
-        """Say what the time is."""
+        """Set the current time."""
         fresh = self._path.with_suffix(".new")
         fresh.write_text(now.isoformat())
         fresh.replace(self._path)
@@ -42,20 +42,21 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the backend and its clock."""
+    """Folder of the backend and its clock."""
     return tmp_path_factory.mktemp("clocks")
 
 
 @pytest.fixture
 def clock(folder: Path) -> Clock:
-    """The clock of the backend, right at the begin of a test."""
+    """Clock of the backend, right at the begin of a test."""
     return Clock(folder / "clock")
 
 
 @pytest.fixture(scope="module")
 def service(folder: Path) -> Iterator[Service]:
-    """A backend that goes by the clock of the folder."""
-    # Python imports this before the backend, which reads its clock by utc_now() alone.
+    """Backend whose clock is the file in the folder."""
+    # Python imports this module at its start. The backend reads its clock only with
+    # utc_now().
     (folder / "sitecustomize.py").write_text(
         "from datetime import datetime\n"
         "from pathlib import Path\n"
@@ -75,7 +76,7 @@ def service(folder: Path) -> Iterator[Service]:
 
 
 def create(api: httpx.Client) -> httpx.Response:
-    """Ask for a new job."""
+    """Request a new job; return the response."""
     sent = {"provider_job_id": new_name(), "customer_id": CUSTOMER, "tag": "t"}
     return api.post("/jobs", json=sent)
 
@@ -84,7 +85,7 @@ def create(api: httpx.Client) -> httpx.Response:
 def test_job_is_not_created_by_a_clock_far_ahead(
     api: httpx.Client, clock: Clock, year: int
 ) -> None:
-    """The refusal names the clock, and jobs are created once that is right again."""
+    """With a clock far ahead a new job gets 503; with the right clock it is created."""
     before = create(api).json()["id"]
     clock.set(datetime(year, 1, 1, tzinfo=UTC))
     refused = create(api)
@@ -97,10 +98,8 @@ def test_job_is_not_created_by_a_clock_far_ahead(
     assert before < after.json()["id"] <= MAX_ID
 
 
-def test_jobs_have_ids_after_the_last_moment_that_gives_any(
-    api: httpx.Client, clock: Clock
-) -> None:
-    """However far ahead a clock may be and is believed, ids remain for what follows."""
+def test_jobs_have_ids_after_a_clock_far_ahead(api: httpx.Client, clock: Clock) -> None:
+    """After a job of September 2039, jobs of the right clock have larger ids."""
     ahead = datetime(2039, 9, 1, tzinfo=UTC)
     clock.set(ahead)
     first = create(api)
@@ -113,10 +112,10 @@ def test_jobs_have_ids_after_the_last_moment_that_gives_any(
 
 
 @pytest.mark.parametrize("year", [1, 1969, 1970, 2001])
-def test_all_is_made_by_a_clock_far_behind(
+def test_everything_is_created_with_a_clock_far_behind(
     api: httpx.Client, clock: Clock, year: int
 ) -> None:
-    """A clock that goes backwards makes nothing fail and no id twice."""
+    """With a clock that went backwards every creation succeeds, with a new id."""
     before = create(api).json()
     clock.set(datetime(year, 1, 2, tzinfo=UTC))
     job = create(api).json()

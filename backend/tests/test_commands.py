@@ -1,4 +1,4 @@
-"""Processes: started, killed, started again, and refused in plain words."""
+"""Commands and server processes: `dev`, `serve`, `key`, `customer`, `migrate`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from backend.tests.support.service import (
     CUSTOMER,
     PATIENCE_SECONDS,
     command,
+    error_line,
     first_line,
     new_job,
     prepare,
@@ -28,13 +29,12 @@ from backend.tests.support.service import (
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from subprocess import CompletedProcess
 
 DEV = ("dev", "--port", "0", "--data-dir")
 
 
 def client_of(folder: Path) -> httpx.Client:
-    """Return a client as `dev.json` describes it."""
+    """Return a client for the backend that `dev.json` describes."""
     described = json.loads((folder / "dev.json").read_text())
     key = (described["api_key"], described["api_key_file"])
     assert key[0] == (folder / "api_key").read_text().strip()
@@ -47,15 +47,8 @@ def client_of(folder: Path) -> httpx.Client:
 
 
 def database_of(folder: Path) -> dict[str, str]:
-    """Return the environment of a command for the database in a folder."""
+    """Return the environment variables for the database in a folder."""
     return {"TRACKERAPI_BACKEND_DATABASE": str(folder / "backend.db")}
-
-
-def refusal(result: CompletedProcess[str]) -> str:
-    """Return the one line with which a command says why it cannot be done."""
-    assert result.returncode == 1
-    [line] = result.stderr.splitlines()
-    return line.removeprefix("trackerapi-backend: ")
 
 
 def test_dev_keeps_everything_from_run_to_run(tmp_path: Path) -> None:
@@ -79,7 +72,7 @@ def test_dev_keeps_everything_from_run_to_run(tmp_path: Path) -> None:
 
 
 def test_dev_replaces_a_key_that_its_database_does_not_know(tmp_path: Path) -> None:
-    """After the database is deleted, `dev` makes a key that works."""
+    """After the database is deleted, `dev` makes a valid key."""
     keys = set()
     for _ in range(2):
         with running(*DEV, str(tmp_path)) as process:
@@ -93,8 +86,8 @@ def test_dev_replaces_a_key_that_its_database_does_not_know(tmp_path: Path) -> N
     assert len(keys) == 2
 
 
-def test_dev_prints_what_a_script_needs(tmp_path: Path) -> None:
-    """The printed lines can be pasted into a shell, also with blanks and quotes."""
+def test_dev_prints_lines_for_a_shell(tmp_path: Path) -> None:
+    """A shell can run the printed lines, even with spaces and quotes in the path."""
     folder = tmp_path / "my folder; 'quoted'"
     with running(*DEV, str(folder)) as process:
         first_line(process)
@@ -103,46 +96,46 @@ def test_dev_prints_what_a_script_needs(tmp_path: Path) -> None:
     assert assignment == f"TRACKERAPI_API_KEY_FILE={folder / 'api_key'}"
 
 
-def test_second_server_on_the_same_file_is_refused(tmp_path: Path) -> None:
-    """Two processes never write one file, and the error names the remedy."""
+def test_second_server_on_the_same_file_is_rejected(tmp_path: Path) -> None:
+    """A second server on a database fails with an error; the first goes on."""
     with running(*DEV, str(tmp_path)) as process:
         first_line(process)
         second = command(*DEV, str(tmp_path))
-        assert "is in use by another trackerapi-backend" in refusal(second)
+        assert "is in use by another trackerapi-backend" in error_line(second)
         with client_of(tmp_path) as api:
             assert api.get("/readyz").status_code == 200
 
 
-def test_port_in_use_is_told(tmp_path: Path) -> None:
-    """The message names the port and the option that chooses another."""
+def test_port_in_use_is_reported(tmp_path: Path) -> None:
+    """The error for a used port names the port and `--port`."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = command("dev", "--port", str(port), "--data-dir", str(tmp_path))
-    assert refusal(result).startswith(f"cannot listen on 127.0.0.1:{port}")
-    assert "--port" in refusal(result)
+    assert error_line(result).startswith(f"cannot listen on 127.0.0.1:{port}")
+    assert "--port" in error_line(result)
 
 
-def test_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
-    """The message names the folder and the option that chooses another."""
+def test_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
+    """The error for a folder that cannot be made names `--data-dir`."""
     (tmp_path / "file").touch()
     result = command(*DEV, str(tmp_path / "file" / "folder"))
-    assert "--data-dir" in refusal(result)
+    assert "--data-dir" in error_line(result)
 
 
-def test_file_that_is_no_database_is_told(tmp_path: Path) -> None:
-    """A wrong file is named and left as it is."""
+def test_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
+    """The error names a file that is no database, and the file stays unchanged."""
     text = "this is no database" * 100
     (tmp_path / "backend.db").write_text(text)
     result = command("migrate", environment=database_of(tmp_path))
-    assert str(tmp_path / "backend.db") in refusal(result)
+    assert str(tmp_path / "backend.db") in error_line(result)
     assert (tmp_path / "backend.db").read_text() == text
 
 
-def test_serve_refuses_a_database_that_is_not_migrated(tmp_path: Path) -> None:
-    """`serve` changes no schema by itself, and names the command that does."""
+def test_serve_rejects_a_database_without_schema(tmp_path: Path) -> None:
+    """`serve` rejects a database without a schema; the error names `migrate`."""
     environment = database_of(tmp_path)
     before = command("serve", "--port", "0", environment=environment)
-    assert "run `trackerapi-backend migrate`" in refusal(before)
+    assert "run `trackerapi-backend migrate`" in error_line(before)
     assert command("migrate", environment=environment).returncode == 0
     with running("serve", "--port", "0", environment=environment) as process:
         address = first_line(process).split()[-1]
@@ -167,16 +160,16 @@ def test_serve_refuses_a_database_that_is_not_migrated(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_bad_setting_is_named(
+def test_invalid_setting_is_named(
     tmp_path: Path, environment: dict[str, str], named: str
 ) -> None:
-    """A server that cannot start says which variable is to blame."""
+    """The error for an invalid setting names its variable."""
     result = command("serve", environment=database_of(tmp_path) | environment)
-    assert named in refusal(result)
+    assert named in error_line(result)
 
 
 def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
-    """Behind a proxy, readers are sent to the address that they can reach."""
+    """Share links have the public address; behind https their cookies are secure."""
     key = prepare(tmp_path)["all"]
     public = {"TRACKERAPI_BACKEND_PUBLIC_BASE_URL": "HTTPS://status.example.org/"}
     environment = database_of(tmp_path) | public
@@ -192,8 +185,8 @@ def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
     assert "secure" in entered.headers["set-cookie"].lower()
 
 
-def test_only_the_owner_may_read_what_is_stored(tmp_path: Path) -> None:
-    """Other users of the machine can read no message, metadata or traceback."""
+def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
+    """All files beside the database have mode 600."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
     with running("serve", "--port", "0", environment=environment) as process:
@@ -203,17 +196,17 @@ def test_only_the_owner_may_read_what_is_stored(tmp_path: Path) -> None:
     assert set(modes.values()) == {0o600}, modes
 
 
-def test_folder_in_place_of_the_database_is_told(tmp_path: Path) -> None:
-    """A folder is refused before anything is written beside it."""
+def test_folder_in_place_of_the_database_is_reported(tmp_path: Path) -> None:
+    """A folder as database is rejected before a file is written beside it."""
     folder = tmp_path / "database"
     folder.mkdir()
     environment = {"TRACKERAPI_BACKEND_DATABASE": str(folder)}
-    assert "is a folder" in refusal(command("migrate", environment=environment))
+    assert "is a folder" in error_line(command("migrate", environment=environment))
     assert [path.name for path in tmp_path.iterdir()] == ["database"]
 
 
-def test_keys_are_made_listed_and_ended(tmp_path: Path) -> None:
-    """The key that is printed opens the service, and its end is kept."""
+def test_keys_are_created_listed_and_expired(tmp_path: Path) -> None:
+    """A created key works, is listed, and stays expired after `key expire`."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
     new = ("key", "create", "--label", "nightly", "--scope", "read")
@@ -236,17 +229,17 @@ def test_keys_are_made_listed_and_ended(tmp_path: Path) -> None:
         assert expired.returncode == 0
     assert statuses == [200, 401]
     other = generate_key().api_key
-    unknown = refusal(command("key", "expire", other, environment=environment))
+    unknown = error_line(command("key", "expire", other, environment=environment))
     assert "key list" in unknown
     assert other.split("_")[2] not in unknown
 
 
 @pytest.mark.parametrize("output", ["full disk", "broken pipe", "closed"])
 @pytest.mark.parametrize("what", ["key", "customer"])
-def test_failure_of_the_output_leaves_nothing_made(
+def test_failure_of_the_output_rolls_back(
     tmp_path: Path, output: str, what: str
 ) -> None:
-    """A key that was not printed is not stored; a customer can be made again."""
+    """A key or customer whose line cannot be printed is not stored."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
     if (what, output) == ("customer", "closed"):
@@ -275,7 +268,7 @@ def test_failure_of_the_output_leaves_nothing_made(
 
 
 def test_dev_ends_in_order_when_its_terminal_closes(tmp_path: Path) -> None:
-    """SIGHUP is as SIGTERM: neither `dev.json` nor a write-ahead log stays."""
+    """After SIGHUP `dev` leaves neither `dev.json` nor a write-ahead log."""
     with running(*DEV, str(tmp_path)) as process:
         first_line(process)
         assert (tmp_path / "backend.db-wal").exists()
@@ -289,7 +282,7 @@ def test_dev_ends_in_order_when_its_terminal_closes(tmp_path: Path) -> None:
 
 
 def test_dev_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
-    """A SIGHUP that is ignored stays ignored."""
+    """A server that ignores SIGHUP from its start keeps serving after SIGHUP."""
     ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     with running(*DEV, str(tmp_path), prelude=ignoring) as process:
         first_line(process)
@@ -300,15 +293,15 @@ def test_dev_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
         assert process.wait(timeout=PATIENCE_SECONDS) == 0
 
 
-def test_customers_are_made_and_listed(tmp_path: Path) -> None:
-    """A customer gets the id that is asked for, once."""
+def test_customers_are_created_and_listed(tmp_path: Path) -> None:
+    """`customer create` rejects a used id, and `customer list` has the reference."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
     new = ("customer", "create", "--id", "142", "--reference", "ward-3")
     assert command(*new, environment=environment).stdout.strip() == "142"
-    assert "142" in refusal(command(*new, environment=environment))
+    assert "142" in error_line(command(*new, environment=environment))
     long = command("customer", "create", "--name", "x" * 101, environment=environment)
-    assert refusal(long).startswith("--name ")
+    assert error_line(long).startswith("--name ")
     following = command("customer", "create", environment=environment)
     assert following.stdout.strip() == "143"
     listed = command("customer", "list", environment=environment).stdout
@@ -325,8 +318,8 @@ def test_customers_are_made_and_listed(tmp_path: Path) -> None:
         ("key", "create", "--label", "x", "--provider", "a\nb"),
     ],
 )
-def test_wrong_usage_is_told_with_status_2(wrong: tuple[str, ...]) -> None:
-    """A command that cannot be understood is told apart from one that failed."""
+def test_wrong_usage_has_status_2(wrong: tuple[str, ...]) -> None:
+    """A command line that cannot be parsed ends with status 2 and the usage."""
     result = command(*wrong)
     assert result.returncode == 2
     assert "usage: trackerapi-backend" in result.stderr

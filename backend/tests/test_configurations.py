@@ -1,4 +1,4 @@
-"""Job configurations over HTTP: registered, told apart, listed."""
+"""Job configurations over HTTP: registration, revisions, lists."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def tag() -> str:
 
 
 def test_same_content_is_stored_once(api: httpx.Client, tag: str) -> None:
-    """What may be left out and spelled in two ways does not make other content."""
+    """A content with its defaults written out is the same content."""
     spelled = document(tag)
     spelled["step_configurations"][0] |= {"points": 1.0, "metadata_configurations": []}
     first = api.post("/job_configurations", json=document(tag))
@@ -49,10 +49,8 @@ def test_same_content_is_stored_once(api: httpx.Client, tag: str) -> None:
     assert first.json()["revision"] == 1
 
 
-def test_metadata_key_is_text_without_units_where_nothing_else_is_said(
-    api: httpx.Client, tag: str
-) -> None:
-    """A kind left out, and units left null, are no other content than text and none."""
+def test_metadata_key_has_defaults(api: httpx.Client, tag: str) -> None:
+    """A metadata key without kind, units and audience has their defaults."""
     keys: list[dict[str, Any]] = [
         {"name": "Operator"},
         {"name": "Operator", "kind": "text", "units": None, "audience": "provider"},
@@ -67,10 +65,10 @@ def test_metadata_key_is_text_without_units_where_nothing_else_is_said(
     assert step["metadata_configurations"] == [keys[1]]
 
 
-def test_steps_of_the_original_service_are_refused_with_the_new_name(
+def test_steps_of_the_original_service_are_rejected_with_the_new_name(
     api: httpx.Client, tag: str
 ) -> None:
-    """An old body says what to change."""
+    """The error for the former member `steps` names `step_configurations`."""
     body = document(tag)
     body["steps"] = body.pop("step_configurations")
     answer = api.post("/job_configurations", json=body)
@@ -80,7 +78,7 @@ def test_steps_of_the_original_service_are_refused_with_the_new_name(
 
 
 def test_new_content_is_the_next_revision(api: httpx.Client, tag: str) -> None:
-    """Without a version, other content is counted and the old stays what it was."""
+    """Other content without a version is the next revision; the old revision stays."""
     api.post("/job_configurations", json=document(tag))
     second = api.post("/job_configurations", json=document(tag, name="Other"))
     back = api.post("/job_configurations", json=document(tag))
@@ -88,8 +86,8 @@ def test_new_content_is_the_next_revision(api: httpx.Client, tag: str) -> None:
     assert (back.status_code, back.json()["revision"]) == (200, 1)
 
 
-def test_version_is_refused_with_other_content(api: httpx.Client, tag: str) -> None:
-    """The difference is spelled out, so that nobody has to look for it."""
+def test_version_is_rejected_with_other_content(api: httpx.Client, tag: str) -> None:
+    """A stored version with other content gets 409 with the difference."""
     first, other = document(tag, version="1.0.0"), document(tag, version="1.0.0")
     other["step_configurations"][1]["points"] = 5
     api.post("/job_configurations", json=first)
@@ -99,7 +97,7 @@ def test_version_is_refused_with_other_content(api: httpx.Client, tag: str) -> N
 
 
 @pytest.mark.parametrize("version", ["1", "v1.0.0"])
-def test_malformed_version_is_refused_once_with_an_example(
+def test_malformed_version_is_rejected_with_an_example(
     api: httpx.Client, tag: str, version: str
 ) -> None:
     """A version that is too short has one error, which shows the form of a version."""
@@ -110,7 +108,7 @@ def test_malformed_version_is_refused_once_with_an_example(
 
 
 def test_latest_is_the_highest_version(api: httpx.Client, tag: str) -> None:
-    """Versions sort as SemVer says, not by age and not as texts."""
+    """The latest version is the highest by SemVer, not the newest and not by text."""
     for version in ("1.10.0", "1.9.0", "2.0.0-rc.1", "2.0.0", "2.0.0-rc.10"):
         api.post("/job_configurations", json=document(tag, version=version))
     query = {"tag": tag, "version": "latest"}
@@ -121,7 +119,7 @@ def test_latest_is_the_highest_version(api: httpx.Client, tag: str) -> None:
 def test_latest_is_the_newest_revision_without_versions(
     api: httpx.Client, tag: str
 ) -> None:
-    """Where no version is given, the newest content counts."""
+    """Without versions the latest content is the newest."""
     for name in ("Old", "New"):
         api.post("/job_configurations", json=document(tag, name=name))
     query = {"tag": tag, "version": "latest"}
@@ -150,10 +148,10 @@ def test_latest_is_the_newest_revision_without_versions(
     ],
     ids=["steps", "metadata"],
 )
-def test_repeated_names_are_refused(
+def test_repeated_names_are_rejected(
     api: httpx.Client, tag: str, steps: Any, pointer: str
 ) -> None:
-    """Two steps, or two keys of a step, never share a name."""
+    """The error of a repeated step tag or metadata key points at the second one."""
     answer = api.post(
         "/job_configurations", json=document(tag, step_configurations=steps)
     )
@@ -162,7 +160,7 @@ def test_repeated_names_are_refused(
 
 
 def ordered(*waits: list[str] | None) -> list[dict[str, Any]]:
-    """Return steps a, b, c… that wait for the tags given; None says nothing."""
+    """Return steps a, b, c… with these `after` members; None leaves `after` out."""
     return [
         {"tag": tag, "name": tag.upper(), "points": 1}
         | ({} if after is None else {"after": after})
@@ -171,7 +169,7 @@ def ordered(*waits: list[str] | None) -> list[dict[str, Any]]:
 
 
 def test_order_of_steps_is_stored_as_it_was_sent(api: httpx.Client, tag: str) -> None:
-    """What a step waits for comes back, and nothing is not the same as unsaid."""
+    """A missing `after` comes back missing, and an empty one comes back empty."""
     steps = ordered(None, [], ["a", "b"])
     sent = document(tag, step_configurations=steps)
     stored = api.post("/job_configurations", json=sent).json()
@@ -181,7 +179,7 @@ def test_order_of_steps_is_stored_as_it_was_sent(api: httpx.Client, tag: str) ->
 
 
 def test_order_of_steps_is_content(api: httpx.Client, tag: str) -> None:
-    """Other steps to wait for make another revision."""
+    """Another `after` makes another revision."""
     revisions = [
         api.post(
             "/job_configurations",
@@ -193,7 +191,7 @@ def test_order_of_steps_is_content(api: httpx.Client, tag: str) -> None:
 
 
 def test_hash_of_a_content_without_order_never_changes(tmp_path: Path) -> None:
-    """What an older release has stored is found by its content for ever."""
+    """The hash of a content is that of older releases, which find it by the hash."""
     with (
         closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
         store.transaction() as db,
@@ -214,10 +212,10 @@ def test_hash_of_a_content_without_order_never_changes(tmp_path: Path) -> None:
     ],
     ids=["unknown", "itself", "each other", "the step before", "among others"],
 )
-def test_order_that_no_step_can_keep_is_refused(
+def test_order_with_a_step_never_ready_is_rejected(
     api: httpx.Client, tag: str, waits: list[list[str] | None], pointer: str
 ) -> None:
-    """A step that could never become ready is told before a job waits for it."""
+    """A step that can never become ready is rejected, alone and with a job."""
     sent = document(tag, step_configurations=ordered(*waits))
     answer = api.post("/job_configurations", json=sent)
     inside = {
@@ -233,8 +231,8 @@ def test_order_that_no_step_can_keep_is_refused(
     assert api.get("/jobs", params={"provider_job_id": tag}).json()["items"] == []
 
 
-def test_long_circle_is_told_in_short(api: httpx.Client, tag: str) -> None:
-    """Five hundred steps that wait for each other make one short sentence."""
+def test_long_cycle_has_a_short_message(api: httpx.Client, tag: str) -> None:
+    """The message of a cycle of 500 steps has less than 200 characters."""
     steps = [{"tag": f"step {n}", "name": "S", "points": 1} for n in range(500)]
     steps[0]["after"] = ["step 499"]
     answer = api.post(

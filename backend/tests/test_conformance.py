@@ -1,4 +1,4 @@
-"""The projection, on the table that the library runs too."""
+"""Projection of the backend, on the table that the library is tested with too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def facts_of(events: list[dict[str, Any]]) -> list[Fact]:
-    """Return events of a job, a second apart."""
+    """Return facts of events that happen a second apart."""
     return [
         Fact(
             occurred_at=START + timedelta(seconds=second),
@@ -42,8 +42,8 @@ def facts_of(events: list[dict[str, Any]]) -> list[Fact]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_job_is_as_the_table_says(case: dict[str, Any]) -> None:
-    """Percent after each event, and the statuses in the end, are the table's."""
+def test_job_is_as_in_the_table(case: dict[str, Any]) -> None:
+    """Percent after each event, and the last statuses, are those of the table."""
     plan = Plan(points=case["points"], explicit_finish=case["finish"] == "explicit")
     facts, state, percents = facts_of(case["events"]), JobState(), []
     for fact in facts:
@@ -62,14 +62,14 @@ def test_job_is_as_the_table_says(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("value", "text"), json.loads(NUMBERS.read_text()))
-def test_number_is_written_as_the_table_says(value: float, text: str) -> None:
+def test_number_is_written_as_in_the_table(value: float, text: str) -> None:
     """The customer's page and the library write numbers alike."""
     assert number_text(value) == text
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_late_events_and_batches_end_in_the_same_state(case: dict[str, Any]) -> None:
-    """Events that arrive from the last to the first, or in two batches, count alike."""
+    """Events in reverse order, or in two batches, lead to the same state."""
     plan = Plan(points=case["points"], explicit_finish=case["finish"] == "explicit")
     facts = facts_of(case["events"])
     ended = project(plan, facts)
@@ -87,7 +87,7 @@ def test_late_events_and_batches_end_in_the_same_state(case: dict[str, Any]) -> 
 def test_event_turns_each_status_into_that_of_the_table(
     row: dict[str, Any], before: str
 ) -> None:
-    """Every cell of the table of statuses holds, and a success keeps its 100."""
+    """Each event changes each status as in the table, and a success stays at 100."""
     tag = row["event"].get("tag")
     plan = Plan(points={tag: 1} if tag == "last" else {"a": 1, "b": 1})
     facts = facts_of([*CELLS["before"][before], row["event"]])

@@ -1,4 +1,4 @@
-"""The backend held against the contract as a whole."""
+"""Backend and contract as a whole: operations, served file, generated requests."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ HOOKS = Path(__file__).with_name("support") / "schemathesis_hooks.py"
 
 
 def test_every_operation_has_a_handler() -> None:
-    """Nothing of the contract is missing, and nothing is served beside it."""
+    """The handlers are exactly the operations of the contract."""
     assert {operation.operation_id for operation in operations()} == set(HANDLERS)
 
 
 def test_served_contract_is_the_checked_in_one(service: Service) -> None:
-    """Whoever compares a deployed backend with the contract reads the contract."""
+    """`/openapi.json` has the bytes of the checked-in contract."""
     with service.client(None) as anyone:
         answer = anyone.get("/openapi.json")
     assert answer.headers["content-type"] == "application/json"
     assert answer.content == contract_bytes()
 
 
-def test_health_is_told_without_a_key(service: Service) -> None:
-    """Whoever watches the service needs no secret."""
+def test_health_needs_no_key(service: Service) -> None:
+    """`/livez` and `/readyz` need no key."""
     with service.client(None) as anyone:
         answers = [anyone.get(path) for path in ("/livez", "/readyz")]
     assert [answer.json()["status"] for answer in answers] == ["ok", "ok"]
 
 
-def test_backend_keeps_the_contract_for_whatever_is_sent(tmp_path: Path) -> None:
-    """Generated requests, good and bad, are answered as the contract says."""
+def test_backend_keeps_the_contract_for_generated_requests(tmp_path: Path) -> None:
+    """Generated requests, valid and invalid, get responses of the contract."""
     with serving(tmp_path) as service:
         run = subprocess.run(
             [
@@ -49,7 +49,7 @@ def test_backend_keeps_the_contract_for_whatever_is_sent(tmp_path: Path) -> None
                 *("--header", f"X-API-Key: {service.keys['all']}"),
                 *("--checks", "all", "--seed", "1", "--max-examples", "5"),
                 *("--generation-database", "none", "--no-color"),
-                # A busy machine is slow, and that proves nothing.
+                # A busy machine is slow, which is no fault of the backend.
                 *("--suppress-health-check", "too_slow", "--request-timeout", "60"),
             ],
             env=os.environ | {"SCHEMATHESIS_HOOKS": str(HOOKS)},

@@ -1,4 +1,4 @@
-"""Newest values and messages for the customer, for any set of events."""
+"""Customer view: latest metadata values and messages for any set of events."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ STEPS = [
 
 
 def configuration() -> dict[str, Any]:
-    """Return a configuration that gives values of two steps to the customer."""
+    """Return a configuration with metadata for the customer in two steps."""
     return {"tag": new_name(), "name": "Import", "step_configurations": STEPS}
 
 
@@ -67,7 +67,7 @@ def events() -> list[dict[str, Any]]:
             "event_id": str(UUID(int=number)),
             "kind": "info",
             "tag": ("load", "Store", "clean", "unknown", None)[number % 5],
-            # Three events share each second: their ids decide.
+            # Each second has three events, so that their ids decide.
             "occurred_at": (START + timedelta(seconds=number // 3)).isoformat(),
             "event_metadata": {"Files": number, "Node": "canary"}
             if number % 4
@@ -110,15 +110,15 @@ def record(db: Connection, batches: Sequence[Sequence[dict[str, Any]]]) -> int:
     return job_id
 
 
-def kept(db: Connection, job_id: int) -> tuple[Any, list[str]]:
-    """Return the values and the messages that the customer of a job may read."""
+def find_view(db: Connection, job_id: int) -> tuple[Any, list[str]]:
+    """Return the metadata values and the messages of a job for its customer."""
     messages = [row.message for row in customer_view.find_messages(db, job_id)]
     return customer_view.find_values(db, job_id), messages
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_newest_depends_on_the_set_of_events_alone(db: Connection, seed: int) -> None:
-    """Arrival order, batches and repeats change no newest value; ids decide ties."""
+def test_view_depends_on_the_set_of_events_alone(db: Connection, seed: int) -> None:
+    """Arrival order, batches and repeats do not change the view; ids decide ties."""
     chance = random.Random(seed)  # noqa: S311 -- no secret
     shuffled = events() + events()[::7]
     chance.shuffle(shuffled)
@@ -128,29 +128,29 @@ def test_newest_depends_on_the_set_of_events_alone(db: Connection, seed: int) ->
         for begin, end in zip([0, *cuts], [*cuts, len(shuffled)], strict=True)
     ]
 
-    values, messages = kept(db, record(db, batches))
+    values, messages = find_view(db, record(db, batches))
 
     assert values == {"load": {"Files": 25}, "store": {"Files": 26}}
     assert messages == [f"Message {n}." for n in (29, 27, 25, 23, 21)]
 
 
-def test_null_takes_a_value_back(db: Connection) -> None:
-    """A newest value of null hides the value before it."""
+def test_null_hides_the_value_before_it(db: Connection) -> None:
+    """A latest value of null replaces the value before it."""
     of_step = {"tag": "load", "kind": "info", "occurred_at": START.isoformat()}
     batch = [
         {**of_step, "event_id": str(UUID(int=n)), "event_metadata": {"Files": value}}
         for n, value in enumerate([1, None])
     ]
 
-    assert kept(db, record(db, [batch]))[0] == {"load": {"Files": None}}
+    assert find_view(db, record(db, [batch]))[0] == {"load": {"Files": None}}
 
 
-def test_upgrade_finds_the_newest_in_the_events_of_older_releases(
+def test_upgrade_fills_the_view_from_stored_events(
     db: Connection,
 ) -> None:
-    """After an upgrade, an old job shows the same as a new job with its events."""
+    """After the upgrade, an old job has the view of a new job with its events."""
     job_ids = [record(db, [events()]), record(db, []), record(db, [events()[:4]])]
-    before = [kept(db, job_id) for job_id in job_ids]
+    before = [find_view(db, job_id) for job_id in job_ids]
     config = Config()
     [folder] = trackerapi_backend.store.migrations.__path__
     config.set_main_option("script_location", folder)
@@ -159,22 +159,22 @@ def test_upgrade_finds_the_newest_in_the_events_of_older_releases(
     command.downgrade(config, "0003")
     command.upgrade(config, "head")
 
-    assert [kept(db, job_id) for job_id in job_ids] == before
+    assert [find_view(db, job_id) for job_id in job_ids] == before
     assert before[0][0] == {"load": {"Files": 25}, "store": {"Files": 26}}
     assert before[1] == ({}, [])
 
 
-def shared(api: httpx.Client, job: dict[str, Any]) -> str:
-    """Return the address of a new link to a job."""
+def create_link(api: httpx.Client, job: dict[str, Any]) -> str:
+    """Return the address of a new share link of a job."""
     created = api.post(f"/jobs/{job['id']}/share-links", json={}).json()
     return str(created["url"])
 
 
-def test_value_stays_on_the_page_whatever_else_is_reported(api: httpx.Client) -> None:
-    """A value stays on the page until its key has a new one."""
+def test_value_stays_on_the_page_after_many_other_events(api: httpx.Client) -> None:
+    """A value stays on the page until its key has another value."""
     document = configuration()
     job = new_job(api, tag=document["tag"], configuration=document)
-    url = shared(api, job)
+    url = create_link(api, job)
     report(api, job, kind="info", tag="load", event_metadata={"Files": 1234567})
     report(api, job, kind="info", message="It has begun.")
     others = {
@@ -193,7 +193,7 @@ def test_value_stays_on_the_page_whatever_else_is_reported(api: httpx.Client) ->
 
 
 def test_page_reads_no_events(tmp_path: Path) -> None:
-    """The page needs no events: without them it is the same."""
+    """The page is the same after all events were deleted."""
     keys, path = prepare(tmp_path), tmp_path / "backend.db"
     database = {"TRACKERAPI_BACKEND_DATABASE": str(path)}
     document, pages = configuration(), []
@@ -214,7 +214,7 @@ def test_page_reads_no_events(tmp_path: Path) -> None:
                         event_metadata=metadata,
                         message="All is loaded.",
                     )
-                    address = shared(api, job).removeprefix(base_url)
+                    address = create_link(api, job).removeprefix(base_url)
             pages.append(httpx.get(base_url + address, timeout=PATIENCE_SECONDS).text)
             process.terminate()
             process.wait(timeout=PATIENCE_SECONDS)

@@ -1,4 +1,4 @@
-"""Each acknowledged event is stored: full disks, file-size limits, `kill -9`."""
+"""Durability of acknowledged events: full disks, file-size limits, `kill -9`."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ ENOUGH_REFUSALS = 2
 
 
 def limit_file_sizes(process: subprocess.Popen[str], limit: int) -> None:
-    """Let no file of a process grow beyond `limit` bytes."""
+    """Limit the size of all files that a process writes, in bytes."""
     resource.prlimit(
         process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)
     )
 
 
 class Reporting(threading.Thread):
-    """Sends batches of many sizes for a job of its own, until there is no more use.
+    """Thread that sends batches of many sizes for a job of its own.
 
     Attributes:
-        acknowledged: Ids of the events that were answered for.
-        enough: Set once there are some of them.
-        refused: The answers that refused a batch.
+        acknowledged: Ids of the acknowledged events.
+        enough: Set once `ENOUGH_EVENTS` are acknowledged.
+        refused: Responses that rejected a batch.
     """
 
     def __init__(self, api: httpx.Client, number: int) -> None:
@@ -61,7 +61,7 @@ class Reporting(threading.Thread):
         self.refused: list[httpx.Response] = []
 
     def run(self) -> None:
-        """Send until the server is gone or has refused several batches."""
+        """Send until the server is gone or has rejected `ENOUGH_REFUSALS` batches."""
         while len(self.refused) < ENOUGH_REFUSALS:
             try:
                 self.send(self._random.choice(BATCH_SIZES))
@@ -69,7 +69,7 @@ class Reporting(threading.Thread):
                 return
 
     def send(self, size: int) -> None:
-        """Send one batch and note its answer."""
+        """Send one batch; record its acknowledged ids or its response."""
         about = {"provider_job_id": self.job["provider_job_id"], "kind": "info"}
         ids = [str(uuid4()) for _ in range(size)]
         lines = [about | {"event_id": each, "detail": "x" * 900} for each in ids]
@@ -85,7 +85,7 @@ class Reporting(threading.Thread):
 
 @contextmanager
 def reporting(service: Service) -> Iterator[list[Reporting]]:
-    """Send on many connections at once; wait for all of them at the end."""
+    """Send on many connections during the block; wait for all threads at its end."""
     with ExitStack() as stack:
         threads = [
             Reporting(stack.enter_context(service.client()), number)
@@ -109,7 +109,7 @@ def stored_ids(api: httpx.Client, job: dict[str, Any]) -> list[str]:
         query["cursor"] = page["next_cursor"]
 
 
-def assert_all_there(service: Service, threads: list[Reporting]) -> None:
+def assert_all_stored(service: Service, threads: list[Reporting]) -> None:
     """Check that the server has each acknowledged event once."""
     assert sum(len(thread.acknowledged) for thread in threads) >= ENOUGH_EVENTS
     with service.client() as api:
@@ -120,8 +120,8 @@ def assert_all_there(service: Service, threads: list[Reporting]) -> None:
             assert counted == len(stored) == len(set(stored))
 
 
-def assert_refused_for_now(threads: list[Reporting]) -> None:
-    """Check that each refused batch was answered by 503 with Retry-After."""
+def assert_rejected_with_retry_after(threads: list[Reporting]) -> None:
+    """Check that each rejected batch got status 503 with Retry-After."""
     answers = [answer for thread in threads for answer in thread.refused]
     assert {problem_name(answer) for answer in answers} == {"unavailable"}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
@@ -138,20 +138,20 @@ def kill_while_reporting(folder: Path, keys: dict[str, str]) -> list[Reporting]:
     return threads
 
 
-def test_nothing_acknowledged_is_lost_when_the_server_is_killed(
+def test_acknowledged_events_survive_kill(
     tmp_path: Path,
 ) -> None:
-    """`kill -9` in the middle of batches costs no event that was answered for."""
+    """`kill -9` in the middle of batches loses no acknowledged event."""
     keys = prepare(tmp_path)
     threads = kill_while_reporting(tmp_path, keys)
     with serving_again(tmp_path, keys) as (_process, service):
-        assert_all_there(service, threads)
+        assert_all_stored(service, threads)
 
 
-def test_backup_of_a_killed_server_has_all_that_was_acknowledged(
+def test_backup_of_a_killed_server_has_all_acknowledged_events(
     tmp_path: Path,
 ) -> None:
-    """A copy of the database, its `-wal` file and the pepper has every such event."""
+    """A copy of database, `-wal` file and pepper has each acknowledged event."""
     origin, copy = tmp_path / "origin", tmp_path / "copy"
     origin.mkdir()
     keys = prepare(origin)
@@ -160,43 +160,43 @@ def test_backup_of_a_killed_server_has_all_that_was_acknowledged(
     for name in ("backend.db", "backend.db-wal", "pepper"):
         shutil.copy(origin / name, copy)
     with serving_again(copy, keys) as (_process, service):
-        assert_all_there(service, threads)
+        assert_all_stored(service, threads)
 
 
-def test_nothing_acknowledged_is_lost_at_a_limit_of_file_sizes(
+def test_acknowledged_events_survive_a_limit_of_file_sizes(
     tmp_path: Path,
 ) -> None:
-    """Batches beyond the size limit of a file get 503, and 200 once it is raised."""
+    """Batches beyond the limit get 503, and 200 once the limit is raised."""
     keys = prepare(tmp_path)
     with serving_again(tmp_path, keys) as (process, service):
         limit_file_sizes(process, FILE_LIMIT_BYTES)
         with reporting(service) as threads:
             pass
-        assert_refused_for_now(threads)
-        assert_all_there(service, threads)
+        assert_rejected_with_retry_after(threads)
+        assert_all_stored(service, threads)
         limit_file_sizes(process, resource.RLIM_INFINITY)
         with service.client() as api:
             assert send_lines(api, [_info(threads[0])]).json()["accepted"] == 1
         process.kill()
     with serving_again(tmp_path, keys) as (_process, service):
-        assert_all_there(service, threads)
+        assert_all_stored(service, threads)
 
 
-def test_nothing_acknowledged_is_lost_on_a_full_disk(tmp_path: Path) -> None:
-    """Batches beyond the free space get 503; all acknowledged events are kept."""
+def test_acknowledged_events_survive_a_full_disk(tmp_path: Path) -> None:
+    """Batches beyond the free space get 503; each acknowledged event is stored."""
     with ExitStack() as stack:
         disk = stack.enter_context(small_disk(tmp_path / "disk"))
         keys = prepare(disk)
         with serving_again(disk, keys) as (process, service):
             with reporting(service) as threads:
                 pass
-            assert_refused_for_now(threads)
-            assert_all_there(service, threads)
+            assert_rejected_with_retry_after(threads)
+            assert_all_stored(service, threads)
             process.kill()
             process.wait()
         make_space(disk)
         with serving_again(disk, keys) as (_process, service):
-            assert_all_there(service, threads)
+            assert_all_stored(service, threads)
             with service.client() as api:
                 assert send_lines(api, [_info(threads[0])]).json()["accepted"] == 1
 

@@ -1,4 +1,4 @@
-"""Events over HTTP: one at a time, in batches, repeated, refused."""
+"""Events over HTTP: single events, batches, repeated and rejected events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def event_of(job: dict[str, Any], **fields: Any) -> dict[str, Any]:
 def test_event_is_answered_alike_when_repeated(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A repeat is answered as the first was, though it says something else now."""
+    """A repeated `event_id` gets the event that was stored first."""
     event = event_of(job, event_id=str(uuid4()), message="first")
     answers = [
         api.post("/events", json=event),
@@ -40,25 +40,25 @@ def test_event_is_answered_alike_when_repeated(
 def test_event_without_id_gets_one_of_version_7(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """Events of callers that send no id sort by the time they came."""
+    """An event without an id gets a UUID of version 7."""
     stored = api.post("/events", json=event_of(job)).json()
     assert stored["event_id"][14] == "7"
 
 
-def test_null_metadata_counts_as_left_out(
+def test_null_metadata_counts_as_missing(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """Scripts of the original service send it so, alone and in a batch."""
+    """Null metadata is stored as an empty object, alone and in a batch."""
     stored = api.post("/events", json=event_of(job, event_metadata=None))
     batch = send_lines(api, [event_of(job, event_metadata=None)])
     assert (stored.status_code, stored.json()["event_metadata"]) == (201, {})
     assert (batch.json()["accepted"], batch.json()["rejected"]) == (1, [])
 
 
-def test_wrong_metadata_is_told_where_it_is(
+def test_invalid_metadata_is_named_by_its_pointer(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """That it may be null hides no place below it."""
+    """The error of a value inside nullable metadata has the pointer of the value."""
     texts = api.post("/events", json=event_of(job, event_metadata="x")).json()
     nul = api.post("/events", json=event_of(job, event_metadata={"a": "\0"})).json()
     assert [error["pointer"] for error in texts["errors"]] == ["/event_metadata"]
@@ -66,16 +66,16 @@ def test_wrong_metadata_is_told_where_it_is(
 
 
 def test_event_takes_name_for_tag(api: httpx.Client, job: dict[str, Any]) -> None:
-    """The old spelling works, by tag or by display name, and shows as the tag."""
+    """`name` stands for `tag`, as a tag or a display name, and is stored as the tag."""
     for name in ("say_bye", "Say Bye"):
         stored = api.post("/events", json=event_of(job, name=name)).json()
         assert stored["tag"] == "say_bye"
 
 
-def test_event_is_refused_when_name_and_tag_differ(
+def test_event_is_rejected_when_name_and_tag_differ(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """Two different steps in one event are no event."""
+    """An event whose `name` and `tag` differ is rejected with the pointer /name."""
     answer = api.post("/events", json=event_of(job, name="a", tag="b"))
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/name"
@@ -85,7 +85,7 @@ def test_event_is_refused_when_name_and_tag_differ(
 def test_parts_of_a_step_add_up_in_any_order_of_arrival(
     api: httpx.Client, job: dict[str, Any], order: tuple[int, ...]
 ) -> None:
-    """Three places that count towards one step make one count, whoever is first."""
+    """Counts of three parts add up to one count in any order of arrival."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     events = [
         event_of(
@@ -109,7 +109,7 @@ def test_parts_of_a_step_add_up_in_any_order_of_arrival(
         assert stored["part"] == events[number].get("part")
         readings.append(api.get(f"/jobs/{job['id']}").json()["percent"])
     counted = api.get(f"/jobs/{job['id']}").json()["steps"][0]
-    # As text: an int that is kept until a refold would read 100 or 100.0.
+    # As text: a state with an int would read 100 until it is folded again, then 100.0.
     assert repr((counted["completed"], counted["total"])) == "(50.0, 100.0)"
     assert counted["fraction"] == 0.5
     assert readings == sorted(readings)
@@ -120,15 +120,17 @@ def test_parts_of_a_step_add_up_in_any_order_of_arrival(
 
 
 @pytest.mark.parametrize("part", ["", " ", "a\nb", "x" * 101, 1, None])
-def test_part_is_a_name(api: httpx.Client, job: dict[str, Any], part: object) -> None:
-    """What cannot be a tag cannot be a part either."""
+def test_part_has_the_form_of_a_tag(
+    api: httpx.Client, job: dict[str, Any], part: object
+) -> None:
+    """A part that could not be a tag is rejected."""
     answer = api.post("/events", json=event_of(job, part=part))
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/part"
 
 
-def test_event_of_an_unknown_job_is_told_apart(api: httpx.Client) -> None:
-    """The same type of problem, alone and in a batch, says that the job is unknown."""
+def test_event_of_an_unknown_job_has_its_own_problem(api: httpx.Client) -> None:
+    """An event of an unknown job has the problem `unknown-job`, also in a batch."""
     event = event_of({"provider_job_id": "nobody's"})
     alone = api.post("/events", json=event)
     [line] = send_lines(api, [event]).json()["rejected"]
@@ -137,10 +139,10 @@ def test_event_of_an_unknown_job_is_told_apart(api: httpx.Client) -> None:
     assert line["problem"]["type"] == alone.json()["type"]
 
 
-def test_batch_stores_the_good_lines_beside_the_bad(
+def test_batch_stores_valid_lines_beside_invalid_ones(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """No line refuses its neighbours, and each refusal names its line and event."""
+    """A batch stores its valid lines; each rejection has its line and event id."""
     known, bad = event_of(job, event_id=str(uuid4())), str(uuid4())
     api.post("/events", json=known)
     report = send_lines(
@@ -164,8 +166,8 @@ def test_batch_stores_the_good_lines_beside_the_bad(
     assert report["rejected"][1]["problem"]["errors"][0]["pointer"] == "/fraction"
 
 
-def test_batch_is_taken_packed(api: httpx.Client, job: dict[str, Any]) -> None:
-    """A body packed with gzip is the same batch."""
+def test_batch_may_be_compressed(api: httpx.Client, job: dict[str, Any]) -> None:
+    """A batch compressed with gzip is stored."""
     body = b"\n".join(json.dumps(event_of(job)).encode() for _ in range(10))
     packed = [gzip.compress(body)]
     report = send_lines(api, packed, **{"Content-Encoding": "gzip"}).json()
@@ -175,7 +177,7 @@ def test_batch_is_taken_packed(api: httpx.Client, job: dict[str, Any]) -> None:
 def test_batch_in_any_order_ends_in_the_same_job(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """Events that arrive late, in other batches, are counted in their own place."""
+    """Events in late batches count at their own time."""
     steps = [step["tag"] for step in job["steps"]]
     events = [
         event_of(job, kind="step", tag=tag, occurred_at=f"2026-01-01T00:00:0{n}Z")
@@ -192,7 +194,7 @@ def test_batch_in_any_order_ends_in_the_same_job(
 def test_events_are_listed_in_order_of_arrival(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """The list gives each event once, with the numbers of their arrival."""
+    """The pages of the list have each event once, with its sequence number."""
     send_lines(api, [event_of(job, message=f"m{n}") for n in range(5)])
     path, query = f"/jobs/{job['id']}/events", {"limit": "2"}
     seen: list[tuple[int, str]] = []
@@ -206,10 +208,10 @@ def test_events_are_listed_in_order_of_arrival(
 
 
 @pytest.mark.parametrize(("line_count", "status"), [(1000, 200), (1001, 413)])
-def test_batch_holds_a_thousand_lines(
+def test_batch_has_at_most_a_thousand_lines(
     api: httpx.Client, line_count: int, status: int
 ) -> None:
-    """The limit itself is allowed, one line more is not."""
+    """A batch of 1,000 lines is accepted, and one of 1,001 lines gets 413."""
     assert send_lines(api, [b"{}"] * line_count).status_code == status
 
 
@@ -225,7 +227,7 @@ FAR_AHEAD = (
 def test_time_more_than_a_year_ahead_is_stored_as_received(
     api: httpx.Client, job: dict[str, Any], occurred_at: str, in_batch: bool
 ) -> None:
-    """A clock that is wrong by years does not become the time of the job."""
+    """An `occurred_at` more than a year ahead is replaced by the time of receipt."""
     event = event_of(job, kind="start", tag="say_hello", occurred_at=occurred_at)
     if in_batch:
         assert send_lines(api, [event]).json()["accepted"] == 1
@@ -236,10 +238,10 @@ def test_time_more_than_a_year_ahead_is_stored_as_received(
     assert stored["occurred_at"] == stored["received_at"] == now["last_occurred_at"]
 
 
-def test_time_less_than_a_year_ahead_is_stored_as_told(
+def test_time_less_than_a_year_ahead_is_stored_as_sent(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A clock that is wrong by days is believed for the order of its events."""
+    """An `occurred_at` less than a year ahead is stored unchanged."""
     ahead = format_instant(datetime.now(UTC) + timedelta(days=360))
     stored = api.post("/events", json=event_of(job, occurred_at=ahead)).json()
     assert stored["occurred_at"] == ahead
@@ -248,7 +250,7 @@ def test_time_less_than_a_year_ahead_is_stored_as_told(
 def test_new_id_that_comes_twice_in_a_batch_is_stored_once(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """Of lines with one id, in any spelling, the first counts."""
+    """Of lines with the same id, in any spelling, the first is stored."""
     event_id = str(uuid4())
     event = event_of(job, kind="progress", tag="say_hello", fraction=0.5)
     lines = [

@@ -1,4 +1,4 @@
-"""Files of the backend: locks, unwritable and unsuitable files, odd names."""
+"""Files of the backend: locks, unusable files, names that are not UTF-8."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from backend.tests.support.disks import mounted
 from backend.tests.support.service import (
     PATIENCE_SECONDS,
     command,
+    error_line,
     first_line,
     prepare,
     running,
@@ -52,23 +53,14 @@ for name in ("HOME", "XDG_DATA_HOME"):
 ODD = os.fsdecode(b"odd \xff %41 name")
 
 
-def refusal(result: CompletedProcess[str]) -> str:
-    """Run a command that fails; return its one line of error."""
-    assert result.returncode == 1, result
-    [line] = result.stderr.splitlines()
-    return line.removeprefix("trackerapi-backend: ")
-
-
-def on(path: Path) -> dict[str, str]:
-    """Return the environment variables of a command for a database."""
+def database_at(path: Path) -> dict[str, str]:
+    """Return the environment variables for a database file."""
     return {"TRACKERAPI_BACKEND_DATABASE": str(path)}
 
 
 @pytest.mark.parametrize("kind", ["symbolic link", "link to folder", "hard link"])
-def test_second_server_is_refused_whatever_the_file_is_called(
-    tmp_path: Path, kind: str
-) -> None:
-    """A second server is refused under any name of the database file."""
+def test_second_server_is_rejected_under_every_name(tmp_path: Path, kind: str) -> None:
+    """A second server is rejected under any name of the database file."""
     folder, other = tmp_path / "one", tmp_path / "two"
     folder.mkdir()
     prepare(folder)
@@ -80,17 +72,17 @@ def test_second_server_is_refused_whatever_the_file_is_called(
         make = alias.symlink_to if kind == "symbolic link" else alias.hardlink_to
         make(folder / "backend.db")
     with running(
-        "serve", "--port", "0", environment=on(folder / "backend.db")
+        "serve", "--port", "0", environment=database_at(folder / "backend.db")
     ) as process:
         first_line(process)
         for arguments in (("serve", "--port", "0"), ("key", "list")):
-            result = command(*arguments, environment=on(alias))
-            assert "is in use by another trackerapi-backend" in refusal(result)
-    command("key", "list", environment=on(alias)).check_returncode()
+            result = command(*arguments, environment=database_at(alias))
+            assert "is in use by another trackerapi-backend" in error_line(result)
+    command("key", "list", environment=database_at(alias)).check_returncode()
 
 
-def test_second_server_is_refused_for_a_bind_mount(tmp_path: Path) -> None:
-    """A second server is refused for the same file in a bind mount."""
+def test_second_server_is_rejected_for_a_bind_mount(tmp_path: Path) -> None:
+    """A second server is rejected for the same file in a bind mount."""
     prepare(tmp_path)
     alias = tmp_path / "alias.db"
     alias.touch()
@@ -99,11 +91,13 @@ def test_second_server_is_refused_for_a_bind_mount(tmp_path: Path) -> None:
             mounted("--bind", str(tmp_path / "backend.db"), at=alias),
         )
         process = stack.enter_context(
-            running("serve", "--port", "0", environment=on(tmp_path / "backend.db"))
+            running(
+                "serve", "--port", "0", environment=database_at(tmp_path / "backend.db")
+            )
         )
         first_line(process)
-        result = command("customer", "list", environment=on(alias))
-        assert "is in use by another trackerapi-backend" in refusal(result)
+        result = command("customer", "list", environment=database_at(alias))
+        assert "is in use by another trackerapi-backend" in error_line(result)
 
 
 def test_lock_outlives_other_readers_of_the_file(tmp_path: Path) -> None:
@@ -112,9 +106,9 @@ def test_lock_outlives_other_readers_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "backend.db"
     with closing(SqliteStore(file)):
         file.read_bytes()
-        result = command("key", "list", environment=on(file))
-        assert "is in use by another trackerapi-backend" in refusal(result)
-    command("key", "list", environment=on(file)).check_returncode()
+        result = command("key", "list", environment=database_at(file))
+        assert "is in use by another trackerapi-backend" in error_line(result)
+    command("key", "list", environment=database_at(file)).check_returncode()
 
 
 @pytest.fixture
@@ -124,10 +118,10 @@ def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "log_to_stderr", lambda _level: None)
 
 
-def refused_here(
+def error_line_here(
     capsys: pytest.CaptureFixture[str], *arguments: str, database: Path
 ) -> str:
-    """Run a failing command in this process; return its one line of error."""
+    """Run a failing command in this process; return its one line on stderr."""
     assert main([*arguments, "--database", str(database)]) == 1
     [line] = capsys.readouterr().err.splitlines()
     return line.removeprefix("trackerapi-backend: ")
@@ -135,10 +129,10 @@ def refused_here(
 
 @pytest.mark.usefixtures("no_log")
 @pytest.mark.parametrize("arguments", ON_A_DATABASE, ids=" ".join)
-def test_file_that_cannot_be_used_is_told_in_one_line(
+def test_unusable_file_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
-    """Every command names the unusable file in one line."""
+    """Every command reports an unusable file in one line with its name."""
     unusable = {
         name: tmp_path / name
         for name in ("text", "folder", "pipe", "loop", "missing/file", "text/file")
@@ -148,20 +142,20 @@ def test_file_that_cannot_be_used_is_told_in_one_line(
     os.mkfifo(unusable["pipe"])
     unusable["loop"].symlink_to(unusable["loop"])
     for path in unusable.values():
-        assert str(path) in refused_here(capsys, *arguments, database=path)
+        assert str(path) in error_line_here(capsys, *arguments, database=path)
 
 
 @pytest.mark.usefixtures("no_log")
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 @pytest.mark.parametrize("how", ["option", "variable", "dev"])
-def test_secret_that_is_no_regular_file_is_refused(
+def test_secret_that_is_no_regular_file_is_rejected(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
     how: str,
 ) -> None:
-    """A pipe without a writer delays no command; one line names the pipe."""
+    """A secret file that is a pipe, device or folder fails at once, in one line."""
     prepare(tmp_path)
     secret = tmp_path / ("api_key" if how == "dev" else "other pepper")
     if kind == "pipe":
@@ -178,33 +172,33 @@ def test_secret_that_is_no_regular_file_is_refused(
     else:
         line = ["dev", "--port", "0", "--data-dir", str(tmp_path)]
     assert main(line) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    [reason] = told.err.splitlines()
+    output = capsys.readouterr()
+    assert output.out == ""
+    [reason] = output.err.splitlines()
     assert f"{secret} cannot be used (not a regular file)" in reason
 
 
 @pytest.mark.usefixtures("no_log")
-def test_read_only_file_system_is_told_in_one_line(
+def test_read_only_file_system_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every command names a database that cannot be written."""
+    """Every command reports a read-only database in one line with its name."""
     prepare(tmp_path)
     file = tmp_path / "backend.db"
     with mounted("--bind", str(tmp_path), at=tmp_path):
         remount = ["mount", "-o", "remount,bind,ro", str(tmp_path)]
         subprocess.run(remount, check=True)
-        told = [
-            refused_here(capsys, *arguments, database=file)
+        output = [
+            error_line_here(capsys, *arguments, database=file)
             for arguments in ON_A_DATABASE
         ]
         assert main(["dev", "--port", "0", "--data-dir", str(tmp_path)]) == 1
-        told.append(capsys.readouterr().err)
-    assert all(f"{file} cannot be written" in line for line in told)
+        output.append(capsys.readouterr().err)
+    assert all(f"{file} cannot be written" in line for line in output)
 
 
-def test_copy_of_an_earlier_migration_is_in_the_way(tmp_path: Path) -> None:
-    """An existing copy is kept, the database is unchanged, the message has the fix."""
+def test_copy_of_an_earlier_migration_stops_the_next(tmp_path: Path) -> None:
+    """With the copy of an earlier migration in place, `migrate` changes nothing."""
     file, copy = tmp_path / "backend.db", tmp_path / f"backend.db.before-{HEAD}"
     prepare(tmp_path)
     with closing(sqlite3.connect(file)) as db:
@@ -215,9 +209,9 @@ def test_copy_of_an_earlier_migration_is_in_the_way(tmp_path: Path) -> None:
         ("migrate",),
         ("dev", "--port", "0", "--data-dir", str(tmp_path)),
     ):
-        told = refusal(command(*arguments, environment=on(file)))
-        assert str(copy) in told
-        assert "move it" in told
+        output = error_line(command(*arguments, environment=database_at(file)))
+        assert str(copy) in output
+        assert "move it" in output
     assert copy.read_text() == "precious"
     with closing(sqlite3.connect(file)) as db:
         assert db.execute("SELECT version_num FROM alembic_version").fetchall() == [
@@ -225,26 +219,26 @@ def test_copy_of_an_earlier_migration_is_in_the_way(tmp_path: Path) -> None:
         ]
 
 
-def test_half_written_copy_of_a_migration_is_no_obstacle(tmp_path: Path) -> None:
-    """After a migration was killed during its copy, the next one works."""
+def test_half_written_copy_of_a_migration_is_replaced(tmp_path: Path) -> None:
+    """After a migration was killed during its copy, the next migration works."""
     file = tmp_path / "backend.db"
     prepare(tmp_path)
     with closing(sqlite3.connect(file)) as db:
         db.execute("UPDATE alembic_version SET version_num = '0000'")
         db.commit()
     (tmp_path / f"backend.db.before-{HEAD}.new").write_text("half")
-    told = command("migrate", environment=on(file))
+    output = command("migrate", environment=database_at(file))
     copy = tmp_path / f"backend.db.before-{HEAD}"
-    assert copy.read_bytes().startswith(b"SQLite format 3"), told
+    assert copy.read_bytes().startswith(b"SQLite format 3"), output
 
 
-def test_folder_that_dev_cannot_write_is_told_in_one_line(tmp_path: Path) -> None:
-    """The message names the file of the data folder that cannot be written."""
+def test_file_that_dev_cannot_write_is_reported_in_one_line(tmp_path: Path) -> None:
+    """The error names the file of the data folder that cannot be written."""
     for name in ("api_key.new", "dev.json"):
         folder = tmp_path / name
         (folder / name).mkdir(parents=True)
         result = command("dev", "--port", "0", "--data-dir", str(folder))
-        assert str(folder / name) in refusal(result)
+        assert str(folder / name) in error_line(result)
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("dev", "--help")])
@@ -255,16 +249,16 @@ def test_help_needs_no_home_folder(arguments: tuple[str, ...]) -> None:
     assert "usage: trackerapi-backend" in result.stdout
 
 
-def test_dev_without_a_home_folder_asks_for_one() -> None:
-    """The message names the option that helps."""
-    assert "--data-dir" in refusal(_without_home("dev", "--port", "0"))
+def test_dev_without_a_home_folder_names_the_option() -> None:
+    """The error for a missing home folder names `--data-dir`."""
+    assert "--data-dir" in error_line(_without_home("dev", "--port", "0"))
 
 
 def _without_home(*arguments: str) -> CompletedProcess[str]:
     return command(*arguments, prelude=NO_HOME)
 
 
-def test_paths_need_not_be_text(tmp_path: Path) -> None:
+def test_paths_may_have_any_bytes(tmp_path: Path) -> None:
     """Paths of the data folder and of the code may have bytes that are not UTF-8."""
     install, data = tmp_path / ODD / "code", tmp_path / ODD / "data"
     shutil.copytree(
@@ -287,29 +281,29 @@ def test_paths_need_not_be_text(tmp_path: Path) -> None:
         environment=environment,
     )
     assert "dev" in listed.stdout
-    told = command(
+    output = command(
         *("key", "list", "--database", str(data / "missing" / "backend.db")),
         environment=environment,
     )
-    assert "cannot be written" in refusal(told)
+    assert "cannot be written" in error_line(output)
 
 
-def test_migration_copies_a_file_whose_name_is_not_text(tmp_path: Path) -> None:
-    """The copy has the same name in bytes, with a suffix, beside the database."""
+def test_migration_copies_a_file_with_any_name(tmp_path: Path) -> None:
+    """The copy of a database lies beside it, even if its name is not UTF-8."""
     folder = tmp_path / ODD
     folder.mkdir()
     prepare(folder)
     with closing(sqlite3.connect(folder / "backend.db")) as db:
         db.execute("UPDATE alembic_version SET version_num = '0000'")
         db.commit()
-    command("migrate", environment=on(folder / "backend.db"))
+    command("migrate", environment=database_at(folder / "backend.db"))
     assert (folder / f"backend.db.before-{HEAD}").exists()
 
 
 def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
-    """Labels in any script are listed escaped where the encoding is ASCII."""
+    """`key list` escapes the characters of a label that the encoding lacks."""
     prepare(tmp_path)
-    environment = {**on(tmp_path / "backend.db"), "PYTHONIOENCODING": "ascii"}
+    environment = {**database_at(tmp_path / "backend.db"), "PYTHONIOENCODING": "ascii"}
     command("key", "create", "--label", "Grüße", environment=environment)
     listed = command("key", "list", environment=environment)
     assert "Gr\\xfc\\xdfe" in listed.stdout

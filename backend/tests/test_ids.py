@@ -1,4 +1,4 @@
-"""Ids stay within what every reader of JSON holds exactly."""
+"""Ids: every id fits exactly into a JSON number."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_customers_after_the_last_id_have_free_ones(tmp_path: Path) -> None:
-    """A customer whose id was chosen at the end leaves ids for those who follow."""
+def test_customers_after_the_largest_id_have_free_ids(tmp_path: Path) -> None:
+    """After a customer with the largest id, new customers get free ids."""
     prepare(tmp_path)
     database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
     chosen = [("--id", str(MAX_ID)), ("--id", "1"), (), (), ("--id", "143"), ()]
@@ -33,10 +33,10 @@ def test_customers_after_the_last_id_have_free_ones(tmp_path: Path) -> None:
     assert max(ids) == MAX_ID
 
 
-def test_job_with_an_id_that_no_reader_holds_spoils_no_later_one(
+def test_job_with_a_too_large_id_does_not_affect_later_ids(
     tmp_path: Path,
 ) -> None:
-    """A database in which an earlier release stored such an id works on."""
+    """After a job of an earlier release with a too large id, new ids are valid."""
     with (
         closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
         store.transaction() as db,

@@ -1,4 +1,4 @@
-"""Job tokens: good for one job, and blind for everything else."""
+"""Job tokens: access to one job, and no trace of other jobs."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ UNKNOWN_ID = 123
 OWN = {"job_id": 1, "customer_id": CUSTOMER, "configuration_id": 1, "key_id": "zzz"}
 
 
-def make_token(api: httpx.Client, job: dict[str, Any], **sent: Any) -> dict[str, Any]:
-    """Make a token for a job; return the whole answer."""
+def create_token(api: httpx.Client, job: dict[str, Any], **sent: Any) -> dict[str, Any]:
+    """Create a token for a job; return the body of the response."""
     answer = api.post(f"/jobs/{job['id']}/tokens", json=sent)
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
 
 
 @pytest.fixture
-def made(api: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
-    """A token for the job, as it was answered."""
-    return make_token(api, job)
+def token(api: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    """Token for the job, as the body of the response."""
+    return create_token(api, job)
 
 
 @pytest.fixture
-def holder(service: Service, made: dict[str, Any]) -> Iterator[httpx.Client]:
-    """A client that has the token and nothing else."""
+def holder(service: Service, token: dict[str, Any]) -> Iterator[httpx.Client]:
+    """Client whose only key is the token."""
     with service.client(None) as holder:
-        holder.headers["X-API-Key"] = made["token"]
+        holder.headers["X-API-Key"] = token["token"]
         yield holder
 
 
@@ -63,26 +63,26 @@ def other(api: httpx.Client) -> dict[str, Any]:
 
 
 def without_request_id(answer: httpx.Response) -> dict[str, Any]:
-    """Return a problem but for what differs in every answer."""
+    """Return a problem without the request id, which differs in each response."""
     problem_name(answer)
     return dict(answer.json()) | {"request_id": ""}
 
 
-def test_token_says_what_it_is_for(
-    holder: httpx.Client, made: dict[str, Any], job: dict[str, Any]
+def test_token_names_its_job(
+    holder: httpx.Client, token: dict[str, Any], job: dict[str, Any]
 ) -> None:
-    """Whoever is handed a token learns its job from it."""
+    """`/api-keys/protected` names the job, scopes and end of a token."""
     owner = holder.get(WHOSE).json()
     assert owner["job_id"] == job["id"]
     assert owner["provider_job_id"] == job["provider_job_id"]
-    assert owner["provider_job_id"] == made["provider_job_id"]
+    assert owner["provider_job_id"] == token["provider_job_id"]
     assert owner["scopes"] == ["ingest", "read"]
-    assert owner["key_id"] == made["key_id"]
-    assert owner["expires_at"] == made["expires_at"]
+    assert owner["key_id"] == token["key_id"]
+    assert owner["expires_at"] == token["expires_at"]
 
 
-def test_other_keys_are_for_no_single_job(api: httpx.Client) -> None:
-    """A provider's key says that it is bound to nothing."""
+def test_other_keys_name_no_job(api: httpx.Client) -> None:
+    """`/api-keys/protected` names no job for a key that is not bound to a job."""
     owner = api.get(WHOSE).json()
     assert (owner["job_id"], owner["provider_job_id"]) == (None, None)
 
@@ -90,7 +90,7 @@ def test_other_keys_are_for_no_single_job(api: httpx.Client) -> None:
 def test_token_reports_and_reads_its_job(
     holder: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A container with a token does all that a running job needs."""
+    """A token may report events of its job and read the job and its events."""
     report(holder, job, kind="step", tag="say_hello")
     line = {"provider_job_id": job["provider_job_id"], "kind": "info"}
     assert send_lines(holder, [line]).json()["accepted"] == 1
@@ -100,7 +100,7 @@ def test_token_reports_and_reads_its_job(
 
 
 def test_token_attaches_to_its_job(holder: httpx.Client, job: dict[str, Any]) -> None:
-    """A script that creates its job finds it, by tag or name and with its steps."""
+    """A token attaches to its job by tag or name, with and without configuration."""
     sent = {"provider_job_id": job["provider_job_id"], "customer_id": CUSTOMER}
     for more in (
         {"tag": "my_job"},
@@ -117,7 +117,7 @@ def test_token_creates_and_registers_nothing(
     job: dict[str, Any],
     other: dict[str, Any],
 ) -> None:
-    """All that is not its own job is refused in the same words, known or not."""
+    """Attaching to anything else gets the same 403, and nothing is stored."""
     own = {
         "provider_job_id": job["provider_job_id"],
         "customer_id": CUSTOMER,
@@ -144,10 +144,10 @@ def test_token_creates_and_registers_nothing(
     assert newest[0]["name"] == "My Job"
 
 
-def test_every_other_operation_refuses_a_token(
+def test_every_other_operation_rejects_a_token(
     holder: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """An operation is closed to tokens unless it was opened to them by name."""
+    """Each operation outside of `OPEN_TO_JOB_TOKENS` rejects a token with 403."""
     closed = [
         operation
         for operation in operations()
@@ -167,7 +167,7 @@ def test_every_other_operation_refuses_a_token(
 def test_token_reads_another_job_as_an_unknown_one(
     holder: httpx.Client, other: dict[str, Any], path: str
 ) -> None:
-    """A token does not even tell that another job exists."""
+    """A token gets the same 404 for another job as for an unknown job."""
     answers = [holder.get(path.format(number)) for number in (other["id"], UNKNOWN_ID)]
     assert [answer.status_code for answer in answers] == [404, 404]
     assert without_request_id(answers[0]) == without_request_id(answers[1])
@@ -176,7 +176,7 @@ def test_token_reads_another_job_as_an_unknown_one(
 def test_token_lists_its_job_alone(
     holder: httpx.Client, job: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    """No filter and no cursor brings up another job."""
+    """No filter and no cursor lists another job for a token."""
     for query in (
         {},
         {"customer_id": CUSTOMER},
@@ -192,48 +192,48 @@ def test_token_lists_its_job_alone(
 def test_token_reports_for_another_job_as_for_an_unknown_one(
     api: httpx.Client, holder: httpx.Client, other: dict[str, Any]
 ) -> None:
-    """A single event for another job is refused as for none, and changes nothing."""
+    """An event for another job gets the 404 of an unknown job and changes nothing."""
     before = api.get(f"/jobs/{other['id']}").json()
     names = (other["provider_job_id"], new_name())
     answers = [
         holder.post("/events", json={"provider_job_id": name, "kind": "complete"})
         for name in names
     ]
-    told = [
+    result = [
         str(without_request_id(answer)).replace(name, "")
         for answer, name in zip(answers, names, strict=True)
     ]
     assert [answer.status_code for answer in answers] == [404, 404]
-    assert told[0] == told[1]
+    assert result[0] == result[1]
     assert api.get(f"/jobs/{other['id']}").json() == before
 
 
-def test_lines_of_another_job_are_rejected_singly(
+def test_lines_of_another_job_are_rejected_alone(
     api: httpx.Client,
     holder: httpx.Client,
     job: dict[str, Any],
     other: dict[str, Any],
 ) -> None:
-    """Lines for its own job are taken beside those that are not for it."""
+    """A batch stores the lines of the token's job and rejects those of other jobs."""
     lines = [
         {"provider_job_id": each["provider_job_id"], "kind": "step", "tag": "say_bye"}
         for each in (other, job, {"provider_job_id": "unheard of"}, other)
     ]
     before = api.get(f"/jobs/{other['id']}").json()
-    told = send_lines(holder, lines).json()
-    assert (told["accepted"], told["duplicates"]) == (1, 0)
-    assert [line["line"] for line in told["rejected"]] == [1, 3, 4]
-    assert {line["problem"]["type"] for line in told["rejected"]} == {
+    result = send_lines(holder, lines).json()
+    assert (result["accepted"], result["duplicates"]) == (1, 0)
+    assert [line["line"] for line in result["rejected"]] == [1, 3, 4]
+    assert {line["problem"]["type"] for line in result["rejected"]} == {
         "urn:trackerapi:problem:unknown-job"
     }
-    assert {line["problem"]["status"] for line in told["rejected"]} == {404}
+    assert {line["problem"]["status"] for line in result["rejected"]} == {404}
     assert api.get(f"/jobs/{other['id']}").json() == before
 
 
 def test_same_name_at_another_provider_is_another_job(
     other_api: httpx.Client, holder: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A token is bound to a job and not to what somebody calls his."""
+    """A token changes no job of another provider with the same `provider_job_id`."""
     name = job["provider_job_id"]
     theirs = new_job(other_api, provider_job_id=name, customer_id=OTHER_CUSTOMER)
     report(holder, job, kind="complete")
@@ -241,21 +241,21 @@ def test_same_name_at_another_provider_is_another_job(
 
 
 @pytest.mark.parametrize("key", ["read", "admin", None])
-def test_token_is_made_with_a_key_that_may_report(
+def test_token_is_created_with_the_scope_ingest(
     service: Service, job: dict[str, Any], key: str | None
 ) -> None:
-    """A key that only reads makes nothing that writes."""
+    """A key without the scope `ingest` cannot create a token."""
     with service.client(key) as caller:
         answer = caller.post(f"/jobs/{job['id']}/tokens", json={})
     assert answer.status_code == (401 if key is None else 403)
 
 
-def test_token_ends_with_the_answer_that_says_so(
-    api: httpx.Client, holder: httpx.Client, made: dict[str, Any], job: dict[str, Any]
+def test_expired_token_is_rejected_at_once(
+    api: httpx.Client, holder: httpx.Client, token: dict[str, Any], job: dict[str, Any]
 ) -> None:
-    """A token that was used a moment ago opens nothing once it is ended."""
+    """A token is rejected right after its expiry, even if it was just used."""
     assert holder.get(f"/jobs/{job['id']}").status_code == 200
-    ended = api.post(f"/api-keys/{made['key_id']}/expire")
+    ended = api.post(f"/api-keys/{token['key_id']}/expire")
     answers = [
         holder.get(f"/jobs/{job['id']}"),
         holder.get("/jobs"),
@@ -283,33 +283,33 @@ def test_token_may_do_no_more_than_its_maker(
     scopes: list[str],
     of_token: list[str],
 ) -> None:
-    """A token has those of the two scopes that its maker has, and names them."""
+    """A token has those of the scopes `ingest` and `read` that its maker has."""
     key = api.post("/api-keys", json={"label": "maker", "scopes": scopes}).json()
     with service.client(None) as maker, service.client(None) as holder:
         maker.headers["X-API-Key"] = key["api_key"]
-        made = make_token(maker, job)
-        holder.headers["X-API-Key"] = made["token"]
-        assert made["scopes"] == holder.get(WHOSE).json()["scopes"] == of_token
+        token = create_token(maker, job)
+        holder.headers["X-API-Key"] = token["token"]
+        assert token["scopes"] == holder.get(WHOSE).json()["scopes"] == of_token
         read = holder.get(f"/jobs/{job['id']}").status_code
     assert read == (200 if "read" in of_token else 403)
 
 
-def test_token_lasts_thirty_days_unless_told(made: dict[str, Any]) -> None:
-    """A credential that travels in environments does not last for ever."""
-    left = parse_instant(made["expires_at"]) - utc_now()
+def test_token_lasts_thirty_days_by_default(token: dict[str, Any]) -> None:
+    """A token without `expires_at` expires after 30 days."""
+    left = parse_instant(token["expires_at"]) - utc_now()
     assert timedelta(days=29) < left <= timedelta(days=30)
 
 
 def test_tokens_are_listed_among_the_keys_without_secrets(
-    api: httpx.Client, job: dict[str, Any], made: dict[str, Any]
+    api: httpx.Client, job: dict[str, Any], token: dict[str, Any]
 ) -> None:
-    """A provider sees which keys are bound to which job, and ends them by their id."""
-    labelled = make_token(api, job, label="Convert, shard 3")
+    """The list of keys has the tokens with job and label, but no secret."""
+    labelled = create_token(api, job, label="Convert, shard 3")
     answer = api.get("/api-keys", params={"limit": 200})
     listed = {key["key_id"]: key for key in answer.json()["items"]}
-    assert listed[made["key_id"]]["job_id"] == job["id"]
-    assert listed[made["key_id"]]["label"] == "Job token"
+    assert listed[token["key_id"]]["job_id"] == job["id"]
+    assert listed[token["key_id"]]["label"] == "Job token"
     assert listed[labelled["key_id"]]["label"] == "Convert, shard 3"
     own_key = api.get(WHOSE).json()["key_id"]
     assert listed[own_key]["job_id"] is None
-    assert made["token"].split("_")[2] not in answer.text
+    assert token["token"].split("_")[2] not in answer.text

@@ -1,4 +1,4 @@
-"""Jobs over HTTP: made, found again, listed."""
+"""Jobs over HTTP: creation, attachment, lists."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def job_body(**changes: Any) -> dict[str, Any]:
 def test_tutorial_leaves_a_succeeded_job_with_three_events(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """The seed's three events read 28.57, 71.43 and 100, and the job has succeeded."""
+    """The three events of the tutorial read 28.57, 71.43 and 100, then succeeded."""
     readings = []
     for step in job["steps"]:
         event = {"provider_job_id": job["provider_job_id"], "kind": "step"}
@@ -46,7 +46,7 @@ def test_tutorial_leaves_a_succeeded_job_with_three_events(
 def test_job_is_attached_to_when_it_is_known(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A restart gets the job as it is, with the time its clock must not undercut."""
+    """A second creation returns the job with its latest `occurred_at`."""
     same = {name: job[name] for name in ("provider_job_id", "customer_id", "tag")}
     ahead = datetime.now(UTC) + timedelta(days=30)
     event = {
@@ -62,10 +62,10 @@ def test_job_is_attached_to_when_it_is_known(
 
 
 @pytest.mark.parametrize("change", [{"customer_id": 1}, {"tag": "other"}])
-def test_job_is_refused_when_known_with_another_customer_or_tag(
+def test_job_is_rejected_when_known_with_another_customer_or_tag(
     api: httpx.Client, job: dict[str, Any], change: dict[str, Any]
 ) -> None:
-    """One id of the provider's never stands for two jobs."""
+    """A known job with another customer or tag gets 409 with the pointer."""
     same = {name: job[name] for name in ("provider_job_id", "customer_id", "tag")}
     answer = api.post("/jobs", json=same | change)
     assert answer.status_code == 409
@@ -76,7 +76,7 @@ def test_job_is_refused_when_known_with_another_customer_or_tag(
 def test_job_keeps_its_first_revision_when_attached_to_with_another(
     api: httpx.Client,
 ) -> None:
-    """A restart with a new configuration does not change the steps of its job."""
+    """Attaching with a new configuration does not change the revision of the job."""
     first = configuration("kept")
     other = configuration("kept", name="Kept too")
     body = job_body(tag="kept", configuration=first)
@@ -86,8 +86,8 @@ def test_job_keeps_its_first_revision_when_attached_to_with_another(
     assert attached.json()["configuration_id"] == created["configuration_id"]
 
 
-def test_job_of_an_unknown_customer_is_refused(api: httpx.Client) -> None:
-    """The problem says by its type that the customer is what is missing."""
+def test_job_of_an_unknown_customer_is_rejected(api: httpx.Client) -> None:
+    """An unknown customer has the problem `unknown-customer`."""
     answer = api.post("/jobs", json=job_body(customer_id=999_999))
     assert answer.status_code == 404
     assert answer.json()["type"] == "urn:trackerapi:problem:unknown-customer"
@@ -96,7 +96,7 @@ def test_job_of_an_unknown_customer_is_refused(api: httpx.Client) -> None:
 def test_job_without_configuration_has_counts_and_no_percent(
     api: httpx.Client,
 ) -> None:
-    """A tag that nothing describes still makes a job that can be followed."""
+    """A job without a configuration counts its events and has no percentage."""
     body = job_body()
     assert api.post("/jobs", json=body).status_code == 201
     event = {"provider_job_id": body["provider_job_id"], "kind": "step", "tag": "x"}
@@ -107,10 +107,10 @@ def test_job_without_configuration_has_counts_and_no_percent(
     assert (now["name"], now["status"]) == ("untold", "running")
 
 
-def test_display_name_is_refused_when_several_tags_have_it(
+def test_ambiguous_display_name_is_rejected(
     api: httpx.Client,
 ) -> None:
-    """An ambiguous name is answered with the tags to choose from."""
+    """An ambiguous display name gets 409 with the tags that have the name."""
     for tag in ("twin_a", "twin_b"):
         document = configuration(tag, name="Twins")
         api.post("/job_configurations", json=document)
@@ -120,14 +120,14 @@ def test_display_name_is_refused_when_several_tags_have_it(
 
 
 def test_tag_wins_over_the_display_name_of_another(api: httpx.Client) -> None:
-    """Where one configuration's tag is another's name, the tag is meant."""
+    """A text that is a tag and the display name of another tag stands for the tag."""
     api.post("/job_configurations", json=configuration("meant", name="First"))
     api.post("/job_configurations", json=configuration("unmeant", name="meant"))
     assert api.post("/jobs", json=job_body(tag="meant")).json()["name"] == "First"
 
 
 def test_explicit_finish_waits_for_complete(api: httpx.Client) -> None:
-    """All steps done is 99.99 until the job says itself that it is complete."""
+    """With explicit finish, all steps done read 99.99 until `complete` comes."""
     body = job_body(
         tag="explicit", finish="explicit", configuration=configuration("explicit")
     )
@@ -142,14 +142,14 @@ def test_explicit_finish_waits_for_complete(api: httpx.Client) -> None:
 
 
 def test_metadata_keeps_its_types(api: httpx.Client) -> None:
-    """Numbers stay numbers, and keys may hold spaces."""
+    """Job metadata comes back with its types, and keys may have spaces."""
     metadata = {"Random Number": 7, "share": 0.5, "deep": {"x": [True, None, "ü"]}}
     body = job_body(metadata=metadata)
     assert api.post("/jobs", json=body).json()["metadata"] == metadata
 
 
 def test_lists_are_walked_whole_by_their_cursors(api: httpx.Client) -> None:
-    """Pages of two give every job once, newest first, whatever comes in between."""
+    """Pages give each job once, newest first, while new jobs are created."""
     tag = f"walk-{uuid4()}"
     ids = [api.post("/jobs", json=job_body(tag=tag)).json()["id"] for _ in range(5)]
     seen: list[int] = []
@@ -167,7 +167,7 @@ def test_lists_are_walked_whole_by_their_cursors(api: httpx.Client) -> None:
 def test_jobs_are_filtered_by_status_and_time(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """Each filter leaves out what it should, and several statuses may be asked for."""
+    """`status` takes several statuses, and `created_since` leaves out older jobs."""
     named = {"provider_job_id": job["provider_job_id"]}
 
     def count(**query: Any) -> int:
@@ -182,7 +182,7 @@ def test_jobs_are_filtered_by_status_and_time(
 def test_interrupted_job_is_found_by_its_status_and_runs_again_with_its_start(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """An interrupted job has not ended, and the start of a rerun takes it up."""
+    """An interrupted job is listed as such, and a `start` makes it run again."""
 
     def found() -> list[int]:
         query = {"status": "interrupted", "customer_id": job["customer_id"]}
@@ -204,7 +204,7 @@ def test_interrupted_job_is_found_by_its_status_and_runs_again_with_its_start(
 def test_complete_of_the_last_step_ends_a_job(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A script that reports its last step as complete has finished its job."""
+    """A `complete` of the last step lets the job succeed."""
     for kind, tag in (("step", 0), ("step", 1), ("complete", 2)):
         report(api, job, kind=kind, name=job["steps"][tag]["name"])
 

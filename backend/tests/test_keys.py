@@ -1,4 +1,4 @@
-"""Whose a request is, and what it may do."""
+"""API keys: headers, scopes, expiry, the cache of known keys."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ PEPPER = b"p" * 32
 def test_key_is_taken_from_each_spelling_of_its_header(
     service: Service, header: str
 ) -> None:
-    """Scripts of the original service are understood as new ones are."""
+    """A key is found in each spelling of the header, with hyphens or underscores."""
     with service.client(None) as anyone:
         owner = anyone.get(WHOSE, headers={header: service.keys["all"]}).json()
     assert owner["provider_name"] == "One"
@@ -56,22 +56,22 @@ def test_key_is_taken_from_each_spelling_of_its_header(
 
 
 def test_key_is_taken_as_a_bearer_token(service: Service) -> None:
-    """The usual header for credentials works too."""
+    """A key is found in the header `Authorization: Bearer`."""
     with service.client(None) as anyone:
         bearer = {"Authorization": f"Bearer {service.keys['read']}"}
         assert anyone.get(WHOSE, headers=bearer).json()["scopes"] == ["read"]
 
 
-def test_two_different_keys_are_refused(service: Service) -> None:
-    """Nobody has to guess which of two keys a request means."""
+def test_two_different_keys_are_rejected(service: Service) -> None:
+    """Two different keys in one request get 400 with `ambiguous-key`."""
     with service.client() as api:
         other = {"Authorization": f"Bearer {service.keys['other']}"}
         answer = api.get(WHOSE, headers=other)
     assert (answer.status_code, problem_name(answer)) == (400, "ambiguous-key")
 
 
-def test_same_key_in_two_headers_is_taken(service: Service) -> None:
-    """A key said twice is one key."""
+def test_same_key_in_two_headers_is_accepted(service: Service) -> None:
+    """The same key in two headers is accepted."""
     with service.client() as api:
         again = {"Authorization": f"Bearer {service.keys['all']}"}
         assert api.get(WHOSE, headers=again).status_code == 200
@@ -81,8 +81,8 @@ def test_same_key_in_two_headers_is_taken(service: Service) -> None:
     "garbled",
     ["", "{:.60}", "{}0", "{} x", "x{}", "Bearer {}", "trk___", "trk_" + "9" * 10_000],
 )
-def test_garbled_key_is_refused(service: Service, garbled: str) -> None:
-    """No part of a key, and nothing around it, is as good as the key."""
+def test_garbled_key_is_rejected(service: Service, garbled: str) -> None:
+    """A shortened, extended or invented key gets 401."""
     key = garbled.format(service.keys["all"])
     with service.client(None) as anyone:
         answer = anyone.get(WHOSE, headers={"X-API-Key": key})
@@ -91,8 +91,8 @@ def test_garbled_key_is_refused(service: Service, garbled: str) -> None:
 
 
 @pytest.mark.parametrize("key", [None, "expired"])
-def test_missing_or_expired_key_is_refused(service: Service, key: str | None) -> None:
-    """Without a key that is good today nothing is told."""
+def test_missing_or_expired_key_is_rejected(service: Service, key: str | None) -> None:
+    """A request without a key, or with an expired key, gets 401."""
     with service.client(key) as caller:
         answer = caller.get("/jobs")
     assert (answer.status_code, problem_name(answer)) == (401, "unauthorized")
@@ -110,10 +110,10 @@ def test_missing_or_expired_key_is_refused(service: Service, key: str | None) ->
         ("ingest", "GET", "/api-keys"),
     ],
 )
-def test_key_without_the_scope_is_refused(
+def test_key_without_the_scope_is_rejected(
     service: Service, key: str, method: str, path: str
 ) -> None:
-    """A key does what it was made for, and the refusal names what it lacks."""
+    """A key without the scope of the operation gets 403 with the missing scope."""
     with service.client(key) as caller:
         answer = caller.request(method, path)
     assert (answer.status_code, problem_name(answer)) == (403, "forbidden")
@@ -121,7 +121,7 @@ def test_key_without_the_scope_is_refused(
 
 
 def test_new_key_works_until_it_is_expired(service: Service, api: httpx.Client) -> None:
-    """A key ends with the answer that says so, though it was just used."""
+    """A key is rejected right after its expiry, even if it was just used."""
     made = api.post("/api-keys", json={"label": "short", "scopes": ["read"]}).json()
     with service.client(None) as caller:
         caller.headers["X-API-Key"] = made["api_key"]
@@ -132,8 +132,8 @@ def test_new_key_works_until_it_is_expired(service: Service, api: httpx.Client) 
     assert ended.json()["expires_at"] <= format_instant(utc_now())
 
 
-def test_key_cannot_end_itself(service: Service, api: httpx.Client) -> None:
-    """Nobody locks himself out by mistake."""
+def test_key_cannot_expire_itself(service: Service, api: httpx.Client) -> None:
+    """A key that would expire itself gets 409 and stays valid."""
     key_id = service.keys["all"].split("_")[1]
     answer = api.post(f"/api-keys/{key_id}/expire")
     assert (answer.status_code, problem_name(answer)) == (409, "conflict")
@@ -150,10 +150,10 @@ CREDENTIALS = {
 
 @pytest.mark.parametrize("ends", PASSED)
 @pytest.mark.parametrize("path", CREDENTIALS)
-def test_credential_that_has_ended_is_not_made(
+def test_credential_with_a_past_end_is_rejected(
     api: httpx.Client, job: dict[str, Any], path: str, ends: str | None
 ) -> None:
-    """A key, token or link for a time that has passed is refused by its member."""
+    """A key, token or link with an `expires_at` in the past is rejected."""
     sent = CREDENTIALS[path] | {"expires_at": ends or format_instant(utc_now())}
     answer = api.post(path.format(job_id=job["id"]), json=sent)
     assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
@@ -161,8 +161,8 @@ def test_credential_that_has_ended_is_not_made(
     assert error == {"pointer": "/expires_at", "detail": "lies in the past"}
 
 
-def made_for_a_moment(api: httpx.Client, path: str) -> dict[str, Any]:
-    """Make a credential that ends soon; on a slow machine it may have ended before."""
+def create_for_a_moment(api: httpx.Client, path: str) -> dict[str, Any]:
+    """Create a credential that expires soon, later on a slow machine."""
     for seconds in (2, 8, 30):
         ends = format_instant(utc_now() + timedelta(seconds=seconds))
         answer = api.post(path, json={"expires_at": ends})
@@ -171,12 +171,12 @@ def made_for_a_moment(api: httpx.Client, path: str) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def test_token_and_link_end_by_themselves(
+def test_token_and_link_expire(
     service: Service, api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """What was made for a time opens nothing once that has passed."""
-    token = made_for_a_moment(api, f"/jobs/{job['id']}/tokens")["token"]
-    link = made_for_a_moment(api, f"/jobs/{job['id']}/share-links")["url"]
+    """A token and a link are rejected after their `expires_at`."""
+    token = create_for_a_moment(api, f"/jobs/{job['id']}/tokens")["token"]
+    link = create_for_a_moment(api, f"/jobs/{job['id']}/share-links")["url"]
     with service.client(None) as caller:
         caller.headers["X-API-Key"] = token
         opened = [1]
@@ -189,7 +189,7 @@ def test_token_and_link_end_by_themselves(
 def test_listed_keys_name_their_makers(
     service: Service, api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A provider sees which key made a key or token; the command line is no key."""
+    """`created_by` names the key that made a key; null stands for the command line."""
     own = service.keys["all"].split("_")[1]
     made = api.post("/api-keys", json={"label": "new", "scopes": ["read"]}).json()
     token = api.post(f"/jobs/{job['id']}/tokens", json={}).json()
@@ -200,15 +200,15 @@ def test_listed_keys_name_their_makers(
     assert makers[own] is None
 
 
-class HeldStore(SqliteStore):
-    """A store whose first read is answered only when the test says so."""
+class DelayedStore(SqliteStore):
+    """Store whose first read returns only when the test allows it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, migrate=True)
         self.has_read, self.may_answer = threading.Event(), threading.Event()
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        """Return what a query finds now, the first time later."""
+        """Return the result of a query; delay the first result."""
         found = super().read(query)
         is_first = not self.has_read.is_set()
         self.has_read.set()
@@ -217,11 +217,11 @@ class HeldStore(SqliteStore):
 
 
 @pytest.mark.parametrize("bound", [False, True])
-def test_key_that_ends_while_it_is_looked_up_ends_at_once(
+def test_key_that_expires_during_its_query_is_rejected(
     tmp_path: Path, *, bound: bool
 ) -> None:
-    """What the store said before a key or token ended is believed by nobody after."""
-    with closing(HeldStore(tmp_path / "own.db")) as store:
+    """A key that expires during its query is rejected in the next request."""
+    with closing(DelayedStore(tmp_path / "own.db")) as store:
         with store.transaction() as db:
             provider_id = stored_providers.create_provider(db, "One", now=utc_now())
             create_customer(db, provider_id, CUSTOMER)
@@ -234,7 +234,7 @@ def test_key_that_ends_while_it_is_looked_up_ends_at_once(
 
 
 async def _expire_during_look_up(
-    store: HeldStore, new: NewKey, provider_id: int
+    store: DelayedStore, new: NewKey, provider_id: int
 ) -> None:
     writer = Writer(store)
     authenticator = Authenticator(store, writer, PEPPER)
@@ -257,8 +257,8 @@ async def _expire_during_look_up(
         authenticator.authorize(later, "list_jobs", ())
 
 
-def test_key_is_good_though_its_use_cannot_be_noted(tmp_path: Path) -> None:
-    """A store that takes nothing more still tells whose a key is."""
+def test_key_is_valid_though_its_use_cannot_be_stored(tmp_path: Path) -> None:
+    """A key is valid even if the time of its use cannot be stored."""
     with closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store:
         with store.transaction() as db:
             provider_id = stored_providers.create_provider(db, "One", now=utc_now())
@@ -271,8 +271,8 @@ def test_key_is_good_though_its_use_cannot_be_noted(tmp_path: Path) -> None:
     assert caller.key_id == new.key_id
 
 
-def answer_to(service: Service, *headers: bytes) -> bytes:
-    """Return the answer to a request of exactly these header lines."""
+def response_to(service: Service, *headers: bytes) -> bytes:
+    """Return the response to a request with exactly these header lines."""
     address = urlsplit(service.base_url)
     request = b"\r\n".join(
         [
@@ -291,21 +291,21 @@ def answer_to(service: Service, *headers: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", [b"x-api_key", b"X-Api_Key", b"x_api_key"])
-def test_key_is_taken_from_the_very_bytes_of_older_scripts(
+def test_key_is_taken_from_the_header_bytes_of_older_scripts(
     service: Service, name: bytes
 ) -> None:
-    """Scripts of the original service are understood as they are."""
+    """The header bytes of older scripts carry a key, and a second key is ambiguous."""
     good, other = (service.keys[key].encode() for key in ("read", "all"))
-    assert answer_to(service, name + b": " + good).startswith(b"HTTP/1.1 200 ")
-    again = answer_to(service, name + b": " + good, b"X-API-Key: " + good)
+    assert response_to(service, name + b": " + good).startswith(b"HTTP/1.1 200 ")
+    again = response_to(service, name + b": " + good, b"X-API-Key: " + good)
     assert again.startswith(b"HTTP/1.1 200 ")
-    both = answer_to(service, name + b": " + good, b"X-API-Key: " + other)
+    both = response_to(service, name + b": " + good, b"X-API-Key: " + other)
     assert both.startswith(b"HTTP/1.1 400 ")
     assert b"ambiguous-key" in both
 
 
-def test_listed_keys_hold_no_secret(service: Service, api: httpx.Client) -> None:
-    """A key is whole in the answer that made it and nowhere else."""
+def test_listed_keys_have_no_secret(service: Service, api: httpx.Client) -> None:
+    """The list of keys has no secret of a key."""
     text = api.get("/api-keys", params={"limit": 200}).text
     for key in service.keys.values():
         assert key.split("_")[2] not in text

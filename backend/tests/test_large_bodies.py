@@ -1,4 +1,4 @@
-"""The most expensive bodies within the limits, made from the contract's schemas.
+"""Large bodies: the most expensive values within the limits of the contract.
 
 The tests measure the processor time of the backend process, which other load on the
 machine barely changes.
@@ -72,7 +72,7 @@ def caller(backend: Service) -> Iterator[httpx.Client]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has spent."""
+    """Return the processor time that a process has used."""
     numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -108,7 +108,7 @@ def asked_meanwhile(backend: Service) -> Iterator[list[int]]:
 
 
 def cost(backend: Service, send: Any) -> tuple[httpx.Response, float, int]:
-    """Send a request; return the answer with its processor time and memory."""
+    """Send a request; return the response with its processor time and memory."""
     Path(f"/proc/{backend.pid}/clear_refs").write_text("5")  # forget the largest size
     memory = memory_bytes(backend.pid, "VmRSS")
     before = cpu_seconds(backend.pid)
@@ -119,22 +119,22 @@ def cost(backend: Service, send: Any) -> tuple[httpx.Response, float, int]:
 
 def faults_of(backend: Service, send: Any) -> str:
     """Return the exceeded limits of a request as texts; empty without any."""
-    told: list[str] = []
+    faults: list[str] = []
     for _ in range(TRIES):
         with asked_meanwhile(backend) as statuses:
             answer, spent, growth = cost(backend, send)
-        told = []
+        faults = []
         if not 200 <= answer.status_code < 500:
-            told.append(f"status {answer.status_code}: {answer.text[:200]}")
+            faults.append(f"status {answer.status_code}: {answer.text[:200]}")
         if spent > MAX_CPU_SECONDS:
-            told.append(f"{spent:.2f} s of processor time")
+            faults.append(f"{spent:.2f} s of processor time")
         if growth > MAX_GROWTH_BYTES:
-            told.append(f"{growth // 1024**2} MiB")
+            faults.append(f"{growth // 1024**2} MiB")
         if set(statuses) != {200}:
-            told.append(f"others were answered {statuses}")
-        if not told:
+            faults.append(f"others were answered {statuses}")
+        if not faults:
             break
-    return ", ".join(told)
+    return ", ".join(faults)
 
 
 def example(described: Mapping[str, Any]) -> Any:
@@ -156,7 +156,7 @@ def example(described: Mapping[str, Any]) -> Any:
     return schema.get("minimum", 1)
 
 
-def places(
+def locations(
     described: Mapping[str, Any], path: Place = ()
 ) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     """Yield the location and the schema of every value inside a schema."""
@@ -165,11 +165,11 @@ def places(
     if "type" in schema or path.count(0) in (0, 3):
         yield path, schema
     for name, member in schema.get("properties", {}).items():
-        yield from places(member, (*path, name))
+        yield from locations(member, (*path, name))
     if "items" in schema:
-        yield from places(schema["items"], (*path, 0))
+        yield from locations(schema["items"], (*path, 0))
     elif isinstance(schema.get("additionalProperties"), dict):
-        yield from places(schema["additionalProperties"], (*path, "key"))
+        yield from locations(schema["additionalProperties"], (*path, "key"))
 
 
 def body_with(described: Mapping[str, Any], path: Place, value: Any) -> Any:
@@ -207,7 +207,7 @@ def worst_values(schema: Mapping[str, Any]) -> Iterator[str]:
 
 def worst_bodies(described: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
     """Yield bodies with one expensive value each, with a name."""
-    for path, schema in places(described):
+    for path, schema in locations(described):
         marked = json.dumps(body_with(described, path, "<here>"))
         for number, value in enumerate(worst_values(schema)):
             body = marked.replace('"<here>"', value).encode()
@@ -228,7 +228,7 @@ JSON_OPERATIONS = {
 
 
 @pytest.mark.parametrize("operation_id", JSON_OPERATIONS)
-def test_no_body_holds_up_the_others(
+def test_no_body_delays_other_requests(
     backend: Service, caller: httpx.Client, operation_id: str
 ) -> None:
     """The most expensive bodies take little time and memory; other requests go on."""
@@ -266,10 +266,10 @@ LINES = {
 
 
 @pytest.mark.parametrize("name", LINES)
-def test_report_of_bad_lines_is_bounded(
+def test_report_of_invalid_lines_is_bounded(
     backend: Service, caller: httpx.Client, name: str
 ) -> None:
-    """A report names each of a thousand bad lines, short and long ones."""
+    """A report names each of a thousand invalid lines in at most 512 KiB."""
     body = gzip.compress(b"\n".join([LINES[name]] * MAX_LINES))
     answers: list[httpx.Response] = []
 
@@ -284,8 +284,10 @@ def test_report_of_bad_lines_is_bounded(
     assert rejected[0]["problem"]["detail"] != rejected[0]["problem"]["title"]
 
 
-def test_one_long_line_holds_nobody_up(backend: Service, caller: httpx.Client) -> None:
-    """A batch of one long line delays other requests no more than one large event."""
+def test_one_long_line_delays_no_other_request(
+    backend: Service, caller: httpx.Client
+) -> None:
+    """A batch of one long line stays within the limits of a large event."""
     event = {"$ref": "#/components/schemas/EventInput"}
     faults = []
     for name, body in list(worst_bodies(event))[::5]:
@@ -294,8 +296,8 @@ def test_one_long_line_holds_nobody_up(backend: Service, caller: httpx.Client) -
     assert not faults, "\n".join(faults)
 
 
-def test_large_bodies_wait_in_a_queue_with_a_bound() -> None:
-    """Beyond the bound of the queue, a large body is refused with 503."""
+def test_queue_of_large_bodies_is_bounded() -> None:
+    """A large body gets 503 while the queue of large bodies is full."""
     asyncio.run(_fill_the_queue(bytes(MAX_BODY_BYTES)))
 
 
@@ -310,7 +312,7 @@ async def _fill_the_queue(body: bytes) -> None:
         asyncio.create_task(examine_body(body, examine))
         for _ in range(MAX_LARGE_BODIES)
     ]
-    await asyncio.sleep(0)  # each of them begins
+    await asyncio.sleep(0)  # so that each of them begins
     try:
         with pytest.raises(Problem) as refused:
             await examine_body(body, examine)
@@ -333,7 +335,7 @@ bodies._thread.submit(Path({gate!r}).read_bytes)  # until a test writes there
 def test_large_body_of_each_operation_is_examined_off_the_event_loop(
     tmp_path: Path,
 ) -> None:
-    """While the thread is busy, large requests wait, and `/readyz` is answered."""
+    """While the thread is busy, large requests wait, and `/readyz` answers."""
     keys = prepare(tmp_path)
     gate = tmp_path / "gate"
     os.mkfifo(gate)
@@ -388,7 +390,7 @@ def largest_configuration(tag: str, points: int = 1) -> dict[str, Any]:
     return {"tag": tag, "name": "Large", "step_configurations": described}
 
 
-def test_large_configurations_cost_little_wherever_they_are_used(
+def test_large_configurations_cost_little(
     backend: Service, caller: httpx.Client
 ) -> None:
     """A large configuration is parsed once for all jobs, and lists have small pages."""
@@ -417,7 +419,7 @@ def test_large_configurations_cost_little_wherever_they_are_used(
 
 
 def listed(caller: httpx.Client, path: str, tag: str) -> int:
-    """Return the number of different items of all pages of a list."""
+    """Return the number of different items on all pages of a list."""
     query: dict[str, Any] = {"tag": tag, "limit": 200}
     ids: list[int] = []
     while True:
@@ -431,10 +433,10 @@ def listed(caller: httpx.Client, path: str, tag: str) -> int:
 
 @pytest.mark.parametrize("depth", DEPTHS)
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
-def test_deep_value_is_refused_by_itself(
+def test_deep_value_is_rejected_alone(
     caller: httpx.Client, depth: int, opening: str
 ) -> None:
-    """A deep value is refused with a message; other events of its batch are stored."""
+    """A deep value is rejected with a message; other events of its batch are stored."""
     job = new_job(caller)
     good = {"provider_job_id": job["provider_job_id"], "kind": "info"}
     inner = opening * depth + "0" + ("]" if opening == "[" else "}") * depth
@@ -449,7 +451,7 @@ def test_deep_value_is_refused_by_itself(
     assert [line["line"] for line in batch.json()["rejected"]] == [2]
 
 
-def test_contract_limits_requests_only_in_ways_that_are_explained() -> None:
+def test_contract_has_only_keywords_with_an_error_text() -> None:
     """Schemas of bodies have only keywords that the search for errors handles."""
     known = {
         *("description", "type", "format", "enum", "pattern", "required"),
@@ -460,5 +462,5 @@ def test_contract_limits_requests_only_in_ways_that_are_explained() -> None:
     for operation in JSON_OPERATIONS.values():
         methods = document()["paths"][operation.path]
         content = methods[operation.method.lower()]["requestBody"]["content"]
-        for path, schema in places(content["application/json"]["schema"]):
+        for path, schema in locations(content["application/json"]["schema"]):
             assert set(schema) <= known, (operation.operation_id, path)

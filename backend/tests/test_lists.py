@@ -1,4 +1,4 @@
-"""Lists cost the same however much the store holds: an index serves each of them."""
+"""Lists: an index serves each of them, so each page costs the same."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def subsets(filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
-    """A store with one job that all filters find."""
+    """A store with one job that matches all filters."""
     folder: Path = tmp_path_factory.mktemp("lists")
     now = utc_now()
     with closing(SqliteStore(folder / "own.db", migrate=True)) as store:
@@ -67,7 +67,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
 
 
 def plans_of(store: SqliteStore, query: Query) -> list[str]:
-    """Return how SQLite carries out each statement of a query, step by step."""
+    """Return the query plan of each statement of a query, step by step."""
     statements: list[tuple[str, Any]] = []
 
     def remember(*call: Any) -> None:
@@ -124,13 +124,13 @@ def is_costly(step: str) -> bool:
 def test_every_list_is_read_in_order_from_an_index(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch, few_jobs: int
 ) -> None:
-    """No list sorts or scans a table, whatever filters and cursor are given."""
+    """No list sorts or scans a table, with any filters and any cursor."""
     monkeypatch.setattr(jobs, "MAX_JOBS_BY_ID", few_jobs)
     costly: list[str] = []
     for name, query in lists():
         plans = plans_of(store, query)
         assert plans, name
-        # A unique key finds one row, and one row may be sorted.
+        # A unique key finds one row, and sorting one row costs nothing.
         if not any(key in plan for plan in plans for key in UNIQUE_KEYS):
             costly += [f"{name}: {step}" for step in plans if is_costly(step)]
     assert not costly, "\n".join(costly)
@@ -157,7 +157,7 @@ def test_several_statuses_are_listed_as_one_list(api: httpx.Client) -> None:
 
 
 def test_status_named_a_thousand_times_is_one_filter(api: httpx.Client) -> None:
-    """A repeated filter costs no more than the filter."""
+    """A status that is repeated a thousand times is one filter."""
     answer = api.get("/jobs", params={"status": ["pending"] * 1000, "limit": 1})
     assert answer.status_code == 200, answer.text
 

@@ -1,4 +1,4 @@
-"""The log of a server: what each request was, and nothing secret."""
+"""Log of the server: facts about each request, and no secrets."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 
 def read_lines(log: Path, count: int) -> Lines:
-    """Return the lines of requests in a log, once there are so many.
+    """Return the lines of requests in a log, once there are `count`.
 
-    A line is written after its answer was sent.
+    The server writes the line after it has sent the response.
     """
     ends = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < ends:
@@ -46,13 +46,13 @@ def read_lines(log: Path, count: int) -> Lines:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """The file that the log goes to."""
+    """The log file."""
     return tmp_path / "log"
 
 
 @pytest.fixture
 def logged(tmp_path: Path, log: Path) -> Iterator[Service]:
-    """A backend whose log is kept."""
+    """A backend that writes the log file."""
     keys = prepare(tmp_path)
     database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
     with running("serve", "--port", "0", environment=database, log=log) as process:
@@ -65,7 +65,7 @@ def logged(tmp_path: Path, log: Path) -> Iterator[Service]:
 def test_each_request_is_logged_with_operation_provider_and_key(
     logged: Service, log: Path
 ) -> None:
-    """A line tells which operation was asked for, by whom, and how it was answered."""
+    """The line of a request has its operation, status, provider and key id."""
     key_id = logged.keys["all"].split("_")[1]
     with logged.client() as api:
         job = new_job(api)
@@ -99,8 +99,8 @@ def test_each_request_is_logged_with_operation_provider_and_key(
     assert callers[6:] == [(None, None)] * 5
 
 
-def test_log_holds_no_key_and_no_token(logged: Service, log: Path) -> None:
-    """Whoever reads the log cannot use a key, a token or a link of it."""
+def test_log_has_no_key_and_no_token(logged: Service, log: Path) -> None:
+    """The log has no key, token or token of a share link."""
     with logged.client() as api:
         job = new_job(api)
         token = api.post(f"/jobs/{job['id']}/tokens", json={}).json()["token"]
@@ -115,8 +115,8 @@ def test_log_holds_no_key_and_no_token(logged: Service, log: Path) -> None:
         assert secret not in text
 
 
-def test_command_makes_no_key_that_has_ended(tmp_path: Path) -> None:
-    """A key for a time that has passed is refused in one line that says what to do."""
+def test_command_creates_no_expired_key(tmp_path: Path) -> None:
+    """`key create` with an end in the past fails with one line."""
     prepare(tmp_path)
     past = ("--expires-at", "2020-01-01T00:00:00Z")
     made = command(
@@ -131,7 +131,7 @@ def test_command_makes_no_key_that_has_ended(tmp_path: Path) -> None:
 def test_too_many_connections_cost_one_line_and_answers_go_on(
     tmp_path: Path, log: Path
 ) -> None:
-    """Without a descriptor left, connections wait and those there are go on."""
+    """Without a free descriptor the log gets one line, and open connections go on."""
     keys = prepare(tmp_path)
     few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))"
     arguments = ("serve", "--port", "0", "--database", str(tmp_path / "backend.db"))

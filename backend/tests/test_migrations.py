@@ -1,4 +1,4 @@
-"""The schema's history: up, down, and the same as the tables that queries use."""
+"""Migrations: upgrade and downgrade, and the same schema as the tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Connection]:
-    """A transaction on a new store that is up to date."""
+    """A transaction on a new store with the latest schema."""
     with (
         closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
         store.transaction() as db,
@@ -42,8 +42,8 @@ def db(tmp_path: Path) -> Iterator[Connection]:
         yield db
 
 
-def history_of(db: Connection) -> Config:
-    """Return what alembic needs to move the schema that `db` has."""
+def config_for(db: Connection) -> Config:
+    """Return the configuration of alembic for the schema of `db`."""
     config = Config()
     [folder] = trackerapi_backend.store.migrations.__path__
     config.set_main_option("script_location", folder)
@@ -51,17 +51,17 @@ def history_of(db: Connection) -> Config:
     return config
 
 
-def test_history_ends_in_the_tables_that_queries_use(db: Connection) -> None:
-    """The revisions together make what the code believes in, to the index."""
+def test_migrations_lead_to_the_tables_of_the_queries(db: Connection) -> None:
+    """All revisions together make the tables and indexes of `store/schema.py`."""
     context = MigrationContext.configure(db, opts={"compare_type": True})
     assert compare_metadata(context, metadata) == []
 
 
-def test_history_goes_down_and_up_again(db: Connection) -> None:
-    """A release can be taken back, and taken back leaves no table behind."""
-    command.downgrade(history_of(db), "base")
+def test_migrations_go_down_and_up_again(db: Connection) -> None:
+    """All revisions can be reverted, to no table, and applied again."""
+    command.downgrade(config_for(db), "base")
     assert inspect(db).get_table_names() == ["alembic_version"]
-    command.upgrade(history_of(db), "head")
+    command.upgrade(config_for(db), "head")
     assert current_revision(db) == HEAD
     context = MigrationContext.configure(db, opts={"compare_type": True})
     assert compare_metadata(context, metadata) == []
@@ -78,7 +78,7 @@ OLD_ROWS = (
     " content_hash, document, created_at) VALUES (1, 1, 'j', 'J', 1, x'00',"
     ' \'{"step_configurations":[{"tag":"a","name":"A","points":1}]}\', 0)',
 )
-# As schema 0001 had it: a row of eight values for the step, and no form.
+# State of schema 0001: a list of eight values for the step, and no `form`.
 OLD_STATE = {
     "status": "running",
     "has_succeeded": False,
@@ -94,10 +94,10 @@ OLD_STATE = {
 
 @pytest.fixture
 def old_database(tmp_path: Path) -> Path:
-    """A database of schema 0001 with a job that counts, and a key."""
+    """A database of schema 0001 with a key, and a job that counts."""
     path = tmp_path / "own.db"
     with closing(SqliteStore(path, migrate=True)) as store, store.transaction() as db:
-        command.downgrade(history_of(db), "0001")
+        command.downgrade(config_for(db), "0001")
         for row in OLD_ROWS:
             db.exec_driver_sql(row)
         db.execute(
@@ -129,8 +129,8 @@ def old_database(tmp_path: Path) -> Path:
     return path
 
 
-def test_upgrade_keeps_what_an_older_release_has_stored(old_database: Path) -> None:
-    """Keys, jobs and events stay, new columns are empty, and a copy lies beside."""
+def test_upgrade_keeps_rows_of_an_older_release(old_database: Path) -> None:
+    """After an upgrade the rows are there, and a copy of the old database."""
     with closing(SqliteStore(old_database, migrate=True)) as store:
         key = store.read(lambda db: stored_keys.find_key(db, 1, "old"))
         events = store.read(lambda db: stored_events.all_events(db, OLD_JOB))
@@ -145,10 +145,10 @@ def test_upgrade_keeps_what_an_older_release_has_stored(old_database: Path) -> N
         ]
 
 
-def test_state_of_an_older_release_goes_on_as_if_made_by_this_one(
+def test_state_of_an_older_release_is_folded_again(
     old_database: Path,
 ) -> None:
-    """What an old state did not remember is read from its events once more."""
+    """The next event folds a state of an older release again from all events."""
     draft = read_event(
         {
             "provider_job_id": "old job",
@@ -172,26 +172,26 @@ def test_state_of_an_older_release_goes_on_as_if_made_by_this_one(
     assert (new["steps"][0]["total"], new["event_count"]) == (40, 3)
 
 
-def test_downgrade_leaves_no_key_that_could_do_more_than_before(
+def test_downgrade_deletes_job_tokens(
     old_database: Path,
 ) -> None:
-    """A key of one job ends with the release that knows what it is bound to."""
+    """A downgrade deletes job tokens, which would be valid for all jobs."""
     with (
         closing(SqliteStore(old_database, migrate=True)) as store,
         store.transaction() as db,
     ):
         bound = {"key_id": "bound", "provider_id": 1, "job_id": OLD_JOB}
         stored_keys.create_key(db, {**NEW_KEY, **bound, "created_at": utc_now()})
-        command.downgrade(history_of(db), "0001")
+        command.downgrade(config_for(db), "0001")
         left = db.execute(text("SELECT key_id FROM api_keys")).scalars().all()
     assert left == ["old"]
 
 
-def test_store_refuses_a_schema_that_it_does_not_know(tmp_path: Path) -> None:
-    """A file of another release is left alone, and the mend is named."""
+def test_store_rejects_another_schema(tmp_path: Path) -> None:
+    """A file with another schema is rejected, and the error names `migrate`."""
     path = tmp_path / "own.db"
     with closing(SqliteStore(path, migrate=True)) as store, store.transaction() as db:
-        command.downgrade(history_of(db), "base")
+        command.downgrade(config_for(db), "base")
     with pytest.raises(StoreError, match="run `trackerapi-backend migrate`"):
         SqliteStore(path)
     SqliteStore(path, migrate=True).close()

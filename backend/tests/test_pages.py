@@ -1,4 +1,4 @@
-"""Pages for people: what a customer sees, and above all what not."""
+"""Pages for people: shown and hidden facts, cookies, addresses."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def reader() -> Iterator[httpx.Client]:
-    """A browser that has never been here."""
+    """A browser without cookies of this service."""
     with httpx.Client(follow_redirects=True, timeout=60) as reader:
         yield reader
 
 
 @pytest.fixture
 def link(api: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
-    """A share link to the job."""
+    """A share link of the job."""
     answer = api.post(f"/jobs/{job['id']}/share-links", json={})
     assert answer.status_code == 201
     created: dict[str, Any] = answer.json()
@@ -40,7 +40,7 @@ def test_page_shows_percent_steps_and_messages(
     job: dict[str, Any],
     link: dict[str, Any],
 ) -> None:
-    """The customer reads how far the job is in plain words, and it refreshes itself."""
+    """The page shows percent, steps and messages, and refreshes itself."""
     report(api, job, kind="step", tag="say_hello", message="We said hello.")
     report(api, job, kind="progress", tag="say_bye", completed=1, total=4)
     page = reader.get(link["url"]).text
@@ -69,7 +69,7 @@ def test_page_writes_counts_in_digits(
     units: dict[str, float],
     words: str,
 ) -> None:
-    """A count is readable at any size, and shown without a total too."""
+    """The page writes counts of any size in digits, with and without a total."""
     report(api, job, kind="progress", tag="say_bye", **units)
     shown = re.findall(r'class="words">([^<]+)<', reader.get(link["url"]).text)
     assert shown[2].removeprefix("In progress: ") == words
@@ -81,7 +81,7 @@ def test_page_shows_nothing_of_the_provider(
     job: dict[str, Any],
     link: dict[str, Any],
 ) -> None:
-    """Metadata, diagnostics, tags and the provider's ids stay inside."""
+    """The page has no metadata, diagnostics, tags or ids of the provider."""
     report(
         api,
         job,
@@ -95,10 +95,10 @@ def test_page_shows_nothing_of_the_provider(
     assert [word for word in hidden if word in page] == []
 
 
-def test_page_shows_metadata_that_is_for_the_customer_and_no_other(
+def test_page_shows_only_metadata_for_the_customer(
     api: httpx.Client, reader: httpx.Client
 ) -> None:
-    """The audience decides; the newest value counts, and links are links."""
+    """The page shows the latest metadata for customers and makes web links of it."""
     keys = [
         {"name": "Slices", "kind": "number", "units": "images", "audience": "customer"},
         {"name": "Report", "kind": "link", "audience": "customer"},
@@ -133,13 +133,13 @@ def test_page_shows_metadata_that_is_for_the_customer_and_no_other(
     assert "4,321" not in page
 
 
-def test_page_escapes_what_others_wrote(
+def test_page_escapes_messages(
     api: httpx.Client,
     reader: httpx.Client,
     job: dict[str, Any],
     link: dict[str, Any],
 ) -> None:
-    """A message is text, whatever it looks like."""
+    """The page escapes HTML in a message."""
     report(api, job, kind="info", message="<script>alert(1)</script>")
     page = reader.get(link["url"]).text
     assert "<script" not in page
@@ -155,7 +155,7 @@ def test_page_escapes_what_others_wrote(
         ("interrupt", "Paused", True),
     ],
 )
-def test_page_tells_how_the_job_ended(
+def test_page_shows_the_end_of_the_job(
     api: httpx.Client,
     reader: httpx.Client,
     job: dict[str, Any],
@@ -164,7 +164,7 @@ def test_page_tells_how_the_job_ended(
     words: str,
     refreshes: bool,
 ) -> None:
-    """A finished page stands still; a failed or interrupted job may run again."""
+    """A page refreshes after a failure or interruption, but not after the end."""
     report(api, job, kind=kind)
     page = reader.get(link["url"]).text
     assert words in page
@@ -180,7 +180,7 @@ def test_page_tells_how_the_job_ended(
         ("interrupt", ["Paused", "To do", "To do"]),
     ],
 )
-def test_page_tells_what_the_end_of_the_job_left_of_its_steps(
+def test_page_shows_the_steps_of_an_ended_job(
     api: httpx.Client,
     reader: httpx.Client,
     job: dict[str, Any],
@@ -188,19 +188,19 @@ def test_page_tells_what_the_end_of_the_job_left_of_its_steps(
     kind: str,
     words: list[str],
 ) -> None:
-    """No step of a job that has ended is said to be in progress or to come."""
+    """After the end of a job no step is in progress or to do."""
     report(api, job, kind="start", tag="say_hello")
     report(api, job, kind=kind)
     assert _step_words(reader, link) == words
 
 
-def test_page_calls_a_step_not_needed_only_if_the_job_said_so(
+def test_page_calls_only_a_skipped_step_not_needed(
     api: httpx.Client,
     reader: httpx.Client,
     job: dict[str, Any],
     link: dict[str, Any],
 ) -> None:
-    """A step that the success of the job never mentioned is left out."""
+    """A skipped step is "Not needed", and a step without events is "Left out"."""
     report(api, job, kind="step", tag="say_hello")
     report(api, job, kind="skip", tag="random_number")
     report(api, job, kind="complete")
@@ -213,7 +213,7 @@ def test_page_shows_a_rerun_at_once(
     job: dict[str, Any],
     link: dict[str, Any],
 ) -> None:
-    """The start of the job ends the pause, and its step is to do again."""
+    """After a `start` of an interrupted job its steps are to do."""
     report(api, job, kind="start", tag="say_hello")
     report(api, job, kind="interrupt")
     assert "It is expected to go on" in reader.get(link["url"]).text
@@ -225,14 +225,14 @@ def test_page_shows_a_rerun_at_once(
 
 
 @pytest.mark.parametrize("kind", ["cancel", "error", "complete"])
-def test_page_tells_of_a_step_that_was_begun_and_never_finished(
+def test_page_shows_an_interrupted_step_as_not_finished(
     api: httpx.Client,
     reader: httpx.Client,
     job: dict[str, Any],
     link: dict[str, Any],
     kind: str,
 ) -> None:
-    """A step that an interruption stopped was reached, whatever ends the job."""
+    """An interrupted step is "Not finished" after any end of the job."""
     report(api, job, kind="start", tag="say_hello")
     report(api, job, kind="interrupt")
     report(api, job, kind=kind)
@@ -247,7 +247,7 @@ def _step_words(reader: httpx.Client, link: dict[str, Any]) -> list[str]:
 def test_page_of_a_job_without_configuration_shows_counts(
     api: httpx.Client, reader: httpx.Client
 ) -> None:
-    """Where there is no percentage, none is made up."""
+    """Without a configuration the page shows counts and no percentage."""
     body = {"provider_job_id": str(uuid4()), "customer_id": 142, "tag": "untold"}
     job = api.post("/jobs", json=body).json()
     report(api, job, kind="info")
@@ -257,8 +257,8 @@ def test_page_of_a_job_without_configuration_shows_counts(
     assert "%" not in page
 
 
-def test_page_is_fenced_in(reader: httpx.Client, link: dict[str, Any]) -> None:
-    """No script runs, and nothing is cached, indexed or told to other hosts."""
+def test_page_has_security_headers(reader: httpx.Client, link: dict[str, Any]) -> None:
+    """The headers of a page forbid scripts, caches, indexes and referrers."""
     headers = reader.get(link["url"]).headers
     assert "script-src" not in headers["content-security-policy"]
     assert headers["content-security-policy"].startswith("default-src 'none'")
@@ -271,7 +271,7 @@ def test_page_is_fenced_in(reader: httpx.Client, link: dict[str, Any]) -> None:
 def test_link_is_exchanged_for_a_cookie(
     reader: httpx.Client, link: dict[str, Any]
 ) -> None:
-    """A browser that keeps the cookie comes to an address without the token."""
+    """The second visit of a browser with cookies has an address without the token."""
     cookie = reader.get(link["url"]).headers["set-cookie"].lower()
     again = reader.get(link["url"])
     assert "httponly" in cookie
@@ -280,10 +280,10 @@ def test_link_is_exchanged_for_a_cookie(
     assert link["url"].rpartition("/")[2] not in str(again.url)
 
 
-def test_browser_sends_a_link_no_cookie_of_others(
+def test_browser_sends_one_cookie_at_most(
     api: httpx.Client, reader: httpx.Client, service: Service
 ) -> None:
-    """However many links were opened, a request carries at most the cookie of one."""
+    """After many links a browser sends at most the cookie of the requested page."""
     addresses: list[httpx.URL] = []
     for _ in range(3):
         job = new_job(api)
@@ -305,7 +305,7 @@ def test_browser_sends_a_link_no_cookie_of_others(
 def test_cookie_ends_with_its_link(
     api: httpx.Client, reader: httpx.Client, job: dict[str, Any], days: int | None
 ) -> None:
-    """A cookie is kept for as long as its link works, and no longer."""
+    """A cookie expires together with its link."""
     ends = datetime.now(UTC) + timedelta(days=days or 30)
     body = {} if days is None else {"expires_at": ends.isoformat()}
     created = api.post(f"/jobs/{job['id']}/share-links", json=body).json()
@@ -318,23 +318,23 @@ def test_cookie_ends_with_its_link(
     assert all(abs(each - ends.timestamp()) < PATIENCE_SECONDS for each in expiries)
 
 
-def test_link_works_again_where_no_cookie_is_kept(link: dict[str, Any]) -> None:
-    """A browser without cookies reads the page as often as it likes."""
+def test_link_works_without_cookies(link: dict[str, Any]) -> None:
+    """A link works again for a browser without cookies."""
     answers = [httpx.get(link["url"], timeout=60) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]
 
 
-def test_page_stands_still_when_asked(
+def test_page_does_not_refresh_on_request(
     reader: httpx.Client, link: dict[str, Any]
 ) -> None:
-    """A reader who needs more time can stop the refreshing."""
+    """A page with `?refresh=off` does not refresh itself."""
     address = reader.get(link["url"]).url
     page = reader.get(address, params={"refresh": "off"}).text
     assert 'http-equiv="refresh"' not in page
 
 
 def test_cookie_opens_no_other_job(api: httpx.Client, link: dict[str, Any]) -> None:
-    """Whoever may see one job cannot count on to the next."""
+    """The cookie of one job gets 404 for another job."""
     body = {"provider_job_id": str(uuid4()), "customer_id": 142, "tag": "untold"}
     other = api.post("/jobs", json=body).json()["id"]
     address, _, token = link["url"].rpartition("/s/")
@@ -345,7 +345,7 @@ def test_cookie_opens_no_other_job(api: httpx.Client, link: dict[str, Any]) -> N
 def test_revoked_link_opens_nothing(
     api: httpx.Client, reader: httpx.Client, link: dict[str, Any]
 ) -> None:
-    """Revoking ends the link and the cookies it was exchanged for."""
+    """A revoked link gets 404, and so do its cookies."""
     reader.get(link["url"])
     page = reader.get(link["url"])
     revoked = api.post(f"/share-links/{link['share_link']['id']}/revoke")
@@ -356,20 +356,20 @@ def test_revoked_link_opens_nothing(
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("path", ["", "/app"])
-def test_reader_without_an_address_gets_a_page(
+def test_reader_without_a_link_gets_the_start_page(
     service: Service, path: str, slash: str
 ) -> None:
-    """Whoever opens the service itself reads what it is."""
+    """The address of the service, and of `/app`, shows the start page."""
     answer = httpx.get(f"{service.base_url}{path}{slash}", timeout=60)
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
     assert "open the whole link" in answer.text
 
 
-def test_link_with_a_slash_at_its_end_is_the_link(
+def test_link_with_a_slash_at_its_end_works(
     reader: httpx.Client, link: dict[str, Any]
 ) -> None:
-    """What a mail program adds to a link does not break it."""
+    """A link with an additional slash at its end works."""
     for _ in range(2):
         answer = reader.get(link["url"] + "/")
         assert answer.status_code == 200
@@ -385,8 +385,8 @@ def test_link_with_a_slash_at_its_end_is_the_link(
         "/s/" + "x" * 5000,
     ],
 )
-def test_address_of_no_page_shows_a_page(service: Service, path: str) -> None:
-    """A reader is told in words that nothing is there, whatever the address."""
+def test_invalid_address_shows_a_page(service: Service, path: str) -> None:
+    """An invalid address shows a page with status 404."""
     answer = httpx.get(service.base_url + path, timeout=60)
     assert answer.status_code == 404
     assert answer.headers["content-type"].startswith("text/html")
@@ -396,16 +396,16 @@ def test_address_of_no_page_shows_a_page(service: Service, path: str) -> None:
 def test_links_are_listed_without_their_addresses(
     api: httpx.Client, job: dict[str, Any], link: dict[str, Any]
 ) -> None:
-    """The address of a link is shown once."""
+    """The list of share links has no token."""
     answer = api.get(f"/jobs/{job['id']}/share-links")
     assert answer.json()["items"] == [link["share_link"]]
     assert link["url"].rpartition("/")[2] not in answer.text
 
 
-def test_documentation_loads_nothing_from_elsewhere(
+def test_documentation_loads_no_foreign_resource(
     service: Service, reader: httpx.Client
 ) -> None:
-    """The API pages work without any other host, and name every operation."""
+    """The reference page names every operation and loads no other host."""
     page = reader.get(f"{service.base_url}/docs").text
     contract = reader.get(f"{service.base_url}/openapi.json").json()
     for methods in contract["paths"].values():

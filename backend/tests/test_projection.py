@@ -1,4 +1,4 @@
-"""The projection on single questions, and on long histories drawn at random."""
+"""Projection: single rules, and long random histories."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SEED = Plan(points={"say_hello": 10, "random_number": 15, "say_bye": 10})
 
 
 def happen(*events: dict[str, Any]) -> list[Fact]:
-    """Return events that happen a second apart, in the order given."""
+    """Return facts of events that happen a second apart, in the order given."""
     return [
         Fact(
             occurred_at=START + timedelta(seconds=second),
@@ -41,8 +41,8 @@ def step(tag: str, **fields: Any) -> dict[str, Any]:
     return {"kind": "step", "tag": tag, **fields}
 
 
-def test_percent_of_the_seed_reads_as_promised() -> None:
-    """The tutorial's three steps read 28.57, 71.43 and 100."""
+def test_percent_of_the_tutorial() -> None:
+    """The three steps of the tutorial read 28.57, 71.43 and 100."""
     facts = happen(*(step(tag) for tag in SEED.points or ()))
     readings = [percent(SEED, project(SEED, facts[:n])) for n in (1, 2, 3)]
     assert readings == [28.57, 71.43, 100.0]
@@ -50,20 +50,20 @@ def test_percent_of_the_seed_reads_as_promised() -> None:
 
 
 def test_percent_stays_below_100_until_the_job_has_succeeded() -> None:
-    """All the work done is still not a job that has succeeded."""
+    """All steps done read 99.99 while the job has not succeeded."""
     plan = Plan(points={"a": 1}, explicit_finish=True)
     state = project(plan, happen(step("a")))
     assert (percent(plan, state), state.status) == (99.99, JobStatus.RUNNING)
 
 
 def test_percent_weighs_steps_alike_when_none_has_points() -> None:
-    """Where all points are 0, each step counts the same."""
+    """If all points are 0, each step has the same weight."""
     plan = Plan(points={"a": 0, "b": 0, "c": 0})
     assert percent(plan, project(plan, happen(step("b")))) == 33.33
 
 
 def test_percent_counts_the_largest_fraction_reported() -> None:
-    """A step that reports less than before does not take percent back."""
+    """A smaller count after a larger one does not lower the percentage."""
     plan = Plan(points={"a": 1, "b": 1})
     report = {"kind": "progress", "tag": "a"}
     facts = happen(report | {"fraction": 0.5}, report | {"completed": 1, "total": 10})
@@ -113,7 +113,7 @@ def test_parts_of_a_step_add_up(
     total: float | None,
     reading: float,
 ) -> None:
-    """Several who count towards one step make one count, one total and one share."""
+    """Counts of several parts of a step make one count, one total and one fraction."""
     plan = Plan(points={"a": 1, "b": 1})
     state = project(plan, happen(*events))
     a_step = state.steps["a"]
@@ -121,8 +121,8 @@ def test_parts_of_a_step_add_up(
     assert percent(plan, state) == reading
 
 
-def test_snapshot_keeps_no_counts_that_no_longer_matter() -> None:
-    """A step that counted nothing, or is settled, costs a snapshot eight values."""
+def test_snapshot_has_no_counts_of_a_settled_step() -> None:
+    """A settled step, or one without counts, has eight values in a snapshot."""
     plan = Plan(points={"a": 1, "b": 1})
     counted = [count(1, part=f"worker-{n}", total=500) for n in range(500)]
     running = to_document(project(plan, happen(*counted)))
@@ -133,13 +133,13 @@ def test_snapshot_keeps_no_counts_that_no_longer_matter() -> None:
 
 
 def test_job_fails_at_100_when_an_error_follows_success() -> None:
-    """Success is never taken back from percent, though the job failed after it."""
+    """An error after success makes the job failed, still at 100."""
     state = project(SEED, happen({"kind": "complete"}, {"kind": "error"}))
     assert (percent(SEED, state), state.status) == (100.0, JobStatus.FAILED)
 
 
 def test_job_is_reopened_by_work_after_a_failure() -> None:
-    """A script started again takes its failed job up where it stopped."""
+    """A `start` of a step after a failure makes the job run again."""
     error = {"kind": "error", "tag": "say_bye"}
     start = {"kind": "start", "tag": "say_bye"}
     failed = project(SEED, happen(start, error))
@@ -150,20 +150,20 @@ def test_job_is_reopened_by_work_after_a_failure() -> None:
 
 
 def test_cancelled_job_is_not_reopened_by_work() -> None:
-    """What a cancelled script still says of steps does not bring its job back."""
+    """Events of steps do not reopen a cancelled job."""
     work = [{"kind": kind, "tag": "a"} for kind in ("start", "progress", "step")]
     state = project(SEED, happen({"kind": "cancel"}, *work))
     assert state.status is JobStatus.CANCELLED
 
 
 def test_cancelled_job_is_reopened_by_its_own_start() -> None:
-    """Whoever runs a cancelled job again begins with the start of the job."""
+    """A `start` of the job reopens a cancelled job."""
     state = project(SEED, happen({"kind": "cancel"}, {"kind": "start"}))
     assert (state.status, state.finished_at) == (JobStatus.RUNNING, None)
 
 
 def test_retrying_step_waits_while_its_job_lives() -> None:
-    """A step between attempts is pending; with its job's end it has failed."""
+    """A step between attempts is pending, and failed after the end of its job."""
     error = {"kind": "error", "tag": "say_hello", "retrying": True}
     alive = project(SEED, happen(error))
     ended = project(SEED, happen(error, {"kind": "error"}))
@@ -173,7 +173,7 @@ def test_retrying_step_waits_while_its_job_lives() -> None:
 
 
 def test_unreached_step_is_not_run_once_the_job_has_succeeded() -> None:
-    """A step that a finished job never began is no longer awaited."""
+    """A step without events is `not_run` once the job has succeeded."""
     state = project(SEED, happen({"kind": "complete"}))
     assert shown_status(state, StepState()) is StepStatus.NOT_RUN
 
@@ -188,10 +188,10 @@ def test_unreached_step_is_not_run_once_the_job_has_succeeded() -> None:
         ("interrupt", StepStatus.PENDING, StepStatus.PENDING),
     ],
 )
-def test_end_of_the_job_shows_in_the_steps_it_left(
+def test_end_of_the_job_shows_in_its_open_steps(
     end: str, begun: StepStatus, waiting: StepStatus
 ) -> None:
-    """Each step tells whether it was never begun, broken off or cancelled."""
+    """The end of a job determines the shown status of its open steps."""
     state = project(
         SEED,
         happen(
@@ -208,14 +208,14 @@ def test_end_of_the_job_shows_in_the_steps_it_left(
 
 
 def test_resumed_job_awaits_its_steps_again() -> None:
-    """Work after a failure makes an unreached step one that is still to come."""
+    """Work after a failure makes a step without events pending again."""
     error, start = {"kind": "error"}, {"kind": "start", "tag": "say_hello"}
     state = project(SEED, happen(error, start))
     assert shown_status(state, StepState()) is StepStatus.PENDING
 
 
 def test_time_far_ahead_is_shown_as_received() -> None:
-    """A job's clock that runs an hour ahead does not reach a reader."""
+    """An `occurred_at` an hour ahead is shown as the time of receipt."""
     fact = Fact(
         occurred_at=START + timedelta(hours=1),
         event_id=b"\0" * 16,
@@ -250,7 +250,7 @@ PLANS = st.builds(Plan, points=st.none() | POINTS, explicit_finish=st.booleans()
 def test_long_histories_end_alike_in_any_order_and_batches(
     plan: Plan, events: list[dict[str, Any]], data: st.DataObject
 ) -> None:
-    """Order of arrival and batches change neither the end nor let percent fall."""
+    """Any order and any batches lead to the same state, and percent never falls."""
     facts = happen(*events)
     arriving = data.draw(st.permutations(facts))
     state, reading, arrived = JobState(), percent(plan, JobState()), list[Fact]()

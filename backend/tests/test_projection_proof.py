@@ -1,14 +1,13 @@
-"""Proof of the projection for every history of up to four events, or five.
+"""Proof of the projection for all histories of up to three, four or five events.
 
-A history has so many places in time, each with one event or none. An order of
-arrival is a path from the empty history that adds one event a time, so every path
-consists of steps "one event arrives at the rest of its history". All such steps are
-checked for all histories, which covers every order of arrival, and every point on
-the way, without walking the paths; no symmetry is assumed.
+A history has a number of positions in time, each with one event or none. Every order of
+arrival is a sequence of arrivals of one event at the rest of its history. The tests
+check all such arrivals for all histories: this covers every order of arrival, and every
+state on the way.
 
-Events also arrive in batches, some of which hold events from before and from after
-those that are folded. For histories of up to three events, every step "some of the
-events arrive at once at the rest of the history" is checked.
+Events also arrive in batches, which may have events from before and from after the
+folded ones. For histories of up to three events, the tests check the arrival of every
+subset at the rest of its history.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ ALPHABET: list[dict[str, Any]] = [
     *(event | {"tag": tag} for event in STEP_EVENTS for tag in ("a", "b")),
     *({"kind": kind} for kind in JOB_KINDS),
 ]
-# Those that mean what another one means, or nothing: in shorter histories.
+# With events that count as another event, or have no effect: for shorter histories.
 EVERY_EVENT: list[dict[str, Any]] = [
     *ALPHABET,
     *({"kind": "complete", "tag": tag} for tag in ("a", "b")),
@@ -53,7 +52,7 @@ EVERY_EVENT: list[dict[str, Any]] = [
     {"kind": "heartbeat"},
     {"kind": "odd"},
 ]
-# To a job without a configuration all tags are alike, so one stands for any.
+# For a job without a configuration all tags are alike, so one tag is enough.
 ALPHABET_OF_ONE_TAG = [event for event in ALPHABET if event.get("tag") in (None, "a")]
 
 PROGRESS: dict[str, Any] = {"kind": "progress", "tag": "a"}
@@ -74,21 +73,21 @@ ALPHABET_OF_PARTS: list[dict[str, Any]] = [
 
 CASES = [
     pytest.param(Plan(points={"a": 10, "b": 25}), ALPHABET, 4, id="configured"),
-    # An explicit finish takes one transition away, the third event is beyond it.
+    # An explicit finish only removes one transition, so three events are enough.
     pytest.param(
         Plan(points={"a": 0, "b": 0}, explicit_finish=True), ALPHABET, 3, id="explicit"
     ),
     pytest.param(Plan(points=None), ALPHABET_OF_ONE_TAG, 4, id="unconfigured"),
     pytest.param(Plan(points={"a": 10, "b": 25}), EVERY_EVENT, 3, id="every event"),
-    # What a part adds depends on all that was counted before, so one event more.
+    # The effect of a count depends on all earlier counts, so histories are longer.
     pytest.param(Plan(points={"a": 10, "b": 25}), ALPHABET_OF_PARTS, 5, id="parts"),
 ]
 
 
 def fact_at(place: int, event: dict[str, Any]) -> Fact:
-    """Return the event as it happens at a place in time."""
+    """Return the fact of an event at a position in time."""
     at = START + timedelta(seconds=place)
-    # Ids fall while times rise: an order that forgot the time would show.
+    # Ids fall while times rise: an order without the time would fail.
     event_id = bytes([255 - place]) * 16
     return Fact(occurred_at=at, event_id=event_id, received_at=at, **event)
 
@@ -97,10 +96,10 @@ def fact_at(place: int, event: dict[str, Any]) -> Fact:
 def test_state_depends_on_the_set_of_events_alone(
     plan: Plan, alphabet: list[dict[str, Any]], places: int
 ) -> None:
-    """Whichever event arrives last, the state is the set's, and percent never fell."""
+    """Whichever event arrives last, the state is the same, and percent never falls."""
     choices = [[fact_at(place, event) for event in alphabet] for place in range(places)]
-    # A history says for each place which event of the alphabet, or 0 for none. In
-    # this order the rest of a history precedes it.
+    # A history has a number for each position: an event of the alphabet, or 0 for no
+    # event. In this order a history without one event comes before the history.
     histories = product(range(len(alphabet) + 1), repeat=places)
     nothing = next(histories)
     reached = {nothing: (JobState(), percent(plan, JobState()))}
@@ -125,12 +124,12 @@ def test_state_depends_on_the_set_of_events_alone(
         pytest.param(Plan(points=None), id="unconfigured"),
     ],
 )
-def test_state_does_not_depend_on_what_arrives_together(plan: Plan) -> None:
-    """Whatever part of a history arrives at once, the state is that of the whole."""
+def test_state_does_not_depend_on_batches(plan: Plan) -> None:
+    """Whichever events arrive in one batch, the state is that of the whole history."""
     choices = [
         [None, *(fact_at(at, event) for event in EVERY_EVENT)] for at in range(3)
     ]
-    # The parts of a history have been walked before it: None comes first.
+    # Every part of a history comes before the history, since None comes first.
     states: dict[tuple[Fact | None, ...], JobState] = {}
     for history in product(*choices):
         facts = [fact for fact in history if fact is not None]

@@ -1,4 +1,4 @@
-"""`/readyz`: what a load balancer is told about a store that cannot be written."""
+"""Readiness: `/readyz` while the store cannot be written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OFTEN_SECONDS = 0.05
 
 
 @asynccontextmanager
-async def watched(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Writer]]:
+async def served(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Writer]]:
     """Serve a database in this process and check it often."""
     async with AsyncExitStack() as stack:
         store = stack.enter_context(closing(SqliteStore(folder / "backend.db")))
@@ -60,7 +60,7 @@ async def watched(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Writer
 
 
 async def answered(client: httpx.AsyncClient, status: int) -> httpx.Response:
-    """Ask until the answer has a status."""
+    """Request `/readyz` until the response has a status."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while (answer := await client.get("/readyz")).status_code != status:
             await asyncio.sleep(OFTEN_SECONDS)
@@ -68,12 +68,12 @@ async def answered(client: httpx.AsyncClient, status: int) -> httpx.Response:
 
 
 def test_checks_commit_a_real_write(tmp_path: Path) -> None:
-    """Each check makes the write-ahead log grow, so it meets what requests meet."""
+    """Each check makes the write-ahead log grow."""
     prepare(tmp_path)
     log = tmp_path / "backend.db-wal"
 
     async def scenario() -> None:
-        async with watched(tmp_path) as (client, _writer):
+        async with served(tmp_path) as (client, _writer):
             await answered(client, 200)
             size = log.stat().st_size
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -88,12 +88,12 @@ def test_checks_commit_a_real_write(tmp_path: Path) -> None:
 def test_file_that_is_gone_makes_the_server_unready(
     tmp_path: Path, name: str, is_replaced: bool
 ) -> None:
-    """Nothing is acknowledged that no file would have, until the file is back."""
+    """While a file is moved or replaced, `/readyz` and writes get 503."""
     prepare(tmp_path)
     file, aside = tmp_path / name, tmp_path / "aside"
 
     async def scenario() -> None:
-        async with watched(tmp_path) as (client, writer):
+        async with served(tmp_path) as (client, writer):
             await answered(client, 200)
             file.rename(aside)
             if is_replaced:
@@ -110,11 +110,11 @@ def test_file_that_is_gone_makes_the_server_unready(
 
 
 def test_full_queue_makes_the_server_unready(tmp_path: Path) -> None:
-    """A server that refuses requests for their number says so."""
+    """While the queue of the writer is full, `/readyz` gets 503."""
     prepare(tmp_path)
 
     async def scenario() -> None:
-        async with watched(tmp_path) as (client, writer):
+        async with served(tmp_path) as (client, writer):
             begun, may_end = asyncio.Event(), asyncio.Event()
             loop = asyncio.get_running_loop()
 
@@ -138,7 +138,7 @@ def test_full_queue_makes_the_server_unready(tmp_path: Path) -> None:
 
 
 def test_small_disk_makes_the_server_unready(tmp_path: Path) -> None:
-    """Below 64 MiB of free space, the server says how much is free."""
+    """Below 64 MiB of free space `/readyz` gets 503 with the free space."""
     with small_disk(tmp_path / "disk") as disk:
         keys = prepare(disk)
         with serving_again(disk, keys) as (_process, service):
@@ -151,7 +151,7 @@ def test_small_disk_makes_the_server_unready(tmp_path: Path) -> None:
 
 
 def test_server_notices_that_its_file_was_deleted(tmp_path: Path) -> None:
-    """A served database is checked without being asked for."""
+    """A check notices a deleted file without any request."""
     keys = prepare(tmp_path)
     with serving_again(tmp_path, keys) as (_process, service):
         with service.client() as api:
@@ -162,7 +162,7 @@ def test_server_notices_that_its_file_was_deleted(tmp_path: Path) -> None:
 
 
 def test_server_notices_that_its_file_is_damaged(tmp_path: Path) -> None:
-    """Reads of a damaged file are answered 503, and logged without a traceback."""
+    """Reads of a damaged file get 503, and the log has no traceback."""
     keys, log = prepare(tmp_path), tmp_path / "log"
     database = tmp_path / "backend.db"
     arguments = ("serve", "--port", "0", "--database", str(database))
@@ -190,7 +190,7 @@ def _wait_until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_health_answers_head(service: Service, path: str) -> None:
-    """Load balancers that ask with HEAD get the status and no body."""
+    """`HEAD` of a health path gets the status and no body."""
     with service.client(None) as anyone:
         answer = anyone.head(path)
         refused = anyone.post(path)

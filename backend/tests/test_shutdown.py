@@ -1,4 +1,4 @@
-"""SIGTERM: the server ends soon, whatever its requests and commands are doing."""
+"""Shutdown: after SIGTERM the server ends soon, also with busy threads."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ customers.list_customers = lambda *_: time.sleep(1_000_000)
 """
 
 
-def test_full_queue_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    """A command that does not end is left alone, those behind it are given up."""
+def test_full_queue_does_not_delay_the_shutdown(tmp_path: Path) -> None:
+    """A running command without end is abandoned, and queued commands are rejected."""
     key = prepare(tmp_path)["all"]
     database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
     with ExitStack() as stack:
@@ -59,13 +59,13 @@ def test_full_queue_does_not_hold_up_the_end(tmp_path: Path) -> None:
         for _ in range(20):
             connection = stack.enter_context(_connected(address.port))
             connection.sendall(_request("POST", "/customers", key, b"{}"))
-        _wait_for_refusal(address.port, key)
+        _wait_for_full_queue(address.port, key)
         process.terminate()
         assert process.wait(timeout=PATIENCE_SECONDS) == 0
 
 
-def test_endless_query_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    """Python waits for its threads at the end; the server does not."""
+def test_endless_query_does_not_delay_the_shutdown(tmp_path: Path) -> None:
+    """The server does not wait for a query without end."""
     key = prepare(tmp_path)["all"]
     database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
     with ExitStack() as stack:
@@ -85,10 +85,10 @@ def test_endless_query_does_not_hold_up_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("signals", [[SIGTERM], [SIGINT] * 3, [SIGTERM, SIGINT]])
-def test_requests_that_are_cut_off_cost_one_line_of_the_log(
+def test_cancelled_requests_cost_one_line_of_the_log(
     tmp_path: Path, signals: list[int]
 ) -> None:
-    """Bodies that never come are answered with 503, without a traceback for each."""
+    """Requests without a complete body get 503 at the end; the log has one line."""
     log_path = tmp_path / "log"
     with ExitStack() as stack:
         process = stack.enter_context(
@@ -107,7 +107,7 @@ def test_requests_that_are_cut_off_cost_one_line_of_the_log(
         ).is_success
         for number in signals:
             process.send_signal(number)
-            time.sleep(0.05)  # signals of one kind that are too close count as one
+            time.sleep(0.05)  # the system merges equal signals that are too close
         assert process.wait(timeout=PATIENCE_SECONDS) == 0
         answers = [connection.recv(100) for connection in connections]
     assert {answer.split(b"\r\n")[0] for answer in answers} == {
@@ -118,7 +118,7 @@ def test_requests_that_are_cut_off_cost_one_line_of_the_log(
 
 
 def test_writer_outlives_the_loop_of_its_callers(tmp_path: Path) -> None:
-    """Answers that nobody waits for any more do not end the writer."""
+    """Outcomes for a closed event loop do not end the writer."""
     prepare(tmp_path)
     began, may_end = threading.Event(), threading.Event()
 
@@ -143,8 +143,8 @@ def test_writer_outlives_the_loop_of_its_callers(tmp_path: Path) -> None:
         assert asyncio.run(ask(writer)) == 1
 
 
-def test_closing_writer_gives_up_commands_that_have_not_begun(tmp_path: Path) -> None:
-    """Their callers are told, and the running command is left alone."""
+def test_closing_writer_rejects_queued_commands(tmp_path: Path) -> None:
+    """The callers of queued commands get 503, and the running command goes on."""
     prepare(tmp_path)
     began, may_end = threading.Event(), threading.Event()
 
@@ -185,8 +185,8 @@ def _request(method: str, path: str, key: str, body: bytes = b"") -> bytes:
     return f"{method} {path} HTTP/1.1\r\n{headers}{content}\r\n".encode() + body
 
 
-def _wait_for_refusal(port: int | None, key: str) -> None:
-    """Wait until the queue is full."""
+def _wait_for_full_queue(port: int | None, key: str) -> None:
+    """Wait until a request gets 503, because the queue is full."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         with _connected(port) as connection:

@@ -1,4 +1,4 @@
-"""What belongs to another provider is answered as if it did not exist."""
+"""Separation of providers: rows of another provider count as unknown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNKNOWN = {
 
 @pytest.fixture
 def foreign(other_api: httpx.Client) -> dict[str, str]:
-    """Ids of one thing of each kind, all of another provider."""
+    """Ids of one row of each kind, all of another provider."""
     job = new_job(other_api, customer_id=OTHER_CUSTOMER)
     link = other_api.post(f"/jobs/{job['id']}/share-links", json={}).json()
     key_id = other_api.get("/api-keys/protected").json()["key_id"]
@@ -44,10 +44,10 @@ def foreign(other_api: httpx.Client) -> dict[str, str]:
     }
 
 
-def test_every_address_of_a_foreign_thing_answers_as_for_an_unknown_one(
+def test_every_address_of_a_foreign_row_answers_as_for_an_unknown_one(
     api: httpx.Client, foreign: dict[str, str]
 ) -> None:
-    """No operation tells whether another provider has something."""
+    """Each operation gets the same 404 for a foreign id as for an unknown id."""
     asked = 0
     for path, methods in api.get("/openapi.json").json()["paths"].items():
         for method in methods if "{" in path else ():
@@ -66,7 +66,7 @@ def test_every_address_of_a_foreign_thing_answers_as_for_an_unknown_one(
 
 
 def test_foreign_customer_cannot_be_named_by_a_job(api: httpx.Client) -> None:
-    """A job is for one's own customers; others are unknown, in the same words."""
+    """A job for a foreign customer gets the same 404 as for an unknown customer."""
     sent = {"provider_job_id": new_name(), "tag": "t"}
     answers = [
         api.post("/jobs", json={**sent, "customer_id": number})
@@ -76,10 +76,10 @@ def test_foreign_customer_cannot_be_named_by_a_job(api: httpx.Client) -> None:
     assert {problem_name(answer) for answer in answers} == {"unknown-customer"}
 
 
-def test_same_name_means_a_job_of_ones_own(
+def test_same_provider_job_id_means_two_jobs(
     api: httpx.Client, other_api: httpx.Client
 ) -> None:
-    """Two providers that use the same id have two jobs, and events of each."""
+    """The same `provider_job_id` of two providers means two jobs."""
     name = new_name()
     own = new_job(api, provider_job_id=name)
     theirs = new_job(other_api, provider_job_id=name, customer_id=OTHER_CUSTOMER)
@@ -88,10 +88,10 @@ def test_same_name_means_a_job_of_ones_own(
     assert other_api.get(f"/jobs/{theirs['id']}").json()["event_count"] == 0
 
 
-def test_events_for_a_foreign_job_find_none(
+def test_events_for_a_foreign_job_are_rejected(
     api: httpx.Client, other_api: httpx.Client
 ) -> None:
-    """One cannot report for a job of another provider, singly or in a batch."""
+    """An event for a foreign job has the problem `unknown-job`, also in a batch."""
     theirs = new_job(other_api, customer_id=OTHER_CUSTOMER)
     event = {"provider_job_id": theirs["provider_job_id"], "kind": "complete"}
     single = api.post("/events", json=event)
@@ -101,10 +101,10 @@ def test_events_for_a_foreign_job_find_none(
     assert other_api.get(f"/jobs/{theirs['id']}").json()["status"] == "pending"
 
 
-def test_lists_show_ones_own_things_alone(
+def test_lists_have_only_rows_of_the_provider(
     api: httpx.Client, other_api: httpx.Client, foreign: dict[str, str]
 ) -> None:
-    """No list of a provider holds a thing of another."""
+    """No list has a row of another provider."""
     new_job(api)
     for path in ("/jobs", "/job_configurations", "/customers", "/api-keys"):
         lists = [
@@ -121,10 +121,10 @@ def test_lists_show_ones_own_things_alone(
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_display_name_of_another_provider_means_nothing(
+def test_display_name_of_another_provider_is_unknown(
     api: httpx.Client, other_api: httpx.Client, count: int
 ) -> None:
-    """Neither a refusal nor a job shows which names and tags others use."""
+    """A job finds no configuration by a display name of another provider."""
     name = new_name()
     for number in range(count):
         document = {

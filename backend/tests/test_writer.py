@@ -1,4 +1,4 @@
-"""The writer: one commit for all that wait, each answered for itself."""
+"""Writer: groups of commands with one commit, and one outcome for each."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def keys(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def store(tmp_path: Path, keys: dict[str, str]) -> Iterator[SqliteStore]:
-    """The database that the keys are of."""
+    """Store on the database of the keys."""
     with closing(SqliteStore(tmp_path / "backend.db")) as store:
         yield store
 
 
 @asynccontextmanager
-async def held(writer: Writer) -> AsyncIterator[None]:
-    """Keep a writer busy for the time of a block."""
+async def busy(writer: Writer) -> AsyncIterator[None]:
+    """Keep a writer busy during the block."""
     began, may_end = threading.Event(), threading.Event()
 
     def hold(_db: Connection) -> None:
@@ -63,14 +63,14 @@ async def held(writer: Writer) -> AsyncIterator[None]:
         await holding
 
 
-def written_together(
+def write_in_one_group(
     store: SqliteStore, *commands: Callable[[Connection], object]
 ) -> list[object]:
-    """Return what commands of one group are answered, results or exceptions."""
+    """Return the outcomes of commands in one group: results or exceptions."""
 
     async def scenario() -> list[object]:
         with closing(Writer(store)) as writer:
-            async with held(writer):
+            async with busy(writer):
                 waiting = [
                     asyncio.create_task(writer.write(command)) for command in commands
                 ]
@@ -81,7 +81,7 @@ def written_together(
 
 
 def new_customer(customer_id: int) -> Callable[[Connection], int]:
-    """Return the command that makes a customer."""
+    """Return a command that creates a customer."""
     return lambda db: create_customer(db, 1, customer_id)
 
 
@@ -91,20 +91,20 @@ def has_customer(store: SqliteStore, customer_id: int) -> bool:
 
 
 def assert_unavailable(outcome: object) -> None:
-    """Check that a caller was told to come back."""
+    """Check that an outcome is status 503 with Retry-After."""
     assert isinstance(outcome, Problem), outcome
     assert outcome.name == "unavailable"
     assert int(outcome.headers["Retry-After"]) >= 1
 
 
-def test_failing_command_takes_no_neighbour_along(store: SqliteStore) -> None:
-    """Of commands in one commit, those that work are kept and the others told."""
+def test_failing_command_is_rolled_back_alone(store: SqliteStore) -> None:
+    """Of commands with one commit, a failing one is rolled back and the others stay."""
 
     def fail(db: Connection) -> None:
         db.exec_driver_sql("DELETE FROM customers")
         raise LookupError("poison")
 
-    first, refused, second = written_together(
+    first, refused, second = write_in_one_group(
         store, new_customer(1001), fail, new_customer(1002)
     )
     assert (first, second) == (1001, 1002)
@@ -113,10 +113,8 @@ def test_failing_command_takes_no_neighbour_along(store: SqliteStore) -> None:
 
 
 @pytest.mark.parametrize("swallowed", [False, True])
-def test_end_of_the_transaction_below_a_command_is_noticed(
-    store: SqliteStore, swallowed: bool
-) -> None:
-    """A command that loses the transaction is refused; its neighbours are stored."""
+def test_rollback_by_the_engine_is_noticed(store: SqliteStore, swallowed: bool) -> None:
+    """A command that ends the transaction gets 503, and the others are stored."""
 
     def lose_it(db: Connection) -> None:
         create_customer(db, 1, 1002)
@@ -124,7 +122,7 @@ def test_end_of_the_transaction_below_a_command_is_noticed(
         if not swallowed:
             db.exec_driver_sql("SELECT no_such_function()")
 
-    first, refused, second = written_together(
+    first, refused, second = write_in_one_group(
         store, new_customer(1001), lose_it, new_customer(1003)
     )
     assert (first, second) == (1001, 1003)
@@ -133,14 +131,14 @@ def test_end_of_the_transaction_below_a_command_is_noticed(
     assert has_customer(store, 1003)
 
 
-def test_failed_commit_is_told_to_its_cause_alone(store: SqliteStore) -> None:
-    """Where COMMIT fails, commands are tried alone, and the others are stored."""
+def test_failed_commit_affects_its_cause_alone(store: SqliteStore) -> None:
+    """After a failed COMMIT each command runs alone, and the valid ones are stored."""
 
     def break_a_rule_of_the_commit(db: Connection) -> None:
         db.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
         create_customer(db, 999, 1002)
 
-    first, refused, second = written_together(
+    first, refused, second = write_in_one_group(
         store, new_customer(1001), break_a_rule_of_the_commit, new_customer(1003)
     )
     assert (first, second) == (1001, 1003)
@@ -153,10 +151,10 @@ def test_failed_commit_is_told_to_its_cause_alone(store: SqliteStore) -> None:
 
 
 @pytest.mark.parametrize("mebibytes", [1, 8])
-def test_neighbour_of_a_command_that_no_file_can_take_is_stored(
+def test_command_beside_a_too_large_one_is_stored(
     tmp_path: Path, keys: dict[str, str], mebibytes: int
 ) -> None:
-    """SQLite rolls back all of the transaction, and one of two commands is kept."""
+    """SQLite rolls back the whole transaction, but the other command is stored."""
 
     def too_large(db: Connection) -> None:
         create_customer(db, 1, 1002)
@@ -171,7 +169,7 @@ def test_neighbour_of_a_command_that_no_file_can_take_is_stored(
         limit = log.stat().st_size + 512 * 1024
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, unlimited[1]))
         try:
-            first, refused, second = written_together(
+            first, refused, second = write_in_one_group(
                 store, new_customer(1001), too_large, new_customer(1003)
             )
         finally:
@@ -186,10 +184,10 @@ def test_neighbour_of_a_command_that_no_file_can_take_is_stored(
         ]
 
 
-def test_commands_that_wait_are_carried_out_before_the_end(
+def test_queued_commands_run_before_the_writer_closes(
     store: SqliteStore,
 ) -> None:
-    """To close the writer loses nothing that it has taken."""
+    """`close()` runs all queued commands."""
 
     async def scenario() -> int:
         writer = Writer(store)
@@ -203,10 +201,10 @@ def test_commands_that_wait_are_carried_out_before_the_end(
     assert asyncio.run(scenario()) == sum(range(200))
 
 
-def test_full_queue_is_answered_with_503_and_when_to_come_back(
+def test_full_queue_is_answered_with_503_and_retry_after(
     tmp_path: Path, store: SqliteStore, keys: dict[str, str]
 ) -> None:
-    """What cannot be stored soon is refused at once, and may be repeated."""
+    """While the queue is full a request gets 503 with Retry-After, and 201 later."""
     pepper = read_pepper(tmp_path / "pepper")
 
     async def scenario() -> list[httpx.Response]:
@@ -224,8 +222,8 @@ def test_full_queue_is_answered_with_503_and_when_to_come_back(
                 base_url="http://backend",
                 headers={"X-API-Key": keys["all"]},
             ) as client:
-                await client.get("/jobs")  # the key is known from here on
-                async with held(writer):
+                await client.get("/jobs")  # from here on the key is in the cache
+                async with busy(writer):
                     waiting = asyncio.create_task(writer.write(lambda _db: None))
                     await asyncio.sleep(0)
                     refused = await client.post("/customers", json={})
@@ -239,7 +237,7 @@ def test_full_queue_is_answered_with_503_and_when_to_come_back(
 
 
 def test_failed_statement_names_no_value(store: SqliteStore) -> None:
-    """An error of the database can be logged without a customer's data in it."""
+    """The error of a failed statement has no value of a row."""
     with pytest.raises(StoreError) as caught:
         store.read(lambda db: create_customer(db, 1, name="PATIENT NAME"))
 
@@ -249,7 +247,7 @@ def test_failed_statement_names_no_value(store: SqliteStore) -> None:
 
 
 def test_each_commit_is_flushed_to_the_disk(store: SqliteStore) -> None:
-    """SQLite waits for the disk at each commit, not at a checkpoint alone."""
+    """SQLite flushes each commit to the disk, with `synchronous=FULL` and WAL."""
     with store.transaction() as db:
         level = db.exec_driver_sql("PRAGMA synchronous").scalar_one()
         journal = db.exec_driver_sql("PRAGMA journal_mode").scalar_one()

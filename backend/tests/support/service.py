@@ -1,4 +1,4 @@
-"""A real backend for tests: its own process, a real port, a folder of its own."""
+"""Backend for tests: a process of its own with a real port and a folder."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ TUTORIAL = {
     ],
 }
 
-# Made once: to read the machine's certificates takes longer than most tests.
+# Created once: reading the certificates of the machine takes longer than most tests.
 _TLS = ssl.create_default_context()
 _COMMAND = (sys.executable, "-m", "trackerapi_backend")
 
@@ -53,9 +53,9 @@ class Service:
     """A running backend with two providers.
 
     Attributes:
-        keys: Keys by what they are good for: `all`, `ingest`, `read`, `admin` and
-            `expired` of one provider, `other` of another one.
-        pid: Process of the backend; 0 where no test looks at it.
+        keys: Keys by purpose: `all`, `ingest`, `read`, `admin` and `expired` of one
+            provider, `other` of another provider.
+        pid: Process of the backend; 0 if no test needs it.
     """
 
     base_url: str
@@ -63,7 +63,7 @@ class Service:
     pid: int = 0
 
     def client(self, key: str | None = "all") -> httpx.Client:
-        """Return a client with one of the keys, or without any."""
+        """Return a client with one of the keys, or without a key."""
         headers = {} if key is None else {"X-API-Key": self.keys[key]}
         return httpx.Client(
             base_url=self.base_url,
@@ -80,13 +80,13 @@ def running(
     prelude: str | None = None,
     log: Path | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a command of the backend, killed at the end unless it has ended.
+    """Run a command of the backend; kill it at the end of the block.
 
     Args:
-        arguments: Of the command.
-        environment: Variables beside those of this process.
-        prelude: Python to run in the process before the command.
-        log: File for what the command writes to stderr; None throws it away.
+        arguments: Arguments of the command.
+        environment: Variables in addition to those of this process.
+        prelude: Python code that the process runs before the command.
+        log: File for the stderr of the command; None discards it.
     """
     with (
         Path(log or os.devnull).open("a") as stderr,
@@ -113,7 +113,7 @@ def _program(prelude: str | None) -> Sequence[str]:
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
-    """Return what a server says once it takes requests."""
+    """Return the first line of a server, which it prints once it accepts requests."""
     assert process.stdout is not None
     line = _line(process.stdout)
     assert line, "the server ended before it took requests"
@@ -141,8 +141,15 @@ def command(
     )
 
 
+def error_line(result: subprocess.CompletedProcess[str]) -> str:
+    """Return the one line on stderr of a failed command, without its prefix."""
+    assert result.returncode == 1, result
+    [line] = result.stderr.splitlines()
+    return line.removeprefix("trackerapi-backend: ")
+
+
 def prepare(folder: Path) -> dict[str, str]:
-    """Make a database with two providers; return their keys."""
+    """Create a database with two providers; return their keys."""
     pepper = read_pepper(folder / "pepper")
     past = utc_now() - timedelta(seconds=1)
     with (
@@ -170,7 +177,7 @@ def prepare(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Service]:
-    """Serve a new database from a folder."""
+    """Serve a new database in a folder."""
     with serving_again(folder, prepare(folder)) as (_process, service):
         yield service
 
@@ -179,7 +186,7 @@ def serving(folder: Path) -> Iterator[Service]:
 def serving_again(
     folder: Path, keys: dict[str, str]
 ) -> Iterator[tuple[subprocess.Popen[str], Service]]:
-    """Serve the database that a folder has."""
+    """Serve the existing database in a folder."""
     database = {"TRACKERAPI_BACKEND_DATABASE": str(folder / "backend.db")}
     with running("serve", "--port", "0", environment=database) as process:
         base_url = first_line(process).split()[-1]
@@ -187,12 +194,12 @@ def serving_again(
 
 
 def new_name() -> str:
-    """Return a name that nothing else has."""
+    """Return a unique name."""
     return f"n-{uuid4().hex}"
 
 
 def new_job(api: httpx.Client, **members: Any) -> dict[str, Any]:
-    """Create a job of two steps, Load with 1 point and Store with 3."""
+    """Create a job with two steps: Load with 1 point, Store with 3 points."""
     tag = new_name()
     sent = {
         "provider_job_id": new_name(),
@@ -206,7 +213,7 @@ def new_job(api: httpx.Client, **members: Any) -> dict[str, Any]:
 
 
 def report(api: httpx.Client, job: dict[str, Any], **event: Any) -> dict[str, Any]:
-    """Report one event of a job; return it as it is stored."""
+    """Report one event of a job; return the stored event."""
     sent = {"provider_job_id": job["provider_job_id"], **event}
     answer = api.post("/events", json=sent)
     assert answer.status_code == 201, answer.text
@@ -216,7 +223,7 @@ def report(api: httpx.Client, job: dict[str, Any], **event: Any) -> dict[str, An
 def send_lines(
     api: httpx.Client, lines: Sequence[bytes | dict[str, Any]], **headers: str
 ) -> httpx.Response:
-    """Report a batch, of which each line is an event or bytes as they are."""
+    """Report a batch; each line is an event, or bytes that are sent unchanged."""
     body = b"\n".join(
         line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
     )
@@ -228,7 +235,7 @@ def send_lines(
 
 
 def problem_name(answer: httpx.Response) -> str:
-    """Return the kind of problem that an answer tells, checked to be one whole."""
+    """Check that a response has a complete problem; return the name of the problem."""
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
     assert problem["status"] == answer.status_code
