@@ -157,7 +157,9 @@ def _problem_of(error: BaseException, scope: Scope, request_id: str) -> Problem:
             detail = f"The backend cannot read anything now ({error.cause})."
             return unavailable(detail, retry_after_seconds=5)
     _log.error("a request failed", exc_info=error, extra=known)
-    return Problem("internal", "The backend failed; its log has the cause under this request id.")
+    return Problem(
+        "internal", "The backend failed; its log has the cause under this request id."
+    )
 
 
 def _log_request(scope: Scope, status: int, seconds: float) -> None:

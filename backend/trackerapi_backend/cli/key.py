@@ -32,7 +32,9 @@ def add_parser(commands: Commands) -> None:
     """Add the parser of `key` and its actions."""
     parser = commands.add_parser("key", help="make, list and expire API keys")
     actions = add_group(parser, "ACTION")
-    create = actions.add_parser("create", help="make a key and print it; it is not shown again")
+    create = actions.add_parser(
+        "create", help="make a key and print it; it is not shown again"
+    )
     add_provider_options(create)
     create.add_argument("--label", required=True, help="purpose of the key")
     create.add_argument(
@@ -71,7 +73,9 @@ def _instant(text: str) -> datetime:
 def create_key(options: Namespace, print_line: PrintLine) -> None:
     """Create a key and print it; it cannot be printed again."""
     if sys.stdout is None:
-        raise SettingsError("stdout is closed, but a new key is printed there and nowhere else")
+        raise SettingsError(
+            "stdout is closed, but a new key is printed there and nowhere else"
+        )
     scopes = options.scope or list(DEFAULT_SCOPES)
     check_options("ApiKeyInput", {"label": options.label, "scopes": scopes})
     if options.expires_at is not None and options.expires_at <= utc_now():

@@ -104,7 +104,9 @@ class _JobView:
 async def enter(services: Services, request: Request) -> Response:
     """Show the page of a share link and set its cookies."""
     token: str = request.path_params["token"]
-    link = await run_in_threadpool(services.store.read, lambda db: _find_link(db, token))
+    link = await run_in_threadpool(
+        services.store.read, lambda db: _find_link(db, token)
+    )
     if link is None:
         return _dead_end()
     address = f"/app/jobs/{link.job_id}"

@@ -58,7 +58,9 @@ async def read_body(request: Request, media_type: str) -> bytes:
         raise Problem("unsupported-media-type", f"This operation takes {media_type}.")
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
-        raise Problem("unsupported-media-type", "A body may be compressed with gzip only.")
+        raise Problem(
+            "unsupported-media-type", "A body may be compressed with gzip only."
+        )
     body, read_bytes = bytearray(), 0
     async for chunk in request.stream():
         read_bytes += len(chunk)
