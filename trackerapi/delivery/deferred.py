@@ -11,7 +11,7 @@ from trackerapi.delivery.failing_records import (
     may_concern_records,
     samples_of,
 )
-from trackerapi.delivery.refusals import problem_of
+from trackerapi.delivery.rejections import problem_of
 from trackerapi.delivery.requests import LineCarrier
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import BackendRejected, BackendUnavailable

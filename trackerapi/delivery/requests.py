@@ -5,7 +5,7 @@ from typing import Final
 
 from trackerapi.delivery.failing_records import Parted, part
 from trackerapi.delivery.receipts import check
-from trackerapi.delivery.refusals import (
+from trackerapi.delivery.rejections import (
     TOO_LARGE,
     is_final_for_event,
     is_final_for_job,

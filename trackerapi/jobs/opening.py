@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID, check_name, check_whole
 from trackerapi.config.job_config import check_config
 from trackerapi.config.manager import find_loaded, nearest_loaded
-from trackerapi.delivery.refusals import is_final_for_job, problem_of
+from trackerapi.delivery.rejections import is_final_for_job, problem_of
 from trackerapi.errors import (
     AuthenticationError,
     BackendError,

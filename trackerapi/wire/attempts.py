@@ -12,6 +12,7 @@ from trackerapi.errors import BackendError, BackendUnavailable
 from trackerapi.problems import log
 from trackerapi.process.clock import steady_seconds
 from trackerapi.retry import FailedAttempt, retry_delay_seconds
+from trackerapi.wire.answer_check import NotAnAnswer
 from trackerapi.wire.bodies import CODINGS, Body, longest_body
 from trackerapi.wire.failures import (
     TRANSPORT_ERRORS,
@@ -20,7 +21,6 @@ from trackerapi.wire.failures import (
     not_ours,
     read_answer,
 )
-from trackerapi.wire.models import NotAnAnswer
 from trackerapi.wire.network import Allowance, connection_of, is_followed
 
 

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from trackerapi.wire.models import NotAnAnswer
+from trackerapi.wire.answer_check import NotAnAnswer
 
 MAX_PAGE_BYTES: Final = 32 * 1024 * 1024
 """Longest answer of a question: 200 events of the greatest size fit."""

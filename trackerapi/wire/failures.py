@@ -24,8 +24,8 @@ from trackerapi.errors import (
 )
 from trackerapi.process.clock import utc_now
 from trackerapi.retry import parse_retry_after
+from trackerapi.wire.answer_check import NotAnAnswer, check_answer, check_model, parsed
 from trackerapi.wire.bodies import secrets_of, without_secrets
-from trackerapi.wire.models import NotAnAnswer, check_answer, check_model, parsed
 
 TRANSPORT_ERRORS = (
     httpx.HTTPError,

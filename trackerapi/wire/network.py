@@ -16,8 +16,8 @@ import httpcore
 import httpx
 
 from trackerapi.process.clock import steady_seconds
-from trackerapi.wire.look_ups import look_up
-from trackerapi.wire.models import NotAnAnswer
+from trackerapi.wire.answer_check import NotAnAnswer
+from trackerapi.wire.resolution import look_up
 from trackerapi.wire.sockets import OwnSocket, above_streams
 
 MAX_HEAD_BYTES: Final = 256 * 1024

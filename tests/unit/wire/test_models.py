@@ -18,9 +18,9 @@ from tests.support.contract_document import operations
 from tests.support.contract_samples import endpoint_of, model_of, sample
 from tests.support.scripted_server import KEY
 from trackerapi.errors import BackendUnavailable
+from trackerapi.wire.answer_check import NotAnAnswer, check_answer, check_model, parsed
 from trackerapi.wire.attempts import Patience
 from trackerapi.wire.client import BackendClient
-from trackerapi.wire.models import NotAnAnswer, check_answer, check_model, parsed
 
 SHARE_LINK: dict[str, Any] = {
     "id": 1,
