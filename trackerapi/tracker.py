@@ -382,7 +382,7 @@ class TrackerApi:
         return Administration(self._calls)
 
     def _create_at_backend(self, document: "Mapping[str, Any]") -> "Job":
-        return self._connection().reports.create_job(document)
+        return self._connection().reporting_calls.create_job(document)
 
     def _handle(self, known: "KnownJob") -> "TrackerJob":
         from trackerapi.jobs.job import TrackerJob
@@ -397,4 +397,4 @@ class TrackerApi:
         return self._connector.connection()
 
     def _calls(self) -> "Calls":
-        return self._connection().questions
+        return self._connection().read_calls

@@ -34,7 +34,7 @@ def test_tracker_that_is_dropped_ends_by_itself(
     dropped = TrackerApi(backend.api_key, backend.base_url, mode=mode)  # type: ignore[arg-type]
     handle = dropped.job(job.provider_job_id)
     event_id = handle.send_event(kind="info")
-    threads = {t for t in library_threads() - before if t.name == "trackerapi-courier"}
+    threads = {t for t in library_threads() - before if t.name == "trackerapi-delivery"}
     assert len(threads) == 1
     is_there = weakref.ref(dropped)
 
@@ -160,15 +160,15 @@ def test_end_in_the_middle_of_an_end_leaves_nothing_behind(
     tracker = TrackerApi("key", NOWHERE, mode="offline", outbox=tmp_path)
     job = tracker.job("job")
     job.note("first")
-    release = Conflation.release_all
+    release = Conflation.write_all
 
     def meet_another(conflation: Conflation) -> None:
-        monkeypatch.setattr(Conflation, "release_all", release)
+        monkeypatch.setattr(Conflation, "write_all", release)
         tracker.close()
         job.note("second")
         release(conflation)
 
-    monkeypatch.setattr(Conflation, "release_all", meet_another)
+    monkeypatch.setattr(Conflation, "write_all", meet_another)
     tracker.close()
     tracker.close()
 

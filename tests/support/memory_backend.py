@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from trackerapi.delivery.sender import Receipt, Rejection
+from trackerapi.delivery.sender import BatchResult, Rejection
 from trackerapi.errors import (
     AuthenticationError,
     BackendRejected,
@@ -171,7 +171,7 @@ class MemoryBackend:
         with self._changed:
             assert self._changed.wait_for(holds, PATIENCE_SECONDS), "it never came"
 
-    def send(self, batch: bytes) -> Receipt:
+    def send(self, batch: bytes) -> BatchResult:
         """Store events; see `Sender`."""
         self.on_request("send")
         with self._changed:
@@ -196,11 +196,11 @@ class MemoryBackend:
             self._changed.notify_all()
             return self._answer("identify", lambda: self.provider_id)
 
-    def key_ids(self) -> Iterable[str]:
+    def list_key_ids(self) -> Iterable[str]:
         """List no key, as for a key without `admin`; see `Sender`."""
         raise key_refused(403).error
 
-    def renew_key(self) -> str | None:
+    def reload_key(self) -> str | None:
         """Read the key anew; see `Sender`."""
         with self._changed:
             self.renew_count += 1
@@ -236,7 +236,7 @@ class MemoryBackend:
             raise self.refused_jobs[job_id].error
         self.jobs.setdefault(job_id, creation)
 
-    def _store(self, batch: bytes) -> Receipt:
+    def _store(self, batch: bytes) -> BatchResult:
         lines = split(batch)
         if len(lines) > self.most_lines or len(batch) > self.most_bytes:
             raise self.too_large.error
@@ -262,7 +262,7 @@ class MemoryBackend:
                 accepted += 1
             else:
                 duplicates += 1
-        return Receipt(
+        return BatchResult(
             accepted=accepted, duplicates=duplicates, rejections=tuple(rejections)
         )
 

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable
 
 from tests.support.memory_backend import PATIENCE_SECONDS
-from trackerapi.delivery.loop import Bell, Courier
+from trackerapi.delivery.loop import DeliveryLoop, SignalSafeEvent
 
 
-class Pauses(Bell):
+class Pauses(SignalSafeEvent):
     """Stands in for the bell that wakes a courier, and remembers its naps.
 
     Attributes:
@@ -20,10 +20,10 @@ class Pauses(Bell):
         self._begun = threading.Condition()
 
     @classmethod
-    def of(cls, courier: Courier) -> "Pauses":
+    def of(cls, loop: DeliveryLoop) -> "Pauses":
         """Watch a courier that was not started yet."""
         pauses = cls()
-        courier._wake = pauses
+        loop._wake = pauses
         return pauses
 
     def wait(self, seconds: float) -> None:

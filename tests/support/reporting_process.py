@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from trackerapi.delivery.conflation import Conflation
-from trackerapi.delivery.passes import Rounds, Route
+from trackerapi.delivery.passes import DeliveryParts, DeliveryPasses
 from trackerapi.delivery.sender import Sender
 from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.file import OutboxFile
@@ -53,7 +53,7 @@ class ReportingProcess:
             folder=folder, limit_bytes=limit_bytes, fsync=fsync, strict=strict
         )
         self.outbox = Outbox(options, binding, self.problems, self.counters)
-        self.route = Route(
+        self.parts = DeliveryParts(
             sender=lambda: sender,
             folder=OutboxFolder(folder) if folder else None,
             outbox=self.outbox,
@@ -61,7 +61,7 @@ class ReportingProcess:
             problems=self.problems,
             counters=self.counters,
         )
-        self.rounds = Rounds(self.route)
+        self.passes = DeliveryPasses(self.parts)
 
     @property
     def told_kinds(self) -> list[str]:
@@ -73,20 +73,20 @@ class ReportingProcess:
         for line in lines:
             assert self.outbox.append(line)
 
-    def make_round(self) -> None:
+    def run_pass(self) -> None:
         """Do all that is due, and what waits for its job, without delay.
 
         Raises:
             BackendError: As `Rounds.carry_all()` does.
         """
-        self.rounds.ask_again()
-        self.rounds.search()
-        self.rounds.carry_all()
+        self.passes.search_again()
+        self.passes.claim_leftovers()
+        self.passes.deliver_batches()
 
     def deliver(self, most_rounds: int = 50) -> None:
         """Make rounds until nothing waits any more."""
         for _ in range(most_rounds):
-            self.make_round()
+            self.run_pass()
             if not self.waits():
                 return
         raise AssertionError(f"something still waits after {most_rounds} rounds")
@@ -95,18 +95,18 @@ class ReportingProcess:
         """Tell whether something waits: in a file, in memory, or for its job."""
         return (
             self.outbox.undelivered_count > 0
-            or any(not file.is_delivered for file in self.rounds.adopted)
-            or self.rounds.has_waiting_jobs()
-            or not self.rounds.has_searched
+            or any(not file.is_delivered for file in self.passes.leftovers)
+            or self.passes.has_deferred_records()
+            or not self.passes.is_search_complete
         )
 
     def files(self) -> list[OutboxFile]:
         """Return all files that it has open."""
-        return self.rounds.files()
+        return self.passes.files()
 
     def leave(self) -> None:
         """End in order."""
-        self.rounds.put_away(self.outbox.close())
+        self.passes.archive(self.outbox.close())
 
     def die(self) -> None:
         """End as by `kill -9`: the system closes the descriptors, and no more."""

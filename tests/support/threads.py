@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable
 
 from tests.support.scripts import PATIENCE_SECONDS
-from trackerapi.delivery.passes import LEFTOVERS_SECONDS
+from trackerapi.delivery.passes import LEFTOVER_SEARCH_SECONDS
 
 
 def library_threads() -> set[threading.Thread]:
@@ -24,5 +24,5 @@ def await_end(threads: Iterable[threading.Thread]) -> None:
 def await_end_soon(threads: Iterable[threading.Thread]) -> None:
     """Wait for threads, but not as long as a courier sleeps that nobody has woken."""
     for thread in threads:
-        thread.join(LEFTOVERS_SECONDS / 2)
+        thread.join(LEFTOVER_SEARCH_SECONDS / 2)
         assert not thread.is_alive(), f"{thread.name} goes on"

@@ -30,7 +30,7 @@ from trackerapi.cli.printing import (
     progress_of,
 )
 from trackerapi.cli.sync_report import SyncReport, group_of
-from trackerapi.delivery.failing_records import FailingFiles
+from trackerapi.delivery.failing_records import PassFailures
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Header
@@ -224,7 +224,7 @@ class Sync:
         if not any(map(self._may_go, self._folder.headers())):
             return
         self._dispatch.introduce()
-        failing = FailingFiles()
+        failing = PassFailures()
         failed: OSError | None = None
         for file in self._folder.claim(self._dispatch.binding, set()):
             try:
@@ -244,13 +244,16 @@ class Sync:
 
     def _deliver(self, file: "OutboxFile", progress: Progress) -> None:
         settled = file.settled
-        while not self._persistence.is_over and self._dispatch.carrier.carry(file):
+        while (
+            not self._persistence.is_over
+            and self._dispatch.batch_delivery.deliver_next(file)
+        ):
             progress.add(file.settled - settled)
             settled = file.settled
             self._persistence.note_success()
         file.held.refresh()
         if file.held.deferred_jobs():
-            self._dispatch.carrier.carry_waiting(file)
+            self._dispatch.batch_delivery.retry_deferred(file)
 
     def _may_go(self, header: Header | None) -> bool:
         """Return whether our key may deliver a file, as far as is known."""

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from trackerapi.delivery.deferred import CreationFinder, WaitingCarrier
 from trackerapi.delivery.failing_records import (
-    NotTaken,
+    AllRecordsFail,
+    BatchFailures,
     Parted,
-    Setbacks,
     lines_behind,
     may_concern_records,
     samples_of,
@@ -38,7 +38,7 @@ from trackerapi.problems import Problems
 _OVERSIZED: Final = {"status": 413, "detail": "no request carries more than 1 MiB"}
 
 
-class Carrier(WaitingCarrier):
+class BatchDelivery(WaitingCarrier):
     """Carries records of any number of files; for one thread.
 
     Args:
@@ -57,13 +57,13 @@ class Carrier(WaitingCarrier):
     ) -> None:
         super().__init__(sender, find_creation, problems, counters)
         self._journals: weakref.WeakSet[HeldJournal] = weakref.WeakSet()
-        self._setbacks = Setbacks()
+        self._setbacks = BatchFailures()
 
     def know(self, file: OutboxFile) -> None:
         """Let no record overtake those of its job that wait beside `file`."""
         self._journals.add(file.held)
 
-    def carry(self, file: OutboxFile) -> bool:
+    def deliver_next(self, file: OutboxFile) -> bool:
         """Deliver the next batch of a file; return whether there was one.
 
         A record that the backend does not take, while it takes others, is set aside.
@@ -119,7 +119,7 @@ class Carrier(WaitingCarrier):
                 aside, freed, freed_count = self._kept_apart(
                     file, b"".join(kept.record for kept in aside), len(aside)
                 )
-                refused += self.carry_lines(split_lines(freed))
+                refused += self.deliver_lines(split_lines(freed))
                 delivered += freed_count
         file.held.add(aside)
         self._hold(file, refused)
@@ -159,7 +159,7 @@ class Carrier(WaitingCarrier):
             if not may_concern_records(error):
                 raise
             self._setbacks.note_search(answers)
-            raise NotTaken(error.reason, error.exchange) from error
+            raise AllRecordsFail(error.reason, error.exchange) from error
 
     def _carry_creation(
         self, file: OutboxFile, line: bytes, *, is_search: bool
@@ -175,7 +175,7 @@ class Carrier(WaitingCarrier):
             refused, failing = (
                 self._sent_apart(file, [line], len(line))
                 if is_search
-                else (self.carry_lines([line]), [])
+                else (self.deliver_lines([line]), [])
             )
             if refused:
                 self._hold_job(file, creation, refused[0].problem)

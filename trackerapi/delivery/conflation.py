@@ -62,7 +62,7 @@ class Conflation:
             self._written_at[key] = now
         return False
 
-    def keep(self, key: Key, line: Line) -> None:
+    def queue(self, key: Key, line: Line) -> None:
         """Keep a record until its time comes, if that is now; waits for nothing.
 
         Also not for who is writing: it takes no lock, and a thread writes.
@@ -70,14 +70,14 @@ class Conflation:
         self.pending[key] = line
         self._keep_time()
 
-    def release(self, provider_job_id: str, tag: str | None) -> None:
+    def write_pending(self, provider_job_id: str, tag: str | None) -> None:
         """Write what is kept of a step, or of the whole job, before its next event."""
         with self._lock:
             for key in list(self.pending):
                 if key[0] == provider_job_id and tag in (None, key[1]):
                     self._write_pending(key)
 
-    def release_due(self) -> float | None:
+    def write_due(self) -> float | None:
         """Write what is due; return the seconds until more is, None without more."""
         now = self._clock()
         soonest: float | None = None
@@ -99,9 +99,9 @@ class Conflation:
         """
         with self._lock:
             self._is_closed = True
-            self.release_all()
+            self.write_all()
 
-    def release_all(self) -> None:
+    def write_all(self) -> None:
         """Write all that is kept."""
         with self._lock:
             for key in list(self.pending):
@@ -117,7 +117,7 @@ class Conflation:
             ).start()
         except RuntimeError:  # at the end of the interpreter, or at a limit
             self._is_ticking = False
-            self.release_due()
+            self.write_due()
         except BaseException:  # Ctrl-C: the next record begins another
             self._is_ticking = False
             raise
@@ -126,7 +126,7 @@ class Conflation:
         while True:
             seconds: float | None = INTERVAL_SECONDS
             try:
-                seconds = self.release_due()
+                seconds = self.write_due()
             except BaseException as error:  # noqa: BLE001
                 # An OutboxError was logged. `before_send` may call `sys.exit()`.
                 _LOG.debug("progress was not written", exc_info=error)

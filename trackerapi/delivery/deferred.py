@@ -6,7 +6,7 @@ from typing import Any
 
 from trackerapi.delivery.failing_records import (
     FAILURES_TO_SEARCH,
-    NotTaken,
+    AllRecordsFail,
     Parted,
     may_concern_records,
     samples_of,
@@ -57,7 +57,7 @@ class WaitingCarrier(LineCarrier):
         self._is_there = False
         self._answers_before = 0
 
-    def carry_waiting(self, file: OutboxFile) -> None:
+    def retry_deferred(self, file: OutboxFile) -> None:
         """Try again what waits, job by job; a job that fails holds up no other.
 
         Raises:
@@ -78,7 +78,7 @@ class WaitingCarrier(LineCarrier):
 
     def _carry_jobs(self, file: OutboxFile, *, is_search: bool) -> None:
         unknown = file.held.unknown_jobs()
-        failed: NotTaken | None = None
+        failed: AllRecordsFail | None = None
         known = file.held.deferred_jobs() - unknown
         # Failing jobs last: their failures are expected.
         for provider_job_id in [*sorted(unknown), *sorted(known)]:
@@ -90,7 +90,7 @@ class WaitingCarrier(LineCarrier):
                     raise
                 self._make_sure()
                 if provider_job_id in unknown:
-                    failed = NotTaken(error.reason, error.exchange)
+                    failed = AllRecordsFail(error.reason, error.exchange)
         if failed is not None:
             raise failed
 
@@ -123,13 +123,13 @@ class WaitingCarrier(LineCarrier):
         events = [kept for kept in waiting if kept.creation is None]
         lines = [kept.record for kept in events]
         refused, failing = (
-            (self.carry_lines(lines), []) if is_strict else self._sent_waiting(lines)
+            (self.deliver_lines(lines), []) if is_strict else self._sent_waiting(lines)
         )
         self._settle_waiting(file, events, [*refused, *failing])
 
     def _sent_waiting(self, lines: Sequence[bytes]) -> Parted:
         try:
-            return self.carry_lines(lines), []
+            return self.deliver_lines(lines), []
         except BackendUnavailable as error:
             if not may_concern_records(error):
                 raise

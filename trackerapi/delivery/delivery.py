@@ -15,8 +15,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from trackerapi.delivery.conflation import Conflation, Key, Line
-from trackerapi.delivery.loop import Courier
-from trackerapi.delivery.passes import Route
+from trackerapi.delivery.loop import DeliveryLoop
+from trackerapi.delivery.passes import DeliveryParts
 from trackerapi.delivery.report import DeliveryReport
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import BackendError, OutboxError
@@ -59,18 +59,18 @@ class DeliveryOptions:
 class _Session:
     """What one process has open."""
 
-    def __init__(self, route: Route, record: Callable[[bytes], object]) -> None:
-        self.outbox = route.outbox
-        self.courier = Courier(route)
+    def __init__(self, parts: DeliveryParts, record: Callable[[bytes], object]) -> None:
+        self.outbox = parts.outbox
+        self.loop = DeliveryLoop(parts)
         # Progress may be written by a thread of its own, when its time comes, which
         # may be after the end of this session.
-        self.conflation = route.conflation = Conflation(record)
+        self.conflation = parts.conflation = Conflation(record)
 
     def append(self, line: bytes) -> bool:
         """Write a record and let the courier see it; False if all is closed."""
         is_taken = self.outbox.append(line)
-        if self.courier.is_asleep:
-            self.courier.wake()
+        if self.loop.is_asleep:
+            self.loop.wake()
         return is_taken
 
 
@@ -134,11 +134,11 @@ class Delivery:
         session = self._session
         if session is None or session.conflation.pending:
             session = session or self._open()
-            session.conflation.release(provider_job_id, tag)
+            session.conflation.write_pending(provider_job_id, tag)
         if not session.outbox.append(line):
             self.record(line)
-        elif session.courier.is_asleep:
-            session.courier.wake()
+        elif session.loop.is_asleep:
+            session.loop.wake()
 
     def record_newest(self, line: Line, key: Key, *, may_wait: bool = True) -> None:
         """Write an event of which only the newest of its kind counts, now or soon.
@@ -155,11 +155,11 @@ class Delivery:
         if may_wait:
             (session or self._open()).conflation.offer(key, line)
         elif session is not None:
-            session.conflation.keep(key, line)
+            session.conflation.queue(key, line)
         else:
             self.post(functools.partial(self.record_newest, line, key))
 
-    def release(self, provider_job_id: str, tag: str | None) -> None:
+    def write_pending(self, provider_job_id: str, tag: str | None) -> None:
         """Write what is kept of the progress of a step, or of the whole job.
 
         Raises:
@@ -167,7 +167,7 @@ class Delivery:
         """
         session = self._session
         if session is not None and session.conflation.pending:
-            session.conflation.release(provider_job_id, tag)
+            session.conflation.write_pending(provider_job_id, tag)
 
     def record_creation(
         self,
@@ -194,7 +194,7 @@ class Delivery:
         if session is None:
             self._open(error)
         else:
-            session.courier.note_failure(error)
+            session.loop.note_failure(error)
 
     def flush(self, timeout_seconds: float) -> DeliveryReport:
         """Deliver what waits, also what others have left; wait for it.
@@ -205,9 +205,9 @@ class Delivery:
         deadline = steady_seconds() + timeout_seconds
         self._worker.drain(timeout_seconds)
         session = self._session or self._open()
-        session.conflation.release_all()
+        session.conflation.write_all()
         left = max(deadline - steady_seconds(), 0.0)
-        session.courier.wait_until_done(left, gives_up=False)
+        session.loop.flush(left, stops_if_down=False)
         return self.report()
 
     def report(self) -> DeliveryReport:
@@ -216,14 +216,14 @@ class Delivery:
         held = waiting = 0
         moments: list[datetime | None] = []
         if session is not None:
-            outbox, adopted = session.outbox, list(session.courier.rounds.adopted)
+            outbox, adopted = session.outbox, list(session.loop.passes.leftovers)
             waiting = outbox.undelivered_count + len(session.conflation.pending)
             moments.append(first_time(list(outbox.backlog)[:1]))
             moments += [f.oldest_undelivered_at() for f in [*adopted, *outbox.files]]
             for file in adopted:
                 with suppress(OSError):  # delivery may archive the file meanwhile
                     waiting += file.count_undelivered_lines()
-        for journal in session.courier.rounds.journals() if session else ():
+        for journal in session.loop.passes.journals() if session else ():
             with suppress(OSError):  # another process may archive the file meanwhile
                 journal.refresh()
                 deferred = journal.entries(is_deferred=True)
@@ -269,16 +269,16 @@ class Delivery:
             session.conflation.close()
         if self._session is session:  # else another thread has ended it, too
             self._session = None
-        alive = [ended for ended in self._ending if ended.courier.is_alive]
+        alive = [ended for ended in self._ending if ended.loop.is_alive]
         self._ending = [*alive, session]
         left = max(deadline - steady_seconds(), 0.0)
-        session.courier.wait_until_done(left, gives_up=True)
+        session.loop.flush(left, stops_if_down=True)
         dropped = self._counters.dropped.get("outbox unwritable", 0)
         files = session.outbox.close()
         dropped = self._counters.dropped.get("outbox unwritable", 0) - dropped
         self._say_goodbye(session, files, dropped)
-        wait_seconds = 0.0 if session.courier.is_carrying else _LAST_WORDS_SECONDS
-        session.courier.stop(files, wait_seconds=wait_seconds)
+        wait_seconds = 0.0 if session.loop.is_sending else _LAST_WORDS_SECONDS
+        session.loop.stop(files, wait_seconds=wait_seconds)
 
     def retire(self) -> None:
         """End without waiting once all is delivered; nobody reports here any more.
@@ -291,7 +291,7 @@ class Delivery:
             with suppress(OutboxError):
                 session.conflation.close()
             keep(self)
-            session.courier.retire(on_end=lambda: let_go(self))
+            session.loop.retire(on_end=lambda: let_go(self))
 
     def forget(self) -> None:
         """Begin anew in a child that has everything from its parent by a fork."""
@@ -299,7 +299,7 @@ class Delivery:
         self._begin()
         for session in sessions:
             session.outbox.forget()
-            session.courier.forget()
+            session.loop.forget()
 
     def _open(self, failure: BackendError | None = None) -> _Session:
         # First: a child that is forked while the lock is held has to hear of it.
@@ -312,17 +312,17 @@ class Delivery:
                     self._problems,
                     self._counters,
                 )
-                route = Route(
+                parts = DeliveryParts(
                     sender=self._sender if self._options.is_online else None,
                     folder=self._folder,
                     outbox=outbox,
                     problems=self._problems,
                     counters=self._counters,
                 )
-                session = _Session(route, self.record)
+                session = _Session(parts, self.record)
                 if failure is not None:
-                    session.courier.note_failure(failure)
-                session.courier.start()
+                    session.loop.note_failure(failure)
+                session.loop.start()
                 self._session = session
             return self._session
 
@@ -336,8 +336,8 @@ class Delivery:
         if not waiting or not self._options.is_online or self._folder is None:
             return
         path, binding = self._folder.path, session.outbox.binding
-        if session.courier.refusal is not None:
-            log(logging.ERROR, key_refused(session.courier.refusal, path))
+        if session.loop.key_error is not None:
+            log(logging.ERROR, key_refused(session.loop.key_error, path))
         awaited = set[str]().union(*(file.held.unknown_jobs() for file in files))
         failing: list[str] = []
         for file in files:

@@ -46,7 +46,7 @@ _MAX_FAILING_FILES: Final = 64
 """Files that fail in one pass, after which the pass ends."""
 
 
-class NotTaken(BackendUnavailable):
+class AllRecordsFail(BackendUnavailable):
     """The backend answers, but takes no record of a batch; it may take others."""
 
 
@@ -59,7 +59,7 @@ def may_concern_records(error: BackendUnavailable) -> bool:
     return error.exchange.was_sent and error.status not in UNPROCESSED_STATUSES
 
 
-class FailingFiles:
+class PassFailures:
     """Files whose records fail while the backend is there; for one pass of delivery.
 
     Attributes:
@@ -77,7 +77,7 @@ class FailingFiles:
             BackendUnavailable: If the backend may be down: no file was searched in this
                 pass, the request says nothing about records, or too many files failed.
         """
-        is_there = isinstance(error, NotTaken) or self.error is not None
+        is_there = isinstance(error, AllRecordsFail) or self.error is not None
         self._count += 1
         if not (is_there and may_concern_records(error)):
             raise error
@@ -102,7 +102,7 @@ class _Setback:
     answers: int | None = None
 
 
-class Setbacks:
+class BatchFailures:
     """Failures of the first undelivered batch of each file; for one thread."""
 
     def __init__(self) -> None:

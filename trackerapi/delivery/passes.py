@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from trackerapi.delivery.batches import Carrier
+from trackerapi.delivery.batches import BatchDelivery
 from trackerapi.delivery.conflation import Conflation
-from trackerapi.delivery.failing_records import FailingFiles
+from trackerapi.delivery.failing_records import PassFailures
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import AuthenticationError, BackendUnavailable
 from trackerapi.outbox.counters import Counters
@@ -26,16 +26,16 @@ from trackerapi.process.clock import steady_seconds
 from trackerapi.process.forks import unforked
 from trackerapi.retry import backoff_seconds
 
-LEFTOVERS_SECONDS: Final = 60.0
+LEFTOVER_SEARCH_SECONDS: Final = 60.0
 """Time between two searches for leftover files."""
 
-MOST_WAITING: Final = 8
-MOST_ADOPTED: Final = 64
+MAX_UNDELIVERED_LEFTOVERS: Final = 8
+MAX_OPEN_LEFTOVERS: Final = 64
 """Leftover files that are open at once: their descriptors count for the job's limit."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Route:
+class DeliveryParts:
     """The parts that a courier works with.
 
     Attributes:
@@ -53,55 +53,55 @@ class Route:
     conflation: Conflation | None = None
 
 
-class Rounds:
+class DeliveryPasses:
     """Delivers records of this process and of ended ones; for the courier's thread.
 
     Attributes:
-        adopted: Claimed leftover files, oldest first.
-        has_searched: Whether leftovers were looked for since they were last asked for.
+        leftovers: Claimed leftover files, oldest first.
+        is_search_complete: Whether the requested search has claimed all leftovers.
     """
 
-    def __init__(self, route: Route) -> None:
-        self._route = route
-        self.adopted: list[OutboxFile] = []
+    def __init__(self, parts: DeliveryParts) -> None:
+        self._route = parts
+        self.leftovers: list[OutboxFile] = []
         self._journals: dict[Path, HeldJournal] = {}
-        self._carrier: Carrier | None = None
+        self._carrier: BatchDelivery | None = None
         self._sender: Sender | None = None
-        self._key_id = route.outbox.binding.key_id
+        self._key_id = parts.outbox.binding.key_id
         self._is_identified = False
         self._has_purged = self._is_curious = self._backlog_waits = False
         self._has_more = self._is_searching = False
         self._next_search = 0.0
         self._next_waiting = 0.0
         self._waiting_failures = 0
-        self._failing = FailingFiles()
+        self._failing = PassFailures()
 
     @property
-    def has_searched(self) -> bool:
+    def is_search_complete(self) -> bool:
         """Whether leftovers were looked for, and all seen, since `ask_again()`."""
         is_searched = self._next_search > 0 and not self._has_more
         # Another thread may ask in the middle of a search, when nothing is found yet.
         is_over = is_searched and not self._is_searching
         return is_over or self._route.folder is None
 
-    def ask_again(self) -> None:
+    def search_again(self) -> None:
         """Search for leftover files, and retry deferred records, in the next pass."""
         self._next_search = self._next_waiting = 0.0
 
     def files(self) -> list[OutboxFile]:
         """Return all files in the order of delivery."""
-        return [*self.adopted, *self._route.outbox.files]
+        return [*self.leftovers, *self._route.outbox.files]
 
     def journals(self) -> list[HeldJournal]:
         """Return the journals of held records, also those of archived files."""
         journals = self._journals | {file.held.path: file.held for file in self.files()}
         return list(journals.values())
 
-    def has_waiting_jobs(self) -> bool:
+    def has_deferred_records(self) -> bool:
         """Whether records wait for a job that the backend does not know yet."""
         return any(file.held.deferred_jobs() for file in self.files())
 
-    def has_anything(self) -> bool:
+    def has_due_records(self) -> bool:
         """Whether there are records to deliver now."""
         return (
             self._is_curious
@@ -109,7 +109,7 @@ class Rounds:
             or (self._has_patient() and steady_seconds() >= self._next_waiting)
         )
 
-    def seconds_until_more(self) -> float | None:
+    def seconds_until_retry(self) -> float | None:
         """Return the time until deferred work is due; None without such work."""
         if not self._has_patient():
             return None
@@ -117,24 +117,24 @@ class Rounds:
 
     def _has_patient(self) -> bool:
         """Whether there are deferred records, which not every pass tries."""
-        return bool(self._route.outbox.backlog) or self.has_waiting_jobs()
+        return bool(self._route.outbox.backlog) or self.has_deferred_records()
 
-    def look_after_files(self) -> None:
+    def reopen_lost_files(self) -> None:
         """Open closed leftover files again, and replace own files that were closed."""
         self._route.outbox.rescue_files()
-        for file in list(self.adopted):
+        for file in list(self.leftovers):
             if not file.is_ours:
-                self.adopted.remove(file)
+                self.leftovers.remove(file)
                 file.close()
                 self._next_search = 0.0
 
-    def search(self) -> None:
+    def claim_leftovers(self) -> None:
         """Claim leftover files, if the last search was long enough ago."""
         folder, now = self._route.folder, steady_seconds()
         if now < self._next_search or folder is None:
             return
         self._is_searching = True
-        self._next_search = now + LEFTOVERS_SECONDS
+        self._next_search = now + LEFTOVER_SEARCH_SECONDS
         try:
             self._take_over(folder)
         finally:
@@ -145,21 +145,24 @@ class Rounds:
         known = {file.path for file in self.files()}
         binding = self._route.outbox.binding
         self._has_more = False
-        for _ in folder.claim(binding, known, self.adopted.append, self._set_aside):
+        for _ in folder.claim(binding, known, self.leftovers.append, self._set_aside):
             self._put_away_delivered()
-            waiting = sum(not each.is_delivered for each in self.adopted)
-            if waiting >= MOST_WAITING or len(self.adopted) >= MOST_ADOPTED:
+            waiting = sum(not each.is_delivered for each in self.leftovers)
+            if (
+                waiting >= MAX_UNDELIVERED_LEFTOVERS
+                or len(self.leftovers) >= MAX_OPEN_LEFTOVERS
+            ):
                 self._has_more = True
                 break
         # Not in place, where others would see none of them meanwhile.
-        self.adopted = sorted(self.adopted, key=lambda file: file.path.name)
+        self.leftovers = sorted(self.leftovers, key=lambda file: file.path.name)
         # Only the backend can tell whether another key is of the same provider.
         self._is_curious = binding.provider_id is None and folder.has_foreign(binding)
         if not self._has_purged:
             self._has_purged = True
             folder.purge()
 
-    def carry_all(self) -> None:
+    def deliver_batches(self) -> None:
         """Deliver a batch of each leftover file, and one of this process's records.
 
         Raises:
@@ -168,26 +171,28 @@ class Rounds:
             OSError: If the journal of held records cannot be written.
         """
         try:
-            carrier = self._ready_carrier()
+            batch_delivery = self._ready_batch_delivery()
         finally:
             self._is_searching = False
         for file in self.files():
-            carrier.know(file)
-        self._failing = FailingFiles()
-        self._carry_files(carrier)
+            batch_delivery.know(file)
+        self._failing = PassFailures()
+        self._deliver_files(batch_delivery)
         if steady_seconds() >= self._next_waiting:
-            self._carry_waiting(carrier)
-            self._carry_backlog(carrier)
+            self._retry_deferred(batch_delivery)
+            self._deliver_backlog(batch_delivery)
         self._put_away_delivered()
         if self._failing.error is not None:
             raise self._failing.error
 
-    def _carry_files(self, carrier: Carrier) -> None:
+    def _deliver_files(self, batch_delivery: BatchDelivery) -> None:
         # One file after the other, or later events of a job would overtake; but a huge
         # leftover must not hold up what happens now.
-        for files in (self.adopted, self._route.outbox.files):
+        for files in (self.leftovers, self._route.outbox.files):
             for file in list(files):
-                if file.is_delivered or not self._with(file, carrier.carry):
+                if file.is_delivered or not self._with(
+                    file, batch_delivery.deliver_next
+                ):
                     continue
                 if not file.is_delivered and file in files:
                     break
@@ -205,7 +210,7 @@ class Rounds:
             self._failing.note(error)  # raised when the others had their turn
             return False
         except OSError as error:
-            if file not in self.adopted:
+            if file not in self.leftovers:
                 raise
             file.close()
             self._set_aside(file, error)
@@ -213,22 +218,22 @@ class Rounds:
 
     def _set_aside(self, file: OutboxFile, error: OSError) -> None:
         """Skip a leftover file until the next search."""
-        if file in self.adopted:
-            self.adopted.remove(file)
+        if file in self.leftovers:
+            self.leftovers.remove(file)
         name = file.path.name
         self._route.problems.report(LEFT_BEHIND, unusable(file.path, error), name)
 
-    def renew_key(self) -> None:
+    def reload_key(self) -> None:
         """Read the key again; its provider is asked for again before a delivery."""
         if self._sender is not None:
-            self._key_id = self._sender.renew_key()
+            self._key_id = self._sender.reload_key()
         self._is_identified = False
 
-    def put_away(self, files: list[OutboxFile]) -> None:
+    def archive(self, files: list[OutboxFile]) -> None:
         """Archive or release `files` and all claimed files."""
-        for file in [*self.adopted, *files]:
+        for file in [*self.leftovers, *files]:
             self._put_away(file)
-        self.adopted = []
+        self.leftovers = []
 
     def _put_away(self, file: OutboxFile) -> None:
         self._journals[file.held.path] = file.held
@@ -237,7 +242,7 @@ class Rounds:
         else:
             self._route.folder.release(file)
 
-    def _ready_carrier(self) -> Carrier:
+    def _ready_batch_delivery(self) -> BatchDelivery:
         """Return the carrier once the provider of the key is confirmed."""
         if self._sender is None or self._carrier is None:
             assert self._route.sender is not None  # noqa: S101 - for the type checker
@@ -245,7 +250,7 @@ class Rounds:
             # could never finish it.
             with unforked():
                 self._sender = self._route.sender()
-            self._carrier = Carrier(
+            self._carrier = BatchDelivery(
                 self._sender,
                 self._find_creation,
                 self._route.problems,
@@ -262,7 +267,7 @@ class Rounds:
         if folder is None:
             return sender.identify()
         binding = replace(self._route.outbox.binding, key_id=self._key_id)
-        return folder.confirm_provider(binding, sender.identify, sender.key_ids)
+        return folder.confirm_provider(binding, sender.identify, sender.list_key_ids)
 
     def _bind(self, provider_id: int) -> None:
         outbox = self._route.outbox
@@ -288,7 +293,7 @@ class Rounds:
             return None
         return folder.find_creation(self._route.outbox.binding, provider_job_id)
 
-    def _carry_backlog(self, carrier: Carrier) -> None:
+    def _deliver_backlog(self, batch_delivery: BatchDelivery) -> None:
         """Deliver records from memory that the disk refused."""
         outbox = self._route.outbox
         if not outbox.backlog or outbox.drain_backlog():
@@ -296,11 +301,13 @@ class Rounds:
         if not all(file.is_delivered for file in outbox.files):
             return  # they come first
         lines = outbox.take_backlog(MAX_BATCH_BYTES // 2)
-        unknown = carrier.blocked_jobs()
+        unknown = batch_delivery.blocked_jobs()
         waiting = [line for line in lines if job_of(line) in unknown] if unknown else []
         behind = set(waiting)
         try:
-            refused = carrier.carry_lines([x for x in lines if x not in behind])
+            refused = batch_delivery.deliver_lines(
+                [x for x in lines if x not in behind]
+            )
         except BaseException:
             outbox.restore_backlog(lines)
             raise
@@ -311,11 +318,11 @@ class Rounds:
             if not kept.is_deferred:
                 self._route.counters.count_dropped(f"refused: {kept.reason}")
 
-    def _carry_waiting(self, carrier: Carrier) -> None:
+    def _retry_deferred(self, batch_delivery: BatchDelivery) -> None:
         """Retry records that wait for their job, less often the longer they wait."""
         for file in self.files():
-            self._with(file, carrier.carry_waiting)
-        if not self.has_waiting_jobs() and not self._backlog_waits:
+            self._with(file, batch_delivery.retry_deferred)
+        if not self.has_deferred_records() and not self._backlog_waits:
             self._waiting_failures, self._next_waiting = 0, 0.0
             return
         self._waiting_failures += 1
@@ -333,12 +340,12 @@ class Rounds:
         file.held.refresh()
 
     def _put_away_delivered(self) -> None:
-        for file in list(self.adopted):
+        for file in list(self.leftovers):
             self._with(file, self._look_again)
-            if file not in self.adopted:
+            if file not in self.leftovers:
                 continue
             if file.is_delivered and not file.held.deferred_jobs():
-                self.adopted.remove(file)
+                self.leftovers.remove(file)
                 self._put_away(file)
                 if self._has_more:
                     self._next_search = 0.0

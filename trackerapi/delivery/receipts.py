@@ -1,11 +1,11 @@
 """Whether a batch answer is about the batch that was sent."""
 
-from trackerapi.delivery.sender import Receipt, Rejection
+from trackerapi.delivery.sender import BatchResult, Rejection
 from trackerapi.errors import BackendUnavailable
 from trackerapi.outbox.records import parse_record, split_lines
 
 
-def check(receipt: Receipt, batch: bytes, count: int) -> None:
+def check(receipt: BatchResult, batch: bytes, count: int) -> None:
     """Refuse an answer that is about another batch than the one that was sent.
 
     Raises:

@@ -11,7 +11,7 @@ from trackerapi.delivery.rejections import (
     is_final_for_job,
     problem_of,
 )
-from trackerapi.delivery.sender import Receipt, Sender
+from trackerapi.delivery.sender import BatchResult, Sender
 from trackerapi.errors import (
     AuthenticationError,
     BackendError,
@@ -44,7 +44,7 @@ class LineCarrier:
         self._most_lines = MAX_BATCH_LINES
         self._answers = 0  # usable ones, whatever they say
 
-    def carry_lines(self, lines: Sequence[bytes]) -> list[JournalEntry]:
+    def deliver_lines(self, lines: Sequence[bytes]) -> list[JournalEntry]:
         """Deliver records that lie in no file; return those that were refused.
 
         Raises:
@@ -80,7 +80,7 @@ class LineCarrier:
         """Send records apart from those that fail; see `part()`."""
         most_lines = self._most_lines
         try:
-            return part(lines, self.carry_lines, takes_others, most_lines)
+            return part(lines, self.deliver_lines, takes_others, most_lines)
         finally:
             # These failures say nothing about how fast the network is.
             self._most_lines = max(most_lines, self._most_lines)
@@ -117,7 +117,7 @@ class LineCarrier:
             raise BackendRejected(error.reason, error.exchange) from error
         self._answers += 1
 
-    def _attempt(self, batch: bytes, count: int) -> Receipt | None:
+    def _attempt(self, batch: bytes, count: int) -> BatchResult | None:
         """Send once; None if it has to be tried again with fewer lines."""
         try:
             receipt = self._sender.send(batch)
@@ -129,7 +129,7 @@ class LineCarrier:
             if is_split or is_final_for_event(error, len(batch)):
                 if count == 1:
                     self._answers += 1
-                    return Receipt.refusing_one(problem_of(error))
+                    return BatchResult.refusing_one(problem_of(error))
                 self._most_lines = (count + 1) // 2
                 return None
             if error.status is None and error.exchange.was_sent:
@@ -141,7 +141,7 @@ class LineCarrier:
         return receipt
 
 
-def refused_lines(receipt: Receipt, batch: bytes) -> list[JournalEntry]:
+def refused_lines(receipt: BatchResult, batch: bytes) -> list[JournalEntry]:
     """Return the records of a batch that the receipt names, with the reasons."""
     if not receipt.rejections:
         return []

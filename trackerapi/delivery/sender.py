@@ -22,7 +22,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class BatchResult:
     """What became of the lines of one batch.
 
     Attributes:
@@ -53,7 +53,7 @@ class Sender(Protocol):
     `BackendRejected` if all of it was refused (nothing arrived).
     """
 
-    def send(self, batch: bytes) -> Receipt:
+    def send(self, batch: bytes) -> BatchResult:
         """Deliver events in order; the receipt names those refused for good.
 
         Args:
@@ -73,7 +73,7 @@ class Sender(Protocol):
         """Return the id of the provider whose key this is."""
         ...
 
-    def key_ids(self) -> Iterable[str]:
+    def list_key_ids(self) -> Iterable[str]:
         """Return the ids of keys of the provider, also of keys that ended.
 
         Only a key with the scope `admin` may list them: for others the backend raises
@@ -81,7 +81,7 @@ class Sender(Protocol):
         """
         ...
 
-    def renew_key(self) -> str | None:
+    def reload_key(self) -> str | None:
         """Read the key again where it came from; return its key id if it has one.
 
         Raises nothing: a key that cannot be read is left as it was.

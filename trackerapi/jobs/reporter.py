@@ -132,7 +132,7 @@ class Reporter:
             OutboxError: With `strict`, if it could not be written.
         """
         if self._delivery is not None:
-            self._delivery.release(provider_job_id, tag)
+            self._delivery.write_pending(provider_job_id, tag)
 
     def deliver_last(self, spent_seconds: float = 0.0) -> None:
         """Deliver what waits before the process is gone, within `shutdown_timeout`.

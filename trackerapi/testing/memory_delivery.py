@@ -35,7 +35,7 @@ class Taker(Protocol):
         """Take an event of which only the newest counts."""
         ...
 
-    def release(self, provider_job_id: str, tag: str | None) -> None:
+    def write_pending(self, provider_job_id: str, tag: str | None) -> None:
         """Keep what is left of the progress of a step."""
         ...
 
@@ -88,11 +88,11 @@ class MemoryDelivery(Delivery):
         if taker is not None:
             taker.record_newest(line, key)
 
-    def release(self, provider_job_id: str, tag: str | None) -> None:
+    def write_pending(self, provider_job_id: str, tag: str | None) -> None:
         """Keep what is left of the progress of a step; see `Delivery`."""
         taker = self._taker()
         if taker is not None:
-            taker.release(provider_job_id, tag)
+            taker.write_pending(provider_job_id, tag)
 
     def record_creation(
         self,

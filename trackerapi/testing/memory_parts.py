@@ -31,12 +31,12 @@ class MemoryConnection:
     """Stands for the connections of a TrackerApi.
 
     Attributes:
-        questions: Answers from memory.
-        reports: The same.
+        read_calls: Answers from memory.
+        reporting_calls: The same.
     """
 
     def __init__(self, calls: MemoryCalls) -> None:
-        self.questions = self.reports = calls
+        self.read_calls = self.reporting_calls = calls
 
     @property
     def client(self) -> "BackendClient":

@@ -60,17 +60,17 @@ class RecordStore:
 
     def record_event(self, line: bytes, provider_job_id: str, tag: str | None) -> None:
         """Keep an event; see `Delivery`."""
-        self.release(provider_job_id, tag)
+        self.write_pending(provider_job_id, tag)
         self._keep(provider_job_id, line)
 
     def record_newest(self, line: Line, key: Key) -> None:
         """Keep an event of which only the newest counts; see `Delivery`."""
         self._conflation.offer(key, line)
 
-    def release(self, provider_job_id: str, tag: str | None) -> None:
+    def write_pending(self, provider_job_id: str, tag: str | None) -> None:
         """Keep what is left of the progress of a step; see `Delivery`."""
         if self._conflation.pending:
-            self._conflation.release(provider_job_id, tag)
+            self._conflation.write_pending(provider_job_id, tag)
 
     def record_creation(
         self,
@@ -118,7 +118,7 @@ class RecordStore:
 
     def _settle(self) -> None:
         if os.getpid() == self._pid:
-            self._conflation.release_all()
+            self._conflation.write_all()
 
     def _write(self, line: bytes) -> None:
         self._keep(job_of(line), line)

@@ -45,7 +45,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 }
 
 
-class NotAnAnswer(ValueError):
+class InvalidAnswer(ValueError):
     """The text is no answer of a tracker backend; `str()` names location and fault."""
 
 
@@ -62,11 +62,11 @@ def parsed(body: bytes) -> dict[str, Any]:
             body.decode(), parse_constant=_refuse, parse_float=_finite, parse_int=_whole
         )
     except RecursionError:
-        raise NotAnAnswer(f"more than {MAX_DEPTH} levels") from None
+        raise InvalidAnswer(f"more than {MAX_DEPTH} levels") from None
     except ValueError as error:
-        raise NotAnAnswer("no JSON") from error
+        raise InvalidAnswer("no JSON") from error
     if not isinstance(content, dict):
-        raise NotAnAnswer("no JSON object")
+        raise InvalidAnswer("no JSON object")
     _check_values(content)
     return content
 
@@ -82,10 +82,10 @@ def check_answer(
     for its_method, template, answers in _TEMPLATES:
         if its_method == method and template.search(path):
             if status not in answers:
-                raise NotAnAnswer("the operation has no such answer")
+                raise InvalidAnswer("the operation has no such answer")
             check_model(answers[status], content)
             return
-    raise NotAnAnswer("no operation has this path")
+    raise InvalidAnswer("no operation has this path")
 
 
 def check_model(name: str, content: object) -> None:
@@ -96,7 +96,7 @@ def check_model(name: str, content: object) -> None:
     """
     fault = next(_faults(SCHEMAS[name], content, ""), None)
     if fault is not None:
-        raise NotAnAnswer(fault)
+        raise InvalidAnswer(fault)
 
 
 def _faults(schema: Mapping[str, Any], value: Any, place: str) -> Iterator[str]:
@@ -173,14 +173,14 @@ def _check_values(content: object) -> None:
         if not inner:
             return
         level = inner
-    raise NotAnAnswer(f"more than {MAX_DEPTH} levels")
+    raise InvalidAnswer(f"more than {MAX_DEPTH} levels")
 
 
 def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise NotAnAnswer("a text holds half a character") from None
+        raise InvalidAnswer("a text holds half a character") from None
 
 
 def _refuse(constant: str) -> Never:

@@ -12,7 +12,7 @@ from trackerapi.errors import BackendError, BackendUnavailable
 from trackerapi.problems import log
 from trackerapi.process.clock import steady_seconds
 from trackerapi.retry import FailedAttempt, retry_delay_seconds
-from trackerapi.wire.answer_check import NotAnAnswer
+from trackerapi.wire.answer_check import InvalidAnswer
 from trackerapi.wire.bodies import CODINGS, Body, longest_body
 from trackerapi.wire.failures import (
     TRANSPORT_ERRORS,
@@ -21,11 +21,11 @@ from trackerapi.wire.failures import (
     not_ours,
     read_answer,
 )
-from trackerapi.wire.network import Allowance, connection_of, is_followed
+from trackerapi.wire.network import AttemptBudget, connection_of, is_followed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class TimeLimits:
     """How long to wait for an answer.
 
     Attributes:
@@ -47,15 +47,15 @@ class Attempts:
     def __init__(
         self,
         request: httpx.Request,
-        patience: Patience,
+        time_limits: TimeLimits,
         timeout: httpx.Timeout,
         proxy: str = "",
     ) -> None:
-        self._request, self._patience, self._timeout = request, patience, timeout
+        self._request, self._patience, self._timeout = request, time_limits, timeout
         self._proxy = proxy
         self._count = 0
         self._began = steady_seconds()
-        self.allowance = Allowance(self._began)
+        self.allowance = AttemptBudget(self._began)
         # Those of others, that httpx may know, cannot be unpacked within bounds.
         request.headers["Accept-Encoding"] = CODINGS
 
@@ -66,7 +66,7 @@ class Attempts:
         left = self._patience.attempt_seconds
         if self._count > 1:
             left = min(left, self._began + self._patience.deadline_seconds - now)
-        self.allowance = Allowance(now + left)
+        self.allowance = AttemptBudget(now + left)
         self._request.extensions["timeout"] = {
             phase: left if seconds is None else min(left, seconds)
             for phase, seconds in self._timeout.as_dict().items()
@@ -90,7 +90,7 @@ class Attempts:
         try:
             connection.note_answer(response.headers.get("x-request-id"))
             yield Body(response.headers.get("content-encoding", ""), longest)
-        except NotAnAnswer as fault:
+        except InvalidAnswer as fault:
             connection.is_spoiled = True
             raise not_ours(
                 self._request, response.status_code, response.headers, fault

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from trackerapi.wire.answer_check import NotAnAnswer
+from trackerapi.wire.answer_check import InvalidAnswer
 
 MAX_PAGE_BYTES: Final = 32 * 1024 * 1024
 """Longest answer of a question: 200 events of the greatest size fit."""
@@ -21,7 +21,7 @@ CODINGS: Final = "gzip, deflate"
 KEY_HEADER: Final = "X-API-Key"
 """Header of a request that carries the key; its value is removed from answers."""
 
-SHORTEST_SECRET: Final = 12
+MIN_SECRET_CHARACTERS: Final = 12
 """Characters of a key below which it may be any word of an answer."""
 
 _PACKED: Final = frozenset({"gzip", "deflate"})
@@ -43,7 +43,7 @@ class Body:
 
     def __init__(self, coding: str, max_bytes: int) -> None:
         if not is_known_coding(coding):
-            raise NotAnAnswer("its content is packed as no request asks for")
+            raise InvalidAnswer("its content is packed as no request asks for")
         is_packed = coding.strip().lower() in _PACKED
         self._inflater = zlib.decompressobj(_GZIP_OR_ZLIB) if is_packed else None
         self._max_bytes, self._arrived_bytes = max_bytes, 0
@@ -66,7 +66,7 @@ class Body:
             try:
                 piece = self._inflater.decompress(chunk, _PIECE_BYTES)
             except zlib.error:
-                raise NotAnAnswer("its content cannot be unpacked") from None
+                raise InvalidAnswer("its content cannot be unpacked") from None
             self._content += piece
             self._check_length()
             chunk = self._inflater.unconsumed_tail
@@ -79,12 +79,12 @@ class Body:
             NotAnAnswer: If its packed form breaks off.
         """
         if self._arrived_bytes and self._inflater and not self._inflater.eof:
-            raise NotAnAnswer("its packed content breaks off")
+            raise InvalidAnswer("its packed content breaks off")
         return bytes(self._content)
 
     def _check_length(self) -> None:
         if max(self._arrived_bytes, len(self._content)) > self._max_bytes:
-            raise NotAnAnswer(f"it is longer than {self._max_bytes:,} bytes")
+            raise InvalidAnswer(f"it is longer than {self._max_bytes:,} bytes")
 
 
 def is_known_coding(coding: str) -> bool:
@@ -105,7 +105,7 @@ def secrets_of(headers: Mapping[str, str]) -> tuple[str, ...]:
     for name in (KEY_HEADER, "Authorization"):
         key = headers.get(name, "").removeprefix("Bearer ").strip()
         parts += [key, *key.split("_")[2:3]]
-    return tuple(part for part in parts if len(part) >= SHORTEST_SECRET)
+    return tuple(part for part in parts if len(part) >= MIN_SECRET_CHARACTERS)
 
 
 def without_secrets(value: Any, secrets: Iterable[str]) -> Any:

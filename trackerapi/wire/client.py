@@ -15,10 +15,10 @@ import httpx
 from attrs import define, evolve, field
 from trackerapi_client import AuthenticatedClient
 
-from trackerapi.wire.attempts import Patience
+from trackerapi.wire.attempts import TimeLimits
 from trackerapi.wire.failures import proxy_translated
 from trackerapi.wire.guarded_http import GuardedAsyncHttp, GuardedHttp
-from trackerapi.wire.sockets import let_go_of_foreign
+from trackerapi.wire.sockets import detach_lost_sockets
 
 
 @define(repr=False, eq=False)
@@ -34,8 +34,8 @@ class BackendClient(AuthenticatedClient):
     this one, or when nobody uses it any more.
     """
 
-    patience: Patience = field(
-        default=Patience(attempt_seconds=10.0, deadline_seconds=30.0), kw_only=True
+    time_limits: TimeLimits = field(
+        default=TimeLimits(attempt_seconds=10.0, deadline_seconds=30.0), kw_only=True
     )
     proxy_text: str = field(default="", kw_only=True)
     _pid: int = field(init=False, factory=os.getpid)
@@ -83,13 +83,13 @@ class BackendClient(AuthenticatedClient):
         limits = [each for each in given.as_dict().values() if each is not None]
         if not all(0 < each < math.inf for each in limits):
             raise ValueError(f"timeout must be above 0 and finite, got {timeout!r}")
-        longest = max(limits, default=self.patience.attempt_seconds)
-        factor = longest / self.patience.attempt_seconds
-        patience = Patience(
+        longest = max(limits, default=self.time_limits.attempt_seconds)
+        factor = longest / self.time_limits.attempt_seconds
+        time_limits = TimeLimits(
             attempt_seconds=longest,
-            deadline_seconds=self.patience.deadline_seconds * factor,
+            deadline_seconds=self.time_limits.deadline_seconds * factor,
         )
-        return self._derive(timeout=given, patience=patience)
+        return self._derive(timeout=given, time_limits=time_limits)
 
     def with_headers(self, headers: dict[str, str]) -> Self:
         """Return a client that sends `headers` too; not in place of the key's."""
@@ -133,7 +133,7 @@ class BackendClient(AuthenticatedClient):
                 if client is None:
                     with proxy_translated():
                         client = GuardedHttp(
-                            self.patience, self.proxy_text, **self._arguments()
+                            self.time_limits, self.proxy_text, **self._arguments()
                         )
                     # Clients that nobody closes leave no open socket behind either.
                     self._end = finalize(self, _retire, client, os.getpid())
@@ -151,7 +151,7 @@ class BackendClient(AuthenticatedClient):
             # A connection belongs to the loop that opened it.
             with proxy_translated():
                 self._async_clients[loop] = GuardedAsyncHttp(
-                    self.patience, self.proxy_text, **self._arguments()
+                    self.time_limits, self.proxy_text, **self._arguments()
                 )
         return self._async_clients[loop]
 
@@ -190,7 +190,7 @@ class BackendClient(AuthenticatedClient):
         # Not closed in order: that takes a lock which nobody may be left to release.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
-            let_go_of_foreign()  # the child may have closed all descriptors
+            detach_lost_sockets()  # the child may have closed all descriptors
             self._client = None
             gc.collect()
 

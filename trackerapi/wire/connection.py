@@ -15,7 +15,7 @@ from trackerapi.settings.proxies import NO_PROXY
 from trackerapi.settings.route import BASE_URL, Route
 from trackerapi.settings.settings import Settings
 from trackerapi.wire import bodies
-from trackerapi.wire.attempts import Patience
+from trackerapi.wire.attempts import TimeLimits
 from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient
 from trackerapi.wire.sender import HttpSender
@@ -32,8 +32,8 @@ class Connection:
 
     Attributes:
         client: The generated client for questions: retries, and waits long.
-        questions: The operations over `client`.
-        reports: The operations for reports: one attempt of at most 3 s.
+        read_calls: The operations over `client`.
+        reporting_calls: The operations for reports: one attempt of at most 3 s.
         sender: What delivery sends through: one attempt, which blocks no job.
     """
 
@@ -43,22 +43,23 @@ class Connection:
         self._settings, self._user_agent = settings, user_agent
         self._verify = _verification(settings.route)
         self._route = _route_arguments(settings.route)
-        patience = settings.timeout_seconds
+        time_limits = settings.timeout_seconds
         self.client = self._open(
-            Patience(
-                attempt_seconds=patience, deadline_seconds=patience * _ATTEMPTS_WORTH
+            TimeLimits(
+                attempt_seconds=time_limits,
+                deadline_seconds=time_limits * _ATTEMPTS_WORTH,
             )
         )
         self._reporting = self._open(
-            Patience(
-                attempt_seconds=min(patience, REPORT_SECONDS), deadline_seconds=0.0
+            TimeLimits(
+                attempt_seconds=min(time_limits, REPORT_SECONDS), deadline_seconds=0.0
             )
         )
         self._delivering = self._open(
-            Patience(attempt_seconds=patience, deadline_seconds=0.0)
+            TimeLimits(attempt_seconds=time_limits, deadline_seconds=0.0)
         )
-        self.questions = Calls(self.client)
-        self.reports = Calls(self._reporting)
+        self.read_calls = Calls(self.client)
+        self.reporting_calls = Calls(self._reporting)
         self.sender = HttpSender(
             self._delivering, settings.read_key_again, self._take_key
         )
@@ -77,17 +78,17 @@ class Connection:
         for client in self._clients:
             client.change_key(key)
 
-    def _open(self, patience: Patience) -> BackendClient:
+    def _open(self, time_limits: TimeLimits) -> BackendClient:
         return BackendClient(
             base_url=self._settings.base_url,
             token=self._settings.api_key,
             prefix="",
             auth_header_name=bodies.KEY_HEADER,
             headers={"User-Agent": self._user_agent},
-            timeout=httpx.Timeout(patience.attempt_seconds),
+            timeout=httpx.Timeout(time_limits.attempt_seconds),
             verify_ssl=self._verify,
             httpx_args=self._route,
-            patience=patience,
+            time_limits=time_limits,
             proxy_text=self._settings.route.proxy_text,
         )
 

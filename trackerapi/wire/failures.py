@@ -24,7 +24,12 @@ from trackerapi.errors import (
 )
 from trackerapi.process.clock import utc_now
 from trackerapi.retry import parse_retry_after
-from trackerapi.wire.answer_check import NotAnAnswer, check_answer, check_model, parsed
+from trackerapi.wire.answer_check import (
+    InvalidAnswer,
+    check_answer,
+    check_model,
+    parsed,
+)
 from trackerapi.wire.bodies import secrets_of, without_secrets
 
 TRANSPORT_ERRORS = (
@@ -141,7 +146,7 @@ def read_answer(
             check_answer(request.method, request.url.path, status, content)
             return body if content == sent else json.dumps(content).encode()
         check_model("Problem", content)
-    except NotAnAnswer as fault:
+    except InvalidAnswer as fault:
         raise not_ours(request, status, headers, fault) from None
     exchange = _answered_exchange(request, status, headers, problem_details(content))
     raise _refusal(status)(_reason(status, exchange.problem), exchange)
@@ -151,12 +156,12 @@ def _content(status: int, media_type: str, body: bytes) -> dict[str, Any]:
     # A proxy may label any page as JSON, but no proxy labels a page as a problem.
     is_ours = 200 <= status < 300 and media_type == "application/json"
     if not (is_ours or media_type == "application/problem+json"):
-        raise NotAnAnswer("")
+        raise InvalidAnswer("")
     return parsed(body)
 
 
 def not_ours(
-    request: httpx.Request, status: int, headers: httpx.Headers, fault: NotAnAnswer
+    request: httpx.Request, status: int, headers: httpx.Headers, fault: InvalidAnswer
 ) -> BackendUnavailable:
     """Return the error for an answer that is not from a tracker backend."""
     media_type = without_secrets(

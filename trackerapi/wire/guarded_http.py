@@ -17,7 +17,7 @@ import httpx
 
 from trackerapi.errors import BackendError, BackendUnavailable
 from trackerapi.process.clock import pause
-from trackerapi.wire.attempts import Attempts, Patience
+from trackerapi.wire.attempts import Attempts, TimeLimits
 from trackerapi.wire.bodies import is_known_coding
 from trackerapi.wire.network import AsyncBoundedBackend, BoundedBackend, allowed
 
@@ -26,10 +26,10 @@ class GuardedHttp(httpx.Client):
     """An httpx client that returns a checked answer or raises one of our errors."""
 
     def __init__(
-        self, patience: Patience, proxy_text: str = "", **arguments: Any
+        self, time_limits: TimeLimits, proxy_text: str = "", **arguments: Any
     ) -> None:
         super().__init__(cookies=_no_cookies(), **arguments)
-        self._patience, self._proxy_text = patience, proxy_text
+        self._patience, self._proxy_text = time_limits, proxy_text
         for pool in _pools(self):
             pool._network_backend = BoundedBackend(pool._network_backend)  # noqa: SLF001
         # Reentrant: a signal handler may close the client that it has interrupted.
@@ -120,10 +120,10 @@ class GuardedAsyncHttp(httpx.AsyncClient):
     """The asynchronous twin of `GuardedHttp`; all decisions are shared."""
 
     def __init__(
-        self, patience: Patience, proxy_text: str = "", **arguments: Any
+        self, time_limits: TimeLimits, proxy_text: str = "", **arguments: Any
     ) -> None:
         super().__init__(cookies=_no_cookies(), **arguments)
-        self._patience, self._proxy_text = patience, proxy_text
+        self._patience, self._proxy_text = time_limits, proxy_text
         for pool in _pools(self):
             pool._network_backend = AsyncBoundedBackend(pool._network_backend)  # noqa: SLF001
 

@@ -16,9 +16,9 @@ import httpcore
 import httpx
 
 from trackerapi.process.clock import steady_seconds
-from trackerapi.wire.answer_check import NotAnAnswer
+from trackerapi.wire.answer_check import InvalidAnswer
 from trackerapi.wire.resolution import look_up
-from trackerapi.wire.sockets import OwnSocket, above_streams
+from trackerapi.wire.sockets import TrackedSocket, avoiding_standard_streams
 
 MAX_HEAD_BYTES: Final = 256 * 1024
 """Largest size of all that precedes the body: interim answers (103) and the head."""
@@ -29,7 +29,7 @@ _SHARE_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
-class Allowance:
+class AttemptBudget:
     """Limits of one attempt: time and bytes.
 
     Attributes:
@@ -52,11 +52,11 @@ class Allowance:
         return left if timeout is None else min(timeout, left)
 
 
-_CURRENT: Final[ContextVar[Allowance | None]] = ContextVar("attempt", default=None)
+_CURRENT: Final[ContextVar[AttemptBudget | None]] = ContextVar("attempt", default=None)
 
 
 @contextmanager
-def allowed(allowance: Allowance) -> Generator[None]:
+def allowed(allowance: AttemptBudget) -> Generator[None]:
     """Hold all network use of the block to `allowance`."""
     token = _CURRENT.set(allowance)
     try:
@@ -75,7 +75,7 @@ class Connection:
 
     is_spoiled = False
     last_answer_id: str | None = None
-    _socket: OwnSocket | None = None
+    _socket: TrackedSocket | None = None
 
     def note_answer(self, request_id: str | None) -> None:
         """Record the request id of an answer.
@@ -84,7 +84,7 @@ class Connection:
             NotAnAnswer: If it is the previous answer, sent again by a proxy.
         """
         if request_id and request_id == self.last_answer_id:
-            raise NotAnAnswer("it repeats the answer to the request before")
+            raise InvalidAnswer("it repeats the answer to the request before")
         self.last_answer_id = request_id
 
     @property
@@ -113,7 +113,7 @@ class BoundedStream(Connection, httpcore.NetworkStream):
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
-        self._socket = OwnSocket(stream.get_extra_info("socket"))
+        self._socket = TrackedSocket(stream.get_extra_info("socket"))
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what has come; see `httpcore.NetworkStream`."""
@@ -159,7 +159,7 @@ class AsyncBoundedStream(Connection, httpcore.AsyncNetworkStream):
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
-        self._socket = OwnSocket(stream.get_extra_info("socket"))
+        self._socket = TrackedSocket(stream.get_extra_info("socket"))
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what has come; see `httpcore.AsyncNetworkStream`."""
@@ -220,7 +220,7 @@ class BoundedBackend(httpcore.NetworkBackend):
         for number, address in enumerate(addresses):
             seconds = _share(timeout, len(addresses) - number)
             try:
-                with above_streams():
+                with avoiding_standard_streams():
                     stream = self._backend.connect_tcp(
                         address, port, seconds, local_address, socket_options
                     )
@@ -238,7 +238,7 @@ class BoundedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """Connect to a Unix socket."""
         seconds = _seconds(timeout, httpcore.ConnectTimeout)
-        with above_streams():
+        with avoiding_standard_streams():
             return BoundedStream(
                 self._backend.connect_unix_socket(path, seconds, socket_options)
             )
@@ -270,7 +270,7 @@ class AsyncBoundedBackend(httpcore.AsyncNetworkBackend):
         for number, address in enumerate(addresses):
             seconds = _share(timeout, len(addresses) - number)
             try:
-                with above_streams():
+                with avoiding_standard_streams():
                     stream = await self._backend.connect_tcp(
                         address, port, seconds, local_address, socket_options
                     )
@@ -287,7 +287,7 @@ class AsyncBoundedBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect to a Unix socket."""
-        with above_streams():
+        with avoiding_standard_streams():
             return AsyncBoundedStream(
                 await self._backend.connect_unix_socket(path, timeout, socket_options)
             )

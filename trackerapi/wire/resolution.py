@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from ipaddress import ip_address
 from typing import Final
 
-from trackerapi.wire.sockets import above_streams
+from trackerapi.wire.sockets import avoiding_standard_streams
 
 # A look-up cannot be ended: attempts that need the same one wait for it together, so
 # that however long it takes, there is one thread for each name.
@@ -44,7 +44,7 @@ def look_up(host: str, port: int) -> Future[list[str]]:
 def _find_addresses(key: tuple[int, str, int], found: Future[list[str]]) -> None:
     _, host, port = key
     try:
-        with above_streams():
+        with avoiding_standard_streams():
             known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(each[4][0]) for each in known))
     except Exception as error:  # noqa: BLE001 - raised again by those who wait

@@ -12,14 +12,14 @@ from trackerapi_client.api.events import import_events
 from trackerapi_client.models import BatchReport
 from trackerapi_client.types import UNSET, File
 
-from trackerapi.delivery.sender import Receipt, Rejection
+from trackerapi.delivery.sender import BatchResult, Rejection
 from trackerapi.errors import BackendUnavailable, SettingsError
 from trackerapi.settings.api_key import key_id_of
 from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient
 from trackerapi.wire.failures import problem_details
 
-SMALLEST_WORTH_PACKING: Final = 1400
+MIN_COMPRESSED_BYTES: Final = 1400
 """Bytes that one packet of a network holds; less gains nothing by being packed."""
 
 _FASTEST: Final = 1
@@ -45,10 +45,10 @@ class HttpSender:
         self._read_key, self._take_key = read_key, take_key
         self._is_near = _is_loopback(client.base_url)
 
-    def send(self, batch: bytes) -> Receipt:
+    def send(self, batch: bytes) -> BatchResult:
         """Deliver `batch` as the body of `import_events`; see `Sender`."""
         # Between programs of one machine, packing costs more than it saves.
-        is_packed = not self._is_near and len(batch) >= SMALLEST_WORTH_PACKING
+        is_packed = not self._is_near and len(batch) >= MIN_COMPRESSED_BYTES
         payload = gzip.compress(batch, _FASTEST, mtime=0) if is_packed else batch
         report = import_events.sync_detailed(
             client=self._client,
@@ -57,7 +57,7 @@ class HttpSender:
         ).parsed
         if not isinstance(report, BatchReport):
             raise BackendUnavailable("the answer is no report of a batch")
-        return Receipt(
+        return BatchResult(
             accepted=report.accepted,
             duplicates=report.duplicates,
             rejections=tuple(
@@ -78,12 +78,12 @@ class HttpSender:
         """Return the id of the provider whose key this is; see `Sender`."""
         return self._calls.verify_api_key().provider_id
 
-    def key_ids(self) -> Iterable[str]:
+    def list_key_ids(self) -> Iterable[str]:
         """Return the ids of the provider's newest keys; see `Sender`."""
         newest = islice(self._calls.list_api_keys(), _MAX_KEYS)
         return [key.key_id for key in newest]
 
-    def renew_key(self) -> str | None:
+    def reload_key(self) -> str | None:
         """Read the key again where it came from; see `Sender`."""
         try:
             key = self._read_key()

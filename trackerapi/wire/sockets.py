@@ -15,7 +15,7 @@ from trackerapi.process.descriptors import Descriptor
 _STDERR: Final = 2
 
 
-class OwnSocket:
+class TrackedSocket:
     """The socket of a connection.
 
     Args:
@@ -43,17 +43,17 @@ class OwnSocket:
         return False
 
 
-_OPEN: Final[WeakSet[OwnSocket]] = WeakSet()
+_OPEN: Final[WeakSet[TrackedSocket]] = WeakSet()
 
 
-def let_go_of_foreign() -> None:
+def detach_lost_sockets() -> None:
     """Detach each socket whose descriptor belongs to the job by now."""
     for each in list(_OPEN):
         each.is_ours()
 
 
 @contextmanager
-def above_streams() -> Generator[None]:
+def avoiding_standard_streams() -> Generator[None]:
     """Keep sockets that are opened in the block off the descriptors 0 to 2.
 
     A program may run with one of them closed: text that C code prints to that

@@ -24,7 +24,7 @@ from trackerapi import (
     TrackerApi,
     TrackerJob,
 )
-from trackerapi.delivery import loop as courier
+from trackerapi.delivery import loop
 from trackerapi.outbox.held import HeldJournal
 
 
@@ -40,7 +40,7 @@ def test_creation_without_an_answer_waits(
 ) -> None:
     """create_job: no answer: one attempt, then it waits; one warning."""
     # However slow the machine, the next attempt is that of the flush.
-    monkeypatch.setattr(courier, "backoff_seconds", lambda *_, **__: 3600.0)
+    monkeypatch.setattr(loop, "backoff_seconds", lambda *_, **__: 3600.0)
     gateway.fault = always(NO_ANSWERS[answer])
     with reporting(gateway, strict=strict) as tracker:
         job = new_job(tracker, config)

@@ -218,5 +218,5 @@ def test_callback_that_raises_breaks_neither_job_nor_delivery(
 
         await_true(lambda: bool(stored(tracker, job)), 30)
         assert [event.event_id for event in stored(tracker, job)] == ids
-    assert threads == {threading.current_thread().name, "trackerapi-courier"}
+    assert threads == {threading.current_thread().name, "trackerapi-delivery"}
     assert "on_problem raised" in caplog.text

@@ -147,7 +147,7 @@ def test_fork_while_another_thread_sends_first_hangs_nobody(scripts: Scripts) ->
         is_opening = threading.Event()
 
         def begin_late(thread):
-            if thread.name == "trackerapi-courier":
+            if thread.name == "trackerapi-delivery":
                 is_opening.set()
                 threading.Event().wait(0.5)
             begin(thread)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.running_backend import RunningBackend
 from tests.support.scripted_server import KEY, OWNER, answering, http
 from trackerapi import AuthenticationError, TrackerApi, TrackerJob
-from trackerapi.wire.attempts import Patience
+from trackerapi.wire.attempts import TimeLimits
 from trackerapi.wire.calls import Calls
 from trackerapi.wire.client import BackendClient
 
@@ -23,7 +23,7 @@ def calls_with(key: str, base_url: str) -> Iterator[Calls]:
         prefix="",
         auth_header_name="X-API-Key",
         verify_ssl=False,  # the address is http; a context takes longer than the call
-        patience=Patience(attempt_seconds=10.0, deadline_seconds=0.0),
+        time_limits=TimeLimits(attempt_seconds=10.0, deadline_seconds=0.0),
     )
     try:
         yield Calls(client)

@@ -27,8 +27,8 @@ from tests.support.memory_backend import (
 )
 from tests.support.reporting_process import BINDING, ReportingProcess
 from tests.support.small_disk import SmallDisk
-from trackerapi.delivery.batches import Carrier
-from trackerapi.delivery.sender import Receipt, Rejection
+from trackerapi.delivery.batches import BatchDelivery
+from trackerapi.delivery.sender import BatchResult, Rejection
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
 from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.file import OutboxFile
@@ -38,11 +38,13 @@ from trackerapi.problems import Problems
 HTML_413 = Fault(unavailable(413).error)
 
 
-def carrier_of(process: ReportingProcess, memory: MemoryBackend) -> Carrier:
+def batch_delivery_of(
+    process: ReportingProcess, memory: MemoryBackend
+) -> BatchDelivery:
     """Return what carries for a process, for a test that makes single turns."""
-    folder = process.route.folder
+    folder = process.parts.folder
     assert folder is not None
-    return Carrier(
+    return BatchDelivery(
         memory,
         lambda job: folder.find_creation(process.outbox.binding, job),
         process.problems,
@@ -59,10 +61,10 @@ def held_lines(process: ReportingProcess, *, waits: bool = False) -> list[bytes]
     return found
 
 
-def carry_until_done(carrier: Carrier, file: OutboxFile) -> None:
+def deliver_all(batch_delivery: BatchDelivery, file: OutboxFile) -> None:
     """Make turns until nothing of a file waits."""
     for _ in range(200):
-        if not carrier.carry(file):
+        if not batch_delivery.deliver_next(file):
             return
     raise AssertionError("it never ends")
 
@@ -125,7 +127,7 @@ def test_batch_without_a_usable_answer_waits(
     memory.fail_next("send", fault)
 
     with pytest.raises(BackendError) as caught:
-        process.make_round()
+        process.run_pass()
 
     assert process.outbox.undelivered_count == 1
     assert process.counters.delivered == 0
@@ -145,7 +147,7 @@ def test_answer_that_asks_to_wait_is_passed_on(
     memory.fail_next("send", unavailable(429, retry_after_seconds=17))
 
     with pytest.raises(BackendUnavailable) as caught:
-        process.make_round()
+        process.run_pass()
 
     assert caught.value.retry_after_seconds == 17
 
@@ -158,7 +160,7 @@ def test_answer_lost_after_processing_doubles_and_counts_nothing_twice(
     process.append(*lines)
     memory.fail_next("send", lost_answer())
     with pytest.raises(BackendUnavailable):
-        process.make_round()
+        process.run_pass()
     assert len(memory.events) == 3
 
     process.deliver()
@@ -192,7 +194,7 @@ def test_small_record_waits_for_a_proxy_that_answers_413_to_everything(
     memory.fail_next("send", HTML_413)
 
     with pytest.raises(BackendUnavailable):
-        process.make_round()
+        process.run_pass()
 
     process.deliver()
     assert len(memory.events) == 1
@@ -268,7 +270,7 @@ def test_refusal_that_cannot_be_written_down_settles_nothing(
     disk.room_bytes = 0
 
     with pytest.raises(OSError, match=r"room|space"):
-        process.make_round()
+        process.run_pass()
 
     assert process.outbox.undelivered_count == 2
     disk.room_bytes = None
@@ -280,24 +282,24 @@ def test_refusal_that_cannot_be_written_down_settles_nothing(
 @pytest.mark.parametrize(
     "receipt",
     [
-        Receipt(accepted=0, duplicates=0),
-        Receipt(accepted=1, duplicates=1),
-        Receipt(
+        BatchResult(accepted=0, duplicates=0),
+        BatchResult(accepted=1, duplicates=1),
+        BatchResult(
             accepted=2,
             duplicates=0,
             rejections=(Rejection(index=3, problem=problem(422)),),
         ),
-        Receipt(
+        BatchResult(
             accepted=2,
             duplicates=0,
             rejections=(Rejection(index=-1, problem=problem(422)),),
         ),
-        Receipt(
+        BatchResult(
             accepted=1,
             duplicates=0,
             rejections=(Rejection(index=1, problem=problem(422)),) * 2,
         ),
-        Receipt(
+        BatchResult(
             accepted=2,
             duplicates=0,
             rejections=(
@@ -310,7 +312,7 @@ def test_answer_that_does_not_account_for_every_line_settles_nothing(
     process: ReportingProcess,
     memory: MemoryBackend,
     monkeypatch: pytest.MonkeyPatch,
-    receipt: Receipt,
+    receipt: BatchResult,
 ) -> None:
     """An answer to another body than ours, as behind a proxy that lost it, is none."""
     lines = event_lines(3)
@@ -318,7 +320,7 @@ def test_answer_that_does_not_account_for_every_line_settles_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(memory, "send", lambda _: receipt)
         with suppress(BackendUnavailable):
-            process.make_round()
+            process.run_pass()
 
     assert process.outbox.undelivered_count == 3
     assert held_lines(process) == []
@@ -335,7 +337,7 @@ def test_batches_shrink_with_time_outs_and_grow_with_success(
 
     for _ in range(3):
         with pytest.raises(BackendUnavailable):
-            process.make_round()
+            process.run_pass()
     process.deliver()
 
     assert memory.line_counts == [1000, 500, 250, *[125] * 8, 1000, 1000, 1000]
@@ -354,7 +356,7 @@ def test_batches_do_not_shrink_for_what_has_nothing_to_do_with_size(
 
     for _ in range(3):
         with pytest.raises(BackendError):
-            process.make_round()
+            process.run_pass()
     process.deliver()
 
     assert memory.line_counts == [1000] * 4
@@ -369,7 +371,7 @@ def test_line_that_times_out_alone_is_tried_again(
 
     for _ in range(2):
         with pytest.raises(BackendUnavailable):
-            process.make_round()
+            process.run_pass()
     process.deliver()
 
     assert memory.line_counts == [2, 1, 1, 1]
@@ -427,7 +429,7 @@ def test_creation_without_a_usable_answer_waits_with_its_events(
     memory.fail_next("create_job", fault)
 
     with pytest.raises(BackendError):
-        process.make_round()
+        process.run_pass()
 
     assert memory.batches == []
     assert process.outbox.undelivered_count == 2
@@ -527,7 +529,7 @@ def test_event_of_an_unknown_job_waits_until_it_is_known(
     line, other = event_line(job="late"), event_line()
     process.append(line, other)
 
-    process.make_round()
+    process.run_pass()
 
     assert list(memory.events.values()) == [other]
     assert held_lines(process, waits=True) == [line]
@@ -543,20 +545,20 @@ def test_later_events_do_not_overtake_those_that_wait(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """The order of a job's events holds also while the job is unknown."""
-    carrier = carrier_of(process, memory)
+    batch_delivery = batch_delivery_of(process, memory)
     lines = event_lines(6, "late")
     process.append(*lines[:2])
     (file,) = process.files()
-    carrier.carry(file)
+    batch_delivery.deliver_next(file)
     memory.jobs["late"] = {}
     process.append(*lines[2:4])
-    carrier.carry(file)
+    batch_delivery.deliver_next(file)
     process.append(*lines[4:])
-    carrier.carry(file)
+    batch_delivery.deliver_next(file)
     assert memory.events == {}
     assert held_lines(process, waits=True) == lines
 
-    carrier.carry_waiting(file)
+    batch_delivery.retry_deferred(file)
 
     assert list(memory.events.values()) == lines
     assert held_lines(process, waits=True) == []
@@ -571,12 +573,12 @@ def test_order_of_a_job_holds_across_the_files_of_a_process(
     lines = event_lines(6, "late", message="x" * 50)
     process.append(*lines)
     assert len(process.outbox.files) > 2
-    carrier = carrier_of(process, memory)
+    batch_delivery = batch_delivery_of(process, memory)
     first, *others = process.outbox.files
-    carry_until_done(carrier, first)
+    deliver_all(batch_delivery, first)
     memory.jobs["late"] = {}
     for file in others:
-        carry_until_done(carrier, file)
+        deliver_all(batch_delivery, file)
 
     process.deliver()
 
@@ -661,7 +663,7 @@ def test_event_of_an_unknown_job_is_held_after_a_week(
         [JournalEntry(record=line, problem=problem(404), is_deferred=True, since=since)]
     )
 
-    process.make_round()
+    process.run_pass()
 
     assert held_lines(process) == ([line] if is_held else [])
     assert held_lines(process, waits=True) == ([] if is_held else [line])
@@ -681,7 +683,7 @@ def test_event_that_waited_keeps_its_time_until_it_is_held(
     )
 
     for _ in range(3):
-        process.make_round()
+        process.run_pass()
 
     (kept,) = file.held.entries()
     assert kept.since == since
@@ -693,7 +695,7 @@ def test_waiting_event_that_is_refused_by_itself_is_held(
     """What waited for its job can still be refused for its own content."""
     lines = event_lines(3, "late")
     process.append(*lines)
-    process.make_round()
+    process.run_pass()
     memory.jobs["late"] = {}
     memory.refused_lines[event_id_of(lines[1])] = problem(422, "no such kind")
 
@@ -712,13 +714,13 @@ def test_waiting_events_survive_a_backend_that_goes_away(
     """What waits in the journal stays there until the backend has it."""
     lines = event_lines(3, "late")
     process.append(*lines)
-    process.make_round()
+    process.run_pass()
     memory.jobs["late"] = {}
     memory.is_down = fault
     asked = len(memory.batches) + memory.identify_count
 
     with pytest.raises(BackendError):
-        process.make_round()
+        process.run_pass()
 
     assert len(memory.batches) + memory.identify_count == asked + 1
     memory.heal()
@@ -735,7 +737,7 @@ def test_many_waiting_events_go_in_batches_that_the_contract_allows(
     lines = [event_line(job="late", message="x" * 9000) for _ in range(300)]
     process.append(*lines)
     while not process.outbox.is_empty:
-        process.make_round()
+        process.run_pass()
     memory.jobs["late"] = {}
 
     process.deliver()
@@ -749,9 +751,9 @@ def test_records_in_memory_arrive_with_their_creation_first(
 ) -> None:
     """What no disk would take is delivered like everything else."""
     lines = event_lines(1500, "new")
-    carrier = carrier_of(process, memory)
+    batch_delivery = batch_delivery_of(process, memory)
 
-    refused = carrier.carry_lines([creation_line("new"), *lines])
+    refused = batch_delivery.deliver_lines([creation_line("new"), *lines])
 
     assert refused == []
     assert list(memory.events.values()) == lines
@@ -765,9 +767,9 @@ def test_records_in_memory_that_are_refused_come_back_with_the_reason(
     memory.refused_jobs["new"] = rejected(422)
     bad, late, good = event_line(), event_line(job="late"), event_line()
     memory.refused_lines[event_id_of(bad)] = problem(422)
-    carrier = carrier_of(process, memory)
+    batch_delivery = batch_delivery_of(process, memory)
 
-    refused = carrier.carry_lines([creation_line("new"), bad, late, good])
+    refused = batch_delivery.deliver_lines([creation_line("new"), bad, late, good])
 
     assert [kept.record for kept in refused] == [creation_line("new"), bad, late]
     assert [kept.is_deferred for kept in refused] == [False, False, True]
@@ -779,12 +781,12 @@ def test_records_in_memory_are_counted_once(
 ) -> None:
     """A second delivery after half of a first one delivers nothing twice."""
     lines = event_lines(1500)
-    carrier = carrier_of(process, memory)
+    batch_delivery = batch_delivery_of(process, memory)
     memory.fail_next("send", None, unavailable(503))
     with pytest.raises(BackendUnavailable):
-        carrier.carry_lines(lines)
+        batch_delivery.deliver_lines(lines)
 
-    carrier.carry_lines(lines)
+    batch_delivery.deliver_lines(lines)
 
     assert list(memory.events.values()) == lines
     assert process.counters.delivered == 1500
@@ -890,11 +892,11 @@ def test_whatever_happens_good_lines_arrive_in_order_and_bad_ones_are_held(
             memory.refused_lines[event_id_of(line)] = problem(422)
     memory.most_lines = most_lines
     memory.fail_next("send", *faults)
-    carrier = Carrier(memory, lambda _: None, problems, counters)
+    batch_delivery = BatchDelivery(memory, lambda _: None, problems, counters)
 
     for _ in range(300):
         try:
-            if not carrier.carry(file):
+            if not batch_delivery.deliver_next(file):
                 break
         except BackendError:
             assert not file.is_delivered

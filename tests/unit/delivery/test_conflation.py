@@ -49,7 +49,7 @@ def test_first_progress_is_written_at_once(bench: Bench) -> None:
     assert bench.offer(STEP, b"1") == [False]
 
     assert bench.written == [b"1"]
-    assert bench.conflation.release_due() is None
+    assert bench.conflation.write_due() is None
 
 
 def test_first_progress_is_written_at_once_just_after_the_machine_has_started() -> None:
@@ -68,7 +68,7 @@ def test_only_the_newest_of_a_second_is_kept(bench: Bench) -> None:
     assert bench.written == [b"1"]
 
     bench.now += INTERVAL_SECONDS
-    assert bench.conflation.release_due() is None
+    assert bench.conflation.write_due() is None
 
     assert bench.written == [b"1", b"4"]
     assert bench.conflation.pending == {}
@@ -80,9 +80,9 @@ def test_time_until_the_next_is_due_is_told(bench: Bench) -> None:
     bench.now += 0.25
     bench.offer(OTHER_STEP, b"3", b"4")
 
-    assert bench.conflation.release_due() == pytest.approx(0.75)
+    assert bench.conflation.write_due() == pytest.approx(0.75)
     bench.now += 0.75
-    assert bench.conflation.release_due() == pytest.approx(0.25)
+    assert bench.conflation.write_due() == pytest.approx(0.25)
     assert bench.written == [b"1", b"3", b"2"]
 
 
@@ -90,7 +90,7 @@ def test_written_record_begins_the_second_anew(bench: Bench) -> None:
     """Between two records of a step is a second, however they came to be written."""
     bench.offer(STEP, b"1", b"2")
     bench.now += INTERVAL_SECONDS
-    bench.conflation.release_due()
+    bench.conflation.write_due()
     bench.now += INTERVAL_SECONDS / 2
 
     assert bench.offer(STEP, b"3") == [True]
@@ -112,7 +112,7 @@ def test_parts_of_a_step_do_not_wait_for_each_other(bench: Bench) -> None:
         bench.offer(key, b"first", repr(key).encode())
     bench.written.clear()
 
-    bench.conflation.release("job", "copy")
+    bench.conflation.write_pending("job", "copy")
 
     assert bench.written == [repr(key).encode() for key in parts]
 
@@ -125,7 +125,7 @@ def test_newest_progress_stands_before_the_next_event_of_its_step(
         bench.offer(key, b"first", repr(key).encode())
     bench.written.clear()
 
-    bench.conflation.release("job", "copy")
+    bench.conflation.write_pending("job", "copy")
 
     assert bench.written == [repr(STEP).encode()]
     assert STEP not in bench.conflation.pending
@@ -138,7 +138,7 @@ def test_event_of_the_whole_job_comes_behind_all_its_progress(bench: Bench) -> N
         bench.offer(key, b"first", repr(key).encode())
     bench.written.clear()
 
-    bench.conflation.release("job", None)
+    bench.conflation.write_pending("job", None)
 
     assert bench.written == [
         repr(key).encode() for key in (STEP, OTHER_STEP, HEARTBEAT)
@@ -151,7 +151,7 @@ def test_all_is_written_at_the_end(bench: Bench) -> None:
     for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
         bench.offer(key, b"first", b"last")
 
-    bench.conflation.release_all()
+    bench.conflation.write_all()
 
     assert bench.written.count(b"last") == 4
     assert bench.conflation.pending == {}
@@ -164,9 +164,9 @@ def test_after_the_end_nothing_is_kept(bench: Bench) -> None:
     assert bench.written == [b"1", b"2"]
 
     assert bench.offer(STEP, b"3", b"4") == [False, False]
-    bench.conflation.keep(STEP, b"5")
+    bench.conflation.queue(STEP, b"5")
 
-    assert bench.conflation.release_due() is None
+    assert bench.conflation.write_due() is None
     assert bench.written == [b"1", b"2", b"3", b"4", b"5"]
 
 
@@ -201,12 +201,12 @@ def test_finished_jobs_are_forgotten(bench: Bench) -> None:
         bench.offer((f"job-{number}", None, "heartbeat", None), b"x")
     bench.now += 2 * INTERVAL_SECONDS
     bench.offer(STEP, b"1", b"2")
-    bench.conflation.release_due()
+    bench.conflation.write_due()
 
     assert len(bench.conflation._written_at) < 10
     assert bench.offer(STEP, b"3") == [True]
     bench.now += INTERVAL_SECONDS
-    bench.conflation.release_due()
+    bench.conflation.write_due()
     assert bench.written[-1] == b"3"
 
 
@@ -226,9 +226,9 @@ def test_writing_that_fails_does_not_lose_the_newest() -> None:
     conflation.offer(STEP, b"2")
     now[0] += INTERVAL_SECONDS
     with pytest.raises(OutboxError, match="no room"):
-        conflation.release_due()
+        conflation.write_due()
 
-    conflation.release_all()
+    conflation.write_all()
 
     assert written == [b"1", b"2"]
 
@@ -248,9 +248,9 @@ def test_signal_handler_that_reports_in_the_middle_is_the_newest() -> None:
     conflation.offer(STEP, b"1")
     conflation.offer(STEP, b"2")
     now[0] += INTERVAL_SECONDS
-    conflation.release_due()
+    conflation.write_due()
 
-    conflation.release_all()
+    conflation.write_all()
 
     assert written == [b"1", b"2", b"3"]
 
@@ -308,7 +308,7 @@ def test_thread_lives_on_after_a_record_that_raises() -> None:
             sys.exit(1)
         return b"1"
 
-    Conflation(lambda _: is_written.set()).keep(STEP, line)
+    Conflation(lambda _: is_written.set()).queue(STEP, line)
 
     assert is_written.wait(PATIENCE_SECONDS)
 
@@ -327,7 +327,7 @@ def test_newest_is_written_when_it_is_due_where_no_thread_can_begin(
     conflation = Conflation(written.append)
 
     for line in (b"1", b"2", b"3"):
-        conflation.keep(STEP, line)
+        conflation.queue(STEP, line)
 
     assert written == [b"1", b"2", b"3"]
 
@@ -359,16 +359,16 @@ def test_newest_is_always_written_or_kept_and_never_twice(
             newest[key], owners[line] = line, key
             bench.offer(key, line)
         elif move == "due":
-            bench.conflation.release_due()
+            bench.conflation.write_due()
         else:
-            bench.conflation.release(key[0], key[1])
+            bench.conflation.write_pending(key[0], key[1])
 
     for key in KEYS:
         mine = [line for line in bench.written if owners[line] == key]
         assert mine == sorted(set(mine))
         last = bench.conflation.pending.get(key, mine[-1] if mine else None)
         assert last == newest.get(key)
-    bench.conflation.release_all()
+    bench.conflation.write_all()
     for key, line in newest.items():
         assert [one for one in bench.written if owners[one] == key][-1] == line
 
@@ -382,14 +382,14 @@ def test_threads_that_report_at_once_lose_no_newest(bench: Bench) -> None:
                 ("job", str(name), "progress", None), b"%d %03d" % (name, number)
             )
             if number % 50 == 0:
-                bench.conflation.release("job", str(name))
+                bench.conflation.write_pending("job", str(name))
 
     threads = [threading.Thread(target=report, args=(name,)) for name in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    bench.conflation.release_all()
+    bench.conflation.write_all()
 
     for name in range(4):
         mine = [line for line in bench.written if line.startswith(b"%d " % name)]
@@ -399,13 +399,13 @@ def test_threads_that_report_at_once_lose_no_newest(bench: Bench) -> None:
 
 def test_record_that_is_kept_is_written_by_somebody_else(bench: Bench) -> None:
     """Who must not wait for a disk keeps the record; it is due as any other."""
-    bench.conflation.keep(STEP, b"1")
+    bench.conflation.queue(STEP, b"1")
     assert bench.written == []
 
-    assert bench.conflation.release_due() is None
-    bench.conflation.keep(STEP, b"2")
-    assert bench.conflation.release_due() == INTERVAL_SECONDS
-    bench.conflation.release("job", "copy")
+    assert bench.conflation.write_due() is None
+    bench.conflation.queue(STEP, b"2")
+    assert bench.conflation.write_due() == INTERVAL_SECONDS
+    bench.conflation.write_pending("job", "copy")
 
     assert bench.written == [b"1", b"2"]
 
@@ -421,10 +421,10 @@ def test_record_can_be_kept_while_another_is_being_written() -> None:
         written.append(line)
 
     conflation = Conflation(write)
-    conflation.keep(STEP, b"1")
+    conflation.queue(STEP, b"1")
     assert writing.wait(PATIENCE_SECONDS)
-    conflation.keep(STEP, b"2")
+    conflation.queue(STEP, b"2")
     may_go_on.set()
-    conflation.release_all()
+    conflation.write_all()
 
     assert written == [b"1", b"2"]

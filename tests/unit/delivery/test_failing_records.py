@@ -16,7 +16,7 @@ from tests.support.lines import (
 )
 from tests.support.memory_backend import Fault, MemoryBackend, unavailable
 from tests.support.reporting_process import BINDING, ReportingProcess
-from trackerapi.delivery.batches import Carrier
+from trackerapi.delivery.batches import BatchDelivery
 from trackerapi.delivery.failing_records import FAILURES_TO_SEARCH
 from trackerapi.errors import BackendError
 from trackerapi.outbox.counters import Counters
@@ -29,11 +29,11 @@ ROUNDS = 60
 """Enough for several searches."""
 
 
-def make_rounds(process: ReportingProcess, count: int = ROUNDS) -> None:
+def run_passes(process: ReportingProcess, count: int = ROUNDS) -> None:
     """Make rounds, whatever comes of them."""
     for _ in range(count):
         with suppress(BackendError):
-            process.make_round()
+            process.run_pass()
 
 
 def waiting_lines(process: ReportingProcess) -> list[bytes]:
@@ -59,12 +59,12 @@ def test_failing_event_is_set_aside_and_the_others_arrive(
     lines = event_lines(30)
     process.append(*lines)
     poison(memory, [lines[place]], fault)
-    make_rounds(process)
+    run_passes(process)
     # Where it is the last one, nothing waits behind it until now.
     lines.append(event_line())
     process.append(lines[-1])
 
-    make_rounds(process)
+    run_passes(process)
 
     assert sorted(memory.events) == sorted(ids_of(lines[:place] + lines[place + 1 :]))
     assert waiting_lines(process) == [lines[place]]
@@ -100,7 +100,7 @@ def test_failing_events_spread_over_a_batch_keep_no_other_event(
     process.append(*lines)
     poison(memory, bad, unavailable(500))
 
-    make_rounds(process)
+    run_passes(process)
 
     assert sorted(memory.events) == sorted(set(ids_of(lines)) - set(ids_of(bad)))
     assert sorted(waiting_lines(process)) == sorted(bad)
@@ -119,7 +119,7 @@ def test_several_failing_events_of_one_batch_are_all_found(
     process.append(*lines)
     poison(memory, bad)
 
-    make_rounds(process)
+    run_passes(process)
 
     assert sorted(memory.events) == sorted(set(ids_of(lines)) - set(ids_of(bad)))
     memory.poison.clear()
@@ -138,7 +138,7 @@ def test_job_whose_events_all_fail_silences_no_other_job(
         process.append(line, *bad[200 + 2 * number : 202 + 2 * number])
     poison(memory, bad)
 
-    make_rounds(process)
+    run_passes(process)
 
     assert sorted(memory.events) == sorted(ids_of(good))
     assert sorted(waiting_lines(process)) == sorted(bad)
@@ -154,11 +154,11 @@ def test_failing_event_in_a_leftover_delays_no_other_file(
     bad = leave_events(folder, memory, 3)
     poison(memory, bad)
     process = ReportingProcess(folder, memory)
-    make_rounds(process, 12)
+    run_passes(process, 12)
     lines = event_lines(5)
     process.append(*lines)
 
-    make_rounds(process)
+    run_passes(process)
 
     assert sorted(memory.events) == sorted(ids_of(lines))
     assert sorted(waiting_lines(process)) == sorted(bad)
@@ -178,9 +178,9 @@ def test_many_leftovers_of_failing_events_alone_delay_the_next_process_little(
     lines = event_lines(5)
     process.append(*lines)
 
-    make_rounds(process, FAILURES_TO_SEARCH + 1)
+    run_passes(process, FAILURES_TO_SEARCH + 1)
     assert sorted(memory.events) == sorted(ids_of(lines))
-    make_rounds(process, 2)
+    run_passes(process, 2)
     assert sorted(waiting_lines(process)) == sorted(bad)
     process.die()
 
@@ -193,7 +193,7 @@ def test_leftovers_of_a_backend_that_takes_nothing_bring_few_requests(
     poison(memory, bad)
     process = ReportingProcess(folder, memory)
 
-    make_rounds(process)
+    run_passes(process)
 
     assert len(memory.batches) <= 5 * ROUNDS
     assert waiting_lines(process) == []
@@ -210,10 +210,10 @@ def test_failing_creation_keeps_its_events_and_no_other_job(
     bad, others = [creation_line("new"), *lines], event_lines(3)
     process.append(*[*bad, *others] if is_first else [*others, *bad, event_line()])
 
-    make_rounds(process)
+    run_passes(process)
     more = event_line(job="new")
     process.append(more)
-    make_rounds(process)
+    run_passes(process)
 
     assert set(ids_of(others)) <= set(memory.events)
     assert not {*ids_of(lines), event_id_of(more)} & set(memory.events)
@@ -233,12 +233,12 @@ def test_backend_that_is_down_is_asked_once_a_round(
     """An outage of all requests narrows no batch and sets nothing aside."""
     lines = event_lines(100)
     process.append(*lines[:50])
-    process.make_round()
+    process.run_pass()
     process.append(*lines[50:])
     before = len(memory.batches) + memory.identify_count
     memory.is_down = fault
 
-    make_rounds(process)
+    run_passes(process)
 
     assert len(memory.batches) + memory.identify_count == before + ROUNDS
     assert waiting_lines(process) == []
@@ -255,7 +255,7 @@ def test_backend_that_takes_no_record_at_all_keeps_all_in_place(
     process.append(*lines)
     poison(memory, lines, unavailable(503))
 
-    make_rounds(process)
+    run_passes(process)
 
     assert waiting_lines(process) == []
     assert len(memory.batches) <= 5 * ROUNDS
@@ -270,12 +270,12 @@ def test_request_that_was_not_acted_on_says_nothing_of_a_record(
 ) -> None:
     """No record is searched for without a connection, or behind a limit of requests."""
     process.append(*event_lines(2))
-    process.make_round()
+    process.run_pass()
     process.append(*event_lines(2))
     asked = memory.identify_count
     memory.fail_next("send", *[fault] * 20)
 
-    make_rounds(process, 20)
+    run_passes(process, 20)
 
     assert memory.identify_count == asked
     assert set(memory.line_counts[1:]) == {2}
@@ -287,11 +287,11 @@ def test_failing_event_of_a_job_that_was_unknown_delays_no_other(
     """Events wait for their job; once that is known, one of them fails."""
     lines, other = event_lines(5, "late"), event_line(job="unknown")
     process.append(*lines, other)
-    make_rounds(process, 3)
+    run_passes(process, 3)
     memory.jobs["late"] = {}
     poison(memory, [lines[2]])
 
-    make_rounds(process)
+    run_passes(process)
 
     assert sorted(memory.events) == sorted(ids_of([*lines[:2], *lines[3:]]))
     memory.jobs["unknown"] = {}
@@ -323,18 +323,18 @@ def test_every_event_arrives_once_or_waits(
         file.append(line)
     poison(memory, [line for number, line in enumerate(lines) if number in bad])
     memory.fail_next("send", *faults)
-    carrier = Carrier(memory, lambda _: None, Problems(), counters)
+    batch_delivery = BatchDelivery(memory, lambda _: None, Problems(), counters)
 
     for _ in range(100):
         with suppress(BackendError):
-            carrier.carry(file)
-            carrier.carry_waiting(file)
+            batch_delivery.deliver_next(file)
+            batch_delivery.retry_deferred(file)
     memory.heal()
     memory.poison.clear()
     for _ in range(3):
-        while carrier.carry(file):
+        while batch_delivery.deliver_next(file):
             pass
-        carrier.carry_waiting(file)
+        batch_delivery.retry_deferred(file)
 
     assert sorted(memory.events) == sorted(ids_of(lines))
     assert list(file.held.entries()) == []

@@ -28,14 +28,14 @@ from tests.support.memory_backend import (
 )
 from tests.support.pauses import Pauses
 from tests.support.reporting_process import ReportingProcess
-from trackerapi.delivery import loop as courier_module
+from trackerapi.delivery import loop as loop_module
 from trackerapi.delivery.conflation import INTERVAL_SECONDS, Conflation
 from trackerapi.delivery.loop import (
     LINGER_SECONDS,
-    LONGEST_BACKOFF_SECONDS,
-    Courier,
+    MAX_BACKOFF_SECONDS,
+    DeliveryLoop,
 )
-from trackerapi.delivery.passes import LEFTOVERS_SECONDS
+from trackerapi.delivery.passes import LEFTOVER_SEARCH_SECONDS
 from trackerapi.outbox.held import HeldJournal
 
 AN_HOUR: Final = 3600.0
@@ -79,28 +79,28 @@ class Gate:
             self._is_open.wait(PATIENCE_SECONDS)
 
 
-def alive(courier: Courier) -> bool:
+def alive(loop: DeliveryLoop) -> bool:
     """Tell whether a courier's thread runs."""
-    return courier._thread is not None and courier._thread.is_alive()
+    return loop._thread is not None and loop._thread.is_alive()
 
 
 @contextmanager
-def running(courier: Courier, process: ReportingProcess) -> Iterator[Courier]:
+def running(loop: DeliveryLoop, process: ReportingProcess) -> Iterator[DeliveryLoop]:
     """Run a courier until the test is over."""
-    courier.start()
+    loop.start()
     try:
-        yield courier
+        yield loop
     finally:
-        courier.stop(process.outbox.close(), wait_seconds=PATIENCE_SECONDS)
-    assert not alive(courier)
+        loop.stop(process.outbox.close(), wait_seconds=PATIENCE_SECONDS)
+    assert not alive(loop)
 
 
-def record(process: ReportingProcess, courier: Courier, *lines: bytes) -> None:
+def record(process: ReportingProcess, loop: DeliveryLoop, *lines: bytes) -> None:
     """Record lines as a script does."""
     for line in lines:
         process.append(line)
-        if courier.is_asleep:
-            courier.wake()
+        if loop.is_asleep:
+            loop.wake()
 
 
 def wait_in_thread(wait: Callable[[], object]) -> threading.Thread:
@@ -127,36 +127,36 @@ def without_backoff(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let couriers try again at once."""
-    monkeypatch.setattr(courier_module, "backoff_seconds", without_backoff)
+    monkeypatch.setattr(loop_module, "backoff_seconds", without_backoff)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let couriers try again in an hour."""
-    monkeypatch.setattr(courier_module, "backoff_seconds", lambda *_, **__: AN_HOUR)
+    monkeypatch.setattr(loop_module, "backoff_seconds", lambda *_, **__: AN_HOUR)
 
 
 def test_record_is_delivered_without_being_asked_for(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """A script does nothing but report, and each record arrives, first or last."""
-    with running(Courier(process.route), process) as courier:
+    with running(DeliveryLoop(process.parts), process) as loop:
         for line in event_lines(3):
-            record(process, courier, line)
+            record(process, loop, line)
             memory.wait_until(lambda line=line: event_id_of(line) in memory.events)  # type: ignore[misc]
-        assert courier.is_down is False
+        assert loop.is_down is False
 
 
 def test_record_wakes_a_courier_that_sleeps(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """What comes after a long pause is sent at once."""
-    courier = Courier(process.route)
-    pauses = Pauses.of(courier)
-    with running(courier, process):
-        pauses.wait_for(LEFTOVERS_SECONDS)
+    loop = DeliveryLoop(process.parts)
+    pauses = Pauses.of(loop)
+    with running(loop, process):
+        pauses.wait_for(LEFTOVER_SEARCH_SECONDS)
         line = event_line()
-        record(process, courier, line)
+        record(process, loop, line)
         memory.wait_until(lambda: event_id_of(line) in memory.events)
 
 
@@ -164,16 +164,16 @@ def test_courier_may_be_woken_in_the_middle_of_being_woken(
     process: ReportingProcess,
 ) -> None:
     """A signal handler may report wherever a report was interrupted."""
-    courier = Courier(process.route)
+    loop = DeliveryLoop(process.parts)
 
     def interrupt(frame: FrameType, _event: str, _argument: object) -> Any:
         frame.f_trace_opcodes = True
-        courier.wake()
+        loop.wake()
         return interrupt
 
     def wake() -> None:
         sys.settrace(interrupt)
-        courier.wake()
+        loop.wake()
         sys.settrace(None)
 
     thread = threading.Thread(target=wake, daemon=True)
@@ -186,11 +186,11 @@ def test_records_that_come_during_a_request_share_the_next_batches(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """5,000 records of a burst cost six requests at most."""
-    with running(Courier(process.route), process) as courier, Gate(memory) as gate:
+    with running(DeliveryLoop(process.parts), process) as loop, Gate(memory) as gate:
         lines = event_lines(5000)
-        record(process, courier, lines[0])
+        record(process, loop, lines[0])
         gate.wait()
-        record(process, courier, *lines[1:])
+        record(process, loop, *lines[1:])
         gate.open()
         memory.wait_until(lambda: event_id_of(lines[-1]) in memory.events)
 
@@ -202,13 +202,13 @@ def test_batches_form_while_more_comes(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """After a batch the courier lingers, and then rests for long."""
-    courier = Courier(process.route)
-    pauses = Pauses.of(courier)
+    loop = DeliveryLoop(process.parts)
+    pauses = Pauses.of(loop)
     process.append(event_line())
-    with running(courier, process):
-        pauses.wait_for(LEFTOVERS_SECONDS)
+    with running(loop, process):
+        pauses.wait_for(LEFTOVER_SEARCH_SECONDS)
 
-    assert pauses.seconds[:2] == [LINGER_SECONDS, LEFTOVERS_SECONDS]
+    assert pauses.seconds[:2] == [LINGER_SECONDS, LEFTOVER_SEARCH_SECONDS]
     assert LINGER_SECONDS <= 0.2
 
 
@@ -216,31 +216,33 @@ def test_full_batches_follow_each_other_without_a_pause(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """Who has much to deliver does not linger in between."""
-    courier = Courier(process.route)
-    pauses = Pauses.of(courier)
+    loop = DeliveryLoop(process.parts)
+    pauses = Pauses.of(loop)
     process.append(*event_lines(6000, message="x" * 200))
-    with running(courier, process):
-        pauses.wait_for(LEFTOVERS_SECONDS)
+    with running(loop, process):
+        pauses.wait_for(LEFTOVER_SEARCH_SECONDS)
 
     assert memory.line_counts == [1000] * 6
     assert pauses.seconds.count(LINGER_SECONDS) <= 2
-    assert all(one in (LINGER_SECONDS, LEFTOVERS_SECONDS) for one in pauses.seconds)
+    assert all(
+        one in (LINGER_SECONDS, LEFTOVER_SEARCH_SECONDS) for one in pauses.seconds
+    )
 
 
 def test_idle_courier_makes_no_rounds(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """A job that says nothing costs neither requests nor turns."""
-    courier = Courier(process.route)
-    pauses = Pauses.of(courier)
+    loop = DeliveryLoop(process.parts)
+    pauses = Pauses.of(loop)
     process.append(event_line())
-    with running(courier, process):
-        pauses.wait_for(LEFTOVERS_SECONDS)
+    with running(loop, process):
+        pauses.wait_for(LEFTOVER_SEARCH_SECONDS)
         naps = len(pauses.seconds)
-        courier.wake()  # as for a look around: there is nothing
+        loop.wake()  # as for a look around: there is nothing
         pauses.wait_until(lambda: len(pauses.seconds) > naps)
 
-        assert pauses.seconds[naps:] == [LEFTOVERS_SECONDS]
+        assert pauses.seconds[naps:] == [LEFTOVER_SEARCH_SECONDS]
         assert len(memory.batches) == 1
         assert memory.identify_count == 1
 
@@ -249,13 +251,13 @@ def test_courier_without_anything_to_deliver_asks_nobody(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """Who reports nothing is not seen by the backend."""
-    courier = Courier(process.route)
-    pauses = Pauses.of(courier)
-    with running(courier, process):
-        pauses.wait_for(LEFTOVERS_SECONDS)
+    loop = DeliveryLoop(process.parts)
+    pauses = Pauses.of(loop)
+    with running(loop, process):
+        pauses.wait_for(LEFTOVER_SEARCH_SECONDS)
 
     assert memory.identify_count == 0
-    assert courier.is_down is None
+    assert loop.is_down is None
 
 
 def test_flush_asks_at_once_whatever_wait_the_backend_asked_for(
@@ -263,18 +265,18 @@ def test_flush_asks_at_once_whatever_wait_the_backend_asked_for(
 ) -> None:
     """`Retry-After` of one odd answer must not make `flush()` wait in vain."""
     memory.fail_next("send", unavailable(429, retry_after_seconds=AN_HOUR))
-    courier = Courier(process.route)
-    pauses = Pauses.of(courier)
-    with running(courier, process):
-        record(process, courier, event_line())
+    loop = DeliveryLoop(process.parts)
+    pauses = Pauses.of(loop)
+    with running(loop, process):
+        record(process, loop, event_line())
         pauses.wait_for(AN_HOUR - 60)
         naps = len(pauses.seconds)
 
-        courier.wait_until_done(0.1, gives_up=True)
+        loop.flush(0.1, stops_if_down=True)
         pauses.wait_for(AN_HOUR - 60, behind=naps)
         assert len(memory.batches) == 1  # the end of a script asks nobody
 
-        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+        loop.flush(PATIENCE_SECONDS, stops_if_down=False)
 
         assert len(memory.batches) == 2
         assert process.outbox.undelivered_count == 0
@@ -285,14 +287,14 @@ def test_refused_key_is_tried_again_within_a_minute_whatever_was_asked_for(
 ) -> None:
     """A key is replaced in a file: nobody tells the process."""
     memory.fail_next("identify", key_refused(retry_after_seconds=AN_HOUR))
-    courier = Courier(process.route)
-    pauses = Pauses.of(courier)
-    with running(courier, process):
-        record(process, courier, event_line())
-        pauses.wait_until(lambda: courier.refusal is not None)
-        assert max(pauses.seconds) <= LEFTOVERS_SECONDS
+    loop = DeliveryLoop(process.parts)
+    pauses = Pauses.of(loop)
+    with running(loop, process):
+        record(process, loop, event_line())
+        pauses.wait_until(lambda: loop.key_error is not None)
+        assert max(pauses.seconds) <= LEFTOVER_SEARCH_SECONDS
 
-        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+        loop.flush(PATIENCE_SECONDS, stops_if_down=False)
 
         assert memory.identify_count == 2
 
@@ -303,18 +305,18 @@ def test_flush_cuts_short_a_wait_of_our_own(
 ) -> None:
     """Who flushes after an outage does not wait for the next turn."""
     memory.fail_next("send", unavailable(503))
-    courier = Courier(process.route)
-    pauses = Pauses.of(courier)
-    with running(courier, process):
-        record(process, courier, event_line())
+    loop = DeliveryLoop(process.parts)
+    pauses = Pauses.of(loop)
+    with running(loop, process):
+        record(process, loop, event_line())
         pauses.wait_for(AN_HOUR - 60)
-        assert courier.is_down
+        assert loop.is_down
         assert process.counters.last_error is not None
 
-        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+        loop.flush(PATIENCE_SECONDS, stops_if_down=False)
 
         assert len(memory.events) == 1
-        assert courier.is_down is False
+        assert loop.is_down is False
         assert process.counters.last_error is None
 
 
@@ -328,17 +330,17 @@ def test_wait_between_attempts_grows_and_is_bounded(
         asked.append((attempt, longest_seconds))
         return 0.0
 
-    monkeypatch.setattr(courier_module, "backoff_seconds", note)
+    monkeypatch.setattr(loop_module, "backoff_seconds", note)
     fault = unavailable(503)
     memory.fail_next("send", fault, fault, fault, None, fault)
-    with running(Courier(process.route), process) as courier:
+    with running(DeliveryLoop(process.parts), process) as loop:
         for line in event_lines(2):
-            record(process, courier, line)
+            record(process, loop, line)
             memory.wait_until(lambda line=line: event_id_of(line) in memory.events)  # type: ignore[misc]
 
     assert [attempt for attempt, _ in asked] == [1, 2, 3, 1]
-    assert {longest for _, longest in asked} == {LONGEST_BACKOFF_SECONDS}
-    assert LONGEST_BACKOFF_SECONDS <= 60
+    assert {longest for _, longest in asked} == {MAX_BACKOFF_SECONDS}
+    assert MAX_BACKOFF_SECONDS <= 60
 
 
 @pytest.mark.usefixtures("impatient")
@@ -347,9 +349,9 @@ def test_outage_is_told_once_until_it_is_over(
 ) -> None:
     """A hundred failures are one line in the log, which says where events are."""
     memory.fail_next("send", *[unavailable(503)] * 100)
-    with running(Courier(process.route), process) as courier:
+    with running(DeliveryLoop(process.parts), process) as loop:
         line = event_line()
-        record(process, courier, line)
+        record(process, loop, line)
         memory.wait_until(lambda: event_id_of(line) in memory.events)
 
     assert process.told_kinds == ["unreachable"]
@@ -369,15 +371,15 @@ def test_refused_key_is_read_again_and_all_is_delivered(
 ) -> None:
     """A key that is put right while the job runs needs no restart."""
     memory.fail_next(kind, *[key_refused(status)] * 3)
-    with running(Courier(process.route), process) as courier:
+    with running(DeliveryLoop(process.parts), process) as loop:
         line = event_line(job="new")
-        record(process, courier, creation_line("new"), line)
+        record(process, loop, creation_line("new"), line)
         memory.wait_until(lambda: event_id_of(line) in memory.events)
 
     assert memory.renew_count == 3
     assert process.told_kinds == ["key-refused"]
     assert [entry.levelno for entry in caplog.records] == [logging.ERROR]
-    assert courier.refusal is None
+    assert loop.key_error is None
 
 
 @pytest.mark.usefixtures("impatient")
@@ -405,13 +407,13 @@ def test_courier_survives_whatever_a_sender_raises(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A mistake in the sender delays delivery and ends nothing."""
-    monkeypatch.setattr(courier_module, "_DISK_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(loop_module, "_DISK_RETRY_SECONDS", 0.0)
     memory.fail_next(kind, Fault(error), Fault(error))
-    with running(Courier(process.route), process) as courier:
+    with running(DeliveryLoop(process.parts), process) as loop:
         line = event_line(job="new")
-        record(process, courier, creation_line("new"), line)
+        record(process, loop, creation_line("new"), line)
         memory.wait_until(lambda: event_id_of(line) in memory.events)
-        assert alive(courier)
+        assert alive(loop)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -426,10 +428,10 @@ def test_courier_survives_a_sender_that_cannot_be_made(
             raise failures.pop()
         return memory
 
-    process.route.sender = make
-    with running(Courier(process.route), process) as courier:
+    process.parts.sender = make
+    with running(DeliveryLoop(process.parts), process) as loop:
         line = event_line()
-        record(process, courier, line)
+        record(process, loop, line)
         memory.wait_until(lambda: event_id_of(line) in memory.events)
 
     assert failures == []
@@ -447,9 +449,9 @@ def test_courier_survives_a_listener_that_raises(
     process = ReportingProcess(folder, memory)
     process.problems._on_problem = complain
     memory.fail_next("send", unavailable(503), lost_answer())
-    with running(Courier(process.route), process) as courier:
+    with running(DeliveryLoop(process.parts), process) as loop:
         line = event_line()
-        record(process, courier, line)
+        record(process, loop, line)
         memory.wait_until(lambda: event_id_of(line) in memory.events)
 
 
@@ -460,13 +462,13 @@ def test_end_does_not_wait_for_a_backend_that_is_known_to_be_gone(
 ) -> None:
     """A script with nobody to deliver to ends at once."""
     memory.is_down = fault
-    courier = Courier(process.route)
-    pauses = Pauses.of(courier)
-    with running(courier, process):
-        record(process, courier, event_line())
+    loop = DeliveryLoop(process.parts)
+    pauses = Pauses.of(loop)
+    with running(loop, process):
+        record(process, loop, event_line())
         pauses.wait_for(AN_HOUR - 60)
 
-        assert ends(lambda: courier.wait_until_done(AN_HOUR, gives_up=True))
+        assert ends(lambda: loop.flush(AN_HOUR, stops_if_down=True))
         assert process.outbox.undelivered_count == 1
 
 
@@ -474,11 +476,11 @@ def test_failure_of_somebody_else_is_known_at_the_end(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """What `create_job` has found out need not be found out again."""
-    courier = Courier(process.route)
+    loop = DeliveryLoop(process.parts)
 
-    courier.note_failure(unavailable(503).error)  # type: ignore[arg-type]
+    loop.note_failure(unavailable(503).error)  # type: ignore[arg-type]
 
-    assert courier.is_down
+    assert loop.is_down
     assert process.counters.last_error == "no usable answer (503)"
 
 
@@ -489,14 +491,14 @@ def test_wait_ends_when_all_is_delivered(
     dying = ReportingProcess(folder, memory)
     dying.append(*event_lines(3))
     dying.die()
-    with running(Courier(process.route), process) as courier:
-        record(process, courier, *event_lines(2000))
-        conflation = process.route.conflation
+    with running(DeliveryLoop(process.parts), process) as loop:
+        record(process, loop, *event_lines(2000))
+        conflation = process.parts.conflation
         for line in event_lines(3, kind="progress"):
             conflation.offer(("job", "copy", "progress", None), line)
-        conflation.release_all()
+        conflation.write_all()
 
-        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+        loop.flush(PATIENCE_SECONDS, stops_if_down=False)
 
         assert len(memory.events) == 3 + 2000 + 2
         assert process.outbox.is_empty
@@ -506,14 +508,14 @@ def test_wait_ends_for_a_job_that_is_not_known_when_it_is_over(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """An end does not wait for days; a flush tells that something waits."""
-    with running(Courier(process.route), process) as courier:
-        record(process, courier, event_line(job="late"))
+    with running(DeliveryLoop(process.parts), process) as loop:
+        record(process, loop, event_line(job="late"))
 
-        assert ends(lambda: courier.wait_until_done(AN_HOUR, gives_up=True))
-        courier.wait_until_done(0.1, gives_up=False)
-        assert courier.rounds.has_waiting_jobs()
+        assert ends(lambda: loop.flush(AN_HOUR, stops_if_down=True))
+        loop.flush(0.1, stops_if_down=False)
+        assert loop.passes.has_deferred_records()
         memory.jobs["late"] = {}
-        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+        loop.flush(PATIENCE_SECONDS, stops_if_down=False)
         assert len(memory.events) == 1
 
 
@@ -521,12 +523,10 @@ def test_several_waits_at_once_all_end(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """Threads that flush together do not stand in each other's way."""
-    with running(Courier(process.route), process) as courier, Gate(memory) as gate:
-        record(process, courier, *event_lines(2500))
+    with running(DeliveryLoop(process.parts), process) as loop, Gate(memory) as gate:
+        record(process, loop, *event_lines(2500))
         waits = [
-            wait_in_thread(
-                lambda: courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
-            )
+            wait_in_thread(lambda: loop.flush(PATIENCE_SECONDS, stops_if_down=False))
             for _ in range(4)
         ]
         gate.wait()
@@ -541,16 +541,16 @@ def test_end_puts_away_what_was_delivered_and_leaves_the_rest(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """Behind the last word, files are free for the next process."""
-    with running(Courier(process.route), process) as courier:
-        record(process, courier, event_line())
-        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+    with running(DeliveryLoop(process.parts), process) as loop:
+        record(process, loop, event_line())
+        loop.flush(PATIENCE_SECONDS, stops_if_down=False)
     assert not list(folder.glob("*.outbox"))
 
     memory.is_down = unavailable(503)
     other = ReportingProcess(folder, memory)
     line = event_line()
-    with running(Courier(other.route), other) as courier:
-        record(other, courier, line)
+    with running(DeliveryLoop(other.parts), other) as loop:
+        record(other, loop, line)
         memory.wait_until(lambda: memory.identify_count > 1)
     memory.heal()
     last = ReportingProcess(folder, memory)
@@ -564,19 +564,19 @@ def test_end_does_not_wait_for_a_request_that_hangs(
 ) -> None:
     """The thread is left to itself, and nothing is lost or doubled by it."""
     lines = event_lines(2)
-    courier = Courier(process.route)
-    courier.start()
+    loop = DeliveryLoop(process.parts)
+    loop.start()
     with Gate(memory) as gate:
-        record(process, courier, lines[0])
+        record(process, loop, lines[0])
         gate.wait()
-        record(process, courier, lines[1])
+        record(process, loop, lines[1])
 
-        courier.stop(process.outbox.close(), wait_seconds=0.0)
+        loop.stop(process.outbox.close(), wait_seconds=0.0)
 
-        assert alive(courier)
-    assert courier._thread is not None
-    courier._thread.join(PATIENCE_SECONDS)
-    assert not alive(courier)
+        assert alive(loop)
+    assert loop._thread is not None
+    loop._thread.join(PATIENCE_SECONDS)
+    assert not alive(loop)
     last = ReportingProcess(folder, memory)
     last.deliver()
     assert list(memory.events.values()) == lines
@@ -588,18 +588,18 @@ def test_retired_courier_ends_when_all_is_delivered(
 ) -> None:
     """A tracker that was forgotten by its script still delivers, then is gone."""
     ended: list[str] = []
-    courier = Courier(process.route)
-    courier.start()
+    loop = DeliveryLoop(process.parts)
+    loop.start()
     with Gate(memory) as gate:
-        record(process, courier, *event_lines(1500))
+        record(process, loop, *event_lines(1500))
         gate.wait()
-        courier.retire(on_end=lambda: ended.append("ended"))
-        assert alive(courier)
+        loop.retire(on_end=lambda: ended.append("ended"))
+        assert alive(loop)
         assert ended == []
-    assert courier._thread is not None
-    courier._thread.join(PATIENCE_SECONDS)
+    assert loop._thread is not None
+    loop._thread.join(PATIENCE_SECONDS)
 
-    assert not alive(courier)
+    assert not alive(loop)
     assert ended == ["ended"]
     assert len(memory.events) == 1500
     assert not list(folder.glob("*.outbox"))
@@ -616,14 +616,14 @@ def test_where_no_thread_can_be_started_records_stay_for_the_next_process(
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    courier = Courier(process.route)
+    loop = DeliveryLoop(process.parts)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        courier.start()
+        loop.start()
     line = event_line()
-    record(process, courier, line)
-    assert ends(lambda: courier.wait_until_done(AN_HOUR, gives_up=False))
-    courier.stop(process.outbox.close(), wait_seconds=PATIENCE_SECONDS)
+    record(process, loop, line)
+    assert ends(lambda: loop.flush(AN_HOUR, stops_if_down=False))
+    loop.stop(process.outbox.close(), wait_seconds=PATIENCE_SECONDS)
     assert memory.events == {}
 
     last = ReportingProcess(folder, memory)
@@ -636,10 +636,10 @@ def test_offline_nothing_is_sent_and_nobody_waits(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """Who only records is never heard of by the backend."""
-    process.route.sender = None
-    with running(Courier(process.route), process) as courier:
-        record(process, courier, *event_lines(3))
-        assert ends(lambda: courier.wait_until_done(AN_HOUR, gives_up=False))
+    process.parts.sender = None
+    with running(DeliveryLoop(process.parts), process) as loop:
+        record(process, loop, *event_lines(3))
+        assert ends(lambda: loop.flush(AN_HOUR, stops_if_down=False))
 
     assert memory.identify_count == 0
     folder = process.outbox.options.folder
@@ -647,7 +647,7 @@ def test_offline_nothing_is_sent_and_nobody_waits(
     assert len(list(folder.glob("*.outbox"))) == 1
 
 
-def offer_two(process: ReportingProcess, courier: Courier) -> threading.Event:
+def offer_two(process: ReportingProcess, loop: DeliveryLoop) -> threading.Event:
     """Report progress twice; return what is set when both are written."""
     both = threading.Event()
     count = [0]
@@ -658,10 +658,10 @@ def offer_two(process: ReportingProcess, courier: Courier) -> threading.Event:
         if count[0] == 2:
             both.set()
 
-    process.route.conflation = Conflation(write)
+    process.parts.conflation = Conflation(write)
     for line in event_lines(2, kind="progress"):
-        if process.route.conflation.offer(("job", "copy", "progress", None), line):
-            courier.wake()
+        if process.parts.conflation.offer(("job", "copy", "progress", None), line):
+            loop.wake()
     return both
 
 
@@ -669,8 +669,8 @@ def test_newest_progress_is_written_in_its_time(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """The last of a burst of progress is on disk soon, though nothing follows it."""
-    with running(Courier(process.route), process) as courier:
-        both = offer_two(process, courier)
+    with running(DeliveryLoop(process.parts), process) as loop:
+        both = offer_two(process, loop)
 
         assert both.wait(PATIENCE_SECONDS)
 
@@ -681,12 +681,12 @@ def test_newest_progress_is_written_in_its_time_during_an_outage(
 ) -> None:
     """A courier that waits for the backend looks after progress all the same."""
     memory.is_down = unavailable(503)
-    courier = Courier(process.route)
-    pauses = Pauses.of(courier)
-    with running(courier, process):
-        record(process, courier, event_line())
+    loop = DeliveryLoop(process.parts)
+    pauses = Pauses.of(loop)
+    with running(loop, process):
+        record(process, loop, event_line())
         pauses.wait_for(AN_HOUR - 60)
-        both = offer_two(process, courier)
+        both = offer_two(process, loop)
 
         assert both.wait(PATIENCE_SECONDS)
 
@@ -695,10 +695,10 @@ def test_newest_progress_is_written_in_its_time_while_a_request_hangs(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """A backend that does not answer costs no progress: it is on disk within 1 s."""
-    with running(Courier(process.route), process) as courier, Gate(memory) as gate:
-        record(process, courier, event_line())
+    with running(DeliveryLoop(process.parts), process) as loop, Gate(memory) as gate:
+        record(process, loop, event_line())
         gate.wait()
-        both = offer_two(process, courier)
+        both = offer_two(process, loop)
 
         # Several times what is promised; without an answer it never comes.
         assert both.wait(4 * INTERVAL_SECONDS)
@@ -711,12 +711,12 @@ def test_outbox_is_thinned_out_while_the_backend_asked_to_wait(
     limit = 40_000
     process = ReportingProcess(folder, memory, limit_bytes=limit)
     memory.fail_next("send", unavailable(429, retry_after_seconds=AN_HOUR))
-    courier = Courier(process.route)
-    pauses = Pauses.of(courier)
-    with running(courier, process):
-        record(process, courier, event_line("start"))
+    loop = DeliveryLoop(process.parts)
+    pauses = Pauses.of(loop)
+    with running(loop, process):
+        record(process, loop, event_line("start"))
         pauses.wait_for(AN_HOUR - 60)
-        record(process, courier, *event_lines(600, kind="info", message="x" * 150))
+        record(process, loop, *event_lines(600, kind="info", message="x" * 150))
         pauses.wait_until(lambda: process.outbox.undelivered_bytes <= limit)
 
         assert process.counters.dropped["outbox full"] > 0
@@ -730,7 +730,7 @@ def test_refused_event_that_cannot_be_kept_aside_is_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A full disk in the wrong moment ends no courier and loses no refusal."""
-    monkeypatch.setattr(courier_module, "_DISK_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(loop_module, "_DISK_RETRY_SECONDS", 0.0)
     add, failures = HeldJournal.add, [OSError("no room"), OSError("no room")]
 
     def refuse(journal: HeldJournal, records: Any) -> None:
@@ -742,8 +742,8 @@ def test_refused_event_that_cannot_be_kept_aside_is_tried_again(
     bad, good = event_lines(2)
     memory.refused_lines[event_id_of(bad)] = problem(422)
     process.append(bad, good)
-    with running(Courier(process.route), process) as courier:
-        courier.wait_until_done(PATIENCE_SECONDS, gives_up=False)
+    with running(DeliveryLoop(process.parts), process) as loop:
+        loop.flush(PATIENCE_SECONDS, stops_if_down=False)
 
         assert process.outbox.is_empty
         assert sum(file.held.counts()[0] for file in process.outbox.files) == 1

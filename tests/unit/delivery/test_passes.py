@@ -76,20 +76,20 @@ def test_search_is_not_over_before_all_that_was_left_is_found(
 ) -> None:
     """Who looks on from another thread must not take a search for its result."""
     killed(folder, memory, event_line())
-    assert process.route.folder is not None
-    adopt, was_over = process.route.folder.claim, list[bool]()
+    assert process.parts.folder is not None
+    adopt, was_over = process.parts.folder.claim, list[bool]()
 
     def watched(*which: Any) -> Iterator[OutboxFile]:
-        was_over.append(process.rounds.has_searched)
+        was_over.append(process.passes.is_search_complete)
         yield from adopt(*which)
-        was_over.append(process.rounds.has_searched)
+        was_over.append(process.passes.is_search_complete)
 
-    monkeypatch.setattr(process.route.folder, "claim", watched)
-    process.rounds.search()
+    monkeypatch.setattr(process.parts.folder, "claim", watched)
+    process.passes.claim_leftovers()
 
     assert was_over == [False, False]
-    assert process.rounds.has_searched
-    assert len(process.rounds.adopted) == 1
+    assert process.passes.is_search_complete
+    assert len(process.passes.leftovers) == 1
     process.die()
 
 
@@ -101,15 +101,15 @@ def test_search_is_not_over_before_it_is_known_whose_the_files_are(
     killed(folder, memory, event_line(), binding=replace(BINDING, provider_id=1))
     process = ReportingProcess(folder, memory, binding=ROTATED)
     was_over: list[bool] = []
-    memory.on_request = lambda _: was_over.append(process.rounds.has_searched)
+    memory.on_request = lambda _: was_over.append(process.passes.is_search_complete)
     memory.fail_next("identify", fault)
     with nullcontext() if fault is None else pytest.raises(BackendUnavailable):
-        process.rounds.search()
-        process.rounds.carry_all()
+        process.passes.claim_leftovers()
+        process.passes.deliver_batches()
 
     assert was_over == [False]
     # Nobody waits for a backend that is gone only to know whose they are.
-    assert process.rounds.has_searched is (fault is not None)
+    assert process.passes.is_search_complete is (fault is not None)
     process.die()
 
 
@@ -120,10 +120,10 @@ def test_half_delivered_file_is_delivered_to_its_end(
     lines = event_lines(2300)
     dying = ReportingProcess(folder, memory)
     dying.append(*lines)
-    dying.make_round()
+    dying.run_pass()
     memory.fail_next("send", lost_answer())
     with pytest.raises(BackendUnavailable):
-        dying.make_round()
+        dying.run_pass()
     dying.die()
 
     process.deliver()
@@ -166,7 +166,7 @@ def test_file_that_is_turned_over_meanwhile_is_delivered_to_its_end(
         return is_current(file)
 
     monkeypatch.setattr(process.outbox, "is_current", report_first)
-    process.make_round()
+    process.run_pass()
 
     assert process.outbox.undelivered_count == 1
     process.deliver()
@@ -180,7 +180,7 @@ def test_waiting_event_of_a_leftover_is_not_overtaken_from_its_next_file(
     first, second = event_lines(2, "late")
     dying = ReportingProcess(folder, memory)
     dying.append(first)
-    dying.make_round()
+    dying.run_pass()
     dying.outbox.end_current_file()
     dying.append(second)
     dying.die()
@@ -215,7 +215,7 @@ def test_living_process_keeps_its_file(
     living = ReportingProcess(folder, memory)
     living.append(event_line())
 
-    process.make_round()
+    process.run_pass()
 
     assert memory.events == {}
     living.die()
@@ -230,9 +230,9 @@ def test_provider_is_written_into_every_file_before_its_first_batch(
     memory.provider_id = 77
     memory.fail_next("send", unavailable())
 
-    process.rounds.search()
+    process.passes.claim_leftovers()
     with pytest.raises(BackendUnavailable):
-        process.rounds.carry_all()
+        process.passes.deliver_batches()
 
     for path in folder.glob("*.outbox"):
         header = header_of(path)
@@ -255,7 +255,7 @@ def test_nothing_is_sent_before_it_is_known_whose_key_it_is(
 
     for _ in range(2):
         with pytest.raises(BackendError):
-            process.make_round()
+            process.run_pass()
 
     assert memory.batches == []
     assert memory.creations == []
@@ -273,13 +273,13 @@ def test_key_that_now_belongs_to_another_provider_gets_nothing(
     process.append(second)
     memory.fail_next("send", key_refused())
     with pytest.raises(AuthenticationError):
-        process.make_round()
-    process.rounds.renew_key()
+        process.run_pass()
+    process.passes.reload_key()
     memory.provider_id = 2
 
     for _ in range(2):
         with pytest.raises(AuthenticationError, match="another provider"):
-            process.make_round()
+            process.run_pass()
 
     assert list(memory.events.values()) == [first]
     assert memory.renew_count == 1
@@ -298,16 +298,16 @@ def test_new_key_of_the_same_provider_delivers_what_the_old_one_has_left(
     dying.append(line)
     memory.fail_next("send", unavailable())
     with pytest.raises(BackendUnavailable):
-        dying.make_round()
+        dying.run_pass()
     dying.die()
     process = ReportingProcess(folder, memory, binding=ROTATED)
     if has_own:
         process.append(event_line())
 
     for _ in range(3):
-        process.rounds.search()
-        if process.rounds.has_anything():
-            process.rounds.carry_all()
+        process.passes.claim_leftovers()
+        if process.passes.has_due_records():
+            process.passes.deliver_batches()
 
     assert event_id_of(line) in memory.events
     process.die()
@@ -449,10 +449,10 @@ def test_two_deliverers_of_one_file_do_no_harm(
     lines = event_lines(2000)
     owner, other = (ReportingProcess(folder, memory) for _ in range(2))
     owner.append(refused, late, *lines[:1500])
-    other.make_round()
+    other.run_pass()
     owner.append(*lines[1500:])
-    owner.make_round()
-    other.make_round()
+    owner.run_pass()
+    other.run_pass()
     memory.jobs["late"] = {}
 
     owner.deliver()
@@ -480,11 +480,11 @@ def test_newer_file_of_a_living_owner_overtakes_nothing(
     owner.append(lines[0])
     memory.fail_next("send", unavailable())
     with pytest.raises(BackendUnavailable):
-        other.make_round()
+        other.run_pass()
     owner.append(lines[1])
     owner.outbox.end_current_file()
     owner.append(*lines[2:])
-    other.rounds.ask_again()
+    other.passes.search_again()
     other.deliver()
     owner.deliver()
 
@@ -535,7 +535,7 @@ def test_waiting_record_of_a_leftover_is_delivered_when_its_job_is_known(
     line = event_line(job="late")
     killed(folder, memory, line)
     other = ReportingProcess(folder, memory)
-    other.make_round()
+    other.run_pass()
     assert memory.events == {}
     other.die()
     memory.jobs["late"] = {}
@@ -552,13 +552,13 @@ def test_events_that_wait_are_asked_for_less_often_each_time(
 ) -> None:
     """A job that stays unknown costs the backend little."""
     process.append(event_line(job="late"))
-    process.rounds.search()
+    process.passes.claim_leftovers()
     for _ in range(30):
-        if process.rounds.has_anything():
-            process.rounds.carry_all()
+        if process.passes.has_due_records():
+            process.passes.deliver_batches()
 
     assert len(memory.batches) < 10
-    seconds = process.rounds.seconds_until_more()
+    seconds = process.passes.seconds_until_retry()
     assert seconds is not None
     assert seconds >= 0
 
@@ -570,6 +570,6 @@ def test_purge_spares_what_was_delivered_just_now(
     killed(folder, memory, event_line())
 
     process.deliver()
-    process.make_round()
+    process.run_pass()
 
     assert len(OutboxFolder(folder).paths(delivered=True)) == 1

@@ -54,7 +54,7 @@ ALWAYS_WAITS: Final[dict[str, Callable[[], Fault]]] = {
 def fate_of(process: ReportingProcess, memory: MemoryBackend) -> str:
     """Return what becomes of the first record when all is well after one attempt."""
     try:
-        process.make_round()
+        process.run_pass()
     except BackendError:
         assert process.outbox.undelivered_count > 0
         fate = WAITS

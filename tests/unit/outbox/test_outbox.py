@@ -313,13 +313,13 @@ def test_records_in_memory_do_not_overtake_those_that_wait_for_their_job(
     """What came first and waits for its job goes ahead of what no disk would take."""
     first, second = event_lines(2, "late")
     process.append(first)
-    process.make_round()
+    process.run_pass()
     disk.room_bytes = 0
     process.append(second)
     memory.jobs["late"] = {}
 
     with suppress(OSError):  # that the first is delivered cannot be written down
-        process.make_round()
+        process.run_pass()
     disk.room_bytes = None
     process.deliver()
 
@@ -336,7 +336,7 @@ def test_records_in_memory_survive_a_backend_that_goes_away(
     memory.fail_next("send", unavailable())
 
     with pytest.raises(BackendUnavailable):
-        process.make_round()
+        process.run_pass()
 
     process.append(*lines[3:])
     assert list(process.outbox.backlog) == lines
@@ -368,10 +368,10 @@ def test_unknown_job_in_memory_is_not_asked_for_in_each_round(
     """An event that waits in memory for its job waits as long as one on disk."""
     disk.room_bytes = 0
     process.append(event_line(job="late"))
-    process.rounds.search()
+    process.passes.claim_leftovers()
     for _ in range(20):
-        if process.rounds.has_anything():
-            process.rounds.carry_all()
+        if process.passes.has_due_records():
+            process.passes.deliver_batches()
 
     assert len(memory.batches) < 10
 

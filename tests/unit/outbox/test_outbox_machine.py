@@ -149,7 +149,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """Record an event and make a round, as a script that has time does."""
         process = self._process(which)
         self._record(process, job, kind)
-        process.make_round()
+        process.run_pass()
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1), room_bytes=st.integers(0, 150))
     def report_on_a_full_disk(self, which: int, room_bytes: int) -> None:
@@ -187,16 +187,16 @@ class OutboxMachine(RuleBasedStateMachine):
             st.tuples(st.sampled_from(REQUESTS), st.sampled_from(sorted(FAULTS))),
             max_size=3,
         ),
-        rounds=st.integers(1, 3),
+        passes=st.integers(1, 3),
     )
-    def deliver(self, which: int, faults: list[tuple[str, str]], rounds: int) -> None:
+    def deliver(self, which: int, faults: list[tuple[str, str]], passes: int) -> None:
         """Make rounds, during which requests meet faults."""
         process = self._process(which)
         for kind, name in faults:
             self.backend.fail_next(kind, FAULTS[name])
-        for _ in range(rounds):
+        for _ in range(passes):
             with suppress(BackendError):
-                process.make_round()
+                process.run_pass()
         self.backend.forget_faults()
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1))
@@ -205,16 +205,16 @@ class OutboxMachine(RuleBasedStateMachine):
         process = self._process(which)
         with pytest.MonkeyPatch.context() as patch:
             forbid_locks(patch)
-            process.rounds.ask_again()
-            process.rounds.search()
-        process.rounds.carry_all()
+            process.passes.search_again()
+            process.passes.claim_leftovers()
+        process.passes.deliver_batches()
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1))
     def take_over(self, which: int) -> None:
         """Look for leftovers, and carry nothing yet."""
         process = self._process(which)
-        process.rounds.ask_again()
-        process.rounds.search()
+        process.passes.search_again()
+        process.passes.claim_leftovers()
 
     # What the backend does.
 

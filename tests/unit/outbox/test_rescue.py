@@ -93,7 +93,7 @@ def test_descriptors_that_the_job_has_taken_over_are_left_alone(
 
     job_files.take_over()
     process.append(*lines[6:])
-    process.rounds.look_after_files()
+    process.passes.reopen_lost_files()
     process.deliver()
     process.leave()
 
@@ -117,7 +117,7 @@ def test_file_of_the_job_that_stands_where_the_outbox_stood_is_left_alone(
     os.write(theirs, text)
     os.dup2(theirs, number)
     process.append(lines[1])
-    process.rounds.look_after_files()
+    process.passes.reopen_lost_files()
     process.deliver()
     process.leave()
 
@@ -145,7 +145,7 @@ def test_records_after_somebody_has_cut_the_file_arrive(
     with pytest.raises(LostFileError):
         process.deliver()
     process.append(lines[6])
-    process.rounds.look_after_files()
+    process.passes.reopen_lost_files()
     process.append(lines[7])
     process.deliver()
     process.leave()
@@ -168,8 +168,8 @@ def test_descriptors_taken_over_between_records_and_delivery_are_not_read(
     job_files.take_over()
 
     with pytest.raises(OSError, match="closed, deleted, moved or cut"):
-        process.make_round()
-    process.rounds.look_after_files()
+        process.run_pass()
+    process.passes.reopen_lost_files()
     process.deliver()
     process.leave()
 
@@ -185,13 +185,13 @@ def test_leftover_whose_descriptor_was_taken_over_is_opened_again(
     lines = event_lines(3)
     before.append(*lines)
     before.die()
-    process.rounds.search()
-    (leftover,) = process.rounds.adopted
+    process.passes.claim_leftovers()
+    (leftover,) = process.passes.leftovers
     first = leftover.peek(1).count(b"\n")
     leftover.settle(len(lines[0]), first, delivered=1)
 
     job_files.take_over()
-    process.rounds.look_after_files()
+    process.passes.reopen_lost_files()
     process.deliver()
     process.leave()
 
@@ -303,7 +303,7 @@ def test_a_round_of_delivery_finds_files_that_were_taken_away(
     process.append(*lines)
 
     take_away(folder)
-    process.rounds.look_after_files()
+    process.passes.reopen_lost_files()
 
     assert view_of(folder).waiting == lines
     process.deliver()
@@ -375,13 +375,13 @@ def test_held_records_of_a_file_that_was_deleted_alone_stay(
     process = ReportingProcess(folder, memory)
     unknown, known = event_lines(1, "unknown"), event_lines(1)
     process.append(*unknown)
-    process.make_round()
-    assert process.rounds.has_waiting_jobs()
+    process.run_pass()
+    assert process.passes.has_deferred_records()
     process.append(*known)
 
     (path,) = folder.glob("*.outbox")
     path.unlink()
-    process.rounds.look_after_files()
+    process.passes.reopen_lost_files()
     process.leave()
 
     view = view_of(folder)

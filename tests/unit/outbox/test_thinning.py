@@ -206,7 +206,7 @@ def test_full_outbox_takes_records_again_when_it_was_delivered(
     """To be full is a state, not an end."""
     small.append(*[large("step") for _ in range(150)])
     thin(small)
-    small.make_round()
+    small.run_pass()
 
     thin(small)
     last = large("complete")
@@ -264,7 +264,7 @@ def test_records_kept_aside_survive_the_thinning(
     refused, late = large("info"), large("info", job="late")
     memory.refused_lines[event_id_of(refused)] = problem(422)
     small.append(refused, late)
-    small.make_round()
+    small.run_pass()
     small.append(*[large("info") for _ in range(150)])
 
     thin(small)

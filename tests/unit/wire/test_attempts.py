@@ -25,7 +25,7 @@ from tests.support.scripted_server import (
 )
 from trackerapi import TrackerApi
 from trackerapi.errors import BackendUnavailable
-from trackerapi.wire.attempts import Patience
+from trackerapi.wire.attempts import TimeLimits
 from trackerapi.wire.client import BackendClient
 
 AT_ONCE = {"Retry_After": "0"}
@@ -61,7 +61,7 @@ def client_for(url: str, attempt: float, deadline: float) -> BackendClient:
         base_url=url,
         token=KEY,
         verify_ssl=False,
-        patience=Patience(attempt_seconds=attempt, deadline_seconds=deadline),
+        time_limits=TimeLimits(attempt_seconds=attempt, deadline_seconds=deadline),
     )
 
 

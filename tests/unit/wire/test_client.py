@@ -32,7 +32,7 @@ from tests.support.scripted_server import (
     problem,
 )
 from trackerapi import AsyncTrackerApi, BackendUnavailable, TrackerApi
-from trackerapi.wire.attempts import Patience
+from trackerapi.wire.attempts import TimeLimits
 from trackerapi.wire.client import BackendClient
 from trackerapi.wire.guarded_http import GuardedHttp
 
@@ -63,7 +63,7 @@ def client_for(url: str, seconds: float = 20.0, deadline: float = 0.0) -> Backen
         auth_header_name="X-API-Key",
         headers={"User-Agent": "tests"},
         verify_ssl=False,
-        patience=Patience(attempt_seconds=seconds, deadline_seconds=deadline),
+        time_limits=TimeLimits(attempt_seconds=seconds, deadline_seconds=deadline),
     )
 
 
@@ -120,7 +120,9 @@ def test_derived_client_waits_as_long_as_it_is_told(call: Ask, timeout: Any) -> 
         derived = original.with_timeout(timeout)
         with pytest.raises(BackendUnavailable, match="no answer in time"):
             call(derived)
-        assert original.patience == Patience(attempt_seconds=60.0, deadline_seconds=0.0)
+        assert original.time_limits == TimeLimits(
+            attempt_seconds=60.0, deadline_seconds=0.0
+        )
         original.close()
 
 
@@ -132,7 +134,7 @@ def test_derived_client_repeats_and_refuses_as_the_original() -> None:
     with answering(lambda _: next(script)) as server:
         original = client_for(server.url, seconds=20.0, deadline=60.0)
         derived = original.with_timeout(30.0)
-        assert derived.patience.deadline_seconds == 90.0
+        assert derived.time_limits.deadline_seconds == 90.0
         assert ask(derived)
         with pytest.raises(BackendUnavailable, match="is not an answer"):
             ask(derived.with_timeout(1.0).with_headers({"A": "b"}))

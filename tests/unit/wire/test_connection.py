@@ -22,7 +22,7 @@ from trackerapi_client.models import CustomerInput
 
 from tests.support.scripted_server import KEY, OWNER, Request, answering, http, problem
 from trackerapi import BackendUnavailable, TrackerApi
-from trackerapi.wire.attempts import Patience
+from trackerapi.wire.attempts import TimeLimits
 from trackerapi.wire.client import BackendClient
 
 Call = Callable[[BackendClient], Any]
@@ -36,7 +36,7 @@ def client_for(url: str, seconds: float = 20.0, **httpx_args: Any) -> BackendCli
         token=KEY,
         verify_ssl=ssl.create_default_context() if url.startswith("https") else False,
         httpx_args=httpx_args,
-        patience=Patience(attempt_seconds=seconds, deadline_seconds=0.0),
+        time_limits=TimeLimits(attempt_seconds=seconds, deadline_seconds=0.0),
     )
 
 

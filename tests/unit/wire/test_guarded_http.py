@@ -19,7 +19,7 @@ from trackerapi.errors import (
     BackendRejected,
     BackendUnavailable,
 )
-from trackerapi.wire.attempts import Patience
+from trackerapi.wire.attempts import TimeLimits
 from trackerapi.wire.client import BackendClient
 
 
@@ -34,7 +34,7 @@ def ask_once(url: str, seconds: float = 20.0) -> object:
         base_url=url,
         token=KEY,
         verify_ssl=False,  # the address is http; a context takes longer than the call
-        patience=Patience(attempt_seconds=seconds, deadline_seconds=0.0),
+        time_limits=TimeLimits(attempt_seconds=seconds, deadline_seconds=0.0),
     )
     try:
         return verify_api_key.sync(client=client)

@@ -18,8 +18,13 @@ from tests.support.contract_document import operations
 from tests.support.contract_samples import endpoint_of, model_of, sample
 from tests.support.scripted_server import KEY
 from trackerapi.errors import BackendUnavailable
-from trackerapi.wire.answer_check import NotAnAnswer, check_answer, check_model, parsed
-from trackerapi.wire.attempts import Patience
+from trackerapi.wire.answer_check import (
+    InvalidAnswer,
+    check_answer,
+    check_model,
+    parsed,
+)
+from trackerapi.wire.attempts import TimeLimits
 from trackerapi.wire.client import BackendClient
 
 SHARE_LINK: dict[str, Any] = {
@@ -39,7 +44,7 @@ def is_ours(schema: str, text: str) -> bool:
     """Tell whether a text is taken for an answer of a schema."""
     try:
         check_model(schema, parsed(text.encode()))
-    except NotAnAnswer:
+    except InvalidAnswer:
         return False
     return True
 
@@ -101,7 +106,7 @@ def test_call_returns_a_model_or_says_that_the_answer_is_none(
         base_url="http://backend.test",
         token=KEY,
         httpx_args={"transport": httpx.MockTransport(handler)},
-        patience=Patience(attempt_seconds=60.0, deadline_seconds=0.0),
+        time_limits=TimeLimits(attempt_seconds=60.0, deadline_seconds=0.0),
     )
     key = f"{operation.method.upper()} {re.sub('{[^}]+}', '{}', operation.path)}"
     arguments = arguments_of(operation)
@@ -136,7 +141,7 @@ def test_answer_of_something_else_is_none_of_ours(
     method: str, path: str, content: dict[str, Any]
 ) -> None:
     """JSON alone makes no answer: it has to be that of the operation asked for."""
-    with pytest.raises(NotAnAnswer):
+    with pytest.raises(InvalidAnswer):
         check_answer(method, path, 200, content)
 
 
@@ -157,7 +162,7 @@ def test_answer_of_something_else_is_none_of_ours(
 )
 def test_text_that_is_no_safe_json_object_is_refused(body: bytes) -> None:
     """Encodings, numbers and depths that not all programs can hold are no answer."""
-    with pytest.raises(NotAnAnswer):
+    with pytest.raises(InvalidAnswer):
         parsed(body)
 
 

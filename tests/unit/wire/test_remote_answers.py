@@ -266,7 +266,7 @@ def test_creation_answered_about_another_job_waits(
         assert script(server.url, "job-1", PATIENCE_SECONDS) == "job-1"
         assert "has already succeeded" not in caplog.text
         for thread in threading.enumerate():
-            if thread.name == "trackerapi-courier":
+            if thread.name == "trackerapi-delivery":
                 thread.join(
                     PATIENCE_SECONDS
                 )  # keeps the outbox file claimed until it ends

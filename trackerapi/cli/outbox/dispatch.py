@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from trackerapi.composition import binding_for
-from trackerapi.delivery.batches import Carrier
-from trackerapi.delivery.failing_records import NotTaken
-from trackerapi.delivery.sender import Receipt
+from trackerapi.delivery.batches import BatchDelivery
+from trackerapi.delivery.failing_records import AllRecordsFail
+from trackerapi.delivery.sender import BatchResult
 from trackerapi.errors import (
     AuthenticationError,
     BackendError,
@@ -108,7 +108,7 @@ class Persistence:
                 raise BackendUnavailable("the time given is over")
             try:
                 result = action()
-            except (AuthenticationError, NotTaken):
+            except (AuthenticationError, AllRecordsFail):
                 raise
             except BackendError as error:
                 if not self.pauses_after(error):
@@ -156,7 +156,9 @@ class Dispatch:
         self.binding = binding_for(settings)
         self.problems, self.counters = problems or Problems(), Counters()
         self.accepted = self.duplicates = 0
-        self.carrier = Carrier(self, self._find_creation, self.problems, self.counters)
+        self.batch_delivery = BatchDelivery(
+            self, self._find_creation, self.problems, self.counters
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -182,13 +184,13 @@ class Dispatch:
         """
         if not self.is_introduced:
             provider_id = self._folder.confirm_provider(
-                self.binding, self.identify, self.key_ids
+                self.binding, self.identify, self.list_key_ids
             )
             self.binding = replace(self.binding, provider_id=provider_id)
 
     def forget_provider(self) -> None:
         """Read the key again where it came from; it may be another provider's."""
-        self.renew_key()
+        self.reload_key()
         with suppress(SettingsError):  # then the old one is tried again
             key = self._settings.read_key_again()
             self._settings = replace(self._settings, api_key=key)
@@ -200,7 +202,7 @@ class Dispatch:
             with suppress(OSError):
                 file.name_provider(self.binding.provider_id)
 
-    def send(self, batch: bytes) -> Receipt:
+    def send(self, batch: bytes) -> BatchResult:
         """Deliver events; see `Sender`."""
         receipt = self._open().sender.send(batch)
         self.accepted += receipt.accepted
@@ -215,13 +217,13 @@ class Dispatch:
         """Return the id of the provider whose key this is; see `Sender`."""
         return self._open().sender.identify()
 
-    def key_ids(self) -> Iterable[str]:
+    def list_key_ids(self) -> Iterable[str]:
         """Return the ids of the provider's keys; see `Sender`."""
-        return self._open().sender.key_ids()
+        return self._open().sender.list_key_ids()
 
-    def renew_key(self) -> str | None:
+    def reload_key(self) -> str | None:
         """Read the key again where it came from; see `Sender`."""
-        return self._open().sender.renew_key()
+        return self._open().sender.reload_key()
 
     def _open(self) -> "Connection":
         if self._connection is None:

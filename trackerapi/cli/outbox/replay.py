@@ -255,7 +255,7 @@ class Replay:
 
     def _send(self, lines: list[bytes]) -> bool:
         """Send records; return whether all were taken."""
-        carry = partial(self._dispatch.carrier.carry_lines, lines)
+        carry = partial(self._dispatch.batch_delivery.deliver_lines, lines)
         refused = self._persistence.run(carry)
         self._refused += len(refused)
         for kept in refused:

@@ -30,7 +30,7 @@ from trackerapi.cli.printing import (
     without_none,
 )
 from trackerapi.cli.sync_report import held_for_others
-from trackerapi.delivery.failing_records import FailingFiles
+from trackerapi.delivery.failing_records import PassFailures
 from trackerapi.errors import (
     AuthenticationError,
     BackendError,
@@ -165,7 +165,7 @@ class Retry:
         self._refused_jobs: set[str] = set()
         self._taken = self._created = 0
         self._unusable: str | None = None
-        self._failing = FailingFiles()
+        self._failing = PassFailures()
 
     def run(self, persistence: Persistence) -> RetryReport:
         """Send all of them once; a fault of the network is told on stderr."""
@@ -216,7 +216,7 @@ class Retry:
 
     def _deliver(self, file: OutboxFile) -> None:
         """Deliver what waits; what is refused only now is sent again at once."""
-        carry = partial(self._dispatch.carrier.carry, file)
+        carry = partial(self._dispatch.batch_delivery.deliver_next, file)
         while self._persistence.run(carry):
             pass
         self._carry_waiting(file)
@@ -224,7 +224,9 @@ class Retry:
     def _carry_waiting(self, file: OutboxFile) -> None:
         file.held.refresh()
         if file.held.deferred_jobs():
-            self._persistence.run(partial(self._dispatch.carrier.carry_waiting, file))
+            self._persistence.run(
+                partial(self._dispatch.batch_delivery.retry_deferred, file)
+            )
 
     def _retry_once(self) -> int:
         """Send what was not tried yet; return how many records that were."""
@@ -318,7 +320,9 @@ class Retry:
 
     def _sent(self, lines: list[bytes]) -> list[JournalEntry]:
         """Send records; return those that were refused."""
-        return self._persistence.run(partial(self._dispatch.carrier.carry_lines, lines))
+        return self._persistence.run(
+            partial(self._dispatch.batch_delivery.deliver_lines, lines)
+        )
 
     def _release(self, journal: HeldJournal, records: Sequence[JournalEntry]) -> None:
         journal.remove([kept.record_id for kept in records], "delivered")
