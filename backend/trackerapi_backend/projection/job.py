@@ -179,7 +179,7 @@ def _affects_state(plan: Plan, fact: Fact) -> bool:
     if fact.tag is None:
         return kind.affects_job
     is_known = plan.points is None or fact.tag in plan.points
-    return is_known and kind.affects_step
+    return is_known and kind.step_status is not None
 
 
 def _count_event(state: JobState, fact: Fact) -> None:
@@ -197,8 +197,10 @@ def _apply(plan: Plan, state: JobState, fact: Fact) -> None:
     kind = fact.effective_kind
     state.last_key = fact.key
     if fact.tag is not None and plan.points is not None:
-        state.steps.setdefault(fact.tag, StepState()).apply(fact)
-    if kind is COMPLETE or _leaves_all_settled(plan, state, fact):
+        state.steps.setdefault(fact.tag, StepState()).apply(fact, kind)
+    if kind is COMPLETE or (
+        kind.step_status in SETTLED and _are_all_settled(plan, state, fact)
+    ):
         state.has_succeeded = True
         state.enter(JobStatus.SUCCEEDED, fact.shown_at)
     elif kind is CANCEL:
@@ -214,11 +216,14 @@ def _apply(plan: Plan, state: JobState, fact: Fact) -> None:
         state.enter(JobStatus.RUNNING, fact.shown_at)
 
 
-def _leaves_all_settled(plan: Plan, state: JobState, fact: Fact) -> bool:
-    """Return whether all steps are settled after a `step` or `skip`."""
+def _are_all_settled(plan: Plan, state: JobState, fact: Fact) -> bool:
+    """Return whether all steps are settled after an event of a step.
+
+    False for a job with an explicit finish: only its `complete` finishes it.
+    """
     if plan.explicit_finish or not plan.points or fact.tag is None:
         return False
-    return fact.effective_kind.step_status in SETTLED and all(
+    return all(
         tag in state.steps and state.steps[tag].status in SETTLED for tag in plan.points
     )
 

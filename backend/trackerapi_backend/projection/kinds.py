@@ -18,8 +18,8 @@ class EventKind:
     Attributes:
         name: Kind as callers send it.
         affects_job: Whether an event without a step changes the job.
-        step_status: Status of a step after the event; None for a kind that changes no
-            step.
+        step_status: Status of a step after the event; None for a kind that has no
+            effect on a step.
         begins_attempt: Whether the event begins an attempt of its step where no
             attempt is open.
         ends_attempt: Whether the event ends the open attempt of its step.
@@ -30,11 +30,6 @@ class EventKind:
     step_status: StepStatus | None = None
     begins_attempt: bool = False
     ends_attempt: bool = False
-
-    @property
-    def affects_step(self) -> bool:
-        """Whether an event of a step changes the step and, through it, the job."""
-        return self.step_status is not None
 
 
 START = EventKind(name="start", step_status=StepStatus.RUNNING, begins_attempt=True)

@@ -137,9 +137,8 @@ class StepState:
             self.smallest_total,
         )
 
-    def apply(self, fact: Fact) -> None:
-        """Fold one event of this step."""
-        kind = fact.effective_kind
+    def apply(self, fact: Fact, kind: EventKind) -> None:
+        """Fold one event of this step; `kind` is its effective kind."""
         if kind.begins_attempt or (kind is ERROR and self.attempts == 0):
             self._begin_attempt(fact)
         if kind.ends_attempt:
