@@ -63,26 +63,26 @@ class _Strict(BaseModel):
 
 
 class MetadataModel(_Strict):
-    """A metadata key of a step, and who may read it."""
+    """A metadata key of a step, and the readers of its value."""
 
     name: Annotated[str, _text(NAME_PATTERN, "The key, as events carry it.")]
     kind: Annotated[
         Literal["text", "number", "link"],
-        Field(description="How it is shown; text when left out."),
+        Field(description="Form of the value on the page; text by default."),
     ] = Field(default=_ABSENT)
     units: Annotated[str, _text(NAME_PATTERN)] | None = Field(
-        default=_ABSENT, description="Shown behind a number."
+        default=_ABSENT, description="Text behind a number, such as MB."
     )
     audience: Annotated[
         Literal["provider", "customer"],
-        Field(description="Who may read the value; without it only the provider."),
+        Field(description="Readers of the value; the provider alone by default."),
     ] = Field(default=_ABSENT)
 
 
 class StepModel(_Strict):
-    """One step, in the order in which it is shown."""
+    """One step; steps are shown in the order of the list."""
 
-    name: Annotated[str, _text(NAME_PATTERN, "What the customer reads.")]
+    name: Annotated[str, _text(NAME_PATTERN, "Display name, which the customer reads.")]
     tag: Annotated[
         str, _text(NAME_PATTERN, "Name in scripts and events; unique in the job.")
     ]
@@ -91,39 +91,40 @@ class StepModel(_Strict):
         Field(
             ge=0,
             le=MAX_POINTS,
-            description="How much of the work the step is, against the other steps.",
+            description="Weight of the step against the other steps.",
         ),
-        # Behind the limits: a validator before them would keep them off the schema.
+        # After `Field`: a validator before it would keep the limits out of the schema.
         BeforeValidator(_whole),
     ]
     metadata_configurations: Annotated[
         list[MetadataModel],
         Field(
             max_length=MAX_METADATA_KEYS,
-            description="Metadata keys that are shown, and to whom.",
+            description="Metadata keys with a form, units or readers.",
         ),
     ] = Field(default=_ABSENT)
     after: Annotated[
         list[Annotated[str, _text(NAME_PATTERN, "Tag of another step.")]],
         Field(
             max_length=MAX_AFTER,
-            description="Steps that must be done or skipped before this one is ready; "
-            "without it the step before it.",
+            description="Steps that must be done or skipped before this step is ready; "
+            "the previous step of the list by default.",
         ),
     ] = Field(default=_ABSENT)
 
 
 class JobModel(_Strict):
-    """The steps of a kind of job."""
+    """Configuration of a kind of job: its name and steps."""
 
-    name: Annotated[str, _text(NAME_PATTERN, "What the customer reads.")]
+    name: Annotated[str, _text(NAME_PATTERN, "Display name, which the customer reads.")]
     tag: Annotated[str, _text(NAME_PATTERN, "Name in scripts; unique in the file.")]
     version: Annotated[
-        str, _text(SEMVER_PATTERN, "Semantic version, under which nothing changes.")
+        str,
+        _text(SEMVER_PATTERN, "Semantic version; its content never changes."),
     ] = Field(default=_ABSENT)
     metadata: Annotated[
         Literal["declared"],
-        Field(description="Drop metadata keys that no step declares, before disk."),
+        Field(description="Drop undeclared metadata keys before they reach the disk."),
     ] = Field(default=_ABSENT)
     step_configurations: Annotated[
         list[StepModel],
@@ -136,11 +137,11 @@ class FileModel(_Strict):
 
     schema_location: Annotated[
         str,
-        Field(alias="$schema", description="Where the JSON Schema of this file is."),
+        Field(alias="$schema", description="Address of the JSON Schema of this file."),
     ] = Field(default=_ABSENT)
     job_configs: Annotated[
         list[JobModel],
-        Field(max_length=MAX_JOBS, description="One for a kind of job."),
+        Field(max_length=MAX_JOBS, description="One entry for each kind of job."),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Addresses of backends and proxies: one spelling each, and what makes one usable."""
+"""Addresses of backends and proxies: canonical spelling and validity."""
 
 import re
 from typing import TYPE_CHECKING
@@ -22,11 +22,11 @@ _IPV4 = re.compile(r"\d+(?:\.\d+){3}")
 
 
 def canonical_address(address: str) -> str:
-    """Return the one spelling of an address, by which addresses are compared.
+    """Return the canonical spelling of an address, for comparisons.
 
-    Scheme and host in lower case, without a default port and without slashes at the
-    end: `HTTP://LOCALHOST:80/` is `http://localhost`. A text that is no address with
-    a host name is returned as it is.
+    Scheme and host become lower case; a default port and slashes at the end are
+    removed: `HTTP://LOCALHOST:80/` becomes `http://localhost`. A text without a host
+    name is returned unchanged.
     """
     try:
         parts = urlsplit(address)
@@ -44,10 +44,11 @@ def canonical_address(address: str) -> str:
 
 
 def backend_address(text: str, setting: str) -> str:
-    """Return the canonical address of a backend.
+    """Return the canonical spelling of a backend's address.
 
     Raises:
-        SettingsError: If it cannot be the address of one.
+        SettingsError: If `text` is not an http:// or https:// address with a host
+            name, or has a user, a query or a fragment.
     """
     parts = _split(text)
     if parts is None or parts.scheme not in DEFAULT_PORTS:
@@ -56,18 +57,19 @@ def backend_address(text: str, setting: str) -> str:
         )
     if "@" in parts.netloc:
         raise SettingsError(
-            "an address holds no user or password; the key has its own setting", setting
+            "an address has no user or password; the key has its own setting", setting
         )
     if parts.query or parts.fragment:
-        raise SettingsError("an address holds no query (?) or fragment (#)", setting)
+        raise SettingsError("an address has no query (?) or fragment (#)", setting)
     return canonical_address(text)
 
 
 def proxy_address(text: str, setting: str) -> str:
-    """Return the address of a proxy.
+    """Return the address of a proxy, unchanged.
 
     Raises:
-        SettingsError: If it cannot be the address of one.
+        SettingsError: If `text` is not an address with a host name, or its scheme is
+            not http, https, socks5 or socks5h.
     """
     parts = _split(text)
     if parts is None or parts.scheme not in {*DEFAULT_PORTS, "socks5", "socks5h"}:
@@ -83,7 +85,7 @@ def proxy_address(text: str, setting: str) -> str:
 
 
 def parse_ip(text: str) -> "IPv4Address | IPv6Address | None":
-    """Return the IP address that a text is; None if it is none."""
+    """Return `text` as an IP address; None if `text` is not one."""
     from ipaddress import ip_address
 
     try:
@@ -102,7 +104,7 @@ def _hint(text: str) -> str:
 
 
 def _split(text: str) -> SplitResult | None:
-    """Return the parts of an address; None if nobody can connect to it."""
+    """Return the parts of an address; None for an address without a valid host."""
     try:
         parts = urlsplit(text)
         host = parts.hostname

@@ -1,7 +1,7 @@
-"""The API key: where it comes from, and what can be one.
+"""The API key: its sources and its form.
 
-An argument, or a file, or the environment, where a token of a job may stand in for it;
-a key never shows in an error.
+The sources are an argument, a file and the environment. A job token in the environment
+replaces the key. Errors never contain a key.
 """
 
 from dataclasses import dataclass
@@ -18,28 +18,28 @@ MAX_KEY_FILE_BYTES = 4096
 
 
 def key_id_of(api_key: str) -> str | None:
-    """Return the public part of a key; None for a key of another form."""
+    """Return the public part of a key; None for a key without one."""
     parts = api_key.split("_")
     return parts[1] if len(parts) == 4 and parts[0] == "trk" else None
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """A file that holds the key.
+    """A file that contains the key.
 
     Attributes:
         path: Absolute path.
-        setting: Argument or variable that names it.
+        setting: Argument or variable that named the file.
     """
 
     path: Path
     setting: str
 
     def read(self) -> str:
-        """Return the key that the file holds now.
+        """Read the file; return the key.
 
         Raises:
-            SettingsError: If the file cannot be read or holds no usable key.
+            SettingsError: If the file cannot be read or contains no usable key.
         """
         try:
             content = read_given(self.path, MAX_KEY_FILE_BYTES + 1)
@@ -59,10 +59,10 @@ class KeyFile:
 
 
 def key_file(sources: Sources) -> KeyFile | None:
-    """Return the file that arguments or environment name; None without one.
+    """Return the key file of the arguments or the environment; None without one.
 
     Raises:
-        SettingsError: If a key is given beside it, or it cannot be a file.
+        SettingsError: If a key is given too, or no file can have the name.
     """
     if "api_key" in sources.arguments:
         if "api_key_file" in sources.arguments:
@@ -75,10 +75,10 @@ def key_file(sources: Sources) -> KeyFile | None:
 
 
 def read_api_key(sources: Sources) -> str | None:
-    """Return the key that arguments, a file or the environment give; None without one.
+    """Return the key of the arguments, a file or the environment; None without one.
 
     Raises:
-        SettingsError: If there are two, or one that cannot work.
+        SettingsError: If two keys are given, or the key is unusable.
     """
     file = key_file(sources)
     if file is not None:
@@ -91,21 +91,22 @@ def read_api_key(sources: Sources) -> str | None:
 
 
 def usable_key(text: str, setting: str) -> str:
-    """Return the key that a text holds.
+    """Return the key in `text`, without white space and names of a job token.
 
     Raises:
-        SettingsError: If no backend can take it.
+        SettingsError: If `text` is blank, a placeholder, too long or contains a
+            character that no key has.
     """
-    # A token of a job is a key with names behind it.
+    # A job token is a key, a dot and the names of the job.
     token = JobToken.parse(text)
     key = token.api_key if token else text.strip()
     if not key:
         raise SettingsError("the API key is blank", setting)
     refuse_placeholder(key, setting, "an API key")
-    # A header cannot carry anything else; httpx would raise with the key in its text.
+    # A header cannot carry other characters: the error of httpx would contain the key.
     if not key.isascii() or not key.isprintable() or " " in key:
         raise SettingsError(
-            "the API key holds a character that no key has; copy it again", setting
+            "the API key contains a character that no key has; copy it again", setting
         )
     if len(key) > MAX_KEY_FILE_BYTES:
         raise SettingsError("the API key is too long", setting)
@@ -113,10 +114,10 @@ def usable_key(text: str, setting: str) -> str:
 
 
 def refuse_placeholder(value: str, setting: str, wanted: str) -> None:
-    """Refuse a value that still stands as the documents print it.
+    """Raise for a placeholder of the documentation, such as `<your api key>`.
 
     Raises:
-        SettingsError: If it is a text in angle brackets.
+        SettingsError: If `value` is in angle brackets.
     """
     if value.strip().startswith("<") and value.strip().endswith(">"):
         raise SettingsError(f"still the placeholder; put {wanted} here", setting)

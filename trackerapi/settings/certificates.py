@@ -1,4 +1,4 @@
-"""Certificates to trust, read while settings are: a bad file is told at once.
+"""Trusted certificates, read together with the settings: a bad file raises early.
 
 The ssl module is loaded for https:// addresses only.
 """
@@ -20,25 +20,26 @@ MAX_FILE_BYTES = 64 * 1024**2
 
 
 def check_certificates(file: Path, setting: str) -> None:
-    """Check that a file looks like certificates, without loading TLS.
+    """Check that a file contains a certificate, without loading the ssl module.
 
     Raises:
-        SettingsError: If it cannot be read, or holds no certificate in PEM form.
+        SettingsError: If the file cannot be read, or contains no certificate in PEM
+            form.
     """
     try:
-        holds_certificate = b"-----BEGIN" in read_regular(file, MAX_FILE_BYTES)
+        has_certificate = b"-----BEGIN" in read_regular(file, MAX_FILE_BYTES)
     except OSError as error:
         reason = f"cannot read the certificates {file}: {error.strerror or error}"
         raise SettingsError(reason, setting) from None
-    if not holds_certificate:
-        raise SettingsError(f"{file} holds no certificate in PEM form", setting)
+    if not has_certificate:
+        raise SettingsError(f"{file} contains no certificate in PEM form", setting)
 
 
 def trust_in(file: Path, setting: str) -> "ssl.SSLContext":
-    """Return a TLS context that trusts the certificates of a file and no others.
+    """Return a TLS context that trusts the certificates of a file, and no others.
 
     Raises:
-        SettingsError: If the file holds no usable certificates.
+        SettingsError: If the file contains no usable certificates.
     """
     import ssl
 
@@ -46,20 +47,22 @@ def trust_in(file: Path, setting: str) -> "ssl.SSLContext":
     try:
         return ssl.create_default_context(cafile=file)
     except OSError as error:  # such as ssl.SSLError
-        reason = f"{file} holds no usable certificates ({one_line(str(error), 200)})"
+        reason = f"{file} contains no usable certificates ({one_line(str(error), 200)})"
         raise SettingsError(reason, setting) from None
 
 
 def check_key_log(environment: Mapping[str, str]) -> None:
-    """Check the file into which TLS secrets are logged: each TLS context opens it.
+    """Check that the file of `SSLKEYLOGFILE` can be written.
+
+    Each TLS context opens this file, and fails if the file cannot be written.
 
     Raises:
-        SettingsError: If it cannot be written.
+        SettingsError: If the file cannot be written.
     """
     file = environment.get(SSL_KEY_LOG)
     if not file:
         return
-    # Not blocking: a pipe would wait for its reader.
+    # Non-blocking: `open()` of a pipe would wait for a reader.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
     try:
         os.close(os.open(file, flags, 0o600))

@@ -1,7 +1,7 @@
-"""Tokens of jobs: what `TrackerJob.token()` gives to another place.
+"""Job tokens: the credential that `TrackerJob.token()` creates for another host.
 
-A token is a key that is good for one job alone, together with the names by which the
-other place finds the job, so that it can begin without asking anybody.
+A token is a key for one job, followed by the id and the tag of the job. The other host
+can report at once, because it needs no request to find the job.
 """
 
 import base64
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 JOB: Final = "TRACKERAPI_JOB"
-"""Variable that names the job of a process: its id, or a token for it."""
+"""Variable with the job of a process: the id of the job, or a token for the job."""
 
 _LONGEST: Final = 4_000
 
@@ -23,7 +23,7 @@ class JobToken:
     Attributes:
         api_key: The key; hidden in the repr.
         provider_job_id: The provider's id of the job.
-        tag: Tag of its configuration; None without one.
+        tag: Tag of the job's configuration; None without one.
     """
 
     api_key: str = field(repr=False)
@@ -31,14 +31,14 @@ class JobToken:
     tag: str | None = None
 
     def as_text(self) -> str:
-        """Return the token as a place is given it: printable ASCII, one word."""
+        """Return the token as text: one word of printable ASCII characters."""
         names = json.dumps([self.provider_job_id, self.tag], separators=(",", ":"))
         packed = base64.urlsafe_b64encode(names.encode()).rstrip(b"=").decode()
         return f"{self.api_key}.{packed}"
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Return the token that a text is; None if it is none."""
+        """Return `text` as a token; None if `text` is not a token."""
         api_key, dot, packed = text.strip().partition(".")
         if not dot or not api_key.startswith("trk_") or len(text) > _LONGEST:
             return None

@@ -1,7 +1,7 @@
-"""Which proxy the environment names for an address, if any.
+"""Choice of the proxy for an address, from environment variables.
 
-Read here instead of by httpx: httpx looks at the variables of every scheme, and at
-each entry of NO_PROXY, and raises for one that it cannot read.
+httpx would read the variables of every scheme and each entry of NO_PROXY, and would
+raise for an entry that it cannot read.
 """
 
 import re
@@ -18,12 +18,12 @@ _NAME = re.compile(r"(?:\*?\.)?[^\s/:*\[\]@]+")
 
 @dataclass(frozen=True, slots=True)
 class ProxyChoice:
-    """What the environment says about the way to one address.
+    """The proxy of one address.
 
     Attributes:
-        proxy: Address of the proxy; None for the direct way.
-        variable: The variable that names it.
-        unreadable: Entries of NO_PROXY that were left out.
+        proxy: Address of the proxy; None for a direct connection.
+        variable: Variable that names the proxy; empty for a direct connection.
+        unreadable: Entries of NO_PROXY that were ignored.
     """
 
     proxy: str | None = None
@@ -32,18 +32,18 @@ class ProxyChoice:
 
 
 def proxy_for(address: str, environment: Mapping[str, str]) -> ProxyChoice:
-    """Choose the proxy for an address, as curl and httpx do.
+    """Return the proxy for an address, by the rules of curl and httpx.
 
-    `http_proxy` or `https_proxy` wins over `all_proxy`, each in lower case over
-    upper case. NO_PROXY lists addresses that are reached directly: host names, with
-    their subdomains, IP addresses and networks, each with a port or without, or `*`.
+    `http_proxy` or `https_proxy` wins over `all_proxy`, and lower case wins over upper
+    case. NO_PROXY lists addresses for direct connections: host names, which include
+    their subdomains, IP addresses, networks, each with or without a port, and `*`.
 
     Args:
         address: An http:// or https:// address.
-        environment: Variables to read; a blank one is not set.
+        environment: Variables to read; a blank variable counts as not set.
     """
     target = urlsplit(address)
-    # In a CGI script, HTTP_PROXY is a header that anybody can send.
+    # In a CGI script, HTTP_PROXY comes from the header `Proxy` of any client.
     is_cgi = "REQUEST_METHOD" in environment
     names = [f"{target.scheme}_proxy", f"{target.scheme.upper()}_PROXY"]
     names += ["all_proxy", "ALL_PROXY"]
@@ -95,6 +95,6 @@ def _covers(entry: str, target: SplitResult) -> bool:
     if ip is not None or parse_ip(name) is not None:
         return ip == parse_ip(name)
     suffix = name.removeprefix("*").rstrip(".")
-    # Below a name that begins with a dot, only subdomains are meant.
+    # An entry that begins with a dot covers only subdomains.
     domain = suffix if suffix.startswith(".") else f".{suffix}"
     return host == suffix or host.endswith(domain)

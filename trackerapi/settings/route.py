@@ -1,7 +1,7 @@
-"""The way to a backend: address, proxy and certificates, checked before they are used.
+"""Route to a backend: address, proxy and certificates, checked before their use.
 
-What this address does not use is not looked at: neither the proxy of another scheme,
-nor certificates for an http:// address.
+Settings that the address does not use are not read: the proxy of another scheme, and
+the certificates for an http:// address.
 """
 
 from dataclasses import dataclass, field, replace
@@ -30,21 +30,22 @@ CA_FILE = "TRACKERAPI_CA_FILE"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """How requests reach the backend.
+    """Address, proxy and certificates of one backend.
 
     Attributes:
         base_url: Address of the backend, http or https, in its canonical spelling.
-        verify: Whether certificates of the backend are checked at all.
-        ca_file: Certificates to trust instead of the usual ones; None for those.
+        verify: Whether certificates of the backend are checked.
+        ca_file: Certificates to trust instead of the default ones; None for the default
+            ones.
         trust: TLS context for the backend, from `ca_file` or `SSL_CERT_FILE`; None
-            where neither is set, or no certificates are checked.
+            without these settings, or without a check of certificates.
         proxy_trust: TLS context for an https:// proxy, from `SSL_CERT_FILE`; None
-            where that is not set, or no certificates are checked.
+            without this setting, or without a check of certificates.
         proxy: Address of the proxy, from the argument or the environment; hidden in
-            the repr; None for the direct way.
-        proxy_setting: Name of the argument or variable that gave the proxy; blank for
-            the direct way.
-        unreadable_no_proxy: Entries of `NO_PROXY` that were left out.
+            the repr; None for a direct connection.
+        proxy_setting: Argument or variable that named the proxy; empty for a direct
+            connection.
+        unreadable_no_proxy: Entries of `NO_PROXY` that were ignored.
     """
 
     base_url: str
@@ -58,19 +59,19 @@ class Route:
 
     @property
     def is_secure(self) -> bool:
-        """Whether the backend is reached by TLS."""
+        """Whether connections to the backend use TLS."""
         return self.base_url.startswith("https:")
 
     @property
     def has_secure_proxy(self) -> bool:
-        """Whether the proxy is reached by TLS."""
+        """Whether connections to the proxy use TLS."""
         return self.proxy is not None and self.proxy.lower().startswith("https:")
 
     @property
     def proxy_text(self) -> str:
-        """The proxy for errors: address without user and password, and setting.
+        """Text for errors: address of the proxy without user and password, and setting.
 
-        Blank for the direct way.
+        Empty for a direct connection.
         """
         if self.proxy is None:
             return ""
@@ -83,7 +84,7 @@ class Route:
         """Read address, proxy and certificates.
 
         Raises:
-            SettingsError: If one is missing or cannot work; names what has to change.
+            SettingsError: If a value is missing or unusable; names the setting.
         """
         base_url = _base_url(sources)
         choice = _proxy(base_url, sources)

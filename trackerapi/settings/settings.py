@@ -1,7 +1,7 @@
-"""Settings of one TrackerApi: argument, else environment, else default.
+"""Settings of one TrackerApi: argument, else environment variable, else default.
 
-Read when a TrackerApi is made, never at import. Nothing here uses the network.
-The key never shows in a repr or an error.
+Settings are read when a TrackerApi is made, never at import, and without the network.
+No repr and no error contains the key.
 """
 
 import os
@@ -68,7 +68,7 @@ class Settings:
         outbox_limit_bytes: Largest size of the undelivered records on disk.
         on_sigterm: Kind of event that reports SIGTERM: interrupt (the job is expected
             to go on) or cancel.
-        progress: What is shown on stderr: off (nothing), auto, live or plain.
+        progress: View on stderr: off (no view), auto, live or plain.
         progress_seconds: Time between two plain lines of a job, 1 or more.
     """
 
@@ -96,13 +96,13 @@ class Settings:
         """Combine arguments with the environment.
 
         Args:
-            arguments: Values by the names of the attributes, and `api_key_file`;
-                None stands for "not given".
-            environment: Variables to read; None reads those of the process.
+            arguments: Values by the names of the attributes, and `api_key_file`; None
+                for an argument that was not passed.
+            environment: Variables to read; None for those of the process.
 
         Raises:
-            SettingsError: If an address or key is missing, given twice or cannot
-                work, or another value is of the wrong type or range.
+            SettingsError: If an address or key is missing, given twice or unusable, or
+                another value has the wrong type or range.
         """
         given = {name: v for name, v in arguments.items() if v is not None}
         sources = Sources(given, os.environ if environment is None else environment)
@@ -144,14 +144,14 @@ class Settings:
 
     @property
     def key_id(self) -> str | None:
-        """Public part of the key; None for a key of another form."""
+        """Public part of the key; None for a key without one."""
         return key_id_of(self.api_key)
 
     def read_key_again(self, environment: Mapping[str, str] | None = None) -> str:
         """Read the key again from its file or variable, and return it.
 
         Raises:
-            SettingsError: If it is missing or cannot work.
+            SettingsError: If the key is missing or unusable.
         """
         if self.key_file is not None:
             return self.key_file.read()
@@ -162,7 +162,7 @@ class Settings:
 
 
 def _api_key(mode: str, sources: Sources) -> str:
-    """Return the key; blank if the mode needs no key and none is given."""
+    """Return the key; empty with mode "offline" and without a key."""
     return read_api_key(sources) or ("" if mode == "offline" else _refuse_no_key())
 
 

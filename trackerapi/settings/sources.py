@@ -1,7 +1,8 @@
-"""Where settings are read from: arguments, else environment variables.
+"""Sources of settings: arguments, else environment variables.
 
-The one rule for all of them: an argument wins over its variable, a blank variable is
-not set, a blank argument is an error, and paths become absolute when they are read.
+All settings follow the same rules. An argument wins over its variable. A blank variable
+counts as not set, a blank argument is an error. Paths become absolute when they are
+read.
 """
 
 import math
@@ -19,7 +20,7 @@ class Sources:
     """The arguments and variables of one TrackerApi.
 
     Attributes:
-        arguments: Values by the names of the arguments that were given.
+        arguments: Values of the passed arguments, by name.
         environment: Environment variables.
     """
 
@@ -27,14 +28,14 @@ class Sources:
     environment: Mapping[str, str]
 
     def variable(self, name: str) -> str | None:
-        """Return a variable without white space around it; None for a blank one."""
+        """Return a variable, stripped of white space; None for a blank variable."""
         return self.environment.get(name, "").strip() or None
 
     def text(self, argument: str, variable: str) -> tuple[str | None, str]:
-        """Return the value, and the name of the argument or variable it came from.
+        """Return the value, and the name of its argument or variable.
 
         Raises:
-            SettingsError: If the argument is blank or no text.
+            SettingsError: If the argument is blank or not text.
         """
         if argument not in self.arguments:
             return self.variable(variable), variable
@@ -44,10 +45,10 @@ class Sources:
         return _filled(value, argument), argument
 
     def path(self, argument: str, variable: str) -> tuple[Path | None, str]:
-        """Return an absolute path, and the name of what gave it.
+        """Return an absolute path, and the name of its argument or variable.
 
         Raises:
-            SettingsError: If the argument is blank or no path, or no file can have
+            SettingsError: If the argument is blank or not a path, or no file can have
                 such a name.
         """
         value = self.arguments.get(argument)
@@ -58,7 +59,7 @@ class Sources:
         return (None if text is None else absolute_path(text, setting)), setting
 
     def word(self, argument: str, variable: str, words: tuple[str, ...]) -> str:
-        """Return a value in small letters, one of `words`; the first by default.
+        """Return a value in lower case, one of `words`; the first word by default.
 
         Raises:
             SettingsError: If the value is another word.
@@ -75,7 +76,7 @@ class Sources:
         """Return a number of seconds from `least` to `most`.
 
         Raises:
-            SettingsError: If the value is no such number.
+            SettingsError: If the value is not a number in this range.
         """
         setting = argument if argument in self.arguments else variable
         value = self.arguments.get(argument, self.variable(variable))
@@ -93,7 +94,7 @@ class Sources:
         """Return the value of an argument that has no variable.
 
         Raises:
-            SettingsError: If it is neither True nor False.
+            SettingsError: If the value is neither True nor False.
         """
         value = self.arguments.get(argument, default)
         if isinstance(value, bool):
@@ -112,13 +113,13 @@ def _filled(text: str, argument: str) -> str:
 
 
 def absolute_path(text: str, setting: str) -> Path:
-    """Return the path that a text names, `~` expanded.
+    """Return `text` as an absolute path, with `~` expanded.
 
     Absolute, because a script may change its directory while it runs.
 
     Raises:
-        SettingsError: If no file can have such a name, or the home or current
-            directory that it starts from does not exist.
+        SettingsError: If no file can have such a name, or if the home directory or the
+            current directory does not exist.
     """
     shown = one_line(text, 200)
     try:
