@@ -1,7 +1,7 @@
 """Problems of tracking: kinds, messages, and the log that gets each problem once.
 
 Each kind is a constant, followed by the functions that write its messages. A message
-says what happened, where, and what to do.
+gives cause, location and fix, in this order.
 
 Long: the wording of all warnings stands in one module.
 """
@@ -43,7 +43,7 @@ class DeliveryProblem:
             not-taken, outbox-unwritable, outbox-full, outbox-deleted, outbox-cut,
             left-behind, metadata, before-send, succeeded, step, event kind, job tag
             or internal. `docs/problems.md` explains each of them.
-        message: What happened and what to do, in one line.
+        message: Cause, location and fix, in one line.
     """
 
     kind: str
@@ -426,7 +426,7 @@ JOB_TAG: Final = ProblemKind(
 
 
 def unknown_job_tag(error: Exception) -> str:
-    """Return the message about a job whose tag looks misspelt."""
+    """Return the message about a job with a tag that looks misspelt."""
     return f"{error}; without a configuration a job has no percentage"
 
 
@@ -436,7 +436,7 @@ INTERNAL: Final = ProblemKind(
 
 
 def creation_failed(error: Exception) -> str:
-    """Return the message about a creation whose request failed unexpectedly."""
+    """Return the message about a creation that failed unexpectedly."""
     return f"creation not sent: {error!r}; it waits in the outbox"
 
 
