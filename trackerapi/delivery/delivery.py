@@ -35,7 +35,7 @@ from trackerapi.problems import (
     not_taken,
 )
 from trackerapi.process.clock import steady_seconds
-from trackerapi.process.forks import keep, let_go, watch
+from trackerapi.process.forks import keep_alive, register, stop_keeping_alive
 from trackerapi.process.worker import Work, Worker
 
 _LAST_WORDS_SECONDS: Final = 0.2
@@ -110,7 +110,7 @@ class Delivery:
     def post(self, work: Work) -> None:
         """Have a thread do what may wait for a disk, in the order of these calls."""
         # First: a child that is forked now has another thread to begin.
-        watch(self)
+        register(self)
         self._worker.post(work)
 
     def record(self, line: bytes) -> None:
@@ -290,8 +290,8 @@ class Delivery:
         if session is not None:
             with suppress(OutboxError):
                 session.conflation.close()
-            keep(self)
-            session.loop.retire(on_end=lambda: let_go(self))
+            keep_alive(self)
+            session.loop.retire(on_end=lambda: stop_keeping_alive(self))
 
     def forget(self) -> None:
         """Begin anew in a child that has everything from its parent by a fork."""
@@ -303,7 +303,7 @@ class Delivery:
 
     def _open(self, failure: BackendError | None = None) -> _Session:
         # First: a child that is forked while the lock is held has to hear of it.
-        watch(self)
+        register(self)
         with self._lock:
             if self._session is None or self._session.outbox.is_closed:
                 outbox = Outbox(

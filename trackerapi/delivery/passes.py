@@ -23,7 +23,7 @@ from trackerapi.outbox.outbox import Outbox
 from trackerapi.outbox.records import MAX_BATCH_BYTES, Creation, job_of
 from trackerapi.problems import LEFT_BEHIND, Problems, unusable
 from trackerapi.process.clock import steady_seconds
-from trackerapi.process.forks import unforked
+from trackerapi.process.forks import no_forks
 from trackerapi.retry import backoff_seconds
 
 LEFTOVER_SEARCH_SECONDS: Final = 60.0
@@ -248,7 +248,7 @@ class DeliveryPasses:
             assert self._route.sender is not None  # noqa: S101 - for the type checker
             # Loads the HTTP client: a child that is forked in the middle of an import
             # could never finish it.
-            with unforked():
+            with no_forks():
                 self._sender = self._route.sender()
             self._carrier = BatchDelivery(
                 self._sender,

@@ -237,7 +237,7 @@ class OutboxFile:
         except OSError:
             is_ours = False
         if not is_ours or now - self._path_checked_at > _PATH_CHECK_SECONDS:
-            file.check_place(self.path, self.end)
+            file.check_path(self.path, self.end)
             self._path_checked_at = now
         if self._is_torn:
             self._cut_off()

@@ -21,7 +21,7 @@ from trackerapi.outbox.names import DELIVERED_FOLDER, RECORDS_SUFFIX, position_p
 from trackerapi.outbox.providers import Providers
 from trackerapi.outbox.records import Creation, in_order, parse_creation, parse_record
 from trackerapi.process.clock import wall_nanoseconds
-from trackerapi.process.forks import unforked
+from trackerapi.process.forks import no_forks
 
 KEEP_DELIVERED_SECONDS: Final = 24 * 3600.0
 _APPLICATION: Final = "trackerapi"
@@ -292,7 +292,7 @@ class OutboxFolder:
 
 def _claimed(path: Path, note: Callable[[OutboxFile], object]) -> OutboxFile | None:
     """Claim a file and call `note` before another thread can fork."""
-    with unforked():
+    with no_forks():
         file = OutboxFile.claim(path)
         if file is not None:
             note(file)

@@ -1,4 +1,4 @@
-"""What a job and a step are as blocks, in parts that an event loop can tell apart."""
+"""Context-manager protocol of jobs and steps, split for event loops."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -7,10 +7,11 @@ from typing import Self
 
 
 class Block(ABC):
-    """A block that reports its begin and its end, and holds the running code.
+    """Context manager of a job or a step, split into reports and context.
 
-    What reports may wait for a disk, and may be done by another thread; what places the
-    running code has to be done by that code itself.
+    `begin_block()` and `end_block()` report: they may block on a disk, so an event loop
+    calls them in a thread. `enter_block()` and `leave_block()` set the current job and
+    step: the running code has to call them, because they set its context variables.
     """
 
     def __enter__(self) -> Self:
@@ -29,28 +30,32 @@ class Block(ABC):
 
     @abstractmethod
     def begin_block(self) -> None:
-        """Report that the block begins."""
+        """Report the begin of the block; may block on a disk."""
 
     @abstractmethod
     def enter_block(self) -> None:
-        """Put the running code into the block."""
+        """Make the job or step of the block the current one."""
 
     @abstractmethod
     def leave_block(self) -> bool:
-        """Put the running code back where it was.
+        """Restore the job and step that were current before the block.
 
         Returns:
-            Whether to report the end, too; a forked child leaves that to its parent.
+            Whether to call `end_block()`. False in a forked child: its parent reports
+            the end.
         """
 
     @abstractmethod
     def end_block(self, error: BaseException | None) -> None:
-        """Report that the block has ended.
+        """Report the end of the block; may block on a disk.
 
         Args:
-            error: What leaves it, and goes on untouched; None for nothing.
+            error: Exception that leaves the block; None without one.
         """
 
     @abstractmethod
     def post(self, work: Callable[[], object]) -> None:
-        """Have a thread do `work`, in the order of these calls."""
+        """Have the tracker's worker thread call `work`, in the order of these calls.
+
+        Does not block.
+        """

@@ -1,7 +1,7 @@
-"""Descriptors that stay open while a job runs, although the job may close them.
+"""Descriptors of the library that the job may close or replace.
 
-A job may close all descriptors, as daemons do, or replace one by `dup2()`. The number
-then belongs to a file of the job, which must not be written, read or closed here.
+A job may close all descriptors, as daemons do, or replace one with `dup2()`. Its number
+then belongs to a file of the job. The library must not write, read or close that file.
 """
 
 import errno
@@ -20,18 +20,19 @@ class LostFileError(OSError):
 
 
 class Descriptor:
-    """A descriptor with the file that it was opened for.
+    """A descriptor, with the identity of its file.
 
     Args:
-        number: The descriptor, just opened; this object closes it.
+        number: New descriptor; this object closes it.
 
     Attributes:
         device: Device of the file.
         inode: Number of the file on its device.
-        mark: Random position beyond 2 GiB at which the descriptor of an outbox file
-            stands, unlike any other; -1 for none. `os.lseek()` looks at it in a third
-            of the time of `checked()`.
-        number: The descriptor; use `checked()` unless it was checked a moment ago.
+        mark: Random position beyond 2 GiB to which the descriptor of an outbox file is
+            set; -1 for no mark. A descriptor at this position is ours: `os.lseek()`
+            takes a third of the time of `checked()`.
+        number: The descriptor. Call `checked()` instead, unless it was checked just
+            before.
     """
 
     __slots__ = ("device", "inode", "mark", "number")
@@ -42,15 +43,16 @@ class Descriptor:
         self.device, self.inode = found.st_dev, found.st_ino
 
     def checked(self, *, is_kept: bool = False, size: int = 0) -> int:
-        """Return the number of the descriptor.
+        """Check that the descriptor belongs to the file; return its number.
 
         Args:
-            is_kept: Whether the file must have a name, without which writes are lost.
-            size: Length that the file must have at least.
+            is_kept: Check that the file has a name too: writes to a deleted file are
+                lost.
+            size: Least length of the file, in bytes.
 
         Raises:
-            LostFileError: If the descriptor is closed or belongs to another file, or
-                somebody has cut the file.
+            LostFileError: If the descriptor is closed or belongs to another file, or if
+                the file is shorter or was deleted.
         """
         number = self.number
         try:
@@ -63,27 +65,27 @@ class Descriptor:
             raise _lost()
         return number
 
-    def check_place(self, path: Path, size: int) -> None:
-        """Check that the file still lies at `path`, with at least `size` bytes.
+    def check_path(self, path: Path, size: int) -> None:
+        """Check that the file is still at `path`, with at least `size` bytes.
 
-        Sets `mark`, so use it only for files that are read and written at positions
-        given in each call.
+        Moves the descriptor to `mark`. The reads and writes of its file must therefore
+        name their positions.
 
         Raises:
-            LostFileError: If it was deleted, moved or cut, or the descriptor belongs
-                to another file.
+            LostFileError: If the file was deleted, moved or cut, or the
+                descriptor belongs to another file.
         """
         number = self.checked(is_kept=True, size=size)
         if not self.is_at(path):
             raise _lost()
         if self.mark == _NO_MARK:
             mark = _FIRST_MARK | int.from_bytes(os.urandom(4))
-            with suppress(OSError):  # a file system whose files are smaller
+            with suppress(OSError):  # the file system has a smaller limit of files
                 self.mark = os.lseek(number, mark, os.SEEK_SET)
 
     @property
     def is_ours(self) -> bool:
-        """Whether the descriptor still belongs to the file that it was opened for."""
+        """Whether the descriptor still belongs to its file."""
         try:
             self.checked()
         except LostFileError:
@@ -91,16 +93,16 @@ class Descriptor:
         return True
 
     def is_same_file(self, other: "Descriptor") -> bool:
-        """Return whether both descriptors were opened for the same file."""
+        """Return whether both descriptors belong to the same file."""
         return (self.device, self.inode) == (other.device, other.inode)
 
     def is_at(self, path: Path) -> bool:
-        """Return whether the file still lies at `path`; True if stat() is refused."""
+        """Return whether the file is still at `path`; True if stat() is refused."""
         try:
-            found = os.stat(path)  # noqa: PTH116 - often, and half the cost
+            found = os.stat(path)  # noqa: PTH116 - called often, and twice as fast as `Path.stat()`
         except (FileNotFoundError, NotADirectoryError):
             return False
-        except OSError:  # the job has given up the right to look
+        except OSError:  # the job has given up its permissions
             return True
         return (found.st_dev, found.st_ino) == (self.device, self.inode)
 
@@ -108,23 +110,23 @@ class Descriptor:
         """Return bytes of the file.
 
         Args:
-            byte_count: How many.
-            position: Of the first one.
-            size: Length that the file must have at least.
+            byte_count: Most bytes to return.
+            position: Position of the first byte.
+            size: Least length of the file, in bytes.
 
         Raises:
-            LostFileError: If the descriptor belongs to another file, or somebody has
-                cut the file.
+            LostFileError: If the descriptor belongs to another file, or the file is
+                shorter than `size`.
             OSError: If the bytes cannot be read.
         """
         number = self.checked(size=size)
         data = os.pread(number, byte_count, position)
-        # Once more: another thread may have closed it in between.
+        # Checked again: another thread may have replaced the descriptor meanwhile.
         self.checked()
         return data
 
     def end_of_lines(self, start: int) -> int:
-        """Return the position behind the last whole line; at least `start`.
+        """Return the end of the last complete line; at least `start`.
 
         Raises:
             LostFileError: If the descriptor belongs to another file.
@@ -140,7 +142,7 @@ class Descriptor:
         return start
 
     def close(self) -> None:
-        """Close the descriptor, unless it belongs to another file by now."""
+        """Close the descriptor, unless it belongs to another file now."""
         if self.is_ours:
             os.close(self.number)
         self.number = _GONE

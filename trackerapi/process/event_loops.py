@@ -125,7 +125,7 @@ class Making(Generic[Opened]):
         return block
 
     def _end_if_left(self) -> None:
-        """End a block that was made, but whose task was cancelled.
+        """End a block that was made after its task was cancelled.
 
         `leave()` and the thread both call this function. The later call of the two
         finds both values set and ends the block.

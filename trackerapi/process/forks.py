@@ -1,6 +1,6 @@
-"""Ends of processes, and forks: what every delivery of this process has to hear of.
+"""Exit hooks and fork hooks of the process, for each open delivery.
 
-Hooks are set when the first delivery is opened, never at import.
+The hooks are installed when the first delivery opens, never at import.
 """
 
 import atexit
@@ -18,42 +18,48 @@ from typing import Final, Protocol, cast
 from trackerapi.process.clock import steady_seconds
 
 
-class Lasting(Protocol):
-    """What has to end with the process, and to begin anew in a forked child."""
+class ProcessResource(Protocol):
+    """Object to close at the end of the process, and to reset in a forked child."""
 
     def close(self, spent_seconds: float = 0.0) -> None:
-        """Leave in order, in bounded time.
+        """Close the object in bounded time.
 
         Args:
-            spent_seconds: What others have taken of that time.
+            spent_seconds: Part of that time that other objects have used.
         """
         ...
 
     def forget(self) -> None:
-        """Let go of what belongs to the parent, without a trace."""
+        """Reset the object in a forked child; leave the files of the parent alone."""
         ...
 
 
-_OPEN: Final["weakref.WeakSet[Lasting]"] = weakref.WeakSet()
-_KEPT: Final[set[Lasting]] = set()
+_OPEN: Final["weakref.WeakSet[ProcessResource]"] = weakref.WeakSet()
+_KEPT: Final[set[ProcessResource]] = set()
 _hooked: Final[set[str]] = set()
-# A signal handler, a hook or a finalizer may fork while its thread holds the guard: to
-# wait for itself would be for ever.
+# Reentrant: a signal handler, a hook or a finalizer may fork while its own thread holds
+# the guard, and would wait for itself for ever.
 _fork_guard = threading.RLock()
 _FORK_WARNING: Final = r"This process \(pid=\d+\) is multi-threaded, use of fork"
 _OUR_THREADS: Final = "trackerapi-"
 
 
 @contextmanager
-def unforked() -> Generator[None]:
-    """Let no other thread fork meanwhile; keep it short."""
+def no_forks() -> Generator[None]:
+    """Make forks of other threads wait until the context ends; keep the context short.
+
+    A fork in the context would copy half-made state into the child.
+    """
     with _fork_guard:
         yield
 
 
-def watch(lasting: Lasting) -> None:
-    """Close `lasting` at the end of the process, and tell it of a fork."""
-    _OPEN.add(lasting)
+def register(resource: ProcessResource) -> None:
+    """Close `resource` at the end of the process; reset it in forked children.
+
+    Keeps a weak reference to `resource`.
+    """
+    _OPEN.add(resource)
     if "exit" not in _hooked:
         _hooked.add("exit")
         atexit.register(_close_all)
@@ -61,23 +67,26 @@ def watch(lasting: Lasting) -> None:
             os.register_at_fork(
                 before=_before_fork,
                 after_in_parent=_after_fork,
-                after_in_child=_begin_anew,
+                after_in_child=_after_fork_in_child,
             )
     _hook_worker()
 
 
-def keep(lasting: Lasting) -> None:
-    """Keep what nobody else does any more, until it has ended by itself."""
-    _KEPT.add(lasting)
+def keep_alive(resource: ProcessResource) -> None:
+    """Keep a reference to `resource`, which the script no longer has.
+
+    Its thread has to end first: call `stop_keeping_alive()` then.
+    """
+    _KEPT.add(resource)
 
 
-def let_go(lasting: Lasting) -> None:
-    """Let go of what was kept."""
-    _KEPT.discard(lasting)
+def stop_keeping_alive(resource: ProcessResource) -> None:
+    """Drop the reference of `keep_alive()`."""
+    _KEPT.discard(resource)
 
 
 def _hook_worker() -> None:
-    """Close at the end of a worker of multiprocessing, which leaves by `os._exit`."""
+    """Close at the end of a multiprocessing worker, which skips `atexit`."""
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
     if util is None or process is None or "worker" in _hooked:
@@ -89,42 +98,44 @@ def _hook_worker() -> None:
 
 def _close_all() -> None:
     began = steady_seconds()
-    for lasting in list(_OPEN):
-        lasting.close(steady_seconds() - began)
+    for resource in list(_OPEN):
+        resource.close(steady_seconds() - began)
     if sys.__dict__.get("last_type") is KeyboardInterrupt and not hasattr(sys, "ps1"):
-        _die_of_ctrl_c_after_all()
+        _restore_interrupt_status()
 
 
-def _die_of_ctrl_c_after_all() -> None:
-    """Remind Python that the script was ended by Ctrl-C, which its status has to say.
+def _restore_interrupt_status() -> None:
+    """Make Python end by SIGINT again, as after any Ctrl-C of a script.
 
-    Python forgets it when source is compiled meanwhile, as by the import of an HTTP
-    client in the courier's thread.
+    Python notes an unhandled KeyboardInterrupt, and loses the note when source is
+    compiled: the delivery thread compiles when it imports the HTTP client. The exit
+    status would then be 1 instead of that of SIGINT.
     """
 
     def interrupt() -> None:
         raise KeyboardInterrupt
 
     with suppress(KeyboardInterrupt):
-        eval("interrupt()", {"interrupt": interrupt})  # noqa: S307 - a text of our own
+        eval("interrupt()", {"interrupt": interrupt})  # noqa: S307 - a constant text
 
 
 def _before_fork() -> None:
+    # Waits for threads in `no_forks()`: the child gets no half-made state of theirs.
     _fork_guard.acquire()
     if sys.version_info >= (3, 12):
-        _spare_warning()
+        _filter_fork_warning()
 
 
-def _spare_warning() -> None:
-    """Have Python warn of a fork beside threads only where not all of them are ours.
+def _filter_fork_warning() -> None:
+    """Suppress Python's warning of a fork if all other threads are of this library.
 
-    Ours are forgotten by the child, which begins its own; a script that would fork in
-    silence without us does so with us. Python warns after all hooks, so that the
-    filter stays until the next fork.
+    The child resets this library and starts its own threads, so the fork is safe. A
+    script that forks without a warning gets none with this library either. Python warns
+    after the hooks, so the filter stays until the next fork.
     """
     ours = sum(each.name.startswith(_OUR_THREADS) for each in threading.enumerate())
     if _thread_count() - ours > 1:
-        # As `filterwarnings()` puts it there.
+        # The same tuple as that of `filterwarnings()`.
         pattern = re.compile(_FORK_WARNING, re.IGNORECASE)
         filters = cast("list[object]", warnings.filters)
         with suppress(ValueError):
@@ -134,26 +145,28 @@ def _spare_warning() -> None:
 
 
 def _thread_count() -> int:
-    """Return how many threads the process has, those of libraries in C among them."""
+    """Return the number of threads of the process, with those of C libraries."""
     with suppress(OSError):
         return sum(1 for _ in Path("/proc/self/task").iterdir())
     return threading.active_count()
 
 
 def _after_fork() -> None:
-    # Not held: in the child of a signal handler that forked in the middle of this fork.
+    # RuntimeError: a signal handler forked in the middle of this fork, and this is its
+    # child, in which this thread does not hold the new guard.
     with suppress(RuntimeError):
         _fork_guard.release()
 
 
-def _begin_anew() -> None:
-    """Let go of what belongs to the parent, in a child."""
-    global _fork_guard  # noqa: PLW0603 - one for each process
-    # Not released: a signal handler that forks in the middle of a fork holds the guard
-    # twice, and threads of the child would wait for a thread that never comes back.
+def _after_fork_in_child() -> None:
+    """Reset all resources in a forked child."""
+    global _fork_guard  # noqa: PLW0603 - each process has its own guard
+    # A new guard instead of a release: a signal handler that forks in the middle of a
+    # fork holds the guard twice, and one release would leave it locked in the child.
     _fork_guard = threading.RLock()
-    # multiprocessing clears its finalizers in a child after this.
+    # After this hook, multiprocessing clears its finalizers in the child: the exit hook
+    # of workers has to be installed again.
     _hooked.discard("worker")
-    for lasting in list(_OPEN):
-        lasting.forget()
+    for resource in list(_OPEN):
+        resource.forget()
     _KEPT.clear()

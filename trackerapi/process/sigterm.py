@@ -1,8 +1,8 @@
 """Handler of SIGTERM while a job runs: reports the stop, then lets the process end.
 
-By default, SIGTERM ends the process without any Python code. As long as a block of a
-job is open in the main thread, a handler reports first. The author's own handler is
-then called, and an exception that it raises ends the blocks.
+By default, SIGTERM ends the process without running Python code. While a block of a job
+is open in the main thread, this handler reports first. It then calls the script's own
+handler, and the exception of that handler ends the blocks.
 """
 
 import functools
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     import asyncio
 
 _STOP_REPORTS: Final = 3
+"""How often the stop is reported: other threads may report work in between."""
+
 _LOOP_HANDLERS: Final = "asyncio.unix_events"
 
 _Handler = Any
-"""What Python calls at a signal, or one of its two constants."""
+"""Signal handler of Python: a callable, `SIG_DFL`, `SIG_IGN`, or None if set in C."""
 
 
 class StoppableJob(Protocol):
-    """A job whose stop is reported when SIGTERM ends the process.
+    """A job that reports its stop when SIGTERM ends the process.
 
     Attributes:
         is_stopped: Whether SIGTERM has asked the process to end.
@@ -53,7 +55,7 @@ class StoppableJob(Protocol):
 
 
 class _Watch:
-    """The handler, while it is installed.
+    """Installs and removes the handler of SIGTERM.
 
     Attributes:
         jobs: Jobs whose blocks are open, the innermost last.
@@ -66,7 +68,10 @@ class _Watch:
         self._is_hooked = self._is_forking = False
 
     def begin(self, job: "StoppableJob") -> None:
-        """Watch a job whose block begins; does nothing outside of the main thread."""
+        """Install the handler for a job at the begin of its block.
+
+        Does nothing outside the main thread: Python refuses handlers there.
+        """
         if threading.current_thread() is not threading.main_thread():
             return
         if not self.jobs:
@@ -79,7 +84,7 @@ class _Watch:
             loop.call_soon(self._follow)
 
     def end(self, job: "StoppableJob") -> None:
-        """Stop watching a job whose block has ended."""
+        """Remove a job at the end of its block; the last job removes the handler."""
         if job not in self.jobs:
             return
         self.jobs.remove(job)
@@ -87,7 +92,7 @@ class _Watch:
             self._uninstall()
 
     def handle(self, before: _Handler, number: int, frame: FrameType | None) -> None:
-        """Report that the jobs are stopped, and go on as without this handler.
+        """Report the stop of the jobs; then act like the handler before this one.
 
         Args:
             before: Handler of SIGTERM before this one was installed.
@@ -101,7 +106,7 @@ class _Watch:
             author: Callable[[int, FrameType | None], object] = before
             author(number, frame)
             for job in jobs:
-                job.is_stopped = False  # the author's handler lets it run on
+                job.is_stopped = False  # the script's handler has returned
             return
         self._report_stop(jobs)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -110,13 +115,14 @@ class _Watch:
     def _report_stop(self, jobs: "Sequence[StoppableJob]") -> None:
         """Report the stop as the last event of each job, and deliver it.
 
-        Other threads go on during the delivery, and their reports show an interrupted
-        job running: so whatever they have reported is followed by the stop again.
+        Other threads go on during the delivery, and their reports turn the interrupted
+        job into a running one. The stop is therefore reported again after them.
         """
         began = steady_seconds()
         for _ in range(_STOP_REPORTS):
             for job in reversed(jobs):
-                # No exception, even with `strict`: the process ends anyway.
+                # `SystemExit()` makes `quietly()` log errors, even with `strict`: the
+                # process ends anyway.
                 job.quietly(SystemExit(), job.report_stop)
             for job in jobs:
                 job.deliver_last(steady_seconds() - began)
@@ -124,12 +130,13 @@ class _Watch:
     def _install(self) -> None:
         before = signal.getsignal(signal.SIGTERM)
         if self._handler is not None and before == self._handler:
-            return  # the last block has ended in another thread, which cannot put back
+            return  # another thread ended the last block, and could not remove it
         if before == signal.SIG_IGN or _is_set_in_c(before):
             self._handler = None
             return
-        # One for each time: a handler that the author has put in its place may call
-        # the one that it has found, which must not call the author's again.
+        # A new object for each installation: the script may replace this handler by one
+        # that calls it. A shared object would call the script's handler again, without
+        # end.
         self._handler = functools.partial(self.handle, before)
         self._before = before
         if not _put(self._handler):
@@ -144,24 +151,25 @@ class _Watch:
             )
 
     def _follow(self) -> None:
-        """Hear of SIGTERM also where the block has begun by adding a loop's handler.
+        """Install the handler again if the block has added a handler to its event loop.
 
-        The event loop calls that by itself; what it gives Python does nothing.
+        `loop.add_signal_handler()` replaces this handler by one of asyncio that does
+        nothing: the loop itself calls the handler that was added.
         """
         found = signal.getsignal(signal.SIGTERM)
         if self.jobs and getattr(found, "__module__", "") == _LOOP_HANDLERS:
             self._install()
 
     def _uninstall(self) -> bool:
-        """Put back what was there before; False if this is not the time or place."""
+        """Restore the handler before this one; return False if that is impossible."""
         if self._handler is None or signal.getsignal(signal.SIGTERM) != self._handler:
             return False
         return not _is_set_in_c(self._handler) and _put(self._before)
 
     def _before_fork(self) -> None:
-        # Python forgets a signal that a child gets before it runs: a worker that is
-        # terminated at once would never end. Its parent has the handler back soon.
-        # A signal handler may fork in the middle of a fork.
+        # The parent has no handler during the fork: Python drops a signal that reaches
+        # the child before the child runs, and a worker that is terminated at once would
+        # never end. The flag is kept: a signal handler may fork during this fork.
         if not self._is_forking:
             self._is_forking = bool(self.jobs) and self._uninstall()
 
@@ -171,7 +179,7 @@ class _Watch:
             _put(self._handler)
 
     def _in_child(self) -> None:
-        # Only the parent reports the stop of the jobs.
+        # The parent alone reports the stop of its jobs.
         self._is_forking = False
         self._uninstall()
         self.jobs = []
@@ -184,7 +192,7 @@ def _loop() -> "asyncio.AbstractEventLoop | None":
 
 
 def _put(handler: _Handler) -> bool:
-    """Install `handler` for SIGTERM; return False where Python does not allow that.
+    """Install `handler` for SIGTERM; return False where Python refuses.
 
     Python refuses in threads, in sub-interpreters and in some embedding programs.
     """
@@ -195,18 +203,18 @@ def _put(handler: _Handler) -> bool:
 
 
 def _is_set_in_c(known: _Handler) -> bool:
-    """Return whether a C library handles SIGTERM: Python could not restore its handler.
+    """Return whether a C library handles SIGTERM: Python cannot restore its handler.
 
     Args:
-        known: The handler that Python knows of; None for one that was there before
-            Python, while `faulthandler.register()` changes nothing that Python knows.
+        known: Result of `signal.getsignal()`. None for a handler that was set before
+            Python started. The result is wrong after `faulthandler.register()`.
     """
     if known is None:
         return True
     if known == signal.SIG_DFL:
         return _is_caught()
-    # Costs a look into the C library, at 20 ms the first time: only where a library
-    # is loaded that may have set one.
+    # `sigaction()` of the C library takes 20 ms the first time, so it is called only if
+    # a module is loaded that can set a handler in C.
     if not {"faulthandler", "ctypes"} & sys.modules.keys():
         return False
     ours, taken = _address(signal.SIGINT), _address(signal.SIGTERM)
@@ -228,10 +236,11 @@ def _is_caught() -> bool:
 
 def _address(number: int) -> int | None:
     """Return the address of the C function that handles a signal; None if unknown."""
-    with suppress(Exception):  # no C library that can be asked
+    with suppress(Exception):  # the C library has no `sigaction()`
         import ctypes
 
-        # `struct sigaction` begins with it on Linux and macOS, and is far smaller.
+        # `struct sigaction` begins with the address on Linux and macOS, and is shorter
+        # than the buffer.
         action = ctypes.create_string_buffer(1024)
         if ctypes.CDLL(None).sigaction(number, None, action) == 0:
             return int(ctypes.c_void_p.from_buffer(action).value or 0)

@@ -1,7 +1,7 @@
-"""A thread that does what may wait for a disk, one thing after the other.
+"""Worker thread for calls that may block on a disk, in the order of the calls.
 
-For callers that must not wait themselves, such as an event loop. More than one thread
-would lose the order of the calls, which is the order of the records.
+Event loops use the worker, because they must not block. One thread makes all calls:
+more threads would change the order of the records.
 """
 
 import logging
@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 IDLE_SECONDS: Final = 5.0
-"""How long the thread waits for more before it ends; the next work begins another."""
+"""Longest wait of the idle thread before it ends; the next work starts a new thread."""
 
 _LOG: Final = logging.getLogger("trackerapi")
 
@@ -20,33 +20,36 @@ Work = Callable[[], object]
 
 
 class Worker:
-    """Does work in the order in which it is posted; safe to share between threads.
+    """Calls functions in a thread, in the order of `post()`.
 
-    Its thread begins with the first work. One of a forked process does nothing; the
-    child makes its own.
+    Safe to share between threads. The thread starts with the first work. A forked child
+    needs a new worker: the thread does not exist in the child.
     """
 
     def __init__(self) -> None:
-        # A signal handler may post in the middle of a post.
+        # SimpleQueue is reentrant: a signal handler may call `post()` within `post()`.
         self._work: SimpleQueue[Work] = SimpleQueue()
         self._turn = threading.Lock()
         self._is_running = False
         self._thread: threading.Thread | None = None
 
     def post(self, work: Work) -> None:
-        """Have `work` done behind all that was posted before; waits for nothing."""
+        """Have the thread call `work` after all work that was posted before.
+
+        Does not block, unless no thread can be started: `work` then runs here.
+        """
         self._work.put(work)
         if not self._is_running:
             self._begin()
 
     def drain(self, seconds: float) -> None:
-        """Wait until all that was posted so far is done.
+        """Block until all work that was posted so far is done.
 
         Args:
             seconds: Longest wait.
         """
         if threading.current_thread() is self._thread:
-            return  # the author's code, called by a report, would wait for itself
+            return  # the script's code, called by a report, would wait for itself
         if self._is_running or not self._work.empty():
             is_done = threading.Event()
             self.post(is_done.set)
@@ -58,12 +61,14 @@ class Worker:
             target=self._run, name="trackerapi-worker", daemon=True
         )
         try:
-            if not sys.is_finalizing():  # a thread would be waited for, but not begin
+            # While the interpreter ends, `start()` would wait for a thread that never
+            # runs.
+            if not sys.is_finalizing():
                 thread.start()
                 return
-        except RuntimeError:  # at the end of the interpreter, or at a limit
+        except RuntimeError:  # the interpreter ends, or a limit of threads is reached
             pass
-        except BaseException:  # Ctrl-C: the next work begins another
+        except BaseException:  # Ctrl-C: the next work starts a new thread
             self._is_running = False
             raise
         self._is_running = False
@@ -71,23 +76,25 @@ class Worker:
             self._do_next(0.0)
 
     def _run(self) -> None:
-        # One that has decided to end may still be at it.
+        # The lock makes a new thread wait for the old one, which has decided to end but
+        # may still run: two threads at once would change the order of the work.
         with self._turn:
             self._is_running, self._thread = True, threading.current_thread()
             while self._do_next(IDLE_SECONDS):
                 pass
 
     def _do_next(self, seconds: float) -> bool:
-        """Do the next work; return whether more may follow."""
+        """Do the next work; return whether the thread has to go on."""
         try:
             work = self._work.get(timeout=seconds)
         except Empty:
             self._is_running = False
-            # What was posted before that has begun no thread.
+            # A `post()` just before this assignment has started no thread, because it
+            # saw `_is_running`: this thread does its work.
             self._is_running = not self._work.empty()
             return self._is_running
         try:
             work()
-        except BaseException as error:  # noqa: BLE001 - the thread must live on
+        except BaseException as error:  # noqa: BLE001 - the thread has to go on
             _LOG.debug("a report failed", exc_info=error)
         return True

@@ -80,7 +80,7 @@ class Forking:
 
 tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
 with tracker.run_job("job", 142, "imaging") as job:
-    with process.unforked():
+    with process.no_forks():
         Forking()
 """
 
