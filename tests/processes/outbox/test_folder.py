@@ -62,10 +62,10 @@ print(claim(left) is not None)
 """
 
 
-def test_child_that_is_forked_during_a_search_holds_no_leftover(
+def test_child_forked_during_a_search_holds_no_leftover(
     tmp_path: Path,
 ) -> None:
-    """What its parent was about to take over can be delivered while it lives."""
+    """A leftover file that the parent claims during the fork can be claimed again."""
     done = subprocess.run(
         [sys.executable, "-c", FORK_IN_A_SEARCH, str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -95,8 +95,8 @@ os._exit(0)
 """
 
 
-def test_child_that_is_forked_after_an_end_holds_no_leftover(tmp_path: Path) -> None:
-    """Also where a request was still on its way when the tracker was closed."""
+def test_child_forked_after_a_close_holds_no_leftover(tmp_path: Path) -> None:
+    """This also holds if a request was in flight when the tracker was closed."""
     ended, is_asked = threading.Event(), threading.Event()
 
     def answer(_: Request) -> bytes:
@@ -124,7 +124,7 @@ def test_child_that_is_forked_after_an_end_holds_no_leftover(tmp_path: Path) -> 
 def test_script_that_changes_its_folder_keeps_its_outbox(
     scripts: Scripts, setting: str
 ) -> None:
-    """A relative setting is about the folder in which the tracker was made."""
+    """A relative setting is resolved in the folder in which the tracker was made."""
     if setting == "XDG_STATE_HOME":
         settings = {"TRACKERAPI_OUTBOX": "outbox", setting: "."}
     else:
@@ -155,7 +155,7 @@ def test_user_without_a_home_folder_is_tracked_from_memory(
     job: TrackerJob,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where there is no place for an outbox, events arrive all the same."""
+    """Events arrive even if no folder for an outbox exists."""
     monkeypatch.delenv("XDG_STATE_HOME")
 
     def no_home() -> Path:
@@ -172,10 +172,10 @@ def test_user_without_a_home_folder_is_tracked_from_memory(
 
 
 @pytest.mark.parametrize("umask", [0, 0o077, 0o022])
-def test_files_and_folders_are_the_users_alone(
+def test_files_and_folders_are_private(
     backend: RunningBackend, job: TrackerJob, tmp_path: Path, umask: int
 ) -> None:
-    """Whatever the umask, nobody else reads or changes what waits or was delivered."""
+    """Whatever the umask, no other user can read or change any record."""
     outbox = tmp_path / "made" / "outbox"
     told = threading.Event()
     options: dict[str, Any] = {"outbox": outbox, "on_problem": lambda _: told.set()}
@@ -203,7 +203,7 @@ def test_no_file_tells_of_machine_or_user(
     outbox: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Neither the name of the machine nor that of the user is written down."""
+    """No file holds the name of the machine or of the user."""
     for name in ("USER", "LOGNAME", "USERNAME", "HOSTNAME", "HOST"):
         monkeypatch.setenv(name, f"canary-{name}")
     for module, name in (

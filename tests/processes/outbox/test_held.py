@@ -12,7 +12,7 @@ from tests.support.outbox_folders import read_anew
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return where a journal may lie."""
+    """Return the path of a journal."""
     return tmp_path / "1-a.held"
 
 
@@ -36,7 +36,7 @@ assert len(mine) == 20, mine
 
 
 def test_processes_that_write_at_once_lose_nothing_of_each_other(path: Path) -> None:
-    """Several processes keep and release records of one file, and all agree."""
+    """Several processes hold and release records in one file, and all agree."""
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(path), name])
         for name in ("first", "second", "third")

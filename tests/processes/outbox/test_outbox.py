@@ -32,7 +32,7 @@ def test_events_are_delivered_without_an_outbox(
     caplog: pytest.LogCaptureFixture,
     strict: bool,
 ) -> None:
-    """Outbox cannot be written: all waits in memory and is delivered from there."""
+    """Outbox cannot be written: records stay in memory and are delivered from there."""
     with reporting(gateway, strict=strict, outbox=below_a_file(tmp_path)) as tracker:
         job = new_job(tracker, config)
         ids = [job.send_event(kind="info") for _ in range(100)]
@@ -95,7 +95,7 @@ def test_outbox_that_cannot_be_written_raises(
 def test_disk_that_is_full_loses_no_event_whose_call_returned(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob, strict: bool
 ) -> None:
-    """Outbox cannot be written: a disk that fills up loses nothing that was taken."""
+    """Outbox cannot be written: a disk that fills up loses no accepted event."""
     end = ended_script(
         "import resource\n"
         "from trackerapi import OutboxError\n"
@@ -121,10 +121,10 @@ def test_disk_that_is_full_loses_no_event_whose_call_returned(
     assert end.stderr.count("cannot be written") == 1
 
 
-def test_forked_child_lets_go_without_a_trace(
+def test_forked_child_releases_files_without_a_trace(
     folder: Path, process: ReportingProcess
 ) -> None:
-    """A child writes nothing into its parent's file and does not take its lock."""
+    """A forked child neither writes to its parent's file nor takes its lock."""
     process.append(event_line())
     before = sorted(folder.iterdir())
     pid = os.fork()

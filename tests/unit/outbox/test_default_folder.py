@@ -1,4 +1,4 @@
-"""The folder of an outbox for which no setting names one."""
+"""Default folder of an outbox."""
 
 from typing import Final
 
@@ -13,10 +13,10 @@ PLATFORMS: Final = {"linux": Unix, "darwin": MacOS}
 
 @pytest.mark.parametrize("state", [None, "", " ", "/var/state", "state", "~/state"])
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_default_folder_is_that_of_platformdirs(
+def test_default_folder_is_the_state_folder_of_platformdirs(
     monkeypatch: pytest.MonkeyPatch, platform: str, state: str | None
 ) -> None:
-    """Where users and administrators look for it, they find it."""
+    """The default folder is the state folder that platformdirs returns."""
     monkeypatch.setenv("HOME", "/home/somebody")
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     if state is not None:

@@ -1,4 +1,4 @@
-"""One outbox file: what is appended survives, and positions never cut a record."""
+"""One outbox file: appended records survive, and positions never cut a record."""
 
 import errno
 import fcntl
@@ -21,7 +21,7 @@ from trackerapi.outbox.header import FORMAT_VERSION, Binding, Header
 
 A_MIB = 1024 * 1024
 
-# Written once and never changed: what a process of the first release leaves behind.
+# Never changed: a leftover file of the first release.
 VERSION_1 = (
     b'{"trackerapi_outbox": 1, "base_url": "http://backend.test", '
     b'"key_id": "3kTMd9aZ", "provider_id": null, '
@@ -50,15 +50,15 @@ def claimed(path: Path) -> OutboxFile:
     return file
 
 
-def waiting_lines(file: OutboxFile) -> list[bytes]:
+def undelivered_records(file: OutboxFile) -> list[bytes]:
     """Return the undelivered records, and release the file."""
     lines = file.peek(A_MIB).splitlines(keepends=True)
     file.close()
     return lines
 
 
-def left_behind(folder: Path, lines: list[bytes]) -> Path:
-    """Return the file of a process that recorded lines and is gone."""
+def leftover_of(folder: Path, lines: list[bytes]) -> Path:
+    """Return the leftover file of a process that recorded lines."""
     file = OutboxFile.create(folder, BINDING)
     for line in lines:
         file.append(line)
@@ -67,7 +67,7 @@ def left_behind(folder: Path, lines: list[bytes]) -> Path:
 
 
 def test_only_its_user_can_read_an_outbox(folder: Path) -> None:
-    """What a job reports is nobody else's to read, whatever the umask."""
+    """Only the owner may read an outbox file, whatever the umask."""
     before = os.umask(0)
     try:
         file = OutboxFile.create(folder, BINDING)
@@ -82,7 +82,7 @@ def test_only_its_user_can_read_an_outbox(folder: Path) -> None:
 
 
 def test_record_has_left_the_process_when_append_returns(folder: Path) -> None:
-    """Whoever reads the file next finds the record, byte for byte."""
+    """A later reader of the file finds the appended record, byte for byte."""
     file, line = OutboxFile.create(folder, BINDING), event_line()
 
     file.append(line)
@@ -91,10 +91,10 @@ def test_record_has_left_the_process_when_append_returns(folder: Path) -> None:
     file.close()
 
 
-def test_every_way_to_tear_a_file_keeps_the_whole_lines(folder: Path) -> None:
-    """Of a file cut at any byte, the lines before the cut are read and no others."""
+def test_cut_file_keeps_its_whole_lines(folder: Path) -> None:
+    """A file cut at any byte yields exactly the lines before the cut."""
     lines = event_lines(3)
-    path = left_behind(folder, lines)
+    path = leftover_of(folder, lines)
     content = path.read_bytes()
     start = content.index(b"\n") + 1
 
@@ -108,26 +108,26 @@ def test_every_way_to_tear_a_file_keeps_the_whole_lines(folder: Path) -> None:
             whole = content[start:cut].splitlines(keepends=True)
             expected = [line for line in whole if line.endswith(b"\n")]
             assert file.undelivered_bytes == sum(map(len, expected)), cut
-            assert waiting_lines(file) == expected, cut
+            assert undelivered_records(file) == expected, cut
 
 
-def test_torn_line_longer_than_one_look_is_left_out(folder: Path) -> None:
-    """The last whole line is found however long the torn one behind it is."""
+def test_torn_line_longer_than_one_read_is_left_out(folder: Path) -> None:
+    """The last whole line is found, even if the torn line after it is very long."""
     line = event_line()
-    path = left_behind(folder, [line])
+    path = leftover_of(folder, [line])
     with path.open("ab") as file:
         file.write(event_line(message="x" * 300_000)[:-1])
 
     taken = claimed(path)
     assert taken.undelivered_bytes == len(line)
-    assert waiting_lines(taken) == [line]
+    assert undelivered_records(taken) == [line]
 
 
 @pytest.mark.parametrize("room_bytes", [0, 1, 50])
 def test_record_that_finds_no_room_leaves_nothing_behind(
     folder: Path, monkeypatch: pytest.MonkeyPatch, room_bytes: int
 ) -> None:
-    """Half a record on a full disk does not swallow the next one."""
+    """A half-written record on a full disk does not corrupt the next record."""
     disk = SmallDisk(monkeypatch, folder)
     file = OutboxFile.create(folder, BINDING)
     first, refused, last = event_lines(3)
@@ -143,13 +143,13 @@ def test_record_that_finds_no_room_leaves_nothing_behind(
     assert file.appended == 2
     assert file.peek(A_MIB).splitlines(keepends=True) == [first, last]
     file.close()
-    assert waiting_lines(claimed(file.path)) == [first, last]
+    assert undelivered_records(claimed(file.path)) == [first, last]
 
 
-def test_record_beyond_a_limit_of_the_system_leaves_nothing_behind(
+def test_record_beyond_a_file_size_limit_leaves_nothing_behind(
     folder: Path,
 ) -> None:
-    """A real short write of the system is undone like any other."""
+    """A short write by the system is undone."""
     file = OutboxFile.create(folder, BINDING)
     first, refused, last = event_lines(3)
     file.append(first)
@@ -165,13 +165,13 @@ def test_record_beyond_a_limit_of_the_system_leaves_nothing_behind(
     file.append(last)
     file.close()
 
-    assert waiting_lines(claimed(file.path)) == [first, last]
+    assert undelivered_records(claimed(file.path)) == [first, last]
 
 
-def test_half_a_record_that_cannot_be_taken_back_costs_no_other(
+def test_half_a_record_that_cannot_be_cut_off_costs_no_other(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where even the cut is refused, the records after it are still whole."""
+    """Later records stay whole even if truncating the half-written record fails."""
     disk = SmallDisk(monkeypatch, folder)
     file = OutboxFile.create(folder, BINDING)
     first, refused, last = event_lines(3)
@@ -190,13 +190,13 @@ def test_half_a_record_that_cannot_be_taken_back_costs_no_other(
 
     assert last in file.peek(A_MIB).splitlines(keepends=True)
     file.close()
-    assert last in waiting_lines(claimed(file.path))
+    assert last in undelivered_records(claimed(file.path))
 
 
-def test_half_a_record_that_is_taken_back_late_leaves_no_blank_line(
+def test_half_a_record_that_is_cut_off_late_leaves_no_blank_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However often a full disk refuses, what lies in the file are whole records."""
+    """The file holds only whole records, however often a full disk refuses one."""
     disk = SmallDisk(monkeypatch, folder)
     file = OutboxFile.create(folder, BINDING)
     first, refused, last = event_lines(3)
@@ -224,10 +224,10 @@ def test_half_a_record_that_is_taken_back_late_leaves_no_blank_line(
     file.close()
 
 
-def test_append_broken_off_behind_its_write_is_found_again(
+def test_append_interrupted_after_its_write_is_found_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C between the write and its bookkeeping loses and doubles nothing."""
+    """Ctrl-C between a write and its bookkeeping neither loses nor doubles a record."""
     file = OutboxFile.create(folder, BINDING)
     first, broken_off, last = event_lines(3)
     file.append(first)
@@ -249,10 +249,10 @@ def test_append_broken_off_behind_its_write_is_found_again(
     file.close()
 
 
-def test_file_whose_header_finds_no_room_is_not_left_lying(
+def test_file_without_room_for_its_header_is_removed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk fills no folder with files that nobody can read."""
+    """A full disk leaves no files without a readable header in the folder."""
     folder.mkdir()
     SmallDisk(monkeypatch, folder).room_bytes = 20
 
@@ -266,7 +266,7 @@ def test_file_whose_header_finds_no_room_is_not_left_lying(
 def test_provider_is_filled_in_without_moving_a_record(
     folder: Path, provider_id: int
 ) -> None:
-    """The header has room for any provider, and no record moves for it."""
+    """The header has room for every provider id, so no record moves."""
     file, line = OutboxFile.create(folder, BINDING), event_line()
     file.append(line)
     size = file.path.stat().st_size
@@ -285,8 +285,8 @@ def test_provider_is_filled_in_without_moving_a_record(
     file.close()
 
 
-def test_header_says_for_whom_and_holds_no_secret(folder: Path) -> None:
-    """The first line names version, address, key id and time, and nothing else."""
+def test_header_names_backend_and_key_id_and_holds_no_secret(folder: Path) -> None:
+    """The first line holds version, address, key id and time only."""
     file = OutboxFile.create(folder, BINDING)
     first = file.path.read_bytes()
     file.close()
@@ -302,7 +302,7 @@ def test_header_says_for_whom_and_holds_no_secret(folder: Path) -> None:
 
 
 def test_header_of_another_spelling_names_the_same_address(folder: Path) -> None:
-    """Files written for `HTTP://BACKEND.test:80/` are those of `http://backend.test`."""
+    """Files for `HTTP://BACKEND.test:80/` are files for `http://backend.test`."""
     other = Binding(base_url="HTTP://BACKEND.test:80/", key_id=BINDING.key_id)
     file = OutboxFile.create(folder, other)
     first = file.path.read_bytes()
@@ -315,7 +315,7 @@ def test_header_of_another_spelling_names_the_same_address(folder: Path) -> None
 
 @pytest.mark.parametrize("has_ack", [False, True])
 def test_first_version_of_the_format_is_read(folder: Path, has_ack: bool) -> None:
-    """What a process of the first release has left is delivered by every later one."""
+    """A leftover file in the format of the first release is delivered."""
     folder.mkdir()
     path = folder / "1732449600000000000-0123456789ab.outbox"
     path.write_bytes(VERSION_1)
@@ -328,11 +328,11 @@ def test_first_version_of_the_format_is_read(folder: Path, has_ack: bool) -> Non
     assert file.header.binding == BINDING
     assert file.start == VERSION_1_HEADER_BYTES
     assert file.delivered == (1 if has_ack else 0)
-    assert waiting_lines(file) == (records[2:] if has_ack else records)
+    assert undelivered_records(file) == (records[2:] if has_ack else records)
 
 
 def test_newer_version_of_the_format_is_left_alone(folder: Path) -> None:
-    """What an older release cannot understand, it does not touch."""
+    """A file in a newer format is not touched."""
     folder.mkdir()
     path = folder / "1-newer.outbox"
     content = VERSION_1.replace(
@@ -346,7 +346,7 @@ def test_newer_version_of_the_format_is_left_alone(folder: Path) -> None:
 
 
 def test_file_of_a_living_owner_is_not_claimed(folder: Path) -> None:
-    """A file is its owner's until that lets go of it, and then anyone's."""
+    """A file is claimed only after its owner released it; then any process may."""
     owned = OutboxFile.create(folder, BINDING)
     owned.append(event_line())
 
@@ -356,8 +356,8 @@ def test_file_of_a_living_owner_is_not_claimed(folder: Path) -> None:
 
 
 def test_file_is_claimed_by_one_at_a_time(folder: Path) -> None:
-    """Two processes that find the same leftover do not both take it."""
-    first = claimed(left_behind(folder, [event_line()]))
+    """Of two processes that find the same leftover file, only one claims it."""
+    first = claimed(leftover_of(folder, [event_line()]))
 
     assert OutboxFile.claim(first.path) is None
     first.close()
@@ -366,8 +366,8 @@ def test_file_is_claimed_by_one_at_a_time(folder: Path) -> None:
 def test_file_that_was_moved_while_it_was_opened_is_not_claimed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What somebody else has delivered and put away in between is not taken."""
-    path = left_behind(folder, [event_line()])
+    """A file that another process delivered and archived meanwhile is not claimed."""
+    path = leftover_of(folder, [event_line()])
     flock = fcntl.flock
 
     def lock_late(fd: int, operation: int) -> None:
@@ -382,10 +382,10 @@ def test_file_that_was_moved_while_it_was_opened_is_not_claimed(
 @pytest.mark.parametrize(
     "code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL]
 )
-def test_file_system_without_locks_is_no_reason_to_leave_records_lying(
+def test_file_system_without_locks_allows_claims(
     folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    """Files are made and taken over without a lock, and are known to have none."""
+    """Files are created and claimed without a lock, and are marked as unlocked."""
     forbid_locks(monkeypatch, code)
     line = event_line()
 
@@ -395,14 +395,14 @@ def test_file_system_without_locks_is_no_reason_to_leave_records_lying(
 
     assert not owned.has_lock
     assert not taken.has_lock
-    assert waiting_lines(taken) == [line]
+    assert undelivered_records(taken) == [line]
     owned.close()
 
 
-def test_settled_position_is_where_the_next_process_goes_on(folder: Path) -> None:
-    """What was settled is not delivered again, and counts are kept."""
+def test_next_process_continues_at_the_settled_position(folder: Path) -> None:
+    """Settled records are not delivered again, and counts are kept."""
     first, second = event_lines(2)
-    path = left_behind(folder, [first, second])
+    path = leftover_of(folder, [first, second])
     file = claimed(path)
     file.settle(len(first), 1, delivered=1)
     assert file.undelivered_bytes == len(second)
@@ -412,13 +412,13 @@ def test_settled_position_is_where_the_next_process_goes_on(folder: Path) -> Non
 
     assert not again.is_delivered
     assert again.delivered == 1
-    assert waiting_lines(again) == [second]
+    assert undelivered_records(again) == [second]
 
 
-def test_settled_and_undelivered_records_are_told_apart(folder: Path) -> None:
+def test_settled_and_undelivered_records_are_distinguished(folder: Path) -> None:
     """Each record of a small file is either settled or undelivered."""
     lines = event_lines(3)
-    file = claimed(left_behind(folder, lines))
+    file = claimed(leftover_of(folder, lines))
     file.settle(len(lines[0]), 1, delivered=1)
 
     assert list(file.settled_lines()) == lines[:1]
@@ -430,9 +430,9 @@ def test_settled_and_undelivered_records_are_told_apart(folder: Path) -> None:
 def test_position_stays_at_a_line_start_however_long_the_numbers_get(
     folder: Path,
 ) -> None:
-    """The line of positions is overwritten in place and never mixes two numbers."""
+    """The position line is overwritten in place and never mixes two numbers."""
     lines = event_lines(40)
-    path = left_behind(folder, lines)
+    path = leftover_of(folder, lines)
     file = claimed(path)
     sizes = set()
     for number, line in enumerate(lines, start=1):
@@ -475,26 +475,24 @@ def test_position_stays_at_a_line_start_however_long_the_numbers_get(
     ],
     ids=lambda ack: repr(ack[:24]),
 )
-def test_position_that_cannot_be_right_delivers_all_again(
-    folder: Path, ack: bytes
-) -> None:
-    """A damaged `.ack` skips no record and stops nobody."""
+def test_impossible_position_delivers_all_again(folder: Path, ack: bytes) -> None:
+    """A damaged `.ack` file neither skips a record nor raises."""
     lines = event_lines(3)
-    path = left_behind(folder, lines)
+    path = leftover_of(folder, lines)
     path.with_suffix(".ack").write_bytes(ack)
 
     file = claimed(path)
 
     assert file.position == file.start
     assert file.delivered == 0
-    assert waiting_lines(file) == lines
+    assert undelivered_records(file) == lines
 
 
-def test_counts_are_not_taken_from_a_position_that_cannot_be_right(
+def test_impossible_position_gives_no_counts(
     folder: Path,
 ) -> None:
-    """Delivering all again does not count it twice."""
-    path = left_behind(folder, event_lines(3))
+    """A second delivery of all records does not count them twice."""
+    path = leftover_of(folder, event_lines(3))
     path.with_suffix(".ack").write_text('{"position": 7, "delivered": 3, "dropped": 1}')
 
     file = claimed(path)
@@ -504,27 +502,27 @@ def test_counts_are_not_taken_from_a_position_that_cannot_be_right(
 
 
 @given(cut=st.integers(0, 160))
-def test_position_that_was_cut_skips_no_record(
+def test_cut_position_skips_no_record(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
-    """Of a position cut at any byte, all is read or nothing."""
+    """A position cut at any byte is either read whole or ignored."""
     lines = event_lines(3)
-    path = left_behind(tmp_path_factory.mktemp("outbox"), lines)
+    path = leftover_of(tmp_path_factory.mktemp("outbox"), lines)
     file = claimed(path)
     file.settle(len(lines[0]), 1, delivered=1)
     file.close()
     ack = path.with_suffix(".ack")
     ack.write_bytes(ack.read_bytes()[:cut])
 
-    assert waiting_lines(claimed(path)) in (lines, lines[1:])
+    assert undelivered_records(claimed(path)) in (lines, lines[1:])
 
 
 def test_position_that_cannot_be_written_costs_no_record(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Delivery goes on, and only what was not written down is delivered again."""
+    """Delivery goes on and repeats only records after the last written position."""
     lines = event_lines(3)
-    path = left_behind(folder, lines)
+    path = leftover_of(folder, lines)
     file = claimed(path)
     file.settle(len(lines[0]), 1, delivered=1)
 
@@ -537,13 +535,13 @@ def test_position_that_cannot_be_written_costs_no_record(
 
     assert file.peek(A_MIB) == lines[2]
     file.close()
-    assert waiting_lines(claimed(path)) == lines[1:]
+    assert undelivered_records(claimed(path)) == lines[1:]
 
 
-def test_position_that_has_no_place_costs_no_record(folder: Path) -> None:
-    """Where `.ack` cannot even be opened, all is delivered all the same."""
+def test_position_without_a_file_costs_no_record(folder: Path) -> None:
+    """All records are delivered even if `.ack` cannot be opened."""
     line = event_line()
-    path = left_behind(folder, [line])
+    path = leftover_of(folder, [line])
     path.with_suffix(".ack").mkdir()
     file = claimed(path)
 
@@ -551,7 +549,7 @@ def test_position_that_has_no_place_costs_no_record(folder: Path) -> None:
 
     assert file.is_delivered
     file.close()
-    assert waiting_lines(claimed(path)) == [line]
+    assert undelivered_records(claimed(path)) == [line]
 
 
 @given(
@@ -561,9 +559,9 @@ def test_position_that_has_no_place_costs_no_record(folder: Path) -> None:
 def test_reading_in_pieces_gives_each_line_once(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], most_bytes: int
 ) -> None:
-    """Pieces hold whole lines, are no longer than asked for unless one line is."""
+    """Pieces hold whole lines; only a single long line exceeds the requested size."""
     lines = [event_line(message="x" * size) for size in sizes]
-    path = left_behind(tmp_path_factory.mktemp("outbox"), lines)
+    path = leftover_of(tmp_path_factory.mktemp("outbox"), lines)
     file = claimed(path)
     found: list[bytes] = []
 
@@ -580,9 +578,9 @@ def test_reading_in_pieces_gives_each_line_once(
 
 
 def test_moved_file_keeps_its_position(folder: Path) -> None:
-    """What was put away is not taken for something that waits."""
+    """An archived file has no undelivered records."""
     first, second = event_lines(2)
-    path = left_behind(folder, [first, second])
+    path = leftover_of(folder, [first, second])
     file = claimed(path)
     file.settle(len(first), 1, delivered=1)
 
@@ -591,13 +589,13 @@ def test_moved_file_keeps_its_position(folder: Path) -> None:
 
     assert not path.exists()
     assert not path.with_suffix(".ack").exists()
-    assert waiting_lines(claimed(folder / "delivered" / path.name)) == [second]
+    assert undelivered_records(claimed(folder / "delivered" / path.name)) == [second]
 
 
 def test_removed_file_leaves_nothing_beside_it(folder: Path) -> None:
-    """Position and journal go with their file."""
+    """Position and journal are removed with their file."""
     line = event_line()
-    file = claimed(left_behind(folder, [line]))
+    file = claimed(leftover_of(folder, [line]))
     file.settle(len(line), 1, delivered=1)
     file.held.path.write_bytes(b"")
 
@@ -607,8 +605,8 @@ def test_removed_file_leaves_nothing_beside_it(folder: Path) -> None:
 
 
 def test_closed_file_gives_nothing_and_can_be_closed_again(folder: Path) -> None:
-    """Whoever looks while another thread puts a file away sees nothing, harmlessly."""
-    file = claimed(left_behind(folder, [event_line()]))
+    """A reader gets no records from a file that another thread archives meanwhile."""
+    file = claimed(leftover_of(folder, [event_line()]))
 
     file.close()
     file.close()
@@ -616,11 +614,11 @@ def test_closed_file_gives_nothing_and_can_be_closed_again(folder: Path) -> None
     assert file.peek(A_MIB) == b""
 
 
-def test_file_that_is_put_away_while_it_is_read_harms_nobody(
+def test_file_that_is_archived_while_it_is_read_raises_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who asks for a report does not hear that the courier was quicker."""
-    file = claimed(left_behind(folder, [event_line("info", message="x" * 100_000)]))
+    """A delivery report succeeds if the delivery loop archives a file meanwhile."""
+    file = claimed(leftover_of(folder, [event_line("info", message="x" * 100_000)]))
     read = os.pread
 
     def read_and_put_away(fd: int, count: int, offset: int) -> bytes:
@@ -635,10 +633,10 @@ def test_file_that_is_put_away_while_it_is_read_harms_nobody(
 
 
 def test_creation_stands_in_the_file_as_it_was_appended(folder: Path) -> None:
-    """Creations and events lie in one file in the order of their calls."""
+    """Creations and events share one file in the order of their calls."""
     lines = [creation_line(), event_line(), creation_line("other"), event_line()]
 
-    assert waiting_lines(claimed(left_behind(folder, lines))) == lines
+    assert undelivered_records(claimed(leftover_of(folder, lines))) == lines
 
 
 @pytest.mark.parametrize(
@@ -657,12 +655,12 @@ def test_creation_stands_in_the_file_as_it_was_appended(folder: Path) -> None:
         (("http://b", "k", 1), ("http://a", "k", 1), False),
     ],
 )
-def test_binding_admits_the_same_place_and_the_same_provider_only(
+def test_binding_admits_the_same_backend_and_provider_only(
     ours: tuple[str, str | None, int | None],
     theirs: tuple[str, str | None, int | None],
     admits: bool,
 ) -> None:
-    """No record goes to another place, or with the key of another provider."""
+    """No record goes to another address or with the key of another provider."""
 
     def binding(members: tuple[str, str | None, int | None]) -> Binding:
         return Binding(base_url=members[0], key_id=members[1], provider_id=members[2])

@@ -1,4 +1,4 @@
-"""What others have left in the folder, and whose it is to deliver."""
+"""Leftover files in the folder: search, claims, archive and creations."""
 
 import os
 import threading
@@ -27,15 +27,15 @@ NEWER: Final = Header(binding=BINDING, version=FORMAT_VERSION + 1)
 
 @pytest.fixture
 def outbox_folder(folder: Path) -> OutboxFolder:
-    """Return a folder that is there."""
+    """Return an existing folder."""
     folder.mkdir()
     return OutboxFolder(folder)
 
 
-def left_behind(
+def leftover_of(
     folder: Path, *lines: bytes, stem: str = "", binding: Binding = BINDING
 ) -> Path:
-    """Return the file of a process that recorded lines and is gone."""
+    """Return the leftover file of a process that recorded lines."""
     file = OutboxFile.create(folder, binding, stem)
     for line in lines:
         file.append(line)
@@ -43,13 +43,13 @@ def left_behind(
     return file.path
 
 
-def adopt_all(folder: OutboxFolder, binding: Binding = BINDING) -> list[OutboxFile]:
-    """Take over all that there is to be taken over."""
+def claim_all(folder: OutboxFolder, binding: Binding = BINDING) -> list[OutboxFile]:
+    """Claim every leftover file."""
     return list(folder.claim(binding, set()))
 
 
 def settle_all(file: OutboxFile) -> None:
-    """Mark all records of a file as delivered."""
+    """Settle all records of a file."""
     chunk = file.peek(file.undelivered_bytes)
     count = chunk.count(b"\n")
     file.settle(len(chunk), count, delivered=count)
@@ -70,28 +70,28 @@ def test_default_folder_is_where_programs_keep_their_state(
     platform: str,
     expected: str,
 ) -> None:
-    """The outbox lies where platformdirs would put it."""
+    """The default folder is the one that platformdirs returns."""
     monkeypatch.setenv("HOME", "/home/me")
 
     assert default_folder(environment, platform) == Path(expected)
 
 
-def test_folder_that_nobody_has_made_is_empty(folder: Path) -> None:
-    """To look for leftovers makes nothing and fails on nothing."""
+def test_missing_folder_is_empty(folder: Path) -> None:
+    """A search for leftovers neither creates the folder nor fails."""
     outbox_folder = OutboxFolder(folder)
 
     assert outbox_folder.paths() == []
-    assert adopt_all(outbox_folder) == []
+    assert claim_all(outbox_folder) == []
     outbox_folder.purge()
     assert outbox_folder.find_creation(BINDING, "job") is None
     assert not folder.exists()
 
 
-def test_files_are_taken_over_oldest_first(outbox_folder: OutboxFolder) -> None:
-    """What was reported first is delivered first, across processes too."""
-    paths = [left_behind(outbox_folder.path, event_line()) for _ in range(4)]
+def test_files_are_claimed_oldest_first(outbox_folder: OutboxFolder) -> None:
+    """Older records are delivered first, across processes too."""
+    paths = [leftover_of(outbox_folder.path, event_line()) for _ in range(4)]
 
-    files = adopt_all(outbox_folder)
+    files = claim_all(outbox_folder)
 
     assert [file.path for file in files] == paths == sorted(paths)
     for file in files:
@@ -113,15 +113,15 @@ def test_files_are_taken_over_oldest_first(outbox_folder: OutboxFolder) -> None:
         ),
     ],
 )
-def test_only_files_for_the_same_place_and_provider_are_taken_over(
+def test_only_files_for_the_same_backend_and_provider_are_claimed(
     outbox_folder: OutboxFolder, theirs: Binding, is_ours: bool
 ) -> None:
-    """Records never go to another address or under another provider's key."""
-    path = left_behind(outbox_folder.path, event_line(), binding=theirs)
+    """Records never go to another address or with another provider's key."""
+    path = leftover_of(outbox_folder.path, event_line(), binding=theirs)
     before = path.read_bytes()
     ours = Binding(base_url=BINDING.base_url, key_id=BINDING.key_id, provider_id=1)
 
-    files = adopt_all(outbox_folder, ours)
+    files = claim_all(outbox_folder, ours)
 
     assert [file.path for file in files] == ([path] if is_ours else [])
     assert path.read_bytes() == before
@@ -148,12 +148,12 @@ FOREIGN: Final = {
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_foreign_file_is_left_alone(outbox_folder: OutboxFolder, name: str) -> None:
-    """What is none of ours stays as it is and keeps nobody from his own."""
+    """A foreign file stays unchanged and does not stop the search."""
     foreign = outbox_folder.path / "1-foreign.outbox"
     foreign.write_bytes(FOREIGN[name])
-    ours = left_behind(outbox_folder.path, event_line())
+    ours = leftover_of(outbox_folder.path, event_line())
 
-    files = adopt_all(outbox_folder)
+    files = claim_all(outbox_folder)
     outbox_folder.find_creation(BINDING, "job")
     outbox_folder.purge(older_than_seconds=0)
 
@@ -164,10 +164,8 @@ def test_foreign_file_is_left_alone(outbox_folder: OutboxFolder, name: str) -> N
 
 
 @pytest.mark.parametrize("kind", ["folder", "dangling link", "link to itself"])
-def test_what_cannot_be_read_is_left_alone(
-    outbox_folder: OutboxFolder, kind: str
-) -> None:
-    """A name that looks like ours does not have to be a file that opens."""
+def test_unreadable_name_is_left_alone(outbox_folder: OutboxFolder, kind: str) -> None:
+    """A matching name need not be a readable file."""
     foreign = outbox_folder.path / "1-foreign.outbox"
     match kind:
         case "folder":
@@ -176,9 +174,9 @@ def test_what_cannot_be_read_is_left_alone(
             foreign.symlink_to("nowhere")
         case _:
             foreign.symlink_to(foreign.name)
-    ours = left_behind(outbox_folder.path, event_line())
+    ours = leftover_of(outbox_folder.path, event_line())
 
-    files = adopt_all(outbox_folder)
+    files = claim_all(outbox_folder)
 
     assert [file.path for file in files] == [ours]
     assert outbox_folder.find_creation(BINDING, "job") is None
@@ -187,12 +185,12 @@ def test_what_cannot_be_read_is_left_alone(
 
 
 def test_pipe_with_a_name_like_ours_stops_nobody(outbox_folder: OutboxFolder) -> None:
-    """The courier never waits for a writer that will not come."""
+    """The delivery loop does not wait for a pipe without a writer."""
     pipe = outbox_folder.path / "1-pipe.outbox"
     os.mkfifo(pipe)
     found: list[list[OutboxFile]] = []
     looking = threading.Thread(
-        target=lambda: found.append(adopt_all(outbox_folder)), daemon=True
+        target=lambda: found.append(claim_all(outbox_folder)), daemon=True
     )
     looking.start()
     looking.join(PATIENCE_SECONDS / 4)
@@ -207,32 +205,32 @@ def test_pipe_with_a_name_like_ours_stops_nobody(outbox_folder: OutboxFolder) ->
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_file_of_another_user_is_left_alone(outbox_folder: OutboxFolder) -> None:
-    """A file that may not be read keeps nobody from his own."""
-    foreign = left_behind(outbox_folder.path, event_line())
+    """An unreadable file does not stop the search."""
+    foreign = leftover_of(outbox_folder.path, event_line())
     foreign.chmod(0)
-    ours = left_behind(outbox_folder.path, event_line())
+    ours = leftover_of(outbox_folder.path, event_line())
 
-    files = adopt_all(outbox_folder)
+    files = claim_all(outbox_folder)
 
     assert [file.path for file in files] == [ours]
     files[0].close()
 
 
-def test_name_of_another_kind_is_not_looked_at(outbox_folder: OutboxFolder) -> None:
-    """Only what is called an outbox is one."""
+def test_name_of_another_kind_is_ignored(outbox_folder: OutboxFolder) -> None:
+    """Only names that end in `.outbox` are outbox files."""
     for name in ("1-a.outbox.bak", "1-a.ack", "1-a.held", "notes.txt"):
         (outbox_folder.path / name).write_bytes(HEADER.as_line() + event_line())
 
     assert outbox_folder.paths() == []
 
 
-def test_living_processes_and_known_files_are_passed_over(
+def test_living_processes_and_known_files_are_skipped(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """Nobody takes from a living owner, nor twice what he has already."""
+    """A process claims neither files of living owners nor its own files twice."""
     owned = OutboxFile.create(outbox_folder.path, BINDING)
-    known = left_behind(outbox_folder.path, event_line())
-    free = left_behind(outbox_folder.path, event_line())
+    known = leftover_of(outbox_folder.path, event_line())
+    free = leftover_of(outbox_folder.path, event_line())
 
     files = list(outbox_folder.claim(BINDING, {known}))
 
@@ -244,7 +242,7 @@ def test_living_processes_and_known_files_are_passed_over(
 def test_later_file_of_a_writer_waits_for_the_one_that_another_delivers(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """Two deliverers keep the order of what one process has written."""
+    """Two deliverers keep the order of the records of one writer."""
     for writer in ("one", "one", "two"):
         OutboxFile.create(outbox_folder.path, BINDING, writer=writer).close()
     older, newer, other = outbox_folder.paths()
@@ -261,13 +259,13 @@ def test_later_file_of_a_writer_waits_for_the_one_that_another_delivers(
         file.close()
 
 
-def test_delivered_file_is_put_away_with_its_position(
+def test_delivered_file_is_archived_with_its_position(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """All that was delivered is kept for a replay, and is out of the way."""
+    """Delivered files are kept for a replay, outside of the outbox folder."""
     line = event_line()
-    path = left_behind(outbox_folder.path, line)
-    (file,) = adopt_all(outbox_folder)
+    path = leftover_of(outbox_folder.path, line)
+    (file,) = claim_all(outbox_folder)
     settle_all(file)
 
     outbox_folder.release(file)
@@ -281,13 +279,13 @@ def test_delivered_file_is_put_away_with_its_position(
     assert outbox_folder.delivered_path.stat().st_mode & 0o777 == 0o700
 
 
-def test_journal_from_which_all_went_is_put_away_too(
+def test_emptied_journal_is_archived_too(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """An empty journal is no reason to keep a file in the way."""
+    """An empty journal does not keep its file in the folder."""
     line = event_line()
-    left_behind(outbox_folder.path, line)
-    (file,) = adopt_all(outbox_folder)
+    leftover_of(outbox_folder.path, line)
+    (file,) = claim_all(outbox_folder)
     settle_all(file)
     kept = JournalEntry(record=line, problem=problem(404), is_deferred=True)
     file.held.add([kept])
@@ -299,12 +297,12 @@ def test_journal_from_which_all_went_is_put_away_too(
 
 
 @pytest.mark.parametrize("waits", [True, False])
-def test_file_with_kept_records_stays_for_somebody_to_look_at(
+def test_file_with_held_or_deferred_records_stays(
     outbox_folder: OutboxFolder, waits: bool
 ) -> None:
-    """What was refused, or waits for its job, is not put away with the rest."""
-    path = left_behind(outbox_folder.path, event_line())
-    (file,) = adopt_all(outbox_folder)
+    """A file with rejected or deferred records is not archived."""
+    path = leftover_of(outbox_folder.path, event_line())
+    (file,) = claim_all(outbox_folder)
     settle_all(file)
     file.held.add(
         [JournalEntry(record=event_line(), problem=problem(404), is_deferred=waits)]
@@ -313,24 +311,24 @@ def test_file_with_kept_records_stays_for_somebody_to_look_at(
     outbox_folder.release(file)
 
     assert outbox_folder.paths() == [path]
-    (again,) = adopt_all(outbox_folder)
+    (again,) = claim_all(outbox_folder)
     again.held.refresh()
     assert sum(again.held.counts()) == 1
     again.close()
 
 
-def test_file_in_which_something_waits_is_not_put_away(
+def test_file_with_undelivered_records_is_not_archived(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """To let go of a file is not to have delivered it."""
-    path = left_behind(outbox_folder.path, *event_lines(2))
-    (file,) = adopt_all(outbox_folder)
+    """A released file counts as delivered only if all its records are settled."""
+    path = leftover_of(outbox_folder.path, *event_lines(2))
+    (file,) = claim_all(outbox_folder)
 
     outbox_folder.release(file)
 
     assert outbox_folder.paths() == [path]
     assert outbox_folder.paths(delivered=True) == []
-    (again,) = adopt_all(outbox_folder)
+    (again,) = claim_all(outbox_folder)
     assert not again.is_delivered
     again.close()
 
@@ -338,25 +336,25 @@ def test_file_in_which_something_waits_is_not_put_away(
 def test_file_without_a_lock_is_never_moved_or_deleted(
     outbox_folder: OutboxFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nobody can say whether its owner lives, a file stays where he writes."""
-    path = left_behind(outbox_folder.path, event_line())
+    """Without locks the owner may still live, so the file stays."""
+    path = leftover_of(outbox_folder.path, event_line())
     forbid_locks(monkeypatch)
-    (file,) = adopt_all(outbox_folder)
+    (file,) = claim_all(outbox_folder)
     settle_all(file)
 
     outbox_folder.release(file)
     outbox_folder.purge(older_than_seconds=-60)
 
     assert outbox_folder.paths() == [path]
-    (again,) = adopt_all(outbox_folder)
+    (again,) = claim_all(outbox_folder)
     assert again.is_delivered
     again.close()
 
 
-def delivered_file(outbox_folder: OutboxFolder, *, age_seconds: float) -> Path:
-    """Return a file that was put away so long ago."""
-    left_behind(outbox_folder.path, creation_line(), event_line())
-    (file,) = adopt_all(outbox_folder)
+def archived_file(outbox_folder: OutboxFolder, *, age_seconds: float) -> Path:
+    """Return a file that was archived some seconds ago."""
+    leftover_of(outbox_folder.path, creation_line(), event_line())
+    (file,) = claim_all(outbox_folder)
     settle_all(file)
     outbox_folder.release(file)
     path = outbox_folder.paths(delivered=True)[-1]
@@ -366,9 +364,9 @@ def delivered_file(outbox_folder: OutboxFolder, *, age_seconds: float) -> Path:
 
 
 def test_delivered_files_are_kept_for_a_day(outbox_folder: OutboxFolder) -> None:
-    """A backend restored from the night's backup can be mended, and no disk fills."""
-    old = delivered_file(outbox_folder, age_seconds=KEEP_DELIVERED_SECONDS + 60)
-    young = delivered_file(outbox_folder, age_seconds=KEEP_DELIVERED_SECONDS - 60)
+    """Files stay in the archive for a day, so that a replay can repair a backend."""
+    old = archived_file(outbox_folder, age_seconds=KEEP_DELIVERED_SECONDS + 60)
+    young = archived_file(outbox_folder, age_seconds=KEEP_DELIVERED_SECONDS - 60)
 
     outbox_folder.purge()
 
@@ -377,12 +375,12 @@ def test_delivered_files_are_kept_for_a_day(outbox_folder: OutboxFolder) -> None
     assert young.with_suffix(".ack").exists()
 
 
-def test_day_of_keeping_begins_with_the_delivery(outbox_folder: OutboxFolder) -> None:
-    """What waited for days and was delivered just now is there for a replay."""
-    path = left_behind(outbox_folder.path, event_line())
+def test_archive_time_begins_with_the_delivery(outbox_folder: OutboxFolder) -> None:
+    """Old records that were delivered just now are available for a replay."""
+    path = leftover_of(outbox_folder.path, event_line())
     three_days_ago = time.time() - 3 * 24 * 3600
     os.utime(path, (three_days_ago, three_days_ago))
-    (file,) = adopt_all(outbox_folder)
+    (file,) = claim_all(outbox_folder)
     settle_all(file)
     outbox_folder.release(file)
 
@@ -391,9 +389,9 @@ def test_day_of_keeping_begins_with_the_delivery(outbox_folder: OutboxFolder) ->
     assert len(outbox_folder.paths(delivered=True)) == 1
 
 
-def test_purge_deletes_nothing_that_waits(outbox_folder: OutboxFolder) -> None:
-    """However old it is, what was not delivered stays."""
-    path = left_behind(outbox_folder.path, event_line())
+def test_purge_deletes_no_undelivered_record(outbox_folder: OutboxFolder) -> None:
+    """Undelivered records stay, however old they are."""
+    path = leftover_of(outbox_folder.path, event_line())
     os.utime(path, (0, 0))
 
     outbox_folder.purge(older_than_seconds=0)
@@ -405,8 +403,8 @@ def test_creation_is_found_in_any_file_of_the_provider(
     outbox_folder: OutboxFolder,
 ) -> None:
     """A restored backend gets the creation again, delivered or not."""
-    delivered_file(outbox_folder, age_seconds=60)
-    left_behind(outbox_folder.path, event_line(), creation_line("other", "done"))
+    archived_file(outbox_folder, age_seconds=60)
+    leftover_of(outbox_folder.path, event_line(), creation_line("other", "done"))
 
     for job in ("job", "other"):
         creation = outbox_folder.find_creation(BINDING, job)
@@ -416,9 +414,9 @@ def test_creation_is_found_in_any_file_of_the_provider(
 
 
 def test_newest_creation_of_a_job_is_found(outbox_folder: OutboxFolder) -> None:
-    """What was said last about a job is what is sent again."""
-    left_behind(outbox_folder.path, creation_line(state="held"))
-    left_behind(
+    """The latest creation of a job is the one that is sent again."""
+    leftover_of(outbox_folder.path, creation_line(state="held"))
+    leftover_of(
         outbox_folder.path, creation_line(), event_line(), creation_line(state="done")
     )
 
@@ -429,19 +427,19 @@ def test_newest_creation_of_a_job_is_found(outbox_folder: OutboxFolder) -> None:
 
 
 @pytest.mark.parametrize("looks_first_at", ["waiting", "delivered"])
-def test_file_that_is_put_away_meanwhile_is_read_all_the_same(
+def test_file_that_is_archived_meanwhile_is_read(
     outbox_folder: OutboxFolder,
     monkeypatch: pytest.MonkeyPatch,
     looks_first_at: str,
 ) -> None:
-    """Between two looks into the folder, the courier may have delivered all of it."""
-    left_behind(outbox_folder.path, creation_line(), event_line(tag="load"))
+    """The delivery loop may archive a file between listing and reading it."""
+    leftover_of(outbox_folder.path, creation_line(), event_line(tag="load"))
     look = outbox_folder.paths
 
     def look_and_deliver(*, delivered: bool = False) -> list[Path]:
         found = look(delivered=delivered)
         if delivered == (looks_first_at == "delivered"):
-            for file in adopt_all(OutboxFolder(outbox_folder.path)):
+            for file in claim_all(OutboxFolder(outbox_folder.path)):
                 settle_all(file)
                 outbox_folder.release(file)
         return found
@@ -453,17 +451,17 @@ def test_file_that_is_put_away_meanwhile_is_read_all_the_same(
 
 
 @pytest.mark.parametrize("search", ["events_of", "find_creation"])
-def test_file_that_is_replaced_meanwhile_is_read_all_the_same(
+def test_file_that_is_replaced_meanwhile_is_read(
     outbox_folder: OutboxFolder, monkeypatch: pytest.MonkeyPatch, search: str
 ) -> None:
-    """Between a look into the folder and reading a file, it may be thinned out."""
-    thick = left_behind(outbox_folder.path, creation_line(), event_line())
+    """Thinning may replace a file between listing and reading it."""
+    thick = leftover_of(outbox_folder.path, creation_line(), event_line())
     look = outbox_folder.paths
 
     def look_and_thin_out(*, delivered: bool = False) -> list[Path]:
         found = look(delivered=delivered)
         if thick in found:
-            left_behind(outbox_folder.path, creation_line(), event_line(), stem="1")
+            leftover_of(outbox_folder.path, creation_line(), event_line(), stem="1")
             thick.unlink()
         return found
 
@@ -475,9 +473,9 @@ def test_file_that_is_replaced_meanwhile_is_read_all_the_same(
 def test_creation_of_another_provider_is_not_found(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """No job is created from what another provider has recorded."""
+    """A creation of another provider's files creates no job."""
     other = Binding(base_url=BINDING.base_url, key_id="other", provider_id=2)
-    left_behind(outbox_folder.path, creation_line(), binding=other)
+    leftover_of(outbox_folder.path, creation_line(), binding=other)
 
     assert outbox_folder.find_creation(BINDING, "job") is None
 
@@ -485,7 +483,7 @@ def test_creation_of_another_provider_is_not_found(
 def test_header_of_a_file_can_be_read_while_its_owner_lives(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """To look is no reason to wait."""
+    """Reading a header needs no lock."""
     owned = OutboxFile.create(outbox_folder.path, BINDING)
 
     header = header_of(owned.path)

@@ -1,4 +1,4 @@
-"""The journal of what was kept aside: one fold for all processes, torn or not."""
+"""Journal of held records: one fold for all processes, torn or not."""
 
 import json
 import os
@@ -20,27 +20,27 @@ PROBLEM: Final = problem(422, "the tag has a line end")
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return where a journal may lie."""
+    """Return the path of a journal."""
     return tmp_path / "1-a.held"
 
 
-def held(line: bytes) -> JournalEntry:
-    """Return a record that was refused."""
+def held_entry(line: bytes) -> JournalEntry:
+    """Return a rejected record."""
     return JournalEntry(record=line, problem=PROBLEM)
 
 
-def waiting(line: bytes) -> JournalEntry:
-    """Return a record whose job is not known."""
+def deferred_entry(line: bytes) -> JournalEntry:
+    """Return a record of an unknown job."""
     return JournalEntry(record=line, problem=problem(404), is_deferred=True)
 
 
 def lines_in(journal: HeldJournal) -> list[bytes]:
-    """Return the records that a journal holds."""
+    """Return the records of a journal."""
     return [kept.record for kept in journal.entries()]
 
 
-def test_journal_is_not_on_disk_until_something_is_kept(path: Path) -> None:
-    """A folder of outbox files without refusals has no journals."""
+def test_journal_is_created_with_the_first_held_record(path: Path) -> None:
+    """A folder of outbox files without rejections has no journals."""
     journal = read_anew(path)
 
     journal.add([])
@@ -51,10 +51,10 @@ def test_journal_is_not_on_disk_until_something_is_kept(path: Path) -> None:
     assert not path.exists()
 
 
-def test_kept_record_comes_back_as_it_was(path: Path) -> None:
+def test_held_record_is_read_unchanged(path: Path) -> None:
     """Record, reason and time survive the process, byte for byte."""
     line = event_line(message="Grüße \U0001f600 \\ \" ' \x7f")
-    HeldJournal(path).add([held(line)])
+    HeldJournal(path).add([held_entry(line)])
 
     (kept,) = read_anew(path).entries()
 
@@ -69,9 +69,9 @@ def test_kept_record_comes_back_as_it_was(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_creation_that_is_kept_is_known_as_one(path: Path) -> None:
-    """A creation is told from an event of the same job."""
-    HeldJournal(path).add([held(creation_line("refused"))])
+def test_held_creation_is_known_as_a_creation(path: Path) -> None:
+    """A creation is distinguished from an event of the same job."""
+    HeldJournal(path).add([held_entry(creation_line("refused"))])
 
     (kept,) = read_anew(path).entries()
 
@@ -79,15 +79,15 @@ def test_creation_that_is_kept_is_known_as_one(path: Path) -> None:
     assert kept.creation.provider_job_id == kept.provider_job_id == "refused"
 
 
-def test_held_and_waiting_records_are_counted_apart(path: Path) -> None:
-    """What was refused for good waits for nobody."""
+def test_held_and_deferred_records_are_counted_separately(path: Path) -> None:
+    """A rejected record is not counted as deferred."""
     journal = HeldJournal(path)
     journal.add(
         [
-            held(creation_line("refused")),
-            held(event_line(job="refused")),
-            held(event_line(job="fine")),
-            waiting(event_line(job="unknown")),
+            held_entry(creation_line("refused")),
+            held_entry(event_line(job="refused")),
+            held_entry(event_line(job="fine")),
+            deferred_entry(event_line(job="unknown")),
         ]
     )
 
@@ -102,10 +102,10 @@ def test_held_and_waiting_records_are_counted_apart(path: Path) -> None:
 
 
 def test_released_record_is_gone_for_every_reader(path: Path) -> None:
-    """What was delivered or dropped does not come back."""
+    """A delivered or dropped record does not come back."""
     journal, other = HeldJournal(path), HeldJournal(path)
     lines = [event_line() for _ in range(3)]
-    journal.add([waiting(line) for line in lines])
+    journal.add([deferred_entry(line) for line in lines])
 
     other.remove([event_id_of(lines[1]), "never seen"], "delivered")
 
@@ -114,14 +114,14 @@ def test_released_record_is_gone_for_every_reader(path: Path) -> None:
         assert lines_in(seen) == [lines[0], lines[2]]
 
 
-def test_record_kept_again_keeps_its_place_and_its_time(path: Path) -> None:
-    """The order of a job's events does not change by trying them."""
+def test_record_held_again_keeps_its_position_and_time(path: Path) -> None:
+    """A second attempt does not change the order of a job's events."""
     journal = HeldJournal(path)
     first, second = event_line(), event_line()
     old = JournalEntry(
         record=first, problem=PROBLEM, is_deferred=True, since="2026-11-01T00:00:00Z"
     )
-    journal.add([old, waiting(second)])
+    journal.add([old, deferred_entry(second)])
 
     (kept, _) = journal.entries()
     journal.add([JournalEntry(record=first, problem=PROBLEM, since=kept.since)])
@@ -133,19 +133,19 @@ def test_record_kept_again_keeps_its_place_and_its_time(path: Path) -> None:
 
 
 def test_line_torn_at_any_byte_hides_no_other(path: Path) -> None:
-    """A writer that is killed costs at most the record it was writing."""
+    """A killed writer costs at most the record that it was writing."""
     lines = [event_line(), event_line(), event_line()]
     journal = HeldJournal(path)
-    journal.add([held(lines[0])])
+    journal.add([held_entry(lines[0])])
     whole = path.stat().st_size
-    journal.add([held(lines[1])])
+    journal.add([held_entry(lines[1])])
     content = path.read_bytes()
 
     for cut in range(whole, len(content)):
         path.write_bytes(content[:cut])
         survivor = read_anew(path)
         assert lines_in(survivor) == [lines[0]], cut
-        survivor.add([held(lines[2])])
+        survivor.add([held_entry(lines[2])])
         expected = [lines[0], lines[2]]
         # Only its line end was missing: then the record is whole after all.
         if cut == len(content) - 1:
@@ -155,9 +155,9 @@ def test_line_torn_at_any_byte_hides_no_other(path: Path) -> None:
 
 
 def test_line_that_is_still_being_written_is_read_once_it_is_whole(path: Path) -> None:
-    """A reader that comes in the middle of a write misses nothing later."""
+    """A reader that arrives during a write gets the record later."""
     line = event_line()
-    HeldJournal(path).add([held(line)])
+    HeldJournal(path).add([held_entry(line)])
     content = path.read_bytes()
     path.write_bytes(content[:50])
     journal = read_anew(path)
@@ -170,70 +170,70 @@ def test_line_that_is_still_being_written_is_read_once_it_is_whole(path: Path) -
     assert lines_in(journal) == [line]
 
 
-def test_journal_that_cannot_be_looked_at_is_not_forgotten(path: Path) -> None:
-    """A file system that fails for a moment does not make held records vanish."""
+def test_unreadable_journal_is_not_forgotten(path: Path) -> None:
+    """A passing failure of the file system does not make held records vanish."""
     journal = read_anew(path)
-    journal.add([held(event_line())])
+    journal.add([held_entry(event_line())])
     path.unlink()
-    path.symlink_to(path)  # not missing, and yet nobody can open it
+    path.symlink_to(path)  # exists, but cannot be opened
 
     journal.refresh()
 
     assert journal.counts() == (1, 0)
 
 
-def test_journal_that_was_made_anew_is_read_anew(path: Path) -> None:
-    """What somebody has put away is not shown any more."""
+def test_new_journal_of_the_same_name_is_read_again(path: Path) -> None:
+    """Records of an archived journal are no longer shown."""
     journal = HeldJournal(path)
-    journal.add([held(event_line()), held(event_line())])
+    journal.add([held_entry(event_line()), held_entry(event_line())])
     path.unlink()
     journal.refresh()
     assert journal.counts() == (0, 0)
 
     line = event_line()
-    HeldJournal(path).add([held(line)])
+    HeldJournal(path).add([held_entry(line)])
     journal.refresh()
 
     assert lines_in(journal) == [line]
 
 
 @pytest.mark.parametrize("room_bytes", [0, 1, 100])
-def test_record_that_finds_no_room_is_not_kept(
+def test_record_without_room_is_not_held(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch, room_bytes: int
 ) -> None:
-    """On a full disk `keep` raises, and neither this record nor another suffers."""
+    """On a full disk `add` raises and changes no other record."""
     disk = SmallDisk(monkeypatch, tmp_path)
     journal = HeldJournal(path)
     first, refused, last = event_line(), event_line(), event_line()
-    journal.add([held(first)])
+    journal.add([held_entry(first)])
 
     disk.room_bytes = room_bytes
     with pytest.raises(OSError, match=r"room|space"):
-        journal.add([held(refused)])
+        journal.add([held_entry(refused)])
     disk.room_bytes = None
     journal.refresh()
     assert lines_in(journal) == [first]
-    journal.add([held(last)])
+    journal.add([held_entry(last)])
 
     assert lines_in(read_anew(path)) == [first, last]
 
 
-def test_full_disk_takes_back_nothing_of_another_writer(
+def test_full_disk_keeps_records_of_another_writer(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What another process has kept in between stays, though this one found no room."""
+    """A failed write does not cut off a record that another process added meanwhile."""
     theirs, ours = event_line(), event_line()
     journal, other = HeldJournal(path), HeldJournal(path)
     write = os.write
 
     def write_behind_another(fd: int, data: bytes) -> int:
         monkeypatch.setattr(os, "write", write)
-        other.add([held(theirs)])
+        other.add([held_entry(theirs)])
         return write(fd, data[:20])
 
     monkeypatch.setattr(os, "write", write_behind_another)
     with pytest.raises(OSError, match="No space"):
-        journal.add([held(ours)])
+        journal.add([held_entry(ours)])
 
     assert lines_in(read_anew(path)) == [theirs]
 
@@ -254,14 +254,14 @@ def test_full_disk_takes_back_nothing_of_another_writer(
     ],
     ids=lambda damage: repr(damage[:20]),
 )
-def test_damaged_line_is_passed_over(path: Path, damage: bytes) -> None:
-    """What nobody of us has written stops no reader and hides no record."""
+def test_damaged_line_is_skipped(path: Path, damage: bytes) -> None:
+    """Foreign bytes in the journal stop no reader and hide no record."""
     first, last = event_line(), event_line()
-    HeldJournal(path).add([held(first)])
+    HeldJournal(path).add([held_entry(first)])
     with path.open("ab") as file:
         file.write(damage)
     journal = read_anew(path)
-    journal.add([held(last)])
+    journal.add([held_entry(last)])
 
     found = lines_in(read_anew(path))
 
@@ -270,9 +270,9 @@ def test_damaged_line_is_passed_over(path: Path, damage: bytes) -> None:
 
 
 def test_damaged_record_has_an_id_of_its_own(path: Path) -> None:
-    """A record without an event id can be kept, and let go, like any other."""
+    """A record without an event id can be held and released like others."""
     journal = HeldJournal(path)
-    one, two = held(b"not json\n"), held(b"not json either\n")
+    one, two = held_entry(b"not json\n"), held_entry(b"not json either\n")
     journal.add([one, two, one])
     assert lines_in(journal) == [one.record, two.record]
 
@@ -298,7 +298,7 @@ def test_journal_is_the_fold_of_what_was_done(
     tmp_path_factory: pytest.TempPathFactory,
     steps: list[tuple[str, set[str], bool]],
 ) -> None:
-    """Whoever wrote and whenever one reads, the journal holds what was not released."""
+    """The journal holds exactly the records that no process released."""
     path = tmp_path_factory.mktemp("journal") / "1-a.held"
     here, there = HeldJournal(path), HeldJournal(path)
     expected: dict[str, bool] = {}
@@ -310,7 +310,7 @@ def test_journal_is_the_fold_of_what_was_done(
             for event_id in ordered:
                 expected.pop(event_id, None)
         else:
-            make = held if action == "keep" else waiting
+            make = held_entry if action == "keep" else deferred_entry
             journal.add([make(event_line(event_id=one)) for one in ordered])
             expected.update(dict.fromkeys(ordered, action == "wait"))
 
@@ -322,10 +322,10 @@ def test_journal_is_the_fold_of_what_was_done(
 
 
 def test_every_line_of_the_journal_is_json(path: Path) -> None:
-    """People can read with their own tools why a record was kept aside."""
+    """People can read with their own tools why a record is held."""
     journal = HeldJournal(path)
     line = event_line()
-    journal.add([held(line)])
+    journal.add([held_entry(line)])
     journal.remove([event_id_of(line)], "dropped")
 
     kept, released = map(json.loads, path.read_text().splitlines())

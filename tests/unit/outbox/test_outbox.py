@@ -1,4 +1,4 @@
-"""What a process appends to: what is taken is kept, in order, or counted as dropped."""
+"""Outbox of a process: accepted records are kept in order, or counted as dropped."""
 
 import errno
 import os
@@ -24,13 +24,13 @@ from trackerapi.process.clock import steady_seconds
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch, folder: Path) -> SmallDisk:
-    """Return the disk of the outbox, which has room until a test says otherwise."""
+    """Return the disk of the outbox; it has room until a test limits it."""
     return SmallDisk(monkeypatch, folder)
 
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return how much later it is for the outbox than for the rest of the world."""
+    """Return a function that moves the clock of the outbox ahead."""
     passed = [0.0]
     monkeypatch.setattr(
         outbox_module, "steady_seconds", lambda: steady_seconds() + sum(passed)
@@ -38,7 +38,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return passed
 
 
-def test_nothing_is_on_disk_before_the_first_record(process: ReportingProcess) -> None:
+def test_folder_is_created_with_the_first_record(process: ReportingProcess) -> None:
     """A process that reports nothing leaves no folder and no file."""
     folder = process.outbox.options.folder
     assert folder is not None
@@ -52,7 +52,7 @@ def test_nothing_is_on_disk_before_the_first_record(process: ReportingProcess) -
 def test_record_is_on_disk_when_append_returns(
     folder: Path, process: ReportingProcess
 ) -> None:
-    """`kill -9` behind the call loses nothing."""
+    """`kill -9` after the call loses nothing."""
     for line in event_lines(3):
         process.append(line)
         assert on_disk(folder)[-1] == line
@@ -64,7 +64,7 @@ def test_record_is_on_disk_when_append_returns(
 def test_one_record_costs_one_write(
     process: ReportingProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A record is one line, written at once, and never half there for a reader."""
+    """Each record is written by one call, so no reader sees half of it."""
     process.append(event_line())
     write, written = os.pwrite, list[bytes]()
 
@@ -80,10 +80,10 @@ def test_one_record_costs_one_write(
     assert written == lines
 
 
-def test_outbox_goes_on_in_a_new_file_when_one_is_large(
+def test_full_file_is_followed_by_a_new_file(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """No file grows without bound, and the order runs on across them."""
+    """File sizes are bounded, and the order continues in the next file."""
     process = ReportingProcess(folder, memory, limit_bytes=8 * 2000)
     lines = event_lines(100)
     process.append(*lines)
@@ -96,10 +96,10 @@ def test_outbox_goes_on_in_a_new_file_when_one_is_large(
     process.die()
 
 
-def test_next_record_after_turning_over_goes_into_a_new_file(
+def test_next_record_after_a_full_file_goes_into_a_new_file(
     folder: Path, process: ReportingProcess
 ) -> None:
-    """The file of a process that reports on can be put away."""
+    """The full file of a process that goes on can be archived."""
     process.append(event_line())
     process.outbox.end_current_file()
     process.append(event_line())
@@ -112,7 +112,7 @@ def test_next_record_after_turning_over_goes_into_a_new_file(
 def test_threads_that_report_at_once_lose_nothing(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """Each thread's records are there once and in its order."""
+    """Each thread's records exist once and in its order."""
     process = ReportingProcess(folder, memory, limit_bytes=8 * 20_000)
     lines = {f"job-{name}": event_lines(300, f"job-{name}") for name in range(4)}
     threads = [
@@ -130,10 +130,8 @@ def test_threads_that_report_at_once_lose_nothing(
     process.die()
 
 
-def test_closed_outbox_takes_nothing_and_says_so(
-    folder: Path, process: ReportingProcess
-) -> None:
-    """A record that comes too late is the caller's to record elsewhere."""
+def test_closed_outbox_refuses_records(folder: Path, process: ReportingProcess) -> None:
+    """A record after the close is returned to the caller."""
     process.append(event_line())
     files = process.outbox.close()
 
@@ -143,7 +141,7 @@ def test_closed_outbox_takes_nothing_and_says_so(
         file.close()
 
 
-def test_what_the_disk_refuses_waits_in_memory_and_is_written_later(
+def test_records_refused_by_the_disk_are_written_later(
     folder: Path, process: ReportingProcess, disk: SmallDisk, later: list[float]
 ) -> None:
     """A disk that is full for a while costs no record and changes no order."""
@@ -166,7 +164,7 @@ def test_what_the_disk_refuses_waits_in_memory_and_is_written_later(
     assert process.counters.dropped == {}
 
 
-def test_disk_is_asked_again_after_a_frozen_clock(
+def test_disk_is_tried_again_after_a_frozen_clock(
     folder: Path, process: ReportingProcess, disk: SmallDisk, later: list[float]
 ) -> None:
     """A test that froze the clock far ahead does not keep later records in memory."""
@@ -197,10 +195,10 @@ def test_report_reads_no_clock_that_a_test_replaces(
     assert list(process.outbox.backlog) == lines[3:]
 
 
-def test_disk_that_refuses_is_not_asked_for_every_record(
+def test_full_disk_is_not_tried_for_every_record(
     process: ReportingProcess, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job that reports much into a full disk is not slowed down by it."""
+    """Many reports on a full disk do not slow the job down."""
     process.append(event_line())
     disk.room_bytes = 0
     process.append(event_line())
@@ -219,7 +217,7 @@ def test_disk_that_refuses_is_not_asked_for_every_record(
 def test_folder_that_cannot_be_made_leaves_records_in_memory(
     folder: Path, memory: MemoryBackend, kind: str
 ) -> None:
-    """A job runs as ever where no outbox can be, and its records are delivered."""
+    """A job without a usable outbox folder runs, and its records are delivered."""
     has_place = kind == "file in its place"
     if has_place:
         folder.write_text("something else")
@@ -235,7 +233,7 @@ def test_folder_that_cannot_be_made_leaves_records_in_memory(
 
 
 def test_memory_is_bounded_by_count(process: ReportingProcess, disk: SmallDisk) -> None:
-    """While the disk refuses, the newest is dropped in the end, and counted."""
+    """While the disk is full, the newest records are finally dropped and counted."""
     disk.room_bytes = 0
     lines = event_lines(MAX_BACKLOG_RECORDS)
     process.append(*lines, event_line(), event_line("info"))
@@ -246,7 +244,7 @@ def test_memory_is_bounded_by_count(process: ReportingProcess, disk: SmallDisk) 
 
 
 def test_memory_is_bounded_by_bytes(process: ReportingProcess, disk: SmallDisk) -> None:
-    """Large records do not take all of the memory either."""
+    """Large records cannot fill the memory."""
     disk.room_bytes = 0
     line = event_line(message="x" * 1_000_000)
     process.append(*[line] * 20)
@@ -258,10 +256,10 @@ def test_memory_is_bounded_by_bytes(process: ReportingProcess, disk: SmallDisk) 
     }
 
 
-def test_bound_of_memory_is_free_again_after_delivery(
+def test_delivery_makes_room_in_memory(
     process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
 ) -> None:
-    """What left the memory makes room in it."""
+    """Delivered records no longer count against the memory limit."""
     disk.room_bytes = 0
     for _ in range(3):
         lines = [event_line(message="x" * 100_000) for _ in range(100)]
@@ -272,10 +270,10 @@ def test_bound_of_memory_is_free_again_after_delivery(
     assert process.counters.dropped == {}
 
 
-def test_with_strict_a_refusal_raises_and_nothing_is_recorded(
+def test_strict_refusal_raises_and_records_nothing(
     folder: Path, memory: MemoryBackend, disk: SmallDisk
 ) -> None:
-    """With `strict` the caller may record again: nothing of the record is left."""
+    """With `strict` the caller may record again: no part of the record remains."""
     process = ReportingProcess(folder, memory, strict=True)
     first, refused = event_lines(2)
     process.append(first)
@@ -295,7 +293,7 @@ def test_with_strict_a_refusal_raises_and_nothing_is_recorded(
 def test_records_in_memory_do_not_overtake_those_in_a_file(
     folder: Path, process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
 ) -> None:
-    """The order of a job's events holds also while the disk refuses."""
+    """A job's events keep their order while the disk is full."""
     lines = event_lines(2500)
     process.append(*lines[:2400])
     disk.room_bytes = 0
@@ -307,10 +305,10 @@ def test_records_in_memory_do_not_overtake_those_in_a_file(
     assert list(memory.events) == ids_of(lines)
 
 
-def test_records_in_memory_do_not_overtake_those_that_wait_for_their_job(
+def test_records_in_memory_do_not_overtake_deferred_records(
     process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
 ) -> None:
-    """What came first and waits for its job goes ahead of what no disk would take."""
+    """Deferred records go before later records that are only in memory."""
     first, second = event_lines(2, "late")
     process.append(first)
     process.run_pass()
@@ -318,7 +316,7 @@ def test_records_in_memory_do_not_overtake_those_that_wait_for_their_job(
     process.append(second)
     memory.jobs["late"] = {}
 
-    with suppress(OSError):  # that the first is delivered cannot be written down
+    with suppress(OSError):  # the position of the first record cannot be written
         process.run_pass()
     disk.room_bytes = None
     process.deliver()
@@ -326,10 +324,10 @@ def test_records_in_memory_do_not_overtake_those_that_wait_for_their_job(
     assert list(memory.events) == ids_of([first, second])
 
 
-def test_records_in_memory_survive_a_backend_that_goes_away(
+def test_records_in_memory_survive_an_unavailable_backend(
     process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
 ) -> None:
-    """Delivery from memory loses nothing by a failure, and keeps the order."""
+    """A failed delivery from memory loses nothing and keeps the order."""
     disk.room_bytes = 0
     lines = event_lines(5)
     process.append(*lines[:3])
@@ -344,10 +342,10 @@ def test_records_in_memory_survive_a_backend_that_goes_away(
     assert list(memory.events.values()) == lines
 
 
-def test_record_on_its_way_from_memory_still_waits(
+def test_record_in_flight_from_memory_is_undelivered(
     process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
 ) -> None:
-    """Nobody takes for delivered what the backend has not answered for."""
+    """A record without an answer of the backend counts as undelivered."""
     disk.room_bytes = 0
     process.append(event_line())
     seen: list[tuple[int, bool]] = []
@@ -362,10 +360,10 @@ def test_record_on_its_way_from_memory_still_waits(
     assert seen == [(1, False)]
 
 
-def test_unknown_job_in_memory_is_not_asked_for_in_each_round(
+def test_unknown_job_in_memory_is_not_requested_in_each_pass(
     process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
 ) -> None:
-    """An event that waits in memory for its job waits as long as one on disk."""
+    """Deferred events in memory wait as long as those on disk."""
     disk.room_bytes = 0
     process.append(event_line(job="late"))
     process.passes.claim_leftovers()
@@ -376,10 +374,10 @@ def test_unknown_job_in_memory_is_not_asked_for_in_each_round(
     assert len(memory.batches) < 10
 
 
-def test_close_writes_what_the_disk_takes_again(
+def test_close_writes_records_of_memory(
     folder: Path, process: ReportingProcess, disk: SmallDisk
 ) -> None:
-    """What waited in memory is on disk for the next process, if there is room now."""
+    """Records in memory are written for the next process if the disk has room."""
     lines = event_lines(3)
     process.append(lines[0])
     disk.room_bytes = 0
@@ -393,10 +391,10 @@ def test_close_writes_what_the_disk_takes_again(
 
 
 @pytest.mark.parametrize("room", [0, 10_000])
-def test_close_sees_to_what_is_on_its_way_from_memory(
+def test_close_writes_records_in_flight_from_memory(
     process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend, room: int
 ) -> None:
-    """A backend that does not answer keeps no record from a disk that has room."""
+    """Records whose request is unanswered at the close go to a disk that has room."""
     disk.room_bytes = 0
     lines = event_lines(3)
     process.append(*lines)
@@ -418,10 +416,10 @@ def test_close_sees_to_what_is_on_its_way_from_memory(
     assert process.outbox.undelivered_count == 0
 
 
-def test_close_counts_what_no_disk_takes(
+def test_close_counts_records_without_room(
     process: ReportingProcess, disk: SmallDisk
 ) -> None:
-    """What ends with the process is counted as dropped, not as waiting."""
+    """Records that end with the process are counted as dropped, not as undelivered."""
     disk.room_bytes = 0
     process.append(*event_lines(3))
 
@@ -433,7 +431,7 @@ def test_close_counts_what_no_disk_takes(
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Return names and sizes of what `os.fsync` has been called for."""
+    """Return names and sizes of the files given to `os.fsync`."""
     found: list[tuple[str, int]] = []
     fsync = os.fsync
 
@@ -446,10 +444,10 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return found
 
 
-def test_with_fsync_each_record_is_on_the_disk_itself(
+def test_fsync_puts_each_record_on_the_disk(
     folder: Path, memory: MemoryBackend, synced: list[tuple[str, int]]
 ) -> None:
-    """Power loss behind the call loses nothing: neither the first nor any other."""
+    """A power loss after the call loses neither the first nor a later record."""
     process = ReportingProcess(folder, memory, fsync=True, limit_bytes=8 * 1000)
     for line in event_lines(20):
         process.append(line)
@@ -462,13 +460,13 @@ def test_with_fsync_each_record_is_on_the_disk_itself(
     process.die()
 
 
-def test_with_fsync_a_full_file_is_on_the_disk_itself_before_the_next_begins(
+def test_fsync_puts_a_full_file_on_the_disk_before_the_next_begins(
     folder: Path,
     memory: MemoryBackend,
     synced: list[tuple[str, int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A record whose thread has not come to its own `fsync` yet lies there by then."""
+    """A full file is synced before the next one, also for threads about to sync."""
     process = ReportingProcess(folder, memory, fsync=True, limit_bytes=8 * 1000)
     process.append(event_line())
     with monkeypatch.context() as patch:
@@ -491,14 +489,14 @@ def test_with_fsync_a_full_file_is_on_the_disk_itself_before_the_next_begins(
 
 
 @pytest.mark.parametrize("end", ["close", "end_current_file"])
-def test_with_fsync_a_record_that_meets_the_end_of_its_file_is_on_the_disk_itself(
+def test_fsync_covers_a_record_at_the_end_of_its_file(
     folder: Path,
     memory: MemoryBackend,
     synced: list[tuple[str, int]],
     monkeypatch: pytest.MonkeyPatch,
     end: str,
 ) -> None:
-    """Another thread may put the file away between a record and its `fsync`."""
+    """Another thread may close the full file between a record and its `fsync`."""
     process = ReportingProcess(folder, memory, fsync=True)
     process.append(event_line())
     (file,) = process.outbox.files
@@ -528,16 +526,16 @@ def test_with_fsync_a_record_that_meets_the_end_of_its_file_is_on_the_disk_itsel
 def test_without_fsync_no_record_waits_for_the_disk(
     process: ReportingProcess, synced: list[tuple[str, int]]
 ) -> None:
-    """What was not asked for costs nothing."""
+    """Without the setting, no report calls `os.fsync`."""
     process.append(*event_lines(5))
 
     assert synced == []
 
 
-def test_with_fsync_a_disk_that_refuses_it_stops_no_job(
+def test_fsync_failure_stops_no_job(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without `strict` nothing that a disk does raises out of a report."""
+    """Without `strict` no error of the disk leaves a report."""
     process = ReportingProcess(folder, memory, fsync=True)
     lines = event_lines(3)
     process.append(lines[0])
@@ -555,10 +553,10 @@ def test_with_fsync_a_disk_that_refuses_it_stops_no_job(
     process.die()
 
 
-def test_with_fsync_and_strict_a_disk_that_refuses_it_is_told(
+def test_strict_fsync_failure_raises(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `strict` the caller learns that its record may not last."""
+    """With `strict` the caller learns that the record may not last."""
     process = ReportingProcess(folder, memory, fsync=True, strict=True)
     process.append(event_line())
 
@@ -572,10 +570,10 @@ def test_with_fsync_and_strict_a_disk_that_refuses_it_is_told(
     process.die()
 
 
-def test_interrupt_in_the_middle_of_a_report_loses_no_other(
+def test_interrupt_during_a_report_loses_no_other(
     folder: Path, process: ReportingProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C behind the write leaves a whole record and an outbox that works."""
+    """Ctrl-C after the write leaves a whole record and a working outbox."""
     lines = event_lines(4)
     write = os.pwrite
 
@@ -596,10 +594,10 @@ def test_interrupt_in_the_middle_of_a_report_loses_no_other(
     assert process.counters.delivered == 4
 
 
-def test_interrupt_in_the_first_report_loses_no_other(
+def test_interrupt_during_the_first_report_loses_no_other(
     folder: Path, process: ReportingProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C while the file is being made leaves an outbox that works."""
+    """Ctrl-C while the file is created leaves a working outbox."""
     write = os.pwrite
 
     def interrupt(fd: int, data: bytes, position: int) -> int:

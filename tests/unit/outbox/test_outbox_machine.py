@@ -1,7 +1,7 @@
-"""Nothing lost, nothing doubled: any order of reports, faults, kills and take-overs.
+"""Nothing lost, nothing doubled: any order of reports, faults, kills and claims.
 
-Real files, locks and rounds; only the backend is in memory, and each "process" is one
-`ReportingProcess`, whose turns the machine makes.
+Files, locks and passes are real; the backend is in memory. Each "process" is one
+`ReportingProcess`, and the machine runs its delivery.
 """
 
 import json
@@ -115,7 +115,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.places = count()
         self.is_sound = True
 
-    # What a script does.
+    # Actions of a script.
 
     @initialize()
     def begin(self) -> None:
@@ -125,7 +125,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.processes) < MOST_PROCESSES)
     @rule(limit_bytes=st.sampled_from([PLENTY, 8 * 400, 8 * 1000]))
     def start(self, limit_bytes: int) -> None:
-        """Start another process; with a small limit, files are turned over soon."""
+        """Start another process; a small limit makes it begin new files soon."""
         self._start(limit_bytes)
 
     @rule(
@@ -135,7 +135,7 @@ class OutboxMachine(RuleBasedStateMachine):
         is_refused=st.sampled_from([False, False, False, False, True]),
     )
     def report(self, which: int, job: str, kinds: list[str], is_refused: bool) -> None:
-        """Record events; the backend refuses them if the machine wants it to."""
+        """Record events; the machine may make the backend reject them."""
         process = self._process(which)
         for kind in kinds:
             self._record(process, job, kind, is_refused=is_refused)
@@ -146,14 +146,14 @@ class OutboxMachine(RuleBasedStateMachine):
         kind=st.sampled_from(KINDS),
     )
     def report_and_deliver(self, which: int, job: str, kind: str) -> None:
-        """Record an event and make a round, as a script that has time does."""
+        """Record an event and run a delivery pass, as a script that has time does."""
         process = self._process(which)
         self._record(process, job, kind)
         process.run_pass()
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1), room_bytes=st.integers(0, 150))
     def report_on_a_full_disk(self, which: int, room_bytes: int) -> None:
-        """Record an event that the disk takes only a part of, or nothing."""
+        """Record an event that a full disk takes only in part, or not at all."""
         process = self._process(which)
         self.disk.room_bytes = room_bytes
         self._record(process, KNOWN, "step")
@@ -162,7 +162,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1))
     def make_room(self, which: int) -> None:
-        """Thin out, if there is more than the limit."""
+        """Thin the outbox, if it exceeds its limit."""
         process = self._process(which)
         thin_out(process.outbox, process.counters, process.problems)
 
@@ -174,12 +174,12 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1))
     def leave(self, which: int) -> None:
-        """End a process in order."""
+        """Close a process in order."""
         process = self._process(which)
         process.leave()
         self._end(process)
 
-    # What the courier does, and what it meets.
+    # Actions of delivery, and faults that it meets.
 
     @rule(
         which=st.integers(0, MOST_PROCESSES - 1),
@@ -190,7 +190,7 @@ class OutboxMachine(RuleBasedStateMachine):
         passes=st.integers(1, 3),
     )
     def deliver(self, which: int, faults: list[tuple[str, str]], passes: int) -> None:
-        """Make rounds, during which requests meet faults."""
+        """Run delivery passes during which requests meet faults."""
         process = self._process(which)
         for kind, name in faults:
             self.backend.fail_next(kind, FAULTS[name])
@@ -201,7 +201,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1))
     def deliver_without_locks(self, which: int) -> None:
-        """Take over what belongs to the living too, as where there are no locks."""
+        """Claim files of living processes too, as file systems without locks allow."""
         process = self._process(which)
         with pytest.MonkeyPatch.context() as patch:
             forbid_locks(patch)
@@ -210,31 +210,31 @@ class OutboxMachine(RuleBasedStateMachine):
         process.passes.deliver_batches()
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1))
-    def take_over(self, which: int) -> None:
-        """Look for leftovers, and carry nothing yet."""
+    def claim_leftovers(self, which: int) -> None:
+        """Search for leftover files without delivering them."""
         process = self._process(which)
         process.passes.search_again()
         process.passes.claim_leftovers()
 
-    # What the backend does.
+    # Actions of the backend.
 
     @rule(most_lines=st.sampled_from([1, 2, 3, 1000]), is_html=st.booleans())
     def take_less(self, most_lines: int, is_html: bool) -> None:
-        """Take smaller batches from now on."""
+        """Use smaller batches from now on."""
         self.backend.most_lines = most_lines
         self.backend.too_large = TOO_LARGE["HTML 413" if is_html else "413"]
 
     @rule()
-    def learn_of_the_late_job(self) -> None:
-        """Get to know the job that somebody else has made."""
+    def create_the_late_job(self) -> None:
+        """Create the job that the backend did not know."""
         self.backend.jobs[LATE] = {}
 
     @rule(job=st.sampled_from([CREATED, DONE, LATE]))
     def forget(self, job: str) -> None:
-        """Lose a job, as by a restored backup."""
+        """Delete a job, as a restored backup does."""
         self.backend.jobs.pop(job, None)
 
-    # What can happen to a process.
+    # Ends of processes.
 
     @rule(
         which=st.integers(0, MOST_PROCESSES - 1),
@@ -253,7 +253,7 @@ class OutboxMachine(RuleBasedStateMachine):
         is_held_torn: bool,
         residue: int,
     ) -> None:
-        """Kill a process, and let the disk be as the worst moment has left it.
+        """Kill a process, and leave the disk in the state of the worst moment.
 
         Args:
             which: The process.
@@ -268,7 +268,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self._give_up(process.outbox.backlog)
         process.die()
         self._end(process)
-        # What somebody else has read of a file is not lost from it any more.
+        # Lines that another process has read cannot be lost any more.
         read = {file.path for other in self.processes for file in other.files()}
         if own and own[-1].exists() and own[-1] not in read:
             self._tear(own[-1], cut, residue)
@@ -278,7 +278,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost_doubled_or_out_of_order(self) -> None:
-        """Hold the promises at each moment, as if all were killed now."""
+        """Check the promises at each moment, as if all processes were killed now."""
         if not self.is_sound:
             return
         self.is_sound = False
@@ -291,7 +291,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.is_sound = True
 
     def teardown(self) -> None:
-        """Let the backend be well and one more process run: then all has arrived."""
+        """Heal the backend and run one more process: then all events have arrived."""
         try:
             if self.is_sound:
                 self._deliver_all()
@@ -302,7 +302,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self.home.cleanup()
 
     def _end(self, process: ReportingProcess) -> None:
-        """Take a process off the list of the living; there is always one."""
+        """Remove a process from the living ones; at least one always lives."""
         self.processes.remove(process)
         if not self.processes:
             self._start(PLENTY)
@@ -344,7 +344,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self.unsure.add(event_id)
 
     def _give_up(self, lines: Any) -> None:
-        """Promise no more what only a dead process knew."""
+        """Drop promises that only the memory of a dead process could keep."""
         for line in lines:
             event_id = json.loads(line).get("event_id")
             if self.promises.pop(event_id, None):
@@ -423,7 +423,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def _assert_positions(self) -> None:
         for process in self.processes:
             for file in process.files():
-                if not file.path.exists():  # put away by another deliverer
+                if not file.path.exists():  # archived by another deliverer
                     continue
                 content = file.path.read_bytes()
                 assert is_line_start(content, file.position)
@@ -441,7 +441,7 @@ class OutboxMachine(RuleBasedStateMachine):
         last.deliver()
         view = view_of(self.folder) if self.folder.exists() else DiskView()
         assert view.waiting == []
-        # What was cut off may lie in the journal of a file that has no header left.
+        # Records that were cut off may lie in the journal of a file without a header.
         assert {json.loads(line)["event_id"] for line in view.kept} <= self.unsure
         self._assert_nothing_is_lost(view)
         self._assert_nothing_is_doubled()
@@ -454,7 +454,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 assert promise.line not in held, promise
         last.leave()
         self.processes = []
-        # What holds nothing is out of the way, and can be delivered by nobody again.
+        # Files without records are archived, so no process delivers them again.
         for path in self.folder.glob("*.outbox"):
             assert path.with_suffix(".held").exists() or OutboxFile.claim(path) is None
 
@@ -462,7 +462,7 @@ class OutboxMachine(RuleBasedStateMachine):
 def test_nothing_is_lost_doubled_or_out_of_order(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Every event is there once, waits, is held or counted, whatever happens when."""
+    """In any order of actions, each event is delivered, kept or counted once."""
     caplog.set_level(logging.CRITICAL, logger="trackerapi")
     run_state_machine_as_test(
         OutboxMachine,

@@ -1,4 +1,4 @@
-"""The memory of providers, and files in its place that are damaged or no file."""
+"""Memory of providers: damaged files, and pipes at its path."""
 
 import json
 import os
@@ -12,13 +12,13 @@ BINDING = Binding(base_url="http://127.0.0.1:9", key_id="mine")
 
 
 def line_of(key_id: str, provider_id: int) -> str:
-    """Return a line of the memory."""
+    """Return a line of the memory file."""
     members = {"base_url": BINDING.base_url, "key_id": key_id}
     return json.dumps({**members, "provider_id": provider_id}) + "\n"
 
 
-def test_pipe_in_place_of_the_memory_is_not_waited_for(tmp_path: Path) -> None:
-    """A pipe that nobody writes to knows no provider, and holds nobody up."""
+def test_pipe_in_place_of_the_memory_does_not_block(tmp_path: Path) -> None:
+    """A pipe without a writer yields no provider and does not block."""
     os.mkfifo(tmp_path / FILE_NAME)
     known: list[int | None] = []
 
@@ -35,7 +35,7 @@ def test_pipe_in_place_of_the_memory_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_huge_memory_is_read_from_its_end_and_shrinks(tmp_path: Path) -> None:
-    """Of a file beyond all bounds the newest lines count; the next line shortens it."""
+    """The newest lines of an oversized file count; the next line shortens the file."""
     memory = tmp_path / FILE_NAME
     others = "".join(line_of(f"other-{number}", 7) for number in range(100_000))
     memory.write_text(line_of("mine", 5) + others + line_of("mine", 6))

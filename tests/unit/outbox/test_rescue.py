@@ -1,4 +1,4 @@
-"""Closed, deleted and moved outbox files: nothing lost, no file of the job touched.
+"""Closed, deleted and moved outbox files: no record lost, no file of the job touched.
 
 A job may close each descriptor of the library; the number may then belong to a file of
 the job.
@@ -26,7 +26,7 @@ def descriptors_in(folder: Path) -> list[int]:
     """Return the descriptors of this process that are open on files of a folder."""
     found: list[int] = []
     for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # the one by which the list was read
+        with suppress(OSError):  # the descriptor that listed the folder
             if link.readlink().is_relative_to(folder):
                 found.append(int(link.name))
     return found
@@ -50,7 +50,7 @@ class JobFiles:
             path = self._folder / f"job-{number}"
             path.write_bytes(JOB_TEXT)
             source = os.open(path, os.O_RDWR)
-            os.dup2(source, number)  # closes what was there
+            os.dup2(source, number)  # closes the old descriptor
             os.close(source)
             self._opened[number] = path
 
@@ -75,12 +75,12 @@ def job_files(tmp_path: Path, folder: Path) -> JobFiles:
 
 
 def delivered(memory: MemoryBackend) -> list[bytes]:
-    """Return the records that the backend has."""
+    """Return the records that the backend stored."""
     return list(memory.events.values())
 
 
 @pytest.mark.parametrize("is_down", [False, True])
-def test_descriptors_that_the_job_has_taken_over_are_left_alone(
+def test_descriptors_reused_by_the_job_are_left_alone(
     folder: Path, memory: MemoryBackend, job_files: JobFiles, is_down: bool
 ) -> None:
     """No file of the job is written, sent or closed; all records arrive in order."""
@@ -102,10 +102,10 @@ def test_descriptors_that_the_job_has_taken_over_are_left_alone(
     job_files.close()
 
 
-def test_file_of_the_job_that_stands_where_the_outbox_stood_is_left_alone(
+def test_file_of_the_job_at_the_path_of_the_outbox_is_left_alone(
     folder: Path, memory: MemoryBackend, tmp_path: Path
 ) -> None:
-    """The length of a file does not make it ours: also not one opened to append."""
+    """Neither length nor append mode makes a file of the job an outbox file."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(2)
     process.append(lines[0])
@@ -128,12 +128,12 @@ def test_file_of_the_job_that_stands_where_the_outbox_stood_is_left_alone(
 
 
 @pytest.mark.parametrize("kept", [0, 0.05, 0.999])
-def test_records_after_somebody_has_cut_the_file_arrive(
+def test_records_after_an_outside_cut_arrive(
     folder: Path, memory: MemoryBackend, kept: float
 ) -> None:
-    """As by `truncate -s 0`, to make room: no later record is lost or damaged.
+    """After `truncate -s 0` no later record is lost or damaged.
 
-    Only one is that gets behind half a record before the cut is noticed.
+    Only a record that follows half a record before the cut is noticed is lost.
     """
     process = ReportingProcess(folder, memory)
     lines = event_lines(8)
@@ -158,7 +158,7 @@ def test_records_after_somebody_has_cut_the_file_arrive(
     assert not list(folder.glob("*.outbox"))
 
 
-def test_descriptors_taken_over_between_records_and_delivery_are_not_read(
+def test_descriptors_reused_between_records_and_delivery_are_not_read(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:
     """Lines of the job's own file are never sent."""
@@ -215,10 +215,10 @@ def test_process_that_ends_leaves_files_of_the_job_open(
     job_files.close()
 
 
-def test_file_that_another_process_has_claimed_meanwhile_is_left_to_it(
+def test_file_that_another_process_has_claimed_is_left_to_it(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:
-    """A file whose lock was lost, and that another process claimed, is left to it."""
+    """A file that lost its lock and was claimed by another process is left to it."""
     process, other = ReportingProcess(folder, memory), ReportingProcess(folder, memory)
     lines = event_lines(4)
     process.append(*lines[:2])
@@ -270,7 +270,7 @@ AWAY = [delete_files, delete_folder, rename_folder, replace_folder, move_files]
 
 
 @pytest.mark.parametrize("take_away", AWAY)
-def test_records_of_files_that_were_taken_away_are_on_disk_again(
+def test_records_of_removed_files_are_on_disk_again(
     folder: Path, memory: MemoryBackend, take_away: Callable[[Path], None]
 ) -> None:
     """After the exit, all undelivered records are in the folder, once and in order."""
@@ -294,7 +294,7 @@ def test_records_of_files_that_were_taken_away_are_on_disk_again(
 
 
 @pytest.mark.parametrize("take_away", AWAY)
-def test_a_round_of_delivery_finds_files_that_were_taken_away(
+def test_delivery_pass_rescues_removed_files(
     folder: Path, memory: MemoryBackend, take_away: Callable[[Path], None]
 ) -> None:
     """A delivery pass rescues the files of a job that reports nothing more."""
@@ -311,7 +311,7 @@ def test_a_round_of_delivery_finds_files_that_were_taken_away(
     assert delivered(memory) == lines
 
 
-def test_long_burst_does_not_go_into_a_folder_that_was_moved(
+def test_long_burst_does_not_go_into_a_moved_folder(
     folder: Path, memory: MemoryBackend
 ) -> None:
     """During a burst, appends check for their file now and then, without any pass."""
@@ -328,7 +328,7 @@ def test_long_burst_does_not_go_into_a_folder_that_was_moved(
     process.leave()
 
 
-def test_records_that_have_no_place_any_more_are_not_said_to_stay(
+def test_records_without_a_file_are_not_reported_as_kept(
     folder: Path, memory: MemoryBackend
 ) -> None:
     """Records for which no new file can be written are delivered or counted as lost."""

@@ -1,4 +1,4 @@
-"""Making room: what goes first, what stays, and that it is counted."""
+"""Thinning of a full outbox: dropped kinds, kept kinds and counts."""
 
 import json
 import os
@@ -27,19 +27,19 @@ COUNTING_KINDS = ("start", "step", "skip", "error", "complete", "cancel")
 
 @pytest.fixture
 def small(folder: Path, memory: MemoryBackend) -> Iterator[ReportingProcess]:
-    """Return a process whose outbox holds little."""
+    """Return a process with a small outbox limit."""
     made = ReportingProcess(folder, memory, limit_bytes=LIMIT)
     yield made
     made.die()
 
 
 def thin(process: ReportingProcess) -> None:
-    """Make room, as the courier does in each round."""
+    """Make room, as the delivery loop does in each pass."""
     thin_out(process.outbox, process.counters, process.problems)
 
 
-def waiting(process: ReportingProcess) -> list[bytes]:
-    """Return what waits in the files of a process, in order."""
+def undelivered_records(process: ReportingProcess) -> list[bytes]:
+    """Return the undelivered records of a process, in order."""
     return [
         line
         for file in process.outbox.files
@@ -53,26 +53,26 @@ def large(kind: str, **members: object) -> bytes:
 
 
 def test_outbox_below_its_limit_is_left_alone(small: ReportingProcess) -> None:
-    """Nothing is dropped while there is room."""
+    """Nothing is dropped below the limit."""
     small.append(*[large("info") for _ in range(50)])
     paths = [file.path for file in small.outbox.files]
 
     thin(small)
 
-    assert len(waiting(small)) == 50
+    assert len(undelivered_records(small)) == 50
     assert [file.path for file in small.outbox.files] == paths
     assert small.counters.dropped == {}
     assert small.told == []
 
 
-def test_oldest_lines_that_count_for_nothing_go_first(small: ReportingProcess) -> None:
-    """What is dropped is what was said first, and no more than need be."""
+def test_oldest_timeline_lines_go_first(small: ReportingProcess) -> None:
+    """Thinning drops the oldest lines, and only as many as needed."""
     lines = [large("info") for _ in range(200)]
     small.append(*lines)
 
     thin(small)
 
-    left = waiting(small)
+    left = undelivered_records(small)
     dropped = len(lines) - len(left)
     assert left == lines[dropped:]
     assert small.outbox.undelivered_bytes <= LIMIT * (1 - ROOM_TO_MAKE)
@@ -83,10 +83,10 @@ def test_oldest_lines_that_count_for_nothing_go_first(small: ReportingProcess) -
     assert not small.outbox.is_full
 
 
-def test_with_fsync_what_stays_is_on_the_disk_itself_again(
+def test_fsync_covers_the_thinned_file(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file that takes the place of one that was on the disk is there, too."""
+    """With `fsync` the replacement of a synced file is synced too."""
     synced: dict[int, int] = {}
     sync = os.fsync
 
@@ -108,19 +108,19 @@ def test_with_fsync_what_stays_is_on_the_disk_itself_again(
 
 
 @pytest.mark.parametrize("kind", ["info", "heartbeat", "a word of the author"])
-def test_lines_that_change_no_state_may_go(small: ReportingProcess, kind: str) -> None:
-    """A line of the timeline makes room for what counts."""
+def test_timeline_lines_may_go(small: ReportingProcess, kind: str) -> None:
+    """Lines of the timeline make room for events that change a state."""
     steps = [large("step") for _ in range(80)]
     small.append(*[large(kind) for _ in range(40)], *steps)
 
     thin(small)
 
-    assert [line for line in waiting(small) if line in steps] == steps
+    assert [line for line in undelivered_records(small) if line in steps] == steps
     assert small.counters.dropped["outbox full"] >= 20
 
 
-def test_what_counts_stays_with_its_order(small: ReportingProcess) -> None:
-    """Creations and the events that make a job's state are never thinned out."""
+def test_state_events_stay_in_order(small: ReportingProcess) -> None:
+    """Thinning never drops creations and events that change a job's state."""
     counting: list[bytes] = []
     for number in range(14):
         batch = [creation_line(f"job-{number}"), *map(large, COUNTING_KINDS)]
@@ -130,13 +130,13 @@ def test_what_counts_stays_with_its_order(small: ReportingProcess) -> None:
 
     thin(small)
 
-    assert [line for line in waiting(small) if line in counting] == counting
+    assert [line for line in undelivered_records(small) if line in counting] == counting
     assert small.outbox.undelivered_bytes <= LIMIT
     assert not small.outbox.is_full
 
 
 def test_newest_progress_of_each_step_stays(small: ReportingProcess) -> None:
-    """Of progress only what a later one of the same part has superseded goes."""
+    """Thinning drops progress only if later progress of the same part supersedes it."""
     counters = [
         (job, tag, part)
         for job in ("a", "b")
@@ -151,30 +151,30 @@ def test_newest_progress_of_each_step_stays(small: ReportingProcess) -> None:
 
     thin(small)
 
-    left = waiting(small)
+    left = undelivered_records(small)
     assert set(newest.values()) <= set(left)
     assert small.counters.dropped == {"outbox full": 240 - len(left)}
     assert small.outbox.undelivered_bytes <= LIMIT
 
 
-def test_newest_progress_stays_even_where_nothing_else_may(
+def test_newest_progress_stays_even_in_a_full_outbox(
     small: ReportingProcess,
 ) -> None:
-    """A step keeps its last word also when that makes the outbox full."""
+    """The last progress of a step stays even if the outbox remains full."""
     lines = [large("progress", tag=f"step-{number}") for number in range(150)]
     small.append(*lines)
 
     thin(small)
 
-    assert waiting(small) == lines
+    assert undelivered_records(small) == lines
     assert small.outbox.is_full
     assert small.counters.dropped == {}
 
 
-def test_when_only_what_counts_is_left_the_newest_is_refused_and_counted(
+def test_outbox_of_state_events_refuses_and_counts_the_newest(
     small: ReportingProcess,
 ) -> None:
-    """A full outbox keeps what it has, says so once, and counts the rest."""
+    """A full outbox keeps its records, warns once, and counts refused ones."""
     lines = [large("step") for _ in range(150)]
     small.append(*lines)
     thin(small)
@@ -182,7 +182,7 @@ def test_when_only_what_counts_is_left_the_newest_is_refused_and_counted(
 
     small.append(large("complete"), large("info"))
 
-    assert waiting(small) == lines
+    assert undelivered_records(small) == lines
     assert small.counters.dropped == {"outbox full": 2}
     assert small.told_kinds == ["outbox-full"]
 
@@ -200,10 +200,10 @@ def test_with_strict_a_full_outbox_raises(folder: Path, memory: MemoryBackend) -
     process.die()
 
 
-def test_full_outbox_takes_records_again_when_it_was_delivered(
+def test_full_outbox_takes_records_again_after_delivery(
     small: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """To be full is a state, not an end."""
+    """Delivery makes room for new records."""
     small.append(*[large("step") for _ in range(150)])
     thin(small)
     small.run_pass()
@@ -219,14 +219,14 @@ def test_full_outbox_takes_records_again_when_it_was_delivered(
     assert small.counters.dropped == {}
 
 
-def test_rest_is_delivered_in_order_after_thinning(
+def test_remaining_records_are_delivered_in_order_after_thinning(
     small: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The thinner file is delivered like the one it replaces, and leaves no other."""
+    """The thinned file is delivered like the one that it replaces, which is gone."""
     lines = [large("step" if number % 3 else "info") for number in range(120)]
     small.append(*lines)
     thin(small)
-    left = waiting(small)
+    left = undelivered_records(small)
 
     small.deliver()
 
@@ -242,11 +242,11 @@ def test_rest_is_delivered_in_order_after_thinning(
 def test_thinned_outbox_is_whole_for_the_next_process(
     folder: Path, small: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """After a kill behind the thinning, another process delivers what was left."""
+    """After a kill during thinning, another process delivers the remaining records."""
     lines = [creation_line("new"), *[large("info", job="new") for _ in range(150)]]
     small.append(*lines, large("complete", job="new"))
     thin(small)
-    left = waiting(small)
+    left = undelivered_records(small)
     small.die()
     other = ReportingProcess(folder, memory)
 
@@ -257,10 +257,10 @@ def test_thinned_outbox_is_whole_for_the_next_process(
     other.die()
 
 
-def test_records_kept_aside_survive_the_thinning(
+def test_held_records_survive_the_thinning(
     small: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The journal goes along with the file that replaces its own."""
+    """The journal moves to the file that replaces its own."""
     refused, late = large("info"), large("info", job="late")
     memory.refused_lines[event_id_of(refused)] = problem(422)
     small.append(refused, late)
@@ -280,7 +280,7 @@ def test_records_kept_aside_survive_the_thinning(
 def test_settled_records_are_not_thinned_again(
     small: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """What the backend has is neither counted as dropped nor delivered again."""
+    """Records that the backend stored are neither dropped nor delivered again."""
     small.append(*event_lines(20, kind="info"))
     small.deliver()
     batches = len(memory.batches)
@@ -295,13 +295,13 @@ def test_settled_records_are_not_thinned_again(
 
 
 @pytest.mark.parametrize("room_bytes", [0, 50, 1000])
-def test_disk_that_takes_no_thinner_file_costs_nothing(
+def test_failed_thinning_changes_nothing(
     folder: Path,
     small: ReportingProcess,
     monkeypatch: pytest.MonkeyPatch,
     room_bytes: int,
 ) -> None:
-    """Where nothing can be rewritten, all stays as it was."""
+    """A disk without room for the thinned file leaves the old one unchanged."""
     disk = SmallDisk(monkeypatch, folder)
     lines = [large("step" if number % 2 else "info") for number in range(150)]
     small.append(*lines)
@@ -310,13 +310,13 @@ def test_disk_that_takes_no_thinner_file_costs_nothing(
 
     thin(small)
 
-    assert waiting(small) == lines
+    assert undelivered_records(small) == lines
     assert small.counters.dropped == {}
     assert {path.name for path in folder.glob("*.outbox")} == paths
 
 
-def test_thinning_is_told_once(small: ReportingProcess) -> None:
-    """A job that goes on talking into a full outbox does not fill the log."""
+def test_thinning_warns_once(small: ReportingProcess) -> None:
+    """Reports into a full outbox do not fill the log."""
     for _ in range(5):
         small.append(*[large("info") for _ in range(150)])
         thin(small)
@@ -326,19 +326,19 @@ def test_thinning_is_told_once(small: ReportingProcess) -> None:
 
 
 def test_thinning_reads_the_kind_and_not_the_text(small: ReportingProcess) -> None:
-    """A message that looks like JSON of another kind changes nothing."""
+    """A message text that looks like JSON of another kind changes nothing."""
     text = '"kind":"info"' + "x" * 300
     lines = [event_line("step", message=text) for _ in range(150)]
     small.append(*lines)
 
     thin(small)
 
-    assert waiting(small) == lines
+    assert undelivered_records(small) == lines
     assert all(json.loads(line)["kind"] == "step" for line in lines)
 
 
 def test_journal_of_a_thinned_file_is_counted_once(small: ReportingProcess) -> None:
-    """No file that was replaced leaves a second journal of the same records."""
+    """The replaced file leaves no second journal of the same records."""
     small.append(large("step"))
     (file,) = small.outbox.files
     file.held.add([JournalEntry(record=large("step"), problem=problem(422))])
@@ -355,7 +355,7 @@ def test_journal_of_a_thinned_file_is_counted_once(small: ReportingProcess) -> N
 def test_outbox_that_is_closed_meanwhile_stays_as_it_is(
     small: ReportingProcess, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Files that were given away in the middle of the thinning are left whole."""
+    """Files that are released during the thinning are left whole."""
     small.append(*[large("info") for _ in range(200)])
     before = {path: path.read_bytes() for path in folder.glob("*.outbox")}
     create = OutboxFile.create
