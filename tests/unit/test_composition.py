@@ -1,4 +1,4 @@
-"""How delivery and wire are joined."""
+"""Composition of delivery and wire."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,10 +10,10 @@ from trackerapi.settings.settings import Settings
 from trackerapi.wire import connection
 
 
-def test_threads_that_begin_at_once_share_a_connection(
+def test_threads_that_start_at_once_share_a_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """None of them is left with one that is closed because nobody holds it."""
+    """No thread gets a client that another thread has closed."""
     both_are_making = threading.Barrier(2)
 
     class SlowConnection(connection.Connection):

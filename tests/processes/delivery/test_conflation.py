@@ -19,7 +19,7 @@ from trackerapi import (
 def test_newest_of_its_kind_arrives_within_a_second(
     gateway: Gateway, job: TrackerJob, kind: str
 ) -> None:
-    """A job that reports no more is seen where it stands, a second later."""
+    """The last report of a silent job is stored within a second."""
     arrived = threading.Event()
     newest = ""
 
@@ -41,7 +41,7 @@ def test_newest_of_its_kind_arrives_within_a_second(
 def test_event_of_another_step_does_not_wait_for_progress(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """The backend ends with the newest of one step and all of another."""
+    """The backend has the last progress of one step and all events of another."""
     for done in range(100):
         job.send_event(kind="progress", name="say_hello", completed=done, total=200)
         job.send_event(kind="info", name="say_bye")

@@ -30,7 +30,7 @@ from trackerapi.outbox.held import HeldJournal
 
 @pytest.mark.parametrize("answer", NO_ANSWERS)
 @in_row("no-answer")
-def test_creation_without_an_answer_waits(
+def test_creation_without_an_answer_stays_undelivered(
     gateway: Gateway,
     config: JobConfig,
     caplog: pytest.LogCaptureFixture,
@@ -38,7 +38,7 @@ def test_creation_without_an_answer_waits(
     strict: bool,
     answer: str,
 ) -> None:
-    """create_job: no answer: one attempt, then it waits; one warning."""
+    """create_job: no answer: one attempt, then it is deferred; one warning."""
     # However slow the machine, the next attempt is that of the flush.
     monkeypatch.setattr(loop, "backoff_seconds", lambda *_, **__: 3600.0)
     gateway.fault = always(NO_ANSWERS[answer])
@@ -107,10 +107,10 @@ def test_creation_is_sent_again_no_sooner_than_the_backend_asks(
     assert report.waiting == 0
 
 
-def create_refused(
+def create_rejected(
     why: str, gateway: Gateway, tracker: TrackerApi, config: JobConfig, job_id: str
 ) -> TrackerJob:
-    """Create a job in a way that the backend refuses."""
+    """Create a job in a way that the backend rejects."""
     match why:
         case "404":
             return new_job(tracker, config, job_id, customer_id=999_999)
@@ -138,7 +138,7 @@ REFUSALS: Final = ("404", "409-customer", "409-tag", "413", "422")
 
 @pytest.mark.parametrize("why", REFUSALS)
 @in_row("content-refused", "default")
-def test_job_that_was_refused_runs_and_is_held(
+def test_rejected_job_runs_and_is_held(
     gateway: Gateway,
     tracker: TrackerApi,
     config: JobConfig,
@@ -146,10 +146,10 @@ def test_job_that_was_refused_runs_and_is_held(
     strict: bool,
     why: str,
 ) -> None:
-    """create_job: refused for its content: all is held, the error names the mend."""
+    """create_job: refused for its content: all is held, the error names the fix."""
     job_id = str(uuid.uuid4())
     with reporting(gateway, strict=strict) as refused:
-        job = create_refused(why, gateway, refused, config, job_id)
+        job = create_rejected(why, gateway, refused, config, job_id)
         for _ in range(3):
             job.send_event(kind="info")
         report = refused.flush(timeout=30)
@@ -167,12 +167,12 @@ def test_job_that_was_refused_runs_and_is_held(
 
 
 @in_row("content-refused", "default")
-def test_event_that_was_never_sent_is_not_said_to_be_refused(
+def test_event_that_was_never_sent_is_not_called_rejected(
     gateway: Gateway, config: JobConfig, caplog: pytest.LogCaptureFixture, strict: bool
 ) -> None:
-    """create_job: refused for its content: one error is enough, and is true."""
+    """create_job: refused for its content: one error is logged, and is true."""
     with reporting(gateway, strict=strict) as tracker:
-        job = create_refused("404", gateway, tracker, config, str(uuid.uuid4()))
+        job = create_rejected("404", gateway, tracker, config, str(uuid.uuid4()))
         job.send_event(kind="info")
         tracker.flush(timeout=30)
 
@@ -182,12 +182,12 @@ def test_event_that_was_never_sent_is_not_said_to_be_refused(
 
 
 @in_row("content-refused", "default")
-def test_refused_job_and_its_events_are_held_under_the_reason(
+def test_rejected_job_and_its_events_are_held_with_the_reason(
     gateway: Gateway, config: JobConfig, tmp_path: Path, strict: bool
 ) -> None:
-    """create_job: refused for its content: what is held says why."""
+    """create_job: refused for its content: held records have the reason."""
     with reporting(gateway, strict=strict, outbox=tmp_path / "outbox") as tracker:
-        job = create_refused("422", gateway, tracker, config, "refused-422")
+        job = create_rejected("422", gateway, tracker, config, "refused-422")
         event_id = job.send_event(kind="step", name="say_hello")
         tracker.flush(timeout=30)
 
@@ -204,13 +204,13 @@ def test_refused_job_and_its_events_are_held_under_the_reason(
 
 @pytest.mark.parametrize("why", REFUSALS)
 @in_row("content-refused", "strict")
-def test_job_that_was_refused_raises(
+def test_rejected_job_raises(
     gateway: Gateway, config: JobConfig, strict: bool, why: str
 ) -> None:
     """create_job: refused for its content: BackendRejected, and nothing is kept."""
     with reporting(gateway, strict=strict) as tracker:
         with pytest.raises(BackendRejected) as caught:
-            create_refused(why, gateway, tracker, config, str(uuid.uuid4()))
+            create_rejected(why, gateway, tracker, config, str(uuid.uuid4()))
         report = tracker.flush(timeout=30)
 
     assert str(caught.value.status) == why[:3]
@@ -219,7 +219,7 @@ def test_job_that_was_refused_raises(
 
 @pytest.mark.parametrize("why", ["404", "422"])
 @in_row("refused-later")
-def test_waiting_creation_that_is_refused_is_held(
+def test_deferred_creation_that_is_rejected_is_held(
     gateway: Gateway,
     tracker: TrackerApi,
     config: JobConfig,
@@ -227,7 +227,7 @@ def test_waiting_creation_that_is_refused_is_held(
     strict: bool,
     why: str,
 ) -> None:
-    """Creation that waited is refused later: held likewise, told by flush()."""
+    """Creation that waited is refused later: held likewise, reported by flush()."""
     job_id = str(uuid.uuid4())
     refusal = problem(422)
     gateway.fault = always(b"")

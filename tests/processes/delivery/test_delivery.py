@@ -1,4 +1,4 @@
-"""What happens to records between a call and the backend, seen from outside."""
+"""Records on their way to the backend, seen from outside."""
 
 import gzip
 import json
@@ -50,8 +50,8 @@ def batches(server: ScriptedServer) -> list[Request]:
     return [r for r in server.requests if r.target.endswith("/events/batch")]
 
 
-def test_batch_for_a_far_backend_is_packed() -> None:
-    """What goes over a network is packed, and is the same events unpacked."""
+def test_batch_for_a_far_backend_is_compressed() -> None:
+    """A compressed batch holds the same events."""
     with answering(takes_everything) as proxy:
         with TrackerApi(KEY, "http://tracker.invalid", proxy=proxy.url) as tracker:
             job = tracker.job("job-1")
@@ -70,8 +70,8 @@ def test_batch_for_a_far_backend_is_packed() -> None:
     assert any(is_packed for is_packed, _ in sizes)
 
 
-def test_batch_for_a_backend_on_this_machine_is_not_packed() -> None:
-    """Between programs of one machine, packing costs more than it saves."""
+def test_batch_for_a_backend_on_this_machine_is_not_compressed() -> None:
+    """Within one machine compression costs more than it saves."""
     with answering(takes_everything) as server:
         with TrackerApi(KEY, server.url) as tracker:
             job = tracker.job("job-1")
@@ -85,7 +85,7 @@ def test_batch_for_a_backend_on_this_machine_is_not_packed() -> None:
 
 
 def test_delivery_keeps_one_connection() -> None:
-    """Ten batches one after another go over the connection of the first."""
+    """Ten batches in turn use one connection."""
     with answering(takes_everything) as server:
         with TrackerApi(KEY, server.url) as tracker:
             job = tracker.job("job-1")
@@ -98,7 +98,7 @@ def test_delivery_keeps_one_connection() -> None:
 
 
 def test_disk_and_wire_have_the_same_bytes() -> None:
-    """What the outbox holds is, byte for byte, what the backend is sent."""
+    """Records are sent exactly as the outbox holds them."""
     with answering(takes_everything) as server:
         with TrackerApi(KEY, server.url) as tracker:
             job = tracker.job("job-1")
@@ -113,7 +113,7 @@ def test_disk_and_wire_have_the_same_bytes() -> None:
     assert records == b"".join(request.body for request in batches(server))
 
 
-def test_record_is_on_the_disk_itself_when_its_call_returns(
+def test_fsync_puts_a_record_on_the_disk_before_its_call_returns(
     job: TrackerJob, backend: RunningBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With `fsync`, no call returns before the disk has its record."""
@@ -139,7 +139,7 @@ def test_record_is_on_the_disk_itself_when_its_call_returns(
 def test_threads_share_one_sync_of_the_disk(
     backend: RunningBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Records that come while the disk is busy go with its next turn together."""
+    """Records that arrive while the disk is busy share its next sync."""
     count = 8
     is_busy, may_end = threading.Event(), threading.Event()
     calls: list[int] = []
@@ -173,8 +173,8 @@ def test_threads_share_one_sync_of_the_disk(
     assert 2 <= len(calls) <= 3
 
 
-def test_several_trackers_share_the_time_at_the_end(tmp_path: Path) -> None:
-    """A script with five trackers for a silent backend ends in one shutdown_timeout."""
+def test_several_trackers_share_the_shutdown_timeout(tmp_path: Path) -> None:
+    """A script with five trackers and a silent backend ends in one shutdown_timeout."""
     timeout_seconds = 3
     script = (
         "import sys\n"
@@ -204,7 +204,7 @@ def test_several_trackers_share_the_time_at_the_end(tmp_path: Path) -> None:
         ) as process,
     ):
         try:
-            # What it takes to load and to connect is no part of the end.
+            # The time to load and to connect is no part of the close.
             asked = [all_ask.acquire(timeout=60) for _ in range(5)]
             began = time.monotonic()
             _, told = process.communicate("\n", timeout=60)
@@ -218,8 +218,8 @@ def test_several_trackers_share_the_time_at_the_end(tmp_path: Path) -> None:
     assert told.count("not delivered yet: 1 record stays in") == 5
 
 
-def test_signal_handler_may_report_in_the_middle_of_a_report(tmp_path: Path) -> None:
-    """A handler that reports while its thread does blocks nothing and loses nothing."""
+def test_signal_handler_may_report_during_a_report(tmp_path: Path) -> None:
+    """The report of a handler that interrupts a report neither blocks nor is lost."""
     script = (
         "import signal, sys\n"
         "from trackerapi import TrackerApi\n"
@@ -253,10 +253,10 @@ def test_signal_handler_may_report_in_the_middle_of_a_report(tmp_path: Path) -> 
     assert reported == different == waiting == len(written) == len(set(written))
 
 
-def test_flush_tells_what_became_of_everything(
+def test_flush_reports_all_counts_and_the_last_error(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """Delivered, waiting, held and the last error are told, with and without a wait."""
+    """Counts of delivered, undelivered and held records, with and without a wait."""
     for _ in range(3):
         job.send_event(kind="info")
 
@@ -266,8 +266,8 @@ def test_flush_tells_what_became_of_everything(
     assert tracker.delivery() == flushed
 
 
-def test_closed_tracker_begins_anew(tracker: TrackerApi, config: JobConfig) -> None:
-    """What is reported after `close()` is delivered like all before it."""
+def test_closed_tracker_starts_again(tracker: TrackerApi, config: JobConfig) -> None:
+    """Reports after `close()` are delivered like those before it."""
     job = tracker.create_job(str(uuid.uuid4()), 142, config.tag)
     job.send_event(kind="step", name="say_hello")
     tracker.close()

@@ -20,7 +20,7 @@ from trackerapi import (
 
 @pytest.mark.parametrize("status", [401, 403])
 @in_row("key-refused", "default")
-def test_refused_key_is_an_error_at_once_and_at_exit(
+def test_rejected_key_is_logged_at_once_and_at_exit(
     gateway: Gateway,
     config: JobConfig,
     caplog: pytest.LogCaptureFixture,
@@ -45,7 +45,7 @@ def test_refused_key_is_an_error_at_once_and_at_exit(
 
 
 @in_row("key-refused", "default")
-def test_refused_key_is_told_twice_by_a_whole_script(
+def test_rejected_key_is_printed_twice_by_a_whole_script(
     backend: RunningBackend, strict: bool
 ) -> None:
     """create_job: key refused: stderr has it at once and last; the exit status is 0."""
@@ -66,7 +66,7 @@ def test_refused_key_is_told_twice_by_a_whole_script(
 
 @pytest.mark.parametrize("place", ["file", "environment"])
 @in_row("key-refused", "default")
-def test_everything_waits_for_a_working_key(
+def test_records_are_delivered_with_a_working_key(
     backend: RunningBackend,
     config: JobConfig,
     tmp_path: Path,
@@ -74,7 +74,7 @@ def test_everything_waits_for_a_working_key(
     strict: bool,
     place: str,
 ) -> None:
-    """create_job: key refused: a good key in its place brings everything."""
+    """create_job: key refused: a good key in its place delivers everything."""
     bad = backend.api_key[:-10] + backend.api_key[-10:][::-1]
     key_file = tmp_path / "key"
     variable = "TRACKERAPI_API_KEY" + ("_FILE" if place == "file" else "")
@@ -97,10 +97,10 @@ def test_everything_waits_for_a_working_key(
 
 @pytest.mark.parametrize("status", [401, 403])
 @in_row("key-refused", "strict")
-def test_refused_key_raises(
+def test_rejected_key_raises(
     gateway: Gateway, config: JobConfig, strict: bool, status: int
 ) -> None:
-    """create_job: key refused: AuthenticationError for who asked for it."""
+    """create_job: key refused: AuthenticationError from `create_job()`."""
     gateway.fault = always(problem(status))
     with reporting(gateway, strict=strict) as tracker:
         with pytest.raises(AuthenticationError) as caught:

@@ -26,10 +26,10 @@ from trackerapi import (
 )
 
 
-def test_report_counts_what_was_delivered(
+def test_report_counts_delivered_events(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """Events count as delivered, creations do not; nothing waits or is wrong then."""
+    """Events count as delivered, creations do not."""
     with TrackerApi(backend.api_key, backend.base_url) as tracker:
         job = new_job(tracker, config)
         for _ in range(3):
@@ -42,10 +42,10 @@ def test_report_counts_what_was_delivered(
         assert tracker.flush(timeout=30).delivered == 4
 
 
-def test_report_counts_what_others_have_left(
+def test_report_counts_leftover_records(
     backend: RunningBackend, job: TrackerJob, outbox: Path
 ) -> None:
-    """What another process has recorded counts for who delivers it."""
+    """Records of another process count for the process that delivers them."""
     where: dict[str, Any] = {"api_key": backend.api_key, "base_url": backend.base_url}
     with TrackerApi(**where, mode="offline", outbox=outbox) as left:
         for _ in range(3):
@@ -54,10 +54,10 @@ def test_report_counts_what_others_have_left(
         assert following.flush(timeout=30) == DeliveryReport(delivered=3)
 
 
-def test_report_says_since_when_and_why_something_waits(
+def test_report_has_time_and_reason_of_undelivered_records(
     gateway: Gateway, config: JobConfig
 ) -> None:
-    """While the backend is down a report has all that one would ask, and after not."""
+    """During an outage the report is complete; afterwards it is clean."""
     moment = datetime.now(UTC) - timedelta(hours=1)
     gateway.fault = always(b"")
     options: dict[str, Any] = {
@@ -83,10 +83,10 @@ def test_report_says_since_when_and_why_something_waits(
 
 
 @pytest.mark.parametrize("where", ["memory", "unknown job"])
-def test_report_says_since_when_something_waits_wherever_it_does(
+def test_report_has_the_time_of_the_oldest_event_outside_of_files(
     gateway: Gateway, tmp_path: Path, where: str
 ) -> None:
-    """The oldest event is told of, also where no outbox file holds it."""
+    """The oldest event may be in memory or in a journal."""
     moment = datetime.now(UTC) - timedelta(hours=1)
     outbox = below_a_file(tmp_path) if where == "memory" else tmp_path / "outbox"
     gateway.fault = always(b"") if where == "memory" else None
@@ -101,10 +101,10 @@ def test_report_says_since_when_something_waits_wherever_it_does(
     assert report.oldest_waiting_at == moment
 
 
-def test_full_outbox_drops_the_oldest_of_what_may_go_and_counts_it(
+def test_full_outbox_drops_old_timeline_lines_and_counts_them(
     outbox: Path,
 ) -> None:
-    """More than the limit costs old lines of the timeline, and never a step."""
+    """Above the limit old lines of the timeline are dropped, but never a step."""
     options: dict[str, Any] = {"outbox": outbox, "outbox_limit_bytes": 64 * 1024}
     ids: dict[str, list[str]] = {"step": [], "info": []}
     with TrackerApi(KEY, NOWHERE, mode="offline", **options) as tracker:
@@ -136,10 +136,10 @@ def test_full_outbox_drops_the_oldest_of_what_may_go_and_counts_it(
 
 
 @pytest.mark.parametrize("timeout", [0, 0.3])
-def test_flush_waits_no_longer_than_told(
+def test_flush_waits_no_longer_than_its_timeout(
     gateway: Gateway, job: TrackerJob, timeout: float
 ) -> None:
-    """A backend that says nothing holds flush() for its timeout and no more."""
+    """A silent backend holds flush() for its timeout and no more."""
     ended = threading.Event()
     gateway.fault = silent(ended)
     key = gateway.backend.api_key
@@ -161,16 +161,16 @@ def test_flush_waits_no_longer_than_told(
 @pytest.mark.parametrize(
     ("timeout", "error"), [(-1, ValueError), ("1", TypeError), (True, TypeError)]
 )
-def test_flush_refuses_what_is_no_time(timeout: Any, error: type[Exception]) -> None:
-    """A wrong argument is a mistake of the script, and is raised."""
+def test_flush_rejects_a_wrong_timeout(timeout: Any, error: type[Exception]) -> None:
+    """A wrong argument raises."""
     with TrackerApi(KEY, NOWHERE, mode="offline") as tracker, pytest.raises(error):
         tracker.flush(timeout=timeout)
 
 
-def test_problem_is_told_once_of_each_kind(
+def test_problem_is_reported_once_of_each_kind(
     gateway: Gateway, config: JobConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A callback hears of each kind once, in the words of the log."""
+    """A callback gets each kind once, in the words of the log."""
     told: list[DeliveryProblem] = []
     gateway.fault = always(b"")
     key = gateway.backend.api_key
@@ -195,7 +195,7 @@ def test_problem_is_told_once_of_each_kind(
 def test_callback_that_raises_breaks_neither_job_nor_delivery(
     gateway: Gateway, config: JobConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An error in the author's callback is logged, in whichever thread it comes up."""
+    """An exception of the author's callback is logged, in each thread."""
     told = {kind: threading.Event() for kind in ("unreachable", "job-unknown")}
     threads: set[str] = set()
 

@@ -31,7 +31,7 @@ def test_creation_in_another_file_is_sent_for_an_event(
     offline = TrackerApi(**where, mode="offline", strict=strict)
     online = TrackerApi(**where, strict=strict)
     with offline, online:
-        # Its file has a living owner, so that nobody takes it over.
+        # Its file has a living owner, so it cannot be claimed.
         new_job(offline, config, job_id)
         event_id = online.job(job_id).send_event(kind="step", name="say_hello")
         deliver(online)
@@ -44,7 +44,7 @@ def test_creation_in_another_file_is_sent_for_an_event(
 def test_job_that_a_restored_backend_forgot_is_created_again(
     gateway: Gateway, config: JobConfig, strict: bool
 ) -> None:
-    """Event for a job the backend does not know: a restored backup is mended."""
+    """Event for a job the backend does not know: a restored backend is repaired."""
     forgot: list[Request] = []
 
     def fault(request: Request) -> bytes | None:
@@ -65,7 +65,7 @@ def test_job_that_a_restored_backend_forgot_is_created_again(
 
 
 def unknown_jobs(request: Request) -> bytes:
-    """Answer a batch as a backend does that knows none of its jobs."""
+    """Answer a batch as a backend that knows none of its jobs."""
     lines = [json.loads(line) for line in request.body.splitlines()]
     details = json.loads(problem(404).partition(b"\r\n\r\n")[2])
     return http_answer(
@@ -82,14 +82,14 @@ def unknown_jobs(request: Request) -> bytes:
 
 
 @in_row("unknown-job")
-def test_event_without_any_creation_waits_in_its_order(
+def test_event_without_any_creation_is_deferred_in_its_order(
     backend: RunningBackend,
     tracker: TrackerApi,
     config: JobConfig,
     caplog: pytest.LogCaptureFixture,
     strict: bool,
 ) -> None:
-    """Event for a job the backend does not know: it waits until the job is there."""
+    """Event for a job the backend does not know: deferred until the job exists."""
     job_id = str(uuid.uuid4())
     told = threading.Event()
     options: dict[str, Any] = {"strict": strict, "on_problem": lambda _: told.set()}
@@ -112,7 +112,7 @@ def test_event_without_any_creation_waits_in_its_order(
 
 @pytest.mark.parametrize(("days", "counts"), [(6, (1, 0)), (8, (0, 1))])
 @in_row("unknown-job")
-def test_event_is_held_when_it_has_waited_for_seven_days(
+def test_event_is_held_after_seven_days(
     backend: RunningBackend,
     tmp_path: Path,
     strict: bool,

@@ -1,4 +1,4 @@
-"""One batch after the other, and what the backend's answer means for its records."""
+"""Batches one after another, and the effect of each answer on the records."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ HTML_413 = Fault(unavailable(413).error)
 def batch_delivery_of(
     process: ReportingProcess, memory: MemoryBackend
 ) -> BatchDelivery:
-    """Return what carries for a process, for a test that makes single turns."""
+    """Return the batch delivery of a process, for a test that sends single batches."""
     folder = process.parts.folder
     assert folder is not None
     return BatchDelivery(
@@ -53,7 +53,7 @@ def batch_delivery_of(
 
 
 def held_lines(process: ReportingProcess, *, waits: bool = False) -> list[bytes]:
-    """Return what the files of a process keep aside."""
+    """Return the held lines of the files of a process."""
     found: list[bytes] = []
     for file in process.files():
         file.held.refresh()
@@ -62,7 +62,7 @@ def held_lines(process: ReportingProcess, *, waits: bool = False) -> list[bytes]
 
 
 def deliver_all(batch_delivery: BatchDelivery, file: OutboxFile) -> None:
-    """Make turns until nothing of a file waits."""
+    """Send batches until a file has no undelivered records."""
     for _ in range(200):
         if not batch_delivery.deliver_next(file):
             return
@@ -72,7 +72,7 @@ def deliver_all(batch_delivery: BatchDelivery, file: OutboxFile) -> None:
 def test_events_arrive_as_they_were_recorded(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """All arrives once, byte for byte, in the order of the calls."""
+    """All events arrive once, byte for byte, in the order of the calls."""
     lines = event_lines(2500)
     process.append(*lines)
 
@@ -86,7 +86,7 @@ def test_events_arrive_as_they_were_recorded(
 def test_batches_keep_to_the_limit_of_bytes(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A batch is as large as the contract allows, and no larger."""
+    """A batch fills the limit of the contract and does not exceed it."""
     lines = [event_line(message="x" * 100_000) for _ in range(25)]
     process.append(*lines)
 
@@ -118,10 +118,10 @@ def test_batches_keep_to_the_limit_of_bytes(
         rejected(422, has_problem=False),
     ],
 )
-def test_batch_without_a_usable_answer_waits(
+def test_batch_without_a_usable_answer_stays_undelivered(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """Nothing is settled until the backend says so, and then it is there once."""
+    """Records are settled by the answer alone, and then stored once."""
     lines = event_lines(1)
     process.append(*lines)
     memory.fail_next("send", fault)
@@ -139,10 +139,10 @@ def test_batch_without_a_usable_answer_waits(
     assert process.counters.delivered == 1
 
 
-def test_answer_that_asks_to_wait_is_passed_on(
+def test_retry_after_reaches_the_delivery_loop(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The courier hears how long the backend asked it to wait."""
+    """The loop gets the wait that the backend asked for."""
     process.append(event_line())
     memory.fail_next("send", unavailable(429, retry_after_seconds=17))
 
@@ -155,7 +155,7 @@ def test_answer_that_asks_to_wait_is_passed_on(
 def test_answer_lost_after_processing_doubles_and_counts_nothing_twice(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A second delivery is a repeat for the backend, and one delivery for us."""
+    """A second delivery counts as a repeat in the backend and once in the client."""
     lines = event_lines(3)
     process.append(*lines)
     memory.fail_next("send", lost_answer())
@@ -174,7 +174,7 @@ def test_answer_lost_after_processing_doubles_and_counts_nothing_twice(
 def test_batch_that_is_too_large_is_split(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault, most_lines: int
 ) -> None:
-    """A proxy that takes less than the contract allows costs time, not events."""
+    """A proxy with a limit below the contract costs time, not events."""
     lines = event_lines(600 if most_lines > 100 else 40)
     process.append(*lines)
     memory.too_large, memory.most_lines = fault, most_lines
@@ -186,10 +186,10 @@ def test_batch_that_is_too_large_is_split(
     assert held_lines(process) == []
 
 
-def test_small_record_waits_for_a_proxy_that_answers_413_to_everything(
+def test_small_record_stays_undelivered_behind_a_proxy_with_status_413(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The size of such a record is not what the proxy means."""
+    """A small record is not held for its size."""
     process.append(event_line())
     memory.fail_next("send", HTML_413)
 
@@ -201,10 +201,10 @@ def test_small_record_waits_for_a_proxy_that_answers_413_to_everything(
 
 
 @pytest.mark.parametrize("fault", [rejected(413), HTML_413], ids=["backend", "proxy"])
-def test_single_line_that_is_too_large_is_held_and_the_rest_goes_on(
+def test_single_line_that_is_too_large_is_held_and_the_rest_is_delivered(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """A record that nobody takes must not hold up the records behind it."""
+    """A record that exceeds every limit does not stop the records after it."""
     small, large, last = event_line(), event_line(message="x" * 40_000), event_line()
     process.append(small, large, last)
     memory.too_large, memory.most_bytes = fault, 36_000
@@ -218,10 +218,10 @@ def test_single_line_that_is_too_large_is_held_and_the_rest_goes_on(
 
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("place", [0, 3, 6])
-def test_batch_that_is_refused_whole_is_split_down_to_the_guilty_line(
+def test_batch_that_is_rejected_whole_is_split_down_to_the_bad_line(
     process: ReportingProcess, memory: MemoryBackend, status: int, place: int
 ) -> None:
-    """One line that the backend cannot take costs its neighbours nothing."""
+    """A line that the backend cannot take costs its neighbours nothing."""
     lines = event_lines(7)
     process.append(*lines)
     memory.poison[event_id_of(lines[place])] = rejected(status)
@@ -234,10 +234,10 @@ def test_batch_that_is_refused_whole_is_split_down_to_the_guilty_line(
     assert process.told_kinds == ["event-refused"]
 
 
-def test_line_that_is_refused_by_itself_is_held_with_the_reason(
+def test_rejected_line_is_held_with_the_reason(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A refusal in the batch answer concerns one line, is final and is told once."""
+    """A rejection in the batch answer is final, for one line, and is logged once."""
     lines = event_lines(5)
     process.append(*lines)
     for place in (1, 3):
@@ -256,13 +256,13 @@ def test_line_that_is_refused_by_itself_is_held_with_the_reason(
     assert "trackerapi outbox list" in process.told[0].message
 
 
-def test_refusal_that_cannot_be_written_down_settles_nothing(
+def test_rejection_that_cannot_be_written_settles_nothing(
     folder: Path,
     process: ReportingProcess,
     memory: MemoryBackend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On a full disk a refused record stays where it is."""
+    """On a full disk a rejected record stays undelivered."""
     disk = SmallDisk(monkeypatch, folder)
     lines = event_lines(2)
     process.append(*lines)
@@ -314,7 +314,7 @@ def test_answer_that_does_not_account_for_every_line_settles_nothing(
     monkeypatch: pytest.MonkeyPatch,
     receipt: BatchResult,
 ) -> None:
-    """An answer to another body than ours, as behind a proxy that lost it, is none."""
+    """An answer to another body, for example from a faulty proxy, counts as none."""
     lines = event_lines(3)
     process.append(*lines)
     with monkeypatch.context() as patch:
@@ -328,10 +328,10 @@ def test_answer_that_does_not_account_for_every_line_settles_nothing(
     assert list(memory.events.values()) == lines
 
 
-def test_batches_shrink_with_time_outs_and_grow_with_success(
+def test_batches_shrink_with_timeouts_and_grow_with_success(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A line too slow for much gets less at a time, until it is fast again."""
+    """After a timeout fewer lines go in a batch, until requests are fast again."""
     process.append(*event_lines(4000))
     memory.fail_next("send", unavailable(), unavailable(), unavailable())
 
@@ -347,10 +347,10 @@ def test_batches_shrink_with_time_outs_and_grow_with_success(
 @pytest.mark.parametrize(
     "fault", [unavailable(503), unavailable(was_sent=False), key_refused()]
 )
-def test_batches_do_not_shrink_for_what_has_nothing_to_do_with_size(
+def test_batches_do_not_shrink_for_faults_unrelated_to_size(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """A backend that is down is not asked a thousand times for a thousand lines."""
+    """An unavailable backend does not get a request for each line."""
     process.append(*event_lines(1000))
     memory.fail_next("send", fault, fault, fault)
 
@@ -365,7 +365,7 @@ def test_batches_do_not_shrink_for_what_has_nothing_to_do_with_size(
 def test_line_that_times_out_alone_is_tried_again(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A batch never shrinks to nothing."""
+    """The smallest batch is one line."""
     process.append(event_line(), event_line())
     memory.fail_next("send", *[unavailable()] * 2)
 
@@ -377,10 +377,10 @@ def test_line_that_times_out_alone_is_tried_again(
     assert memory.line_counts == [2, 1, 1, 1]
 
 
-def test_creation_goes_ahead_of_its_events(
+def test_creation_is_sent_before_its_events(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A job is created before the first of its events is sent."""
+    """A job is created before its first event is sent."""
     order: list[str] = []
     memory.on_request = order.append
     before, after = event_line(), event_line(job="new")
@@ -394,10 +394,10 @@ def test_creation_goes_ahead_of_its_events(
     assert order == ["identify", "send", "create_job", "send"]
 
 
-def test_creation_that_the_backend_has_is_not_sent_again(
+def test_settled_creation_is_not_sent_again(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A creation that is written down as done costs no request."""
+    """A creation that is recorded as done costs no request."""
     process.append(creation_line(state="done"), event_line())
 
     process.deliver()
@@ -420,7 +420,7 @@ def test_creation_that_the_backend_has_is_not_sent_again(
         rejected(400, kind="urn:trackerapi:problem:ambiguous-key"),
     ],
 )
-def test_creation_without_a_usable_answer_waits_with_its_events(
+def test_creation_without_a_usable_answer_delays_its_events(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
     """Events never overtake the creation of their job."""
@@ -438,10 +438,10 @@ def test_creation_without_a_usable_answer_waits_with_its_events(
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 413, 414, 422, 431])
-def test_refused_creation_is_held_with_all_later_events_of_its_job(
+def test_rejected_creation_is_held_with_all_later_events_of_its_job(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
-    """The job runs on; what it reports is held, others' events are not."""
+    """The job runs on: its events are held, events of other jobs are sent."""
     memory.refused_jobs["new"] = rejected(status)
     refused, fine = event_lines(3, "new"), event_lines(3)
     process.append(creation_line("new"))
@@ -462,10 +462,10 @@ def test_refused_creation_is_held_with_all_later_events_of_its_job(
     assert "trackerapi outbox retry --job 'new'" in told
 
 
-def test_creation_that_was_refused_at_once_is_held_without_a_request(
+def test_creation_that_was_rejected_at_once_is_held_without_a_request(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """What `create_job` was refused is written down as held, with its reason."""
+    """A rejection that `create_job()` got is recorded as held, with its reason."""
     line = event_line(job="new")
     process.append(creation_line("new", "held", problem(404, "no customer 9")), line)
 
@@ -479,10 +479,10 @@ def test_creation_that_was_refused_at_once_is_held_without_a_request(
     assert event.record == line
 
 
-def test_creation_that_succeeds_later_ends_the_holding_of_its_jobs_events(
+def test_creation_that_succeeds_later_ends_the_holding_of_events(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A script that creates its job again, as it should, is heard."""
+    """A script may create its job again, with corrected data."""
     memory.refused_jobs["new"] = rejected(404)
     process.append(creation_line("new"), event_line(job="new"))
     process.deliver()
@@ -496,10 +496,10 @@ def test_creation_that_succeeds_later_ends_the_holding_of_its_jobs_events(
     assert event_id_of(line) in memory.events
 
 
-def test_job_that_is_mended_during_a_request_holds_nothing_any_more(
+def test_job_that_is_fixed_during_a_request_holds_nothing_any_more(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Who sends again what is held does not see what is only about to be."""
+    """An `outbox retry` during a request also covers the records of this request."""
     memory.refused_jobs["new"] = rejected(404)
     process.append(creation_line("new"))
     process.deliver()
@@ -522,10 +522,10 @@ def test_job_that_is_mended_during_a_request_holds_nothing_any_more(
     assert sorted(memory.events) == sorted(ids_of(lines))
 
 
-def test_event_of_an_unknown_job_waits_until_it_is_known(
+def test_event_of_an_unknown_job_is_deferred_until_it_is_known(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """An event that came before its job is told of, and delivered later."""
+    """An event that came before its job is logged, and delivered later."""
     line, other = event_line(job="late"), event_line()
     process.append(line, other)
 
@@ -541,10 +541,10 @@ def test_event_of_an_unknown_job_waits_until_it_is_known(
     assert held_lines(process, waits=True) == []
 
 
-def test_later_events_do_not_overtake_those_that_wait(
+def test_later_events_do_not_overtake_deferred_events(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The order of a job's events holds also while the job is unknown."""
+    """A job's events keep their order while the job is unknown."""
     batch_delivery = batch_delivery_of(process, memory)
     lines = event_lines(6, "late")
     process.append(*lines[:2])
@@ -567,7 +567,7 @@ def test_later_events_do_not_overtake_those_that_wait(
 def test_order_of_a_job_holds_across_the_files_of_a_process(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """What waits in one file is not overtaken by what lies in the next."""
+    """Deferred events of one file are sent before events of the next file."""
     # So small that each file takes one event.
     process = ReportingProcess(folder, memory, limit_bytes=8 * 300)
     lines = event_lines(6, "late", message="x" * 50)
@@ -609,7 +609,7 @@ def test_creation_is_sent_again_to_a_backend_that_has_lost_the_job(
 def test_creation_of_another_process_is_sent_for_an_unknown_job(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A worker's events find the creation that its parent has written down."""
+    """A worker's events find the creation in the file of the parent."""
     memory.jobs["shared"] = {}
     parent = ReportingProcess(folder, memory)
     parent.append(creation_line("shared", "done"))
@@ -625,10 +625,10 @@ def test_creation_of_another_process_is_sent_for_an_unknown_job(
     assert "shared" in memory.jobs
 
 
-def test_unknown_job_whose_creation_is_refused_later_is_held(
+def test_unknown_job_with_a_rejected_creation_is_held(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A creation that is refused now holds what waits, and its later events."""
+    """A rejected creation holds deferred events and later events of its job."""
     memory.refused_jobs["gone"] = rejected(409)
     lines = event_lines(2, "gone")
     process.append(creation_line("gone", "done"), *lines)
@@ -654,7 +654,7 @@ def test_unknown_job_whose_creation_is_refused_later_is_held(
 def test_event_of_an_unknown_job_is_held_after_a_week(
     process: ReportingProcess, memory: MemoryBackend, age: timedelta, is_held: bool
 ) -> None:
-    """Seven days are long enough for a job to be created."""
+    """An event is deferred for seven days at most."""
     process.append(event_line())
     (file,) = process.files()
     since = (datetime.now(UTC) - age).isoformat(timespec="seconds")
@@ -670,10 +670,10 @@ def test_event_of_an_unknown_job_is_held_after_a_week(
     assert HOLD_AFTER.days == 7
 
 
-def test_event_that_waited_keeps_its_time_until_it_is_held(
+def test_deferred_event_keeps_its_time_until_it_is_held(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Trying again does not begin the seven days anew."""
+    """Another attempt does not begin the seven days anew."""
     process.append(event_line())
     (file,) = process.files()
     since = "2026-11-20T00:00:00Z"
@@ -689,10 +689,10 @@ def test_event_that_waited_keeps_its_time_until_it_is_held(
     assert kept.since == since
 
 
-def test_waiting_event_that_is_refused_by_itself_is_held(
+def test_deferred_event_that_is_rejected_is_held(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """What waited for its job can still be refused for its own content."""
+    """A deferred event can be rejected for its own content."""
     lines = event_lines(3, "late")
     process.append(*lines)
     process.run_pass()
@@ -708,10 +708,10 @@ def test_waiting_event_that_is_refused_by_itself_is_held(
 @pytest.mark.parametrize(
     "fault", [unavailable(), lost_answer(), key_refused(), rejected(404)]
 )
-def test_waiting_events_survive_a_backend_that_goes_away(
+def test_deferred_events_survive_an_unavailable_backend(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """What waits in the journal stays there until the backend has it."""
+    """Deferred events stay in the journal until the backend has them."""
     lines = event_lines(3, "late")
     process.append(*lines)
     process.run_pass()
@@ -730,10 +730,10 @@ def test_waiting_events_survive_a_backend_that_goes_away(
     assert process.counters.delivered == 3
 
 
-def test_many_waiting_events_go_in_batches_that_the_contract_allows(
+def test_many_deferred_events_go_in_batches_that_the_contract_allows(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """What gathers in the journal is sent in pieces of at most 1 MiB too."""
+    """Batches from the journal are 1 MiB at most, too."""
     lines = [event_line(job="late", message="x" * 9000) for _ in range(300)]
     process.append(*lines)
     while not process.outbox.is_empty:
@@ -749,7 +749,7 @@ def test_many_waiting_events_go_in_batches_that_the_contract_allows(
 def test_records_in_memory_arrive_with_their_creation_first(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """What no disk would take is delivered like everything else."""
+    """Records that no disk took are delivered like all others."""
     lines = event_lines(1500, "new")
     batch_delivery = batch_delivery_of(process, memory)
 
@@ -760,10 +760,10 @@ def test_records_in_memory_arrive_with_their_creation_first(
     assert memory.line_counts == [1000, 500]
 
 
-def test_records_in_memory_that_are_refused_come_back_with_the_reason(
+def test_rejected_records_in_memory_are_returned_with_the_reason(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The caller learns what was refused, and whether it can still be delivered."""
+    """The caller learns which records were rejected or deferred."""
     memory.refused_jobs["new"] = rejected(422)
     bad, late, good = event_line(), event_line(job="late"), event_line()
     memory.refused_lines[event_id_of(bad)] = problem(422)
@@ -779,7 +779,7 @@ def test_records_in_memory_that_are_refused_come_back_with_the_reason(
 def test_records_in_memory_are_counted_once(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A second delivery after half of a first one delivers nothing twice."""
+    """A second delivery after half of the first one delivers nothing twice."""
     lines = event_lines(1500)
     batch_delivery = batch_delivery_of(process, memory)
     memory.fail_next("send", None, unavailable(503))
@@ -795,7 +795,7 @@ def test_records_in_memory_are_counted_once(
 def test_damaged_line_is_held_and_costs_no_other(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A line that is no JSON is the backend's to refuse, like any other."""
+    """The backend rejects a line that is not JSON, like any other bad line."""
     first, last = event_lines(2)
     process.append(first, b'{"event_id": "cut in its mi\n', last)
 
@@ -811,7 +811,7 @@ def test_damaged_line_is_held_and_costs_no_other(
 def test_line_larger_than_any_request_costs_no_other(
     process: ReportingProcess, memory: MemoryBackend, start: bytes, *, is_held: bool
 ) -> None:
-    """Neither a huge event nor a damaged creation stops the records behind it."""
+    """Neither a huge event nor a damaged creation stops the records after it."""
     first, last = event_lines(2)
     huge = start + b'{"event_id":"' + b"x" * (1 << 21) + b'"}\n'
     process.append(first, huge, last)
@@ -825,10 +825,10 @@ def test_line_larger_than_any_request_costs_no_other(
 
 @pytest.mark.parametrize("blank", [b"\n", b"  \n", b"\r\n", b"\0\0\0\n"])
 @pytest.mark.parametrize("is_alone", [True, False])
-def test_blank_line_as_damage_leaves_it_delays_no_other(
+def test_blank_line_from_damage_delays_no_other(
     process: ReportingProcess, memory: MemoryBackend, blank: bytes, is_alone: bool
 ) -> None:
-    """What a backend may pass over keeps nothing from being delivered."""
+    """A line that the backend skips does not stop the delivery."""
     lines = event_lines(3)
     if is_alone:
         process.append(blank)
@@ -846,7 +846,8 @@ def test_blank_line_as_damage_leaves_it_delays_no_other(
 def first_failures(faults: list[Fault | None]) -> list[Fault | None]:
     """Return the faults without the third failure and later ones.
 
-    After three failures of one batch its records are sent apart, in another order.
+    After three failures of one batch, delivery sends its records separately and in
+    another order.
     """
     places = [n for n, fault in enumerate(faults) if fault is not None]
     return faults[: places[2]] if len(places) > 2 else faults
@@ -870,7 +871,7 @@ def first_failures(faults: list[Fault | None]) -> list[Fault | None]:
     ).map(first_failures),
     is_poison=st.booleans(),
 )
-def test_whatever_happens_good_lines_arrive_in_order_and_bad_ones_are_held(
+def test_good_lines_arrive_in_order_and_bad_lines_are_held(
     tmp_path_factory: pytest.TempPathFactory,
     count: int,
     bad: set[int],
@@ -878,7 +879,7 @@ def test_whatever_happens_good_lines_arrive_in_order_and_bad_ones_are_held(
     faults: list[Fault | None],
     is_poison: bool,
 ) -> None:
-    """Every line is delivered or held in the end; no line is both, or neither."""
+    """Every line is finally either delivered or held."""
     memory, problems, counters = MemoryBackend("job"), Problems(), Counters()
     file = OutboxFile.create(tmp_path_factory.mktemp("outbox"), BINDING)
     lines = event_lines(count)

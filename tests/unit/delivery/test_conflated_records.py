@@ -14,10 +14,10 @@ from trackerapi import (
 )
 
 
-def test_progress_costs_a_record_a_second_however_often_it_is_told(
+def test_progress_writes_a_record_a_second_at_most(
     outbox: Path,
 ) -> None:
-    """A tight loop of updates writes at most one a second, the first and the last."""
+    """A tight loop of updates writes one record a second, the first and the last."""
     count = 100_000
     began = time.monotonic()
     with TrackerApi(KEY, NOWHERE, mode="offline", outbox=outbox) as tracker:
@@ -37,7 +37,7 @@ def test_progress_costs_a_record_a_second_however_often_it_is_told(
 
 
 def test_newest_progress_is_written_within_a_second_offline(outbox: Path) -> None:
-    """Nothing but time is needed for the newest to be safe from a kill."""
+    """The last progress is written by the timer thread, without another report."""
     with TrackerApi(KEY, NOWHERE, mode="offline", outbox=outbox) as tracker:
         job = tracker.job("offline")
         for _ in range(100):
@@ -58,10 +58,10 @@ def test_newest_progress_is_written_within_a_second_offline(outbox: Path) -> Non
     ],
     ids=str,
 )
-def test_newest_progress_stands_before_the_next_event(
+def test_newest_progress_is_written_before_the_next_event(
     outbox: Path, following: dict[str, Any]
 ) -> None:
-    """What a step has reached stands before what follows, of the step or the job."""
+    """The last progress of a step precedes the next event of the step or the job."""
     with TrackerApi(KEY, NOWHERE, mode="offline", outbox=outbox) as tracker:
         job = tracker.job("order")
         for done in range(5):
@@ -76,10 +76,10 @@ def test_newest_progress_stands_before_the_next_event(
 
 
 @pytest.mark.parametrize("end", ["close", "flush", "with"])
-def test_last_progress_of_each_step_and_job_is_kept_at_the_end(
+def test_last_progress_of_each_step_and_job_is_written_at_the_end(
     outbox: Path, end: str
 ) -> None:
-    """Steps and jobs are conflated apart, and none loses its last word."""
+    """Steps and jobs are conflated separately, and each keeps its last progress."""
     wanted: set[str] = set()
     with TrackerApi(KEY, NOWHERE, mode="offline", outbox=outbox) as tracker:
         for job_id in ("left", "right"):

@@ -1,4 +1,4 @@
-"""Progress and heartbeats: the newest counts, one a second is written."""
+"""Conflation of progress and heartbeats: the newest wins, one a second is written."""
 
 import sys
 import threading
@@ -40,12 +40,12 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Bench:
-    """Return a conflation that nobody has offered anything to."""
+    """Return a conflation without records."""
     return Bench()
 
 
 def test_first_progress_is_written_at_once(bench: Bench) -> None:
-    """A job that reports now and then is not held up."""
+    """Rare reports are written without delay."""
     assert bench.offer(STEP, b"1") == [False]
 
     assert bench.written == [b"1"]
@@ -74,8 +74,8 @@ def test_only_the_newest_of_a_second_is_kept(bench: Bench) -> None:
     assert bench.conflation.pending == {}
 
 
-def test_time_until_the_next_is_due_is_told(bench: Bench) -> None:
-    """The courier sleeps until the first of those that are kept is due."""
+def test_time_until_the_next_is_due_is_returned(bench: Bench) -> None:
+    """The delivery loop sleeps until the first pending record is due."""
     bench.offer(STEP, b"1", b"2")
     bench.now += 0.25
     bench.offer(OTHER_STEP, b"3", b"4")
@@ -87,7 +87,7 @@ def test_time_until_the_next_is_due_is_told(bench: Bench) -> None:
 
 
 def test_written_record_begins_the_second_anew(bench: Bench) -> None:
-    """Between two records of a step is a second, however they came to be written."""
+    """A second passes between two records of a step, in every way of writing them."""
     bench.offer(STEP, b"1", b"2")
     bench.now += INTERVAL_SECONDS
     bench.conflation.write_due()
@@ -97,16 +97,16 @@ def test_written_record_begins_the_second_anew(bench: Bench) -> None:
     assert bench.written == [b"1", b"2"]
 
 
-def test_steps_jobs_and_kinds_do_not_wait_for_each_other(bench: Bench) -> None:
-    """Each step has a record a second of its own."""
+def test_steps_jobs_and_kinds_are_conflated_separately(bench: Bench) -> None:
+    """Each step may write its own record in each second."""
     for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
         bench.offer(key, repr(key).encode())
 
     assert len(bench.written) == 4
 
 
-def test_parts_of_a_step_do_not_wait_for_each_other(bench: Bench) -> None:
-    """The backend adds the parts up, so the newest of each counts."""
+def test_parts_of_a_step_are_conflated_separately(bench: Bench) -> None:
+    """The backend adds the parts up, so the newest record of each part counts."""
     parts: list[Key] = [("job", "copy", "progress", part) for part in ("a", "b")]
     for key in parts:
         bench.offer(key, b"first", repr(key).encode())
@@ -117,10 +117,10 @@ def test_parts_of_a_step_do_not_wait_for_each_other(bench: Bench) -> None:
     assert bench.written == [repr(key).encode() for key in parts]
 
 
-def test_newest_progress_stands_before_the_next_event_of_its_step(
+def test_newest_progress_is_written_before_the_next_event_of_its_step(
     bench: Bench,
 ) -> None:
-    """Nothing that is said later of a step is written before its progress."""
+    """The last progress of a step precedes later events of the step."""
     for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
         bench.offer(key, b"first", repr(key).encode())
     bench.written.clear()
@@ -132,8 +132,8 @@ def test_newest_progress_stands_before_the_next_event_of_its_step(
     assert len(bench.conflation.pending) == 3
 
 
-def test_event_of_the_whole_job_comes_behind_all_its_progress(bench: Bench) -> None:
-    """`complete` is written when all that was reported before is."""
+def test_event_of_the_whole_job_follows_all_its_progress(bench: Bench) -> None:
+    """`complete` is written after all earlier progress."""
     for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
         bench.offer(key, b"first", repr(key).encode())
     bench.written.clear()
@@ -147,7 +147,7 @@ def test_event_of_the_whole_job_comes_behind_all_its_progress(bench: Bench) -> N
 
 
 def test_all_is_written_at_the_end(bench: Bench) -> None:
-    """The last progress of a job is never thrown away."""
+    """The last progress of a job is written when the conflation closes."""
     for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
         bench.offer(key, b"first", b"last")
 
@@ -157,8 +157,8 @@ def test_all_is_written_at_the_end(bench: Bench) -> None:
     assert bench.conflation.pending == {}
 
 
-def test_after_the_end_nothing_is_kept(bench: Bench) -> None:
-    """Who comes too late to hear of the end writes at once."""
+def test_closed_conflation_keeps_nothing(bench: Bench) -> None:
+    """A report after the close is written at once."""
     bench.offer(STEP, b"1", b"2")
     bench.conflation.close()
     assert bench.written == [b"1", b"2"]
@@ -170,10 +170,10 @@ def test_after_the_end_nothing_is_kept(bench: Bench) -> None:
     assert bench.written == [b"1", b"2", b"3", b"4", b"5"]
 
 
-def test_time_is_kept_after_ctrl_c_at_the_begin_of_its_thread(
+def test_timer_works_after_ctrl_c_at_the_start_of_its_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A script that goes on after it has its newest progress written in its time."""
+    """A script that goes on after Ctrl-C has its newest progress written in time."""
     start = threading.Thread.start
     is_written = threading.Event()
 
@@ -210,8 +210,8 @@ def test_finished_jobs_are_forgotten(bench: Bench) -> None:
     assert bench.written[-1] == b"3"
 
 
-def test_writing_that_fails_does_not_lose_the_newest() -> None:
-    """With `strict` an outbox that refuses raises, and the record is tried again."""
+def test_failed_write_keeps_the_newest() -> None:
+    """With `strict` a failed write raises, and the record is written later."""
     refusals = [OutboxError("no room")]
     written: list[bytes] = []
 
@@ -233,8 +233,8 @@ def test_writing_that_fails_does_not_lose_the_newest() -> None:
     assert written == [b"1", b"2"]
 
 
-def test_signal_handler_that_reports_in_the_middle_is_the_newest() -> None:
-    """What a handler reports while older progress is written is not thrown away."""
+def test_report_of_a_signal_handler_during_a_write_is_the_newest() -> None:
+    """A report by a handler that interrupts an older write is kept."""
     written: list[bytes] = []
     handler = [b"3"]
 
@@ -255,8 +255,8 @@ def test_signal_handler_that_reports_in_the_middle_is_the_newest() -> None:
     assert written == [b"1", b"2", b"3"]
 
 
-def test_without_a_clock_the_newest_is_written_in_its_time() -> None:
-    """Nobody has to call for it: the last progress is written by itself, once."""
+def test_timer_writes_the_newest_once() -> None:
+    """The last progress is written by the timer thread, without another call."""
     written: list[bytes] = []
     is_written = threading.Event()
 
@@ -298,7 +298,7 @@ def test_newest_is_written_in_its_time_after_a_frozen_clock(
     assert written == [b"1", b"3"]
 
 
-def test_thread_lives_on_after_a_record_that_raises() -> None:
+def test_timer_thread_survives_a_record_that_raises() -> None:
     """A filter of the author that calls `sys.exit()` stops no later progress."""
     is_written, attempts = threading.Event(), list[int]()
 
@@ -313,10 +313,10 @@ def test_thread_lives_on_after_a_record_that_raises() -> None:
     assert is_written.wait(PATIENCE_SECONDS)
 
 
-def test_newest_is_written_when_it_is_due_where_no_thread_can_begin(
+def test_next_report_writes_due_records_where_no_thread_can_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At a limit of threads the next report writes what is due."""
+    """At the limit of threads the next report writes the due records."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -345,10 +345,10 @@ KEYS: Final = (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB)
         max_size=40,
     )
 )
-def test_newest_is_always_written_or_kept_and_never_twice(
+def test_newest_is_written_or_pending_and_never_twice(
     moves: list[tuple[Key, float, str]],
 ) -> None:
-    """In every order of calls, records rise, and the last one of each step is there."""
+    """In every order of calls records are written in order, and the last is kept."""
     bench = Bench()
     newest: dict[Key, bytes] = {}
     owners: dict[bytes, Key] = {}
@@ -397,8 +397,8 @@ def test_threads_that_report_at_once_lose_no_newest(bench: Bench) -> None:
         assert mine[-1] == b"%d 499" % name
 
 
-def test_record_that_is_kept_is_written_by_somebody_else(bench: Bench) -> None:
-    """Who must not wait for a disk keeps the record; it is due as any other."""
+def test_pending_record_is_written_by_another_thread(bench: Bench) -> None:
+    """An event loop queues the record; the timer thread writes it when it is due."""
     bench.conflation.queue(STEP, b"1")
     assert bench.written == []
 
@@ -410,8 +410,8 @@ def test_record_that_is_kept_is_written_by_somebody_else(bench: Bench) -> None:
     assert bench.written == [b"1", b"2"]
 
 
-def test_record_can_be_kept_while_another_is_being_written() -> None:
-    """Keeping does not wait for a writer, and what was kept is written next."""
+def test_record_can_be_queued_while_another_is_written() -> None:
+    """Queueing does not wait for a writer, and the queued record is written next."""
     writing, may_go_on = threading.Event(), threading.Event()
     written: list[bytes] = []
 

@@ -1,4 +1,4 @@
-"""A record that the backend does not take, while it takes others, delays no other."""
+"""Records that the backend does not take, and the records beside them."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -30,14 +30,14 @@ ROUNDS = 60
 
 
 def run_passes(process: ReportingProcess, count: int = ROUNDS) -> None:
-    """Make rounds, whatever comes of them."""
+    """Run delivery passes and ignore their errors."""
     for _ in range(count):
         with suppress(BackendError):
             process.run_pass()
 
 
-def waiting_lines(process: ReportingProcess) -> list[bytes]:
-    """Return what is set aside and sent again."""
+def set_aside_lines(process: ReportingProcess) -> list[bytes]:
+    """Return the lines that are set aside and sent again."""
     return [
         kept.record
         for file in process.files()
@@ -46,7 +46,7 @@ def waiting_lines(process: ReportingProcess) -> list[bytes]:
 
 
 def poison(memory: MemoryBackend, lines: list[bytes], fault: Fault = BROKEN) -> None:
-    """Let each batch that holds one of some events meet a fault."""
+    """Make each batch that holds one of some events fail."""
     memory.poison |= dict.fromkeys(ids_of(lines), fault)
 
 
@@ -55,7 +55,7 @@ def poison(memory: MemoryBackend, lines: list[bytes], fault: Fault = BROKEN) -> 
 def test_failing_event_is_set_aside_and_the_others_arrive(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault, place: int
 ) -> None:
-    """One event fails for ever: it waits under the true reason, told once."""
+    """An event fails for ever: it waits with the true reason, logged once."""
     lines = event_lines(30)
     process.append(*lines)
     poison(memory, [lines[place]], fault)
@@ -67,7 +67,7 @@ def test_failing_event_is_set_aside_and_the_others_arrive(
     run_passes(process)
 
     assert sorted(memory.events) == sorted(ids_of(lines[:place] + lines[place + 1 :]))
-    assert waiting_lines(process) == [lines[place]]
+    assert set_aside_lines(process) == [lines[place]]
     told = [each for each in process.told if each.kind == "not-taken"]
     assert len(told) == 1
     assert str(fault.error.args[0]) in told[0].message
@@ -77,7 +77,7 @@ def test_failing_event_is_set_aside_and_the_others_arrive(
     memory.poison.clear()
     process.deliver()
     assert sorted(memory.events) == sorted(ids_of(lines))
-    assert waiting_lines(process) == []
+    assert set_aside_lines(process) == []
     assert process.counters.delivered == 31
 
 
@@ -103,7 +103,7 @@ def test_failing_events_spread_over_a_batch_keep_no_other_event(
     run_passes(process)
 
     assert sorted(memory.events) == sorted(set(ids_of(lines)) - set(ids_of(bad)))
-    assert sorted(waiting_lines(process)) == sorted(bad)
+    assert sorted(set_aside_lines(process)) == sorted(bad)
     assert process.counters.delivered == len(lines) - len(bad)
     memory.poison.clear()
     process.deliver()
@@ -113,7 +113,7 @@ def test_failing_events_spread_over_a_batch_keep_no_other_event(
 def test_several_failing_events_of_one_batch_are_all_found(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Failing events beside each other and far apart do not hide each other."""
+    """Failing events are found whether they are adjacent or far apart."""
     lines = event_lines(300)
     bad = [*lines[:2], lines[140], *lines[200:204], lines[299]]
     process.append(*lines)
@@ -127,10 +127,10 @@ def test_several_failing_events_of_one_batch_are_all_found(
     assert len(memory.events) == 300
 
 
-def test_job_whose_events_all_fail_silences_no_other_job(
+def test_job_with_only_failing_events_delays_no_other_job(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """All of a job fails, at any place among the events of others."""
+    """All events of one job fail, anywhere among events of other jobs."""
     memory.jobs["bad"] = {}
     bad, good = event_lines(400, "bad"), event_lines(100)
     process.append(*bad[:200])
@@ -141,7 +141,7 @@ def test_job_whose_events_all_fail_silences_no_other_job(
     run_passes(process)
 
     assert sorted(memory.events) == sorted(ids_of(good))
-    assert sorted(waiting_lines(process)) == sorted(bad)
+    assert sorted(set_aside_lines(process)) == sorted(bad)
     memory.poison.clear()
     process.deliver()
     assert len(memory.events) == 500
@@ -150,7 +150,7 @@ def test_job_whose_events_all_fail_silences_no_other_job(
 def test_failing_event_in_a_leftover_delays_no_other_file(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """Files of several processes that ended hold one failing event each."""
+    """Files of several ended processes hold one failing event each."""
     bad = leave_events(folder, memory, 3)
     poison(memory, bad)
     process = ReportingProcess(folder, memory)
@@ -161,14 +161,14 @@ def test_failing_event_in_a_leftover_delays_no_other_file(
     run_passes(process)
 
     assert sorted(memory.events) == sorted(ids_of(lines))
-    assert sorted(waiting_lines(process)) == sorted(bad)
+    assert sorted(set_aside_lines(process)) == sorted(bad)
     memory.poison.clear()
     process.deliver()
     assert len(memory.events) == 8
     process.die()
 
 
-def test_many_leftovers_of_failing_events_alone_delay_the_next_process_little(
+def test_many_leftovers_with_only_failing_events_delay_the_next_process_little(
     folder: Path, memory: MemoryBackend
 ) -> None:
     """A few passes deliver its events; the leftovers are set aside soon afterwards."""
@@ -181,14 +181,14 @@ def test_many_leftovers_of_failing_events_alone_delay_the_next_process_little(
     run_passes(process, FAILURES_TO_SEARCH + 1)
     assert sorted(memory.events) == sorted(ids_of(lines))
     run_passes(process, 2)
-    assert sorted(waiting_lines(process)) == sorted(bad)
+    assert sorted(set_aside_lines(process)) == sorted(bad)
     process.die()
 
 
-def test_leftovers_of_a_backend_that_takes_nothing_bring_few_requests(
+def test_leftovers_of_a_failing_backend_cause_few_requests(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """Each file is tried in the passes that search, and the first one in the others."""
+    """A pass that searches tries each file; other passes try the first file only."""
     bad = leave_events(folder, memory, 7)
     poison(memory, bad)
     process = ReportingProcess(folder, memory)
@@ -196,15 +196,15 @@ def test_leftovers_of_a_backend_that_takes_nothing_bring_few_requests(
     run_passes(process)
 
     assert len(memory.batches) <= 5 * ROUNDS
-    assert waiting_lines(process) == []
+    assert set_aside_lines(process) == []
     process.die()
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_failing_creation_keeps_its_events_and_no_other_job(
+def test_failing_creation_delays_its_events_and_no_other_job(
     process: ReportingProcess, memory: MemoryBackend, is_first: bool
 ) -> None:
-    """A creation fails for ever: the events of its job wait, and come behind it."""
+    """A creation fails for ever: the events of its job wait for it."""
     memory.refused_jobs["new"] = unavailable(500)
     lines = event_lines(3, "new")
     bad, others = [creation_line("new"), *lines], event_lines(3)
@@ -223,11 +223,11 @@ def test_failing_creation_keeps_its_events_and_no_other_job(
     del memory.refused_jobs["new"]
     process.deliver()
     assert set(ids_of([*lines, more])) <= set(memory.events)
-    assert waiting_lines(process) == []
+    assert set_aside_lines(process) == []
 
 
 @pytest.mark.parametrize("fault", [unavailable(503), BROKEN, NOT_OURS])
-def test_backend_that_is_down_is_asked_once_a_round(
+def test_unavailable_backend_gets_one_request_a_pass(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
     """An outage of all requests narrows no batch and sets nothing aside."""
@@ -241,23 +241,23 @@ def test_backend_that_is_down_is_asked_once_a_round(
     run_passes(process)
 
     assert len(memory.batches) + memory.identify_count == before + ROUNDS
-    assert waiting_lines(process) == []
+    assert set_aside_lines(process) == []
     memory.heal()
     process.deliver()
     assert list(memory.events.values()) == lines
 
 
-def test_backend_that_takes_no_record_at_all_keeps_all_in_place(
+def test_backend_that_takes_no_record_keeps_all_in_place(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A backend that cannot write is asked a little more, and nothing is set aside."""
+    """A backend that cannot write gets few requests, and nothing is set aside."""
     lines = event_lines(1000)
     process.append(*lines)
     poison(memory, lines, unavailable(503))
 
     run_passes(process)
 
-    assert waiting_lines(process) == []
+    assert set_aside_lines(process) == []
     assert len(memory.batches) <= 5 * ROUNDS
     memory.poison.clear()
     process.deliver()
@@ -265,10 +265,10 @@ def test_backend_that_takes_no_record_at_all_keeps_all_in_place(
 
 
 @pytest.mark.parametrize("fault", [unavailable(was_sent=False), unavailable(429)])
-def test_request_that_was_not_acted_on_says_nothing_of_a_record(
+def test_request_without_effect_blames_no_record(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """No record is searched for without a connection, or behind a limit of requests."""
+    """Without a connection, or at a limit of requests, no record is searched for."""
     process.append(*event_lines(2))
     process.run_pass()
     process.append(*event_lines(2))
@@ -281,10 +281,10 @@ def test_request_that_was_not_acted_on_says_nothing_of_a_record(
     assert set(memory.line_counts[1:]) == {2}
 
 
-def test_failing_event_of_a_job_that_was_unknown_delays_no_other(
+def test_failing_event_of_a_late_job_delays_no_other(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Events wait for their job; once that is known, one of them fails."""
+    """Events are deferred; once their job exists, one of them fails."""
     lines, other = event_lines(5, "late"), event_line(job="unknown")
     process.append(*lines, other)
     run_passes(process, 3)
@@ -308,7 +308,7 @@ def test_failing_event_of_a_job_that_was_unknown_delays_no_other(
     ),
     jobs=st.integers(1, 4),
 )
-def test_every_event_arrives_once_or_waits(
+def test_every_event_arrives_once_or_stays(
     tmp_path_factory: pytest.TempPathFactory,
     count: int,
     bad: set[int],

@@ -1,4 +1,4 @@
-"""The thread that delivers: when it sends, when it waits, and that it lives on."""
+"""The delivery loop: times of requests, pauses, and survival of errors."""
 
 import logging
 import sys
@@ -66,11 +66,11 @@ class Gate:
         self.open()
 
     def wait(self) -> None:
-        """Wait for a request that waits here."""
+        """Wait until a request is blocked."""
         assert self.is_reached.wait(PATIENCE_SECONDS), "no request came"
 
     def open(self) -> None:
-        """Let all pass from now on."""
+        """Let all requests pass from now on."""
         self._is_open.set()
 
     def _pass(self, kind: str) -> None:
@@ -80,13 +80,13 @@ class Gate:
 
 
 def alive(loop: DeliveryLoop) -> bool:
-    """Tell whether a courier's thread runs."""
+    """Return whether the thread of a delivery loop runs."""
     return loop._thread is not None and loop._thread.is_alive()
 
 
 @contextmanager
 def running(loop: DeliveryLoop, process: ReportingProcess) -> Iterator[DeliveryLoop]:
-    """Run a courier until the test is over."""
+    """Run a delivery loop until the end of the test."""
     loop.start()
     try:
         yield loop
@@ -104,14 +104,14 @@ def record(process: ReportingProcess, loop: DeliveryLoop, *lines: bytes) -> None
 
 
 def wait_in_thread(wait: Callable[[], object]) -> threading.Thread:
-    """Begin to wait in a thread of its own."""
+    """Begin to wait in another thread."""
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     return thread
 
 
 def ends(wait: Callable[[], object]) -> bool:
-    """Tell whether a wait that may last an hour ends long before."""
+    """Return whether a wait that may last an hour ends long before."""
     thread = wait_in_thread(wait)
     thread.join(PATIENCE_SECONDS)
     return not thread.is_alive()
@@ -126,20 +126,20 @@ def without_backoff(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let couriers try again at once."""
+    """Make delivery loops retry at once."""
     monkeypatch.setattr(loop_module, "backoff_seconds", without_backoff)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let couriers try again in an hour."""
+    """Make delivery loops retry after an hour."""
     monkeypatch.setattr(loop_module, "backoff_seconds", lambda *_, **__: AN_HOUR)
 
 
-def test_record_is_delivered_without_being_asked_for(
+def test_record_is_delivered_without_a_flush(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A script does nothing but report, and each record arrives, first or last."""
+    """A script only reports, and each record arrives, first or last."""
     with running(DeliveryLoop(process.parts), process) as loop:
         for line in event_lines(3):
             record(process, loop, line)
@@ -147,10 +147,10 @@ def test_record_is_delivered_without_being_asked_for(
         assert loop.is_down is False
 
 
-def test_record_wakes_a_courier_that_sleeps(
+def test_record_wakes_a_sleeping_loop(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """What comes after a long pause is sent at once."""
+    """A record after a long pause is sent at once."""
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
     with running(loop, process):
@@ -160,7 +160,7 @@ def test_record_wakes_a_courier_that_sleeps(
         memory.wait_until(lambda: event_id_of(line) in memory.events)
 
 
-def test_courier_may_be_woken_in_the_middle_of_being_woken(
+def test_wake_up_may_be_interrupted_by_a_wake_up(
     process: ReportingProcess,
 ) -> None:
     """A signal handler may report wherever a report was interrupted."""
@@ -182,7 +182,7 @@ def test_courier_may_be_woken_in_the_middle_of_being_woken(
     assert not thread.is_alive()
 
 
-def test_records_that_come_during_a_request_share_the_next_batches(
+def test_records_during_a_request_share_the_next_batches(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """5,000 records of a burst cost six requests at most."""
@@ -198,10 +198,10 @@ def test_records_that_come_during_a_request_share_the_next_batches(
     assert len(memory.batches) <= 6
 
 
-def test_batches_form_while_more_comes(
+def test_loop_lingers_after_a_batch(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """After a batch the courier lingers, and then rests for long."""
+    """After a batch the loop waits a little for more records, and then rests."""
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
     process.append(event_line())
@@ -215,7 +215,7 @@ def test_batches_form_while_more_comes(
 def test_full_batches_follow_each_other_without_a_pause(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Who has much to deliver does not linger in between."""
+    """A loop with many records does not linger between full batches."""
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
     process.append(*event_lines(6000, message="x" * 200))
@@ -229,10 +229,10 @@ def test_full_batches_follow_each_other_without_a_pause(
     )
 
 
-def test_idle_courier_makes_no_rounds(
+def test_idle_loop_runs_no_passes(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A job that says nothing costs neither requests nor turns."""
+    """A job without reports costs neither requests nor passes."""
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
     process.append(event_line())
@@ -247,10 +247,10 @@ def test_idle_courier_makes_no_rounds(
         assert memory.identify_count == 1
 
 
-def test_courier_without_anything_to_deliver_asks_nobody(
+def test_loop_without_records_sends_no_request(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Who reports nothing is not seen by the backend."""
+    """A process without reports sends no request."""
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
     with running(loop, process):
@@ -260,7 +260,7 @@ def test_courier_without_anything_to_deliver_asks_nobody(
     assert loop.is_down is None
 
 
-def test_flush_asks_at_once_whatever_wait_the_backend_asked_for(
+def test_flush_sends_at_once_whatever_retry_after_says(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """`Retry-After` of one odd answer must not make `flush()` wait in vain."""
@@ -274,7 +274,7 @@ def test_flush_asks_at_once_whatever_wait_the_backend_asked_for(
 
         loop.flush(0.1, stops_if_down=True)
         pauses.wait_for(AN_HOUR - 60, behind=naps)
-        assert len(memory.batches) == 1  # the end of a script asks nobody
+        assert len(memory.batches) == 1  # the end of a script sends no request
 
         loop.flush(PATIENCE_SECONDS, stops_if_down=False)
 
@@ -282,10 +282,10 @@ def test_flush_asks_at_once_whatever_wait_the_backend_asked_for(
         assert process.outbox.undelivered_count == 0
 
 
-def test_refused_key_is_tried_again_within_a_minute_whatever_was_asked_for(
+def test_rejected_key_is_tried_again_within_a_minute(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A key is replaced in a file: nobody tells the process."""
+    """A key is replaced in a file without any sign to the process."""
     memory.fail_next("identify", key_refused(retry_after_seconds=AN_HOUR))
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
@@ -300,10 +300,10 @@ def test_refused_key_is_tried_again_within_a_minute_whatever_was_asked_for(
 
 
 @pytest.mark.usefixtures("patient")
-def test_flush_cuts_short_a_wait_of_our_own(
+def test_flush_cuts_short_a_backoff(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Who flushes after an outage does not wait for the next turn."""
+    """A flush after an outage does not wait for the next attempt."""
     memory.fail_next("send", unavailable(503))
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
@@ -320,10 +320,10 @@ def test_flush_cuts_short_a_wait_of_our_own(
         assert process.counters.last_error is None
 
 
-def test_wait_between_attempts_grows_and_is_bounded(
+def test_backoff_grows_with_failures_and_is_bounded(
     process: ReportingProcess, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each failure in a row is told to the backoff, and a success forgets them."""
+    """The backoff gets the number of failures in a row; a success resets it."""
     asked: list[tuple[int, float]] = []
 
     def note(attempt: int, *, longest_seconds: float, **_: Any) -> float:
@@ -344,10 +344,10 @@ def test_wait_between_attempts_grows_and_is_bounded(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_outage_is_told_once_until_it_is_over(
+def test_outage_is_logged_once_until_it_is_over(
     process: ReportingProcess, memory: MemoryBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A hundred failures are one line in the log, which says where events are."""
+    """A hundred failures are one line in the log, which names the outbox."""
     memory.fail_next("send", *[unavailable(503)] * 100)
     with running(DeliveryLoop(process.parts), process) as loop:
         line = event_line()
@@ -362,14 +362,14 @@ def test_outage_is_told_once_until_it_is_over(
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("kind", ["identify", "send", "create_job"])
 @pytest.mark.parametrize("status", [401, 403])
-def test_refused_key_is_read_again_and_all_is_delivered(
+def test_rejected_key_is_read_again_and_all_is_delivered(
     process: ReportingProcess,
     memory: MemoryBackend,
     caplog: pytest.LogCaptureFixture,
     kind: str,
     status: int,
 ) -> None:
-    """A key that is put right while the job runs needs no restart."""
+    """A key that is fixed while the job runs needs no restart."""
     memory.fail_next(kind, *[key_refused(status)] * 3)
     with running(DeliveryLoop(process.parts), process) as loop:
         line = event_line(job="new")
@@ -399,14 +399,14 @@ def test_refused_key_is_read_again_and_all_is_delivered(
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("kind", ["identify", "send", "create_job"])
-def test_courier_survives_whatever_a_sender_raises(
+def test_loop_survives_every_error_of_a_sender(
     process: ReportingProcess,
     memory: MemoryBackend,
     error: Exception,
     kind: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A mistake in the sender delays delivery and ends nothing."""
+    """A bug in the sender delays delivery and ends nothing."""
     monkeypatch.setattr(loop_module, "_DISK_RETRY_SECONDS", 0.0)
     memory.fail_next(kind, Fault(error), Fault(error))
     with running(DeliveryLoop(process.parts), process) as loop:
@@ -417,10 +417,10 @@ def test_courier_survives_whatever_a_sender_raises(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_courier_survives_a_sender_that_cannot_be_made(
+def test_loop_survives_a_sender_that_cannot_be_made(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """An HTTP client that fails to load is tried again."""
+    """A failed import of the HTTP client is tried again."""
     failures = [ImportError("no httpx"), ValueError("a bad proxy")]
 
     def make() -> MemoryBackend:
@@ -438,10 +438,10 @@ def test_courier_survives_a_sender_that_cannot_be_made(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_courier_survives_a_listener_that_raises(
+def test_loop_survives_a_callback_that_raises(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """`on_problem` is the author's, and what it raises is his affair."""
+    """An exception of `on_problem` does not end the loop."""
 
     def complain(_: object) -> None:
         raise RuntimeError("in on_problem")
@@ -457,10 +457,10 @@ def test_courier_survives_a_listener_that_raises(
 
 @pytest.mark.parametrize("fault", [unavailable(503), key_refused()])
 @pytest.mark.usefixtures("patient")
-def test_end_does_not_wait_for_a_backend_that_is_known_to_be_gone(
+def test_close_does_not_wait_for_an_unavailable_backend(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """A script with nobody to deliver to ends at once."""
+    """A script ends at once if the last request failed."""
     memory.is_down = fault
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
@@ -472,10 +472,10 @@ def test_end_does_not_wait_for_a_backend_that_is_known_to_be_gone(
         assert process.outbox.undelivered_count == 1
 
 
-def test_failure_of_somebody_else_is_known_at_the_end(
+def test_failure_of_another_request_is_known_at_the_close(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """What `create_job` has found out need not be found out again."""
+    """A failure of `create_job()` counts as one of delivery."""
     loop = DeliveryLoop(process.parts)
 
     loop.note_failure(unavailable(503).error)  # type: ignore[arg-type]
@@ -484,10 +484,10 @@ def test_failure_of_somebody_else_is_known_at_the_end(
     assert process.counters.last_error == "no usable answer (503)"
 
 
-def test_wait_ends_when_all_is_delivered(
+def test_flush_ends_when_all_is_delivered(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Own records, kept progress and what others have left: all is there after it."""
+    """A flush covers own records, pending progress and leftover files."""
     dying = ReportingProcess(folder, memory)
     dying.append(*event_lines(3))
     dying.die()
@@ -504,10 +504,10 @@ def test_wait_ends_when_all_is_delivered(
         assert process.outbox.is_empty
 
 
-def test_wait_ends_for_a_job_that_is_not_known_when_it_is_over(
+def test_wait_ends_for_deferred_records_when_the_pass_is_over(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """An end does not wait for days; a flush tells that something waits."""
+    """A close does not wait for days; a flush reports undelivered records."""
     with running(DeliveryLoop(process.parts), process) as loop:
         record(process, loop, event_line(job="late"))
 
@@ -519,10 +519,10 @@ def test_wait_ends_for_a_job_that_is_not_known_when_it_is_over(
         assert len(memory.events) == 1
 
 
-def test_several_waits_at_once_all_end(
+def test_several_flushes_at_once_all_end(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Threads that flush together do not stand in each other's way."""
+    """Threads that flush together do not block each other."""
     with running(DeliveryLoop(process.parts), process) as loop, Gate(memory) as gate:
         record(process, loop, *event_lines(2500))
         waits = [
@@ -537,10 +537,10 @@ def test_several_waits_at_once_all_end(
         assert len(memory.events) == 2500
 
 
-def test_end_puts_away_what_was_delivered_and_leaves_the_rest(
+def test_close_archives_delivered_files_and_releases_the_rest(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Behind the last word, files are free for the next process."""
+    """After the close the next process may claim the files."""
     with running(DeliveryLoop(process.parts), process) as loop:
         record(process, loop, event_line())
         loop.flush(PATIENCE_SECONDS, stops_if_down=False)
@@ -559,10 +559,10 @@ def test_end_puts_away_what_was_delivered_and_leaves_the_rest(
     last.leave()
 
 
-def test_end_does_not_wait_for_a_request_that_hangs(
+def test_close_does_not_wait_for_a_request_that_hangs(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The thread is left to itself, and nothing is lost or doubled by it."""
+    """The thread is abandoned, and nothing is lost or doubled by it."""
     lines = event_lines(2)
     loop = DeliveryLoop(process.parts)
     loop.start()
@@ -583,10 +583,10 @@ def test_end_does_not_wait_for_a_request_that_hangs(
     last.leave()
 
 
-def test_retired_courier_ends_when_all_is_delivered(
+def test_retired_loop_ends_when_all_is_delivered(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A tracker that was forgotten by its script still delivers, then is gone."""
+    """The loop of a dropped tracker still delivers, and then ends."""
     ended: list[str] = []
     loop = DeliveryLoop(process.parts)
     loop.start()
@@ -605,7 +605,7 @@ def test_retired_courier_ends_when_all_is_delivered(
     assert not list(folder.glob("*.outbox"))
 
 
-def test_where_no_thread_can_be_started_records_stay_for_the_next_process(
+def test_records_stay_for_the_next_process_where_no_thread_can_start(
     folder: Path,
     process: ReportingProcess,
     memory: MemoryBackend,
@@ -632,10 +632,10 @@ def test_where_no_thread_can_be_started_records_stay_for_the_next_process(
     last.leave()
 
 
-def test_offline_nothing_is_sent_and_nobody_waits(
+def test_offline_loop_sends_nothing_and_flush_does_not_wait(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Who only records is never heard of by the backend."""
+    """A process that only records sends no request."""
     process.parts.sender = None
     with running(DeliveryLoop(process.parts), process) as loop:
         record(process, loop, *event_lines(3))
@@ -648,7 +648,7 @@ def test_offline_nothing_is_sent_and_nobody_waits(
 
 
 def offer_two(process: ReportingProcess, loop: DeliveryLoop) -> threading.Event:
-    """Report progress twice; return what is set when both are written."""
+    """Report progress twice; return an event that is set when both are written."""
     both = threading.Event()
     count = [0]
 
@@ -665,10 +665,10 @@ def offer_two(process: ReportingProcess, loop: DeliveryLoop) -> threading.Event:
     return both
 
 
-def test_newest_progress_is_written_in_its_time(
+def test_newest_progress_is_written_in_time(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The last of a burst of progress is on disk soon, though nothing follows it."""
+    """The last progress of a burst is on disk soon, without a later report."""
     with running(DeliveryLoop(process.parts), process) as loop:
         both = offer_two(process, loop)
 
@@ -676,10 +676,10 @@ def test_newest_progress_is_written_in_its_time(
 
 
 @pytest.mark.usefixtures("patient")
-def test_newest_progress_is_written_in_its_time_during_an_outage(
+def test_newest_progress_is_written_in_time_during_an_outage(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A courier that waits for the backend looks after progress all the same."""
+    """A loop that waits for the backend writes due progress."""
     memory.is_down = unavailable(503)
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
@@ -691,20 +691,20 @@ def test_newest_progress_is_written_in_its_time_during_an_outage(
         assert both.wait(PATIENCE_SECONDS)
 
 
-def test_newest_progress_is_written_in_its_time_while_a_request_hangs(
+def test_newest_progress_is_written_in_time_while_a_request_hangs(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A backend that does not answer costs no progress: it is on disk within 1 s."""
+    """Progress is on disk within 1 s although the backend does not answer."""
     with running(DeliveryLoop(process.parts), process) as loop, Gate(memory) as gate:
         record(process, loop, event_line())
         gate.wait()
         both = offer_two(process, loop)
 
-        # Several times what is promised; without an answer it never comes.
+        # Several times the promised second; a request without an answer never ends.
         assert both.wait(4 * INTERVAL_SECONDS)
 
 
-def test_outbox_is_thinned_out_while_the_backend_asked_to_wait(
+def test_outbox_is_thinned_during_retry_after(
     folder: Path, memory: MemoryBackend
 ) -> None:
     """A backend that says `Retry-After: 3600` does not fill the disk."""
@@ -723,13 +723,13 @@ def test_outbox_is_thinned_out_while_the_backend_asked_to_wait(
         assert len(memory.batches) == 1
 
 
-def test_refused_event_that_cannot_be_kept_aside_is_tried_again(
+def test_rejected_event_that_cannot_be_held_is_tried_again(
     folder: Path,
     process: ReportingProcess,
     memory: MemoryBackend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A full disk in the wrong moment ends no courier and loses no refusal."""
+    """A full disk at the wrong moment ends no loop and loses no rejection."""
     monkeypatch.setattr(loop_module, "_DISK_RETRY_SECONDS", 0.0)
     add, failures = HeldJournal.add, [OSError("no room"), OSError("no room")]
 

@@ -1,4 +1,4 @@
-"""What one round carries: whose files, in which order, and what becomes of them."""
+"""A delivery pass: its files, their order, and their state afterwards."""
 
 import json
 from collections.abc import Iterator
@@ -40,22 +40,22 @@ def killed(
     *lines: bytes,
     binding: Binding = BINDING,
 ) -> None:
-    """Let a process record lines and be killed."""
+    """Record lines in a process, and kill it."""
     process = ReportingProcess(folder, memory, binding=binding)
     process.append(*lines)
     process.die()
 
 
 def names_in(folder: Path) -> list[str]:
-    """Return the names of the files beside the memory of providers in a folder."""
+    """Return the names of the files in a folder, without the memory of providers."""
     names = (path.name for path in folder.iterdir() if path.is_file())
     return sorted(name for name in names if name != FILE_NAME)
 
 
-def test_next_process_delivers_what_a_killed_one_has_left(
+def test_next_process_delivers_leftovers_of_a_killed_one(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Leftovers come first, then one's own, each once; the folder is tidy after."""
+    """Leftovers come before own records, each once; the folder is tidy afterwards."""
     theirs, ours = event_lines(3), event_lines(3)
     killed(folder, memory, *theirs)
     process.append(*ours)
@@ -68,13 +68,13 @@ def test_next_process_delivers_what_a_killed_one_has_left(
     assert len(OutboxFolder(folder).paths(delivered=True)) == 2
 
 
-def test_search_is_not_over_before_all_that_was_left_is_found(
+def test_search_is_over_when_all_leftovers_are_found(
     folder: Path,
     process: ReportingProcess,
     memory: MemoryBackend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who looks on from another thread must not take a search for its result."""
+    """Another thread never takes an unfinished search for its result."""
     killed(folder, memory, event_line())
     assert process.parts.folder is not None
     adopt, was_over = process.parts.folder.claim, list[bool]()
@@ -94,10 +94,10 @@ def test_search_is_not_over_before_all_that_was_left_is_found(
 
 
 @pytest.mark.parametrize("fault", [None, unavailable()])
-def test_search_is_not_over_before_it_is_known_whose_the_files_are(
+def test_search_is_not_over_before_the_provider_is_known(
     folder: Path, memory: MemoryBackend, fault: Fault | None
 ) -> None:
-    """What another key of the provider has left is taken over in the next search."""
+    """The next search claims leftovers of another key of the provider."""
     killed(folder, memory, event_line(), binding=replace(BINDING, provider_id=1))
     process = ReportingProcess(folder, memory, binding=ROTATED)
     was_over: list[bool] = []
@@ -108,7 +108,7 @@ def test_search_is_not_over_before_it_is_known_whose_the_files_are(
         process.passes.deliver_batches()
 
     assert was_over == [False]
-    # Nobody waits for a backend that is gone only to know whose they are.
+    # A close does not wait for an unavailable backend to learn the provider.
     assert process.passes.is_search_complete is (fault is not None)
     process.die()
 
@@ -132,10 +132,10 @@ def test_half_delivered_file_is_delivered_to_its_end(
 
 
 @pytest.mark.parametrize("is_dead", [False, True])
-def test_files_of_one_process_are_delivered_one_after_the_other(
+def test_files_of_one_process_are_delivered_in_turn(
     folder: Path, memory: MemoryBackend, is_dead: bool
 ) -> None:
-    """The order of a job's events holds across the files that a process has filled."""
+    """A job's events keep their order across the files of a process."""
     owner = ReportingProcess(folder, memory, limit_bytes=8 * 200_000)
     lines = event_lines(6000)
     owner.append(*lines)
@@ -151,10 +151,10 @@ def test_files_of_one_process_are_delivered_one_after_the_other(
     deliverer.die()
 
 
-def test_file_that_is_turned_over_meanwhile_is_delivered_to_its_end(
+def test_file_that_fills_up_meanwhile_is_delivered_to_its_end(
     process: ReportingProcess, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another thread may report just when the courier looks what can be put away."""
+    """Another thread may report while the loop archives delivered files."""
     lines = event_lines(2)
     process.append(lines[0])
     is_current = process.outbox.is_current
@@ -173,10 +173,10 @@ def test_file_that_is_turned_over_meanwhile_is_delivered_to_its_end(
     assert len(memory.events) == 2
 
 
-def test_waiting_event_of_a_leftover_is_not_overtaken_from_its_next_file(
+def test_deferred_event_of_a_leftover_precedes_its_next_file(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """What waited for its job in a dead process's file goes ahead of the next file."""
+    """Deferred events of a dead process are sent before its next file."""
     first, second = event_lines(2, "late")
     dying = ReportingProcess(folder, memory)
     dying.append(first)
@@ -191,10 +191,10 @@ def test_waiting_event_of_a_leftover_is_not_overtaken_from_its_next_file(
     assert list(memory.events.values()) == [first, second]
 
 
-def test_creation_stands_ahead_of_events_in_the_next_file(
+def test_creation_precedes_events_in_the_next_file(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """A file that was turned over behind a creation delays no event of its job."""
+    """A file that ends with a creation delays no event of its job."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(3, "new")
     process.append(creation_line("new"), lines[0])
@@ -211,7 +211,7 @@ def test_creation_stands_ahead_of_events_in_the_next_file(
 def test_living_process_keeps_its_file(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Nobody delivers for a process that can do so itself."""
+    """A process delivers no files of another living process."""
     living = ReportingProcess(folder, memory)
     living.append(event_line())
 
@@ -224,7 +224,7 @@ def test_living_process_keeps_its_file(
 def test_provider_is_written_into_every_file_before_its_first_batch(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Whose records these are is known from the file from then on."""
+    """The file names the provider of its records from its first batch on."""
     killed(folder, memory, event_line())
     process.append(event_line())
     memory.provider_id = 77
@@ -246,10 +246,10 @@ def test_provider_is_written_into_every_file_before_its_first_batch(
     assert memory.identify_count == 1
 
 
-def test_nothing_is_sent_before_it_is_known_whose_key_it_is(
+def test_nothing_is_sent_before_the_provider_is_known(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Without an answer to whom the key belongs, no event leaves."""
+    """Without the provider of the key, no event is sent."""
     process.append(creation_line("new"), event_line())
     memory.fail_next("identify", unavailable(), key_refused())
 
@@ -289,10 +289,10 @@ def test_key_that_now_belongs_to_another_provider_gets_nothing(
 
 
 @pytest.mark.parametrize("has_own", [True, False])
-def test_new_key_of_the_same_provider_delivers_what_the_old_one_has_left(
+def test_new_key_of_the_same_provider_delivers_leftovers_of_the_old_one(
     folder: Path, memory: MemoryBackend, has_own: bool
 ) -> None:
-    """A key that was rotated strands nothing, whether or not the process reports."""
+    """A rotated key strands nothing, whether or not the process reports."""
     line = event_line()
     dying = ReportingProcess(folder, memory)
     dying.append(line)
@@ -316,7 +316,7 @@ def test_new_key_of_the_same_provider_delivers_what_the_old_one_has_left(
 def test_other_provider_and_other_address_get_nothing(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Each file goes where it was meant to go, or stays."""
+    """Each file goes to its own backend and provider, or stays."""
     elsewhere = Binding(base_url="http://other.test", key_id=BINDING.key_id)
     stranger = Binding(base_url=BINDING.base_url, key_id="stranger", provider_id=2)
     for binding in (elsewhere, stranger, ROTATED):
@@ -349,7 +349,7 @@ def test_damage_beside_one_file_delays_no_other(
     suffix: str,
     content: bytes,
 ) -> None:
-    """A damaged leftover is delivered itself, and so is everything else."""
+    """A damaged leftover is delivered, and so are all other files."""
     line, other, own = event_lines(3)
     killed(folder, memory, line)
     (path,) = folder.glob("*.outbox")
@@ -362,10 +362,10 @@ def test_damage_beside_one_file_delays_no_other(
     assert list(memory.events.values()) == [line, other, own]
 
 
-def test_leftover_whose_journal_cannot_be_used_is_set_aside(
+def test_leftover_with_an_unusable_journal_is_set_aside(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Root's `.held` beside one file delays no other file, and is warned of once."""
+    """Root's `.held` beside one file delays no other file; one warning names it."""
     line, other, own, late = event_lines(4)
     killed(folder, memory, line)
     (path,) = folder.glob("*.outbox")
@@ -385,10 +385,10 @@ def test_leftover_whose_journal_cannot_be_used_is_set_aside(
     assert line in memory.events.values()
 
 
-def test_leftover_that_fails_while_it_is_carried_is_set_aside(
+def test_leftover_that_fails_during_its_delivery_is_set_aside(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A refusal that cannot be written down stops its own file alone."""
+    """A rejection that cannot be written stops its own file only."""
     bad, other, own = event_lines(3)
     killed(folder, memory, bad)
     (path,) = folder.glob("*.outbox")
@@ -412,7 +412,7 @@ def test_leftover_that_fails_while_it_is_carried_is_set_aside(
 def test_foreign_files_delay_nothing(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Whatever lies in the folder, one's own records are delivered."""
+    """Own records are delivered whatever else lies in the folder."""
     folder.mkdir()
     (folder / "0-folder.outbox").mkdir()
     (folder / "0-empty.outbox").touch()
@@ -442,7 +442,7 @@ def _members() -> dict[str, object]:
 def test_two_deliverers_of_one_file_do_no_harm(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no lock is to be had, both deliver, and each event is there once."""
+    """Without locks both deliver, and each event is stored once."""
     forbid_locks(monkeypatch)
     refused, late = event_line(), event_line(job="late")
     memory.refused_lines[event_id_of(refused)] = problem(422)
@@ -473,7 +473,7 @@ def test_two_deliverers_of_one_file_do_no_harm(
 def test_newer_file_of_a_living_owner_overtakes_nothing(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without locks, what was appended since a file was taken over comes first."""
+    """Without locks, records appended since the claim are delivered first."""
     forbid_locks(monkeypatch)
     lines = event_lines(4)
     owner, other = (ReportingProcess(folder, memory) for _ in range(2))
@@ -496,7 +496,7 @@ def test_newer_file_of_a_living_owner_overtakes_nothing(
 def test_file_without_a_lock_whose_owner_goes_on_is_delivered_to_its_end(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What its owner adds after the first visit is found by the next one."""
+    """Records that the owner adds after the first pass are found by the next one."""
     forbid_locks(monkeypatch)
     owner, other = (ReportingProcess(folder, memory) for _ in range(2))
     first, second = event_lines(2)
@@ -511,10 +511,10 @@ def test_file_without_a_lock_whose_owner_goes_on_is_delivered_to_its_end(
     other.leave()
 
 
-def test_refused_record_of_a_leftover_stays_to_be_looked_at(
+def test_rejected_record_of_a_leftover_stays(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """What a dead process cannot be told is not put away unseen."""
+    """A rejected record of a dead process is not archived unseen."""
     refused, good = event_lines(2)
     memory.refused_lines[event_id_of(refused)] = problem(422, "no such kind")
     killed(folder, memory, refused, good)
@@ -528,10 +528,10 @@ def test_refused_record_of_a_leftover_stays_to_be_looked_at(
     assert path.with_suffix(".outbox").exists()
 
 
-def test_waiting_record_of_a_leftover_is_delivered_when_its_job_is_known(
+def test_deferred_record_of_a_leftover_is_delivered_when_its_job_is_known(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """What waits for its job survives the death of two processes."""
+    """A deferred record survives the death of two processes."""
     line = event_line(job="late")
     killed(folder, memory, line)
     other = ReportingProcess(folder, memory)
@@ -547,10 +547,10 @@ def test_waiting_record_of_a_leftover_is_delivered_when_its_job_is_known(
     assert names_in(folder) == []
 
 
-def test_events_that_wait_are_asked_for_less_often_each_time(
+def test_deferred_events_are_tried_less_often_each_time(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A job that stays unknown costs the backend little."""
+    """A job that stays unknown costs few requests."""
     process.append(event_line(job="late"))
     process.passes.claim_leftovers()
     for _ in range(30):
@@ -563,10 +563,10 @@ def test_events_that_wait_are_asked_for_less_often_each_time(
     assert seconds >= 0
 
 
-def test_purge_spares_what_was_delivered_just_now(
+def test_purge_spares_files_delivered_just_now(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A process that delivers and looks again keeps the day's files for a replay."""
+    """A process that delivers and searches again keeps the day's files for a replay."""
     killed(folder, memory, event_line())
 
     process.deliver()

@@ -1,4 +1,4 @@
-"""What is tried again and what is final, row by row; and when, as pure functions."""
+"""Retried and final refusals, row by row; the backoff as pure functions."""
 
 from collections.abc import Callable
 from typing import Final
@@ -52,7 +52,7 @@ ALWAYS_WAITS: Final[dict[str, Callable[[], Fault]]] = {
 
 
 def fate_of(process: ReportingProcess, memory: MemoryBackend) -> str:
-    """Return what becomes of the first record when all is well after one attempt."""
+    """Return the state of the first record after one attempt and a healthy backend."""
     try:
         process.run_pass()
     except BackendError:
@@ -70,7 +70,7 @@ def fate_of(process: ReportingProcess, memory: MemoryBackend) -> str:
 def test_event_never_dies_of(
     process: ReportingProcess, memory: MemoryBackend, answer: str
 ) -> None:
-    """A wrong address, a portal, a proxy or a bad key kills no event."""
+    """A wrong address, a portal, a proxy or a bad key rejects no event."""
     line = event_line()
     process.append(line)
     memory.fail_next("send", ALWAYS_WAITS[answer]())
@@ -83,7 +83,7 @@ def test_event_never_dies_of(
 def test_creation_never_dies_of(
     process: ReportingProcess, memory: MemoryBackend, answer: str
 ) -> None:
-    """Whatever is not the backend's own word about its content leaves it waiting."""
+    """Only a problem of the backend about the content rejects a creation."""
     process.append(creation_line("new"))
     memory.fail_next("create_job", ALWAYS_WAITS[answer]())
 
@@ -104,10 +104,10 @@ def test_event_never_dies_of_a_refusal_of_the_whole_batch_that_is_not_for_conten
 
 
 @pytest.mark.parametrize("status", [400, 413, 414, 422, 431])
-def test_batch_of_one_is_refused_for_good_by(
+def test_batch_of_one_is_rejected_by(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
-    """The backend's own problem for a single line is about that line."""
+    """A problem for a batch of one line is about that line."""
     process.append(event_line())
     memory.fail_next("send", rejected(status))
 
@@ -116,10 +116,10 @@ def test_batch_of_one_is_refused_for_good_by(
 
 
 @pytest.mark.parametrize("status", [400, 409, 413, 422])
-def test_line_is_refused_for_good_in_a_batch_answer_by(
+def test_line_is_rejected_in_a_batch_answer_by(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
-    """What the batch answer says of a line is final for it."""
+    """The result of a line in the batch answer is final."""
     line = event_line()
     process.append(line)
     memory.refused_lines[event_id_of(line)] = problem(status)
@@ -128,10 +128,10 @@ def test_line_is_refused_for_good_in_a_batch_answer_by(
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 410, 413, 414, 422, 431])
-def test_creation_is_refused_for_good_by(
+def test_creation_is_rejected_by(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
-    """The backend's own problem about a creation is about its content."""
+    """A problem of the backend about a creation is about its content."""
     process.append(creation_line("new"))
     memory.fail_next("create_job", rejected(status))
 
@@ -156,7 +156,7 @@ def test_backoff_doubles_up_to_a_limit(attempt: int, longest: float) -> None:
 def test_backoff_keeps_to_its_bounds(
     attempt: int, jitter: float, longest: float, retry_after: float | None
 ) -> None:
-    """The wait has full jitter and a cap, and is never below what was asked for."""
+    """The wait has full jitter, a cap, and `Retry-After` as its minimum."""
     wait = backoff_seconds(
         attempt,
         jitter=jitter,
@@ -170,15 +170,15 @@ def test_backoff_keeps_to_its_bounds(
         assert wait <= longest * jitter
 
 
-def test_backoff_can_be_nothing_and_everything() -> None:
-    """Clients that fail together do not come again together."""
+def test_backoff_has_full_jitter() -> None:
+    """Clients that fail together do not retry together."""
     assert backoff_seconds(20, jitter=0.0) == 0.0
     assert backoff_seconds(20, jitter=1.0) == LONGEST_DELAY_SECONDS
     assert backoff_seconds(1, jitter=0.5) == FIRST_DELAY_SECONDS / 2
 
 
-def test_cap_of_the_backoff_does_not_cut_what_the_backend_asked_for() -> None:
-    """`Retry-After` may be longer than any wait of our own."""
+def test_cap_of_the_backoff_does_not_cut_retry_after() -> None:
+    """`Retry-After` may be longer than any wait of the client."""
     assert (
         backoff_seconds(1, jitter=0.0, retry_after_seconds=900, longest_seconds=10)
         == 900

@@ -1,4 +1,4 @@
-"""What delivery tells about itself, and how it ends."""
+"""Delivery reports, and the close of a delivery."""
 
 import logging
 import threading
@@ -31,7 +31,7 @@ def delivering(
     is_online: bool = True,
     shutdown_timeout_seconds: float = PATIENCE_SECONDS,
 ) -> Iterator[Delivery]:
-    """Deliver in a thread, as for a tracker, until the test is over."""
+    """Deliver in a thread, as a tracker does, until the end of the test."""
     options = DeliveryOptions(
         outbox=OutboxOptions(folder=folder, limit_bytes=PLENTY),
         is_online=is_online,
@@ -48,10 +48,8 @@ def delivering(
         assert not thread.is_alive()
 
 
-def test_report_of_what_nobody_has_reported_is_empty(
-    folder: Path, memory: MemoryBackend
-) -> None:
-    """To ask for a report opens nothing."""
+def test_report_without_records_is_empty(folder: Path, memory: MemoryBackend) -> None:
+    """A report opens nothing."""
     with delivering(folder, memory) as delivery:
         report = delivery.report()
 
@@ -62,8 +60,8 @@ def test_report_of_what_nobody_has_reported_is_empty(
     assert not folder.exists()
 
 
-def test_flush_reports_what_was_delivered(folder: Path, memory: MemoryBackend) -> None:
-    """After a flush all is there, also kept progress and creations."""
+def test_flush_reports_delivered_records(folder: Path, memory: MemoryBackend) -> None:
+    """A flush delivers pending progress and creations too."""
     with delivering(folder, memory) as delivery:
         delivery.record_creation({"provider_job_id": "new"}, "waiting")
         for line in event_lines(3, kind="progress", job="new"):
@@ -77,10 +75,10 @@ def test_flush_reports_what_was_delivered(folder: Path, memory: MemoryBackend) -
     assert len(memory.events) == 3
 
 
-def test_report_tells_what_waits_and_since_when(
+def test_report_counts_undelivered_records_and_names_the_oldest(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """Who looks while the backend is down learns how much waits, and why."""
+    """During an outage the report has count, time and reason."""
     memory.is_down = unavailable(503)
     with delivering(folder, memory) as delivery:
         for minute in (5, 6):
@@ -99,10 +97,10 @@ def test_report_tells_what_waits_and_since_when(
         assert delivery.flush(PATIENCE_SECONDS).oldest_waiting_at is None
 
 
-def test_progress_that_is_kept_counts_as_waiting(
+def test_pending_progress_counts_as_undelivered(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """What is in memory for a second is not forgotten in the report."""
+    """Progress that is in memory for a second is in the report."""
     with delivering(folder, memory, is_online=False) as delivery:
         for line in event_lines(3, kind="progress"):
             delivery.record_newest(line, ("job", "copy", "progress", None))
@@ -110,10 +108,10 @@ def test_progress_that_is_kept_counts_as_waiting(
         assert delivery.report().waiting == 2
 
 
-def test_event_without_a_job_counts_as_waiting_with_its_time(
+def test_deferred_event_counts_as_undelivered_with_its_time(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """What waits for its job waits, however long ago it was looked at."""
+    """A deferred event counts however long ago it was tried."""
     with delivering(folder, memory) as delivery:
         delivery.record(event_line(job="late"))
         memory.wait_until(lambda: len(memory.batches) > 0)
@@ -124,10 +122,10 @@ def test_event_without_a_job_counts_as_waiting_with_its_time(
         assert report.oldest_waiting_at == datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def test_record_on_its_way_from_memory_is_not_reported_as_delivered(
+def test_record_in_flight_from_memory_is_not_reported_as_delivered(
     tmp_path: Path, memory: MemoryBackend
 ) -> None:
-    """A flush does not end before the backend has what no disk would take."""
+    """A flush ends only after the backend has the records that no disk took."""
     blocked = tmp_path / "a file"
     blocked.write_text("in the way of the outbox")
     is_reached, is_open = threading.Event(), threading.Event()
@@ -151,8 +149,10 @@ def test_record_on_its_way_from_memory_is_not_reported_as_delivered(
         assert delivery.flush(PATIENCE_SECONDS).delivered == 1
 
 
-def test_refused_event_is_reported_as_held(folder: Path, memory: MemoryBackend) -> None:
-    """A flush tells of what the backend will never take."""
+def test_rejected_event_is_reported_as_held(
+    folder: Path, memory: MemoryBackend
+) -> None:
+    """A flush reports the events that the backend will never take."""
     bad, good = event_lines(2)
     memory.refused_lines[event_id_of(bad)] = problem(422)
     with delivering(folder, memory) as delivery:
@@ -164,10 +164,10 @@ def test_refused_event_is_reported_as_held(folder: Path, memory: MemoryBackend) 
         assert (report.delivered, report.waiting, report.held) == (1, 0, 1)
 
 
-def test_refused_event_of_a_leftover_is_reported_as_held(
+def test_rejected_event_of_a_leftover_is_reported_as_held(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """What others have left and was refused is told, as `trackerapi sync` has to."""
+    """Rejected events of leftover files are in the report, as `sync` needs it."""
     bad, good = event_lines(2)
     memory.refused_lines[event_id_of(bad)] = problem(422)
     dying = ReportingProcess(folder, memory)
@@ -180,8 +180,8 @@ def test_refused_event_of_a_leftover_is_reported_as_held(
         assert delivery.flush(PATIENCE_SECONDS).held == 1
 
 
-def test_offline_everything_waits(folder: Path, memory: MemoryBackend) -> None:
-    """Who records only has all of it for `trackerapi sync`."""
+def test_offline_records_are_undelivered(folder: Path, memory: MemoryBackend) -> None:
+    """An offline process leaves all of its records for `trackerapi sync`."""
     lines = event_lines(3)
     with delivering(folder, memory, is_online=False) as delivery:
         for line in lines:
@@ -194,10 +194,10 @@ def test_offline_everything_waits(folder: Path, memory: MemoryBackend) -> None:
     assert list(memory.events.values()) == lines
 
 
-def test_end_says_how_many_stay_and_where(
+def test_close_logs_count_and_folder_of_undelivered_records(
     folder: Path, memory: MemoryBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line says what to expect of the next start."""
+    """One line says how many records the next start will deliver."""
     memory.is_down = unavailable(503)
     with delivering(folder, memory) as delivery:
         delivery.record(event_line())
@@ -208,10 +208,10 @@ def test_end_says_how_many_stay_and_where(
     assert str(folder) in last.message
 
 
-def test_end_without_anything_left_says_nothing(
+def test_close_without_undelivered_records_logs_nothing(
     folder: Path, memory: MemoryBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A run in which all went well has nothing on stderr."""
+    """A run without problems has nothing on stderr."""
     with delivering(folder, memory) as delivery:
         for line in event_lines(100):
             delivery.record(line)
@@ -220,10 +220,10 @@ def test_end_without_anything_left_says_nothing(
     assert caplog.records == []
 
 
-def test_end_says_what_no_disk_took_and_no_backend_has(
+def test_close_logs_records_that_are_lost(
     tmp_path: Path, memory: MemoryBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What is lost is said to be lost, counted, and not said to stay somewhere."""
+    """Records without disk and backend are counted as lost, not as kept."""
     blocked = tmp_path / "a file"
     blocked.write_text("in the way of the outbox")
     memory.is_down = unavailable(503)
@@ -238,10 +238,10 @@ def test_end_says_what_no_disk_took_and_no_backend_has(
     assert not any("stay in" in entry.message for entry in caplog.records)
 
 
-def test_closed_delivery_begins_anew_with_the_next_record(
+def test_closed_delivery_starts_again_with_the_next_record(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """No report is too late to be delivered."""
+    """Reports after the close are delivered."""
     with delivering(folder, memory) as delivery:
         first, second = event_lines(2)
         delivery.record(first)
@@ -252,10 +252,10 @@ def test_closed_delivery_begins_anew_with_the_next_record(
     assert list(memory.events.values()) == [first, second]
 
 
-def test_progress_stands_before_the_next_event_of_its_step(
+def test_progress_precedes_the_next_event_of_its_step(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """The newest progress of a step is written before what ends the step."""
+    """The newest progress of a step is written before the end of the step."""
     with delivering(folder, memory, is_online=False) as delivery:
         for number in range(5):
             line = event_line("progress", tag="copy", completed=number)
@@ -268,10 +268,10 @@ def test_progress_stands_before_the_next_event_of_its_step(
     assert '"kind":"step"' in step
 
 
-def test_problem_is_told_once_to_the_log_and_to_the_script(
+def test_problem_is_reported_once_to_log_and_script(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The same problem a thousand times is one message, of another subject another."""
+    """A thousand problems of one kind and subject are one message."""
     told: list[DeliveryProblem] = []
     problems = Problems(told.append)
 
@@ -287,7 +287,7 @@ def test_problem_is_told_once_to_the_log_and_to_the_script(
     ]
 
 
-def test_what_a_listener_raises_goes_no_further(
+def test_exception_of_a_callback_goes_no_further(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """`on_problem` cannot stop a job."""

@@ -1,4 +1,4 @@
-"""The thread that writes for those who must not wait."""
+"""Worker thread that writes records for event loops."""
 
 import threading
 from typing import Final
@@ -13,12 +13,12 @@ NAME: Final = "trackerapi-worker"
 
 
 def worker_threads() -> list[threading.Thread]:
-    """Return the threads of workers that live."""
+    """Return the live threads of workers."""
     return [thread for thread in threading.enumerate() if thread.name == NAME]
 
 
-def test_work_is_done_in_its_order_by_one_thread() -> None:
-    """The order of the calls is that of the records."""
+def test_work_is_done_in_order_by_one_thread() -> None:
+    """Records have the order of the calls."""
     worker, done = Worker(), list[tuple[int, int]]()
 
     for number in range(1000):
@@ -29,8 +29,8 @@ def test_work_is_done_in_its_order_by_one_thread() -> None:
     assert len({thread for _, thread in done} - {threading.get_ident()}) == 1
 
 
-def test_nothing_is_begun_before_there_is_work() -> None:
-    """Making one, or waiting for nothing, costs no thread."""
+def test_worker_without_work_starts_no_thread() -> None:
+    """Neither the constructor nor a wait for nothing starts a thread."""
     before = worker_threads()
 
     Worker().drain(PATIENCE_SECONDS)
@@ -38,10 +38,10 @@ def test_nothing_is_begun_before_there_is_work() -> None:
     assert worker_threads() == before
 
 
-def test_thread_that_has_ended_is_followed_by_another(
+def test_ended_thread_is_followed_by_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A worker costs nothing while it is idle, and loses nothing when it wakes."""
+    """An idle worker costs nothing, and loses nothing when it wakes."""
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
     worker, done = Worker(), list[int]()
 
@@ -54,8 +54,8 @@ def test_thread_that_has_ended_is_followed_by_another(
     assert done == list(range(300))
 
 
-def test_work_that_fails_is_followed_by_the_next() -> None:
-    """The thread lives on."""
+def test_failed_work_is_followed_by_the_next() -> None:
+    """The thread survives an exception."""
     worker, is_done = Worker(), threading.Event()
 
     worker.post(lambda: 1 // 0)
@@ -80,8 +80,8 @@ def test_work_that_ends_its_thread_is_followed_by_the_next(
     assert is_done.wait(PATIENCE_SECONDS)
 
 
-def test_work_may_wait_for_its_worker_without_end() -> None:
-    """A report whose filter closes the tracker would wait for itself."""
+def test_work_may_wait_for_its_own_worker() -> None:
+    """A filter that closes the tracker does not deadlock."""
     worker, is_done = Worker(), threading.Event()
 
     worker.post(lambda: worker.drain(PATIENCE_SECONDS))
@@ -90,10 +90,10 @@ def test_work_may_wait_for_its_worker_without_end() -> None:
     assert is_done.wait(PATIENCE_SECONDS / 2)
 
 
-def test_work_is_done_at_once_where_no_thread_can_begin(
+def test_work_is_done_at_once_where_no_thread_can_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At a limit of threads, or at the end of the interpreter, nothing is lost."""
+    """At the limit of threads, or at the end of the interpreter, nothing is lost."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -106,10 +106,10 @@ def test_work_is_done_at_once_where_no_thread_can_begin(
     assert done == [1]
 
 
-def test_work_goes_on_after_ctrl_c_at_the_begin_of_a_thread(
+def test_work_goes_on_after_ctrl_c_at_the_start_of_a_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A script that goes on after it finds a worker that does."""
+    """A script that continues after Ctrl-C has a working worker."""
     start = threading.Thread.start
 
     def interrupt(_: threading.Thread) -> None:
