@@ -76,6 +76,10 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command.parent.mkdir()
     command.write_text(COMMAND)
     command.chmod(0o755)
+    # Beside it a program whose name begins like no other program of any machine.
+    program = command.with_name("zq-render")
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
     return folder
 
 
@@ -149,7 +153,7 @@ def in_fish(scripts: Path, *words: str) -> list[str]:
         (["job", "start", "tag", "--config", "zs"], ["zsh"]),
         (["completion", ""], ["bash", "fish", "zsh"]),
         (["event", "step", "--message", ""], []),
-        (["run", "--step", "x", "--", "trackera"], ["trackerapi"]),
+        (["run", "--step", "x", "--", "zq-"], ["zq-render"]),
         (["run", "cat", "zs"], ["zsh"]),
         (["nonsense", "jo"], ["job"]),
     ],
