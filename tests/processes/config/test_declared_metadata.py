@@ -1,4 +1,4 @@
-"""Metadata that a configuration declares, and other metadata."""
+"""Metadata keys that steps declare, and other keys."""
 
 import dataclasses
 import math
@@ -24,7 +24,7 @@ CANARY: Final = "canary-of-a-patient"
 
 @pytest.fixture
 def declaring() -> JobConfig:
-    """Load a configuration that keeps what its steps declare, and nothing else."""
+    """Load a configuration that keeps declared metadata only."""
     tag = f"declaring-{uuid.uuid4()}"
     score = {"name": "Score", "kind": "number", "audience": "customer"}
     steps = [
@@ -43,7 +43,7 @@ def declaring() -> JobConfig:
 def test_undeclared_metadata_never_reaches_the_disk(
     declaring: JobConfig, outbox: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither key nor value of what no step declares is written, wherever it is."""
+    """Neither key nor value of undeclared metadata is written anywhere."""
     with TrackerApi(KEY, NOWHERE, mode="offline", outbox=outbox) as tracker:
         job = tracker.create_job(
             "declaring", 142, declaring.tag, metadata={"Job canary": CANARY}
@@ -68,7 +68,7 @@ def test_undeclared_metadata_never_reaches_the_disk(
 def test_undeclared_metadata_is_warned_about_once_a_step(
     declaring: JobConfig, outbox: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A loop that sends what it does not declare fills no log."""
+    """A loop with undeclared metadata does not fill the log."""
     with TrackerApi(KEY, NOWHERE, mode="offline", outbox=outbox) as tracker:
         job = tracker.create_job("declaring", 142, declaring.tag)
         for number in range(10):
@@ -93,10 +93,10 @@ def test_declared_metadata_arrives_with_its_marks(
     assert second.event_metadata == {"Score": None, "trackerapi_changed": ["Score"]}
 
 
-def test_filter_cannot_add_what_is_not_declared(
+def test_filter_cannot_add_undeclared_metadata(
     declaring: JobConfig, outbox: Path
 ) -> None:
-    """What before_send puts into an event has to be declared too."""
+    """Metadata that before_send adds has to be declared too."""
 
     def add(event: Event) -> Event:
         metadata = {**(event.metadata or {}), "Patient": CANARY}

@@ -23,7 +23,7 @@ CANARY: Final = "canary-of-a-patient"
 
 
 def send_all(job: TrackerJob) -> None:
-    """Send events with a canary in each place that takes a text."""
+    """Send events with a canary in each member that takes a text."""
     job.send_event(kind="info", metadata={"Patient": CANARY})
     job.send_event(kind="info", metadata={CANARY: 1})
     job.send_event(kind="info", message=f"for {CANARY}")
@@ -34,7 +34,7 @@ def send_all(job: TrackerJob) -> None:
 
 
 def without_texts(event: Event) -> Event:
-    """Return an event with nothing in it but the fact."""
+    """Return an event with its facts only."""
     return dataclasses.replace(event, metadata=None, message=None, detail=None)
 
 
@@ -43,12 +43,12 @@ def nothing(_: Event) -> None:
 
 
 def raising(event: Event) -> Event:
-    """Fail, with what the event holds in the error."""
+    """Raise an error that contains the event."""
     raise ValueError(f"cannot handle {event}")
 
 
 def no_event(event: Event) -> Any:
-    """Return what is no event."""
+    """Return an object that is not an event."""
     return {"message": event.message}
 
 
@@ -61,12 +61,12 @@ def no_text(event: Event) -> Event:
 @pytest.mark.parametrize(
     "before_send", [without_texts, nothing, raising, no_event, no_text]
 )
-def test_what_before_send_takes_away_is_never_written(
+def test_text_that_before_send_removes_is_never_written(
     outbox: Path,
     caplog: pytest.LogCaptureFixture,
     before_send: Callable[[Event], Event | None],
 ) -> None:
-    """Nothing of an event is on disk or in a log that its filter has not let pass."""
+    """Text that a filter removes is neither on disk nor in a log."""
     caplog.set_level(logging.DEBUG)
     options: dict[str, Any] = {
         "mode": "offline",
@@ -83,7 +83,7 @@ def test_what_before_send_takes_away_is_never_written(
 
 
 def test_before_send_sees_every_event_before_it_is_on_disk(outbox: Path) -> None:
-    """A filter sees each call with all that it says, and nothing of it is written."""
+    """A filter sees each event in full before any of it is written."""
     seen: list[Event] = []
 
     def look(event: Event) -> Event:
@@ -104,10 +104,10 @@ def test_before_send_sees_every_event_before_it_is_on_disk(outbox: Path) -> None
     assert all(event.event_id.encode() in written(outbox) for event in seen[-3:])
 
 
-def test_before_send_changes_what_the_backend_gets(
+def test_before_send_changes_the_delivered_event(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A changed copy is delivered in the place of the event, under its id."""
+    """A changed copy is delivered in place of the event, under its id."""
 
     def change(event: Event) -> Event:
         return dataclasses.replace(
@@ -127,10 +127,10 @@ def test_before_send_changes_what_the_backend_gets(
     assert event.event_metadata == {"Patient": "no. 7"}
 
 
-def test_event_that_before_send_drops_is_nowhere(
+def test_dropped_event_is_neither_kept_nor_delivered(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A dropped event neither waits nor arrives, and the others do."""
+    """The other events arrive."""
 
     def drop(event: Event) -> Event | None:
         return None if event.message == "secret" else event
@@ -145,13 +145,13 @@ def test_event_that_before_send_drops_is_nowhere(
     assert [event.message for event in stored(tracker, job)] == ["one", "two"]
 
 
-def test_event_whose_filter_fails_arrives_bare(
+def test_event_of_a_failed_filter_arrives_without_texts(
     backend: RunningBackend,
     tracker: TrackerApi,
     job: TrackerJob,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The fact counts and is delivered; texts and values stay; one warning tells it."""
+    """The fact is delivered without texts and values; one warning names the filter."""
     told: list[DeliveryProblem] = []
     with TrackerApi(
         backend.api_key, backend.base_url, before_send=raising, on_problem=told.append

@@ -1,4 +1,4 @@
-"""What a job handle reports, and what a real backend makes of it."""
+"""Events of a job handle, and their effect in a real backend."""
 
 import math
 import pickle
@@ -24,7 +24,7 @@ WEST = timezone(timedelta(hours=-12))
 def test_handle_without_a_request_reports_to_its_job(
     tracker: TrackerApi, job: TrackerJob, config: JobConfig
 ) -> None:
-    """A second script needs only the id; a display name is its step's tag."""
+    """A second script needs only the id; a display name stands for a tag."""
     other = tracker.job(job.provider_job_id, tag=config.name)
     other.send_event(kind="step", name="Say Hello")
     deliver(tracker)
@@ -33,7 +33,9 @@ def test_handle_without_a_request_reports_to_its_job(
     assert other.fetch().percent == 28.57
 
 
-def test_event_says_all_that_it_was_given(tracker: TrackerApi, job: TrackerJob) -> None:
+def test_event_arrives_with_all_its_fields(
+    tracker: TrackerApi, job: TrackerJob
+) -> None:
     """Every field of an event arrives as it was sent, and nothing else."""
     moment = datetime.now(UTC) - timedelta(minutes=1)
     event_id = job.send_event(
@@ -76,7 +78,7 @@ def test_event_says_all_that_it_was_given(tracker: TrackerApi, job: TrackerJob) 
         ("complete", "succeeded"),
     ],
 )
-def test_kind_for_the_job_means_what_it_says(
+def test_kind_without_a_step_is_about_the_job(
     tracker: TrackerApi,
     job: TrackerJob,
     kind: str,
@@ -95,7 +97,7 @@ def test_kind_for_the_job_means_what_it_says(
     ("kind", "status"),
     [("start", "running"), ("step", "done"), ("skip", "skipped"), ("error", "failed")],
 )
-def test_kind_for_a_step_means_what_it_says(
+def test_kind_with_a_step_is_about_the_step(
     tracker: TrackerApi, job: TrackerJob, kind: str, status: str
 ) -> None:
     """An event with a step is about that step."""
@@ -108,7 +110,7 @@ def test_kind_for_a_step_means_what_it_says(
 def test_unknown_step_is_sent_and_warned_about_once(
     tracker: TrackerApi, job: TrackerJob, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A typo costs no event and does not flood the log; the near name is told."""
+    """A typo costs no event; one warning names the nearest step."""
     job.send_event(kind="step", name="say_helo")
     job.send_event(kind="step", name="say_helo")
     deliver(tracker)
@@ -123,7 +125,7 @@ def test_unknown_step_is_sent_and_warned_about_once(
 def test_misspelt_kind_is_sent_and_warned_about_once(
     tracker: TrackerApi, job: TrackerJob, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A kind that looks like a known one is taken for a typo."""
+    """A kind similar to a known one is taken for a typo."""
     job.send_event(kind="Complete")
     job.send_event(kind="Complete")
     deliver(tracker)
@@ -142,14 +144,14 @@ def test_misspelt_kind_is_sent_and_warned_about_once(
         ("interrupt", "say_hello", "'interrupt' is about the whole job: leave out"),
     ],
 )
-def test_kind_that_means_nothing_there_is_sent_and_warned_about_once(
+def test_kind_without_effect_is_sent_and_warned_about_once(
     job: TrackerJob,
     caplog: pytest.LogCaptureFixture,
     kind: str,
     name: str | None,
     reason: str,
 ) -> None:
-    """A step that was forgotten is told, instead of a percentage that stands still."""
+    """A warning names the missing step: the percentage would not change."""
     job.send_event(kind=kind, name=name)
     job.send_event(kind=kind, name=name)
 
@@ -157,7 +159,7 @@ def test_kind_that_means_nothing_there_is_sent_and_warned_about_once(
     assert reason in message
 
 
-def test_arguments_of_an_event_may_go_without_their_names(
+def test_arguments_of_an_event_may_be_positional(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
     """Kind, step and metadata, in the order of the original service's scripts."""
@@ -195,7 +197,7 @@ def test_complete_of_the_last_step_ends_the_job(
 def test_complete_of_a_step_leaves_a_job_with_an_explicit_finish_running(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """Such a job is finished by a `complete` of its own alone."""
+    """Such a job is finished by a `complete` of the job alone."""
     job = tracker.create_job(str(uuid.uuid4()), 142, config.tag, finish="explicit")
     for step in config.step_configurations:
         job.send_event(kind="complete", name=step.tag)
@@ -205,10 +207,10 @@ def test_complete_of_a_step_leaves_a_job_with_an_explicit_finish_running(
     assert (seen.status, seen.percent) == ("running", 99.99)
 
 
-def test_strict_raises_what_is_otherwise_logged(
+def test_strict_raises_instead_of_logging(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """With `strict`, a typo ends in an error before anything is sent."""
+    """With `strict`, a typo raises before anything is sent."""
     with TrackerApi(backend.api_key, backend.base_url, strict=True) as tracker:
         job = tracker.create_job(str(uuid.uuid4()), 142, config.tag)
         with pytest.raises(UnknownStepError) as caught:
@@ -222,10 +224,10 @@ def test_strict_raises_what_is_otherwise_logged(
         assert list(job.events()) == []
 
 
-def test_metadata_that_does_not_fit_is_changed_marked_and_warned_about(
+def test_unfit_metadata_is_changed_marked_and_warned_about(
     tracker: TrackerApi, job: TrackerJob, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The event goes all the same; reader and author see what was changed."""
+    """The event is sent; reader and author see the names of changed keys."""
     job.send_event(kind="info", metadata={"Score": math.nan, "Count": 5})
     deliver(tracker)
 
@@ -268,14 +270,14 @@ def test_metadata_that_does_not_fit_is_changed_marked_and_warned_about(
 def test_event_with_a_wrong_argument_raises_before_it_is_sent(
     job: TrackerJob, arguments: dict[str, Any], error: type[Exception]
 ) -> None:
-    """A mistake in the script is told where it is made."""
+    """A wrong argument raises in the call that has it."""
     with pytest.raises(error):
         job.send_event(**arguments)
 
     assert list(job.events()) == []
 
 
-def test_share_of_a_rounding_error_too_much_is_taken(
+def test_fraction_slightly_above_one_is_accepted(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
     """Ten tenths may sum up to a little more than one."""
@@ -286,7 +288,7 @@ def test_share_of_a_rounding_error_too_much_is_taken(
     assert [event.fraction for event in job.events()] == [1.0, 1.0]
 
 
-def test_handle_cannot_be_pickled_and_says_what_to_do(job: TrackerJob) -> None:
-    """A worker process is told to make a handle of its own."""
+def test_handle_cannot_be_pickled_and_names_the_alternative(job: TrackerJob) -> None:
+    """The error tells a worker process to make a handle of its own."""
     with pytest.raises(TypeError, match=r"tracker.job\('"):
         pickle.dumps(job)

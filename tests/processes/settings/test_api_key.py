@@ -25,7 +25,7 @@ KEYS: Final = {
 
 @pytest.mark.parametrize("form", KEYS)
 @pytest.mark.parametrize("fate", ["offline", "down", "refused", "held", "delivered"])
-def test_key_is_nowhere_but_in_its_header(
+def test_key_is_in_its_header_only(
     gateway: Gateway,
     job: TrackerJob,
     outbox: Path,
@@ -33,7 +33,7 @@ def test_key_is_nowhere_but_in_its_header(
     form: str,
     fate: str,
 ) -> None:
-    """No file, log, repr, report or error shows a key, whatever becomes of an event."""
+    """No file, log, repr, report or error shows a key, however an event ends."""
     caplog.set_level(logging.DEBUG)
     gateway.lends_key = True
     gateway.fault = {
@@ -64,7 +64,7 @@ def test_key_is_nowhere_but_in_its_header(
 def test_key_that_an_answer_repeats_is_not_shown(
     gateway: Gateway, outbox: Path, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    """A server that prints what it was sent does not bring a key into log or outbox."""
+    """A server that repeats the request does not bring a key into log or outbox."""
 
     def echo(request: Request) -> bytes:
         return problem(status, detail=f"Bad key: {request.headers['x-api-key']}")

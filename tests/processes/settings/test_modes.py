@@ -39,7 +39,7 @@ print(json.dumps([ids, waiting, threading.active_count(), loaded]))
 
 
 def run_off(tmp_path: Path, argument: str, **settings: str) -> list[str]:
-    """Run a script that is not tracked; return the modules that it has loaded."""
+    """Run a script without tracking; return the modules that it has loaded."""
     home = tmp_path / "home"
     home.mkdir()
     done = subprocess.run(
@@ -63,10 +63,10 @@ def run_off(tmp_path: Path, argument: str, **settings: str) -> list[str]:
     [("mode='off'", {}), ("", {"TRACKERAPI_MODE": "off"})],
     ids=["argument", "environment"],
 )
-def test_off_needs_nothing_and_does_nothing(
+def test_off_needs_no_settings_and_does_nothing(
     tmp_path: Path, argument: str, settings: dict[str, str]
 ) -> None:
-    """Without key and address a script runs: no thread, no file, nothing foreign."""
+    """Without key and address a script runs: no thread, no file, no foreign module."""
     loaded = run_off(tmp_path, argument, **settings)
 
     foreign = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
@@ -76,7 +76,7 @@ def test_off_needs_nothing_and_does_nothing(
 
 
 def test_off_loads_no_delivery(tmp_path: Path) -> None:
-    """What does nothing costs nothing: neither outbox nor courier is loaded."""
+    """With mode off neither outbox nor delivery loop is loaded."""
     loaded = run_off(tmp_path, "mode='off'")
 
     parts = {"outbox.outbox", "outbox.file", "delivery.delivery", "delivery.loop"}
@@ -84,15 +84,15 @@ def test_off_loads_no_delivery(tmp_path: Path) -> None:
     assert not {f"trackerapi.{part}" for part in parts} & set(loaded)
 
 
-def test_question_to_a_tracker_that_is_off_says_so() -> None:
-    """A question has no answer then, and names the setting."""
+def test_read_call_of_a_tracker_that_is_off_raises() -> None:
+    """The error of a read call names the setting."""
     with TrackerApi(mode="off") as tracker, pytest.raises(BackendError) as caught:
         tracker.get_job("off")
 
     assert "TRACKERAPI_MODE" in str(caught.value)
 
 
-def test_offline_records_and_connects_to_nobody(
+def test_offline_tracker_records_and_does_not_connect(
     gateway: Gateway, config: JobConfig, outbox: Path
 ) -> None:
     """Nothing leaves the machine, not even by flush() and close()."""
@@ -114,10 +114,10 @@ def test_offline_records_and_connects_to_nobody(
 
 
 @pytest.mark.parametrize("how", ["flush", "close", "new event"])
-def test_later_online_tracker_delivers_what_was_recorded_offline(
+def test_later_online_tracker_delivers_offline_records(
     gateway: Gateway, tracker: TrackerApi, config: JobConfig, outbox: Path, how: str
 ) -> None:
-    """The same key, online, brings what offline runs have left, by any of its ways."""
+    """The same key, online, delivers records of offline runs in each of its ways."""
     where: dict[str, Any] = {
         "api_key": gateway.backend.api_key,
         "base_url": gateway.url,
@@ -147,14 +147,14 @@ def test_later_online_tracker_delivers_what_was_recorded_offline(
 
 
 def test_offline_needs_no_key(outbox: Path) -> None:
-    """A machine that never reaches the backend holds no key of it."""
+    """A machine without access to the backend needs no key."""
     with TrackerApi(base_url=NOWHERE, mode="offline", outbox=outbox) as tracker:
         event_id = tracker.job("keyless").send_event(kind="info")
 
     assert [event["event_id"] for event in records(outbox)] == [event_id]
 
 
-def test_key_of_another_form_delivers_what_it_has_recorded_offline(
+def test_key_of_another_form_delivers_its_offline_records(
     gateway: Gateway, tracker: TrackerApi, job: TrackerJob, outbox: Path
 ) -> None:
     """A key without a public part finds its records again, like any other."""
@@ -171,7 +171,7 @@ def test_key_of_another_form_delivers_what_it_has_recorded_offline(
 def test_records_for_one_backend_are_never_sent_to_another(
     gateway: Gateway, backend: RunningBackend, outbox: Path
 ) -> None:
-    """A folder that two destinations share mixes nothing, whoever comes first."""
+    """A folder of two destinations mixes nothing, in any order of processes."""
     key = backend.api_key
     with TrackerApi(key, NOWHERE, mode="offline", outbox=outbox) as elsewhere:
         elsewhere.job("elsewhere").send_event(kind="info")

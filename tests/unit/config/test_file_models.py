@@ -1,4 +1,4 @@
-"""Which configuration files load, and that the JSON Schema says the same."""
+"""Configuration files that load, and the JSON Schema, which agrees."""
 
 import copy
 import json
@@ -90,7 +90,7 @@ STEP_AFTER: Final = {"tag": "last", "name": "Last", "points": 1}
 
 
 def ordered(*waits: list[str] | None) -> list[dict[str, Any]]:
-    """Return steps a, b, c… that wait for the tags given; None says nothing."""
+    """Return steps a, b, c… that wait for the tags given; None leaves `after` out."""
     return [
         {"tag": tag, "name": tag.upper(), "points": 1}
         | ({} if after is None else {"after": after})
@@ -100,7 +100,7 @@ def ordered(*waits: list[str] | None) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Bad:
-    """One mistake: where, what, and how it is answered.
+    """One mistake in a file: its location, value and message.
 
     Attributes:
         at: JSON Pointer to the member that is set.
@@ -327,8 +327,8 @@ REPEATS: Final = {
 
 
 @pytest.mark.parametrize("bad", ORDERS.values(), ids=ORDERS)
-def test_order_that_no_step_can_keep_is_refused(bad: Bad, path: Path) -> None:
-    """A step that could never become ready is told before a job waits for it."""
+def test_impossible_order_is_rejected(bad: Bad, path: Path) -> None:
+    """A step that could never become ready is an error of the file."""
     document = changed(bad.at, bad.value)
     path.write_text(json.dumps(document), encoding="utf-8")
 
@@ -342,10 +342,10 @@ def test_order_that_no_step_can_keep_is_refused(bad: Bad, path: Path) -> None:
 
 
 @pytest.mark.parametrize("has_audience", [True, False])
-def test_configuration_that_no_request_carries_is_refused(
+def test_configuration_too_large_for_a_request_is_rejected(
     path: Path, *, has_audience: bool
 ) -> None:
-    """File and size are named before a job is created that nobody could deliver."""
+    """The error names file and size before a job is created."""
     audience = {"audience": "customer"} if has_audience else {}
     keys = [
         {"name": f"{number:03d}{'n' * 90}", "kind": "text", **audience}
@@ -379,13 +379,13 @@ def refusal(path: Path) -> ConfigError:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return where a test puts its file."""
+    """Return the path of a file to be written."""
     return tmp_path / "job_configurations.json"
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_mistake_is_refused_with_place_and_reason(bad: Bad, path: Path) -> None:
-    """A mistake in a file is told once, at its place, with the nearest known key."""
+def test_mistake_is_rejected_with_location_and_reason(bad: Bad, path: Path) -> None:
+    """A mistake in a file is one error, with location and the nearest known key."""
     path.write_text(json.dumps(changed(bad.at, bad.value)), encoding="utf-8")
 
     error = refusal(path)
@@ -398,14 +398,14 @@ def test_mistake_is_refused_with_place_and_reason(bad: Bad, path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
-def test_mistake_is_refused_by_schema(bad: Bad) -> None:
-    """What the loader refuses an editor marks too."""
+def test_mistake_is_rejected_by_schema(bad: Bad) -> None:
+    """An editor marks every mistake that the loader rejects."""
     assert not SCHEMA.is_valid(changed(bad.at, bad.value))
 
 
 @pytest.mark.parametrize("bad", REPEATS.values(), ids=REPEATS)
-def test_repeated_name_is_refused_with_both_places(bad: Bad, path: Path) -> None:
-    """Where names have to differ, the second is pointed at and the first named."""
+def test_repeated_name_is_rejected_with_both_locations(bad: Bad, path: Path) -> None:
+    """The error points at the second of two equal names and names the first."""
     path.write_text(json.dumps(changed(bad.at, bad.value)), encoding="utf-8")
 
     error = refusal(path)
@@ -414,7 +414,7 @@ def test_repeated_name_is_refused_with_both_places(bad: Bad, path: Path) -> None
 
 
 @pytest.mark.parametrize("document", GOOD.values(), ids=GOOD)
-def test_good_file_is_taken_by_loader_and_schema(
+def test_good_file_is_accepted_by_loader_and_schema(
     document: dict[str, Any], path: Path
 ) -> None:
     """The bounds themselves are inside the ranges, for both."""
@@ -425,14 +425,14 @@ def test_good_file_is_taken_by_loader_and_schema(
 
 
 @pytest.mark.parametrize("document", GOOD.values(), ids=GOOD)
-def test_good_job_is_taken_by_contract(document: dict[str, Any]) -> None:
-    """A job that loads is never refused by a backend for its shape."""
+def test_good_job_is_accepted_by_contract(document: dict[str, Any]) -> None:
+    """A job that loads is never rejected by a backend for its shape."""
     for job in document["job_configs"]:
         validator("JobConfigurationInput").validate(job)
 
 
 def nearly_valid() -> st.SearchStrategy[dict[str, Any]]:
-    """Return documents that have one member changed to anything, or none."""
+    """Return documents with one member changed to anything, or unchanged."""
     members = [
         *("/$schema", "/job_configs", JOB, STEP, KEY, f"{JOB}/unknown"),
         *(f"{JOB}/{name}" for name in FULL["job_configs"][0]),
@@ -453,7 +453,7 @@ def nearly_valid() -> st.SearchStrategy[dict[str, Any]]:
 def test_loader_and_schema_agree(
     document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """No value is fine for one of the two and wrong for the other."""
+    """No value is valid for one of the two and invalid for the other."""
     path = tmp_path_factory.getbasetemp() / "nearly_valid.json"
     path.write_text(json.dumps(document), encoding="utf-8")
     try:
@@ -464,10 +464,10 @@ def test_loader_and_schema_agree(
         assert SCHEMA.is_valid(document)
 
 
-def test_steps_of_the_original_service_are_refused_with_the_new_name(
+def test_steps_of_the_original_service_are_rejected_with_the_new_name(
     path: Path,
 ) -> None:
-    """An old file says what to change, in one mistake."""
+    """The error of an old file names the new key."""
     document = copy.deepcopy(SEED)
     job = document["job_configs"][0]
     job["steps"] = job.pop("step_configurations")
@@ -481,8 +481,8 @@ def test_steps_of_the_original_service_are_refused_with_the_new_name(
     )
 
 
-def test_misspelt_key_is_not_told_as_missing_too(path: Path) -> None:
-    """One typing mistake counts as one."""
+def test_misspelt_key_is_not_reported_as_missing(path: Path) -> None:
+    """One typing mistake is one error."""
     document = changed(f"{STEP}/points", ABSENT)
     document["job_configs"][0]["step_configurations"][0]["point"] = 1
     path.write_text(json.dumps(document))
@@ -494,7 +494,7 @@ def test_misspelt_key_is_not_told_as_missing_too(path: Path) -> None:
 
 
 def test_further_mistakes_are_counted(path: Path) -> None:
-    """The first of three mistakes is told, and that there are two more."""
+    """The error shows the first of three mistakes, and says that two more exist."""
     document = changed(f"{JOB}/name", "")
     document["job_configs"][0]["version"] = "1"
     document["job_configs"][0]["step_configurations"][0]["points"] = -1
@@ -507,7 +507,7 @@ def test_further_mistakes_are_counted(path: Path) -> None:
 
 
 def test_document_from_code_is_checked_like_a_file() -> None:
-    """Points, keys and repeats of a plain document have places below it."""
+    """Points, keys and repeats of a plain document have locations below it."""
     step = {"name": "S", "tag": "s", "points": 1}
     job = {"name": "A", "tag": "a", "step_configurations": [step, step]}
 

@@ -74,7 +74,7 @@ def refusal(ask: Callable[[], object]) -> ConfigError:
 
 @pytest.mark.parametrize("kind", [str, Path])
 def test_seed_file_loads_as_documented(kind: Callable[[Path], str | Path]) -> None:
-    """Tags, names and points of the tutorial's file are where it reads them."""
+    """Tags, names and points of the file are those of the tutorial."""
     manager = JobConfigManager(configurations_file=kind(SEED_FILE))
     config = manager.get_job_config("my_job")
 
@@ -89,8 +89,8 @@ def test_seed_file_loads_as_documented(kind: Callable[[Path], str | Path]) -> No
     ]
 
 
-def test_metadata_key_is_the_providers_by_default() -> None:
-    """A key that names no audience is not for the customer."""
+def test_metadata_key_is_for_the_provider_by_default() -> None:
+    """A key without an audience is not for the customer."""
     document = copy.deepcopy(FULL)
     metadata = document["step_configurations"][0]["metadata_configurations"]
     metadata.append({"name": "Operator", "units": None})
@@ -109,7 +109,7 @@ def test_metadata_key_is_the_providers_by_default() -> None:
 
 
 def test_steps_to_wait_for_are_kept(tmp_path: Path) -> None:
-    """Unsaid, none and several are three things, from a file and from code."""
+    """Absent, none and several are distinct, from a file and from code."""
     config = JobConfigManager().add_job_config(FULL)
     path = written(tmp_path / "configs.json", config)
     loaded = JobConfigManager(path).get_job_config("scan")
@@ -120,7 +120,7 @@ def test_steps_to_wait_for_are_kept(tmp_path: Path) -> None:
 
 
 def test_configuration_never_changes() -> None:
-    """What was loaded stays as it is, for everybody who holds it."""
+    """A loaded configuration stays as it is for all its holders."""
     source = copy.deepcopy(FULL)
     config = JobConfigManager().add_job_config(source)
 
@@ -133,8 +133,8 @@ def test_configuration_never_changes() -> None:
 
 
 @pytest.mark.parametrize("document", [FULL, job("plain").as_document()])
-def test_document_is_plain_and_taken_by_contract(document: dict[str, Any]) -> None:
-    """What goes to the backend is what was loaded, without members for "absent"."""
+def test_document_is_plain_and_accepted_by_contract(document: dict[str, Any]) -> None:
+    """The backend gets the loaded document, without absent members."""
     config = JobConfigManager().add_job_config(document)
 
     assert config.as_document() == document
@@ -143,7 +143,7 @@ def test_document_is_plain_and_taken_by_contract(document: dict[str, Any]) -> No
 
 
 def test_whole_float_becomes_a_whole_number() -> None:
-    """Points written as 10.0 do not reach the backend as another content."""
+    """Points written as 10.0 do not reach the backend as different content."""
     document = job("a", points=10).as_document()
     document["step_configurations"][0]["points"] = 10.0
 
@@ -155,15 +155,15 @@ def test_whole_float_becomes_a_whole_number() -> None:
 
 
 def test_tag_wins_over_display_name() -> None:
-    """A configuration is never hidden by the display name of another."""
+    """The display name of another configuration never hides a tag."""
     manager = JobConfigManager(configs=[job("a", "b"), job("b", "c")])
 
     assert manager.get_job_config("b").name == "c"
     assert manager.get_job_config("c").tag == "b"
 
 
-def test_ambiguous_display_name_is_refused_with_its_tags() -> None:
-    """Two configurations with one name are never guessed between."""
+def test_ambiguous_display_name_is_rejected_with_its_tags() -> None:
+    """A display name of two configurations stands for neither."""
     manager = JobConfigManager(configs=[job("a", "Scan"), job("b", "Scan")])
 
     for ask in (lambda: manager.get_job_config("Scan"), lambda: find_loaded("Scan")):
@@ -176,10 +176,10 @@ def test_ambiguous_display_name_is_refused_with_its_tags() -> None:
     ("given", "suggestion"),
     [("my_jop", "my_job"), ("MY JOB", "my_job"), ("My Jobs", "my_job"), ("zzz", None)],
 )
-def test_unknown_tag_is_refused_with_the_nearest(
+def test_unknown_tag_is_rejected_with_the_nearest(
     given: str, suggestion: str | None
 ) -> None:
-    """A typo in a tag or a display name is answered with the tag that was meant."""
+    """The error for a typo in a tag or display name names the near tag."""
     manager = JobConfigManager(configurations_file=SEED_FILE)
 
     error = refusal(lambda: manager.get_job_config(given))
@@ -189,14 +189,14 @@ def test_unknown_tag_is_refused_with_the_nearest(
 
 
 @pytest.mark.parametrize(("given", "error"), [(5, TypeError), (" ", ValueError)])
-def test_argument_that_is_no_tag_is_refused(given: Any, error: type[Exception]) -> None:
-    """A wrong argument is told as one, before any search."""
+def test_wrong_type_of_a_tag_is_rejected(given: Any, error: type[Exception]) -> None:
+    """A wrong argument raises before any search."""
     with pytest.raises(error, match="tag must"):
         JobConfigManager().get_job_config(given)
 
 
 def test_manager_keeps_the_order_of_file_and_code(tmp_path: Path) -> None:
-    """A file comes first, then what code adds, each in its own order."""
+    """A file comes first, then configurations from code, each in its own order."""
     path = written(tmp_path / "jobs.json", job("z"), job("a"))
     manager = JobConfigManager(configurations_file=path, configs=[job("m")])
 
@@ -206,7 +206,7 @@ def test_manager_keeps_the_order_of_file_and_code(tmp_path: Path) -> None:
     assert JobConfigManager().tags == ()
 
 
-def test_mapping_of_any_kind_is_taken() -> None:
+def test_mapping_of_any_kind_is_accepted() -> None:
     """A read-only view of a document is as good as a dict."""
     config = JobConfigManager().add_job_config(MappingProxyType(FULL))
 
@@ -214,7 +214,7 @@ def test_mapping_of_any_kind_is_taken() -> None:
 
 
 def test_configuration_from_code_is_checked() -> None:
-    """A `JobConfig` made by hand is held to the rules of a file, by its place."""
+    """A `JobConfig` made by hand obeys the rules of a file, with its location."""
     wrong: list[Any] = [job("a"), job("b", points=-1)]
 
     error = refusal(lambda: JobConfigManager(configs=wrong))
@@ -235,8 +235,8 @@ def test_same_content_may_be_loaded_again(tmp_path: Path) -> None:
     assert manager.tags == ("a",)
 
 
-def test_same_tag_with_other_content_is_refused_whole(tmp_path: Path) -> None:
-    """A file that contradicts what is loaded adds nothing of itself."""
+def test_same_tag_with_other_content_is_rejected_whole(tmp_path: Path) -> None:
+    """A file that contradicts a loaded one adds nothing."""
     JobConfigManager(configs=[job("b")])
     path = written(tmp_path / "jobs.json", job("a"), job("b", points=2))
 
@@ -247,8 +247,8 @@ def test_same_tag_with_other_content_is_refused_whole(tmp_path: Path) -> None:
     assert find_loaded("a") is None
 
 
-def test_refused_configuration_is_not_in_its_manager() -> None:
-    """After an error a manager still gives what it gave before."""
+def test_rejected_configuration_is_not_in_its_manager() -> None:
+    """After an error a manager returns the same as before."""
     manager = JobConfigManager(configs=[job("a")])
 
     refusal(lambda: manager.add_job_config(job("a", points=2)))
@@ -257,7 +257,7 @@ def test_refused_configuration_is_not_in_its_manager() -> None:
 
 
 def test_loaded_configuration_is_found_without_its_manager() -> None:
-    """What a forgotten manager loaded is found by tag and by display name."""
+    """Configurations of a dropped manager are found by tag and by display name."""
     JobConfigManager(configs=[job("a", "First"), job("First", "b")])
 
     assert find_loaded("a") == job("a", "First")
@@ -312,7 +312,7 @@ def steps(*names: tuple[str, str]) -> JobConfig:
     [("one", "one"), ("First", "one"), ("two", "two"), ("Same", None), ("x", None)],
 )
 def test_step_is_found_by_tag_or_unambiguous_name(given: str, tag: str | None) -> None:
-    """A tag match wins; a display name counts only where a single step has it."""
+    """A tag match wins; a display name counts only if a single step has it."""
     config = steps(("one", "First"), ("two", "Same"), ("three", "Same"), ("s", "two"))
 
     step = config.find_step(given)
@@ -324,15 +324,15 @@ def test_step_is_found_by_tag_or_unambiguous_name(given: str, tag: str | None) -
     ("given", "near"),
     [("say_helo", "say_hello"), ("Say hello!", "say_hello"), ("zzz", None)],
 )
-def test_nearest_step_is_the_one_meant(given: str, near: str | None) -> None:
+def test_nearest_step_is_found_for_a_typo(given: str, near: str | None) -> None:
     """A typo in a tag or display name leads to the step's tag."""
     config = steps(("say_hello", "Say Hello"), ("bye", "Farewell"))
 
     assert config.nearest_step(given) == near
 
 
-def test_configurations_in_place_of_a_file_are_told_apart() -> None:
-    """Who passes documents first learns by which argument they go."""
+def test_configurations_in_place_of_a_file_raise_type_error() -> None:
+    """The message names the argument for documents."""
     wrong: Any = [{"tag": "a"}]
     with pytest.raises(TypeError, match=r"must be a path, got list; .* configs="):
         JobConfigManager(wrong)

@@ -1,4 +1,4 @@
-"""A file that is no JSON has one clear error, whatever it holds instead."""
+"""JSON files: one clear error for each kind of invalid content."""
 
 from pathlib import Path
 from typing import Final
@@ -42,17 +42,17 @@ def refusal(path: Path) -> ConfigError:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return where a test puts its file."""
+    """Return the path of a file to be written."""
     return tmp_path / "job_configurations.json"
 
 
 @pytest.mark.parametrize(
     ("content", "pointer", "reason"), UNREADABLE.values(), ids=UNREADABLE
 )
-def test_unreadable_file_is_refused(
+def test_invalid_json_is_rejected(
     content: bytes, pointer: str, reason: str, path: Path
 ) -> None:
-    """Each way of being no JSON is told apart, at its place."""
+    """Each kind of invalid JSON has its own message and location."""
     path.write_bytes(content)
 
     error = refusal(path)
@@ -69,22 +69,22 @@ def test_file_is_read_as_it_stands(path: Path) -> None:
     assert read_json_file(path) == {"a": [1, 2.5, True, None, "🫀"], "b": {}}
 
 
-def test_byte_order_mark_is_taken(path: Path) -> None:
+def test_byte_order_mark_is_accepted(path: Path) -> None:
     """A file that an editor on Windows saved as UTF-8 loads."""
     path.write_bytes(b"\xef\xbb\xbf" + VALID)
 
     assert read_json_file(path)["name"] == "A"
 
 
-def test_largest_file_is_taken(path: Path) -> None:
-    """The limit itself is no mistake."""
+def test_largest_file_is_accepted(path: Path) -> None:
+    """A file of exactly the limit loads."""
     path.write_bytes(VALID.ljust(5 * 1024 * 1024))
 
     assert read_json_file(path)["name"] == "A"
 
 
-def test_first_mistake_of_the_text_is_told(path: Path) -> None:
-    """Of several mistakes the one that a reader meets first is named."""
+def test_first_mistake_of_the_text_is_reported(path: Path) -> None:
+    """The error of a text with several mistakes is about the first."""
     path.write_bytes(b'{"a": [[NaN], 1e999], "b": {"k": 1, "k": 2}}')
 
     assert refusal(path).pointer == "/a/0/0"
@@ -95,7 +95,7 @@ def test_first_mistake_of_the_text_is_told(path: Path) -> None:
 def test_nesting_of_any_depth_has_an_answer(
     opening: bytes, depth: int, path: Path
 ) -> None:
-    """No depth gets past the parser and ends in a traceback."""
+    """No depth passes the parser and ends in a traceback."""
     closing = {b"[": b"]"}.get(opening, b"}")
     path.write_bytes(opening * depth + b"NaN" + closing * depth)
 
@@ -112,7 +112,7 @@ def test_many_repeated_keys_are_found_at_once(path: Path) -> None:
     assert refusal(path).pointer == "/7"
 
 
-def test_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+def test_file_that_cannot_be_opened_is_rejected(tmp_path: Path) -> None:
     """A folder, a missing file and impossible names have one clear error each."""
     blocker = tmp_path / "file"
     blocker.touch()
@@ -128,6 +128,6 @@ def test_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
 
 
 def test_pointer_escapes_its_two_special_characters() -> None:
-    """Keys with a slash or a tilde are still found by the pointer (RFC 6901)."""
+    """Keys with a slash or a tilde are found by the pointer (RFC 6901)."""
     assert json_pointer(("a/b", 0, "~1")) == "/a~1b/0/~01"
     assert json_pointer(()) == ""

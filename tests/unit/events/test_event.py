@@ -1,4 +1,4 @@
-"""Events: their ids, their times and their line on disk and wire."""
+"""Events: ids, times, and their line on disk and wire."""
 
 import json
 import threading
@@ -25,7 +25,7 @@ MINIMAL: dict[str, Any] = {
 
 
 def test_ids_are_version_7_of_the_current_time() -> None:
-    """A backend can sort by id and read the time of recording from it."""
+    """A backend can sort by id and read the time of recording from the id."""
     event_id, occurred_at = new_stamp()
 
     uuid = UUID(event_id)
@@ -68,8 +68,8 @@ def test_stamps_of_threads_are_unique_and_rise_in_each() -> None:
     assert len({s[0] for mine in stamps for s in mine}) == 8 * 2_000
 
 
-def test_time_is_never_before_the_one_the_job_has_had() -> None:
-    """A job that was attached to does not go back behind its own past."""
+def test_time_is_never_before_earlier_times_of_the_job() -> None:
+    """An attached job does not go back behind its own past."""
     later = datetime.now(UTC) + timedelta(hours=1)
     past = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -89,12 +89,12 @@ def test_time_is_never_before_the_one_the_job_has_had() -> None:
     ],
 )
 def test_time_is_written_in_utc(moment: datetime, text: str) -> None:
-    """Every time on the wire is of one form."""
+    """Every time on the wire has one form."""
     assert as_rfc3339(moment) == text
 
 
-def test_time_without_offset_is_refused() -> None:
-    """Nobody guesses which clock a naive time was read from."""
+def test_time_without_offset_is_rejected() -> None:
+    """The clock of a naive time is not guessed."""
     with pytest.raises(ValueError, match="a time needs an offset"):
         as_rfc3339(datetime(2026, 11, 24))  # noqa: DTZ001
 
@@ -120,7 +120,7 @@ EVENTS = st.builds(
 
 @given(EVENTS)
 def test_line_is_one_json_object_of_the_contract(event: Event) -> None:
-    """What is on disk is what the backend takes."""
+    """The line on disk is the body that the backend takes."""
     line = event.as_line()
 
     assert b"\n" not in line
@@ -131,13 +131,13 @@ def test_line_is_one_json_object_of_the_contract(event: Event) -> None:
     assert members.get("retrying", False) is event.retrying
 
 
-def test_line_holds_only_what_is_given() -> None:
-    """An event costs no bytes for what it does not say."""
+def test_line_holds_only_given_members() -> None:
+    """Absent members of an event cost no bytes."""
     assert json.loads(Event(**MINIMAL).as_line()) == MINIMAL
 
 
 def test_line_names_every_member_of_the_contract() -> None:
-    """Nothing that an event can say is lost on its way."""
+    """No member of an event is lost on its way."""
     full = Event(
         **MINIMAL,
         tag="load",
@@ -157,14 +157,14 @@ def test_line_names_every_member_of_the_contract() -> None:
     assert EVENT.is_valid(json.loads(full.as_line()))
 
 
-def test_line_refuses_what_is_no_json_number() -> None:
+def test_line_rejects_a_number_that_json_lacks() -> None:
     """A NaN never reaches the disk, where no reader could take it."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         Event(**MINIMAL, fraction=float("nan")).as_line()
 
 
 def test_known_kinds_are_those_of_the_contract() -> None:
-    """The list in the contract and ours are one."""
+    """The library and the contract list the same kinds."""
     described = SCHEMAS["EventInput"]["description"]
     listed = described.partition("Known kinds: ")[2].partition(";")[0]
 

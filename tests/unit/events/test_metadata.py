@@ -1,4 +1,4 @@
-"""Whatever a job hands over as metadata, what is recorded fits the contract."""
+"""Metadata of events: everything that a job passes becomes fit for the contract."""
 
 import json
 import math
@@ -33,7 +33,7 @@ METADATA = validator("Metadata")
 
 
 class Hostile:
-    """An object that breaks when it is looked at."""
+    """An object that raises at every access."""
 
     def __str__(self) -> str:
         raise RuntimeError("no")
@@ -42,7 +42,7 @@ class Hostile:
 
 
 class Proxy:
-    """A lazy proxy that has nothing to stand for."""
+    """A lazy proxy without an object behind it."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -50,17 +50,17 @@ class Proxy:
 
 
 class Growing(dict[str, Any]):
-    """A mapping that another thread changes each time it is iterated over."""
+    """A mapping that another thread changes during each iteration."""
 
     def items(self) -> Any:
-        """Give the pairs, and change."""
+        """Return the pairs, and change."""
         for pair in super().items():
             self[f"key {len(self)}"] = 1
             yield pair
 
 
 class Unreadable(Mapping[str, Any]):
-    """A mapping whose members cannot be read."""
+    """A mapping with members that cannot be read."""
 
     def __getitem__(self, key: str) -> Any:
         raise OSError("gone")
@@ -73,22 +73,22 @@ class Unreadable(Mapping[str, Any]):
 
 
 class HostileText(str):
-    """A text that breaks when it is encoded."""
+    """A text that raises when it is encoded."""
 
     def encode(self, *_given: Any) -> bytes:
-        """Break."""
+        """Raise."""
         raise RuntimeError("no")
 
 
 class HostileNumber(float):
-    """A number that breaks when it is converted."""
+    """A number that raises when it is converted."""
 
     def __float__(self) -> float:
         raise RuntimeError("no")
 
 
 class HostileList(list[Any]):
-    """A list that breaks when it is read."""
+    """A list that raises when it is read."""
 
     def __getitem__(self, key: Any) -> Any:
         raise RuntimeError("no")
@@ -98,7 +98,7 @@ class HostileList(list[Any]):
 
 
 class Colour(Enum):
-    """An enumeration whose members are no JSON values."""
+    """An enumeration with members that are no JSON values."""
 
     RED = "red"
 
@@ -126,7 +126,7 @@ def cyclic(fan_out: int) -> list[Any]:
 
 
 def doubled(levels: int) -> list[Any]:
-    """Return a small object whose text has 2**levels parts."""
+    """Return a small object with a text of 2**levels parts."""
     value: list[Any] = []
     for _ in range(levels):
         value = [value, value]
@@ -202,7 +202,7 @@ ANY_VALUES = st.recursive(
 
 @given(GOOD)
 def test_good_metadata_is_unchanged(metadata: dict[str, Any]) -> None:
-    """What fits is recorded as it is, value by value and type by type."""
+    """Fitting metadata is recorded unchanged, value by value and type by type."""
     shaped = shape_metadata(metadata)
 
     assert shaped.changed == ()
@@ -212,7 +212,7 @@ def test_good_metadata_is_unchanged(metadata: dict[str, Any]) -> None:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text() | st.integers() | st.builds(Hostile), ANY_VALUES))
 def test_any_metadata_becomes_recordable(metadata: dict[Any, Any]) -> None:
-    """No value of a job can keep its event from being recorded."""
+    """No value of a job prevents the record of its event."""
     assert_recordable(shape_metadata(metadata).values)
 
 
@@ -267,7 +267,7 @@ def test_extreme_metadata_becomes_recordable(metadata: dict[Any, Any]) -> None:
 def test_value_that_json_cannot_hold_is_converted_and_named(
     value: object, recorded: object
 ) -> None:
-    """The reader sees the nearest JSON value and which key is not as it was."""
+    """The reader sees the nearest JSON value and the name of the changed key."""
     shaped = shape_metadata({"Key": value, "Other": 1})
 
     assert shaped.values == {"Key": recorded, "Other": 1, CHANGED_KEY: ["Key"]}
@@ -289,7 +289,7 @@ def test_value_that_json_cannot_hold_is_converted_and_named(
     ],
 )
 def test_value_that_json_can_hold_is_no_change(value: object, recorded: object) -> None:
-    """Relatives of JSON's own types are recorded without a mark."""
+    """Subclasses of JSON's own types are recorded without a mark."""
     shaped = shape_metadata({"Key": value})
 
     assert shaped.values == {"Key": recorded}
@@ -306,7 +306,7 @@ def test_keys_beyond_the_limit_are_left_out_and_named() -> None:
 
 
 def test_long_value_is_cut_so_that_the_others_stay() -> None:
-    """One huge value does not push the small ones out."""
+    """One huge value does not displace the small ones."""
     shaped = shape_metadata({"log": "x" * 20_000, "count": 5})
 
     assert shaped.values["count"] == 5
@@ -351,13 +351,13 @@ def job(tmp_path: Path) -> Iterator[TrackerJob]:
 def test_metadata_that_raises_does_not_reach_the_job(
     job: TrackerJob, metadata: Mapping[str, Any]
 ) -> None:
-    """Whatever the classes of values do, `send_event()` returns."""
+    """`send_event()` returns, whatever the classes of the values do."""
     assert job.send_event(kind="info", name="load", metadata=metadata)
     assert_recordable(shape_metadata(metadata).values)
 
 
-def test_proxy_that_stands_for_nothing_is_no_metadata(job: TrackerJob) -> None:
-    """Metadata that is no mapping is a mistake of the author, as ever."""
+def test_proxy_without_an_object_is_no_metadata(job: TrackerJob) -> None:
+    """Metadata that is not a mapping raises."""
     with pytest.raises(TypeError, match="metadata must be a mapping, got Proxy"):
         job.send_event(kind="info", metadata=Proxy())  # type: ignore[arg-type]
 
@@ -404,7 +404,7 @@ def test_metadata_that_another_thread_changes_is_recorded(
 
 
 def test_text_of_a_class_that_raises_is_no_change() -> None:
-    """The text itself is what counts."""
+    """The text of the subclass is recorded as it is."""
     shaped = shape_metadata({HostileText("Key"): HostileText("kept")})
 
     assert shaped.values == {"Key": "kept"}

@@ -1,4 +1,4 @@
-"""The library's own fold, on the table that the backend runs too."""
+"""Projection of the library, on the table that the backend runs too."""
 
 import json
 from typing import Any, Final
@@ -14,7 +14,7 @@ CELLS: Final[dict[str, Any]] = json.loads(TABLE.read_text())["cells"]
 
 
 def progress_of(case: dict[str, Any]) -> JobProgress:
-    """Return what is known of a job of a case before its first event."""
+    """Return the known state of a job of a case before its first event."""
     return JobProgress(case["points"], is_explicit=case["finish"] == "explicit")
 
 
@@ -25,8 +25,8 @@ def take(progress: JobProgress, event: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_job_is_as_the_table_says(case: dict[str, Any]) -> None:
-    """Percent after each event, and the statuses in the end, are the table's."""
+def test_job_has_the_state_of_the_table(case: dict[str, Any]) -> None:
+    """Percent after each event and the final statuses are those of the table."""
     progress, percents = progress_of(case), []
     for event in case["events"]:
         take(progress, event)
@@ -41,7 +41,7 @@ def test_job_is_as_the_table_says(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("before", CELLS["before"])
 @pytest.mark.parametrize("row", CELLS["rows"], ids=lambda row: str(row["event"]))
-def test_event_turns_each_status_into_that_of_the_table(
+def test_event_changes_each_status_as_in_the_table(
     row: dict[str, Any], before: str
 ) -> None:
     """Every cell of the table of statuses holds, and a success keeps its 100."""
@@ -60,8 +60,8 @@ def test_event_turns_each_status_into_that_of_the_table(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_percent_of_the_table_keeps_its_promises(case: dict[str, Any]) -> None:
-    """The table itself never lets percent fall, nor reach 100 before success."""
+def test_percent_of_the_table_never_falls(case: dict[str, Any]) -> None:
+    """In the table percent never falls, and reaches 100 only with success."""
     percents = [percent for percent in case["percents"] if percent is not None]
 
     assert percents == sorted(percents)
@@ -69,8 +69,8 @@ def test_percent_of_the_table_keeps_its_promises(case: dict[str, Any]) -> None:
     assert set(case["steps"]) == set(case["points"] or ())
 
 
-def test_step_that_the_backend_knows_goes_on() -> None:
-    """A process that attaches counts on with what earlier ones have reported."""
+def test_known_step_continues() -> None:
+    """An attached process continues the counts of earlier ones."""
     progress = JobProgress({"a": 1, "b": 1})
     progress.recall("a", "done", 1.0, 2)
     progress.recall("b", "not_run", 0.0, 0)
@@ -80,8 +80,8 @@ def test_step_that_the_backend_knows_goes_on() -> None:
     assert progress.are_settled(["a"])
 
 
-def test_attempt_that_a_restart_goes_on_with_is_the_same_one() -> None:
-    """The backend counts no new attempt when a running step starts once more."""
+def test_attempt_continues_after_a_restart() -> None:
+    """The backend counts no new attempt if a running step starts once more."""
     progress = JobProgress({"a": 1, "b": 1})
     progress.recall("a", "running", 0.5, 2)
     progress.recall("b", "pending", 0.0, 1)
@@ -91,8 +91,8 @@ def test_attempt_that_a_restart_goes_on_with_is_the_same_one() -> None:
     assert (progress.step("a").attempts, progress.step("b").attempts) == (2, 2)
 
 
-def test_step_that_an_interruption_stopped_goes_on_as_a_new_attempt() -> None:
-    """A process that attaches counts the attempt as the backend does."""
+def test_interrupted_step_continues_as_a_new_attempt() -> None:
+    """An attached process counts the attempt as the backend does."""
     progress = JobProgress({"a": 1, "b": 1})
     progress.recall("a", "pending", 0.5, 1)
     progress.step("a").interrupt()
@@ -102,8 +102,8 @@ def test_step_that_an_interruption_stopped_goes_on_as_a_new_attempt() -> None:
     assert (progress.step("a").attempts, progress.percent) == (2, 25.0)
 
 
-def test_what_happened_before_takes_nothing_back() -> None:
-    """Events that were taken already stand, whatever comes to light of earlier ones."""
+def test_earlier_events_take_nothing_back() -> None:
+    """Events that were folded already stand, even if earlier ones arrive later."""
     begun_with, earlier, progress = (
         JobProgress(dict.fromkeys("abcd", 1)) for _ in range(3)
     )
@@ -122,20 +122,20 @@ def test_what_happened_before_takes_nothing_back() -> None:
 
 
 class _Interrupted(dict[str, Any]):
-    """What a step has counted, looked at when another thread ends the step."""
+    """Counts of a step; a read of them lets another thread end the step."""
 
     def __init__(self, progress: JobProgress) -> None:
         super().__init__(completed=1, total=2)
         self._progress = progress
 
     def get(self, name: str, otherwise: Any = None) -> Any:
-        """Return a member, once the step is done."""
+        """Return a member after the step is done."""
         self._progress.take("step", "a")
         return super().get(name, otherwise)
 
 
 def test_step_that_is_done_while_another_thread_counts_stays_done() -> None:
-    """Else those that wait for it would wait for ever."""
+    """Otherwise steps that wait for it would wait for ever."""
     progress = JobProgress({"a": 1, "b": 1})
     progress.take("start", "a")
 

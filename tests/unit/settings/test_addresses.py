@@ -23,7 +23,7 @@ from trackerapi.settings.addresses import canonical_address
     ],
 )
 def test_spellings_of_one_address_become_one(spelled: str, canonical: str) -> None:
-    """Scheme, host and default port do not tell addresses apart; a path does."""
+    """Scheme, host and default port have one spelling; a path stays."""
     assert canonical_address(spelled) == canonical
     assert canonical_address(canonical) == canonical
 
@@ -32,5 +32,5 @@ def test_spellings_of_one_address_become_one(spelled: str, canonical: str) -> No
     "text", ["", "off:", "localhost:8000", "http://[::1", "http://host:port", "http://"]
 )
 def test_text_that_is_no_address_stays(text: str) -> None:
-    """Headers of damaged or foreign files are compared as they are."""
+    """Headers of damaged or foreign files are compared unchanged."""
     assert canonical_address(text) == text

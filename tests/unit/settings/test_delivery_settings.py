@@ -33,8 +33,8 @@ VARIABLES: Final = {
 
 
 @pytest.mark.parametrize("given", ["environment", "argument"])
-def test_argument_of_delivery_goes_before_its_variable(given: str) -> None:
-    """What the script says wins; what surrounds it is read otherwise."""
+def test_argument_of_delivery_wins_over_its_variable(given: str) -> None:
+    """An argument of the script wins; other settings come from the environment."""
     environment = dict(VARIABLES.values())
     arguments: dict[str, object] = {"api_key": KEY, "base_url": NOWHERE}
     wanted: tuple[object, ...] = ("offline", Path("/var/outbox"), 0.5)
@@ -72,7 +72,7 @@ def test_settings_of_delivery_are_used(
         ("TRACKERAPI_SHUTDOWN_TIMEOUT", "3601"),
     ],
 )
-def test_bad_variable_of_delivery_is_refused_by_name(
+def test_bad_variable_of_delivery_is_rejected_by_name(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     """The error names the variable that has to change."""
@@ -106,7 +106,7 @@ def test_bad_variable_of_delivery_is_refused_by_name(
         ("outbox_limit_bytes", True),
     ],
 )
-def test_bad_argument_of_delivery_is_refused_by_name(
+def test_bad_argument_of_delivery_is_rejected_by_name(
     argument: str, value: object
 ) -> None:
     """The error names the argument that has to change."""
@@ -116,7 +116,7 @@ def test_bad_argument_of_delivery_is_refused_by_name(
 
 
 @pytest.mark.parametrize("argument", ["before_send", "on_problem"])
-def test_what_cannot_be_called_is_refused_by_name(argument: str) -> None:
-    """A wrong callback is told at once and not at the first event."""
+def test_callback_that_cannot_be_called_is_rejected_by_name(argument: str) -> None:
+    """A wrong callback raises at once, not at the first event."""
     with pytest.raises(TypeError, match=f"{argument} must be callable, got str"):
         TrackerApi(KEY, NOWHERE, **{argument: "print"})  # type: ignore[arg-type]

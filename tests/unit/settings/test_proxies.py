@@ -1,4 +1,4 @@
-"""Which proxy the environment names for an address, and whether NO_PROXY exempts it."""
+"""Proxy of the environment for an address, and exemptions by NO_PROXY."""
 
 import logging
 
@@ -39,7 +39,7 @@ PROXY = "http://proxy.example:3128"
             "https://tracker.example",
             "ALL_PROXY",
         ),
-        # A header of whoever asks a CGI script.
+        # In CGI scripts this variable comes from a header of the request.
         (
             {"REQUEST_METHOD": "GET", "HTTP_PROXY": "http://other"},
             "http://tracker.example",
@@ -47,7 +47,7 @@ PROXY = "http://proxy.example:3128"
         ),
     ],
 )
-def test_proxy_is_that_of_the_address(
+def test_proxy_of_the_scheme_wins(
     environment: dict[str, str], address: str, variable: str | None
 ) -> None:
     """Scheme before all, lower case before upper case, a blank variable is not set."""
@@ -57,8 +57,8 @@ def test_proxy_is_that_of_the_address(
     assert (choice.variable or None) == variable
 
 
-def test_proxy_without_a_scheme_is_spoken_to_in_http() -> None:
-    """`proxy.example:3128` is what many machines set."""
+def test_proxy_without_a_scheme_is_an_http_proxy() -> None:
+    """`proxy.example:3128` is the value on many machines."""
     choice = proxy_for("http://a.example", {"http_proxy": "proxy.example:3128"})
 
     assert choice.proxy == PROXY
@@ -122,7 +122,7 @@ def test_no_proxy_exempts_names_addresses_and_networks(
         "[]",
     ],
 )
-def test_entry_that_cannot_be_read_is_left_out(entry: str) -> None:
+def test_unreadable_entry_is_left_out(entry: str) -> None:
     """The other entries count, and only an entry that matters is mentioned."""
     proxied = {"http_proxy": PROXY, "NO_PROXY": f"{entry},tracker.example"}
 
@@ -133,7 +133,7 @@ def test_entry_that_cannot_be_read_is_left_out(entry: str) -> None:
     assert proxy_for("http://other.example", unproxied).unreadable == ()
 
 
-def test_entries_that_cannot_be_read_are_warned_of_once(
+def test_unreadable_entries_are_warned_of_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The requests take the proxy, and one line names the variable."""

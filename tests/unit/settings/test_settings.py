@@ -1,4 +1,4 @@
-"""Where settings come from, and which values are refused by name."""
+"""Sources of settings, and errors of bad values by name."""
 
 import socket
 from pathlib import Path
@@ -16,7 +16,7 @@ ENOUGH: dict[str, object] = {"base_url": URL, "api_key": KEY}
 
 
 def resolve(environment: dict[str, str] | None = None, **arguments: object) -> Settings:
-    """Resolve settings from what is given here alone."""
+    """Resolve settings from the given arguments and environment alone."""
     return Settings.resolve(arguments, environment or {})
 
 
@@ -29,8 +29,8 @@ def certificate(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("mode", ["online", "offline"])
-def test_token_of_the_job_is_the_key_where_there_is_no_other(mode: str) -> None:
-    """A place that was given `TRACKERAPI_JOB` and an address needs nothing else."""
+def test_job_token_is_the_key_where_no_other_is_set(mode: str) -> None:
+    """A worker with `TRACKERAPI_JOB` and an address needs nothing else."""
     token = JobToken("trk_other_canarysecretcanarysecret_abc123", "a job")
     environment = {"TRACKERAPI_JOB": token.as_text()}
 
@@ -41,7 +41,7 @@ def test_token_of_the_job_is_the_key_where_there_is_no_other(mode: str) -> None:
 
 
 def test_id_of_the_job_is_no_key() -> None:
-    """Whoever has only the id is told that there is no key."""
+    """A job id without a token raises: no key is set."""
     with pytest.raises(SettingsError, match="TRACKERAPI_API_KEY: no API key"):
         resolve({"TRACKERAPI_JOB": "a job"}, base_url=URL)
 
@@ -56,7 +56,7 @@ def test_defaults_apply_where_nothing_is_given() -> None:
     assert settings.timeout_seconds == DEFAULT_TIMEOUT_SECONDS
 
 
-def test_environment_is_read_where_no_argument_is_given(certificate: Path) -> None:
+def test_environment_is_read_without_an_argument(certificate: Path) -> None:
     """A script needs no settings in its text."""
     settings = resolve(
         {
@@ -72,8 +72,8 @@ def test_environment_is_read_where_no_argument_is_given(certificate: Path) -> No
     assert settings.route.ca_file == certificate
 
 
-def test_argument_goes_before_environment(certificate: Path) -> None:
-    """What the script says wins over what surrounds it."""
+def test_argument_wins_over_environment(certificate: Path) -> None:
+    """An argument of the script wins over its variable."""
     settings = resolve(
         {
             "TRACKERAPI_BASE_URL": "not an address",
@@ -135,7 +135,7 @@ def test_environment_of_the_process_is_read_when_none_is_passed(
         ({}, {**ENOUGH, "timeout_seconds": float("inf")}, "timeout_seconds"),
     ],
 )
-def test_bad_value_is_refused_by_name(
+def test_bad_value_is_rejected_by_name(
     environment: dict[str, str], arguments: dict[str, object], setting: str
 ) -> None:
     """The error names the argument or variable that has to change."""
@@ -165,8 +165,8 @@ def test_bad_value_is_refused_by_name(
         " http://tracker.example",
     ],
 )
-def test_address_that_cannot_work_is_refused(base_url: str) -> None:
-    """A wrong address is told at once and not by a failing request."""
+def test_unusable_address_is_rejected(base_url: str) -> None:
+    """A wrong address raises at once, not at the first request."""
     with pytest.raises(SettingsError) as caught:
         resolve(api_key=KEY, base_url=base_url)
 
@@ -183,13 +183,13 @@ def test_address_that_cannot_work_is_refused(base_url: str) -> None:
         ("HTTP://LOCALHOST:80", "http://localhost"),
     ],
 )
-def test_address_is_kept_in_its_one_spelling(given: str, kept: str) -> None:
-    """A backend below a path of its own can be addressed."""
+def test_address_is_normalized(given: str, kept: str) -> None:
+    """A backend below a path can be addressed."""
     assert resolve(api_key=KEY, base_url=given).base_url == kept
 
 
-def test_both_key_settings_are_refused() -> None:
-    """Which of two keys is meant is not guessed."""
+def test_two_key_settings_are_rejected() -> None:
+    """One of two keys is not guessed."""
     both = {"TRACKERAPI_API_KEY": KEY, "TRACKERAPI_API_KEY_FILE": "/missing"}
 
     with pytest.raises(SettingsError, match="TRACKERAPI_API_KEY_FILE; unset one"):
@@ -201,8 +201,8 @@ def test_both_key_settings_are_refused() -> None:
 @pytest.mark.parametrize(
     "key", ["<your api key>", " <key>\n", "schlüssel-canary", "trk canary", "canary\0"]
 )
-def test_unusable_key_is_refused_without_showing_it(key: str) -> None:
-    """A placeholder or a broken copy is told before any request, and never shown."""
+def test_unusable_key_is_rejected_without_showing_it(key: str) -> None:
+    """A placeholder or a broken copy raises before any request, and is never shown."""
     with pytest.raises(SettingsError) as caught:
         resolve(base_url=URL, api_key=key)
 
@@ -214,7 +214,7 @@ def test_unusable_key_is_refused_without_showing_it(key: str) -> None:
     "content", [KEY.encode(), f"{KEY}\n".encode(), b"\xef\xbb\xbf" + KEY.encode()]
 )
 def test_key_file_holds_the_key(tmp_path: Path, content: bytes) -> None:
-    """A line end or a byte order mark of an editor is no part of the key."""
+    """A line end or a byte order mark of an editor is not part of the key."""
     path = tmp_path / "key"
     path.write_bytes(content)
 
@@ -226,8 +226,8 @@ def test_key_file_holds_the_key(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"\xff\xfe", b"two\nkeys", b"<your api key>", b"k" * 5000]
 )
-def test_key_file_that_holds_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
-    """The error names the setting that led to the file."""
+def test_key_file_without_a_key_is_rejected(tmp_path: Path, content: bytes) -> None:
+    """The error names the setting that names the file."""
     path = tmp_path / "key"
     path.write_bytes(content)
 
@@ -238,8 +238,8 @@ def test_key_file_that_holds_no_key_is_refused(tmp_path: Path, content: bytes) -
 
 
 @pytest.mark.parametrize("name", ["missing", "."])
-def test_key_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
-    """A missing file and a folder have the same kind of answer."""
+def test_unreadable_key_file_is_rejected(tmp_path: Path, name: str) -> None:
+    """A missing file and a folder have the same kind of error."""
     with pytest.raises(SettingsError, match="cannot read the key file") as caught:
         resolve(base_url=URL, api_key_file=tmp_path / name)
 
@@ -264,7 +264,7 @@ def test_repr_shows_no_secret() -> None:
 
 
 def test_no_network_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Making settings neither resolves nor connects."""
+    """Resolving settings neither resolves names nor connects."""
 
     def refuse(*_: object) -> None:
         raise AssertionError("the network was used")
@@ -277,7 +277,7 @@ def test_no_network_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("word", ["off", "auto", "live", "plain", " Auto "])
 def test_view_is_one_of_four_words(word: str) -> None:
-    """Whoever runs a script says what it shows, in capitals if they like."""
+    """The user of a script chooses its view, in capitals if they like."""
     by_variable = resolve({"TRACKERAPI_PROGRESS": word}, **ENOUGH)
 
     assert by_variable.progress == word.strip().lower()
@@ -285,8 +285,8 @@ def test_view_is_one_of_four_words(word: str) -> None:
     assert resolve(**ENOUGH).progress == "off"
 
 
-def test_view_of_another_word_is_refused() -> None:
-    """A typo is told with the words that there are."""
+def test_unknown_view_is_rejected() -> None:
+    """The error for a typo lists the known words."""
     with pytest.raises(SettingsError, match="not one of off, auto, live, plain") as one:
         resolve({"TRACKERAPI_PROGRESS": "on"}, **ENOUGH)
     with pytest.raises(SettingsError) as other:
@@ -298,7 +298,7 @@ def test_view_of_another_word_is_refused() -> None:
 
 @pytest.mark.parametrize("seconds", ["0", "0.5", "3601", "soon", "nan"])
 def test_lines_come_no_more_often_than_once_a_second(seconds: str) -> None:
-    """Nor never."""
+    """The interval is neither below a second nor endless."""
     with pytest.raises(SettingsError, match="must be 1 to 3600 seconds") as caught:
         resolve({"TRACKERAPI_PROGRESS_SECONDS": seconds}, **ENOUGH)
 
@@ -318,7 +318,7 @@ def test_meaning_of_sigterm_is_one_of_two_words(word: str) -> None:
     assert blank.on_sigterm == resolve({}, **ENOUGH).on_sigterm == "interrupt"
 
 
-def test_other_meaning_of_sigterm_is_refused() -> None:
+def test_unknown_meaning_of_sigterm_is_rejected() -> None:
     """The error names the variable, or the argument."""
     with pytest.raises(SettingsError, match="not one of interrupt, cancel") as one:
         resolve({"TRACKERAPI_ON_SIGTERM": "fail"}, **ENOUGH)
