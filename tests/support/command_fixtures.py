@@ -11,7 +11,7 @@ from tests.support.leftovers import UNKNOWN_CUSTOMER, Desk
 from tests.support.running_backend import RunningBackend
 from trackerapi.cli import sync
 from trackerapi.cli.exit_statuses import HELD
-from trackerapi.cli.outbox import dispatch
+from trackerapi.cli.outbox import retry_loop
 
 
 class SkippingClock:
@@ -37,9 +37,9 @@ class SkippingClock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> SkippingClock:
     """Let commands of this process pause without waiting."""
     made = SkippingClock()
-    for module in (dispatch, sync):
+    for module in (retry_loop, sync):
         monkeypatch.setattr(module, "time", made)
-    defaults = dispatch.Persistence.__init__.__kwdefaults__
+    defaults = retry_loop.RetryLoop.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "pause", made.sleep)
     return made

@@ -48,7 +48,7 @@ _MODULES: Final = {
     "run": "run.help",
     "track": "track",
     "sync": "sync",
-    "outbox": "outbox.list_show",
+    "outbox": "outbox.group",
     "check": "check",
     "completion": "completion",
 }

@@ -55,6 +55,11 @@ def add_outbox(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_job_filter(parser: argparse.ArgumentParser) -> None:
+    """Add `--job`, which restricts a command to the records of one job."""
+    parser.add_argument("--job", metavar="ID", help="only records of this job")
+
+
 def add_timeout(parser: argparse.ArgumentParser) -> None:
     """Add `--timeout`."""
     parser.add_argument(

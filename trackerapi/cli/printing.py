@@ -213,18 +213,6 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def has_terminal() -> bool:
-    """Return whether stdin and stderr are a terminal, so that a person can answer."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def confirm(question: str) -> bool:
-    """Ask a question on the terminal; return whether the answer is yes."""
-    sys.stderr.write(f"{printable(question)} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
-
-
 class Progress:
     """Progress line of a long command, if stderr is a terminal.
 

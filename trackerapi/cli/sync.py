@@ -20,7 +20,8 @@ from trackerapi.cli.options import (
     folder_of,
     settings_of,
 )
-from trackerapi.cli.outbox.dispatch import QUIET_SECONDS, Dispatch, Persistence
+from trackerapi.cli.outbox.dispatch import Dispatch, failure_text
+from trackerapi.cli.outbox.retry_loop import QUIET_SECONDS, RetryLoop
 from trackerapi.cli.printing import (
     Progress,
     counted,
@@ -35,35 +36,37 @@ from trackerapi.errors import AuthenticationError, BackendError, BackendUnavaila
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Header
 from trackerapi.outbox.survey import LIVE, FileSummary, survey
-from trackerapi.problems import key_refused, log, unreachable
+from trackerapi.problems import log
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from trackerapi.outbox.file import OutboxFile
 
-LOOK_SECONDS: Final = 2.0
-"""How often `--watch` looks for new leftovers."""
+SEARCH_SECONDS: Final = 2.0
+"""Time between two passes of `--watch`."""
 
 _PURGE_SECONDS: Final = 600.0
+"""Time between two deletions of old archived files."""
+
 _WARNING_SECONDS: Final = 60.0
-"""How often `--watch` looks for files that it cannot deliver."""
+"""Time between two warnings of `--watch` about files that it cannot deliver."""
 
 
 _HELP = """\
-Deliver what processes that have ended left in the outbox.
+Deliver the undelivered records of ended processes.
 
-Jobs deliver by themselves while they run, and the next one takes over what the last
-one left. This does it when no further job comes, for instance from cron.
+A job delivers its own records while it runs, and those of earlier jobs. This command
+delivers them if no further job follows, for instance from cron.
 
 exit status:
   0  all records that this key delivers are delivered
-  1  records stay undelivered: the backend was not reached, refused the key or does
-     not take a record while it takes others, or no backend has ever accepted their
-     address and key; a line for each file says why and what to run
+  1  records stay undelivered: the backend was not reached, refused the key or accepts
+     other records but not these, or no backend has ever accepted their address and
+     key; a line for each file says why and what to run
   2  wrong usage or settings
-  3  nothing waits, but something is held: `trackerapi outbox list` shows it
-  130  interrupted; with --watch that is the end, told by the statuses above
+  3  all records are delivered or held: `trackerapi outbox list` shows the held ones
+  130  interrupted; --watch ends by an interrupt, with one of the statuses above
 
 examples:
   trackerapi sync
@@ -84,14 +87,14 @@ def add_commands(commands: Any) -> None:
 def _sync(options: argparse.Namespace) -> int:
     folder = folder_of(options)
     settings = settings_of(options)
-    persistence = Persistence(
+    retry_loop = RetryLoop(
         quiet_seconds=math.inf if options.watch else QUIET_SECONDS,
         total_seconds=options.timeout,
     )
     with Dispatch(settings, folder) as dispatch:
-        sync = Sync(dispatch, folder, persistence, options.outbox)
+        sync = Sync(dispatch, folder, retry_loop, options.outbox)
         if options.watch:
-            with _heard_sigterm() as sigterm:
+            with _handled_sigterm() as sigterm:
                 sync.watch(sigterm)
                 report = sync.report()
         else:
@@ -106,24 +109,24 @@ def _sync(options: argparse.Namespace) -> int:
 
 
 class Sync:
-    """Delivers leftovers of one folder; for one thread.
+    """Delivery of the leftover files of one folder, for one thread.
 
     Args:
-        dispatch: Connection to the backend.
-        folder: Outbox folder with the leftover files.
-        persistence: Retry loop with its time limit.
-        outbox: The folder as the command line named it; None for the usual one.
+        dispatch: Delivery from the folder.
+        folder: Outbox folder.
+        retry_loop: Retry loop with the time limit of the command.
+        outbox: The folder as the command line named it; None for the default.
     """
 
     def __init__(
         self,
         dispatch: Dispatch,
         folder: OutboxFolder,
-        persistence: Persistence,
+        retry_loop: RetryLoop,
         outbox: str | None = None,
     ) -> None:
         self._dispatch, self._folder = dispatch, folder
-        self._persistence, self._outbox = persistence, outbox
+        self._retry_loop, self._outbox = retry_loop, outbox
         self._last_error: str | None = None
         self._next_purge = self._next_warning = 0.0
         self._printed: set[str] = set()
@@ -132,16 +135,16 @@ class Sync:
     def run(self) -> None:
         """Deliver all files that can be delivered; print a failure on stderr."""
         mine = [each for each in survey(self._folder) if self._may_go(each.header)]
-        waiting = sum(each.undelivered for each in mine if each.state != LIVE)
-        if not waiting and not any(self._is_ambiguous(each.header) for each in mine):
-            return  # there is nothing to ask the backend
+        total = sum(each.undelivered for each in mine if each.state != LIVE)
+        if not total and not any(self._is_ambiguous(each.header) for each in mine):
+            return  # no request is needed
         error: Exception | None = None
-        with progress_of("delivered", waiting, "record") as progress:
-            while not self._persistence.is_over:
+        with progress_of("delivered", total, "record") as progress:
+            while not self._retry_loop.is_over:
                 error = self._attempt(progress)
                 if error is None or isinstance(error, AuthenticationError):
                     break
-                if not self._persistence.pauses_after(error):
+                if not self._retry_loop.pauses_after(error):
                     break
             # Printed also if the time limit ended the last pause.
             if error is not None:
@@ -151,21 +154,24 @@ class Sync:
         """Deliver leftover files as they appear, until a signal or the time limit.
 
         After SIGTERM it makes one more pass: a sidecar is ended after the job's
-        process, and the outbox may be deleted with the pod.
+        process, and the outbox may be deleted with the pod. Blocks until then.
         """
         try:
-            while not self._persistence.is_over:
-                error = self._attempt_and_tell()
+            while not self._retry_loop.is_over:
+                error = self._attempt_and_print()
                 with sigterm.ending_a_pause():
                     if error is None:
-                        self._persistence.note_success()
+                        self._retry_loop.note_success()
                         time.sleep(
-                            max(min(LOOK_SECONDS, self._persistence.left_seconds), 0)
+                            max(
+                                min(SEARCH_SECONDS, self._retry_loop.remaining_seconds),
+                                0,
+                            )
                         )
-                    elif not self._persistence.pauses_after(error):
+                    elif not self._retry_loop.pauses_after(error):
                         return
         except _Terminated:
-            self._attempt_and_tell()
+            self._attempt_and_print()
         except KeyboardInterrupt:
             return
 
@@ -176,9 +182,10 @@ class Sync:
                 self._printed.add(line)
                 log(logging.WARNING, line)
 
-    def _attempt_and_tell(self) -> Exception | None:
+    def _attempt_and_print(self) -> Exception | None:
         before = self._dispatch.counters.delivered
         error = self._attempt(Progress(lambda _: ""))
+        # Each kind of failure is printed once, and again after a success.
         if error is None:
             self._printed_failures.clear()
         elif type(error) not in self._printed_failures:
@@ -196,7 +203,7 @@ class Sync:
     def _attempt(self, progress: Progress) -> Exception | None:
         """Make one pass; return the reason of a failure, None without one."""
         try:
-            self._round(progress)
+            self._make_pass(progress)
         except (BackendError, OSError) as error:
             self._last_error = str(error)
             return error
@@ -214,7 +221,7 @@ class Sync:
             outbox=self._outbox,
         )
 
-    def _round(self, progress: Progress) -> None:
+    def _make_pass(self, progress: Progress) -> None:
         """Deliver all leftover files, the oldest first.
 
         Raises:
@@ -223,7 +230,7 @@ class Sync:
         """
         if not any(map(self._may_go, self._folder.headers())):
             return
-        self._dispatch.introduce()
+        self._dispatch.confirm_provider()
         failing = PassFailures()
         failed: OSError | None = None
         for file in self._folder.claim(self._dispatch.binding, set()):
@@ -233,7 +240,7 @@ class Sync:
             except BackendUnavailable as unavailable:
                 failing.note(unavailable)
             except OSError as unwritable:
-                failed = unwritable  # other files are delivered all the same
+                failed = unwritable  # raised after the other files
             finally:
                 self._folder.release(file)
         if (error := failing.error or failed) is not None:
@@ -244,25 +251,28 @@ class Sync:
 
     def _deliver(self, file: "OutboxFile", progress: Progress) -> None:
         settled = file.settled
-        while (
-            not self._persistence.is_over
-            and self._dispatch.batch_delivery.deliver_next(file)
+        while not self._retry_loop.is_over and self._dispatch.delivery.deliver_next(
+            file
         ):
             progress.add(file.settled - settled)
             settled = file.settled
-            self._persistence.note_success()
+            self._retry_loop.note_success()
         file.held.refresh()
         if file.held.deferred_jobs():
-            self._dispatch.batch_delivery.retry_deferred(file)
+            self._dispatch.delivery.retry_deferred(file)
 
     def _may_go(self, header: Header | None) -> bool:
-        """Return whether our key may deliver a file, as far as is known."""
+        """Return whether this key delivers a file, or may deliver it."""
         if header is None or not header.is_readable:
             return False
         return self._dispatch.admits(header.binding) or self._is_ambiguous(header)
 
     def _is_ambiguous(self, header: Header | None) -> bool:
-        """Return whether the backend has to be asked if our key may deliver a file."""
+        """Return whether only the backend knows if this key may deliver a file.
+
+        That is so for a file of another key, as long as the provider of this key is
+        not confirmed: both keys may belong to the same provider.
+        """
         mine = self._dispatch.binding
         if header is None or mine.provider_id is not None:
             return False
@@ -272,10 +282,8 @@ class Sync:
         return is_there and has_owner and not self._dispatch.admits(other)
 
     def _failure(self, error: Exception) -> str:
-        if isinstance(error, AuthenticationError):
-            return key_refused(error, self._folder.path)
         if isinstance(error, BackendError):
-            return unreachable(error)
+            return failure_text(error, self._folder)
         return f"rejected records cannot be held: {error}"
 
     def _group_of(self, file: FileSummary) -> str:
@@ -283,30 +291,32 @@ class Sync:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM was received: there is time for one more pass."""
+    """SIGTERM was received; one more pass follows."""
 
 
 class Sigterm:
-    """SIGTERM while `sync --watch` runs: noted at once, raised in a pause alone.
+    """Handler of SIGTERM for `sync --watch`.
 
-    An exception in the middle of a pass would leave a file locked.
+    A signal is noted at once, but raised only in a pause: an exception in the middle of
+    a pass would leave a file claimed and locked.
     """
 
     def __init__(self) -> None:
-        self._has_come = self._is_pausing = False
+        self._was_received = self._is_pausing = False
 
-    def hear(self, number: int, frame: "FrameType | None") -> None:  # noqa: ARG002
-        """Handle the signal."""
-        self._has_come = True
+    def handle(self, number: int, frame: "FrameType | None") -> None:  # noqa: ARG002
+        """Handle the signal, as `signal.signal()` calls it."""
+        self._was_received = True
         if self._is_pausing:
             raise _Terminated
 
     @contextmanager
     def ending_a_pause(self) -> Generator[None]:
         """Raise `_Terminated` in the context, also for a SIGTERM before it."""
+        # In this order: a signal between both lines is raised by `handle()`.
         self._is_pausing = True
         try:
-            if self._has_come:
+            if self._was_received:
                 raise _Terminated
             yield
         finally:
@@ -314,9 +324,9 @@ class Sigterm:
 
 
 @contextmanager
-def _heard_sigterm() -> Generator[Sigterm]:
+def _handled_sigterm() -> Generator[Sigterm]:
     sigterm = Sigterm()
-    before = signal.signal(signal.SIGTERM, sigterm.hear)
+    before = signal.signal(signal.SIGTERM, sigterm.handle)
     try:
         yield sigterm
     finally:

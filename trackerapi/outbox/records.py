@@ -6,7 +6,7 @@ bytes. The creation of a job comes before the events of the job.
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -187,6 +187,21 @@ def first_batch(chunk: bytes, max_lines: int) -> tuple[bytes, int]:
         return first_lines(chunk, 1)
     events = chunk[: chunk.find(b"\n" + CREATION_START) + 1] or chunk
     return first_lines(events, max_lines)
+
+
+def batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Divide lines into batches within the limits of `import_events`."""
+    batch: list[bytes] = []
+    size = 0
+    for line in lines:
+        is_full = len(batch) == MAX_BATCH_LINES or size + len(line) > MAX_BATCH_BYTES
+        if batch and is_full:
+            yield batch
+            batch, size = [], 0
+        batch.append(line)
+        size += len(line)
+    if batch:
+        yield batch
 
 
 def count_that_fits(lines: Sequence[bytes], max_lines: int) -> int:

@@ -1,4 +1,4 @@
-"""Rewriting of claimed outbox files: without some records, or for another destination.
+"""Rewriting of leftover files: without some records, or for another destination.
 
 The old file is deleted after the new one is complete. A crash in between leaves both:
 records in both are delivered twice, which the backend applies once. Removed records are
@@ -6,8 +6,9 @@ nowhere on disk afterwards, neither in the file nor in its journal.
 """
 
 import os
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trackerapi.outbox.file import OutboxFile
@@ -15,7 +16,7 @@ from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Binding
 from trackerapi.outbox.names import position_path
 from trackerapi.outbox.records import is_creation, job_of, record_id
-from trackerapi.outbox.survey import DELIVERED, HELD, UNDELIVERED
+from trackerapi.outbox.survey import DELIVERED, HELD, UNDELIVERED, views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,66 +53,100 @@ class Selection:
         return self.provider_job_id is None or job_of(line) == self.provider_job_id
 
 
-def remove_and_release(
-    folder: OutboxFolder, file: OutboxFile, selection: Selection
-) -> int:
-    """Remove records from a claimed file, and release the file; return their number.
+def remove_records(
+    folder: OutboxFolder, path: Path, selection: Selection
+) -> int | None:
+    """Claim a leftover file and remove records from it; return their number.
+
+    Return None if the file is gone, or another process uses it.
 
     Raises:
         OSError: If the new file cannot be written; the old one is then unchanged.
     """
-    try:
+    with _claimed(path) as file:
+        if file is None:
+            return None
         count = selection.count(file)
-        rewritten = _rewritten(file, selection) if count else None
-    finally:
-        file.close()
-    if rewritten is not None:
-        folder.release(rewritten)
-    return count
+        if count:
+            _rewrite(folder, file, selection)
+        return count
 
 
-def rebind(folder: OutboxFolder, file: OutboxFile, binding: Binding) -> Path | None:
-    """Bind the records of a claimed file to another address and key; close the file.
+def remove_held_records(path: Path, selection: Selection) -> int:
+    """Remove held records from the journal of a file that another process uses.
+
+    The records stay in the file itself until the process ends. Return their number.
+
+    Raises:
+        OSError: If the journal cannot be read or written.
+    """
+    for file in views([path]):
+        ids = replace(selection, states=(HELD,)).ids_in_journal(file)
+        file.held.remove(sorted(ids), "dropped")
+        return len(ids)
+    return 0
+
+
+def rebind(folder: OutboxFolder, path: Path, binding: Binding) -> Path | None:
+    """Claim a leftover file and bind its records to another address and key.
 
     Returns:
-        The new file with the same records; None if the old file had none.
+        The new file with the same records; None if the old file is gone, has no
+        records, or is used by another process.
 
     Raises:
         OSError: If the new file cannot be written; the old one is then unchanged.
     """
-    try:
+    with _claimed(path) as file:
+        if file is None:
+            return None
         # Not in place: the longer address may not fit into the header.
-        rebound = _rewritten(file, Selection(), binding)
+        return _rewrite(folder, file, Selection(), binding)
+
+
+@contextmanager
+def _claimed(path: Path) -> Generator[OutboxFile | None]:
+    """Claim a file and read its journal; close the file at the end of the context."""
+    file = None
+    with suppress(FileNotFoundError):  # another process has delivered it
+        file = OutboxFile.claim(path)
+    if file is None:
+        yield None
+        return
+    try:
+        file.held.refresh()
+        yield file
     finally:
         file.close()
-    if rebound is None:
-        return None
-    folder.release(rebound)
-    return rebound.path
 
 
-def _rewritten(
-    file: OutboxFile, selection: Selection, binding: Binding | None = None
-) -> OutboxFile | None:
+def _rewrite(
+    folder: OutboxFolder,
+    file: OutboxFile,
+    selection: Selection,
+    binding: Binding | None = None,
+) -> Path | None:
     """Replace a claimed file by one without the selected records.
 
     Args:
+        folder: Outbox folder.
         file: Old file; deleted afterwards.
         selection: Records that the new file lacks.
         binding: Destination of the new file; None for the same.
 
     Returns:
-        The new file, open; None if no record is left.
+        The new file, released; None if no record is left.
     """
-    folder, header = file.path.parent, file.header
-    with file.replacement(folder, binding or header.binding, header.writer) as fresh:
+    parent, header = file.path.parent, file.header
+    with file.replacement(parent, binding or header.binding, header.writer) as fresh:
         _copy(file, fresh, selection)
         _copy_times(file.path, fresh.path)
     file.remove()
     if fresh.end == fresh.start and fresh.held.counts() == (0, 0):
         fresh.remove()
         return None
-    return fresh
+    folder.release(fresh)
+    return fresh.path
 
 
 def _copy(file: OutboxFile, fresh: OutboxFile, selection: Selection) -> None:

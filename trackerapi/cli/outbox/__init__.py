@@ -1,1 +1,1 @@
-"""Commands `trackerapi outbox ...`: list, show, retry, drop, replay and more."""
+"""Commands of `trackerapi outbox`, one module each; `group` has their parser."""

@@ -1,8 +1,7 @@
-"""Binding undelivered records to the present address and key, after asking."""
+"""Command `outbox claim`: binds undelivered records to the present address and key."""
 
 import argparse
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,18 +12,12 @@ from trackerapi.cli.options import (
     folder_of,
     settings_of,
 )
-from trackerapi.cli.outbox.dispatch import Dispatch, Persistence
-from trackerapi.cli.printing import (
-    confirm,
-    counted,
-    has_terminal,
-    print_json,
-    print_line,
-    print_message,
-)
+from trackerapi.cli.outbox.consent import add_yes, check_consent
+from trackerapi.cli.outbox.dispatch import Dispatch, failure_text
+from trackerapi.cli.outbox.retry_loop import RetryLoop
+from trackerapi.cli.printing import counted, print_json, print_line, print_message
 from trackerapi.cli.sync_report import UNCONFIRMED, destination_text, group_of
-from trackerapi.errors import AuthenticationError, BackendError, UsageError
-from trackerapi.outbox.file import OutboxFile
+from trackerapi.errors import BackendError, UsageError
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Binding
 from trackerapi.outbox.names import file_id
@@ -36,17 +29,16 @@ from trackerapi.outbox.survey import (
     summary_of,
     survey,
 )
-from trackerapi.problems import key_refused, unreachable
 
 _HELP: Final = """\
-Bind undelivered records to the address and key of now.
+Bind undelivered records to the present address and key.
 
-Records keep the address and the key of the job that wrote them. Where one of the two
-was wrong (a key pasted with quotes, another port, https for http), no backend ever
-accepted them, and `trackerapi sync` names their files. This binds such files to the
-address and key of now, which the backend has to accept first; `trackerapi sync` then
-delivers them. Without a file, all files that no backend accepted are meant. A file
-that is named may belong to another confirmed address or provider, too.
+Records keep the address and the key of the job that wrote them. If one of the two was
+wrong (a key pasted with quotes, another port, https for http), no backend ever
+accepted them, and `trackerapi sync` names their files. This command binds such files
+to the present address and key, which the backend has to accept first; `trackerapi
+sync` then delivers them. Without ID, it binds all files that no backend accepted. A
+file named by ID may also belong to another confirmed address or provider.
 
 exit status:
   0  bound, listed, or there was nothing to bind
@@ -72,7 +64,7 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="all files that no backend has accepted (default)",
     )
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_yes(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="list the files, and change nothing"
     )
@@ -88,21 +80,15 @@ def _claim(options: argparse.Namespace) -> int:
             return FINE
         if not options.yes:
             _ask(files, dispatch.binding)
-        persistence = Persistence(total_seconds=options.timeout)
         try:
-            persistence.run(dispatch.introduce)
+            # First: an address and key that no backend accepts would be no better.
+            RetryLoop(total_seconds=options.timeout).run(dispatch.confirm_provider)
         except BackendError as error:
-            is_refused = isinstance(error, AuthenticationError)
-            print_message(
-                key_refused(error, folder.path) if is_refused else unreachable(error)
-            )
+            print_message(failure_text(error, folder))
             print_message("nothing was bound")
             return UNAVAILABLE
-        bound = [
-            rebound
-            for each in files
-            if (rebound := _rebound(folder, each.path, dispatch.binding)) is not None
-        ]
+        paths = [rebind(folder, file.path, dispatch.binding) for file in files]
+        bound = [path for path in paths if path is not None]
         _report(options, dispatch.binding, files, bound)
     return FINE
 
@@ -110,7 +96,7 @@ def _claim(options: argparse.Namespace) -> int:
 def _chosen(
     folder: OutboxFolder, dispatch: Dispatch, ids: Sequence[str]
 ) -> list[FileSummary]:
-    """Return the files that the arguments name, without those that need no claim.
+    """Return the files to bind: those with the ids, or all unaccepted ones.
 
     Raises:
         UsageError: If an id fits no file or several, or a running process uses the
@@ -135,34 +121,16 @@ def _chosen(
 
 
 def _ask(files: Sequence[FileSummary], binding: Binding) -> None:
-    """Ask for consent on the terminal.
-
-    Raises:
-        UsageError: If there is no terminal, or the answer is no.
-    """
+    """List the files and ask for consent on the terminal; see `check_consent()`."""
     for file in files:
         print_message(_line(file))
     records = counted(_count(files), "record")
     key = f"key {binding.key_id}" if binding.key_id else "the present key"
-    what = f"{records} of {counted(len(files), 'file')} to {binding.base_url} and {key}"
-    if not has_terminal():
-        raise UsageError(f"this would bind {what}; pass --yes to do it")
-    if not confirm(f"bind {what}?"):
-        raise UsageError("nothing was bound")
-
-
-def _rebound(folder: OutboxFolder, path: Path, binding: Binding) -> Path | None:
-    """Bind one file; return the new file, None if the old one is gone or in use.
-
-    Raises:
-        OSError: If the new file cannot be written; the old one is then unchanged.
-    """
-    with suppress(FileNotFoundError):
-        file = OutboxFile.claim(path)
-        if file is not None:
-            file.held.refresh()
-            return rebind(folder, file, binding)
-    return None
+    change = (
+        f"bind {records} of {counted(len(files), 'file')} to {binding.base_url} and "
+        f"{key}"
+    )
+    check_consent(change, change, "nothing was bound")
 
 
 def _report(

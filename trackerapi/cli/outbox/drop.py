@@ -1,33 +1,35 @@
-"""Giving records up: held, undelivered or delivered ones."""
+"""Command `outbox drop`: deletes held, undelivered or delivered records for good."""
 
 import argparse
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from trackerapi.cli.exit_statuses import FINE
-from trackerapi.cli.options import add_command, add_json, add_outbox, folder_of
-from trackerapi.cli.printing import (
-    confirm,
-    counted,
-    has_terminal,
-    print_json,
-    print_line,
+from trackerapi.cli.options import (
+    add_command,
+    add_job_filter,
+    add_json,
+    add_outbox,
+    folder_of,
 )
-from trackerapi.errors import UsageError
+from trackerapi.cli.outbox.consent import add_yes, check_consent
+from trackerapi.cli.printing import counted, print_json, print_line
 from trackerapi.outbox.disk import is_locked
-from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
-from trackerapi.outbox.rewriting import Selection, remove_and_release
+from trackerapi.outbox.rewriting import (
+    Selection,
+    remove_held_records,
+    remove_records,
+)
 from trackerapi.outbox.survey import DELIVERED, HELD, UNDELIVERED, views
 
 _HELP: Final = """\
-Give records up: by default those that the backend refused.
+Delete records for good: by default those that the backend refused.
 
-With --job, undelivered records of the job are given up too, such as those of a
-misspelt id. Dropped records are gone for good, from the disk too; held records of a
-running process go when it ends. Undelivered records in its file are never dropped.
+With --job, undelivered records of the job are dropped too, such as those of a misspelt
+id. Dropped records are deleted from the disk; held records of a running process leave
+the disk when it ends. Undelivered records of a running process are never dropped.
 
 exit status:
   0  dropped, or there was nothing to drop
@@ -52,8 +54,8 @@ def add_commands(commands: Any) -> None:
         which.add_argument(
             f"--{state}", dest="which", action="store_const", const=state, help=text
         )
-    parser.add_argument("--job", metavar="ID", help="only records of this job")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_job_filter(parser)
+    add_yes(parser)
     add_outbox(parser)
     add_json(parser)
 
@@ -65,7 +67,8 @@ def _drop(options: argparse.Namespace) -> int:
     counts, live_count = drop.counts()
     count = sum(counts.values())
     if count:
-        _check_consent(options, counts)
+        if not options.yes:
+            _ask(counts, options.job)
         count = drop.run()
     if options.json:
         print_json({"dropped": count, "left_to_running_processes": live_count})
@@ -76,29 +79,20 @@ def _drop(options: argparse.Namespace) -> int:
     return FINE
 
 
-def _check_consent(options: argparse.Namespace, counts: Mapping[str, int]) -> None:
-    """Ask whoever is at the terminal.
-
-    Raises:
-        UsageError: If nobody agrees.
-    """
-    of_job = f" of job {options.job!r}" if options.job is not None else ""
+def _ask(counts: Mapping[str, int], job_id: str | None) -> None:
+    """Ask for consent on the terminal; see `check_consent()`."""
+    of_job = f" of job {job_id!r}" if job_id is not None else ""
     parts = [counted(n, f"{state} record") for state, n in counts.items() if n]
-    what = f"{' and '.join(parts)}{of_job}"
-    if options.yes:
-        return
-    if not has_terminal():
-        raise UsageError(f"this would drop {what}; pass --yes to do it")
-    if not confirm(f"drop {what} for good?"):
-        raise UsageError("nothing was dropped")
+    change = f"drop {' and '.join(parts)}{of_job}"
+    check_consent(change, f"{change} for good", "nothing was dropped")
 
 
 class Drop:
-    """Drops records of one folder.
+    """Deletion of records from the files of one folder.
 
     Args:
-        folder: Which.
-        states: Some of held and waiting, or delivered alone.
+        folder: Outbox folder.
+        states: `HELD`, `UNDELIVERED` or both; or `DELIVERED` alone.
         provider_job_id: Only records of this job; None for all.
     """
 
@@ -111,7 +105,7 @@ class Drop:
         self._folder, self._states, self._job_id = folder, states, provider_job_id
 
     def counts(self) -> tuple[dict[str, int], int]:
-        """Return how many records would go by state, and how many stay.
+        """Return the numbers of records to drop by state, and of those that stay.
 
         Undelivered records of running processes stay.
         """
@@ -127,7 +121,7 @@ class Drop:
         return counts, live_count
 
     def run(self) -> int:
-        """Drop them; return how many went.
+        """Drop the records; return their number.
 
         Raises:
             OSError: If a file cannot be written.
@@ -138,24 +132,11 @@ class Drop:
         return self._folder.paths(delivered=DELIVERED in self._states)
 
     def _drop_from(self, path: Path) -> int:
-        with suppress(FileNotFoundError):  # somebody has delivered it meanwhile
-            file = OutboxFile.claim(path)
-            if file is not None:
-                file.held.refresh()
-                selection = self._selection(*self._states)
-                return remove_and_release(self._folder, file, selection)
-            if HELD in self._states:
-                return self._drop_held_of_running(path)
-        return 0
-
-    def _drop_held_of_running(self, path: Path) -> int:
-        """Remove held records from the journal of a running process."""
-        count = 0
-        for file in views([path]):
-            ids = self._selection(HELD).ids_in_journal(file)
-            file.held.remove(sorted(ids), "dropped")
-            count += len(ids)
-        return count
+        selection = self._selection(*self._states)
+        count = remove_records(self._folder, path, selection)
+        if count is None and HELD in self._states:
+            return remove_held_records(path, selection)
+        return count or 0
 
     def _selection(self, *states: str) -> Selection:
         return Selection(states=states, provider_job_id=self._job_id)

@@ -1,13 +1,18 @@
-"""Writing what waits or is held into a bundle, to carry it out of a closed network."""
+"""Command `outbox export`: copies undelivered and held records into a bundle."""
 
 import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from trackerapi.cli import exit_statuses
-from trackerapi.cli.options import add_command, add_json, add_outbox, folder_of
+from trackerapi.cli.options import (
+    add_command,
+    add_job_filter,
+    add_json,
+    add_outbox,
+    folder_of,
+)
 from trackerapi.cli.printing import (
     Progress,
     counted,
@@ -28,7 +33,7 @@ from trackerapi.outbox.records import (
     parse_creation,
     record_id,
 )
-from trackerapi.outbox.rewriting import Selection, remove_and_release
+from trackerapi.outbox.rewriting import Selection, remove_records
 from trackerapi.outbox.survey import (
     HELD,
     NEWER,
@@ -40,17 +45,17 @@ from trackerapi.outbox.survey import (
 from trackerapi.settings.addresses import canonical_address
 
 NO_KEY: Final = "none"
-"""Stands for records that were made without a key."""
+"""Value of `--key-id` for records without a key."""
 
 _HELP: Final = """\
-Write what waits or is held into a bundle, a file that can be carried elsewhere.
+Copy undelivered and held records into a bundle, a file for another machine.
 
-Needs neither address nor key. `trackerapi outbox import` takes the bundle in on a
-machine that reaches the backend. What running processes have is copied as it is at
-this moment; records that arrive twice are applied once.
+Needs neither address nor key. `trackerapi outbox import` reads the bundle on a machine
+that reaches the backend. Records of running processes are copied as they are at this
+moment; the backend applies records that arrive twice once.
 
-A bundle is for one address and one provider. Where the outbox has records for
-several, choose with --base-url and --key-id (`none` for records made without a key).
+A bundle is for one address and one provider. If the outbox has records for several,
+choose with --base-url and --key-id (`none` for records without a key).
 
 exit status:
   0  written, or there was nothing to write
@@ -67,7 +72,7 @@ def add_commands(commands: Any) -> None:
     """Add `outbox export`."""
     parser = add_command(commands, "export", _export, _HELP)
     parser.add_argument("file", metavar="FILE", type=Path, help="file to write; new")
-    parser.add_argument("--job", metavar="ID", help="only records of this job")
+    add_job_filter(parser)
     parser.add_argument("--base-url", metavar="URL", help="only records that go there")
     parser.add_argument("--key-id", metavar="ID", help="only records of this key")
     parser.add_argument(
@@ -81,7 +86,7 @@ def add_commands(commands: Any) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     folder = folder_of(options)
-    export = Export(folder, options.job, _Choice(options.base_url, options.key_id))
+    export = Export(folder, options.job, _Destination(options.base_url, options.key_id))
     summary: dict[str, Any] = {"file": None, "waiting": 0, "held": 0, "removed": 0}
     binding = export.binding()
     if binding is not None:
@@ -95,11 +100,11 @@ def _export(options: argparse.Namespace) -> int:
     left_out = [f for f in survey(folder) if f.state in {NEWER, UNREADABLE}]
     if left_out:
         print_message(f"{counted(len(left_out), 'file')} that cannot be read left out")
-    _say(options, summary)
+    _print(options, summary)
     return exit_statuses.UNDELIVERED if left_out else exit_statuses.FINE
 
 
-def _say(options: argparse.Namespace, summary: dict[str, Any]) -> None:
+def _print(options: argparse.Namespace, summary: dict[str, Any]) -> None:
     if options.json:
         print_json(summary)
         return
@@ -113,48 +118,57 @@ def _say(options: argparse.Namespace, summary: dict[str, Any]) -> None:
     )
 
 
-class _Choice:
-    """Which destinations to export; None for all."""
+class _Destination:
+    """Destination by the options of the command.
+
+    Args:
+        base_url: Address; None for all.
+        key_id: Key id, or `NO_KEY`; None for all.
+    """
 
     def __init__(self, base_url: str | None, key_id: str | None) -> None:
         self._base_url = None if base_url is None else canonical_address(base_url)
         self._key_id = key_id
 
-    def has(self, binding: Binding) -> bool:
-        """Tell whether records bound like this are chosen."""
+    def includes(self, binding: Binding) -> bool:
+        """Return whether records with this binding are to be exported."""
         key_id = binding.key_id or NO_KEY
         is_there = self._base_url in {None, binding.base_url}
         return is_there and self._key_id in {None, key_id}
 
 
 class Export:
-    """Copies unsettled and held records of one folder.
+    """Copy of undelivered and held records of one folder.
 
     Args:
-        folder: Which.
+        folder: Outbox folder.
         provider_job_id: Only records of this job; None for all.
-        choice: Which destinations.
+        destination: Only records with this destination.
     """
 
     def __init__(
-        self, folder: OutboxFolder, provider_job_id: str | None, choice: _Choice
+        self,
+        folder: OutboxFolder,
+        provider_job_id: str | None,
+        destination: _Destination,
     ) -> None:
-        self._folder, self._job_id, self._choice = folder, provider_job_id, choice
+        self._folder, self._job_id = folder, provider_job_id
+        self._destination = destination
         self._selection = Selection(
             states=(UNDELIVERED, HELD), provider_job_id=provider_job_id
         )
         self._abandoned: list[Path] = []
 
     def binding(self) -> Binding | None:
-        """Return where all that is chosen goes; None if there is nothing.
+        """Return the binding of the records to export; None without a record.
 
         Raises:
-            UsageError: If it goes to several places, or belongs to several providers.
+            UsageError: If the records have several addresses or providers.
         """
         bindings = [
             file.header.binding
             for file in views(self._folder.paths())
-            if self._choice.has(file.header.binding) and self._has_any(file)
+            if self._destination.includes(file.header.binding) and self._has_any(file)
         ]
         destinations = _destinations(bindings)
         if len(destinations) > 1:
@@ -166,7 +180,11 @@ class Export:
         return destinations[0] if destinations else None
 
     def write(self, writer: BundleWriter) -> None:
-        """Copy all that is chosen."""
+        """Copy the records into a bundle.
+
+        Creations of their jobs go along, also delivered ones: the backend of the other
+        machine may lack the jobs.
+        """
         jobs: set[str] = set()
         created: set[str] = set()
         with Progress(lambda count: f"wrote {counted(count, 'record')}") as progress:
@@ -178,59 +196,56 @@ class Export:
                 writer.add_known(line)
 
     def remove(self) -> int:
-        """Drop what was copied of processes that have ended; return how much it was.
+        """Remove copied records of ended processes; return their number.
 
         Raises:
             OSError: If a file cannot be written.
         """
-        removed = 0
-        for path in self._abandoned:
-            with suppress(FileNotFoundError):  # somebody has delivered it meanwhile
-                file = OutboxFile.claim(path)
-                if file is not None:
-                    file.held.refresh()
-                    removed += remove_and_release(self._folder, file, self._selection)
-        return removed
+        counts = (
+            remove_records(self._folder, path, self._selection)
+            for path in self._abandoned
+        )
+        return sum(count or 0 for count in counts)
 
     def _files(self) -> Iterator[OutboxFile]:
-        """Iterate over the files, also over those that come up meanwhile.
+        """Iterate over the files, also over those that appear meanwhile.
 
-        An owner that makes room puts a thinner file in the place of one.
+        A running process may replace a file by a thinner one.
         """
         seen: set[Path] = set()
         while paths := [path for path in self._folder.paths() if path not in seen]:
             for path in paths:
                 seen.add(path)
-                # In this order: once its owner has ended, nothing is added any more.
+                # In this order: after the owner has ended, no record is added.
                 is_abandoned = not is_locked(path)
                 for file in views([path]):
-                    if self._choice.has(file.header.binding):
+                    if self._destination.includes(file.header.binding):
                         yield file
                         if is_abandoned:
                             self._abandoned.append(path)
 
     def _copied(self, file: OutboxFile, writer: BundleWriter) -> Iterator[bytes]:
         """Copy one file; yield each record that was copied."""
-        kept_ids: set[str] = set()
-        for kept in file.held.entries(provider_job_id=self._job_id):
-            kept_ids.add(kept.record_id)
-            if kept.is_deferred:
-                writer.add_undelivered(kept.record)
+        journal_ids: set[str] = set()
+        for entry in file.held.entries(provider_job_id=self._job_id):
+            journal_ids.add(entry.record_id)
+            if entry.is_deferred:
+                writer.add_undelivered(entry.record)
             else:
-                writer.add_held(kept)
-            yield kept.record
+                writer.add_held(entry)
+            yield entry.record
         for line in file.undelivered_lines():
             if not self._selection.is_of_job(line):
                 continue
-            if not kept_ids or record_id(line) not in kept_ids:
+            if not journal_ids or record_id(line) not in journal_ids:
                 writer.add_undelivered(line)
                 yield line
 
     def _known_creations(self, jobs: set[str]) -> dict[str, bytes]:
-        """Return the newest creation of each job, as one that the backend has."""
+        """Return the newest delivered creation of each job, with the state `done`."""
         newest: dict[str, bytes] = {}
         for file in views(self._folder.all_paths()):
-            if not self._choice.has(file.header.binding):
+            if not self._destination.includes(file.header.binding):
                 continue
             for line in file.settled_lines():
                 creation = parse_creation(line)
@@ -240,13 +255,16 @@ class Export:
         return newest
 
     def _has_any(self, file: OutboxFile) -> bool:
-        kept = file.held.entries(provider_job_id=self._job_id)
-        tail = file.undelivered_lines()
-        return any(kept) or any(map(self._selection.is_of_job, tail))
+        entries = file.held.entries(provider_job_id=self._job_id)
+        lines = file.undelivered_lines()
+        return any(entries) or any(map(self._selection.is_of_job, lines))
 
 
 def _destinations(bindings: Sequence[Binding]) -> list[Binding]:
-    """Return the different places and providers, as far as they are known."""
+    """Return one binding for each address and provider.
+
+    A key whose provider is unknown counts as a provider of its own.
+    """
     providers = {
         (each.base_url, each.key_id): each.provider_id
         for each in bindings

@@ -1,4 +1,4 @@
-"""Taking a bundle in: its records become those of an outbox file of this machine."""
+"""Command `outbox import`: copies the records of a bundle into a new outbox file."""
 
 import argparse
 from collections.abc import Collection, Iterator
@@ -44,30 +44,30 @@ _HELD_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class _TakenIn:
-    """What was new of a bundle.
+class _Imported:
+    """Records of a bundle that were new to the outbox.
 
     Attributes:
-        path: The new outbox file; None if the outbox knew all records.
-        waiting: Count of records that are to be delivered.
-        held: Count of records that the backend refused.
+        path: New outbox file; None without a new record.
+        undelivered: Number of new undelivered records.
+        held: Number of new held records.
     """
 
     path: Path | None
-    waiting: int
+    undelivered: int
     held: int
 
 
 _HELP: Final = """\
-Take in a bundle that `trackerapi outbox export` has written.
+Copy the records of a bundle of `trackerapi outbox export` into the outbox.
 
-Its records go to the address and with the key of this machine. Nothing is sent yet:
+The records are bound to the address and key of this machine. The command sends nothing:
 `trackerapi sync`, or the next job, delivers them. A bundle that is cut off, damaged or
-of a later version is refused as a whole. Records that the outbox has already, or has
-delivered, are left out: a bundle may be taken in twice.
+of a later version is refused as a whole. Records that the outbox already has, or has
+delivered, are left out: a bundle may be imported twice.
 
 exit status:
-  0  taken in
+  0  imported
   2  wrong usage or settings, no whole bundle, or the outbox cannot be written
 
 examples:
@@ -94,16 +94,16 @@ def _import(options: argparse.Namespace) -> int:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     with file:
         bundle = Bundle.opened(path, file)
-        taken_in = _take_in(bundle, folder, _binding(bundle, settings))
-    known = bundle.undelivered + bundle.held - taken_in.waiting - taken_in.held
+        imported = _import_into(bundle, folder, _binding(bundle, settings))
+    known = bundle.undelivered + bundle.held - imported.undelivered - imported.held
     if options.json:
-        where = taken_in.path
+        where = imported.path
         print_json(
             {
                 "id": None if where is None else file_id(where),
                 "path": None if where is None else str(where),
-                "waiting": taken_in.waiting,
-                "held": taken_in.held,
+                "waiting": imported.undelivered,
+                "held": imported.held,
                 "already_there": known,
                 "base_url": settings.base_url,
             }
@@ -113,40 +113,42 @@ def _import(options: argparse.Namespace) -> int:
         print_message(
             f"{counted(known, 'record')} left out: the outbox has or had them already"
         )
-    if taken_in.path is None:
+    if imported.path is None:
         print_line(f"nothing new for {settings.base_url}")
         return FINE
     print_line(
-        f"{taken_in.waiting:,} waiting, {taken_in.held:,} held for "
+        f"{imported.undelivered:,} waiting, {imported.held:,} held for "
         f"{settings.base_url}; to deliver them: trackerapi sync"
     )
     return FINE
 
 
 def _binding(bundle: Bundle, settings: "Settings") -> "Binding":
-    """Return where the records go from here."""
+    """Return the binding of the records on this machine."""
     mine, recorded = binding_for(settings), bundle.binding
     if mine.base_url != recorded.base_url:
         print_message(
             f"recorded for {recorded.base_url}; goes to {mine.base_url} from here"
         )
     elif recorded.provider_id is not None:
-        # Whatever key this machine has: what is a provider's stays with it.
+        # The records belong to their provider, even if the key here is of another one.
         return replace(mine, key_id=None, provider_id=recorded.provider_id)
     return mine
 
 
-def _take_in(bundle: Bundle, folder: "OutboxFolder", binding: "Binding") -> _TakenIn:
-    """Write the records that are new here into a new outbox file.
+def _import_into(
+    bundle: Bundle, folder: "OutboxFolder", binding: "Binding"
+) -> _Imported:
+    """Write the new records of a bundle into a new outbox file.
 
     Raises:
-        UsageError: If it cannot be written; then nothing is left of it.
+        UsageError: If the file cannot be written; no part of it is left.
     """
     known = _known_ids(folder, binding)
     try:
         file = OutboxFile.create(folder.path, binding)
         try:
-            taken_in = _copy(bundle, file, known)
+            imported = _copy(bundle, file, known)
             file.sync()
         except BaseException:
             file.remove()
@@ -155,11 +157,11 @@ def _take_in(bundle: Bundle, folder: "OutboxFolder", binding: "Binding") -> _Tak
         raise UsageError(
             f"cannot write the outbox {folder.path}: {error.strerror or error}"
         ) from error
-    if taken_in.path is None:
+    if imported.path is None:
         file.remove()
     else:
         file.close()
-    return taken_in
+    return imported
 
 
 def _known_ids(folder: "OutboxFolder", binding: "Binding") -> set[str]:
@@ -170,20 +172,20 @@ def _known_ids(folder: "OutboxFolder", binding: "Binding") -> set[str]:
             for file in views([path]):
                 other = file.header.binding
                 if other == binding or folder.admits(binding, other):
-                    known.update(kept.record_id for kept in file.held.entries())
+                    known.update(entry.record_id for entry in file.held.entries())
                     known.update(map(record_id, file.settled_lines()))
                     known.update(map(record_id, file.undelivered_lines()))
     return known
 
 
-def _copy(bundle: Bundle, file: OutboxFile, known: Collection[str]) -> _TakenIn:
-    held = waiting = 0
+def _copy(bundle: Bundle, file: OutboxFile, known: Collection[str]) -> _Imported:
+    held = undelivered = 0
     with progress_of("took in", bundle.undelivered + bundle.held, "record") as progress:
-        # The file has the held records too, in front, as a file whose records were
-        # refused: it still knows them when they are delivered and the journal is gone.
-        for batch in _batches(_kept(bundle, progress, known)):
-            for kept in batch:
-                file.append(kept.record)
+        # Held records come first in the file too, as settled ones: the file still has
+        # them after their delivery, when the journal is deleted.
+        for batch in _batches(_new_held(bundle, progress, known)):
+            for entry in batch:
+                file.append(entry.record)
             file.held.add(batch)
             held += len(batch)
         if held:
@@ -192,13 +194,15 @@ def _copy(bundle: Bundle, file: OutboxFile, known: Collection[str]) -> _TakenIn:
             progress.add(record.held is None)
             if record.held is None and record_id(record.line) not in known:
                 file.append(record.line)
-                waiting += 1
-    return _TakenIn(file.path if held or waiting else None, waiting, held)
+                undelivered += 1
+    path = file.path if held or undelivered else None
+    return _Imported(path, undelivered, held)
 
 
-def _kept(
+def _new_held(
     bundle: Bundle, progress: Progress, known: Collection[str]
 ) -> Iterator["JournalEntry"]:
+    """Iterate over the held records that the outbox does not know."""
     for held in (record.held for record in bundle.records()):
         progress.add(held is not None)
         if held is not None and held.record_id not in known:

@@ -1,7 +1,7 @@
-"""Sending again what was delivered, to a backend that has lost it.
+"""Command `outbox replay`: sends delivered records again, to a backend that lost them.
 
-Harmless where nothing is lost: the backend applies each event once, by its id. Reads
-the files of running processes too, and changes none.
+Harmless if the backend has them: it applies each event once, by its id. The command
+also reads the files of running processes, and changes no file.
 """
 
 import argparse
@@ -16,11 +16,18 @@ from trackerapi.cli.exit_statuses import FINE, HELD, UNAVAILABLE
 from trackerapi.cli.options import (
     add_command,
     add_delivery,
+    add_job_filter,
     folder_of,
     moment,
     settings_of,
 )
-from trackerapi.cli.outbox.dispatch import Dispatch, Persistence, Unheard
+from trackerapi.cli.outbox.dispatch import (
+    Dispatch,
+    SilentProblems,
+    failure_text,
+    print_reasons,
+)
+from trackerapi.cli.outbox.retry_loop import RetryLoop
 from trackerapi.cli.printing import (
     Progress,
     counted,
@@ -29,32 +36,27 @@ from trackerapi.cli.printing import (
     print_message,
     progress_of,
 )
-from trackerapi.errors import AuthenticationError, BackendError
+from trackerapi.errors import BackendError
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.records import (
-    MAX_BATCH_BYTES,
-    MAX_BATCH_LINES,
     Creation,
+    batches,
+    identity,
     is_creation,
-    job_of,
     parse_creation,
-    record_id,
 )
 from trackerapi.outbox.survey import views
-from trackerapi.problems import key_refused, unreachable
-
-_MOST_REASONS: Final = 5
 
 _HELP: Final = """\
-Send again what was delivered, after the backend was restored from a backup.
+Send delivered records again, after the backend was restored from a backup.
 
-Delivered records are kept for 24 h, and those of a running process for its life. The
-backend takes each event once, so that this never does harm. Creations of jobs go
-first. What is held or was dropped is not sent.
+Delivered records are kept for 24 h, and those of a running process until it ends. The
+backend applies each event once: the command is harmless at any time. Creations of jobs
+go first. Held and dropped records are not sent.
 
 exit status:
-  0  the backend has all of it
+  0  the backend has all records
   1  the backend was not reached, or refused the key
   2  wrong usage or settings
   3  the backend refused something
@@ -74,21 +76,21 @@ def add_commands(commands: Any) -> None:
         metavar="TIME",
         help="leave out files of which all was delivered before",
     )
-    parser.add_argument("--job", metavar="ID", help="only records of this job")
+    add_job_filter(parser)
     add_delivery(parser)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayReport:
-    """What the backend said to what it was sent again.
+    """Answers of the backend to the records that were sent again.
 
     Attributes:
-        jobs: Jobs that it has, or has created again.
-        accepted: Events that it had lost.
-        duplicates: Events that it had.
-        refused: Records that it refused.
-        last_error: Why it could not be asked; None if it could.
-        reasons: By job, why the first of its records was refused.
+        jobs: Number of jobs that the backend has, or has created again.
+        accepted: Number of events that it had lost.
+        duplicates: Number of events that it had.
+        refused: Number of records that it rejected.
+        last_error: Why it was not reached, or refused the key; None otherwise.
+        reasons: By job, why the first of its records was rejected.
     """
 
     jobs: int
@@ -100,13 +102,13 @@ class ReplayReport:
 
     @property
     def exit_status(self) -> int:
-        """The exit status that says it."""
+        """Exit status of the command."""
         if self.last_error is not None:
             return UNAVAILABLE
         return HELD if self.refused else FINE
 
     def as_text(self) -> str:
-        """Return it as one line."""
+        """Return the report as one line."""
         text = (
             f"{counted(self.jobs, 'job')}: {counted(self.accepted, 'event')} accepted, "
             f"{counted(self.duplicates, 'duplicate')}"
@@ -116,58 +118,52 @@ class ReplayReport:
 
 def _replay(options: argparse.Namespace) -> int:
     folder = folder_of(options)
-    with Dispatch(settings_of(options), folder, Unheard()) as dispatch:
-        persistence = Persistence(total_seconds=options.timeout)
-        replay = Replay(dispatch, folder, options.job, options.since)
-        report = replay.run(persistence)
+    with Dispatch(settings_of(options), folder, SilentProblems()) as dispatch:
+        retry_loop = RetryLoop(total_seconds=options.timeout)
+        report = Replay(dispatch, folder, retry_loop, options.job, options.since).run()
     if options.json:
         print_json(dataclasses.asdict(report))
     else:
         print_line(report.as_text())
-        for job_id, reason in list(report.reasons.items())[:_MOST_REASONS]:
-            print_message(f"job {job_id!r} was refused: {reason}")
+        print_reasons(report.reasons, "was refused")
     return report.exit_status
 
 
 class Replay:
-    """Sends settled records of one folder again; for one thread.
+    """Second delivery of the settled records of one folder, for one thread.
 
     Args:
-        dispatch: The way to the backend.
-        folder: Where they are kept.
+        dispatch: Delivery from the folder.
+        folder: Outbox folder.
+        retry_loop: Retry loop with the time limit of the command.
         provider_job_id: Only records of this job; None for all.
-        since: Leave out files that were settled before; None for none.
+        since: Only files with a record that was settled since; None for all.
     """
 
     def __init__(
         self,
         dispatch: Dispatch,
         folder: OutboxFolder,
+        retry_loop: RetryLoop,
         provider_job_id: str | None,
         since: datetime | None,
     ) -> None:
         self._dispatch, self._folder = dispatch, folder
         self._job_id, self._since = provider_job_id, since
-        self._persistence = Persistence()
+        self._retry_loop = retry_loop
         self._job_count = self._refused = 0
         self._reasons: dict[str, str] = {}
         self._refused_jobs: set[str] = set()
 
-    def run(self, persistence: Persistence) -> ReplayReport:
-        """Send all of them once; a fault of the network is told on stderr."""
-        self._persistence = persistence
+    def run(self) -> ReplayReport:
+        """Send all records once; print a failure on stderr."""
         last_error = None
         try:
             if next(self._files(), None) is not None:
-                self._persistence.run(self._dispatch.introduce)
+                self._retry_loop.run(self._dispatch.confirm_provider)
                 self._run()
         except BackendError as error:
-            is_refused = isinstance(error, AuthenticationError)
-            print_message(
-                key_refused(error, self._folder.path)
-                if is_refused
-                else unreachable(error)
-            )
+            print_message(failure_text(error, self._folder))
             last_error = str(error)
         return ReplayReport(
             jobs=self._job_count,
@@ -191,14 +187,13 @@ class Replay:
         self._job_count = len(line_counts.keys() - self._refused_jobs)
 
     def _files(self) -> Iterator[OutboxFile]:
-        """Iterate over the files that go this way, oldest first."""
+        """Iterate over the files that this key may deliver, oldest first."""
         mine = self._dispatch.binding
         for file in views(self._folder.all_paths()):
             other = file.header.binding
-            is_introduced = mine.provider_id is not None
-            if self._dispatch.admits(other) or (
-                not is_introduced and mine.base_url == other.base_url
-            ):
+            # Before the backend has named the provider, any file for it may be ours.
+            may_be_ours = mine.provider_id is None and mine.base_url == other.base_url
+            if may_be_ours or self._dispatch.admits(other):
                 yield file
 
     def _is_wanted(self, file: OutboxFile) -> bool:
@@ -213,8 +208,8 @@ class Replay:
         for file in self._files():
             left_out, is_wanted = _left_out(file), self._is_wanted(file)
             for line in file.settled_lines():
-                job_id = job_of(line)
-                if not job_id or (left_out and record_id(line) in left_out):
+                record_id, job_id = identity(line)
+                if not job_id or record_id in left_out:
                     continue  # damaged, or not delivered
                 creation = parse_creation(line)
                 if creation is not None:
@@ -229,40 +224,31 @@ class Replay:
             self._refused_jobs.add(job_id)
 
     def _batches(self, file: OutboxFile, progress: Progress) -> Iterator[list[bytes]]:
-        """Divide the events of a file into batches that the backend takes."""
+        """Divide the events of a file into batches that fit into one request."""
         left_out = _left_out(file)
-        batch: list[bytes] = []
-        size = 0
-        for line in file.settled_lines():
-            if not self._is_sent(line, left_out):
-                continue
-            if len(batch) == MAX_BATCH_LINES or size + len(line) > MAX_BATCH_BYTES:
-                yield batch
-                progress.add(len(batch))
-                batch, size = [], 0
-            batch.append(line)
-            size += len(line)
-        if batch:
+        lines = (x for x in file.settled_lines() if self._is_sent(x, left_out))
+        for batch in batches(lines):
             yield batch
             progress.add(len(batch))
 
     def _is_sent(self, line: bytes, left_out: set[str]) -> bool:
-        if is_creation(line) or (left_out and record_id(line) in left_out):
+        if is_creation(line):
             return False
-        job_id = job_of(line)  # none if it is damaged
-        is_wanted = self._job_id in {None, job_id}
-        return bool(job_id) and is_wanted and job_id not in self._refused_jobs
+        record_id, job_id = identity(line)
+        is_damaged = not job_id
+        is_wanted = self._job_id in {None, job_id} and record_id not in left_out
+        return is_wanted and not is_damaged and job_id not in self._refused_jobs
 
     def _send(self, lines: list[bytes]) -> bool:
-        """Send records; return whether all were taken."""
-        carry = partial(self._dispatch.batch_delivery.deliver_lines, lines)
-        refused = self._persistence.run(carry)
+        """Send records; return whether the backend rejected none."""
+        deliver = partial(self._dispatch.delivery.deliver_lines, lines)
+        refused = self._retry_loop.run(deliver)
         self._refused += len(refused)
-        for kept in refused:
-            self._reasons.setdefault(kept.provider_job_id, kept.reason)
+        for entry in refused:
+            self._reasons.setdefault(entry.provider_job_id, entry.reason)
         return not refused
 
 
 def _left_out(file: OutboxFile) -> set[str]:
-    """Return the ids of records that are settled, but not delivered."""
-    return {kept.record_id for kept in file.held.entries()} | file.held.dropped_ids()
+    """Return the ids of records that are settled but were not delivered."""
+    return {entry.record_id for entry in file.held.entries()} | file.held.dropped_ids()

@@ -1,7 +1,7 @@
-"""Sending again what the backend has refused, after the reason was fixed.
+"""Command `outbox retry`: sends held records again, after their cause was fixed.
 
-Creations of jobs go first, then events. What is taken is released from the journal it
-is held in; the rest stays there, with the newest reason.
+Creations of jobs go first, then events. Records that the backend accepts leave the
+journal of held records; the others stay there, with the newest reason.
 """
 
 import argparse
@@ -16,11 +16,18 @@ from trackerapi.cli.exit_statuses import FINE, HELD, UNAVAILABLE
 from trackerapi.cli.options import (
     add_command,
     add_delivery,
+    add_job_filter,
     customer_id,
     folder_of,
     settings_of,
 )
-from trackerapi.cli.outbox.dispatch import Dispatch, Persistence, Unheard
+from trackerapi.cli.outbox.dispatch import (
+    Dispatch,
+    SilentProblems,
+    failure_text,
+    print_reasons,
+)
+from trackerapi.cli.outbox.retry_loop import RetryLoop
 from trackerapi.cli.printing import (
     counted,
     print_json,
@@ -31,35 +38,28 @@ from trackerapi.cli.printing import (
 )
 from trackerapi.cli.sync_report import held_for_others
 from trackerapi.delivery.failing_records import PassFailures
-from trackerapi.errors import (
-    AuthenticationError,
-    BackendError,
-    BackendUnavailable,
-    UsageError,
-)
+from trackerapi.errors import BackendError, BackendUnavailable, UsageError
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import header_of
 from trackerapi.outbox.held import HeldJournal, JournalEntry
 from trackerapi.outbox.records import MAX_BATCH_LINES, Creation
-from trackerapi.problems import key_refused, unreachable, unusable
-
-_MOST_REASONS: Final = 5
+from trackerapi.problems import unusable
 
 _HELP: Final = """\
-Send again what the backend refused, after the reason was fixed.
+Send held records again, after the reason of their refusal was fixed.
 
 Creations of jobs go first, with another customer or tag if one is given, then their
-events. With --tag the configuration that the script sent along is left out: the job is
-created with the stored one, or attached to as it is known.
-What is taken is held no more. What a process that has ended left waiting is delivered
-first, as `trackerapi sync` does. Works while the job runs, too.
+events. With --tag, the configuration of the script is not sent: the job is created with
+the stored one, or attached to if the backend knows the job.
+Records that the backend accepts are no longer held. Undelivered records of ended
+processes are delivered first, as by `trackerapi sync`. The job may run meanwhile.
 
 exit status:
-  0  all was taken, or nothing is held
-  1  the backend was not reached, refused the key, or a record still waits
+  0  all records were accepted, or no record is held
+  1  the backend was not reached, refused the key, or a record is still undelivered
   2  wrong usage or settings
-  3  something is still held, with the newest reason
+  3  a record is still held, with the newest reason
 
 examples:
   trackerapi outbox retry
@@ -71,7 +71,7 @@ examples:
 def add_commands(commands: Any) -> None:
     """Add `outbox retry`."""
     parser = add_command(commands, "retry", _retry, _HELP)
-    parser.add_argument("--job", metavar="ID", help="only records of this job")
+    add_job_filter(parser)
     parser.add_argument(
         "--customer-id",
         type=customer_id,
@@ -88,13 +88,14 @@ def add_commands(commands: Any) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryReport:
-    """What became of held records.
+    """Result of sending held records again.
 
     Attributes:
-        taken: Records that are held no more.
-        held: Records that still are.
-        waiting: Records that now wait for a job that the backend does not know.
-        last_error: Why the backend could not be asked; None if it could.
+        taken: Number of records that the backend accepted.
+        held: Number of records that are still held.
+        waiting: Number of deferred records, whose job the backend does not know.
+        last_error: Why the backend was not reached, or a file could not be used; None
+            otherwise.
         reasons: By job, why the first of its records is still held.
     """
 
@@ -106,13 +107,13 @@ class RetryReport:
 
     @property
     def exit_status(self) -> int:
-        """The exit status that says it."""
+        """Exit status of the command."""
         if self.last_error is not None or self.waiting:
             return UNAVAILABLE
         return HELD if self.held else FINE
 
     def as_text(self) -> str:
-        """Return it as one line."""
+        """Return the report as one line."""
         text = f"{counted(self.taken, 'record')} taken, {self.held:,} still held"
         return f"{text}, {self.waiting:,} waiting" if self.waiting else text
 
@@ -122,10 +123,9 @@ def _retry(options: argparse.Namespace) -> int:
     if changes and options.job is None:
         raise UsageError("--customer-id and --tag need --job: they are about one job")
     folder = folder_of(options)
-    with Dispatch(settings_of(options), folder, Unheard()) as dispatch:
-        persistence = Persistence(total_seconds=options.timeout)
-        retry = Retry(dispatch, folder, options.job, changes)
-        report = retry.run(persistence)
+    with Dispatch(settings_of(options), folder, SilentProblems()) as dispatch:
+        retry_loop = RetryLoop(total_seconds=options.timeout)
+        report = Retry(dispatch, folder, retry_loop, options.job, changes).run()
     if options.json:
         print_json(dataclasses.asdict(report))
     elif report.last_error is None and not (report.taken or report.held):
@@ -136,56 +136,51 @@ def _retry(options: argparse.Namespace) -> int:
     else:
         print_line(report.as_text())
         if report.last_error is None:
-            for job_id, reason in list(report.reasons.items())[:_MOST_REASONS]:
-                print_message(f"job {job_id!r} is held: {reason}")
+            print_reasons(report.reasons, "is held")
     return report.exit_status
 
 
 class Retry:
-    """Sends held records of one folder again; for one thread.
+    """Second delivery of the held records of one folder, for one thread.
 
     Args:
-        dispatch: The way to the backend.
-        folder: Where they are held.
+        dispatch: Delivery from the folder.
+        folder: Outbox folder.
+        retry_loop: Retry loop with the time limit of the command.
         provider_job_id: Only records of this job; None for all.
-        changes: Members of the job's creation that replace the held ones.
+        changes: Members that replace those of the held creation of the job.
     """
 
     def __init__(
         self,
         dispatch: Dispatch,
         folder: OutboxFolder,
+        retry_loop: RetryLoop,
         provider_job_id: str | None,
         changes: Mapping[str, Any],
     ) -> None:
         self._dispatch, self._folder = dispatch, folder
         self._job_id, self._changes = provider_job_id, changes
-        self._persistence = Persistence()
+        self._retry_loop = retry_loop
         self._tried: set[tuple[object, str]] = set()
         self._refused_jobs: set[str] = set()
         self._taken = self._created = 0
         self._unusable: str | None = None
         self._failing = PassFailures()
 
-    def run(self, persistence: Persistence) -> RetryReport:
-        """Send all of them once; a fault of the network is told on stderr."""
-        self._persistence = persistence
+    def run(self) -> RetryReport:
+        """Send all held records once; print a failure on stderr."""
         last_error = None
         try:
             if self._has_own_files():
-                self._persistence.run(self._dispatch.introduce)
+                self._retry_loop.run(self._dispatch.confirm_provider)
                 self._run()
                 if self._changes and not self._created:
                     print_message(
                         "no creation of this job is held: the job stays as it is"
                     )
         except BackendError as error:
-            is_refused = isinstance(error, AuthenticationError)
-            print_message(
-                key_refused(error, self._folder.path)
-                if is_refused
-                else unreachable(error)
-            )
+            print_message(failure_text(error, self._folder))
             last_error = str(error)
         report = self._report(last_error)
         if self._unusable is not None:
@@ -197,55 +192,54 @@ class Retry:
         return any(each.binding.base_url == mine for each in self._folder.headers())
 
     def _run(self) -> None:
-        # One file after the other: a folder may hold more than a process may open.
-        self._with_leftovers(self._deliver)
-        for _ in iter(self._retry_once, 0):
-            pass  # until a job that runs has added nothing more
-        self._with_leftovers(self._carry_waiting)
+        self._for_each_leftover(self._deliver)
+        # A running job may add held records meanwhile: repeat until there are no more.
+        while self._retry_once():
+            pass
+        self._for_each_leftover(self._deliver_deferred)
         if self._failing.error is not None:
             raise self._failing.error
 
-    def _with_leftovers(self, act: Callable[[OutboxFile], None]) -> None:
+    def _for_each_leftover(self, act: Callable[[OutboxFile], None]) -> None:
+        # One at a time: a folder may have more files than a process may open.
         for file in self._folder.claim(self._dispatch.binding, set()):
             try:
                 act(file)
             except BackendUnavailable as error:
-                self._failing.note(error)  # raised when the others had their turn
+                self._failing.note(error)  # `_run()` raises it after the other files
             finally:
                 self._folder.release(file)
 
     def _deliver(self, file: OutboxFile) -> None:
-        """Deliver what waits; what is refused only now is sent again at once."""
-        carry = partial(self._dispatch.batch_delivery.deliver_next, file)
-        while self._persistence.run(carry):
+        """Deliver a leftover file; records rejected now are sent again at once."""
+        deliver = partial(self._dispatch.delivery.deliver_next, file)
+        while self._retry_loop.run(deliver):
             pass
-        self._carry_waiting(file)
+        self._deliver_deferred(file)
 
-    def _carry_waiting(self, file: OutboxFile) -> None:
+    def _deliver_deferred(self, file: OutboxFile) -> None:
         file.held.refresh()
         if file.held.deferred_jobs():
-            self._persistence.run(
-                partial(self._dispatch.batch_delivery.retry_deferred, file)
-            )
+            self._retry_loop.run(partial(self._dispatch.delivery.retry_deferred, file))
 
     def _retry_once(self) -> int:
-        """Send what was not tried yet; return how many records that were."""
+        """Send the held records that were not sent yet; return their number."""
         fresh = [(journal, self._fresh(journal)) for journal in self._journals()]
-        total = sum(len(records) for _, records in fresh)
+        total = sum(len(entries) for _, entries in fresh)
         with progress_of("sent", total, "record") as progress:
-            for journal, records in fresh:
-                for kept in records:
-                    if kept.creation is not None:
-                        self._create(journal, kept, kept.creation)
+            for journal, entries in fresh:
+                for entry in entries:
+                    if entry.creation is not None:
+                        self._create(journal, entry, entry.creation)
                         progress.add(1)
-            for journal, records in fresh:
-                for events in self._batches(records):
+            for journal, entries in fresh:
+                for events in self._batches(entries):
                     self._send(journal, events)
                     progress.add(len(events))
         return total
 
     def _journals(self) -> Iterator[HeldJournal]:
-        """Iterate over what is held, also by running processes."""
+        """Iterate over the journals of this key, also those of running processes."""
         for path in self._folder.paths():
             header, journal = header_of(path), HeldJournal.beside(path)
             if header is None or not header.is_readable:
@@ -263,33 +257,37 @@ class Retry:
         return journal.entries(is_deferred=False, provider_job_id=self._job_id)
 
     def _fresh(self, journal: HeldJournal) -> list[JournalEntry]:
-        """Return what is held and was not sent yet by this command."""
+        """Return the held entries that this command has not sent yet."""
         fresh = [
-            kept
-            for kept in self._held(journal)
-            if (journal.path, kept.record_id) not in self._tried
+            entry
+            for entry in self._held(journal)
+            if (journal.path, entry.record_id) not in self._tried
         ]
-        self._tried.update((journal.path, kept.record_id) for kept in fresh)
+        self._tried.update((journal.path, entry.record_id) for entry in fresh)
         return fresh
 
     def _create(
-        self, journal: HeldJournal, kept: JournalEntry, creation: Creation
+        self, journal: HeldJournal, entry: JournalEntry, creation: Creation
     ) -> None:
         self._created += 1
         document = {**creation.document, **self._changes}
         if "tag" in self._changes:
-            document.pop("configuration", None)  # it belongs to the other tag
+            document.pop("configuration", None)  # that of the old tag
         line = Creation(document=document).as_line()
         for again in self._sent([line]):
             self._refused_jobs.add(creation.provider_job_id)
-            journal.add([_again(line, again, kept)])
+            journal.add([_held_again(line, again, entry)])
             return
-        self._release(journal, [kept])
+        self._remove(journal, [entry])
         if self._changes:
             self._remember(document)
 
     def _remember(self, document: dict[str, Any]) -> None:
-        """Write down with which customer and tag the job was created in the end."""
+        """Record the accepted creation, in a new file.
+
+        Delivery and `outbox replay` send the newest creation again if the backend does
+        not know the job: it must have the accepted customer and tag.
+        """
         line = Creation(document=document, state="done").as_line()
         with suppress(OSError):
             file = OutboxFile.create(self._folder.path, self._dispatch.binding)
@@ -297,47 +295,48 @@ class Retry:
             file.settle(len(line), 1, delivered=0)
             self._folder.release(file)
 
-    def _batches(self, records: Sequence[JournalEntry]) -> Iterator[list[JournalEntry]]:
-        """Divide events into batches; without those whose job was refused again."""
+    def _batches(self, entries: Sequence[JournalEntry]) -> Iterator[list[JournalEntry]]:
+        """Divide events into batches; leave out those of a job rejected again."""
         events = [
-            kept
-            for kept in records
-            if kept.creation is None and kept.provider_job_id not in self._refused_jobs
+            entry
+            for entry in entries
+            if entry.creation is None
+            and entry.provider_job_id not in self._refused_jobs
         ]
         for begin in range(0, len(events), MAX_BATCH_LINES):
             yield events[begin : begin + MAX_BATCH_LINES]
 
     def _send(self, journal: HeldJournal, events: Sequence[JournalEntry]) -> None:
         refused = {each.record: each for each in self._sent([e.record for e in events])}
-        self._release(journal, [kept for kept in events if kept.record not in refused])
+        self._remove(journal, [e for e in events if e.record not in refused])
         journal.add(
             [
-                _again(kept.record, refused[kept.record], kept)
-                for kept in events
-                if kept.record in refused
+                _held_again(entry.record, refused[entry.record], entry)
+                for entry in events
+                if entry.record in refused
             ]
         )
 
     def _sent(self, lines: list[bytes]) -> list[JournalEntry]:
-        """Send records; return those that were refused."""
-        return self._persistence.run(
-            partial(self._dispatch.batch_delivery.deliver_lines, lines)
+        """Send records; return those that were rejected."""
+        return self._retry_loop.run(
+            partial(self._dispatch.delivery.deliver_lines, lines)
         )
 
-    def _release(self, journal: HeldJournal, records: Sequence[JournalEntry]) -> None:
-        journal.remove([kept.record_id for kept in records], "delivered")
-        self._taken += len(records)
+    def _remove(self, journal: HeldJournal, entries: Sequence[JournalEntry]) -> None:
+        journal.remove([entry.record_id for entry in entries], "delivered")
+        self._taken += len(entries)
 
     def _report(self, last_error: str | None) -> RetryReport:
         held = waiting = 0
         reasons: dict[str, str] = {}
         for journal in self._journals():
-            for kept in self._held(journal):
+            for entry in self._held(journal):
                 held += 1
-                # The creation tells more than its events, and is the older one.
-                reasons.setdefault(kept.provider_job_id, kept.reason)
-            aside = journal.entries(is_deferred=True, provider_job_id=self._job_id)
-            waiting += sum(1 for _ in aside)
+                # The first entry may be the creation, with the cause of the others.
+                reasons.setdefault(entry.provider_job_id, entry.reason)
+            deferred = journal.entries(is_deferred=True, provider_job_id=self._job_id)
+            waiting += sum(1 for _ in deferred)
         return RetryReport(
             taken=self._taken,
             held=held,
@@ -347,8 +346,10 @@ class Retry:
         )
 
 
-def _again(line: bytes, refused: JournalEntry, before: JournalEntry) -> JournalEntry:
-    """Return a record that is kept with a new reason, as old as it was."""
+def _held_again(
+    line: bytes, refused: JournalEntry, before: JournalEntry
+) -> JournalEntry:
+    """Return the entry of a record with a new reason, and the old `since`."""
     return JournalEntry(
         record=line,
         problem=refused.problem,

@@ -1,4 +1,4 @@
-"""`trackerapi outbox list` and `show`, on what killed processes have left."""
+"""`trackerapi outbox list`, on files of killed processes; usage of all commands."""
 
 import json
 import os
@@ -17,7 +17,6 @@ from trackerapi.cli.exit_statuses import (
     FINE,
     USAGE,
 )
-from trackerapi.outbox.file import OutboxFile
 
 
 def test_list_tells_each_file_and_what_it_is_for(desk: Desk) -> None:
@@ -121,97 +120,6 @@ def test_wrong_usage_of_outbox_ends_with_status_two(
 
     assert (done.status, done.out) == (USAGE, "")
     assert done.err.splitlines()[-1].startswith("trackerapi")
-
-
-def test_show_tells_what_is_held_and_why(desk: Desk, held_job: str) -> None:
-    """Each record with its reason, and with what the job reported."""
-    (file,) = desk.files
-
-    done = desk.run("outbox", "show", file["id"])
-
-    assert (done.status, done.err) == (FINE, "")
-    assert f"{held_job}  create_job" in done.out
-    assert f"This provider has no customer {UNKNOWN_CUSTOMER}." in done.out
-    assert "the job of this event was refused" in done.out
-    assert f"{SECRET} 2" in done.out
-    assert "held: 0 waiting, 4 held, 0 delivered" in done.out
-
-
-def test_show_as_json_is_one_object_a_line(desk: Desk, held_job: str) -> None:
-    """A program reads record after record, each as it was recorded."""
-    (file,) = desk.files
-
-    creation, *events = desk.run("outbox", "show", file["id"], "--json").lines
-
-    assert creation["state"] == "held"
-    assert creation["problem"]["status"] == 404
-    assert creation["record"]["create_job"]["provider_job_id"] == held_job
-    assert [event["record"]["message"] for event in events] == [
-        "line 0",
-        "line 1",
-        "line 2",
-    ]
-
-
-@pytest.mark.parametrize("length", [4, 12])
-def test_show_takes_the_beginning_of_an_id(desk: Desk, length: int) -> None:
-    """Nobody has to type a whole id."""
-    desk.leave()
-    (file,) = desk.files
-
-    shown = desk.run("outbox", "show", file["id"][:length], "--json").lines
-
-    assert [record["state"] for record in shown] == ["waiting"] * 4
-
-
-def test_show_refuses_a_beginning_that_means_several(desk: Desk) -> None:
-    """Names begin with the time, so that a beginning of it may be that of many."""
-    desk.leave(events=0)
-    desk.leave(events=0)
-
-    done = desk.run("outbox", "show", desk.paths[0].stem[:6])
-
-    assert done.status == USAGE
-    assert "means 2 outbox files" in done.err
-
-
-def test_show_of_a_delivered_file_shows_its_records_if_asked(desk: Desk) -> None:
-    """`--all` also shows what is settled."""
-    desk.leave(events=1)
-    desk.run("sync")
-    (file,) = desk.files
-
-    assert desk.run("outbox", "show", file["id"], "--json").lines == []
-    shown = desk.run("outbox", "show", file["id"], "--all", "--json").lines
-    assert [record["state"] for record in shown] == ["settled", "settled"]
-
-
-def test_show_of_a_file_delivered_in_part_shows_each_record_once(desk: Desk) -> None:
-    """`--all` shows settled records first, then the undelivered ones."""
-    desk.leave(events=2)
-    file = OutboxFile.claim(desk.paths[0])
-    assert file is not None
-    file.settle(len(file.peek(1)), 1, delivered=0)
-    file.close()
-
-    shown = desk.run("outbox", "show", desk.files[0]["id"], "--all", "--json").lines
-
-    assert [record["state"] for record in shown] == ["settled", "waiting", "waiting"]
-
-
-def test_show_lets_no_record_steer_the_terminal(desk: Desk) -> None:
-    """Control characters of a record, and of a damaged one, are shown harmless."""
-    desk.leave(events=0)
-    with desk.paths[0].open("ab") as file:
-        file.write(b'{"event_id":"1","kind":"a\\u001b[2Jb","message":"\\u009bc"}\n')
-        file.write(b"damaged \x1b[2J\n")
-    (listed,) = desk.files
-
-    done = desk.run("outbox", "show", listed["id"])
-
-    assert "\x1b" not in done.out
-    assert "\x9b" not in done.out
-    assert "damaged: damaged \N{REPLACEMENT CHARACTER}[2J" in done.out
 
 
 @pytest.mark.parametrize("command", ["list", "show", "retry", "drop", "export", "sync"])

@@ -1,0 +1,30 @@
+"""Consent to a change that cannot be undone, asked on the terminal."""
+
+import argparse
+import sys
+
+from trackerapi.errors import UsageError, printable
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """Add `--yes`."""
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def check_consent(change: str, question: str, refusal: str) -> None:
+    """Ask for consent on the terminal.
+
+    Args:
+        change: Change for the error without a terminal, such as `drop 4 records`.
+        question: Question on the terminal, without its question mark.
+        refusal: Error if the answer is no.
+
+    Raises:
+        UsageError: If stdin or stderr is no terminal, or the answer is no.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"this would {change}; pass --yes to do it")
+    sys.stderr.write(f"{printable(question)}? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise UsageError(refusal)

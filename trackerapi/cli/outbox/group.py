@@ -1,0 +1,27 @@
+"""Parser of `trackerapi outbox` and its commands."""
+
+from typing import Any, Final
+
+from trackerapi.cli.outbox import claim, drop, export, replay, retry, show
+from trackerapi.cli.outbox import import_ as import_bundle
+from trackerapi.cli.outbox import list as list_files
+from trackerapi.cli.parser import add_group
+
+_HELP: Final = "Look after undelivered records, and after records that are held."
+
+
+def add_commands(commands: Any) -> None:
+    """Add `outbox` and its commands."""
+    text = "look after undelivered and held records"
+    own = add_group(commands.add_parser("outbox", help=text, description=_HELP))
+    for module in (
+        list_files,
+        show,
+        retry,
+        claim,
+        drop,
+        replay,
+        export,
+        import_bundle,
+    ):
+        module.add_commands(own)

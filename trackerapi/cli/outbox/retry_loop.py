@@ -1,0 +1,103 @@
+"""Retry loop of the commands that make requests, with its time limit."""
+
+import math
+import random
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from trackerapi.delivery.failing_records import AllRecordsFail
+from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
+from trackerapi.retry import backoff_seconds
+
+T = TypeVar("T")
+
+QUIET_SECONDS: Final = 10.0
+"""Time without a success after which a command without a time limit gives up."""
+
+MAX_PAUSE_SECONDS: Final = 5.0
+MIN_REMAINING_SECONDS: Final = 0.2
+"""Remaining time below which there is no further attempt."""
+
+
+class RetryLoop:
+    """Retry loop that ends at a time limit, or after a time without a success.
+
+    Args:
+        quiet_seconds: Time without a success after which it gives up; ignored with a
+            time limit.
+        total_seconds: Time limit of all attempts together; None for no limit.
+        pause: Blocks for a number of seconds; None for `time.sleep()`.
+    """
+
+    def __init__(
+        self,
+        *,
+        quiet_seconds: float = QUIET_SECONDS,
+        total_seconds: float | None = None,
+        pause: Callable[[float], None] | None = None,
+    ) -> None:
+        self._quiet_seconds, self._pause = quiet_seconds, pause
+        now = time.monotonic()
+        self._ends = None if total_seconds is None else now + total_seconds
+        self._quiet_since, self._failures = now, 0
+
+    @property
+    def remaining_seconds(self) -> float:
+        """Time until the time limit; infinite without a limit."""
+        return math.inf if self._ends is None else self._ends - time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time limit is over."""
+        return self.remaining_seconds <= 0
+
+    def note_success(self) -> None:
+        """Begin the time without a success, and the length of the pauses, anew."""
+        self._quiet_since, self._failures = time.monotonic(), 0
+
+    def pauses_after(self, error: Exception) -> bool:
+        """Block until the next attempt is due; return False at once if there is none.
+
+        Args:
+            error: Failure of the last attempt.
+        """
+        self._failures += 1
+        asked = error.retry_after_seconds if isinstance(error, BackendError) else None
+        seconds = backoff_seconds(
+            self._failures,
+            jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
+            retry_after_seconds=asked,
+            longest_seconds=MAX_PAUSE_SECONDS,
+        )
+        remaining = self.remaining_seconds
+        if self._ends is None:
+            remaining = self._quiet_since + self._quiet_seconds - time.monotonic()
+        if remaining < MIN_REMAINING_SECONDS or (asked or 0.0) > remaining:
+            return False
+        pause = self._pause or time.sleep
+        # Half of a short rest: the last attempt needs time too.
+        pause(seconds if seconds <= remaining else remaining / 2)
+        return True
+
+    def run(self, action: Callable[[], T]) -> T:
+        """Call `action` until it succeeds; return its result.
+
+        Raises:
+            AuthenticationError: At once, if the backend refuses the key.
+            BackendError: Failure of the last attempt. At once if the backend answers,
+                but accepts no record.
+        """
+        while True:
+            if self.is_over:
+                raise BackendUnavailable("the time given is over")
+            try:
+                result = action()
+            except (AuthenticationError, AllRecordsFail):
+                raise
+            except BackendError as error:
+                if not self.pauses_after(error):
+                    raise
+            else:
+                self.note_success()
+                return result
