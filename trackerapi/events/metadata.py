@@ -1,7 +1,7 @@
-"""Metadata of an event, made to fit the contract whatever a job hands over.
+"""Metadata of an event, converted to JSON within the limits of the contract.
 
-An event must never fail for its metadata, so what JSON cannot hold is converted and
-what is too large is cut; the changed keys are named in the metadata itself.
+Metadata must never make an event fail. Values that JSON does not have are converted,
+and values beyond the limits are cut. The metadata itself names the changed keys.
 """
 
 import json
@@ -24,27 +24,28 @@ MAX_INTEGER: Final = 2**53 - 1
 """Largest whole number that every JSON reader keeps (RFC 8259, section 6)."""
 
 CHANGED_KEY: Final = "trackerapi_changed"
-"""Key that names what was converted, cut or left out."""
+"""Key with the names of the keys that were converted, cut or left out."""
 
 _LONGEST_CUT_TEXT: Final = 200
 _MAX_ITEMS: Final = 1000
-_MAX_VALUES: Final = 4096  # more than 8 KiB can hold; ends cycles that fan out
+_MAX_VALUES: Final = 4096  # more than fit in 8 KiB; ends cycles of containers
 _MARKS_BYTES: Final = 1000
 _LOOKS: Final = 3
-"""How often a value is read that another thread changes meanwhile."""
+"""Reads of a value before giving up: another thread may change it meanwhile."""
 
-# The whole text of a container can be exponentially longer than the container.
+# Limited depth: a container that contains another one twice, and so on, has a repr of
+# exponential length.
 _BRIEF: Final = reprlib.Repr()
 _BRIEF.maxlevel = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ShapedMetadata:
-    """Metadata as it is recorded.
+    """Metadata in the form of a record.
 
     Attributes:
-        values: JSON values within the limits, `CHANGED_KEY` among them if needed.
-        changed: Keys whose value is not what the job gave; empty for a good fit.
+        values: JSON values within the limits; includes `CHANGED_KEY` if keys changed.
+        changed: Keys with a converted, cut or omitted value; empty if all values fit.
     """
 
     values: dict[str, Any]
@@ -52,11 +53,11 @@ class ShapedMetadata:
 
 
 def shape_metadata(metadata: Mapping[Any, Any]) -> ShapedMetadata:
-    """Return `metadata` within the contract's limits.
+    """Return `metadata` within the limits of the contract.
 
-    At most 50 keys of 1 to 100 characters, 8 KiB as JSON, five levels; texts without
-    NUL; whole numbers within 2**53 - 1. Values of other types become their `str()`,
-    NaN and infinities null.
+    The limits are 50 keys of 1 to 100 characters, 8 KiB as JSON, five levels, texts
+    without NUL and whole numbers within 2**53 - 1. A value of another type becomes its
+    `str()`; NaN and infinities become null.
     """
     shaping = _Shaping()
     values: dict[str, Any] = {}
@@ -79,7 +80,7 @@ def shape_metadata(metadata: Mapping[Any, Any]) -> ShapedMetadata:
 
 
 def is_mapping(value: object) -> bool:
-    """Return whether `value` is a mapping; False for a proxy of nothing."""
+    """Return whether `value` is a mapping; False if its class cannot be read."""
     try:
         return isinstance(value, Mapping)
     except Exception:  # noqa: BLE001 - `__class__` of a lazy proxy may raise anything
@@ -87,9 +88,9 @@ def is_mapping(value: object) -> bool:
 
 
 def plain_json(metadata: object) -> str | None:
-    """Return metadata that fits as it is in JSON; None if it has to be shaped.
+    """Return metadata as JSON if it fits unchanged; None if it has to be shaped.
 
-    The way of nearly every event, which costs little more than the encoding.
+    A fast path for nearly every event: little slower than the encoding alone.
     """
     if type(metadata) is not dict or len(metadata) > MAX_KEYS:
         return None
@@ -99,13 +100,13 @@ def plain_json(metadata: object) -> str | None:
             return None
         kind = type(value)
         if kind is int or kind is float:
-            if not -MAX_INTEGER <= value <= MAX_INTEGER:  # nor is NaN
+            if not -MAX_INTEGER <= value <= MAX_INTEGER:  # also True for NaN
                 return None
         elif kind is not str and kind is not bool and value is not None:
             return None
     text: str = compact_json(metadata)
-    # `shape_metadata()` takes care of NUL and of surrogates, also of paired ones. One
-    # search for `\\u` spares most texts the other two.
+    # `shape_metadata()` handles NUL and surrogates, also paired ones. Most texts have
+    # no `\\u`: one search replaces the other two.
     if "\\u" in text and ("\\u0000" in text or "\\ud" in text):
         return None
     return text if len(text) <= MAX_BYTES else None
@@ -116,14 +117,14 @@ _JSON_TYPES: Final = frozenset({str, int, float, bool, list, tuple, dict, type(N
 
 
 def change_text(given: Mapping[str, Any], shaped: ShapedMetadata) -> str:
-    """Return which key JSON or the limits cannot hold, why, and how it is stored.
+    """Return the warning about changed metadata: key, reason and stored form.
 
-    The text names the first such key, and counts the others. It never has the value:
-    metadata is not for the log.
+    The text names the first changed key, and counts the others. It never contains a
+    value: metadata is not for the log.
 
     Args:
-        given: Metadata of the job.
-        shaped: What `shape_metadata()` made of it, with at least one changed key.
+        given: Metadata from the script.
+        shaped: Result of `shape_metadata()`, with at least one changed key.
     """
     first, *others = shaped.changed
     more = f" (and {len(others)} keys more)" if others else ""
@@ -151,7 +152,13 @@ def _value_of(given: Mapping[str, Any], key: str) -> object:
 
 @dataclass(slots=True)
 class _Shaping:
-    """One pass over the values of one event."""
+    """One pass over the values of one event.
+
+    Attributes:
+        key: Key of the current value.
+        value_count: Number of values so far.
+        changed: Keys with changed values, in order.
+    """
 
     key: str = ""
     value_count: int = 0
@@ -219,7 +226,7 @@ class _Shaping:
 
 
 def _within_limits(values: dict[str, Any], changed: dict[str, None]) -> ShapedMetadata:
-    """Cut long values, then leave keys out, until the rest fits with its marks."""
+    """Cut long values and omit keys until the rest and `CHANGED_KEY` fit."""
     room = MAX_BYTES - _MARKS_BYTES
     kept: dict[str, Any] = {}
     size = 0
@@ -240,7 +247,7 @@ def _within_limits(values: dict[str, Any], changed: dict[str, None]) -> ShapedMe
 
 
 def _marks(names: tuple[str, ...]) -> list[str]:
-    """Return the first names, as far as the room for them goes."""
+    """Return the first names that fit in the room for `CHANGED_KEY`."""
     marks = [fitted(name, 40) for name in names[:10]]
     while _json_bytes({CHANGED_KEY: marks}) > _MARKS_BYTES:
         marks.pop()
@@ -252,7 +259,7 @@ def _json_bytes(value: Any) -> int:
 
 
 def _key_text(key: object) -> str:
-    # A plain text: methods of a subclass may raise anything.
+    # `str.__str__` makes a plain text: methods of a subclass may raise anything.
     return str.__str__(key) if isinstance(key, str) else _text_of(key)
 
 

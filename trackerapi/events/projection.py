@@ -1,9 +1,9 @@
-"""How far a job is, as far as this process knows: what the backend will make of it.
+"""Projection: folds the events of this process into the state of a job and its steps.
 
-The rules are those of the backend's projection for events that come in the order in
-which they happened; a table that both run holds them equal. For steps that wait for
-others, for the view in a terminal and for tests of job scripts: the customer always
-sees the backend's number. Nothing here does I/O or reads a clock.
+The rules are those of the backend's projection, for events in the order of their times.
+Both run the same test table, so they cannot diverge. Steps with `after`, the view in a
+terminal and tests of job scripts use this projection. The customer sees the backend's
+percentage. Nothing here does I/O or reads a clock.
 """
 
 import math
@@ -14,13 +14,13 @@ from typing import Any, Final
 PERCENT_BEFORE_SUCCESS: Final = 99.99
 
 SETTLED: Final = frozenset({"done", "skipped"})
-"""Statuses of a step that nothing follows."""
+"""Final statuses of a step."""
 
 ALIVE: Final = frozenset({"pending", "running"})
-"""Statuses of a job that has not ended."""
+"""Statuses of a job before its end."""
 
 NOT_ENDED: Final = ALIVE | {"interrupted"}
-"""The same, with a job that was stopped from outside and is expected to go on."""
+"""The same, and interrupted: the job was stopped from outside and may go on."""
 
 MOVING_KINDS: Final = frozenset(
     {"start", "progress", "step", "skip", "error", "complete", "cancel", "interrupt"}
@@ -31,10 +31,10 @@ CLOSING_KINDS: Final = frozenset({"step", "skip", "error"})
 """Kinds that end an attempt at a step."""
 
 _SETTLED_JOB: Final = frozenset({"running", "succeeded", "cancelled"})
-"""Statuses of a job that a step which is done cannot change."""
+"""Statuses of a job that a further `step` of a settled step does not change."""
 
 _STARTABLE: Final = frozenset({"pending", "interrupted", "failed"})
-"""Statuses of a job that a report of work turns into running."""
+"""Statuses of a job that a report of work changes to running."""
 
 _WORKING: Final = frozenset({"running", "waiting"})
 _ACTIVITY: Final = frozenset({"start", "progress", "step", "skip"})
@@ -44,35 +44,35 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 def unfinished_words(job_status: str, attempts: int) -> str:
-    """Return how people read a step that the end of its job has left unfinished.
+    """Return the text for a step that is unfinished at the end of its job.
 
     Args:
         job_status: Status of the job.
-        attempts: Attempts begun at the step.
+        attempts: Number of attempts at the step that have begun.
     """
     if attempts:
         return "not finished"
-    # Nobody has said that a step which a success never mentioned is not needed.
+    # A job that succeeded without a report of this step did not need the step.
     return "left out" if job_status == "succeeded" else "not reached"
 
 
 def meaning(kind: str, tag: str | None) -> str:
-    """Return the kind that an event counts as: a `complete` of a step is a `step`."""
+    """Return the effective kind of an event: `step` for a `complete` of a step."""
     return "step" if kind == "complete" and tag is not None else kind
 
 
 @dataclass(slots=True)
 class StepProgress:
-    """What is known of a step.
+    """State of a step, folded from its events.
 
     Attributes:
         status: pending, running, waiting (for its next attempt), done, failed or
             skipped.
-        fraction: Largest share ever reported, 0.0 to 1.0.
-        completed: Units done, as last reported; None when not counted.
-        total: Units in all, as last reported; None when not known.
-        attempts: Attempts begun.
-        is_trying: Whether the last of them has not ended.
+        fraction: Largest reported share of the step, 0.0 to 1.0.
+        completed: Latest reported count of units done; None without a count.
+        total: Latest reported count of all units; None if unknown.
+        attempts: Number of attempts that have begun.
+        is_trying: Whether the latest attempt is open.
     """
 
     status: str = "pending"
@@ -85,7 +85,12 @@ class StepProgress:
     _least_total: float | None = None
 
     def take(self, kind: str, details: Mapping[str, Any]) -> None:
-        """Add an event of this step."""
+        """Fold an event of this step.
+
+        Args:
+            kind: Effective kind of the event; see `meaning()`.
+            details: Other members of the event.
+        """
         begins = kind in _BEGINS or (kind == "error" and not self.attempts)
         if begins and not self.is_trying:
             self.attempts += 1
@@ -99,14 +104,14 @@ class StepProgress:
         status = _AFTER.get(kind, "running")
         if kind == "error" and details.get("retrying"):
             status = "waiting"
-        # Another thread may have ended the step while this one counted.
+        # Checked again: another thread may have ended the step since the check above.
         if self.status not in SETTLED:
             self.status = status
         if self.status in SETTLED:
             self.fraction = 1.0
 
     def interrupt(self) -> None:
-        """End the open attempt of a step that is under way; the step is to do again."""
+        """End the open attempt of a running step; the step becomes pending again."""
         if self.status in _WORKING:
             self.status = "pending"
             self.is_trying = False
@@ -116,11 +121,11 @@ class StepProgress:
         part = details.get("part") or ""
         if completed is not None:
             self._parts[part] = max(self._parts.get(part, 0.0), completed)
-        # A total of 0 says nothing: as the smallest it would take shares back.
+        # A total of 0 is ignored: as the least total it would lower the share.
         if total and (self._least_total is None or total < self._least_total):
             self._least_total = total
         if self._parts.keys() - {""}:
-            # Several places count: what they have done adds up.
+            # Several threads, processes or hosts count: their units add up.
             completed = math.fsum(self._parts.values())
             total = total or self._least_total
         share = details.get("fraction")
@@ -133,16 +138,16 @@ class StepProgress:
 
 
 class JobProgress:
-    """What is known of a job; the events of one job, in order.
+    """State of a job, folded from its events in the order of their times.
 
     Args:
         points: Points by step tag in the order of the configuration; None without a
             configuration.
-        is_explicit: Whether only a `complete` finishes the job.
+        is_explicit: Whether the job succeeds only with a `complete` event.
 
     Attributes:
         status: pending, running, succeeded, failed, cancelled or interrupted.
-        steps: The steps that events have named, by tag.
+        steps: States of the steps that events have named, by tag.
         has_succeeded: Whether the job has ever succeeded.
     """
 
@@ -157,12 +162,12 @@ class JobProgress:
     def take(
         self, kind: str, tag: str | None, details: Mapping[str, Any] = _NOTHING
     ) -> None:
-        """Add an event.
+        """Fold an event.
 
         Args:
-            kind: What happened.
-            tag: The step; None for the job.
-            details: The other members of the event.
+            kind: Kind of the event.
+            tag: Tag of the step; None for the job.
+            details: Other members of the event.
         """
         kind = meaning(kind, tag)
         if tag is not None and not self._takes_step(kind, tag, details):
@@ -183,9 +188,9 @@ class JobProgress:
             self.status = "running"
 
     def repeats(self, kind: str, tag: str | None) -> bool:
-        """Add an event if it says once more that a step is done; else return False.
+        """Fold an event if it reports a settled step as done again; else return False.
 
-        In few steps, for scripts that report one step many times.
+        A fast path: some scripts report one step many times.
         """
         step = self.steps.get(tag) if tag is not None else None
         if (
@@ -200,21 +205,22 @@ class JobProgress:
         return True
 
     def recall(self, tag: str, status: str, fraction: float, attempts: int) -> None:
-        """Begin with what the backend knows of a step from earlier processes."""
+        """Set the state of a step that the backend has from earlier processes."""
         if status == "pending" and attempts:
-            status = "waiting"  # shown as pending until the next attempt
+            status = "waiting"  # the backend shows it as pending before the attempt
         if status not in ("pending", "not_run"):
-            # An attempt that goes on after a restart is the same one.
+            # A running step goes on after a restart of the script in the same attempt.
             self.steps[tag] = StepProgress(
                 status, fraction, attempts=attempts, is_trying=status == "running"
             )
 
     def add_earlier(self, earlier: "JobProgress", begun_with: "JobProgress") -> None:
-        """Add what had happened before the events that were taken here.
+        """Merge the state before the events of this object into this state.
 
         Args:
-            earlier: What is known of it; may have events of here as well.
-            begun_with: What was known when the first event was taken.
+            earlier: State of the job from earlier events; may include events that this
+                object has folded too.
+            begun_with: State of the job before the first event of this object.
         """
         for tag, step in earlier.steps.items():
             own = self.steps.get(tag)
@@ -230,11 +236,11 @@ class JobProgress:
             self.status = earlier.status
 
     def step(self, tag: str) -> StepProgress:
-        """Return what is known of a step."""
+        """Return the state of a step; a new one for a step without events."""
         return self.steps.setdefault(tag, StepProgress())
 
     def shown_status(self, tag: str) -> str:
-        """Return the status of a step as readers of the job see it."""
+        """Return the status of a step that readers of the job see."""
         step = self.steps.get(tag)
         status = step.status if step else "pending"
         if self.status == "cancelled" and status in _WORKING:
@@ -248,7 +254,7 @@ class JobProgress:
 
     @property
     def percent(self) -> float | None:
-        """How far the job is, 0 to 100 in hundredths; None without a configuration."""
+        """Progress of the job, 0 to 100 in hundredths; None without a configuration."""
         if self.points is None:
             return None
         if self.has_succeeded:
@@ -264,12 +270,12 @@ class JobProgress:
         return min(round(exact, 2), PERCENT_BEFORE_SUCCESS)
 
     def are_settled(self, tags: Iterable[str]) -> bool:
-        """Tell whether steps are all done or skipped."""
+        """Return whether all steps are done or skipped."""
         steps = map(self.steps.get, tags)
         return all(step is not None and step.status in SETTLED for step in steps)
 
     def _takes_step(self, kind: str, tag: str, details: Mapping[str, Any]) -> bool:
-        """Add an event to its step; False if it can change nothing."""
+        """Fold an event into its step; return False if the event has no effect."""
         if kind not in _ACTIVITY and kind != "error":
             return False
         if self.points is None:
