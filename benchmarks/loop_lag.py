@@ -169,7 +169,7 @@ async def _decorated(url: str) -> None:
     """Run coroutine functions that a TrackerApi has decorated."""
     tracker = TrackerApi("trk_key_secret_check", url, outbox=Path("outbox"))
 
-    @tracker.job("tag", provider_job_id="one", customer_id=142)
+    @tracker.as_job("tag", provider_job_id="one", customer_id=142)
     async def pipeline() -> None:
         for number in range(REPORTS):
             async for _ in current_job().track([1], step=f"step-{number}"):

@@ -7,7 +7,6 @@ compares them with the contract.
 import operator
 import re
 from collections.abc import Collection
-from collections.abc import Set as AbstractSet
 from typing import Any, Final, cast
 
 from trackerapi.number_text import number_text
@@ -31,22 +30,6 @@ _NAME: Final = re.compile(NAME_PATTERN[:-1])
 
 _ROUNDING: Final = 1e-9
 """Share by which a number may pass its limit: sums of floats are rounded."""
-
-
-def refuse_unknown(call: str, given: AbstractSet[str], known: AbstractSet[str]) -> None:
-    """Raise for keyword arguments that a call does not have.
-
-    Args:
-        call: Name of the call, for the error.
-        given: Names of the arguments that were passed.
-        known: Names of the arguments that the call has.
-
-    Raises:
-        TypeError: If a name is unknown. A typo would otherwise count as an argument
-            that was left out.
-    """
-    for name in sorted(given - known):
-        raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
 
 
 def check_name(argument: str, value: object, longest: int = LONGEST_NAME) -> str:

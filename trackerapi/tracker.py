@@ -1,17 +1,20 @@
 """TrackerApi: settings, jobs and read calls of one provider.
 
-Modules are imported where they are first needed: importing this one costs next to
-nothing, and httpx is loaded with the first request.
+Modules are imported where they are first needed: importing this module is cheap, and
+httpx is loaded with the first request.
+
+Long: each public call writes out its parameters, with their meaning.
 """
 
+import os
 import weakref
-from typing import TYPE_CHECKING, Any, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from trackerapi.arguments import check_name
-from trackerapi.jobs.options import JobOptions, RunOptions, TrackerOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from trackerapi.administration import Administration
     from trackerapi.config.job_config import JobConfig
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
     from trackerapi.jobs.decorators import Function
     from trackerapi.jobs.job import TrackerJob
     from trackerapi.jobs.opening import KnownJob
+    from trackerapi.jobs.reporter import BeforeSend
     from trackerapi.models import ApiKeyOwner, Job, RegisteredJobConfig
-    from trackerapi.wire.calls import Calls, JobFilter
+    from trackerapi.problems import ProblemCallback
+    from trackerapi.wire.calls import Calls
     from trackerapi.wire.client import BackendClient
     from trackerapi.wire.connection import Connection
 
@@ -28,12 +33,15 @@ LONGEST_FLUSH_SECONDS = 1e9
 
 
 class TrackerApi:
-    """Report what jobs do, and ask the backend about them.
+    """Report jobs to the backend, and read them.
 
-    Making one does no network I/O. Every call that reports returns once the event is
-    in the outbox, whether or not the backend can be reached; a background thread
-    delivers it. What is undelivered at `close()`, or at the end of the process, stays
-    in the outbox for the next process.
+    Making a tracker sends no request. Every call that reports returns once the event
+    is in the outbox, whether or not the backend can be reached; a background thread
+    delivers it. Records that are undelivered at `close()`, or at the end of the
+    process, stay in the outbox for the next process.
+
+    Read calls, such as `get_job()`, are requests. Each waits for an answer, at most
+    `timeout_seconds`; failed attempts are repeated for at most three times as long.
 
     Safe to share between threads and across a fork.
 
@@ -41,10 +49,45 @@ class TrackerApi:
         api_key: Key of the provider; None reads `TRACKERAPI_API_KEY`, or the file
             that `TRACKERAPI_API_KEY_FILE` names.
         base_url: Address of the backend; None reads `TRACKERAPI_BASE_URL`.
-        **options: See `TrackerOptions`.
+        api_key_file: File that holds the key; None reads `TRACKERAPI_API_KEY_FILE`.
+        strict: Raise what is otherwise logged once the work has begun; None reads
+            `TRACKERAPI_STRICT`, and is False without it.
+        ca_file: Certificates to trust instead of the usual ones; None reads
+            `TRACKERAPI_CA_FILE`.
+        verify: False accepts any certificate; never do that outside a test.
+        proxy: Address of a proxy; None takes it from `HTTPS_PROXY`, `HTTP_PROXY`,
+            `ALL_PROXY` and `NO_PROXY`.
+        timeout_seconds: Longest wait for the answer to a read call; None is 10.
+        mode: `"online"` records and delivers, `"offline"` records only, `"off"` does
+            nothing; None reads `TRACKERAPI_MODE`, and is online without it.
+        outbox: Folder for undelivered records; None reads `TRACKERAPI_OUTBOX`, and is
+            the user's state folder without it.
+        shutdown_timeout: Longest wait of `close()` and of the end of the process for
+            delivery, in seconds; None reads `TRACKERAPI_SHUTDOWN_TIMEOUT`, and is 2
+            without it.
+        fsync: True calls `fsync` for each event, so that the event survives a loss of
+            power too; costs a disk access each. None is False.
+        outbox_limit_bytes: Largest size of undelivered records; None is 1 GiB. Beyond
+            it the oldest info, heartbeats and superseded progress are dropped and
+            counted.
+        on_sigterm: Report on SIGTERM for a job whose block is open: `"interrupt"` for
+            a job that is expected to go on, or `"cancel"`; None reads
+            `TRACKERAPI_ON_SIGTERM`, and is interrupt without it.
+        progress: View on stderr: `"off"` none, `"live"` bars where stderr is a terminal
+            and lines elsewhere, `"auto"` the same where rich is installed, `"plain"`
+            lines; None reads `TRACKERAPI_PROGRESS`, and is off without it. The
+            percentage is this process's own estimate.
+        progress_seconds: Time between two lines about a job of which only counts have
+            changed, 1 to 3600; None reads `TRACKERAPI_PROGRESS_SECONDS`, and is 10
+            without it.
+        before_send: Called with each `Event` before it is written; returns the event,
+            a changed copy, or None to drop it.
+        on_problem: Called with a `DeliveryProblem`, once for each kind, in the thread
+            that finds it.
 
     Raises:
         SettingsError: If a setting is missing or invalid; names the variable.
+        TypeError: If `before_send` or `on_problem` is not callable.
 
     Example:
         with TrackerApi() as tracker:
@@ -56,28 +99,60 @@ class TrackerApi:
         self,
         api_key: str | None = None,
         base_url: str | None = None,
-        **options: Unpack[TrackerOptions],
+        *,
+        api_key_file: str | os.PathLike[str] | None = None,
+        strict: bool | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        verify: bool | None = None,
+        proxy: str | None = None,
+        timeout_seconds: float | None = None,
+        mode: Literal["online", "offline", "off"] | None = None,
+        outbox: str | os.PathLike[str] | None = None,
+        shutdown_timeout: float | None = None,
+        fsync: bool | None = None,
+        outbox_limit_bytes: int | None = None,
+        on_sigterm: Literal["interrupt", "cancel"] | None = None,
+        progress: Literal["off", "auto", "live", "plain"] | None = None,
+        progress_seconds: float | None = None,
+        before_send: "BeforeSend | None" = None,
+        on_problem: "ProblemCallback | None" = None,
     ) -> None:
-        # What reports need is loaded before the work: later no descriptor may be left
-        # to load a module with, or the installation may be gone.
-        from trackerapi.arguments import check_callable, refuse_unknown
+        # The modules that reports need are loaded before the work: later, the process
+        # may have no file descriptor left to load them with, or the installation may
+        # be gone.
+        from trackerapi.arguments import check_callable
         from trackerapi.composition import SEAM
         from trackerapi.config import manager
         from trackerapi.jobs import job, opening
         from trackerapi.problems import Problems
 
         del job, manager, opening
-        refuse_unknown("TrackerApi", options.keys(), TrackerOptions.__optional_keys__)
-        before_send = options.pop("before_send", None)
-        on_problem = options.pop("on_problem", None)
         check_callable("before_send", before_send)
         check_callable("on_problem", on_problem)
-        arguments = {"api_key": api_key, "base_url": base_url, **options}
+        arguments = {
+            "api_key": api_key,
+            "base_url": base_url,
+            "api_key_file": api_key_file,
+            "strict": strict,
+            "ca_file": ca_file,
+            "verify": verify,
+            "proxy": proxy,
+            "timeout_seconds": timeout_seconds,
+            "mode": mode,
+            "outbox": outbox,
+            "shutdown_timeout": shutdown_timeout,
+            "fsync": fsync,
+            "outbox_limit_bytes": outbox_limit_bytes,
+            "on_sigterm": on_sigterm,
+            "progress": progress,
+            "progress_seconds": progress_seconds,
+        }
         parts = SEAM.make(arguments, Problems(on_problem), before_send)
         self._settings, self._connector = parts.settings, parts.connector
         self._delivery, self._reporter = parts.delivery, parts.reporter
         if self._delivery is not None:
-            # Job handles may outlive this object; with the last of them, delivery ends.
+            # Job handles keep the reporter and may outlive this tracker: delivery ends
+            # with the last of them.
             retire = weakref.finalize(self._reporter, self._delivery.retire)
             retire.atexit = False
 
@@ -91,27 +166,32 @@ class TrackerApi:
         self.close()
 
     def close(self) -> None:
-        """Deliver what waits, then close the connections; a later call opens new ones.
+        """Deliver undelivered records, then close the connections.
 
         Waits at most `shutdown_timeout`, and not at all when the backend is known to
-        be down; what stays is delivered by the next process. Raises nothing.
+        be down; the next process delivers the rest. A later call opens new
+        connections. Raises nothing.
         """
         self._reporter.deliver_last()
         if self._connector is not None:
             self._connector.close()
 
     def flush(self, timeout: float = 10.0) -> "DeliveryReport":
-        """Deliver what waits, also what earlier processes have left; wait for it.
+        """Deliver undelivered records, also those of ended processes; wait for it.
 
         Args:
             timeout: Longest wait in seconds, 0 or more.
 
         Returns:
-            What was delivered and what was not; nothing waits if `waiting` is 0.
+            The state of delivery after the wait; all is delivered if `waiting` is 0.
 
         Raises:
             TypeError: If `timeout` is no number.
-            ValueError: If it is below 0.
+            ValueError: If `timeout` is below 0.
+
+        Example:
+            if tracker.flush(timeout=30).waiting:
+                print("not delivered yet; run trackerapi sync")
         """
         from trackerapi.arguments import check_number
         from trackerapi.delivery.report import DeliveryReport
@@ -122,7 +202,7 @@ class TrackerApi:
         return self._delivery.flush(timeout)
 
     def delivery(self) -> "DeliveryReport":
-        """Tell how far delivery is, without waiting and without any request."""
+        """Return the state of delivery; waits for nothing and sends no request."""
         from trackerapi.delivery.report import DeliveryReport
 
         return DeliveryReport() if self._delivery is None else self._delivery.report()
@@ -132,34 +212,47 @@ class TrackerApi:
         provider_job_id: str,
         customer_id: int,
         tag: str,
-        **options: Unpack[JobOptions],
+        *,
+        config: "JobConfig | None" = None,
+        finish: Literal["auto", "explicit"] = "auto",
+        metadata: "Mapping[str, Any] | None" = None,
     ) -> "TrackerJob":
-        """Create a job, or attach to the one that has this id already.
+        """Create a job, or attach to the job that has this id already.
 
         A restart that passes the same id, customer and tag goes on with its job, which
-        reads running at once. One attempt is made, of at most 3 s. Where it brings no
-        answer, the creation waits in the outbox; where the backend refuses the job, it
-        runs on, and what it reports is held until `trackerapi outbox retry`.
+        reads running at once.
+
+        Waits for one answer of the backend, at most 3 s. Without an answer, the
+        creation is delivered later from the outbox. If the backend refuses the job,
+        the script goes on, and its reports are held until `trackerapi outbox retry`.
 
         Args:
             provider_job_id: Your own id of the job, unique for you; 1 to 200
                 characters.
-            customer_id: The customer for whom the job is run; 1 to 2**53 - 1.
+            customer_id: Customer for whom the job is run; 1 to 2**53 - 1.
             tag: Tag, or unambiguous display name, of the job's configuration.
-            **options: See `JobOptions`.
+            config: Configuration of the job; None finds the configuration that a
+                `JobConfigManager` of this process loaded under `tag`.
+            finish: `"auto"` succeeds once all steps are done or skipped, `"explicit"`
+                only with a `complete` event.
+            metadata: Values for the provider, with the limits of an event's metadata.
 
         Raises:
             TypeError: If an argument is of the wrong type.
             ValueError: If an argument is out of range.
-            ConfigError: If `tag` is a display name that several configurations have,
-                or, with `strict`, if no configuration has it but one is near.
+            ConfigError: If `tag` is the display name of several configurations, or,
+                with `strict`, if `tag` looks misspelt.
             AuthenticationError: With `strict`, if the key was refused.
             BackendRejected: With `strict`, if the job was refused: unknown customer,
                 or known with another customer or tag.
             OutboxError: With `strict`, if the outbox cannot be written.
+
+        Example:
+            job = tracker.create_job("import-42", customer_id=142, tag="import")
+            job.send_event(kind="step", name="download")
         """
-        from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID, refuse_unknown
-        from trackerapi.jobs.job import TrackerJob
+        from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID
+        from trackerapi.jobs.job import TrackerJob, job_block
         from trackerapi.jobs.opening import (
             KnownJob,
             NewJob,
@@ -170,19 +263,16 @@ class TrackerApi:
             job_metadata,
         )
 
-        refuse_unknown("create_job", options.keys(), JobOptions.__optional_keys__)
         check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
         check_name("tag", tag)
-        config = find_config(tag, options.get("config"), self._reporter)
+        found = find_config(tag, config, self._reporter)
         new = NewJob(
             provider_job_id=provider_job_id,
             customer_id=checked_id("customer_id", customer_id),
-            tag=config.tag if config else tag,
-            configuration=config.as_document() if config else None,
-            finish=checked_finish(options.get("finish", "auto")),
-            metadata=job_metadata(
-                options.get("metadata"), config, provider_job_id, self._reporter
-            ),
+            tag=found.tag if found else tag,
+            configuration=found.as_document() if found else None,
+            finish=checked_finish(finish),
+            metadata=job_metadata(metadata, found, provider_job_id, self._reporter),
         )
         answer = None
         if self._delivery is not None:
@@ -191,14 +281,14 @@ class TrackerApi:
             answer = create(new, attempt, self._delivery, self._reporter)
         known = KnownJob(
             provider_job_id=provider_job_id,
-            config=config,
+            config=found,
             answer=answer,
             finish=new.finish,
             on_sigterm=self._settings.on_sigterm,
         )
         job = TrackerJob(known, self._reporter, self._calls)
         if answer is not None and answer.event_count and answer.status != "succeeded":
-            job.restart()
+            job_block(job).work.restart()
         return job
 
     def run_job(
@@ -206,7 +296,9 @@ class TrackerApi:
         provider_job_id: str,
         customer_id: int,
         tag: str,
-        **options: Unpack[RunOptions],
+        *,
+        config: "JobConfig | None" = None,
+        metadata: "Mapping[str, Any] | None" = None,
     ) -> "TrackerJob":
         """Create a job, or attach to it, to be run as a block.
 
@@ -214,12 +306,16 @@ class TrackerApi:
         ends, not when its last step is done. An exception, Ctrl-C or SIGTERM ends the
         block as failed, cancelled or interrupted, and goes on untouched.
 
+        Waits for one answer of the backend, at most 3 s, as `create_job()` does.
+
         Args:
             provider_job_id: Your own id of the job, unique for you; 1 to 200
                 characters.
-            customer_id: The customer for whom the job is run; 1 to 2**53 - 1.
+            customer_id: Customer for whom the job is run; 1 to 2**53 - 1.
             tag: Tag, or unambiguous display name, of the job's configuration.
-            **options: See `RunOptions`.
+            config: Configuration of the job; None finds the configuration that a
+                `JobConfigManager` of this process loaded under `tag`.
+            metadata: Values for the provider, with the limits of an event's metadata.
 
         Raises:
             TypeError: As `create_job()`, and so are the others.
@@ -229,11 +325,56 @@ class TrackerApi:
                 for file in job.track(files, step="load"):
                     load(file)
         """
-        from trackerapi.arguments import refuse_unknown
-
-        refuse_unknown("run_job", options.keys(), RunOptions.__optional_keys__)
         return self.create_job(
-            provider_job_id, customer_id, tag, finish="explicit", **options
+            provider_job_id,
+            customer_id,
+            tag,
+            config=config,
+            finish="explicit",
+            metadata=metadata,
+        )
+
+    def as_job(
+        self,
+        tag: str,
+        *,
+        provider_job_id: "str | Callable[..., str]",
+        customer_id: "int | Callable[..., int]",
+        config: "JobConfig | None" = None,
+        metadata: "Mapping[str, Any] | None" = None,
+    ) -> "Callable[[Function], Function]":
+        """Return a decorator: each call of the function runs as a job.
+
+        The call runs in a block of `run_job()`, and waits as `run_job()` does. For
+        functions, coroutine functions and generators of both kinds.
+
+        Args:
+            tag: Tag, or unambiguous display name, of the job's configuration.
+            provider_job_id: Your own id of the job, or a function that returns it from
+                the arguments of the call.
+            customer_id: Customer for whom the job is run, or a function that returns
+                it from the arguments of the call.
+            config: Configuration of the job; see `run_job()`.
+            metadata: Values for the provider; see `run_job()`.
+
+        Raises:
+            TypeError: If `tag` is no text.
+            ValueError: If `tag` can be no tag.
+
+        Example:
+            @tracker.as_job("mri", provider_job_id=lambda study: study, customer_id=7)
+            def pipeline(study):
+                load(study)
+        """
+        from trackerapi.jobs.opening import decorator
+
+        return decorator(
+            self.run_job,
+            tag,
+            provider_job_id=provider_job_id,
+            customer_id=customer_id,
+            config=config,
+            metadata=metadata,
         )
 
     @overload
@@ -247,103 +388,151 @@ class TrackerApi:
         *,
         provider_job_id: "str | Callable[..., str]",
         customer_id: "int | Callable[..., int]",
-        **options: Unpack[RunOptions],
+        config: "JobConfig | None" = None,
+        metadata: "Mapping[str, Any] | None" = None,
     ) -> "Callable[[Function], Function]": ...
 
-    def job(self, *name: str, **given: Any) -> Any:
-        """Return a handle for a job that exists already, or a decorator for new ones.
+    def job(
+        self,
+        *name: str,
+        tag: str | None = None,
+        provider_job_id: "str | Callable[..., str] | None" = None,
+        customer_id: "int | Callable[..., int] | None" = None,
+        config: "JobConfig | None" = None,
+        metadata: "Mapping[str, Any] | None" = None,
+    ) -> Any:
+        """Return a handle of a job that exists already; waits for nothing.
 
-        With `customer_id`, a decorator: each call of the function runs as a job, as
-        in a block of `run_job()`. Without it, a handle, made without a request.
+        With `customer_id`, the older spelling of `as_job()`, a decorator.
 
         Args:
-            *name: For a handle, your own id of the job, 1 to 200 characters; for a
-                decorator, the tag or display name of the configuration.
-            **given: For a handle, `tag`, by which steps are checked if a
-                `JobConfigManager` of this process loaded it. For a decorator,
-                `provider_job_id` and `customer_id`, or functions that return them
-                from the arguments of the call, and `RunOptions`.
+            *name: Your own id of the job, 1 to 200 characters; also `provider_job_id`.
+            tag: Tag of the configuration that a `JobConfigManager` of this process
+                loaded: step names are checked by it. None checks no names.
+            provider_job_id: Your own id of the job.
+            customer_id: See `as_job()`; so are `config` and `metadata`.
+            config: See `as_job()`.
+            metadata: See `as_job()`.
 
         Raises:
             TypeError: If an argument is of the wrong type.
             ValueError: If an argument is out of range.
 
         Example:
-            @tracker.job("my_job", provider_job_id=lambda study: study, customer_id=142)
-            def pipeline(study):
-                load(study)
+            print(tracker.job("import-42").share_link())
         """
-        from trackerapi.jobs.opening import decorator, look_up
+        from trackerapi.jobs.opening import job_or_decorator
 
-        if "customer_id" in given or (name and "provider_job_id" in given):
-            return decorator(self.run_job, *name, **given)
-        return self._handle(look_up(*name, **given))
+        given = {
+            "tag": tag,
+            "provider_job_id": provider_job_id,
+            "customer_id": customer_id,
+            "config": config,
+            "metadata": metadata,
+        }
+        found = job_or_decorator(self.as_job, name, given)
+        return found if callable(found) else self._handle(found)
 
     def attach(
         self, token: str | None = None, *, part: str | None = None
     ) -> "TrackerJob":
-        """Return a handle for a job that another place has begun, without a request.
+        """Return a handle of a job that another process created; waits for nothing.
 
-        What the places count of a step adds up. The end of the handle's block leaves
-        the job running, unless it fails.
+        The backend adds up the counts of all handles of a step. The end of the
+        handle's block leaves the job running, unless it fails.
 
         Args:
-            token: What `TrackerJob.token()` returned there, or the provider's id of
-                the job; None reads `TRACKERAPI_JOB`. A tracker made without a key
-                takes that of the token in `TRACKERAPI_JOB`.
-            part: Name under which this place counts; the same one after a restart
-                goes on where it was. None makes one that no other handle has.
+            token: Result of `TrackerJob.token()` in the other process, or the
+                provider's id of the job; None reads `TRACKERAPI_JOB`. A tracker made
+                without a key takes that of the token in `TRACKERAPI_JOB`.
+            part: Name under which this handle counts; the same name after a restart
+                goes on with its count. None makes a random name.
 
         Raises:
-            SettingsError: If there is none.
+            SettingsError: If no job is given, or only a piece of a token.
             TypeError: If an argument is of the wrong type.
             ValueError: If an argument is out of range.
+
+        Example:
+            job = tracker.attach(part="worker-3")
+            for organ in job.step("segment").track(organs):
+                segment(organ)
         """
         from trackerapi.jobs.opening import attach
 
         return self._handle(attach(token, part))
 
     def get_job(self, provider_job_id: str) -> "Job":
-        """Ask how far a job is.
+        """Ask the backend for a job and its progress.
+
+        Args:
+            provider_job_id: Your own id of the job; 1 to 200 characters.
 
         Raises:
             BackendRejected: If this provider has no such job.
             BackendError: If the backend does not answer usably.
+
+        Example:
+            print(tracker.get_job("import-42").percent)
         """
         from trackerapi.jobs.opening import find_job
 
         return find_job(self._calls(), provider_job_id)
 
-    def list_jobs(self, **wanted: "Unpack[JobFilter]") -> "Iterator[Job]":
-        """Iterate over the provider's jobs, newest first, page by page.
+    def list_jobs(
+        self,
+        *,
+        provider_job_id: str | None = None,
+        customer_id: int | None = None,
+        tag: str | None = None,
+        status: "Sequence[str] | None" = None,
+        created_since: "datetime | None" = None,
+    ) -> "Iterator[Job]":
+        """Iterate over the provider's jobs, newest first; one request a page.
 
         Args:
-            **wanted: See `JobFilter`; all jobs without one.
+            provider_job_id: Only the job with this id of yours; None for all.
+            customer_id: Only jobs of this customer; None for all.
+            tag: Only jobs of the configuration with this tag; None for all.
+            status: Only jobs with one of these statuses; None for all.
+            created_since: Only jobs created then or later; aware. None for all.
 
         Raises:
-            ValueError: If a status is unknown, a time has no offset, or a tag can be
-                none.
+            TypeError: If `status` is no list of words.
+            ValueError: If a status is unknown, `created_since` has no offset, or `tag`
+                can be no tag.
             BackendError: If the backend does not answer usably.
+
+        Example:
+            for job in tracker.list_jobs(customer_id=142, status=["failed"]):
+                print(job.name, job.percent)
         """
         from trackerapi.times import as_rfc3339
 
-        tag = wanted.get("tag")
         if tag is not None:
             check_name("tag", tag)
-        since = wanted.get("created_since")
-        if since is not None:
-            as_rfc3339(since)
-        return self._calls().list_jobs(**wanted)
+        if created_since is not None:
+            as_rfc3339(created_since)
+        return self._calls().list_jobs(
+            provider_job_id=provider_job_id,
+            customer_id=customer_id,
+            tag=tag,
+            status=status,
+            created_since=created_since,
+        )
 
     def register_job_config(self, config: "JobConfig") -> "RegisteredJobConfig":
         """Store a job configuration at the backend before the first job needs it.
 
         Never needed: `create_job()` sends the configuration along.
 
+        Args:
+            config: The configuration.
+
         Raises:
             TypeError: If `config` is no `JobConfig`.
             BackendRejected: If the same version is stored with other content; the
-                difference is spelled out.
+                error has the difference.
             BackendError: If the backend does not answer usably.
         """
         from trackerapi.config.job_config import check_config
@@ -352,7 +541,7 @@ class TrackerApi:
         return self._calls().register_job_configuration(document)
 
     def verify_api_key(self) -> "ApiKeyOwner":
-        """Ask whose key this is and what it may do.
+        """Ask the backend for the owner and the scopes of the key.
 
         Raises:
             AuthenticationError: If the key is refused.
@@ -367,7 +556,7 @@ class TrackerApi:
 
     @property
     def client(self) -> "BackendClient":
-        """The generated client, ready with key, timeouts, retries and guard.
+        """Generated client, ready with key, timeouts, retries and guard.
 
         For operations of the backend beyond this class; pass it to any generated
         call, such as `trackerapi_client.api.jobs.list_jobs.sync(client=...)`.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from trackerapi import JobConfig, StepConfiguration
+from trackerapi.events.event import KINDS
 
 CONFIG: Final = JobConfig(
     tag="proof",
@@ -33,7 +34,7 @@ OPEN_CONFIG: Final = JobConfig(
         for tag, points in (("load", 3), ("match", 4), ("index", 2))
     ),
 )
-CONFLATED: Final = frozenset({"progress", "heartbeat"})
+CONFLATED: Final = frozenset(each.name for each in KINDS.values() if each.is_conflated)
 """Kinds of which only the newest has to arrive."""
 
 PHASES: Final = 3

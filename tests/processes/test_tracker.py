@@ -24,6 +24,7 @@ from trackerapi import (
     JobConfigManager,
     TrackerApi,
 )
+from trackerapi.jobs.job import job_block
 
 KNOWN_JOB: dict[str, Any] = {
     "id": 7319642871808001,
@@ -124,9 +125,10 @@ def test_rerun_counts_the_interrupted_step_as_a_new_attempt(
     with TrackerApi(backend.api_key, backend.base_url) as other:
         with other.run_job(job_id, 142, config.tag) as again:
             statuses = [again.steps[tag].status for tag in again.steps]
-            percent = again.progress.percent
+            progress = job_block(again).work.events.progress
+            percent = progress.percent
             again.step("random_number").start()
-            attempts = again.progress.step("random_number").attempts
+            attempts = progress.step("random_number").attempts
         deliver(other)
 
     seen = again.fetch()

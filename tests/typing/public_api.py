@@ -152,12 +152,18 @@ def decorators(tracker: TrackerApi) -> None:
     def load(study: str) -> int:
         return len(study)
 
-    @tracker.job("my_job", provider_job_id=str.lower, customer_id=142)
+    @tracker.as_job("my_job", provider_job_id=str.lower, customer_id=142)
     async def pipeline(study: str) -> int:
+        return load(study)
+
+    @tracker.job("my_job", provider_job_id="id", customer_id=len, metadata={"Key": 1})
+    def older_spelling(study: str) -> int:
         return load(study)
 
     async def main() -> None:
         assert_type(await pipeline("S1"), int)
+
+    assert_type(older_spelling("S1"), int)
 
     assert_type(load("S1"), int)
     assert_type(asyncio.run(main()), None)
@@ -223,7 +229,7 @@ async def in_a_loop(stream: AsyncIterator[bytes], moment: datetime) -> None:
         assert_type(await tracker.admin.create_customer(name="x"), Customer)
         await step.note(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
-        @tracker.job("my_job", provider_job_id="id", customer_id=142)
+        @tracker.as_job("my_job", provider_job_id="id", customer_id=142)
         async def pipeline(study: int) -> str:
             return str(study)
 
@@ -288,6 +294,9 @@ def mistakes(tracker: TrackerApi, job: TrackerJob) -> None:
     TrackerApi(timeout=5)  # type: ignore[call-arg]
     job.track([1])  # type: ignore[call-arg]
     job.track([1], step="load", wieght=len)  # type: ignore[call-arg]
+    job.step("load").track([1], wieght=len)  # type: ignore[call-arg]
+    tracker.list_jobs(customer=142)  # type: ignore[call-arg]
+    tracker.as_job("my_job", provider_job_id="id")  # type: ignore[call-arg]
     tracker.run_job("id", 142, "my_job", finish="auto")  # type: ignore[call-arg]
     job.send_event("step", "load", {}, "tag")  # type: ignore[call-arg]
     job.send_event(kind="step", mesage="typo")  # type: ignore[call-arg]

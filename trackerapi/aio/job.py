@@ -1,9 +1,10 @@
-"""The handle of one job for an event loop."""
+"""Public handle of one job for an event loop."""
 
 from collections.abc import (
     AsyncIterable,
     AsyncIterator,
     Callable,
+    Container,
     Iterable,
     Iterator,
     Mapping,
@@ -11,17 +12,15 @@ from collections.abc import (
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from trackerapi.aio.pages import paged
 from trackerapi.aio.step import AsyncTrackerStep
-from trackerapi.jobs.job import TrackerJob
-from trackerapi.jobs.options import EventDetails, LoopOptions
+from trackerapi.jobs.job import TrackerJob, job_block
 from trackerapi.process.event_loops import begin, done_by, end, in_thread
 
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
-    from trackerapi.events.projection import JobProgress
     from trackerapi.models import Job, JobEvent, ShareLink
 
 Item = TypeVar("Item")
@@ -30,16 +29,16 @@ Result = TypeVar("Result")
 
 
 class AsyncTrackerJob:
-    """Report what one job does.
+    """Report one job from an event loop.
 
     Made by `AsyncTrackerApi.create_job()`, `run_job()`, `attach()` and `job()`. As a
-    block it begins the job and ends it: succeeded, cancelled where its task was,
-    interrupted by SIGTERM, or failed with an exception, which goes on untouched. A
-    report returns once it is in the outbox; reports are written in the order of their
-    calls, also that of a task that is cancelled meanwhile.
+    block it begins the job and ends it: succeeded, cancelled with its task,
+    interrupted by SIGTERM, or failed with an exception, which goes on untouched.
 
-    Decides nothing: what each member means is said by `TrackerJob`, whose handle
-    `current_job()` returns within the block.
+    The members are those of `TrackerJob`, which documents their parameters; within the
+    block `current_job()` returns the `TrackerJob`. A report returns once its event is
+    in the outbox. Reports are written in the order of their calls, also the report of
+    a task that is cancelled meanwhile. No call blocks the event loop.
 
     Example:
         async with tracker.run_job("import-42", customer_id=142, tag="import") as job:
@@ -48,14 +47,14 @@ class AsyncTrackerJob:
     """
 
     def __init__(self, job: TrackerJob) -> None:
-        self._job = job
+        self._job, self._block = job, job_block(job)
         self._steps: dict[str, AsyncTrackerStep] = {}
 
     def __repr__(self) -> str:
         return f"Async{self._job!r}"
 
     async def __aenter__(self) -> Self:
-        await begin(self._job)
+        await begin(self._block)
         return self
 
     async def __aexit__(
@@ -64,7 +63,7 @@ class AsyncTrackerJob:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        await end(self._job, error)
+        await end(self._block, error)
 
     @property
     def provider_job_id(self) -> str:
@@ -73,26 +72,8 @@ class AsyncTrackerJob:
 
     @property
     def config(self) -> "JobConfig | None":
-        """The job's configuration; None if this process does not know it."""
+        """Configuration of the job; None if this process has not loaded it."""
         return self._job.config
-
-    @property
-    def part(self) -> str | None:
-        """Name under which this place counts; None where it counts alone."""
-        return self._job.part
-
-    @property
-    def progress(self) -> "JobProgress":
-        """How far the job is, as far as this process knows."""
-        return self._job.progress
-
-    async def recall(self) -> "JobProgress":
-        """Return how far the job is, with what earlier processes have left here.
-
-        `is_ready()`, and `status` and `is_ready` of a step, do so once by themselves;
-        to read the outbox first by this keeps them from blocking the loop.
-        """
-        return await self._do(self._job.recall)
 
     @property
     def is_stopped(self) -> bool:
@@ -101,13 +82,16 @@ class AsyncTrackerJob:
 
     @property
     def steps(self) -> "AsyncJobSteps":
-        """The steps by tag, in the order of the configuration."""
+        """Steps by tag or display name, in the order of the configuration."""
         return AsyncJobSteps(self, self._job.steps)
 
     def step(
         self, name: str, *, total: float | None = None, on_failure: str | None = None
     ) -> AsyncTrackerStep:
-        """Return the handle of a step, best used as a block; the same for the same."""
+        """Return the handle of a step, best used as a block; see `TrackerJob.step()`.
+
+        The same step has the same handle.
+        """
         step = self._job.step(name, total=total, on_failure=on_failure)
         return self._steps.setdefault(step.tag, AsyncTrackerStep(self, step))
 
@@ -116,10 +100,16 @@ class AsyncTrackerJob:
         items: Iterable[Item] | AsyncIterable[Item],
         *,
         step: str,
-        **options: Unpack[LoopOptions],
+        total: float | None = None,
+        weight: Callable[[Any], float] | None = None,
+        key: Callable[[Any], object] | None = None,
+        resume: Container[object] = (),
     ) -> AsyncIterator[Item]:
-        """Iterate by `async for` as one step: it starts, counts items, and is done."""
-        return aiter(self._job.track(items, step=step, **options))
+        """Iterate by `async for` as one step; see `TrackerJob.track()`."""
+        loop = self._job.track(
+            items, step=step, total=total, weight=weight, key=key, resume=resume
+        )
+        return aiter(loop)
 
     async def send_event(
         self,
@@ -128,9 +118,20 @@ class AsyncTrackerJob:
         metadata: Mapping[str, Any] | None = None,
         *,
         tag: str | None = None,
-        **details: Unpack[EventDetails],
+        message: str | None = None,
+        detail: str | None = None,
+        completed: float | None = None,
+        total: float | None = None,
+        fraction: float | None = None,
+        retrying: bool = False,
+        occurred_at: datetime | None = None,
+        part: str | None = None,
     ) -> str:
-        """Report one event; return its id, by which the backend knows repeats."""
+        """Report one event; see `TrackerJob.send_event()`.
+
+        Returns:
+            The id of the event, by which the backend detects duplicates.
+        """
         return await self._do(
             partial(
                 self._job.send_event,
@@ -138,7 +139,14 @@ class AsyncTrackerJob:
                 name,
                 metadata,
                 tag=tag,
-                **details,
+                message=message,
+                detail=detail,
+                completed=completed,
+                total=total,
+                fraction=fraction,
+                retrying=retrying,
+                occurred_at=occurred_at,
+                part=part,
             )
         )
 
@@ -147,7 +155,7 @@ class AsyncTrackerJob:
         await self._do(partial(self._job.skip, step, reason=reason))
 
     async def complete(self, remarks: str | None = None) -> None:
-        """Report that the job has succeeded; steps never reached are not run."""
+        """Report that the job has succeeded; steps that never began are not run."""
         await self._do(partial(self._job.complete, remarks))
 
     async def fail(
@@ -173,30 +181,38 @@ class AsyncTrackerJob:
         await self._do(partial(self._job.detail, text, **values))
 
     def bind(self, function: Callable[Given, Result]) -> Callable[Given, Result]:
-        """Return a function that runs in this job and step, in whatever thread.
+        """Return a function that runs in this job and step, in any thread.
 
-        A task and `asyncio.to_thread()` belong to them without that.
+        Tasks and `asyncio.to_thread()` belong to the job and step without `bind()`.
         """
         return self._job.bind(function)
 
     def is_ready(self, tag: str) -> bool:
-        """Tell whether a step may begin; see `TrackerStep.is_ready`."""
+        """Return whether a step may begin; see `TrackerStep.is_ready`."""
         return self._job.is_ready(tag)
+
+    async def recall(self) -> None:
+        """Read the undelivered reports of earlier processes on this job, in a thread.
+
+        `is_ready()`, and `status` and `is_ready` of a step, do so by themselves, once;
+        after `recall()` they do not block the event loop.
+        """
+        await self._do(self._job.recall)
 
     async def token(self, *, expires_at: datetime | None = None) -> str:
         """Make a credential for this job alone, to attach to it elsewhere."""
         return await in_thread(partial(self._job.token, expires_at=expires_at))
 
     async def fetch(self) -> "Job":
-        """Ask the backend how far the job is."""
+        """Ask the backend for the job and its progress."""
         return await in_thread(self._job.fetch)
 
     def events(self) -> "AsyncIterator[JobEvent]":
-        """Iterate over the job's events in order of arrival, page by page."""
+        """Iterate over the job's events in order of arrival; one request a page."""
         return paged(self._job.events)
 
     async def share_link(self, *, expires_at: datetime | None = None) -> str:
-        """Make a link to the customer's page of this job."""
+        """Make a link to the customer's page of this job; return its address."""
         return await in_thread(partial(self._job.share_link, expires_at=expires_at))
 
     def share_links(self) -> "AsyncIterator[ShareLink]":
@@ -208,17 +224,17 @@ class AsyncTrackerJob:
         return await in_thread(partial(self._job.revoke_share_link, share_link_id))
 
     async def _do(self, report: Callable[[], Result]) -> Result:
-        return await done_by(self._job.post, report)
+        return await done_by(self._block.post, report)
 
 
 class AsyncJobSteps(Mapping[str, AsyncTrackerStep]):
-    """The steps of a job's configuration; see `TrackerJob.steps`."""
+    """Steps of a job's configuration; see `TrackerJob.steps`."""
 
     def __init__(self, job: AsyncTrackerJob, names: Mapping[str, object]) -> None:
         self._job, self._names = job, names
 
     def __getitem__(self, name: str) -> AsyncTrackerStep:
-        self._names[name]  # raises for one that is unknown
+        self._names[name]  # raises for an unknown step
         return self._job.step(name)
 
     def __iter__(self) -> Iterator[str]:

@@ -1,26 +1,26 @@
-"""A job that is being created: a block, and something to await."""
+"""Result of `AsyncTrackerApi.create_job()`: to be awaited, or run by `async with`."""
 
 from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any
 
 from trackerapi.aio.job import AsyncTrackerJob
-from trackerapi.jobs.job import TrackerJob
+from trackerapi.jobs.job import TrackerJob, job_block
 from trackerapi.process.event_loops import Making
 
 
 class JobOpening:
-    """What `AsyncTrackerApi.create_job()` and `run_job()` return.
+    """Result of `AsyncTrackerApi.create_job()` and `run_job()`.
 
-    `await` creates the job and gives its handle; `async with` runs the job, too.
-    Nothing is done before that.
+    `await` creates the job and returns its handle; `async with` also runs the job as a
+    block. The job is created by the first of them, in a thread.
 
     Args:
         create: Creates the job; may wait for the backend.
     """
 
     def __init__(self, create: Callable[[], TrackerJob]) -> None:
-        self._making = Making(create)
+        self._making = Making(lambda: job_block(create()))
         self._handle: AsyncTrackerJob | None = None
 
     def __await__(self) -> Generator[Any, None, AsyncTrackerJob]:
@@ -32,7 +32,7 @@ class JobOpening:
         try:
             handle = await self._opened()
         except asyncio.CancelledError as error:
-            # The thread may be at it for seconds; what it creates has nobody to run it.
+            # The thread may create the job seconds later, without a task that runs it.
             self._making.leave(error)
             raise
         return await handle.__aenter__()
@@ -47,5 +47,5 @@ class JobOpening:
 
     async def _opened(self) -> AsyncTrackerJob:
         if self._handle is None:
-            self._handle = AsyncTrackerJob(await self._making.made())
+            self._handle = AsyncTrackerJob((await self._making.made()).handle)
         return self._handle

@@ -1,13 +1,18 @@
-"""The handle of one step for an event loop."""
+"""Public handle of one step for an event loop."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Container,
+    Iterable,
+)
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from trackerapi.jobs.attempts import Attempts
-from trackerapi.jobs.options import LoopOptions
-from trackerapi.jobs.step import TrackerStep
+from trackerapi.jobs.step import TrackerStep, step_block
 from trackerapi.process.event_loops import begin, done_by, end
 
 if TYPE_CHECKING:
@@ -17,11 +22,11 @@ Item = TypeVar("Item")
 
 
 class AsyncTrackerStep:
-    """Report one step of a job, best as a block.
+    """Report one step of a job from an event loop, best as a block.
 
     Made by `AsyncTrackerJob.step()`, which returns the same handle for the same step.
-    Decides nothing: what each member means is said by `TrackerStep`, whose handle
-    `current_step()` returns within the block.
+    The members are those of `TrackerStep`, which documents their parameters; within
+    the block `current_step()` returns the `TrackerStep`. No call blocks the event loop.
 
     Example:
         async with job.step("segment") as step:
@@ -31,13 +36,13 @@ class AsyncTrackerStep:
     """
 
     def __init__(self, job: "AsyncTrackerJob", step: TrackerStep) -> None:
-        self._job, self._step = job, step
+        self._job, self._step, self._block = job, step, step_block(step)
 
     def __repr__(self) -> str:
         return f"Async{self._step!r}"
 
     async def __aenter__(self) -> Self:
-        await begin(self._step)
+        await begin(self._block)
         return self
 
     async def __aexit__(
@@ -46,7 +51,7 @@ class AsyncTrackerStep:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        await end(self._step, error)
+        await end(self._block, error)
 
     @property
     def tag(self) -> str:
@@ -60,7 +65,7 @@ class AsyncTrackerStep:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """Values that go with the end of the step."""
+        """Values for the event that ends the step. Can be set."""
         return self._step.metadata
 
     @metadata.setter
@@ -69,7 +74,7 @@ class AsyncTrackerStep:
 
     @property
     def on_failure(self) -> str | None:
-        """What the customer reads if the step fails; None for a neutral sentence."""
+        """Text for the customer if the step fails; None is neutral. Can be set."""
         return self._step.on_failure
 
     @on_failure.setter
@@ -88,12 +93,12 @@ class AsyncTrackerStep:
 
     @property
     def resumed(self) -> float:
-        """Those of the completed units that were done before, by `resume`."""
+        """Completed units that were done before this process, as `resume` gave them."""
         return self._step.resumed
 
     @property
     def total(self) -> float | None:
-        """Units in all, 0 to 2**53 - 1; None while nobody knows. Can be set."""
+        """Units in all, 0 to 2**53 - 1; None while unknown. Can be set."""
         return self._step.total
 
     @total.setter
@@ -119,7 +124,7 @@ class AsyncTrackerStep:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the step may begin: those before it are done, and it is not."""
+        """Whether the step may begin: the steps before it are done, and it is not."""
         return self._step.is_ready
 
     async def start(self) -> None:
@@ -141,7 +146,7 @@ class AsyncTrackerStep:
         await self._do(partial(self._step.skip, reason))
 
     async def advance(self, units: float = 1) -> None:
-        """Count units that are done; a thread writes, so that nobody waits for it."""
+        """Count units that are done; a thread writes the count."""
         self._step.advance(units)
 
     async def note(self, text: str) -> None:
@@ -167,10 +172,17 @@ class AsyncTrackerStep:
     def track(
         self,
         items: "Iterable[Item] | AsyncIterable[Item]",
-        **options: Unpack[LoopOptions],
+        *,
+        total: float | None = None,
+        weight: Callable[[Any], float] | None = None,
+        key: Callable[[Any], object] | None = None,
+        resume: Container[object] = (),
     ) -> AsyncIterator[Item]:
-        """Iterate over items by `async for`; each counts when the next is asked for."""
-        return aiter(self._step.track(items, **options))
+        """Iterate over items by `async for`; see `TrackerStep.track()`."""
+        loop = self._step.track(
+            items, total=total, weight=weight, key=key, resume=resume
+        )
+        return aiter(loop)
 
     def attempts(
         self,
@@ -189,4 +201,4 @@ class AsyncTrackerStep:
         return self._step.attempts(count, on=on, wait_seconds=wait_seconds)
 
     async def _do(self, report: Callable[[], object]) -> None:
-        await done_by(self._step.post, report)
+        await done_by(self._block.post, report)

@@ -1,9 +1,11 @@
-"""AsyncTrackerApi: what a job script in an event loop makes first."""
+"""AsyncTrackerApi: settings, jobs and read calls of one provider, for an event loop."""
 
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from trackerapi import administration, composition
 from trackerapi.aio.administration import AsyncAdministration
@@ -12,7 +14,7 @@ from trackerapi.aio.opening import JobOpening
 from trackerapi.aio.pages import paged
 from trackerapi.delivery import delivery
 from trackerapi.jobs import opening
-from trackerapi.jobs.options import JobOptions, RunOptions, TrackerOptions
+from trackerapi.jobs.job import TrackerJob
 from trackerapi.process.event_loops import in_thread
 from trackerapi.tracker import TrackerApi
 
@@ -20,21 +22,22 @@ if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
     from trackerapi.delivery.report import DeliveryReport
     from trackerapi.jobs.decorators import Function
+    from trackerapi.jobs.reporter import BeforeSend
     from trackerapi.models import ApiKeyOwner, Job, RegisteredJobConfig
-    from trackerapi.wire.calls import JobFilter
+    from trackerapi.problems import ProblemCallback
     from trackerapi.wire.client import BackendClient
 
 NEEDED_SOON: Final = (administration, composition, delivery, opening)
-"""What `TrackerApi` loads when it is needed, which would block an event loop."""
+"""Modules that `TrackerApi` loads when needed: loading blocks an event loop."""
 
 
 class AsyncTrackerApi:
-    """Report what jobs do, and ask the backend about them, from an event loop.
+    """Report jobs to the backend, and read them, from an event loop.
 
-    Has the names of `TrackerApi`, which says what each of them means, and decides
-    nothing itself. Reports and questions are awaited, lists are for `async for`; none
-    of them blocks the loop, whatever the backend and the disk do. Reports of a task,
-    and of tasks that await each other, are written in the order of their calls.
+    The members and parameters are those of `TrackerApi`, which documents them. Reports
+    and read calls are awaited, lists are for `async for`. No call blocks the event
+    loop: threads wait for the disk and the backend. Reports of a task, and of tasks
+    that await each other, are written in the order of their calls.
 
     Safe to share between the tasks of a loop, and between loops.
 
@@ -42,7 +45,6 @@ class AsyncTrackerApi:
         api_key: Key of the provider; None reads `TRACKERAPI_API_KEY`, or the file
             that `TRACKERAPI_API_KEY_FILE` names, at once.
         base_url: Address of the backend; None reads `TRACKERAPI_BASE_URL`.
-        **options: See `TrackerOptions`.
 
     Raises:
         SettingsError: If a setting is missing or invalid; names the variable.
@@ -59,9 +61,44 @@ class AsyncTrackerApi:
         self,
         api_key: str | None = None,
         base_url: str | None = None,
-        **options: Unpack[TrackerOptions],
+        *,
+        api_key_file: str | os.PathLike[str] | None = None,
+        strict: bool | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        verify: bool | None = None,
+        proxy: str | None = None,
+        timeout_seconds: float | None = None,
+        mode: Literal["online", "offline", "off"] | None = None,
+        outbox: str | os.PathLike[str] | None = None,
+        shutdown_timeout: float | None = None,
+        fsync: bool | None = None,
+        outbox_limit_bytes: int | None = None,
+        on_sigterm: Literal["interrupt", "cancel"] | None = None,
+        progress: Literal["off", "auto", "live", "plain"] | None = None,
+        progress_seconds: float | None = None,
+        before_send: "BeforeSend | None" = None,
+        on_problem: "ProblemCallback | None" = None,
     ) -> None:
-        self._tracker = TrackerApi(api_key, base_url, **options)
+        self._tracker = TrackerApi(
+            api_key,
+            base_url,
+            api_key_file=api_key_file,
+            strict=strict,
+            ca_file=ca_file,
+            verify=verify,
+            proxy=proxy,
+            timeout_seconds=timeout_seconds,
+            mode=mode,
+            outbox=outbox,
+            shutdown_timeout=shutdown_timeout,
+            fsync=fsync,
+            outbox_limit_bytes=outbox_limit_bytes,
+            on_sigterm=on_sigterm,
+            progress=progress,
+            progress_seconds=progress_seconds,
+            before_send=before_send,
+            on_problem=on_problem,
+        )
         self._client: BackendClient | None = None
 
     def __repr__(self) -> str:
@@ -100,21 +137,22 @@ class AsyncTrackerApi:
         return AsyncAdministration(self._tracker.admin)
 
     async def close(self) -> None:
-        """Deliver what waits, then close the connections; a later call opens new ones.
+        """Deliver undelivered records, then close the connections.
 
         Waits at most `shutdown_timeout`, and not at all when the backend is known to
-        be down.
+        be down; the next process delivers the rest.
         """
         await in_thread(self._tracker.close)
-        if self._client is not None:  # only this loop can close what it has opened
+        # Only this event loop can close the connections that it has opened.
+        if self._client is not None:
             await self._client.aclose()
 
     async def flush(self, timeout: float = 10.0) -> "DeliveryReport":
-        """Deliver what waits, also what earlier processes have left; wait for it."""
+        """Deliver undelivered records, also those of ended processes; wait for it."""
         return await in_thread(partial(self._tracker.flush, timeout))
 
     async def delivery(self) -> "DeliveryReport":
-        """Tell how far delivery is, without any request."""
+        """Return the state of delivery; sends no request."""
         return await in_thread(self._tracker.delivery)
 
     def create_job(
@@ -122,17 +160,29 @@ class AsyncTrackerApi:
         provider_job_id: str,
         customer_id: int,
         tag: str,
-        **options: Unpack[JobOptions],
+        *,
+        config: "JobConfig | None" = None,
+        finish: Literal["auto", "explicit"] = "auto",
+        metadata: Mapping[str, Any] | None = None,
     ) -> JobOpening:
-        """Create a job, or attach to the one that has this id already.
+        """Create a job, or attach to it; see `TrackerApi.create_job()`.
 
         Returns:
-            What gives the handle when it is awaited, and runs the job as a block of
-            `async with`.
+            An object to be awaited for the handle, or to be run by `async with`.
+
+        Example:
+            job = await tracker.create_job("import-42", customer_id=142, tag="import")
+            await job.send_event(kind="step", name="download")
         """
         return JobOpening(
             partial(
-                self._tracker.create_job, provider_job_id, customer_id, tag, **options
+                self._tracker.create_job,
+                provider_job_id,
+                customer_id,
+                tag,
+                config=config,
+                finish=finish,
+                metadata=metadata,
             )
         )
 
@@ -141,11 +191,48 @@ class AsyncTrackerApi:
         provider_job_id: str,
         customer_id: int,
         tag: str,
-        **options: Unpack[RunOptions],
+        *,
+        config: "JobConfig | None" = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> JobOpening:
-        """Create a job, or attach to it, to be run as a block of `async with`."""
+        """Create a job to be run by `async with`; see `TrackerApi.run_job()`.
+
+        Example:
+            async with tracker.run_job("import-42", 142, "import") as job:
+                async for file in job.track(files, step="load"):
+                    await load(file)
+        """
         return JobOpening(
-            partial(self._tracker.run_job, provider_job_id, customer_id, tag, **options)
+            partial(
+                self._tracker.run_job,
+                provider_job_id,
+                customer_id,
+                tag,
+                config=config,
+                metadata=metadata,
+            )
+        )
+
+    def as_job(
+        self,
+        tag: str,
+        *,
+        provider_job_id: str | Callable[..., str],
+        customer_id: int | Callable[..., int],
+        config: "JobConfig | None" = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> "Callable[[Function], Function]":
+        """Return a decorator: each call of the function runs as a job.
+
+        See `TrackerApi.as_job()`. In a decorated coroutine function, `current_job()`
+        is the job.
+        """
+        return self._tracker.as_job(
+            tag,
+            provider_job_id=provider_job_id,
+            customer_id=customer_id,
+            config=config,
+            metadata=metadata,
         )
 
     @overload
@@ -159,38 +246,71 @@ class AsyncTrackerApi:
         tag: str,
         /,
         *,
-        provider_job_id: "str | Callable[..., str]",
-        customer_id: "int | Callable[..., int]",
-        **options: Unpack[RunOptions],
+        provider_job_id: str | Callable[..., str],
+        customer_id: int | Callable[..., int],
+        config: "JobConfig | None" = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> "Callable[[Function], Function]": ...
 
-    def job(self, *name: str, **given: Any) -> Any:
-        """Return a handle for a job that exists already, or a decorator for new ones.
+    def job(
+        self,
+        *name: str,
+        tag: str | None = None,
+        provider_job_id: str | Callable[..., str] | None = None,
+        customer_id: int | Callable[..., int] | None = None,
+        config: "JobConfig | None" = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Return a handle of a job that exists already; see `TrackerApi.job()`.
 
-        In a decorated coroutine function, `current_job()` is the job.
+        With `customer_id`, the older spelling of `as_job()`, a decorator.
         """
-        if "customer_id" in given:
-            return self._tracker.job(*name, **given)
-        return AsyncTrackerJob(self._tracker.job(*name, **given))
+        keywords: dict[str, Any] = {
+            "tag": tag,
+            "provider_job_id": provider_job_id,
+            "customer_id": customer_id,
+            "config": config,
+            "metadata": metadata,
+        }
+        given = {name: value for name, value in keywords.items() if value is not None}
+        found: Any = self._tracker.job(*name, **given)
+        return AsyncTrackerJob(found) if isinstance(found, TrackerJob) else found
 
     def attach(
         self, token: str | None = None, *, part: str | None = None
     ) -> AsyncTrackerJob:
-        """Return a handle for a job that another place has begun, without a request."""
+        """Return a handle of a job that another process created; waits for nothing."""
         return AsyncTrackerJob(self._tracker.attach(token, part=part))
 
     async def get_job(self, provider_job_id: str) -> "Job":
-        """Ask how far a job is."""
+        """Ask the backend for a job and its progress."""
         return await in_thread(partial(self._tracker.get_job, provider_job_id))
 
-    def list_jobs(self, **wanted: "Unpack[JobFilter]") -> "AsyncIterator[Job]":
-        """Iterate over the provider's jobs, newest first, page by page."""
-        return paged(partial(self._tracker.list_jobs, **wanted))
+    def list_jobs(
+        self,
+        *,
+        provider_job_id: str | None = None,
+        customer_id: int | None = None,
+        tag: str | None = None,
+        status: Sequence[str] | None = None,
+        created_since: datetime | None = None,
+    ) -> "AsyncIterator[Job]":
+        """Iterate over the provider's jobs, newest first; one request a page."""
+        return paged(
+            partial(
+                self._tracker.list_jobs,
+                provider_job_id=provider_job_id,
+                customer_id=customer_id,
+                tag=tag,
+                status=status,
+                created_since=created_since,
+            )
+        )
 
     async def register_job_config(self, config: "JobConfig") -> "RegisteredJobConfig":
         """Store a job configuration at the backend before the first job needs it."""
         return await in_thread(partial(self._tracker.register_job_config, config))
 
     async def verify_api_key(self) -> "ApiKeyOwner":
-        """Ask whose key this is and what it may do."""
+        """Ask the backend for the owner and the scopes of the key."""
         return await in_thread(self._tracker.verify_api_key)

@@ -139,7 +139,9 @@ class Calls(Functions):
         """Call a method of what is not known; it may still be a tracker or a job."""
         named = _OF_NEW_JOBS & dict(given.by_name).keys()
         is_new = named or len(given.by_place) > 2
-        if (name in _CREATING and is_new) or (name == "job" and len(named) > 1):
+        if (name in _CREATING and is_new) or (
+            name in {"job", "as_job"} and len(named) > 1
+        ):
             return self.call_tracker(name, given, node)
         if name == "get_job_config":
             return self.call_manager(name, given, node)

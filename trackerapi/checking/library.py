@@ -58,7 +58,7 @@ class LibraryCalls(Expressions):
         """Return what a method of a `TrackerApi` returns."""
         if name in {"create_job", "run_job"}:
             return self._create(name, given, node)
-        if name == "job" and given.find("customer_id"):
+        if name == "as_job" or (name == "job" and given.find("customer_id")):
             return just(JobDecorator(given.value("tag", 0) or ANYTHING, node))
         if name in {"job", "attach"}:
             tag = given.find("tag")

@@ -15,6 +15,7 @@ from trackerapi.checking.jobs import Job, steps_before
 from trackerapi.checking.reading import Reading
 from trackerapi.checking.values import Config, StepHandle, Text, Value, either, texts_of
 from trackerapi.config.job_config import JobConfig
+from trackerapi.config.nearest import nearest_tag
 from trackerapi.errors import ConfigError, UnknownStepError, one_line
 from trackerapi.events.event import KINDS
 
@@ -156,7 +157,7 @@ class Reports(Reading):
             self.findings.add(UNKNOWN_STEP, at, one_line(message))
         elif not any(config.find_step(text.text) for config in configs):
             config = min(configs, key=lambda one: one.tag)
-            near = config.nearest_step(text.text)
+            near = nearest_tag(config.step_configurations, text.text)
             error = UnknownStepError(text.text, near, config.tag)
             self.findings.add(UNKNOWN_STEP, at, str(error))
 

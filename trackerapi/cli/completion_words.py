@@ -56,7 +56,7 @@ class _ByMetavar(BaseCompleter):
         if action.metavar == "DIR":
             return _FOLDERS(prefix=prefix)
         if action.metavar == "KIND":
-            return KINDS
+            return tuple(KINDS)
         if action.metavar == "COMMAND":
             words = [
                 word for word in getattr(parsed_args, action.dest) or () if word != "--"

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from trackerapi.cli.argument_types import long_text, metadata_from, number
 from trackerapi.cli.exit_statuses import FINE
@@ -18,10 +18,7 @@ from trackerapi.cli.reporting import (
     warn_of_unknown_step,
 )
 from trackerapi.errors import UsageError
-from trackerapi.events.event import JOB_KINDS, STEP_KINDS
-
-if TYPE_CHECKING:
-    from trackerapi.jobs.options import EventDetails
+from trackerapi.events.event import kind_of
 
 _HELP: Final = f"""\
 Report one event of a job.
@@ -83,38 +80,37 @@ def add_commands(commands: Any) -> None:
 
 
 def _event(options: argparse.Namespace) -> int:
-    details, began = _details_of(options), time.monotonic()
+    _check(options)
+    detail, began = long_text(options.detail), time.monotonic()
     with report_tracker(options) as tracker:
         job = job_of(tracker, options)
         job.send_event(
             kind=options.kind,
             tag=options.step,
             metadata=metadata_from(options.metadata_json, options.metadata),
-            **details,
+            message=options.message,
+            detail=detail,
+            completed=options.completed,
+            total=options.total,
+            fraction=options.fraction,
+            retrying=options.retrying,
+            part=options.part,
         )
     warn_of_unknown_step(tracker, job, options.step, began)
     return FINE
 
 
-def _details_of(options: argparse.Namespace) -> "EventDetails":
-    """Return the details of the event.
+def _check(options: argparse.Namespace) -> None:
+    """Check the options that argparse checks one by one.
 
     Raises:
         UsageError: If the options contradict each other.
     """
-    if options.step is None and (options.kind in STEP_KINDS or options.retrying):
+    kind = kind_of(options.kind)
+    if options.step is None and (kind.needs_step or options.retrying):
         raise UsageError(f"{options.kind!r} is about a step; name it by --step")
-    if options.step is not None and options.kind in JOB_KINDS:
+    if options.step is not None and kind.is_of_job:
         raise UsageError(f"{options.kind!r} is about the job; leave out --step")
     units = (options.completed, options.total)
     if options.fraction is not None and units != (None, None):
         raise UsageError("give --fraction, or --completed and --total, not both")
-    return {
-        "message": options.message,
-        "detail": long_text(options.detail),
-        "completed": options.completed,
-        "total": options.total,
-        "fraction": options.fraction,
-        "retrying": options.retrying,
-        "part": options.part,
-    }

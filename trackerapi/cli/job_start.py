@@ -64,6 +64,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _start(options: argparse.Namespace) -> int:
+    from trackerapi.jobs.job import job_block
+
     config = _config_of(options)
     with report_tracker(options) as tracker:
         job = tracker.create_job(
@@ -74,7 +76,7 @@ def _start(options: argparse.Namespace) -> int:
             finish=options.finish,
             metadata=metadata_from(options.metadata_json, options.metadata),
         )
-        job.begin_block()
+        job_block(job).begin_block()
         print_argument(job.provider_job_id)
     return FINE
 

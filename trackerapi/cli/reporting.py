@@ -6,7 +6,7 @@ Nothing remote makes a report fail. Events that are not delivered within
 
 import argparse
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.cli.argument_types import json_object, pair
 from trackerapi.cli.options import add_backend, add_outbox
@@ -19,7 +19,6 @@ from trackerapi.tracker import TrackerApi
 
 if TYPE_CHECKING:
     from trackerapi.jobs.job import TrackerJob
-    from trackerapi.jobs.options import TrackerOptions
 
 _MAX_READ_SECONDS: Final = 3.0
 
@@ -91,26 +90,30 @@ def report_tracker(
     Raises:
         SettingsError: If a setting is missing or invalid.
     """
+    token = JobToken.parse(getattr(options, "job", None) or "")
+    takes_token = token is not None and options.api_key_file is None
+    api_key = token.api_key if token is not None and takes_token else None
     # Not strict, even if the environment says so: a failed report must not fail the
     # script.
-    given: TrackerOptions = {
+    given: dict[str, Any] = {
+        "api_key": api_key,
+        "base_url": options.base_url,
         "api_key_file": options.api_key_file,
         "ca_file": options.ca_file,
         "outbox": options.outbox,
         "strict": False,
     }
-    token = JobToken.parse(getattr(options, "job", None) or "")
-    takes_token = token is not None and options.api_key_file is None
-    api_key = token.api_key if token is not None and takes_token else None
-    settings = Settings.resolve(
-        {"api_key": api_key, "base_url": options.base_url, **given}
-    )
+    settings = Settings.resolve(given)
     seconds = settings.shutdown_timeout_seconds
-    if settings.mode == "online" and (options.no_wait or not seconds):
-        given["mode"] = "offline"
-    elif not is_lasting:
-        given["timeout_seconds"] = min(seconds, DEFAULT_TIMEOUT_SECONDS) or None
-    return TrackerApi(api_key, options.base_url, **given)
+    records_only = settings.mode == "online" and (options.no_wait or not seconds)
+    timeout_seconds = None
+    if not records_only and not is_lasting:
+        timeout_seconds = min(seconds, DEFAULT_TIMEOUT_SECONDS) or None
+    return TrackerApi(
+        **given,
+        mode="offline" if records_only else None,
+        timeout_seconds=timeout_seconds,
+    )
 
 
 def warn_of_unknown_step(
@@ -161,7 +164,9 @@ def job_of(tracker: TrackerApi, options: argparse.Namespace) -> "TrackerJob":
         raise SettingsError("no job; pass --job, or set this variable", JOB)
     part: str | None = getattr(options, "part", None)
     job = tracker.attach(options.job, part=part)
+    from trackerapi.jobs.job import job_block
+
     # Without --part there is no worker name: with a name of this process, a rerun would
     # be another worker, and the counts of both runs would add up.
-    job.part = part
+    job_block(job).work.events.part = part
     return job

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trackerapi.config.nearest import nearest_tag
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataConfiguration:
@@ -70,22 +68,6 @@ class JobConfig:
         """Return the step with this tag, else the only step with this display name."""
         return match_name(self.step_configurations, name)[0]
 
-    def nearest_step(self, name: str) -> str | None:
-        """Return the tag of the step that `name` resembles; None without one."""
-        return nearest_tag(self.step_configurations, name)
-
-    def declared_keys(self, tag: str | None) -> frozenset[str] | None:
-        """Return the metadata keys that events of a step may carry; None for any.
-
-        Args:
-            tag: Tag of the step; None for the job, which declares no key.
-        """
-        if self.metadata != "declared":
-            return None
-        step = self.find_step(tag) if tag is not None else None
-        keys = step.metadata_configurations if step else ()
-        return frozenset(key.name for key in keys)
-
     def as_document(self) -> dict[str, Any]:
         """Return the configuration as a document of the wire and of files."""
         document: dict[str, Any] = {"tag": self.tag, "name": self.name}
@@ -97,6 +79,20 @@ class JobConfig:
             _step_document(step) for step in self.step_configurations
         ]
         return document
+
+
+def declared_keys(config: JobConfig, tag: str | None) -> frozenset[str] | None:
+    """Return the metadata keys that events of a step may carry; None for any.
+
+    Args:
+        config: Configuration of the job.
+        tag: Tag of the step; None for the job, which declares no key.
+    """
+    if config.metadata != "declared":
+        return None
+    step = config.find_step(tag) if tag is not None else None
+    keys = step.metadata_configurations if step else ()
+    return frozenset(key.name for key in keys)
 
 
 Named = TypeVar("Named", JobConfig, StepConfiguration)

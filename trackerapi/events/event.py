@@ -1,88 +1,209 @@
-"""One event as plain data, and its JSON line on disk and on the wire."""
+"""Kinds of events, and one event as plain data and as its JSON line."""
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from functools import partial
+from operator import attrgetter
 from typing import Any, Final
 
-KINDS: Final = (
-    "start",
-    "progress",
-    "step",
-    "skip",
-    "error",
-    "complete",
-    "cancel",
-    "interrupt",
-    "info",
-    "heartbeat",
+from trackerapi.arguments import (
+    LONGEST_DETAIL,
+    LONGEST_MESSAGE,
+    check_flag,
+    check_name,
+    check_number,
+    check_text,
 )
-"""Kinds that mean something to the backend; others are shown like `info`."""
+from trackerapi.times import as_rfc3339
 
-CONFLATED_KINDS: Final = frozenset({"progress", "heartbeat"})
-"""Kinds of which only the newest counts."""
+MAX_UNITS: Final = float(2**53 - 1)
+"""Largest `completed` and `total`."""
 
-STEP_KINDS: Final = frozenset({"progress", "step", "skip"})
-"""Kinds that mean nothing without a step."""
 
-JOB_KINDS: Final = frozenset({"cancel", "interrupt"})
-"""Kinds that mean nothing of a step."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventKind:
+    """Effects of the events of one kind.
+
+    Attributes:
+        name: Word for the kind in calls and on the wire.
+        needs_step: Whether events without a step have no effect.
+        is_of_job: Whether events are about the whole job: those with a step have no
+            effect.
+        is_conflated: Whether only the newest event counts.
+        moves_status: Whether events can change the status of a job or step.
+        is_work: Whether events report work: a job that has not begun, has failed or
+            was interrupted runs after them.
+        begins_attempt: Whether events begin an attempt at a step that has none open.
+        step_status: Status of the step after an event that ends an attempt; None for
+            kinds that end none.
+        is_droppable: Whether events may be dropped from a full outbox; of `progress`,
+            superseded events alone.
+    """
+
+    name: str
+    needs_step: bool = False
+    is_of_job: bool = False
+    is_conflated: bool = False
+    moves_status: bool = False
+    is_work: bool = False
+    begins_attempt: bool = False
+    step_status: str | None = None
+    is_droppable: bool = False
+
+    @property
+    def closes_attempt(self) -> bool:
+        """Whether events end the open attempt at a step."""
+        return self.step_status is not None
+
+
+KINDS: Final[Mapping[str, EventKind]] = {
+    kind.name: kind
+    for kind in (
+        EventKind(name="start", moves_status=True, is_work=True, begins_attempt=True),
+        EventKind(
+            name="progress",
+            needs_step=True,
+            is_conflated=True,
+            moves_status=True,
+            is_work=True,
+            begins_attempt=True,
+            is_droppable=True,
+        ),
+        EventKind(
+            name="step",
+            needs_step=True,
+            moves_status=True,
+            is_work=True,
+            begins_attempt=True,
+            step_status="done",
+        ),
+        EventKind(
+            name="skip",
+            needs_step=True,
+            moves_status=True,
+            is_work=True,
+            step_status="skipped",
+        ),
+        EventKind(name="error", moves_status=True, step_status="failed"),
+        EventKind(name="complete", moves_status=True),
+        EventKind(name="cancel", is_of_job=True, moves_status=True),
+        EventKind(name="interrupt", is_of_job=True, moves_status=True),
+        EventKind(name="info", is_droppable=True),
+        EventKind(name="heartbeat", is_conflated=True, is_droppable=True),
+    )
+}
+"""Kinds that have an effect at the backend, by name."""
+
+_OTHER: Final = KINDS["info"]
+"""Any other word of the author's: the backend shows such events like `info`."""
+
+
+def kind_of(name: str) -> EventKind:
+    """Return the kind with a name; `info` for another word of the author's."""
+    return KINDS.get(name, _OTHER)
+
+
+def kinds_with(flag: str) -> frozenset[str]:
+    """Return the names of the kinds with a flag, for code that runs for each event.
+
+    Args:
+        flag: Name of a boolean attribute of `EventKind`.
+    """
+    return frozenset(kind.name for kind in KINDS.values() if getattr(kind, flag))
+
+
+Check = Callable[[str, Any], Any]
+"""Returns the value of an argument as recorded; takes its name and a value."""
+
+
+def _as_time(_name: str, value: Any) -> str:
+    return as_rfc3339(value)
+
+
+def _optional(check: Check, default: Any = None) -> Any:
+    """Return a field of `Event` that a call may give, with its check."""
+    return field(default=default, metadata={"check": check})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One fact about a job, never changed after it is recorded.
 
+    The fields are defined here once: `send_event()` takes the fields below
+    `provider_job_id`, and the line on disk and wire has all of them.
+
     Attributes:
-        event_id: Made once, at recording; the backend spots repeats by it.
-        provider_job_id: Job the fact is about; 1 to 200 characters.
-        kind: What happened; one of `KINDS`, or the author's own word.
-        occurred_at: When it happened on the caller's clock; RFC 3339, UTC.
-        tag: Step the fact is about; None for the job as a whole.
-        metadata: Values for whom the configuration says; for the provider otherwise.
-        completed: Units of the step done, 0 or more; None when not counted.
-        total: Units of the step in all, 0 or more; None when not known.
+        event_id: UUID, made at recording; the backend detects duplicates by it.
+        provider_job_id: Job of the event; 1 to 200 characters.
+        kind: One of `start`, `progress`, `step`, `skip`, `error`, `complete`,
+            `cancel`, `interrupt`, `info` and `heartbeat`, or the author's own word.
+        tag: Step of the event; None for the job as a whole.
+        metadata: Values for the provider; also for the customer where the
+            configuration says so.
+        occurred_at: Time of the event on the caller's clock; RFC 3339, UTC.
+        completed: Units of the step done, 0 to 2**53 - 1; None when not counted.
+        total: Units of the step in all, 0 to 2**53 - 1; None when not known.
         fraction: Share of the step done, 0.0 to 1.0; None when counted or unknown.
-        part: Who counted, where several count towards one step; 1 to 100
-            characters. The backend adds up the most that each part has completed.
+        part: Name of the worker or host that counts, where several count one step; 1
+            to 100 characters. The backend adds up the largest count of each part.
         retrying: Whether another attempt follows an `error` of a step.
-        message: What the customer reads; None for nothing.
-        detail: What only the provider reads; None for nothing.
+        message: Text for the customer; None for none.
+        detail: Text for the provider alone; None for none.
+
+    Example:
+        def before_send(event: Event) -> Event | None:
+            return None if event.kind == "heartbeat" else event
+
+        tracker = TrackerApi(before_send=before_send)
     """
 
     event_id: str
     provider_job_id: str
     kind: str
-    occurred_at: str
     tag: str | None = None
     metadata: Mapping[str, Any] | None = None
-    completed: float | None = None
-    total: float | None = None
-    fraction: float | None = None
-    part: str | None = None
-    retrying: bool = False
-    message: str | None = None
-    detail: str | None = None
+    occurred_at: str = field(metadata={"check": _as_time})
+    completed: float | None = _optional(partial(check_number, largest=MAX_UNITS))
+    total: float | None = _optional(partial(check_number, largest=MAX_UNITS))
+    fraction: float | None = _optional(partial(check_number, largest=1.0))
+    part: str | None = _optional(check_name)
+    retrying: bool = _optional(check_flag, default=False)
+    message: str | None = _optional(partial(check_text, longest=LONGEST_MESSAGE))
+    detail: str | None = _optional(partial(check_text, longest=LONGEST_DETAIL))
 
-    def as_line(self) -> bytes:
-        """Return the event as one JSON line of the contract, without the line end."""
-        members = {
-            "event_id": self.event_id,
-            "provider_job_id": self.provider_job_id,
-            "kind": self.kind,
-            "tag": self.tag,
-            "event_metadata": self.metadata or None,
-            "occurred_at": self.occurred_at,
-            "completed": self.completed,
-            "total": self.total,
-            "fraction": self.fraction,
-            "part": self.part,
-            "retrying": self.retrying or None,
-            "message": self.message,
-            "detail": self.detail,
-        }
-        given = {name: value for name, value in members.items() if value is not None}
-        return compact_json(given).encode("ascii")
+
+_MEMBERS: Final = tuple(
+    "event_metadata" if each.name == "metadata" else each.name for each in fields(Event)
+)
+"""Names of the fields on the wire."""
+
+_values_of: Final = attrgetter(*(each.name for each in fields(Event)))
+
+
+def event_members(event: Event) -> dict[str, Any]:
+    """Return the given fields of an event under their names on the wire."""
+    members = {
+        name: value
+        for name, value in zip(_MEMBERS, _values_of(event))  # noqa: B905 - one length
+        if value is not None and value is not False
+    }
+    if not event.metadata:
+        members.pop("event_metadata", None)
+    return members
+
+
+def event_line(event: Event) -> bytes:
+    """Return an event as one JSON line of the contract, without the line end."""
+    return compact_json(event_members(event)).encode("ascii")
+
+
+DETAIL_CHECKS: Final[Mapping[str, Check]] = {
+    each.name: each.metadata["check"]
+    for each in fields(Event)
+    if "check" in each.metadata
+}
+"""Checks of the fields that a call may give beside kind, step and metadata."""
 
 
 _ENCODER: Final = json.JSONEncoder(

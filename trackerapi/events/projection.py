@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from trackerapi.events.event import KINDS, kinds_with
+
 PERCENT_BEFORE_SUCCESS: Final = 99.99
 
 SETTLED: Final = frozenset({"done", "skipped"})
@@ -22,14 +24,6 @@ ALIVE: Final = frozenset({"pending", "running"})
 NOT_ENDED: Final = ALIVE | {"interrupted"}
 """The same, and interrupted: the job was stopped from outside and may go on."""
 
-MOVING_KINDS: Final = frozenset(
-    {"start", "progress", "step", "skip", "error", "complete", "cancel", "interrupt"}
-)
-"""Kinds that can change a status."""
-
-CLOSING_KINDS: Final = frozenset({"step", "skip", "error"})
-"""Kinds that end an attempt at a step."""
-
 _SETTLED_JOB: Final = frozenset({"running", "succeeded", "cancelled"})
 """Statuses of a job that a further `step` of a settled step does not change."""
 
@@ -37,9 +31,10 @@ _STARTABLE: Final = frozenset({"pending", "interrupted", "failed"})
 """Statuses of a job that a report of work changes to running."""
 
 _WORKING: Final = frozenset({"running", "waiting"})
-_ACTIVITY: Final = frozenset({"start", "progress", "step", "skip"})
-_BEGINS: Final = frozenset({"start", "progress", "step"})
-_AFTER: Final = {"step": "done", "skip": "skipped", "error": "failed"}
+_WORK: Final = kinds_with("is_work")
+_BEGINNING: Final = kinds_with("begins_attempt")
+_CLOSING: Final = kinds_with("closes_attempt")
+_STATUS_AFTER: Final = {kind.name: kind.step_status for kind in KINDS.values()}
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -54,6 +49,11 @@ def unfinished_words(job_status: str, attempts: int) -> str:
         return "not finished"
     # A job that succeeded without a report of this step did not need the step.
     return "left out" if job_status == "succeeded" else "not reached"
+
+
+def settles_step(kind: str) -> bool:
+    """Return whether nothing follows for a step after an event of a kind."""
+    return _STATUS_AFTER.get(kind) in SETTLED
 
 
 def meaning(kind: str, tag: str | None) -> str:
@@ -91,17 +91,17 @@ class StepProgress:
             kind: Effective kind of the event; see `meaning()`.
             details: Other members of the event.
         """
-        begins = kind in _BEGINS or (kind == "error" and not self.attempts)
+        begins = kind in _BEGINNING or (kind == "error" and not self.attempts)
         if begins and not self.is_trying:
             self.attempts += 1
             self.is_trying = True
-        if kind in CLOSING_KINDS:
+        if kind in _CLOSING:
             self.is_trying = False
         if self.status in SETTLED:
             return
         if kind == "progress":
             self._count(details)
-        status = _AFTER.get(kind, "running")
+        status = _STATUS_AFTER.get(kind) or "running"
         if kind == "error" and details.get("retrying"):
             status = "waiting"
         # Checked again: another thread may have ended the step since the check above.
@@ -182,7 +182,7 @@ class JobProgress:
             self._take_interrupt()
         elif kind == "error":
             self._take_error(tag, details)
-        elif kind in _ACTIVITY and (
+        elif kind in _WORK and (
             self.status in _STARTABLE or (self.status == "cancelled" and tag is None)
         ):
             self.status = "running"
@@ -276,7 +276,7 @@ class JobProgress:
 
     def _takes_step(self, kind: str, tag: str, details: Mapping[str, Any]) -> bool:
         """Fold an event into its step; return False if the event has no effect."""
-        if kind not in _ACTIVITY and kind != "error":
+        if kind not in _WORK and kind != "error":
             return False
         if self.points is None:
             return True

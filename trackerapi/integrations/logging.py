@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal
 
 from trackerapi.errors import TrackerError
-from trackerapi.jobs.current import places_now
+from trackerapi.jobs.current import current_blocks
 from trackerapi.jobs.endings import diagnosis
 from trackerapi.process.clock import steady_seconds
 
@@ -112,7 +112,7 @@ class TrackerHandler(logging.Handler):
         super().close()
 
     def _report(self, record: logging.LogRecord) -> None:
-        job, step = self._place()
+        job, step = self._job_and_step()
         if job is None:
             return
         flow, now = self._flows.setdefault(job, _Flow()), steady_seconds()
@@ -131,10 +131,11 @@ class TrackerHandler(logging.Handler):
             text = (self.formatter or _FULL).format(record)
             job.send_event(kind="info", name=step, detail=text)
 
-    def _place(self) -> "tuple[TrackerJob | None, str | None]":
+    def _job_and_step(self) -> "tuple[TrackerJob | None, str | None]":
         """Return the job that a record belongs to, and the tag of its step."""
-        places = places_now()
-        around, step = places[-1][:2] if places else (None, None)
+        blocks = current_blocks()
+        around = blocks[-1].job if blocks else None
+        step = blocks[-1].step if blocks else None
         job = around if self._job is None else self._job
         if self._step is not None or step is None or job is not around:
             return job, self._step

@@ -10,10 +10,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, overload
 
+from trackerapi.events.event import MAX_UNITS
+from trackerapi.jobs.blocks import StepLoop
 from trackerapi.jobs.counting import COUNTING
-from trackerapi.jobs.current import places_now
+from trackerapi.jobs.current import current_blocks
 from trackerapi.jobs.loops import INTERVAL_SECONDS
-from trackerapi.jobs.options import MAX_UNITS
+from trackerapi.jobs.step import step_block
 from trackerapi.process.clock import steady_seconds
 
 try:
@@ -232,11 +234,9 @@ class _Tracked:
     """
 
     def __init__(self, step: "TrackerStep", total: Any, initial: Any) -> None:
-        self._step = step
-        self._is_whole_step: Final = not step.is_open
-        if self._is_whole_step:
-            step.start()
-        self._count = step.start_loop(is_whole_step=self._is_whole_step)
+        self._loop = StepLoop(step_block(step), is_whole_step=not step.is_open)
+        self._loop.start()
+        self._count = self._loop.enter()
         self._total: float | None = None
         self.due = 0.0
         self.reached = self._told = _number(initial) or 0.0
@@ -260,20 +260,20 @@ class _Tracked:
         """Count from nothing, as the bar does."""
         with COUNTING.lock:
             self.reached = self._told = 0.0
-            if self._is_whole_step:
+            if self._loop.is_whole_step:
                 self._count.begin()
             self._total = None
         self._tell_total(total)
 
     def end(self, error: BaseException | None) -> None:
         """End the step, unless a block of it does."""
-        if self._is_whole_step:
-            step = self._step
-            step.job.quietly(error, lambda: step.end_loop(error))
+        if self._loop.is_whole_step:
+            job = self._loop.block.work.job
+            job.report_quietly(error, lambda: self._loop.end(error))
 
     def _tell_total(self, total: Any) -> None:
         units = _number(total)
-        if units is not None and self._is_whole_step:
+        if units is not None and self._loop.is_whole_step:
             self._count.set_total(units)
         elif units is not None:
             # Beside what others count of the step.
@@ -297,10 +297,10 @@ def _step_of(
 ) -> "TrackerStep | None":
     """Return the step that a bar means; None if there is none."""
     if job is None:
-        places = places_now()
-        if not places:
+        blocks = current_blocks()
+        if not blocks:
             return None
-        job = places[-1][0]
+        job = blocks[-1].job
     if step is not None:
         return job.step(step)
     named = (desc or "").strip().removesuffix(":").rstrip()

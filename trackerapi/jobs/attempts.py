@@ -1,4 +1,4 @@
-"""Attempts at a step: blocks that are tried again after an exception."""
+"""Attempts at a step: blocks that run again after an exception."""
 
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from trackerapi.arguments import as_number, check_whole
 
 if TYPE_CHECKING:
-    from trackerapi.jobs.step import TrackerStep
+    from trackerapi.jobs.step_work import StepWork
 
 LONGEST_WAIT_SECONDS: Final = 60.0
 _MAX_DOUBLINGS: Final = 1000
@@ -18,15 +18,15 @@ Kinds = type[Exception] | tuple[type[Exception], ...]
 
 
 class Attempt:
-    """One attempt, as a block for `with` and, in an event loop, `async with`.
+    """One attempt, a block for `with` and, in an event loop, `async with`.
 
     Attributes:
-        number: 1 for the first.
-        is_last: Whether no other follows.
-        has_failed: Whether another attempt has to be made.
+        number: Number of the attempt; 1 for the first.
+        is_last: Whether no other attempt follows, even after an exception.
+        has_failed: Whether an exception ended the block, and another attempt follows.
     """
 
-    def __init__(self, step: "TrackerStep", number: int, count: int, on: Kinds) -> None:
+    def __init__(self, step: "StepWork", number: int, count: int, on: Kinds) -> None:
         self._step, self._count, self._on = step, count, on
         self.number = number
         self.is_last = number == count
@@ -72,21 +72,24 @@ class Attempt:
 
 
 class Attempts:
-    """The attempts at a step, one after the other until one succeeds.
+    """Iterable of the attempts at a step, which ends after the first that succeeds.
+
+    Iteration sleeps between attempts; `async for` leaves the event loop free.
 
     Args:
-        step: Handle of the step.
-        count: Attempts to make at most, 1 or more.
-        on: Exceptions after which another attempt is made.
-        wait_seconds: Wait before the second attempt, doubled for each further one.
+        step: Internal half of the step handle.
+        count: Attempts at most, 1 or more.
+        on: Exceptions after which another attempt follows.
+        wait_seconds: Wait before the second attempt, 0 or more; doubled for each
+            further attempt, up to a minute.
 
     Raises:
         TypeError: If an argument is of the wrong type.
-        ValueError: If one is out of range.
+        ValueError: If an argument is out of range.
     """
 
     def __init__(
-        self, step: "TrackerStep", count: int, on: Kinds, wait_seconds: float
+        self, step: "StepWork", count: int, on: Kinds, wait_seconds: float
     ) -> None:
         self._step, self._on = step, on
         self._count = check_whole("count", count)
@@ -96,7 +99,7 @@ class Attempts:
         if not 0 <= self._wait_seconds < float("inf"):
             raise ValueError(f"wait_seconds must be 0 or more, got {wait_seconds}")
         try:
-            # Here, since later it would stand in for the exception of an attempt.
+            # Checked now: later, this TypeError would hide the exception of an attempt.
             isinstance(None, on)
         except TypeError:
             kind = type(on).__name__

@@ -13,22 +13,23 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from trackerapi.arguments import check_name, check_number
-from trackerapi.jobs.options import MAX_UNITS, EventDetails
+from trackerapi.events.event import MAX_UNITS
 from trackerapi.number_text import number_text
 
 if TYPE_CHECKING:
-    from trackerapi.jobs.job import TrackerJob
+    from trackerapi.jobs.sending import Details, EventSender
 
 
 _MAIN: Final = "MainProcess"
 
 
 class _Counting:
-    """The lock of all counts of this process, and the forks that led to it.
+    """Lock of all counts of this process, and the forks that led to the process.
 
     Attributes:
-        lock: Held while units are counted.
-        forks: How often this process and those that it was forked from were forked.
+        lock: Held while units are counted: `+=` of two threads would lose units.
+            Reentrant: a signal handler may count in the middle of a count.
+        forks: Number of forks between the first process and this one.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,11 @@ class _Counting:
         self._process_at_fork: object = None
 
     def begin_anew(self) -> None:
-        """Begin in a child, which a lock held by another thread must not stop."""
+        """Begin in a forked child.
+
+        The lock is new: a thread of the parent that holds the old lock does not exist
+        in the child, and would never release it.
+        """
         self.lock = threading.RLock()
         if self.forks and self._worker_name is None:
             self._ancestor_word = self._word
@@ -48,83 +53,85 @@ class _Counting:
 
     @property
     def worker(self) -> str:
-        """Name of this forked process, which no other process of the job has.
+        """Name of this forked process, unique among the processes of the job.
 
-        The name of a worker of multiprocessing is the same in each run of a script, so
-        that a run after a crash counts on where the worker of that name was. Others
+        A worker of multiprocessing has the same name in each run of a script: a run
+        after a crash continues the count of the worker with that name. Other processes
         have a random word.
         """
         name = self._worker_name
         if name is None:
             return self._word
-        # Pools of two forked processes number their workers alike.
+        # Pools of two forked processes give their workers the same names.
         return f"{self._ancestor_word}/{name}" if self._ancestor_word else name
 
     @property
     def _worker_name(self) -> str | None:
-        """Name that multiprocessing has given to this process; None without one."""
+        """Name that multiprocessing gave to this process; None without a name."""
         process, name = _multiprocessing_process()
         # A child of `os.fork()` inherits the name of its parent.
         return None if process is self._process_at_fork or name == _MAIN else name
 
 
 COUNTING: Final = _Counting()
-if hasattr(os, "register_at_fork"):  # not where there is no fork
+if hasattr(os, "register_at_fork"):  # absent on systems without fork
     os.register_at_fork(after_in_child=COUNTING.begin_anew)
 
 
-def forked_part(place: str | None) -> str:
+def forked_part(parent_part: str | None) -> str:
     """Return the name of the part that this forked process counts.
 
     Args:
-        place: Part of the attached handle that the process has from its parent, which
-            tells it from workers of the same name elsewhere; None where the job was
-            begun.
+        parent_part: Part of the attached handle that the process inherits from its
+            parent: it tells workers of the same name on several hosts apart. None if
+            the parent created the job.
     """
     worker = COUNTING.worker
-    part = worker if place is None else f"{place}/{worker}"
+    part = worker if parent_part is None else f"{parent_part}/{worker}"
     try:
         return check_name("part", part)
-    except ValueError:  # too long, or the author named the process so
+    except ValueError:  # too long, or characters that no name may have
         seed = part.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(seed, digest_size=8).hexdigest()
 
 
 def attached_part() -> str:
-    """Return a name for the part that a handle attached to a job counts: random."""
+    """Return a random name for the part that an attached handle counts."""
     return os.urandom(8).hex()
 
 
 def _multiprocessing_process() -> tuple[object, str]:
-    """Return what multiprocessing takes this process for, and its name."""
+    """Return the object of multiprocessing for this process, and its name."""
     module = sys.modules.get("multiprocessing.process")
     current_process = getattr(module, "current_process", None)
-    if current_process is None:  # not loaded, or another thread is at it
+    if current_process is None:  # not loaded, or being loaded by another thread
         return None, _MAIN
     process = current_process()
     return process, str(process.name)
 
 
 class UnitCount:
-    """Counts the units of one step; safe to share between threads and across forks.
+    """Units of one step; safe to share between threads and across forks.
 
     Args:
-        job: Handle of the job.
+        events: Sends the events of the job.
         tag: Tag of the step.
 
     Attributes:
-        completed: Units that this process has done.
-        resumed: Those of them that were done before it: no measure of its speed.
-        total: Units in all; None while nobody knows.
+        completed: Units that this process has done, 0 or more.
+        resumed: Completed units that were done before this process: they say nothing
+            about its speed.
+        total: Units in all; None while unknown.
     """
 
-    def __init__(self, job: "TrackerJob", tag: str) -> None:
-        self._job, self._tag = job, tag
+    def __init__(self, events: "EventSender", tag: str) -> None:
+        self._events, self._tag = events, tag
         self._forks, self._is_forked = COUNTING.forks, False
         self.begin()
+        events.counts[tag] = self
 
     def begin(self) -> None:
-        """Begin at nothing."""
+        """Begin at 0."""
         self.completed: float = 0
         self.resumed: float = 0
         self.total: float | None = None
@@ -134,22 +141,22 @@ class UnitCount:
         self._is_offered = self._has_ended = False
 
     def end(self) -> None:
-        """Let the next thing that is counted begin at nothing again."""
+        """End the count: the next call that counts begins at 0."""
         self._has_ended = True
 
     def renew(self) -> None:
-        """Begin at nothing if what was counted before has ended."""
+        """Begin at 0 if the count has ended."""
         if self._has_ended:
             self.begin()
 
     def add(self, units: float, *, is_resumed: bool = False) -> None:
-        """Count units that are done; what is no number of them counts for nothing.
+        """Count units that are done.
 
         Args:
-            units: How many.
-            is_resumed: Whether they were done before this process began.
+            units: Number of units; negative numbers and NaN are ignored.
+            is_resumed: Whether the units were done before this process began.
         """
-        if not units >= 0:  # nor is NaN
+        if not units >= 0:  # written so that NaN, which compares False, returns too
             return
         with COUNTING.lock:
             self._begin_if_ended()
@@ -159,7 +166,7 @@ class UnitCount:
         self._offer()
 
     def add_failed(self) -> int:
-        """Count an item that failed; return how many there are."""
+        """Count a failed item; return the number of failed items."""
         with COUNTING.lock:
             self._begin_if_ended()
             self._failed_count += 1
@@ -167,32 +174,33 @@ class UnitCount:
 
     @property
     def remark(self) -> str | None:
-        """What the customer reads of items that failed; None without any."""
+        """Sentence for the customer about failed items; None without failed items."""
         if not self._failed_count or self._has_ended:
             return None
         of_all = f" of {number_text(self.total)}" if self.total else ""
         return f"{self._failed_count:,}{of_all} could not be processed."
 
     def expect(self, units: float) -> None:
-        """Add the units of a loop to the total, unless the author has said it.
+        """Add the units of a loop to the total, unless the author has set the total.
 
-        Where several places count, a loop is a share of the step, and only the author
-        knows the total.
+        Does nothing where several parts count: a loop is then a share of the step, and
+        only the author knows the total.
 
         Raises:
             TypeError: If `units` is no number.
-            ValueError: If it is out of range.
+            ValueError: If `units` is out of range.
         """
         units = check_number("total", units, MAX_UNITS) or 0
         with COUNTING.lock:
             self._begin_if_ended()
-            if self._is_total_given or self._is_forked or self._job.part is not None:
+            has_parts = self._is_forked or self._events.part is not None
+            if self._is_total_given or has_parts:
                 return
             self.total = (self.total or 0) + units
         self._offer()
 
     def set_total(self, units: float | None) -> None:
-        """Take the total that the author says; raises as `expect()`."""
+        """Set the total that the author gives; raises like `expect()`."""
         total = check_number("total", units, MAX_UNITS)
         with COUNTING.lock:
             self._begin_if_ended()
@@ -201,7 +209,7 @@ class UnitCount:
         self._offer()
 
     def set_fraction(self, share: float) -> None:
-        """Take a share instead of units; raises as `expect()`."""
+        """Set the share that is done, instead of units; raises like `expect()`."""
         fraction = check_number("fraction", share, 1.0)
         with COUNTING.lock:
             self._begin_if_ended()
@@ -209,7 +217,7 @@ class UnitCount:
         self._offer()
 
     def _begin_if_ended(self) -> None:
-        """Begin at nothing where what was counted has ended, or is the parent's."""
+        """Begin at 0 if the count has ended, or is that of the parent process."""
         if self._forks != COUNTING.forks:
             self._begin_in_child()
         self.renew()
@@ -223,25 +231,25 @@ class UnitCount:
     def _offer(self) -> None:
         if not self._is_offered:
             self._is_offered = True
-            # Each time another object, by which conflation knows a newer offer.
+            # A new object each time: conflation tells a newer offer by its identity.
             newest = functools.partial(self._newest)
             try:
-                self._job.offer_progress(self._tag, newest)
-            except BaseException:  # Ctrl-C: else nothing was ever offered again
+                self._events.offer_progress(self._tag, newest)
+            except BaseException:  # Ctrl-C: later counts have to be offered again
                 self._is_offered = False
                 raise
 
-    def _newest(self) -> EventDetails:
-        # First, so that what is counted from now on is offered again.
+    def _newest(self) -> "Details":
+        # First: units that are counted during this call are offered again.
         self._is_offered = False
-        details: EventDetails = {}
+        details: dict[str, object] = {}
         if self._fraction is not None:
             details["fraction"] = self._fraction
         if self.completed or self._fraction is None:
             details["completed"] = min(self.completed, MAX_UNITS)
         if self.total is not None:
             details["total"] = min(self.total, MAX_UNITS)
-        part = self._job.part
+        part = self._events.part
         if self._is_forked:
             part = forked_part(part)
         if part is not None:

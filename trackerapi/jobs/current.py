@@ -1,7 +1,7 @@
-"""Which job and step the running code belongs to.
+"""Current job and current step of the running code.
 
-Kept in context variables: each thread and each task of an event loop has its own, and
-a task begins with those of the code that made it. A new thread begins without any;
+Context variables hold them: each thread and each task of an event loop has its own, and
+a task begins with those of the code that made the task. A new thread begins with none;
 `TrackerJob.bind()` gives it those of the caller.
 """
 
@@ -11,107 +11,123 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from trackerapi.jobs.job import TrackerJob
+    from trackerapi.jobs.job_work import JobWork
     from trackerapi.jobs.step import TrackerStep
+    from trackerapi.jobs.step_work import StepWork
     from trackerapi.wire.calls import Calls
 
 
-class Place(NamedTuple):
+class CurrentBlock(NamedTuple):
     """A block around the running code.
 
     Attributes:
-        job: Its job.
-        step: Its step; None for the block of the job itself.
-        process_id: The process that entered it.
+        job: Handle of its job.
+        step: Handle of its step; None for the block of the job itself.
+        work: Internal half of the job or step: the end of the block finds it by this.
+        process_id: Process that entered the block.
     """
 
     job: "TrackerJob"
     step: "TrackerStep | None"
+    work: "JobWork | StepWork"
     process_id: int
 
 
-_PLACES: Final[ContextVar[tuple[Place, ...]]] = ContextVar("trackerapi", default=())
+_BLOCKS: Final[ContextVar[tuple[CurrentBlock, ...]]] = ContextVar(
+    "trackerapi", default=()
+)
 """The blocks around the running code, the innermost last."""
 
 
 def current_job() -> "TrackerJob":
-    """Return the job whose block runs this code.
+    """Return the job whose block runs this code; waits for nothing.
 
-    Outside of one, a handle that does nothing: questions raise BackendUnavailable.
+    Outside of a block, the result is a handle that does nothing: its reports are
+    dropped, and its read calls raise BackendUnavailable.
+
+    Example:
+        def load(study):
+            current_job().note("Reading the images")
     """
-    places = _PLACES.get()
-    return places[-1][0] if places else _nobody()
+    blocks = _BLOCKS.get()
+    return blocks[-1].job if blocks else _no_job()
 
 
 def current_step() -> "TrackerStep":
-    """Return the step whose block runs this code.
+    """Return the step whose block runs this code; waits for nothing.
 
-    Outside of one, a handle that does nothing.
+    Outside of a block, the result is a handle that does nothing.
+
+    Example:
+        @step("load")
+        def load(study):
+            current_step().total = len(study)
     """
-    places = _PLACES.get()
-    step = places[-1][1] if places else None
-    return step if step is not None else _nobody().step("none")
+    blocks = _BLOCKS.get()
+    step = blocks[-1].step if blocks else None
+    return step if step is not None else _no_job().step("none")
 
 
-def entered(job: "TrackerJob", step: "TrackerStep | None" = None) -> None:
-    """Note that a block has begun."""
-    _PLACES.set((*_PLACES.get(), Place(job, step, os.getpid())))
+def enter(block: CurrentBlock) -> None:
+    """Make a block the innermost block around the running code."""
+    _BLOCKS.set((*_BLOCKS.get(), block))
 
 
-def left(job: "TrackerJob", step: "TrackerStep | None" = None) -> bool:
-    """Note that a block has ended, and with it those that it holds.
+def leave(work: "JobWork | StepWork") -> bool:
+    """Restore the blocks from before the innermost block of a job or step.
 
     Returns:
-        Whether this process may say how the block ended: not a forked child that
-        leaves a block of its parent, unless the parent is gone, as that of a daemon.
+        Whether this process reports the end of the block. A forked child that leaves a
+        block of its parent does not, unless the parent has ended, as that of a daemon.
     """
-    places = _PLACES.get()
-    for index in range(len(places) - 1, -1, -1):
-        if places[index][:2] == (job, step):
-            _PLACES.set(places[:index])
-            return not _is_of_another(places[index].process_id)
+    blocks = _BLOCKS.get()
+    for index in range(len(blocks) - 1, -1, -1):
+        if blocks[index].work is work:
+            _BLOCKS.set(blocks[:index])
+            return not _is_other_and_alive(blocks[index].process_id)
     return True
 
 
-def left_innermost(job: "TrackerJob", step: "TrackerStep") -> None:
-    """Note that a block has ended, unless the running code is in another one.
+def leave_innermost(work: "JobWork | StepWork") -> None:
+    """Restore the blocks from before, if the innermost block is that of a job or step.
 
-    A loop that nobody goes on with ends when Python lets go of it, which may be later
-    and somewhere else.
+    Python closes an abandoned generator of a loop later, and perhaps while other code
+    runs: that code stays in its own block.
     """
-    places = _PLACES.get()
-    if places and places[-1][:2] == (job, step):
-        _PLACES.set(places[:-1])
+    blocks = _BLOCKS.get()
+    if blocks and blocks[-1].work is work:
+        _BLOCKS.set(blocks[:-1])
 
 
-def places_now() -> tuple[Place, ...]:
-    """Return the blocks around the running code."""
-    return _PLACES.get()
+def current_blocks() -> tuple[CurrentBlock, ...]:
+    """Return the blocks around the running code, the innermost last."""
+    return _BLOCKS.get()
 
 
-def place_in(places: tuple[Place, ...]) -> None:
-    """Put the running code into blocks."""
-    _PLACES.set(places)
+def set_current_blocks(blocks: tuple[CurrentBlock, ...]) -> None:
+    """Replace the blocks around the running code."""
+    _BLOCKS.set(blocks)
 
 
-def _is_of_another(process_id: int) -> bool:
-    """Return whether a process is another one than this, and alive."""
+def _is_other_and_alive(process_id: int) -> bool:
+    """Return whether a process id is that of another process that is alive."""
     if process_id == os.getpid():
         return False
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # the child has given up the rights of its parent
+    except PermissionError:  # the child has dropped the rights of its parent
         return True
     return True
 
 
-_NOBODY: "list[TrackerJob]" = []
+_NO_JOB: "list[TrackerJob]" = []
 
 
-def _nobody() -> "TrackerJob":
-    """Return the handle of no job."""
-    if not _NOBODY:
+def _no_job() -> "TrackerJob":
+    """Return the handle that does nothing."""
+    if not _NO_JOB:
         from trackerapi.errors import BackendUnavailable
         from trackerapi.jobs.job import TrackerJob
         from trackerapi.jobs.opening import KnownJob
@@ -122,5 +138,5 @@ def _nobody() -> "TrackerJob":
             raise BackendUnavailable("there is no job here; begin one by a block")
 
         reporter = Reporter(None, Problems(), strict=False)
-        _NOBODY.append(TrackerJob(KnownJob(provider_job_id="none"), reporter, calls))
-    return _NOBODY[0]
+        _NO_JOB.append(TrackerJob(KnownJob(provider_job_id="none"), reporter, calls))
+    return _NO_JOB[0]

@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from trackerapi.arguments import check_name
-from trackerapi.jobs.current import current_job, place_in, places_now
+from trackerapi.jobs.current import current_blocks, current_job, set_current_blocks
+from trackerapi.jobs.step import TrackerStep, step_block
 from trackerapi.process.block import Block
 
 if TYPE_CHECKING:
-    from trackerapi.jobs.step import TrackerStep
     from trackerapi.process.event_loops import OffLoop
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -53,9 +53,9 @@ class step:  # noqa: N801 - reads as a decorator and as a block
 
     def __call__(self, function: Function) -> Function:
         """Return `function` so that each call runs as the step."""
-        return wrapped(function, lambda _args, _given: self._handle())
+        return wrapped(function, lambda _args, _given: step_block(self._handle()))
 
-    def __enter__(self) -> "TrackerStep":
+    def __enter__(self) -> TrackerStep:
         self._entered.append(self._handle())
         return self._entered[-1].__enter__()
 
@@ -67,11 +67,11 @@ class step:  # noqa: N801 - reads as a decorator and as a block
     ) -> None:
         self._pop().__exit__(kind, error, traceback)
 
-    async def __aenter__(self) -> "TrackerStep":
+    async def __aenter__(self) -> TrackerStep:
         from trackerapi.process.event_loops import begin
 
         step = self._handle()
-        await begin(step)
+        await begin(step_block(step))
         self._entered.append(step)
         return step
 
@@ -83,20 +83,20 @@ class step:  # noqa: N801 - reads as a decorator and as a block
     ) -> None:
         from trackerapi.process.event_loops import end
 
-        await end(self._pop(), error)
+        await end(step_block(self._pop()), error)
 
-    def _pop(self) -> "TrackerStep":
-        """Return the step that the running code has entered last, and forget it.
+    def _pop(self) -> TrackerStep:
+        """Return and forget the step that the running code entered last.
 
-        Threads and tasks may share this object, each in a job of its own.
+        Threads and tasks may share this object, each with a job of its own.
         """
-        for _, entered, _ in reversed(places_now()):
-            if entered is not None and entered in self._entered:
-                self._entered.remove(entered)
-                return entered
+        for block in reversed(current_blocks()):
+            if block.step is not None and block.step in self._entered:
+                self._entered.remove(block.step)
+                return block.step
         return self._entered.pop()
 
-    def _handle(self) -> "TrackerStep":
+    def _handle(self) -> TrackerStep:
         return current_job().step(
             self._name, total=self._total, on_failure=self._on_failure
         )
@@ -139,10 +139,10 @@ def _coroutine(function: Callable[..., Any], opened: Open, is_slow: bool) -> Any
 
 def _generator(function: Callable[..., Any], opened: Open, _is_slow: bool) -> Any:
     def run(*args: Any, **given: Any) -> Generator[Any, Any, Any]:
-        outside = places_now()
+        outside = current_blocks()
         try:
             with opened(args, given):
-                inside = places_now()
+                inside = current_blocks()
                 generator = function(*args, **given)
                 advance: Callable[[], Any] = functools.partial(next, generator)
                 while True:
@@ -150,46 +150,46 @@ def _generator(function: Callable[..., Any], opened: Open, _is_slow: bool) -> An
                         item = advance()
                     except StopIteration as end:
                         return end.value
-                    place_in(outside)
+                    set_current_blocks(outside)
                     try:
                         sent = yield item
                         advance = functools.partial(generator.send, sent)
                     except GeneratorExit:
                         # The caller has had enough: that is an end like any other.
-                        outside = places_now()
-                        place_in(inside)
+                        outside = current_blocks()
+                        set_current_blocks(inside)
                         generator.close()
                         return None
                     except BaseException as error:  # noqa: BLE001 - is the generator's
                         advance = functools.partial(generator.throw, error)
-                    outside = places_now()
-                    place_in(inside)
+                    outside = current_blocks()
+                    set_current_blocks(inside)
         finally:
             # Not where it began: the caller may be in another step by now.
-            place_in(outside)
+            set_current_blocks(outside)
 
     return run
 
 
 def _async_generator(function: Callable[..., Any], opened: Open, is_slow: bool) -> Any:
     async def run(*args: Any, **given: Any) -> AsyncGenerator[Any]:
-        outside = places_now()
+        outside = current_blocks()
         try:
             async with await _opened(opened, args, given, is_slow):
-                inside = places_now()
+                inside = current_blocks()
                 generator = function(*args, **given)
                 try:
                     async for item in generator:
-                        place_in(outside)
+                        set_current_blocks(outside)
                         try:
                             yield item
                         finally:
-                            outside = places_now()
-                            place_in(inside)
+                            outside = current_blocks()
+                            set_current_blocks(inside)
                 except GeneratorExit:
                     await generator.aclose()
         finally:
-            place_in(outside)  # as above
+            set_current_blocks(outside)  # as above
 
     return run
 

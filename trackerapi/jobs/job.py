@@ -1,36 +1,33 @@
-"""The handle by which a script reports what one job does."""
+"""Public handle of one job."""
 
 import functools
-import os
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
-from datetime import datetime
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack
-
-from trackerapi.arguments import LONGEST_MESSAGE, check_customer_text, check_text
-from trackerapi.events.projection import ALIVE
-from trackerapi.jobs.current import Place, entered, left, place_in, places_now
-from trackerapi.jobs.endings import (
-    JOB_FAILED,
-    Ending,
-    brief,
-    diagnosis,
-    ending_of,
-    identity_of,
-    listed,
+from collections.abc import (
+    AsyncIterable,
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
 )
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeVar
+
+from trackerapi.arguments import LONGEST_MESSAGE, check_flag, check_text
+from trackerapi.config.nearest import nearest_tag
+from trackerapi.errors import UnknownStepError
+from trackerapi.jobs.blocks import JobBlock, StepLoop
+from trackerapi.jobs.current import current_blocks, set_current_blocks
+from trackerapi.jobs.endings import listed
+from trackerapi.jobs.job_work import JobWork
 from trackerapi.jobs.loops import Loop
 from trackerapi.jobs.opening import KnownJob, find_job
-from trackerapi.jobs.options import LoopOptions
-from trackerapi.jobs.sending import JobEvents
-from trackerapi.jobs.step import TrackerStep
-from trackerapi.jobs.steps import JobSteps, is_ready
+from trackerapi.jobs.step import TrackerStep, step_block
 from trackerapi.models import check_subject
-from trackerapi.problems import INTERNAL, unreported
-from trackerapi.process.block import Block
-from trackerapi.process.sigterm import SIGTERM_WATCH
 from trackerapi.times import as_rfc3339
 
 if TYPE_CHECKING:
+    from trackerapi.config.job_config import JobConfig
     from trackerapi.jobs.reporter import Reporter
     from trackerapi.models import Job, JobEvent, ShareLink
     from trackerapi.wire.calls import Calls
@@ -40,17 +37,21 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class TrackerJob(JobEvents, Block):
-    """Report what one job does.
+class TrackerJob:
+    """Report one job.
 
-    Made by `TrackerApi.create_job()`, `run_job()`, `attach()` and `job()`; safe to
-    share between threads. As a block it begins the job and ends it: succeeded,
-    cancelled by Ctrl-C, interrupted by SIGTERM, or failed with an exception, which
-    goes on untouched. The block of an attached handle leaves the end to the place
-    that created the job, unless it fails.
+    Made by `TrackerApi.create_job()`, `run_job()`, `attach()` and `job()`. As a block
+    it begins the job and ends it: succeeded, cancelled by Ctrl-C, interrupted by
+    SIGTERM, or failed with an exception, which goes on untouched. The block of an
+    attached handle reports the end only if the job fails: the process that created
+    the job reports the others.
 
-    Attributes:
-        is_stopped: Whether SIGTERM has asked the process to end.
+    Each report returns once its event is in the outbox, and waits for no network.
+    `fetch()`, `events()`, `token()` and the calls about share links are requests: each
+    waits for an answer like the read calls of `TrackerApi`.
+
+    Safe to share between threads; a forked child may go on with the handle. A handle
+    cannot be pickled.
 
     Example:
         with tracker.run_job("import-42", customer_id=142, tag="import") as job:
@@ -61,44 +62,83 @@ class TrackerJob(JobEvents, Block):
     def __init__(
         self, known: KnownJob, reporter: "Reporter", calls: "Callable[[], Calls]"
     ) -> None:
-        super().__init__(known, reporter)
+        self._work = JobWork(known, reporter)
+        self._events = self._work.events
+        self._steps: dict[str, TrackerStep] = {}
         self._calls = calls
         self._job_id = known.answer.id if known.answer else None
-        self.is_stopped = self._has_heard_sigterm = False
-        self._has_restarted = False
-        self._made_in = os.getpid()
-        self._steps: dict[str, TrackerStep] = {}
-        self._ended_as: str | None = None
-        self._failure: tuple[object, str] | None = None
+
+    def __repr__(self) -> str:
+        return f"TrackerJob(provider_job_id={self.provider_job_id!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a job handle belongs to its process; in the other one, make a TrackerApi "
+            f"and call tracker.job({self.provider_job_id!r})"
+        )
+
+    def __enter__(self) -> Self:
+        JobBlock(self, self._work).__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        JobBlock(self, self._work).__exit__(kind, error, traceback)
 
     @property
-    def steps(self) -> JobSteps:
-        """The steps by tag, in the order of the configuration."""
+    def provider_job_id(self) -> str:
+        """The provider's id of the job."""
+        return self._events.provider_job_id
+
+    @property
+    def config(self) -> "JobConfig | None":
+        """Configuration of the job; None if this process has not loaded it."""
+        return self._events.config
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether SIGTERM has asked the process to end."""
+        return self._work.is_stopped
+
+    @property
+    def steps(self) -> "JobSteps":
+        """Steps by tag or display name, in the order of the configuration."""
         return JobSteps(self, self._steps)
 
     def step(
         self, name: str, *, total: float | None = None, on_failure: str | None = None
     ) -> TrackerStep:
-        """Return the handle of a step, best used as a block.
+        """Return the handle of a step, best used as a block; waits for nothing.
 
-        The same handle for the same step, so that what several threads count adds up.
+        The same step has the same handle, so that the counts of threads add up.
 
         Args:
             name: Tag or unambiguous display name of the step.
-            total: Units in all; None while nobody knows.
-            on_failure: What the customer reads if the step fails; None for a neutral
-                sentence.
+            total: Units in all, 0 to 2**53 - 1; None while unknown.
+            on_failure: Text for the customer if the step fails; None for a neutral
+                sentence. Cut after 2,000 characters.
 
         Raises:
             TypeError: If an argument is of the wrong type.
-            ValueError: If one is out of range.
+            ValueError: If an argument is out of range.
             UnknownStepError: With `strict`, if the configuration has no such step.
+
+        Example:
+            with job.step("load", total=len(files)) as step:
+                for file in files:
+                    load(file)
+                    step.advance()
         """
-        tag = self.step_tag(name)
+        tag = self._events.step_tag(name)
         step = self._steps.get(tag)
         if step is None:
-            # One atomic step of `dict`, so that two threads get the same handle.
-            step = self._steps.setdefault(tag, TrackerStep(self, tag))
+            # `setdefault()` is atomic: two threads get the same handle.
+            made = TrackerStep(self, self._work.step(tag))
+            step = self._steps.setdefault(tag, made)
         if total is not None:
             step.total = total
         if on_failure is not None:
@@ -110,37 +150,129 @@ class TrackerJob(JobEvents, Block):
         items: Iterable[Item] | AsyncIterable[Item],
         *,
         step: str,
-        **options: Unpack[LoopOptions],
+        total: float | None = None,
+        weight: Callable[[Any], float] | None = None,
+        key: Callable[[Any], object] | None = None,
+        resume: Container[object] = (),
     ) -> Loop[Item]:
-        """Iterate over items as one step: it starts, counts them, and is done.
+        """Iterate over items as one step: starts the step, counts items, ends the step.
 
         Args:
-            items: What to iterate over, also an async iterable.
+            items: Items, also an async iterable.
             step: Tag or unambiguous display name of the step.
-            **options: See `LoopOptions`.
+            total: Units in all, 0 to 2**53 - 1. None takes `len(items)`, or the sum of
+                the weights of a collection; the total of an iterator is unknown.
+            weight: Returns the units of an item, such as its bytes; None counts 1 each.
+            key: Returns the key of an item in `resume`; None takes the item itself.
+            resume: Keys of items that were done before: the items count as done, and
+                are left out.
 
         Raises:
-            TypeError: If `items` cannot be iterated over, or an option is unknown.
+            TypeError: If `items` cannot be iterated over, or another argument is of
+                the wrong type.
+            UnknownStepError: With `strict`, if the configuration has no such step.
+
+        Example:
+            for file in job.track(files, step="load"):
+                load(file)
         """
-        return Loop(self.step(step), items, options, is_whole_step=True)
+        loop = StepLoop(step_block(self.step(step)), is_whole_step=True)
+        return Loop(loop, items, total=total, weight=weight, key=key, resume=resume)
+
+    def send_event(
+        self,
+        kind: str,
+        name: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        tag: str | None = None,
+        message: str | None = None,
+        detail: str | None = None,
+        completed: float | None = None,
+        total: float | None = None,
+        fraction: float | None = None,
+        retrying: bool = False,
+        occurred_at: datetime | None = None,
+        part: str | None = None,
+    ) -> str:
+        """Report one event; returns once the event is in the outbox.
+
+        Waits for the disk, never for a network.
+
+        Args:
+            kind: start, progress, step (done), skip, error, complete, cancel,
+                interrupt, info or heartbeat; another word is shown like info.
+            name: Tag or unambiguous display name of the step; None for the job.
+            metadata: Values for the timeline. Values that JSON cannot hold, and those
+                beyond 50 keys, 8 KiB or five levels, are converted or cut, and marked.
+            tag: The same as `name`; give one of them.
+            message: Text for the customer; cut after 2,000 characters.
+            detail: Text for the provider alone, such as a traceback; cut after 16,000
+                characters.
+            completed: Units of the step done, 0 to 2**53 - 1; with `kind="progress"`.
+            total: Units of the step in all, 0 to 2**53 - 1.
+            fraction: Share of the step done, 0.0 to 1.0, instead of units.
+            retrying: With `kind="error"` of a step: another attempt follows.
+            occurred_at: Time of the event; aware. None takes the present, but no time
+                before the job's previous event.
+            part: Name of the worker or host that counts, where several count one step;
+                1 to 100 characters.
+
+        Returns:
+            The id of the event, by which the backend detects duplicates; empty where
+            tracking is off.
+
+        Raises:
+            TypeError: If an argument is of the wrong type.
+            ValueError: If an argument is out of range, or, with `strict`, if metadata
+                does not fit.
+            UnknownStepError: With `strict`, if the configuration has no such step, or
+                the kind looks misspelt.
+            OutboxError: With `strict`, if the outbox cannot be written.
+
+        Example:
+            job.send_event(kind="step", name="download", metadata={"Files": 3})
+            job.send_event("progress", "convert", completed=40, total=120)
+        """
+        if (
+            message is None
+            and detail is None
+            and completed is None
+            and total is None
+            and fraction is None
+            and retrying is False
+            and occurred_at is None
+            and part is None
+        ):
+            return self._events.send(kind, name, metadata, tag)
+        details = {
+            "message": message,
+            "detail": detail,
+            "completed": completed,
+            "total": total,
+            "fraction": fraction,
+            "retrying": check_flag("retrying", retrying),
+            "occurred_at": occurred_at,
+            "part": part,
+        }
+        return self._events.send(kind, name, metadata, tag, details)
 
     def skip(self, step: str, *, reason: str | None = None) -> None:
         """Report that a step is not needed.
 
         Args:
             step: Tag or unambiguous display name of the step.
-            reason: What the customer reads.
+            reason: Text for the customer.
         """
         self.step(step).skip(reason)
 
     def complete(self, remarks: str | None = None) -> None:
-        """Report that the job has succeeded; steps never reached are not run.
+        """Report that the job has succeeded; steps that never began are not run.
 
         Args:
-            remarks: What the customer reads, such as what could not be done.
+            remarks: Text for the customer, such as the number of files left out.
         """
-        self._ended_as = "succeeded"
-        self.send_event(kind="complete", message=remarks)
+        self._work.complete(remarks)
 
     def fail(
         self, customer: str | None = None, error: BaseException | str | None = None
@@ -148,94 +280,119 @@ class TrackerJob(JobEvents, Block):
         """Report that the job has failed.
 
         Args:
-            customer: What the customer reads; None for a neutral sentence.
+            customer: Text for the customer; None for a neutral sentence.
             error: What only the provider reads: an exception, with its traceback, or
                 a text.
         """
-        message = check_customer_text(customer, LONGEST_MESSAGE) or JOB_FAILED
-        self._ended_as = "failed"
-        self.send_event(kind="error", message=message, detail=diagnosis(error))
+        self._work.fail(customer, error)
 
     def cancel(self, reason: str | None = None) -> None:
         """Report that the job was cancelled.
 
         Args:
-            reason: What the customer reads.
+            reason: Text for the customer.
         """
-        self._ended_as = "cancelled"
-        self.send_event(kind="cancel", message=reason)
+        self._work.cancel(reason)
 
     def interrupt(self, reason: str | None = None) -> None:
         """Report that the job was stopped from outside and is expected to go on.
 
-        Its steps under way are to do again; what was done stays done. The next report
-        of work, or the next `create_job()` with the same id, shows the job running.
+        Running steps have to begin again; steps that are done stay done. The next
+        report of work, or the next `create_job()` with the same id, shows the job
+        running.
 
         Args:
-            reason: What the customer reads.
+            reason: Text for the customer.
         """
-        self._ended_as = "interrupted"
-        self.send_event(kind="interrupt", message=reason)
+        self._work.interrupt(reason)
 
     def note(self, text: str) -> None:
-        """Add a line to the timeline that the customer reads."""
-        self.send_event(kind="info", message=text)
+        """Add a line to the timeline that the customer reads.
+
+        Args:
+            text: The line; cut after 2,000 characters.
+        """
+        self._events.send("info", details={"message": text})
 
     def detail(self, text: str | None = None, /, **values: object) -> None:
         """Add a line to the timeline that only the provider reads.
 
         Args:
-            text: What to say; None for values alone.
-            **values: Values to show below it, such as `host=` or `model=`.
+            text: The line; None for values alone. Cut after 16,000 characters.
+            **values: Values to show below the line, such as `host=` or `model=`.
         """
-        self.send_event(kind="info", detail=listed(text, values))
+        self._events.send("info", details={"detail": listed(text, values)})
 
     def bind(self, function: Callable[Given, Result]) -> Callable[Given, Result]:
-        """Return a function that runs in this job and step, in whatever thread.
+        """Return a function that runs in this job and step, in any thread.
 
-        A new thread belongs to no job. `pool.map(job.bind(load), items)` gives its
-        threads the job, and the step whose block calls `bind()`.
+        A new thread belongs to no job. `pool.map(job.bind(load), items)` gives the
+        threads of the pool the job, and the step whose block calls `bind()`.
+
+        Args:
+            function: Function to call in the thread.
+
+        Example:
+            with job.step("load"), ThreadPoolExecutor() as pool:
+                list(pool.map(job.bind(load), files))
         """
-        places = places_now()
-        if not places or places[-1][0] is not self:
-            places = (*places, Place(self, None, os.getpid()))
+        blocks = current_blocks()
+        if not blocks or blocks[-1].job is not self:
+            blocks = (*blocks, JobBlock(self, self._work).current)
 
         @functools.wraps(function)
         def bound(*args: Given.args, **kwargs: Given.kwargs) -> Result:
-            before = places_now()
-            place_in(places)
+            before = current_blocks()
+            set_current_blocks(blocks)
             try:
                 return function(*args, **kwargs)
             finally:
-                place_in(before)
+                set_current_blocks(before)
 
         return bound
 
+    def is_ready(self, tag: str) -> bool:
+        """Return whether a step may begin; see `TrackerStep.is_ready`.
+
+        Args:
+            tag: Tag of the step.
+        """
+        return self._events.is_ready(tag)
+
+    def recall(self) -> None:
+        """Read the undelivered reports of earlier processes on this job.
+
+        `is_ready()`, and `status` and `is_ready` of a step, do so by themselves, once.
+        Reads the outbox, which may take seconds if it is large.
+        """
+        self._events.recall()
+
     def fetch(self) -> "Job":
-        """Ask the backend how far the job is.
+        """Ask the backend for the job and its progress.
 
         Raises:
-            BackendError: If it does not answer usably, or does not know the job.
+            BackendError: If the backend does not answer usably, or does not know the
+                job.
         """
         calls = self._calls()
         if self._job_id is not None:
             return calls.get_job(self._job_id)
-        job = find_job(calls, self._provider_job_id)
+        job = find_job(calls, self.provider_job_id)
         self._job_id = job.id
         return job
 
     def events(self) -> "Iterator[JobEvent]":
-        """Iterate over the job's events in order of arrival, page by page.
+        """Iterate over the job's events in order of arrival; one request a page.
 
         Raises:
             BackendError: If the backend does not answer usably.
         """
-        return map(self._own, self._calls().list_events(self._id()))
+        return map(self._own_event, self._calls().list_events(self._id()))
 
     def share_link(self, *, expires_at: datetime | None = None) -> str:
-        """Make a link to the customer's page of this job.
+        """Make a link to the customer's page of this job; return its address.
 
-        Each call makes a new link; its address is shown this once.
+        Each call makes a new link. Its address is in this answer alone.
 
         Args:
             expires_at: When the link ends; aware. None for the backend's default of
@@ -271,11 +428,11 @@ class TrackerJob(JobEvents, Block):
     def token(self, *, expires_at: datetime | None = None) -> str:
         """Make a credential for this job alone, for `TrackerApi.attach()` elsewhere.
 
-        It reports to this job and asks about it, and can do nothing else. Treat it
+        The token can report to this job and read it, and can do nothing else. Treat it
         as a secret; `tracker.admin.expire_api_key()` ends it.
 
         Args:
-            expires_at: When it ends; aware. None for the backend's default.
+            expires_at: When the token ends; aware. None for the backend's default.
 
         Raises:
             ValueError: If `expires_at` has no offset.
@@ -286,131 +443,53 @@ class TrackerJob(JobEvents, Block):
         if expires_at is not None:
             as_rfc3339(expires_at)
         made = self._calls().create_job_token(self._id(), expires_at)
-        check_subject(made.provider_job_id, self._provider_job_id)
-        tag = self._config.tag if self._config else None
+        check_subject(made.provider_job_id, self.provider_job_id)
+        tag = self.config.tag if self.config else None
         return JobToken(made.token, self.provider_job_id, tag).as_text()
 
-    def begin_block(self) -> None:
-        """Report that the block begins."""
-        self._ended_as = None
-        if self.part is None and not self._has_restarted:
-            self.send_event(kind="start")
-        self._has_restarted = False
-
-    def restart(self) -> None:
-        """Report that a job which had begun before runs again, ahead of its block."""
-        self.send_event(kind="start")
-        self._has_restarted = True
-
-    def enter_block(self) -> None:
-        """Put the running code into the block."""
-        if not self._reporter.is_off:
-            SIGTERM_WATCH.begin(self)
-        entered(self)
-
-    def leave_block(self) -> bool:
-        """Put the running code back where it was; return whether to report the end."""
-        SIGTERM_WATCH.end(self)
-        return left(self)
-
-    def end_block(self, error: BaseException | None) -> None:
-        """Report that the block has ended, by what leaves it or None."""
-        for step in list(self._steps.values()):
-            # A loop that was left early: only here is it known how.
-            self.quietly(error, functools.partial(step.end_with_job, error))
-        self.quietly(error, lambda: self._end(error))
-
-    def is_ready(self, tag: str) -> bool:
-        """Tell whether a step may begin; see `TrackerStep.is_ready`."""
-        return is_ready(self.recall(), self._config, tag, self.begun)
-
-    def note_failure(self, error: BaseException | None, tag: str) -> None:
-        """Remember that a step has told an exception that may end the job too."""
-        self._failure = (identity_of(error), tag)
-
-    def stop(self) -> None:
-        """Note that SIGTERM has asked the process to end."""
-        self.is_stopped = self._has_heard_sigterm = True
-
-    def report_stop(self) -> None:
-        """Report that SIGTERM ends the process, if this handle has begun the job.
-
-        Reports nothing if the job has ended, or its stop is its last report.
-        """
-        kind = self._known.on_sigterm
-        if kind is None or os.getpid() != self._made_in:
-            return  # the place that has begun the job says how it ends
-        # Progress that waits is older, and shows the job running.
-        self._reporter.release(self._provider_job_id, None)
-        if kind == "cancel" and self.progress.status not in ("succeeded", "cancelled"):
-            self.cancel()
-        elif kind == "interrupt" and self.progress.status in ALIVE:
-            self.interrupt()
-
-    def ending_of(self, error: BaseException | None) -> Ending:
-        """Return how a block of this job, or of a step of it, has ended.
-
-        Args:
-            error: What left it; None for nothing.
-        """
-        return ending_of(
-            error,
-            is_stopped=self.is_stopped,
-            has_heard_sigterm=self._has_heard_sigterm,
-        )
-
-    def deliver_last(self, spent_seconds: float = 0.0) -> None:
-        """Deliver what waits before the process is gone, within `shutdown_timeout`.
-
-        Args:
-            spent_seconds: How much of that time is over.
-        """
-        self._reporter.deliver_last(spent_seconds)
-
-    def quietly(
-        self, error: BaseException | None, report: Callable[[], object]
-    ) -> None:
-        """Report the end of a block so that its exception goes on untouched.
-
-        Args:
-            error: What leaves the block; None for nothing.
-            report: Reports; what it raises counts only if nothing leaves the block.
-        """
-        try:
-            report()
-        except Exception as problem:
-            # With `strict`, also what does not fit in metadata.
-            if error is None:
-                raise
-            self._reporter.problems.report(INTERNAL, unreported(problem))
-
-    def _end(self, error: BaseException | None) -> None:
-        ending = self.ending_of(error)
-        said = self._ended_as if self._ended_as == self.progress.status else None
-        if said is not None and (ending != "failed" or said == "failed"):
-            return  # the author has said how it ended
-        if ending == "failed":
-            self._fail_by(error)
-        elif ending == "interrupted":
-            self.report_stop()
-        elif self.part is not None:
-            return  # the place that created the job says how it ended
-        elif ending == "cancelled":
-            self.cancel()
-        elif self.progress.status != "succeeded":
-            self.complete()
-
-    def _fail_by(self, error: BaseException | None) -> None:
-        """Report that an exception ended the job; its traceback only once."""
-        failure, self._failure = self._failure, None
-        if failure is not None and failure[0] == identity_of(error):
-            self.fail(error=f"step {failure[1]!r} failed: {brief(error)}")
-        else:
-            self.fail(error=error)
-
-    def _own(self, event: "JobEvent") -> "JobEvent":
-        check_subject(event.provider_job_id, self._provider_job_id)
+    def _own_event(self, event: "JobEvent") -> "JobEvent":
+        check_subject(event.provider_job_id, self.provider_job_id)
         return event
 
     def _id(self) -> int:
         return self.fetch().id if self._job_id is None else self._job_id
+
+
+class JobSteps(Mapping[str, TrackerStep]):
+    """Steps of a job's configuration, by tag or unambiguous display name.
+
+    Without a configuration, the steps that this process has handles of.
+
+    Args:
+        job: Handle of the job.
+        handles: Handles of its steps so far, by tag.
+    """
+
+    def __init__(self, job: TrackerJob, handles: Mapping[str, TrackerStep]) -> None:
+        self._job, self._handles = job, handles
+
+    def __getitem__(self, name: str) -> TrackerStep:
+        config = self._job.config
+        if config is None:
+            if name not in self._handles:
+                raise UnknownStepError(name)
+            return self._handles[name]
+        step = config.find_step(name)
+        if step is None:
+            near = nearest_tag(config.step_configurations, name)
+            raise UnknownStepError(name, near, config.tag)
+        return self._job.step(step.tag)
+
+    def __iter__(self) -> Iterator[str]:
+        config = self._job.config
+        if config is None:
+            return iter(list(self._handles))
+        return (step.tag for step in config.step_configurations)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def job_block(job: TrackerJob) -> JobBlock:
+    """Return the block of a job, for the modules of the library that run it."""
+    return JobBlock(job, job._work)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

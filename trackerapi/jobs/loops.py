@@ -13,65 +13,63 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
-from trackerapi.arguments import as_number, check_callable, refuse_unknown
-from trackerapi.jobs.current import left_innermost
-from trackerapi.jobs.options import LoopOptions
+from trackerapi.arguments import as_number, check_callable
 from trackerapi.process.clock import steady_seconds
 
 if TYPE_CHECKING:
+    from trackerapi.jobs.blocks import StepLoop
     from trackerapi.jobs.counting import UnitCount
-    from trackerapi.jobs.step import TrackerStep
 
 Item = TypeVar("Item")
 
 INTERVAL_SECONDS: Final = 0.25
-"""How often a loop tells its step how far it is; the step writes once a second."""
+"""Time between two counts of a loop; the step writes once a second."""
 
 
 class Loop(Generic[Item]):
-    """Items of a step, each counted when the next one is asked for.
+    """Items of a step; each is counted when the next item is requested.
 
     An item whose body raises, or is left by `break`, is not counted.
 
     Args:
-        step: Handle of the step.
-        items: What to iterate over.
-        options: See `LoopOptions`.
-        is_whole_step: Whether the loop is all of its step: starts it, and it is done
-            when there are no more items.
+        loop: Loop of the step.
+        items: Items to iterate over.
+        total: Units in all; None takes the length of `items`, or the sum of the
+            weights of a collection.
+        weight: Returns the units of an item; None counts 1 each.
+        key: Returns the key of an item in `resume`; None takes the item itself.
+        resume: Keys of items that were done before: counted, and left out.
 
     Raises:
-        TypeError: If `items` cannot be iterated over, or an option is unknown.
+        TypeError: If an argument is of the wrong type.
     """
 
     def __init__(
         self,
-        step: "TrackerStep",
+        loop: "StepLoop",
         items: "Iterable[Item] | AsyncIterable[Item]",
-        options: LoopOptions,
         *,
-        is_whole_step: bool = False,
+        total: float | None,
+        weight: Callable[[Any], float] | None,
+        key: Callable[[Any], object] | None,
+        resume: Container[object],
     ) -> None:
-        refuse_unknown("track", options.keys(), LoopOptions.__optional_keys__)
         given: object = items
-        # `for` takes what has only `__getitem__`, too, such as a data set of PyTorch.
+        # `for` also takes objects that have only `__getitem__`, such as data sets of
+        # PyTorch.
         is_sequence = hasattr(type(given), "__getitem__")
         if not is_sequence and not isinstance(given, Iterable | AsyncIterable):
             kind = type(given).__name__
             raise TypeError(f"items must be something to iterate over, got {kind}")
-        self._step, self._items = step, items
-        self._is_whole_step = is_whole_step
-        self._weight = options.get("weight")
-        self._key = options.get("key")
-        check_callable("weight", self._weight)
-        check_callable("key", self._key)
-        resume: object = options.get("resume", ())
-        if not isinstance(resume, Container):
-            # Nor an iterator, of which a look at one item would use up those before.
-            kind = type(resume).__name__
+        check_callable("weight", weight)
+        check_callable("key", key)
+        keys: object = resume
+        if not isinstance(keys, Container):
+            # An iterator is refused too: `in` would use up the items before a match.
+            kind = type(keys).__name__
             raise TypeError(f"resume must be a set or the like, got {kind}")
-        self._resume: Container[object] = resume
-        total = options.get("total")
+        self._loop, self._items = loop, items
+        self._weight, self._key, self._resume = weight, key, resume
         self._total = self._known_total() if total is None else total
 
     def __len__(self) -> int:
@@ -106,7 +104,7 @@ class Loop(Generic[Item]):
         return self._counted()
 
     def _counted(self) -> Generator[Item]:
-        """Count one unit an item, in few steps: a job may have millions of them."""
+        """Count one unit an item, in few steps: a job may have millions of items."""
         count, done, due, clock = self._begin(), 0, 0.0, steady_seconds
         try:
             for item in cast("Iterable[Item]", self._items):
@@ -118,8 +116,12 @@ class Loop(Generic[Item]):
         finally:
             if done:
                 count.add(done)
-            self._leave()
-        self._end()
+            # After `break` or an exception, too: the code behind the loop is not part
+            # of the step.
+            self._loop.leave()
+        # After the last item only: `break` and an exception look alike here, and the
+        # end of the job tells them apart.
+        self._loop.end()
 
     def _weighed(self) -> Generator[Item]:
         count, done, due = self._begin(), 0.0, 0.0
@@ -139,43 +141,32 @@ class Loop(Generic[Item]):
         finally:
             if done:
                 count.add(done)
-            self._leave()
-        self._end()
+            self._loop.leave()  # as above
+        self._loop.end()
 
     def _begin(self) -> "UnitCount":
-        if self._is_whole_step:
-            self._step.start()
-        return self._begun()
+        self._loop.start()
+        return self._enter()
 
     async def _begin_off_loop(self) -> "UnitCount":
-        if self._is_whole_step:
+        if self._loop.is_whole_step:
             from trackerapi.process.event_loops import done_by
 
-            await done_by(self._step.post, self._step.start)
-        return self._begun()
+            await done_by(self._loop.block.post, self._loop.start)
+        return self._enter()
 
-    def _begun(self) -> "UnitCount":
-        count = self._step.start_loop(is_whole_step=self._is_whole_step)
+    def _enter(self) -> "UnitCount":
+        count = self._loop.enter()
         if self._total is not None:
             count.expect(self._total)
         return count
 
     async def _end_off_loop(self) -> None:
-        if self._is_whole_step:
+        if self._loop.is_whole_step:
             from trackerapi.process.event_loops import done_by
 
-            self._step.leave_block()
-            await done_by(self._step.post, self._step.end_loop)
-
-    def _leave(self) -> None:
-        if self._is_whole_step:
-            # By `break` or an exception as well: the code behind is not in the step.
-            left_innermost(self._step.job, self._step)
-
-    def _end(self) -> None:
-        # Not where the loop is left by `break` or an exception: nobody tells which.
-        if self._is_whole_step:
-            self._step.end_loop()
+            self._loop.block.leave_block()
+            await done_by(self._loop.block.post, self._loop.end)
 
     def _is_done(self, item: Item) -> bool:
         if not self._resume:
@@ -185,7 +176,7 @@ class Loop(Generic[Item]):
     def _known_total(self) -> float | None:
         if self._weight is None:
             return _length(self._items)
-        if isinstance(self._items, Collection):  # not an iterator, which is used up
+        if isinstance(self._items, Collection):  # an iterator would be used up
             return sum(_units(self._weight, item) for item in self._items)
         return None
 
@@ -195,15 +186,15 @@ def _length(items: object) -> float | None:
         return None
     try:
         return len(items)
-    except Exception:  # noqa: BLE001 - `for` does not ask, and some cannot tell
+    except Exception:  # noqa: BLE001 - a foreign __len__ may raise anything
         return None
 
 
 def _units(weight: Callable[[Any], float], item: object) -> float:
-    """Return what an item weighs; less than nothing, and NaN, are nothing.
+    """Return the units of an item; 0 for negative numbers and NaN.
 
     Raises:
-        TypeError: If it is no number.
+        TypeError: If `weight` returns no number.
     """
     units = as_number("weight", weight(item))
     return float(units) if units > 0 else 0.0

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final
 
 from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID, check_name, check_whole
 from trackerapi.config.job_config import check_config
@@ -23,10 +23,9 @@ from trackerapi.errors import (
     ConfigError,
     SettingsError,
 )
-from trackerapi.events.projection import JobProgress, meaning
+from trackerapi.events.projection import JobProgress, meaning, settles_step
 from trackerapi.jobs.counting import attached_part
 from trackerapi.jobs.decorators import Function, wrapped
-from trackerapi.jobs.options import RunOptions
 from trackerapi.models import check_subject
 from trackerapi.problems import (
     INTERNAL,
@@ -53,6 +52,7 @@ from trackerapi.times import LAST_MOMENT, as_microseconds, as_rfc3339
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
     from trackerapi.delivery.delivery import Delivery
+    from trackerapi.jobs.blocks import JobBlock
     from trackerapi.jobs.job import TrackerJob
     from trackerapi.jobs.reporter import Reporter
     from trackerapi.models import Job
@@ -139,13 +139,10 @@ class KnownJob:
             )
             # An event of another process may make ours look old: still apply `step`
             # and `skip` unless the step is settled.
-            if is_news or (_settles(kind) and not progress.are_settled([tag or ""])):
+            is_unsettled = not progress.are_settled([tag or ""])
+            if is_news or (settles_step(kind) and is_unsettled):
                 progress.take(kind, tag, event)
         return progress
-
-
-def _settles(kind: str) -> bool:
-    return kind in ("step", "skip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,7 +336,9 @@ def look_up(provider_job_id: str, *, tag: str | None = None) -> KnownJob:
         ValueError: If an argument is out of range.
     """
     if callable(provider_job_id):
-        raise TypeError("@job needs a tag, provider_job_id= and customer_id=")
+        raise TypeError(
+            "@tracker.as_job needs a tag, provider_job_id= and customer_id="
+        )
     check_name("provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID)
     config = find_loaded(check_name("tag", tag)) if tag is not None else None
     return KnownJob(provider_job_id=provider_job_id, config=config)
@@ -393,15 +392,48 @@ def decorator(
     *,
     provider_job_id: str | Callable[..., str],
     customer_id: int | Callable[..., int],
-    **options: Unpack[RunOptions],
+    **options: Any,
 ) -> Callable[[Function], Function]:
-    """Return a decorator whose functions run as jobs; see `TrackerApi.job()`."""
+    """Return a decorator whose functions run as jobs; see `TrackerApi.as_job()`.
+
+    Args:
+        run_job: `TrackerApi.run_job()`.
+        tag: Tag or display name of the configuration.
+        provider_job_id: Id of the job, or a function of the arguments of the call.
+        customer_id: Customer, or a function of the arguments of the call.
+        **options: Other arguments of `run_job`.
+    """
+    from trackerapi.jobs.job import job_block
+
     check_name("tag", tag)
 
-    def opened(args: tuple[Any, ...], given: dict[str, Any]) -> "TrackerJob":
+    def opened(args: tuple[Any, ...], given: dict[str, Any]) -> "JobBlock":
         def value(source: Any) -> Any:
             return source(*args, **given) if callable(source) else source
 
-        return run_job(value(provider_job_id), value(customer_id), tag, **options)
+        job = run_job(value(provider_job_id), value(customer_id), tag, **options)
+        return job_block(job)
 
     return lambda function: wrapped(function, opened, is_slow=True)
+
+
+def job_or_decorator(
+    as_job: Callable[..., Callable[[Function], Function]],
+    name: tuple[str, ...],
+    given: Mapping[str, Any],
+) -> KnownJob | Callable[[Function], Function]:
+    """Return what `TrackerApi.job()` means: the facts about a job, or a decorator.
+
+    Args:
+        as_job: `TrackerApi.as_job()`.
+        name: Positional arguments: the id of the job, or the tag for a decorator.
+        given: Keyword arguments; None for those that were not given.
+
+    Raises:
+        TypeError: If the arguments are neither those of a handle nor of a decorator.
+        ValueError: If an argument is out of range.
+    """
+    keywords = {argument: v for argument, v in given.items() if v is not None}
+    if "customer_id" in keywords or (name and "provider_job_id" in keywords):
+        return as_job(*name, **keywords)
+    return look_up(*name, **keywords)

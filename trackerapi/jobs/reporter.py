@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from trackerapi.events.event import CONFLATED_KINDS, Event
+from trackerapi.events.event import Event, event_line, kind_of
 from trackerapi.events.metadata import change_text, is_mapping, shape_metadata
 from trackerapi.problems import (
     BEFORE_SEND,
@@ -22,7 +22,7 @@ from trackerapi.problems import (
 if TYPE_CHECKING:
     from trackerapi.delivery.conflation import Key
     from trackerapi.delivery.delivery import Delivery
-    from trackerapi.jobs.sending import JobEvents
+    from trackerapi.jobs.sending import EventSender
     from trackerapi.process.worker import Work
 
 Allowed = Callable[[dict[str, Any] | None, str | None], dict[str, Any] | None]
@@ -59,7 +59,7 @@ class Reporter:
     ) -> None:
         self.strict, self.problems = strict, problems
         self.is_off = delivery is None
-        self.watch: Callable[[JobEvents, str, str | None], object] | None = None
+        self.watch: Callable[[EventSender, str, str | None], object] | None = None
         self.last_words: Callable[[], object] | None = None
         self.takes_lines = before_send is None
         self._delivery, self._before_send = delivery, before_send
@@ -81,7 +81,7 @@ class Reporter:
         if not line:
             return
         kind, job_id, tag = event.kind, event.provider_job_id, event.tag
-        if self._delivery is not None and kind in CONFLATED_KINDS:
+        if self._delivery is not None and kind_of(kind).is_conflated:
             key = (job_id, tag, kind, event.part)
             self._delivery.record_newest(line, key, may_wait=not in_event_loop())
         else:
@@ -119,7 +119,7 @@ class Reporter:
         filtered: Event | None = event
         if self._before_send is not None:
             filtered = self._filtered(event, allowed)
-        return filtered.as_line() + b"\n" if filtered else b""
+        return event_line(filtered) + b"\n" if filtered else b""
 
     def events_of(self, provider_job_id: str) -> list[dict[str, Any]]:
         """Return the events of a job that this machine still has, in their order."""
@@ -178,7 +178,7 @@ class Reporter:
             fitting = self.fitting(filtered.metadata, event.provider_job_id)
             metadata = allowed(fitting, filtered.tag)
             filtered = dataclasses.replace(filtered, metadata=metadata)
-            filtered.as_line()
+            event_line(filtered)  # raises for values that JSON cannot hold
         except Exception as error:  # noqa: BLE001 - the author's code may raise anything
             self.problems.report(BEFORE_SEND, before_send_raised(error))
             # The fact counts; what the filter was to look at stays here.

@@ -1,40 +1,29 @@
-"""Sending events of one job: what all handles of a job have in common.
+"""Sender of the events of one job: checks, encodes and records each event.
 
-An event is checked, encoded and handed to the reporter here; what it means for a step
-or a job is said by whoever sends it.
+The meaning of an event for a step or the job is decided by the callers: `JobWork`,
+`StepWork` and the script itself.
 """
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn, Unpack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.arguments import (
-    LONGEST_DETAIL,
-    LONGEST_MESSAGE,
-    check_flag,
-    check_name,
-    check_number,
-    check_text,
-    refuse_unknown,
-)
+from trackerapi.arguments import check_name
+from trackerapi.config.job_config import declared_keys
+from trackerapi.config.nearest import nearest_tag
 from trackerapi.errors import UnknownStepError
 from trackerapi.events.event import (
-    CONFLATED_KINDS,
-    JOB_KINDS,
+    DETAIL_CHECKS,
     KINDS,
-    STEP_KINDS,
     Event,
     compact_json,
+    kind_of,
+    kinds_with,
 )
 from trackerapi.events.metadata import CHANGED_KEY, plain_json
-from trackerapi.events.projection import (
-    CLOSING_KINDS,
-    MOVING_KINDS,
-    JobProgress,
-    meaning,
-)
+from trackerapi.events.projection import JobProgress, meaning
 from trackerapi.events.stamps import new_stamp
-from trackerapi.jobs.options import MAX_UNITS, EventDetails
 from trackerapi.problems import (
     EVENT_KIND,
     METADATA,
@@ -44,278 +33,268 @@ from trackerapi.problems import (
     unknown_name,
     unsuitable_kind,
 )
-from trackerapi.times import as_rfc3339
 
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
+    from trackerapi.jobs.counting import UnitCount
     from trackerapi.jobs.opening import KnownJob
     from trackerapi.jobs.reporter import Reporter
 
-_MOST_BEGINNINGS: Final = 1000
-_NOTHING: Final[Mapping[str, Any]] = {}
+_MAX_PREFIXES: Final = 1000
+_CLOSING: Final = kinds_with("closes_attempt")
+
+Details = Mapping[str, Any]
+"""Fields of an `Event` that a call gives beside kind, step and metadata."""
+
+NO_DETAILS: Final[Details] = {}
 
 
-class _Beginning(NamedTuple):
-    """What events of one kind and step have in common.
+@dataclass(slots=True, kw_only=True)
+class _Prefix:
+    """Begin of all events of one kind and step.
 
     Attributes:
-        members: Their JSON members behind the id, from the first comma on.
-        is_conflated: Whether only the newest of them counts.
-        is_moving: Whether they can change a status.
+        kind: Name of the kind.
+        tag: Tag of the step; None for the job.
+        members: JSON members between the id and the metadata, from the first comma on.
+        is_conflated: Whether only the newest event counts.
+        moves_status: Whether events can change a status.
     """
 
     kind: str
     tag: str | None
     members: str
     is_conflated: bool
-    is_moving: bool
+    moves_status: bool
 
 
-class JobEvents:
-    """Sends events of one job; safe to share between threads.
+class EventSender:
+    """Sends the events of one job; safe to share between threads.
 
     Args:
         known: Facts about the job.
-        reporter: Where events go.
+        reporter: Takes the events.
 
     Attributes:
-        part: Name under which this place counts; None where it counts alone.
-        progress: How far the job is, as far as this process knows.
-        begun: Tags of the steps that this process has begun and not ended.
+        known: Facts about the job.
+        reporter: Takes the events.
+        provider_job_id: The provider's id of the job.
+        config: The job's configuration; None if this process has not loaded it.
+        part: Name under which this handle counts; None for a handle that counts alone.
+        progress: Progress of the job, as far as this process knows.
+        open_steps: Tags of the steps that this process has begun and not ended.
+        counts: Counts of the steps that this process has handles of, by tag.
     """
 
     def __init__(self, known: "KnownJob", reporter: "Reporter") -> None:
-        config = known.config
-        self._provider_job_id = known.provider_job_id
-        self._reporter, self._config = reporter, config
+        self.known, self.reporter = known, reporter
+        self.provider_job_id = known.provider_job_id
+        self.config: JobConfig | None = known.config
         self.part = known.part
+        self.progress = known.progress()
+        self.open_steps: set[str] = set()
+        self.counts: dict[str, UnitCount] = {}
         self._not_before = known.first_moment
-        # Beginnings of events, checked and encoded; each stands for all later ones.
-        self._beginnings: dict[tuple[str, str | None, str | None], _Beginning] = {}
-        declares = config is not None and config.metadata == "declared"
+        # Checked and encoded once for all later events of the same kind and step.
+        self._prefixes: dict[tuple[str, str | None, str | None], _Prefix] = {}
+        declares = known.config is not None and known.config.metadata == "declared"
+        # Copies of attributes of the reporter: `send()` needs fewer objects.
+        self._is_off = reporter.is_off
         self._takes_lines = reporter.takes_lines and not declares
         self._record_line = reporter.record_line
-        self._has_offered = False
-        self._known, self._is_recalled = known, False
-        self.progress = known.progress()
-        self.begun: set[str] = set()
+        self._has_offered = self._has_recalled = False
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError(
-            "a job handle belongs to its process; in the other one, make a TrackerApi "
-            f"and call tracker.job({self._provider_job_id!r})"
-        )
-
-    def __repr__(self) -> str:
-        return f"TrackerJob(provider_job_id={self._provider_job_id!r})"
-
-    @property
-    def provider_job_id(self) -> str:
-        """The provider's id of the job."""
-        return self._provider_job_id
-
-    @property
-    def config(self) -> "JobConfig | None":
-        """The job's configuration; None if this process does not know it."""
-        return self._config
-
-    def recall(self) -> JobProgress:
-        """Return how far the job is, with what earlier processes have left here.
-
-        Reads the outbox once: what was not delivered before the job was created is
-        not in the backend's answer.
-        """
-        if not self._is_recalled:
-            events = self._reporter.events_of(self._provider_job_id)
-            earlier = self._known.progress_after(events)
-            # Not in its place: what a disk refused is in no file, and yet was done.
-            self.progress.add_earlier(earlier, self._known.progress())
-            # Only now: a thread that asks meanwhile reads the outbox itself, instead
-            # of getting an answer that lacks it. Twice adds nothing.
-            self._is_recalled = True
-        return self.progress
-
-    def send_event(
+    def send(
         self,
         kind: str,
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-        *,
         tag: str | None = None,
-        **details: Unpack[EventDetails],
+        details: Details = NO_DETAILS,
     ) -> str:
-        """Report one event.
+        """Record one event; return its id. See `TrackerJob.send_event()`.
 
         Args:
-            kind: start, progress, step (done), skip, error, complete, cancel,
-                interrupt, info or heartbeat; a word of your own is shown like info.
-            name: Tag or unambiguous display name of the step; None for the job.
-            metadata: Values for the timeline. What JSON cannot hold or what is beyond
-                50 keys, 8 KiB or five levels is converted or cut, and marked.
-            tag: The same as `name`; give one of them.
-            **details: See `EventDetails`.
-
-        Returns:
-            The id of the event, by which the backend knows repeats.
-
-        Raises:
-            TypeError: If an argument is of the wrong type.
-            ValueError: If an argument is out of range, or, with `strict`, if metadata
-                does not fit.
-            UnknownStepError: With `strict`, if the configuration has no such step, or
-                the kind looks misspelt.
-            OutboxError: With `strict`, if the outbox cannot be written.
+            kind: Kind of the event.
+            name: Tag or display name of the step; None for the job.
+            metadata: Values for the timeline.
+            tag: The same as `name`.
+            details: Other fields of the event.
         """
-        if self._reporter.is_off:
+        if self._is_off:
             return ""
-        begin = self._beginnings.get((kind, name, tag))
-        if begin is None:
-            begin = self._beginning(kind, name, tag)
-        if self._has_offered and not begin.is_conflated:
-            # First: what it still has to say happened before this event.
-            self._reporter.release(self._provider_job_id, begin.tag)
-        if details or not self._takes_lines or begin.is_conflated:
-            return self._record(begin, metadata, details)
-        # The way of nearly every event: in few steps, since after a pause of the job
-        # each of them finds the processor's caches cold.
+        prefix = self._prefixes.get((kind, name, tag))
+        if prefix is None:
+            prefix = self._new_prefix(kind, name, tag)
+        if self._has_offered and not prefix.is_conflated:
+            # First: the count that is still to be written is older than this event.
+            self.reporter.release(self.provider_job_id, prefix.tag)
+        if details or not self._takes_lines or prefix.is_conflated:
+            return self._record(prefix, metadata, details)
+        # The path of nearly every event, in few steps: after a pause of the job, each
+        # step finds the caches of the processor cold.
         text = ""
         if metadata is not None:
             plain = plain_json(metadata)
             if plain is None:
-                return self._record(begin, metadata, details)
+                return self._record(prefix, metadata, details)
             text = f',"event_metadata":{plain}'
         event_id, occurred_at = new_stamp(self._not_before)
         line = (
-            f'{{"event_id":"{event_id}"{begin.members}{text}'
+            f'{{"event_id":"{event_id}"{prefix.members}{text}'
             f',"occurred_at":"{occurred_at}"}}\n'
         )
-        self._record_line(line.encode("ascii"), self._provider_job_id, begin.tag)
-        if begin.is_moving and (
-            self.begun or not self.progress.repeats(begin.kind, begin.tag)
+        self._record_line(line.encode("ascii"), self.provider_job_id, prefix.tag)
+        if prefix.moves_status and (
+            self.open_steps or not self.progress.repeats(prefix.kind, prefix.tag)
         ):
-            self._moved(begin.kind, begin.tag)
+            self._move(prefix.kind, prefix.tag)
         return event_id
 
-    def offer_progress(self, tag: str, newest: Callable[[], EventDetails]) -> None:
-        """Report how far a step is, now or within a second.
+    def offer_progress(self, tag: str, newest: Callable[[], Details]) -> None:
+        """Report the progress of a step, now or within a second.
 
         Args:
             tag: Tag of the step.
-            newest: Returns the details of the event when it is written, of which
-                there is one a second.
+            newest: Returns the details of the event when the event is written, at most
+                once a second.
         """
-        if self._reporter.is_off:
+        if self._is_off:
             return
-        begin = self._beginning("progress", tag, None)
+        prefix = self._new_prefix("progress", tag, None)
         self._has_offered = True
 
         def make() -> Event:
             details = newest()
-            self._moved("progress", tag, details)
-            return self._event(begin, None, details)
+            self._move("progress", tag, details)
+            return self._event(prefix, None, details)
 
-        key = (self._provider_job_id, tag, "progress", self.part)
-        self._reporter.offer(key, make, self._declared)
+        key = (self.provider_job_id, tag, "progress", self.part)
+        self.reporter.offer(key, make, self._declared)
 
-    def post(self, work: Callable[[], object]) -> None:
-        """Have the thread of the tracker do `work`, in the order of these calls."""
-        self._reporter.post(work)
+    def recall(self) -> JobProgress:
+        """Return the progress of the job, with the events of earlier processes.
+
+        The first call reads the outbox: events that were not delivered before the job
+        was created are missing in the backend's answer.
+        """
+        if not self._has_recalled:
+            events = self.reporter.events_of(self.provider_job_id)
+            earlier = self.known.progress_after(events)
+            # Added, never assigned: events that the disk refused are in no file, and
+            # still happened.
+            self.progress.add_earlier(earlier, self.known.progress())
+            # Set last: a second thread meanwhile reads the outbox itself, instead of
+            # returning progress that lacks it. Adding twice changes nothing.
+            self._has_recalled = True
+        return self.progress
+
+    def is_ready(self, tag: str) -> bool:
+        """Return whether a step may begin; see `TrackerStep.is_ready`."""
+        progress = self.recall()
+        if progress.are_settled([tag]) or tag in self.open_steps:
+            return False
+        before: tuple[str, ...] = ()
+        for step in self.config.step_configurations if self.config else ():
+            if step.tag == tag:
+                after = before if step.after is None else step.after
+                return progress.are_settled(after)
+            before = (step.tag,)
+        return True
 
     def step_tag(self, name: str) -> str:
-        """Return the tag of the step that `name` means.
+        """Return the tag of the step with a tag or display name.
 
         Raises:
             TypeError: If `name` is no text.
-            ValueError: If it can be no name.
+            ValueError: If `name` can be no name.
             UnknownStepError: With `strict`, if the configuration has no such step.
         """
-        if self._reporter.is_off:
+        if self._is_off:
             return name
         return self._named_step(check_name("name", name), None) or name
 
     def _record(
         self,
-        begin: "_Beginning",
+        prefix: _Prefix,
         metadata: Mapping[str, Any] | None,
-        details: EventDetails,
+        details: Details,
     ) -> str:
-        refuse_unknown("send_event", details.keys(), EventDetails.__optional_keys__)
-        event = self._event(begin, metadata, details)
-        self._reporter.record(event, self._declared)
-        if begin.is_moving:
-            self._moved(begin.kind, begin.tag, details)
+        event = self._event(prefix, metadata, details)
+        self.reporter.record(event, self._declared)
+        if prefix.moves_status:
+            self._move(prefix.kind, prefix.tag, details)
         return event.event_id
 
     def _event(
         self,
-        begin: "_Beginning",
+        prefix: _Prefix,
         metadata: Mapping[str, Any] | None,
-        details: EventDetails,
+        details: Details,
     ) -> Event:
-        event_id, occurred_at = new_stamp(self._not_before)
-        given, part = details.get("occurred_at"), details.get("part")
+        event_id, now = new_stamp(self._not_before)
+        checked = {
+            name: DETAIL_CHECKS[name](name, value)
+            for name, value in details.items()
+            if value is not None
+        }
+        checked.setdefault("occurred_at", now)
+        fitting = self.reporter.fitting(metadata, self.provider_job_id)
         return Event(
             event_id=event_id,
-            provider_job_id=self._provider_job_id,
-            kind=begin.kind,
-            occurred_at=occurred_at if given is None else as_rfc3339(given),
-            tag=begin.tag,
-            metadata=self._declared(
-                self._reporter.fitting(metadata, self._provider_job_id), begin.tag
-            ),
-            completed=check_number("completed", details.get("completed"), MAX_UNITS),
-            total=check_number("total", details.get("total"), MAX_UNITS),
-            fraction=check_number("fraction", details.get("fraction"), 1.0),
-            part=None if part is None else check_name("part", part),
-            retrying=check_flag("retrying", details.get("retrying", False)),
-            message=check_text("message", details.get("message"), LONGEST_MESSAGE),
-            detail=check_text("detail", details.get("detail"), LONGEST_DETAIL),
+            provider_job_id=self.provider_job_id,
+            kind=prefix.kind,
+            tag=prefix.tag,
+            metadata=self._declared(fitting, prefix.tag),
+            **checked,
         )
 
-    def _moved(
-        self, kind: str, tag: str | None, details: Mapping[str, Any] = _NOTHING
-    ) -> None:
-        """Keep what an event says about statuses, and show it to who watches."""
+    def _move(self, kind: str, tag: str | None, details: Details = NO_DETAILS) -> None:
+        """Apply an event to the progress, and pass the event to the view."""
         kind = meaning(kind, tag)
         self.progress.take(kind, tag, details)
         if kind == "start" and tag is not None:
-            self.begun.add(tag)
-        elif kind in CLOSING_KINDS:
-            self.begun.discard(tag or "")
+            self.open_steps.add(tag)
+        elif kind in _CLOSING:
+            self.open_steps.discard(tag or "")
         elif self.progress.status == "interrupted":
-            self.begun.clear()
-        watch = self._reporter.watch
+            self.open_steps.clear()
+        watch = self.reporter.watch
         if watch is not None:
             watch(self, kind, tag)
 
-    def _beginning(self, kind: str, name: str | None, tag: str | None) -> "_Beginning":
-        """Check and encode what events of one kind and step have in common."""
+    def _new_prefix(self, kind: str, name: str | None, tag: str | None) -> _Prefix:
+        """Check and encode the begin of all events of one kind and step."""
         checked, step = self._checked_kind(kind), self._named_step(name, tag)
-        if checked in (STEP_KINDS if step is None else JOB_KINDS):
+        what = kind_of(checked)
+        if what.needs_step if step is None else what.is_of_job:
             message = unsuitable_kind(checked, needs_step=step is None)
-            self._reporter.problems.report(EVENT_KIND, message, checked)
-        common = {"provider_job_id": self._provider_job_id, "kind": checked}
+            self.reporter.problems.report(EVENT_KIND, message, checked)
+        common = {"provider_job_id": self.provider_job_id, "kind": checked}
         if step is not None:
             common["tag"] = step
-        members = f",{compact_json(common)[1:-1]}"
-        begin = _Beginning(
-            checked, step, members, checked in CONFLATED_KINDS, checked in MOVING_KINDS
+        prefix = _Prefix(
+            kind=checked,
+            tag=step,
+            members=f",{compact_json(common)[1:-1]}",
+            is_conflated=what.is_conflated,
+            moves_status=what.moves_status,
         )
-        if len(self._beginnings) < _MOST_BEGINNINGS:
-            self._beginnings[kind, name, tag] = begin
-        return begin
+        if len(self._prefixes) < _MAX_PREFIXES:
+            self._prefixes[kind, name, tag] = prefix
+        return prefix
 
     def _declared(
         self, metadata: dict[str, Any] | None, tag: str | None
     ) -> dict[str, Any] | None:
-        """Leave out what a configuration with `metadata: declared` does not declare."""
-        declared = self._config.declared_keys(tag) if self._config else None
+        """Return the declared metadata of a step, or all where none is declared."""
+        declared = declared_keys(self.config, tag) if self.config else None
         if not metadata or declared is None:
             return metadata
         undeclared = sorted(metadata.keys() - declared - {CHANGED_KEY})
         if undeclared:
             message = metadata_undeclared(tag, undeclared)
-            self._reporter.problems.report(METADATA, message, str(tag))
+            self.reporter.problems.report(METADATA, message, str(tag))
         kept = {key: metadata[key] for key in metadata if key in declared}
         changed = [key for key in metadata.get(CHANGED_KEY, ()) if key in declared]
         if changed:
@@ -338,16 +317,16 @@ class JobEvents:
         if given is None:
             return None
         check_name("name" if tag is None else "tag", given)
-        if self._config is None:
+        if self.config is None:
             return given
-        step = self._config.find_step(given)
+        step = self.config.find_step(given)
         if step is not None:
             return step.tag
-        near = self._config.nearest_step(given)
-        self._complain(STEP, UnknownStepError(given, near, job_tag=self._config.tag))
+        near = nearest_tag(self.config.step_configurations, given)
+        self._complain(STEP, UnknownStepError(given, near, job_tag=self.config.tag))
         return given
 
     def _complain(self, kind: ProblemKind, error: UnknownStepError) -> None:
-        if self._reporter.strict:
+        if self.reporter.strict:
             raise error
-        self._reporter.problems.report(kind, unknown_name(error), error.name)
+        self.reporter.problems.report(kind, unknown_name(error), error.name)

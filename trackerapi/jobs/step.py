@@ -1,49 +1,32 @@
-"""The handle of one step: its block, its counted units and its texts."""
+"""Public handle of one step."""
 
-from collections.abc import AsyncIterable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
+from collections.abc import AsyncIterable, Callable, Container, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from trackerapi.arguments import (
-    LONGEST_MESSAGE,
-    check_customer_text,
-    check_number,
-    check_text,
-)
+from trackerapi.arguments import check_number
+from trackerapi.events.event import MAX_UNITS
 from trackerapi.jobs.attempts import Attempts
-from trackerapi.jobs.counting import UnitCount
-from trackerapi.jobs.current import entered, left
-from trackerapi.jobs.endings import STEP_FAILED, Shown, diagnosis, listed
+from trackerapi.jobs.blocks import StepBlock, StepLoop
 from trackerapi.jobs.loops import Loop
-from trackerapi.jobs.options import MAX_UNITS, LoopOptions
-from trackerapi.jobs.step_end import StepEnd
-from trackerapi.process.block import Block
 
 if TYPE_CHECKING:
     from trackerapi.jobs.job import TrackerJob
+    from trackerapi.jobs.step_work import StepWork
 
 Item = TypeVar("Item")
 
-MOST_ITEM_LINES: Final = 100
-"""Failed items of a step with a line of their own; further ones are only counted."""
 
-
-class TrackerStep(Block):
+class TrackerStep:
     """Report one step of a job, best as a block.
 
-    Made by `TrackerJob.step()`, which returns the same handle for the same step; safe
-    to share between threads. The block starts the step and ends it: done, or failed
-    with an exception, which goes on untouched. Where several blocks of one step are
-    open at once, in threads, tasks or each other, the last one that is left ends it.
+    Made by `TrackerJob.step()`, which returns the same handle for the same step. The
+    block starts the step and ends it: done, or failed with an exception, which goes on
+    untouched. If several blocks of a step are open at once, in threads, tasks or each
+    other, the last one that is left ends the step.
 
-    Args:
-        job: Handle of the job.
-        tag: Tag of the step.
-
-    Attributes:
-        metadata: Values that go with the end of the step.
-        on_failure: What the customer reads if the step fails; None for a neutral
-            sentence.
-        is_open: Whether this process has started the step and not ended it.
+    Each report returns once its event is in the outbox, and waits for no network. Safe
+    to share between threads; a forked child may go on with the handle.
 
     Example:
         with job.step("segment") as step:
@@ -52,21 +35,28 @@ class TrackerStep(Block):
                 segment(scan)
     """
 
-    def __init__(self, job: "TrackerJob", tag: str) -> None:
-        self._job, self._tag = job, tag
-        self.metadata: dict[str, Any] = {}
-        self.on_failure: str | None = None
-        self._count = UnitCount(job, tag)
-        self._end = StepEnd(self)
-        self.is_open = False
+    def __init__(self, job: "TrackerJob", work: "StepWork") -> None:
+        self._job, self._work = job, work
 
     def __repr__(self) -> str:
-        return f"TrackerStep(tag={self._tag!r}, job={self._job.provider_job_id!r})"
+        return f"TrackerStep(tag={self.tag!r}, job={self._job.provider_job_id!r})"
+
+    def __enter__(self) -> Self:
+        StepBlock(self, self._work).__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        StepBlock(self, self._work).__exit__(kind, error, traceback)
 
     @property
     def tag(self) -> str:
         """Tag of the step."""
-        return self._tag
+        return self._work.tag
 
     @property
     def job(self) -> "TrackerJob":
@@ -74,23 +64,46 @@ class TrackerStep(Block):
         return self._job
 
     @property
+    def metadata(self) -> dict[str, Any]:
+        """Values for the event that ends the step. Can be set."""
+        return self._work.metadata
+
+    @metadata.setter
+    def metadata(self, values: dict[str, Any]) -> None:
+        self._work.metadata = values
+
+    @property
+    def on_failure(self) -> str | None:
+        """Text for the customer if the step fails; None is neutral. Can be set."""
+        return self._work.on_failure
+
+    @on_failure.setter
+    def on_failure(self, text: str | None) -> None:
+        self._work.on_failure = text
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has started the step and not ended it."""
+        return self._work.is_open
+
+    @property
     def completed(self) -> float:
         """Units that this process has done, 0 or more."""
-        return self._count.completed
+        return self._work.count.completed
 
     @property
     def resumed(self) -> float:
         """Completed units that were done before this process, as `resume` gave them."""
-        return self._count.resumed
+        return self._work.count.resumed
 
     @property
     def total(self) -> float | None:
         """Units in all, 0 to 2**53 - 1; None while unknown. Can be set."""
-        return self._count.total
+        return self._work.count.total
 
     @total.setter
     def total(self, units: float | None) -> None:
-        self._count.set_total(units)
+        self._work.count.set_total(units)
 
     @property
     def fraction(self) -> float:
@@ -98,50 +111,44 @@ class TrackerStep(Block):
 
         The customer never sees it fall.
         """
-        return self._job.progress.step(self._tag).fraction
+        return self._work.job.events.progress.step(self.tag).fraction
 
     @fraction.setter
     def fraction(self, share: float) -> None:
-        self._count.set_fraction(share)
+        self._work.count.set_fraction(share)
 
     @property
     def status(self) -> str:
         """pending, running, done, failed, skipped, cancelled or not_run.
 
-        As far as this machine knows: what was reported here, and what the backend
-        knew when the job was created.
+        Known from the reports of this machine, and from the backend's answer when the
+        job was created. The first look reads the outbox.
         """
-        return self._job.recall().shown_status(self._tag)
+        return self._work.job.events.recall().shown_status(self.tag)
 
     @property
     def is_ready(self) -> bool:
         """Whether the step may begin: the steps before it are done, and it is not.
 
-        Also after a restart, from what earlier processes have reported; a step that
-        one of them has left unfinished may begin again.
+        The steps before it are those that its configuration names in `after`, or else
+        the step that stands before it. True without a configuration.
 
-        Before it are the steps that its configuration names in `after`, else the one
-        that stands before it. True without a configuration.
+        After a restart, the reports of earlier processes count; a step that an earlier
+        process left unfinished may begin again. The first look reads the outbox.
         """
-        return self._job.is_ready(self._tag)
+        return self._work.job.events.is_ready(self.tag)
 
     def start(self) -> None:
         """Report that the step begins; a block does so by itself."""
-        # Whoever begins a step has handled what failed before.
-        self._job.note_failure(None, self._tag)
-        if not self.is_open:
-            self._count.renew()
-        self.is_open = True
-        self._end.said()
-        self._job.send_event(kind="start", name=self._tag)
+        self._work.start()
 
     def done(self, message: str | None = None) -> None:
         """Report that the step is done; a block does so by itself.
 
         Args:
-            message: What the customer reads.
+            message: Text for the customer; cut after 2,000 characters.
         """
-        self._report_end("step", message=message or self._count.remark)
+        self._work.done(message)
 
     def fail(
         self, customer: str | None = None, error: BaseException | str | None = None
@@ -149,21 +156,19 @@ class TrackerStep(Block):
         """Report that the step has failed; a block does so by itself.
 
         Args:
-            customer: What the customer reads; None for a neutral sentence.
+            customer: Text for the customer; None for a neutral sentence.
             error: What only the provider reads: an exception, with its traceback, or
                 a text.
         """
-        said = check_customer_text(customer, LONGEST_MESSAGE)
-        message = said or self.on_failure or STEP_FAILED
-        self._report_end("error", message=message, detail=diagnosis(error))
+        self._work.fail(customer, error)
 
     def skip(self, reason: str | None = None) -> None:
         """Report that the step is not needed.
 
         Args:
-            reason: What the customer reads.
+            reason: Text for the customer.
         """
-        self._report_end("skip", message=reason)
+        self._work.skip(reason)
 
     def advance(self, units: float = 1) -> None:
         """Count units that are done.
@@ -172,29 +177,39 @@ class TrackerStep(Block):
         hosts. A count is written at most once a second, and the last one always.
 
         Args:
-            units: 0 to 2**53 - 1.
+            units: Number of units, 0 to 2**53 - 1.
+
+        Raises:
+            TypeError: If `units` is no number.
+            ValueError: If `units` is out of range.
+
+        Example:
+            with job.step("convert", total=len(images)) as step:
+                for batch in batches:
+                    convert(batch)
+                    step.advance(len(batch))
         """
         checked = check_number("units", units, MAX_UNITS)
         if checked is None:
             raise TypeError("units must be a number, got NoneType")
-        self._count.add(checked)
+        self._work.count.add(checked)
 
     def note(self, text: str) -> None:
-        """Add a line to the timeline that the customer reads."""
-        self._job.send_event(
-            kind="info",
-            name=self._tag,
-            message=check_text("text", text, LONGEST_MESSAGE),
-        )
+        """Add a line to the timeline that the customer reads.
+
+        Args:
+            text: The line; cut after 2,000 characters.
+        """
+        self._work.note(text)
 
     def detail(self, text: str | None = None, /, **values: object) -> None:
         """Add a line to the timeline that only the provider reads.
 
         Args:
-            text: What to say; None for values alone.
-            **values: Values to show below it, such as `host=` or `model=`.
+            text: The line; None for values alone. Cut after 16,000 characters.
+            **values: Values to show below the line, such as `host=` or `model=`.
         """
-        self._job.send_event(kind="info", name=self._tag, detail=listed(text, values))
+        self._work.detail(text, values)
 
     def item_failed(
         self,
@@ -210,31 +225,43 @@ class TrackerStep(Block):
 
         Args:
             item: The item; only the provider reads its `repr()`.
-            customer: What the customer reads; None for the count alone.
+            customer: Text for the customer; None for the number alone.
             error: What only the provider reads: an exception, with its traceback, or
                 a text.
         """
-        message = check_customer_text(customer, LONGEST_MESSAGE)
-        if self._count.add_failed() <= MOST_ITEM_LINES:
-            self._job.send_event(
-                kind="info",
-                name=self._tag,
-                message=message,
-                detail=listed(diagnosis(error), {"item": Shown(item)}),
-            )
+        self._work.item_failed(item, customer, error)
 
     def track(
         self,
         items: "Iterable[Item] | AsyncIterable[Item]",
-        **options: Unpack[LoopOptions],
+        *,
+        total: float | None = None,
+        weight: Callable[[Any], float] | None = None,
+        key: Callable[[Any], object] | None = None,
+        resume: Container[object] = (),
     ) -> Loop[Item]:
-        """Iterate over items, and count each when the next one is asked for.
+        """Iterate over items; count each item when the next one is requested.
 
         Args:
-            items: What to iterate over, also an async iterable.
-            **options: See `LoopOptions`.
+            items: Items, also an async iterable.
+            total: Units in all, 0 to 2**53 - 1. None takes `len(items)`, or the sum of
+                the weights of a collection; the total of an iterator is unknown.
+            weight: Returns the units of an item, such as its bytes; None counts 1 each.
+            key: Returns the key of an item in `resume`; None takes the item itself.
+            resume: Keys of items that were done before: the items count as done, and
+                are left out.
+
+        Raises:
+            TypeError: If `items` cannot be iterated over, or another argument is of
+                the wrong type.
+
+        Example:
+            with job.step("upload") as step:
+                for file in step.track(files, weight=lambda file: file.stat().st_size):
+                    upload(file)
         """
-        return Loop(self, items, options)
+        loop = StepLoop(StepBlock(self, self._work), is_whole_step=False)
+        return Loop(loop, items, total=total, weight=weight, key=key, resume=resume)
 
     def attempts(
         self,
@@ -245,90 +272,28 @@ class TrackerStep(Block):
     ) -> Attempts:
         """Iterate over attempts, each a block, until one succeeds.
 
-        A failed attempt is reported as one that another follows; the last one's
-        exception goes on. Works with `for` and `async for`.
+        A failed attempt is reported, and another one follows; the exception of the
+        last attempt goes on. Works with `for`, which sleeps between attempts, and with
+        `async for`.
 
         Args:
-            count: Attempts to make at most, 1 or more.
-            on: Exceptions after which another attempt is made.
-            wait_seconds: Wait before the second attempt, doubled for each further
-                one up to a minute.
+            count: Attempts at most, 1 or more.
+            on: Exceptions after which another attempt follows.
+            wait_seconds: Wait before the second attempt, 0 or more; doubled for each
+                further attempt, up to a minute.
 
         Raises:
-            ValueError: If `count` is below 1 or the wait below 0.
+            TypeError: If an argument is of the wrong type.
+            ValueError: If `count` is below 1, or `wait_seconds` below 0.
 
         Example:
             for attempt in step.attempts(3, on=(IOError,)):
                 with attempt:
                     upload()
         """
-        return Attempts(self, count, on, wait_seconds)
+        return Attempts(self._work, count, on, wait_seconds)
 
-    def start_loop(self, *, is_whole_step: bool) -> UnitCount:
-        """Begin a loop, and return what counts its items.
 
-        Args:
-            is_whole_step: Whether its body belongs to the step, which ends with it.
-        """
-        if is_whole_step:
-            self._end.begin_loop()
-            self.enter_block()
-        return self._count
-
-    def begin_block(self) -> None:
-        """Report that the block begins."""
-        self._end.begin_block(self.start)
-
-    def enter_block(self) -> None:
-        """Make the step the current step of the running code."""
-        entered(self._job, self)
-
-    def leave_block(self) -> bool:
-        """Restore the previous current step; return whether to report the end."""
-        return left(self._job, self)
-
-    def end_block(self, error: BaseException | None) -> None:
-        """Report that the block has ended, with the exception that left it or None."""
-        self._job.quietly(error, lambda: self._end.end_block(error))
-
-    def post(self, work: Callable[[], object]) -> None:
-        """Leave `work` to the thread of the tracker, which keeps the order of calls."""
-        self._job.post(work)
-
-    def end_loop(self, error: BaseException | None = None) -> None:
-        """End a loop of `start_loop()`, with the exception that left it or None."""
-        if self.leave_block():
-            self._end.end_loop(error)
-
-    def end_with_job(self, error: BaseException | None) -> None:
-        """End the open blocks of the step; `error` left the block of the job."""
-        self.leave_block()
-        self._end.end_with_job(error)
-
-    def attempt_failed(
-        self, number: int, count: int, error: BaseException | str
-    ) -> None:
-        """Report that an attempt failed and that another one follows."""
-        self._job.send_event(
-            kind="error",
-            name=self._tag,
-            retrying=True,
-            message=f"Attempt {number} of {count} did not work; trying again.",
-            detail=diagnosis(error),
-        )
-
-    def _report_end(
-        self, kind: str, *, message: str | None, detail: str | None = None
-    ) -> None:
-        self.is_open = False
-        self._end.said()
-        metadata, self.metadata = self.metadata, {}
-        self._job.send_event(
-            kind=kind,
-            name=self._tag,
-            metadata=metadata or None,
-            message=message,
-            detail=detail,
-        )
-        # Afterwards: the event brings along what was counted last.
-        self._count.end()
+def step_block(step: TrackerStep) -> StepBlock:
+    """Return the block of a step, for the modules of the library that run it."""
+    return StepBlock(step, step._work)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

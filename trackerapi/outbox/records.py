@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Self, cast
 
+from trackerapi.events.event import kind_of
 from trackerapi.times import parse_rfc3339
 
 MAX_BATCH_LINES: Final = 1000
@@ -24,10 +25,6 @@ CREATION_START: Final = b'{"create_job":'
 _CREATION_MEMBER: Final = b'"create_job"'
 _CREATION_ID: Final = "create_job "
 _BEFORE_ALL: Final = datetime.min.replace(tzinfo=UTC)
-
-KNOWN_KINDS: Final = frozenset(
-    {"start", "step", "skip", "error", "complete", "cancel", "interrupt"}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +146,7 @@ def is_droppable(members: Mapping[str, Any]) -> bool:
     """Return whether a record may be dropped when the outbox is full."""
     if "create_job" in members:
         return False
-    # The backend shows an unknown kind like `info`.
-    return members.get("kind") not in KNOWN_KINDS
+    return kind_of(str(members.get("kind"))).is_droppable
 
 
 def split_lines(chunk: bytes) -> list[bytes]:

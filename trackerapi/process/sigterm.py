@@ -45,7 +45,7 @@ class StoppableJob(Protocol):
     def report_stop(self) -> None:
         """Report the stop as the last event of the job."""
 
-    def quietly(
+    def report_quietly(
         self, error: BaseException | None, report: Callable[[], object]
     ) -> None:
         """Call `report`, and log its exception if there is an `error` already."""
@@ -121,9 +121,9 @@ class _Watch:
         began = steady_seconds()
         for _ in range(_STOP_REPORTS):
             for job in reversed(jobs):
-                # `SystemExit()` makes `quietly()` log errors, even with `strict`: the
-                # process ends anyway.
-                job.quietly(SystemExit(), job.report_stop)
+                # `SystemExit()` makes `report_quietly()` log errors, even with
+                # `strict`: the process ends anyway.
+                job.report_quietly(SystemExit(), job.report_stop)
             for job in jobs:
                 job.deliver_last(steady_seconds() - began)
 

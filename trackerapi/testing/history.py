@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from trackerapi.events.event import Event
+from trackerapi.events.event import Event, event_members
 from trackerapi.events.projection import NOT_ENDED, SETTLED, JobProgress, meaning
 from trackerapi.models import Job, JobEvent, JobStep
 from trackerapi.testing.store import JobRecord, happened
@@ -145,7 +145,7 @@ class JobHistory:
         )
 
     def _take(self, event: Event) -> None:
-        self.progress.take(event.kind, event.tag, _details(event))
+        self.progress.take(event.kind, event.tag, event_members(event))
         at, status = happened(event), self.progress.status
         self._times.note(
             at,
@@ -157,16 +157,6 @@ class JobHistory:
             step = self.progress.step(event.tag or "")
             is_over = step.status in SETTLED or step.status == "failed"
             times.note(at, has_begun=step.attempts > 0, is_over=is_over)
-
-
-def _details(event: Event) -> dict[str, Any]:
-    return {
-        "completed": event.completed,
-        "total": event.total,
-        "fraction": event.fraction,
-        "part": event.part,
-        "retrying": event.retrying,
-    }
 
 
 def _event_answer(event: Event, sequence: int) -> JobEvent:

@@ -1,8 +1,8 @@
 """Answers of the tracker in memory, operation by operation as `wire.calls.Calls`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from trackerapi.errors import BackendUnavailable
 from trackerapi.models import (
@@ -19,7 +19,6 @@ from trackerapi.testing.history import JobHistory
 
 if TYPE_CHECKING:
     from trackerapi.testing.fake import FakeTracker
-    from trackerapi.wire.calls import JobFilter
 
 KEY_ID: Final = "memory"
 TEST_KEY: Final = f"trk_{KEY_ID}_0_0"
@@ -85,17 +84,29 @@ class MemoryCalls:
             )
         return history.as_answer()
 
-    def list_jobs(self, **wanted: "Unpack[JobFilter]") -> Iterator[Job]:
-        """Answer with jobs, newest first."""
-        given: dict[str, Any] = {n: v for n, v in wanted.items() if v is not None}
-        since, statuses = given.pop("created_since", None), given.pop("status", None)
+    def list_jobs(
+        self,
+        *,
+        provider_job_id: str | None = None,
+        customer_id: int | None = None,
+        tag: str | None = None,
+        status: Sequence[str] | None = None,
+        created_since: datetime | None = None,
+    ) -> Iterator[Job]:
+        """Answer with jobs, newest first; None does not filter."""
+        wanted = {
+            "provider_job_id": provider_job_id,
+            "customer_id": customer_id,
+            "tag": tag,
+        }
+        given = {name: value for name, value in wanted.items() if value is not None}
         return iter(
             [
                 job
                 for job in map(JobHistory.as_answer, reversed(self._known()))
                 if all(getattr(job, name) == value for name, value in given.items())
-                and (since is None or job.created_at >= since)
-                and (not statuses or job.status in statuses)
+                and (created_since is None or job.created_at >= created_since)
+                and (not status or job.status in status)
             ]
         )
 

@@ -21,7 +21,7 @@ from trackerapi.view.output import leave_signals_alone
 from trackerapi.view.snapshot import Sight
 
 if TYPE_CHECKING:
-    from trackerapi.jobs.sending import JobEvents
+    from trackerapi.jobs.sending import EventSender
 
 LAST_SECONDS: Final = 0.5
 """Longest that last words ever take."""
@@ -83,13 +83,15 @@ class Board:
         self.last_seconds = LAST_SECONDS
         self._process_id = os.getpid()
         self._notes: queue.SimpleQueue[_Note | _Ending] = queue.SimpleQueue()
-        self._sights: dict[weakref.ref[JobEvents], tuple[Sight, Source]] = {}
+        self._sights: dict[weakref.ref[EventSender], tuple[Sight, Source]] = {}
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._is_broken = self._is_hooked = False
         self._delivery = _Delivery()
 
-    def saw(self, job: "JobEvents", kind: str, tag: str | None, source: Source) -> None:
+    def saw(
+        self, job: "EventSender", kind: str, tag: str | None, source: Source
+    ) -> None:
         """Note an event; never waits, and may be called in a signal handler."""
         if self._is_broken or os.getpid() != self._process_id:
             return

@@ -7,18 +7,17 @@ reported so far can be seen after it is gone.
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
+from trackerapi.events.event import kind_of
 from trackerapi.events.projection import ALIVE, StepProgress
 from trackerapi.view.rate import Pace, seconds_left
 
 if TYPE_CHECKING:
-    from trackerapi.jobs.job import TrackerJob
-    from trackerapi.jobs.sending import JobEvents
-    from trackerapi.jobs.step import TrackerStep
+    from trackerapi.jobs.counting import UnitCount
+    from trackerapi.jobs.sending import EventSender
 
 _UNSEEN: Final = StepProgress()
-_OF_A_JOB: Final = frozenset({"cancel", "interrupt"})
 _WORKING: Final = frozenset({"running", "waiting"})
 
 
@@ -94,7 +93,7 @@ class Sight:
             in the thread of the event.
     """
 
-    def __init__(self, job: "JobEvents", tag: str | None, at: float) -> None:
+    def __init__(self, job: "EventSender", tag: str | None, at: float) -> None:
         self._job = weakref.ref(job)
         self._progress, self._config = job.progress, job.config
         self._id = job.provider_job_id
@@ -127,7 +126,7 @@ class Sight:
             self.is_failed = self.has_ended = False
         if self._config is None:
             # Nobody else keeps the steps of a job without a configuration.
-            if tag is not None and kind not in _OF_A_JOB:
+            if tag is not None and not kind_of(kind).is_of_job:
                 self._heard.setdefault(tag, StepProgress()).take(kind, {})
             elif self._progress.status == "interrupted":
                 for step in self._heard.values():
@@ -135,7 +134,8 @@ class Sight:
 
     def look(self, at: float) -> JobView:
         """Return the job as it is at a monotonic time in seconds."""
-        job = cast("TrackerJob | None", self._job())
+        events = self._job()
+        counts = events.counts if events is not None else {}
         config, known = self._config, self._steps()
         names = {tag: tag for tag in known}
         if config is not None:
@@ -147,7 +147,7 @@ class Sight:
             status=self._progress.status,
             percent=self._progress.percent,
             steps=tuple(
-                self._look_at(tag, name, known.get(tag, _UNSEEN), job, at)
+                self._look_at(tag, name, known.get(tag, _UNSEEN), counts.get(tag), at)
                 for tag, name in names.items()
             ),
             seconds=at - self._began_at,
@@ -162,7 +162,7 @@ class Sight:
         tag: str,
         name: str,
         known: StepProgress,
-        job: "TrackerJob | None",
+        count: "UnitCount | None",
         at: float,
     ) -> StepView:
         status = self._status(tag, known)
@@ -174,7 +174,7 @@ class Sight:
                 fraction=known.fraction,
                 attempts=known.attempts,
             )
-        counted = _Counted.of(known, job.step(tag) if job is not None else None)
+        counted = _Counted.of(known, count)
         self._note_time(tag, status, at)
         pace = self._paces.setdefault(tag, Pace())
         if status == "running":
@@ -229,12 +229,12 @@ class _Counted:
     worked: float
 
     @classmethod
-    def of(cls, known: StepProgress, handle: "TrackerStep | None") -> "_Counted":
-        """Read a step: its handle if that has counted, else its last report."""
+    def of(cls, known: StepProgress, count: "UnitCount | None") -> "_Counted":
+        """Read a step: its count if that has begun, else its last report."""
         completed, total, resumed = known.completed, known.total, 0.0
-        if handle is not None and (handle.completed or handle.total is not None):
-            completed, total = handle.completed, handle.total
-            resumed = handle.resumed
+        if count is not None and (count.completed or count.total is not None):
+            completed, total = count.completed, count.total
+            resumed = count.resumed
         fraction = known.fraction
         if completed is not None and total:
             fraction = max(fraction, min(completed / total, 1.0))

@@ -12,7 +12,7 @@ from trackerapi.view.plain import PlainLines
 
 if TYPE_CHECKING:
     from trackerapi.jobs.reporter import Reporter
-    from trackerapi.jobs.sending import JobEvents
+    from trackerapi.jobs.sending import EventSender
     from trackerapi.settings.settings import Settings
 
 _BOARDS: Final[dict[str, Board]] = {}
@@ -30,7 +30,7 @@ class Watcher:
     def __init__(self, board: Board, source: Source) -> None:
         self._board, self._source = board, source
 
-    def saw(self, job: "JobEvents", kind: str, tag: str | None) -> None:
+    def saw(self, job: "EventSender", kind: str, tag: str | None) -> None:
         """Take note of an event that can change a status."""
         self._board.saw(job, kind, tag, self._source)
 

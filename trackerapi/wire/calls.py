@@ -5,7 +5,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trackerapi_client import models
 from trackerapi_client.api.api_keys import (
@@ -39,7 +39,7 @@ from trackerapi_client.api.share_links import (
 from trackerapi_client.types import UNSET, Response, Unset
 
 from trackerapi import models as answers
-from trackerapi.arguments import check_words, refuse_unknown
+from trackerapi.arguments import check_words
 from trackerapi.errors import BackendUnavailable
 from trackerapi.models import check_subject
 from trackerapi.settings.api_key import key_id_of
@@ -52,24 +52,6 @@ if TYPE_CHECKING:
 
 PAGE_SIZE: Final = 200
 T = TypeVar("T")
-
-
-class JobFilter(TypedDict, total=False):
-    """Which jobs to list; what is left out or None does not filter.
-
-    Attributes:
-        provider_job_id: Only the job with this id of the provider.
-        customer_id: Only jobs of this customer.
-        tag: Only jobs of the configuration with this tag.
-        status: Only jobs with one of these statuses.
-        created_since: Only jobs created then or later; aware.
-    """
-
-    provider_job_id: str | None
-    customer_id: int | None
-    tag: str | None
-    status: Sequence[str] | None
-    created_since: datetime | None
 
 
 class Calls:
@@ -157,25 +139,27 @@ class Calls:
             check_subject(getattr(job, name), document[name])
         return _job(job)
 
-    def list_jobs(self, **wanted: Unpack[JobFilter]) -> Iterator[answers.Job]:
-        """List jobs, newest first."""
-        refuse_unknown("list_jobs", wanted.keys(), JobFilter.__optional_keys__)
-        statuses = [
-            models.JobStatus(status)
-            for status in check_words(
-                "status",
-                wanted.get("status") or (),
-                [each.value for each in models.JobStatus],
-            )
-        ]
+    def list_jobs(
+        self,
+        *,
+        provider_job_id: str | None = None,
+        customer_id: int | None = None,
+        tag: str | None = None,
+        status: Sequence[str] | None = None,
+        created_since: datetime | None = None,
+    ) -> Iterator[answers.Job]:
+        """List jobs, newest first; None does not filter."""
+        known = [each.value for each in models.JobStatus]
+        words = check_words("status", status or (), known)
+        statuses = [models.JobStatus(word) for word in words]
         jobs = self._items(
             list_jobs.sync_detailed,
             models.JobPage,
-            provider_job_id=_or_unset(wanted.get("provider_job_id")),
-            customer_id=_or_unset(wanted.get("customer_id")),
-            tag=_or_unset(wanted.get("tag")),
+            provider_job_id=_or_unset(provider_job_id),
+            customer_id=_or_unset(customer_id),
+            tag=_or_unset(tag),
             status=_or_unset(statuses or None),
-            created_since=_or_unset(wanted.get("created_since")),
+            created_since=_or_unset(created_since),
         )
         return map(_job, jobs)
 

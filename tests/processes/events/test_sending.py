@@ -16,6 +16,7 @@ from trackerapi import (
     TrackerJob,
     UnknownStepError,
 )
+from trackerapi.jobs.job import job_block
 
 FARTHEST = datetime.max  # noqa: DTZ901 - is given an offset below
 WEST = timezone(timedelta(hours=-12))
@@ -190,7 +191,8 @@ def test_complete_of_the_last_step_ends_the_job(
 
     seen = job.fetch()
     assert (seen.status, seen.percent) == ("succeeded", 100.0)
-    assert (job.progress.status, job.progress.percent) == ("succeeded", 100.0)
+    progress = job_block(job).work.events.progress
+    assert (progress.status, progress.percent) == ("succeeded", 100.0)
     assert caplog.messages == []
 
 

@@ -123,7 +123,7 @@ with tracker.run_job("job", 142, "imaging") as job, job.step("load"):
     fork()
 """,
     "decorated function": """
-@tracker.job("imaging", provider_job_id="job", customer_id=142)
+@tracker.as_job("imaging", provider_job_id="job", customer_id=142)
 @step("load")
 def run():
     fork()

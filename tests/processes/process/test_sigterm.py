@@ -165,11 +165,13 @@ with job:
 BUSY_THREAD = """
 import threading
 
+from trackerapi.jobs.job import job_block
+
 tracker = TrackerApi(sys.argv[2], sys.argv[3], outbox=sys.argv[1], shutdown_timeout=3)
 job = tracker.run_job(sys.argv[4], 142, "imaging")
 
 def work():
-    while job.progress.status != "interrupted":
+    while job_block(job).work.events.progress.status != "interrupted":
         time.sleep(0.01)
     job.send_event(kind="step", name="load")
 
@@ -214,7 +216,7 @@ with job:
 ENDS_ELSEWHERE = """
 import threading
 
-@tracker.job("imaging", provider_job_id="earlier", customer_id=142)
+@tracker.as_job("imaging", provider_job_id="earlier", customer_id=142)
 def items():
     yield from range(2)
 

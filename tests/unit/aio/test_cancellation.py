@@ -186,7 +186,7 @@ def test_job_whose_task_was_cancelled_before_it_had_it_is_cancelled(
             async with tracker.run_job("one", 142, config.tag):
                 raise AssertionError("nobody answers")
 
-        @tracker.job(config.tag, provider_job_id="one", customer_id=142)
+        @tracker.as_job(config.tag, provider_job_id="one", customer_id=142)
         async def decorated() -> None:
             raise AssertionError("nobody answers")
 

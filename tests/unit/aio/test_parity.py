@@ -23,15 +23,27 @@ PAIRS: Final = {
     Administration: AsyncAdministration,
 }
 
-WITHIN: Final = {
-    *("begin_block", "enter_block", "leave_block", "end_block", "post"),
-    *("deliver_last", "note_failure", "offer_progress", "quietly", "step_tag", "stop"),
-    *("report_stop", "restart", "ending_of"),
-    *("attempt_failed", "begun", "start_loop", "end_loop", "end_with_job"),
-}
-"""What the parts of the library tell each other; not for scripts."""
+WRITTEN_OUT: Final = [
+    TrackerApi,
+    TrackerApi.create_job,
+    TrackerApi.run_job,
+    TrackerApi.as_job,
+    TrackerApi.list_jobs,
+    TrackerJob.send_event,
+    TrackerJob.track,
+    TrackerStep.track,
+    AsyncTrackerApi,
+    AsyncTrackerApi.create_job,
+    AsyncTrackerApi.run_job,
+    AsyncTrackerApi.as_job,
+    AsyncTrackerApi.list_jobs,
+    AsyncTrackerJob.send_event,
+    AsyncTrackerJob.track,
+    AsyncTrackerStep.track,
+]
+"""Public calls with the most parameters."""
 
-PLAIN: Final = {"attach", "attempts", "bind", "is_ready", "job", "step"}
+PLAIN: Final = {"as_job", "attach", "attempts", "bind", "is_ready", "job", "step"}
 """Methods that wait for nothing."""
 
 OPENING: Final = {"create_job", "run_job"}
@@ -60,7 +72,7 @@ def pair_of(kind: type) -> tuple[object, object]:
 
 def names_of(thing: object) -> set[str]:
     """Return the public names of an object, those of its attributes among them."""
-    return {name for name in dir(thing) if not name.startswith("_")} - WITHIN
+    return {name for name in dir(thing) if not name.startswith("_")}
 
 
 def members() -> list[tuple[type, str]]:
@@ -93,6 +105,28 @@ def test_names_are_the_same(kind: type) -> None:
 def test_construction_is_the_same() -> None:
     """Settings are given alike."""
     assert parameters(TrackerApi) == parameters(AsyncTrackerApi)
+
+
+@pytest.mark.parametrize("call", WRITTEN_OUT, ids=lambda call: call.__qualname__)
+def test_help_of_a_public_call_shows_each_parameter(call: Any) -> None:
+    """No parameter hides behind `**options`, and the docstring explains each."""
+    explained = inspect.getdoc(call) or ""
+    is_twin = call.__qualname__.startswith("Async")
+    for parameter in inspect.signature(call).parameters.values():
+        assert parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        assert parameter.annotation is not inspect.Parameter.empty or (
+            parameter.name == "self"
+        )
+        assert is_twin or parameter.name == "self" or f"{parameter.name}: " in explained
+
+
+@pytest.mark.parametrize(
+    "call", [TrackerApi, AsyncTrackerApi], ids=lambda call: call.__name__
+)
+def test_unknown_argument_fails_as_python_fails(call: Any) -> None:
+    """A misspelt setting is no setting that was left out."""
+    with pytest.raises(TypeError, match="unexpected keyword argument 'timeout'"):
+        call("key", "http://127.0.0.1:9", timeout=5)
 
 
 @pytest.mark.parametrize(("kind", "name"), members())

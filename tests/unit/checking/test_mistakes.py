@@ -151,7 +151,7 @@ def number(): ...
 @step("say_hello") #! wrong-order
 def right(): ...
 
-@tracker.job("my_job", provider_job_id=lambda name: name, customer_id=1) #! never-sent
+@tracker.as_job("my_job", provider_job_id=lambda n: n, customer_id=1) #! never-sent
 def pipeline(name):
     hello()
     number()

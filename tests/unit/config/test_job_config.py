@@ -20,6 +20,7 @@ from trackerapi.config.job_config import (
     StepConfiguration,
 )
 from trackerapi.config.manager import JobConfigManager, find_loaded, forget_loaded
+from trackerapi.config.nearest import nearest_tag
 from trackerapi.errors import ConfigError
 
 SEED_FILE: Final = ROOT / "tests/end_to_end/seed_job_configurations.json"
@@ -328,7 +329,7 @@ def test_nearest_step_is_found_for_a_typo(given: str, near: str | None) -> None:
     """A typo in a tag or display name leads to the step's tag."""
     config = steps(("say_hello", "Say Hello"), ("bye", "Farewell"))
 
-    assert config.nearest_step(given) == near
+    assert nearest_tag(config.step_configurations, given) == near
 
 
 def test_configurations_in_place_of_a_file_raise_type_error() -> None:

@@ -471,7 +471,7 @@ def test_decorator_without_its_arguments_says_what_it_needs(
         def load() -> None: ...
 
     whole: Any = recorder.job
-    with pytest.raises(TypeError, match=r"@job needs a tag, provider_job_id= and"):
+    with pytest.raises(TypeError, match=r"@tracker.as_job needs a tag, provider"):
 
         @whole
         def pipeline() -> None: ...

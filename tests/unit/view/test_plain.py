@@ -5,6 +5,7 @@ import io
 import pytest
 
 from trackerapi import DeliveryReport, TrackerApi, TrackerJob
+from trackerapi.jobs.job import job_block
 from trackerapi.view.output import Output
 from trackerapi.view.plain import MOST_LINES_A_SECOND, PlainLines
 from trackerapi.view.snapshot import Sight
@@ -16,7 +17,7 @@ class Log:
     def __init__(self, *jobs: TrackerJob) -> None:
         self._written = io.StringIO()
         self.plain = PlainLines(Output(self._written), 10)
-        self.sights = [Sight(job, None, 0) for job in jobs]
+        self.sights = [Sight(job_block(job).work.events, None, 0) for job in jobs]
 
     def show(self, at: float, delivery: DeliveryReport | None = None) -> list[str]:
         """Look at the jobs at a time; return what is said."""

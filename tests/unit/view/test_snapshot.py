@@ -3,7 +3,15 @@
 import gc
 
 from trackerapi import TrackerApi, TrackerJob
+from trackerapi.jobs.job import job_block
+from trackerapi.jobs.sending import EventSender
+from trackerapi.jobs.step import step_block
 from trackerapi.view.snapshot import Sight, StepView
+
+
+def events_of(job: TrackerJob) -> EventSender:
+    """Return the part of a handle that a view reads."""
+    return job_block(job).work.events
 
 
 def step_of(sight: Sight, at: float, tag: str = "load") -> StepView:
@@ -13,7 +21,7 @@ def step_of(sight: Sight, at: float, tag: str = "load") -> StepView:
 
 def test_steps_stand_in_the_order_of_the_configuration(job: TrackerJob) -> None:
     """Also those that nothing was reported of."""
-    sight = Sight(job, None, 0)
+    sight = Sight(events_of(job), None, 0)
     job.step("segment").start()
     view = sight.look(5)
 
@@ -27,7 +35,7 @@ def test_steps_stand_in_the_order_of_the_configuration(job: TrackerJob) -> None:
 
 def test_units_are_seen_before_they_are_reported(job: TrackerJob) -> None:
     """A view need not wait for the one record a second."""
-    sight = Sight(job, None, 0)
+    sight = Sight(events_of(job), None, 0)
     step = job.step("load", total=10)
     step.start()
     step.total = 10
@@ -42,7 +50,7 @@ def test_units_are_seen_before_they_are_reported(job: TrackerJob) -> None:
 
 def test_resumed_items_do_not_fake_the_rate(job: TrackerJob) -> None:
     """What was done yesterday took no time today."""
-    sight = Sight(job, None, 0)
+    sight = Sight(events_of(job), None, 0)
     step = job.step("load")
     items = iter(step.track(range(1000), resume=range(900)))
     step.start()
@@ -57,7 +65,7 @@ def test_resumed_items_do_not_fake_the_rate(job: TrackerJob) -> None:
 
 def test_share_without_units_has_a_time_left(job: TrackerJob) -> None:
     """A step that is told by its share is as good as one that counts."""
-    sight = Sight(job, None, 0)
+    sight = Sight(events_of(job), None, 0)
     step = job.step("load")
     step.start()
     step_of(sight, 0)
@@ -70,7 +78,7 @@ def test_share_without_units_has_a_time_left(job: TrackerJob) -> None:
 
 def test_step_that_is_done_says_how_long_it_took(job: TrackerJob) -> None:
     """And no more how fast it is."""
-    sight = Sight(job, None, 0)
+    sight = Sight(events_of(job), None, 0)
     step = job.step("load", total=4)
     step.start()
     step_of(sight, 1)
@@ -84,9 +92,9 @@ def test_step_that_is_done_says_how_long_it_took(job: TrackerJob) -> None:
 
 def test_step_between_attempts_is_trying_again(job: TrackerJob) -> None:
     """It has not failed yet, and the job goes on."""
-    sight = Sight(job, None, 0)
+    sight = Sight(events_of(job), None, 0)
     job.step("load").start()
-    job.step("load").attempt_failed(1, 3, ValueError())
+    step_block(job.step("load")).work.attempt_failed(1, 3, ValueError())
     assert step_of(sight, 1).status == "waiting"
     job.step("load").start()
 
@@ -98,7 +106,7 @@ def test_steps_without_a_configuration_are_those_that_were_heard_of(
 ) -> None:
     """Without points there is no percent, but there is something to see."""
     job = recorder.run_job("bare", 142, "undescribed")
-    sight = Sight(job, None, 0)
+    sight = Sight(events_of(job), None, 0)
     job.step("load").start()
     sight.hear("start", "load")
     job.step("load").advance(3)
@@ -113,7 +121,7 @@ def test_steps_without_a_configuration_are_those_that_were_heard_of(
 def test_job_can_be_seen_after_its_handle_is_gone(recorder: TrackerApi) -> None:
     """Looking at a job does not keep its handle, and with it delivery, alive."""
     job = recorder.run_job("short", 142, "undescribed")
-    sight = Sight(job, None, 0)
+    sight = Sight(events_of(job), None, 0)
     job.complete()
     del job
     gc.collect()
@@ -124,7 +132,7 @@ def test_job_can_be_seen_after_its_handle_is_gone(recorder: TrackerApi) -> None:
 
 def test_failed_step_alone_does_not_end_the_job(job: TrackerJob) -> None:
     """Its author may go on with it, or say that the job has failed."""
-    sight = Sight(job, None, 0)
+    sight = Sight(events_of(job), None, 0)
     is_over = []
     job.step("load").fail()
     sight.hear("error", "load")

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from trackerapi.cli.run.arguments import RunArguments
     from trackerapi.cli.run.progress_pattern import Measure
     from trackerapi.jobs.job import TrackerJob
-    from trackerapi.jobs.options import EventDetails
+    from trackerapi.jobs.sending import Details
+    from trackerapi.jobs.step_work import StepWork
     from trackerapi.tracker import TrackerApi
 
 _FIRST_SECONDS: Final = 10.0
@@ -99,7 +100,7 @@ class Reporting:
             self._todo.put(lambda job: job.detail(text))
         else:
             self._todo.put(
-                lambda job: job.step(step).attempt_failed(number, count, text)
+                lambda job: _work_of(job, step).attempt_failed(number, count, text)
             )
 
     def end(self, outcome: Outcome) -> None:
@@ -200,15 +201,16 @@ class Reporting:
 
     def _offer(self, job: "TrackerJob") -> None:
         assert self._arguments.step is not None  # noqa: S101 - for the type checker
+        step = _work_of(job, self._arguments.step)
         # A new object each time: conflation recognises a newer offer by identity.
         newest = functools.partial(self._newest_details)
-        job.offer_progress(job.step_tag(self._arguments.step), newest)
+        step.job.events.offer_progress(step.tag, newest)
 
-    def _newest_details(self) -> "EventDetails":
+    def _newest_details(self) -> "Details":
         # First: progress that arrives from now on must be offered again.
         self._is_offered = False
         measure = self._newest
-        details: EventDetails = {}
+        details: dict[str, object] = {}
         if measure is None:
             return details
         if measure.fraction is not None:
@@ -218,6 +220,13 @@ class Reporting:
         if measure.total is not None:
             details["total"] = measure.total
         return details
+
+
+def _work_of(job: "TrackerJob", step: str) -> "StepWork":
+    # Imported by the thread that reports: the command begins meanwhile.
+    from trackerapi.jobs.step import step_block
+
+    return step_block(job.step(step)).work
 
 
 class _Warnings(logging.Handler):

@@ -1,0 +1,199 @@
+"""Internal half of a job handle: begin and end of its block, its steps, and SIGTERM.
+
+`TrackerJob` is the public half. Blocks, loops, integrations and commands get a
+`JobWork`, so that the handle has only the members that scripts use.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from trackerapi.arguments import LONGEST_MESSAGE, check_customer_text
+from trackerapi.events.projection import ALIVE
+from trackerapi.jobs.current import leave
+from trackerapi.jobs.endings import (
+    JOB_FAILED,
+    Ending,
+    brief,
+    diagnosis,
+    ending_of,
+    identity_of,
+)
+from trackerapi.jobs.sending import EventSender
+from trackerapi.jobs.step_work import StepWork
+from trackerapi.problems import INTERNAL, unreported
+
+if TYPE_CHECKING:
+    from trackerapi.jobs.opening import KnownJob
+    from trackerapi.jobs.reporter import Reporter
+
+
+class JobWork:
+    """Reports the begin and the end of a job; safe to share between threads.
+
+    Args:
+        known: Facts about the job.
+        reporter: Takes the events.
+
+    Attributes:
+        events: Sends the events of the job.
+        steps: Internal halves of the step handles of this process, by tag.
+        is_stopped: Whether SIGTERM has asked the process to end.
+    """
+
+    def __init__(self, known: "KnownJob", reporter: "Reporter") -> None:
+        self.events = EventSender(known, reporter)
+        self.steps: dict[str, StepWork] = {}
+        self.is_stopped = self._has_heard_sigterm = False
+        self._has_restarted = False
+        # A forked child inherits the handle, but the parent reports the stop.
+        self._created_in = os.getpid()
+        self._ended_as: str | None = None
+        self._failure: tuple[object, str] | None = None
+
+    def step(self, tag: str) -> StepWork:
+        """Return the internal half of a step; one object for each tag."""
+        step = self.steps.get(tag)
+        if step is None:
+            # `setdefault()` is atomic: two threads get the same object.
+            step = self.steps.setdefault(tag, StepWork(self, tag))
+        return step
+
+    def complete(self, remarks: str | None = None) -> None:
+        """Report that the job has succeeded; see `TrackerJob.complete()`."""
+        self._ended_as = "succeeded"
+        self.events.send("complete", details={"message": remarks})
+
+    def fail(
+        self, customer: str | None = None, error: BaseException | str | None = None
+    ) -> None:
+        """Report that the job has failed; see `TrackerJob.fail()`."""
+        message = check_customer_text(customer, LONGEST_MESSAGE) or JOB_FAILED
+        self._ended_as = "failed"
+        details = {"message": message, "detail": diagnosis(error)}
+        self.events.send("error", details=details)
+
+    def cancel(self, reason: str | None = None) -> None:
+        """Report that the job was cancelled; see `TrackerJob.cancel()`."""
+        self._ended_as = "cancelled"
+        self.events.send("cancel", details={"message": reason})
+
+    def interrupt(self, reason: str | None = None) -> None:
+        """Report that the job was interrupted; see `TrackerJob.interrupt()`."""
+        self._ended_as = "interrupted"
+        self.events.send("interrupt", details={"message": reason})
+
+    def post(self, work: Callable[[], object]) -> None:
+        """Leave `work` to the worker thread, which keeps the order of calls."""
+        self.events.reporter.post(work)
+
+    def begin(self) -> None:
+        """Report that the block of the job begins."""
+        self._ended_as = None
+        if self.events.part is None and not self._has_restarted:
+            self.events.send("start")
+        self._has_restarted = False
+
+    def restart(self) -> None:
+        """Report, before the block, that a job which had begun earlier runs again."""
+        self.events.send("start")
+        self._has_restarted = True
+
+    def end(self, error: BaseException | None) -> None:
+        """Report that the block of the job has ended.
+
+        Args:
+            error: Exception that left the block; None for none.
+        """
+        for step in list(self.steps.values()):
+            leave(step)
+            # Loops that were left early: how they ended is known only now.
+            self.report_quietly(error, partial(step.end_with_job, error))
+        self.report_quietly(error, partial(self._end, error))
+
+    def ending_of(self, error: BaseException | None) -> Ending:
+        """Return how a block of the job, or of one of its steps, has ended.
+
+        Args:
+            error: Exception that left the block; None for none.
+        """
+        return ending_of(
+            error,
+            is_stopped=self.is_stopped,
+            has_heard_sigterm=self._has_heard_sigterm,
+        )
+
+    def remember_failure(self, error: BaseException | None, tag: str) -> None:
+        """Remember the exception that a step has reported: it may end the job too."""
+        self._failure = (identity_of(error), tag)
+
+    def report_quietly(
+        self, error: BaseException | None, report: Callable[[], object]
+    ) -> None:
+        """Report the end of a block so that the exception of the block goes on.
+
+        Args:
+            error: Exception that left the block; None for none.
+            report: Reports the end; its own exception is raised only if `error` is
+                None, and logged otherwise.
+        """
+        try:
+            report()
+        except Exception as problem:
+            # With `strict`, also a ValueError about metadata.
+            if error is None:
+                raise
+            self.events.reporter.problems.report(INTERNAL, unreported(problem))
+
+    def stop(self) -> None:
+        """Record that SIGTERM has asked the process to end."""
+        self.is_stopped = self._has_heard_sigterm = True
+
+    def report_stop(self) -> None:
+        """Report that SIGTERM ends the process, if this process created the job.
+
+        Reports nothing if the job has ended, or if the stop is its last report.
+        """
+        kind = self.events.known.on_sigterm
+        if kind is None or os.getpid() != self._created_in:
+            return  # the process that created the job reports its end
+        # Pending progress is older, and would show the job running again.
+        self.events.reporter.release(self.events.provider_job_id, None)
+        status = self.events.progress.status
+        if kind == "cancel" and status not in ("succeeded", "cancelled"):
+            self.cancel()
+        elif kind == "interrupt" and status in ALIVE:
+            self.interrupt()
+
+    def deliver_last(self, spent_seconds: float = 0.0) -> None:
+        """Deliver undelivered records within `shutdown_timeout`: the process ends.
+
+        Args:
+            spent_seconds: Part of `shutdown_timeout` that is over.
+        """
+        self.events.reporter.deliver_last(spent_seconds)
+
+    def _end(self, error: BaseException | None) -> None:
+        ending, status = self.ending_of(error), self.events.progress.status
+        reported = self._ended_as if self._ended_as == status else None
+        if reported is not None and (ending != "failed" or reported == "failed"):
+            return  # the author has reported the end
+        if ending == "failed":
+            self._fail_by(error)
+        elif ending == "interrupted":
+            self.report_stop()
+        elif self.events.part is not None:
+            return  # the process that created the job reports its end
+        elif ending == "cancelled":
+            self.cancel()
+        elif status != "succeeded":
+            self.complete()
+
+    def _fail_by(self, error: BaseException | None) -> None:
+        """Report that an exception failed the job; with its traceback only once."""
+        failure, self._failure = self._failure, None
+        if failure is not None and failure[0] == identity_of(error):
+            self.fail(error=f"step {failure[1]!r} failed: {brief(error)}")
+        else:
+            self.fail(error=error)
