@@ -1,4 +1,4 @@
-"""Report of `trackerapi sync`: what was delivered, and why each other file stays."""
+"""Report of `trackerapi sync`: counts of records, and why each remaining file stays."""
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -42,14 +42,14 @@ _LEFT_ALONE: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemainingFile:
-    """An outbox file with undelivered or held records.
+    """Outbox file that stays after `trackerapi sync`.
 
     Attributes:
         id: Id of the file, as the `outbox` commands take it.
-        group: Who has to deliver the file; see `group_of()`.
-        path: Where the file lies.
-        records: Undelivered and held records.
-        reason: Why the records stay.
+        group: Group of the file; see `group_of()`.
+        path: Path of the file.
+        records: Number of undelivered and held records.
+        reason: Reason for which the records stay.
         condition: Condition under which the command fixes the cause; empty for always.
         command: Command to run; empty if no command is needed on this machine.
     """
@@ -76,15 +76,15 @@ class SyncReport:
     """State of the outbox after a delivery.
 
     Attributes:
-        delivered: Events that this command delivered.
-        waiting: Undelivered records that this key should deliver.
-        held: Records that the backend refused.
+        delivered: Number of events that this command delivered.
+        waiting: Number of undelivered records in files that this key delivers.
+        held: Number of held records in these files.
         dropped: Number of lost records, by the reason.
-        last_error: Why the last attempt failed; None if it did not.
-        files: Files left alone, by the reason: live (of a running process), elsewhere
-            (another address or provider, as a backend confirmed), unconfirmed (an
-            address and key that no backend ever accepted), newer (of a later version)
-            and unreadable.
+        last_error: Reason for which the last attempt failed; None if it did not fail.
+        files: Number of files left alone, by the reason: live (of a running process),
+            elsewhere (another address or provider, confirmed by a backend),
+            unconfirmed (an address and key that no backend ever accepted), newer (of a
+            later version) and unreadable.
         remaining: Each file that stays, with the reason and the command to run.
     """
 
@@ -110,10 +110,10 @@ class SyncReport:
 
         Args:
             groups: All files of the folder as they are now.
-            counters: Events of this command.
-            held: Held records of files that this key delivers.
-            last_error: Why the last attempt failed; None if it did not.
-            outbox: The folder as the command line named it; None for the usual one.
+            counters: Counts of this command.
+            held: Number of held records in files that this key delivers.
+            last_error: Reason for which the last attempt failed; None if it did not.
+            outbox: Value of `--outbox`; None for the default.
         """
         return cls(
             delivered=counters.delivered,
@@ -155,35 +155,35 @@ class SyncReport:
         return "; ".join(parts)
 
     def stranded(self) -> Iterator[str]:
-        """Iterate over a line for each file that no later delivery takes."""
+        """Iterate over a line for each file that stays until somebody acts."""
         found = [each for each in self.remaining if each.group in _TO_DO]
         yield from (each.as_text() for each in found[:_MAX_LINES])
 
     def lines(self) -> Iterator[str]:
         """Iterate over a line for each file that stays."""
         # The error of the last attempt is printed once, not for each file.
-        told = [each for each in self.remaining if each.reason != self.last_error]
-        yield from (each.as_text() for each in told[:_MAX_LINES])
-        if len(told) > _MAX_LINES:
+        found = [each for each in self.remaining if each.reason != self.last_error]
+        yield from (each.as_text() for each in found[:_MAX_LINES])
+        if len(found) > _MAX_LINES:
             yield "more files stay: `trackerapi outbox list` shows all of them"
 
 
 def group_of(file: FileSummary, folder: OutboxFolder, *, is_ours: bool) -> str:
-    """Return the group of a file: the process, key or machine that has to deliver it.
+    """Return the group of a file, which says how its records can be delivered.
 
     Args:
-        file: The file, as listed just before.
-        folder: Outbox folder, with the keys and addresses that a backend accepted.
-        is_ours: Whether the present key delivers files with this header.
+        file: Summary of the file.
+        folder: Outbox folder with the keys and addresses that a backend accepted.
+        is_ours: Whether the present key delivers the file.
 
     Returns:
-        `ours`, `elsewhere` (another provider or address, confirmed by a backend),
-        `unconfirmed` (an address and key that no backend ever accepted), or the
-        state of a file that is live, delivered, newer or unreadable.
+        `OURS`, `ELSEWHERE` (another provider or address, confirmed by a backend),
+        `UNCONFIRMED` (an address and key that no backend ever accepted), or the state
+        of a file that is live, delivered, newer or unreadable.
     """
     if file.header is None or file.state in {LIVE, NEWER, UNREADABLE}:
         return file.state
-    if not file.undelivered + file.held:
+    if not file.remaining:
         return DELIVERED
     if is_ours:
         return OURS
@@ -194,13 +194,13 @@ def group_of(file: FileSummary, folder: OutboxFolder, *, is_ours: bool) -> str:
 def describe(
     file: FileSummary, group: str, last_error: str | None, outbox: str | None
 ) -> RemainingFile:
-    """Return the file with the reason why it stays, and the command to run.
+    """Return a file with the reason for which it stays, and the command to run.
 
     Args:
-        file: The file, as listed just before.
-        group: See `group_of()`.
-        last_error: Why the last attempt to deliver failed; None if it did not.
-        outbox: The folder as the command line named it; None for the usual one.
+        file: Summary of the file.
+        group: Group of the file; see `group_of()`.
+        last_error: Reason for which the last attempt failed; None if it did not.
+        outbox: Value of `--outbox`; None for the default.
     """
     reason, condition, command = _explained(file, group, last_error)
     option = f" --outbox {shlex.quote(outbox)}" if outbox else ""
@@ -208,7 +208,7 @@ def describe(
         id=file.file_id,
         group=group,
         path=str(file.path),
-        records=file.undelivered + file.held,
+        records=file.remaining,
         reason=printable(reason),
         condition=condition,
         command=f"trackerapi {command}{option}" if command else "",
@@ -230,7 +230,7 @@ def held_for_others(
 def _explained(
     file: FileSummary, group: str, last_error: str | None
 ) -> tuple[str, str, str]:
-    """Return reason, condition and command; empty texts for those that do not apply."""
+    """Return reason, condition and command; each is empty if there is none."""
     binding = file.header.binding if file.header else None
     match group, binding:
         case "unconfirmed", Binding():
@@ -246,10 +246,10 @@ def _explained(
             damage = "it is no outbox file, or its first line is damaged"
             return (damage if error is None else unusable(file.path, error)), "", ""
         case _:
-            return _why_waiting(file, last_error)
+            return _why_undelivered(file, last_error)
 
 
-def _why_waiting(file: FileSummary, last_error: str | None) -> tuple[str, str, str]:
+def _why_undelivered(file: FileSummary, last_error: str | None) -> tuple[str, str, str]:
     """Return reason, condition and command for a file that this key delivers."""
     if last_error is not None:
         return last_error, "", "sync"
@@ -266,7 +266,7 @@ def _why_waiting(file: FileSummary, last_error: str | None) -> tuple[str, str, s
 
 
 def destination_text(binding: Binding) -> str:
-    """Return the address, key and provider of a file's records, for people."""
+    """Return address, key and provider as a text for messages."""
     key = f"key {binding.key_id}" if binding.key_id else "no key"
     if binding.provider_id is not None:
         key = f"{key} of provider {binding.provider_id}"

@@ -26,7 +26,7 @@ from trackerapi.outbox.disk import (
 from trackerapi.outbox.header import Binding, Header, read_header
 from trackerapi.outbox.held import HeldJournal
 from trackerapi.outbox.names import begun_of, new_name, position_path
-from trackerapi.outbox.position import PositionFile, Settled
+from trackerapi.outbox.position import PositionFile, SettledPosition
 from trackerapi.outbox.records import MAX_BATCH_BYTES, first_time, split_lines
 from trackerapi.process.clock import steady_seconds
 from trackerapi.process.descriptors import Descriptor, LostFileError
@@ -114,7 +114,7 @@ class OutboxFile:
 
     @classmethod
     def view(cls, path: Path) -> Self | None:
-        """Open a file for reading, whichever process owns it; take no lock.
+        """Open a file for reading, also one of a running process; take no lock.
 
         The result shows one moment of the file: each record that was undelivered then
         lies behind the position, or in the journal.
@@ -149,7 +149,7 @@ class OutboxFile:
     def _read_state(self) -> None:
         # The owner moves a record to the journal first, and the position afterwards.
         # Reading in the opposite order misses no record: position, end, journal.
-        known = Settled.read(self._position_file.path)
+        known = SettledPosition.read(self._position_file.path)
         self.find_end()
         if known is None or not self.start <= known.position <= self.end:
             return
@@ -165,7 +165,7 @@ class OutboxFile:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the whole file still lies at its path, so that records stay there."""
+        """Whether the whole file still lies at its path."""
         is_whole = self.is_ours and not self.is_cut
         return is_whole and self._descriptor.is_at(self.path)
 
@@ -272,8 +272,8 @@ class OutboxFile:
             with suppress(OSError):
                 self.appended += self.read(before, self.end - before).count(b"\n")
 
-    def begin_anew(self) -> None:
-        """Treat all records as undelivered, after another program has cut the file.
+    def reset_position(self) -> None:
+        """Make all records undelivered, after another program has cut the file.
 
         Raises:
             OSError: If the file cannot be read.
@@ -415,7 +415,7 @@ class OutboxFile:
         self.settled += line_count
         self.delivered += delivered
         self.dropped += dropped
-        settled = Settled(
+        settled = SettledPosition(
             position=self.position, delivered=self.delivered, dropped=self.dropped
         )
         # Without the written position, a crash causes a second delivery: no harm.

@@ -102,18 +102,20 @@ class OutboxFolder:
         self,
         binding: Binding,
         known: set[Path],
-        note: Callable[[OutboxFile], object] = lambda _file: None,
-        set_aside: Callable[[OutboxFile, OSError], object] = lambda _file, _error: None,
+        on_claimed: Callable[[OutboxFile], object] = lambda _file: None,
+        on_unusable: Callable[[OutboxFile, OSError], object] = lambda _file, _error: (
+            None
+        ),
     ) -> Iterator[OutboxFile]:
         """Claim leftover files with the same destination and provider, oldest first.
 
         Args:
             binding: Address and key of the caller.
             known: Files that the caller has open.
-            note: Called with each claimed file while forking is blocked: a forked
+            on_claimed: Called with each claimed file while forking is blocked: a forked
                 child has to know the file to close it, or the child keeps its lock.
-            set_aside: Called with each file whose journal cannot be used, for example
-                because root has made it. Other files are delivered.
+            on_unusable: Called with each file that has an unusable journal, for example
+                one that root has made. Other files are delivered.
         """
         busy: set[str] = set()
         for path in self.paths():
@@ -123,11 +125,11 @@ class OutboxFolder:
             if not self.admits(binding, header.binding):
                 continue
             try:
-                file = _claimed(path, note)
+                file = _claimed(path, on_claimed)
             except OSError:
                 continue  # no process of this user can deliver the file
             if file is not None:
-                if _is_usable(file, set_aside):
+                if _is_usable(file, on_unusable):
                     yield file
             elif header.writer and path.exists():
                 # Another process delivers the file. Later files of its writer have to
@@ -290,23 +292,25 @@ class OutboxFolder:
                 return
 
 
-def _claimed(path: Path, note: Callable[[OutboxFile], object]) -> OutboxFile | None:
-    """Claim a file and call `note` before another thread can fork."""
+def _claimed(
+    path: Path, on_claimed: Callable[[OutboxFile], object]
+) -> OutboxFile | None:
+    """Claim a file and call `on_claimed` before another thread can fork."""
     with no_forks():
         file = OutboxFile.claim(path)
         if file is not None:
-            note(file)
+            on_claimed(file)
     return file
 
 
 def _is_usable(
-    file: OutboxFile, set_aside: Callable[[OutboxFile, OSError], object]
+    file: OutboxFile, on_unusable: Callable[[OutboxFile, OSError], object]
 ) -> bool:
     """Return whether the journal of a file can be used; close and report it if not."""
     try:
         file.held.check()
     except OSError as error:
         file.close()
-        set_aside(file, error)
+        on_unusable(file, error)
         return False
     return True

@@ -29,7 +29,7 @@ _UNREADABLE: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
+class SettledPosition:
     """Settled position of an outbox file.
 
     Attributes:
@@ -77,7 +77,7 @@ class PositionFile:
         self._file: Descriptor | None = None
         self._is_closed = False
 
-    def write(self, settled: Settled) -> None:
+    def write(self, settled: SettledPosition) -> None:
         """Write the settled position; do nothing after `close()`.
 
         Raises:

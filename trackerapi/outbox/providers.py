@@ -1,9 +1,9 @@
-"""Memory of an outbox folder: the provider of each API key, as backends confirmed it.
+"""Memory of an outbox folder: the confirmed provider of each API key.
 
-Records of one key are delivered with another key of the same provider, also when the
-first key expired before a backend could be asked about its last records. Each process
-appends whole lines with one write: processes need no lock, and the torn line of a crash
-reads as nothing. No line holds a secret: a key id is the public part of a key.
+Another key of the same provider may deliver the records of a key, even if the first key
+expired before its last records were delivered. Each process appends whole lines with
+one write: processes need no lock, and readers skip the torn line of a crash. No line
+has a secret: a key id is the public part of a key.
 """
 
 import json
@@ -22,7 +22,7 @@ from trackerapi.outbox.records import parse_record
 
 FILE_NAME: Final = "providers.jsonl"
 MAX_BYTES: Final = 1024 * 1024
-"""Size above which the older half is forgotten: each job token adds a line."""
+"""Size above which the older half is deleted: each job token adds a line."""
 
 _Key = tuple[str, str]
 
@@ -33,7 +33,7 @@ class Providers:
     Safe to share between processes; each instance belongs to one thread.
 
     Args:
-        folder: The outbox folder; need not exist yet.
+        folder: Outbox folder, which need not exist yet.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -53,14 +53,14 @@ class Providers:
     ) -> int:
         """Ask the backend for the provider of a key, and remember the answer.
 
-        An answer that contradicts an earlier one counts only when a second answer
-        repeats it: the answer of a confused proxy must not take records to another
+        An answer that contradicts an earlier one counts only if a second request
+        repeats it: the answer of a misconfigured proxy must not give records to another
         provider.
 
         Args:
             binding: Address and key id.
             ask: Asks the backend.
-            known: Earlier answer where the memory holds none, as in an outbox file.
+            known: Earlier answer from an outbox file; used if the memory has none.
 
         Raises:
             BackendError: If the backend does not answer, or contradicts itself.
@@ -79,21 +79,23 @@ class Providers:
         return provider_id
 
     def remember(self, binding: Binding, provider_id: int) -> None:
-        """Append the provider of a key, as a backend confirmed it."""
+        """Append the provider of a key, unless the memory has it."""
         if binding.key_id is None or self.find(binding) == provider_id:
             return
         members = replace(binding, provider_id=provider_id).as_members()
-        # Without the memory, only files of the same key id are claimed.
+        # A folder that cannot be written costs the memory alone: files of the same key
+        # id are claimed without it.
         with suppress(OSError):
             make_folder(self._path.parent)
             line = json.dumps(members).encode("ascii") + b"\n"
             if append_lines(self._path, line) > MAX_BYTES:
-                self._forget_older_half()
+                self._delete_older_half()
 
-    def _forget_older_half(self) -> None:
-        # A line that another process appends meanwhile is lost, and confirmed again.
+    def _delete_older_half(self) -> None:
+        # A line that another process appends meanwhile is lost: the backend is asked
+        # for its provider again.
         lines = self._newest_lines()
-        # Not by the process id, which processes of other containers have too.
+        # A random name: processes of other containers may have the same process id.
         shorter = self._path.with_suffix(f".{os.urandom(6).hex()}")
         fd = open_file(shorter, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         try:
@@ -113,7 +115,7 @@ class Providers:
         try:
             status = self._path.stat()
             seen = status.st_ino, status.st_size, status.st_mtime_ns
-            # A pipe would be waited for.
+            # Opening a pipe would block until another program writes to it.
             if seen == self._seen or not stat.S_ISREG(status.st_mode):
                 return
             lines = self._newest_lines()

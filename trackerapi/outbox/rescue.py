@@ -1,4 +1,4 @@
-"""Rescue of undelivered records whose file was closed, deleted, moved or cut.
+"""Rescue of undelivered records from files that were closed, deleted, moved or cut.
 
 The job may close all descriptors; its user may delete or rename the folder, or empty a
 file to make room on the disk. As long as there is a descriptor, it still reads the
@@ -82,7 +82,7 @@ class Rescue:
         if self.folder is None or (file.is_delivered and not is_cut):
             return None
         if is_cut:
-            file.begin_anew()
+            file.reset_position()
         with file.replacement(self.folder, binding, writer, fsync=self.fsync) as fresh:
             for line in file.undelivered_lines():
                 # The first line of a cut file may be the rest of a record.

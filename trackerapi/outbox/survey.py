@@ -1,4 +1,4 @@
-"""State of the outbox files of a folder at this moment, whichever process owns them.
+"""States and counts of the outbox files of a folder, of all processes.
 
 Nothing here changes a file or takes a lock.
 """
@@ -57,6 +57,11 @@ class FileSummary:
     def file_id(self) -> str:
         """Id of the file, as the commands take it."""
         return file_id(self.path)
+
+    @property
+    def remaining(self) -> int:
+        """Number of undelivered and held records."""
+        return self.undelivered + self.held
 
     def as_members(self) -> dict[str, Any]:
         """Return the members of the file in the JSON of the commands."""

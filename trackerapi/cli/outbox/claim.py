@@ -114,7 +114,7 @@ def _chosen(
             )
         is_ours = dispatch.admits(file.header.binding)
         group = group_of(file, folder, is_ours=is_ours)
-        is_named = bool(ids) and file.undelivered + file.held > 0
+        is_named = bool(ids) and file.remaining > 0
         if group == UNCONFIRMED or (is_named and not is_ours):
             chosen.append(file)
     return chosen
@@ -168,9 +168,9 @@ def _report(
 
 def _line(file: FileSummary) -> str:
     assert file.header is not None  # noqa: S101 - others are not chosen
-    records = counted(file.undelivered + file.held, "record")
+    records = counted(file.remaining, "record")
     return f"file {file.file_id}: {records} for {destination_text(file.header.binding)}"
 
 
 def _count(files: Sequence[FileSummary]) -> int:
-    return sum(file.undelivered + file.held for file in files)
+    return sum(file.remaining for file in files)
