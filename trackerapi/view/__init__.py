@@ -1,1 +1,1 @@
-"""How far jobs are, on the terminal or in the log of who runs them; stderr only."""
+"""Views of jobs, on stderr: a live view on a terminal, lines in a log."""

@@ -1,7 +1,7 @@
-"""The jobs that a process shows, and the thread that looks at them.
+"""Jobs that a process shows, and the thread that shows them.
 
-Job threads only leave a note; all reading, laying out and writing is done by one
-thread, which takes little of the interpreter's time, and whose trouble is its own.
+Threads of the job only queue a note. One thread reads, lays out and writes: it uses at
+most a few percent of the time, and an error in it never reaches the job.
 """
 
 import atexit
@@ -18,52 +18,54 @@ from trackerapi.delivery.report import DeliveryReport
 from trackerapi.problems import log
 from trackerapi.process.clock import pause, steady_seconds
 from trackerapi.view.output import leave_signals_alone
-from trackerapi.view.snapshot import Sight
+from trackerapi.view.snapshot import WatchedJob
 
 if TYPE_CHECKING:
     from trackerapi.jobs.sending import EventSender
 
 LAST_SECONDS: Final = 0.5
-"""Longest that last words ever take."""
+"""Longest wait for the last view of a tracker."""
 
 _PAUSE_SECONDS: Final = 0.05
-_MOST_NOTES: Final = 10_000
+_MAX_NOTES: Final = 10_000
 _SHARE_OF_TIME: Final = 0.02
 
-Source = Callable[[], DeliveryReport]
-"""Tells how far the delivery of a tracker is."""
+DeliverySource = Callable[[], DeliveryReport]
+"""Returns the state of the delivery of a tracker."""
 
 
 class Display(Protocol):
-    """Shows jobs; used by one thread."""
+    """Live view or lines; used by one thread."""
 
     def show(
-        self, sights: Sequence[Sight], delivery: DeliveryReport | None, at: float, /
+        self, jobs: Sequence[WatchedJob], delivery: DeliveryReport | None, at: float, /
     ) -> float:
-        """Show jobs at a monotonic time; return the seconds until it is due again."""
+        """Show jobs at a monotonic time; return the seconds until the next call."""
         ...
 
-    def end(self, sight: Sight, delivery: DeliveryReport | None, at: float, /) -> None:
-        """Show the last of a job."""
+    def end(
+        self, job: WatchedJob, delivery: DeliveryReport | None, at: float, /
+    ) -> None:
+        """Show the final state of a job."""
         ...
 
     def close(self) -> None:
-        """Show nothing any more."""
+        """Stop showing jobs."""
         ...
 
 
 class _Note(NamedTuple):
-    """An event that a job has reported."""
+    """An event of a job."""
 
-    sight: Sight
+    job: WatchedJob
     kind: str
     tag: str | None
 
 
 class _Ending(NamedTuple):
-    """The end of a tracker, or of the process where `source` is None."""
+    """The end of a tracker, or of the process if `source` is None."""
 
-    source: Source | None
+    source: DeliverySource | None
     is_shown: threading.Event
 
 
@@ -71,45 +73,48 @@ class Board:
     """Shows the jobs of all trackers of this process; a forked child shows nothing.
 
     Args:
-        opened: Returns what shows; called in the thread, when there is something.
+        open_display: Returns the display; called in the thread, for the first job.
 
     Attributes:
-        last_seconds: Longest that the end of a tracker or process waits for the last
-            words.
+        last_seconds: Longest wait of a tracker or process at its end for the last view.
     """
 
-    def __init__(self, opened: Callable[[], Display]) -> None:
-        self._opened = opened
+    def __init__(self, open_display: Callable[[], Display]) -> None:
+        self._open_display = open_display
         self.last_seconds = LAST_SECONDS
         self._process_id = os.getpid()
         self._notes: queue.SimpleQueue[_Note | _Ending] = queue.SimpleQueue()
-        self._sights: dict[weakref.ref[EventSender], tuple[Sight, Source]] = {}
+        self._jobs: dict[
+            weakref.ref[EventSender], tuple[WatchedJob, DeliverySource]
+        ] = {}
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._is_broken = self._is_hooked = False
         self._delivery = _Delivery()
 
-    def saw(
-        self, job: "EventSender", kind: str, tag: str | None, source: Source
+    def note_event(
+        self, job: "EventSender", kind: str, tag: str | None, source: DeliverySource
     ) -> None:
-        """Note an event; never waits, and may be called in a signal handler."""
+        """Queue an event; never blocks, and may be called in a signal handler."""
+        # After a fork, the parent shows the jobs: two processes would draw at once.
         if self._is_broken or os.getpid() != self._process_id:
             return
         key = weakref.ref(job)
-        seen = self._sights.get(key)
-        if seen is None:
-            new = Sight(job, tag, steady_seconds()), source
-            seen = self._sights.setdefault(key, new)
+        found = self._jobs.get(key)
+        if found is None:
+            new = WatchedJob(job, tag, steady_seconds()), source
+            # One atomic call, so that two threads get the same object.
+            found = self._jobs.setdefault(key, new)
         if tag is not None and kind != "progress":
-            # Here and not in the thread, for which the moment may be long over.
-            seen[0].percents[tag] = job.progress.percent
-        if self._notes.qsize() < _MOST_NOTES:
-            self._notes.put(_Note(seen[0], kind, tag))
+            # Read here: once the thread runs, the job may be further.
+            found[0].percents[tag] = job.progress.percent
+        if self._notes.qsize() < _MAX_NOTES:
+            self._notes.put(_Note(found[0], kind, tag))
         if self._thread is None:
             self._start()
 
-    def end(self, source: Source | None = None) -> None:
-        """Show the last of a tracker's jobs, or of all, in bounded time."""
+    def end(self, source: DeliverySource | None = None) -> None:
+        """Show the final state of a tracker's jobs, or of all jobs, in bounded time."""
         if self._thread is None or os.getpid() != self._process_id:
             return
         ending = _Ending(source, threading.Event())
@@ -117,6 +122,7 @@ class Board:
         ending.is_shown.wait(self.last_seconds)
 
     def _start(self) -> None:
+        # Reentrant: a signal handler may report an event within this block.
         with self._lock:
             if self._thread is not None:
                 return
@@ -134,8 +140,8 @@ class Board:
     def _run(self) -> None:
         try:
             leave_signals_alone()
-            self._show_all(self._opened())
-        except Exception as error:  # noqa: BLE001 - whatever it is, the job goes on
+            self._show_all(self._open_display())
+        except Exception as error:  # noqa: BLE001 - no error may reach the job
             self._is_broken = True
             log(logging.DEBUG, f"progress is not shown any more: {error!r}")
 
@@ -147,23 +153,24 @@ class Board:
                 for note in self._taken(wait):
                     self._take(note, endings)
                 wait = self._turn(display, endings)
+                # Under the lock: a note that is queued now starts a new thread.
                 with self._lock:
                     if not self._shown() and self._notes.empty():
                         self._thread = None
                         return
                 _release(endings)
-                # Not at once: what reports without a pause is to have the processor.
+                # A pause: a job that reports in a tight loop keeps the processor.
                 pause(_PAUSE_SECONDS)
         finally:
             display.close()
             _release(endings)
 
     def _taken(self, wait: float) -> list[_Note | _Ending]:
-        """Return what was noted, after a wait in seconds for the first."""
+        """Return the queued notes; wait some seconds for the first."""
         taken: list[_Note | _Ending] = []
         with suppress(queue.Empty):
             taken.append(self._notes.get(timeout=max(wait, 0.0)))
-            while len(taken) < _MOST_NOTES:
+            while len(taken) < _MAX_NOTES:
                 taken.append(self._notes.get_nowait())
         return taken
 
@@ -171,38 +178,41 @@ class Board:
         if isinstance(note, _Ending):
             endings.append(note)
         else:
-            note.sight.hear(note.kind, note.tag)
+            note.job.note_event(note.kind, note.tag)
 
     def _turn(self, display: Display, endings: Sequence[_Ending]) -> float:
-        """Show what is so now; return the seconds until it is due again."""
+        """Show the current state; return the seconds until the next call."""
         at = steady_seconds()
         delivery = self._delivery.newest({source for _, source in self._shown()})
         ended = {ending.source for ending in endings}
-        for sight, source in self._shown():
-            is_left = sight.is_gone or None in ended or source in ended
-            if sight.is_over or is_left:
-                display.end(sight, delivery, at)
-                sight.has_ended = True
-        for key in [key for key in list(self._sights) if key() is None]:
-            self._sights.pop(key, None)
-        return display.show([sight for sight, _ in self._shown()], delivery, at)
+        for job, source in self._shown():
+            is_left = job.is_gone or None in ended or source in ended
+            if job.is_over or is_left:
+                display.end(job, delivery, at)
+                job.has_ended = True
+        for key in [key for key in list(self._jobs) if key() is None]:
+            self._jobs.pop(key, None)
+        return display.show([job for job, _ in self._shown()], delivery, at)
 
-    def _shown(self) -> list[tuple[Sight, Source]]:
-        return [seen for seen in list(self._sights.values()) if not seen[0].has_ended]
+    def _shown(self) -> list[tuple[WatchedJob, DeliverySource]]:
+        return [found for found in list(self._jobs.values()) if not found[0].has_ended]
 
 
 class _Delivery:
-    """Asks deliveries how far they are, no more often than what it costs allows."""
+    """State of the delivery of all trackers, read at most every second.
+
+    The reads take a small share of the time: after a slow read the pause is longer.
+    """
 
     def __init__(self) -> None:
         self._newest: DeliveryReport | None = None
         self._next_at = 0.0
 
-    def newest(self, sources: Iterable[Source]) -> DeliveryReport | None:
-        """Return how far some deliveries are, together, as of a moment ago."""
+    def newest(self, sources: Iterable[DeliverySource]) -> DeliveryReport | None:
+        """Return the sum of the reports of some deliveries, a moment old."""
         began = steady_seconds()
         if began >= self._next_at:
-            with suppress(Exception):  # files that the courier puts away meanwhile
+            with suppress(Exception):  # a file was archived during the read
                 self._newest = _together([source() for source in sources])
             spent = steady_seconds() - began
             self._next_at = began + max(spent / _SHARE_OF_TIME, 1.0)

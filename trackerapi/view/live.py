@@ -1,6 +1,6 @@
-"""The live view: jobs and steps with bars, laid out by rich, drawn below the cursor.
+"""Live view: jobs and steps with bars, laid out by rich, drawn below the cursor.
 
-The only importer of rich, and imported only where a view is shown.
+The only importer of rich; imported only where a live view is shown.
 """
 
 import io
@@ -19,21 +19,21 @@ from trackerapi.events.projection import ALIVE
 from trackerapi.view import lines
 from trackerapi.view.output import Output
 from trackerapi.view.screen import Screen
-from trackerapi.view.snapshot import JobView, Sight, StepView
+from trackerapi.view.snapshot import JobSnapshot, StepSnapshot, WatchedJob
 
 INTERVAL_SECONDS: Final = 0.25
-LONGEST_INTERVAL_SECONDS: Final = 5.0
-MOST_ROWS: Final = 16
-"""Rows that a job which has ended leaves behind."""
+MAX_INTERVAL_SECONDS: Final = 5.0
+MAX_ROWS: Final = 16
+"""Rows that a job leaves on the terminal at its end."""
 
 _SHARE_OF_TIME: Final = 0.02
-"""Share of the time that laying out may take from the job."""
+"""Largest share of the time for the layout."""
 
 _BAR_COLUMNS: Final = 60
-"""Fewest columns of a window that has room for bars."""
+"""Fewest columns of a terminal with room for bars."""
 
 _COUNT_COLUMNS: Final = 45
-"""Fewest columns of one that has room for counts."""
+"""Fewest columns of a terminal with room for counts."""
 
 _STYLES: Final = {
     "running": "cyan",
@@ -51,7 +51,7 @@ _BUSY: Final = frozenset({"running", "waiting", "failed"})
 
 
 class LiveView:
-    """Shows jobs on a terminal, anew a few times a second.
+    """Shows jobs on a terminal; redraws a few times a second.
 
     Args:
         output: The terminal.
@@ -63,51 +63,51 @@ class LiveView:
         self._next_at = 0.0
 
     def show(
-        self, sights: Sequence[Sight], delivery: DeliveryReport | None, at: float
+        self, jobs: Sequence[WatchedJob], delivery: DeliveryReport | None, at: float
     ) -> float:
-        """Draw what is so now; return the seconds until it may be drawn again."""
+        """Draw the current state; return the seconds until the next call."""
         if at >= self._next_at:
             began = time.thread_time()
             columns, rows = self._screen.size
-            views = [sight.look(at) for sight in sights]
-            self._screen.draw(self._frame(views, delivery, columns, rows))
+            snapshots = [job.snapshot(at) for job in jobs]
+            self._screen.draw(self._frame(snapshots, delivery, columns, rows))
             spent = (time.thread_time() - began) / _SHARE_OF_TIME
-            wait = min(max(spent, INTERVAL_SECONDS), LONGEST_INTERVAL_SECONDS)
+            wait = min(max(spent, INTERVAL_SECONDS), MAX_INTERVAL_SECONDS)
             self._next_at = at + wait
         return self._next_at - at
 
-    def end(self, sight: Sight, _delivery: DeliveryReport | None, at: float) -> None:
-        """Leave the last state of a job on the terminal."""
-        view = sight.look(at)
-        if sight.is_gone and view.status in ALIVE:
-            return  # a handle for one event; others may speak of the job
+    def end(self, job: WatchedJob, _delivery: DeliveryReport | None, at: float) -> None:
+        """Leave the final state of a job on the terminal."""
+        snapshot = job.snapshot(at)
+        if job.is_gone and snapshot.status in ALIVE:
+            return  # a handle for one event; other handles of the job may follow
         columns, rows = self._screen.size
         self._screen.leave(
-            self._laid_out(_block(view, columns, min(rows, MOST_ROWS)), columns)
+            self._laid_out(_block(snapshot, columns, min(rows, MAX_ROWS)), columns)
         )
         self._next_at = 0.0
 
     def close(self) -> None:
-        """Take everything away but what was left to stay."""
+        """Erase the view; the final states of ended jobs stay."""
         self._screen.close()
 
     def _frame(
         self,
-        views: Sequence[JobView],
+        snapshots: Sequence[JobSnapshot],
         delivery: DeliveryReport | None,
         columns: int,
         rows: int,
     ) -> list[str]:
-        """Return the lines of all jobs; the cursor's own row stays free."""
+        """Return the lines of all jobs; the row of the cursor stays free."""
         room = rows - 2
         parts: list[RenderableType] = []
-        for index, view in enumerate(views):
-            # Two rows a job at least; one for how many others there are.
-            share = max((room - 1) // max(len(views) - index, 1), 2)
+        for index, snapshot in enumerate(snapshots):
+            # At least two rows for a job, and one row for the number of other jobs.
+            share = max((room - 1) // max(len(snapshots) - index, 1), 2)
             if room - 1 < 2 and index:
-                parts.append(_more(len(views) - index, "job"))
+                parts.append(_more(len(snapshots) - index, "job"))
                 break
-            block = _block(view, columns, share)
+            block = _block(snapshot, columns, share)
             parts += block
             room -= sum(
                 part.row_count if isinstance(part, Table) else 1 for part in block
@@ -127,26 +127,31 @@ class LiveView:
         return captured.get().splitlines()
 
 
-def _block(view: JobView, columns: int, rows: int) -> list[RenderableType]:
-    """Return a job: its name and how far it is, and its steps."""
-    head = Text(one_line(view.name, 100), style="bold")
-    status = lines.status_text(view.status)
-    head.append(f"  {status}", style=_STYLES.get(view.status, ""))
-    parts = [lines.percent_text(view), lines.seconds_text(view.seconds)]
+def _block(job: JobSnapshot, columns: int, rows: int) -> list[RenderableType]:
+    """Return a job: a row with name, status and percent, and rows of its steps."""
+    head = Text(one_line(job.name, 100), style="bold")
+    status = lines.status_text(job.status)
+    head.append(f"  {status}", style=_STYLES.get(job.status, ""))
+    parts = [lines.percent_text(job), lines.seconds_text(job.seconds)]
     head.append("  " + ", ".join(filter(None, parts)))
-    if view.name != view.provider_job_id:
-        head.append(f"  {one_line(view.provider_job_id, 60)}", style="dim")
-    shown, left_out = _fitting(view.steps, rows - 1)
+    if job.name != job.provider_job_id:
+        head.append(f"  {one_line(job.provider_job_id, 60)}", style="dim")
+    shown, left_out = _fitting(job.steps, rows - 1)
     block: list[RenderableType] = [head]
     if shown:
-        block.append(_table(view, shown, columns))
+        block.append(_table(job, shown, columns))
     if left_out:
         block.append(_more(left_out, "step", "  "))
     return block
 
 
-def _fitting(steps: Sequence[StepView], rows: int) -> tuple[list[StepView], int]:
-    """Return the steps that matter most where not all have room, and how many not."""
+def _fitting(
+    steps: Sequence[StepSnapshot], rows: int
+) -> tuple[list[StepSnapshot], int]:
+    """Return the steps that fit into some rows, and the number of the others.
+
+    Steps that run, wait or failed go first, then those near the last of these.
+    """
     if len(steps) <= rows:
         return list(steps), 0
     room = max(rows - 1, 1)
@@ -163,7 +168,7 @@ def _more(count: int, noun: str, indent: str = "") -> Text:
     return Text(f"{indent}and {count:,} more {nouns}", style="dim")
 
 
-def _table(job: JobView, steps: Sequence[StepView], columns: int) -> Table:
+def _table(job: JobSnapshot, steps: Sequence[StepSnapshot], columns: int) -> Table:
     has_bars, has_counts = columns >= _BAR_COLUMNS, columns >= _COUNT_COLUMNS
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=columns // 3)
@@ -184,21 +189,21 @@ def _table(job: JobView, steps: Sequence[StepView], columns: int) -> Table:
     return table
 
 
-def _bar(step: StepView, width: int) -> RenderableType:
+def _bar(step: StepSnapshot, width: int) -> RenderableType:
     is_begun = step.status not in ("pending", "not_run", "skipped")
     if not is_begun or not (step.fraction or step.total):
         return Text("")
     return ProgressBar(total=1.0, completed=step.fraction, width=width)
 
 
-def _share(step: StepView) -> str:
+def _share(step: StepSnapshot) -> str:
     is_unknown = not step.fraction and not step.total
     if is_unknown or step.status in ("pending", "not_run", "skipped"):
         return ""
     return f"{int(step.fraction * 100)} %"
 
 
-def _counts(step: StepView) -> str:
+def _counts(step: StepSnapshot) -> str:
     attempt = f"attempt {step.attempts}" if step.attempts > 1 else ""
     seconds = step.seconds or 0.0
     spent = lines.seconds_text(seconds) if seconds >= 1 else ""
@@ -208,7 +213,7 @@ def _counts(step: StepView) -> str:
 
 
 class _Surface(io.StringIO):
-    """Stands for the terminal, so that rich lays out for one and writes nothing."""
+    """Stream without output, which makes rich lay out for the terminal."""
 
     def __init__(self, encoding: str) -> None:
         super().__init__()
@@ -216,13 +221,13 @@ class _Surface(io.StringIO):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """The terminal's encoding."""
+        """Encoding of the terminal."""
         return self._encoding
 
     def isatty(self) -> bool:
-        """Tell that it is a terminal."""
+        """Return True, as a terminal does."""
         return True
 
     def write(self, text: str) -> int:
-        """Take a text and do nothing with it."""
+        """Discard a text."""
         return len(text)

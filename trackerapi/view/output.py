@@ -1,7 +1,7 @@
-"""The stderr that a view writes to, which may go away at any time.
+"""Stderr for a view; the job may close or replace it at any time.
 
-Written to by its descriptor, so that nothing waits for, or flushes, what the job has
-in the buffer of its stream.
+The view writes to the descriptor: the buffer of Python's stream belongs to the job, and
+is neither waited for nor flushed.
 """
 
 import os
@@ -12,28 +12,30 @@ from typing import Final, TextIO
 
 
 class Output:
-    """Writes to the stderr that a process had when it began to show something.
+    """Stderr as it was when the view began.
 
     Args:
-        stream: The stream.
+        stream: Stream of stderr.
 
     Attributes:
-        descriptor: Its descriptor; None where it has none of its own.
-        encoding: Its encoding.
+        descriptor: Descriptor of the stream; None for a stream without one, as in a
+            notebook.
+        encoding: Encoding of the stream.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream: Final = stream
         self.encoding = str(getattr(stream, "encoding", None) or "ascii")
         self.descriptor = _descriptor(stream)
-        self._file = _identity(self.descriptor)
+        self._file = _file_id(self.descriptor)
 
     def write(self, text: str, errors: str = "backslashreplace") -> bool:
-        """Write a text; False if nobody can be reached here any more.
+        """Write a text; return False if stderr cannot be written any more.
 
         Args:
-            text: What to write.
-            errors: What becomes of a character that the encoding does not have.
+            text: Text to write.
+            errors: Error handler of `str.encode()` for characters that are not in the
+                encoding.
         """
         if self.descriptor is None:
             with suppress(Exception):
@@ -42,23 +44,23 @@ class Output:
                 return True
             return False
         try:
-            # The job may have closed it, and opened another file under its number.
-            if self._file is None or _identity(self.descriptor) != self._file:
+            # The job may have closed stderr, and opened another file with its number.
+            if self._file is None or _file_id(self.descriptor) != self._file:
                 return False
             left = memoryview(text.encode(self.encoding, errors))
             while left:
                 left = left[os.write(self.descriptor, left) :]
         except BlockingIOError:
-            return True  # it takes nothing just now: better a gap than a wait
+            return True  # the pipe is full: a gap is better than a blocked view
         except (OSError, ValueError, LookupError):
             return False
         return True
 
 
 def leave_signals_alone() -> None:
-    """Keep a write of this thread from ending or stopping the whole process.
+    """Block SIGPIPE and SIGTTOU in this thread: they would end or stop the process.
 
-    A closed pipe and a terminal in the foreground of another are told by an error.
+    A write to a closed pipe, or from the background of a terminal, raises instead.
     """
     if hasattr(signal, "pthread_sigmask"):
         signals = {signal.SIGPIPE, signal.SIGTTOU}
@@ -66,7 +68,7 @@ def leave_signals_alone() -> None:
 
 
 def _descriptor(stream: TextIO) -> int | None:
-    # Another stream in its place, as in a notebook, knows best where its text goes.
+    # A stream in the place of stderr, as in a notebook, sends its text elsewhere.
     if stream is not sys.__stderr__:
         return None
     try:
@@ -75,7 +77,7 @@ def _descriptor(stream: TextIO) -> int | None:
         return None
 
 
-def _identity(descriptor: int | None) -> tuple[int, int, int] | None:
+def _file_id(descriptor: int | None) -> tuple[int, int, int] | None:
     if descriptor is None:
         return None
     try:

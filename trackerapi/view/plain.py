@@ -1,4 +1,4 @@
-"""Lines for a log: one at each change of a step, and one from time to time."""
+"""Lines for a log: one at each change of a step, and one at intervals."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,24 +7,26 @@ from trackerapi.delivery.report import DeliveryReport
 from trackerapi.events.projection import ALIVE
 from trackerapi.view import lines
 from trackerapi.view.output import Output
-from trackerapi.view.snapshot import JobView, Sight, StepView
+from trackerapi.view.snapshot import JobSnapshot, StepSnapshot, WatchedJob
 
-MOST_CHANGES: Final = 5
-"""Steps of a job that get a line each when they change at once."""
+MAX_CHANGES: Final = 5
+"""Steps of a job that get one line each if they change at once."""
 
-MOST_LINES_A_SECOND: Final = 20
-"""Beyond it, changes wait and are told together."""
+MAX_LINES_A_SECOND: Final = 20
+"""Changes above this limit are kept, and printed together."""
 
-_SAID: Final = frozenset({"running", "waiting", "done", "failed", "skipped"})
+_PRINTED_STATUSES: Final = frozenset(
+    {"running", "waiting", "done", "failed", "skipped"}
+)
 _PREFIX: Final = "trackerapi: "
 
 
-class _Told:
-    """What was said of a job.
+class _Printed:
+    """State of a job as it was printed.
 
     Attributes:
-        statuses: Of the steps, by tag.
-        next_at: When the next line is due if nothing changes.
+        statuses: Statuses of the steps, by tag.
+        next_at: Time of the next line if no status changes.
     """
 
     def __init__(self, statuses: dict[str, str], next_at: float) -> None:
@@ -32,88 +34,91 @@ class _Told:
 
 
 class PlainLines:
-    """Writes lines about jobs; never more than a reader of a log can bear.
+    """Writes lines about jobs, at most 20 a second on average.
 
     Args:
-        output: Where to.
-        seconds: Between two lines about a job of which nothing has changed but counts.
+        output: Stream of the lines.
+        seconds: Interval of lines about a job in which only counts change.
     """
 
     def __init__(self, output: Output, seconds: float) -> None:
         self._output, self._seconds = output, seconds
-        self._told: dict[Sight, _Told] = {}
-        self._room, self._filled_at = float(MOST_LINES_A_SECOND), float("-inf")
-        self._untold_ends = 0
+        self._printed: dict[WatchedJob, _Printed] = {}
+        self._room, self._filled_at = float(MAX_LINES_A_SECOND), float("-inf")
+        self._unprinted_ends = 0
 
     def show(
-        self, sights: Sequence[Sight], delivery: DeliveryReport | None, at: float
+        self, jobs: Sequence[WatchedJob], delivery: DeliveryReport | None, at: float
     ) -> float:
-        """Say what is new; return the seconds until there may be something again."""
+        """Print changes and due lines; return the seconds until the next call."""
         self._refill(at)
-        self._tell_ends()
+        self._print_ends()
         wait = self._seconds
-        for sight in sights:
-            view = sight.look(at)
+        for job in jobs:
+            snapshot = job.snapshot(at)
             if self._room < 1:
                 return 1.0
-            told = self._tell_changes(sight, view, at)
-            if at >= told.next_at:
-                told.next_at = at + self._seconds
-                if view.status in ALIVE:
-                    self._say(lines.progress_line(view, delivery))
-            wait = min(wait, told.next_at - at)
+            printed = self._print_changes(job, snapshot, at)
+            if at >= printed.next_at:
+                printed.next_at = at + self._seconds
+                if snapshot.status in ALIVE:
+                    self._print(lines.progress_line(snapshot, delivery))
+            wait = min(wait, printed.next_at - at)
         return wait
 
-    def end(self, sight: Sight, delivery: DeliveryReport | None, at: float) -> None:
-        """Say how a job ended; nothing if it is only seen no more."""
+    def end(self, job: WatchedJob, delivery: DeliveryReport | None, at: float) -> None:
+        """Print the end of a job; print nothing for a job that is alive."""
         self._refill(at)
-        view = sight.look(at)
+        snapshot = job.snapshot(at)
         if self._room < 1:
-            self._told.pop(sight, None)
-            self._untold_ends += 1
+            self._printed.pop(job, None)
+            self._unprinted_ends += 1
             return
-        self._tell_changes(sight, view, at)
-        self._told.pop(sight, None)
-        if view.status not in ALIVE:
-            self._say(lines.end_line(view, delivery))
+        self._print_changes(job, snapshot, at)
+        self._printed.pop(job, None)
+        if snapshot.status not in ALIVE:
+            self._print(lines.end_line(snapshot, delivery))
 
     def close(self) -> None:
-        """Say what was kept back."""
+        """Print the ends that were kept back."""
         self._room = 1.0
-        self._tell_ends()
+        self._print_ends()
 
-    def _tell_changes(self, sight: Sight, view: JobView, at: float) -> _Told:
-        told = self._told.get(sight)
-        if told is None:
-            told = self._told[sight] = _Told(dict(sight.before), at + self._seconds)
-            if view.status in ALIVE:
-                self._say(lines.begin_line(view))
-        changed = [step for step in view.steps if _is_news(step, told.statuses)]
+    def _print_changes(
+        self, job: WatchedJob, snapshot: JobSnapshot, at: float
+    ) -> _Printed:
+        printed = self._printed.get(job)
+        if printed is None:
+            printed = _Printed(dict(job.before), at + self._seconds)
+            self._printed[job] = printed
+            if snapshot.status in ALIVE:
+                self._print(lines.begin_line(snapshot))
+        changed = [one for one in snapshot.steps if _is_new(one, printed.statuses)]
         if not changed:
-            return told
-        told.statuses.update((step.tag, step.status) for step in changed)
-        told.next_at = at + self._seconds
-        if len(changed) > MOST_CHANGES:
-            self._say(lines.changes_line(view, len(changed)))
+            return printed
+        printed.statuses.update((step.tag, step.status) for step in changed)
+        printed.next_at = at + self._seconds
+        if len(changed) > MAX_CHANGES:
+            self._print(lines.changes_line(snapshot, len(changed)))
         else:
             for step in changed:
-                self._say(lines.change_line(view, step))
-        return told
+                self._print(lines.change_line(snapshot, step))
+        return printed
 
-    def _tell_ends(self) -> None:
-        if self._untold_ends and self._room >= 1:
-            self._say(f"{self._untold_ends:,} jobs more have ended")
-            self._untold_ends = 0
+    def _print_ends(self) -> None:
+        if self._unprinted_ends and self._room >= 1:
+            self._print(f"{self._unprinted_ends:,} jobs more have ended")
+            self._unprinted_ends = 0
 
     def _refill(self, at: float) -> None:
-        grown = (at - self._filled_at) * MOST_LINES_A_SECOND
-        self._room = min(self._room + grown, float(MOST_LINES_A_SECOND))
+        grown = (at - self._filled_at) * MAX_LINES_A_SECOND
+        self._room = min(self._room + grown, float(MAX_LINES_A_SECOND))
         self._filled_at = at
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._room -= 1
         self._output.write(f"{_PREFIX}{line}\n")
 
 
-def _is_news(step: StepView, told: dict[str, str]) -> bool:
-    return step.status in _SAID and step.status != told.get(step.tag)
+def _is_new(step: StepSnapshot, printed: dict[str, str]) -> bool:
+    return step.status in _PRINTED_STATUSES and step.status != printed.get(step.tag)

@@ -1,53 +1,50 @@
-"""How fast a step goes and how long it will take, from what was seen of it.
-
-Times come in as arguments; nothing here reads a clock.
-"""
+"""Rate and remaining time of a step. Pure: times come in as arguments."""
 
 from collections import deque
 from typing import Final
 
 WINDOW_SECONDS: Final = 60.0
-"""How far back the speed of a step is looked at."""
+"""Length of the window over which the rate is measured."""
 
-SHORTEST_SECONDS: Final = 1.0
-"""Below this nobody can tell a speed."""
+MIN_SECONDS: Final = 1.0
+"""Shortest time that gives a rate."""
 
 _SPACING_SECONDS: Final = 1.0
 
 
-class Pace:
-    """The speed of one step over its last minute.
+class RateMeter:
+    """Rate of one step over its last minute.
 
-    Units that were done before this run must not be seen here: they took no time.
+    Units of earlier runs must not be added: they took no time in this run.
     """
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, float]] = deque()
+        self._samples: deque[tuple[float, float]] = deque()
 
-    def see(self, at: float, worked: float) -> None:
-        """Note what has been worked.
+    def add(self, at: float, worked: float) -> None:
+        """Add a sample.
 
         Args:
-            at: Monotonic time in seconds, not before the last one.
-            worked: Units in all since the step began.
+            at: Monotonic time in seconds, not before that of the last sample.
+            worked: Units done since the begin of the step.
         """
-        seen = self._seen
-        if seen and worked < seen[-1][1]:
-            seen.clear()  # the step has begun anew
-        if len(seen) > 1 and seen[-1][0] - seen[-2][0] < _SPACING_SECONDS:
-            seen[-1] = (at, worked)
+        samples = self._samples
+        if samples and worked < samples[-1][1]:
+            samples.clear()  # the step has begun again
+        if len(samples) > 1 and samples[-1][0] - samples[-2][0] < _SPACING_SECONDS:
+            samples[-1] = (at, worked)
         else:
-            seen.append((at, worked))
-        while len(seen) > 2 and at - seen[1][0] >= WINDOW_SECONDS:
-            seen.popleft()
+            samples.append((at, worked))
+        while len(samples) > 2 and at - samples[1][0] >= WINDOW_SECONDS:
+            samples.popleft()
 
     @property
     def rate(self) -> float | None:
-        """Units a second, more than 0; None while nobody can tell."""
-        if len(self._seen) < 2:
+        """Units a second, more than 0; None if unknown."""
+        if len(self._samples) < 2:
             return None
-        (began_at, before), (at, worked) = self._seen[0], self._seen[-1]
-        if at - began_at < SHORTEST_SECONDS or worked <= before:
+        (began_at, before), (at, worked) = self._samples[0], self._samples[-1]
+        if at - began_at < MIN_SECONDS or worked <= before:
             return None
         return (worked - before) / (at - began_at)
 
@@ -55,11 +52,11 @@ class Pace:
 def seconds_left(
     rate: float | None, completed: float, total: float | None
 ) -> float | None:
-    """Return how long the rest of a step takes; None if nobody can tell.
+    """Return the remaining time of a step; None if unknown.
 
     Args:
         rate: Units a second; None if unknown.
-        completed: Units done, those of earlier runs among them.
+        completed: Units done, including those of earlier runs.
         total: Units in all; None if unknown.
     """
     if rate is None or total is None:

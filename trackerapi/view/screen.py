@@ -1,12 +1,12 @@
-"""Lines below the cursor of a terminal, in the way of nobody.
+"""Lines below the cursor of a terminal.
 
-The cursor stays where the job's own output goes on, and the lines stand below it: what
-the job prints is never changed, moved or held back. Python's own streams are watched,
-so that the lines make way before a text reaches them; what other processes print
-overwrites them until they are drawn again.
+The cursor stays at the end of the job's own output, and the lines stand below it: the
+output of the job is never changed, moved or delayed. The `write()` of Python's streams
+is wrapped: it erases the lines before a text reaches them. The output of other
+processes overwrites the lines until the next drawing.
 
-No mode of the terminal is changed: however the process ends, there is nothing to put
-back.
+No mode of the terminal is changed: nothing has to be restored, however the process
+ends.
 """
 
 import io
@@ -24,9 +24,9 @@ from trackerapi.view.output import Output
 _ERASE_BELOW: Final = "\x1b[J"
 _ERASE_REST: Final = "\x1b[K"
 _DOWN: Final = "\x1bD"
-_KEEP_PLACE: Final = "\x1b7"
-_TAKE_PLACE: Final = "\x1b8"
-_BETWEEN_SECONDS: Final = 0.05
+_SAVE_CURSOR: Final = "\x1b7"
+_RESTORE_CURSOR: Final = "\x1b8"
+_MIN_INTERVAL_SECONDS: Final = 0.05
 _DEFAULT_SIZE: Final = os.terminal_size((80, 24))
 
 _OPEN: Final["weakref.WeakSet[Screen]"] = weakref.WeakSet()
@@ -42,6 +42,7 @@ class Screen:
 
     def __init__(self, output: Output) -> None:
         self._output = output
+        # Reentrant: a signal handler of the job may print within a drawing.
         self._lock = threading.RLock()
         self._lines: Sequence[str] = ()
         self._is_drawn = self._is_gone = False
@@ -49,7 +50,7 @@ class Screen:
         self._column = 0
         self._watched: list[TextIO] = []
         for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-            if stream is not None and self._is_here(stream):
+            if stream is not None and self._leads_here(stream):
                 self._watch(stream)
         _OPEN.add(self)
         if "fork" not in _hooked and hasattr(os, "register_at_fork"):
@@ -58,7 +59,7 @@ class Screen:
 
     @property
     def size(self) -> os.terminal_size:
-        """Columns and rows."""
+        """Columns and rows of the terminal."""
         with suppress(OSError, ValueError):
             size = os.get_terminal_size(self._output.descriptor or 0)
             if size.columns and size.lines:
@@ -66,13 +67,13 @@ class Screen:
         return _DEFAULT_SIZE
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Put lines in the place of those before; each must fit into a row."""
+        """Replace the lines; each line must fit into a row."""
         with self._lock:
             self._lines = lines
             self._put()
 
     def leave(self, lines: Sequence[str]) -> None:
-        """Print lines as the job would, to stay; the others have to be drawn anew."""
+        """Print lines that stay, as the job would; the next drawing follows below."""
         with self._lock:
             begin = "" if self._column == 0 else "\r\n"
             text = "".join(f"{line}\r\n" for line in lines)
@@ -81,21 +82,22 @@ class Screen:
             self._lines, self._is_drawn = (), False
 
     def close(self) -> None:
-        """Take the lines away, and watch no stream any more."""
+        """Erase the lines, and unwrap the streams."""
         with self._lock:
             if self._is_drawn:
                 self._write(_ERASE_BELOW)
             self._stop()
 
     def forget(self) -> None:
-        """Let go of the terminal, in a child that has it from a fork."""
+        """Stop drawing in a forked child: the parent draws on the same terminal."""
+        # Another thread of the parent may have held the lock during the fork.
         self._lock = threading.RLock()
         self._stop()
 
     def _stop(self) -> None:
         self._is_drawn, self._is_gone = False, True
         for stream in self._watched:
-            # Whoever has put another function in its place calls this one still.
+            # Unwrap only our own function: a later wrapper still calls it.
             if getattr(vars(stream).get("write"), "screen", None) is self:
                 vars(stream).pop("write")
         self._watched = []
@@ -104,10 +106,10 @@ class Screen:
         if self._is_gone or not self._is_in_foreground():
             return
         count = len(self._lines)
-        # Room first: a terminal that scrolls later would lose the cursor's place.
+        # Scroll first: scrolling after the save would move the saved cursor position.
         room = f"{_DOWN * count}\x1b[{count}A" if count else ""
         text = "".join(f"\r\n{line}{_ERASE_REST}" for line in self._lines)
-        self._write(f"{room}{_KEEP_PLACE}{_ERASE_BELOW}{text}{_TAKE_PLACE}")
+        self._write(f"{room}{_SAVE_CURSOR}{_ERASE_BELOW}{text}{_RESTORE_CURSOR}")
         self._is_drawn, self._drawn_at = bool(count), steady_seconds()
 
     def _write(self, text: str) -> None:
@@ -115,14 +117,14 @@ class Screen:
             self._is_gone = True
 
     def _is_in_foreground(self) -> bool:
-        """Whether the terminal is not another program's just now."""
+        """Return whether this process is in the foreground of the terminal."""
         try:
             return os.tcgetpgrp(self._output.descriptor or 0) == os.getpgrp()
         except OSError:
-            return True  # it controls nobody
+            return True  # not the controlling terminal of this process
 
-    def _is_here(self, stream: TextIO) -> bool:
-        """Whether a stream of Python's own leads to this terminal."""
+    def _leads_here(self, stream: TextIO) -> bool:
+        """Return whether a stream of Python leads to this terminal."""
         if not isinstance(stream, io.TextIOWrapper) or stream in self._watched:
             return False
         try:
@@ -145,13 +147,13 @@ class Screen:
                     self._come_back(text)
             return written
 
-        # On the stream itself, which others may have kept: it is the same one to all.
+        # On the stream object itself: other code may keep references to it.
         write.screen = self  # type: ignore[attr-defined]
         vars(stream)["write"] = write
         self._watched.append(stream)
 
     def _make_way(self, text: str) -> None:
-        """Erase the lines if a text may reach them."""
+        """Erase the lines if a text could reach them."""
         last = text.rpartition("\n")[2].rpartition("\r")[2]
         is_line = "\n" in text or "\r" in text
         self._column = len(last) + (0 if is_line else self._column)
@@ -161,10 +163,10 @@ class Screen:
             self._is_drawn = False
 
     def _come_back(self, text: str) -> None:
-        """Draw the lines again, unless much is printed: then in their own time."""
+        """Draw the lines again after a text, at most 20 times a second."""
         if self._is_drawn or not self._lines or not text.endswith("\n"):
             return
-        if steady_seconds() - self._drawn_at >= _BETWEEN_SECONDS:
+        if steady_seconds() - self._drawn_at >= _MIN_INTERVAL_SECONDS:
             self._put()
 
 

@@ -1,12 +1,13 @@
-"""The view of one TrackerApi: what its reporter tells of each event."""
+"""View of one TrackerApi: the choice of the view, and the events that it gets."""
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
-from trackerapi.view.board import Board, Display, Source
-from trackerapi.view.choice import chosen
+from trackerapi.errors import SettingsError
+from trackerapi.view.board import Board, DeliverySource, Display
 from trackerapi.view.output import Output
 from trackerapi.view.plain import PlainLines
 
@@ -16,41 +17,46 @@ if TYPE_CHECKING:
     from trackerapi.settings.settings import Settings
 
 _BOARDS: Final[dict[str, Board]] = {}
-"""One for each kind of view: trackers of a process share a terminal."""
+"""One board for each kind of view: trackers of a process share a terminal."""
+
+_NO_CURSOR: Final = frozenset({"", "dumb", "unknown"})
+"""Values of `TERM` for terminals whose cursor cannot move."""
 
 
 class Watcher:
-    """Shows the jobs of one tracker; knows neither it nor its reporter.
+    """Watches the events of one tracker for a board.
 
     Args:
-        board: Where they are shown.
-        source: Tells how far the tracker's delivery is.
+        board: Board that shows the jobs.
+        source: Returns the state of the tracker's delivery.
     """
 
-    def __init__(self, board: Board, source: Source) -> None:
+    def __init__(self, board: Board, source: DeliverySource) -> None:
         self._board, self._source = board, source
 
-    def saw(self, job: "EventSender", kind: str, tag: str | None) -> None:
-        """Take note of an event that can change a status."""
-        self._board.saw(job, kind, tag, self._source)
+    def note_event(self, job: "EventSender", kind: str, tag: str | None) -> None:
+        """Pass on an event that can change a status; never blocks."""
+        self._board.note_event(job, kind, tag, self._source)
 
     def close(self) -> None:
-        """Show the last of the tracker's jobs, in bounded time."""
+        """Show the final state of the tracker's jobs, in bounded time."""
         self._board.end(self._source)
 
 
-def watch_over(reporter: "Reporter", source: Source, settings: "Settings") -> None:
-    """Show the jobs that report through `reporter`, as the settings say.
+def watch_over(
+    reporter: "Reporter", source: DeliverySource, settings: "Settings"
+) -> None:
+    """Show the jobs that report through `reporter`, by the setting `progress`.
 
     Raises:
-        SettingsError: If a live view is asked for and rich is not installed.
+        SettingsError: If the setting is `live` and rich is not installed.
     """
-    kind = chosen(settings.progress, sys.stderr, os.environ)
+    kind = choose_view(settings.progress, sys.stderr, os.environ)
     if kind is None:
         return
     output, seconds = Output(sys.stderr), settings.progress_seconds
 
-    def opened() -> Display:
+    def open_display() -> Display:
         if kind == "live" and output.descriptor is not None:
             with suppress(ImportError):  # a rich that is broken or too old
                 from trackerapi.view.live import LiveView
@@ -58,8 +64,45 @@ def watch_over(reporter: "Reporter", source: Source, settings: "Settings") -> No
                 return LiveView(output)
         return PlainLines(output, seconds)
 
-    # One atomic step of `dict`, so that two threads get the same one.
-    board = _BOARDS.setdefault(kind, Board(opened))
+    # One atomic call, so that two threads get the same board.
+    board = _BOARDS.setdefault(kind, Board(open_display))
     board.last_seconds = min(board.last_seconds, settings.shutdown_timeout_seconds)
     watcher = Watcher(board, source)
-    reporter.watch, reporter.last_words = watcher.saw, watcher.close
+    reporter.watch, reporter.last_words = watcher.note_event, watcher.close
+
+
+def choose_view(
+    progress: str, stream: TextIO | None, environment: Mapping[str, str]
+) -> str | None:
+    """Return the kind of the view: `live`, `plain`, or None if stderr is closed.
+
+    Args:
+        progress: Setting `progress`: auto, live or plain.
+        stream: Stderr of the process; None if it has none.
+        environment: Variables; `TERM` is the kind of the terminal.
+
+    Raises:
+        SettingsError: If the setting is `live` and rich is not installed.
+    """
+    if progress == "live" and not _has_rich():
+        raise SettingsError(
+            'a live view needs rich; in a checkout: pip install ".[progress]". '
+            "Without it, use auto",
+            "progress",
+        )
+    if stream is None:
+        return None
+    try:
+        is_terminal = stream.isatty()
+    except (OSError, ValueError):  # closed
+        return None
+    can_move = environment.get("TERM", "") not in _NO_CURSOR
+    if progress != "plain" and is_terminal and can_move and _has_rich():
+        return "live"
+    return "plain"
+
+
+def _has_rich() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("rich") is not None

@@ -6,9 +6,9 @@ import pytest
 
 from trackerapi import DeliveryReport
 from trackerapi.view import lines
-from trackerapi.view.snapshot import JobView, StepView
+from trackerapi.view.snapshot import JobSnapshot, StepSnapshot
 
-STEP = StepView(
+STEP = StepSnapshot(
     tag="segment",
     name="Segment",
     status="running",
@@ -19,7 +19,7 @@ STEP = StepView(
     seconds_left=14.7,
     attempts=1,
 )
-JOB = JobView(
+JOB = JobSnapshot(
     provider_job_id="study-1",
     tag="imaging",
     name="Imaging",

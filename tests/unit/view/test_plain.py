@@ -7,8 +7,8 @@ import pytest
 from trackerapi import DeliveryReport, TrackerApi, TrackerJob
 from trackerapi.jobs.job import job_block
 from trackerapi.view.output import Output
-from trackerapi.view.plain import MOST_LINES_A_SECOND, PlainLines
-from trackerapi.view.snapshot import Sight
+from trackerapi.view.plain import MAX_LINES_A_SECOND, PlainLines
+from trackerapi.view.snapshot import WatchedJob
 
 
 class Log:
@@ -17,17 +17,19 @@ class Log:
     def __init__(self, *jobs: TrackerJob) -> None:
         self._written = io.StringIO()
         self.plain = PlainLines(Output(self._written), 10)
-        self.sights = [Sight(job_block(job).work.events, None, 0) for job in jobs]
+        self.watched_jobs = [
+            WatchedJob(job_block(job).work.events, None, 0) for job in jobs
+        ]
 
     def show(self, at: float, delivery: DeliveryReport | None = None) -> list[str]:
         """Look at the jobs at a time; return what is said."""
-        self.plain.show(self.sights, delivery, at)
+        self.plain.show(self.watched_jobs, delivery, at)
         return self.said()
 
     def end(self, at: float, delivery: DeliveryReport | None = None) -> list[str]:
         """Say the last of the jobs; return what is said."""
-        for sight in self.sights:
-            self.plain.end(sight, delivery, at)
+        for watched in self.watched_jobs:
+            self.plain.end(watched, delivery, at)
         return self.said()
 
     def said(self) -> list[str]:
@@ -122,7 +124,7 @@ def test_many_changes_at_once_are_one_line(recorder: TrackerApi) -> None:
     job = recorder.run_job("many", 142, "undescribed")
     log = Log(job)
     for number in range(1000):
-        log.sights[0].hear("step", f"step-{number}")
+        log.watched_jobs[0].note_event("step", f"step-{number}")
 
     assert log.show(0)[1:] == ["many: 1000 steps changed, 1000 of 1000 done"]
 
@@ -136,5 +138,5 @@ def test_many_jobs_say_no_more_than_a_reader_can_bear(recorder: TrackerApi) -> N
     said = [*log.show(0), *log.end(0)]
     log.plain.close()
 
-    assert len(said) <= MOST_LINES_A_SECOND + 5
+    assert len(said) <= MAX_LINES_A_SECOND + 5
     assert log.said()[-1].endswith(" jobs more have ended")

@@ -2,15 +2,15 @@
 
 import pytest
 
-from trackerapi.view.rate import WINDOW_SECONDS, Pace, seconds_left
+from trackerapi.view.rate import WINDOW_SECONDS, RateMeter, seconds_left
 
 
 def pace_of(*seen: tuple[float, float]) -> float | None:
     """Return the rate of a step that was seen at some times."""
-    pace = Pace()
+    meter = RateMeter()
     for at, worked in seen:
-        pace.see(at, worked)
-    return pace.rate
+        meter.add(at, worked)
+    return meter.rate
 
 
 @pytest.mark.parametrize(

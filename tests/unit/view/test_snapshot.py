@@ -6,7 +6,7 @@ from trackerapi import TrackerApi, TrackerJob
 from trackerapi.jobs.job import job_block
 from trackerapi.jobs.sending import EventSender
 from trackerapi.jobs.step import step_block
-from trackerapi.view.snapshot import Sight, StepView
+from trackerapi.view.snapshot import StepSnapshot, WatchedJob
 
 
 def events_of(job: TrackerJob) -> EventSender:
@@ -14,16 +14,16 @@ def events_of(job: TrackerJob) -> EventSender:
     return job_block(job).work.events
 
 
-def step_of(sight: Sight, at: float, tag: str = "load") -> StepView:
+def step_of(watched: WatchedJob, at: float, tag: str = "load") -> StepSnapshot:
     """Return a step of a job as it is at a time."""
-    return next(step for step in sight.look(at).steps if step.tag == tag)
+    return next(step for step in watched.snapshot(at).steps if step.tag == tag)
 
 
 def test_steps_stand_in_the_order_of_the_configuration(job: TrackerJob) -> None:
     """Also those that nothing was reported of."""
-    sight = Sight(events_of(job), None, 0)
+    watched = WatchedJob(events_of(job), None, 0)
     job.step("segment").start()
-    view = sight.look(5)
+    view = watched.snapshot(5)
 
     assert [(step.tag, step.status) for step in view.steps] == [
         ("load", "pending"),
@@ -35,14 +35,14 @@ def test_steps_stand_in_the_order_of_the_configuration(job: TrackerJob) -> None:
 
 def test_units_are_seen_before_they_are_reported(job: TrackerJob) -> None:
     """A view need not wait for the one record a second."""
-    sight = Sight(events_of(job), None, 0)
+    watched = WatchedJob(events_of(job), None, 0)
     step = job.step("load", total=10)
     step.start()
     step.total = 10
-    step_of(sight, 0)
+    step_of(watched, 0)
     for _ in range(4):
         step.advance()
-    seen = step_of(sight, 2)
+    seen = step_of(watched, 2)
 
     assert (seen.completed, seen.total, seen.fraction) == (4, 10, 0.4)
     assert (seen.rate, seen.seconds_left) == (2, 3)
@@ -50,14 +50,14 @@ def test_units_are_seen_before_they_are_reported(job: TrackerJob) -> None:
 
 def test_resumed_items_do_not_fake_the_rate(job: TrackerJob) -> None:
     """What was done yesterday took no time today."""
-    sight = Sight(events_of(job), None, 0)
+    watched = WatchedJob(events_of(job), None, 0)
     step = job.step("load")
     items = iter(step.track(range(1000), resume=range(900)))
     step.start()
     assert next(items) == 900
-    step_of(sight, 0)
+    step_of(watched, 0)
     step.advance(50)
-    seen = step_of(sight, 10)
+    seen = step_of(watched, 10)
 
     assert (seen.completed, seen.total) == (950, 1000)
     assert (seen.rate, seen.seconds_left) == (5, 10)
@@ -65,12 +65,12 @@ def test_resumed_items_do_not_fake_the_rate(job: TrackerJob) -> None:
 
 def test_share_without_units_has_a_time_left(job: TrackerJob) -> None:
     """A step that is told by its share is as good as one that counts."""
-    sight = Sight(events_of(job), None, 0)
+    watched = WatchedJob(events_of(job), None, 0)
     step = job.step("load")
     step.start()
-    step_of(sight, 0)
+    step_of(watched, 0)
     step.fraction = 0.25
-    seen = step_of(sight, 10)
+    seen = step_of(watched, 10)
 
     assert (seen.fraction, seen.completed, seen.rate) == (0.25, None, None)
     assert seen.seconds_left == 30
@@ -78,13 +78,13 @@ def test_share_without_units_has_a_time_left(job: TrackerJob) -> None:
 
 def test_step_that_is_done_says_how_long_it_took(job: TrackerJob) -> None:
     """And no more how fast it is."""
-    sight = Sight(events_of(job), None, 0)
+    watched = WatchedJob(events_of(job), None, 0)
     step = job.step("load", total=4)
     step.start()
-    step_of(sight, 1)
+    step_of(watched, 1)
     step.advance(2)
     step.done()
-    seen = step_of(sight, 8)
+    seen = step_of(watched, 8)
 
     assert (seen.status, seen.fraction, seen.seconds) == ("done", 1.0, 7)
     assert (seen.rate, seen.seconds_left) == (None, None)
@@ -92,13 +92,13 @@ def test_step_that_is_done_says_how_long_it_took(job: TrackerJob) -> None:
 
 def test_step_between_attempts_is_trying_again(job: TrackerJob) -> None:
     """It has not failed yet, and the job goes on."""
-    sight = Sight(events_of(job), None, 0)
+    watched = WatchedJob(events_of(job), None, 0)
     job.step("load").start()
     step_block(job.step("load")).work.attempt_failed(1, 3, ValueError())
-    assert step_of(sight, 1).status == "waiting"
+    assert step_of(watched, 1).status == "waiting"
     job.step("load").start()
 
-    assert (step_of(sight, 2).status, step_of(sight, 2).attempts) == ("running", 2)
+    assert (step_of(watched, 2).status, step_of(watched, 2).attempts) == ("running", 2)
 
 
 def test_steps_without_a_configuration_are_those_that_were_heard_of(
@@ -106,11 +106,11 @@ def test_steps_without_a_configuration_are_those_that_were_heard_of(
 ) -> None:
     """Without points there is no percent, but there is something to see."""
     job = recorder.run_job("bare", 142, "undescribed")
-    sight = Sight(events_of(job), None, 0)
+    watched = WatchedJob(events_of(job), None, 0)
     job.step("load").start()
-    sight.hear("start", "load")
+    watched.note_event("start", "load")
     job.step("load").advance(3)
-    view = sight.look(1)
+    view = watched.snapshot(1)
 
     assert [(step.tag, step.status, step.completed) for step in view.steps] == [
         ("load", "running", 3)
@@ -121,27 +121,27 @@ def test_steps_without_a_configuration_are_those_that_were_heard_of(
 def test_job_can_be_seen_after_its_handle_is_gone(recorder: TrackerApi) -> None:
     """Looking at a job does not keep its handle, and with it delivery, alive."""
     job = recorder.run_job("short", 142, "undescribed")
-    sight = Sight(events_of(job), None, 0)
+    watched = WatchedJob(events_of(job), None, 0)
     job.complete()
     del job
     gc.collect()
 
-    assert sight.is_gone
-    assert sight.look(1).status == "succeeded"
+    assert watched.is_gone
+    assert watched.snapshot(1).status == "succeeded"
 
 
 def test_failed_step_alone_does_not_end_the_job(job: TrackerJob) -> None:
     """Its author may go on with it, or say that the job has failed."""
-    sight = Sight(events_of(job), None, 0)
+    watched = WatchedJob(events_of(job), None, 0)
     is_over = []
     job.step("load").fail()
-    sight.hear("error", "load")
-    is_over.append(sight.is_over)
+    watched.note_event("error", "load")
+    is_over.append(watched.is_over)
     job.fail()
-    sight.hear("error", None)
-    is_over.append(sight.is_over)
+    watched.note_event("error", None)
+    is_over.append(watched.is_over)
     job.step("load").start()
-    sight.hear("start", "load")
-    is_over.append(sight.is_over)
+    watched.note_event("start", "load")
+    is_over.append(watched.is_over)
 
     assert is_over == [False, True, False]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from trackerapi import SettingsError
-from trackerapi.view.choice import chosen
+from trackerapi.view.watcher import choose_view
 
 ABLE = {"TERM": "xterm"}
 
@@ -39,7 +39,7 @@ def test_view_is_what_can_be_shown(
     view: str | None,
 ) -> None:
     """A live view needs a terminal on which the cursor can move."""
-    assert chosen(progress, stream, environment) == view
+    assert choose_view(progress, stream, environment) == view
 
 
 def test_closed_stderr_is_no_place_for_a_view() -> None:
@@ -47,16 +47,16 @@ def test_closed_stderr_is_no_place_for_a_view() -> None:
     stream = Tty()
     stream.close()
 
-    assert chosen("auto", io.TextIOWrapper(io.BytesIO()), ABLE) == "plain"
+    assert choose_view("auto", io.TextIOWrapper(io.BytesIO()), ABLE) == "plain"
     closed = io.TextIOWrapper(io.BytesIO())
     closed.close()
-    assert chosen("auto", closed, ABLE) is None
+    assert choose_view("auto", closed, ABLE) is None
 
 
 def test_without_rich_there_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only who asks for a live view is told what is missing."""
     monkeypatch.setitem(sys.modules, "rich", None)  # as if it were not there
 
-    assert chosen("auto", Tty(), ABLE) == "plain"
+    assert choose_view("auto", Tty(), ABLE) == "plain"
     with pytest.raises(SettingsError, match=r"pip install \"\.\[progress\]\""):
-        chosen("live", Tty(), ABLE)
+        choose_view("live", Tty(), ABLE)
