@@ -1,1 +1,1 @@
-"""Bridges from what a script uses already; each needs its package, if it is foreign."""
+"""Integrations with logging and tqdm; `tqdm` needs the extra of that name."""

@@ -1,7 +1,7 @@
-"""A handler of `logging` that turns chosen records into lines of the job's timeline.
+"""Handler of `logging` that turns log records into lines of the job's timeline.
 
-They are the provider's unless the author says otherwise. Records of this library, and
-of its threads, are left out: a report must not cause the next one.
+Only the provider reads the lines, unless the audience is `customer`. Records of this
+library and of its threads are left out: a report must not cause the next report.
 """
 
 import atexit
@@ -23,35 +23,37 @@ if TYPE_CHECKING:
 
 __all__ = ["TrackerHandler"]
 
-MOST_A_SECOND: Final = 10
-"""Records of a job that become lines within a second; others are counted."""
+MAX_A_SECOND: Final = 10
+"""Records of a job that become lines in a second; the others are counted."""
 
 AUDIENCES: Final = ("provider", "customer")
 
 _OURS: Final = "trackerapi"
-_WORDS: Final = logging.Formatter()
+_MESSAGE_ONLY: Final = logging.Formatter()
 _FULL: Final = logging.Formatter("%(levelname)s %(name)s: %(message)s")
 
 
 class TrackerHandler(logging.Handler):
     """Report log records as `info` lines of a job, or of a step of it.
 
-    At most 10 records a second and job become lines; a line says how many were left
-    out. What goes wrong here is told as `logging` tells it, and raises nothing.
+    At most 10 records a second become lines of one job; a further line gives the number
+    of the other records.
+    An error within the handler is printed by `Handler.handleError()`, and never
+    reaches the job.
 
     Args:
-        job: Handle of the job; None takes the one whose block runs the code that logs.
-            Records outside of any job are dropped.
-        step: Tag or display name of the step; None takes the one whose block runs the
-            code that logs.
-        level: Least level of a record, as `logging` has it; INFO by default.
-        audience: Who reads the lines: `"provider"`, or `"customer"`, who reads the
-            message alone and never a traceback.
-        filter: Returns whether a record becomes a line; None takes all.
+        job: Handle of the job; None takes the job of the block that runs the logging
+            code. Records outside of any job are dropped.
+        step: Tag or display name of the step; None takes the step of the block that
+            runs the logging code.
+        level: Lowest level of a record, as in `logging`; INFO by default.
+        audience: Reader of the lines: `"provider"`, or `"customer"`, who gets the
+            message only and never a traceback.
+        filter: Returns whether a record becomes a line; None takes all records.
 
     Raises:
         TypeError: If `filter` is not callable.
-        ValueError: If `audience` or `level` is none.
+        ValueError: If `audience` or `level` does not exist.
 
     Example:
         logging.getLogger("my_pipeline").addHandler(TrackerHandler())
@@ -74,8 +76,9 @@ class TrackerHandler(logging.Handler):
         self._job, self._step, self._audience = job, step, audience
         self._flows: weakref.WeakKeyDictionary[TrackerJob, _Flow]
         self._flows = weakref.WeakKeyDictionary()
-        # Those that something has to be told of; held until it is.
-        self._untold: set[TrackerJob] = set()
+        # Jobs with a pending line about left out records; a strong reference until
+        # then.
+        self._pending: set[TrackerJob] = set()
         self._emitting = threading.local()
         self._is_hooked = False
         self.addFilter(_is_foreign)
@@ -84,7 +87,7 @@ class TrackerHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Report a record; called by `logging`."""
-        # What a report makes somebody log must not become a report.
+        # A report may log, for example in `before_send`: no report of that record.
         if getattr(self._emitting, "is_so", False):
             return
         self._emitting.is_so = True
@@ -96,17 +99,17 @@ class TrackerHandler(logging.Handler):
             self._emitting.is_so = False
 
     def flush(self) -> None:
-        """Say how many records were left out since the last line."""
+        """Report the number of records that were left out since the last line."""
         self.acquire()
         try:
-            self._tell_left_out()
+            self._report_left_out()
         except TrackerError:
-            pass  # strict, and the outbox cannot be written, as it has told
+            pass  # strict: the outbox cannot be written, and has logged that
         finally:
             self.release()
 
     def close(self) -> None:
-        """Say what was left out, and take no records any more."""
+        """Report the records that were left out, and take no more records."""
         self.flush()
         atexit.unregister(self.flush)
         super().close()
@@ -116,23 +119,23 @@ class TrackerHandler(logging.Handler):
         if job is None:
             return
         flow, now = self._flows.setdefault(job, _Flow()), steady_seconds()
-        self._tell_left_out(before=now - 1)
+        self._report_left_out(before=now - 1)
         if not flow.takes(now):
-            self._untold.add(job)
+            self._pending.add(job)
             if not self._is_hooked:
-                # Later than delivery has, and so called before it ends.
+                # Registered after the hook of delivery, and so called before it.
                 self._is_hooked = True
                 atexit.register(self.flush)
             return
         if self._audience == "customer":
-            text, detail = self._words_alone(record), _traceback_of(record)
+            text, detail = self._without_traceback(record), _traceback_of(record)
             job.send_event(kind="info", name=step, message=text, detail=detail)
         else:
             text = (self.formatter or _FULL).format(record)
             job.send_event(kind="info", name=step, detail=text)
 
     def _job_and_step(self) -> "tuple[TrackerJob | None, str | None]":
-        """Return the job that a record belongs to, and the tag of its step."""
+        """Return the job of a record, and the tag of its step."""
         blocks = current_blocks()
         around = blocks[-1].job if blocks else None
         step = blocks[-1].step if blocks else None
@@ -141,29 +144,29 @@ class TrackerHandler(logging.Handler):
             return job, self._step
         return job, step.tag
 
-    def _tell_left_out(self, before: float = math.inf) -> None:
-        """Tell of records that were left out in seconds that began before a time."""
-        for job in [job for job in self._untold if self._flows[job].began <= before]:
-            self._untold.discard(job)
+    def _report_left_out(self, before: float = math.inf) -> None:
+        """Report the records left out in seconds that began before a monotonic time."""
+        for job in [job for job in self._pending if self._flows[job].began <= before]:
+            self._pending.discard(job)
             flow = self._flows[job]
             count, flow.left_out = flow.left_out, 0
             records = "log record was" if count == 1 else "log records were"
-            text = f"{count:,} {records} left out: more than {MOST_A_SECOND} a second"
+            text = f"{count:,} {records} left out: more than {MAX_A_SECOND} a second"
             job.send_event(kind="info", detail=text)
 
-    def _words_alone(self, record: logging.LogRecord) -> str:
+    def _without_traceback(self, record: logging.LogRecord) -> str:
         """Return a record as text without its traceback."""
         bare = copy.copy(record)
         bare.exc_info = bare.exc_text = bare.stack_info = None
-        return (self.formatter or _WORDS).format(bare)
+        return (self.formatter or _MESSAGE_ONLY).format(bare)
 
 
 class _Flow:
-    """How many records of a job became lines, and how many did not.
+    """Counts of a job's records in the current second.
 
     Attributes:
-        began: When the second that it counts in began; monotonic.
-        left_out: Records that were left out and not told yet.
+        began: Begin of the second, in monotonic seconds.
+        left_out: Number of records that were left out and not reported yet.
     """
 
     def __init__(self) -> None:
@@ -171,11 +174,11 @@ class _Flow:
         self.left_out = 0
 
     def takes(self, at: float) -> bool:
-        """Tell whether a record at a monotonic time becomes a line; count it."""
+        """Count a record; return whether it becomes a line."""
         if at - self.began >= 1:
             self.began, self._count = at, 0
         self._count += 1
-        if self._count > MOST_A_SECOND:
+        if self._count > MAX_A_SECOND:
             self.left_out += 1
             return False
         return True
@@ -186,6 +189,6 @@ def _traceback_of(record: logging.LogRecord) -> str | None:
 
 
 def _is_foreign(record: logging.LogRecord) -> bool:
-    """Tell whether a record comes from the job, not from this library."""
+    """Return whether a record comes from the job, not from this library."""
     is_ours = record.name.partition(".")[0] == _OURS
     return not is_ours and not (record.threadName or "").startswith(f"{_OURS}-")

@@ -1,7 +1,7 @@
-"""A tqdm bar that is tracked progress too: change the import, and name the step.
+"""tqdm bar that also reports progress: change the import, and name the step.
 
-The bar is upstream's, and so is all that it does in the terminal. Switched off, it
-still reports: the bar is for whoever runs the script, the report for the customer.
+tqdm draws the bar as ever. A disabled bar still reports: the bar is for the terminal,
+the report for the customer.
 """
 
 import math
@@ -33,7 +33,7 @@ __all__ = ["tqdm", "trange"]
 
 Item = TypeVar("Item")
 
-# Upstream's own calls, in fewer steps than by `super()`.
+# Methods of tqdm itself: a direct call is faster than `super()`.
 _UPDATE: Final[Callable[..., bool | None]] = vars(upstream)["update"]
 _CLOSE: Final[Callable[..., None]] = vars(upstream)["close"]
 
@@ -42,21 +42,21 @@ if TYPE_CHECKING:
 else:
 
     class _Bar(upstream, Generic[Item]):
-        """Upstream's bar, which type checkers know to be generic."""
+        """tqdm's bar; generic, as in the stubs for type checkers."""
 
 
-class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
-    """Show a bar, and report what it counts as progress of a step.
+class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
+    """Show a bar, and report its count as progress of a step.
 
-    The bar starts its step, and the step is done when the loop or the bar has ended;
-    within a block of the step it only counts. A loop that is left early says nothing:
-    its job knows how it ended.
+    The bar starts its step, and ends the step at the end of the loop or bar. Within a
+    block of the step, the bar only counts. A loop that is left early reports nothing:
+    the block of the job reports the end.
 
     Args:
-        iterable: As upstream; so are `desc`, `total` and all other arguments.
-        job: Handle of the job; None takes the one whose block runs this code.
-        step: Tag or display name of the step; None takes `desc` where the job's
-            configuration has such a step. Nothing is reported without one.
+        iterable: As for tqdm, like `desc`, `total` and all other arguments.
+        job: Handle of the job; None takes the job of the block that runs this code.
+        step: Tag or display name of the step; None takes `desc`, if the configuration
+            of the job has such a step. Without a step, nothing is reported.
 
     Example:
         with tracker.run_job("import-42", customer_id=142, tag="import") as job:
@@ -65,7 +65,7 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
     """
 
     _tracked: "_Tracked | None" = None
-    _counted: "_Tracked | None" = None  # the same, unless a loop counts
+    _counted: "_Tracked | None" = None  # the same; None while a loop counts itself
 
     if TYPE_CHECKING:
 
@@ -109,7 +109,7 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
             self._tracked = self._counted = _Tracked(found, self.total, self.n)
 
     def __iter__(self) -> Iterator[Item]:
-        """Iterate, and count each item when the next one is asked for."""
+        """Iterate, and count each item when the loop takes the next one."""
         if self._tracked is None:
             return super().__iter__()
         return self._followed(self.iterable, self._tracked)
@@ -125,15 +125,15 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
         super().__exit__(exc_type, exc_value, traceback)
 
     def __del__(self) -> None:
-        # Forgotten, not closed: nobody says that the work is done.
+        # A bar that was never closed does not end its step: the work may be unfinished.
         tracked, self._tracked = self._tracked, None
         if tracked is not None:
-            tracked.tell(self._place(tracked), self.total)
-        if "disable" in vars(self):  # not where `__init__` has raised
+            tracked.report(self._count_of(tracked), self.total)
+        if "disable" in vars(self):  # missing if `__init__` has raised
             super().__del__()
 
     def update(self, n: float | None = 1) -> bool | None:
-        """Count `n` units more."""
+        """Count `n` more units."""
         tracked = self._counted
         if tracked is None:
             return _UPDATE(self, n)
@@ -143,45 +143,45 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
         else:
             is_shown = _UPDATE(self, n)
         if steady_seconds() >= tracked.due:
-            tracked.tell(self._place(tracked), self.total)
+            tracked.report(self._count_of(tracked), self.total)
         return is_shown
 
     def refresh(self, *args: Any, **options: Any) -> Any:
-        """Show, and report, what was set by hand."""
+        """Show and report a count that was set directly."""
         tracked = self._counted
         if tracked is not None and steady_seconds() >= tracked.due:
-            tracked.tell(self._place(tracked), self.total)
+            tracked.report(self._count_of(tracked), self.total)
         return super().refresh(*args, **options)
 
     def reset(self, total: float | None = None) -> None:
-        """Begin to count anew."""
+        """Restart the count from nothing."""
         super().reset(total)
         if self._tracked is not None:
-            self._tracked.begin_again(self.total)
+            self._tracked.restart(self.total)
 
     def close(self) -> None:
-        """Close the bar; its step is done, unless an exception is on its way."""
+        """Close the bar and end its step, except during an exception."""
         tracked = self._counted
-        place = self._place(tracked) if tracked is not None else 0.0
+        reached = self._count_of(tracked) if tracked is not None else 0.0
         super().close()
         if tracked is None:
             return
-        tracked.tell(place, self.total)
-        is_short = self.total is not None and place < self.total
+        tracked.report(reached, self.total)
+        is_short = self.total is not None and reached < self.total
         if not (is_short and sys.exception() is not None):
             self._end()
-        # Else it was called in a `finally`: the job says how the step ended.
+        # Otherwise a `finally` has called this: the block of the job reports the end.
 
-    def _place(self, tracked: "_Tracked") -> Any:
-        """Return where the bar stands; one that is off does not say it itself."""
+    def _count_of(self, tracked: "_Tracked") -> Any:
+        """Return the count; a disabled bar of tqdm does not keep one."""
         return tracked.reached if self.disable else self.n
 
     def _followed(self, items: Iterable[Item], tracked: "_Tracked") -> Generator[Item]:
-        """Count items, in few steps: a job may have millions of them.
+        """Yield items and count them; fast, since a job may have millions of items.
 
-        As upstream does, by what it offers to everybody.
+        Works like the loop of tqdm, by its public members.
         """
-        n = self._place(tracked)
+        n = self._count_of(tracked)
         pause = math.inf if self.disable else self.mininterval
         clock = steady_seconds
         show_due = clock() + pause
@@ -194,14 +194,14 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
                 at = clock()
                 if at >= due:
                     if at >= show_due:
-                        # Not shown is nearly due: try again soon.
+                        # tqdm has skipped the drawing because it is not due: try soon.
                         is_shown = _UPDATE(self, n - self.n)
                         show_due = at + (pause if is_shown else pause / 4)
                     if at >= tracked.due:
-                        tracked.tell(n, self.total)
+                        tracked.report(n, self.total)
                     due = min(show_due, tracked.due)
         finally:
-            tracked.tell(n, self.total)
+            tracked.report(n, self.total)
             if not self.disable:
                 self.n = n
             _CLOSE(self)
@@ -211,7 +211,7 @@ class tqdm(_Bar[Item]):  # noqa: N801 - upstream's name
     def _end(self, error: BaseException | None = None) -> None:
         tracked, self._tracked, self._counted = self._tracked, None, None
         if tracked is not None:
-            tracked.tell(self._place(tracked), self.total)
+            tracked.report(self._count_of(tracked), self.total)
             tracked.end(error)
 
 
@@ -221,16 +221,16 @@ def trange(*args: int, **options: Any) -> tqdm[int]:
 
 
 class _Tracked:
-    """What a bar reports of its step; safe to share between threads.
+    """Reports of a bar about its step; threads may share it.
 
     Args:
         step: Handle of the step.
-        total: Units in all; None while nobody knows.
+        total: Units in all; None if unknown.
         initial: Units that were done before.
 
     Attributes:
-        reached: Where the bar was last seen; where it stands if it is off.
-        due: When to report it again, in monotonic seconds.
+        reached: Last known count of the bar; the count itself of a disabled bar.
+        due: Time of the next report, in monotonic seconds.
     """
 
     def __init__(self, step: "TrackerStep", total: Any, initial: Any) -> None:
@@ -239,50 +239,50 @@ class _Tracked:
         self._count = self._loop.enter()
         self._total: float | None = None
         self.due = 0.0
-        self.reached = self._told = _number(initial) or 0.0
-        self._tell_total(total)
+        self.reached = self._counted_units = _number(initial) or 0.0
+        self._report_total(total)
         if self.reached:
             self._count.add(self.reached, is_resumed=True)
 
-    def tell(self, reached: Any, total: Any) -> None:
-        """Report where the bar stands; one that goes back counts for nothing."""
+    def report(self, reached: Any, total: Any) -> None:
+        """Report the count of the bar; a lower count than before is ignored."""
         self.reached = reached
         self.due = steady_seconds() + INTERVAL_SECONDS
         if total != self._total:
-            self._tell_total(total)
+            self._report_total(total)
         with COUNTING.lock:
-            units = (_number(reached) or 0.0) - self._told
+            units = (_number(reached) or 0.0) - self._counted_units
             if units > 0:
-                self._told += units
+                self._counted_units += units
                 self._count.add(units)
 
-    def begin_again(self, total: Any) -> None:
-        """Count from nothing, as the bar does."""
+    def restart(self, total: Any) -> None:
+        """Restart the count from nothing."""
         with COUNTING.lock:
-            self.reached = self._told = 0.0
+            self.reached = self._counted_units = 0.0
             if self._loop.is_whole_step:
                 self._count.begin()
             self._total = None
-        self._tell_total(total)
+        self._report_total(total)
 
     def end(self, error: BaseException | None) -> None:
-        """End the step, unless a block of it does."""
+        """End the step, except within a block of the step."""
         if self._loop.is_whole_step:
             job = self._loop.block.work.job
             job.report_quietly(error, lambda: self._loop.end(error))
 
-    def _tell_total(self, total: Any) -> None:
+    def _report_total(self, total: Any) -> None:
         units = _number(total)
         if units is not None and self._loop.is_whole_step:
             self._count.set_total(units)
         elif units is not None:
-            # Beside what others count of the step.
+            # Other loops count units of the step too: their totals add up.
             self._count.expect(max(units - (self._total or 0.0), 0.0))
         self._total = total
 
 
 def _number(units: Any) -> float | None:
-    """Return units that can be reported; upstream takes anything that can be added."""
+    """Return units that can be reported; None for others: tqdm adds any objects."""
     try:
         number = float(units)
     except (TypeError, ValueError, OverflowError):
@@ -295,7 +295,7 @@ def _number(units: Any) -> float | None:
 def _step_of(
     job: "TrackerJob | None", step: str | None, desc: str | None
 ) -> "TrackerStep | None":
-    """Return the step that a bar means; None if there is none."""
+    """Return the step of a bar; None if there is no such step."""
     if job is None:
         blocks = current_blocks()
         if not blocks:

@@ -1,7 +1,7 @@
-"""Tests of job scripts: what a script reports, in memory, without a backend.
+"""Tests of job scripts: a tracker in memory that records reports, without a backend.
 
-With pytest, ask for the fixture `trackerapi`; elsewhere, `with recording() as tracker`.
-Importing this package loads nothing else; each name is loaded when it is used.
+With pytest, use the fixture `trackerapi`; elsewhere, `with recording() as tracker`. The
+import of this package loads no other module: each name is loaded at its first use.
 """
 
 TYPE_CHECKING = False
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from trackerapi.testing.memory_parts import recording
     from trackerapi.testing.views import CustomerStep, CustomerView, RecordedJob
 
-_HOMES = {
+_MODULES = {
     "CustomerStep": "views",
     "CustomerView": "views",
     "FakeTracker": "fake",
@@ -22,12 +22,12 @@ __all__ = ["CustomerStep", "CustomerView", "FakeTracker", "RecordedJob", "record
 
 
 def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
+    module = _MODULES.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
 

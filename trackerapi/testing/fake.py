@@ -1,4 +1,4 @@
-"""The tracker in memory: what a test asks, and how it lets the tracker fail."""
+"""Tracker in memory: the recorded jobs, and the faults that a test switches on."""
 
 import re
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trackerapi.delivery.report import DeliveryReport
 from trackerapi.testing.faults import SILENT, Fault, check_fault, error_of
-from trackerapi.testing.memory_delivery import ChildDelivery, Taker
+from trackerapi.testing.memory_delivery import ChildDelivery, RecordTarget
 from trackerapi.testing.personal_data import findings_in
 from trackerapi.testing.store import RecordStore
 from trackerapi.testing.views import RecordedJob
@@ -15,14 +15,13 @@ from trackerapi.testing.views import RecordedJob
 class FakeTracker:
     """A tracker in memory, to which each TrackerApi of the process reports.
 
-    It takes what the code under test reports on the way on which it would be delivered:
-    `before_send`, the rules for metadata and the names of steps count as ever. Given
-    keys, addresses and folders count for nothing, and none need be given. Processes
-    that the test forks are recorded too, and so are others that it starts and that use
-    the environment of the test; those only write down what they report.
+    Reports take the same way as in production: `before_send`, the rules for metadata
+    and the check of steps apply. Keys, addresses and folders are ignored, and may be
+    missing. Forked processes are recorded too, and so are processes that inherit the
+    environment of the test: they write their reports into a folder of the test.
 
     Args:
-        outbox: Folder for what other processes report; made when one does.
+        outbox: Folder for the reports of other processes; made by the first of them.
         on_change: Called when strictness or faults change.
 
     Example:
@@ -45,11 +44,11 @@ class FakeTracker:
 
     @property
     def strict(self) -> bool:
-        """Whether mistakes of the code under test raise, as with `strict=True`.
+        """Whether usage errors of the code under test raise, as with `strict=True`.
 
-        True at first: an unknown step or a misspelt kind is an `UnknownStepError`,
-        metadata that does not fit a `ValueError`. False leaves it to the code under
-        test.
+        True by default: an unknown step or a misspelt kind raises `UnknownStepError`,
+        and metadata that does not fit raises `ValueError`. With False, the setting of
+        the code under test decides.
         """
         return self._is_strict
 
@@ -60,17 +59,17 @@ class FakeTracker:
 
     @property
     def jobs(self) -> list[RecordedJob]:
-        """All jobs as they were reported up to now, the first one first."""
+        """All jobs, as reported up to now, in the order of their first reports."""
         return [RecordedJob.of(record) for record in self.store.jobs()]
 
     def job(self, provider_job_id: str) -> RecordedJob:
-        """Return a job as it was reported up to now.
+        """Return a job, as reported up to now.
 
         Args:
             provider_job_id: Your own id of the job.
 
         Raises:
-            LookupError: If nothing was reported of it; names the jobs that reported.
+            LookupError: If the job has no report; the message names the jobs that have.
         """
         record = self.store.find(provider_job_id)
         if record is not None:
@@ -82,22 +81,21 @@ class FakeTracker:
         )
 
     def fail_with(self, *faults: Fault) -> None:
-        """Let the tracker fail from now on, to see that the code under test survives.
+        """Let the tracker fail from now on, to test that the code under test survives.
 
-        While it fails, the code under test sees what it would see in production: it is
-        as strict as it says itself. A `TrackerApi(strict=True)` raises for a refused
-        key, a refused job and a full disk; one that says nothing raises for none of
-        them. What is reported meanwhile is kept, as the outbox would keep it, and can
-        be looked at.
+        During a fault, the code under test behaves as in production: its own `strict`
+        applies. `TrackerApi(strict=True)` raises for a refused key, a refused job and a
+        full disk; without `strict`, none of them raises. Reports are kept meanwhile, as
+        in the outbox, and can be read.
 
         Args:
-            *faults: One or several of: `timeout`, no answer comes; `refused`, nobody
-                is at the address; `key`, the key is refused; `customer`, jobs are
-                refused, since the tracker knows no such customer; `disk`, the outbox
-                cannot be written.
+            *faults: One or several of: `timeout`, no answer comes; `refused`, the
+                connection is refused; `key`, the key is refused; `customer`, jobs are
+                refused, because the customer is unknown; `disk`, the outbox cannot be
+                written.
 
         Raises:
-            ValueError: If there is no such fault.
+            ValueError: If a fault is unknown.
         """
         for fault in faults:
             check_fault(fault)
@@ -107,35 +105,35 @@ class FakeTracker:
         self._on_change()
 
     def recover(self) -> None:
-        """Let the tracker work again; what has waited counts as delivered."""
+        """End all faults; undelivered reports count as delivered."""
         self._faults = ()
         self._on_change()
 
     def assert_no_personal_data(self, *extra_patterns: str | re.Pattern[str]) -> None:
-        r"""Fail if something that left the code under test looks like personal data.
+        r"""Fail if a report looks like personal data.
 
-        Looked through are ids of jobs, metadata of jobs, tags and names of steps, and
-        of each event its kind, step, texts, and keys and values of its metadata, after
-        `before_send` and declared metadata have taken out what they take out:
+        Searches ids and metadata of jobs, tags and names of steps, and the kind, step,
+        texts and metadata of each event. `before_send` and declared metadata apply
+        before the search. Personal data are:
 
-        - a DICOM UID: 20 characters or more of numbers between dots, beginning with
-          0, 1 or 2; but for those of the standard itself (`1.2.840.10008.`)
+        - a DICOM UID: 20 or more characters of numbers between dots, beginning with
+          0, 1 or 2, except the UIDs of the standard itself (`1.2.840.10008.`)
         - a patient's name: letters on both sides of `^`, as in `DOE^JOHN`
-        - an element of DICOM's group of the patient, written as in `(0010,0030)`
-        - a date of birth: a date (`19700131` or with dashes) close behind the word
+        - an element of DICOM's patient group, written as in `(0010,0030)`
+        - a date of birth: a date (`19700131` or with dashes) closely behind the word
           birth, born or DOB
-        - an accession number: a word with a digit right behind the word accession
-        - any value whose key says that it is one of these, or a patient's id: such as
+        - an accession number: a word with a digit directly behind the word accession
+        - any value with a key for one of these, or for a patient's id, such as
           `PatientName`, `patient_id`, `MRN`, `Date of Birth`, `accession number`
         - an e-mail address
-        - a path of two parts or more: `/data/x`, `~/x`, `C:\x`, `\\host\x`; not in a
-          web address, nor where a traceback names a file of the program
+        - a path of two or more parts: `/data/x`, `~/x`, `C:\x`, `\\host\x`, except in a
+          web address, and except the program files in a traceback
 
         Args:
-            *extra_patterns: Regular expressions that must not be found either.
+            *extra_patterns: More regular expressions that must not be found.
 
         Raises:
-            AssertionError: If there is any; names job, event and place of each.
+            AssertionError: If any is found; names job, event and field of each.
         """
         __tracebackhide__ = True
         found = findings_in(self.store.jobs(), extra_patterns)
@@ -144,8 +142,8 @@ class FakeTracker:
             raise AssertionError(f"this looks like personal data:\n{lines}")
 
     @property
-    def raises_mistakes(self) -> bool:
-        """Whether mistakes raise now, whatever the code under test wants."""
+    def raises_usage_errors(self) -> bool:
+        """Whether usage errors raise now, even if the code under test is not strict."""
         return self._is_strict and not self._faults
 
     @property
@@ -153,35 +151,35 @@ class FakeTracker:
         return not SILENT.isdisjoint(self._faults)
 
     def has_fault(self, fault: Fault) -> bool:
-        """Tell whether the tracker fails in a way now."""
+        """Return whether a fault is switched on."""
         return fault in self._faults
 
-    def meet_silence(self) -> None:
-        """Run into what keeps a request from being answered.
+    def raise_if_unreachable(self) -> None:
+        """Raise the error of a fault by which no request succeeds.
 
         Raises:
-            BackendUnavailable: If nobody answers.
-            AuthenticationError: If the key is refused.
+            BackendUnavailable: During the faults `timeout` and `refused`.
+            AuthenticationError: During the fault `key`.
         """
         for fault in self._faults:
             if fault in SILENT:
                 raise error_of(fault)
 
-    def meet_refusal(self) -> None:
-        """Run into what keeps a job from being taken.
+    def raise_if_jobs_are_rejected(self) -> None:
+        """Raise the error of a fault by which no job is created.
 
         Raises:
-            BackendRejected: If the job is refused.
+            BackendRejected: During the fault `customer`.
         """
         if self.has_fault("customer"):
             raise error_of("customer")
 
-    def taker(self) -> Taker:
-        """Return what takes records in this process."""
-        return self._child.taker() or self.store
+    def record_target(self) -> RecordTarget:
+        """Return the target of records: memory, or a file in a forked process."""
+        return self._child.delivery() or self.store
 
     def delivery_report(self) -> DeliveryReport:
-        """Tell how far delivery would be."""
+        """Return the report of a delivery with the faults that are switched on."""
         count, held = self.store.count(), self.store.count(held=True)
         waiting = max(count - self._count_before - held, 0) if self._is_silent else 0
         errors = [str(error_of(f)) for f in self._faults if f in SILENT]

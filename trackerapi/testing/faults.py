@@ -1,4 +1,4 @@
-"""Ways in which a tracker fails, and what a script then gets to see of it."""
+"""Faults of the tracker in memory, and the errors that a script gets from them."""
 
 from typing import Final, Literal
 
@@ -15,24 +15,24 @@ Fault = Literal["timeout", "refused", "key", "customer", "disk"]
 
 FAULTS: Final[tuple[Fault, ...]] = ("timeout", "refused", "key", "customer", "disk")
 SILENT: Final[frozenset[Fault]] = frozenset({"timeout", "refused", "key"})
-"""Faults with which nothing is delivered."""
+"""Faults during which nothing is delivered."""
 
 BASE_URL: Final = "https://tracker.invalid"
-"""Address of the tracker in memory; by RFC 2606 nobody has it."""
+"""Address of the tracker in memory; RFC 2606 reserves it, so that no host has it."""
 
 
 def check_fault(fault: str) -> None:
-    """Refuse what is no fault.
+    """Check the name of a fault.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If the fault is unknown.
     """
     if fault not in FAULTS:
         raise ValueError(f"a fault is one of {', '.join(FAULTS)}, got {fault!r}")
 
 
 def error_of(fault: Fault) -> BackendError:
-    """Return what a request runs into."""
+    """Return the error of a request during a fault."""
     if fault == "timeout":
         return BackendUnavailable("no answer in time", _exchange(None))
     if fault == "refused":
@@ -47,18 +47,18 @@ def error_of(fault: Fault) -> BackendError:
 
 
 def rejected(status: int, name: str, detail: str) -> BackendRejected:
-    """Return the refusal of a request for its content.
+    """Return the error of a request that is rejected for its content.
 
     Args:
         status: HTTP status of the answer.
         name: Last part of the problem's type, such as `unknown-job`.
-        detail: One sentence for the caller.
+        detail: Sentence for the caller.
     """
     return BackendRejected(f"{status}: {detail}", _exchange(status, detail, name))
 
 
 def unwritable() -> OutboxError:
-    """Return what a full disk makes of a record."""
+    """Return the error of a record on a full disk."""
     return OutboxError("the outbox cannot be written: No space left on device")
 
 

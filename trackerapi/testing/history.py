@@ -1,4 +1,4 @@
-"""What the events of a job amount to, as the tracker would answer it."""
+"""State of a recorded job, folded from its events, and the answers made from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,32 +11,32 @@ from trackerapi.models import Job, JobEvent, JobStep
 from trackerapi.testing.store import JobRecord, happened
 
 BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""When a job was created that nobody has created."""
+"""Creation time of a job that was reported without a creation."""
 
 
 @dataclass(slots=True)
 class Times:
-    """When something began and ended; None before that."""
+    """Begin and end of a job or step; None before."""
 
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
     def note(self, at: datetime, *, has_begun: bool, is_over: bool) -> None:
-        """Take the state after an event."""
+        """Update the times by the state after an event."""
         if has_begun and self.started_at is None:
             self.started_at = at
         self.finished_at = (self.finished_at or at) if is_over else None
 
 
 class JobHistory:
-    """The events of one job, folded by the rules that the backend folds by.
+    """Events of one job, folded by the rules of the backend.
 
     Args:
-        record: What was reported.
+        record: Creation and events of the job.
 
     Attributes:
-        document: The job's configuration; None without one.
-        progress: Where the job stands.
+        document: Configuration of the job; None without one.
+        progress: Status and percent of the job and its steps.
     """
 
     def __init__(self, record: JobRecord) -> None:
@@ -54,27 +54,27 @@ class JobHistory:
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """The steps of the configuration."""
+        """Steps of the configuration."""
         return list(self.document["step_configurations"]) if self.document else []
 
     @property
     def finish(self) -> str:
-        """How the job finishes: auto or explicit."""
+        """Finish mode of the job: auto or explicit."""
         return str(self._creation.get("finish", "auto"))
 
     @property
     def customer_id(self) -> int | None:
-        """The customer for whom the job is run; None for one that was not created."""
+        """Customer of the job; None if the job was not created."""
         return self._creation.get("customer_id")
 
     @property
     def tag(self) -> str | None:
-        """Tag of the configuration; None for a job that was not created."""
+        """Tag of the configuration; None if the job was not created."""
         return self._creation.get("tag")
 
     @property
     def name(self) -> str:
-        """What the customer reads."""
+        """Display name of the job."""
         return str(self.document["name"] if self.document else self.tag or "")
 
     @property
@@ -84,7 +84,7 @@ class JobHistory:
 
     @property
     def done(self) -> list[str]:
-        """Tags of the steps that are done, in the order in which they were."""
+        """Tags of the steps that are done, in the order of their ends."""
         events = self.record.events
         tags = [e.tag for e in events if e.tag and meaning(e.kind, e.tag) == "step"]
         known = [step["tag"] for step in self.steps]
@@ -96,7 +96,7 @@ class JobHistory:
         ]
 
     def as_answer(self) -> Job:
-        """Return the job as the backend answers it."""
+        """Return the job as the backend would answer."""
         events, progress = self.record.events, self.progress
         last = max((happened(event) for event in events), default=None)
         created_at = self._creation.get("created_at")
@@ -122,7 +122,7 @@ class JobHistory:
         )
 
     def event_answers(self) -> list[JobEvent]:
-        """Return the events as the backend answers them."""
+        """Return the events as the backend would answer."""
         return [
             _event_answer(event, sequence)
             for sequence, event in enumerate(self.record.events, 1)

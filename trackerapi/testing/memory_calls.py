@@ -1,4 +1,4 @@
-"""Answers of the tracker in memory, operation by operation as `wire.calls.Calls`."""
+"""Answers of the tracker in memory, one method for each operation of `wire.calls`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
 
 KEY_ID: Final = "memory"
 TEST_KEY: Final = f"trk_{KEY_ID}_0_0"
-"""Key of the tracker in memory, which looks at none."""
+"""Key of the tracker in memory; it is never checked."""
 
 LINK_DAYS: Final = 30
 
 
 class MemoryCalls:
-    """Answers what scripts ask about their jobs; anything else raises.
+    """Operations of job scripts, answered from memory; any other operation raises.
 
     Args:
-        acting: Returns the tracker in memory of the test that runs.
+        current_tracker: Returns the tracker of the test that runs; None between tests.
     """
 
-    def __init__(self, acting: "Callable[[], FakeTracker | None]") -> None:
-        self._acting = acting
+    def __init__(self, current_tracker: "Callable[[], FakeTracker | None]") -> None:
+        self._current_tracker = current_tracker
 
     def __getattr__(self, name: str) -> NoReturn:
         refuse(name)
 
     def verify_api_key(self) -> ApiKeyOwner:
-        """Answer that the key may do all."""
+        """Answer with a key that has all scopes."""
         self._tracker()
         return ApiKeyOwner(
             provider_id=1,
@@ -71,7 +71,7 @@ class MemoryCalls:
     def create_job(self, document: Mapping[str, Any]) -> Job:
         """Answer with a new job, or the one that has this id already."""
         tracker = self._tracker()
-        tracker.meet_refusal()
+        tracker.raise_if_jobs_are_rejected()
         known = tracker.store.find(document["provider_job_id"])
         if known is None or known.creation is None or known.is_held:
             return JobHistory(tracker.store.begun(document)).as_answer()
@@ -121,7 +121,7 @@ class MemoryCalls:
     def create_share_link(
         self, job_id: int, expires_at: datetime | None
     ) -> tuple[ShareLink, str]:
-        """Answer with a link that leads nowhere."""
+        """Answer with a link to a page that does not exist."""
         self._find(job_id)
         now = utc_now()
         link = ShareLink(
@@ -137,9 +137,9 @@ class MemoryCalls:
         self,
         job_id: int,
         expires_at: datetime | None,
-        label: str | None = None,  # noqa: ARG002 - nobody lists it here
+        label: str | None = None,  # noqa: ARG002 - the test cannot list keys
     ) -> NewJobToken:
-        """Answer with a token that works in this test alone."""
+        """Answer with a token that works only in this test."""
         return NewJobToken(
             token=TEST_KEY,
             key_id=KEY_ID,
@@ -149,10 +149,10 @@ class MemoryCalls:
         )
 
     def _tracker(self) -> "FakeTracker":
-        tracker = self._acting()
+        tracker = self._current_tracker()
         if tracker is None:
             raise BackendUnavailable("no test with the fixture `trackerapi` runs")
-        tracker.meet_silence()
+        tracker.raise_if_unreachable()
         return tracker
 
     def _known(self) -> list[JobHistory]:
@@ -167,10 +167,10 @@ class MemoryCalls:
 
 
 def refuse(name: str) -> NoReturn:
-    """Raise for what the tracker in memory cannot do.
+    """Raise for an operation without an answer in memory.
 
     Raises:
-        AttributeError: For a name that only Python itself asks for.
+        AttributeError: For a special name, which Python itself looks up.
         NotImplementedError: For an operation.
     """
     if name.startswith("__"):

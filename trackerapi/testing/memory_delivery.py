@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 1024**3
 
 
-class Taker(Protocol):
-    """What takes records: memory, or the delivery of a child process."""
+class RecordTarget(Protocol):
+    """Target of records: memory, or the delivery of a child process."""
 
     def record_event(self, line: bytes, provider_job_id: str, tag: str | None) -> None:
-        """Take an event."""
+        """Record an event."""
         ...
 
     def record_newest(self, line: Line, key: Key) -> None:
-        """Take an event of which only the newest counts."""
+        """Record an event that a newer one replaces."""
         ...
 
     def write_pending(self, provider_job_id: str, tag: str | None) -> None:
-        """Keep what is left of the progress of a step."""
+        """Record the last progress of a step."""
         ...
 
     def record_creation(
@@ -45,54 +45,54 @@ class Taker(Protocol):
         state: str,
         problem: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take the creation of a job."""
+        """Record the creation of a job."""
         ...
 
 
 class MemoryDelivery(Delivery):
-    """Hands records to the tracker in memory of the test that runs.
+    """Delivery that records into the tracker of the test that runs.
 
     Args:
-        problems: Told of what goes wrong.
-        acting: Returns that tracker; None between tests.
-        strict: Whether the script wants an outbox that cannot be written to raise.
+        problems: Log of problems.
+        current_tracker: Returns the tracker of the test that runs; None between tests.
+        strict: Whether an outbox that cannot be written raises.
     """
 
     def __init__(
         self,
         problems: Problems,
-        acting: "Callable[[], FakeTracker | None]",
+        current_tracker: "Callable[[], FakeTracker | None]",
         *,
         strict: bool,
     ) -> None:
         super().__init__(*_offline(None), problems)
-        self._acting, self._is_strict = acting, strict
+        self._current_tracker, self._is_strict = current_tracker, strict
 
     def record(self, line: bytes) -> None:
-        """Take one record."""
+        """Record a line."""
         self.record_event(line, job_of(line), None)
 
     def record_event(self, line: bytes, provider_job_id: str, tag: str | None) -> None:
-        """Take an event; see `Delivery`."""
-        taker = self._taker()
-        if taker is not None:
-            taker.record_event(line, provider_job_id, tag)
+        """Record an event; see `Delivery`."""
+        target = self._record_target()
+        if target is not None:
+            target.record_event(line, provider_job_id, tag)
 
     def post(self, work: Work) -> None:
-        """Do it at once: nobody waits for memory."""
+        """Do the work at once: memory does not block."""
         work()
 
     def record_newest(self, line: Line, key: Key, *, may_wait: bool = True) -> None:  # noqa: ARG002
-        """Take an event of which only the newest counts; see `Delivery`."""
-        taker = self._taker()
-        if taker is not None:
-            taker.record_newest(line, key)
+        """Record an event that a newer one replaces; see `Delivery`."""
+        target = self._record_target()
+        if target is not None:
+            target.record_newest(line, key)
 
     def write_pending(self, provider_job_id: str, tag: str | None) -> None:
-        """Keep what is left of the progress of a step; see `Delivery`."""
-        taker = self._taker()
-        if taker is not None:
-            taker.write_pending(provider_job_id, tag)
+        """Record the last progress of a step; see `Delivery`."""
+        target = self._record_target()
+        if target is not None:
+            target.write_pending(provider_job_id, tag)
 
     def record_creation(
         self,
@@ -100,39 +100,39 @@ class MemoryDelivery(Delivery):
         state: str,
         problem: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take the creation of a job; see `Delivery`."""
-        taker = self._taker()
-        if taker is not None:
-            taker.record_creation(document, state, problem)
+        """Record the creation of a job; see `Delivery`."""
+        target = self._record_target()
+        if target is not None:
+            target.record_creation(document, state, problem)
 
     def events_of(self, provider_job_id: str) -> list[dict[str, Any]]:
-        """Return the events of a job that were recorded, in their order."""
-        tracker = self._acting()
+        """Return the recorded events of a job, in the order in which they happened."""
+        tracker = self._current_tracker()
         return [] if tracker is None else tracker.store.events_of(provider_job_id)
 
     def note_failure(self, error: BackendError) -> None:
-        """Do nothing: the tracker in memory knows how it fails."""
+        """Do nothing: the faults of the tracker in memory are known."""
 
     def flush(self, timeout_seconds: float) -> DeliveryReport:  # noqa: ARG002
-        """Return the report; nothing comes of waiting."""
+        """Return the report at once: a wait would change nothing."""
         return self.report()
 
     def report(self) -> DeliveryReport:
-        """Tell what the tracker in memory has taken."""
-        tracker = self._acting()
+        """Return the report of the tracker in memory."""
+        tracker = self._current_tracker()
         return DeliveryReport() if tracker is None else tracker.delivery_report()
 
     def close(self, spent_seconds: float = 0.0) -> None:
         """Do nothing: memory stays open."""
 
     def retire(self) -> None:
-        """Do nothing: memory has no thread that would have to end."""
+        """Do nothing: memory has no thread to end."""
 
     def forget(self) -> None:
-        """Do nothing: a child process asks for its own delivery."""
+        """Do nothing: a child process gets its own delivery."""
 
-    def _taker(self) -> Taker | None:
-        tracker = self._acting()
+    def _record_target(self) -> RecordTarget | None:
+        tracker = self._current_tracker()
         if tracker is None:
             return None
         if tracker.has_fault("disk"):
@@ -140,22 +140,22 @@ class MemoryDelivery(Delivery):
                 raise unwritable()
             message = f"{unwritable()}; events wait in memory"
             self._problems.report(OUTBOX_UNWRITABLE, message)
-        return tracker.taker()
+        return tracker.record_target()
 
 
 class ChildDelivery:
-    """Makes the delivery of a child process, which leaves its records on disk.
+    """Delivery of a forked process, which writes its records into files.
 
     Args:
-        outbox: Where it leaves them.
+        outbox: Folder of the files.
     """
 
     def __init__(self, outbox: "Path") -> None:
         self._outbox, self._pid = outbox, os.getpid()
         self._made: tuple[int, Delivery] | None = None
 
-    def taker(self) -> Delivery | None:
-        """Return the delivery of this process; None in the one of the test."""
+    def delivery(self) -> Delivery | None:
+        """Return the delivery of this process; None in the process of the test."""
         pid = os.getpid()
         if pid == self._pid:
             return None
@@ -167,7 +167,7 @@ class ChildDelivery:
 def _offline(
     folder: "Path | None",
 ) -> tuple[DeliveryOptions, Callable[[], Binding], Callable[[], Sender]]:
-    """Return what makes a delivery that writes records down and sends none."""
+    """Return the arguments of a delivery that writes records and sends none."""
 
     def sender() -> Sender:
         raise RuntimeError("tests of job scripts send nothing")

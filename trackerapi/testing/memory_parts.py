@@ -1,4 +1,4 @@
-"""Where trackers in memory act: puts them in the place of all real ones."""
+"""Parts of a TrackerApi in memory, and `recording()`, which installs them."""
 
 import os
 import tempfile
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from trackerapi.wire.client import BackendClient
     from trackerapi.wire.connection import Connection
 
-_PLACES: Final = {"api_key_file", "ca_file", "proxy", "outbox"}
-"""Settings that say where things are in production, and mean nothing here."""
+_IGNORED: Final = {"api_key_file", "ca_file", "proxy", "outbox"}
+"""Settings of production, which a test ignores."""
 
 
 class MemoryConnection:
-    """Stands for the connections of a TrackerApi.
+    """Connections of a TrackerApi, answered from memory.
 
     Attributes:
-        read_calls: Answers from memory.
-        reporting_calls: The same.
+        read_calls: Operations for read calls.
+        reporting_calls: Operations for reports; the same object.
     """
 
     def __init__(self, calls: MemoryCalls) -> None:
@@ -40,7 +40,7 @@ class MemoryConnection:
 
     @property
     def client(self) -> "BackendClient":
-        """Raise: generated calls have nobody to talk to."""
+        """Raise: the generated client has no backend in a test."""
         refuse("client")
 
 
@@ -52,41 +52,41 @@ class MemoryConnector(Connector):
         self._memory = connection
 
     def connection(self) -> "Connection":
-        """Return what stands for the connections."""
+        """Return the connections in memory."""
         return cast("Connection", self._memory)
 
 
-class Stage:
-    """Makes the parts of each TrackerApi while it is open.
+class MemoryParts:
+    """Makes the parts of each TrackerApi in memory while it is installed.
 
-    A TrackerApi that was made here reports to the tracker in memory that acts at that
-    moment, so that one that a module keeps can serve many tests.
+    A TrackerApi reports to the tracker of the test that runs at that moment, so that a
+    TrackerApi at module level can serve many tests.
 
     Attributes:
-        acting: The tracker of the test that runs; None between tests.
+        current_tracker: Tracker of the test that runs; None between tests.
     """
 
     def __init__(self) -> None:
-        self.acting: FakeTracker | None = None
-        self._open_count = 0
-        self._calls = MemoryCalls(lambda: self.acting)
+        self.current_tracker: FakeTracker | None = None
+        self._install_count = 0
+        self._calls = MemoryCalls(lambda: self.current_tracker)
         self._strict: weakref.WeakKeyDictionary[Reporter, bool] = (
             weakref.WeakKeyDictionary()
         )
 
-    def open(self) -> None:
-        """Make the parts of each TrackerApi from now on."""
-        self._open_count += 1
+    def install(self) -> None:
+        """Make the parts of each new TrackerApi from now on."""
+        self._install_count += 1
         SEAM.make = self._make_parts
 
-    def close(self) -> None:
-        """Let them be made as ever, once for each `open()`."""
-        self._open_count -= 1
-        if not self._open_count:
+    def uninstall(self) -> None:
+        """Undo one `install()`; after the last one, parts are made as in production."""
+        self._install_count -= 1
+        if not self._install_count:
             SEAM.make = make_parts
 
-    def adjust(self) -> None:
-        """Let all that was made be as strict as the tracker that acts wants it."""
+    def update_strictness(self) -> None:
+        """Make all reporters as strict as the current tracker requires."""
         for reporter, is_strict in list(self._strict.items()):
             reporter.strict = self._strictness(is_strict=is_strict)
 
@@ -101,7 +101,7 @@ class Stage:
         connector: Connector | None = None
         if settings.mode != "off":
             delivery = MemoryDelivery(
-                problems, lambda: self.acting, strict=settings.strict
+                problems, lambda: self.current_tracker, strict=settings.strict
             )
             connector = MemoryConnector(settings, MemoryConnection(self._calls))
         strict = self._strictness(is_strict=settings.strict)
@@ -112,20 +112,21 @@ class Stage:
         )
 
     def _strictness(self, *, is_strict: bool) -> bool:
-        return is_strict or (self.acting is not None and self.acting.raises_mistakes)
+        tracker = self.current_tracker
+        return is_strict or (tracker is not None and tracker.raises_usage_errors)
 
 
-STAGE: Final = Stage()
-"""The one of this process."""
+MEMORY_PARTS: Final = MemoryParts()
+"""Parts of this process."""
 
 
 @contextmanager
 def recording(outbox: Path | None = None) -> Generator[FakeTracker]:
-    """Keep in memory what jobs report, for a test without pytest.
+    """Record the reports of jobs in memory, for a test without pytest.
 
     Args:
-        outbox: Folder for what other processes report, made when one does; None for
-            a temporary one.
+        outbox: Folder for the reports of other processes, made by the first of them;
+            None for a temporary folder.
 
     Example:
         with recording() as tracker:
@@ -133,17 +134,18 @@ def recording(outbox: Path | None = None) -> Generator[FakeTracker]:
         assert tracker.job("S1").finished
     """
     with tempfile.TemporaryDirectory() if outbox is None else _given(outbox) as folder:
-        before, tracker = STAGE.acting, FakeTracker(Path(folder), STAGE.adjust)
-        STAGE.open()
-        STAGE.acting = tracker
-        STAGE.adjust()
+        before = MEMORY_PARTS.current_tracker
+        tracker = FakeTracker(Path(folder), MEMORY_PARTS.update_strictness)
+        MEMORY_PARTS.install()
+        MEMORY_PARTS.current_tracker = tracker
+        MEMORY_PARTS.update_strictness()
         try:
             with _environment(Path(folder)):
                 yield tracker
         finally:
-            STAGE.acting = before
-            STAGE.adjust()
-            STAGE.close()
+            MEMORY_PARTS.current_tracker = before
+            MEMORY_PARTS.update_strictness()
+            MEMORY_PARTS.uninstall()
 
 
 @contextmanager
@@ -153,7 +155,7 @@ def _given(outbox: Path) -> Generator[Path]:
 
 @contextmanager
 def _environment(outbox: Path) -> Generator[None]:
-    """Let processes that the test starts leave their records in a folder, unsent."""
+    """Set variables for processes of the test: they record into a folder, offline."""
     given = {
         BASE_URL: faults.BASE_URL,
         API_KEY: TEST_KEY,
@@ -179,8 +181,8 @@ def _set(variables: Mapping[str, str | None]) -> None:
 
 
 def _settings(arguments: Mapping[str, object]) -> Settings:
-    """Return the settings of a script, but for where its backend is and who asks."""
-    given = {name: v for name, v in arguments.items() if name not in _PLACES}
+    """Return the settings of a script, with the address and the key of the test."""
+    given = {name: v for name, v in arguments.items() if name not in _IGNORED}
     given |= {"base_url": faults.BASE_URL, "api_key": TEST_KEY}
     strict = os.environ.get(STRICT)
     return Settings.resolve(given, {STRICT: strict} if strict is not None else {})

@@ -1,6 +1,6 @@
-r"""What looks like personal data in what jobs report; rules with few false alarms.
+r"""Search for personal data in the reports of jobs, by rules with few false alarms.
 
-The rules are those that `FakeTracker.assert_no_personal_data()` states.
+`FakeTracker.assert_no_personal_data()` lists the rules.
 """
 
 import re
@@ -61,40 +61,40 @@ _KEYS: Final = {
         "frameofreferenceuid",
     },
 }
-_KIND_OF_KEY: Final = {key: what for what, keys in _KEYS.items() for key in keys}
+_KIND_OF_KEY: Final = {key: kind for kind, keys in _KEYS.items() for key in keys}
 
 _PROGRAM_FILE: Final = re.compile(r'^\s*File "[^"\n]+", line \d+.*$', re.MULTILINE)
-_LONGEST_SHOWN: Final = 60
+_MAX_SHOWN: Final = 60
 
-Place = tuple[str, str, Any]
-"""Where something stands, the key under which it stands, and the value."""
+Located = tuple[str, str, Any]
+"""Location of a value in words, its key, and the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that looks like personal data.
+    """A text that looks like personal data.
 
     Attributes:
-        place: Job, event and member.
-        what: What it looks like.
-        text: The text that does.
+        location: Job, event and member, in words.
+        kind: Kind of personal data, such as `an e-mail address`.
+        text: The text.
     """
 
-    place: str
-    what: str
+    location: str
+    kind: str
     text: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.what}: {self.text[:_LONGEST_SHOWN]!r}"
+        return f"{self.location}: {self.kind}: {self.text[:_MAX_SHOWN]!r}"
 
 
 def findings_in(
     jobs: Sequence[JobRecord], extra_patterns: Sequence[str | re.Pattern[str]] = ()
 ) -> list[Finding]:
-    """Return what in some jobs looks like personal data.
+    """Return the texts of some jobs that look like personal data.
 
     Args:
-        jobs: The jobs.
+        jobs: Records of the jobs.
         extra_patterns: Regular expressions of the caller.
     """
     rules = dict(_RULES)
@@ -102,9 +102,9 @@ def findings_in(
         pattern = re.compile(extra)
         rules[f"what {pattern.pattern!r} describes"] = pattern
     return [
-        Finding(place, *found)
+        Finding(location, *found)
         for job in jobs
-        for place, key, value in _places(job)
+        for location, key, value in _values(job)
         for found in _found(rules, key, value)
     ]
 
@@ -112,20 +112,20 @@ def findings_in(
 def _found(
     rules: Mapping[str, re.Pattern[str]], key: str, value: Any
 ) -> Iterator[tuple[str, str]]:
-    """Walk what a value holds, what it looks like first."""
+    """Yield kind and text of each match in a value."""
     kind = _KIND_OF_KEY.get(re.sub(r"[^a-z]", "", key.lower()))
     text = value if isinstance(value, str) else str(value)
     if kind is not None and text.strip():
         yield kind, text
         return
-    for what, pattern in rules.items():
+    for rule, pattern in rules.items():
         match = pattern.search(text)
         if match is not None:
-            yield what, match[0]
+            yield rule, match[0]
 
 
-def _places(job: JobRecord) -> Iterator[Place]:
-    """Walk all texts and numbers of a job that an author can have chosen."""
+def _values(job: JobRecord) -> Iterator[Located]:
+    """Yield all texts and numbers of a job that come from the author."""
     here = f"job {job.provider_job_id!r}"
     yield f"{here}, its id", "", job.provider_job_id
     creation = job.creation or {}
@@ -133,21 +133,21 @@ def _places(job: JobRecord) -> Iterator[Place]:
         yield from _walk(f"{here}, {name}", name, creation.get(name))
     for number, event in enumerate(job.events, 1):
         step = f" {event.tag!r}" if event.tag else ""
-        yield from _event_places(f"{here}, event {number} ({event.kind}{step})", event)
+        yield from _event_values(f"{here}, event {number} ({event.kind}{step})", event)
 
 
-def _event_places(here: str, event: Event) -> Iterator[Place]:
+def _event_values(here: str, event: Event) -> Iterator[Located]:
     texts = {"kind": event.kind, "step": event.tag, "message": event.message}
     for name, text in texts.items():
         yield from _walk(f"{here}, {name}", "", text)
-    # A traceback names the files of the program, which are nobody's data.
+    # The paths in a traceback are those of the program, not of a patient.
     detail = _PROGRAM_FILE.sub("", event.detail or "")
     yield from _walk(f"{here}, detail", "", detail or None)
     yield from _walk(f"{here}, metadata", "", event.metadata)
 
 
-def _walk(here: str, key: str, value: Any) -> Iterator[Place]:
-    """Walk a JSON value; each key is a text too."""
+def _walk(here: str, key: str, value: Any) -> Iterator[Located]:
+    """Yield the values within a JSON value, and its keys."""
     if isinstance(value, Mapping):
         for name, member in cast("Mapping[str, Any]", value).items():
             yield f"{here}, the key {name!r}", "", name

@@ -1,7 +1,7 @@
-"""The plugin for pytest: the fixture `trackerapi`.
+"""Plugin for pytest: the fixture `trackerapi`.
 
-Loaded by each pytest where trackerapi is installed, so nothing else is imported before
-a test asks for the fixture.
+Each pytest loads the plugin if trackerapi is installed: nothing else is imported before
+a test uses the fixture.
 """
 
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ EVERYWHERE: Final = "trackerapi_everywhere"
 """Option of pytest's configuration file."""
 
 OUTBOX: Final = ".trackerapi-outbox"
-"""Folder below `tmp_path` for what other processes report; made when one does."""
+"""Folder below `tmp_path` for the reports of other processes, made by the first."""
 
 
 @pytest.fixture
 def trackerapi(tmp_path: Path) -> "Iterator[FakeTracker]":
-    """Keep in memory what jobs report; nothing reaches a network or the user's outbox.
+    """Record the reports of jobs in memory, away from network and the user's outbox.
 
     See `trackerapi.testing.FakeTracker`.
     """
@@ -45,9 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Put the parts for tests in from the start, if that is wanted."""
+    """Install the parts in memory from the start, if the option says so."""
     if config.getini(EVERYWHERE):
-        from trackerapi.testing.memory_parts import STAGE
+        from trackerapi.testing.memory_parts import MEMORY_PARTS
 
-        STAGE.open()
-        config.add_cleanup(STAGE.close)
+        MEMORY_PARTS.install()
+        config.add_cleanup(MEMORY_PARTS.uninstall)

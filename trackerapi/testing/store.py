@@ -1,7 +1,7 @@
-"""What jobs of a test have reported: records in memory, and those of other processes.
+"""Records of a test: those of this process in memory, those of others in files.
 
-Records are the lines that the outbox would hold. Safe to share between threads, and
-without a lock of its own that a fork could leave locked.
+A record is a line as in the outbox. Threads may share a store. It has no lock of its
+own: a fork could copy a locked one.
 """
 
 import os
@@ -26,14 +26,14 @@ from trackerapi.outbox.survey import views
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """What was reported of one job.
+    """Records of one job.
 
     Attributes:
-        number: Place in the order in which jobs began to report; the first is 1.
+        number: Position in the order of first reports, from 1.
         provider_job_id: The provider's id of the job.
-        creation: Members with which it was created first; None if it never was.
-        is_held: Whether the tracker has refused it.
-        events: In the order in which they happened.
+        creation: Members of the first creation; None if the job was not created.
+        is_held: Whether the creation was rejected.
+        events: Events, in the order in which they happened.
     """
 
     number: int
@@ -44,10 +44,10 @@ class JobRecord:
 
 
 class RecordStore:
-    """Keeps records.
+    """Store of records.
 
     Args:
-        outbox: Folder in which other processes leave theirs; need not exist.
+        outbox: Folder with the records of other processes; may be missing.
     """
 
     def __init__(self, outbox: Path) -> None:
@@ -55,7 +55,7 @@ class RecordStore:
         self._lines: dict[str, list[bytes]] = {}
         self._numbers: dict[str, int] = {}
         self._pid = os.getpid()
-        # Time stands still here: of progress, the first and the last are kept.
+        # The clock stands still: the first and the last progress of a step are kept.
         self._conflation = Conflation(self._write, clock=lambda: 0.0)
 
     def record_event(self, line: bytes, provider_job_id: str, tag: str | None) -> None:
@@ -64,11 +64,11 @@ class RecordStore:
         self._keep(provider_job_id, line)
 
     def record_newest(self, line: Line, key: Key) -> None:
-        """Keep an event of which only the newest counts; see `Delivery`."""
+        """Keep an event that a newer one replaces; see `Delivery`."""
         self._conflation.offer(key, line)
 
     def write_pending(self, provider_job_id: str, tag: str | None) -> None:
-        """Keep what is left of the progress of a step; see `Delivery`."""
+        """Keep the last progress of a step; see `Delivery`."""
         if self._conflation.pending:
             self._conflation.write_pending(provider_job_id, tag)
 
@@ -83,13 +83,13 @@ class RecordStore:
         self._keep(creation.provider_job_id, creation.as_line())
 
     def count(self, *, held: bool = False) -> int:
-        """Return how many records there are; with `held`, of jobs that were refused."""
+        """Return the number of records; with `held`, of those of rejected jobs."""
         if not held:
             return sum(map(len, list(self._lines.values())))
         return sum(len(job.events) + 1 for job in self.jobs() if job.is_held)
 
     def jobs(self) -> list[JobRecord]:
-        """Return all jobs, those first that began to report first."""
+        """Return all jobs, in the order of their first reports."""
         self._settle()
         lines = {job_id: list(kept) for job_id, kept in list(self._lines.items())}
         for line in self._foreign_lines():
@@ -97,16 +97,16 @@ class RecordStore:
         return [self._job(job_id, kept) for job_id, kept in lines.items() if job_id]
 
     def find(self, provider_job_id: str) -> JobRecord | None:
-        """Return one job; None if nothing was reported of it."""
+        """Return one job; None if the job has no records."""
         lines = self._lines_of(provider_job_id)
         return self._job(provider_job_id, lines) if lines else None
 
     def events_of(self, provider_job_id: str) -> list[dict[str, Any]]:
-        """Return the members of a job's events, in their order."""
+        """Return the members of a job's events, in the order in which they happened."""
         return _events_in(self._lines_of(provider_job_id))
 
     def begun(self, document: Mapping[str, Any]) -> JobRecord:
-        """Return a job as it is once it is created with these members."""
+        """Return a job as it will be after its creation with these members."""
         creation = Creation(document=document, state="done")
         job_id = creation.provider_job_id
         return self._job(job_id, [creation.as_line(), *self._lines.get(job_id, ())])
@@ -124,11 +124,11 @@ class RecordStore:
         self._keep(job_of(line), line)
 
     def _keep(self, provider_job_id: str, line: bytes) -> None:
-        if line:  # nothing is left of an event that the author drops
+        if line:  # empty if `before_send` has dropped the event
             self._lines.setdefault(provider_job_id, []).append(line)
 
     def _foreign_lines(self) -> Iterator[bytes]:
-        """Iterate over the records of other processes."""
+        """Yield the records of other processes."""
         for file in views(OutboxFolder(self.outbox).all_paths()):
             yield from file.settled_lines()
             yield from file.undelivered_lines()
@@ -147,12 +147,12 @@ class RecordStore:
 
 
 def happened(event: Event) -> datetime:
-    """Return when an event happened."""
+    """Return the time of an event."""
     return datetime.fromisoformat(event.occurred_at)
 
 
 def _events_in(lines: list[bytes]) -> list[dict[str, Any]]:
-    """Return the members of the events in some records, in the order of their job."""
+    """Return the members of events in lines, in the order in which they happened."""
     return in_order(event for event in map(parse_record, lines) if "event_id" in event)
 
 

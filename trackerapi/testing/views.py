@@ -1,4 +1,4 @@
-"""What a test looks at: a job as it was reported, and what its customer may see."""
+"""Views of a recorded job for a test: all reports, and the part for the customer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ class CustomerStep:
     """A step as the customer sees it.
 
     Attributes:
-        name: Its display name.
+        name: Display name of the step.
         status: pending, running, done, failed, skipped, cancelled or not_run.
-        metadata: The newest value of each key that the configuration gives to the
-            customer.
+        metadata: Newest value of each key with the audience `customer` in the
+            configuration.
     """
 
     name: str
@@ -27,14 +27,14 @@ class CustomerStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerView:
-    """All that a customer may see of a job; the page shows the newest texts of these.
+    """All that a customer can see of a job; the page shows only the newest texts.
 
     Attributes:
         name: Display name of the job.
         status: pending, running, succeeded, failed, cancelled or interrupted.
         percent: 0.0 to 100.0; None without a configuration.
-        steps: In the order of the configuration.
-        texts: Messages in the order in which they were reported.
+        steps: Steps, in the order of the configuration.
+        texts: Messages, in the order in which they were reported.
     """
 
     name: str
@@ -50,19 +50,18 @@ class RecordedJob:
 
     Attributes:
         provider_job_id: The provider's id of the job.
-        customer_id: The customer for whom it is run; None if this test created no
-            such job, and only reported to it.
-        tag: Tag of its configuration; None likewise.
-        metadata: Values given when it was created.
+        customer_id: Customer of the job; None if the test did not create the job.
+        tag: Tag of the configuration; None if the test did not create the job.
+        metadata: Metadata of the creation.
         status: pending, running, succeeded, failed, cancelled or interrupted.
-        percent: 0.0 to 100.0, as the tracker computes it; None without a
+        percent: 0.0 to 100.0, as the backend computes it; None without a
             configuration.
-        steps: Status of each step of the configuration by tag, as readers see it:
-            pending, running, done, failed, skipped, cancelled or not_run.
-        steps_done: Tags of the steps that are done, in the order in which they were.
-        attempts: How often each step was begun, by tag.
-        events: All that was reported, in the order in which it happened; of progress,
-            the first, the last, and the newest before each other event of its step.
+        steps: Status of each step of the configuration, by tag: pending, running, done,
+            failed, skipped, cancelled or not_run.
+        steps_done: Tags of the steps that are done, in the order of their ends.
+        attempts: Number of attempts of each step, by tag.
+        events: All events, in the order in which they happened. Of progress, these are
+            the first, the last, and the newest before each other event of the step.
     """
 
     provider_job_id: str
@@ -79,7 +78,7 @@ class RecordedJob:
 
     @classmethod
     def of(cls, record: JobRecord) -> Self:
-        """Return what a record amounts to."""
+        """Return the job of some records."""
         history = JobHistory(record)
         progress, tags = history.progress, [step["tag"] for step in history.steps]
         return cls(
@@ -109,7 +108,7 @@ class RecordedJob:
         return self.status == "succeeded"
 
     def customer_view(self) -> CustomerView:
-        """Return what the customer may see, and nothing else."""
+        """Return the part of the job that the customer can see."""
         return CustomerView(
             name=self._history.name,
             status=self.status,

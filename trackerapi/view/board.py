@@ -54,6 +54,9 @@ class Display(Protocol):
         ...
 
 
+_Watched = tuple[WatchedJob, DeliverySource]
+
+
 class _Note(NamedTuple):
     """An event of a job."""
 
@@ -84,9 +87,7 @@ class Board:
         self.last_seconds = LAST_SECONDS
         self._process_id = os.getpid()
         self._notes: queue.SimpleQueue[_Note | _Ending] = queue.SimpleQueue()
-        self._jobs: dict[
-            weakref.ref[EventSender], tuple[WatchedJob, DeliverySource]
-        ] = {}
+        self._jobs: dict[weakref.ref[EventSender], _Watched] = {}
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._is_broken = self._is_hooked = False
@@ -194,7 +195,7 @@ class Board:
             self._jobs.pop(key, None)
         return display.show([job for job, _ in self._shown()], delivery, at)
 
-    def _shown(self) -> list[tuple[WatchedJob, DeliverySource]]:
+    def _shown(self) -> list[_Watched]:
         return [found for found in list(self._jobs.values()) if not found[0].has_ended]
 
 
