@@ -1,4 +1,4 @@
-"""Values of arguments on the command line: numbers, metadata, long texts."""
+"""Types of arguments, for argparse: numbers, times, ids, metadata, long texts."""
 
 import argparse
 import json
@@ -6,17 +6,19 @@ import math
 import re
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final, cast
 
 from trackerapi.events.metadata import MAX_INTEGER
-from trackerapi.jobs.endings import shortened
 
 STDIN: Final = "-"
 """Value of an option whose text is read from stdin."""
 
 _WORDS: Final = {"true": True, "false": False}
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
-_LONGEST_NUMBER: Final = 400
+_MAX_NUMBER_LENGTH: Final = 400
+_MAX_DIGITS: Final = 100
+_MAX_ID: Final = 2**53 - 1
 _KEPT_BYTES: Final = 64 * 1024
 
 
@@ -28,7 +30,7 @@ def number(text: str) -> float:
     return value
 
 
-def pair(text: str) -> tuple[str, Any]:
+def key_value(text: str) -> tuple[str, Any]:
     """Read `KEY=VALUE`; a value that reads as a number, true or false becomes one."""
     key, equals, value = text.partition("=")
     if not equals or not key:
@@ -52,6 +54,45 @@ def json_object(text: str) -> dict[str, Any]:
     return cast("dict[str, Any]", value)
 
 
+def seconds(text: str) -> float:
+    """Read a number of seconds above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"not a number of seconds above 0: {text!r}")
+    return value
+
+
+def moment(text: str) -> datetime:
+    """Read a time; a time without an offset is in the time zone of this machine."""
+    try:
+        read = datetime.fromisoformat(text)
+        return (read if read.tzinfo else read.astimezone()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"not a time such as 2026-11-24T01:00:00Z: {text!r}"
+        ) from None
+
+
+def positive_integer(text: str) -> int:
+    """Read a whole number above 0."""
+    is_number = text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS
+    if not is_number or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
+    return min(int(text), sys.maxsize)
+
+
+def customer_id(text: str) -> int:
+    """Read the id of a customer."""
+    # The length is checked first: Python refuses to convert thousands of digits.
+    is_number = text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS
+    if not is_number or not 1 <= int(text) <= _MAX_ID:
+        raise argparse.ArgumentTypeError(f"not the id of a customer: {text!r}")
+    return int(text)
+
+
 def metadata_from(
     whole: dict[str, Any] | None, pairs: Iterable[tuple[str, Any]] | None
 ) -> dict[str, Any] | None:
@@ -59,7 +100,7 @@ def metadata_from(
 
     Args:
         whole: Values of `--metadata-json`, as `json_object()` returns them.
-        pairs: Values of `--metadata`, as `pair()` returns them; they win.
+        pairs: Values of `--metadata`, as `key_value()` returns them; they win.
     """
     return {**(whole or {}), **dict(pairs or ())} or None
 
@@ -69,7 +110,11 @@ def long_text(text: str | None) -> str | None:
     if text == STDIN:
         stream = cast("BinaryIO | None", getattr(sys.stdin, "buffer", None))
         text = _begin_and_end(stream) if stream is not None else None
-    return shortened(text) if text else None
+    if not text:
+        return None
+    from trackerapi.jobs.endings import shortened
+
+    return shortened(text)
 
 
 def _begin_and_end(stream: BinaryIO) -> str:
@@ -82,7 +127,7 @@ def _begin_and_end(stream: BinaryIO) -> str:
 
 def _number(text: str) -> float | None:
     """Return the number that JSON reads in a text; None for any other text."""
-    if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+    if len(text) > _MAX_NUMBER_LENGTH or not _NUMBER.fullmatch(text):
         return None
     value: float = json.loads(text)
     return value if math.isfinite(value) else None

@@ -3,8 +3,9 @@
 import argparse
 from typing import Any, Final
 
+from trackerapi.cli.argument_types import moment
 from trackerapi.cli.exit_statuses import FINE, READ_STATUSES
-from trackerapi.cli.options import add_backend, add_command, moment
+from trackerapi.cli.options import add_backend, add_command
 from trackerapi.cli.printing import print_secret
 from trackerapi.cli.reporting import add_job, job_of, read_tracker
 from trackerapi.errors import UsageError, one_line

@@ -5,14 +5,9 @@ import dataclasses
 import itertools
 from typing import TYPE_CHECKING, Any, Final
 
+from trackerapi.cli.argument_types import customer_id, positive_integer
 from trackerapi.cli.exit_statuses import FINE, READ_STATUSES
-from trackerapi.cli.options import (
-    add_backend,
-    add_command,
-    add_json,
-    customer_id,
-    positive,
-)
+from trackerapi.cli.options import add_backend, add_command, add_json
 from trackerapi.cli.printing import Table, moment_text, print_json_list, print_line
 from trackerapi.cli.reporting import read_tracker
 from trackerapi.errors import one_line
@@ -62,7 +57,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--limit",
         metavar="N",
-        type=positive,
+        type=positive_integer,
         help="print at most N jobs; all by default",
     )
     add_backend(parser)

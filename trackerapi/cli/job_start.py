@@ -4,9 +4,9 @@ import argparse
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.cli.argument_types import metadata_from
+from trackerapi.cli.argument_types import customer_id, metadata_from
 from trackerapi.cli.exit_statuses import FINE
-from trackerapi.cli.options import add_command, customer_id
+from trackerapi.cli.options import add_command
 from trackerapi.cli.printing import print_argument
 from trackerapi.cli.reporting import (
     REPORT_STATUSES,

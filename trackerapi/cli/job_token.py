@@ -4,8 +4,9 @@ import argparse
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from trackerapi.cli.argument_types import moment
 from trackerapi.cli.exit_statuses import FINE
-from trackerapi.cli.options import add_backend, add_command, moment
+from trackerapi.cli.options import add_backend, add_command
 from trackerapi.cli.printing import print_secret
 from trackerapi.cli.reporting import add_job, job_of, read_tracker
 from trackerapi.errors import BackendError, one_line

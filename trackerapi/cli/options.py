@@ -1,12 +1,10 @@
 """Options that several commands share, and the settings and folder they select."""
 
 import argparse
-import math
 import os
-import sys
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from trackerapi.cli.argument_types import seconds
 from trackerapi.composition import outbox_folder
 from trackerapi.errors import UsageError
 from trackerapi.outbox.folder import OutboxFolder
@@ -14,9 +12,6 @@ from trackerapi.settings.settings import DEFAULT_TIMEOUT_SECONDS, OUTBOX, Settin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-LARGEST_ID: Final = 2**53 - 1
-_LONGEST_NUMBER: Final = 100
 
 
 def add_command(
@@ -129,42 +124,3 @@ def folder_of(options: argparse.Namespace, *, creates: bool = False) -> OutboxFo
     except OSError as error:
         raise UsageError(f"cannot read the outbox {path}: {error.strerror}") from None
     return OutboxFolder(path)
-
-
-def seconds(text: str) -> float:
-    """Read a number of seconds above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"not a number of seconds above 0: {text!r}")
-    return value
-
-
-def moment(text: str) -> datetime:
-    """Read a time; a time without an offset is in the time zone of this machine."""
-    try:
-        read = datetime.fromisoformat(text)
-        return (read if read.tzinfo else read.astimezone()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(
-            f"not a time such as 2026-11-24T01:00:00Z: {text!r}"
-        ) from None
-
-
-def positive(text: str) -> int:
-    """Read a whole number above 0."""
-    is_number = text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER
-    if not is_number or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
-    return min(int(text), sys.maxsize)
-
-
-def customer_id(text: str) -> int:
-    """Read the id of a customer."""
-    # The length is checked first: Python refuses to convert thousands of digits.
-    is_number = text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER
-    if not is_number or not 1 <= int(text) <= LARGEST_ID:
-        raise argparse.ArgumentTypeError(f"not the id of a customer: {text!r}")
-    return int(text)

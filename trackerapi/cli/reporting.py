@@ -8,7 +8,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.cli.argument_types import json_object, pair
+from trackerapi.cli.argument_types import json_object, key_value
 from trackerapi.cli.options import add_backend, add_outbox
 from trackerapi.cli.printing import print_message
 from trackerapi.cli.step_check import unknown_step
@@ -55,7 +55,7 @@ def add_metadata(parser: argparse.ArgumentParser) -> None:
         "--metadata",
         metavar="KEY=VALUE",
         action="append",
-        type=pair,
+        type=key_value,
         help="a value that only you read; numbers, true and false are recognised (can "
         "be repeated)",
     )

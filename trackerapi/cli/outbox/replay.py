@@ -12,13 +12,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
+from trackerapi.cli.argument_types import moment
 from trackerapi.cli.exit_statuses import FINE, HELD, UNAVAILABLE
 from trackerapi.cli.options import (
     add_command,
     add_delivery,
     add_job_filter,
     folder_of,
-    moment,
     settings_of,
 )
 from trackerapi.cli.outbox.dispatch import (

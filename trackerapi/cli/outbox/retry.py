@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from trackerapi.cli.argument_types import customer_id
 from trackerapi.cli.exit_statuses import FINE, HELD, UNAVAILABLE
 from trackerapi.cli.options import (
     add_command,
     add_delivery,
     add_job_filter,
-    customer_id,
     folder_of,
     settings_of,
 )
