@@ -153,7 +153,9 @@ def test_modules_may_make_their_tracker_while_they_are_imported(
 def test_fixture_and_option_are_documented(pytester: pytest.Pytester) -> None:
     """`pytest --fixtures` and `pytest --help` say what there is."""
     fixtures = pytester.runpytest_subprocess("--fixtures", "-q")
-    fixtures.stdout.fnmatch_lines(["trackerapi -- *", "*Record the reports of jobs in memory*"])
+    fixtures.stdout.fnmatch_lines(
+        ["trackerapi -- *", "*Record the reports of jobs in memory*"]
+    )
     options = pytester.runpytest_subprocess("--help")
     options.stdout.fnmatch_lines(["*trackerapi_everywhere (bool):*"])
 
