@@ -21,7 +21,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # A busy machine may take its time over the delivery at an end, and over letting
     # go of files, which the next tracker of the same process looks for.
     monkeypatch.setenv("TRACKERAPI_SHUTDOWN_TIMEOUT", "30")
-    monkeypatch.setattr(delivery, "_LAST_WORDS_SECONDS", 30.0)
+    monkeypatch.setattr(delivery, "_STOP_SECONDS", 30.0)
 
 
 @pytest.fixture(autouse=True)

@@ -106,7 +106,7 @@ class ReportingProcess:
 
     def leave(self) -> None:
         """End in order."""
-        self.passes.archive(self.outbox.close())
+        self.passes.release(self.outbox.close())
 
     def die(self) -> None:
         """End as by `kill -9`: the system closes the descriptors, and no more."""

@@ -1,36 +1,37 @@
-"""Bringing the records of one file to the backend, batch after batch, in order.
+"""Batches of records of outbox files, delivered in the order of each file.
 
-Final is only a refusal for the content of one record: a line in the batch answer, or
-an answer to a batch of one; see `refusals`. Everything else is tried again.
+A batch is settled once each record is delivered, held or deferred. A record is held if
+the backend rejects it: in a line of a batch answer, or by the answer to a batch of one.
+After any other failure the batch stays in the file and is sent again.
 """
 
 import weakref
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-from trackerapi.delivery.deferred import CreationFinder, WaitingCarrier
+from trackerapi.delivery.deferred import CreationFinder, DeferredRecords
 from trackerapi.delivery.failing_records import (
     AllRecordsFail,
     BatchFailures,
-    Parted,
-    lines_behind,
+    SearchResult,
+    lines_after,
     may_concern_records,
-    samples_of,
+    sample_lines,
 )
-from trackerapi.delivery.requests import refused_lines
+from trackerapi.delivery.journaling import JournalWriter
+from trackerapi.delivery.requests import RecordRequests, rejected_entries
 from trackerapi.delivery.sender import Sender
 from trackerapi.errors import BackendUnavailable
 from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.held import HeldJournal, JournalEntry
 from trackerapi.outbox.records import (
+    CREATION_START,
     MAX_BATCH_BYTES,
     MAX_BATCH_LINES,
-    Creation,
-    first_batch,
-    is_creation,
-    job_of,
+    first_lines,
     parse_creation,
+    parse_record,
     split_lines,
 )
 from trackerapi.problems import Problems
@@ -38,14 +39,29 @@ from trackerapi.problems import Problems
 _OVERSIZED: Final = {"status": 413, "detail": "no request carries more than 1 MiB"}
 
 
-class BatchDelivery(WaitingCarrier):
-    """Carries records of any number of files; for one thread.
+class _Split(NamedTuple):
+    """A batch, split by the jobs of its events.
+
+    Attributes:
+        blocked: Entries of events behind a rejected creation, or behind deferred
+            records of their job.
+        free: The other events, each with its line end.
+        free_count: Number of the other events.
+    """
+
+    blocked: list[JournalEntry]
+    free: bytes
+    free_count: int
+
+
+class BatchDelivery:
+    """Delivery of the records of any number of outbox files; for one thread.
 
     Args:
-        sender: Where to.
-        find_creation: Returns the creation of a job, by the provider's id.
-        problems: Told of what is refused.
-        counters: Told of what is delivered.
+        sender: The client for delivery.
+        find_creation: Finds the recorded creation of an unknown job.
+        problems: Reports rejected and deferred records.
+        counters: Counts delivered and damaged records.
     """
 
     def __init__(
@@ -55,113 +71,155 @@ class BatchDelivery(WaitingCarrier):
         problems: Problems,
         counters: Counters,
     ) -> None:
-        super().__init__(sender, find_creation, problems, counters)
+        self._counters = counters
+        self._requests = RecordRequests(sender, counters)
+        self._writer = JournalWriter(problems)
+        self._deferred = DeferredRecords(self._requests, find_creation, self._writer)
+        self._failures = BatchFailures()
         self._journals: weakref.WeakSet[HeldJournal] = weakref.WeakSet()
-        self._setbacks = BatchFailures()
 
-    def know(self, file: OutboxFile) -> None:
-        """Let no record overtake those of its job that wait beside `file`."""
+    def add_journal(self, file: OutboxFile) -> None:
+        """Make the deferred records of a file block later events of their jobs.
+
+        The events may be in any file: an event must not overtake an earlier one of
+        its job.
+        """
         self._journals.add(file.held)
 
-    def deliver_next(self, file: OutboxFile) -> bool:
-        """Deliver the next batch of a file; return whether there was one.
+    def blocked_jobs(self) -> set[str]:
+        """Return the jobs with deferred records that block later events."""
+        return set[str]().union(*(held.blocked_jobs() for held in self._journals))
 
-        A record that the backend does not take, while it takes others, is set aside.
+    def deliver_lines(self, lines: Sequence[bytes]) -> list[JournalEntry]:
+        """Deliver records that are in no outbox file; return the rejected ones.
 
         Raises:
-            NotTaken: If the backend is there, and takes nothing of this file.
-            BackendUnavailable: If no usable answer came.
-            AuthenticationError: If the key was refused.
-            OSError: If refused records cannot be kept aside.
+            BackendUnavailable: If no usable answer came; some records may have
+                arrived.
+            AuthenticationError: If the key was rejected.
         """
-        is_search = self._setbacks.needs_search(file, self._answers)
+        return self._requests.deliver_lines(lines)
+
+    def retry_deferred(self, file: OutboxFile) -> None:
+        """Send the deferred records of a file again; see `DeferredRecords.retry()`."""
+        self._deferred.retry(file)
+
+    def deliver_next(self, file: OutboxFile) -> bool:
+        """Deliver the next batch of a file; return whether the file had one.
+
+        After repeated failures the batch is searched for failing records, which are
+        deferred. A search sends many requests.
+
+        Raises:
+            AllRecordsFail: If the backend is up, but fails at each record of the batch.
+            BackendUnavailable: If no usable answer came.
+            AuthenticationError: If the key was rejected.
+            OSError: If the journal cannot be written.
+        """
+        is_search = self._failures.needs_search(file, self._requests.answer_count)
         try:
             if is_search:
-                self._sender.identify()  # a backend that is down is asked once, as ever
-            return self._carry(file, is_search=is_search)
+                # A backend that is down answers this single request with an error, and
+                # is spared the requests of the search.
+                self._requests.check_backend()
+            return self._deliver_next(file, is_search=is_search)
         except BackendUnavailable as error:
             if may_concern_records(error):
-                self._setbacks.note(file, self._answers)
+                self._failures.count_failure(file, self._requests.answer_count)
             raise
 
-    def _carry(self, file: OutboxFile, *, is_search: bool) -> bool:
+    def _deliver_next(self, file: OutboxFile, *, is_search: bool) -> bool:
         chunk = file.peek(MAX_BATCH_BYTES)
         if not chunk:
             return False
         file.held.refresh()
-        most_lines = MAX_BATCH_LINES if is_search else self._most_lines
-        batch, count = first_batch(chunk, most_lines)
-        if is_creation(batch):
-            self._carry_creation(file, batch, is_search=is_search)
-        elif count == 1 and len(batch) > MAX_BATCH_BYTES:
-            self._hold(file, [JournalEntry(record=batch, problem=_OVERSIZED)])
+        if chunk.startswith(CREATION_START):
+            line = chunk[: chunk.index(b"\n") + 1]
+            self._deliver_creation(file, line, is_search=is_search)
+            return True
+        next_creation = chunk.find(b"\n" + CREATION_START)
+        if next_creation >= 0:
+            chunk = chunk[: next_creation + 1]
+        max_lines = MAX_BATCH_LINES if is_search else self._requests.max_lines
+        batch, count = first_lines(chunk, max_lines)
+        if count == 1 and len(batch) > MAX_BATCH_BYTES:
+            self._writer.add(file, [JournalEntry(record=batch, problem=_OVERSIZED)])
             file.settle(len(batch), 1, delivered=0)
         elif is_search:
-            self._carry_apart(file, batch, count)
+            self._search_batch(file, batch, count)
         else:
-            self._carry_batch(file, batch, count)
+            self._send_batch(file, batch, count)
         return True
 
-    def _carry_batch(self, file: OutboxFile, batch: bytes, count: int) -> None:
-        aside, rest, rest_count = self._kept_apart(file, batch, count)
-        refused: list[JournalEntry] = []
+    def _send_batch(self, file: OutboxFile, batch: bytes, count: int) -> None:
+        blocked, free, free_count = self._split(file, batch, count)
+        rejected: list[JournalEntry] = []
         delivered = 0
-        if rest_count:
-            receipt = self._attempt(rest, rest_count)
-            if receipt is None:
-                return  # the next turn takes fewer lines
-            refused = refused_lines(receipt, rest)
-            delivered = receipt.accepted + receipt.duplicates
+        if free_count:
+            result = self._requests.send_batch(free, free_count)
+            if result is None:
+                return  # too large: the next call takes fewer lines
+            rejected = rejected_entries(result, free)
+            delivered = result.accepted + result.duplicates
             self._counters.count_delivered(delivered)
-            if aside:
-                # `outbox retry` may have fixed their job meanwhile, and be over.
+            if blocked:
+                # While the request ran, `outbox retry` of another process may have
+                # delivered the records that block these: they would stay for ever.
                 file.held.refresh()
-                aside, freed, freed_count = self._kept_apart(
-                    file, b"".join(kept.record for kept in aside), len(aside)
-                )
-                refused += self.deliver_lines(split_lines(freed))
+                lines = b"".join(entry.record for entry in blocked)
+                blocked, freed, freed_count = self._split(file, lines, len(blocked))
+                rejected += self._requests.deliver_lines(split_lines(freed))
                 delivered += freed_count
-        file.held.add(aside)
-        self._hold(file, refused)
+        # Journal first, position second: a crash in between sends the batch again, and
+        # a record is added to the journal twice under one id, but none is lost.
+        file.held.add(blocked)
+        self._writer.add(file, rejected)
         file.settle(len(batch), count, delivered=delivered)
 
-    def _carry_apart(self, file: OutboxFile, batch: bytes, count: int) -> None:
-        aside, rest, rest_count = self._kept_apart(file, batch, count)
-        refused, failing = self._sent_apart(file, split_lines(rest), len(batch))
+    def _search_batch(self, file: OutboxFile, batch: bytes, count: int) -> None:
+        blocked, free, free_count = self._split(file, batch, count)
+        rejected, failing = self._search(file, split_lines(free), len(batch))
         if failing:
-            self._setbacks.note_found(file)
-        file.held.add(aside)
-        self._hold(file, [*refused, *failing])
-        delivered = rest_count - len(refused) - len(failing)
+            self._failures.note_failing_records(file)
+        file.held.add(blocked)
+        self._writer.add(file, [*rejected, *failing])
+        delivered = free_count - len(rejected) - len(failing)
         file.settle(len(batch), count, delivered=delivered)
 
-    def _sent_apart(
+    def _search(
         self, file: OutboxFile, lines: Sequence[bytes], size_bytes: int
-    ) -> Parted:
-        """Send the first records of a file apart from those that fail.
+    ) -> SearchResult:
+        """Deliver the first records of a file, and search for failing records.
+
+        Args:
+            file: The outbox file.
+            lines: The records to send.
+            size_bytes: Size of the first batch, which may have more records.
 
         Raises:
-            NotTaken: If all of them fail, and nothing says that others would not.
+            AllRecordsFail: If each record fails, and the backend takes no other
+                record.
             BackendUnavailable: If the backend was not reached.
         """
-        answers = self._answers
+        answer_count = self._requests.answer_count
 
         def takes_others() -> bool:
-            if self._setbacks.has_seen_others(file, answers):
+            if self._failures.took_others(file, answer_count):
                 return True
-            # Their turn comes later: a second delivery does no harm.
-            samples = [*lines_behind(file, size_bytes), *samples_of(lines)]
-            return any(map(self._is_answered, samples))
+            # Records that follow are sent before their turn, and again in their turn:
+            # event ids make the second delivery harmless.
+            samples = [*lines_after(file, size_bytes), *sample_lines(lines)]
+            return any(map(self._requests.is_answered, samples))
 
         try:
-            return self._part(lines, takes_others)
+            return self._requests.deliver_all_but_failing(lines, takes_others)
         except BackendUnavailable as error:
             if not may_concern_records(error):
                 raise
-            self._setbacks.note_search(answers)
+            self._failures.note_vain_search(answer_count)
             raise AllRecordsFail(error.reason, error.exchange) from error
 
-    def _carry_creation(
+    def _deliver_creation(
         self, file: OutboxFile, line: bytes, *, is_search: bool
     ) -> None:
         creation = parse_creation(line)
@@ -170,63 +228,44 @@ class BatchDelivery(WaitingCarrier):
             dropped = 1
             self._counters.count_dropped("damaged")
         elif creation.state == "held":
-            self._hold_job(file, creation, dict(creation.problem or {}))
+            self._writer.hold_job(file, creation, dict(creation.problem or {}))
         else:
-            refused, failing = (
-                self._sent_apart(file, [line], len(line))
+            rejected, failing = (
+                self._search(file, [line], len(line))
                 if is_search
-                else (self.deliver_lines([line]), [])
+                else SearchResult(self._requests.deliver_lines([line]), [])
             )
-            if refused:
-                self._hold_job(file, creation, refused[0].problem)
+            if rejected:
+                self._writer.hold_job(file, creation, rejected[0].problem)
             elif failing:
-                self._hold(file, failing)
+                self._writer.add(file, failing)
             else:
-                # A job that was refused before, and is not any more, holds nothing.
+                # A held creation of an earlier attempt would hold events of this job.
                 file.held.remove_creation(creation.provider_job_id)
         file.settle(len(line), 1, delivered=0, dropped=dropped)
 
-    def _hold_job(
-        self, file: OutboxFile, creation: Creation, problem: Mapping[str, Any]
-    ) -> None:
-        kept = JournalEntry(record=creation.as_line(), problem=problem)
-        file.held.add([kept])
-        self._tell_job(creation.provider_job_id, kept.reason, problem)
-
-    def _kept_apart(
-        self, file: OutboxFile, batch: bytes, count: int
-    ) -> tuple[list[JournalEntry], bytes, int]:
-        """Part from a batch what has to stay behind earlier records of its job.
-
-        Returns:
-            What stays, the rest, and its count of lines.
-        """
-        self.know(file)
-        refused, blocked = file.held.rejected_jobs(), self.blocked_jobs()
-        aside: list[JournalEntry] = []
-        if not refused and not blocked:
-            return aside, batch, count
+    def _split(self, file: OutboxFile, batch: bytes, count: int) -> _Split:
+        """Split the events of a batch: events to hold or defer, and events to send."""
+        self.add_journal(file)
+        rejected, blocked = file.held.rejected_jobs(), self.blocked_jobs()
+        entries: list[JournalEntry] = []
+        if not rejected and not blocked:
+            return _Split(entries, batch, count)
         unknown = set[str]().union(*(held.unknown_jobs() for held in self._journals))
-        rest: list[bytes] = []
+        free: list[bytes] = []
         for line in split_lines(batch):
-            job_id = job_of(line)
-            if job_id in refused:
+            job_id = str(parse_record(line).get("provider_job_id"))
+            if job_id in rejected:
                 problem = {"detail": "the job of this event was refused"}
-                aside.append(JournalEntry(record=line, problem=problem))
+                entries.append(JournalEntry(record=line, problem=problem))
             elif job_id in blocked:
-                problem = {"detail": "earlier events of this job wait"}
-                aside.append(
-                    JournalEntry(
-                        record=line,
-                        problem=problem,
-                        is_deferred=True,
-                        is_failing=job_id not in unknown,
-                    )
+                entry = JournalEntry(
+                    record=line,
+                    problem={"detail": "earlier events of this job wait"},
+                    is_deferred=True,
+                    is_failing=job_id not in unknown,
                 )
+                entries.append(entry)
             else:
-                rest.append(line)
-        return aside, b"".join(rest), len(rest)
-
-    def blocked_jobs(self) -> set[str]:
-        """Return the jobs of which later records wait behind others, in any file."""
-        return set[str]().union(*(held.blocked_jobs() for held in self._journals))
+                free.append(line)
+        return _Split(entries, b"".join(free), len(free))

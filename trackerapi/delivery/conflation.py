@@ -1,8 +1,8 @@
-"""Progress and heartbeats, of which only the newest counts.
+"""Conflation of progress and heartbeats: a newer event replaces a pending older one.
 
-A job may report progress a million times; one record a second and step is written,
-or part of a step where parts count, the newest before the step's next event, and the
-last one always.
+A script may report progress a million times. For each step, or part of a step, one
+record a second is written. The newest one is written before the step's next event of
+another kind, and at the end.
 """
 
 import logging
@@ -14,148 +14,158 @@ from typing import Final
 from trackerapi.process.clock import pause, steady_seconds
 
 INTERVAL_SECONDS: Final = 1.0
+"""Shortest time between two records of one key."""
+
+_MAX_KEYS: Final = 1000
+"""Keys above which those without a recent record are forgotten."""
+
 _LOG: Final = logging.getLogger("trackerapi")
 
 Key = tuple[str, str | None, str, str | None]
-"""A job, a step of it, the kind of event, and the part that counted."""
+"""Job, step, kind of event, and the part of the step that counts."""
 
 Write = Callable[[bytes], object]
 
 Line = bytes | Callable[[], bytes]
-"""A record, or what makes it when it is written; an empty one is not written."""
+"""A record, or a function that returns it when it is written; empty writes nothing."""
 
 
 class Conflation:
-    """Passes the first record of a kind on, then at most one a second.
+    """Writes the first record of a key at once, later ones at most once a second.
 
     Safe to share between threads.
 
     Args:
         write: Writes a record.
-        clock: Monotonic clock in seconds, for a caller that calls `release_due()`
-            itself. None keeps time in a thread, as long as something is pending: the
-            courier may be waiting for an answer when the time comes.
+        clock: Monotonic clock in seconds, for a caller that calls `write_due()`
+            itself. None starts a timer thread while records are pending: the delivery
+            thread cannot keep the time, because it may be waiting for an answer.
 
     Attributes:
-        pending: The newest records not written yet.
+        pending: Newest record of each key that is not written yet.
     """
 
     def __init__(self, write: Write, clock: Callable[[], float] | None = None) -> None:
         self.pending: dict[Key, Line] = {}
         self._written_at: dict[Key, float] = {}
         self._write, self._clock = write, clock or steady_seconds
-        self._keeps_time, self._is_ticking = clock is None, False
+        self._has_timer, self._is_timer_running = clock is None, False
         self._is_closed = False
+        # Reentrant: a signal handler may report in the middle of a report.
         self._lock = threading.RLock()
 
     def offer(self, key: Key, line: Line) -> bool:
-        """Write a record, or keep it until its time comes; True if it is kept."""
+        """Write a record, or keep it as pending; return whether it is pending."""
         now = self._clock()
         with self._lock:
             written_at = self._written_at.get(key, -INTERVAL_SECONDS)
             is_early = key in self.pending or now - written_at < INTERVAL_SECONDS
             if is_early and not self._is_closed:
                 self.pending[key] = line
-                self._keep_time()
+                self._start_timer()
                 return True
-            self._put(line)
+            self._write_line(line)
             self._written_at[key] = now
         return False
 
     def queue(self, key: Key, line: Line) -> None:
-        """Keep a record until its time comes, if that is now; waits for nothing.
+        """Keep a record as pending without blocking; the timer thread writes it.
 
-        Also not for who is writing: it takes no lock, and a thread writes.
+        Takes no lock, so that an event loop never waits for a thread that writes.
         """
         self.pending[key] = line
-        self._keep_time()
+        self._start_timer()
 
     def write_pending(self, provider_job_id: str, tag: str | None) -> None:
-        """Write what is kept of a step, or of the whole job, before its next event."""
+        """Write the pending records of a step; of the whole job if `tag` is None."""
         with self._lock:
             for key in list(self.pending):
                 if key[0] == provider_job_id and tag in (None, key[1]):
-                    self._write_pending(key)
+                    self._write_key(key)
 
     def write_due(self) -> float | None:
-        """Write what is due; return the seconds until more is, None without more."""
+        """Write due records; return the seconds until more are due, or None."""
         now = self._clock()
-        soonest: float | None = None
+        next_due: float | None = None
         with self._lock:
             for key in list(self.pending):
                 written_at = self._written_at.get(key, -INTERVAL_SECONDS)
-                left = written_at + INTERVAL_SECONDS - now
-                if left <= 0 or self._is_closed:
-                    self._write_pending(key)
-                elif soonest is None or left < soonest:
-                    soonest = left
-            self._forget_old(now)
-        return soonest
+                remaining = written_at + INTERVAL_SECONDS - now
+                if remaining <= 0 or self._is_closed:
+                    self._write_key(key)
+                elif next_due is None or remaining < next_due:
+                    next_due = remaining
+            self._forget_old_keys(now)
+        return next_due
+
+    def write_all(self) -> None:
+        """Write all pending records."""
+        with self._lock:
+            for key in list(self.pending):
+                self._write_key(key)
 
     def close(self) -> None:
-        """Write all that is kept, and from now on keep nothing.
+        """Write all pending records, and each later record at once.
 
-        A thread that has come too late to hear of the end writes at once.
+        Another thread may report during the end of the tracker: its record must not
+        stay pending.
         """
         with self._lock:
             self._is_closed = True
             self.write_all()
 
-    def write_all(self) -> None:
-        """Write all that is kept."""
-        with self._lock:
-            for key in list(self.pending):
-                self._write_pending(key)
-
-    def _keep_time(self) -> None:
-        if not self._keeps_time or self._is_ticking or sys.is_finalizing():
+    def _start_timer(self) -> None:
+        # While the interpreter finalizes, `Thread.start()` would block for ever.
+        if not self._has_timer or self._is_timer_running or sys.is_finalizing():
             return
-        self._is_ticking = True
+        self._is_timer_running = True
         try:
             threading.Thread(
-                target=self._tick, name="trackerapi-progress", daemon=True
+                target=self._run_timer, name="trackerapi-progress", daemon=True
             ).start()
-        except RuntimeError:  # at the end of the interpreter, or at a limit
-            self._is_ticking = False
+        except RuntimeError:  # the interpreter ends, or there are too many threads
+            self._is_timer_running = False
             self.write_due()
-        except BaseException:  # Ctrl-C: the next record begins another
-            self._is_ticking = False
+        except BaseException:  # Ctrl-C: the next record starts the timer
+            self._is_timer_running = False
             raise
 
-    def _tick(self) -> None:
+    def _run_timer(self) -> None:
         while True:
             seconds: float | None = INTERVAL_SECONDS
             try:
                 seconds = self.write_due()
             except BaseException as error:  # noqa: BLE001
-                # An OutboxError was logged. `before_send` may call `sys.exit()`.
+                # An OutboxError was logged before; `before_send` may call `sys.exit()`.
                 _LOG.debug("progress was not written", exc_info=error)
-            # In this order: what is kept meanwhile begins another thread or is seen.
-            self._is_ticking = False
+            # In this order: a record that becomes pending in between either is seen by
+            # the check, or finds no timer and starts one.
+            self._is_timer_running = False
             if not self.pending:
                 return
-            self._is_ticking = True
+            self._is_timer_running = True
             pause(INTERVAL_SECONDS if seconds is None else seconds)
 
-    def _write_pending(self, key: Key) -> None:
+    def _write_key(self, key: Key) -> None:
         line = self.pending.get(key)
-        if line is None:  # a signal handler that reported has written it
+        if line is None:  # a signal handler in this thread has written it meanwhile
             return
-        self._put(line)
+        self._write_line(line)
         self._written_at[key] = self._clock()
+        # Removed after the write: a crash of the write must not lose the record.
         newest = self.pending.pop(key, None)
         if newest is not None and newest is not line:
-            # A signal handler has offered it meanwhile.
+            # `queue()` or a signal handler has replaced the record during the write.
             self.pending.setdefault(key, newest)
 
-    def _put(self, line: Line) -> None:
+    def _write_line(self, line: Line) -> None:
         record = line() if callable(line) else line
         if record:
             self._write(record)
 
-    def _forget_old(self, now: float) -> None:
-        # A service that tracks job after job must not remember them all.
-        if len(self._written_at) > 1000:
+    def _forget_old_keys(self, now: float) -> None:
+        # A service that tracks job after job would remember all of them.
+        if len(self._written_at) > _MAX_KEYS:
             for key, at in list(self._written_at.items()):
                 if now - at > INTERVAL_SECONDS and key not in self.pending:
                     del self._written_at[key]

@@ -1,183 +1,176 @@
-"""Records that were set aside and are sent again: of unknown jobs, and failing ones."""
+"""Deferred records: events of unknown jobs, and failing records, sent again later."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from trackerapi.delivery.failing_records import (
     FAILURES_TO_SEARCH,
     AllRecordsFail,
-    Parted,
+    SearchResult,
     may_concern_records,
-    samples_of,
+    sample_lines,
 )
+from trackerapi.delivery.journaling import JournalWriter
 from trackerapi.delivery.rejections import problem_of
-from trackerapi.delivery.requests import LineCarrier
-from trackerapi.delivery.sender import Sender
+from trackerapi.delivery.requests import RecordRequests
 from trackerapi.errors import BackendRejected, BackendUnavailable
-from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.held import JournalEntry
 from trackerapi.outbox.records import Creation
-from trackerapi.problems import (
-    EVENT_REFUSED,
-    JOB_REFUSED,
-    JOB_UNKNOWN,
-    NOT_TAKEN,
-    Problems,
-    event_refused,
-    job_refused,
-    job_unknown,
-    not_taken,
-)
 
 CreationFinder = Callable[[str], Creation | None]
+"""Returns the recorded creation of a job, by the provider's id; None without one."""
 
 
-class WaitingCarrier(LineCarrier):
-    """Carries records from the journals beside outbox files; for one thread.
+class DeferredRecords:
+    """Deferred records in the journals of outbox files; for one thread.
 
     Args:
-        sender: Where to.
-        find_creation: Returns the creation of a job, by the provider's id.
-        problems: Told of what is refused.
-        counters: Told of what is delivered.
+        requests: Sends the records.
+        find_creation: Finds the creation of an unknown job, to send it first.
+        journals: Holds or defers the records that fail again.
     """
 
     def __init__(
         self,
-        sender: Sender,
+        requests: RecordRequests,
         find_creation: CreationFinder,
-        problems: Problems,
-        counters: Counters,
+        journals: JournalWriter,
     ) -> None:
-        super().__init__(sender, counters)
-        self._find_creation, self._problems = find_creation, problems
+        self._requests, self._find_creation = requests, find_creation
+        self._journals = journals
         self._failures: dict[Path, int] = {}
-        self._is_there = False
-        self._answers_before = 0
+        self._is_up = False
+        self._answer_count_before = 0
 
-    def retry_deferred(self, file: OutboxFile) -> None:
-        """Try again what waits, job by job; a job that fails holds up no other.
+    def retry(self, file: OutboxFile) -> None:
+        """Send the deferred records of a file again, job by job.
 
         Raises:
-            NotTaken: If events fail that waited for their job alone so far.
+            AllRecordsFail: If events of an unknown job fail, and the backend is up.
             BackendUnavailable: If no usable answer came.
-            AuthenticationError: If the key was refused.
-            OSError: If it cannot be written down what became of it.
+            AuthenticationError: If the key was rejected.
+            OSError: If the journal cannot be written.
         """
         file.held.refresh()
-        self._is_there, self._answers_before = False, self._answers
+        self._is_up, self._answer_count_before = False, self._requests.answer_count
         failures = self._failures.pop(file.path, 0)
         try:
-            # Not each time: a backend that is down is asked once.
-            self._carry_jobs(file, is_search=failures % FAILURES_TO_SEARCH == 2)
+            # A search after each failure would flood a backend that is down.
+            is_search = failures % FAILURES_TO_SEARCH == FAILURES_TO_SEARCH - 1
+            self._retry_jobs(file, is_search=is_search)
         except BackendUnavailable:
             self._failures[file.path] = failures + 1
             raise
 
-    def _carry_jobs(self, file: OutboxFile, *, is_search: bool) -> None:
+    def _retry_jobs(self, file: OutboxFile, *, is_search: bool) -> None:
         unknown = file.held.unknown_jobs()
-        failed: AllRecordsFail | None = None
         known = file.held.deferred_jobs() - unknown
-        # Failing jobs last: their failures are expected.
+        all_fail: AllRecordsFail | None = None
+        # Jobs with failing records come last: their failure is expected, and must not
+        # delay jobs that the backend knows by now.
         for provider_job_id in [*sorted(unknown), *sorted(known)]:
-            is_strict = provider_job_id in unknown and not is_search
+            is_plain = provider_job_id in unknown and not is_search
             try:
-                self._carry_job(file, provider_job_id, is_strict=is_strict)
+                self._retry_job(file, provider_job_id, is_plain=is_plain)
             except BackendUnavailable as error:
-                if is_strict or not may_concern_records(error):
+                if is_plain or not may_concern_records(error):
                     raise
-                self._make_sure()
+                self._check_backend()
                 if provider_job_id in unknown:
-                    failed = AllRecordsFail(error.reason, error.exchange)
-        if failed is not None:
-            raise failed
+                    all_fail = AllRecordsFail(error.reason, error.exchange)
+        if all_fail is not None:
+            raise all_fail
 
-    def _make_sure(self) -> None:
-        """Raise if the backend is down, rather than its answers to some records."""
-        if not self._is_there:
-            self._sender.identify()
-        self._is_there = True
+    def _check_backend(self) -> None:
+        """Check once a retry that the backend is up, and only some records fail.
 
-    def _carry_job(
-        self, file: OutboxFile, provider_job_id: str, *, is_strict: bool
+        Raises:
+            BackendError: If the backend gives no usable answer.
+        """
+        if not self._is_up:
+            self._requests.check_backend()
+        self._is_up = True
+
+    def _retry_job(
+        self, file: OutboxFile, provider_job_id: str, *, is_plain: bool
     ) -> None:
-        waiting = list(
+        """Send the deferred records of one job again.
+
+        Args:
+            file: The outbox file.
+            provider_job_id: The job, by the provider's id.
+            is_plain: Whether to raise at the first failure, without a search.
+        """
+        entries = list(
             file.held.entries(is_deferred=True, provider_job_id=provider_job_id)
         )
+        events = [each for each in entries if each.creation is None]
         creation = None
-        if not all(kept.is_failing and kept.creation is None for kept in waiting):
+        if not all(each.is_failing and each.creation is None for each in entries):
             creation = self._find_creation(provider_job_id)
         if creation is not None:
             try:
-                self._create(creation)
+                self._requests.create_job(creation)
             except BackendRejected as error:
-                problem = problem_of(error)
-                held = [kept.held_for(problem) for kept in waiting]
-                held.append(JournalEntry(record=creation.as_line(), problem=problem))
-                file.held.add(held)
-                self._tell_job(provider_job_id, error.reason, problem)
+                self._journals.hold_job(
+                    file,
+                    creation,
+                    problem_of(error),
+                    reason=error.reason,
+                    deferred=entries,
+                )
                 return
             file.held.remove_creation(provider_job_id)
-        events = [kept for kept in waiting if kept.creation is None]
-        lines = [kept.record for kept in events]
-        refused, failing = (
-            (self.deliver_lines(lines), []) if is_strict else self._sent_waiting(lines)
-        )
-        self._settle_waiting(file, events, [*refused, *failing])
+        lines = [each.record for each in events]
+        if is_plain:
+            undelivered = self._requests.deliver_lines(lines)
+        else:
+            rejected, failing = self._deliver_all_but_failing(lines)
+            undelivered = [*rejected, *failing]
+        self._update_journal(file, events, undelivered)
 
-    def _sent_waiting(self, lines: Sequence[bytes]) -> Parted:
+    def _deliver_all_but_failing(self, lines: Sequence[bytes]) -> SearchResult:
         try:
-            return self.deliver_lines(lines), []
+            return SearchResult(self._requests.deliver_lines(lines), [])
         except BackendUnavailable as error:
             if not may_concern_records(error):
                 raise
-        self._make_sure()
+        self._check_backend()
 
         def takes_others() -> bool:
-            has_answered = self._answers != self._answers_before
-            return has_answered or any(map(self._is_answered, samples_of(lines)))
+            if self._requests.answer_count != self._answer_count_before:
+                return True
+            return any(map(self._requests.is_answered, sample_lines(lines)))
 
-        return self._part(lines, takes_others)
+        return self._requests.deliver_all_but_failing(lines, takes_others)
 
-    def _settle_waiting(
+    def _update_journal(
         self,
         file: OutboxFile,
-        waiting: Sequence[JournalEntry],
-        stay: Sequence[JournalEntry],
+        events: Sequence[JournalEntry],
+        undelivered: Sequence[JournalEntry],
     ) -> None:
-        by_id = {kept.record_id: kept for kept in stay}
+        """Write the outcome of a retry to the journal.
+
+        An event stays as it is if it fails for the same reason as before. It is held if
+        it was rejected, or has been deferred for too long.
+
+        Args:
+            file: The outbox file.
+            events: Entries of the events that were sent.
+            undelivered: New entries of the events that were not delivered.
+        """
+        by_id = {each.record_id: each for each in undelivered}
         changed: list[JournalEntry] = []
-        for kept in waiting:
-            again = by_id.get(kept.record_id, kept)
-            if again.is_deferred and again.is_failing != kept.is_failing:
-                changed.append(again)  # from now on it waits for another reason
-            elif again is kept or again.is_failing:
+        for before in events:
+            after = by_id.get(before.record_id, before)
+            if after.is_deferred and after.is_failing != before.is_failing:
+                changed.append(after)  # deferred for another reason
+            elif after is before or after.is_failing:
                 continue
-            elif not again.is_deferred or kept.is_overdue:
-                changed.append(kept.held_for(again.problem))
-        self._hold(file, changed)
-        gone = {kept.record_id for kept in waiting} - by_id.keys()
-        file.held.remove(sorted(gone), "delivered")
-
-    def _tell_job(
-        self, provider_job_id: str, reason: str, problem: Mapping[str, Any]
-    ) -> None:
-        message = job_refused(provider_job_id, reason, problem)
-        self._problems.report(JOB_REFUSED, message, provider_job_id)
-
-    def _hold(self, file: OutboxFile, records: Sequence[JournalEntry]) -> None:
-        file.held.add(records)
-        held = [kept for kept in records if not kept.is_deferred]
-        if held:
-            message = event_refused(held[0].provider_job_id, held[0].reason)
-            self._problems.report(EVENT_REFUSED, message)
-        for kept in records:
-            if kept.is_failing:
-                job_id = kept.provider_job_id
-                self._problems.report(NOT_TAKEN, not_taken(job_id, kept.reason), job_id)
-        unknown = [kept for kept in records if kept.is_deferred and not kept.is_failing]
-        if unknown:
-            message = job_unknown(unknown[0].provider_job_id)
-            self._problems.report(JOB_UNKNOWN, message)
+            elif not after.is_deferred or before.is_overdue:
+                changed.append(before.held_for(after.problem))
+        self._journals.add(file, changed)
+        delivered = {each.record_id for each in events} - by_id.keys()
+        file.held.remove(sorted(delivered), "delivered")

@@ -1,8 +1,8 @@
-"""Delivery of one TrackerApi: the one door for records, and how they fare.
+"""Delivery of one TrackerApi: records go in, the backend gets them, a report comes out.
 
-Everything that belongs to a process (files, thread, locks) is one `_Session`, made
-with the first record, ended by `close()`, and left behind by a forked child, which
-begins its own.
+Files, thread and locks of a process belong to one `_Session`. The first record opens
+the session and `close()` ends it. A forked child leaves the session to its parent and
+opens its own.
 """
 
 import functools
@@ -38,17 +38,18 @@ from trackerapi.process.clock import steady_seconds
 from trackerapi.process.forks import keep_alive, register, stop_keeping_alive
 from trackerapi.process.worker import Work, Worker
 
-_LAST_WORDS_SECONDS: Final = 0.2
+_STOP_SECONDS: Final = 0.2
+"""Longest wait of `close()` for an idle delivery thread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryOptions:
-    """How one TrackerApi delivers.
+    """Options of the delivery of one TrackerApi.
 
     Attributes:
-        outbox: Where and how records are kept.
-        is_online: Whether anything is sent at all.
-        shutdown_timeout_seconds: Longest that `close()` waits for delivery.
+        outbox: Folder, size limit and durability of the outbox.
+        is_online: Whether records are sent; otherwise they stay in the outbox.
+        shutdown_timeout_seconds: Longest time that `close()` blocks.
     """
 
     outbox: OutboxOptions
@@ -57,32 +58,35 @@ class DeliveryOptions:
 
 
 class _Session:
-    """What one process has open."""
+    """Outbox files, delivery thread and pending progress of one process."""
 
     def __init__(self, parts: DeliveryParts, record: Callable[[bytes], object]) -> None:
         self.outbox = parts.outbox
         self.loop = DeliveryLoop(parts)
-        # Progress may be written by a thread of its own, when its time comes, which
-        # may be after the end of this session.
+        # By `Delivery.record()`, not by this outbox: the timer thread may write pending
+        # progress after the end of this session, which then opens the next one.
         self.conflation = parts.conflation = Conflation(record)
 
     def append(self, line: bytes) -> bool:
-        """Write a record and let the courier see it; False if all is closed."""
-        is_taken = self.outbox.append(line)
+        """Write a record and wake the loop; return False if the outbox is closed."""
+        is_written = self.outbox.append(line)
         if self.loop.is_asleep:
             self.loop.wake()
-        return is_taken
+        return is_written
 
 
 class Delivery:
-    """Takes records and brings them to the backend; safe across threads and forks.
+    """Delivery of records to the backend; safe across threads and forks.
+
+    A record is in the outbox when the call that records it returns. Only `flush()` and
+    `close()` wait for the backend.
 
     Args:
-        options: How.
-        binding: Returns where the records are to go, and whose they are; called with
-            the first record, since it may take long to know.
-        sender: Returns what carries them; called in the courier's thread.
-        problems: Told of what goes wrong.
+        options: Options of outbox and delivery.
+        binding: Returns address and key of the records; called with the first record,
+            because computing the fingerprint of a key takes time.
+        sender: Returns the client for delivery; called by the delivery thread.
+        problems: Logs each problem once.
     """
 
     def __init__(
@@ -97,39 +101,51 @@ class Delivery:
         self._folder = (
             OutboxFolder(options.outbox.folder) if options.outbox.folder else None
         )
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._session: _Session | None = None
+        # Reentrant: a signal handler may record while its thread opens the session.
         self._lock = threading.RLock()
         self._counters = Counters()
         self._worker = Worker()
         self._is_retired = False
-        self._ending: list[_Session] = []  # their couriers may still be at it
+        self._ended: list[_Session] = []  # their threads may still be running
 
     def post(self, work: Work) -> None:
-        """Have a thread do what may wait for a disk, in the order of these calls."""
-        # First: a child that is forked now has another thread to begin.
+        """Call `work` in the worker thread, in the order of the calls; do not block."""
+        # Before the work is posted: a child that is forked in between would wait for a
+        # worker thread that it does not have.
         register(self)
         self._worker.post(work)
 
     def record(self, line: bytes) -> None:
         """Write one record; it has left the process when this returns.
 
+        Args:
+            line: The record with its line end.
+
         Raises:
-            OutboxError: With `strict`, if it could not be written.
+            OutboxError: With `strict`, if the record cannot be written.
         """
         session, is_new = self._session, False
+        # Another thread may close the session between the lookup and `append()`.
         while session is None or not session.append(line):
             session, is_new = self._open(), True
         if is_new and self._is_retired:
             self.retire()
 
     def record_event(self, line: bytes, provider_job_id: str, tag: str | None) -> None:
-        """Write an event, behind what is kept of its step's progress.
+        """Write an event, after the pending progress of its step.
+
+        Args:
+            line: The event with its line end.
+            provider_job_id: The job, by the provider's id.
+            tag: The step; None for an event of the job, before which the pending
+                progress of all steps is written.
 
         Raises:
-            OutboxError: With `strict`, if it could not be written.
+            OutboxError: With `strict`, if the event cannot be written.
         """
         session = self._session
         if session is None or session.conflation.pending:
@@ -141,15 +157,16 @@ class Delivery:
             session.loop.wake()
 
     def record_newest(self, line: Line, key: Key, *, may_wait: bool = True) -> None:
-        """Write an event of which only the newest of its kind counts, now or soon.
+        """Write an event now, or later unless a newer event of its key replaces it.
 
         Args:
-            line: The event, or what makes it when it is written.
-            key: Its job, step, kind and part.
-            may_wait: Whether the caller may wait for a disk; else a thread writes.
+            line: The event, or a function that returns it when it is written.
+            key: Job, step, kind and part of the event.
+            may_wait: Whether the caller may block on the disk; otherwise a thread
+                writes the event.
 
         Raises:
-            OutboxError: With `strict`, if it could not be written.
+            OutboxError: With `strict`, if the event cannot be written.
         """
         session = self._session
         if may_wait:
@@ -160,10 +177,10 @@ class Delivery:
             self.post(functools.partial(self.record_newest, line, key))
 
     def write_pending(self, provider_job_id: str, tag: str | None) -> None:
-        """Write what is kept of the progress of a step, or of the whole job.
+        """Write the pending progress of a step, or of the whole job if `tag` is None.
 
         Raises:
-            OutboxError: With `strict`, if it could not be written.
+            OutboxError: With `strict`, if the progress cannot be written.
         """
         session = self._session
         if session is not None and session.conflation.pending:
@@ -175,21 +192,21 @@ class Delivery:
         state: str,
         problem: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write down that a job is to be created, was, or was refused.
+        """Write the creation of a job.
 
         Args:
             document: Members of the contract's `JobInput`.
-            state: waiting, done or held.
-            problem: Why it was refused.
+            state: waiting (to be sent), done (the backend has it) or held (rejected).
+            problem: Reason of the rejection, as members of problem details.
 
         Raises:
-            OutboxError: With `strict`, if it could not be written.
+            OutboxError: With `strict`, if the creation cannot be written.
         """
         creation = Creation(document=document, state=state, problem=problem)
         self.record(creation.as_line())
 
     def note_failure(self, error: BackendError) -> None:
-        """Learn from a request of somebody else that the backend cannot be reached."""
+        """Back off because a request outside of delivery found no backend."""
         session = self._session
         if session is None:
             self._open(error)
@@ -197,67 +214,65 @@ class Delivery:
             session.loop.note_failure(error)
 
     def flush(self, timeout_seconds: float) -> DeliveryReport:
-        """Deliver what waits, also what others have left; wait for it.
+        """Deliver all records, leftovers included; block until they are delivered.
 
         Args:
-            timeout_seconds: Longest wait.
+            timeout_seconds: Longest time to block.
         """
         deadline = steady_seconds() + timeout_seconds
         self._worker.drain(timeout_seconds)
         session = self._session or self._open()
         session.conflation.write_all()
-        left = max(deadline - steady_seconds(), 0.0)
-        session.loop.flush(left, stops_if_down=False)
+        remaining = max(deadline - steady_seconds(), 0.0)
+        session.loop.flush(remaining, stops_if_down=False)
         return self.report()
 
     def report(self) -> DeliveryReport:
-        """Tell how far delivery is, without waiting."""
+        """Return the state of delivery; do not wait for the backend."""
         session = self._session
-        held = waiting = 0
-        moments: list[datetime | None] = []
+        held = undelivered = 0
+        times: list[datetime | None] = []
         if session is not None:
-            outbox, adopted = session.outbox, list(session.loop.passes.leftovers)
-            waiting = outbox.undelivered_count + len(session.conflation.pending)
-            moments.append(first_time(list(outbox.backlog)[:1]))
-            moments += [f.oldest_undelivered_at() for f in [*adopted, *outbox.files]]
-            for file in adopted:
+            outbox, leftovers = session.outbox, list(session.loop.passes.leftovers)
+            undelivered = outbox.undelivered_count + len(session.conflation.pending)
+            times.append(first_time(list(outbox.backlog)[:1]))
+            times += [f.oldest_undelivered_at() for f in [*leftovers, *outbox.files]]
+            for file in leftovers:
                 with suppress(OSError):  # delivery may archive the file meanwhile
-                    waiting += file.count_undelivered_lines()
+                    undelivered += file.count_undelivered_lines()
         for journal in session.loop.passes.journals() if session else ():
             with suppress(OSError):  # another process may archive the file meanwhile
                 journal.refresh()
                 deferred = journal.entries(is_deferred=True)
-                moments.append(first_time(entry.record for entry in deferred))
+                times.append(first_time(entry.record for entry in deferred))
             counts = journal.counts()
-            held, waiting = held + counts[0], waiting + counts[1]
-        oldest = min(filter(None, moments), default=None)
+            held, undelivered = held + counts[0], undelivered + counts[1]
         return DeliveryReport(
             delivered=self._counters.delivered,
-            waiting=waiting,
+            waiting=undelivered,
             held=held,
             dropped=dict(self._counters.dropped),
-            oldest_waiting_at=oldest,
+            oldest_waiting_at=min(filter(None, times), default=None),
             last_error=self._counters.last_error,
         )
 
     def events_of(self, provider_job_id: str) -> list[dict[str, Any]]:
-        """Return the events of a job that the outbox holds, in their order.
+        """Return the events of a job in the outbox folder, in the order of their times.
 
-        Those that others have left are among them, and those that were delivered a
-        short time ago.
+        Events of leftover files and of recently archived files are among them.
         """
         if self._folder is None:
             return []
         return self._folder.events_of(self._binding(), provider_job_id)
 
     def close(self, spent_seconds: float = 0.0) -> None:
-        """Deliver what waits within `shutdown_timeout`, then let go of everything.
+        """Deliver all records within `shutdown_timeout`, then release all files.
 
-        Does not wait when the backend is known to be down. What stays is delivered by
-        the next process. A later record begins anew.
+        Does not wait if the backend is known to be down. The next process delivers the
+        undelivered records. A later record opens a new session.
 
         Args:
-            spent_seconds: What others have taken of that time.
+            spent_seconds: Part of the timeout that other trackers have used.
         """
         deadline = steady_seconds() - spent_seconds
         deadline += self._options.shutdown_timeout_seconds
@@ -265,44 +280,52 @@ class Delivery:
         session = self._session
         if session is None:
             return
-        with suppress(OutboxError):  # has been told
+        with suppress(OutboxError):  # was logged
             session.conflation.close()
-        if self._session is session:  # else another thread has ended it, too
+        # Another thread may have closed this session and opened the next one.
+        if self._session is session:
             self._session = None
-        alive = [ended for ended in self._ending if ended.loop.is_alive]
-        self._ending = [*alive, session]
-        left = max(deadline - steady_seconds(), 0.0)
-        session.loop.flush(left, stops_if_down=True)
+        # Kept while the thread runs: a child that is forked meanwhile has to close the
+        # files of the session.
+        alive = [ended for ended in self._ended if ended.loop.is_alive]
+        self._ended = [*alive, session]
+        remaining = max(deadline - steady_seconds(), 0.0)
+        session.loop.flush(remaining, stops_if_down=True)
         dropped = self._counters.dropped.get("outbox unwritable", 0)
         files = session.outbox.close()
         dropped = self._counters.dropped.get("outbox unwritable", 0) - dropped
-        self._say_goodbye(session, files, dropped)
-        wait_seconds = 0.0 if session.loop.is_sending else _LAST_WORDS_SECONDS
+        self._log_undelivered(session, files, dropped)
+        # During a request, the thread ends and releases the files after the answer.
+        wait_seconds = 0.0 if session.loop.is_sending else _STOP_SECONDS
         session.loop.stop(files, wait_seconds=wait_seconds)
 
     def retire(self) -> None:
-        """End without waiting once all is delivered; nobody reports here any more.
+        """Close without blocking, once all records are delivered.
 
-        But for finalizers that run with this one, whose record begins anew.
+        Called when the script has dropped its TrackerApi. A finalizer of the script may
+        still record: its record opens a session that retires at once.
         """
         self._is_retired = True
         session = self._session
         if session is not None:
-            with suppress(OutboxError):
+            with suppress(OutboxError):  # was logged
                 session.conflation.close()
+            # The script has dropped its reference, and the exit hook has a weak one:
+            # keep this object until the thread has ended.
             keep_alive(self)
             session.loop.retire(on_end=lambda: stop_keeping_alive(self))
 
     def forget(self) -> None:
-        """Begin anew in a child that has everything from its parent by a fork."""
-        sessions = [*self._ending, *([self._session] if self._session else ())]
-        self._begin()
+        """Leave all sessions to the parent, in a forked child."""
+        sessions = [*self._ended, *([self._session] if self._session else ())]
+        self._reset()
         for session in sessions:
             session.outbox.forget()
             session.loop.forget()
 
     def _open(self, failure: BackendError | None = None) -> _Session:
-        # First: a child that is forked while the lock is held has to hear of it.
+        # Before the lock: a child that is forked while the lock is held gets a locked
+        # lock, and `forget()` replaces it only if the fork hook knows this object.
         register(self)
         with self._lock:
             if self._session is None or self._session.outbox.is_closed:
@@ -326,27 +349,27 @@ class Delivery:
                 self._session = session
             return self._session
 
-    def _say_goodbye(
+    def _log_undelivered(
         self, session: _Session, files: list[OutboxFile], dropped_count: int
     ) -> None:
+        """Log lost records, and the reason for undelivered records of this process."""
         if dropped_count:
             log(logging.ERROR, lost(dropped_count, session.outbox.disk_error))
-        # Records of other processes were reported when those ended.
-        waiting = sum(file.undelivered_count + file.held.counts()[1] for file in files)
-        if not waiting or not self._options.is_online or self._folder is None:
+        # Leftovers do not count: their processes have logged them.
+        undelivered = sum(f.undelivered_count + f.held.counts()[1] for f in files)
+        if not undelivered or not self._options.is_online or self._folder is None:
             return
         path, binding = self._folder.path, session.outbox.binding
         if session.loop.key_error is not None:
             log(logging.ERROR, key_refused(session.loop.key_error, path))
-        awaited = set[str]().union(*(file.held.unknown_jobs() for file in files))
+        unknown_jobs = set[str]().union(*(file.held.unknown_jobs() for file in files))
         failing: list[str] = []
         for file in files:
-            with suppress(OSError):  # another process may put it away meanwhile
-                kept = file.held.first_failing()
-                failing += (
-                    [not_taken(kept.provider_job_id, kept.reason)] if kept else []
-                )
+            with suppress(OSError):  # another process may archive the file meanwhile
+                entry = file.held.first_failing()
+                if entry is not None:
+                    failing.append(not_taken(entry.provider_job_id, entry.reason))
         is_confirmed = self._folder.is_confirmed(binding)
         unconfirmed = "" if is_confirmed else binding.base_url
-        text = not_delivered(waiting, path, awaited, failing, unconfirmed)
-        log(logging.WARNING, text)
+        message = not_delivered(undelivered, path, unknown_jobs, failing, unconfirmed)
+        log(logging.WARNING, message)

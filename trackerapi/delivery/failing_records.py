@@ -1,8 +1,11 @@
-"""Records that the backend does not take while it takes others.
+"""Failing records: the backend fails at a record, but takes other records.
 
-A backend may fail on one record for good: by a 500, a broken connection, or the page
-of a proxy that dislikes its content. Such a record is set aside and sent again later,
-so that other records do not wait for it.
+The cause may be a bug of the backend (500), or a proxy that dislikes the content. A
+failing record is deferred, so that other records do not wait for it.
+
+A search finds the failing records of a batch: it sends the batch in halves, down to
+single records. A search costs many requests, so a file is searched only after several
+failures in a row.
 """
 
 import random
@@ -11,12 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from trackerapi.errors import BackendUnavailable
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.held import JournalEntry
 from trackerapi.outbox.records import (
+    CREATION_START,
     MAX_BATCH_BYTES,
     job_of,
     parse_creation,
@@ -25,42 +29,42 @@ from trackerapi.outbox.records import (
 from trackerapi.retry import UNPROCESSED_STATUSES
 
 FAILURES_TO_SEARCH: Final = 3
-"""Failed batches in a row after which their records are sent apart."""
+"""Failures of a batch in a row after which the batch is searched."""
 
 _FAILURES_TO_DOUBT: Final = 3
-"""Failures of a search, as of a batch and its halves, before others are tried."""
+"""Failures of a search in a row after which it checks that the backend takes others.
+
+Three are the batch and its two halves.
+"""
 
 _MAX_FAILURES: Final = 8
-"""Failures in a row after which a few of the remaining records are sent alone.
+"""Failures in a row after which a search samples the remaining records.
 
-If these fail too, the rest is set aside, to be searched later.
+If the samples fail too, all remaining records are deferred.
 """
 
 _SAMPLES: Final = 3
-
-Parted = tuple[list[JournalEntry], list[JournalEntry]]
-"""The rejected records, and those that the backend does not take."""
-
+"""Number of sampled jobs, and of sampled records."""
 
 _MAX_FAILING_FILES: Final = 64
-"""Files that fail in one pass, after which the pass ends."""
+"""Failing files after which a pass of delivery ends."""
 
 
 class AllRecordsFail(BackendUnavailable):
-    """The backend answers, but takes no record of a batch; it may take others."""
+    """The backend answers, but fails at each record of a batch."""
 
 
 def may_concern_records(error: BackendUnavailable) -> bool:
-    """Return whether a request may have failed because of the records in it.
+    """Return whether a request may have failed because of its records.
 
-    A request that was not sent, or was refused for the number of requests (429), says
-    nothing about its records.
+    A request that was never sent, or that the backend has not processed (425, 429),
+    failed for another reason.
     """
     return error.exchange.was_sent and error.status not in UNPROCESSED_STATUSES
 
 
 class PassFailures:
-    """Files whose records fail while the backend is there; for one pass of delivery.
+    """Failures of the files of one pass of delivery.
 
     Attributes:
         error: The last failure; None without one.
@@ -71,15 +75,16 @@ class PassFailures:
         self._count = 0
 
     def note(self, error: BackendUnavailable) -> None:
-        """Pass over a file that failed, so that other files have their turn.
+        """Record the failure of a file, so that the pass goes on with other files.
 
         Raises:
-            BackendUnavailable: If the backend may be down: no file was searched in this
-                pass, the request says nothing about records, or too many files failed.
+            BackendUnavailable: The given error, if the pass has to end: the backend
+                may be down, or too many files have failed. The backend is up once a
+                search of this pass has ended in `AllRecordsFail`.
         """
-        is_there = isinstance(error, AllRecordsFail) or self.error is not None
+        is_up = isinstance(error, AllRecordsFail) or self.error is not None
         self._count += 1
-        if not (is_there and may_concern_records(error)):
+        if not is_up or not may_concern_records(error):
             raise error
         if self._count >= _MAX_FAILING_FILES:
             raise error
@@ -87,151 +92,166 @@ class PassFailures:
 
 
 @dataclass(slots=True)
-class _Setback:
-    """What failed at one position of a file.
+class _BatchState:
+    """Failures of the batch at one position of a file.
 
     Attributes:
-        position: Of the first record of the batch.
-        failures: Attempts that failed there.
-        answers: Usable answers to anything when a search found nothing, in this file
-            or in another one just before; None otherwise.
+        position: Position of the first record of the batch, in bytes.
+        failures: Number of failed attempts.
+        answer_count: Answers of the backend at the last vain search, if the batch has
+            failed since; None otherwise.
     """
 
     position: int
     failures: int = 0
-    answers: int | None = None
+    answer_count: int | None = None
 
 
 class BatchFailures:
-    """Failures of the first undelivered batch of each file; for one thread."""
+    """Failures of the first undelivered batch of each file; for one thread.
+
+    `answer_count` is the number of usable answers that the backend has given so far,
+    to requests of any file. If the number has grown since a vain search, the backend
+    takes other records.
+    """
 
     def __init__(self) -> None:
-        self._setbacks: dict[Path, _Setback] = {}
-        self._searched: set[Path] = set()
-        self._answers_in_vain: int | None = None
+        self._states: dict[Path, _BatchState] = {}
+        self._files_with_failing: set[Path] = set()
+        self._vain_answer_count: int | None = None
 
-    def note(self, file: OutboxFile, answers: int) -> None:
-        """Count a failure of the first batch of a file."""
-        setback = self._of(file)
-        setback.failures += 1
-        if answers == self._answers_in_vain:
-            setback.answers = answers
+    def count_failure(self, file: OutboxFile, answer_count: int) -> None:
+        """Count a failed attempt with the first batch of a file."""
+        state = self._state_of(file)
+        state.failures += 1
+        if answer_count == self._vain_answer_count:
+            state.answer_count = answer_count
 
-    def note_search(self, answers: int) -> None:
-        """Remember how many usable answers there were when a search found nothing."""
-        self._answers_in_vain = answers
+    def note_vain_search(self, answer_count: int) -> None:
+        """Record that each record of a search failed: the backend took no record."""
+        self._vain_answer_count = answer_count
 
-    def note_found(self, file: OutboxFile) -> None:
-        """Remember that records of a file failed alone: more of them may follow."""
-        self._searched.add(file.path)
+    def note_failing_records(self, file: OutboxFile) -> None:
+        """Record that a search of a file has found failing records.
 
-    def needs_search(self, file: OutboxFile, answers: int) -> bool:
-        """Return whether to find out which records of the first batch fail.
-
-        Not for each failure: where all requests fail, a search brings nothing.
+        More failing records may follow in this file, so its next failure is searched
+        at once.
         """
-        failures = self._of(file).failures
+        self._files_with_failing.add(file.path)
+
+    def needs_search(self, file: OutboxFile, answer_count: int) -> bool:
+        """Return whether to search the first batch of a file.
+
+        Not after each failure: while the backend takes nothing, a search is in vain.
+        """
+        failures = self._state_of(file).failures
         is_due = failures > 0 and failures % FAILURES_TO_SEARCH == 0
-        is_next = failures == 1 and file.path in self._searched
-        return is_due or is_next or self.has_seen_others(file, answers)
+        is_next = failures == 1 and file.path in self._files_with_failing
+        return is_due or is_next or self.took_others(file, answer_count)
 
-    def has_seen_others(self, file: OutboxFile, answers: int) -> bool:
-        """Return whether other records were taken since a search found nothing."""
-        return self._of(file).answers not in {None, answers}
+    def took_others(self, file: OutboxFile, answer_count: int) -> bool:
+        """Return whether the backend took other records since a vain search."""
+        return self._state_of(file).answer_count not in {None, answer_count}
 
-    def _of(self, file: OutboxFile) -> _Setback:
-        known = self._setbacks.get(file.path)
-        if known is None or known.position != file.position:
-            known = self._setbacks[file.path] = _Setback(file.position)
-        return known
+    def _state_of(self, file: OutboxFile) -> _BatchState:
+        state = self._states.get(file.path)
+        if state is None or state.position != file.position:
+            state = self._states[file.path] = _BatchState(file.position)
+        return state
 
 
-def part(
-    lines: Sequence[bytes],
-    send: Callable[[Sequence[bytes]], list[JournalEntry]],
-    takes_others: Callable[[], bool],
-    most_lines: int,
-) -> Parted:
-    """Send records, in halves where they fail together.
+class SearchResult(NamedTuple):
+    """Records that a search has not delivered.
+
+    Attributes:
+        rejected: Rejected events that are to be held, and events of unknown jobs.
+        failing: Failing records.
+    """
+
+    rejected: list[JournalEntry]
+    failing: list[JournalEntry]
+
+
+class FailingRecordSearch:
+    """Search for the failing records of a batch; for one thread.
 
     Args:
-        lines: Each with its end.
-        send: Sends records and returns the rejected ones.
-        takes_others: Returns whether the backend takes anything at all; asked while
-            all fails.
-        most_lines: Records to begin with in one request.
-
-    Raises:
-        BackendUnavailable: If the backend takes nothing, or was not reached.
+        lines: Records, each with its line end.
+        send: Sends records and returns entries of the rejected records.
+        max_lines: Number of records in the first requests.
     """
-    return _Search(lines, send, most_lines).run(takes_others)
-
-
-class _Search:
-    """Sends records, in halves where they fail together; for one thread."""
 
     def __init__(
         self,
         lines: Sequence[bytes],
         send: Callable[[Sequence[bytes]], list[JournalEntry]],
-        most_lines: int,
+        max_lines: int,
     ) -> None:
-        # By job, for all records of a job may fail.
+        # Sorted by job: if all records of a job fail, they stand in few requests.
         lines = sorted(lines, key=job_of)
-        starts = range(0, len(lines), most_lines)
-        self._parts = deque(lines[start : start + most_lines] for start in starts)
+        starts = range(0, len(lines), max_lines)
+        self._parts = deque(lines[start : start + max_lines] for start in starts)
         self._send = send
-        self._refused: list[JournalEntry] = []
-        self._failing: list[JournalEntry] = []
-        self._failures, self._is_there = 0, False
+        self._result = SearchResult([], [])
+        self._failures, self._is_up = 0, False
 
-    def run(self, takes_others: Callable[[], bool]) -> Parted:
-        """Send all records; see `part()`."""
+    def run(self, takes_others: Callable[[], bool]) -> SearchResult:
+        """Send all records, in halves where they fail together.
+
+        Args:
+            takes_others: Returns whether the backend takes any record; called while
+                each request of the search has failed.
+
+        Raises:
+            BackendUnavailable: If the backend takes no record, or was not reached.
+        """
         while self._parts:
             lines = self._parts.popleft()
             try:
-                self._refused += self._send(lines)
-                self._failures, self._is_there = 0, True
+                self._result.rejected.extend(self._send(lines))
+                self._failures, self._is_up = 0, True
             except BackendUnavailable as error:
                 if not may_concern_records(error):
                     raise
                 self._failures += 1
-                if self._is_there:
+                if self._is_up:
                     self._divide(lines, error)
                     continue
                 is_last = len(lines) == 1 and not self._parts
                 if self._failures >= _FAILURES_TO_DOUBT or is_last:
                     if not takes_others():
                         raise
-                    self._failures, self._is_there = 0, True
-                # A single record is sent again once the backend is known to be there.
+                    self._failures, self._is_up = 0, True
+                # A single record is sent again now that the backend is known to be up:
+                # its first failure may have been an outage.
                 self._add_halves(lines)
-        return self._refused, self._failing
+        return self._result
 
     def _divide(self, lines: Sequence[bytes], error: BackendUnavailable) -> None:
-        """Divide records that failed while the backend is there."""
+        """Divide records that failed while the backend is up."""
         if len(lines) == 1:
-            self._failing += not_taken(lines, error)
+            self._result.failing.extend(failing_entries(lines, error))
         else:
             self._add_halves(lines)
         if self._failures < _MAX_FAILURES:
             return
-        # A few failing records may lie so that each part has one.
-        if self._sends_one_alone():
+        # Many failures in a row may mean that each part has one failing record.
+        if self._delivers_sample():
             self._failures = 0
         else:
-            self._failing += not_taken([*chain.from_iterable(self._parts)], error)
+            remaining = list(chain.from_iterable(self._parts))
+            self._result.failing.extend(failing_entries(remaining, error))
             self._parts.clear()
 
     def _add_halves(self, lines: Sequence[bytes]) -> None:
         middle = len(lines) // 2
         self._parts += filter(None, [list(lines[:middle]), list(lines[middle:])])
 
-    def _sends_one_alone(self) -> bool:
-        """Send a few of the remaining records, each alone, until one is answered."""
-        for line in samples_of([*chain.from_iterable(self._parts)]):
+    def _delivers_sample(self) -> bool:
+        """Send samples of the remaining records alone until one succeeds."""
+        for line in sample_lines(list(chain.from_iterable(self._parts))):
             try:
-                self._refused += self._send([line])
+                self._result.rejected.extend(self._send([line]))
             except BackendUnavailable as error:
                 if not may_concern_records(error):
                     raise
@@ -244,35 +264,40 @@ class _Search:
         return False
 
 
-def samples_of(lines: Sequence[bytes]) -> list[bytes]:
-    """Return a few records: the first ones of some jobs, and any others."""
+def sample_lines(lines: Sequence[bytes]) -> list[bytes]:
+    """Return a few records at random: first records of jobs, and others.
+
+    A single record has no samples.
+    """
     if len(lines) == 1:
         return []
-    firsts = {job_of(line): line for line in reversed(lines)}.values()
-    some = random.sample(list(firsts), min(len(firsts), _SAMPLES))
-    some += random.sample(list(lines), min(len(lines), _SAMPLES))
-    return list(dict.fromkeys(some))
+    firsts = list({job_of(line): line for line in reversed(lines)}.values())
+    samples = random.sample(firsts, min(len(firsts), _SAMPLES))
+    samples += random.sample(list(lines), min(len(lines), _SAMPLES))
+    return list(dict.fromkeys(samples))
 
 
-def lines_behind(file: OutboxFile, size_bytes: int) -> list[bytes]:
-    """Return the first and the last record behind the first ones of a file.
+def lines_after(file: OutboxFile, size_bytes: int) -> list[bytes]:
+    """Return the first and the last record behind the first batch of a file.
 
     Args:
-        file: Where they lie.
-        size_bytes: Size of the first records.
+        file: The outbox file.
+        size_bytes: Size of the first batch.
     """
     chunk = file.read(file.position + size_bytes, MAX_BATCH_BYTES)
-    lines = [line for line in split_lines(chunk) if _is_sent(line)]
+    lines = [line for line in split_lines(chunk) if _is_sendable(line)]
     return list(dict.fromkeys([*lines[:1], *lines[-1:]]))
 
 
-def _is_sent(line: bytes) -> bool:
-    creation = parse_creation(line)
+def _is_sendable(line: bytes) -> bool:
+    creation = parse_creation(line) if line.startswith(CREATION_START) else None
     return creation is None or creation.state == "waiting"
 
 
-def not_taken(lines: Sequence[bytes], error: BackendUnavailable) -> list[JournalEntry]:
-    """Return records that the backend does not take, with the reason."""
+def failing_entries(
+    lines: Sequence[bytes], error: BackendUnavailable
+) -> list[JournalEntry]:
+    """Return journal entries that defer failing records, with the reason."""
     reason = f"the backend takes other records, but not this one ({error.reason})"
     problem = {"status": error.status, "detail": reason}
     return [

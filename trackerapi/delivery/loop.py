@@ -1,7 +1,8 @@
-"""The thread that brings records to the backend, and decides when.
+"""Delivery loop: the thread that delivers records, and decides when.
 
-It sleeps while there is nothing to do, sends at once what comes after a pause, and
-lets batches form while more comes.
+The thread sleeps while all records are delivered, and sends the next record at once.
+While more records follow, it waits `LINGER_SECONDS` between passes, so that records
+share batches. After a failure it backs off exponentially.
 """
 
 import logging
@@ -39,163 +40,179 @@ from trackerapi.process.descriptors import LostFileError
 from trackerapi.retry import backoff_seconds
 
 LINGER_SECONDS: Final = 0.1
-"""Longest that a record waits for others to share its batch."""
+"""Pause between passes in which records gather for the next batch."""
 
 MAX_BACKOFF_SECONDS: Final = 10.0
-_LONGEST_KEY_WAIT_SECONDS: Final = 60.0
+"""Longest pause after failures, unless the backend asks for a longer one."""
+
+_MAX_KEY_PAUSE_SECONDS: Final = 60.0
 _DISK_RETRY_SECONDS: Final = 1.0
 _FULL_BATCH_BYTES: Final = MAX_BATCH_BYTES // 4
 _LOG: Final = logging.getLogger("trackerapi")
 
 
 class SignalSafeEvent:
-    """Wakes the courier; may be rung by a signal handler in the middle of a ring.
+    """Event that wakes one waiting thread; a signal handler may set it at any time.
 
-    `threading.Event` may not: the handler would wait for a lock that its own thread
-    holds, and the courier for good where Ctrl-C leaves it locked.
+    `threading.Event` holds a lock inside of `set()`. A signal handler that interrupts
+    `set()` and calls it again would wait for the lock of its own thread for ever.
+    Ctrl-C inside of `set()` would leave the lock locked, and the thread asleep.
     """
 
     def __init__(self) -> None:
-        self._is_silent = threading.Lock()
-        self._is_silent.acquire()
+        # Locked while the event is clear; releasing a lock is atomic.
+        self._clear_lock = threading.Lock()
+        self._clear_lock.acquire()
 
     def set(self) -> None:
-        """Ring, unless it rings."""
+        """Wake the waiting thread, or the next one to wait."""
         try:
-            self._is_silent.release()
-        except RuntimeError:  # it rings
+            self._clear_lock.release()
+        except RuntimeError:  # already set
             return
 
     def wait(self, seconds: float) -> None:
-        """Wait for a ring, at most so long; silent afterwards."""
-        self._is_silent.acquire(timeout=seconds)
+        """Block until the event is set or the time is over; clear the event."""
+        self._clear_lock.acquire(timeout=seconds)
 
     def clear(self) -> None:
-        """Be silent."""
-        self._is_silent.acquire(blocking=False)
+        """Clear the event."""
+        self._clear_lock.acquire(blocking=False)
 
 
 class DeliveryLoop:
-    """Delivers in a daemon thread of its own, which `start()` begins.
+    """Delivery in a daemon thread, which `start()` begins.
+
+    Threads may call all methods, but `start()` once only.
+
+    Args:
+        parts: The parts that the loop works with.
 
     Attributes:
-        rounds: What is carried.
-        is_asleep: Whether `wake()` is needed for a new record to be seen.
+        passes: Passes of delivery, with the claimed leftover files.
+        is_asleep: Whether a new record needs `wake()` to be seen soon.
         is_down: Whether the last attempt found no backend; None before the first.
-        refusal: Why the last attempt found the key refused; None if it did not.
-        is_carrying: Whether an answer is being waited for.
+        key_error: The rejection of the key by the last attempt; None without one.
+        is_sending: Whether the thread may be waiting for an answer.
     """
 
     def __init__(self, parts: DeliveryParts) -> None:
-        self._route = parts
+        self._parts = parts
         self.passes = DeliveryPasses(parts)
         self.is_asleep = False
         self.is_down: bool | None = None
         self.key_error: AuthenticationError | None = None
+        self.is_sending = False
         self._wake = SignalSafeEvent()
         self._pass_done = threading.Condition()
-        self._hurries = 0
-        self.is_sending = False
+        self._flush_count = 0
         self._is_stopping = self._is_retiring = False
         self._on_end: Callable[[], object] | None = None
         self._failures = 0
         self._next_attempt = self._asked_until = 0.0
-        self._seen = parts.outbox.mark
-        self._leaving: list[OutboxFile] = []
+        self._seen_mark = parts.outbox.mark
+        self._own_files: list[OutboxFile] = []
         self._thread: threading.Thread | None = None
         parts.outbox.on_new_file = self.wake
 
     def start(self) -> None:
-        """Begin; where no thread can be started, records stay for the next process."""
-        if sys.is_finalizing():  # a thread would be waited for that cannot begin
+        """Start the thread.
+
+        Without a thread, records stay in the outbox for the next process.
+        """
+        # `Thread.start()` waits until the thread runs, and no new thread runs while the
+        # interpreter finalizes: the process would hang.
+        if sys.is_finalizing():
             return
         self._thread = threading.Thread(
             target=self._run, name="trackerapi-delivery", daemon=True
         )
         try:
             self._thread.start()
-        except RuntimeError:  # at the end of the interpreter, or at a limit
+        except RuntimeError:  # the interpreter ends, or there are too many threads
             self._thread = None
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread has not ended."""
+        """Whether the thread is running."""
         return self._thread is not None and self._thread.is_alive()
 
     def wake(self) -> None:
-        """Let the courier see a new record."""
+        """Begin the next pass now; safe in a signal handler."""
         self._wake.set()
 
     def note_failure(self, error: BackendError) -> None:
-        """Learn from a request of somebody else that the backend cannot be reached."""
+        """Back off because a request outside of delivery found no backend."""
         self.is_down = True
         self._back_off(error)
 
     def flush(self, seconds: float, *, stops_if_down: bool) -> None:
-        """Deliver without delay until nothing waits or the time is over.
+        """Deliver without pauses; block until all records are delivered.
 
         Args:
-            seconds: Longest wait.
-            stops_if_down: Whether to end as soon as the backend is known to be down.
+            seconds: Longest time to block.
+            stops_if_down: Whether to return as soon as the backend is known to be down
+                or to reject the key. The call then does not wait for deferred records,
+                and keeps to a pause that the backend has asked for.
         """
-        if self._thread is None or self._route.sender is None:
+        if self._thread is None or self._parts.sender is None:
             return
         deadline = steady_seconds() + seconds
         with self._pass_done:
-            self._hurries += 1
+            self._flush_count += 1
             self.passes.search_again()
-            # A wait that the backend asked for is not cut short by the end of a script.
             self._next_attempt = self._asked_until if stops_if_down else 0.0
             self._wake.set()
             try:
-                while not self._is_done(stops_if_down) and self._thread.is_alive():
-                    left = deadline - steady_seconds()
-                    is_gone = self.is_down or self.key_error is not None
-                    if left <= 0 or (stops_if_down and is_gone):
+                while not self._is_flushed(stops_if_down) and self._thread.is_alive():
+                    remaining = deadline - steady_seconds()
+                    is_unusable = self.is_down or self.key_error is not None
+                    if remaining <= 0 or (stops_if_down and is_unusable):
                         return
-                    self._pass_done.wait(left)
+                    self._pass_done.wait(remaining)
             finally:
-                self._hurries -= 1
+                self._flush_count -= 1
 
     def stop(self, files: list[OutboxFile], *, wait_seconds: float) -> None:
-        """End the thread after what it is at, and put files away.
+        """End the thread after its present request, and release all files.
 
         Args:
-            files: Those that this process appended to.
-            wait_seconds: How long to wait for the end.
+            files: Files that this process has appended to.
+            wait_seconds: Longest time to block until the thread has ended.
         """
-        self._leaving += files
+        self._own_files += files
         self._is_stopping = True
         self._wake.set()
         if self._thread is None:
-            self.passes.archive(files)
+            self.passes.release(files)
         else:
             self._thread.join(wait_seconds)
 
     def retire(self, on_end: Callable[[], object]) -> None:
-        """End the thread by itself once nothing waits any more.
+        """End the thread once all records are delivered; do not block.
 
         Args:
-            on_end: Called then.
+            on_end: Called by the thread at its end.
         """
         self._on_end = on_end
         self._is_retiring = True
         self._wake.set()
 
     def forget(self) -> None:
-        """Let go of everything without a trace, in a child that has it from a fork."""
-        for file in [*self.passes.leftovers, *self._leaving]:
+        """Close all files in a forked child: the parent delivers their records."""
+        for file in [*self.passes.leftovers, *self._own_files]:
             file.close()
 
-    def _is_done(self, stops_if_down: bool) -> bool:
-        """Whether nothing waits; only called with `_round_done` held."""
-        parts = self._route
+    def _is_flushed(self, stops_if_down: bool) -> bool:
+        """Return whether all records are delivered; needs `_pass_done` locked."""
+        parts = self._parts
         return (
             self.passes.is_search_complete
             and not (parts.conflation and parts.conflation.pending)
             and parts.outbox.is_empty
             and all(file.is_delivered for file in list(self.passes.leftovers))
-            # What waits for its job may do so for days.
+            # Events of an unknown job may be deferred for days: the end of a script
+            # does not wait for them.
             and (stops_if_down or not self.passes.has_deferred_records())
         )
 
@@ -203,25 +220,27 @@ class DeliveryLoop:
         try:
             while not self._is_stopping:
                 self._pause(self._run_pass())
-                is_offline = self._route.sender is None
-                if self._is_retiring and (is_offline or self._route.outbox.is_empty):
-                    self._leaving += self._route.outbox.close()
+                is_offline = self._parts.sender is None
+                if self._is_retiring and (is_offline or self._parts.outbox.is_empty):
+                    self._own_files += self._parts.outbox.close()
                     break
         finally:
-            self.passes.archive(self._leaving)
+            self.passes.release(self._own_files)
+            # A thread in `flush()` would wait its whole time for a further pass.
             with self._pass_done:
                 self._pass_done.notify_all()
             if self._on_end is not None:
                 self._on_end()
 
     def _pause(self, seconds: float | None) -> None:
-        """Wait for the next round: a time, or until woken if None."""
+        """Wait for the next pass: a number of seconds, or until `wake()` if None."""
         if seconds is None:
             seconds = LEFTOVER_SEARCH_SECONDS
-            # Offline there is nothing to do for a single record.
-            self.is_asleep = self._route.sender is not None
-            # A record that came before `is_asleep` was set has woken nobody.
-            if self.is_asleep and self._route.outbox.mark != self._seen:
+            # Offline, a single record is no reason to wake up.
+            self.is_asleep = self._parts.sender is not None
+            # Race: a record that was appended before `is_asleep` was set has not called
+            # `wake()`, and would wait for the next search.
+            if self.is_asleep and self._parts.outbox.mark != self._seen_mark:
                 seconds = 0.0
         if seconds > 0 and not self._is_stopping:
             self._wake.wait(seconds)
@@ -229,23 +248,27 @@ class DeliveryLoop:
         self._wake.clear()
 
     def _run_pass(self) -> float | None:
-        """Do what is due; return the seconds until the next round, None for a rest."""
-        self._seen = self._route.outbox.mark
+        """Run one pass; return the seconds until the next one, None to sleep."""
+        self._seen_mark = self._parts.outbox.mark
         try:
             self.passes.reopen_lost_files()
-            thin_out(self._route.outbox, self._route.counters, self._route.problems)
-            after = self._deliver() if self._route.sender is not None else None
+            thin_out(self._parts.outbox, self._parts.counters, self._parts.problems)
+            seconds = self._deliver() if self._parts.sender is not None else None
         except BaseException as error:  # noqa: BLE001
-            # The thread must live on, also where `on_problem` calls `sys.exit()`.
-            _LOG.debug("a round of delivery failed", exc_info=error)
-            self._failed(BackendUnavailable(f"{type(error).__name__}: {error}"))
-            self._route.problems.report(INTERNAL, delivery_failed(error))
-            after = self._next_attempt - steady_seconds()
+            # Any exception, `SystemExit` of `on_problem` too: without the thread, the
+            # process would deliver nothing any more.
+            _LOG.debug("a pass of delivery failed", exc_info=error)
+            self._note_unreachable(
+                BackendUnavailable(f"{type(error).__name__}: {error}")
+            )
+            self._parts.problems.report(INTERNAL, delivery_failed(error))
+            seconds = self._next_attempt - steady_seconds()
         with self._pass_done:
             self._pass_done.notify_all()
-        return None if after is None else max(after, 0.0)
+        return None if seconds is None else max(seconds, 0.0)
 
     def _deliver(self) -> float | None:
+        """Deliver due records; return the seconds until the next pass, or None."""
         now = steady_seconds()
         if now < self._next_attempt:
             return self._next_attempt - now
@@ -256,51 +279,60 @@ class DeliveryLoop:
             self.is_sending = True
             self.passes.deliver_batches()
         except AuthenticationError as error:
-            self._key_refused(error)
+            self._note_key_error(error)
         except BackendError as error:
-            self._failed(error)
+            self._note_unreachable(error)
         except LostFileError:
-            return 0.0  # the next round begins by looking after it
+            return 0.0  # the next pass replaces the file first
         except OSError as error:
-            self._unwritable(error)
+            self._note_unwritable(error)
         else:
-            self._succeeded()
-            return self._next_turn()
+            self._note_success()
+            return self._linger_seconds()
         finally:
             self.is_sending = False
         return self._next_attempt - steady_seconds()
 
-    def _next_turn(self) -> float:
-        waiting = max((f.undelivered_bytes for f in self.passes.files()), default=0)
-        is_busy = self._hurries > 0 or waiting >= _FULL_BATCH_BYTES
+    def _linger_seconds(self) -> float:
+        """Return the pause in which records may gather for a batch."""
+        files = self.passes.files()
+        largest = max((file.undelivered_bytes for file in files), default=0)
+        is_busy = self._flush_count > 0 or largest >= _FULL_BATCH_BYTES
         return 0.0 if is_busy else LINGER_SECONDS
 
-    def _succeeded(self) -> None:
+    def _note_success(self) -> None:
         self._failures = 0
         self._asked_until = self._next_attempt = 0.0
         self.is_down, self.key_error = False, None
-        self._route.counters.last_error = None
+        self._parts.counters.last_error = None
 
-    def _failed(self, error: BackendError) -> None:
+    def _note_unreachable(self, error: BackendError) -> None:
         self.is_down = True
         self._back_off(error)
-        self._route.problems.report(UNREACHABLE, unreachable(error))
+        self._parts.problems.report(UNREACHABLE, unreachable(error))
 
-    def _key_refused(self, error: AuthenticationError) -> None:
+    def _note_key_error(self, error: AuthenticationError) -> None:
         self.key_error = error
         self._back_off(error)
-        folder = self._route.folder
+        folder = self._parts.folder
         message = key_refused(error, folder.path if folder else None)
-        self._route.problems.report(KEY_REFUSED, message)
+        self._parts.problems.report(KEY_REFUSED, message)
         self.passes.reload_key()
 
+    def _note_unwritable(self, error: OSError) -> None:
+        self._parts.counters.last_error = str(error)
+        self._next_attempt = steady_seconds() + _DISK_RETRY_SECONDS
+        self._parts.problems.report(OUTBOX_UNWRITABLE, unheld(error))
+
     def _back_off(self, error: BackendError) -> None:
-        self._route.counters.last_error = str(error)
+        """Set the time of the next attempt."""
+        self._parts.counters.last_error = str(error)
         self._failures += 1
         now = steady_seconds()
         asked = error.retry_after_seconds or 0.0
-        if self.key_error is error:  # the key may be replaced at any time
-            asked = min(asked, _LONGEST_KEY_WAIT_SECONDS)
+        if self.key_error is error:
+            # Somebody may fix the key long before the time that the backend asks for.
+            asked = min(asked, _MAX_KEY_PAUSE_SECONDS)
         self._asked_until = now + asked
         self._next_attempt = now + backoff_seconds(
             self._failures,
@@ -308,8 +340,3 @@ class DeliveryLoop:
             retry_after_seconds=asked,
             longest_seconds=MAX_BACKOFF_SECONDS,
         )
-
-    def _unwritable(self, error: OSError) -> None:
-        self._route.counters.last_error = str(error)
-        self._next_attempt = steady_seconds() + _DISK_RETRY_SECONDS
-        self._route.problems.report(OUTBOX_UNWRITABLE, unheld(error))

@@ -1,6 +1,7 @@
-"""One pass of delivery: search for leftover files, then deliver a batch of every file.
+"""Pass of delivery: claim leftover files, then deliver a batch of each file.
 
-Decides which records are delivered and in which order; the courier decides when.
+A pass decides which records are delivered, and in which order; the delivery loop
+decides when.
 """
 
 import random
@@ -30,18 +31,25 @@ LEFTOVER_SEARCH_SECONDS: Final = 60.0
 """Time between two searches for leftover files."""
 
 MAX_UNDELIVERED_LEFTOVERS: Final = 8
+"""Claimed files with undelivered records after which a search ends.
+
+Other processes may claim and deliver the rest.
+"""
+
 MAX_OPEN_LEFTOVERS: Final = 64
-"""Leftover files that are open at once: their descriptors count for the job's limit."""
+"""Claimed files after which a search ends: descriptors count for the job's limit."""
 
 
 @dataclass(slots=True, kw_only=True)
 class DeliveryParts:
-    """The parts that a courier works with.
+    """Parts of one session of delivery.
 
     Attributes:
-        sender: Returns the sender of records; None delivers nothing.
-        folder: Outbox folder with possible leftover files; None without a folder.
-        outbox: Files that this process appends to.
+        sender: Returns the client for delivery; None delivers nothing.
+        folder: Outbox folder that may hold leftover files; None without a folder.
+        outbox: Outbox of this process.
+        problems: Logs each problem once.
+        counters: Counts delivered and dropped events.
         conflation: Progress that is not written yet; None without conflation.
     """
 
@@ -54,74 +62,85 @@ class DeliveryParts:
 
 
 class DeliveryPasses:
-    """Delivers records of this process and of ended ones; for the courier's thread.
+    """Passes of delivery, for files of this process and for leftover files.
+
+    All methods belong to the delivery thread, but those that say otherwise.
+
+    Args:
+        parts: The parts of the session.
 
     Attributes:
-        leftovers: Claimed leftover files, oldest first.
-        is_search_complete: Whether the requested search has claimed all leftovers.
+        leftovers: Claimed leftover files, oldest first. Other threads may read a copy.
     """
 
     def __init__(self, parts: DeliveryParts) -> None:
-        self._route = parts
+        self._parts = parts
         self.leftovers: list[OutboxFile] = []
         self._journals: dict[Path, HeldJournal] = {}
-        self._carrier: BatchDelivery | None = None
+        self._batches: BatchDelivery | None = None
         self._sender: Sender | None = None
         self._key_id = parts.outbox.binding.key_id
-        self._is_identified = False
-        self._has_purged = self._is_curious = self._backlog_waits = False
-        self._has_more = self._is_searching = False
+        self._is_provider_confirmed = False
+        self._has_purged = False
+        self._is_searching = self._has_more_leftovers = False
+        self._has_unclear_files = False
         self._next_search = 0.0
-        self._next_waiting = 0.0
-        self._waiting_failures = 0
-        self._failing = PassFailures()
+        self._next_retry = 0.0
+        self._retry_count = 0
+        self._has_deferred_backlog = False
+        self._failures = PassFailures()
 
     @property
     def is_search_complete(self) -> bool:
-        """Whether leftovers were looked for, and all seen, since `ask_again()`."""
-        is_searched = self._next_search > 0 and not self._has_more
-        # Another thread may ask in the middle of a search, when nothing is found yet.
-        is_over = is_searched and not self._is_searching
-        return is_over or self._route.folder is None
+        """Whether all leftovers are claimed since `search_again()`; for any thread."""
+        has_searched = self._next_search > 0 and not self._has_more_leftovers
+        # In the middle of a search, a file may not be claimed yet.
+        is_complete = has_searched and not self._is_searching
+        return is_complete or self._parts.folder is None
 
     def search_again(self) -> None:
-        """Search for leftover files, and retry deferred records, in the next pass."""
-        self._next_search = self._next_waiting = 0.0
+        """Search leftovers and retry deferred records in the next pass.
+
+        Any thread may call this.
+        """
+        self._next_search = self._next_retry = 0.0
 
     def files(self) -> list[OutboxFile]:
-        """Return all files in the order of delivery."""
-        return [*self.leftovers, *self._route.outbox.files]
+        """Return all open files, in the order of delivery; for any thread."""
+        return [*self.leftovers, *self._parts.outbox.files]
 
     def journals(self) -> list[HeldJournal]:
-        """Return the journals of held records, also those of archived files."""
+        """Return the journals of all files of this session; for any thread.
+
+        The journal of a released file is among them: its held records still count.
+        """
         journals = self._journals | {file.held.path: file.held for file in self.files()}
         return list(journals.values())
 
     def has_deferred_records(self) -> bool:
-        """Whether records wait for a job that the backend does not know yet."""
+        """Return whether a journal has deferred records; for any thread."""
         return any(file.held.deferred_jobs() for file in self.files())
 
     def has_due_records(self) -> bool:
-        """Whether there are records to deliver now."""
+        """Return whether a pass has something to deliver, or to ask the backend."""
         return (
-            self._is_curious
+            self._has_unclear_files
             or any(not file.is_delivered for file in self.files())
-            or (self._has_patient() and steady_seconds() >= self._next_waiting)
+            or (self._has_records_to_retry() and steady_seconds() >= self._next_retry)
         )
 
     def seconds_until_retry(self) -> float | None:
-        """Return the time until deferred work is due; None without such work."""
-        if not self._has_patient():
+        """Return the time until deferred records are due; None without any."""
+        if not self._has_records_to_retry():
             return None
-        return max(self._next_waiting - steady_seconds(), 0.0)
+        return max(self._next_retry - steady_seconds(), 0.0)
 
-    def _has_patient(self) -> bool:
-        """Whether there are deferred records, which not every pass tries."""
-        return bool(self._route.outbox.backlog) or self.has_deferred_records()
+    def _has_records_to_retry(self) -> bool:
+        return bool(self._parts.outbox.backlog) or self.has_deferred_records()
 
     def reopen_lost_files(self) -> None:
-        """Open closed leftover files again, and replace own files that were closed."""
-        self._route.outbox.rescue_files()
+        """Replace own files, and claim leftovers again, that the job has closed."""
+        self._parts.outbox.rescue_files()
         for file in list(self.leftovers):
             if not file.is_ours:
                 self.leftovers.remove(file)
@@ -129,148 +148,189 @@ class DeliveryPasses:
                 self._next_search = 0.0
 
     def claim_leftovers(self) -> None:
-        """Claim leftover files, if the last search was long enough ago."""
-        folder, now = self._route.folder, steady_seconds()
+        """Claim leftover files, if a search is due."""
+        folder, now = self._parts.folder, steady_seconds()
         if now < self._next_search or folder is None:
             return
         self._is_searching = True
         self._next_search = now + LEFTOVER_SEARCH_SECONDS
         try:
-            self._take_over(folder)
+            self._claim_leftovers(folder)
         finally:
-            # Foreign files are ours or not once the backend has named our provider.
-            self._is_searching = self._is_curious
+            # With unclear files, the search is complete only after the backend has
+            # named the provider: some of the files may be claimed then.
+            self._is_searching = self._has_unclear_files
 
-    def _take_over(self, folder: OutboxFolder) -> None:
+    def _claim_leftovers(self, folder: OutboxFolder) -> None:
         known = {file.path for file in self.files()}
-        binding = self._route.outbox.binding
-        self._has_more = False
-        for _ in folder.claim(binding, known, self.leftovers.append, self._set_aside):
-            self._put_away_delivered()
-            waiting = sum(not each.is_delivered for each in self.leftovers)
-            if (
-                waiting >= MAX_UNDELIVERED_LEFTOVERS
-                or len(self.leftovers) >= MAX_OPEN_LEFTOVERS
-            ):
-                self._has_more = True
+        binding = self._parts.outbox.binding
+        self._has_more_leftovers = False
+        for _ in folder.claim(binding, known, self.leftovers.append, self._skip_file):
+            self._release_delivered()
+            undelivered = sum(not file.is_delivered for file in self.leftovers)
+            is_full = len(self.leftovers) >= MAX_OPEN_LEFTOVERS
+            if is_full or undelivered >= MAX_UNDELIVERED_LEFTOVERS:
+                self._has_more_leftovers = True
                 break
-        # Not in place, where others would see none of them meanwhile.
+        # Not sorted in place: `list.sort()` empties the list while other threads read
+        # it.
         self.leftovers = sorted(self.leftovers, key=lambda file: file.path.name)
-        # Only the backend can tell whether another key is of the same provider.
-        self._is_curious = binding.provider_id is None and folder.has_foreign(binding)
+        self._has_unclear_files = binding.provider_id is None and folder.has_foreign(
+            binding
+        )
         if not self._has_purged:
             self._has_purged = True
             folder.purge()
 
     def deliver_batches(self) -> None:
-        """Deliver a batch of each leftover file, and one of this process's records.
+        """Deliver a batch of the leftovers, and one of the files of this process.
+
+        Blocks until the backend has answered the requests.
 
         Raises:
             BackendUnavailable: If no usable answer came.
-            AuthenticationError: If the key was refused.
-            OSError: If the journal of held records cannot be written.
+            AuthenticationError: If the key was rejected.
+            LostFileError: If the job has closed a file of this process.
+            OSError: If the journal of a file of this process cannot be written.
         """
         try:
-            batch_delivery = self._ready_batch_delivery()
+            batches = self._ready_batches()
         finally:
             self._is_searching = False
         for file in self.files():
-            batch_delivery.know(file)
-        self._failing = PassFailures()
-        self._deliver_files(batch_delivery)
-        if steady_seconds() >= self._next_waiting:
-            self._retry_deferred(batch_delivery)
-            self._deliver_backlog(batch_delivery)
-        self._put_away_delivered()
-        if self._failing.error is not None:
-            raise self._failing.error
+            batches.add_journal(file)
+        self._failures = PassFailures()
+        self._deliver_files(batches)
+        if steady_seconds() >= self._next_retry:
+            self._retry_deferred(batches)
+            self._deliver_backlog(batches)
+        self._release_delivered()
+        if self._failures.error is not None:
+            raise self._failures.error
 
-    def _deliver_files(self, batch_delivery: BatchDelivery) -> None:
-        # One file after the other, or later events of a job would overtake; but a huge
-        # leftover must not hold up what happens now.
-        for files in (self.leftovers, self._route.outbox.files):
+    def _deliver_files(self, batches: BatchDelivery) -> None:
+        # The oldest undelivered file comes first, or later events of a job would
+        # overtake earlier ones. But leftovers and files of this process take turns:
+        # days of leftovers must not delay the present job.
+        for files in (self.leftovers, self._parts.outbox.files):
             for file in list(files):
-                if file.is_delivered or not self._with(
-                    file, batch_delivery.deliver_next
-                ):
+                if file.is_delivered or not self._try_file(file, batches.deliver_next):
                     continue
                 if not file.is_delivered and file in files:
                     break
 
-    def _with(self, file: OutboxFile, act: Callable[[OutboxFile], object]) -> bool:
-        """Do something with a file; False if the backend takes none of its records.
+    def _try_file(
+        self, file: OutboxFile, action: Callable[[OutboxFile], object]
+    ) -> bool:
+        """Call `action` with a file; return False if the backend takes no record of it.
+
+        An unusable leftover file is skipped.
 
         Raises:
             BackendUnavailable: If the backend may be down.
-            OSError: If it fails for a file of this process, which is tried again.
+            OSError: If a file of this process is unusable; the loop tries again.
         """
         try:
-            act(file)
+            action(file)
         except BackendUnavailable as error:
-            self._failing.note(error)  # raised when the others had their turn
+            self._failures.note(error)  # raised after other files had their turn
             return False
         except OSError as error:
             if file not in self.leftovers:
                 raise
             file.close()
-            self._set_aside(file, error)
+            self._skip_file(file, error)
         return True
 
-    def _set_aside(self, file: OutboxFile, error: OSError) -> None:
-        """Skip a leftover file until the next search."""
+    def _skip_file(self, file: OutboxFile, error: OSError) -> None:
+        """Skip an unusable leftover file until the next search."""
         if file in self.leftovers:
             self.leftovers.remove(file)
         name = file.path.name
-        self._route.problems.report(LEFT_BEHIND, unusable(file.path, error), name)
+        self._parts.problems.report(LEFT_BEHIND, unusable(file.path, error), name)
 
-    def reload_key(self) -> None:
-        """Read the key again; its provider is asked for again before a delivery."""
-        if self._sender is not None:
-            self._key_id = self._sender.reload_key()
-        self._is_identified = False
-
-    def archive(self, files: list[OutboxFile]) -> None:
-        """Archive or release `files` and all claimed files."""
+    def release(self, files: list[OutboxFile]) -> None:
+        """Release all leftover files and `files`; archive the delivered ones."""
         for file in [*self.leftovers, *files]:
-            self._put_away(file)
+            self._release(file)
         self.leftovers = []
 
-    def _put_away(self, file: OutboxFile) -> None:
+    def _release(self, file: OutboxFile) -> None:
         self._journals[file.held.path] = file.held
-        if self._route.folder is None:
+        if self._parts.folder is None:
             file.close()
         else:
-            self._route.folder.release(file)
+            self._parts.folder.release(file)
 
-    def _ready_batch_delivery(self) -> BatchDelivery:
-        """Return the carrier once the provider of the key is confirmed."""
-        if self._sender is None or self._carrier is None:
-            assert self._route.sender is not None  # noqa: S101 - for the type checker
-            # Loads the HTTP client: a child that is forked in the middle of an import
-            # could never finish it.
+    def _release_delivered(self) -> None:
+        for file in list(self.leftovers):
+            self._try_file(file, self._refresh)
+            if file not in self.leftovers:
+                continue
+            if file.is_delivered and not file.held.deferred_jobs():
+                self.leftovers.remove(file)
+                self._release(file)
+                if self._has_more_leftovers:
+                    self._next_search = 0.0
+        outbox = self._parts.outbox
+        for file in list(outbox.files):
+            # In this order: no record is appended to a file after it is not current.
+            is_done = not outbox.is_current(file) and file.is_delivered
+            if is_done and file.held.counts() == (0, 0):
+                outbox.files.remove(file)
+                self._release(file)
+
+    def _refresh(self, file: OutboxFile) -> None:
+        """Read the additions of other processes to a leftover file."""
+        if not file.has_lock:
+            # Without a lock the owner may be running: it may have appended here before
+            # it began a newer file, whose records must not overtake these.
+            file.find_end()
+        # Noted before the file is released: `report()` of another thread would miss
+        # the held records in between.
+        self._journals[file.held.path] = file.held
+        file.held.refresh()
+
+    def reload_key(self) -> None:
+        """Read the key again; the next delivery confirms its provider first."""
+        if self._sender is not None:
+            self._key_id = self._sender.reload_key()
+        self._is_provider_confirmed = False
+
+    def _ready_batches(self) -> BatchDelivery:
+        """Return the batch delivery, after the provider of the key is confirmed."""
+        if self._sender is None or self._batches is None:
+            assert self._parts.sender is not None  # noqa: S101 - for the type checker
+            # The first call imports the HTTP client. A child that is forked meanwhile
+            # would find the import lock locked by a thread that it does not have.
             with no_forks():
-                self._sender = self._route.sender()
-            self._carrier = BatchDelivery(
+                self._sender = self._parts.sender()
+            self._batches = BatchDelivery(
                 self._sender,
                 self._find_creation,
-                self._route.problems,
-                self._route.counters,
+                self._parts.problems,
+                self._parts.counters,
             )
-        if not self._is_identified:
+        if not self._is_provider_confirmed:
             self._bind(self._confirmed_provider(self._sender))
-            self._is_identified = True
-        return self._carrier
+            self._is_provider_confirmed = True
+        return self._batches
 
     def _confirmed_provider(self, sender: Sender) -> int:
-        """Return the provider of the key as it is now."""
-        folder = self._route.folder
+        """Return the provider of the present key, as the backend names it."""
+        folder = self._parts.folder
         if folder is None:
             return sender.identify()
-        binding = replace(self._route.outbox.binding, key_id=self._key_id)
+        binding = replace(self._parts.outbox.binding, key_id=self._key_id)
         return folder.confirm_provider(binding, sender.identify, sender.list_key_ids)
 
     def _bind(self, provider_id: int) -> None:
-        outbox = self._route.outbox
+        """Bind all open files to a provider.
+
+        Raises:
+            AuthenticationError: If the key was replaced by a key of another provider.
+        """
+        outbox = self._parts.outbox
         known = outbox.binding.provider_id
         is_other_key = self._key_id != outbox.binding.key_id
         if is_other_key and known not in {None, provider_id}:
@@ -280,79 +340,55 @@ class DeliveryPasses:
             )
         if known != provider_id:
             outbox.binding = replace(outbox.binding, provider_id=provider_id)
-            self._is_curious = False
-            self._next_search = 0.0  # files of other keys of this provider may be there
+            self._has_unclear_files = False
+            self._next_search = 0.0  # for files of the provider's other keys
         for file in self.files():
             if file.header.binding.provider_id is None:
                 with suppress(OSError):
                     file.name_provider(provider_id)
 
     def _find_creation(self, provider_job_id: str) -> Creation | None:
-        folder = self._route.folder
+        folder = self._parts.folder
         if folder is None:
             return None
-        return folder.find_creation(self._route.outbox.binding, provider_job_id)
+        return folder.find_creation(self._parts.outbox.binding, provider_job_id)
 
-    def _deliver_backlog(self, batch_delivery: BatchDelivery) -> None:
-        """Deliver records from memory that the disk refused."""
-        outbox = self._route.outbox
-        if not outbox.backlog or outbox.drain_backlog():
-            return
-        if not all(file.is_delivered for file in outbox.files):
-            return  # they come first
-        lines = outbox.take_backlog(MAX_BATCH_BYTES // 2)
-        unknown = batch_delivery.blocked_jobs()
-        waiting = [line for line in lines if job_of(line) in unknown] if unknown else []
-        behind = set(waiting)
-        try:
-            refused = batch_delivery.deliver_lines(
-                [x for x in lines if x not in behind]
-            )
-        except BaseException:
-            outbox.restore_backlog(lines)
-            raise
-        waiting += [kept.record for kept in refused if kept.is_deferred]
-        outbox.restore_backlog(waiting)
-        self._backlog_waits = bool(waiting)
-        for kept in refused:
-            if not kept.is_deferred:
-                self._route.counters.count_dropped(f"refused: {kept.reason}")
+    def _retry_deferred(self, batches: BatchDelivery) -> None:
+        """Send deferred records again, and set the time of the next retry.
 
-    def _retry_deferred(self, batch_delivery: BatchDelivery) -> None:
-        """Retry records that wait for their job, less often the longer they wait."""
+        The pause grows with each retry that leaves deferred records.
+        """
         for file in self.files():
-            self._with(file, batch_delivery.retry_deferred)
-        if not self.has_deferred_records() and not self._backlog_waits:
-            self._waiting_failures, self._next_waiting = 0, 0.0
+            self._try_file(file, batches.retry_deferred)
+        if not self.has_deferred_records() and not self._has_deferred_backlog:
+            self._retry_count, self._next_retry = 0, 0.0
             return
-        self._waiting_failures += 1
-        self._next_waiting = steady_seconds() + backoff_seconds(
-            self._waiting_failures,
+        self._retry_count += 1
+        self._next_retry = steady_seconds() + backoff_seconds(
+            self._retry_count,
             jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
         )
 
-    def _look_again(self, file: OutboxFile) -> None:
-        if not file.has_lock:
-            # Its owner may live, and have begun a newer file that must not overtake
-            # what was appended to this one before.
-            file.find_end()
-        self._journals[file.held.path] = file.held  # `report()` misses none meanwhile
-        file.held.refresh()
-
-    def _put_away_delivered(self) -> None:
-        for file in list(self.leftovers):
-            self._with(file, self._look_again)
-            if file not in self.leftovers:
-                continue
-            if file.is_delivered and not file.held.deferred_jobs():
-                self.leftovers.remove(file)
-                self._put_away(file)
-                if self._has_more:
-                    self._next_search = 0.0
-        outbox = self._route.outbox
-        for file in list(outbox.files):
-            # In this order: what is not current gets no more records.
-            is_done = not outbox.is_current(file) and file.is_delivered
-            if is_done and file.held.counts() == (0, 0):
-                outbox.files.remove(file)
-                self._put_away(file)
+    def _deliver_backlog(self, batches: BatchDelivery) -> None:
+        """Deliver records that the disk refused straight from memory."""
+        outbox = self._parts.outbox
+        if not outbox.backlog or outbox.drain_backlog():
+            return
+        if not all(file.is_delivered for file in outbox.files):
+            return  # older records are in the files
+        lines = outbox.take_backlog(MAX_BATCH_BYTES // 2)
+        blocked = batches.blocked_jobs()
+        # Without blocked jobs, no record has to be parsed.
+        deferred = [x for x in lines if job_of(x) in blocked] if blocked else []
+        skipped = set(deferred)
+        try:
+            rejected = batches.deliver_lines([x for x in lines if x not in skipped])
+        except BaseException:
+            outbox.restore_backlog(lines)
+            raise
+        deferred += [entry.record for entry in rejected if entry.is_deferred]
+        outbox.restore_backlog(deferred)
+        self._has_deferred_backlog = bool(deferred)
+        for entry in rejected:
+            if not entry.is_deferred:
+                self._parts.counters.count_dropped(f"refused: {entry.reason}")

@@ -1,7 +1,7 @@
-"""Answers of the backend that are final for one record.
+"""Final answers of the backend: a record is rejected for its own content.
 
-Final is a refusal for the content of the record alone: the record is held under the
-reason, and later records go on. Everything else may succeed later and is tried again.
+A rejected record is held with the reason, and later records go on. After any other
+failure, a later attempt may succeed.
 """
 
 from typing import Any, Final
@@ -10,17 +10,19 @@ from trackerapi.errors import BackendError, BackendRejected
 
 TOO_LARGE: Final = 413
 LARGE_BYTES: Final = 32 * 1024
-"""A record up to this size is not refused for its size by a proxy: that answers 413 to
-whatever comes, and may be set right."""
+"""Size up to which a record is not to blame for a proxy's 413.
+
+A proxy that rejects so small a request rejects all requests: its limit is wrong.
+"""
 
 _UNKNOWN: Final = 404
 _CONFLICT: Final = 409
 _ERASED: Final = 410
-_FINAL_FOR_ANY: Final = frozenset({400, TOO_LARGE, 414, 422, 431})
-_FINAL_FOR_JOBS: Final = _FINAL_FOR_ANY | {_UNKNOWN, _CONFLICT, _ERASED}
+_FINAL_FOR_EVENT: Final = frozenset({400, TOO_LARGE, 414, 422, 431})
+_FINAL_FOR_JOB: Final = _FINAL_FOR_EVENT | {_UNKNOWN, _CONFLICT, _ERASED}
 
-# Said of the address or the headers, whatever the content; RFC 9457 reads a problem
-# without a type as `about:blank`, which says no more than the status.
+# These types are about the address or the headers, not about the content. RFC 9457
+# reads a missing type as `about:blank`, which says no more than the status.
 _ABOUT_THE_ADDRESS: Final = frozenset(
     {None, "", "about:blank", "urn:trackerapi:problem:not-found"}
 )
@@ -28,23 +30,32 @@ _ABOUT_THE_KEY: Final = "urn:trackerapi:problem:ambiguous-key"
 
 
 def is_final_for_event(error: BackendError, size_bytes: int) -> bool:
-    """Return whether a batch of one event is refused for its content."""
-    return _is_final(error, _FINAL_FOR_ANY, size_bytes)
+    """Return whether a batch of one event is rejected for its content.
+
+    Args:
+        error: The answer to the batch.
+        size_bytes: Size of the event's line.
+    """
+    return _is_final(error, _FINAL_FOR_EVENT, size_bytes)
 
 
 def is_final_for_job(error: BackendError, size_bytes: int) -> bool:
-    """Return whether the creation of a job is refused for its content.
+    """Return whether the creation of a job is rejected for its content.
 
-    A 404 counts only when its problem names the content: the answer of a wrong path
-    is a 404 too.
+    A 404 is final only if the problem type is about the content: the answer to a wrong
+    path is a 404 too.
+
+    Args:
+        error: The answer to the creation.
+        size_bytes: Size of the creation's line.
     """
     if error.status == _UNKNOWN and error.problem.get("type") in _ABOUT_THE_ADDRESS:
         return False
-    return _is_final(error, _FINAL_FOR_JOBS, size_bytes)
+    return _is_final(error, _FINAL_FOR_JOB, size_bytes)
 
 
 def _is_final(error: BackendError, statuses: frozenset[int], size_bytes: int) -> bool:
-    if error.status == TOO_LARGE and not error.problem:  # of a proxy
+    if error.status == TOO_LARGE and not error.problem:  # the answer of a proxy
         return size_bytes > LARGE_BYTES
     return (
         isinstance(error, BackendRejected)
@@ -55,5 +66,5 @@ def _is_final(error: BackendError, statuses: frozenset[int], size_bytes: int) ->
 
 
 def problem_of(error: BackendError) -> dict[str, Any]:
-    """Return why a record is held, as members of problem details."""
+    """Return the reason of a rejection, as members of problem details."""
     return dict(error.problem) or {"status": error.status, "detail": error.reason}

@@ -7,16 +7,18 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryReport:
-    """How far delivery is, for one TrackerApi.
+    """State of delivery of one TrackerApi.
 
     Attributes:
-        delivered: Events that the backend has taken from this TrackerApi, those that
-            others had left behind among them.
-        waiting: Records still to be delivered, creations of jobs among them.
-        held: Records that the backend refused; `trackerapi outbox list` shows them.
-        dropped: Events that are gone, by the reason.
-        oldest_waiting_at: When the oldest waiting event happened; None without one.
-        last_error: Why the last attempt failed; None if it did not.
+        delivered: Number of events that the backend has taken from this TrackerApi,
+            events in leftover files included.
+        waiting: Number of undelivered records, creations of jobs included.
+        held: Number of records that the backend has rejected; `trackerapi outbox list`
+            shows them.
+        dropped: Numbers of lost events, by reason.
+        oldest_waiting_at: Time of the oldest undelivered event; None without one.
+        last_error: Reason of the last failed attempt; None if the last attempt
+            succeeded.
     """
 
     delivered: int = 0

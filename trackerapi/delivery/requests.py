@@ -1,17 +1,16 @@
-"""Requests with records that lie in no file, and what the answers mean for them."""
+"""Requests that send records, and the meaning of their answers for each record."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from trackerapi.delivery.failing_records import Parted, part
-from trackerapi.delivery.receipts import check
+from trackerapi.delivery.failing_records import FailingRecordSearch, SearchResult
 from trackerapi.delivery.rejections import (
     TOO_LARGE,
     is_final_for_event,
     is_final_for_job,
     problem_of,
 )
-from trackerapi.delivery.sender import BatchResult, Sender
+from trackerapi.delivery.sender import BatchResult, Rejection, Sender
 from trackerapi.errors import (
     AuthenticationError,
     BackendError,
@@ -25,33 +24,56 @@ from trackerapi.outbox.records import (
     Creation,
     count_that_fits,
     parse_creation,
+    parse_record,
     split_lines,
 )
 
 _UNKNOWN_JOB: Final = 404
 
 
-class LineCarrier:
-    """Carries records that lie in no file; for one thread.
+class RecordRequests:
+    """Requests with events and creations of jobs; for one thread.
+
+    Each call blocks until the sender has answered or reached its time limit.
 
     Args:
-        sender: Where to.
-        counters: Told of what is delivered.
+        sender: The client for delivery.
+        counters: Counts the delivered events.
+
+    Attributes:
+        max_lines: Number of lines that the next batch may have; fewer after a batch
+            that was too large or too slow.
+        answer_count: Number of usable answers so far, rejections included.
     """
 
     def __init__(self, sender: Sender, counters: Counters) -> None:
         self._sender, self._counters = sender, counters
-        self._most_lines = MAX_BATCH_LINES
-        self._answers = 0  # usable ones, whatever they say
+        self.max_lines = MAX_BATCH_LINES
+        self.answer_count = 0
 
-    def deliver_lines(self, lines: Sequence[bytes]) -> list[JournalEntry]:
-        """Deliver records that lie in no file; return those that were refused.
+    def check_backend(self) -> None:
+        """Send a request without records.
 
         Raises:
-            BackendUnavailable: If no usable answer came.
-            AuthenticationError: If the key was refused.
+            BackendError: If the backend gives no usable answer.
         """
-        refused: list[JournalEntry] = []
+        self._sender.identify()
+
+    def deliver_lines(self, lines: Sequence[bytes]) -> list[JournalEntry]:
+        """Deliver records that are in no outbox file.
+
+        Args:
+            lines: Records, each with its line end.
+
+        Returns:
+            Entries of the rejected records; deferred for events of unknown jobs.
+
+        Raises:
+            BackendUnavailable: If no usable answer came; some records may have
+                arrived.
+            AuthenticationError: If the key was rejected.
+        """
+        rejected: list[JournalEntry] = []
         events: list[bytes] = []
         for line in lines:
             creation = parse_creation(line)
@@ -59,91 +81,118 @@ class LineCarrier:
                 events.append(line)
             elif creation.state != "done":
                 try:
-                    self._create(creation)
+                    self.create_job(creation)
                 except BackendRejected as error:
-                    problem = problem_of(error)
-                    refused.append(JournalEntry(record=line, problem=problem))
+                    entry = JournalEntry(record=line, problem=problem_of(error))
+                    rejected.append(entry)
         delivered = 0
         while events:
-            count = count_that_fits(events, self._most_lines)
+            count = count_that_fits(events, self.max_lines)
             batch = b"".join(events[:count])
-            receipt = self._attempt(batch, count)
-            if receipt is None:
+            result = self.send_batch(batch, count)
+            if result is None:
                 continue
-            refused += refused_lines(receipt, batch)
-            delivered += receipt.accepted + receipt.duplicates
+            rejected += rejected_entries(result, batch)
+            delivered += result.accepted + result.duplicates
             del events[:count]
         self._counters.count_delivered(delivered)
-        return refused
+        return rejected
 
-    def _part(self, lines: Sequence[bytes], takes_others: Callable[[], bool]) -> Parted:
-        """Send records apart from those that fail; see `part()`."""
-        most_lines = self._most_lines
+    def deliver_all_but_failing(
+        self, lines: Sequence[bytes], takes_others: Callable[[], bool]
+    ) -> SearchResult:
+        """Deliver records, and search for the failing records among them.
+
+        Args:
+            lines: Records, each with its line end.
+            takes_others: As `FailingRecordSearch.run()` has it.
+
+        Raises:
+            BackendUnavailable: If the backend takes no record, or was not reached.
+        """
+        max_lines = self.max_lines
         try:
-            return part(lines, self.deliver_lines, takes_others, most_lines)
+            search = FailingRecordSearch(lines, self.deliver_lines, max_lines)
+            return search.run(takes_others)
         finally:
-            # These failures say nothing about how fast the network is.
-            self._most_lines = max(most_lines, self._most_lines)
+            # Failing records say nothing about the speed of the network.
+            self.max_lines = max(max_lines, self.max_lines)
 
-    def _is_answered(self, line: bytes) -> bool:
-        """Send a record; return whether the backend took or refused it."""
+    def is_answered(self, line: bytes) -> bool:
+        """Send one record; return whether the backend has accepted or rejected it."""
         creation = parse_creation(line)
         try:
             if creation is None:
-                self._attempt(line, 1)
+                self.send_batch(line, 1)
             else:
-                self._create(creation)
+                self.create_job(creation)
         except BackendRejected:
             return True
         except BackendUnavailable:
             return False
         return True
 
-    def _create(self, creation: Creation) -> None:
-        """Create a job.
+    def create_job(self, creation: Creation) -> None:
+        """Create a job, or attach to the existing job.
 
         Raises:
-            BackendRejected: If the job was refused for its content.
+            BackendRejected: If the creation was rejected for its content.
+            BackendUnavailable: If no usable answer came.
+            AuthenticationError: If the key was rejected.
         """
         try:
             self._sender.create_job(creation.document)
         except AuthenticationError:
             raise
         except BackendError as error:
-            size = len(creation.as_line())
-            if not is_final_for_job(error, size):
+            if not is_final_for_job(error, len(creation.as_line())):
                 raise BackendUnavailable(error.reason, error.exchange) from error
-            self._answers += 1
+            self.answer_count += 1
             raise BackendRejected(error.reason, error.exchange) from error
-        self._answers += 1
+        self.answer_count += 1
 
-    def _attempt(self, batch: bytes, count: int) -> BatchResult | None:
-        """Send once; None if it has to be tried again with fewer lines."""
+    def send_batch(self, batch: bytes, count: int) -> BatchResult | None:
+        """Send a batch of events once.
+
+        Args:
+            batch: Events, each with its line end.
+            count: Number of events.
+
+        Returns:
+            None if the batch was too large; `max_lines` is smaller now.
+
+        Raises:
+            BackendUnavailable: If no usable answer came.
+            AuthenticationError: If the key was rejected.
+        """
         try:
-            receipt = self._sender.send(batch)
-            check(receipt, batch, count)
+            result = self._sender.send(batch)
+            check_result(result, batch, count)
         except AuthenticationError:
             raise
         except BackendError as error:
-            is_split = error.status == TOO_LARGE and count > 1
-            if is_split or is_final_for_event(error, len(batch)):
+            is_too_large = error.status == TOO_LARGE and count > 1
+            if is_too_large or is_final_for_event(error, len(batch)):
                 if count == 1:
-                    self._answers += 1
-                    return BatchResult.refusing_one(problem_of(error))
-                self._most_lines = (count + 1) // 2
+                    self.answer_count += 1
+                    return BatchResult.rejecting_one(problem_of(error))
+                self.max_lines = (count + 1) // 2
                 return None
             if error.status is None and error.exchange.was_sent:
-                # A line too slow for so much; less may get through in time.
-                self._most_lines = max(1, count // 2)
+                # The network may be too slow for so many bytes within the time limit.
+                self.max_lines = max(1, count // 2)
             raise BackendUnavailable(error.reason, error.exchange) from error
-        self._most_lines = min(self._most_lines * 2, MAX_BATCH_LINES)
-        self._answers += 1
-        return receipt
+        self.max_lines = min(self.max_lines * 2, MAX_BATCH_LINES)
+        self.answer_count += 1
+        return result
 
 
-def refused_lines(receipt: BatchResult, batch: bytes) -> list[JournalEntry]:
-    """Return the records of a batch that the receipt names, with the reasons."""
-    if not receipt.rejections:
+def rejected_entries(result: BatchResult, batch: bytes) -> list[JournalEntry]:
+    """Return journal entries for the rejected lines of a batch.
+
+    An event of an unknown job is deferred: the job may be created later.
+    """
+    if not result.rejections:
         return []
     lines = split_lines(batch)
     return [
@@ -152,5 +201,36 @@ def refused_lines(receipt: BatchResult, batch: bytes) -> list[JournalEntry]:
             problem=rejection.problem,
             is_deferred=rejection.problem.get("status") == _UNKNOWN_JOB,
         )
-        for rejection in receipt.rejections
+        for rejection in result.rejections
     ]
+
+
+def check_result(result: BatchResult, batch: bytes, count: int) -> None:
+    """Check that a result is about the batch that was sent.
+
+    A confused proxy may return the answer to another request.
+
+    Raises:
+        BackendUnavailable: If the result does not account for each line once, or names
+            another event than the line has.
+    """
+    indexes = {rejection.index for rejection in result.rejections}
+    answered = result.accepted + result.duplicates + len(result.rejections)
+    # The backend skips blank lines, which damage may leave in a file.
+    blank_count = (
+        0 if answered == count else sum(not x.strip() for x in split_lines(batch))
+    )
+    if answered != count - blank_count or len(indexes) != len(result.rejections):
+        raise BackendUnavailable("the answer does not account for every line")
+    if indexes and not (min(indexes) >= 0 and max(indexes) < count):
+        raise BackendUnavailable("the answer is about lines that were not sent")
+    lines = split_lines(batch) if indexes else []
+    if any(_names_other_event(each, lines[each.index]) for each in result.rejections):
+        raise BackendUnavailable("the answer names another event than the line has")
+
+
+def _names_other_event(rejection: Rejection, line: bytes) -> bool:
+    """Return whether a rejection names another event than its line has."""
+    sent = parse_record(line).get("event_id")
+    # Without an id, the backend could not read the line; nor can this process then.
+    return isinstance(sent, str) and rejection.event_id not in {None, sent}

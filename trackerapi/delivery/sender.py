@@ -1,4 +1,4 @@
-"""The seam between delivery and the wire."""
+"""Interface between delivery and the wire: one request a call, and its result."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Any, Protocol, Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """A line that the backend refused for good.
+    """A line of a batch that the backend has rejected for good.
 
     Attributes:
-        index: Place of the line in what was sent; the first is 0.
-        problem: Members of the problem details (RFC 9457) that say why.
-        event_id: Id of the event in that line, as the answer names it; None where the
+        index: Index of the line in the batch; the first line has 0.
+        problem: Members of the problem details (RFC 9457) with the reason.
+        event_id: Id of the event in the line, as the answer names it; None if the
             backend could not read the line.
     """
 
@@ -23,12 +23,12 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchResult:
-    """What became of the lines of one batch.
+    """Result of one batch that the backend has processed.
 
     Attributes:
-        accepted: Lines stored by this delivery.
-        duplicates: Lines that an earlier delivery had stored.
-        rejections: Lines refused for good, in order.
+        accepted: Number of lines that this request has stored.
+        duplicates: Number of lines that an earlier request had stored.
+        rejections: Rejected lines, in the order of the batch.
     """
 
     accepted: int
@@ -36,8 +36,8 @@ class BatchResult:
     rejections: tuple[Rejection, ...] = ()
 
     @classmethod
-    def refusing_one(cls, problem: Mapping[str, Any]) -> Self:
-        """Return the receipt for a batch of one line that was refused."""
+    def rejecting_one(cls, problem: Mapping[str, Any]) -> Self:
+        """Return the result of a batch of one rejected line."""
         return cls(
             accepted=0,
             duplicates=0,
@@ -46,23 +46,23 @@ class BatchResult:
 
 
 class Sender(Protocol):
-    """Carries records to the backend, once each; it never retries.
+    """Client for delivery: each call makes one attempt, and blocks until it ends.
 
-    Each method raises `BackendUnavailable` if no usable answer came (what was sent may
-    have arrived), `AuthenticationError` if the key was refused (nothing arrived) and
-    `BackendRejected` if all of it was refused (nothing arrived).
+    Methods that send a request raise `BackendUnavailable` without a usable answer (the
+    content may have arrived), `AuthenticationError` for a rejected key (nothing
+    arrived) and `BackendRejected` for rejected content (nothing arrived).
     """
 
     def send(self, batch: bytes) -> BatchResult:
-        """Deliver events in order; the receipt names those refused for good.
+        """Send events in order; the result lists the rejected lines.
 
         Args:
-            batch: NDJSON, each line with its end; at most 1,000 lines and 1 MiB.
+            batch: NDJSON, each line with its line end; at most 1,000 lines and 1 MiB.
         """
         ...
 
     def create_job(self, creation: Mapping[str, Any]) -> None:
-        """Create a job, or attach to it.
+        """Create a job, or attach to the existing job.
 
         Args:
             creation: Members of the contract's `JobInput`.
@@ -70,20 +70,20 @@ class Sender(Protocol):
         ...
 
     def identify(self) -> int:
-        """Return the id of the provider whose key this is."""
+        """Return the id of the provider that owns the key."""
         ...
 
     def list_key_ids(self) -> Iterable[str]:
-        """Return the ids of keys of the provider, also of keys that ended.
+        """Return the ids of the provider's keys, expired keys included.
 
-        Only a key with the scope `admin` may list them: for others the backend raises
+        A key without the scope `admin` may not list keys: the backend then raises
         `AuthenticationError`.
         """
         ...
 
     def reload_key(self) -> str | None:
-        """Read the key again where it came from; return its key id if it has one.
+        """Read the key again from its setting; return the key id, None without one.
 
-        Raises nothing: a key that cannot be read is left as it was.
+        Raises nothing: if the setting cannot be read, the old key stays in use.
         """
         ...
