@@ -66,28 +66,28 @@ def reading(path: Path) -> BinaryIO:
     return os.fdopen(open_regular(path), "rb")
 
 
-def read_regular(path: Path, most_bytes: int = -1) -> bytes:
+def read_regular(path: Path, max_bytes: int = -1) -> bytes:
     """Return the content of a regular file.
 
     Args:
         path: The file.
-        most_bytes: Limit of the content; -1 reads all.
+        max_bytes: Limit of the content; -1 reads all.
 
     Raises:
         OSError: See `open_regular()`.
     """
     with reading(path) as file:
-        return file.read(most_bytes)
+        return file.read(max_bytes)
 
 
-def read_given(path: Path, most_bytes: int) -> bytes:
+def read_given(path: Path, max_bytes: int) -> bytes:
     """Return the content of a regular file, or of a pipe with a writer.
 
     Blocks for up to `PIPE_SECONDS` while the writer of a pipe writes.
 
     Args:
         path: The file or pipe. The content of a pipe can be read once.
-        most_bytes: Limit of the content.
+        max_bytes: Limit of the content.
 
     Raises:
         OSError: If the file cannot be opened, or is a folder, socket or device. Also
@@ -97,19 +97,19 @@ def read_given(path: Path, most_bytes: int) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if stat.S_ISFIFO(status.st_mode):
-            return _through_pipe(descriptor, path, most_bytes)
+            return _through_pipe(descriptor, path, max_bytes)
         check_regular(status, path)
-        return file.read(most_bytes)
+        return file.read(max_bytes)
 
 
-def _through_pipe(descriptor: int, path: Path, most_bytes: int) -> bytes:
+def _through_pipe(descriptor: int, path: Path, max_bytes: int) -> bytes:
     content = bytearray()
     ends = steady_seconds() + PIPE_SECONDS
     readable = select.poll()
     readable.register(descriptor, select.POLLIN)
-    while len(content) < most_bytes:
+    while len(content) < max_bytes:
         try:
-            piece = os.read(descriptor, min(_PIECE_BYTES, most_bytes - len(content)))
+            piece = os.read(descriptor, min(_PIECE_BYTES, max_bytes - len(content)))
         except BlockingIOError:  # the writer has not written yet
             left = ends - steady_seconds()
             if left <= 0 or not readable.poll(left * 1000):

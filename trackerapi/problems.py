@@ -28,6 +28,9 @@ _MAX_NAMES: Final = 3
 _MAX_KEYS: Final = 5
 """Most metadata keys in one message."""
 
+_MAX_ENTRY: Final = 60
+"""Longest entry of NO_PROXY in a message, in characters."""
+
 _MAX_LINE: Final = 2_000
 """Longest line of the log, in characters."""
 
@@ -258,7 +261,7 @@ def unheld(error: OSError) -> str:
 
 OUTBOX_FULL: Final = ProblemKind(
     "outbox-full",
-    "The outbox or its place in memory is full; events were dropped and counted.",
+    "The outbox or its buffer in memory is full; events were dropped and counted.",
 )
 
 
@@ -490,6 +493,12 @@ def not_delivered(
         f"not delivered yet: {stay} in {folder}; the next process that reports there, "
         f"or `trackerapi sync`, delivers {them}{hint}"
     )
+
+
+def no_proxy_ignored(entries: Collection[str]) -> str:
+    """Return the message about unreadable entries of NO_PROXY."""
+    shown = [one_line(entry, _MAX_ENTRY) for entry in entries][:_MAX_NAMES]
+    return f"NO_PROXY: ignored unreadable entries: {', '.join(shown)}"
 
 
 def lost(count: int, reason: str) -> str:

@@ -1,1 +1,1 @@
-"""Events: kinds, ids and times, metadata, and the progress that events amount to."""
+"""Events: kinds, ids and times, metadata, and their projection to progress."""

@@ -90,7 +90,7 @@ async def in_thread(work: Callable[[], Result]) -> Result:
         if not sys.is_finalizing():
             # The user has reached a limit of threads, or the interpreter begins to end.
             with suppress(RuntimeError):
-                name = "trackerapi-question"
+                name = "trackerapi-request"
                 threading.Thread(target=do, name=name, daemon=True).start()
                 return
         do()

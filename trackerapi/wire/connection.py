@@ -9,9 +9,8 @@ from typing import Any, Final
 import httpx
 
 from trackerapi.errors import SettingsError, one_line
-from trackerapi.problems import log
+from trackerapi.problems import log, no_proxy_ignored
 from trackerapi.settings.certificates import SSL_KEY_LOG
-from trackerapi.settings.proxies import NO_PROXY
 from trackerapi.settings.route import BASE_URL, Route
 from trackerapi.settings.settings import Settings
 from trackerapi.wire import bodies
@@ -138,8 +137,7 @@ def _usual_trust() -> ssl.SSLContext:
 
 
 def _warn_of(entries: tuple[str, ...]) -> None:
-    """Warn once a process of entries of NO_PROXY that were left out."""
+    """Warn once a process of entries of NO_PROXY that were ignored."""
     if entries and entries not in _WARNED:
         _WARNED.add(entries)
-        shown = ", ".join(one_line(entry, 60) for entry in entries[:3])
-        log(logging.WARNING, f"{NO_PROXY}: left out what cannot be read: {shown}")
+        log(logging.WARNING, no_proxy_ignored(entries))
