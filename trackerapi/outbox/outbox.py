@@ -88,7 +88,7 @@ class Outbox:
         self.options, self.binding, self.writer = options, binding, os.urandom(8).hex()
         self.files: list[OutboxFile] = []
         self.backlog: deque[bytes] = deque()
-        self._is_full = self.is_closed = self._needs_care = False
+        self._is_full = self.is_closed = self._needs_checks = False
         self.on_new_file: Callable[[], object] | None = None
         self._problems, self._counters = problems, counters
         self._rescuer = Rescue(
@@ -122,8 +122,8 @@ class Outbox:
         """
         with self._lock:
             file = self._file
-            if file is None or self._needs_care or file.end > self._file_bytes:
-                if not self._append_with_care(line):
+            if file is None or self._needs_checks or file.end > self._file_bytes:
+                if not self._append_with_checks(line):
                     return False
             else:
                 self._append_to(file, line)
@@ -163,7 +163,7 @@ class Outbox:
     @is_full.setter
     def is_full(self, value: bool) -> None:
         self._is_full = value
-        self._needs_care = value or bool(self.backlog)
+        self._needs_checks = value or bool(self.backlog)
 
     @property
     def mark(self) -> tuple[object, int, int]:
@@ -237,7 +237,7 @@ class Outbox:
                 return  # `close()` has put them back
             self.backlog.extendleft(reversed(lines))
             self._taken = []
-            self._needs_care = True
+            self._needs_checks = True
             self._backlog_bytes += sum(map(len, lines))
 
     def close(self) -> list[OutboxFile]:
@@ -280,10 +280,10 @@ class Outbox:
                 file.append(line)
             except LostFileError:
                 self._rescue(file)
-                file = self._current()
+                file = self._current_file()
                 file.append(line)
         except OSError as error:
-            self._refused(line, error)
+            self._handle_refusal(line, error)
         except BaseException:
             # Ctrl-C may come between the write and its counting: find the new end.
             file.recover()
@@ -302,7 +302,8 @@ class Outbox:
         if self._file is file:
             self._file = fresh
 
-    def _append_with_care(self, line: bytes) -> bool:
+    def _append_with_checks(self, line: bytes) -> bool:
+        """Append a record to a full outbox, behind a backlog or to a new file."""
         if self.is_closed:
             return False
         if self.is_full:
@@ -319,12 +320,13 @@ class Outbox:
             self._keep_in_memory(line)
             return True
         try:
-            self._append_to(self._current(), line)
+            self._append_to(self._current_file(), line)
         except OSError as error:
-            self._refused(line, error)
+            self._handle_refusal(line, error)
         return True
 
-    def _current(self) -> OutboxFile:
+    def _current_file(self) -> OutboxFile:
+        """Return the file to append to; begin a new one after a lost or a full file."""
         if self._file is not None and not self._file.is_in_place:
             self._rescue(self._file)
         if self._file is None or self._file.end > self._file_bytes:
@@ -342,21 +344,22 @@ class Outbox:
         return self._file
 
     def _drain(self) -> bool:
+        """Append the backlog; return whether that worked. The caller has the lock."""
         left = self._next_disk_attempt - steady_seconds()
         # A longer time is that of a clock that was frozen: try at once.
         if self.backlog and 0 < left <= _DISK_RETRY_SECONDS:
             return False
         while self.backlog:
             try:
-                self._current().append(self.backlog[0])
+                self._current_file().append(self.backlog[0])
             except OSError:
                 self._next_disk_attempt = steady_seconds() + _DISK_RETRY_SECONDS
                 return False
             self._backlog_bytes -= len(self.backlog.popleft())
-        self._needs_care = self._is_full
+        self._needs_checks = self._is_full
         return True
 
-    def _refused(self, line: bytes, error: OSError) -> None:
+    def _handle_refusal(self, line: bytes, error: OSError) -> None:
         self._next_disk_attempt = steady_seconds() + _DISK_RETRY_SECONDS
         self._report_refusal(error)
         if self.options.strict:
@@ -375,7 +378,7 @@ class Outbox:
             return
         self.backlog.append(line)
         self._backlog_bytes += len(line)
-        self._needs_care = True
+        self._needs_checks = True
 
     def _drop(self, line: bytes, reason: str) -> None:
         self._counters.count_dropped(reason)
