@@ -134,8 +134,8 @@ def test_forked_child_releases_files_without_a_trace(
     assert os.waitpid(pid, 0)[1] == 0
 
     other = ReportingProcess(folder, MemoryBackend("job"))
-    other.rounds.search()
-    assert other.rounds.adopted == []
+    other.passes.claim_leftovers()
+    assert other.passes.leftovers == []
     assert sorted(folder.iterdir()) == before
     line = event_line()
     process.append(line)
