@@ -19,7 +19,7 @@ async def reporting(backend: RunningBackend) -> AsyncIterator[AsyncTrackerApi]:
 
 
 def test_job_of_a_loop_arrives(backend: RunningBackend, config: JobConfig) -> None:
-    """What blocks, loops and reports say is what the customer sees."""
+    """The customer sees the reports of blocks and loops."""
 
     async def main() -> Job:
         async with reporting(backend) as tracker:
@@ -46,8 +46,8 @@ def test_job_of_a_loop_arrives(backend: RunningBackend, config: JobConfig) -> No
     ]
 
 
-def test_questions_are_answered(backend: RunningBackend, config: JobConfig) -> None:
-    """Each question that a script can ask is answered in a loop, lists item by item."""
+def test_read_calls_work_in_a_loop(backend: RunningBackend, config: JobConfig) -> None:
+    """Each read call of a script has an async twin; lists yield item by item."""
 
     async def main() -> None:
         async with reporting(backend) as tracker:
@@ -72,10 +72,10 @@ def test_questions_are_answered(backend: RunningBackend, config: JobConfig) -> N
     asyncio.run(main())
 
 
-def test_token_attaches_another_place(
+def test_token_attaches_another_worker(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """What two places count of a step adds up."""
+    """Counts of two workers of a step add up."""
 
     async def main() -> float | None:
         async with reporting(backend) as tracker:
@@ -94,7 +94,7 @@ def test_token_attaches_another_place(
 
 
 def test_administration_is_awaited(backend: RunningBackend, config: JobConfig) -> None:
-    """Keys, customers and configurations are looked after from a loop, too."""
+    """Keys, customers and configurations are managed from a loop, too."""
 
     async def main() -> None:
         async with reporting(backend) as tracker:
@@ -118,10 +118,8 @@ def test_administration_is_awaited(backend: RunningBackend, config: JobConfig) -
     asyncio.run(main())
 
 
-def test_list_is_walked_over_many_pages(
-    backend: RunningBackend, config: JobConfig
-) -> None:
-    """Pages are asked for as they are needed, and no item is lost between them."""
+def test_list_spans_many_pages(backend: RunningBackend, config: JobConfig) -> None:
+    """Pages are requested as needed, and no item is lost between them."""
 
     async def main() -> list[str | None]:
         async with reporting(backend) as tracker:
@@ -139,7 +137,7 @@ def test_list_is_walked_over_many_pages(
 def test_steps_are_ready_after_a_restart(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """What earlier processes left is read by a thread where it is asked for."""
+    """A thread reads the records of earlier processes."""
 
     async def main() -> None:
         name = str(uuid.uuid4())

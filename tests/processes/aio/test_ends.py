@@ -28,7 +28,7 @@ asyncio.run(main())
 
 
 def run_script(body: str, outbox: Path) -> "subprocess.Popen[str]":
-    """Start a script whose step has this body."""
+    """Start a script with this body in its step."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", SCRIPT.format(body=body)],
         env={**os.environ, "TRACKERAPI_OUTBOX": str(outbox)},
@@ -39,7 +39,7 @@ def run_script(body: str, outbox: Path) -> "subprocess.Popen[str]":
 
 
 def test_sigterm_interrupts_the_job_of_a_loop(outbox: Path) -> None:
-    """The process ends by the signal, as it would have."""
+    """The process ends by the signal."""
     with run_script("print(flush=True); await asyncio.sleep(60)", outbox) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -51,8 +51,8 @@ def test_sigterm_interrupts_the_job_of_a_loop(outbox: Path) -> None:
     assert story(outbox) == [*BEGUN, "interrupt"]
 
 
-def test_what_nobody_waits_for_is_written_before_the_process_ends(outbox: Path) -> None:
-    """Reports of tasks that are cancelled by the end of the loop are not lost."""
+def test_unawaited_reports_are_written_before_the_process_ends(outbox: Path) -> None:
+    """Reports of tasks that the end of the loop cancels are not lost."""
     body = (
         "tasks = [asyncio.create_task(job.note(str(n))) for n in range(500)]; "
         "await asyncio.sleep(0); sys.exit(0)"
@@ -66,8 +66,8 @@ def test_what_nobody_waits_for_is_written_before_the_process_ends(outbox: Path) 
     assert story(outbox)[-2:] == ["step load", "complete"]
 
 
-def test_forked_child_begins_a_thread_of_its_own(outbox: Path) -> None:
-    """Both go on reporting; the child waits for no thread of its parent."""
+def test_forked_child_starts_its_own_thread(outbox: Path) -> None:
+    """Parent and child report; the child does not wait for a thread of its parent."""
     script = """
 import asyncio, os
 from trackerapi import AsyncTrackerApi

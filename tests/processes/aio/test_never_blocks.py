@@ -11,7 +11,7 @@ from tests.support.event_loops import (
 
 
 def test_reports_load_no_module_in_the_loop(outbox: Path) -> None:
-    """What has to be loaded comes with the import, or is loaded by a thread."""
+    """Modules are imported with the library, or by a thread."""
     script = f"""
 import asyncio, sys, threading
 from trackerapi import AsyncTrackerApi

@@ -8,13 +8,13 @@ from tests.support.running_backend import RunningBackend
 from trackerapi import AsyncTrackerApi, JobConfig
 
 
-def test_questions_are_answered_where_no_thread_can_be_started(
+def test_read_calls_run_in_the_loop_where_no_thread_can_start(
     backend: RunningBackend,
     config: JobConfig,
     outbox: Path,
     no_threads: Callable[[], None],
 ) -> None:
-    """What has to be answered is asked in the loop itself."""
+    """At the limit of threads the loop itself makes the request."""
     tracker = AsyncTrackerApi(backend.api_key, backend.base_url, outbox=outbox)
 
     async def main() -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from tests.support.recorded_jobs import lines
 
 
-def test_count_of_a_flood_is_told_at_the_end_of_the_process(tmp_path: Path) -> None:
-    """Also where nobody closes the handler."""
+def test_count_of_a_flood_is_reported_at_the_end_of_the_process(tmp_path: Path) -> None:
+    """The count is reported even if the handler is not closed."""
     script = """
 import logging, sys
 from trackerapi import TrackerApi

@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 
-def test_without_tqdm_the_error_says_what_to_install() -> None:
-    """It is the user's own dependency."""
+def test_without_tqdm_the_error_names_the_package() -> None:
+    """Tqdm is the user's own dependency."""
     script = (
         "import sys\nsys.modules['tqdm'] = None\nimport trackerapi.integrations.tqdm\n"
     )

@@ -1,4 +1,4 @@
-"""What only the provider may read never reaches a customer, however a job fails."""
+"""Texts for the provider: none reaches a customer, however a job fails."""
 
 import random
 import re
@@ -19,12 +19,12 @@ SHOWN: Final = "A sentence for the customer"
 
 
 def markers(first: int) -> Iterator[str]:
-    """Yield markers that nobody else has."""
+    """Yield unique markers."""
     return (f"canary-{number}-canary" for number in range(first, first + 10**6))
 
 
 def raised_in_a_file_named(path: str, marker: str) -> Exception:
-    """Return an exception whose traceback names a path and a line with a marker."""
+    """Return an exception with a marker in the path and a line of its traceback."""
     source = (
         f"def fail_{marker.replace('-', '_')}(secret):\n    raise ValueError(secret)"
     )
@@ -54,7 +54,7 @@ def plant_in_step(job: TrackerJob, given: Iterator[str]) -> None:
 
 
 def plant_in_items(job: TrackerJob, given: Iterator[str]) -> None:
-    """Let items fail whose names and errors hold markers."""
+    """Let items with markers in their names and errors fail."""
     with job.step("segment") as step:
         for item in step.track([next(given), next(given)]):
             error = OSError(2, next(given), f"/data/{next(given)}.nii")
@@ -72,7 +72,7 @@ def plant_in_attempts(job: TrackerJob, given: Iterator[str]) -> None:
 
 
 def plant_in_events(job: TrackerJob, given: Iterator[str]) -> None:
-    """Put markers wherever an event of the plain kind is the provider's."""
+    """Put markers wherever an event is for the provider."""
     job.send_event(
         kind="info",
         name="report",
@@ -137,5 +137,5 @@ def test_ten_thousand_markers_reach_no_customer(
         answer = page.text + str(page.headers) + str(page.url)
         assert SHOWN in page.text
         assert MARKER.findall(answer) == []
-    # What was planted is there, for the provider.
+    # The provider sees the markers.
     assert len(stored) > MARKERS * 0.7

@@ -29,7 +29,7 @@ def interrupted():
             pass
 
 is_armed = []
-# Hooks are called in turned order: this one while all others hold their locks.
+# Hooks run in reverse order: this one runs while all others hold their locks.
 os.register_at_fork(before=interrupted)
 signal.signal(signal.SIGUSR1, lambda number, frame: fork())
 
@@ -86,10 +86,8 @@ with tracker.run_job("job", 142, "imaging") as job:
 
 
 @pytest.mark.parametrize("what", ["report", "leave"])
-def test_signal_handler_may_fork_in_the_middle_of_a_fork(
-    outbox: Path, what: str
-) -> None:
-    """No lock of ours waits for its own thread, and SIGTERM is watched as before."""
+def test_signal_handler_may_fork_during_a_fork(outbox: Path, what: str) -> None:
+    """No lock of the library deadlocks, and SIGTERM is handled as before."""
     command = [sys.executable, "-W", "ignore", "-c", FORKS_WITHIN_A_FORK, str(outbox)]
     run = subprocess.run([*command, what], check=True, timeout=60, capture_output=True)
 
@@ -102,15 +100,15 @@ def test_signal_handler_may_fork_in_the_middle_of_a_fork(
 
 @pytest.mark.parametrize(("kind", "ends"), [("start", 2), ("progress", 1), ("step", 2)])
 def test_filter_may_fork(outbox: Path, kind: str, ends: int) -> None:
-    """Both go on reporting; the parent ends a block that began before the fork."""
+    """Parent and child report; the parent ends a block that began before the fork."""
     command = [sys.executable, "-W", "ignore", "-c", FORKS_IN_A_FILTER, str(outbox)]
     subprocess.run([*command, kind], check=True, timeout=60)
 
     assert story(outbox).count("step load") == ends
 
 
-def test_finalizer_may_fork_while_forks_are_held_up(outbox: Path) -> None:
-    """A thread that holds forks of others up does not wait for itself."""
+def test_finalizer_may_fork_while_forks_are_blocked(outbox: Path) -> None:
+    """A thread that blocks forks of other threads does not wait for itself."""
     command = [sys.executable, "-W", "ignore", "-c", FORKS_IN_A_FINALIZER, str(outbox)]
     subprocess.run(command, check=True, timeout=60)
 
@@ -175,7 +173,7 @@ print("done", flush=True)
 def test_forked_child_leaves_the_end_of_a_block_to_its_parent(
     outbox: Path, where: str, end: str
 ) -> None:
-    """A worker that ends has neither finished nor failed the job of its parent."""
+    """A forked worker that exits neither finishes nor fails the job."""
     script = FORKED_BEGIN + FORKED_WITHIN[where]
     command = [sys.executable, "-W", "ignore", "-c", script, str(outbox), end]
     subprocess.run(command, check=True, timeout=60, stderr=subprocess.DEVNULL)
@@ -184,8 +182,8 @@ def test_forked_child_leaves_the_end_of_a_block_to_its_parent(
     assert sorted(told) == ["complete", "start", "start load", "step load"]
 
 
-def test_daemon_whose_parent_is_gone_ends_the_block(outbox: Path) -> None:
-    """A script that goes on in a child ends its job there."""
+def test_daemon_without_a_parent_ends_the_block(outbox: Path) -> None:
+    """A script that continues in a child ends its job there."""
     command = [sys.executable, "-W", "ignore", "-c", DAEMON, str(outbox)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

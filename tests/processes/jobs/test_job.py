@@ -7,13 +7,11 @@ from trackerapi import JobConfig, TrackerApi
 
 
 class UsageError(Exception):
-    """What a job script raises."""
+    """Exception of a job script."""
 
 
-def test_steps_that_were_never_reached_are_not_run(
-    tracker: TrackerApi, config: JobConfig
-) -> None:
-    """The backend shows which steps an exception has kept from running."""
+def test_unreached_steps_are_not_run(tracker: TrackerApi, config: JobConfig) -> None:
+    """The backend shows the steps that did not run because of an exception."""
     with pytest.raises(UsageError):
         with tracker.run_job("stopped-early", 142, config.tag) as job:
             with job.step("load"):

@@ -1,4 +1,4 @@
-"""Which steps may begin, also for a process that comes after others."""
+"""Steps that are ready, also after a restart."""
 
 import json
 import subprocess
@@ -39,7 +39,7 @@ os._exit(1)
 
 @pytest.fixture
 def config() -> JobConfig:
-    """Load a configuration whose steps wait for others."""
+    """Load a configuration with steps that wait for others."""
     after: dict[str, list[str] | None] = {
         "load": None,
         "segment": None,
@@ -62,8 +62,8 @@ def ready(job: TrackerJob) -> list[str]:
     return [tag for tag, step in job.steps.items() if step.is_ready]
 
 
-def test_step_is_ready_when_those_before_it_are_done(run: TrackerJob) -> None:
-    """`after` names them; without it, it is the step before; a skip counts as done."""
+def test_step_is_ready_when_its_predecessors_are_done(run: TrackerJob) -> None:
+    """Predecessors are those in `after` or the step before; a skip counts as done."""
     assert ready(run) == ["load", "log"]
     with run.step("load"):
         assert ready(run) == ["log"]
@@ -76,15 +76,15 @@ def test_step_is_ready_when_those_before_it_are_done(run: TrackerJob) -> None:
     assert ready(run) == []
 
 
-def test_failed_step_may_begin_again(run: TrackerJob) -> None:
-    """What failed is not done, and what waits for it goes on waiting."""
+def test_failed_step_is_ready_again(run: TrackerJob) -> None:
+    """Steps after a failed step are not ready."""
     run.step("load").fail()
 
     assert ready(run) == ["load", "log"]
 
 
-def test_without_a_configuration_nothing_waits(recorder: TrackerApi) -> None:
-    """Who has declared no order has none."""
+def test_without_a_configuration_no_step_is_ready(recorder: TrackerApi) -> None:
+    """A job without a configuration has no order."""
     job = recorder.job("free")
 
     assert job.step("anything").is_ready
@@ -95,10 +95,10 @@ def test_without_a_configuration_nothing_waits(recorder: TrackerApi) -> None:
 
 
 @pytest.mark.parametrize("mode", ["online", "offline"])
-def test_restart_knows_what_was_done(
+def test_restart_knows_steps_that_were_done(
     backend: RunningBackend, config: JobConfig, tmp_path: Path, mode: str
 ) -> None:
-    """Delivered or not, what a process that died has reported is known to the next."""
+    """The next process knows reports of a dead one, delivered or not."""
     outbox, job_id = str(tmp_path / "outbox"), str(uuid.uuid4())
     document = json.dumps(config.as_document())
     command = [sys.executable, "-W", "error", "-c", EARLIER, backend.base_url]
@@ -116,10 +116,10 @@ def test_restart_knows_what_was_done(
         assert ready(job) == ["segment", "log"]
 
 
-def test_what_was_done_is_known_though_another_place_was_later(
+def test_done_step_is_known_though_another_worker_reported_later(
     backend: RunningBackend, config: JobConfig, tmp_path: Path
 ) -> None:
-    """Undelivered events are older than what the backend had from elsewhere."""
+    """Undelivered events are older than events of another worker in the backend."""
     outbox, job_id = str(tmp_path / "outbox"), str(uuid.uuid4())
     document = json.dumps(config.as_document())
     command = [sys.executable, "-W", "error", "-c", EARLIER, backend.base_url]
@@ -135,10 +135,10 @@ def test_what_was_done_is_known_though_another_place_was_later(
         assert ready(tracker.create_job(job_id, 142, config.tag)) == ["segment"]
 
 
-def test_what_was_done_is_known_though_the_disk_refused_it(
+def test_done_step_is_known_though_the_disk_refused_it(
     backend: RunningBackend, config: JobConfig, tmp_path: Path
 ) -> None:
-    """What is asked first after a step is answered with that step."""
+    """The answer after a report includes the report."""
     (tmp_path / "file").touch()
     with TrackerApi(
         backend.api_key, backend.base_url, outbox=tmp_path / "file" / "outbox"
@@ -149,10 +149,10 @@ def test_what_was_done_is_known_though_the_disk_refused_it(
         assert ready(job) == ["segment", "compare", "log"]
 
 
-def test_another_machine_knows_from_the_backend(
+def test_another_machine_knows_steps_from_the_backend(
     backend: RunningBackend, tracker: TrackerApi, config: JobConfig, tmp_path: Path
 ) -> None:
-    """A restart elsewhere goes by the answer to `create_job()`."""
+    """A restart elsewhere uses the answer to `create_job()`."""
     job_id = str(uuid.uuid4())
     tracker.create_job(job_id, 142, config.tag).step("load").done()
     deliver(tracker)
@@ -167,10 +167,10 @@ def test_another_machine_knows_from_the_backend(
         ]
 
 
-def test_threads_that_ask_at_once_get_the_same_answer(
+def test_threads_at_once_get_the_same_ready_steps(
     config: JobConfig, outbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who asks while another thread still reads the outbox is not told less."""
+    """A call while another thread reads the outbox waits for the result."""
     with TrackerApi("key", NOWHERE, mode="offline", outbox=outbox) as earlier:
         earlier.create_job("one", 142, config.tag).step("load").done()
     read, answers = OutboxFolder.events_of, list[list[str]]()

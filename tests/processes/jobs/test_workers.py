@@ -1,4 +1,4 @@
-"""One job in several places: tokens, attached handles, forked children."""
+"""One job in several workers: tokens, attached handles, forked children."""
 
 import os
 import subprocess
@@ -87,14 +87,14 @@ os.waitpid(child, 0)
 
 @pytest.fixture
 def shared(tracker: TrackerApi, config: JobConfig) -> TrackerJob:
-    """Return a job at the backend that several places work on."""
+    """Return a job at the backend that several workers share."""
     return tracker.run_job(f"shared-{uuid.uuid4()}", 142, config.tag)
 
 
-def place(
+def start_worker(
     backend: RunningBackend, token: str, outbox: Path, end: str
 ) -> subprocess.Popen[bytes]:
-    """Start a process that knows the address and the token, and nothing else."""
+    """Start a process that has the address and the token only."""
     environment = {
         "PATH": os.environ["PATH"],
         "TRACKERAPI_BASE_URL": backend.base_url,
@@ -106,18 +106,18 @@ def place(
     return subprocess.Popen(command, env=environment)
 
 
-def test_eight_places_add_up_exactly(
+def test_eight_workers_add_up_exactly(
     backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob, tmp_path: Path
 ) -> None:
-    """What eight processes with two outboxes count of one step is their sum."""
+    """Counts of eight processes with two outboxes are summed up."""
     with shared:
         shared.step("segment", total=2000).start()
         token = shared.token()
-        places = [
-            place(backend, token, tmp_path / f"outbox-{number % 2}", "leave")
+        workers = [
+            start_worker(backend, token, tmp_path / f"outbox-{number % 2}", "leave")
             for number in range(8)
         ]
-        assert [one.wait(timeout=180) for one in places] == [0] * 8
+        assert [one.wait(timeout=180) for one in workers] == [0] * 8
         deliver(tracker)
         step = shared.fetch().steps[1]
         assert (step.completed, step.total, step.fraction) == (2000, 2000, 1)
@@ -128,15 +128,15 @@ def test_eight_places_add_up_exactly(
 def test_two_finishers_make_one_finish(
     backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob, tmp_path: Path
 ) -> None:
-    """Two places that both complete the job leave it succeeded once."""
+    """Two workers that both complete the job leave it succeeded once."""
     shared.send_event(kind="start")
     deliver(tracker)
     token = shared.token()
-    places = [
-        place(backend, token, tmp_path / f"outbox-{number}", "finish")
+    workers = [
+        start_worker(backend, token, tmp_path / f"outbox-{number}", "finish")
         for number in range(2)
     ]
-    assert [one.wait(timeout=180) for one in places] == [0, 0]
+    assert [one.wait(timeout=180) for one in workers] == [0, 0]
     finished = shared.fetch()
     ends = [event for event in shared.events() if event.kind == "complete"]
 
@@ -148,7 +148,7 @@ def test_two_finishers_make_one_finish(
 def test_token_is_good_for_its_job_alone(
     backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob, config: JobConfig
 ) -> None:
-    """Another job does not exist for a token, and nothing else is allowed."""
+    """Other jobs do not exist for a token, and other calls are not allowed."""
     other = tracker.create_job(f"other-{uuid.uuid4()}", 142, config.tag)
     token = shared.token()
 
@@ -170,10 +170,10 @@ def test_token_is_good_for_its_job_alone(
     assert other.fetch().status == "pending"
 
 
-def test_token_can_be_ended(
+def test_token_can_be_revoked(
     backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob
 ) -> None:
-    """Whoever has `admin` sees which job a token is for, and ends it."""
+    """A key with `admin` sees the job of a token, and revokes the token."""
     token = shared.token()
     (key,) = [
         key for key in tracker.admin.list_api_keys() if key.job_id == shared.fetch().id
@@ -203,16 +203,16 @@ def test_token_shows_in_no_text(
     assert b"here" in written
 
 
-def test_leftovers_of_other_jobs_are_left_to_a_key_that_may(
+def test_leftovers_of_other_jobs_are_not_delivered_by_a_token(
     backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob, tmp_path: Path
 ) -> None:
-    """A place with a token delivers nothing that its token is not good for."""
+    """A worker delivers only the job of its token."""
     outbox = tmp_path / "outbox"
     key = backend.api_key
     with TrackerApi(key, backend.base_url, mode="offline", outbox=outbox) as left:
         left.job(shared.provider_job_id).note("of the provider")
     with TrackerApi(shared.token(), backend.base_url, outbox=outbox) as elsewhere:
-        elsewhere.attach(shared.provider_job_id).note("of the place")
+        elsewhere.attach(shared.provider_job_id).note("of the worker")
         report = elsewhere.flush()
     assert (report.delivered, report.waiting) == (1, 0)
     with TrackerApi(key, backend.base_url, outbox=outbox) as again:
@@ -221,10 +221,10 @@ def test_leftovers_of_other_jobs_are_left_to_a_key_that_may(
     assert (report.delivered, report.waiting) == (1, 0)
 
 
-def test_attached_handle_leaves_the_end_to_the_place_that_began(
+def test_attached_handle_does_not_end_the_job(
     recorder: TrackerApi, outbox: Path
 ) -> None:
-    """Its block begins and ends nothing, unless an exception fails the job."""
+    """A block of an attached handle reports neither begin nor end, only a failure."""
     with recorder.attach("job") as job:
         job.step("load").advance()
     with pytest.raises(ValueError, match="broken"), recorder.attach("job"):
@@ -234,7 +234,7 @@ def test_attached_handle_leaves_the_end_to_the_place_that_began(
 
 
 def test_part_may_be_named(recorder: TrackerApi, outbox: Path) -> None:
-    """A place that starts again under its name goes on counting there."""
+    """A worker that restarts under its name continues its count."""
     recorder.attach("job", part="worker-3").step("load").advance(5)
     recorder.attach("job").step("segment").advance(5)
 
@@ -245,7 +245,7 @@ def test_part_may_be_named(recorder: TrackerApi, outbox: Path) -> None:
         recorder.attach("job", part=" ")
 
 
-def test_without_a_job_there_is_nothing_to_attach_to(
+def test_attach_without_a_job_raises(
     recorder: TrackerApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names the variable."""
@@ -256,7 +256,7 @@ def test_without_a_job_there_is_nothing_to_attach_to(
 
 
 def test_workers_of_a_pool_add_up(outbox: Path) -> None:
-    """Forked workers count each for itself, under the worker's name."""
+    """Forked workers of a pool are counted separately, by their names."""
     subprocess.run(
         [sys.executable, "-W", "error", "-c", POOL, str(outbox)], check=True, timeout=60
     )
@@ -272,14 +272,14 @@ def test_workers_of_a_pool_add_up(outbox: Path) -> None:
     assert progress(outbox, "segment")[-1][1] == 1000
 
 
-@pytest.mark.parametrize("places", [("one", "two"), ("o" * 100, "t" * 100)])
-def test_workers_of_attached_places_add_up(
-    outbox: Path, places: tuple[str, str]
+@pytest.mark.parametrize("workers", [("one", "two"), ("o" * 100, "t" * 100)])
+def test_pool_workers_of_attached_workers_add_up(
+    outbox: Path, workers: tuple[str, str]
 ) -> None:
-    """Workers of two places count as two, though they have the same name."""
-    for place in places:
+    """Pools of two workers are counted separately, though names repeat."""
+    for worker in workers:
         command = [sys.executable, "-W", "error", "-c", ATTACHED_POOL, str(outbox)]
-        subprocess.run([*command, place], check=True, timeout=60)
+        subprocess.run([*command, worker], check=True, timeout=60)
 
     newest = {
         event["part"]: event["completed"]
@@ -289,8 +289,8 @@ def test_workers_of_attached_places_add_up(
     assert sum(newest.values()) == 200
 
 
-def test_share_that_a_forked_child_says_is_reported(outbox: Path) -> None:
-    """Also where its parent still keeps a share that is to be written."""
+def test_fraction_of_a_forked_child_is_reported(outbox: Path) -> None:
+    """The child reports it even if its parent has a pending fraction."""
     command = [sys.executable, "-W", "error", "-c", SHARE_OF_A_CHILD, str(outbox)]
     subprocess.run(command, check=True, timeout=60)
 
@@ -347,7 +347,7 @@ assert odd.exitcode == 0
 
 
 def newest_counts(outbox: Path) -> dict[str | None, float]:
-    """Return what each part has counted last."""
+    """Return the last count of each part."""
     return {
         event.get("part"): event["completed"]
         for event in recorded(outbox)
@@ -365,7 +365,7 @@ def test_containers_of_one_host_name_and_process_id_add_up(outbox: Path) -> None
 
 
 def test_handles_of_one_process_add_up(recorder: TrackerApi, outbox: Path) -> None:
-    """A process that attaches for each task counts each task."""
+    """Each handle of a process has its own count."""
     for units in (4, 3):
         recorder.attach("job").step("load").advance(units)
 
@@ -373,7 +373,7 @@ def test_handles_of_one_process_add_up(recorder: TrackerApi, outbox: Path) -> No
 
 
 def test_every_process_of_a_tree_of_forks_has_a_part(outbox: Path) -> None:
-    """Children of children, with and without multiprocessing, count each for itself."""
+    """Children of children, with and without multiprocessing, have their own counts."""
     command = [sys.executable, "-c", FORKED_TREE, str(outbox)]
     subprocess.run(command, check=True, timeout=60)
 

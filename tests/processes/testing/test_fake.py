@@ -22,7 +22,7 @@ def _load(number: int) -> None:
 def test_pools_report_into_the_job(
     tracker: FakeTracker, config: JobConfig, method: str
 ) -> None:
-    """What workers report is seen by the test, however they were started."""
+    """A test sees reports of workers, however they were started."""
     TrackerApi().create_job("S1", 142, "imaging").send_event(kind="start")
     with multiprocessing.get_context(method).Pool(2) as pool:
         pool.map(_load, range(6))
@@ -34,8 +34,8 @@ def test_pools_report_into_the_job(
     assert job.status == "running"
 
 
-def test_script_that_is_started_is_recorded(tracker: FakeTracker, outbox: Path) -> None:
-    """A whole script as a process of its own reports to the test, and not further."""
+def test_started_script_is_recorded(tracker: FakeTracker, outbox: Path) -> None:
+    """A script in another process reports to the test, and not further."""
     script = (
         "from trackerapi import TrackerApi\n"
         "with TrackerApi('key', 'https://tracker.example.org') as tracker:\n"

@@ -1,4 +1,4 @@
-"""The tracker in memory beside what it stands for."""
+"""The tracker in memory beside real parts."""
 
 import inspect
 import uuid
@@ -56,7 +56,7 @@ def failed(job: TrackerJob) -> None:
 
 
 def cancelled(job: TrackerJob) -> None:
-    """Somebody stops the job in its second step."""
+    """Cancel the job in its second step."""
     with suppress(KeyboardInterrupt), job:
         job.skip("load", reason="There is nothing to read")
         with job.step("report") as step:
@@ -71,7 +71,7 @@ def half_way(job: TrackerJob) -> None:
 
 
 def interrupted(job: TrackerJob) -> None:
-    """The machine is taken away in the second step, and comes back."""
+    """Interrupt the job in its second step, and continue it."""
     job.step("load").done()
     job.step("report", total=4).advance()
     job.interrupt("Another job goes first.")
@@ -79,7 +79,7 @@ def interrupted(job: TrackerJob) -> None:
 
 
 def paused(job: TrackerJob) -> None:
-    """The machine is taken away for good."""
+    """Interrupt the job for good."""
     job.step("load").start()
     job.interrupt()
 
@@ -100,7 +100,7 @@ STORIES = [
 def test_answers_are_those_of_the_backend(
     story: Callable[[TrackerJob], None], backend: RunningBackend, config: JobConfig
 ) -> None:
-    """Percent, statuses, counts, attempts and events are the backend's own."""
+    """Percent, statuses, counts, attempts and events are those of the backend."""
     job_id = str(uuid.uuid4())
 
     def told(tracker: TrackerApi) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -132,7 +132,7 @@ def test_answers_are_those_of_the_backend(
 def test_customer_view_is_what_the_page_shows(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """What a test sees in the view, a customer reads on the page."""
+    """The customer view in a test has the texts of the page."""
     job_id = str(uuid.uuid4())
     with recording() as tracker:
         made = TrackerApi().create_job(job_id, backend.customer_id, "imaging")
@@ -158,8 +158,8 @@ def test_customer_view_is_what_the_page_shows(
 @pytest.mark.parametrize(
     "name", [name for name in vars(MemoryCalls) if not name.startswith("_")]
 )
-def test_operation_is_called_like_the_real_one(name: str) -> None:
-    """What scripts can ask of memory, they ask in the same words."""
+def test_call_has_the_parameters_of_the_real_one(name: str) -> None:
+    """Calls of the tracker in memory take the same parameters."""
     ours, theirs = getattr(MemoryCalls, name), getattr(Calls, name)
 
     assert list(inspect.signature(ours).parameters) == list(
@@ -167,21 +167,21 @@ def test_operation_is_called_like_the_real_one(name: str) -> None:
     )
 
 
-def test_every_door_of_delivery_is_memorys_own() -> None:
+def test_every_method_of_delivery_is_overridden() -> None:
     """No call of a test falls through to files and threads."""
     public = {name for name in vars(Delivery) if not name.startswith("_")}
 
     assert public <= vars(MemoryDelivery).keys()
 
 
-def test_parts_of_production_are_made_by_nobody_else(tracker: FakeTracker) -> None:
-    """The seam has one place, and outside of a test the real parts stand in it."""
+def test_real_parts_are_made_in_one_module(tracker: FakeTracker) -> None:
+    """Outside of a test the composition makes the real parts."""
     assert SEAM.make is not make_parts
     assert tracker.jobs == []
 
 
 def test_without_a_test_the_real_parts_are_made() -> None:
-    """A process that records nothing has never heard of the tracker in memory."""
+    """A process without a recording does not load the tracker in memory."""
     assert SEAM.make is make_parts
     parts = SEAM.make.__module__
 

@@ -1,4 +1,4 @@
-"""The plugin as a provider's own pytest loads it."""
+"""The plugin in a provider's own pytest."""
 
 import subprocess
 import sys
@@ -79,7 +79,7 @@ def test_with_again(trackerapi):
 
 @pytest.fixture(autouse=True)
 def user_project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write the project of a provider, whose folder for outboxes must stay empty."""
+    """Write the project of a provider; its folder for outboxes must stay empty."""
     pytester.makepyfile(pipeline=PIPELINE, module_level=MODULE_LEVEL)
     monkeypatch.setenv("XDG_STATE_HOME", str(pytester.path / "state"))
     # Those of this project take longer to load than all of these tests.
@@ -89,7 +89,7 @@ def user_project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_sketch_works_as_printed(pytester: pytest.Pytester) -> None:
-    """A provider's tests need nothing but the fixture."""
+    """A provider's tests need the fixture only."""
     pytester.makepyfile(test_sketch=SKETCH)
 
     done = pytester.runpytest_subprocess("-q")
@@ -99,7 +99,7 @@ def test_sketch_works_as_printed(pytester: pytest.Pytester) -> None:
 
 
 def test_failed_assertion_shows_the_job(pytester: pytest.Pytester) -> None:
-    """Who reads a red test sees where the job was."""
+    """The report of a failed test shows the state of the job."""
     pytester.makepyfile(
         test_red="""
         from trackerapi import TrackerApi
@@ -151,7 +151,7 @@ def test_modules_may_make_their_tracker_while_they_are_imported(
 
 
 def test_fixture_and_option_are_documented(pytester: pytest.Pytester) -> None:
-    """`pytest --fixtures` and `pytest --help` say what there is."""
+    """`pytest --fixtures` and `pytest --help` show them."""
     fixtures = pytester.runpytest_subprocess("--fixtures", "-q")
     fixtures.stdout.fnmatch_lines(
         ["trackerapi -- *", "*Record the reports of jobs in memory*"]
@@ -163,7 +163,7 @@ def test_fixture_and_option_are_documented(pytester: pytest.Pytester) -> None:
 def test_start_of_pytest_loads_nothing_heavy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pytest finds the plugin by itself, and without such tests it costs nothing."""
+    """Pytest finds the plugin by itself; other tests pay nothing for the plugin."""
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     (tmp_path / "test_nothing.py").write_text(
         "import sys\n"
@@ -187,7 +187,7 @@ def test_start_of_pytest_loads_nothing_heavy(
     }
 
 
-def test_test_loads_neither_http_nor_models() -> None:
+def test_recording_loads_neither_http_nor_models() -> None:
     """A test with the tracker in memory needs no client, and no pytest either."""
     script = (
         "import sys\n"

@@ -45,13 +45,13 @@ def outbox(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def prints(outbox: Path) -> Iterator[Terminal]:
-    """Return a terminal on which a job prints in all ways that there are."""
+    """Return a terminal on which a job prints by every means."""
     with Terminal(PRINTS, outbox) as terminal:
         yield terminal
 
 
 def test_view_shows_the_job_and_its_steps(outbox: Path) -> None:
-    """Who started the job sees how far it is, and that it is an estimate."""
+    """The user sees the progress, marked as an estimate."""
     with Terminal(LOOP, outbox) as terminal:
         rows = terminal.until_text("3 of 4", "18.75", VIEW)
         assert rows[0].startswith("Imaging  running  own estimate 18.75 %, ")
@@ -69,8 +69,8 @@ def test_view_shows_the_job_and_its_steps(outbox: Path) -> None:
         assert [row.split()[-2:] for row in left[2:]] == [["Segment", "skipped"]]
 
 
-def test_prints_stand_above_the_view(prints: Terminal) -> None:
-    """Nothing that the job prints is lost, changed or in another order."""
+def test_prints_appear_above_the_view(prints: Terminal) -> None:
+    """Prints of the job are neither lost, changed nor reordered."""
     prints.until_text("first", VIEW)
     prints.go_on()
     rows = prints.until(lambda rows: "half a" in rows and rows[-1].startswith(VIEW))
@@ -121,7 +121,7 @@ print([vars(stream).get("write") for stream in (sys.stdout, sys.stderr)])
 
 
 def test_several_jobs_are_shown_at_once(outbox: Path) -> None:
-    """In the order in which they began; one that ends stays, above the others."""
+    """Jobs are in the order of their begin; an ended job stays above the others."""
     script = """
 with tracker, run("study-1") as one, run("study-2") as two:
     one.step("load").start()
@@ -153,7 +153,7 @@ ENDINGS = {
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_terminal_is_left_in_order(outbox: Path, ending: str) -> None:
-    """However the job ends: as it would without a view, and without its remains."""
+    """After each kind of end the terminal looks as without a view."""
     how, exit_code, status = ENDINGS[ending]
     script = f"""
 with run() as job, job.step("load"):
@@ -172,7 +172,7 @@ with run() as job, job.step("load"):
 
 
 def test_process_that_ends_at_once_leaves_no_view(outbox: Path) -> None:
-    """Nobody has to call `close()`."""
+    """The view ends without a call of `close()`."""
     script = """
 job = tracker.create_job("study-1", 142, "imaging")
 job.send_event(kind="start", name="load")
@@ -188,7 +188,7 @@ wait()
 
 
 def test_killed_process_leaves_a_usable_terminal(outbox: Path) -> None:
-    """No mode of the terminal was changed that somebody would have to put back."""
+    """The view changes no mode of the terminal."""
     with Terminal(LOOP, outbox) as terminal:
         terminal.until_text(VIEW)
         terminal.process.kill()
@@ -198,8 +198,8 @@ def test_killed_process_leaves_a_usable_terminal(outbox: Path) -> None:
         assert b"\x1b[?" not in terminal.raw
 
 
-def test_terminal_that_is_gone_does_no_harm(outbox: Path) -> None:
-    """The window was closed; the job does not end for it."""
+def test_closed_terminal_does_no_harm(outbox: Path) -> None:
+    """The job goes on after its window was closed."""
     with Terminal(LOOP, outbox) as terminal:
         terminal.until_text(VIEW)
         terminal.hang_up()
@@ -208,8 +208,8 @@ def test_terminal_that_is_gone_does_no_harm(outbox: Path) -> None:
         assert terminal.process.wait(60) == 0
 
 
-def test_forked_child_prints_and_shows_nothing(outbox: Path) -> None:
-    """Its prints arrive; the view is its parent's."""
+def test_forked_child_prints_without_a_view(outbox: Path) -> None:
+    """Prints of the child arrive; the view belongs to the parent."""
     script = """
 with tracker, run() as job, job.step("load"):
     wait()
@@ -230,7 +230,7 @@ with tracker, run() as job, job.step("load"):
 
 @pytest.mark.parametrize(("columns", "rows"), [(30, 24), (100, 4), (12, 3)], ids=str)
 def test_view_fits_into_any_window(outbox: Path, columns: int, rows: int) -> None:
-    """What does not fit is left out, and nothing wraps."""
+    """Long lines are shortened, and nothing wraps."""
     script = LOOP.replace("wait()", "print('working'); wait(); print('worked')")
     with Terminal(script, outbox, columns=columns, rows=rows) as terminal:
         terminal.until(bool)
@@ -248,7 +248,7 @@ def test_view_fits_into_any_window(outbox: Path, columns: int, rows: int) -> Non
 def test_colors_can_be_switched_off(
     outbox: Path, variables: dict[str, str], has_color: bool
 ) -> None:
-    """By the variable that all programs know."""
+    """The variable NO_COLOR is respected."""
     with Terminal(LOOP, outbox, variables=variables) as terminal:
         terminal.until_text(VIEW)
         terminal.go_on()
@@ -258,7 +258,7 @@ def test_colors_can_be_switched_off(
 
 
 def test_ascii_terminal_gets_ascii(outbox: Path) -> None:
-    """Bars and names are drawn with what there is."""
+    """Bars and names are drawn in ASCII."""
     script = LOOP.replace("run()", r"run('Gr\xf6\xdfe')")
     variables = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
     with Terminal(script, outbox, variables=variables) as terminal:
@@ -272,7 +272,7 @@ def test_ascii_terminal_gets_ascii(outbox: Path) -> None:
 
 @pytest.mark.parametrize("term", ["dumb", ""])
 def test_terminal_without_a_cursor_gets_lines(outbox: Path, term: str) -> None:
-    """Editors and logs show them as they are."""
+    """Editors and logs show plain lines."""
     with Terminal(LOOP, outbox, variables={"TERM": term}) as terminal:
         terminal.until_text("load running")
         terminal.go_on()
@@ -282,7 +282,7 @@ def test_terminal_without_a_cursor_gets_lines(outbox: Path, term: str) -> None:
 
 
 def test_without_rich_a_terminal_gets_lines(outbox: Path) -> None:
-    """An extra that is not installed takes nothing away from the job."""
+    """Without the extra the view is plain."""
     script = """
 sys.modules["rich"] = None  # as if it were not there
 tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
@@ -296,5 +296,7 @@ tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.arg
         assert b"\x1b" not in terminal.raw
 
 
-if sys.platform == "darwin":  # its terminals lose what was written before the end
+if (
+    sys.platform == "darwin"
+):  # its terminals lose output that was written before the end
     pytestmark = pytest.mark.skip("needs Linux pseudo-terminals")

@@ -1,4 +1,4 @@
-"""Plain lines of real processes, and that they change nothing else."""
+"""Plain lines of real processes: nothing else changes."""
 
 import os
 import re
@@ -26,7 +26,7 @@ sys.exit(7)
 
 
 def said(stderr: bytes) -> list[str]:
-    """Return the lines of the view, without how far the job was."""
+    """Return the lines of the view, without the progress of the job."""
     lines = [line for line in stderr.decode().splitlines() if line]
     ours = [line for line in lines if line.startswith("trackerapi: imaging ")]
     return [
@@ -36,7 +36,7 @@ def said(stderr: bytes) -> list[str]:
 
 @pytest.mark.parametrize("progress", ["auto", "live", "plain"])
 def test_stdout_and_exit_code_stay_as_they_are(tmp_path: Path, progress: str) -> None:
-    """Byte for byte; only stderr has lines more."""
+    """Byte for byte; only stderr has more lines."""
     without = run_piped(STORY, tmp_path / "without")
     shown = run_piped(STORY, tmp_path / "with", TRACKERAPI_PROGRESS=progress)
 
@@ -47,15 +47,15 @@ def test_stdout_and_exit_code_stay_as_they_are(tmp_path: Path, progress: str) ->
     assert left == [b"to stderr"]
 
 
-def test_steps_and_the_end_are_told_without_close(tmp_path: Path) -> None:
-    """The last words come although the process ends at once."""
+def test_steps_and_the_end_are_printed_without_close(tmp_path: Path) -> None:
+    """The last lines are printed although the process ends at once."""
     done = run_piped(STORY, tmp_path, TRACKERAPI_PROGRESS="plain")
 
     assert said(done.stderr)[-3:] == ["load done", "segment skipped", "succeeded"]
 
 
 def test_nothing_foreign_is_loaded_for_lines(tmp_path: Path) -> None:
-    """Only a live view costs an import."""
+    """Only a live view imports a foreign package."""
     script = """
 with tracker, run() as job:
     job.step("load").done()
@@ -68,8 +68,8 @@ print(sorted(foreign & {"rich", "tqdm", "httpx"}))
     assert said(done.stderr)[-1] == "succeeded"
 
 
-def test_off_is_the_default_and_says_nothing(tmp_path: Path) -> None:
-    """Tracking never changes what a job prints, unless somebody asks for it."""
+def test_off_is_the_default_and_prints_nothing(tmp_path: Path) -> None:
+    """Tracking changes the output of a job only on request."""
     script = """
 with tracker, run() as job:
     job.step("load").done()
@@ -80,8 +80,8 @@ print([t.name for t in threading.enumerate() if t.name == "trackerapi-view"])
     assert (done.stdout, done.stderr) == (b"[]\n", b"")
 
 
-def test_forked_children_say_nothing(tmp_path: Path) -> None:
-    """What they do is told by their parent, as far as it knows."""
+def test_forked_children_print_nothing(tmp_path: Path) -> None:
+    """The parent prints the steps of its children, as far as it knows them."""
     script = """
 with tracker, run() as job:
     for _ in range(3):
@@ -101,7 +101,7 @@ with tracker, run() as job:
 
 
 def test_threads_share_one_view(tmp_path: Path) -> None:
-    """Jobs of many threads have their lines, whole ones."""
+    """Jobs of many threads have whole lines."""
     script = """
 def work(number):
     with run(f"study-{number}") as job:
@@ -119,8 +119,8 @@ print(sum(t.name == "trackerapi-view" for t in threading.enumerate()))
     assert said(done.stderr).count("succeeded") == 4
 
 
-def test_view_rests_between_jobs(tmp_path: Path) -> None:
-    """A service that waits for its next job keeps no thread for it."""
+def test_view_has_no_thread_between_jobs(tmp_path: Path) -> None:
+    """A service that waits for its next job keeps no thread for the view."""
     script = """
 def is_resting():
     return all(t.name != "trackerapi-view" for t in threading.enumerate())
@@ -169,8 +169,8 @@ print("done")
     assert (done.stdout, done.returncode) == (b"done\n", 0)
 
 
-def test_reader_that_does_not_read_holds_nobody(tmp_path: Path) -> None:
-    """A full pipe stops the lines, not the job and not its end."""
+def test_reader_that_does_not_read_blocks_nothing(tmp_path: Path) -> None:
+    """A full pipe stops the lines, but neither the job nor its end."""
     script = """
 r, w = os.pipe()
 os.dup2(w, 2)
@@ -189,7 +189,7 @@ print("done")
 
 
 def test_names_in_another_locale_do_no_harm(tmp_path: Path) -> None:
-    """An ASCII stderr gets what it can take."""
+    """An ASCII stderr gets escaped names."""
     script = """
 with tracker, run("Gr\\xf6\\xdfe") as job:
     job.step("load").done()
@@ -202,8 +202,8 @@ with tracker, run("Gr\\xf6\\xdfe") as job:
     assert b"imaging Gr\\xf6\\xdfe: succeeded" in done.stderr
 
 
-def test_sigterm_says_that_the_job_was_interrupted(tmp_path: Path) -> None:
-    """Before the process is gone as it would have been."""
+def test_sigterm_prints_that_the_job_was_interrupted(tmp_path: Path) -> None:
+    """The line is printed before the process ends by the signal."""
     script = """
 with run() as job, job.step("load"):
     os.kill(os.getpid(), signal.SIGTERM)
@@ -214,15 +214,15 @@ with run() as job, job.step("load"):
     assert said(done.stderr)[-1] == "interrupted"
 
 
-def test_wrong_word_is_told_when_the_tracker_is_made(tmp_path: Path) -> None:
-    """Before the work, by name."""
+def test_unknown_view_raises_when_the_tracker_is_made(tmp_path: Path) -> None:
+    """The error names the setting before the work begins."""
     done = run_piped("", tmp_path, TRACKERAPI_PROGRESS="fancy")
 
     assert b"TRACKERAPI_PROGRESS: not one of off, auto, live, plain" in done.stderr
 
 
 def test_line_of_a_step_has_the_percentage_of_its_moment(tmp_path: Path) -> None:
-    """Steps that are done between two looks do not all read 100 %."""
+    """Steps that are done between two snapshots do not all read 100 %."""
     script = """
 import sys
 from trackerapi import JobConfigManager, TrackerApi

@@ -1,4 +1,4 @@
-"""Blocks, loops and reports of an event loop: what they write, and in which order."""
+"""Blocks, loops and reports in an event loop: their events, in order."""
 
 import asyncio
 import sys
@@ -27,7 +27,7 @@ from trackerapi import (
 
 
 async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
-    """Give chunks as a download does."""
+    """Yield chunks as a download does."""
     for chunk in chunks:
         await asyncio.sleep(0)
         yield chunk
@@ -40,7 +40,7 @@ class UsageError(Exception):
 def test_script_of_blocks_and_loops(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """The whole of a job reads like the job."""
+    """A whole job of blocks, loops and reports."""
 
     async def main() -> list[bytes]:
         async with recorder as tracker:
@@ -75,7 +75,7 @@ def test_script_of_blocks_and_loops(
 def test_creation_is_awaited_or_a_block(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """`await` gives the handle, which is a block as well."""
+    """`await` returns the handle, which is a block as well."""
 
     async def main() -> None:
         job = await recorder.create_job("one", 142, config.tag, finish="explicit")
@@ -96,10 +96,10 @@ def test_creation_is_awaited_or_a_block(
     assert story(outbox) == ["start", "info", "complete"]
 
 
-def test_steps_say_whether_they_may_begin(
+def test_steps_are_ready_after_their_predecessors(
     recorder: AsyncTrackerApi, config: JobConfig
 ) -> None:
-    """What is ready follows what was reported, without waiting."""
+    """Readiness follows the reports, without waiting."""
 
     async def main() -> None:
         job = await recorder.run_job("one", 142, config.tag)
@@ -114,7 +114,7 @@ def test_steps_say_whether_they_may_begin(
 def test_every_report_has_its_event(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """Each report of the handles does what its namesake does."""
+    """Each method of a handle reports the same event as its sync namesake."""
 
     async def main() -> None:
         job = await recorder.create_job("one", 142, config.tag)
@@ -160,7 +160,7 @@ def test_every_report_has_its_event(
 def test_exception_fails_step_and_job_and_goes_on_untouched(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """It is the same object, with nothing around it."""
+    """The caller gets the same exception object, unchanged."""
     mistake = UsageError("no liver")
 
     async def main() -> None:
@@ -180,7 +180,7 @@ def test_exception_fails_step_and_job_and_goes_on_untouched(
 def test_reports_of_one_task_are_in_the_order_of_their_calls(
     recorder: AsyncTrackerApi, outbox: Path
 ) -> None:
-    """So are those of tasks, in the order in which the tasks run."""
+    """Reports of several tasks have the order in which the tasks ran."""
 
     async def main() -> None:
         job = recorder.job("one")
@@ -197,10 +197,10 @@ def test_reports_of_one_task_are_in_the_order_of_their_calls(
     assert messages == [str(number) for number in range(150)]
 
 
-def test_progress_stands_before_the_next_event_of_its_step(
+def test_progress_is_written_before_the_next_event_of_its_step(
     recorder: AsyncTrackerApi, outbox: Path
 ) -> None:
-    """What is set without waiting is written before what is awaited after it."""
+    """A count that is assigned is written before an event that is awaited later."""
 
     async def main() -> None:
         for number in range(20):
@@ -224,7 +224,7 @@ def test_progress_stands_before_the_next_event_of_its_step(
 def test_progress_is_written_before_a_second_has_passed(
     gated: AsyncTrackerApi, gate: Gate
 ) -> None:
-    """What is set without waiting does not wait for the next event."""
+    """A count that is assigned does not wait for the next event."""
 
     async def main() -> bool:
         load = gated.job("one").step("load")
@@ -238,8 +238,8 @@ def test_progress_is_written_before_a_second_has_passed(
     assert asyncio.run(main())
 
 
-def test_wrong_arguments_are_refused_at_once(recorder: AsyncTrackerApi) -> None:
-    """A mistake is told where it is made, also where nothing waits."""
+def test_wrong_arguments_raise_at_once(recorder: AsyncTrackerApi) -> None:
+    """The call raises, also if it is not awaited."""
 
     async def main() -> None:
         job = recorder.job("one")
@@ -257,8 +257,8 @@ def test_wrong_arguments_are_refused_at_once(recorder: AsyncTrackerApi) -> None:
     asyncio.run(main())
 
 
-def test_strict_report_raises_what_the_disk_refuses(tmp_path: Path) -> None:
-    """A report that was not written is told, unless an exception is under way."""
+def test_strict_report_raises_an_error_of_the_disk(tmp_path: Path) -> None:
+    """A failed write raises, unless another exception is propagating."""
     (tmp_path / "file").touch()
     tracker = AsyncTrackerApi("key", NOWHERE, strict=True, outbox=tmp_path / "file/box")
 
@@ -279,7 +279,7 @@ def test_strict_report_raises_what_the_disk_refuses(tmp_path: Path) -> None:
 def test_attempts_are_blocks_too(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """A failed attempt is told, and the last one's exception goes on."""
+    """A failed attempt is reported, and the exception of the last one is raised."""
 
     async def main() -> int:
         count = 0
@@ -310,7 +310,7 @@ def test_attempts_are_blocks_too(
 def test_loop_that_is_left_early_ends_with_its_job(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """Where a loop is left by `break`, what is behind it is not in its step."""
+    """Code after `break` is not in the step of the loop."""
 
     async def main() -> None:
         async with recorder.run_job("one", 142, config.tag) as job:
@@ -333,7 +333,7 @@ def test_loop_that_is_left_early_ends_with_its_job(
 def test_current_job_and_step_are_those_of_the_task(
     recorder: AsyncTrackerApi, config: JobConfig
 ) -> None:
-    """Tasks begin with those of the code that made them, and change only their own."""
+    """Tasks inherit job and step of their creator, and change only their own."""
 
     async def found() -> tuple[str, str]:
         await asyncio.sleep(0)
@@ -358,10 +358,10 @@ def test_current_job_and_step_are_those_of_the_task(
     asyncio.run(main())
 
 
-def test_current_handles_are_those_of_a_script(
+def test_current_handles_in_a_coroutine_are_those_of_a_script(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """A plain function that is called from a coroutine reports as ever."""
+    """A plain function that a coroutine calls reports as usual."""
 
     def work() -> None:
         assert isinstance(current_job(), TrackerJob)
@@ -384,7 +384,7 @@ def test_current_handles_are_those_of_a_script(
 def test_decorated_coroutine_is_a_job_and_has_steps(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """Decorators and `async with step()` find the job by themselves."""
+    """Decorators and `async with step()` find the current job."""
 
     @step("segment")
     async def segment() -> None:
@@ -405,10 +405,10 @@ def test_decorated_coroutine_is_a_job_and_has_steps(
     ]
 
 
-def test_script_does_not_stumble_over_asyncio_that_is_being_loaded(
+def test_script_survives_an_import_of_asyncio_in_another_thread(
     monkeypatch: pytest.MonkeyPatch, outbox: Path, config: JobConfig
 ) -> None:
-    """The HTTP client loads it in another thread, while a step fails or counts."""
+    """The HTTP client loads asyncio in a thread while a step fails or counts."""
     monkeypatch.setitem(sys.modules, "asyncio", ModuleType("asyncio"))
     script = TrackerApi("key", NOWHERE, mode="offline", outbox=outbox)
 
@@ -420,10 +420,10 @@ def test_script_does_not_stumble_over_asyncio_that_is_being_loaded(
     assert story(outbox) == ["start", "start load", "error load", "error"]
 
 
-def test_one_tracker_serves_loop_after_loop(
+def test_one_tracker_serves_several_loops(
     recorder: AsyncTrackerApi, outbox: Path
 ) -> None:
-    """Nothing of a loop is kept, and loops of several threads may share a tracker."""
+    """A tracker keeps nothing of a loop, and loops of several threads may share it."""
     job = recorder.job("one")
 
     async def main(text: str) -> None:
@@ -447,7 +447,7 @@ def test_one_tracker_serves_loop_after_loop(
 
 
 def test_tracking_that_is_off_does_nothing(tmp_path: Path) -> None:
-    """Nothing is written, and everything goes on."""
+    """Nothing is written, and all work runs."""
     tracker = AsyncTrackerApi("key", NOWHERE, mode="off", outbox=tmp_path / "outbox")
 
     async def main() -> list[int]:
@@ -460,10 +460,10 @@ def test_tracking_that_is_off_does_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "outbox").exists()
 
 
-def test_handle_of_a_script_may_be_used_beside(
+def test_handle_of_a_script_may_be_used_too(
     recorder: AsyncTrackerApi, outbox: Path, config: JobConfig
 ) -> None:
-    """A loop over the items of a script's handle leaves its reports to the thread."""
+    """An async loop over a sync handle leaves its reports to the thread."""
     script = TrackerApi("key", NOWHERE, mode="offline", outbox=outbox)
 
     async def main() -> None:

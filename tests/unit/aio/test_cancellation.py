@@ -1,4 +1,4 @@
-"""Tasks that are cancelled: their jobs are, too, and no report is lost by it."""
+"""Cancelled tasks: their jobs are cancelled, and no report is lost."""
 
 import asyncio
 import signal
@@ -19,14 +19,14 @@ CANCELLED: Final = [*BEGUN, "cancel"]
 
 
 async def for_ever() -> None:
-    """Wait for what never comes."""
+    """Wait for ever."""
     await asyncio.get_running_loop().create_future()
 
 
 def test_cancelled_task_cancels_its_job(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """The step that it was in is not done, and the cancellation goes on."""
+    """The current step is not done, and the cancellation propagates."""
 
     async def main() -> None:
         has_begun = asyncio.Event()
@@ -69,7 +69,7 @@ def test_timeout_around_a_job_cancels_it(
 def test_timeout_within_a_job_fails_the_step_that_it_leaves(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """A TimeoutError that nobody handles is a failure like any other."""
+    """An unhandled TimeoutError is a failure like any other."""
 
     async def main() -> None:
         async with recorder.run_job("one", 142, config.tag) as job:
@@ -115,7 +115,7 @@ def test_task_group_fails_one_job_and_cancels_the_others(
     assert ends == {"first": "cancel", "second": "cancel", "third": "error"}
 
 
-def test_main_task_that_is_interrupted_cancels_its_job(
+def test_interrupted_main_task_cancels_its_job(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
     """Ctrl-C reaches a loop as a cancellation of its main task."""
@@ -133,10 +133,10 @@ def test_main_task_that_is_interrupted_cancels_its_job(
 
 
 @pytest.mark.parametrize("report", ["note", "step", "exit", "end"])
-def test_report_outlives_the_task_that_made_it(
+def test_report_outlives_its_task(
     gated: AsyncTrackerApi, gate: Gate, outbox: Path, config: JobConfig, report: str
 ) -> None:
-    """What a task was about to write when it was cancelled is written."""
+    """A report that is in progress at the cancellation is written."""
 
     async def work(job: AsyncTrackerJob) -> None:
         if report == "note":
@@ -174,10 +174,10 @@ def test_report_outlives_the_task_that_made_it(
 
 
 @pytest.mark.parametrize("way", ["block", "decorator"])
-def test_job_whose_task_was_cancelled_before_it_had_it_is_cancelled(
+def test_job_of_a_task_cancelled_during_its_creation_is_cancelled(
     outbox: Path, config: JobConfig, way: str
 ) -> None:
-    """Where the backend does not answer, the creation outlives the task."""
+    """The creation outlives the task if the backend does not answer."""
     ended = threading.Event()
     with answering(silent(ended)) as server:
         tracker = AsyncTrackerApi("key", server.url, outbox=outbox, shutdown_timeout=0)
@@ -192,7 +192,7 @@ def test_job_whose_task_was_cancelled_before_it_had_it_is_cancelled(
 
         async def main() -> None:
             task = asyncio.create_task(block() if way == "block" else decorated())
-            await asyncio.sleep(0)  # it asks now
+            await asyncio.sleep(0)  # the request is sent
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -206,7 +206,7 @@ def test_job_whose_task_was_cancelled_before_it_had_it_is_cancelled(
     assert story(outbox) == ["cancel"]
 
 
-def test_cancelled_coroutine_that_is_a_job_is_cancelled(
+def test_cancelled_coroutine_of_a_job_cancels_the_job(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
     """Decorated functions end as blocks do."""

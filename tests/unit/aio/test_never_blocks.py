@@ -1,4 +1,4 @@
-"""The event loop goes on, whatever the backend and the disk do."""
+"""The event loop keeps running while backend or disk are slow."""
 
 import asyncio
 import threading
@@ -42,13 +42,13 @@ async def fail_step(job: AsyncTrackerJob) -> None:
 
 
 async def loop_over(job: AsyncTrackerJob) -> None:
-    """Run a loop that is a step."""
+    """Run a loop over a step."""
     async for _ in job.track([1, 2], step="load"):
         pass
 
 
 async def set_total(job: AsyncTrackerJob) -> None:
-    """Say by assignment how much there is, and how much is done, then wait for it."""
+    """Assign total and completed units, then wait for the record."""
     load = job.step("load", total=3)
     load.total = 4
     load.fraction = 0.5
@@ -79,7 +79,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
 
 
 async def pass_each(gate: Gate, task: "asyncio.Task[Any]") -> None:
-    """Let one record after the other pass the gate, from within the loop."""
+    """Let record after record pass the gate, from within the loop."""
     while not task.done():
         if gate.arrived.is_set():
             gate.pass_one()
@@ -88,10 +88,10 @@ async def pass_each(gate: Gate, task: "asyncio.Task[Any]") -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_loop_goes_on_while_the_disk_takes_its_time(
+def test_loop_runs_while_the_disk_is_slow(
     gated: AsyncTrackerApi, gate: Gate, name: str
 ) -> None:
-    """Each record waits until the loop itself lets it pass, which it does."""
+    """Each record waits for the loop itself, so a blocked loop would deadlock."""
 
     async def main() -> None:
         job = gated.job("one")
@@ -106,14 +106,14 @@ def test_loop_goes_on_while_the_disk_takes_its_time(
 
 
 async def wrapped(awaitable: Awaitable[object]) -> object:
-    """Make a coroutine of what can be awaited."""
+    """Make a coroutine of an awaitable."""
     return await awaitable
 
 
 def test_decorated_coroutines_of_a_script_leave_the_disk_to_a_thread(
     gated_sync: TrackerApi, gate: Gate, config: JobConfig, outbox: Path
 ) -> None:
-    """A TrackerApi that decorates coroutine functions does not hold up their loop."""
+    """A TrackerApi that decorates coroutine functions does not block their loop."""
 
     @step("load")
     async def load() -> None:
@@ -200,8 +200,8 @@ class SilentBackend:
 
 
 @pytest.mark.parametrize("fsync", [False, True])
-def test_loop_goes_on_while_a_job_is_created(outbox: Path, *, fsync: bool) -> None:
-    """Creating a job takes 3 s without an answer; the loop runs meanwhile."""
+def test_loop_runs_while_a_job_is_created(outbox: Path, *, fsync: bool) -> None:
+    """The creation takes 3 s without an answer."""
     backend = SilentBackend()
     with answering(backend) as server:
         made = AsyncTrackerApi("key", server.url, outbox=outbox, fsync=fsync)
@@ -217,8 +217,8 @@ def test_loop_goes_on_while_a_job_is_created(outbox: Path, *, fsync: bool) -> No
     assert story(outbox)[-2:] == ["step load", "complete"]
 
 
-def test_loop_goes_on_while_a_tracker_closes(outbox: Path) -> None:
-    """Closing waits 2 s for a silent backend; the loop runs meanwhile."""
+def test_loop_runs_while_a_tracker_closes(outbox: Path) -> None:
+    """The close waits 2 s for a silent backend."""
     backend = SilentBackend()
     with answering(backend) as server:
         made = AsyncTrackerApi("key", server.url, outbox=outbox)
@@ -238,7 +238,7 @@ def test_loop_goes_on_while_a_tracker_closes(outbox: Path) -> None:
 def test_pipeline_of_a_loop_runs_while_the_backend_is_down(
     outbox: Path, *, fsync: bool
 ) -> None:
-    """All is recorded where nobody listens at the address of the backend."""
+    """All events are recorded although no server listens at the address."""
 
     async def main() -> None:
         async with AsyncTrackerApi("key", NOWHERE, outbox=outbox, fsync=fsync) as made:
@@ -249,8 +249,8 @@ def test_pipeline_of_a_loop_runs_while_the_backend_is_down(
     assert story(outbox)[-2:] == ["step load", "complete"]
 
 
-def test_question_without_an_answer_ends_with_its_task(outbox: Path) -> None:
-    """A timeout around a question is kept; the loop does not wait for its thread."""
+def test_read_call_without_an_answer_ends_with_its_task(outbox: Path) -> None:
+    """A timeout around a read call works; the loop does not wait for the thread."""
     ended = threading.Event()
     with answering(silent(ended)) as server:
         tracker = AsyncTrackerApi("key", server.url, outbox=outbox)
@@ -260,7 +260,7 @@ def test_question_without_an_answer_ends_with_its_task(outbox: Path) -> None:
                 await asyncio.wait_for(tracker.verify_api_key(), 0.1)
             return ended.is_set()
 
-        # Only after patience has run out, or the question has ended, the server ends.
+        # The server ends only after the patience has run out or the request has ended.
         watchdog = threading.Timer(PATIENCE_SECONDS, ended.set)
         watchdog.start()
         try:
@@ -272,8 +272,8 @@ def test_question_without_an_answer_ends_with_its_task(outbox: Path) -> None:
     assert not was_answered
 
 
-def test_question_to_nobody_raises_what_went_wrong(outbox: Path) -> None:
-    """Questions raise as in a script."""
+def test_read_call_of_an_unreachable_backend_raises(outbox: Path) -> None:
+    """Read calls raise as in a script."""
     tracker = AsyncTrackerApi("key", NOWHERE, outbox=outbox, timeout_seconds=0.1)
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""The names of an event loop are those of a script, and so are their parameters."""
+"""Equal names and parameters of sync and async classes."""
 
 import inspect
 from typing import Any, Final
@@ -57,7 +57,7 @@ LISTS: Final = {
 
 
 def pair_of(kind: type) -> tuple[object, object]:
-    """Return an object of each kind; nobody is asked, and nothing is written."""
+    """Return a sync and an async object of a class, without any request."""
     tracker = TrackerApi("key", "http://127.0.0.1:9", mode="off")
     twin = AsyncTrackerApi("key", "http://127.0.0.1:9", mode="off")
     job, job_twin = tracker.job("one"), twin.job("one")
@@ -71,31 +71,31 @@ def pair_of(kind: type) -> tuple[object, object]:
 
 
 def names_of(thing: object) -> set[str]:
-    """Return the public names of an object, those of its attributes among them."""
+    """Return the public names of an object, including its attributes."""
     return {name for name in dir(thing) if not name.startswith("_")}
 
 
 def members() -> list[tuple[type, str]]:
-    """Return each public name of each kind."""
+    """Return each public name of each class."""
     return [
         (kind, name) for kind in PAIRS for name in sorted(names_of(pair_of(kind)[0]))
     ]
 
 
 def parameters(method: Any) -> list[tuple[str, Any, Any]]:
-    """Return what a method takes: names, kinds and defaults."""
+    """Return names, kinds and defaults of the parameters of a method."""
     signature = inspect.signature(method)
     return [(p.name, p.kind, p.default) for p in signature.parameters.values()]
 
 
 def returns_iterator(method: Any, kind: str) -> bool:
-    """Tell whether a method says that it returns an iterator of a kind."""
+    """Return whether a method is annotated as an iterator of a kind."""
     return kind in str(inspect.signature(method).return_annotation)
 
 
 @pytest.mark.parametrize("kind", PAIRS)
 def test_names_are_the_same(kind: type) -> None:
-    """A script is moved into an event loop by adding `async` and `await`."""
+    """A script moves into an event loop by adding `async` and `await`."""
     script, loop = pair_of(kind)
 
     assert names_of(script) == names_of(loop)
@@ -103,7 +103,7 @@ def test_names_are_the_same(kind: type) -> None:
 
 
 def test_construction_is_the_same() -> None:
-    """Settings are given alike."""
+    """Both constructors take the same settings."""
     assert parameters(TrackerApi) == parameters(AsyncTrackerApi)
 
 
@@ -130,8 +130,8 @@ def test_unknown_argument_fails_as_python_fails(call: Any) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), members())
-def test_member_is_the_same_but_for_the_waiting(kind: type, name: str) -> None:
-    """Parameters and defaults agree; what waits is awaited; each has a docstring."""
+def test_async_member_has_the_same_parameters(kind: type, name: str) -> None:
+    """Parameters and defaults agree, blocking calls are awaited, docstrings exist."""
     here, there = getattr(kind, name, None), getattr(PAIRS[kind], name, None)
 
     assert inspect.getdoc(there)

@@ -1,4 +1,4 @@
-"""Work that an event loop leaves to threads: what it raises, and no threads at all."""
+"""Work in threads of an event loop: its exceptions, and loops without threads."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,10 +13,10 @@ from trackerapi import AsyncTrackerApi, Event, JobConfig, current_step, step
 
 
 class Ended(StopIteration):
-    """A way of an author to say that there is nothing more."""
+    """An exception of an author for the end of an iterator."""
 
 
-def test_job_whose_id_function_is_used_up_raises_at_once(
+def test_exhausted_id_function_raises_at_once(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
     """`lambda: next(ids)` behaves as it would in a coroutine of the author."""
@@ -47,7 +47,7 @@ def test_stop_iteration_of_a_function_of_the_author_raises_at_once(
     argument: str,
     is_generator: bool,
 ) -> None:
-    """No future can hold it, so that the call would never return."""
+    """A future cannot hold StopIteration, so the call would never return."""
 
     def value(*_: object) -> str:
         raise error
@@ -73,10 +73,10 @@ def test_stop_iteration_of_a_function_of_the_author_raises_at_once(
 @pytest.mark.parametrize(
     "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), ValueError("x")]
 )
-def test_error_of_a_thread_is_that_of_the_await(
+def test_error_of_a_thread_is_raised_by_the_await(
     recorder: AsyncTrackerApi, config: JobConfig, error: BaseException
 ) -> None:
-    """What the author's code raises in a thread ends the coroutine as in the loop."""
+    """An exception of the author's code in a thread ends the coroutine."""
 
     def provider_job_id() -> str:
         raise error

@@ -1,4 +1,4 @@
-"""A job whose records can be read back at once."""
+"""Fixtures of jobs with records that a test reads back."""
 
 from tests.support.recorded_jobs import (  # noqa: F401 - fixtures
     config,

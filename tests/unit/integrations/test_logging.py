@@ -26,7 +26,7 @@ def logger() -> logging.Logger:
 
 @pytest.fixture
 def listen(logger: logging.Logger) -> Iterator[Listen]:
-    """Return what adds a handler to the job's logger, for the time of a test."""
+    """Return a function that adds a handler to the job's logger during a test."""
     handlers: list[TrackerHandler] = []
 
     def add(handler: TrackerHandler) -> TrackerHandler:
@@ -43,7 +43,7 @@ def listen(logger: logging.Logger) -> Iterator[Listen]:
 def test_record_is_a_line_for_the_provider(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """Of the job, or of the step, whose block logs it; nobody else reads it."""
+    """The line belongs to the job, or to the step with the current block."""
     listen(TrackerHandler())
     with run as job:
         logger.info("begins with %s", "scan-1")
@@ -59,7 +59,7 @@ def test_record_is_a_line_for_the_provider(
 def test_only_chosen_records_are_lines(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """By level, and by a filter."""
+    """Level and filter choose the records."""
     listen(TrackerHandler(level="WARNING", filter=lambda r: "secret" not in r.msg))
     with run:
         logger.info("too low")
@@ -72,7 +72,7 @@ def test_only_chosen_records_are_lines(
 def test_customer_reads_words_and_never_a_traceback(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """Only where the author says so."""
+    """The author chooses the records for customers."""
     listen(TrackerHandler(audience="customer"))
     with run as job, job.step("load"):
         try:
@@ -88,7 +88,7 @@ def test_customer_reads_words_and_never_a_traceback(
 def test_provider_reads_the_traceback(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """As any log has it."""
+    """The detail has the traceback of the record."""
     listen(TrackerHandler())
     with run:
         try:
@@ -104,7 +104,7 @@ def test_provider_reads_the_traceback(
 def test_job_and_step_can_be_given(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """For threads and scripts without a block."""
+    """Threads and scripts without a block give job and step."""
     handler = listen(TrackerHandler(run, step="Segment"))
     handler.setFormatter(logging.Formatter("%(message)s!"))
     logger.info("hello")
@@ -112,14 +112,14 @@ def test_job_and_step_can_be_given(
     assert lines(outbox) == [{"detail": "hello!", "tag": "segment"}]
 
 
-def test_step_of_another_job_is_not_taken(
+def test_step_of_another_job_is_ignored(
     recorder: TrackerApi,
     run: TrackerJob,
     outbox: Path,
     logger: logging.Logger,
     listen: Listen,
 ) -> None:
-    """A handler of one job hears what is logged in the block of another."""
+    """A handler of one job gets records that are logged in the block of another."""
     listen(TrackerHandler(run))
     with (
         recorder.run_job("other", 142, "undescribed") as other,
@@ -133,7 +133,7 @@ def test_step_of_another_job_is_not_taken(
 def test_record_outside_of_a_job_is_dropped(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """A thread of its own belongs to no job."""
+    """A new thread belongs to no job."""
     listen(TrackerHandler())
     logger.info("before")
     with run as job:
@@ -146,7 +146,7 @@ def test_record_outside_of_a_job_is_dropped(
 
 
 def test_own_records_are_left_out(outbox: Path) -> None:
-    """What a report makes the library say is no reason for another report."""
+    """Log records of the library itself cause no report."""
     root = logging.getLogger()
 
     def chatty(event: Event) -> Event:
@@ -182,7 +182,7 @@ def test_own_records_are_left_out(outbox: Path) -> None:
 def test_flood_is_cut_and_counted(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """A loop that logs does not fill the timeline, and nobody is deceived about it."""
+    """A loop that logs does not fill the timeline; a line counts left-out records."""
     handler = listen(TrackerHandler())
     with run:
         for number in range(1000):
@@ -204,7 +204,7 @@ def test_broken_record_does_not_stop_the_job(
     listen: Listen,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`logging` says what is wrong, as it always does."""
+    """`logging` reports the error, as usual."""
     handler = listen(TrackerHandler())
     with run:
         # Not by the logger: pytest listens too, and takes it for a failure.
@@ -225,9 +225,9 @@ def test_broken_record_does_not_stop_the_job(
         ({"filter": "a name"}, TypeError),
     ],
 )
-def test_wrong_argument_is_told_at_once(
+def test_wrong_argument_raises_at_once(
     wrong: dict[str, Any], error: type[Exception]
 ) -> None:
-    """Before the first record."""
+    """The error comes before the first record."""
     with pytest.raises(error):
         TrackerHandler(**wrong)

@@ -1,4 +1,4 @@
-"""tqdm bars that are tracked progress too."""
+"""tqdm bars that are tracked progress."""
 
 import io
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def quiet(iterable: Any = None, **options: Any) -> tqdm[Any]:
 
 
 def test_loop_is_the_step(run: TrackerJob, outbox: Path) -> None:
-    """It starts with the bar, counts, and is done with it."""
+    """The step starts with the bar, counts, and is done with the bar."""
     with run:
         assert list(quiet(range(5), step="load")) == [0, 1, 2, 3, 4]
 
@@ -28,7 +28,7 @@ def test_loop_is_the_step(run: TrackerJob, outbox: Path) -> None:
 
 
 def test_step_is_named_by_the_description(run: TrackerJob, outbox: Path) -> None:
-    """An existing bar needs no other change than its import."""
+    """An existing bar needs no change but its import."""
     with run:
         list(quiet(range(3), desc="Segment"))
         list(quiet(range(3), desc="load: "))
@@ -51,7 +51,7 @@ def test_job_can_be_given(recorder: TrackerApi, outbox: Path) -> None:
     assert story(outbox) == ["start anything", "step anything"]
 
 
-def test_bar_that_was_never_made_is_forgotten_in_silence(
+def test_bar_that_failed_in_its_constructor_is_ignored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """After an error in `__init__`, `close()` is not called: in tqdm 4.60 it raises."""
@@ -67,7 +67,7 @@ def test_bar_that_was_never_made_is_forgotten_in_silence(
     assert closed == []
 
 
-def test_outside_of_a_job_it_is_upstream(outbox: Path) -> None:
+def test_outside_of_a_job_the_bar_is_a_plain_tqdm(outbox: Path) -> None:
     """A function with a bar can be called anywhere."""
     bar = quiet(range(3), step="load")
 
@@ -75,8 +75,8 @@ def test_outside_of_a_job_it_is_upstream(outbox: Path) -> None:
     assert list(bar) == [0, 1, 2]
 
 
-def test_unknown_step_is_told_to_who_asked_for_it(recorder: TrackerApi) -> None:
-    """A misspelt step is a mistake, as everywhere."""
+def test_unknown_step_raises(recorder: TrackerApi) -> None:
+    """A misspelt step is an error, as everywhere."""
     del recorder
     with TrackerApi(
         "key", "http://127.0.0.1:9", mode="offline", strict=True
@@ -92,7 +92,7 @@ def test_unknown_step_is_told_to_who_asked_for_it(recorder: TrackerApi) -> None:
 
 
 def test_bar_within_a_block_only_counts(run: TrackerJob, outbox: Path) -> None:
-    """The block says when the step begins and ends."""
+    """The block reports begin and end of the step."""
     with run as job, job.step("load"):
         list(quiet(range(2), step="load"))
         list(quiet(range(3), step="load"))
@@ -101,8 +101,8 @@ def test_bar_within_a_block_only_counts(run: TrackerJob, outbox: Path) -> None:
     assert progress(outbox, "load")[-1] == (5, 5)
 
 
-def test_units_are_counted_by_hand(run: TrackerJob, outbox: Path) -> None:
-    """As bars of bytes are."""
+def test_units_are_counted_by_update(run: TrackerJob, outbox: Path) -> None:
+    """Bars of bytes count with `update()`."""
     with run, quiet(total=10, step="load", unit="B") as bar:
         bar.update(4)
         bar.update(2.5)
@@ -114,8 +114,8 @@ def test_units_are_counted_by_hand(run: TrackerJob, outbox: Path) -> None:
     assert progress(outbox, "load")[-1] == (10, 10)
 
 
-def test_place_that_is_set_is_reported(run: TrackerJob, outbox: Path) -> None:
-    """Some set `n` and `refresh()`, which upstream's manual says."""
+def test_assigned_position_is_reported(run: TrackerJob, outbox: Path) -> None:
+    """Some set `n` and call `refresh()`, as the manual of tqdm says."""
     with run, quiet(total=10, step="load") as bar:
         bar.n = 7
         bar.refresh()
@@ -123,8 +123,8 @@ def test_place_that_is_set_is_reported(run: TrackerJob, outbox: Path) -> None:
     assert progress(outbox, "load")[-1] == (7, 10)
 
 
-def test_total_can_become_known_later(run: TrackerJob, outbox: Path) -> None:
-    """Until then there is a count, and no share that would have to be taken back."""
+def test_total_may_become_known_later(run: TrackerJob, outbox: Path) -> None:
+    """Before the total is known the step has a count and no fraction."""
     with run, quiet(iter("abc"), step="load") as bar:
         for _ in bar:
             if bar.total is None:
@@ -147,7 +147,7 @@ def test_units_of_an_earlier_run_count_as_resumed(
 
 
 def test_bar_that_is_reset_counts_anew(run: TrackerJob, outbox: Path) -> None:
-    """The customer's share never falls; the units are those of the bar."""
+    """The customer's fraction never falls; the units are those of the bar."""
     with run, quiet(total=5, step="load") as bar:
         bar.update(5)
         bar.reset(total=8)
@@ -157,7 +157,7 @@ def test_bar_that_is_reset_counts_anew(run: TrackerJob, outbox: Path) -> None:
 
 
 @pytest.mark.parametrize("disable", [True, None])
-def test_bar_that_is_off_still_reports(
+def test_disabled_bar_still_reports(
     run: TrackerJob, outbox: Path, disable: bool | None
 ) -> None:
     """The bar is for the terminal, the report for the customer."""
@@ -195,7 +195,7 @@ def test_exception_in_the_loop_fails_the_step(run: TrackerJob, outbox: Path) -> 
 def test_exception_in_the_block_of_a_bar_fails_the_step(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """Also where the author goes on behind it."""
+    """The step fails even if the author continues after the block."""
     with run as job:
         try:
             with quiet(total=5, step="load") as bar:
@@ -207,10 +207,8 @@ def test_exception_in_the_block_of_a_bar_fails_the_step(
     assert story(outbox)[1:4] == ["start load", "error load", "step segment"]
 
 
-def test_bar_closed_on_the_way_of_an_exception_is_not_done(
-    run: TrackerJob, outbox: Path
-) -> None:
-    """`finally: bar.close()` says nothing about the work."""
+def test_bar_closed_by_an_exception_is_not_done(run: TrackerJob, outbox: Path) -> None:
+    """`finally: bar.close()` means nothing for the work."""
 
     def work() -> None:
         bar = quiet(total=5, step="load")
@@ -229,7 +227,7 @@ def test_bar_closed_on_the_way_of_an_exception_is_not_done(
 def test_loop_left_by_break_is_done_when_the_bar_is_closed_or_the_job_is(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """Nobody claims that a loop is done which may have been left for an error."""
+    """A loop that was left early may have been left for an error."""
     told = []
     with run:
         for number in quiet(range(5), step="load"):
@@ -261,7 +259,7 @@ def test_nested_bars_are_steps_of_their_own(run: TrackerJob, outbox: Path) -> No
 
 
 def test_range_is_tracked_too(run: TrackerJob, outbox: Path) -> None:
-    """By `trange`."""
+    """`trange` is tracked."""
     with run:
         assert list(trange(2, 5, file=io.StringIO(), step="load")) == [2, 3, 4]
 
@@ -269,7 +267,7 @@ def test_range_is_tracked_too(run: TrackerJob, outbox: Path) -> None:
 
 
 class Number:
-    """A number of somebody else's, such as numpy's."""
+    """A number of another library, such as numpy's."""
 
     def __init__(self, value: float) -> None:
         self._value = value
@@ -281,8 +279,8 @@ class Number:
         return other + self._value
 
 
-def test_numbers_of_others_are_numbers(run: TrackerJob, outbox: Path) -> None:
-    """What upstream takes must not raise into the job here."""
+def test_numbers_of_other_libraries_are_accepted(run: TrackerJob, outbox: Path) -> None:
+    """A number that tqdm accepts must not raise here."""
     with run, quiet(total=4, step="load", disable=True) as bar:
         bar.update(Number(4))  # type: ignore[arg-type]
         bar.total = float("nan")
@@ -302,10 +300,10 @@ def test_numbers_of_others_are_numbers(run: TrackerJob, outbox: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("options", [{}, {"leave": False}, {"mininterval": 1e9}])
-def test_terminal_shows_what_upstream_shows(
+def test_terminal_shows_the_same_as_tqdm(
     run: TrackerJob, use: Callable[[Any], object], options: dict[str, Any]
 ) -> None:
-    """The change of an import changes nothing that is seen."""
+    """The change of an import changes nothing on the terminal."""
     look = "{desc}|{bar:10}|{n_fmt}/{total_fmt}{postfix}"
     options = {"mininterval": 0, "bar_format": look, **options}
     shown = []
@@ -318,8 +316,8 @@ def test_terminal_shows_what_upstream_shows(
     assert shown[0] == shown[1]
 
 
-def test_wrong_argument_is_told_as_upstream_tells_it(run: TrackerJob) -> None:
-    """And leaves no step behind that is never done."""
+def test_wrong_argument_raises_as_in_tqdm(run: TrackerJob) -> None:
+    """The error leaves no step behind that is never done."""
     with run, pytest.raises(KeyError, match="Unknown argument"):
         quiet(range(3), step="load", no_such=1)
 
@@ -329,7 +327,7 @@ def _work(bar: tqdm[int]) -> None:
 
 
 def test_threads_add_up(run: TrackerJob, outbox: Path) -> None:
-    """Several may drive one bar, as upstream allows with a lock of theirs."""
+    """Several threads may drive one bar, as tqdm allows with its lock."""
     from concurrent.futures import ThreadPoolExecutor
 
     with run, quiet(total=2000, step="load", disable=True) as bar:

@@ -1,4 +1,4 @@
-"""Jobs and steps that are found without a handle, and functions that are steps."""
+"""Current job and step without a handle, and decorated functions."""
 
 import asyncio
 import threading
@@ -37,8 +37,8 @@ async def segment(name: str) -> tuple[str, str]:
     return name, current_job().provider_job_id
 
 
-def test_outside_of_a_job_a_step_is_just_a_function() -> None:
-    """A function of a pipeline can be used without one; questions say that."""
+def test_outside_of_a_job_a_step_is_a_plain_function() -> None:
+    """A decorated function works without a job; `current_job()` raises there."""
     assert load(3) == 3
     with step("load") as handle:
         handle.advance()
@@ -51,7 +51,7 @@ def test_outside_of_a_job_a_step_is_just_a_function() -> None:
 def test_decorated_function_is_a_step_of_the_current_job(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """No handle is passed, and the function keeps its name and its result."""
+    """A decorated function needs no handle, and keeps its name and its result."""
     with run:
         assert load(3) == 3
         with step("report") as report:
@@ -68,8 +68,8 @@ def test_decorated_function_is_a_step_of_the_current_job(
     assert progress(outbox, "load")[-1] == (3, 3)
 
 
-def test_current_ends_with_its_block(run: TrackerJob) -> None:
-    """What comes after a block does not belong to it, whatever was left open in it."""
+def test_current_step_ends_with_its_block(run: TrackerJob) -> None:
+    """Code after a block is in no step, even if a loop in the block was left open."""
     with run as job:
         for _ in job.track([1, 2], step="load"):
             assert current_step().tag == "load"
@@ -83,7 +83,7 @@ def test_current_ends_with_its_block(run: TrackerJob) -> None:
 
 
 def test_coroutine_is_timed_to_its_end(run: TrackerJob, outbox: Path) -> None:
-    """A step that awaits is done when it has awaited."""
+    """A decorated coroutine is a step until it returns."""
 
     async def main() -> None:
         with run:
@@ -110,7 +110,7 @@ def test_tasks_of_one_loop_do_not_mix_their_jobs(
 
 
 def test_threads_do_not_mix_their_jobs(recorder: TrackerApi, config: JobConfig) -> None:
-    """Each thread has its own job, also while another one's is open."""
+    """Each thread has its own job while jobs of other threads are open."""
     meet = threading.Barrier(4)
     found: dict[str, str] = {}
 
@@ -133,7 +133,7 @@ def test_threads_do_not_mix_their_jobs(recorder: TrackerApi, config: JobConfig) 
 def test_bound_function_takes_its_job_into_threads(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """A pool's threads belong to the job that the function was bound to."""
+    """Threads of a pool report for the job that the function was bound to."""
     with run as job, job.step("load", total=10), ThreadPoolExecutor(3) as pool:
 
         def one(_: int) -> str:
@@ -148,7 +148,7 @@ def test_bound_function_takes_its_job_into_threads(
 
 
 def test_generator_is_a_step_until_its_real_end(run: TrackerJob, outbox: Path) -> None:
-    """The caller of a generator is not in its step; its end is the end of the step."""
+    """The step ends with the generator; the caller's code is not in the step."""
 
     @step("load")
     def scans(count: int) -> Generator[str, int, str]:
@@ -177,8 +177,8 @@ def test_generator_is_a_step_until_its_real_end(run: TrackerJob, outbox: Path) -
     ]
 
 
-def test_generator_sees_what_its_caller_throws(run: TrackerJob, outbox: Path) -> None:
-    """An exception thrown in is the generator's to handle; a close is an end."""
+def test_generator_gets_exceptions_of_its_caller(run: TrackerJob, outbox: Path) -> None:
+    """A generator may handle an exception thrown in; a close ends it."""
 
     @step("load")
     def scans() -> Generator[int]:
@@ -197,7 +197,9 @@ def test_generator_sees_what_its_caller_throws(run: TrackerJob, outbox: Path) ->
     assert story(outbox)[1:3] == ["start load", "step load"]
 
 
-def test_async_generator_is_a_step_likewise(run: TrackerJob, outbox: Path) -> None:
+def test_async_generator_is_a_step_until_its_real_end(
+    run: TrackerJob, outbox: Path
+) -> None:
     """The step of an async generator is done when it has no more items."""
 
     @step("load")
@@ -223,7 +225,7 @@ def test_async_generator_is_a_step_likewise(run: TrackerJob, outbox: Path) -> No
 def test_generator_that_ends_in_another_step_leaves_the_caller_there(
     run: TrackerJob, end: str
 ) -> None:
-    """Wherever it was begun, its end takes nobody out of a step."""
+    """The end of a generator does not change the current step of other code."""
 
     @step("load")
     def scans() -> Generator[int]:
@@ -246,7 +248,7 @@ def test_generator_that_ends_in_another_step_leaves_the_caller_there(
 def test_async_generator_that_ends_in_another_step_leaves_the_caller_there(
     run: TrackerJob, end: str
 ) -> None:
-    """As a generator does."""
+    """The end of an async generator does not change the current step either."""
 
     @step("load")
     async def scans() -> AsyncGenerator[int]:
@@ -269,7 +271,7 @@ def test_async_generator_that_ends_in_another_step_leaves_the_caller_there(
 def test_block_that_threads_share_ends_the_step_of_each(
     recorder: TrackerApi, outbox: Path
 ) -> None:
-    """The first one to leave it ends its own step, not that of the last to enter."""
+    """The first thread to leave ends its own step, not that of the last to enter."""
     shared = step("load")
     is_entered, is_left = threading.Event(), threading.Event()
 
@@ -306,7 +308,7 @@ def test_block_that_threads_share_ends_the_step_of_each(
 def test_decorated_function_is_a_job(
     recorder: TrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """Ids come from the arguments of the call; the result is the function's own."""
+    """The id comes from the arguments of the call; the result is the function's own."""
 
     @recorder.job(
         config.tag,
@@ -325,7 +327,7 @@ def test_decorated_function_is_a_job(
 def test_decorated_coroutine_is_a_job_that_may_fail(
     recorder: TrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """The exception of a coroutine fails its job, and goes on."""
+    """The exception of a coroutine fails its job and reaches the caller."""
 
     @recorder.job(config.tag, provider_job_id="one", customer_id=142)
     async def pipeline() -> None:
@@ -338,10 +340,10 @@ def test_decorated_coroutine_is_a_job_that_may_fail(
     assert story(outbox)[-2:] == ["step segment", "error"]
 
 
-def test_handle_and_decorator_are_told_apart(
+def test_job_method_is_a_handle_or_a_decorator_by_its_arguments(
     recorder: TrackerApi, config: JobConfig
 ) -> None:
-    """`tracker.job(id)` is a handle as ever."""
+    """`tracker.job(id)` returns a handle."""
     assert recorder.job("id").provider_job_id == "id"
     assert recorder.job(provider_job_id="id", tag=config.tag).config == config
     with pytest.raises(TypeError):

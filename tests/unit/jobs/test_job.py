@@ -1,4 +1,4 @@
-"""What the block of a job reports, however it ends."""
+"""Blocks of jobs, and their reports for each kind of end."""
 
 import asyncio
 from contextlib import suppress
@@ -12,11 +12,11 @@ from trackerapi import JobConfig, OutboxError, TrackerApi, TrackerJob
 
 
 class UsageError(Exception):
-    """What a job script raises."""
+    """Exception of a job script."""
 
 
 def test_block_that_ends_is_a_success(run: TrackerJob, outbox: Path) -> None:
-    """Begin and end are reported without a call for them."""
+    """Begin and end of the block are reported without a call."""
     with run as job, job.step("load"):
         pass
 
@@ -26,7 +26,7 @@ def test_block_that_ends_is_a_success(run: TrackerJob, outbox: Path) -> None:
 def test_exception_fails_step_and_job_and_goes_on_untouched(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The script's own exception is what its caller sees, and nothing with it."""
+    """The caller gets the script's own exception, unchanged."""
     mistake = UsageError("no such file: /home/patient")
 
     with pytest.raises(UsageError) as caught:
@@ -47,8 +47,10 @@ def test_exception_fails_step_and_job_and_goes_on_untouched(
     )
 
 
-def test_author_says_what_the_customer_reads(run: TrackerJob, outbox: Path) -> None:
-    """The author's sentence stands in for the neutral one."""
+def test_text_of_the_author_replaces_the_neutral_sentence(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """The customer reads the author's sentence."""
     with pytest.raises(UsageError):
         with run as job, job.step("load", on_failure="The images cannot be read."):
             raise UsageError
@@ -56,10 +58,10 @@ def test_author_says_what_the_customer_reads(run: TrackerJob, outbox: Path) -> N
     assert recorded(outbox)[-2]["message"] == "The images cannot be read."
 
 
-def test_exception_outside_of_a_step_brings_its_traceback_with_the_job(
+def test_exception_outside_of_a_step_is_reported_with_the_job(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """What no step has told is told by the job."""
+    """The job has the traceback if no step reported it."""
     with pytest.raises(UsageError):
         with run:
             raise UsageError("between two steps")
@@ -68,10 +70,8 @@ def test_exception_outside_of_a_step_brings_its_traceback_with_the_job(
     assert "Traceback" in recorded(outbox)[-1]["detail"]
 
 
-def test_exception_that_the_script_handles_lets_the_job_succeed(
-    run: TrackerJob, outbox: Path
-) -> None:
-    """A failed step is no failed job for a script that goes on."""
+def test_handled_exception_lets_the_job_succeed(run: TrackerJob, outbox: Path) -> None:
+    """A job with a failed step succeeds if the script handles the exception."""
     with run as job:
         try:
             with job.step("load"):
@@ -82,10 +82,8 @@ def test_exception_that_the_script_handles_lets_the_job_succeed(
     assert story(outbox)[-2:] == ["error load", "complete"]
 
 
-def test_exception_is_not_taken_for_one_that_is_gone(
-    run: TrackerJob, outbox: Path
-) -> None:
-    """The next exception may have the id of the one that a step has told."""
+def test_exception_with_a_reused_id_is_reported(run: TrackerJob, outbox: Path) -> None:
+    """A new exception may have the id of one that a step reported."""
     with pytest.raises(KeyError, match="y"), run as job:
         with suppress(ValueError), job.step("load"):
             raise ValueError("x")
@@ -96,10 +94,10 @@ def test_exception_is_not_taken_for_one_that_is_gone(
     assert detail.endswith("KeyError: 'y'")
 
 
-def test_exception_that_was_handled_is_told_whole_when_it_comes_again(
+def test_handled_exception_is_reported_whole_when_it_is_raised_again(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """What ends the job is not taken for what a step told and the script handled."""
+    """The end of the job has the traceback even if a step reported it before."""
     mistake = UsageError("again")
     with pytest.raises(UsageError):
         with run as job:
@@ -119,7 +117,7 @@ def test_exception_that_was_handled_is_told_whole_when_it_comes_again(
 def test_exit_with_success_is_a_success(
     run: TrackerJob, outbox: Path, status: object
 ) -> None:
-    """`sys.exit(0)` in a block is how many scripts end."""
+    """`sys.exit(0)` in a block ends the job well."""
     with pytest.raises(SystemExit):
         with run as job, job.step("load"):
             raise SystemExit(status)
@@ -131,7 +129,7 @@ def test_exit_with_success_is_a_success(
 def test_exit_with_a_status_is_a_failure(
     run: TrackerJob, outbox: Path, status: object
 ) -> None:
-    """`sys.exit(1)` says that it went wrong."""
+    """`sys.exit(1)` in a block fails the job."""
     with pytest.raises(SystemExit):
         with run as job, job.step("load"):
             raise SystemExit(status)
@@ -145,7 +143,7 @@ def test_exit_with_a_status_is_a_failure(
 def test_interruption_is_a_cancellation(
     run: TrackerJob, outbox: Path, error: type[BaseException]
 ) -> None:
-    """Whom somebody has stopped has not failed."""
+    """KeyboardInterrupt in a block cancels the job."""
     with pytest.raises(error):
         with run as job, job.step("load"):
             raise error
@@ -154,10 +152,10 @@ def test_interruption_is_a_cancellation(
 
 
 @pytest.mark.parametrize("end", ["complete", "fail", "cancel"])
-def test_author_decides_how_the_job_ends(
+def test_explicit_end_is_not_reported_again(
     run: TrackerJob, outbox: Path, end: str
 ) -> None:
-    """What the script has said is not said again by the end of the block."""
+    """The end of the block adds nothing to an end that the script reported."""
     with run as job:
         getattr(job, end)("in a word")
 
@@ -166,10 +164,10 @@ def test_author_decides_how_the_job_ends(
     assert recorded(outbox)[-1]["message"] == "in a word"
 
 
-def test_job_that_goes_on_after_its_failure_may_still_succeed(
+def test_job_that_continues_after_its_failure_may_succeed(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """A word that later work has overtaken is no longer the last one."""
+    """Later reports make an earlier `fail()` outdated."""
     with run as job:
         job.fail("The first try did not work.")
         with job.step("load"):
@@ -178,10 +176,10 @@ def test_job_that_goes_on_after_its_failure_may_still_succeed(
     assert story(outbox)[-3:] == ["start load", "step load", "complete"]
 
 
-def test_handle_of_create_job_is_a_block_that_may_end_by_its_steps(
+def test_handle_of_create_job_is_a_block_that_its_steps_may_end(
     recorder: TrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """A job that its last step has finished is not finished twice."""
+    """A job that ended with its last step is not ended twice."""
     with recorder.create_job("auto", 142, config.tag) as job:
         for step in job.steps:
             job.step(step).done()
@@ -192,7 +190,7 @@ def test_handle_of_create_job_is_a_block_that_may_end_by_its_steps(
 def test_strict_outbox_error_never_replaces_the_script_s_exception(
     config: JobConfig, tmp_path: Path
 ) -> None:
-    """With strict, too, an exception goes on untouched; alone, the error is raised."""
+    """With strict, an exception of the script is raised; alone, OutboxError is."""
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     tracker = TrackerApi("key", NOWHERE, strict=True, outbox=blocked / "outbox")
@@ -212,7 +210,7 @@ def test_strict_outbox_error_never_replaces_the_script_s_exception(
 def test_strict_misfit_never_replaces_the_script_s_exception(
     config: JobConfig, outbox: Path
 ) -> None:
-    """With strict, metadata that does not fit costs neither exception nor failure."""
+    """With strict, unfit metadata replaces neither the exception nor the failure."""
     tracker = TrackerApi(
         "key", "http://127.0.0.1:9", mode="offline", outbox=outbox, strict=True
     )

@@ -1,4 +1,4 @@
-"""Loops whose items are counted."""
+"""Loops over counted items."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -14,27 +14,29 @@ from trackerapi import TrackerJob, current_step
 
 
 def numbers(count: int) -> Iterator[int]:
-    """Yield numbers without telling how many there will be."""
+    """Yield numbers, without a length."""
     yield from range(count)
 
 
 async def later(count: int) -> AsyncIterator[int]:
-    """Yield numbers as they come."""
+    """Yield numbers asynchronously."""
     for number in range(count):
         await asyncio.sleep(0)
         yield number
 
 
 def test_loop_is_a_whole_step(run: TrackerJob, outbox: Path) -> None:
-    """A loop starts its step, counts each item, and is done at its end."""
+    """A loop starts its step, counts each item, and ends the step."""
     assert list(run.track(["a", "b", "c"], step="load")) == ["a", "b", "c"]
 
     assert story(outbox) == ["start load", "step load"]
     assert progress(outbox, "load")[-1] == (3, 3)
 
 
-def test_unknown_total_is_a_count_and_no_share(run: TrackerJob, outbox: Path) -> None:
-    """What nobody knows is not made up."""
+def test_unknown_total_is_a_count_without_a_fraction(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """An iterator without a length is counted without a total."""
     with run.step("load") as step:
         assert list(step.track(numbers(7))) == list(range(7))
         assert step.fraction == 0
@@ -42,15 +44,15 @@ def test_unknown_total_is_a_count_and_no_share(run: TrackerJob, outbox: Path) ->
     assert progress(outbox, "load")[-1] == (7, None)
 
 
-def test_total_may_be_said(run: TrackerJob, outbox: Path) -> None:
-    """Who knows how many items an iterator has says so."""
+def test_total_may_be_given(run: TrackerJob, outbox: Path) -> None:
+    """The author gives the number of items of an iterator."""
     list(run.track(numbers(7), step="load", total=10))
 
     assert progress(outbox, "load")[-1] == (7, 10)
 
 
 def test_loops_of_one_step_add_up(run: TrackerJob, outbox: Path) -> None:
-    """Two lists of one step are as many items as both have."""
+    """Two loops of one step have the sum of their items."""
     with run.step("load") as step:
         list(step.track([1, 2]))
         list(step.track([3]))
@@ -79,10 +81,10 @@ def test_items_may_weigh_more_than_one(run: TrackerJob, outbox: Path) -> None:
     assert progress(outbox, "load")[-1] == (3, 4)
 
 
-def test_resumed_items_are_left_out_and_count_as_done(
+def test_resumed_items_are_skipped_and_count_as_done(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """A restart goes on where it was, and says so at once."""
+    """A restart continues at its item and reports the earlier ones at once."""
     left = list(run.track(["A", "B", "C"], step="load", key=str.lower, resume={"a"}))
 
     assert left == ["B", "C"]
@@ -90,8 +92,8 @@ def test_resumed_items_are_left_out_and_count_as_done(
     assert (run.step("load").completed, run.step("load").resumed) == (3, 1)
 
 
-def test_item_whose_body_raises_is_not_counted(run: TrackerJob, outbox: Path) -> None:
-    """The step of a loop that raises has failed, where it was."""
+def test_item_that_raises_is_not_counted(run: TrackerJob, outbox: Path) -> None:
+    """A loop that raises fails its step at the reached item."""
     with pytest.raises(ValueError, match="third"):
         with run as job:
             for number in job.track(range(5), step="load"):
@@ -106,7 +108,7 @@ def test_item_whose_body_raises_is_not_counted(run: TrackerJob, outbox: Path) ->
 def test_loop_left_by_break_is_done_when_the_job_is(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """Nobody claims that a loop is done which may have been left for an error."""
+    """A loop that was left early may have been left for an error."""
     with run as job:
         for _ in job.track(range(5), step="load"):
             break
@@ -125,8 +127,8 @@ def test_million_items_cost_a_handful_of_events(run: TrackerJob, outbox: Path) -
     assert len(counts) < 60
 
 
-def test_async_iterator_is_counted_likewise(run: TrackerJob, outbox: Path) -> None:
-    """`async for` counts as `for` does; a list may be walked either way."""
+def test_async_iterator_is_counted(run: TrackerJob, outbox: Path) -> None:
+    """`async for` counts as `for` does, also over a list."""
 
     async def work() -> list[int]:
         with run.step("load") as step:
@@ -138,14 +140,14 @@ def test_async_iterator_is_counted_likewise(run: TrackerJob, outbox: Path) -> No
 
 
 def test_loop_has_the_length_of_its_items(run: TrackerJob) -> None:
-    """What asks a list for its length can ask the loop over it."""
+    """`len()` works on a loop over a list."""
     assert len(run.track([1, 2], step="load")) == 2
     with pytest.raises(TypeError):
         len(run.track(numbers(2), step="load"))
 
 
-def test_mistakes_are_told_before_the_loop_begins(run: TrackerJob) -> None:
-    """What cannot be iterated over, or a misspelt option, is the author's mistake."""
+def test_wrong_arguments_raise_before_the_loop_begins(run: TrackerJob) -> None:
+    """An argument that is not iterable or unknown raises."""
     with pytest.raises(TypeError, match="to iterate over"):
         run.track(5, step="load")  # type: ignore[call-overload,arg-type]
     with pytest.raises(TypeError, match="unexpected keyword argument 'wieght'"):
@@ -154,10 +156,10 @@ def test_mistakes_are_told_before_the_loop_begins(run: TrackerJob) -> None:
         run.track([5], step="load", weight=3)  # type: ignore[arg-type]
 
 
-def test_last_count_happened_before_the_end_of_its_step(
+def test_last_count_is_dated_before_the_end_of_its_step(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """What is still to be said of a step is dated before the event that ends it."""
+    """The last progress of a step is older than the event that ends the step."""
     with run:
         list(run.track(range(100), step="load"))
 
@@ -169,7 +171,7 @@ def test_last_count_happened_before_the_end_of_its_step(
 
 
 class Unsized:
-    """Items that `for` takes, and whose length raises: a data loader of PyTorch."""
+    """Iterable items with a length that raises, such as a data loader of PyTorch."""
 
     def __len__(self) -> int:
         raise TypeError("there is no length")
@@ -178,8 +180,8 @@ class Unsized:
         return [7, 8][index]
 
 
-def test_loop_takes_whatever_a_plain_loop_takes(run: TrackerJob, outbox: Path) -> None:
-    """A loop that ran before runs on when it is tracked."""
+def test_loop_accepts_every_iterable(run: TrackerJob, outbox: Path) -> None:
+    """A loop that ran before runs when it is tracked."""
     items: Any = Unsized()
 
     assert list(run.track(items, step="load")) == [7, 8]
@@ -187,34 +189,30 @@ def test_loop_takes_whatever_a_plain_loop_takes(run: TrackerJob, outbox: Path) -
 
 
 @pytest.mark.parametrize("weight", [float("nan"), -3, Decimal(0)])
-def test_item_may_turn_out_to_weigh_nothing(
-    run: TrackerJob, outbox: Path, weight: float
-) -> None:
-    """One odd weight does not stop the loop, nor spoil what the others count."""
+def test_item_may_weigh_nothing(run: TrackerJob, outbox: Path, weight: float) -> None:
+    """One odd weight neither stops the loop nor spoils the counts of other items."""
     items = [2, weight, 1]
     list(run.track(items, step="load", weight=lambda item: item))
 
     assert progress(outbox, "load")[-1] == (3, 3)
 
 
-def test_weight_that_is_no_number_is_told(run: TrackerJob) -> None:
-    """A function that forgets to return is the author's mistake."""
+def test_weight_that_is_no_number_raises(run: TrackerJob) -> None:
+    """A weight function that forgets to return raises TypeError."""
     weigh: Any = {}.get
     with pytest.raises(TypeError, match="weight must be a number, got NoneType"):
         run.track([1], step="load", weight=weigh)
 
 
 @pytest.mark.parametrize("resume", [2, iter([1, 2])])
-def test_resume_has_to_be_looked_at_more_than_once(
-    run: TrackerJob, resume: Any
-) -> None:
+def test_resume_rejects_an_iterator(run: TrackerJob, resume: Any) -> None:
     """An iterator would be used up by the first look, and repeat work unseen."""
     with pytest.raises(TypeError, match="resume must be a set or the like"):
         run.track([2, 1], step="load", resume=resume)
 
 
-def test_code_behind_a_loop_that_was_left_is_in_no_step(run: TrackerJob) -> None:
-    """What is said after `break` is not said of the step of the loop."""
+def test_code_after_a_loop_that_was_left_is_in_no_step(run: TrackerJob) -> None:
+    """Reports after `break` do not belong to the step of the loop."""
     with run:
         for _ in run.track(range(3), step="load"):
             assert current_step() is run.step("load")
@@ -222,10 +220,10 @@ def test_code_behind_a_loop_that_was_left_is_in_no_step(run: TrackerJob) -> None
         assert current_step() is not run.step("load")
 
 
-def test_loop_that_python_lets_go_of_late_leaves_other_steps_alone(
+def test_late_end_of_a_loop_leaves_other_steps_alone(
     run: TrackerJob,
 ) -> None:
-    """Its end may come while another step is under way."""
+    """Python may finalize a loop while another step runs."""
     with run:
         loop = iter(run.track(range(3), step="load"))
         next(loop)

@@ -1,4 +1,4 @@
-"""What the handle of a step reports."""
+"""Handles of steps, and their reports."""
 
 import asyncio
 import threading
@@ -17,17 +17,17 @@ from trackerapi.delivery.conflation import Conflation
 
 
 def test_same_step_has_the_same_handle(run: TrackerJob) -> None:
-    """By tag or by display name, in any thread, it is one step with one count."""
+    """By tag or display name, in any thread, a step has one handle with one count."""
     assert run.step("load") is run.step("Load")
     assert run.steps["Load"] is run.step("load")
     assert list(run.steps) == ["load", "segment", "report"]
     assert len(run.steps) == 3
 
 
-def test_misspelt_step_is_told_with_the_nearest_one(
+def test_misspelt_step_warns_with_the_nearest_one(
     run: TrackerJob, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A typo costs a warning that names what was meant."""
+    """A typo costs a warning that names the nearest tag."""
     run.step("lod")
 
     assert "has no step 'lod'" in caplog.text
@@ -35,7 +35,7 @@ def test_misspelt_step_is_told_with_the_nearest_one(
 
 
 def test_misspelt_step_raises_with_strict(config: JobConfig, outbox: Path) -> None:
-    """Who wants to know at once is told at once."""
+    """With strict a typo raises at once."""
     tracker = TrackerApi(
         "key", "http://127.0.0.1:9", mode="offline", outbox=outbox, strict=True
     )
@@ -47,10 +47,8 @@ def test_misspelt_step_raises_with_strict(config: JobConfig, outbox: Path) -> No
         job.steps["segmnt"]
 
 
-def test_what_is_counted_arrives_with_the_end_of_the_step(
-    run: TrackerJob, outbox: Path
-) -> None:
-    """Of a burst of updates the first and the last are written, and none after it."""
+def test_counts_arrive_with_the_end_of_the_step(run: TrackerJob, outbox: Path) -> None:
+    """Of a burst of updates the first and the last are written, none after the end."""
     with run.step("load", total=50) as step:
         for _ in range(50):
             step.advance()
@@ -79,8 +77,8 @@ def test_threads_add_up(run: TrackerJob, outbox: Path) -> None:
     assert run.step("load").completed == 2000
 
 
-def test_fraction_is_a_share_without_units(run: TrackerJob, outbox: Path) -> None:
-    """A step that knows only its share says that and no count."""
+def test_fraction_is_reported_without_units(run: TrackerJob, outbox: Path) -> None:
+    """A step with a fraction only reports no counts."""
     with run.step("segment") as step:
         step.fraction = 0.25
         assert step.fraction == 0.25
@@ -94,7 +92,7 @@ def test_fraction_is_a_share_without_units(run: TrackerJob, outbox: Path) -> Non
 
 
 def test_texts_go_to_the_reader_they_are_for(run: TrackerJob, outbox: Path) -> None:
-    """A note is the customer's, a detail is the provider's; never both."""
+    """A note is for the customer, a detail for the provider."""
     with run.step("load") as step:
         step.note("Reading your images")
         step.detail(host="node-7", model="v7")
@@ -107,7 +105,7 @@ def test_texts_go_to_the_reader_they_are_for(run: TrackerJob, outbox: Path) -> N
 
 
 def test_metadata_goes_with_a_failure_too(run: TrackerJob, outbox: Path) -> None:
-    """What was known when it went wrong helps to find out why; it is sent once."""
+    """Metadata of a failed step is sent once, with the failure."""
     step = run.step("load")
     step.metadata["Images"] = 3
     step.fail("It cannot be read", error="bad magic number")
@@ -125,7 +123,7 @@ def test_metadata_goes_with_a_failure_too(run: TrackerJob, outbox: Path) -> None
 def test_failed_items_are_counted_for_the_customer(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The customer reads how many; what and why is the provider's."""
+    """The customer reads the number; names and errors are for the provider."""
     with run.step("load", total=1000) as step:
         for number in range(150):
             try:
@@ -143,7 +141,7 @@ def test_failed_items_are_counted_for_the_customer(
     assert events[-1]["message"] == "151 of 1,000 could not be processed."
 
 
-def test_item_that_failed_may_be_told_to_the_customer(
+def test_failed_item_may_have_a_text_for_the_customer(
     run: TrackerJob, outbox: Path
 ) -> None:
     """The author's sentence about an item is shown, its name is not."""
@@ -154,8 +152,8 @@ def test_item_that_failed_may_be_told_to_the_customer(
     assert "secret-name" in line["detail"]
 
 
-def test_attempts_go_on_until_one_succeeds(run: TrackerJob, outbox: Path) -> None:
-    """Each failed attempt is shown as one that another follows."""
+def test_attempts_continue_until_one_succeeds(run: TrackerJob, outbox: Path) -> None:
+    """Each failed attempt is reported as retried."""
     made = []
     with run.step("load") as step:
         for attempt in step.attempts(3, on=(OSError,), wait_seconds=0):
@@ -191,7 +189,7 @@ def test_attempts_may_be_thousands(run: TrackerJob, outbox: Path) -> None:
 
 
 def test_async_attempts_may_be_thousands(run: TrackerJob, outbox: Path) -> None:
-    """The same for a step of an event loop."""
+    """The wait of a step in an event loop grows to its cap, too."""
 
     async def main() -> None:
         async for attempt in run.step("load").attempts(1100, wait_seconds=0):
@@ -204,8 +202,8 @@ def test_async_attempts_may_be_thousands(run: TrackerJob, outbox: Path) -> None:
     assert story(outbox).count("start load") == 1099
 
 
-def test_last_attempt_and_other_exceptions_go_on(run: TrackerJob) -> None:
-    """Only what was asked for is tried again, and not for ever."""
+def test_last_attempt_and_other_exceptions_are_raised(run: TrackerJob) -> None:
+    """Only listed exceptions are retried, and not for ever."""
     made = []
 
     def work(step: TrackerStep, error: Exception) -> None:
@@ -226,23 +224,23 @@ def test_last_attempt_and_other_exceptions_go_on(run: TrackerJob) -> None:
 @pytest.mark.parametrize(
     ("count", "wait", "error"), [(0, 1.0, ValueError), (2, -1.0, ValueError)]
 )
-def test_attempts_out_of_range_are_refused(
+def test_attempts_out_of_range_are_rejected(
     run: TrackerJob, count: int, wait: float, error: type[Exception]
 ) -> None:
-    """A number of attempts that cannot be made is a mistake of the author."""
+    """An impossible number of attempts raises."""
     with pytest.raises(error):
         run.step("load").attempts(count, wait_seconds=wait)
 
 
 @pytest.mark.parametrize("units", [-1, float("nan"), float("inf")])
-def test_units_out_of_range_are_refused(run: TrackerJob, units: float) -> None:
-    """Nobody does less than nothing."""
+def test_units_out_of_range_are_rejected(run: TrackerJob, units: float) -> None:
+    """Negative units raise."""
     with pytest.raises(ValueError, match="units must be"):
         run.step("load").advance(units)
 
 
 def test_traceback_keeps_its_begin_and_its_end(run: TrackerJob, outbox: Path) -> None:
-    """A text beyond the limit loses its middle, so that the reason is still there."""
+    """A text beyond the limit loses its middle, so that the reason remains."""
     reason = "x" * 30_000 + "the very reason"
     with pytest.raises(ValueError, match="x"), run.step("load"):
         raise ValueError(reason)
@@ -256,7 +254,7 @@ def test_traceback_keeps_its_begin_and_its_end(run: TrackerJob, outbox: Path) ->
 def test_exception_that_cannot_be_shown_still_fails_the_step(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """An exception whose text raises does not keep the failure from being told."""
+    """An exception with a text that raises is still reported."""
 
     class Unspeakable(Exception):
         def __str__(self) -> str:
@@ -269,10 +267,10 @@ def test_exception_that_cannot_be_shown_still_fails_the_step(
     assert "Unspeakable" in recorded(outbox)[-1]["detail"]
 
 
-def test_counting_goes_on_after_ctrl_c(
+def test_counting_continues_after_ctrl_c(
     run: TrackerJob, outbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was counted when a report was interrupted is in the next one."""
+    """Units counted during an interrupted report are in the next one."""
     offer = Conflation.offer
 
     def interrupt(*_: object) -> bool:
@@ -289,7 +287,7 @@ def test_counting_goes_on_after_ctrl_c(
 
 
 def test_last_of_several_blocks_ends_the_step(run: TrackerJob, outbox: Path) -> None:
-    """A step that three threads work at is done when all of them are."""
+    """A step of three threads is done when all of them are."""
     begun, may_end = threading.Barrier(3), threading.Event()
 
     def work(number: int) -> None:
@@ -311,7 +309,7 @@ def test_last_of_several_blocks_ends_the_step(run: TrackerJob, outbox: Path) -> 
 def test_failure_of_one_of_several_blocks_fails_the_step(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """What fails in one thread is told, though others end well."""
+    """A failure in one thread is reported, though others end well."""
     first, second, third = (run.step("load") for _ in range(3))
     first.__enter__()
     second.__enter__()
@@ -324,10 +322,10 @@ def test_failure_of_one_of_several_blocks_fails_the_step(
     assert "the second" in recorded(outbox)[-1]["detail"]
 
 
-def test_loop_within_a_block_of_its_step_leaves_the_end_to_it(
+def test_loop_within_a_block_of_its_step_does_not_end_it(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The block may have more to do after the loop."""
+    """The block may have more work after the loop."""
     with run.step("load"):
         list(run.track(range(3), step="load"))
         assert run.step("load").status == "running"
@@ -335,7 +333,7 @@ def test_loop_within_a_block_of_its_step_leaves_the_end_to_it(
     assert story(outbox).count("step load") == 1
 
 
-def test_step_that_timed_out_is_not_under_way_for_ever(
+def test_step_that_timed_out_does_not_stay_running(
     run: TrackerJob, outbox: Path
 ) -> None:
     """The work of a step is cancelled alone, and the job goes on."""
@@ -353,10 +351,8 @@ def test_step_that_timed_out_is_not_under_way_for_ever(
     assert story(outbox)[-2:] == ["error load", "complete"]
 
 
-def test_step_that_was_cancelled_may_still_be_said_to_be_done(
-    run: TrackerJob, outbox: Path
-) -> None:
-    """The author knows better what a cancelled task means."""
+def test_cancelled_step_may_be_reported_as_done(run: TrackerJob, outbox: Path) -> None:
+    """The author knows the meaning of a cancelled task."""
     with run:
         with suppress(asyncio.CancelledError), run.step("load"):
             raise asyncio.CancelledError
@@ -366,17 +362,15 @@ def test_step_that_was_cancelled_may_still_be_said_to_be_done(
 
 
 def test_step_of_a_cancelled_job_has_not_failed(run: TrackerJob, outbox: Path) -> None:
-    """Cancelled as a whole, a job needs no reason of a step."""
+    """A cancelled job needs no reason of a step."""
     with pytest.raises(KeyboardInterrupt), run, run.step("load"):
         raise KeyboardInterrupt
 
     assert story(outbox) == ["start", "start load", "cancel"]
 
 
-def test_step_whose_metadata_is_refused_has_failed(
-    run: TrackerJob, outbox: Path
-) -> None:
-    """A mistake in what goes with the end of a step leaves it not under way."""
+def test_step_with_rejected_metadata_has_failed(run: TrackerJob, outbox: Path) -> None:
+    """A wrong argument at the end of a step does not leave it running."""
     with pytest.raises(TypeError, match="metadata must be a mapping"), run:
         with run.step("load") as step:
             step.metadata = "no mapping"  # type: ignore[assignment]
@@ -385,15 +379,15 @@ def test_step_whose_metadata_is_refused_has_failed(
 
 
 @pytest.mark.parametrize("on", [[OSError], "OSError", None, (OSError, "x")])
-def test_attempts_after_what_is_no_exception_are_refused(
+def test_attempts_after_something_else_than_exceptions_are_rejected(
     run: TrackerJob, on: Any
 ) -> None:
-    """It is told at once, and not in place of the exception of an attempt."""
+    """The error is raised at once, not in place of the exception of an attempt."""
     with pytest.raises(TypeError, match="on must be an exception or a tuple of them"):
         run.step("load").attempts(2, on=on)
 
 
-def test_attempts_whose_wait_is_no_number_are_refused(run: TrackerJob) -> None:
+def test_attempts_with_a_wait_that_is_no_number_are_rejected(run: TrackerJob) -> None:
     """The message names the argument."""
     wait: Any = "1"
     with pytest.raises(TypeError, match="wait_seconds must be a number, got str"):
@@ -418,7 +412,7 @@ class Share:
 
 
 def test_numbers_of_other_libraries_count(run: TrackerJob, outbox: Path) -> None:
-    """What an array sums up to is reported as it is."""
+    """A sum of an array is reported as it is."""
     count: Any = Count(3)
     share: Any = Share()
     with run.step("load") as step:
@@ -432,8 +426,8 @@ def test_numbers_of_other_libraries_count(run: TrackerJob, outbox: Path) -> None
 
 
 @pytest.mark.parametrize("units", [True, "3", None, [3]])
-def test_units_that_are_no_number_are_refused(run: TrackerJob, units: Any) -> None:
-    """The message says what was given."""
+def test_units_that_are_no_number_are_rejected(run: TrackerJob, units: Any) -> None:
+    """The message repeats the argument."""
     kind = type(units).__name__
     with pytest.raises(TypeError, match=f"units must be a number, got {kind}"):
         run.step("load").advance(units)
@@ -450,8 +444,8 @@ def test_customer_may_be_a_whole_number_of_another_library(
     assert '"customer_id":142' in path.read_text()
 
 
-def test_exception_as_the_customers_text_is_refused(run: TrackerJob) -> None:
-    """The message says where an exception belongs."""
+def test_exception_as_the_customers_text_is_rejected(run: TrackerJob) -> None:
+    """The message names the argument for an exception."""
     error: Any = ValueError("/data/patient-4711")
     for fail in (run.fail, run.step("load").fail):
         with pytest.raises(TypeError, match="got ValueError; give it as error="):
@@ -460,10 +454,10 @@ def test_exception_as_the_customers_text_is_refused(run: TrackerJob) -> None:
         run.step("load").item_failed("scan", customer=5)  # type: ignore[arg-type]
 
 
-def test_decorator_without_its_arguments_says_what_it_needs(
+def test_decorator_without_its_arguments_raises(
     recorder: TrackerApi,
 ) -> None:
-    """The mistake is told where it is made: at the function."""
+    """The error is raised where the function is decorated."""
     bare: Any = step_decorator
     with pytest.raises(TypeError, match=r"@step needs the name of a step"):
 
@@ -480,7 +474,7 @@ def test_decorator_without_its_arguments_says_what_it_needs(
         whole("imaging", provider_job_id="study-1")
 
 
-def test_failure_is_told_before_the_job_ends_without_waiting_for_others(
+def test_failure_is_reported_before_the_job_ends_without_other_tasks(
     run: TrackerJob, outbox: Path
 ) -> None:
     """`gather()` raises the first exception, and leaves the other tasks alone."""

@@ -1,4 +1,4 @@
-"""The tracker in memory, and what a test learns from it of the code under test."""
+"""The tracker in memory: statuses, events, views and settings in tests."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ from trackerapi.testing import CustomerStep, CustomerView, FakeTracker, recordin
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing in these tests open a connection."""
+    """Forbid connections in these tests."""
 
     def refuse(*_: object) -> None:
         raise AssertionError("something wants to connect")
@@ -42,8 +42,8 @@ def pipeline(study: str, **options: Any) -> None:
                 pass
 
 
-def test_test_sees_what_a_job_reports(tracker: FakeTracker, config: JobConfig) -> None:
-    """Status, percent and steps are those of the job, whose script sets up nothing."""
+def test_test_sees_reports_of_a_job(tracker: FakeTracker, config: JobConfig) -> None:
+    """The test reads status, percent and steps of a job that sets up nothing."""
     pipeline("S1")
 
     job = tracker.job("S1")
@@ -55,8 +55,8 @@ def test_test_sees_what_a_job_reports(tracker: FakeTracker, config: JobConfig) -
     assert [each.provider_job_id for each in tracker.jobs] == ["S1"]
 
 
-def test_events_are_what_was_recorded(tracker: FakeTracker, config: JobConfig) -> None:
-    """Kinds, steps, texts and metadata can be looked at, in the order of the job."""
+def test_events_are_those_recorded(tracker: FakeTracker, config: JobConfig) -> None:
+    """Kinds, steps, texts and metadata are available in the order of the job."""
     pipeline("S1")
 
     events = tracker.job("S1").events
@@ -71,7 +71,7 @@ def test_events_are_what_was_recorded(tracker: FakeTracker, config: JobConfig) -
     assert len(counts) == 2
 
 
-def test_customer_sees_what_is_for_customers(
+def test_customer_view_has_texts_for_customers_only(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
     """The view holds names, statuses, texts and declared metadata, and nothing else."""
@@ -92,7 +92,7 @@ def test_customer_sees_what_is_for_customers(
 def test_failure_shows_the_customer_no_traceback(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """A test can prove what a customer reads when the job fails."""
+    """A test can prove the customer's texts of a failed job."""
     with pytest.raises(OSError, match="marker"):
         with TrackerApi().run_job("S1", 142, "imaging") as job, job.step("load"):
             raise OSError("marker")
@@ -114,16 +114,16 @@ def test_failure_shows_the_customer_no_traceback(
         {"mode": "offline", "outbox": "/nowhere"},
     ],
 )
-def test_given_places_and_keys_count_for_nothing(
+def test_given_addresses_and_keys_are_ignored(
     tracker: FakeTracker, config: JobConfig, options: dict[str, Any]
 ) -> None:
-    """A script runs in a test with whatever it uses in production."""
+    """A script runs in a test with its production settings."""
     pipeline("S1", **options)
 
     assert tracker.job("S1").finished
 
 
-def test_other_settings_are_checked_as_ever(tracker: FakeTracker) -> None:
+def test_other_settings_are_checked_as_usual(tracker: FakeTracker) -> None:
     """A setting that would stop the script in production stops it in a test."""
     with pytest.raises(SettingsError, match="shutdown_timeout"):
         TrackerApi(shutdown_timeout=-1)
@@ -137,7 +137,7 @@ def test_script_that_is_off_reports_nothing(tracker: FakeTracker) -> None:
 
 
 def test_typo_raises_in_a_test(tracker: FakeTracker, config: JobConfig) -> None:
-    """What production only logs, a test does not let pass."""
+    """A typo that production only logs raises in a test."""
     job = TrackerApi(strict=False).create_job("S1", 142, "imaging")
 
     with pytest.raises(UnknownStepError, match="did you mean 'load'"):
@@ -149,7 +149,7 @@ def test_typo_raises_in_a_test(tracker: FakeTracker, config: JobConfig) -> None:
 def test_strictness_can_be_left_to_the_script(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """Without it, what a typo sends can be looked at; a strict script stays strict."""
+    """Without strictness a test sees the event of a typo; strict scripts raise."""
     job = TrackerApi().create_job("S1", 142, "imaging")
     strict = TrackerApi(strict=True).create_job("S2", 142, "imaging")
     tracker.strict = False
@@ -162,7 +162,7 @@ def test_strictness_can_be_left_to_the_script(
 
 
 def test_filters_of_the_script_count(tracker: FakeTracker, config: JobConfig) -> None:
-    """A test sees what `before_send` lets through."""
+    """A test sees the events that `before_send` returns."""
 
     def before_send(event: Event) -> Event | None:
         return None if event.kind == "info" else event
@@ -174,7 +174,7 @@ def test_filters_of_the_script_count(tracker: FakeTracker, config: JobConfig) ->
     assert [event.kind for event in tracker.job("S1").events] == ["step"]
 
 
-def test_progress_can_be_looked_at_in_between(
+def test_progress_is_available_in_between(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
     """Percent is that of the last count, however fast the counts follow each other."""
@@ -188,10 +188,10 @@ def test_progress_can_be_looked_at_in_between(
     assert tracker.job("S1").percent == 56.25
 
 
-def test_questions_are_answered_from_memory(
+def test_read_calls_are_answered_from_memory(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """A script that asks gets answers of the usual types."""
+    """Read calls of a script return the usual types."""
     made = TrackerApi()
     job = made.create_job("S1", 142, "imaging", metadata={"ward": 3})
     job.send_event(kind="step", name="load", message="Done", metadata={"Images": 3})
@@ -225,8 +225,8 @@ def test_questions_are_answered_from_memory(
         made.get_job("S3")
 
 
-def test_other_operations_raise_clearly(tracker: FakeTracker) -> None:
-    """What memory cannot answer says so, and where to test it."""
+def test_other_calls_raise_clearly(tracker: FakeTracker) -> None:
+    """The error of a call that memory cannot answer names the place to test it."""
     made = TrackerApi()
 
     with pytest.raises(NotImplementedError, match="no answer to create_api_key"):
@@ -235,8 +235,8 @@ def test_other_operations_raise_clearly(tracker: FakeTracker) -> None:
         _ = made.client
 
 
-def test_restart_goes_on_with_its_job(tracker: FakeTracker, config: JobConfig) -> None:
-    """A second run with the same id attaches, and knows what the first one did."""
+def test_restart_continues_its_job(tracker: FakeTracker, config: JobConfig) -> None:
+    """A second run with the same id attaches, and knows the reports of the first."""
     TrackerApi().create_job("S1", 142, "imaging").step("load").done()
     job = TrackerApi().create_job("S1", 142, "Imaging study")
 
@@ -246,12 +246,12 @@ def test_restart_goes_on_with_its_job(tracker: FakeTracker, config: JobConfig) -
         TrackerApi().create_job("S1", 143, "imaging")
 
 
-def test_places_of_a_job_add_up(tracker: FakeTracker, config: JobConfig) -> None:
-    """What attached places count comes together, under a token of this test."""
+def test_workers_of_a_job_add_up(tracker: FakeTracker, config: JobConfig) -> None:
+    """Counts of attached workers add up, under a token of this test."""
     job = TrackerApi().create_job("S1", 142, "imaging")
     for part in ("left", "right"):
-        place = TrackerApi().attach(job.token(), part=part)
-        step = place.step("report", total=10)
+        worker = TrackerApi().attach(job.token(), part=part)
+        step = worker.step("report", total=10)
         step.advance(2)
 
     assert tracker.job("S1").percent == 30.0
@@ -274,17 +274,17 @@ def test_threads_report_into_one_job(tracker: FakeTracker, config: JobConfig) ->
     assert len(tracker.job("S1").events) == 800
 
 
-def test_nothing_is_written_where_nobody_else_reports(
+def test_reports_of_the_test_process_stay_in_memory(
     tracker: FakeTracker, config: JobConfig, outbox: Path, tmp_path: Path
 ) -> None:
-    """What the process of the test reports stays in memory."""
+    """Nothing is written if no other process reports."""
     pipeline("S1")
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tracker_that_a_module_keeps_serves_many_tests(config: JobConfig) -> None:
-    """Each test sees what was reported in it, and nothing is kept in between."""
+def test_tracker_of_a_module_serves_many_tests(config: JobConfig) -> None:
+    """Each test sees its own reports, and nothing is kept in between."""
     with recording() as first:
         kept = TrackerApi()
         kept.create_job("S1", 142, "imaging")
@@ -297,7 +297,7 @@ def test_tracker_that_a_module_keeps_serves_many_tests(config: JobConfig) -> Non
 
 
 def test_recordings_can_be_nested(config: JobConfig) -> None:
-    """The inner one takes over, and gives back."""
+    """The inner recording takes over, and gives back."""
     with recording() as outer:
         pipeline("S1")
         with recording() as inner:
@@ -320,10 +320,10 @@ def test_everything_is_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> 
     assert repr(TrackerApi()) == "TrackerApi(base_url='off:')"
 
 
-def test_unknown_job_names_those_that_reported(
+def test_unknown_job_error_names_those_that_reported(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """Who asks for the wrong job is told which there are."""
+    """The error lists the known jobs."""
     pipeline("S1")
 
     with pytest.raises(LookupError, match="of a job 'S2'; jobs that reported: 'S1'"):
@@ -333,7 +333,7 @@ def test_unknown_job_names_those_that_reported(
 
 
 def test_job_without_a_configuration_has_no_percent(tracker: FakeTracker) -> None:
-    """Statuses and steps done can be looked at all the same."""
+    """Statuses and done steps are available all the same."""
     job = TrackerApi().create_job("S1", 142, "imaging")
     job.send_event(kind="step", name="load")
 
@@ -342,8 +342,8 @@ def test_job_without_a_configuration_has_no_percent(tracker: FakeTracker) -> Non
     assert seen.customer_view().name == "imaging"
 
 
-def test_job_that_nobody_created_can_be_looked_at(tracker: FakeTracker) -> None:
-    """A script that only attaches to a job is tested without the one that creates."""
+def test_job_that_was_never_created_is_available(tracker: FakeTracker) -> None:
+    """A script that attaches to a job is tested without the script that creates it."""
     TrackerApi().job("S1").note("Reading your images")
 
     job = tracker.job("S1")

@@ -1,4 +1,4 @@
-"""A tracker that fails on demand, and what the code under test gets to see of it."""
+"""A tracker that fails on demand, and its effects on the code under test."""
 
 from collections.abc import Callable
 
@@ -45,7 +45,7 @@ def pipeline(made: TrackerApi) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_job_survives(fault: Fault, tracker: FakeTracker, config: JobConfig) -> None:
-    """No fault reaches a script that does not ask for it; all it reports is kept."""
+    """No fault reaches a script that is not strict; all of its reports are kept."""
     told: list[DeliveryProblem] = []
     tracker.fail_with(fault)
 
@@ -59,7 +59,7 @@ def test_job_survives(fault: Fault, tracker: FakeTracker, config: JobConfig) -> 
 def test_strict_script_raises_what_production_raises(
     fault: Fault, tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """A script that is strict itself gets its errors, and none for a dead network."""
+    """A strict script gets its errors, and none for a dead network."""
     made = TrackerApi(strict=True)
     tracker.fail_with(fault)
     expected = RAISED_WHEN_STRICT.get(fault)
@@ -73,7 +73,7 @@ def test_strict_script_raises_what_production_raises(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_strict_script_may_be_so_by_its_environment(
+def test_strict_may_come_from_the_environment(
     fault: Fault,
     tracker: FakeTracker,
     config: JobConfig,
@@ -97,10 +97,10 @@ def test_strict_script_may_be_so_by_its_environment(
         ("customer", BackendRejected),
     ],
 )
-def test_questions_raise_what_went_wrong(
+def test_read_calls_raise_the_fault(
     fault: Fault, error: type[BackendError], tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """Who asks a tracker that fails is told so."""
+    """A read call of a failing tracker raises."""
     tracker.fail_with(fault)
     made = TrackerApi()
     job = made.create_job("S1", 142, "imaging")
@@ -111,8 +111,10 @@ def test_questions_raise_what_went_wrong(
             ask()
 
 
-def test_delivery_tells_what_waits(tracker: FakeTracker, config: JobConfig) -> None:
-    """What is reported to a dead tracker waits, until it works again."""
+def test_delivery_counts_undelivered_reports(
+    tracker: FakeTracker, config: JobConfig
+) -> None:
+    """Reports to a dead tracker are undelivered until it works again."""
     made = TrackerApi()
     made.create_job("S0", 142, "imaging")
     tracker.fail_with("timeout")
@@ -126,8 +128,8 @@ def test_delivery_tells_what_waits(tracker: FakeTracker, config: JobConfig) -> N
     assert made.get_job("S1").status == "running"
 
 
-def test_refused_job_is_held(tracker: FakeTracker, config: JobConfig) -> None:
-    """What a refused job reports is held, and its next creation may be taken."""
+def test_rejected_job_is_held(tracker: FakeTracker, config: JobConfig) -> None:
+    """Reports of a rejected job are held, and its next creation may be accepted."""
     made = TrackerApi()
     tracker.fail_with("customer")
     made.create_job("S1", 142, "imaging").send_event(kind="start")
@@ -149,7 +151,7 @@ def test_several_faults_at_once(tracker: FakeTracker, config: JobConfig) -> None
 
 
 def test_fault_in_the_middle_of_a_job(tracker: FakeTracker, config: JobConfig) -> None:
-    """A tracker that dies while a job runs does not stop it either."""
+    """A tracker that dies while a job runs does not stop the job."""
     with TrackerApi().run_job("S1", 142, "imaging") as job:
         with job.step("load"):
             tracker.fail_with("refused", "disk")
@@ -158,7 +160,7 @@ def test_fault_in_the_middle_of_a_job(tracker: FakeTracker, config: JobConfig) -
     assert tracker.job("S1").steps == {"load": "done", "report": "skipped"}
 
 
-def test_unknown_fault_is_refused(tracker: FakeTracker) -> None:
+def test_unknown_fault_is_rejected(tracker: FakeTracker) -> None:
     """A typo in a test does not make a test that proves nothing."""
     with pytest.raises(ValueError, match="timeout, refused, key, customer, disk"):
         tracker.fail_with("time-out")  # type: ignore[arg-type]

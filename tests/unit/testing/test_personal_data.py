@@ -1,4 +1,4 @@
-"""What counts as personal data in what a job reports, and what does not."""
+"""Personal data in reports of a job: texts that count, and texts that pass."""
 
 import re
 from typing import Any
@@ -58,17 +58,17 @@ HARMLESS = [
 
 @pytest.fixture
 def job(tracker: FakeTracker, config: JobConfig) -> TrackerJob:
-    """Return a job of which nothing was reported yet."""
+    """Return a job without reports."""
     return TrackerApi().create_job("S1", 142, "imaging")
 
 
 @pytest.mark.parametrize(
     ("what", "text"), [(what, text) for what, texts in TEXTS.items() for text in texts]
 )
-def test_text_that_looks_like_it_is_found(
+def test_personal_data_is_found(
     what: str, text: str, tracker: FakeTracker, job: TrackerJob
 ) -> None:
-    """Each is found in any text, with job, event and place."""
+    """Each kind is found in any text, with job, event and location."""
     job.send_event(kind="start")
     job.send_event(kind="info", name="load", message=text)
 
@@ -81,7 +81,7 @@ def test_text_that_looks_like_it_is_found(
 def test_harmless_text_is_not_found(
     text: str, tracker: FakeTracker, job: TrackerJob
 ) -> None:
-    """What people write about their work passes."""
+    """Usual texts about work pass."""
     job.send_event(kind="info", message=text, detail=text, metadata={"note": text})
 
     tracker.assert_no_personal_data()
@@ -101,7 +101,7 @@ def test_harmless_text_is_not_found(
         ({"DOE^JOHN": 1}, "a patient's name"),
     ],
 )
-def test_key_tells_what_a_value_is(
+def test_key_classifies_its_value(
     metadata: dict[str, Any], what: str, tracker: FakeTracker, job: TrackerJob
 ) -> None:
     """A value is known by its key too, at any depth, and a key is a text."""
@@ -122,13 +122,13 @@ def test_key_tells_what_a_value_is(
 def test_other_keys_and_blanks_are_not_found(
     metadata: dict[str, Any], tracker: FakeTracker, job: TrackerJob
 ) -> None:
-    """A blank value says nothing, and a key has to say just that."""
+    """A blank value is nothing, and a key has to match exactly."""
     job.send_event(kind="step", name="load", metadata=metadata)
 
     tracker.assert_no_personal_data()
 
 
-def test_traceback_names_program_files_and_nothing_else(
+def test_traceback_may_name_program_files_only(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
     """The files of the program in a traceback pass; a path in its message does not."""
@@ -145,8 +145,8 @@ def test_traceback_names_program_files_and_nothing_else(
     ]
 
 
-def test_ids_tags_and_configurations_are_looked_through(tracker: FakeTracker) -> None:
-    """Nothing that leaves is left out."""
+def test_ids_tags_and_configurations_are_searched(tracker: FakeTracker) -> None:
+    """Every text that leaves the machine is searched."""
     JobConfigManager(
         configs=[
             {
@@ -167,18 +167,18 @@ def test_ids_tags_and_configurations_are_looked_through(tracker: FakeTracker) ->
         assert f", {place}" in found
 
 
-def test_what_a_filter_takes_out_is_not_found(
+def test_text_that_a_filter_removes_is_not_found(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """Only what would leave counts."""
+    """Only texts that would leave the machine count."""
     made = TrackerApi(before_send=lambda _: None)
     made.create_job("S1", 142, "imaging").send_event(kind="info", message="DOE^JOHN")
 
     tracker.assert_no_personal_data()
 
 
-def test_own_patterns_are_looked_for_too(tracker: FakeTracker, job: TrackerJob) -> None:
-    """A provider's own numbers can be looked for, as text or compiled."""
+def test_own_patterns_are_searched_too(tracker: FakeTracker, job: TrackerJob) -> None:
+    """A provider's own numbers can be found, by text or compiled pattern."""
     job.note("ward 7, case 4711")
 
     tracker.assert_no_personal_data(r"case 99\d\d")

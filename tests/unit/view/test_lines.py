@@ -1,4 +1,4 @@
-"""What is said about jobs, in words."""
+"""Texts of views about jobs."""
 
 import dataclasses
 
@@ -42,8 +42,8 @@ JOB = JobSnapshot(
         (-1, "0 s"),
     ],
 )
-def test_time_is_told_in_two_units(seconds: float, text: str) -> None:
-    """Nobody has to divide by 60."""
+def test_duration_has_two_units(seconds: float, text: str) -> None:
+    """Durations are readable without arithmetic."""
     assert lines.seconds_text(seconds) == text
 
 
@@ -58,21 +58,21 @@ def test_time_is_told_in_two_units(seconds: float, text: str) -> None:
         (0.0001, "0.4/h"),
     ],
 )
-def test_rate_is_told_in_the_unit_that_fits(rate: float | None, text: str) -> None:
-    """A slow step has a speed too."""
+def test_rate_has_a_fitting_unit(rate: float | None, text: str) -> None:
+    """A slow step has a readable rate, too."""
     assert lines.rate_text(rate) == text
 
 
-def test_progress_line_says_step_units_speed_and_time() -> None:
-    """One line is enough to know how far the job is."""
+def test_progress_line_has_step_units_rate_and_remaining_time() -> None:
+    """One line shows the progress of the job."""
     assert lines.progress_line(JOB, None) == (
         "imaging study-1: own estimate 45.20 %, "
         "segment 450 of 1,000 (37.5/s, 15 s left)"
     )
 
 
-def test_progress_line_of_unknown_total_promises_nothing() -> None:
-    """A count without a total is a count, and a job without points has no percent."""
+def test_progress_line_without_a_total_has_no_percent() -> None:
+    """A job without points has no percent either."""
     step = dataclasses.replace(STEP, total=None, rate=None, seconds_left=None)
     job = dataclasses.replace(JOB, tag="", percent=None, steps=(step,))
 
@@ -80,7 +80,7 @@ def test_progress_line_of_unknown_total_promises_nothing() -> None:
 
 
 def test_percent_of_a_job_that_has_not_ended_is_an_estimate() -> None:
-    """The customer's number is the backend's; only the end is certain here."""
+    """The customer's number comes from the backend; only the end is certain here."""
     assert lines.percent_text(JOB) == "own estimate 45.20 %"
     done = dataclasses.replace(JOB, status="succeeded", percent=100.0)
     assert lines.percent_text(done) == "100 %"
@@ -97,7 +97,7 @@ def test_percent_of_a_job_that_has_not_ended_is_an_estimate() -> None:
 def test_step_that_was_never_reached_is_not_called_unneeded(
     status: str, text: str
 ) -> None:
-    """What became of the job says why; only a skip says that it was not needed."""
+    """The status of the job gives the reason; only a skip means "not needed"."""
     job = dataclasses.replace(JOB, status=status)
     never = dataclasses.replace(STEP, status="not_run", attempts=0)
     assert lines.step_text(job, never) == text
@@ -108,7 +108,7 @@ def test_step_that_was_never_reached_is_not_called_unneeded(
     )
 
 
-def test_many_running_steps_are_not_all_told() -> None:
+def test_many_running_steps_are_shortened() -> None:
     """A line stays a line."""
     steps = tuple(dataclasses.replace(STEP, tag=f"step-{n}") for n in range(9))
     line = lines.progress_line(dataclasses.replace(JOB, steps=steps), None)
@@ -117,7 +117,7 @@ def test_many_running_steps_are_not_all_told() -> None:
 
 
 def test_names_cannot_act_on_a_terminal() -> None:
-    """A name may hold characters that a terminal would turn around or act on."""
+    """A name may hold characters that a terminal would reverse or execute."""
     job = dataclasses.replace(JOB, provider_job_id="a\N{RIGHT-TO-LEFT OVERRIDE}b")
 
     assert lines.title(job).isprintable()
@@ -135,6 +135,6 @@ def test_names_cannot_act_on_a_terminal() -> None:
         (DeliveryReport(held=1), "1 held, see trackerapi outbox list"),
     ],
 )
-def test_delivery_is_told_with_what_is_wrong(report: DeliveryReport, text: str) -> None:
-    """Whoever looks learns whether the customer can see it."""
+def test_delivery_line_names_problems(report: DeliveryReport, text: str) -> None:
+    """The line says whether the customer can see the progress."""
     assert lines.delivery_text(report) == text

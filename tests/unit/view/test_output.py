@@ -1,4 +1,4 @@
-"""A stderr that goes away."""
+"""Output to a stderr that may be closed."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from trackerapi.view.output import Output
 
 @pytest.fixture
 def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Output]]:
-    """Return the reading end of a pipe, and an output that writes to it."""
+    """Return the reading end of a pipe, and an output that writes to the pipe."""
     reading, writing = os.pipe()
     with os.fdopen(writing, "w", encoding="ascii") as stream:
         monkeypatch.setattr(sys, "__stderr__", stream)
@@ -25,15 +25,15 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Output]]:
 def test_text_is_written_in_the_encoding_of_the_stream(
     pipe: tuple[int, Output],
 ) -> None:
-    """A name that the locale does not have becomes readable, not an exception."""
+    """Characters outside of the locale are escaped and raise nothing."""
     reading, output = pipe
 
     assert output.write("Größe\n")
     assert os.read(reading, 100) == b"Gr\\xf6\\xdfe\n"
 
 
-def test_closed_pipe_is_told_by_false() -> None:
-    """Whoever read the log has gone; the job goes on."""
+def test_closed_pipe_returns_false() -> None:
+    """The job goes on after the reader of its log has gone."""
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as stream:
         original, sys.__stderr__ = sys.__stderr__, stream  # type: ignore[misc]
@@ -61,8 +61,8 @@ def test_file_of_the_job_under_the_same_number_is_left_alone(
     assert (before.read_text(), after.read_text()) == ("first", "")
 
 
-def test_stream_in_the_place_of_stderr_is_written_to_as_it_is() -> None:
-    """Where a notebook shows stderr, it shows the lines too."""
+def test_replaced_stderr_is_written_to() -> None:
+    """A notebook that replaces stderr shows the lines too."""
     stream = io.StringIO()
 
     assert Output(stream).write("line\n")

@@ -1,4 +1,4 @@
-"""Lines for a log."""
+"""Plain lines for a log."""
 
 import io
 
@@ -12,7 +12,7 @@ from trackerapi.view.snapshot import WatchedJob
 
 
 class Log:
-    """Plain lines of some jobs, and what they have said since it was asked."""
+    """Plain lines of some jobs, and the lines since the last call."""
 
     def __init__(self, *jobs: TrackerJob) -> None:
         self._written = io.StringIO()
@@ -22,12 +22,12 @@ class Log:
         ]
 
     def show(self, at: float, delivery: DeliveryReport | None = None) -> list[str]:
-        """Look at the jobs at a time; return what is said."""
+        """Show the jobs at a time; return the new lines."""
         self.plain.show(self.watched_jobs, delivery, at)
         return self.said()
 
     def end(self, at: float, delivery: DeliveryReport | None = None) -> list[str]:
-        """Say the last of the jobs; return what is said."""
+        """Show the last lines of the jobs; return them."""
         for watched in self.watched_jobs:
             self.plain.end(watched, delivery, at)
         return self.said()
@@ -48,7 +48,7 @@ def log(job: TrackerJob) -> Log:
 
 
 def title(job: TrackerJob) -> str:
-    """Return how lines name a job."""
+    """Return the name of a job in lines."""
     return f"imaging {job.provider_job_id}"
 
 
@@ -70,10 +70,10 @@ def test_each_change_of_a_step_is_a_line(log: Log, job: TrackerJob) -> None:
     ]
 
 
-def test_line_comes_from_time_to_time_if_only_counts_change(
+def test_line_comes_at_intervals_if_only_counts_change(
     log: Log, job: TrackerJob
 ) -> None:
-    """As often as was asked for, and not more often."""
+    """The interval is the setting."""
     job.step("load", total=100).start()
     job.step("load").total = 100
     log.show(0)
@@ -87,7 +87,7 @@ def test_line_comes_from_time_to_time_if_only_counts_change(
 
 
 def test_end_of_a_job_is_a_line(log: Log, job: TrackerJob) -> None:
-    """With what has not come to the customer, if anything."""
+    """The line names undelivered reports, if any."""
     job.send_event(kind="start")
     log.show(0)
     job.complete()
@@ -98,8 +98,8 @@ def test_end_of_a_job_is_a_line(log: Log, job: TrackerJob) -> None:
     ]
 
 
-def test_job_that_is_seen_no_more_has_not_ended(log: Log, job: TrackerJob) -> None:
-    """Nobody claims an end that nobody has reported."""
+def test_job_without_a_handle_has_not_ended(log: Log, job: TrackerJob) -> None:
+    """The view prints an end only if one was reported."""
     job.send_event(kind="start")
 
     assert log.end(1) == [f"{title(job)}: running, own estimate 0.00 %"]
@@ -108,7 +108,7 @@ def test_job_that_is_seen_no_more_has_not_ended(log: Log, job: TrackerJob) -> No
 def test_statuses_of_an_earlier_process_are_no_news(
     recorder: TrackerApi, job: TrackerJob
 ) -> None:
-    """A restart does not tell again what was done yesterday."""
+    """A restart does not print earlier statuses again."""
     job.step("load").done()
     log = Log(job)
     job.step("segment").start()
@@ -129,7 +129,9 @@ def test_many_changes_at_once_are_one_line(recorder: TrackerApi) -> None:
     assert log.show(0)[1:] == ["many: 1000 steps changed, 1000 of 1000 done"]
 
 
-def test_many_jobs_say_no_more_than_a_reader_can_bear(recorder: TrackerApi) -> None:
+def test_many_jobs_are_limited_to_a_readable_number_of_lines(
+    recorder: TrackerApi,
+) -> None:
     """A service that runs jobs by the thousand does not fill the log either."""
     jobs = [recorder.run_job(f"job-{n}", 142, "undescribed") for n in range(1000)]
     log = Log(*jobs)

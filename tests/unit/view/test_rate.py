@@ -1,12 +1,12 @@
-"""The speed of steps, and how long they still take."""
+"""Rate of steps, and remaining time."""
 
 import pytest
 
 from trackerapi.view.rate import WINDOW_SECONDS, RateMeter, seconds_left
 
 
-def pace_of(*seen: tuple[float, float]) -> float | None:
-    """Return the rate of a step that was seen at some times."""
+def rate_of(*seen: tuple[float, float]) -> float | None:
+    """Return the rate of a step seen at some times."""
     meter = RateMeter()
     for at, worked in seen:
         meter.add(at, worked)
@@ -26,24 +26,24 @@ def pace_of(*seen: tuple[float, float]) -> float | None:
     ],
     ids=["nothing", "one look", "too soon", "from nothing", "late", "still", "anew"],
 )
-def test_rate_is_what_was_worked_in_the_time(
+def test_rate_is_work_divided_by_time(
     seen: list[tuple[float, float]], rate: float | None
 ) -> None:
-    """Nobody claims a speed before there was time to see one."""
-    assert pace_of(*seen) == rate
+    """A rate needs some seconds of work first."""
+    assert rate_of(*seen) == rate
 
 
 def test_rate_follows_the_last_minute() -> None:
-    """A step that has become slow does not promise what it did an hour ago."""
+    """A step that has become slow has its rate of now."""
     fast = [(float(at), at * 100.0) for at in range(100)]
     slow = [(100.0 + at, 10_000.0 + at) for at in range(int(WINDOW_SECONDS) + 2)]
 
-    assert pace_of(*fast, *slow) == pytest.approx(1, rel=0.01)
+    assert rate_of(*fast, *slow) == pytest.approx(1, rel=0.01)
 
 
-def test_many_looks_keep_little() -> None:
-    """A fast display does not make the rate one of the last moment."""
-    assert pace_of(*((at / 100, at) for at in range(1001))) == pytest.approx(100)
+def test_frequent_snapshots_keep_few_points() -> None:
+    """A fast display does not shorten the window of the rate."""
+    assert rate_of(*((at / 100, at) for at in range(1001))) == pytest.approx(100)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_many_looks_keep_little() -> None:
         (2.0, 40, 30, 0),
     ],
 )
-def test_time_left_needs_a_rate_and_a_total(
+def test_remaining_time_needs_a_rate_and_a_total(
     rate: float | None, completed: float, total: float | None, seconds: float | None
 ) -> None:
-    """What cannot be told is not guessed."""
+    """Without both it is unknown."""
     assert seconds_left(rate, completed, total) == seconds

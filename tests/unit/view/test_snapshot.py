@@ -1,4 +1,4 @@
-"""What is seen of a job by its handle."""
+"""Snapshots of jobs by their handles."""
 
 import gc
 
@@ -19,8 +19,8 @@ def step_of(watched: WatchedJob, at: float, tag: str = "load") -> StepSnapshot:
     return next(step for step in watched.snapshot(at).steps if step.tag == tag)
 
 
-def test_steps_stand_in_the_order_of_the_configuration(job: TrackerJob) -> None:
-    """Also those that nothing was reported of."""
+def test_steps_have_the_order_of_the_configuration(job: TrackerJob) -> None:
+    """Steps without reports are shown, too."""
     watched = WatchedJob(events_of(job), None, 0)
     job.step("segment").start()
     view = watched.snapshot(5)
@@ -48,8 +48,8 @@ def test_units_are_seen_before_they_are_reported(job: TrackerJob) -> None:
     assert (seen.rate, seen.seconds_left) == (2, 3)
 
 
-def test_resumed_items_do_not_fake_the_rate(job: TrackerJob) -> None:
-    """What was done yesterday took no time today."""
+def test_resumed_items_do_not_count_for_the_rate(job: TrackerJob) -> None:
+    """Items of an earlier run took no time in this one."""
     watched = WatchedJob(events_of(job), None, 0)
     step = job.step("load")
     items = iter(step.track(range(1000), resume=range(900)))
@@ -63,8 +63,8 @@ def test_resumed_items_do_not_fake_the_rate(job: TrackerJob) -> None:
     assert (seen.rate, seen.seconds_left) == (5, 10)
 
 
-def test_share_without_units_has_a_time_left(job: TrackerJob) -> None:
-    """A step that is told by its share is as good as one that counts."""
+def test_fraction_without_units_has_a_remaining_time(job: TrackerJob) -> None:
+    """A step with a fraction is as good as one that counts."""
     watched = WatchedJob(events_of(job), None, 0)
     step = job.step("load")
     step.start()
@@ -76,8 +76,8 @@ def test_share_without_units_has_a_time_left(job: TrackerJob) -> None:
     assert seen.seconds_left == 30
 
 
-def test_step_that_is_done_says_how_long_it_took(job: TrackerJob) -> None:
-    """And no more how fast it is."""
+def test_done_step_has_its_duration_and_no_rate(job: TrackerJob) -> None:
+    """The snapshot of a done step has a duration."""
     watched = WatchedJob(events_of(job), None, 0)
     step = job.step("load", total=4)
     step.start()
@@ -101,10 +101,10 @@ def test_step_between_attempts_is_trying_again(job: TrackerJob) -> None:
     assert (step_of(watched, 2).status, step_of(watched, 2).attempts) == ("running", 2)
 
 
-def test_steps_without_a_configuration_are_those_that_were_heard_of(
+def test_steps_without_a_configuration_are_those_with_reports(
     recorder: TrackerApi,
 ) -> None:
-    """Without points there is no percent, but there is something to see."""
+    """Without points there is no percent, but there are steps."""
     job = recorder.run_job("bare", 142, "undescribed")
     watched = WatchedJob(events_of(job), None, 0)
     job.step("load").start()
@@ -119,7 +119,7 @@ def test_steps_without_a_configuration_are_those_that_were_heard_of(
 
 
 def test_job_can_be_seen_after_its_handle_is_gone(recorder: TrackerApi) -> None:
-    """Looking at a job does not keep its handle, and with it delivery, alive."""
+    """A snapshot does not keep the handle, and with it delivery, alive."""
     job = recorder.run_job("short", 142, "undescribed")
     watched = WatchedJob(events_of(job), None, 0)
     job.complete()
@@ -131,7 +131,7 @@ def test_job_can_be_seen_after_its_handle_is_gone(recorder: TrackerApi) -> None:
 
 
 def test_failed_step_alone_does_not_end_the_job(job: TrackerJob) -> None:
-    """Its author may go on with it, or say that the job has failed."""
+    """The author may go on with it, or report that the job has failed."""
     watched = WatchedJob(events_of(job), None, 0)
     is_over = []
     job.step("load").fail()
