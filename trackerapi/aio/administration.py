@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from trackerapi.aio.pages import paged
-from trackerapi.process.event_loops import in_thread
+from trackerapi.process.event_loops import run_in_thread
 
 if TYPE_CHECKING:
     from trackerapi.administration import Administration
@@ -30,7 +30,7 @@ class AsyncAdministration:
         expires_at: datetime | None = None,
     ) -> "NewApiKey":
         """Make a key; the answer is the only place where its secret is shown."""
-        return await in_thread(
+        return await run_in_thread(
             partial(self._sync.create_api_key, label, scopes, expires_at=expires_at)
         )
 
@@ -40,13 +40,13 @@ class AsyncAdministration:
 
     async def expire_api_key(self, key_id: str) -> "ApiKey":
         """End a key at once; a key cannot end itself."""
-        return await in_thread(partial(self._sync.expire_api_key, key_id))
+        return await run_in_thread(partial(self._sync.expire_api_key, key_id))
 
     async def create_customer(
         self, *, reference: str | None = None, name: str | None = None
     ) -> "Customer":
         """Make a customer."""
-        return await in_thread(
+        return await run_in_thread(
             partial(self._sync.create_customer, reference=reference, name=name)
         )
 
@@ -58,7 +58,7 @@ class AsyncAdministration:
 
     async def get_customer(self, customer_id: int) -> "Customer":
         """Get one customer."""
-        return await in_thread(partial(self._sync.get_customer, customer_id))
+        return await run_in_thread(partial(self._sync.get_customer, customer_id))
 
     def list_job_configs(
         self, *, tag: str | None = None, version: str | None = None
@@ -68,4 +68,4 @@ class AsyncAdministration:
 
     async def get_job_config(self, config_id: int) -> "RegisteredJobConfig":
         """Get one stored configuration, such as a job's `configuration_id`."""
-        return await in_thread(partial(self._sync.get_job_config, config_id))
+        return await run_in_thread(partial(self._sync.get_job_config, config_id))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 from trackerapi.aio.pages import paged
 from trackerapi.aio.step import AsyncTrackerStep
 from trackerapi.jobs.job import TrackerJob, job_block
-from trackerapi.process.event_loops import begin, done_by, end, in_thread
+from trackerapi.process.event_loops import begin, end, run_in_thread, run_posted
 
 if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
@@ -201,11 +201,11 @@ class AsyncTrackerJob:
 
     async def token(self, *, expires_at: datetime | None = None) -> str:
         """Make a credential for this job alone, to attach to it elsewhere."""
-        return await in_thread(partial(self._job.token, expires_at=expires_at))
+        return await run_in_thread(partial(self._job.token, expires_at=expires_at))
 
     async def fetch(self) -> "Job":
         """Ask the backend for the job and its progress."""
-        return await in_thread(self._job.fetch)
+        return await run_in_thread(self._job.fetch)
 
     def events(self) -> "AsyncIterator[JobEvent]":
         """Iterate over the job's events in order of arrival; one request a page."""
@@ -213,7 +213,7 @@ class AsyncTrackerJob:
 
     async def share_link(self, *, expires_at: datetime | None = None) -> str:
         """Make a link to the customer's page of this job; return its address."""
-        return await in_thread(partial(self._job.share_link, expires_at=expires_at))
+        return await run_in_thread(partial(self._job.share_link, expires_at=expires_at))
 
     def share_links(self) -> "AsyncIterator[ShareLink]":
         """Iterate over the links to this job, newest first, without addresses."""
@@ -221,10 +221,10 @@ class AsyncTrackerJob:
 
     async def revoke_share_link(self, share_link_id: int) -> "ShareLink":
         """End a link at once."""
-        return await in_thread(partial(self._job.revoke_share_link, share_link_id))
+        return await run_in_thread(partial(self._job.revoke_share_link, share_link_id))
 
     async def _do(self, report: Callable[[], Result]) -> Result:
-        return await done_by(self._block.post, report)
+        return await run_posted(self._block.post, report)
 
 
 class AsyncJobSteps(Mapping[str, AsyncTrackerStep]):

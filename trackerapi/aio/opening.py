@@ -6,7 +6,7 @@ from typing import Any
 
 from trackerapi.aio.job import AsyncTrackerJob
 from trackerapi.jobs.job import TrackerJob, job_block
-from trackerapi.process.event_loops import Making
+from trackerapi.process.event_loops import PendingBlock
 
 
 class JobOpening:
@@ -20,7 +20,7 @@ class JobOpening:
     """
 
     def __init__(self, create: Callable[[], TrackerJob]) -> None:
-        self._making = Making(lambda: job_block(create()))
+        self._pending = PendingBlock(lambda: job_block(create()))
         self._handle: AsyncTrackerJob | None = None
 
     def __await__(self) -> Generator[Any, None, AsyncTrackerJob]:
@@ -33,7 +33,7 @@ class JobOpening:
             handle = await self._opened()
         except asyncio.CancelledError as error:
             # The thread may create the job seconds later, without a task that runs it.
-            self._making.leave(error)
+            self._pending.abandon(error)
             raise
         return await handle.__aenter__()
 
@@ -47,5 +47,5 @@ class JobOpening:
 
     async def _opened(self) -> AsyncTrackerJob:
         if self._handle is None:
-            self._handle = AsyncTrackerJob((await self._making.made()).handle)
+            self._handle = AsyncTrackerJob((await self._pending.result()).handle)
         return self._handle

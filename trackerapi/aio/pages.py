@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from typing import Final, TypeVar
 
-from trackerapi.process.event_loops import in_thread
+from trackerapi.process.event_loops import run_in_thread
 
 Item = TypeVar("Item")
 
@@ -18,9 +18,9 @@ async def paged(ask: Callable[[], Iterator[Item]]) -> AsyncIterator[Item]:
     Args:
         ask: Begins to ask; called with the first item.
     """
-    items = await in_thread(ask)
+    items = await run_in_thread(ask)
     while True:
-        page = await in_thread(lambda: list(islice(items, _AT_ONCE)))
+        page = await run_in_thread(lambda: list(islice(items, _AT_ONCE)))
         for item in page:
             yield item
         if len(page) < _AT_ONCE:

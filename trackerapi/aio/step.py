@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from trackerapi.jobs.attempts import Attempts
 from trackerapi.jobs.step import TrackerStep, step_block
-from trackerapi.process.event_loops import begin, done_by, end
+from trackerapi.process.event_loops import begin, end, run_posted
 
 if TYPE_CHECKING:
     from trackerapi.aio.job import AsyncTrackerJob
@@ -201,4 +201,4 @@ class AsyncTrackerStep:
         return self._step.attempts(count, on=on, wait_seconds=wait_seconds)
 
     async def _do(self, report: Callable[[], object]) -> None:
-        await done_by(self._block.post, report)
+        await run_posted(self._block.post, report)

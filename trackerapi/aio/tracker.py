@@ -15,7 +15,7 @@ from trackerapi.aio.pages import paged
 from trackerapi.delivery import delivery
 from trackerapi.jobs import opening
 from trackerapi.jobs.job import TrackerJob
-from trackerapi.process.event_loops import in_thread
+from trackerapi.process.event_loops import run_in_thread
 from trackerapi.tracker import TrackerApi
 
 if TYPE_CHECKING:
@@ -142,18 +142,18 @@ class AsyncTrackerApi:
         Waits at most `shutdown_timeout`, and not at all when the backend is known to
         be down; the next process delivers the rest.
         """
-        await in_thread(self._tracker.close)
+        await run_in_thread(self._tracker.close)
         # Only this event loop can close the connections that it has opened.
         if self._client is not None:
             await self._client.aclose()
 
     async def flush(self, timeout: float = 10.0) -> "DeliveryReport":
         """Deliver undelivered records, also those of ended processes; wait for it."""
-        return await in_thread(partial(self._tracker.flush, timeout))
+        return await run_in_thread(partial(self._tracker.flush, timeout))
 
     async def delivery(self) -> "DeliveryReport":
         """Return the state of delivery; sends no request."""
-        return await in_thread(self._tracker.delivery)
+        return await run_in_thread(self._tracker.delivery)
 
     def create_job(
         self,
@@ -284,7 +284,7 @@ class AsyncTrackerApi:
 
     async def get_job(self, provider_job_id: str) -> "Job":
         """Ask the backend for a job and its progress."""
-        return await in_thread(partial(self._tracker.get_job, provider_job_id))
+        return await run_in_thread(partial(self._tracker.get_job, provider_job_id))
 
     def list_jobs(
         self,
@@ -309,8 +309,8 @@ class AsyncTrackerApi:
 
     async def register_job_config(self, config: "JobConfig") -> "RegisteredJobConfig":
         """Store a job configuration at the backend before the first job needs it."""
-        return await in_thread(partial(self._tracker.register_job_config, config))
+        return await run_in_thread(partial(self._tracker.register_job_config, config))
 
     async def verify_api_key(self) -> "ApiKeyOwner":
         """Ask the backend for the owner and the scopes of the key."""
-        return await in_thread(self._tracker.verify_api_key)
+        return await run_in_thread(self._tracker.verify_api_key)

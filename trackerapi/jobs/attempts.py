@@ -57,11 +57,11 @@ class Attempt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        from trackerapi.process.event_loops import done_by
+        from trackerapi.process.event_loops import run_posted
 
         if error is None:
             return False
-        return await done_by(
+        return await run_posted(
             self._step.post, partial(self.__exit__, kind, error, traceback)
         )
 
@@ -124,10 +124,10 @@ class Attempts:
                 return
             import asyncio
 
-            from trackerapi.process.event_loops import done_by
+            from trackerapi.process.event_loops import run_posted
 
             await asyncio.sleep(self._wait_after(number))
-            await done_by(self._step.post, self._step.start)
+            await run_posted(self._step.post, self._step.start)
 
     def _wait_after(self, number: int) -> float:
         # Bound the exponent first: 2.0**1024 raises OverflowError.

@@ -16,7 +16,7 @@ from trackerapi.jobs.step import TrackerStep, step_block
 from trackerapi.process.block import Block
 
 if TYPE_CHECKING:
-    from trackerapi.process.event_loops import OffLoop
+    from trackerapi.process.event_loops import AsyncBlock
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -196,16 +196,16 @@ def _async_generator(function: Callable[..., Any], opened: Open, is_slow: bool) 
 
 async def _opened(
     opened: Open, args: tuple[Any, ...], given: dict[str, Any], is_slow: bool
-) -> "OffLoop[Block]":
+) -> "AsyncBlock[Block]":
     import asyncio
 
-    from trackerapi.process.event_loops import Making, OffLoop
+    from trackerapi.process.event_loops import AsyncBlock, PendingBlock
 
     if not is_slow:
-        return OffLoop(opened(args, given))
-    making = Making(functools.partial(opened, args, given))
+        return AsyncBlock(opened(args, given))
+    pending = PendingBlock(functools.partial(opened, args, given))
     try:
-        return OffLoop(await making.made())
+        return AsyncBlock(await pending.result())
     except asyncio.CancelledError as error:
-        making.leave(error)  # nobody runs what the thread still makes
+        pending.abandon(error)  # the thread makes the block, but no task runs it
         raise

@@ -150,9 +150,9 @@ class Loop(Generic[Item]):
 
     async def _begin_off_loop(self) -> "UnitCount":
         if self._loop.is_whole_step:
-            from trackerapi.process.event_loops import done_by
+            from trackerapi.process.event_loops import run_posted
 
-            await done_by(self._loop.block.post, self._loop.start)
+            await run_posted(self._loop.block.post, self._loop.start)
         return self._enter()
 
     def _enter(self) -> "UnitCount":
@@ -163,10 +163,10 @@ class Loop(Generic[Item]):
 
     async def _end_off_loop(self) -> None:
         if self._loop.is_whole_step:
-            from trackerapi.process.event_loops import done_by
+            from trackerapi.process.event_loops import run_posted
 
             self._loop.block.leave_block()
-            await done_by(self._loop.block.post, self._loop.end)
+            await run_posted(self._loop.block.post, self._loop.end)
 
     def _is_done(self, item: Item) -> bool:
         if not self._resume:

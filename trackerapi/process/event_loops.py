@@ -48,7 +48,9 @@ def short_switch_interval() -> Generator[None]:
         sys.setswitchinterval(before)
 
 
-async def done_by(post: Callable[[Work], object], work: Callable[[], Result]) -> Result:
+async def run_posted(
+    post: Callable[[Work], object], work: Callable[[], Result]
+) -> Result:
     """Have another thread do `work`; return its result without blocking the loop.
 
     A task that is cancelled stops waiting at once; the work is done all the same.
@@ -78,7 +80,7 @@ async def done_by(post: Callable[[Work], object], work: Callable[[], Result]) ->
     return await future
 
 
-async def in_thread(work: Callable[[], Result]) -> Result:
+async def run_in_thread(work: Callable[[], Result]) -> Result:
     """Have a new thread do `work`, such as a request; return the result.
 
     The thread is not of the loop's pool: `asyncio.run()` waits for the pool to end.
@@ -95,10 +97,10 @@ async def in_thread(work: Callable[[], Result]) -> Result:
                 return
         do()
 
-    return await done_by(post, work)
+    return await run_posted(post, work)
 
 
-class Making(Generic[Opened]):
+class PendingBlock(Generic[Opened]):
     """A block that a thread makes: the request of a creation may take seconds.
 
     Args:
@@ -108,29 +110,29 @@ class Making(Generic[Opened]):
     def __init__(self, make: Callable[[], Opened]) -> None:
         self._make = make
         self._made: Opened | None = None
-        self._left_by: BaseException | None = None
+        self._abandoned_by: BaseException | None = None
 
-    async def made(self) -> Opened:
+    async def result(self) -> Opened:
         """Have a thread make the block; return it."""
-        return await in_thread(self._do)
+        return await run_in_thread(self._make_block)
 
-    def leave(self, error: BaseException) -> None:
+    def abandon(self, error: BaseException) -> None:
         """End the block as soon as it is made: `error` has ended its task."""
-        self._left_by = error
-        self._end_if_left()
+        self._abandoned_by = error
+        self._end_if_abandoned()
 
-    def _do(self) -> Opened:
+    def _make_block(self) -> Opened:
         self._made = block = self._make()
-        self._end_if_left()
+        self._end_if_abandoned()
         return block
 
-    def _end_if_left(self) -> None:
+    def _end_if_abandoned(self) -> None:
         """End a block that was made after its task was cancelled.
 
-        `leave()` and the thread both call this function. The later call of the two
+        `abandon()` and the thread both call this function. The later call of the two
         finds both values set and ends the block.
         """
-        block, error = self._made, self._left_by
+        block, error = self._made, self._abandoned_by
         if block is not None and error is not None:
             block.post(functools.partial(block.end_block, error))
 
@@ -140,7 +142,7 @@ async def begin(block: Block) -> None:
     import asyncio
 
     try:
-        await done_by(block.post, block.begin_block)
+        await run_posted(block.post, block.begin_block)
     except asyncio.CancelledError as error:
         # The body never runs, so `end()` is never called.
         block.post(functools.partial(block.end_block, error))
@@ -154,10 +156,10 @@ async def end(block: Block, error: BaseException | None) -> None:
     The report is made even if the task is cancelled.
     """
     if block.leave_block():
-        await done_by(block.post, functools.partial(block.end_block, error))
+        await run_posted(block.post, functools.partial(block.end_block, error))
 
 
-class OffLoop(Generic[Opened]):
+class AsyncBlock(Generic[Opened]):
     """Async context manager of a block.
 
     Args:
