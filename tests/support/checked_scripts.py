@@ -1,4 +1,4 @@
-"""Scripts to check, and what is in them."""
+"""Scripts for the static check: configurations, marked mistakes, findings."""
 
 import re
 from dataclasses import dataclass
@@ -6,15 +6,16 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any, Final
 
-from trackerapi.checking.check import Script, check_script
+from trackerapi.checking.check import check_script
 from trackerapi.checking.findings import Finding
+from trackerapi.checking.sources import Script
 from trackerapi.config.job_config import JobConfig, StepConfiguration
 
 _MARK: Final = re.compile(r"#! ([\w-]+)(?: '([^']*)')?(?: -> '([^']*)')?")
 
 
 def config(tag: str, *steps: str, **after: tuple[str, ...]) -> JobConfig:
-    """Return a configuration whose names are its tags in capitals."""
+    """Return a configuration; its names are its tags as titles."""
     configurations = [
         StepConfiguration(
             tag=step,
@@ -34,11 +35,13 @@ IMPORT: Final = config("nightly_import", "fetch", "load", "index")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """A mistake that a script marks, such as `#! unknown-step 'lod' -> 'load'`.
+    """A marked mistake in a script, such as `#! unknown-step 'lod' -> 'load'`.
 
     Attributes:
-        name: What its message has to name; empty for anything.
-        meant: What it has to suggest; empty for anything.
+        line: Line of the mark.
+        code: Code of the finding.
+        name: Name that the message contains; empty for any.
+        meant: Name that the message suggests; empty for any.
     """
 
     line: int
@@ -47,14 +50,14 @@ class Mark:
     meant: str = ""
 
     def fits(self, finding: Finding) -> bool:
-        """Tell whether a finding is this mistake."""
+        """Return whether a finding is the marked mistake."""
         is_here = (finding.line, finding.code) == (self.line, self.code)
         meant = f"did you mean {self.meant!r}" if self.meant else ""
         return is_here and self.name in finding.message and meant in finding.message
 
 
 def marks_in(text: str) -> list[Mark]:
-    """Return the mistakes that a script marks."""
+    """Return the marked mistakes of a script."""
     return [
         Mark(number, found[1], found[2] or "", found[3] or "")
         for number, line in enumerate(text.splitlines(), 1)
@@ -73,7 +76,7 @@ def findings_in(
 
 
 def differences(text: str, found: list[Finding]) -> dict[str, Any]:
-    """Return what was marked and not found, and what was found and not marked."""
+    """Return marks without a finding, and findings without a mark."""
     marks = marks_in(dedent(text))
     missed = [mark for mark in marks if not any(map(mark.fits, found))]
     false = [one for one in found if not any(mark.fits(one) for mark in marks)]

@@ -1,8 +1,5 @@
-"""Finds mistakes in a job script by reading it, without running or importing it.
+"""Static check of job scripts: finds mistakes without running or importing a script.
 
-`check` is the door. A script is read in the order in which it would run: `statements`
-over `functions`, `library` and `expressions`, with `values` for what a name may stand
-for, `scopes` for names and `flow` for which steps have surely begun. What is learned of
-each job is noted in `jobs`, and `rules` judges it at the end. What cannot be told by
-reading counts as right.
+`check` reads a script in the order in which it would run, and `rules` compares its
+reports with the job configurations. A fact that the check cannot tell counts as right.
 """

@@ -1,256 +1,352 @@
-"""Calls: of the script's own functions, of the library, and of what is not known."""
+"""Reading of calls: of the library, of functions of the script, of unknown objects.
+
+Each call of a function of the script reads the body anew, with its arguments.
+"""
 
 import ast
-import functools
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from trackerapi.checking.arguments import Argument, Arguments
-from trackerapi.checking.functions import Functions
-from trackerapi.checking.jobs import Job
-from trackerapi.checking.values import (
-    ANYTHING,
-    Builtin,
-    Class,
+from trackerapi.checking.findings import Findings
+from trackerapi.checking.library import (
+    ENDING_METHODS,
+    FOLLOWED_NAMES,
+    call_decorated,
+    call_job,
+    call_library,
+    call_step,
+    call_tracker,
+    enter_block,
+    get_job_config,
+)
+from trackerapi.checking.rules import report_handle, report_step, report_to_unknown
+from trackerapi.checking.state import Argument, Arguments, Reading, State, Task
+from trackerapi.checking.symbols import (
+    UNKNOWN,
     Function,
-    Instance,
     Items,
+    Job,
     JobDecorator,
     Library,
-    LoadedConfigs,
-    Method,
-    StepBlock,
-    StepHandle,
-    Table,
+    Member,
+    Plain,
+    Scope,
+    Step,
+    Symbol,
     Text,
-    Thing,
-    Tracker,
-    Value,
-    either,
-    just,
-    texts_of,
 )
+from trackerapi.config.job_config import StepConfiguration
 from trackerapi.events.event import KINDS
 
-_RUNNERS: Final = frozenset({"run", "run_until_complete"})
-_KEEPING: Final = frozenset(
-    {"print", "len", "repr", "str", "type", "isinstance", "id", "bool", "hash", "any"}
-    | {"enumerate", "zip", "list", "tuple", "set", "sorted", "reversed", "iter", "all"}
-    | {"next", "min", "max", "sum", "range", "filter", "map", "frozenset", "callable"}
+MAX_CHAIN: Final = 24
+"""Most nodes in a chain of calls that the check follows; each call adds two."""
+
+UNKNOWN_ARGUMENTS: Final = Arguments(has_more=True)
+
+_RUNNERS: Final = frozenset(
+    {"Thread", "Process", "submit", "to_thread", "run_in_executor", "partial", "run"}
 )
-"""Functions that change nothing, and keep no handle."""
+"""Functions that run another function, with the arguments behind it."""
 
-_ENTERING: Final = frozenset({"enter_context", "enter_async_context"})
-_CREATING: Final = frozenset({"create_job", "run_job"})
-_OF_NEW_JOBS: Final = frozenset({"customer_id", "provider_job_id", "tag"})
-_READING: Final = frozenset({"get", "index", "count", "copy"})
+_HARMLESS: Final = frozenset(
+    {"all", "any", "bool", "callable", "hash", "id", "isinstance", "len", "print"}
+    | {"range", "repr", "sum", "type"}
+)
+"""Built-in functions that keep and return no argument."""
 
-
-class Calls(Functions):
-    """Reads calls of every kind."""
-
-    def call(self, node: ast.Call, *, at_once: bool = False) -> Value:
-        """Return what a call may return.
-
-        Args:
-            node: The call.
-            at_once: Whether a coroutine that it returns runs right here.
-        """
-        called = self.evaluate(node.func)
-        given = self._arguments(node)
-        methods = [thing for thing in called if isinstance(thing, Method)]
-        jobs = [one.owner for one in methods if isinstance(one.owner, Job)]
-        if jobs:
-            # One of several: what one of them has, none of them lacks.
-            others = [self.stranger] if len(jobs) < len(called) else []
-            return self.call_job([*jobs, *others], methods[0].name, given, node)
-        steps = [one.owner for one in methods if isinstance(one.owner, StepHandle)]
-        if steps:
-            is_sure = len(steps) == len(called)
-            return self.call_steps(steps, methods[0].name, is_sure=is_sure)
-        ways = [
-            functools.partial(self._call_thing, thing, given, node, at_once=at_once)
-            for thing in called
-        ]
-        return either(self.alternatives(ways)) if ways else ANYTHING
-
-    def _arguments(self, node: ast.Call) -> Arguments:
-        runs = isinstance(node.func, ast.Attribute) and node.func.attr in _RUNNERS
-        by_place: list[Argument] = []
-        has_more = any(keyword.arg is None for keyword in node.keywords)
-        for part in node.args:
-            if isinstance(part, ast.Starred):
-                value = self.evaluate(part.value)
-                items = self.items_of(value)
-                has_more |= items is None
-                by_place.extend(Argument(item, part) for item in items or ())
-                if items is None:
-                    self.let_go(value)
-            elif runs and isinstance(part, ast.Call):
-                by_place.append(Argument(self.call(part, at_once=True), part))
-            else:
-                by_place.append(Argument(self.evaluate(part), part))
-        by_name: list[tuple[str, Argument]] = []
-        for keyword in node.keywords:
-            value = self.evaluate(keyword.value)
-            if keyword.arg is None:
-                self.let_go(value)
-            else:
-                by_name.append((keyword.arg, Argument(value, keyword.value)))
-        return Arguments(tuple(by_place), tuple(by_name), has_more)
-
-    def _call_thing(
-        self, thing: Thing, given: Arguments, node: ast.Call, *, at_once: bool
-    ) -> Value:
-        match thing:
-            case Function():
-                return self.call_function(thing, given, node, at_once=at_once)
-            case Library(name):
-                return self.call_library(name, given, node)
-            case Method(owner, name):
-                return self._call_method(owner, name, given, node)
-            case Class():
-                return self._make(thing, given, node)
-            case StepBlock() | JobDecorator():
-                return self._decorated(thing, given)
-            case Builtin(name):
-                return self._call_builtin(name, given)
-            case _:
-                name = node.func.id if isinstance(node.func, ast.Name) else ""
-                return self.call_unknown(name, given)
-
-    def _call_method(
-        self, owner: Thing, name: str, given: Arguments, node: ast.Call
-    ) -> Value:
-        match owner:
-            case Tracker():
-                return self.call_tracker(name, given, node)
-            case Library():
-                return just(Tracker())  # such as `AsyncTrackerApi.from_env()`
-            case LoadedConfigs():
-                return self.call_manager(name, given, node)
-            case Items() | Table():
-                return self._call_collection(owner, name, given)
-            case _:
-                return self._call_stranger(name, given, node)
-
-    def _call_stranger(self, name: str, given: Arguments, node: ast.Call) -> Value:
-        """Call a method of what is not known; it may still be a tracker or a job."""
-        named = _OF_NEW_JOBS & dict(given.by_name).keys()
-        is_new = named or len(given.by_place) > 2
-        if (name in _CREATING and is_new) or (
-            name in {"job", "as_job"} and len(named) > 1
-        ):
-            return self.call_tracker(name, given, node)
-        if name == "get_job_config":
-            return self.call_manager(name, given, node)
-        if name == "send_event" and _is_report(given, node):
-            return self.call_job([self.stranger], name, given, node)
-        if name in _ENTERING and given.by_place:
-            first = given.by_place[0]
-            return self.enter(first.value)[1]
-        step = given.find("step") if name == "track" else None
-        if name in {"step", "skip"} and given.by_place:
-            step = given.by_place[0]
-        if step is not None:
-            self.believe(step.value, step.at, is_of_job=_is_called_job(node))
-        return self.call_unknown(name, given)
-
-    def _call_collection(
-        self, owner: Items | Table, name: str, given: Arguments
-    ) -> Value:
-        if isinstance(owner, Table) and not self.is_changed(owner):
-            if name == "items":
-                pairs = [
-                    just(Items((just(Text(key)), value))) for key, value in owner.values
-                ]
-                return just(Items(tuple(pairs), owner.made_at))
-            if name == "values":
-                values = tuple(value for _, value in owner.values)
-                return just(Items(values, owner.made_at))
-            if name == "keys":
-                keys = tuple(just(Text(key)) for key, _ in owner.values)
-                return just(Items(keys, owner.made_at))
-        if name not in _READING:
-            self.change(just(owner))
-        return self.call_unknown(name, given)
-
-    def _call_builtin(self, name: str, given: Arguments) -> Value:
-        if name not in _KEEPING:
-            return self.call_unknown(name, given)
-        for argument in given:
-            self.let_run(argument.value)
-            self.let_go(frozenset(t for t in argument.value if isinstance(t, Method)))
-        first = given.by_place[0].value if given.by_place else ANYTHING
-        if name in {"list", "tuple", "iter"}:
-            return first
-        if name == "str":
-            return frozenset(t for t in first if isinstance(t, Text)) or ANYTHING
-        return self._rearranged(name, given, first)
-
-    def _rearranged(self, name: str, given: Arguments, first: Value) -> Value:
-        """Return the items of an argument as a builtin function gives them again."""
-        lists = [self.items_of(one.value) for one in given.by_place]
-        known = lists[0] if lists else None
-        if name == "zip":
-            return _zipped(lists)
-        if name == "reversed" and known is not None:
-            return just(Items(known[::-1]))
-        if name == "enumerate":
-            items = (self.item_of(first),) if known is None else known
-            return just(Items(tuple(_pair(ANYTHING, item) for item in items)))
-        return just(Items((self.item_of(first),))) if name == "sorted" else ANYTHING
-
-    def _make(self, of: Class, given: Arguments, node: ast.Call) -> Value:
-        instance = Instance(of)
-        starts = self.attribute(instance, "__init__")
-        functions = [thing for thing in starts if isinstance(thing, Function)]
-        for function in functions:
-            self.call_function(function, given, node, at_once=False)
-        if not functions:
-            for argument in given:
-                self.let_go(argument.value)
-        return just(instance)
-
-    def _decorated(self, by: StepBlock | JobDecorator, given: Arguments) -> Value:
-        """Decorate a function by a call."""
-        functions = given.by_place[0].value if given.by_place else frozenset[Thing]()
-        decorated = [
-            replace(one, decorators=(by, *one.decorators))
-            for one in functions
-            if isinstance(one, Function)
-        ]
-        return frozenset(decorated) or ANYTHING
+_KEYWORDS_OF_NEW_JOBS: Final = frozenset({"customer_id", "provider_job_id", "tag"})
 
 
-def _is_report(given: Arguments, node: ast.Call) -> bool:
-    """Tell whether a `send_event()` of what is not known is one of this library."""
-    if given.find("kind"):
-        return True
-    kinds = texts_of(given.value("kind", 0))[0]
-    return _is_called_job(node) and any(kind.text in KINDS for kind in kinds)
+def read_call(state: State, node: ast.Call) -> Reading:
+    """Read a call."""
+    called = yield node.func
+    given = yield from _read_arguments(state, node)
+    match called:
+        case Function():
+            return (yield _call_function(state, called, given, node))
+        case Library(name) if name in FOLLOWED_NAMES:
+            return call_library(state, name, given, node)
+        case Member(Job() as job, name):
+            with state.replaced(current_job=job):
+                yield _release_objects(state, given)
+            return call_job(state, job, name, given, node)
+        case Member(Step() as step, name):
+            yield _release_objects(state, given)
+            return call_step(state, step, name)
+        case Member(owner, name):
+            yield release(state, owner)  # a list may change, or return an item
+            return (yield _call_unknown_method(state, name, given, node))
+        case _:
+            return (yield _call_unknown_function(state, given, node))
 
 
-def _is_called_job(node: ast.Call) -> bool:
-    """Tell whether the name of a method's owner says that it is a job."""
+def _read_arguments(state: State, node: ast.Call) -> Generator[Task, Symbol, Arguments]:
+    given = Arguments()
+    for part in node.args:
+        symbol = yield part
+        given.has_more |= isinstance(part, ast.Starred)
+        if given.has_more:  # arguments behind `*` have unknown positions
+            yield release(state, symbol)
+        else:
+            given.positional.append(Argument(symbol, part))
+    for keyword in node.keywords:
+        symbol = yield keyword.value
+        if keyword.arg is not None:
+            given.keywords[keyword.arg] = Argument(symbol, keyword.value)
+        else:
+            given.has_more = True
+            yield release(state, symbol)
+    return given
+
+
+def _call_unknown_method(
+    state: State, name: str, given: Arguments, node: ast.Call
+) -> Reading:
+    """Read a call of a method of an unknown object, which may be a tracker or a job."""
+    keywords = _KEYWORDS_OF_NEW_JOBS & given.keywords.keys()
+    is_creation = name in {"create_job", "run_job"} and (
+        keywords or len(given.positional) > 2
+    )
+    if is_creation or (name in {"job", "as_job"} and len(keywords) > 1):
+        return call_tracker(state, name, given, node)
+    if name == "get_job_config":
+        return get_job_config(state, given)
+    if name in {"enter_context", "enter_async_context"} and given.positional:
+        return enter_block(state, given.positional[0].symbol)
     owner = node.func.value if isinstance(node.func, ast.Attribute) else node.func
-    name = owner.attr if isinstance(owner, ast.Attribute) else ""
-    name = owner.id if isinstance(owner, ast.Name) else name
-    return name.lower().endswith("job")
+    owner_name = str(getattr(owner, "attr", None) or getattr(owner, "id", ""))
+    is_job = owner_name.lower().endswith("job")
+    state.unknown_job.is_ended |= is_job and name in ENDING_METHODS
+    kind = given.symbol("kind", 0)
+    is_kind = is_job and isinstance(kind, Text) and kind.text in KINDS
+    if name == "send_event" and (is_kind or "kind" in given.keywords):
+        return call_job(state, state.unknown_job, name, given, node)
+    index = None if name == "track" else 0
+    step = given.find("step", index) if name in {"step", "skip", "track"} else None
+    if step is not None:
+        report_to_unknown(state, step.symbol, step.at, is_job=is_job)
+    return (yield _run(state, name, given))
 
 
-def _pair(first: Value, second: Value) -> Value:
-    return just(Items((first, second)))
+def _call_unknown_function(state: State, given: Arguments, node: ast.Call) -> Reading:
+    name = node.func.id if isinstance(node.func, ast.Name) else ""
+    if name not in _HARMLESS or state.scope.find(name):
+        return (yield _run(state, name, given))
+    for symbol in given:
+        yield call_later(state, symbol)
+    return UNKNOWN
 
 
-def _zipped(lists: Sequence[tuple[Value, ...] | None]) -> Value:
-    known = [items for items in lists if items is not None]
-    if not known:
-        return ANYTHING
-    length = min(map(len, known))
-    rows = [
-        just(Items(tuple(ANYTHING if items is None else items[at] for items in lists)))
-        for at in range(length)
-    ]
-    return just(Items(tuple(rows)))
+def _run(state: State, name: str, given: Arguments) -> Reading:
+    """Read a call of unknown code, which may run a function among its arguments."""
+    target, args = given.find("target"), given.find("args")
+    symbols = [argument.symbol for argument in given.positional]
+    index = next((n for n, s in enumerate(symbols) if isinstance(s, Function)), None)
+    if name in _RUNNERS and index is not None:
+        has_more = given.has_more or name == "partial"
+        behind = given.positional[index + 1 :]
+        inner = Arguments(behind, given.keywords, has_more)
+        yield call_later(state, symbols[index], inner)
+    elif name in _RUNNERS and target is not None:
+        passed = state.items_of(args.symbol) if args else ()
+        inner = Arguments([Argument(item, args.at) for item in passed or () if args])
+        inner.has_more = passed is None or "kwargs" in given.keywords
+        yield call_later(state, target.symbol, inner)
+        if args and passed is None:
+            yield release(state, args.symbol)
+    else:
+        yield release(state, *given)
+    return UNKNOWN
+
+
+def _call_function(
+    state: State, function: Function, given: Arguments, node: ast.Call | None
+) -> Reading:
+    """Read a call of a function of the script; `node` is None in other code."""
+    is_recursive = function.node in state.chain
+    if is_recursive or len(state.chain) > MAX_CHAIN or (node and state.is_long):
+        if not is_recursive:
+            state.current_job.leave()
+        yield release(state, *given)
+        return UNKNOWN
+    is_coroutine = isinstance(function.node, ast.AsyncFunctionDef)
+    is_awaited = not is_coroutine or node is None or node in state.awaited
+    if is_awaited and not function.is_deferred:
+        return (yield _read_function(state, function, given, node))
+    with state.replaced(flow={}):
+        symbol = yield _read_function(state, function, given, node)
+    if not function.is_deferred:
+        return symbol  # a later `await` gives the symbol
+    return (yield release(state, symbol))
+
+
+def call_later(
+    state: State, symbol: Symbol, given: Arguments = UNKNOWN_ARGUMENTS
+) -> Reading:
+    """Read a function that other code calls at an unknown time.
+
+    Reads the function here for its effects, and at the end for its mistakes: the script
+    may set variables of the function after this point.
+    """
+    if isinstance(symbol, Function) and symbol.node not in state.chain:
+        if given is not UNKNOWN_ARGUMENTS:
+            state.later.append((symbol, given))
+        with state.replaced(flow={}, findings=Findings("", [])):
+            yield _call_function(state, symbol, given, None)
+    return UNKNOWN
+
+
+def read_later(state: State) -> Reading:
+    """Read the functions that other code calls, with the final symbols of all names."""
+    seen: set[tuple[object, ...]] = set()
+    for function, given in state.later:  # grows while functions define functions
+        key = (function.node, *(() if state.is_long else given))
+        is_called = given is UNKNOWN_ARGUMENTS and function.node in state.called
+        if key not in seen and not is_called:
+            seen.add(key)
+            with state.replaced(flow={}):
+                yield _call_function(state, function, given, None)
+    return UNKNOWN
+
+
+def release(state: State, *symbols: Symbol) -> Reading:
+    """Record that symbols go to code that the check cannot follow.
+
+    That code may call functions, report steps by handles and tags, and change lists.
+    """
+    for symbol in symbols:
+        match symbol:
+            case Function():
+                yield call_later(state, symbol)
+            case Items(items):
+                state.change(symbol)
+                yield release(state, *items)
+            case Text(tag) | StepConfiguration(tag=tag):
+                state.released.add(tag)
+            case Step(Job() as job) | Member(Step(Job() as job)) | Member(Job() as job):
+                job.leave()
+            case Job():
+                symbol.leave()
+            case _:
+                pass
+    return UNKNOWN
+
+
+def _release_objects(state: State, given: Arguments) -> Reading:
+    """Release the arguments of a method of a job or step, except texts."""
+    objects = [symbol for symbol in given if not isinstance(symbol, Text)]
+    return (yield release(state, *objects))
+
+
+def join(state: State, *symbols: Symbol) -> Reading:
+    """Return the symbol that is the same on all paths; release different symbols.
+
+    A handle on one path and None on another path give the handle.
+    """
+    different: list[Symbol] = list(dict.fromkeys(symbols))
+    others: list[Symbol] = [symbol for symbol in different if symbol is not Plain.NONE]
+    if len(others) == 1 and not isinstance(others[0], Text):
+        different = others
+    return different[0] if len(different) == 1 else (yield release(state, *different))
+
+
+def join_names(
+    state: State, paths: Sequence[dict[str, Symbol]], *, may_jump: bool = False
+) -> Reading:
+    """Continue with the names of the scope where several paths join.
+
+    With `may_jump`, a path may leave at any point, before it replaces a text.
+    """
+    first, *others = paths
+    names = dict(first)
+    different = {
+        name
+        for path in others
+        for name, symbol in path.items()
+        if first.get(name) is not symbol
+    }
+    different.update(*(first.keys() - path.keys() for path in others))
+    for name in different:
+        symbols = [path[name] for path in paths if name in path]
+        if any(symbol != symbols[0] for symbol in symbols):
+            state.scope.changed.add(name)
+        symbol = yield join(state, *symbols)
+        if may_jump and isinstance(symbol, Text) and name in state.scope.changed:
+            symbol = yield release(state, symbol)
+        names[name] = symbol
+    state.scope.names = names
+    return UNKNOWN
+
+
+def item_of(state: State, iterable: Symbol) -> Reading:
+    """Return the symbol of any item of an iterable; a loop of `track()` begins."""
+    if isinstance(iterable, Step) and iterable.is_loop:
+        report_handle(state, iterable, begins=True)
+    if isinstance(iterable, Member) and isinstance(iterable.owner, Job):
+        iterable.owner.is_open = iterable.owner.is_used = True  # `job.steps`
+    return (yield join(state, *(state.items_of(iterable) or (UNKNOWN,))))
+
+
+def _read_function(
+    state: State, function: Function, given: Arguments, node: ast.Call | None
+) -> Reading:
+    """Read the body of a function inside the blocks of its decorators."""
+    if given is not UNKNOWN_ARGUMENTS:
+        state.called.add(function.node)
+    scope, job = Scope(function.scope), state.current_job
+    scope.names = yield from _read_parameters(state, function, given)
+    for decorator in function.decorators:
+        if isinstance(decorator, JobDecorator):
+            job = call_decorated(state, decorator)
+        else:
+            tag = decorator.tag or UNKNOWN
+            report_step(state, job, tag, decorator.named_at, begins=True)
+    around = (function.node,) if node is None else (node, function.node)
+    chain, returned = (*state.chain, *around), list[Symbol]()
+    with state.replaced(
+        scope=scope, chain=chain, current_job=job, returned=returned, return_flow={}
+    ):
+        if isinstance(function.node, ast.Lambda):
+            returned.append((yield function.node.body))
+        else:
+            yield function.node.body
+            if not isinstance(function.node.body[-1], ast.Return):
+                returned.append(Plain.NONE)
+        state.flow = state.flow or state.return_flow
+        symbol = yield join(state, *returned)
+        if len(chain) == 1:
+            yield release(state, symbol)  # to the caller in another module
+    return symbol
+
+
+def _read_parameters(
+    state: State, function: Function, given: Arguments
+) -> Generator[Task, Symbol, dict[str, Symbol]]:
+    """Return the symbols of the parameters of a called function."""
+    parameters = function.node.args
+    positional = [*parameters.posonlyargs, *parameters.args]
+    passed = [_passed(argument) for argument in given.positional]
+    keywords = {name: _passed(argument) for name, argument in given.keywords.items()}
+    names = dict(zip((each.arg for each in positional), passed, strict=False))
+    for parameter in [*positional[len(passed) :], *parameters.kwonlyargs]:
+        default = function.defaults.get(parameter.arg, UNKNOWN)
+        if parameter.arg not in keywords and given.has_more:
+            default = yield release(state, default)
+        names[parameter.arg] = keywords.pop(parameter.arg, default)
+    rest = Items(tuple(passed[len(positional) :]))
+    if parameters.vararg:
+        names[parameters.vararg.arg] = UNKNOWN if given.has_more else rest
+    if parameters.kwarg:
+        names[parameters.kwarg.arg] = UNKNOWN
+    is_kept = parameters.vararg and not given.has_more
+    yield release(state, *keywords.values(), UNKNOWN if is_kept else rest)
+    return names
+
+
+def _passed(argument: Argument) -> Symbol:
+    """Return the symbol of an argument; a text remembers the first argument."""
+    symbol = argument.symbol
+    if isinstance(symbol, Text) and symbol.passed_at is None:
+        return replace(symbol, passed_at=argument.at)
+    return symbol

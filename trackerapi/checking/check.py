@@ -1,102 +1,93 @@
-"""Checks one script."""
+"""Check of one script: it reads the script, applies the rules, returns the findings."""
 
 import ast
-import io
-import tokenize
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import Any, Final
 
+from trackerapi.checking import expressions, statements
+from trackerapi.checking.calls import read_later
 from trackerapi.checking.findings import NEVER_SENT, Finding, Findings
-from trackerapi.checking.jobs import KnownConfigs
-from trackerapi.checking.reading import TooLong
-from trackerapi.checking.rules import (
-    find_missing_finish,
-    never_sent,
-    unexplained_texts,
-)
-from trackerapi.checking.sources import named_configs, parsed, uses_library_elsewhere
-from trackerapi.checking.statements import ScriptReader
+from trackerapi.checking.rules import find_missing_finish, never_sent
+from trackerapi.checking.sources import Script, uses_library_elsewhere
+from trackerapi.checking.state import Reading, State, Task
+from trackerapi.checking.symbols import UNKNOWN, Symbol
 from trackerapi.config.job_config import JobConfig
 
+MAX_READINGS: Final = 100_000
+"""Tasks, beyond five for each node, before the check skips calls: about a second."""
 
-class UnreadableScript(Exception):
-    """A script cannot be read; the text says why, in one line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A script that was found to be Python.
-
-    Attributes:
-        path: As it was named.
-        tree: What it says.
-        lines: Its lines.
-        config_files: Configuration files that it names, as far as reading tells.
-        makes_configs: Whether it makes configurations in code too.
-    """
-
-    path: Path
-    tree: ast.Module
-    lines: list[str]
-    config_files: tuple[Path, ...]
-    makes_configs: bool
-
-    @property
-    def is_data(self) -> bool:
-        """Whether it is one literal, such as a JSON file, and does nothing."""
-        match self.tree.body:
-            case [ast.Expr(ast.Dict() | ast.List())]:
-                return True
-            case _:
-                return False
-
-    @classmethod
-    def parsed(cls, path: Path, source: bytes) -> "Script":
-        """Return what a script says.
-
-        Raises:
-            UnreadableScript: If it is no Python.
-        """
-        try:
-            tree = parsed(source, str(path))
-            encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
-            text = io.TextIOWrapper(io.BytesIO(source), encoding).read()
-        except SyntaxError as error:
-            place = f"{path}:{error.lineno or 1}:{max(error.offset or 1, 1)}"
-            raise UnreadableScript(f"{place}: syntax error: {error.msg}") from None
-        except (ValueError, RecursionError, MemoryError) as error:
-            reason = str(error) or "nested too deeply"
-            raise UnreadableScript(f"{path}: cannot be read: {reason}") from None
-        named = named_configs(tree, path)
-        return cls(path, tree, text.split("\n"), named.files, named.has_others)
+_READERS: Final = {**expressions.READERS, **statements.READERS}
 
 
 def check_script(script: Script, configs: Sequence[JobConfig]) -> list[Finding]:
-    """Return the mistakes in a script, from its top to its end.
+    """Return the mistakes in a script, from the top of the script to its end.
 
-    Nothing of it is run or imported; modules beside it are looked at for whether they
-    use this library.
+    Neither runs nor imports the script. Reads modules beside the script, to see whether
+    they use this library.
 
     Args:
         script: The script.
-        configs: The job configurations that it may use.
-
-    Raises:
-        UnreadableScript: If it is nested too deeply, or longer than any script.
+        configs: Job configurations that the script may use.
     """
     findings = Findings(str(script.path), script.lines)
-    known = KnownConfigs(tuple(configs), not script.makes_configs)
-    reader = ScriptReader(known, findings)
-    try:
-        reader.read(script.tree)
-    except (TooLong, RecursionError):
-        raise UnreadableScript(f"{script.path}: too much to be read") from None
-    find_missing_finish(reader.jobs, findings)
-    unexplained = unexplained_texts(script.tree, reader.accounted)
-    missing = list(never_sent(reader.jobs, unexplained))
+    is_complete = not script.makes_configs
+    state = State(script.tree, configs, findings, is_complete=is_complete)
+    limit = MAX_READINGS + 5 * sum(1 for _ in ast.walk(script.tree))
+    _run(state, _read_script(state, script.tree), limit)
+    find_missing_finish(state)
+    missing = list(never_sent(state, script.tree))
     folders = [script.path.absolute().parent, Path.cwd()]
     if missing and not uses_library_elsewhere(script.tree, folders):
-        for place, message in missing:
-            findings.add(NEVER_SENT, place, message)
+        for at, message in missing:
+            findings.add(NEVER_SENT, at, message)
     return findings.in_order()
+
+
+def _run(state: State, reading: Reading, limit: int) -> None:
+    """Run a reading and all tasks inside it, at any depth, without recursion.
+
+    Args:
+        state: State of the check.
+        reading: The reading.
+        limit: Number of tasks before the check skips calls.
+    """
+    unfinished = [reading]
+    symbol: Any = None  # a new generator takes None
+    for count in itertools.count():
+        if count == limit:
+            state.stop_following()
+        try:
+            task = unfinished[-1].send(symbol)
+        except StopIteration as end:
+            symbol = end.value
+            unfinished.pop()
+            if not unfinished:
+                return
+            continue
+        begun = _begin(state, task)
+        if isinstance(begun, Generator):
+            unfinished.append(begun)
+            symbol = None
+        else:
+            symbol = begun
+
+
+def _read_script(state: State, tree: ast.Module) -> Reading:
+    yield tree.body
+    return (yield read_later(state))
+
+
+def _begin(state: State, task: Task) -> Reading | Symbol:
+    """Return the symbol of a simple task, or a reading of another task."""
+    if isinstance(task, ast.AST):
+        return _READERS.get(type(task), expressions.read_other)(state, task)
+    return _read_all(task) if isinstance(task, Sequence) else task
+
+
+def _read_all(nodes: Sequence[ast.AST]) -> Reading:
+    symbol: Symbol = UNKNOWN
+    for node in nodes:
+        symbol = yield node
+    return symbol

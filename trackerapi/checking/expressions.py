@@ -1,247 +1,236 @@
-"""What expressions may stand for."""
+"""Reading of expressions and assignment targets."""
 
 import ast
-import builtins
-import dataclasses
-import functools
-from collections.abc import Callable
-from typing import Any, Final
+import contextlib
+from collections.abc import Generator
+from typing import Final, TypeAlias
 
-from trackerapi.checking.holders import Holders
-from trackerapi.checking.jobs import Job
-from trackerapi.checking.values import (
-    ANYTHING,
-    NOTHING,
-    TRACKERS,
-    Anything,
-    Builtin,
-    Class,
-    Config,
-    Function,
-    Instance,
-    Items,
-    Library,
-    LoadedConfigs,
-    Method,
-    Nothing,
-    Number,
-    StepConfig,
-    StepHandle,
-    Steps,
-    Table,
-    Text,
-    Thing,
-    Tracker,
-    Value,
-    either,
-    just,
-    texts_of,
+from trackerapi.checking.calls import (
+    UNKNOWN_ARGUMENTS,
+    item_of,
+    join,
+    read_call,
+    release,
 )
+from trackerapi.checking.library import TRACKER_CLASSES
+from trackerapi.checking.rules import report_handle
+from trackerapi.checking.state import Flow, Reader, Reading, State, Task
+from trackerapi.checking.symbols import (
+    UNKNOWN,
+    Function,
+    Items,
+    Job,
+    Library,
+    Member,
+    Plain,
+    Scope,
+    Step,
+    Symbol,
+    Text,
+)
+from trackerapi.config.job_config import JobConfig, StepConfiguration
+
+_Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
+
+_WITHOUT_PARTS: Final = (
+    ast.Assert | ast.Compare | ast.FormattedValue | ast.JoinedStr | ast.UnaryOp
+)
+"""Nodes with results that never contain the objects of their parts."""
 
 
-class Expressions(Holders):
-    """Evaluates expressions as far as reading tells."""
-
-    def evaluate(self, node: ast.expr) -> Value:
-        """Return what an expression may be, and note what it reports."""
-        self.count()
-        read = _READERS.get(type(node))
-        if read is not None:
-            return read(self, node)
-        for part in ast.iter_child_nodes(node):
-            if isinstance(part, ast.expr):
-                self.evaluate(part)
-        return ANYTHING
-
-    def read_constant(self, node: ast.Constant) -> Value:
-        """Return a text, a whole number or None."""
-        if isinstance(node.value, str):
-            return just(Text(node.value, node))
-        if type(node.value) is int:
-            return just(Number(node.value))
-        return NOTHING if node.value is None else ANYTHING
-
-    def read_name(self, node: ast.Name) -> Value:
-        """Return what a name stands for."""
-        value = self.frame.scope.find(node.id)
-        if value is not None:
-            return value
-        return just(Builtin(node.id)) if hasattr(builtins, node.id) else ANYTHING
-
-    def read_attribute(self, node: ast.Attribute) -> Value:
-        """Return what an attribute may be."""
-        owner = self.evaluate(node.value)
-        return either(self.attribute(thing, node.attr) for thing in owner) or ANYTHING
-
-    def attribute(self, thing: Thing, name: str) -> Value:
-        """Return what an attribute of a thing may be."""
-        match thing:
-            case Config(config) if name == "step_configurations":
-                steps = config.step_configurations
-                return just(Items(tuple(just(StepConfig(step)) for step in steps)))
-            case Config(named) | StepConfig(named) if name in {"tag", "name"}:
-                return just(Text(named.tag if name == "tag" else named.name))
-            case Text() if name == "value":  # of a member of an enumeration
-                return just(thing)
-            case Library(owner) if owner not in TRACKERS:
-                return just(Library(name))
-            case Job() | StepHandle():
-                return _attribute_of_handle(thing, name)
-            case Class() | Instance():
-                return _attribute_of_class(thing, name)
-            case _:
-                return _method(thing, name)
-
-    def read_joined(self, node: ast.JoinedStr) -> Value:
-        """Return the text of an f-string whose parts are all known."""
-        known: list[str] | None = []
-        for part in node.values:
-            is_plain = isinstance(part, ast.FormattedValue) and (
-                part.conversion == -1 and part.format_spec is None
-            )
-            inner = part.value if isinstance(part, ast.FormattedValue) else part
-            text = self._only_text(self.evaluate(inner))
-            is_plain |= isinstance(part, ast.Constant)
-            is_known = is_plain and text is not None and known is not None
-            known = [*(known or ()), text or ""] if is_known else None
-        return just(Text("".join(known))) if known is not None else ANYTHING
-
-    def read_operation(self, node: ast.BinOp) -> Value:
-        """Return known texts put together."""
-        first: ast.expr = node
-        others: list[tuple[ast.operator, ast.expr]] = []
-        while isinstance(first, ast.BinOp):  # a long sum is nested as deep
-            others.append((first.op, first.right))
-            first = first.left
-        known = self._only_text(self.evaluate(first))
-        for operator, other in reversed(others):
-            text = self._only_text(self.evaluate(other))
-            is_known = isinstance(operator, ast.Add) and text is not None
-            known = known + (text or "") if is_known and known is not None else None
-        return ANYTHING if known is None else just(Text(known))
-
-    def _only_text(self, value: Value) -> str | None:
-        texts, has_others = texts_of(value)
-        is_one = len(texts) == len(value) == 1 and not has_others
-        return texts[0].text if is_one else None
-
-    def read_negative(self, node: ast.UnaryOp) -> Value:
-        """Return a number below 0."""
-        things = self.evaluate(node.operand)
-        if isinstance(node.op, ast.USub):
-            numbers = [thing for thing in things if isinstance(thing, Number)]
-            if len(numbers) == len(things) == 1:
-                return just(Number(-numbers[0].number))
-        return ANYTHING
-
-    def read_either(self, node: ast.BoolOp) -> Value:
-        """Return any of the operands; those behind the first may not be read."""
-        first, *others = node.values
-        values = [self.evaluate(first)]
-        for other in others:
-            evaluate = functools.partial(self.evaluate, other)
-            values += self.alternatives([evaluate, _no_value])
-        return either(values)
-
-    def read_choice(self, node: ast.IfExp) -> Value:
-        """Return what either branch may be."""
-        self.evaluate(node.test)
-        ways = [
-            functools.partial(self.evaluate, way) for way in (node.body, node.orelse)
-        ]
-        return either(self.alternatives(ways))
-
-    def read_walrus(self, node: ast.NamedExpr) -> Value:
-        """Assign within an expression."""
-        value = self.evaluate(node.value)
-        self.assign(node.target, value)
-        return value
-
-    def read_await(self, node: ast.Await) -> Value:
-        """Return what is awaited."""
-        if isinstance(node.value, ast.Call):
-            return self.call(node.value, at_once=True)
-        return self.evaluate(node.value)
-
-    def read_lambda(self, node: ast.Lambda) -> Value:
-        """Return a function without a name."""
-        return just(Function(node, self.frame.scope))
-
-    def read_yield(self, node: ast.Yield) -> Value:
-        """Hand a value to whoever iterates."""
-        if node.value is not None:
-            self.let_go(self.evaluate(node.value))
-        return ANYTHING
+def read_other(state: State, node: ast.AST) -> Reading:
+    """Read the expressions directly inside a node with an unknown result."""
+    for part in ast.iter_child_nodes(node):
+        if isinstance(part, ast.expr):
+            symbol = yield part
+            if isinstance(node, ast.Compare):
+                compared = state.items_of(symbol) or (symbol,)
+                texts = (each.text for each in compared if isinstance(each, Text))
+                state.compared.update(texts)
+            elif isinstance(symbol, Text) or not isinstance(node, _WITHOUT_PARTS):
+                yield release(state, symbol)
+    return UNKNOWN
 
 
-def _no_value() -> Value:
-    return frozenset()
+def read_value(_state: State, node: ast.Await | ast.Expr) -> Reading:
+    """Read a node with the symbol of its value."""
+    return (yield node.value)
 
 
-def _method(thing: Thing, name: str) -> Value:
-    if isinstance(thing, Nothing):
-        return frozenset()  # it is one of the other things that it may be
-    is_known = isinstance(thing, Tracker | LoadedConfigs | Items | Table | Library)
-    return just(Method(thing if is_known else Anything(), name))
+def assign(state: State, target: ast.expr, symbol: Symbol) -> Reading:
+    """Read an assignment of a symbol to a target."""
+    match target:
+        case ast.Name(id=name):
+            state.scope.assign(name, symbol)
+        case ast.Tuple(elts=targets) | ast.List(elts=targets):
+            items = state.items_of(symbol) or ()
+            is_starred = any(isinstance(each, ast.Starred) for each in targets)
+            if is_starred or len(items) != len(targets):
+                items = [(yield item_of(state, symbol))] * len(targets)
+            for inner, item in zip(targets, items, strict=True):
+                yield assign(state, inner, item)
+        case ast.Attribute(value=inner):
+            owner = yield inner
+            if isinstance(owner, Step):
+                report_handle(state, owner, begins=True)
+            yield release(state, symbol)
+        case _:
+            yield release(state, symbol)
+            yield target
+    return UNKNOWN
 
 
-def _attribute_of_handle(thing: Job | StepHandle, name: str) -> Value:
-    if isinstance(thing, StepHandle):
-        return just(thing.job if name == "job" else Method(thing, name))
-    if name == "steps":
-        return just(Steps(thing))
-    if name == "config":
-        return just(Config(thing.config)) if thing.config else ANYTHING
-    return just(Method(thing, name))
+def read_defaults(node: ast.arguments) -> Generator[Task, Symbol, dict[str, Symbol]]:
+    """Read the default values of a function; return their symbols by parameter."""
+    names = [each.arg for each in (*node.posonlyargs, *node.args)]
+    names = names[len(names) - len(node.defaults) :]
+    names += [each.arg for each in node.kwonlyargs]
+    symbols: dict[str, Symbol] = {}
+    for name, default in zip(names, [*node.defaults, *node.kw_defaults], strict=True):
+        if default is not None:
+            symbols[name] = yield default
+    return symbols
 
 
-def _attribute_of_class(thing: Class | Instance, name: str) -> Value:
-    is_instance = isinstance(thing, Instance)
-    of = thing.of if isinstance(thing, Instance) else thing
-    found = of.attributes.get(name) if is_instance else None
-    value = of.find(name) if found is None else found
-    if value is None:
-        return just(Method(Anything(), name))
-    return frozenset(
-        _bound(one, Instance(of), is_instance=is_instance)
-        if isinstance(one, Function)
-        else one
-        for one in value
-    )
+def _read_constant(_state: State, node: ast.Constant) -> Symbol:
+    if isinstance(node.value, str) and node.value:
+        return Text(node.value, node)
+    # An empty string names no step: scripts use it until a step is known.
+    return Plain.NONE if node.value is None else UNKNOWN
 
 
-def _bound(function: Function, owner: Instance, *, is_instance: bool) -> Function:
-    """Return a method as it is found at an object, or else at its class."""
-    if isinstance(function.node, ast.Lambda):
-        return function
-    names = {ast.unparse(decorator) for decorator in function.node.decorator_list}
-    is_bound = is_instance and "staticmethod" not in names
-    is_bound |= "classmethod" in names
-    return dataclasses.replace(function, owner=owner if is_bound else None)
+def _read_name(state: State, node: ast.Name) -> Reading | Symbol:
+    scope = state.scope.find(node.id)
+    if scope is None:
+        return UNKNOWN
+    # Code elsewhere may change the variable before this code runs.
+    is_changed = node.id in scope.changed and scope is not state.scope
+    is_stable = not is_changed and node.id not in state.unstable
+    symbol = scope.names[node.id]
+    return symbol if is_stable else release(state, symbol)
 
 
-_READERS: Final[dict[type[ast.expr], Callable[[Expressions, Any], Value]]] = {
-    ast.Constant: Expressions.read_constant,
-    ast.Name: Expressions.read_name,
-    ast.Attribute: Expressions.read_attribute,
-    ast.Subscript: Expressions.read_subscript,
-    ast.List: Expressions.read_sequence,
-    ast.Tuple: Expressions.read_sequence,
-    ast.Set: Expressions.read_sequence,
-    ast.Dict: Expressions.read_dict,
-    ast.JoinedStr: Expressions.read_joined,
-    ast.BinOp: Expressions.read_operation,
-    ast.UnaryOp: Expressions.read_negative,
-    ast.BoolOp: Expressions.read_either,
-    ast.IfExp: Expressions.read_choice,
-    ast.NamedExpr: Expressions.read_walrus,
-    ast.Await: Expressions.read_await,
-    ast.Lambda: Expressions.read_lambda,
-    ast.Yield: Expressions.read_yield,
-    ast.YieldFrom: Expressions.read_yield,
-    ast.ListComp: Expressions.read_list_of,
-    ast.SetComp: Expressions.read_list_of,
-    ast.DictComp: Expressions.read_dict_of,
-    ast.GeneratorExp: Expressions.read_generator,
-    ast.Call: lambda reader, node: reader.call(node),
+def _read_attribute(state: State, node: ast.Attribute) -> Reading:
+    owner = yield node.value
+    match owner:
+        case JobConfig() | StepConfiguration() | Text():
+            return _attribute_of_value(owner, node.attr)
+        case Library(name) if name not in TRACKER_CLASSES:
+            return Library(node.attr)
+        case Library():
+            return Member(Plain.TRACKER, node.attr)  # such as `from_env`
+        case Scope():
+            symbol = owner.names.get(node.attr, UNKNOWN)
+            is_stable = node.attr not in state.unstable
+            return symbol if is_stable else (yield release(state, symbol))
+        case Member(Job() as job, "steps"):
+            job.is_open = True  # such as `job.steps.values()`
+        case Job() | Step():
+            found = owner.config if isinstance(owner, Job) else owner.job
+            is_found = node.attr == ("config" if isinstance(owner, Job) else "job")
+            return found if found and is_found else Member(owner, node.attr)
+        case _:
+            pass
+    is_followed = owner is Plain.TRACKER or isinstance(owner, Items)
+    return Member(owner if is_followed else UNKNOWN, node.attr)
+
+
+def _attribute_of_value(
+    owner: JobConfig | StepConfiguration | Text, name: str
+) -> Symbol:
+    if isinstance(owner, Text):
+        return owner if name == "value" else UNKNOWN  # of an enumeration member
+    if isinstance(owner, JobConfig) and name == "step_configurations":
+        return Items(owner.step_configurations)
+    return Text(getattr(owner, name)) if name in {"tag", "name"} else UNKNOWN
+
+
+def _read_subscript(state: State, node: ast.Subscript) -> Reading:
+    owner = yield node.value
+    index = yield node.slice
+    if isinstance(owner, Member) and isinstance(owner.owner, Job):
+        tag = index if isinstance(index, Text) else None
+        return Step(owner.owner, tag, node.slice)  # `job.steps[tag]`
+    if isinstance(node.ctx, ast.Load):
+        errors = (ValueError, TypeError, IndexError, RecursionError)
+        with contextlib.suppress(*errors):  # of an index that is no literal number
+            position: int = ast.literal_eval(node.slice)
+            return (state.items_of(owner) or ())[position]
+    return (yield release(state, owner if isinstance(owner, Items) else UNKNOWN))
+
+
+def _read_sequence(state: State, node: ast.List | ast.Tuple) -> Reading:
+    if any(isinstance(part, ast.Starred) for part in node.elts):
+        return (yield read_other(state, node))
+    items: list[Symbol] = []
+    for part in node.elts:
+        symbol = yield part
+        items.append(symbol)
+    return Items(tuple(items), node if isinstance(node, ast.List) else None)
+
+
+def _read_comprehension(state: State, node: _Comprehension) -> Reading:
+    made = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+    flow: Flow = {} if isinstance(node, ast.GeneratorExp) else state.flow
+    with state.replaced(scope=Scope(state.scope), flow=flow):
+        for generator in node.generators:
+            iterable = yield generator.iter
+            item = yield item_of(state, iterable)
+            yield assign(state, generator.target, item)
+            yield generator.ifs
+        for part in made:
+            yield release(state, (yield part))
+    return UNKNOWN
+
+
+def _read_bool(state: State, node: ast.BoolOp) -> Reading:
+    symbols = [(yield node.values[0])]
+    with state.replaced(flow=state.flow):  # the other operands may not run
+        for operand in node.values[1:]:
+            symbol = yield operand
+            symbols.append(symbol)
+    return (yield join(state, *symbols))
+
+
+def _read_choice(state: State, node: ast.IfExp) -> Reading:
+    yield node.test
+    with state.replaced(flow=state.flow):
+        first = yield node.body
+    with state.replaced(flow=state.flow):
+        second = yield node.orelse
+    return (yield join(state, first, second))
+
+
+def _read_walrus(state: State, node: ast.NamedExpr) -> Reading:
+    symbol = yield node.value
+    old = state.scope.names.get(node.target.id, symbol)
+    symbol = yield join(state, symbol, old)  # a condition may skip the assignment
+    state.scope.assign(node.target.id, symbol)
+    return symbol
+
+
+def _read_lambda(state: State, node: ast.Lambda) -> Reading:
+    defaults = yield from read_defaults(node.args)
+    function = Function(node, state.scope, defaults)
+    state.later.append((function, UNKNOWN_ARGUMENTS))
+    return function
+
+
+READERS: Final[dict[type[ast.AST], Reader]] = {
+    ast.Call: read_call,
+    ast.Await: read_value,
+    ast.Constant: _read_constant,
+    ast.Name: _read_name,
+    ast.Attribute: _read_attribute,
+    ast.Subscript: _read_subscript,
+    ast.List: _read_sequence,
+    ast.Tuple: _read_sequence,
+    ast.ListComp: _read_comprehension,
+    ast.SetComp: _read_comprehension,
+    ast.GeneratorExp: _read_comprehension,
+    ast.DictComp: _read_comprehension,
+    ast.BoolOp: _read_bool,
+    ast.IfExp: _read_choice,
+    ast.NamedExpr: _read_walrus,
+    ast.Lambda: _read_lambda,
 }

@@ -1,4 +1,4 @@
-"""What a check has found, and where."""
+"""Findings of a check: kinds of mistakes, and their positions in a script."""
 
 import ast
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ MISSING_FINISH: Final = "missing-finish"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One mistake in a script; sorts by its place.
+    """A mistake in a script; findings sort by position.
 
     Attributes:
-        path: The script, as it was named.
-        line: From 1 on.
-        column: In characters, from 1 on.
+        path: Path of the script, as the user gave it.
+        line: Line number; the first line is 1.
+        column: Column in characters; the first column is 1.
         code: Kind of the mistake, such as `unknown-step`.
-        message: One sentence; names the nearest known name where there is one.
+        message: One sentence, with the most similar known name if there is one.
     """
 
     path: str
@@ -31,30 +31,29 @@ class Finding:
     message: str
 
     def as_text(self) -> str:
-        """Return it as editors and terminals make a link of it."""
-        place = f"{self.path}:{self.line}:{self.column}"
-        return f"{place}: {self.code} {self.message}"
+        """Return the finding as one line; editors make a link of its position."""
+        return f"{self.path}:{self.line}:{self.column}: {self.code} {self.message}"
 
 
 class Findings:
-    """Collects findings of one script, each once.
+    """Collector of the findings of one script, each once.
 
     Args:
-        path: The script, as it was named.
-        lines: Its lines, to count characters where the parser counts bytes.
+        path: Path of the script, as the user gave it.
+        lines: Source lines: the parser counts columns in bytes, findings in characters.
     """
 
     def __init__(self, path: str, lines: list[str]) -> None:
         self._path, self._lines = path, lines
         self._found: set[Finding] = set()
 
-    def add(self, code: str, at: ast.expr | ast.stmt, message: str) -> None:
-        """Add a finding at the beginning of a node."""
+    def add(self, code: str, at: ast.expr, message: str) -> None:
+        """Add a finding at the first character of a node."""
         line = self._lines[at.lineno - 1] if at.lineno <= len(self._lines) else ""
         before = line.encode("utf-8", "replace")[: at.col_offset]
         column = len(before.decode("utf-8", "replace")) + 1
         self._found.add(Finding(self._path, at.lineno, column, code, message))
 
     def in_order(self) -> list[Finding]:
-        """Return the findings from the top of the script to its end."""
+        """Return the findings from the first line of the script to the last."""
         return sorted(self._found)

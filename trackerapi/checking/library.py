@@ -1,221 +1,154 @@
-"""What calls of this library mean."""
+"""Calls of this library: their effects and results."""
 
 import ast
-from collections.abc import Sequence
 from typing import Final
 
-from trackerapi.checking.arguments import NOT_GIVEN, Arguments
-from trackerapi.checking.expressions import Expressions
-from trackerapi.checking.jobs import Job
-from trackerapi.checking.values import (
-    ANYTHING,
-    NOTHING,
-    TRACKERS,
-    Config,
-    JobDecorator,
-    LoadedConfigs,
-    Nothing,
-    StepBlock,
-    StepHandle,
-    Text,
-    Thing,
-    Tracked,
-    Tracker,
-    Value,
-    just,
-    texts_of,
+from trackerapi.checking.rules import (
+    check_kind,
+    config_of_tag,
+    name_step,
+    report_handle,
+    report_step,
 )
+from trackerapi.checking.state import Arguments, State
+from trackerapi.checking.symbols import (
+    UNKNOWN,
+    Job,
+    JobDecorator,
+    Plain,
+    Step,
+    Symbol,
+    Text,
+)
+from trackerapi.config.job_config import JobConfig
+from trackerapi.events.event import kinds_with
 
-_BEGINS: Final = frozenset({"start", "progress", "step", "complete"})
-_ENDS: Final = frozenset({"complete", "cancel", "error"})
-_ENDING_METHODS: Final = frozenset({"complete", "fail", "cancel"})
-_STEP_BEGINS: Final = frozenset({"start", "done", "advance"})
+TRACKER_CLASSES: Final = frozenset({"TrackerApi", "AsyncTrackerApi"})
+FOLLOWED_NAMES: Final = TRACKER_CLASSES | {"current_job", "step"}
+ENDING_METHODS: Final = frozenset({"complete", "fail", "cancel"})
 
-
-class LibraryCalls(Expressions):
-    """Reads calls of this library."""
-
-    def call_library(self, name: str, given: Arguments, node: ast.Call) -> Value:
-        """Return what a class or function of the library returns."""
-        if name in TRACKERS:
-            return just(Tracker())
-        if name == "JobConfigManager":
-            return just(LoadedConfigs())
-        if name == "step":
-            found = given.find("name", 0)
-            value, at = (found.value, found.at) if found else (ANYTHING, node)
-            return just(StepBlock(value, at))
-        if name == "current_job":
-            return just(self.current_job)
-        step = given.find("step")
-        if step is not None and not _is_none(step.value):
-            jobs = [t for t in given.value("job") if isinstance(t, Job)]
-            jobs = jobs or [self.current_job]
-            self.report(jobs, step.value, step.at, begins=False)
-        return ANYTHING
-
-    def call_tracker(self, name: str, given: Arguments, node: ast.Call) -> Value:
-        """Return what a method of a `TrackerApi` returns."""
-        if name in {"create_job", "run_job"}:
-            return self._create(name, given, node)
-        if name == "as_job" or (name == "job" and given.find("customer_id")):
-            return just(JobDecorator(given.value("tag", 0) or ANYTHING, node))
-        if name in {"job", "attach"}:
-            tag = given.find("tag")
-            config = self.config_for(tag.value, tag.at) if tag else self.known.only
-            job = Job(config=config)
-            self.jobs.append(job)
-            return just(job)
-        if name == "from_env":
-            return just(Tracker())
-        return just(Tracker()) if name in {"__enter__", "__aenter__"} else ANYTHING
-
-    def call_manager(self, name: str, given: Arguments, node: ast.Call) -> Value:
-        """Return what a method of a `JobConfigManager` returns."""
-        if name != "get_job_config":
-            return ANYTHING
-        tag = given.find("tag", 0)
-        found = self.config_for(tag.value, tag.at if tag else node) if tag else None
-        return just(Config(found)) if found else ANYTHING
-
-    def call_job(
-        self, jobs: Sequence[Job], name: str, given: Arguments, node: ast.Call
-    ) -> Value:
-        """Return what a method of a job's handle returns.
-
-        Args:
-            jobs: The jobs that it may be.
-            name: The method.
-            given: Its arguments.
-            node: The call.
-        """
-        for job in jobs:
-            job.is_used = True
-            job.is_ended |= name in _ENDING_METHODS
-        if name == "send_event":
-            self._send_event(jobs, given, node)
-        elif name == "step":
-            return self._step(jobs, given, node)
-        elif name in {"skip", "track"}:
-            return self._skip_or_track(jobs, name, given, node)
-        elif name == "token":
-            for job in jobs:
-                job.leave()
-        elif name == "bind":
-            with self.within(jobs[:1]):
-                self.let_go(given.value("function", 0))
-        return ANYTHING
-
-    def _skip_or_track(
-        self, jobs: Sequence[Job], name: str, given: Arguments, node: ast.Call
-    ) -> Value:
-        step = given.find("step", 0 if name == "skip" else None)
-        value, at = (step.value, step.at) if step else (ANYTHING, node)
-        if name == "skip":
-            self.report(jobs, value, at, begins=False)
-            return ANYTHING
-        self.name_step(jobs, value, at)
-        return frozenset(Tracked(StepHandle(job, value, at)) for job in jobs)
-
-    def call_steps(
-        self, steps: Sequence[StepHandle], name: str, *, is_sure: bool
-    ) -> Value:
-        """Return what a method of a step's handle returns.
-
-        Args:
-            steps: The steps that it may be.
-            name: The method.
-            is_sure: Whether it is surely one of them.
-        """
-        if name == "track":
-            for step in steps:
-                step.job.is_used = True
-            return frozenset(Tracked(step) for step in steps)
-        self.report_handles(steps, begins=is_sure and name in _STEP_BEGINS)
-        return ANYTHING
-
-    def create(
-        self, node: ast.Call, tag: Value, at: ast.expr, given: Arguments, known_as: str
-    ) -> Job:
-        """Return the job that a call, or a decorated function, creates here.
-
-        The same job each time that the place is reached by the same calls.
-
-        Args:
-            node: The call.
-            tag: What names its configuration.
-            at: Where that is.
-            given: The other arguments.
-            known_as: How the script spells its id.
-        """
-        config = self.config_given(given.value("config") - NOTHING, tag, at)
-        key = (*self.frame.chain, node, config.tag if config else None)
-        job = self._created.get(key)
-        if job is None:
-            job = self._created[key] = Job(
-                config=config, made_at=node, known_as=known_as
-            )
-            self.jobs.append(job)
-        self.born(job)
-        return job
-
-    def _create(self, name: str, given: Arguments, node: ast.Call) -> Value:
-        tag = given.find("tag", 2)
-        job_id = given.find("provider_job_id", 0)
-        known_as = ast.dump(job_id.at) if job_id else ""
-        value, at = (tag.value, tag.at) if tag else (ANYTHING, node)
-        job = self.create(node, value, at, given, known_as)
-        finish, has_others = texts_of(given.value("finish"))
-        job.is_run = name == "run_job"
-        is_explicit = [text.text for text in finish] == ["explicit"]
-        job.is_explicit = job.is_run or (is_explicit and not has_others)
-        return just(job)
-
-    def _send_event(
-        self, jobs: Sequence[Job], given: Arguments, node: ast.Call
-    ) -> None:
-        kind = given.find("kind", 0)
-        kinds = self.check_kind(kind.value, kind.at) if kind else []
-        found = given.find("name", 1)
-        if found is None or _is_none(found.value):
-            found = given.find("tag")
-        is_of_job = not given.has_more if found is None else _may_be_none(found.value)
-        for job in jobs:
-            job.is_ended |= is_of_job and (not kinds or bool(_ENDS & set(kinds)))
-            job.is_ended |= given.has_more
-        if found is None:
-            if given.has_more:
-                self.report(jobs, ANYTHING, node, begins=False)
-            return
-        begins = bool(kinds) and _BEGINS.issuperset(kinds)
-        self.report(jobs, found.value, found.at, begins=begins and not is_of_job)
-
-    def _step(self, jobs: Sequence[Job], given: Arguments, node: ast.Call) -> Value:
-        name = given.find("name", 0)
-        value, at = (name.value, name.at) if name else (ANYTHING, node)
-        self.name_step(jobs, value, at)
-        return frozenset(StepHandle(job, value, at) for job in jobs)
-
-    def enter(self, value: Value) -> tuple[list[Job], Value]:
-        """Enter a block; return the jobs it is of, and what `as` gives."""
-        jobs = [thing for thing in value if isinstance(thing, Job)]
-        for job in jobs:
-            job.is_used = job.is_ended = True
-        given: set[Thing] = {
-            StepHandle(self.current_job, thing.tag, thing.named_at)
-            if isinstance(thing, StepBlock)
-            else thing
-            for thing in value
-            if isinstance(thing, Job | StepHandle | StepBlock | Tracker)
-        }
-        steps = [thing for thing in given if isinstance(thing, StepHandle)]
-        self.report_handles(steps, begins=len(value) == len(steps) == 1)
-        return jobs, frozenset(given) or ANYTHING
+# `send_event("complete", step)` ends the step, as in the original service.
+_BEGINNING_KINDS: Final = kinds_with("begins_attempt") | {"complete"}
+_ENDING_KINDS: Final = frozenset({"complete", "cancel", "error"})
+_BEGINNING_METHODS: Final = frozenset({"start", "done", "advance"})
 
 
-def _is_none(value: Value) -> bool:
-    return value != NOT_GIVEN and all(isinstance(thing, Nothing) for thing in value)
+def call_library(state: State, name: str, given: Arguments, node: ast.Call) -> Symbol:
+    """Return the result of a class or function of `FOLLOWED_NAMES`."""
+    if name in TRACKER_CLASSES:
+        return Plain.TRACKER
+    if name == "current_job":
+        return state.current_job
+    tag, at = _named_step(given, node, "name", 0)
+    if tag:  # code that the check cannot follow may run the decorated function
+        state.released.add(tag.text)
+    else:
+        state.unknown_job.is_open = True
+    return Step(None, tag, at)
 
 
-def _may_be_none(value: Value) -> bool:
-    return not all(isinstance(thing, Text) for thing in value)
+def call_tracker(state: State, name: str, given: Arguments, node: ast.Call) -> Symbol:
+    """Return the result of a method of a tracker."""
+    if name in {"create_job", "run_job"}:
+        return _create_job(state, name, given, node)
+    if name == "as_job" or (name == "job" and "customer_id" in given.keywords):
+        decorated = given.symbol("tag", 0)
+        return JobDecorator(decorated if isinstance(decorated, Text) else None, node)
+    if name in {"job", "attach"}:
+        tag = given.find("tag")
+        config = config_of_tag(state, tag.symbol, tag.at) if tag else state.only_config
+        state.jobs.append(Job(config))
+        return state.jobs[-1]
+    is_tracker = name in {"from_env", "__enter__", "__aenter__"}
+    return Plain.TRACKER if is_tracker else UNKNOWN
+
+
+def get_job_config(state: State, given: Arguments) -> Symbol:
+    """Return the result of `JobConfigManager.get_job_config()`."""
+    tag = given.find("tag", 0)
+    return (config_of_tag(state, tag.symbol, tag.at) if tag else None) or UNKNOWN
+
+
+def call_job(
+    state: State, job: Job, name: str, given: Arguments, node: ast.Call
+) -> Symbol:
+    """Return the result of a method of a job."""
+    job.is_used = True
+    job.is_ended |= name in ENDING_METHODS
+    # `token()` continues the job elsewhere, `__enter__()` until `__exit__()`.
+    if name == "token" or name.startswith("_"):
+        job.leave()
+    if name == "send_event":
+        _send_event(state, job, given, node)
+    elif name == "skip":
+        tag, at = _named_step(given, node, "step", 0)
+        report_step(state, job, tag or UNKNOWN, at, begins=False)
+    elif name in {"step", "track"}:
+        is_loop = name == "track"
+        keyword, index = ("step", None) if is_loop else ("name", 0)
+        tag, at = _named_step(given, node, keyword, index)
+        name_step(state, job, tag or UNKNOWN, at)
+        return Step(job, tag, at, is_loop)
+    return UNKNOWN
+
+
+def call_step(state: State, step: Step, name: str) -> Symbol:
+    """Return the result of a method of a step."""
+    if name == "track":
+        return Step(step.job, step.tag, step.named_at, is_loop=True)
+    report_handle(state, step, begins=name in _BEGINNING_METHODS)
+    return UNKNOWN
+
+
+def enter_block(state: State, symbol: Symbol) -> Symbol:
+    """Enter a `with` block; return the symbol that `as` assigns."""
+    if isinstance(symbol, Job):
+        symbol.is_used = symbol.is_ended = True
+    elif isinstance(symbol, Step):
+        report_handle(state, symbol, begins=True)
+        job = symbol.job or state.current_job
+        return Step(job, symbol.tag, symbol.named_at)
+    return symbol if isinstance(symbol, Job) or symbol is Plain.TRACKER else UNKNOWN
+
+
+def call_decorated(state: State, decorator: JobDecorator) -> Job:
+    """Return the job of a call of a function that `as_job()` decorates."""
+    node = decorator.created_at
+    at = node.args[0] if node.args else node
+    config = config_of_tag(state, decorator.tag or UNKNOWN, at)
+    return state.create_job(node, Job(config, node, is_used=True, is_ended=True))
+
+
+def _create_job(state: State, name: str, given: Arguments, node: ast.Call) -> Job:
+    found, tag = given.symbol("config"), given.find("tag", 2)
+    config = found if isinstance(found, JobConfig) else None
+    if found is Plain.NONE:
+        config = config_of_tag(state, tag.symbol, tag.at) if tag else state.only_config
+    job_id = given.symbol("provider_job_id", 0)
+    is_run = name == "run_job"
+    is_explicit = is_run or given.symbol("finish") == Text("explicit")
+    known_id = job_id.text if isinstance(job_id, Text) else None
+    return state.create_job(node, Job(config, node, known_id, is_explicit, is_run))
+
+
+def _send_event(state: State, job: Job, given: Arguments, node: ast.Call) -> None:
+    kind_given, step = given.find("kind", 0), given.find("name", 1)
+    kind = check_kind(state, kind_given.symbol, kind_given.at) if kind_given else None
+    if step is None or step.symbol is Plain.NONE:
+        step = given.find("tag")
+    is_of_step = step is not None and isinstance(step.symbol, Text)
+    job.is_ended |= not is_of_step and (kind is None or kind in _ENDING_KINDS)
+    if step is not None and step.symbol is not Plain.NONE:
+        begins = kind in _BEGINNING_KINDS
+        report_step(state, job, step.symbol, step.at, begins=begins)
+    elif given.has_more:
+        report_step(state, job, UNKNOWN, node, begins=False)
+
+
+def _named_step(
+    given: Arguments, node: ast.Call, keyword: str, index: int | None
+) -> tuple[Text | None, ast.expr]:
+    """Return the tag of a step among some arguments, None if unknown, and its node."""
+    found = given.find(keyword, index)
+    tag = found.symbol if found else None
+    return tag if isinstance(tag, Text) else None, found.at if found else node

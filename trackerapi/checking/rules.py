@@ -1,99 +1,218 @@
-"""What is judged once a script is read to its end."""
+"""Rules of the check: they compare reports of a script with its configurations.
+
+`at` is the node of a tag or kind: the position of a finding about it.
+"""
 
 import ast
-from collections.abc import Iterator, Sequence
+import difflib
+from collections.abc import Iterator
+from typing import Final
 
-from trackerapi.checking.findings import MISSING_FINISH, Findings
-from trackerapi.checking.jobs import Job
+from trackerapi.checking.findings import (
+    MISSING_FINISH,
+    UNKNOWN_JOB,
+    UNKNOWN_KIND,
+    UNKNOWN_STEP,
+    WRONG_ORDER,
+)
+from trackerapi.checking.state import State
+from trackerapi.checking.symbols import UNKNOWN, Job, Step, Symbol, Text
+from trackerapi.config.job_config import JobConfig, StepConfiguration, match_name
+from trackerapi.config.nearest import nearest_tag
+from trackerapi.errors import ConfigError, UnknownStepError, one_line
+from trackerapi.events.event import KINDS
+
+_MIN_SIMILARITY: Final = 0.75  # the limit of the warning that `send_event()` gives
 
 
-def never_sent(
-    jobs: Sequence[Job], unexplained: frozenset[str]
-) -> Iterator[tuple[ast.expr, str]]:
-    """Walk the steps that jobs of a script never report: where, and what to say.
+def name_step(state: State, job: Job, tag: Symbol, at: ast.expr) -> None:
+    """Record a step that the script names to a job; find an unknown step."""
+    job.is_used = True
+    if isinstance(tag, Text):
+        state.explained.add(tag.literal)
+        job.sent.add(tag.text)
+        _check_step(state, job, tag, at)
+    else:
+        job.is_open = True
 
-    Jobs of one configuration count as one, since they may be: one place of a script
-    creates a job, another attaches to it.
 
-    Args:
-        jobs: The jobs of the script.
-        unexplained: Texts of the script of which it is not known what they are for;
-            a step so named may be reported in a way that reading does not see.
+def report_step(
+    state: State, job: Job, tag: Symbol, at: ast.expr, *, begins: bool
+) -> None:
+    """Record a report of a step; if the report begins the step, check the order."""
+    name_step(state, job, tag, at)
+    step = (
+        job.config.find_step(tag.text) if job.config and isinstance(tag, Text) else None
+    )
+    if step is not None and isinstance(tag, Text):
+        if begins:
+            _check_order(state, job, step, tag.passed_at or at)
+        job.begun.add(step.tag)
+
+
+def report_handle(state: State, step: Step, *, begins: bool) -> None:
+    """Record a report of a step by its handle."""
+    job = step.job or state.current_job
+    report_step(state, job, step.tag or UNKNOWN, step.named_at, begins=begins)
+
+
+def report_to_unknown(state: State, tag: Symbol, at: ast.expr, *, is_job: bool) -> None:
+    """Record a step that the script names to an unknown object, perhaps a job.
+
+    If the variable has the name of a job, a tag similar to a step is a misspelt step.
     """
-    for tag, job in _first_of_each(jobs).items():
-        alike = [one for one in jobs if _may_be_of(one, tag)]
-        if job.config is None or job.made_at is None or any(o.is_open for o in alike):
-            continue
-        for step in job.config.step_configurations:
-            is_sent = any(one.has_sent(step.tag, step.name) for one in alike)
-            if not is_sent and not {step.tag, step.name} & unexplained:
-                message = (
-                    f"step {step.tag!r} of job configuration {tag!r} is never sent"
-                )
-                yield job.made_at, message
+    if not isinstance(tag, Text):
+        state.unknown_job.is_open = True
+        return
+    state.explained.add(tag.literal)
+    state.unknown_job.sent.add(tag.text)
+    if is_job and _nearest_step(state, tag.text):
+        _check_step(state, Job(), tag, at)
 
 
-def find_missing_finish(jobs: Sequence[Job], findings: Findings) -> None:
-    """Find jobs that only end when they are said to, and are not."""
-    for job in jobs:
-        if job.made_at is None or not job.is_explicit or job.has_left:
-            continue
-        # A job whose handle is thrown away is meant for another place to report to.
-        if not job.is_used and not job.is_run:
-            continue
-        if not any(one.is_ended for one in jobs if _may_be_same(job, one)):
-            findings.add(
-                MISSING_FINISH,
-                job.made_at,
-                "the job never ends: use it in a `with` block, or call complete(), "
-                "fail() or cancel()",
-            )
+def check_kind(state: State, kind: Symbol, at: ast.expr) -> str | None:
+    """Return the kind of an event, None if unknown; find a misspelt kind."""
+    if not isinstance(kind, Text):
+        return None
+    near = difflib.get_close_matches(
+        kind.text.lower(), KINDS, n=1, cutoff=_MIN_SIMILARITY
+    )
+    if kind.text not in KINDS and near:
+        error = UnknownStepError(kind.text, near[0], what="event kind")
+        state.findings.add(UNKNOWN_KIND, kind.passed_at or at, str(error))
+    return kind.text
 
 
-def unexplained_texts(tree: ast.Module, explained: set[ast.expr]) -> frozenset[str]:
-    """Return the texts of a script of which it is not known what they are for.
+def config_of_tag(state: State, tag: Symbol, at: ast.expr) -> JobConfig | None:
+    """Return the configuration that a tag or display name means; find an unknown one.
 
-    Args:
-        tree: The script.
-        explained: Texts that are known to name a step or job.
+    A misspelt tag means the most similar configuration. None if unknown.
     """
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    used = {node.id for node in names if isinstance(node.ctx, ast.Load)}
-    unused = {
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        and all(
-            isinstance(one, ast.Name) and one.id not in used for one in node.targets
-        )
-    }
-    return frozenset(
+    if not isinstance(tag, Text):
+        return state.only_config
+    state.explained.add(tag.literal)
+    found = match_name(state.configs, tag.text)[0]
+    if found is not None or not state.is_complete:
+        return found
+    near = nearest_tag(state.configs, tag.text)
+    reason = f"no job configuration has the tag {tag.text!r}"
+    error = ConfigError(reason, suggestion=near)
+    state.findings.add(UNKNOWN_JOB, tag.passed_at or at, str(error))
+    return match_name(state.configs, near)[0] if near else None
+
+
+def never_sent(state: State, tree: ast.Module) -> Iterator[tuple[ast.expr, str]]:
+    """Yield position and message of each step without a report in the script.
+
+    All jobs of one configuration count as one job: one function may create the job,
+    another may attach to it. A tag in an unexplained literal counts as reported: code
+    that the check cannot follow may use the literal.
+    """
+    unexplained = state.released.union(
         node.value
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant)
         and isinstance(node.value, str)
-        and node not in explained
-        and node not in unused
+        and node not in state.explained
     )
+    created = [job for job in state.jobs if job.created_at and job.is_used]
+    created.sort(key=_position, reverse=True)
+    first_jobs = {job.config.tag: job for job in created if job.config}
+    for tag, job in first_jobs.items():
+        same = [each for each in state.jobs if each.config in (None, job.config)]
+        if not job.config or not job.created_at or any(one.is_open for one in same):
+            continue
+        reported = unexplained.union(*(one.sent for one in same))
+        for step in job.config.step_configurations:
+            if not {step.tag, step.name} & reported:
+                message = (
+                    f"step {step.tag!r} of job configuration {tag!r} is never sent"
+                )
+                yield job.created_at, message
 
 
-def _first_of_each(jobs: Sequence[Job]) -> dict[str, Job]:
-    """Return the first job of each configuration that is created and reported to."""
-    created = [job for job in jobs if job.made_at and job.config and job.is_used]
-    by_place = sorted(created, key=_place, reverse=True)
-    return {job.config.tag: job for job in by_place if job.config}
+def find_missing_finish(state: State) -> None:
+    """Find jobs that need an explicit end, and that the script never ends."""
+    for job in state.jobs:
+        # A script that drops the handle of `create_job()` leaves the end to others.
+        is_ours = job.is_explicit and job.is_used and not job.has_left
+        if job.created_at is None or not is_ours:
+            continue
+        if not any(each.is_ended for each in state.jobs if _may_be_same(job, each)):
+            message = (
+                "the job never ends: use it in a `with` block, or call complete(), "
+                "fail() or cancel()"
+            )
+            state.findings.add(MISSING_FINISH, job.created_at, message)
 
 
-def _place(job: Job) -> tuple[int, int]:
-    at = job.made_at
+def _nearest_step(state: State, name: str) -> str | None:
+    steps = [step for config in state.configs for step in config.step_configurations]
+    return nearest_tag(steps, name)
+
+
+def _check_step(state: State, job: Job, tag: Text, at: ast.expr) -> None:
+    """Find a step that is missing in the configuration of the job, or in each one."""
+    configs = [job.config] if job.config else state.configs
+    is_known = any(config.find_step(tag.text) for config in configs)
+    is_certain = tag.text not in state.compared and (job.config or state.is_complete)
+    if is_known or not is_certain:
+        return
+    if job.config:
+        near = nearest_tag(job.config.step_configurations, tag.text)
+        message = str(UnknownStepError(tag.text, near, job.config.tag))
+    else:
+        near = _nearest_step(state, tag.text)
+        hint = f"; did you mean {near!r}?" if near else ""
+        message = one_line(f"no job configuration has a step {tag.text!r}{hint}")
+    state.findings.add(UNKNOWN_STEP, tag.passed_at or at, message)
+
+
+def _check_order(state: State, job: Job, step: StepConfiguration, at: ast.expr) -> None:
+    """Record that a step begins here; find an earlier step that had to wait for it.
+
+    No finding if the step may have begun before.
+    """
+    config = job.config
+    if config is None or job not in state.flow or state.is_long:
+        return
+    begun = state.flow[job]
+    state.flow = {**state.flow, job: begun | {step.tag}}
+    others = [each for each in state.jobs if each.created_at is None]
+    is_repeated = any({step.tag, step.name} & other.sent for other in others)
+    if step.tag in job.begun or is_repeated or job.is_open or job.has_left:
+        return
+    late = begun & _successors(config, step.tag)
+    first = next((s.tag for s in config.step_configurations if s.tag in late), None)
+    if first is not None:
+        message = (
+            f"step {step.tag!r} comes after {first!r} here, and before it in "
+            f"job configuration {config.tag!r}"
+        )
+        state.findings.add(WRONG_ORDER, at, message)
+
+
+def _successors(config: JobConfig, tag: str) -> set[str]:
+    """Return the tags of all steps that must come after a step, and its own tag."""
+    found, count = {tag}, 0
+    while count < len(found):
+        count, previous = len(found), ""
+        for step in config.step_configurations:
+            after = {previous} if step.after is None else set(step.after)
+            found |= {step.tag} if after & found else set()
+            previous = step.tag
+    return found
+
+
+def _position(job: Job) -> tuple[int, int]:
+    at = job.created_at
     return (at.lineno, at.col_offset) if at else (0, 0)
 
 
-def _may_be_of(job: Job, tag: str) -> bool:
-    return job.config is None or job.config.tag == tag
-
-
 def _may_be_same(job: Job, other: Job) -> bool:
-    if other is job or other.made_at is None:
+    """Return whether two handles may be handles of one job."""
+    if other is job or other.created_at is None:
         return True
-    return bool(job.known_as) and job.known_as == other.known_as
+    if job.job_id is not None and other.job_id is not None:
+        return job.job_id == other.job_id
+    return job.config is other.config or not (job.config and other.config)

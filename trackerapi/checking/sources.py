@@ -1,191 +1,234 @@
-"""What a script says about files: its configurations, and modules beside it."""
+"""Source files: the script, its configuration files, and its modules beside it."""
 
 import ast
+import contextlib
+import io
+import sys
+import threading
+import tokenize
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-MOST_MODULES: Final = 200
+MAX_MODULES: Final = 200
+"""Most modules beside a script that the check reads."""
+
 _PACKAGE: Final = "trackerapi"
-_UNCHANGED: Final = frozenset({"resolve", "absolute", "expanduser", "abspath", "str"})
+_STACK_BYTES: Final = 256 * 1024**2
+_RECURSION_LIMIT: Final = 20_000
+_MAX_PATH_NODES: Final = 1_000
+_UPWARDS: Final = frozenset({"parent", "dirname", "with_name"})
+_PATH_NAMES: Final = _UPWARDS | frozenset(
+    {"Path", "pathlib", "joinpath", "os", "path", "join", "str", "resolve", "absolute"}
+    | {"expanduser", "abspath"}
+)
+"""Names in expressions that give a path which the check can tell."""
+
+_PATH_NODES: Final = (
+    ast.Call | ast.Attribute | ast.Name | ast.BinOp | ast.Div | ast.Load
+)
+
+
+class UnreadableScript(Exception):
+    """Source that is no valid Python; the text gives the reason in one line."""
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """What a script says about its configurations.
+class Script:
+    """A parsed script.
 
     Attributes:
-        files: Files that it names, as far as reading tells.
-        has_others: Whether it makes configurations in code.
+        path: Path as the user gave it.
+        tree: Syntax tree.
+        lines: Source lines.
+        config_files: Configuration files that the script names.
+        makes_configs: Whether the script makes job configurations in code.
     """
 
-    files: tuple[Path, ...]
-    has_others: bool
+    path: Path
+    tree: ast.Module
+    lines: list[str]
+    config_files: tuple[Path, ...]
+    makes_configs: bool
+
+    @property
+    def is_data(self) -> bool:
+        """Whether the source is a single list or dict, such as a JSON file."""
+        match self.tree.body:
+            case [ast.Expr(ast.Dict() | ast.List())]:
+                return True
+            case _:
+                return False
+
+    @classmethod
+    def parsed(cls, path: Path, source: bytes) -> "Script":
+        """Return the script in a source.
+
+        Raises:
+            UnreadableScript: If the source is no valid Python.
+        """
+        try:
+            tree = parse(source, str(path))
+            encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+            text = io.TextIOWrapper(io.BytesIO(source), encoding).read()
+        except SyntaxError as error:
+            location = f"{path}:{error.lineno or 1}:{max(error.offset or 1, 1)}"
+            raise UnreadableScript(f"{location}: syntax error: {error.msg}") from None
+        except (ValueError, RecursionError, MemoryError) as error:
+            reason = str(error) or "nested too deeply"
+            raise UnreadableScript(f"{path}: cannot be read: {reason}") from None
+        files, makes_configs = _named_configs(tree, path)
+        return cls(path, tree, text.split("\n"), files, makes_configs)
 
 
-def parsed(source: bytes, name: str) -> ast.Module:
-    """Return what a script says; what Python would warn of is not told.
+def parse(source: bytes, name: str) -> ast.Module:
+    """Return the syntax tree of a source, without the warnings of the parser.
 
     Raises:
-        SyntaxError: If it is no Python.
-        ValueError: If it holds a NUL.
-        RecursionError: If it is nested too deeply; or else MemoryError.
+        SyntaxError: If the source is no valid Python.
+        ValueError: If the source contains a NUL.
+        RecursionError: If the source is nested more deeply than Python permits.
+        MemoryError: Likewise.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ast.parse(source, name)
+        with contextlib.suppress(RecursionError):
+            return ast.parse(source, name)
+        return _parse_with_large_stack(source, name)
 
 
-def named_configs(tree: ast.Module, script: Path) -> Named:
-    """Return what a script says about its configurations.
+def _parse_with_large_stack(source: bytes, name: str) -> ast.Module:
+    """Parse source that is nested too deeply for the limits of the calling thread.
 
-    Args:
-        tree: The script.
-        script: Its path, for names that begin at `__file__`.
+    Python 3.11 permits trees three times as deep as the recursion limit, less the
+    depth of the caller. The thread has a larger C stack, which a higher limit needs.
     """
-    names = _simple_names(tree)
-    files: dict[Path, None] = {}
-    has_others = False
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        called = _last_name(node.func)
-        has_others |= called in {"JobConfig", "add_job_config"}
-        if called != "JobConfigManager":
-            continue
-        named = {keyword.arg: keyword.value for keyword in node.keywords}
-        has_others |= "configs" in named or None in named or len(node.args) > 1
-        file = named.get("configurations_file") or next(iter(node.args), None)
-        path = _path_of(file, names, script) if file is not None else None
-        if path is not None:
-            files[path] = None
-    return Named(tuple(files), has_others)
+    trees: list[ast.Module] = []
+
+    def run() -> None:
+        with contextlib.suppress(RecursionError, MemoryError):
+            trees.append(ast.parse(source, name))
+
+    limit = sys.getrecursionlimit()
+    stack_bytes = threading.stack_size(_STACK_BYTES)
+    sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    finally:
+        sys.setrecursionlimit(limit)
+        threading.stack_size(stack_bytes)
+    if not trees:
+        raise RecursionError("nested too deeply")
+    return trees[0]
 
 
 def uses_library_elsewhere(tree: ast.Module, folders: list[Path]) -> bool:
-    """Tell whether a script imports modules beside it that use this library too.
+    """Return whether a script imports modules of its own that use this library.
 
-    They may report steps of the current job, which reading the script does not show.
+    Such modules may report steps of the current job.
 
     Args:
         tree: The script.
-        folders: Where its modules may be.
+        folders: Folders that may contain its modules.
     """
     seen: set[Path] = set()
-    waiting = list(_modules_beside(tree, folders))
-    while waiting and len(seen) < MOST_MODULES:
+    waiting = list(_own_modules(tree, folders))
+    while waiting and len(seen) < MAX_MODULES:
         path = waiting.pop()
         if path in seen:
             continue
         seen.add(path)
-        inner = _parsed(path)
-        if inner is None or _imports_library(inner):
+        try:
+            source = path.read_bytes()
+            module = parse(source, str(path))
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             return True
-        waiting.extend(_modules_beside(inner, [path.parent, *folders]))
+        if _PACKAGE.encode() in source:
+            return True
+        waiting.extend(_own_modules(module, [*path.parents[:3], *folders]))
     return bool(waiting)
 
 
-def _imports_library(tree: ast.Module) -> bool:
-    return any(name.split(".")[0] == _PACKAGE for name, _ in _imported(tree))
-
-
-def _imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Walk the modules that a script imports, and how many folders up they begin."""
+def _own_modules(tree: ast.Module, folders: list[Path]) -> Iterator[Path]:
+    """Yield the files in some folders that a module imports."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, 0) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            yield module, node.level
-            for alias in node.names:
-                yield f"{module}.{alias.name}".lstrip("."), node.level
-
-
-def _modules_beside(tree: ast.Module, folders: list[Path]) -> Iterator[Path]:
-    for name, level in _imported(tree):
-        if not name or name.split(".")[0] == _PACKAGE:
+        if not isinstance(node, ast.Import | ast.ImportFrom):
             continue
-        for folder in folders:
-            start = folder
-            for _ in range(level - 1):
-                start = start.parent
-            place = start.joinpath(*name.split("."))
-            candidates = (place.with_suffix(".py"), place / "__init__.py")
-            yield from (path for path in candidates if path.is_file())
+        names = [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            names = [module, *(f"{module}.{name}".lstrip(".") for name in names)]
+        for parts in (name.split(".") for name in names if name):
+            for base in (folder.joinpath(*parts) for folder in folders):
+                candidates = (base.with_suffix(".py"), base / "__init__.py")
+                is_own = parts[0] != _PACKAGE
+                yield from (path for path in candidates if is_own and path.is_file())
 
 
-def _parsed(path: Path) -> ast.Module | None:
-    try:
-        return parsed(path.read_bytes(), str(path))
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def _simple_names(tree: ast.Module) -> dict[str, ast.expr]:
-    """Return the names that a script assigns once, and what it assigns."""
-    found: dict[str, list[ast.expr]] = {}
+def _named_configs(tree: ast.Module, script: Path) -> tuple[tuple[Path, ...], bool]:
+    """Return the configuration files in a script, and whether code makes others."""
+    assigned: dict[str, list[ast.expr]] = {}
+    calls: list[ast.Call] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 if isinstance(target, ast.Name):
-                    found.setdefault(target.id, []).append(node.value)
-    return {name: values[0] for name, values in found.items() if len(values) == 1}
+                    assigned.setdefault(target.id, []).append(node.value)
+        elif isinstance(node, ast.Call):
+            calls.append(node)
+    constants = {
+        name: values[0] for name, values in assigned.items() if len(values) == 1
+    }
+    files: dict[Path, None] = {}
+    makes_configs = False
+    for call in calls:
+        called = _last_name(call.func)
+        makes_configs |= called in {"JobConfig", "add_job_config"}
+        if called == "JobConfigManager":
+            given = {keyword.arg: keyword.value for keyword in call.keywords}
+            makes_configs |= "configs" in given or None in given or len(call.args) > 1
+            file = given.get("configurations_file") or next(iter(call.args), None)
+            path = _path_of(file, constants, script) if file is not None else None
+            files |= {path: None} if path else {}
+    return tuple(files), makes_configs
 
 
-def _last_name(node: ast.expr) -> str:
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
+def _last_name(node: ast.AST) -> str:
+    return str(getattr(node, "attr", None) or getattr(node, "id", ""))
 
 
-def _path_of(node: ast.expr, names: dict[str, ast.expr], script: Path) -> Path | None:
-    """Return the path that an expression stands for; None if reading does not tell."""
-    match node:
-        case ast.Constant(value=str() as text):
-            return Path(text)
-        case ast.Name(id="__file__"):
-            return script.absolute()
-        case ast.Name(id=name) if name in names:
-            others = {key: value for key, value in names.items() if key != name}
-            return _path_of(names[name], others, script)
-        case ast.Attribute(value=inner, attr="parent"):
-            path = _path_of(inner, names, script)
-            return path.parent if path else None
-        case ast.BinOp(left=left, op=ast.Div(), right=right):
-            return _together([left, right], names, script)
-        case ast.Call():
-            return _path_of_call(node, names, script)
-        case _:
+def _path_of(
+    expression: ast.expr, constants: Mapping[str, ast.expr], script: Path
+) -> Path | None:
+    """Return the path that an expression gives; None if unknown.
+
+    Follows strings, constants, `/`, and names of `Path` and `os.path`. `.parent` and
+    other ways upwards must start at `__file__`.
+    """
+    parts: list[Path] = []
+    levels, file = 0, script.absolute()
+    waiting: list[ast.AST] = [expression]
+    for _ in range(_MAX_PATH_NODES):  # a constant may refer to itself
+        if not waiting:
+            break
+        node = waiting.pop()
+        name = _last_name(node)
+        text = getattr(node, "value", None) if name != "__file__" else str(file)
+        if isinstance(text, str):
+            parts.append(Path(text))
+        elif isinstance(node, ast.Name) and name in constants:
+            waiting.append(constants[name])
+        elif isinstance(node, _PATH_NODES) and (not name or name in _PATH_NAMES):
+            levels += name in _UPWARDS
+            waiting += reversed(list(ast.iter_child_nodes(node)))
+        else:
             return None
-
-
-def _path_of_call(
-    node: ast.Call, names: dict[str, ast.expr], script: Path
-) -> Path | None:
-    called, arguments = _last_name(node.func), list(node.args)
-    owner = node.func.value if isinstance(node.func, ast.Attribute) else None
-    if called in {"Path", "join"} and arguments:
-        return _together(arguments, names, script)
-    if called == "joinpath" and owner is not None:
-        return _together([owner, *arguments], names, script)
-    if called == "dirname" and arguments:
-        path = _path_of(arguments[0], names, script)
-        return path.parent if path else None
-    if called == "with_name" and owner is not None and arguments:
-        path = _path_of(owner, names, script)
-        last = _path_of(arguments[0], names, script)
-        return path.parent / last if path and last else None
-    if called in _UNCHANGED:
-        inner = arguments[0] if arguments else owner
-        return _path_of(inner, names, script) if inner is not None else None
-    return None
-
-
-def _together(
-    parts: list[ast.expr], names: dict[str, ast.expr], script: Path
-) -> Path | None:
-    paths = [_path_of(part, names, script) for part in parts]
-    known = [path for path in paths if path is not None]
-    return Path(*known) if len(known) == len(paths) else None
+    if waiting or not parts or (levels and parts[0] != file):
+        return None
+    for _ in range(levels):
+        parts[0] = parts[0].parent
+    return Path(*parts)

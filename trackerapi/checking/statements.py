@@ -1,226 +1,258 @@
-"""Statements, in the order in which they run."""
+"""Reading of statements, in the order in which they run.
+
+Conditional statements may not run: behind them, the steps that they begin do not count
+as begun.
+"""
 
 import ast
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Final, TypeAlias
 
-from trackerapi.checking.definitions import Definitions
-from trackerapi.checking.flow import Moment, meeting
-from trackerapi.checking.scopes import joined
-from trackerapi.checking.values import (
-    ANYTHING,
-    NOTHING,
-    Instance,
-    StepHandle,
-    Value,
-    either,
+from trackerapi.checking.calls import UNKNOWN_ARGUMENTS, item_of, join_names, release
+from trackerapi.checking.expressions import (
+    assign,
+    read_defaults,
+    read_other,
+    read_value,
+)
+from trackerapi.checking.library import FOLLOWED_NAMES, enter_block
+from trackerapi.checking.state import Reader, Reading, State
+from trackerapi.checking.symbols import (
+    UNKNOWN,
+    Function,
+    Items,
+    Job,
+    JobDecorator,
+    Library,
+    Member,
+    Plain,
+    Scope,
+    Step,
+    Symbol,
+    Text,
 )
 
-_EXITS: Final = frozenset({"sys.exit", "os._exit", "exit", "quit"})
-_Try: TypeAlias = ast.Try | ast.TryStar
+PACKAGE: Final = "trackerapi"
+MAX_UNROLLED: Final = 40
+"""Most items of a loop whose body is read once for each item."""
+
+_For: TypeAlias = ast.For | ast.AsyncFor
+_Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-class ScriptReader(Definitions):
-    """Reads a script from its first statement to its end."""
-
-    def read(self, tree: ast.Module) -> None:
-        """Read a script, and then what only others call.
-
-        Raises:
-            TooLong: If it is beyond what can be read in a few seconds.
-        """
-        self.walk(tree.body)
-        self.read_entry_points()
-
-    def walk(self, statements: Sequence[ast.stmt]) -> None:
-        """Read statements in order."""
-        for statement in statements:
-            self.count()
-            read = _READERS.get(type(statement))
-            if read is not None:
-                read(self, statement)
-                continue
-            for part in ast.iter_child_nodes(statement):
-                if isinstance(part, ast.expr):
-                    self.evaluate(part)
-
-    def assign(self, target: ast.expr, value: Value) -> None:
-        """Assign a value to a target."""
-        match target:
-            case ast.Name(id=name):
-                self.frame.scope.assign(name, value)
-            case ast.Tuple(elts=targets) | ast.List(elts=targets):
-                self._unpack(targets, value)
-            case ast.Starred(value=inner):
-                self.assign(inner, value)
-            case ast.Attribute(value=owner, attr=name):
-                self._assign_attribute(self.evaluate(owner), name, value)
-            case ast.Subscript(value=owner, slice=index):
-                self.evaluate(index)
-                self.change(self.evaluate(owner))
-                self.let_go(value)
-            case _:
-                pass
-
-    def _unpack(self, targets: Sequence[ast.expr], value: Value) -> None:
-        items = self.items_of(value)
-        stars = [n for n, one in enumerate(targets) if isinstance(one, ast.Starred)]
-        if items is not None and not stars and len(items) == len(targets):
-            for target, item in zip(targets, items, strict=True):
-                self.assign(target, item)
-            return
-        item = self.item_of(value)
-        for target in targets:
-            self.assign(target, ANYTHING if isinstance(target, ast.Starred) else item)
-
-    def _assign_attribute(self, owner: Value, name: str, value: Value) -> None:
-        steps = [thing for thing in owner if isinstance(thing, StepHandle)]
-        self.report_handles(steps, begins=len(owner) == 1)
-        for thing in owner:
-            if isinstance(thing, Instance):
-                before = thing.of.attributes.get(name, frozenset())
-                thing.of.attributes[name] = either([before, value])
-        self.let_go(value)
-
-    def read_assign(self, node: ast.Assign) -> None:
-        """Read `a = b = value`."""
-        value = self.evaluate(node.value)
-        for target in node.targets:
-            self.assign(target, value)
-
-    def read_declared(self, node: ast.AnnAssign) -> None:
-        """Read `name: type = value`."""
-        if node.value is not None:
-            self.assign(node.target, self.evaluate(node.value))
-
-    def read_changed(self, node: ast.AugAssign) -> None:
-        """Read `name += value`: what it was is no longer known."""
-        self.let_go(self.evaluate(node.value))
-        if not isinstance(node.target, ast.Subscript):
-            self.change(self.evaluate(node.target))
-        self.assign(node.target, ANYTHING)
-
-    def read_expression(self, node: ast.Expr) -> None:
-        """Read an expression whose value is not used."""
-        self.evaluate(node.value)
-        if isinstance(node.value, ast.Call):
-            self._end_if_exit(node.value)
-
-    def _end_if_exit(self, node: ast.Call) -> None:
-        if ast.unparse(node.func) in _EXITS:
-            self.flow = None
-
-    def read_if(self, node: ast.If) -> None:
-        """Read both branches."""
-        self.evaluate(node.test)
-        self.alternatives(
-            [lambda: self.walk(node.body), lambda: self.walk(node.orelse)]
-        )
-
-    def read_match(self, node: ast.Match) -> None:
-        """Read each case, and none of them."""
-        self.evaluate(node.subject)
-
-        def one(case: ast.match_case) -> None:
-            for pattern in ast.walk(case.pattern):
-                # Names are in one of two places, whatever kind of pattern it is.
-                for name in (
-                    getattr(pattern, "name", None),
-                    getattr(pattern, "rest", None),
-                ):
-                    if isinstance(name, str):
-                        self.frame.scope.assign(name, ANYTHING)
-            if case.guard is not None:
-                self.evaluate(case.guard)
-            self.walk(case.body)
-
-        ways: list[Callable[[], None]] = [lambda: None]
-        ways += [functools.partial(one, case) for case in node.cases]
-        self.alternatives(ways)
-
-    def read_with(self, node: ast.With | ast.AsyncWith) -> None:
-        """Read a block, which may be one of a job or a step."""
-        self._with(list(node.items), node.body)
-
-    def _with(self, items: list[ast.withitem], body: Sequence[ast.stmt]) -> None:
-        if not items:
-            self.walk(body)
-            return
-        first, *others = items
-        inner = first.context_expr
-        value = self.evaluate(inner)
-        jobs, given = self.enter(value)
-        if first.optional_vars is not None:
-            self.assign(first.optional_vars, given)
-        with self.within(jobs[:1]):
-            self._with(others, body)
-
-    def read_try(self, node: _Try) -> None:
-        """Read what may be interrupted anywhere, and what then follows."""
-        before = self.moment()
-
-        self.walk(node.body)
-        self.walk(node.orelse)
-        ends = [self.moment()]
-        names = joined([before.names, self.moment().names])
-        interrupted = Moment(names, self.interrupted(before.flow))
-        for handler in node.handlers:
-            self.go_to(interrupted)
-            if handler.name:
-                self.frame.scope.assign(handler.name, ANYTHING)
-            self.walk(handler.body)
-            ends.append(self.moment())
-        end = meeting(ends)
-        if node.finalbody and end.flow is None:
-            self.go_to(interrupted)
-            self.walk(node.finalbody)
-            self.flow = None
-            return
-        self.go_to(end)
-        self.walk(node.finalbody)
-
-    def read_return(self, node: ast.Return) -> None:
-        """End the function."""
-        value = self.evaluate(node.value) if node.value else NOTHING
-        self.frame.returned.append(value)
-        self.frame.ends.append(self.flow)
-        self.flow = None
-
-    def read_raise(self, node: ast.Raise) -> None:
-        """End the way."""
-        if node.exc is not None:
-            self.evaluate(node.exc)
-        self.flow = None
-
-    def read_shared(self, node: ast.Global | ast.Nonlocal) -> None:
-        """Note names of a scope around."""
-        self.frame.scope.shared |= set(node.names)
+def _read_assign(state: State, node: ast.Assign | ast.AnnAssign) -> Reading:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    symbol = (yield node.value) if node.value else UNKNOWN
+    for target in targets if node.value else ():
+        yield assign(state, target, symbol)
+    return UNKNOWN
 
 
-_READERS: Final[dict[type[ast.stmt], Callable[[ScriptReader, Any], None]]] = {
-    ast.Assign: ScriptReader.read_assign,
-    ast.AnnAssign: ScriptReader.read_declared,
-    ast.AugAssign: ScriptReader.read_changed,
-    ast.Expr: ScriptReader.read_expression,
-    ast.If: ScriptReader.read_if,
-    ast.Match: ScriptReader.read_match,
-    ast.For: ScriptReader.read_for,
-    ast.AsyncFor: ScriptReader.read_for,
-    ast.While: ScriptReader.read_while,
-    ast.With: ScriptReader.read_with,
-    ast.AsyncWith: ScriptReader.read_with,
-    ast.Try: ScriptReader.read_try,
-    ast.TryStar: ScriptReader.read_try,
-    ast.Return: ScriptReader.read_return,
-    ast.Raise: ScriptReader.read_raise,
-    ast.Break: ScriptReader.read_break,
-    ast.Continue: ScriptReader.read_continue,
-    ast.Global: ScriptReader.read_shared,
-    ast.Nonlocal: ScriptReader.read_shared,
-    ast.Import: ScriptReader.read_import,
-    ast.ImportFrom: ScriptReader.read_import_from,
-    ast.FunctionDef: ScriptReader.read_function,
-    ast.AsyncFunctionDef: ScriptReader.read_function,
-    ast.ClassDef: ScriptReader.read_class,
+def _read_augmented(state: State, node: ast.AugAssign) -> Reading:
+    old = yield node.target
+    changed = old if isinstance(old, Items) else UNKNOWN
+    yield release(state, (yield node.value), changed)
+    return (yield assign(state, node.target, UNKNOWN))
+
+
+def _read_branches(state: State, branches: Sequence[Sequence[ast.AST]]) -> Reading:
+    """Read branches of which one runs; continue where they join."""
+    start, ends = state.scope.names, list[dict[str, Symbol]]()
+    for branch in branches:
+        state.scope.names = dict(start)
+        with state.replaced(flow=state.flow):
+            yield branch
+        ends.append(state.scope.names)
+    return (yield join_names(state, ends))
+
+
+def _read_if(state: State, node: ast.If) -> Reading:
+    branches: list[Sequence[ast.AST]] = []
+    orelse: list[ast.stmt] = [node]
+    with state.replaced(flow=state.flow):  # the test of an `elif` may not run
+        while len(orelse) == 1 and isinstance(orelse[0], ast.If):
+            yield orelse[0].test
+            branches.append(orelse[0].body)
+            orelse = orelse[0].orelse
+        return (yield _read_branches(state, [*branches, orelse]))
+
+
+def _read_match(state: State, node: ast.Match) -> Reading:
+    subject = yield node.subject
+    if isinstance(subject, Text):
+        state.compared.add(subject.text)
+    for pattern in (each for case in node.cases for each in ast.walk(case.pattern)):
+        # A pattern stores a captured name in one of two fields.
+        name = getattr(pattern, "name", None) or getattr(pattern, "rest", None)
+        if name:
+            old = state.scope.names.get(name, UNKNOWN)
+            state.scope.assign(name, (yield release(state, old)))
+    bodies = [[*filter(None, [case.guard]), *case.body] for case in node.cases]
+    return (yield _read_branches(state, [(), *bodies]))
+
+
+def _read_for(state: State, node: _For) -> Reading:
+    iterable = yield node.iter
+    items = state.items_of(iterable) if isinstance(node, ast.For) else None
+    if items is not None and len(items) <= MAX_UNROLLED and not state.is_long:
+        for item in items:
+            yield assign(state, node.target, item)
+            yield node.body
+    else:
+        item = yield item_of(state, iterable)
+        yield assign(state, node.target, item)
+        yield _read_rounds(state, node.body)
+    return (yield node.orelse)
+
+
+def _read_while(state: State, node: ast.While) -> Reading:
+    yield _read_rounds(state, [node.test, *node.body])
+    return (yield node.orelse)
+
+
+def _read_rounds(state: State, body: Sequence[ast.AST]) -> Reading:
+    """Read a loop with an unknown number of rounds: the first round and a later one."""
+    before = state.scope.names
+    with state.replaced(flow=state.flow):
+        for _ in range(1 if state.is_long else 2):
+            state.scope.names = dict(state.scope.names)
+            yield body
+            ends = [before, state.scope.names]
+            yield join_names(state, ends, may_jump=True)
+    return UNKNOWN
+
+
+def _read_with(state: State, node: ast.With | ast.AsyncWith) -> Reading:
+    with ExitStack() as blocks:
+        for item in node.items:
+            symbol = yield item.context_expr
+            bound = enter_block(state, symbol)
+            if item.optional_vars is not None:
+                yield assign(state, item.optional_vars, bound)
+            if isinstance(symbol, Job):
+                blocks.enter_context(state.replaced(current_job=symbol))
+        return (yield node.body)
+
+
+def _read_try(state: State, node: ast.Try | ast.TryStar) -> Reading:
+    before, flow = state.scope.names, state.flow
+    state.scope.names = dict(before)
+    yield node.body
+    yield node.orelse
+    ends = [state.scope.names]
+    yield join_names(state, [before, *ends], may_jump=True)
+    stopped = state.scope.names
+    for handler in node.handlers:
+        state.scope.names = dict(stopped)
+        if handler.name:
+            state.scope.assign(handler.name, UNKNOWN)
+        with state.replaced(flow=flow):
+            yield handler.body
+        ends.append(state.scope.names)
+    yield join_names(state, ends)
+    return (yield node.finalbody)
+
+
+def _read_return(state: State, node: ast.Return) -> Reading:
+    symbol = (yield node.value) if node.value else Plain.NONE
+    state.returned.append(symbol)
+    state.return_flow, state.flow = state.flow, {}
+    return UNKNOWN
+
+
+def _read_jump(state: State, node: ast.Raise | ast.Break | ast.Continue) -> Reading:
+    yield read_other(state, node)
+    state.flow = {}
+    return UNKNOWN
+
+
+def _read_shared(state: State, node: ast.Global | ast.Nonlocal) -> Symbol:
+    state.scope.shared |= set(node.names)
+    return UNKNOWN
+
+
+def _read_import(state: State, node: ast.Import) -> Symbol:
+    for alias in node.names:
+        parts = alias.name.split(".")
+        name = parts[-1] if alias.asname else PACKAGE
+        symbol = Library(name) if parts[0] == PACKAGE else UNKNOWN
+        state.scope.assign(alias.asname or parts[0], symbol)
+    return UNKNOWN
+
+
+def _read_import_from(state: State, node: ast.ImportFrom) -> Symbol:
+    is_library = (node.module or "").split(".")[0] == PACKAGE and not node.level
+    for alias in node.names:
+        is_starred = alias.name == "*" and is_library
+        for name in sorted(FOLLOWED_NAMES) if is_starred else (alias.name,):
+            symbol = Library(name) if is_library else UNKNOWN
+            state.scope.assign(alias.asname or name, symbol)
+    return UNKNOWN
+
+
+def _read_function(state: State, node: _Function) -> Reading:
+    """Read the definition of a function; a call reads its body."""
+    defaults = yield from read_defaults(node.args)
+    decorators: list[Step | JobDecorator] = []
+    is_deferred = _has_yield(node)
+    for decorator in node.decorator_list:
+        symbol = yield decorator
+        if isinstance(symbol, Step | JobDecorator):
+            decorators.append(symbol)
+        else:
+            is_deferred = True
+    function = Function(node, state.scope, defaults, tuple(decorators), is_deferred)
+    state.later.append((function, UNKNOWN_ARGUMENTS))
+    state.scope.assign(node.name, function)
+    return UNKNOWN
+
+
+def _has_yield(node: _Function) -> bool:
+    inner: list[ast.AST] = list(node.body)
+    while inner:
+        one = inner.pop()
+        if isinstance(one, ast.Yield | ast.YieldFrom):
+            return True
+        if not isinstance(one, _Function | ast.Lambda):
+            inner.extend(ast.iter_child_nodes(one))
+    return False
+
+
+def _read_class(state: State, node: ast.ClassDef) -> Reading:
+    yield [*node.bases, *node.decorator_list]
+    scope = Scope(state.scope, is_class=True)
+    with state.replaced(scope=scope):
+        yield node.body
+    handles = [s for s in scope.names.values() if isinstance(s, Job | Step | Member)]
+    yield release(state, *handles)  # methods may use them
+    state.scope.assign(node.name, scope)
+    return UNKNOWN
+
+
+READERS: Final[dict[type[ast.AST], Reader]] = {
+    ast.Assign: _read_assign,
+    ast.AnnAssign: _read_assign,
+    ast.AugAssign: _read_augmented,
+    ast.Expr: read_value,
+    ast.If: _read_if,
+    ast.Match: _read_match,
+    ast.For: _read_for,
+    ast.AsyncFor: _read_for,
+    ast.While: _read_while,
+    ast.With: _read_with,
+    ast.AsyncWith: _read_with,
+    ast.Try: _read_try,
+    ast.TryStar: _read_try,
+    ast.Return: _read_return,
+    ast.Raise: _read_jump,
+    ast.Break: _read_jump,
+    ast.Continue: _read_jump,
+    ast.Global: _read_shared,
+    ast.Nonlocal: _read_shared,
+    ast.Import: _read_import,
+    ast.ImportFrom: _read_import_from,
+    ast.FunctionDef: _read_function,
+    ast.AsyncFunctionDef: _read_function,
+    ast.ClassDef: _read_class,
 }

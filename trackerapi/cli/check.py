@@ -11,8 +11,8 @@ from trackerapi.errors import UsageError, printable
 from trackerapi.files import read_given
 
 if TYPE_CHECKING:
-    from trackerapi.checking.check import Script
     from trackerapi.checking.findings import Finding
+    from trackerapi.checking.sources import Script
     from trackerapi.config.job_config import JobConfig
 
 MAX_SCRIPT_BYTES: Final = 64 * 1024**2
@@ -54,7 +54,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from trackerapi.checking.check import UnreadableScript, check_script
+    from trackerapi.checking.check import check_script
+    from trackerapi.checking.sources import UnreadableScript
 
     found: list[Finding] = []
     scripts: list[Path] = list(dict.fromkeys(options.scripts))
@@ -82,7 +83,7 @@ def _print(found: "list[Finding]", script_count: int, *, as_json: bool) -> None:
 
 
 def _script(path: Path) -> "Script":
-    from trackerapi.checking.check import Script
+    from trackerapi.checking.sources import Script
 
     try:
         source = read_given(path, MAX_SCRIPT_BYTES)

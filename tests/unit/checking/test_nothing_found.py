@@ -1,4 +1,4 @@
-"""Scripts without a mistake, or with nothing of which reading is sure."""
+"""Scripts without a mistake, or with code that the check cannot judge."""
 
 from pathlib import Path
 
@@ -379,7 +379,7 @@ job.step("anything").done()
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_nothing_is_found_in_what_may_be_right(name: str) -> None:
-    """What reading cannot tell counts as right."""
+    """Code that the check cannot judge counts as right."""
     found = findings_in(BEGIN + SCRIPTS[name], MY_JOB, IMPORT)
 
     assert not [finding.as_text() for finding in found]
@@ -410,7 +410,7 @@ def examples() -> list[Example]:
 def test_nothing_is_found_in_the_examples(
     text: str, path: Path, configs: tuple[JobConfig, ...]
 ) -> None:
-    """What the tutorial prints and the demo runs is right."""
+    """The scripts of the tutorial and the demo give no finding."""
     assert not findings_in(text, *configs, path=path)
 
 
