@@ -1,4 +1,4 @@
-"""What fault tests start from: a proxy before a backend, and an undisturbed run."""
+"""Fixtures of fault tests: proxy in front of the backend, disks, run without faults."""
 
 import subprocess
 import uuid
@@ -21,7 +21,7 @@ def proxy(backend: RunningBackend) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def lab(backend: RunningBackend, proxy: FaultProxy, tmp_path: Path) -> Lab:
-    """Return the surroundings of a job that nobody has run yet."""
+    """Return the surroundings of a job that has not run yet."""
     return Lab(backend, proxy, tmp_path, f"fault-{uuid.uuid4()}")
 
 
@@ -29,14 +29,14 @@ def lab(backend: RunningBackend, proxy: FaultProxy, tmp_path: Path) -> Lab:
 def undisturbed(
     backend: RunningBackend, tmp_path_factory: pytest.TempPathFactory
 ) -> Pictures:
-    """Run the job once without any fault; return what a reader sees of it."""
+    """Run the job once without a fault; return what the backend shows of the run."""
     with FaultProxy(backend.base_url) as proxy:
         folder = tmp_path_factory.mktemp("undisturbed")
         lab = Lab(backend, proxy, folder, f"undisturbed-{uuid.uuid4()}")
         with lab.start("--flush", "30") as job:
             job.run_through()
         lab.assert_nothing_lost_or_doubled()
-        with lab.asking() as tracker:
+        with lab.direct_tracker() as tracker:
             pictures = pictures_of(tracker, lab.job_id)
     assert sum(len(picture["events"]) for picture in pictures.values()) == EVENTS
     assert pictures["ended"]["percent"] == 100.0
@@ -47,10 +47,11 @@ def undisturbed(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Mount a disk of 256 KiB; return its folder."""
-    yield from _mounted(tmp_path / "disk", "size=256k")
+    yield from _mount(tmp_path / "disk", "size=256k")
 
 
-def _mounted(folder: Path, options: str) -> Iterator[Path]:
+def _mount(folder: Path, options: str) -> Iterator[Path]:
+    """Mount a tmpfs at `folder` for one test; skip the test if that fails."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", options, "trackerapi-test", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
@@ -64,5 +65,5 @@ def _mounted(folder: Path, options: str) -> Iterator[Path]:
 
 @pytest.fixture
 def read_only_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a disk that nobody can write to; return its folder."""
-    yield from _mounted(tmp_path / "disk", "ro")
+    """Mount a read-only disk; return its folder."""
+    yield from _mount(tmp_path / "disk", "ro")

@@ -1,4 +1,4 @@
-"""A clock that jumps does not reorder what a job reports."""
+"""Wall clocks that jump or lag: the order of events stays the order of the calls."""
 
 from scripts.proving.verdict import stored_events
 from tests.support.proof_runs import FLUSHED, Lab, Pictures
@@ -7,7 +7,7 @@ from tests.support.proof_runs import FLUSHED, Lab, Pictures
 def test_events_keep_their_order_while_the_clock_jumps(
     lab: Lab, undisturbed: Pictures
 ) -> None:
-    """Jumps by hours and days, forth and back, change neither order nor percentage."""
+    """Jumps of the clock by hours and days change neither order nor percentage."""
     lab.prelude = "tests.support.preludes.jumping_clock"
     with lab.start("--flush", "30") as job:
         job.run_through()
@@ -19,7 +19,7 @@ def test_events_keep_their_order_while_the_clock_jumps(
 def test_events_wait_out_an_outage_while_the_clock_jumps(
     lab: Lab, undisturbed: Pictures
 ) -> None:
-    """Neither waiting nor taking over measures time by a clock that can be set."""
+    """Retry delays and claims of files work while the wall clock jumps."""
     lab.prelude = "tests.support.preludes.jumping_clock"
     with lab.proxy.down(), lab.start() as job:
         job.run_through()
@@ -28,10 +28,10 @@ def test_events_wait_out_an_outage_while_the_clock_jumps(
     lab.assert_all_arrived(undisturbed)
 
 
-def test_restart_on_a_clock_that_is_behind_goes_on_after_what_was_reported(
+def test_events_of_a_rerun_on_a_slow_clock_count_after_events_of_the_killed_run(
     lab: Lab,
 ) -> None:
-    """All that a rerun reports counts after all that the killed run has reported."""
+    """Events of a rerun sort after all events of the killed run."""
     with lab.start() as job:
         job.pass_gate("phase 1")
         job.await_gate("phase 2")
@@ -41,7 +41,7 @@ def test_restart_on_a_clock_that_is_behind_goes_on_after_what_was_reported(
     with lab.start("--round", "2", "--flush", "30") as again:
         again.run_through()
 
-    with lab.asking() as tracker:
+    with lab.direct_tracker() as tracker:
         events = stored_events(tracker, lab.job_id)
     events.sort(key=lambda event: (event.occurred_at, event.event_id))
     rounds = [event.event_metadata["Round"] for event in events]

@@ -1,4 +1,4 @@
-"""A disk that takes no more costs the job nothing, and the backend no event."""
+"""Full, limited and read-only disks: the job runs on and no event is lost."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.support.proof_runs import (
 def test_disk_that_is_full_for_a_while_costs_no_event(
     lab: Lab, undisturbed: Pictures, small_disk: Path, backend_is_up: bool
 ) -> None:
-    """What finds no room is kept in memory and delivered, whether or not at once."""
+    """Records that do not fit on the disk stay in memory until they are delivered."""
     lab.settings["TRACKERAPI_OUTBOX"] = str(small_disk / "outbox")
     with lab.start("--flush", "30") as job:
         job.pass_gate("phase 1")
@@ -29,10 +29,10 @@ def test_disk_that_is_full_for_a_while_costs_no_event(
             if not backend_is_up:
                 outage.enter_context(lab.proxy.down())
             ballast = fill(small_disk)
-            job.let_on()
+            job.open_gate()
             job.await_gate("phase 3")
         ballast.unlink()
-        job.let_on()
+        job.open_gate()
         job.run_through("reported")
 
     assert tuple(job.printed) == FLUSHED
@@ -42,13 +42,13 @@ def test_disk_that_is_full_for_a_while_costs_no_event(
 def test_disk_that_stays_full_costs_no_event_while_the_backend_answers(
     lab: Lab, undisturbed: Pictures, small_disk: Path
 ) -> None:
-    """All arrives from memory before the job has ended."""
+    """All records arrive from memory before the job ends."""
     lab.settings["TRACKERAPI_OUTBOX"] = str(small_disk / "outbox")
     with lab.start("--flush", "30") as job:
         job.pass_gate("phase 1")
         job.await_gate("phase 2")
         fill(small_disk)
-        job.let_on()
+        job.open_gate()
         job.run_through("phase 3")
 
     assert tuple(job.printed) == FLUSHED
@@ -56,7 +56,7 @@ def test_disk_that_stays_full_costs_no_event_while_the_backend_answers(
 
 
 def test_file_that_may_not_grow_costs_no_event(lab: Lab, undisturbed: Pictures) -> None:
-    """A write that is cut short by a limit leaves no torn event behind."""
+    """A write that a file size limit cuts short leaves no torn record behind."""
     lab.prelude = "tests.support.preludes.short_files"
     with lab.start("--flush", "30") as job:
         job.run_through()
@@ -66,7 +66,7 @@ def test_file_that_may_not_grow_costs_no_event(lab: Lab, undisturbed: Pictures) 
 
 
 def test_outbox_below_a_file_costs_no_event(lab: Lab, undisturbed: Pictures) -> None:
-    """A folder that nobody can make is like a full disk from the start."""
+    """An outbox folder that cannot be created counts as a disk that is always full."""
     (lab.folder / "file").write_bytes(b"")
     lab.settings["TRACKERAPI_OUTBOX"] = str(lab.folder / "file" / "outbox")
     with lab.start("--flush", "30") as job:
@@ -79,7 +79,7 @@ def test_outbox_below_a_file_costs_no_event(lab: Lab, undisturbed: Pictures) -> 
 def test_outbox_on_a_read_only_disk_costs_no_event(
     lab: Lab, undisturbed: Pictures, read_only_disk: Path
 ) -> None:
-    """A folder in which nobody can write is like a full disk from the start."""
+    """An outbox folder without write access counts as a disk that is always full."""
     lab.settings["TRACKERAPI_OUTBOX"] = str(read_only_disk)
     with lab.start("--flush", "30") as job:
         job.run_through()
@@ -88,10 +88,10 @@ def test_outbox_on_a_read_only_disk_costs_no_event(
     lab.assert_all_arrived(undisturbed)
 
 
-def test_job_without_disk_and_backend_is_the_same_job(
+def test_job_without_disk_and_backend_runs_unchanged(
     lab: Lab, undisturbed: Pictures
 ) -> None:
-    """Where nothing can be kept and nothing be sent, the job still ends as ever."""
+    """Without disk and backend, output, exit status and duration of the exit stay."""
     (lab.folder / "file").write_bytes(b"")
     lab.settings["TRACKERAPI_OUTBOX"] = str(lab.folder / "file" / "outbox")
     ending = {"TRACKERAPI_SHUTDOWN_TIMEOUT": HOUR}

@@ -1,4 +1,4 @@
-"""Killed anywhere, a process loses nothing and doubles nothing."""
+"""SIGKILL at any system call: no event is lost and none is stored twice."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import pytest
 from scripts.proving import tracer
 from scripts.proving.kills import Ground
 from scripts.proving.proof import Proof, Tally, new_seed, spread
-from tests.support.proof_runs import missing
+from tests.support.proof_runs import skip_or_fail
 from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi
 
@@ -29,50 +29,50 @@ for text in (b"1", b"2"):
     thread.join()
 write(b"3")
 """
-"""Writes 111222333; each thread makes few calls."""
+"""Script that writes 111222333; each thread makes three of the calls."""
 
 
 @pytest.fixture(scope="module")
 def traceable() -> None:
-    """Go on only where processes can be traced."""
+    """Skip the test where processes cannot be traced; fail it in CI."""
     if not tracer.is_possible():
-        missing("system calls are only known of Linux on x86-64 or AArch64")
+        skip_or_fail("the tracer supports only Linux on x86-64 and AArch64")
     probe = [sys.executable, "-m", "scripts.proving.tracer", "--report", "/dev/null"]
     done = subprocess.run([*probe, "--", "true"], capture_output=True, check=False)
     if done.returncode != 0:
-        missing("this user may not trace processes")
+        skip_or_fail("this user may not trace processes")
 
 
 @pytest.fixture
 def ground(backend: RunningBackend, tmp_path: Path) -> Ground:
-    """Return a place for kills."""
+    """Return the folder and the backend of the jobs that are killed."""
     return Ground(backend.base_url, backend.api_key, tmp_path)
 
 
 @pytest.fixture
 def tracker(ground: Ground) -> Iterator[TrackerApi]:
-    """Return a tracker that asks."""
+    """Return a tracker that reads from the backend."""
     with ground.tracker() as asking:
         yield asking
 
 
 @pytest.fixture
 def proof(ground: Ground, tracker: TrackerApi) -> Proof:
-    """Return what kills."""
+    """Return the proof that kills processes and checks the recovery."""
     return Proof(ground, tracker, LANES)
 
 
 def assert_all_well(tally: Tally) -> None:
-    """Assert that after each kill everything was there once."""
+    """Assert that the backend had each event exactly once after each kill."""
     assert tally.outcomes
     assert [str(outcome) for outcome in tally.wrong] == []
 
 
 @pytest.mark.usefixtures("traceable")
-def test_job_that_is_killed_at_its_system_calls_loses_and_doubles_nothing(
+def test_job_killed_at_system_calls_loses_and_doubles_nothing(
     proof: Proof,
 ) -> None:
-    """A sync or a rerun brings all whose calls had returned, each once."""
+    """A sync or rerun delivers each event whose call had returned, exactly once."""
     tally = proof.kill_job_at_calls(JOB_SAMPLE)
 
     assert_all_well(tally)
@@ -80,24 +80,24 @@ def test_job_that_is_killed_at_its_system_calls_loses_and_doubles_nothing(
 
 
 @pytest.mark.usefixtures("traceable")
-def test_sync_that_is_killed_at_its_system_calls_loses_and_doubles_nothing(
+def test_sync_killed_at_system_calls_loses_and_doubles_nothing(
     proof: Proof,
 ) -> None:
-    """The next sync brings what a killed one has not, and nothing again."""
+    """The next sync delivers the rest; no event is stored twice."""
     assert_all_well(proof.kill_sync_at_calls(SYNC_SAMPLE))
 
 
-def test_jobs_that_are_killed_at_random_lose_and_double_nothing(proof: Proof) -> None:
-    """Killed while they report, take over, deliver or end, jobs keep what they said."""
+def test_jobs_killed_at_random_times_lose_and_double_nothing(proof: Proof) -> None:
+    """Jobs killed while they report, claim, deliver or exit lose no event."""
     assert_all_well(proof.kill_at_random(RANDOM_KILLS, new_seed()))
 
 
 @pytest.mark.usefixtures("traceable")
 @pytest.mark.parametrize("kill_at", [2, 6, 9])
-def test_tracer_kills_at_the_call_asked_for_whichever_thread_makes_it(
+def test_tracer_kills_at_the_requested_call_of_any_thread(
     ground: Ground, tmp_path: Path, kill_at: int
 ) -> None:
-    """Calls are counted over all threads; the one of the kill does not take place."""
+    """The tracer counts calls of all threads; the call of the kill is not executed."""
     written = tmp_path / "written"
     plot = ground.plot("threads")
     command = [sys.executable, "-c", TWO_THREADS, str(written)]
@@ -108,8 +108,10 @@ def test_tracer_kills_at_the_call_asked_for_whichever_thread_makes_it(
 
 
 @pytest.mark.usefixtures("traceable")
-def test_tracer_lets_be_what_it_is_not_to_kill(ground: Ground, tmp_path: Path) -> None:
-    """Without a kill, or with one beyond the end, a command ends as ever."""
+def test_traced_command_without_a_kill_ends_as_usual(
+    ground: Ground, tmp_path: Path
+) -> None:
+    """A command ends as usual without a kill, or with a kill after its last call."""
     command = [sys.executable, "-c", TWO_THREADS, str(tmp_path / "written")]
     plot = ground.plot("threads")
 
@@ -120,6 +122,6 @@ def test_tracer_lets_be_what_it_is_not_to_kill(ground: Ground, tmp_path: Path) -
 
 
 def test_sample_is_spread_from_the_first_call_to_the_last() -> None:
-    """A sample holds begin and end, and all if it is large enough."""
+    """A sample contains first and last call, and all calls if the sample is large."""
     assert spread(100, 4) == [1, 34, 67, 100]
     assert spread(3, 10) == spread(3, None) == [1, 2, 3]

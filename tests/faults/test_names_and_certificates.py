@@ -1,4 +1,4 @@
-"""Names that nobody knows and certificates that nobody trusts cost no event."""
+"""Unknown host names and untrusted certificates: no event is lost."""
 
 import shutil
 import ssl
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fault_proxy import FaultProxy, Welcome
-from tests.support.faults import by_tls, in_garbage
-from tests.support.preludes.names import NAME, SERVER, NameServer
+from tests.support.fault_proxy import FaultProxy, Handshake
+from tests.support.faults import garbage_handshake, tls_handshake
+from tests.support.preludes.names import NAME, PORT_VARIABLE, NameServer
 from tests.support.proof_runs import (
     EXIT_SECONDS,
     FLUSHED,
@@ -18,13 +18,13 @@ from tests.support.proof_runs import (
     PRINTED,
     Lab,
     Pictures,
-    missing,
+    skip_or_fail,
 )
 
 
 @pytest.fixture
 def named_lab(lab: Lab) -> Lab:
-    """Return a lab whose job knows the proxy by a name that is looked up."""
+    """Return a lab whose processes look up the name of the proxy."""
     lab.base_url = f"http://{NAME}:{lab.proxy.port}"
     lab.prelude = "tests.support.preludes.names"
     return lab
@@ -33,49 +33,49 @@ def named_lab(lab: Lab) -> Lab:
 def test_events_arrive_once_after_the_name_was_unknown_in_mid_run(
     named_lab: Lab, undisturbed: Pictures
 ) -> None:
-    """A name that is not found for a while costs no event."""
-    with NameServer(knows=True) as names:
-        named_lab.settings[SERVER] = str(names.port)
+    """A host name that is unknown for a while costs no event."""
+    with NameServer(resolves=True) as names:
+        named_lab.settings[PORT_VARIABLE] = str(names.port)
         with named_lab.start("--flush", "30") as job:
             job.pass_gate("phase 1")
             job.await_gate("phase 2")
-            # A connection that is only just being opened would outlive the hanging up.
+            # A connection that is being opened would survive `abort_connections()`.
             named_lab.await_delivered()
-            names.knows = False
-            named_lab.proxy.hang_up()
-            job.let_on()
+            names.resolves = False
+            named_lab.proxy.abort_connections()
+            job.open_gate()
             job.await_gate("phase 3")
-            names.await_questions(4)
-            names.knows = True
-            job.let_on()
+            names.await_queries(4)
+            names.resolves = True
+            job.open_gate()
             job.run_through("reported")
 
     assert tuple(job.printed) == FLUSHED
     named_lab.assert_all_arrived(undisturbed)
 
 
-def test_job_whose_backend_has_an_unknown_name_is_the_same_job(
+def test_job_whose_backend_has_an_unknown_name_runs_unchanged(
     named_lab: Lab, undisturbed: Pictures
 ) -> None:
-    """Output and status are unchanged, the exit waits not, a later sync brings all."""
-    with NameServer(knows=False) as names:
-        named_lab.settings[SERVER] = str(names.port)
+    """Output and status stay, the exit is fast, a later sync delivers all events."""
+    with NameServer(resolves=False) as names:
+        named_lab.settings[PORT_VARIABLE] = str(names.port)
         with named_lab.start(TRACKERAPI_SHUTDOWN_TIMEOUT=HOUR) as job:
             exit_seconds = job.run_through()
         assert tuple(job.printed) == PRINTED
         assert exit_seconds <= EXIT_SECONDS
-        names.knows = True
+        names.resolves = True
         named_lab.sync()
 
     named_lab.assert_all_arrived(undisturbed)
 
 
 @pytest.fixture(scope="module")
-def certify(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Return what makes a certificate for this machine, in one file with its key."""
+def make_certificate(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Return a function that creates a certificate with its key in one file."""
     openssl = shutil.which("openssl")
     if openssl is None:
-        missing("the program openssl, which makes certificates, is not here")
+        skip_or_fail("the program openssl is missing: it creates the certificates")
 
     def make() -> Path:
         file = tmp_path_factory.mktemp("certificate") / "both.pem"
@@ -92,15 +92,15 @@ def certify(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
 
 
 @pytest.fixture(scope="module")
-def trusted(certify: Callable[[], Path]) -> Path:
-    """Make the certificate that jobs trust."""
-    return certify()
+def trusted(make_certificate: Callable[[], Path]) -> Path:
+    """Create the certificate that jobs trust."""
+    return make_certificate()
 
 
 @pytest.fixture(scope="module")
-def strange(certify: Callable[[], Path]) -> Path:
-    """Make a certificate that nobody trusts."""
-    return certify()
+def untrusted(make_certificate: Callable[[], Path]) -> Path:
+    """Create a certificate that jobs do not trust."""
+    return make_certificate()
 
 
 @pytest.fixture
@@ -108,20 +108,20 @@ def secure_lab(lab: Lab, trusted: Path) -> Lab:
     """Return a lab whose job speaks TLS with the proxy."""
     lab.base_url = f"https://127.0.0.1:{lab.proxy.port}"
     lab.settings["TRACKERAPI_CA_FILE"] = str(trusted)
-    lab.proxy.welcome = welcome_with(trusted)
+    lab.proxy.handshake = handshake_with(trusted)
     return lab
 
 
-def welcome_with(certificate: Path) -> Welcome:
-    """Return a welcome by TLS with a certificate."""
+def handshake_with(certificate: Path) -> Handshake:
+    """Return a TLS handshake with a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    return by_tls(context)
+    return tls_handshake(context)
 
 
-def wrong_welcome(kind: str, strange: Path) -> Welcome:
-    """Return a welcome that no client may accept."""
-    return in_garbage if kind == "garbage" else welcome_with(strange)
+def wrong_handshake(kind: str, untrusted: Path) -> Handshake:
+    """Return a handshake that clients must refuse."""
+    return garbage_handshake if kind == "garbage" else handshake_with(untrusted)
 
 
 WRONG = ("garbage", "self-signed")
@@ -129,20 +129,20 @@ WRONG = ("garbage", "self-signed")
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_events_arrive_once_after_tls_failed_in_mid_run(
-    secure_lab: Lab, undisturbed: Pictures, strange: Path, kind: str
+    secure_lab: Lab, undisturbed: Pictures, untrusted: Path, kind: str
 ) -> None:
-    """Connections that cannot be trusted for a while cost no event, and get none."""
+    """An untrusted server receives no request, and no event is lost."""
     proxy: FaultProxy = secure_lab.proxy
     with secure_lab.start("--flush", "30") as job:
         job.pass_gate("phase 1")
         job.await_gate("phase 2")
-        with proxy.welcoming(wrong_welcome(kind, strange)):
+        with proxy.with_handshake(wrong_handshake(kind, untrusted)):
             before, requests = proxy.connection_count, len(proxy.requests)
-            job.let_on()
+            job.open_gate()
             job.await_gate("phase 3")
             proxy.await_connections(2, since=before)
             assert len(proxy.requests) == requests
-        job.let_on()
+        job.open_gate()
         job.run_through("reported")
 
     assert tuple(job.printed) == FLUSHED
@@ -150,11 +150,11 @@ def test_events_arrive_once_after_tls_failed_in_mid_run(
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_job_whose_backend_cannot_be_trusted_is_the_same_job(
-    secure_lab: Lab, undisturbed: Pictures, strange: Path, kind: str
+def test_job_whose_backend_is_untrusted_runs_unchanged(
+    secure_lab: Lab, undisturbed: Pictures, untrusted: Path, kind: str
 ) -> None:
-    """Output and status are unchanged, the exit waits not, a later sync brings all."""
-    with secure_lab.proxy.welcoming(wrong_welcome(kind, strange)):
+    """Output and status stay, the exit is fast, a later sync delivers all events."""
+    with secure_lab.proxy.with_handshake(wrong_handshake(kind, untrusted)):
         with secure_lab.start(TRACKERAPI_SHUTDOWN_TIMEOUT=HOUR) as job:
             exit_seconds = job.run_through()
         assert not secure_lab.proxy.requests

@@ -1,4 +1,4 @@
-"""Forks, kills and several deliverers of one outbox: each event arrives once."""
+"""Forks, kills and concurrent deliveries of one outbox: each event arrives once."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ OFFLINE = {"TRACKERAPI_MODE": "offline"}
 def test_parent_and_child_of_a_fork_report_on_the_same_job(
     lab: Lab, end_of_child: str, end_of_parent: str
 ) -> None:
-    """Events of both arrive once each, however either of them ends."""
+    """Events of parent and child arrive once for each way in which the two end."""
     with lab.start("--fork", end_of_child, "--ending", end_of_parent) as job:
         job.run_through()
     lab.sync()
@@ -27,7 +27,7 @@ def test_parent_and_child_of_a_fork_report_on_the_same_job(
     assert len(set(processes)) == 2
     assert processes.count(min(processes, key=processes.count)) == CHILD_EVENTS
     lab.assert_nothing_lost_or_doubled()
-    with lab.asking() as tracker:
+    with lab.direct_tracker() as tracker:
         assert tracker.get_job(lab.job_id).percent == 100.0
 
 
@@ -35,8 +35,8 @@ def test_parent_and_child_of_a_fork_report_on_the_same_job(
 def test_job_that_never_closes_its_tracker_loses_nothing(
     lab: Lab, undisturbed: Pictures, ending: str
 ) -> None:
-    """The end of the interpreter is like a close, and without one a sync delivers."""
-    # A busy machine may take its time over the delivery at the end.
+    """The exit of the interpreter delivers; after `os._exit()` a sync delivers."""
+    # Delivery at the exit may take long on a busy machine.
     with lab.start("--ending", ending, TRACKERAPI_SHUTDOWN_TIMEOUT="60") as job:
         job.run_through()
     if ending == "_exit":
@@ -45,8 +45,8 @@ def test_job_that_never_closes_its_tracker_loses_nothing(
     lab.assert_all_arrived(undisturbed)
 
 
-def test_child_that_lives_on_does_not_hold_what_its_parent_left(lab: Lab) -> None:
-    """What a killed parent has left is delivered while its child is still at work."""
+def test_living_child_does_not_lock_the_file_of_its_killed_parent(lab: Lab) -> None:
+    """The leftover file of a killed parent is delivered while its child still runs."""
     os.mkfifo(lab.fifo)
     with lab.proxy.down(), lab.start("--fork", "waits") as job:
         for gate in PRINTED[:3]:
@@ -55,7 +55,7 @@ def test_child_that_lives_on_does_not_hold_what_its_parent_left(lab: Lab) -> Non
         job.kill()
         lab.proxy.come_up()
         lab.sync()
-        # Unless the child was faster and has taken it over itself.
+        # The child may have claimed the file before the sync.
         lab.await_delivered()
         with lab.fifo.open("wb"):
             pass
@@ -66,12 +66,12 @@ def test_child_that_lives_on_does_not_hold_what_its_parent_left(lab: Lab) -> Non
 
 
 def test_killed_job_is_delivered_by_a_sync(lab: Lab) -> None:
-    """All that calls have returned arrives after SIGKILL, and nothing twice."""
+    """Each event whose call returned arrives once after SIGKILL."""
     with lab.start() as job:
         job.pass_gate("phase 1")
         job.await_gate("phase 2")
         with lab.proxy.down():
-            job.let_on()
+            job.open_gate()
             job.await_gate("phase 3")
             job.kill()
     lab.sync()
@@ -80,12 +80,12 @@ def test_killed_job_is_delivered_by_a_sync(lab: Lab) -> None:
 
 
 def test_restart_of_a_killed_job_delivers_both_runs(lab: Lab) -> None:
-    """The plain rerun takes over what the killed run left, and ends at 100."""
+    """A rerun delivers the leftover file of the killed run and ends at 100 percent."""
     with lab.start() as job:
         job.pass_gate("phase 1")
         job.await_gate("phase 2")
         with lab.proxy.down():
-            job.let_on()
+            job.open_gate()
             job.await_gate("phase 3")
             job.kill()
     with lab.start("--round", "2", "--flush", "30") as again:
@@ -93,7 +93,7 @@ def test_restart_of_a_killed_job_delivers_both_runs(lab: Lab) -> None:
 
     assert "waiting 0, held 0" in again.printed
     lab.assert_nothing_lost_or_doubled()
-    with lab.asking() as tracker:
+    with lab.direct_tracker() as tracker:
         assert tracker.get_job(lab.job_id).percent == 100.0
 
 
@@ -101,7 +101,7 @@ def test_restart_of_a_killed_job_delivers_both_runs(lab: Lab) -> None:
 def test_torn_last_line_keeps_nothing_back(
     lab: Lab, undisturbed: Pictures, torn: str
 ) -> None:
-    """What a kill has left of a record is passed over; all before it arrives."""
+    """Delivery ignores the torn last line; all records before it arrive."""
     with lab.start(**OFFLINE) as job:
         job.run_through()
     (left,) = lab.outbox.glob("*.outbox")
@@ -116,7 +116,7 @@ def test_torn_last_line_keeps_nothing_back(
 def test_damaged_line_keeps_nothing_back(
     lab: Lab, undisturbed: Pictures, damage: str
 ) -> None:
-    """A line that is no record is held or dropped; all around it arrives."""
+    """A damaged line is held or dropped; all records around it arrive."""
     with lab.start(**OFFLINE) as job:
         job.run_through()
     (left,) = lab.outbox.glob("*.outbox")
@@ -133,7 +133,7 @@ def test_damaged_line_keeps_nothing_back(
 def test_two_syncs_at_once_deliver_each_event_once(
     lab: Lab, undisturbed: Pictures, prelude: str
 ) -> None:
-    """Two deliverers of the same files do no harm, even where locks do not work."""
+    """Concurrent syncs store each event once, even on file systems without locks."""
     lab.prelude = prelude
     with lab.start(**OFFLINE) as job:
         job.run_through()
@@ -150,7 +150,7 @@ def test_two_syncs_at_once_deliver_each_event_once(
 def test_copies_of_one_outbox_are_delivered_once(
     lab: Lab, undisturbed: Pictures
 ) -> None:
-    """Files that lie in two places, such as a volume and its backup, count once."""
+    """Records copied to a second folder, such as a backup, are stored once."""
     with lab.start(**OFFLINE) as job:
         job.run_through()
     copy = lab.folder / "copy"
@@ -169,16 +169,16 @@ def test_copies_of_one_outbox_are_delivered_once(
 def test_sync_beside_the_living_owner_does_no_harm(
     lab: Lab, undisturbed: Pictures, prelude: str
 ) -> None:
-    """Nobody doubles or loses what a living job has, even where locks do not work."""
+    """A sync beside a running job loses and doubles nothing, even without locks."""
     lab.prelude = prelude
     with lab.start("--flush", "30") as job:
         job.pass_gate("phase 1")
         job.await_gate("phase 2")
         with lab.proxy.down():
-            job.let_on()
+            job.open_gate()
             job.await_gate("phase 3")
         with lab.start_sync(2.0) as syncing:
-            job.let_on()
+            job.open_gate()
             job.run_through("reported")
             syncing.finish(0, 1)
 
@@ -186,8 +186,8 @@ def test_sync_beside_the_living_owner_does_no_harm(
     lab.assert_all_arrived(undisturbed, in_order_of_arrival=not prelude)
 
 
-def test_key_is_nowhere_in_the_outbox(lab: Lab) -> None:
-    """Neither what waits nor what is delivered holds the key's secret."""
+def test_outbox_never_contains_the_secret_of_the_key(lab: Lab) -> None:
+    """No file of the outbox contains the secret of the API key."""
     with lab.proxy.down(), lab.start() as job:
         job.run_through()
     secret = lab.backend.api_key.split("_")[2]

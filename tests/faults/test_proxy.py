@@ -1,4 +1,4 @@
-"""The proxy of the fault tests fails in just the way that a test asks for."""
+"""Fault proxy: each fault acts exactly as its docstring describes."""
 
 import http.client
 import json
@@ -25,7 +25,7 @@ def proxy(backend: RunningBackend) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def job(backend: RunningBackend) -> str:
-    """Make a job that knows no steps; return its id."""
+    """Create a job without a configuration; return its id."""
     provider_job_id = f"proxy-{uuid.uuid4()}"
     with TrackerApi(backend.api_key, backend.base_url) as tracker:
         tracker.create_job(provider_job_id, backend.customer_id, "no_configuration")
@@ -33,21 +33,21 @@ def job(backend: RunningBackend) -> str:
 
 
 def connect(proxy: FaultProxy) -> "closing[http.client.HTTPConnection]":
-    """Return a connection to the proxy, closed with its block."""
+    """Return a connection to the proxy; the end of the block closes it."""
     return closing(http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10))
 
 
 def ask(
     connection: http.client.HTTPConnection, target: str = "/livez"
 ) -> tuple[int, bytes]:
-    """Return status and body of an answer."""
+    """Send a GET request; return status and body of the answer."""
     connection.request("GET", target)
     answer = connection.getresponse()
     return answer.status, answer.read()
 
 
 def report(proxy: FaultProxy, backend: RunningBackend, job: str) -> tuple[int, bytes]:
-    """Send one batch of one event over a connection of its own."""
+    """Send one event over a new connection; return status and body of the answer."""
     event = {"event_id": str(uuid.uuid4()), "provider_job_id": job, "kind": "info"}
     headers = {"X-API-Key": backend.api_key, "Content-Type": "application/x-ndjson"}
     with connect(proxy) as connection:
@@ -56,20 +56,20 @@ def report(proxy: FaultProxy, backend: RunningBackend, job: str) -> tuple[int, b
         return answer.status, answer.read()
 
 
-def hang_up_on_first(proxy: FaultProxy) -> None:
-    """Abort all connections once a request has come."""
+def abort_on_first_request(proxy: FaultProxy) -> None:
+    """Abort all connections after the first request."""
     proxy.await_requests(1)
-    proxy.hang_up()
+    proxy.abort_connections()
 
 
 def count_of(backend: RunningBackend, job: str) -> int:
-    """Return how many events the backend has of a job."""
+    """Return the number of events of a job that the backend has stored."""
     with TrackerApi(backend.api_key, backend.base_url) as tracker:
         return tracker.get_job(job).event_count
 
 
 def test_proxy_passes_requests_on_over_one_connection(proxy: FaultProxy) -> None:
-    """Without a fault the backend answers, and the connection is kept."""
+    """Without a fault, the backend answers both requests of one connection."""
     with connect(proxy) as connection:
         assert ask(connection)[0] == 200
         assert ask(connection, "/jobs?limit=1")[0] == 401
@@ -81,16 +81,16 @@ def test_proxy_passes_requests_on_over_one_connection(proxy: FaultProxy) -> None
 def test_requests_are_logged_with_their_events(
     proxy: FaultProxy, backend: RunningBackend, job: str
 ) -> None:
-    """The log holds each event as it was sent."""
+    """`sent_events()` returns the event of a logged request."""
     assert report(proxy, backend, job)[0] == 200
 
     assert [event["provider_job_id"] for event in sent_events(proxy.requests)] == [job]
 
 
-def test_proxy_that_is_down_refuses_and_comes_back_under_its_port(
+def test_proxy_that_is_down_resets_and_refuses_and_later_reuses_its_port(
     proxy: FaultProxy,
 ) -> None:
-    """Connections that live are reset, new ones refused, until it is up again."""
+    """Open connections are reset and new ones refused until the proxy is up again."""
     with connect(proxy) as connection:
         ask(connection)
         with proxy.down():
@@ -121,7 +121,7 @@ def test_answer_comes_from_the_fault_and_not_from_the_backend(
     status: int,
     begin: bytes,
 ) -> None:
-    """The client reads what the fault says, and the backend has heard nothing."""
+    """The client reads the answer of the fault; the backend receives no request."""
     with proxy.failing(fault):
         answered, body = report(proxy, backend, job)
 
@@ -130,8 +130,8 @@ def test_answer_comes_from_the_fault_and_not_from_the_backend(
     assert count_of(backend, job) == 0
 
 
-def test_busy_asks_to_come_back_later(proxy: FaultProxy) -> None:
-    """The answer is 429 and names the wait."""
+def test_busy_answers_429_with_retry_after(proxy: FaultProxy) -> None:
+    """The answer is 429 with a Retry-After header."""
     with proxy.failing(faults.busy(7)), connect(proxy) as connection:
         connection.request("GET", "/livez")
         answer = connection.getresponse()
@@ -143,7 +143,7 @@ def test_busy_asks_to_come_back_later(proxy: FaultProxy) -> None:
 def test_dropped_answer_was_processed(
     proxy: FaultProxy, backend: RunningBackend, job: str
 ) -> None:
-    """Each third answer is lost although the backend has stored its event."""
+    """Each third answer is lost after the backend has stored the event."""
     outcomes = []
     with proxy.failing(faults.dropping_each(3)):
         for _ in range(6):
@@ -166,7 +166,7 @@ def test_cut_ends_in_a_reset(
     fault: Fault,
     stored: int,
 ) -> None:
-    """A request cut in half reaches nobody, a cut answer was processed."""
+    """A cut request stores no event; a cut answer follows a stored event."""
     with proxy.failing(fault):
         with pytest.raises((ConnectionError, http.client.HTTPException)):
             report(proxy, backend, job)
@@ -175,10 +175,10 @@ def test_cut_ends_in_a_reset(
     assert (len(proxy.requests[0].body) < 100) == (stored == 0)
 
 
-def test_drip_brings_the_whole_answer_byte_by_byte(
+def test_dripping_sends_the_whole_answer_byte_by_byte(
     proxy: FaultProxy, backend: RunningBackend, job: str
 ) -> None:
-    """A patient client gets the backend's answer."""
+    """A client with a long timeout reads the whole answer of the backend."""
     with proxy.failing(faults.dripping(0.0001)):
         status, body = report(proxy, backend, job)
 
@@ -187,27 +187,27 @@ def test_drip_brings_the_whole_answer_byte_by_byte(
 
 
 @pytest.mark.parametrize("fault", [faults.black_hole, faults.dripping(10.0)])
-def test_answer_that_never_ends_is_over_with_the_connection(
+def test_aborted_connection_ends_an_endless_answer(
     proxy: FaultProxy, fault: Fault
 ) -> None:
-    """Nothing usable comes; who waits is let go when the proxy hangs up."""
+    """A waiting client gets an error when the proxy aborts the connection."""
     with proxy.failing(fault), connect(proxy) as connection:
-        cut = threading.Thread(target=hang_up_on_first, args=(proxy,))
+        cut = threading.Thread(target=abort_on_first_request, args=(proxy,))
         cut.start()
         with pytest.raises((ConnectionError, http.client.HTTPException)):
             ask(connection)
         cut.join()
 
 
-def test_garbage_is_no_answer(proxy: FaultProxy) -> None:
-    """Who greets reads bytes that mean nothing."""
-    with proxy.welcoming(faults.in_garbage), connect(proxy) as connection:
+def test_garbage_handshake_sends_no_http(proxy: FaultProxy) -> None:
+    """The client reads bytes that are no HTTP status line."""
+    with proxy.with_handshake(faults.garbage_handshake), connect(proxy) as connection:
         with pytest.raises(http.client.BadStatusLine):
             ask(connection)
 
 
-def test_backend_that_is_gone_is_a_reset_connection(proxy: FaultProxy) -> None:
-    """The proxy makes up no answer of its own."""
+def test_unreachable_backend_resets_the_connection(proxy: FaultProxy) -> None:
+    """The proxy sends no answer if the backend cannot be reached."""
     proxy.backend_url = "http://127.0.0.1:9"
     with connect(proxy) as connection:
         with pytest.raises((ConnectionError, http.client.HTTPException)):

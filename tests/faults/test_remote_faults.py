@@ -1,4 +1,4 @@
-"""Whatever happens on the way to the backend, each event arrives once."""
+"""Failures of network and backend: each event arrives exactly once."""
 
 import os
 import threading
@@ -20,16 +20,16 @@ from tests.support.proof_runs import (
 )
 
 OUTAGES_SECONDS = (10.0, 30.0) if os.environ.get("WHOLE_OUTAGES") else (2.0,)
-"""How long the backend is down in mid-run; `scripts/prove.sh` asks for all of it."""
+"""Durations of outages in mid-run; `scripts/prove.sh` asks for the long ones."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """A fault that lets nothing through.
+class Failure:
+    """A failure during which no event arrives.
 
     Attributes:
-        apply: Lets a proxy fail for the length of a block.
-        attempts: Requests after which it may end.
+        apply: Makes a proxy fail for the length of a block (`with` statement).
+        attempts: Number of requests after which the failure may end.
     """
 
     name: str
@@ -37,41 +37,41 @@ class Trouble:
     attempts: int = 3
 
 
-def met_by_each(name: str, fault: Fault, attempts: int = 3) -> Trouble:
-    """Return the trouble of a fault that each request meets."""
-    return Trouble(name, lambda proxy: proxy.failing(fault), attempts)
+def on_each_request(name: str, fault: Fault, attempts: int = 3) -> Failure:
+    """Return a failure in which `fault` answers each request."""
+    return Failure(name, lambda proxy: proxy.failing(fault), attempts)
 
 
-DOWN = Trouble("down", lambda proxy: proxy.down(), attempts=0)
-TROUBLES = [
-    met_by_each("503", faults.unavailable),
-    met_by_each("bare-503", faults.bare_unavailable),
-    met_by_each("429", faults.busy(1), attempts=2),
-    met_by_each("cut-request", faults.cut_request),
-    met_by_each("cut-answer", faults.cut_answer),
-    met_by_each("slow-drip", faults.dripping(0.01), attempts=1),
-    met_by_each("black-hole", faults.black_hole, attempts=1),
-    met_by_each("401", faults.key_refused, attempts=2),
-    met_by_each("404-page", faults.html(404)),
-    met_by_each("413-page", faults.html(413)),
-    met_by_each("portal", faults.html(200)),
+DOWN = Failure("down", lambda proxy: proxy.down(), attempts=0)
+FAILURES = [
+    on_each_request("503", faults.unavailable),
+    on_each_request("bare-503", faults.bare_unavailable),
+    on_each_request("429", faults.busy(1), attempts=2),
+    on_each_request("cut-request", faults.cut_request),
+    on_each_request("cut-answer", faults.cut_answer),
+    on_each_request("slow-drip", faults.dripping(0.01), attempts=1),
+    on_each_request("black-hole", faults.black_hole, attempts=1),
+    on_each_request("401", faults.key_refused, attempts=2),
+    on_each_request("404-page", faults.html(404)),
+    on_each_request("413-page", faults.html(413)),
+    on_each_request("portal", faults.html(200)),
 ]
 
 
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda each: each.name)
-def test_events_arrive_once_after_trouble_in_mid_run(
-    lab: Lab, undisturbed: Pictures, trouble: Trouble
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda each: each.name)
+def test_events_arrive_once_after_a_failure_in_mid_run(
+    lab: Lab, undisturbed: Pictures, failure: Failure
 ) -> None:
-    """What is reported before, during and after the trouble arrives once, in order."""
+    """Events from before, during and after the failure arrive once and in order."""
     with lab.start("--flush", "30") as job:
         job.pass_gate("phase 1")
         job.await_gate("phase 2")
-        with trouble.apply(lab.proxy):
+        with failure.apply(lab.proxy):
             before = len(lab.proxy.requests)
-            job.let_on()
+            job.open_gate()
             job.await_gate("phase 3")
-            lab.proxy.await_requests(trouble.attempts, since=before)
-        job.let_on()
+            lab.proxy.await_requests(failure.attempts, since=before)
+        job.open_gate()
         job.run_through("reported")
 
     assert tuple(job.printed) == FLUSHED
@@ -82,47 +82,47 @@ def test_events_arrive_once_after_trouble_in_mid_run(
 def test_events_arrive_once_after_an_outage_in_mid_run(
     lab: Lab, undisturbed: Pictures, seconds: float
 ) -> None:
-    """A backend that is down for a while in mid-run costs no event."""
+    """An outage of the backend in mid-run costs no event."""
     with lab.start("--flush", "30") as job:
         job.pass_gate("phase 1")
         job.await_gate("phase 2")
         with lab.proxy.down():
-            job.let_on()
+            job.open_gate()
             job.await_gate("phase 3")
             threading.Event().wait(seconds)
-        job.let_on()
+        job.open_gate()
         job.run_through("reported")
 
     assert tuple(job.printed) == FLUSHED
     lab.assert_all_arrived(undisturbed)
 
 
-@pytest.mark.parametrize("trouble", [DOWN, *TROUBLES], ids=lambda each: each.name)
-def test_job_in_trouble_from_start_to_end_is_the_same_job(
-    lab: Lab, undisturbed: Pictures, trouble: Trouble
+@pytest.mark.parametrize("failure", [DOWN, *FAILURES], ids=lambda each: each.name)
+def test_job_with_a_failure_from_start_to_end_runs_unchanged(
+    lab: Lab, undisturbed: Pictures, failure: Failure
 ) -> None:
-    """Output and status are unchanged, the exit waits not, a later sync brings all."""
+    """Output and status stay, the exit is fast, a later sync delivers all events."""
     waiting = {"TRACKERAPI_SHUTDOWN_TIMEOUT": HOUR}
-    with trouble.apply(lab.proxy), lab.start(**waiting) as job:
+    with failure.apply(lab.proxy), lab.start(**waiting) as job:
         exit_seconds = job.run_through()
 
     assert tuple(job.printed) == PRINTED
-    # The backend is known to be down since the job was created.
+    # The first failed request, the creation of the job, has made the outage known.
     assert exit_seconds <= EXIT_SECONDS
     lab.sync()
     lab.assert_all_arrived(undisturbed)
 
 
-@pytest.mark.parametrize("trouble", [DOWN, *TROUBLES[:2]], ids=lambda each: each.name)
-def test_process_that_began_in_trouble_delivers_when_it_is_over(
-    lab: Lab, undisturbed: Pictures, trouble: Trouble
+@pytest.mark.parametrize("failure", [DOWN, *FAILURES[:2]], ids=lambda each: each.name)
+def test_process_started_during_a_failure_delivers_after_it(
+    lab: Lab, undisturbed: Pictures, failure: Failure
 ) -> None:
-    """A job that could not be created at its start is created by the same process."""
+    """A job that could not be created at first is created by the same process."""
     with lab.start("--flush", "30") as job:
-        with trouble.apply(lab.proxy):
+        with failure.apply(lab.proxy):
             job.pass_gate("phase 1")
             job.await_gate("phase 2")
-        job.let_on()
+        job.open_gate()
         job.run_through("phase 3")
 
     assert tuple(job.printed) == FLUSHED
@@ -132,8 +132,8 @@ def test_process_that_began_in_trouble_delivers_when_it_is_over(
 def test_repeats_after_dropped_answers_count_once(
     lab: Lab, undisturbed: Pictures
 ) -> None:
-    """Events that are sent again because an answer was lost are stored once."""
-    # At a pace at which they need many requests.
+    """Events whose answer was lost are sent again and stored once."""
+    # A slow pace spreads the events over many requests.
     with lab.proxy.failing(faults.dropping_each(3)):
         with lab.start("--flush", "30", "--pace", "0.02") as job:
             job.run_through()
@@ -143,10 +143,10 @@ def test_repeats_after_dropped_answers_count_once(
     lab.assert_all_arrived(undisturbed)
 
 
-def test_backend_that_takes_but_never_answers_delays_exit_by_the_stated_time(
+def test_silent_backend_delays_exit_by_the_documented_time_only(
     lab: Lab, undisturbed: Pictures
 ) -> None:
-    """A backend that falls silent in mid-run holds the exit for 2 s at most."""
+    """A backend that stops answering in mid-run delays the exit by a bounded time."""
     with lab.start() as job:
         job.pass_gate("phase 1")
         with lab.proxy.failing(faults.black_hole):

@@ -1,4 +1,4 @@
-"""A backend that was restored from a copy gets back what outboxes have kept."""
+"""Backend restored from a copy: outboxes deliver the missing events again."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.support.running_backend import RunningBackend
 
 @contextmanager
 def serving(folder: Path, lab: Lab) -> Iterator[None]:
-    """Run a backend from a folder, behind the lab's proxy."""
+    """Run a backend on the data in `folder`, behind the proxy of the lab."""
     with started_backend(folder) as started:
         url, key = started.base_url, started.api_key
         lab.backend = RunningBackend(url, key, "", started.customer_id)
@@ -22,10 +22,10 @@ def serving(folder: Path, lab: Lab) -> Iterator[None]:
         lab.proxy.go_down()
 
 
-def test_backend_restored_from_a_copy_of_mid_run_is_mended(
+def test_outbox_replay_completes_a_backend_restored_from_a_copy_of_mid_run(
     lab: Lab, undisturbed: Pictures, tmp_path: Path
 ) -> None:
-    """A job that the copy does not know is created anew, a replay brings the rest."""
+    """The job is created again and a replay delivers events that the copy lacks."""
     data, copy = tmp_path / "data", tmp_path / "copy"
     with ExitStack() as running:
         with serving(data, lab):
@@ -35,11 +35,11 @@ def test_backend_restored_from_a_copy_of_mid_run_is_mended(
             lab.await_delivered()
         shutil.copytree(data, copy)
         with serving(data, lab):
-            job.let_on()
+            job.open_gate()
             job.await_gate("phase 3")
             lab.await_delivered()
         with serving(copy, lab):
-            job.let_on()
+            job.open_gate()
             job.run_through("reported")
             assert tuple(job.printed) == FLUSHED
             lab.run("outbox", "replay")

@@ -1,4 +1,4 @@
-"""The proof can tell: each thing that may go wrong makes its verdict a bad one."""
+"""Verdict of the proofs: each kind of fault makes the verdict a bad one."""
 
 import uuid
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from trackerapi import TrackerApi, TrackerJob
 
 @pytest.fixture
 def tracker(backend: RunningBackend, tmp_path: Path) -> Iterator[TrackerApi]:
-    """Return a tracker that reports and asks."""
+    """Return a tracker that reports and reads."""
     key, url = backend.api_key, backend.base_url
     with TrackerApi(key, url, outbox=tmp_path / "outbox") as made:
         yield made
@@ -23,12 +23,12 @@ def tracker(backend: RunningBackend, tmp_path: Path) -> Iterator[TrackerApi]:
 
 @pytest.fixture
 def job(tracker: TrackerApi) -> TrackerJob:
-    """Create a job to report on."""
+    """Create a job without a configuration."""
     return tracker.create_job(f"verdict-{uuid.uuid4()}", 142, "no_configuration")
 
 
 def report(job: TrackerJob, number: int, kind: str = "info") -> Entry:
-    """Report an event; return what a job records of it."""
+    """Report an event; return the entry of the record for it."""
     event_id = job.send_event(kind=kind, metadata={"Number": number})
     return Entry(
         process_id=1,
@@ -40,25 +40,25 @@ def report(job: TrackerJob, number: int, kind: str = "info") -> Entry:
 
 
 def verdict_on(tracker: TrackerApi, *record: Entry) -> Verdict:
-    """Return the verdict once all is delivered."""
+    """Return the verdict after a complete delivery."""
     assert tracker.flush().waiting == 0
     return judge(tracker, record)
 
 
-def test_what_was_recorded_and_has_arrived_is_well(
+def test_recorded_events_that_arrived_are_no_fault(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """Nothing is wrong with events that arrived once and in order."""
+    """Events that arrived once and in order make a good verdict."""
     verdict = verdict_on(tracker, report(job, 1), report(job, 2))
 
     assert not verdict
     assert str(verdict) == "0 lost, 0 doubled"
 
 
-def test_recorded_event_that_is_not_there_is_lost(
+def test_recorded_event_that_the_backend_lacks_is_lost(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """An id that the backend does not have is a loss, and so is a job without any."""
+    """A recorded id that the backend lacks is a loss, also of an unknown job."""
     there = report(job, 1)
     lost = replace(there, event_id=str(uuid.uuid4()), number=2)
     elsewhere = replace(lost, provider_job_id="nobody has created this")
@@ -68,40 +68,40 @@ def test_recorded_event_that_is_not_there_is_lost(
     assert "2 lost" in str(verdict)
 
 
-def test_progress_and_heartbeats_need_not_arrive_one_by_one(
+def test_conflated_progress_need_not_arrive(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """Of conflated kinds only those that arrived can be wrong."""
+    """A missing progress event is no loss: delivery conflates progress."""
     there = report(job, 1)
     conflated = replace(there, kind="progress", event_id=str(uuid.uuid4()))
 
     assert not verdict_on(tracker, there, conflated)
 
 
-def test_same_report_under_two_ids_is_doubled(
+def test_same_report_with_two_ids_is_doubled(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A report that arrived twice is found though each id is there once."""
+    """A report stored under two ids is counted as doubled."""
     verdict = verdict_on(tracker, report(job, 1), report(job, 1))
 
     assert len(verdict.doubled) == 1
     assert "1 doubled" in str(verdict)
 
 
-def test_event_that_no_call_returned_for_is_unrecorded(
+def test_stored_event_without_an_entry_is_unrecorded(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """What is at the backend and not in the record is told."""
+    """A stored event that the record lacks makes the verdict a bad one."""
     recorded = report(job, 1)
     report(job, 2)
 
     assert len(verdict_on(tracker, recorded).unrecorded) == 1
 
 
-def test_events_in_another_order_than_called_are_misplaced(
+def test_events_stored_in_another_order_than_recorded_are_misplaced(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A record that is in another order than the stored events is found."""
+    """A record in another order than the stored events makes the verdict a bad one."""
     first, second = report(job, 1), report(job, 2)
 
     assert verdict_on(tracker, second, first).misplaced

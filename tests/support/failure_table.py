@@ -1,4 +1,4 @@
-"""Rows of the table of failures, and the two ways in which tests run each row."""
+"""Rows of the documented table of failures; mark for the two modes of each row."""
 
 from typing import Final
 
@@ -19,14 +19,14 @@ ROWS: Final = {
     "outbox": "Outbox cannot be written",
     "exit": "Exit with events undelivered",
 }
-"""The first words of each row."""
+"""First words of each row of the table."""
 
 
 WAYS: Final = ("default", "strict")
 
 
 def in_row(row: str, *ways: str) -> pytest.MarkDecorator:
-    """Run a test of a row in some ways; in both if none is given."""
+    """Return a mark that runs the test of a row in some modes; in both if empty."""
     chosen = ways or WAYS
     return pytest.mark.parametrize(
         "strict",
@@ -36,7 +36,7 @@ def in_row(row: str, *ways: str) -> pytest.MarkDecorator:
 
 
 def levels(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return the levels of the messages so far."""
+    """Return the levels of the log messages so far."""
     return [record.levelname for record in caplog.records]
 
 

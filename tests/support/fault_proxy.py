@@ -1,8 +1,8 @@
-"""A real proxy on loopback in front of a real backend, which fails as a test says.
+"""Real HTTP proxy on loopback in front of a real backend; faults make requests fail.
 
-It keeps its port while it is down, so that nobody else can take it. Whatever happens
-to a request is decided by a fault (`tests.support.faults`) at the time it arrives; what
-is under way keeps the fault that it met.
+The proxy keeps its port while it is down, so that no other process can bind the port.
+A fault (`tests.support.faults`) decides the result of each request. A request uses the
+fault that was set when the request arrived.
 """
 
 import gzip
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from tests.support.scripted_server import Request
 
 PATIENCE_SECONDS: Final = 30.0
-"""Longest wait for a request that has to come."""
+"""Maximum wait for an expected request."""
 
 _RESET: Final = struct.pack("ii", 1, 0)
 _OF_ONE_HOP: Final = frozenset(
@@ -30,13 +30,13 @@ _OF_ONE_HOP: Final = frozenset(
 )
 
 
-class Passage:
-    """One request on its way through the proxy, in the hands of a fault.
+class Exchange:
+    """One request and its answer; a fault controls how far both get.
 
     Attributes:
         method: HTTP method in capitals.
         target: Path and query.
-        headers: By names in lower case.
+        headers: Header values by names in lower case.
     """
 
     def __init__(
@@ -56,21 +56,21 @@ class Passage:
 
     @property
     def request(self) -> Request:
-        """The request as far as it was read."""
+        """The request with the part of the body that was read."""
         return Request(self.method, self.target, self.headers, bytes(self._body))
 
     @property
     def unread_bytes(self) -> int:
-        """What is left of the body."""
+        """Number of bytes of the body that were not read yet."""
         return int(self.headers.get("content-length", "0")) - len(self._body)
 
     def read_body(self, size: int | None = None) -> None:
-        """Read `size` bytes of the body, or all that is left."""
+        """Read `size` bytes of the body; the whole rest if None."""
         wanted = self.unread_bytes if size is None else size
         self._body += self._stream.read(wanted)
 
     def ask_backend(self) -> bytes:
-        """Let the backend process the whole request; return its whole answer."""
+        """Send the whole request to the backend; return the whole answer."""
         self.read_body()
         address = urlsplit(self._proxy.backend_url).netloc
         onward = HTTPConnection(address, timeout=PATIENCE_SECONDS)
@@ -95,8 +95,8 @@ class Passage:
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
     def answer(self, data: bytes) -> None:
-        """Send an answer, or a part of one."""
-        if not self._proxy.has(self._connection):
+        """Send an answer, or a part of an answer, to the client."""
+        if not self._proxy.is_live(self._connection):
             raise ConnectionAbortedError
         self._connection.sendall(data)
 
@@ -105,54 +105,54 @@ class Passage:
         reset_when_closed(self._connection)
         self.is_open = False
 
-    def wait_for_the_end(self, seconds: float | None = None) -> bool:
-        """Do nothing until the connection ends; return whether it has."""
-        # A client says nothing more before it has its answer.
+    def wait_for_close(self, seconds: float | None = None) -> bool:
+        """Wait until the client closes the connection; return False after a timeout."""
+        # Readable means closed: a client sends nothing while it waits for its answer.
         return bool(select.select([self._connection], [], [], seconds)[0])
 
 
-Fault = Callable[[Passage], None]
-"""Decides what becomes of one request."""
+Fault = Callable[[Exchange], None]
+"""Function that decides the result of one request."""
 
-Welcome = Callable[[socket.socket], socket.socket]
-"""Begins a new connection and returns the one to read requests from."""
-
-
-def pass_on(passage: Passage) -> None:
-    """No fault: the backend's answer goes back as it is."""
-    passage.answer(passage.ask_backend())
+Handshake = Callable[[socket.socket], socket.socket]
+"""Function that begins a new connection and returns the socket for requests."""
 
 
-def in_plain(connection: socket.socket) -> socket.socket:
-    """Take a connection as it is, without TLS."""
+def pass_on(exchange: Exchange) -> None:
+    """Send the answer of the backend to the client unchanged: no fault."""
+    exchange.answer(exchange.ask_backend())
+
+
+def plain_handshake(connection: socket.socket) -> socket.socket:
+    """Use a connection without TLS."""
     return connection
 
 
 @dataclass
 class FaultProxy:
-    """Passes requests on to a backend, unless it is told to fail.
+    """Proxy that passes requests on to a backend unless a fault is set.
 
     Attributes:
-        backend_url: Where the backend is; may change while the proxy runs.
-        fault: What happens to requests that arrive from now on.
-        welcome: How connections begin that are made from now on.
-        connection_count: Connections accepted so far.
-        port: Where it listens; the same for all its life.
+        backend_url: Address of the backend; may change while the proxy runs.
+        fault: Fault for requests that arrive from now on.
+        handshake: Handshake of connections that are accepted from now on.
+        connection_count: Number of connections accepted so far.
+        port: Listening port; constant from start to end.
     """
 
     backend_url: str
     fault: Fault = pass_on
-    welcome: Welcome = in_plain
+    handshake: Handshake = plain_handshake
     connection_count: int = 0
     port: int = 0
 
     def __enter__(self) -> Self:
-        # Bound but never listening: connections are refused, the port is ours.
+        # Bound without listening: connections are refused, and the port stays reserved.
         self._reservation = _shared_socket(0)
         self.port = self._reservation.getsockname()[1]
         self._changed = threading.Condition()
         self._live: set[socket.socket] = set()
-        self._passages: list[Passage] = []
+        self._exchanges: list[Exchange] = []
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
         self.come_up()
@@ -171,47 +171,47 @@ class FaultProxy:
 
     @property
     def url(self) -> str:
-        """The address to reach it under."""
+        """Address of the proxy."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def requests(self) -> list[Request]:
-        """What has arrived, in order, each as far as it was read."""
-        return [passage.request for passage in self._passages]
+        """Requests in order of arrival, with the bodies as far as they were read."""
+        return [exchange.request for exchange in self._exchanges]
 
     def come_up(self) -> None:
-        """Take connections; nothing happens where it does already."""
+        """Accept connections; no effect if the proxy is up."""
         if self._listener is None:
             self._listener = _shared_socket(self.port)
             self._listener.listen(128)
             self._start(self._accept, self._listener)
 
     def go_down(self) -> None:
-        """Refuse connections and abort those that live."""
+        """Refuse new connections and abort open ones."""
         with self._changed:
             listener, self._listener = self._listener, None
         if listener is not None:
             # Wakes the accepting thread; closing alone would leave it waiting.
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
-        self.hang_up()
+        self.abort_connections()
 
-    def hang_up(self) -> None:
-        """Abort all connections; new ones are taken as before."""
+    def abort_connections(self) -> None:
+        """Abort all open connections; the proxy still accepts new ones."""
         with self._changed:
             for connection in self._live:
                 reset_when_closed(connection)
-            # What has arrived on them already must not be read any more.
+            # The serving threads must not read bytes that have already arrived.
             self._live.clear()
 
-    def has(self, connection: socket.socket) -> bool:
-        """Tell whether nobody has hung up on a connection."""
+    def is_live(self, connection: socket.socket) -> bool:
+        """Return whether a connection is open; False after `abort_connections()`."""
         with self._changed:
             return connection in self._live
 
     @contextmanager
     def failing(self, fault: Fault) -> Iterator[None]:
-        """Meet requests with `fault` as long as the block lasts."""
+        """Set `fault` for the length of a block (`with` statement)."""
         before, self.fault = self.fault, fault
         try:
             yield
@@ -220,7 +220,7 @@ class FaultProxy:
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """Refuse connections as long as the block lasts."""
+        """Keep the proxy down for the length of a block."""
         self.go_down()
         try:
             yield
@@ -228,22 +228,22 @@ class FaultProxy:
             self.come_up()
 
     @contextmanager
-    def welcoming(self, welcome: Welcome) -> Iterator[None]:
-        """Begin connections by `welcome` as long as the block lasts."""
-        before, self.welcome = self.welcome, welcome
-        self.hang_up()
+    def with_handshake(self, handshake: Handshake) -> Iterator[None]:
+        """Set `handshake` for the length of a block; abort open connections."""
+        before, self.handshake = self.handshake, handshake
+        self.abort_connections()
         try:
             yield
         finally:
-            self.welcome = before
-            self.hang_up()
+            self.handshake = before
+            self.abort_connections()
 
     def await_requests(self, count: int, since: int = 0) -> None:
-        """Wait until `count` requests have arrived after the first `since`."""
-        self._await(lambda: len(self._passages) >= since + count, f"{count} requests")
+        """Wait until `since + count` requests have arrived in all."""
+        self._await(lambda: len(self._exchanges) >= since + count, f"{count} requests")
 
     def await_connections(self, count: int, since: int = 0) -> None:
-        """Wait until `count` connections were made after the first `since`."""
+        """Wait until `since + count` connections were accepted in all."""
         self._await(
             lambda: self.connection_count >= since + count, f"{count} connections"
         )
@@ -266,10 +266,10 @@ class FaultProxy:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            # An answer in two parts must not wait for an acknowledgement.
+            # Nagle's algorithm would delay the second part of an answer.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._changed:
-                # One that was accepted in the last moment must not outlive the end.
+                # A connection accepted while the proxy goes down must not survive.
                 is_up = self._listener is listener
                 if is_up:
                     self._live.add(connection)
@@ -282,41 +282,41 @@ class FaultProxy:
             self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
-        welcomed = connection
+        accepted = connection
         try:
             with suppress(OSError, EOFError, ValueError, HTTPException):
-                welcomed = self._welcome(connection)
-                with welcomed, welcomed.makefile("rb") as stream:
-                    while self._pass(Passage(self, welcomed, stream), welcomed):
+                accepted = self._shake_hands(connection)
+                with accepted, accepted.makefile("rb") as stream:
+                    while self._pass(Exchange(self, accepted, stream), accepted):
                         pass
         finally:
             with self._changed:
-                self._live.discard(welcomed)
-            welcomed.close()
+                self._live.discard(accepted)
+            accepted.close()
 
-    def _welcome(self, connection: socket.socket) -> socket.socket:
-        """Begin a connection; TLS makes another socket of it."""
-        welcomed = self.welcome(connection)
+    def _shake_hands(self, connection: socket.socket) -> socket.socket:
+        """Do the handshake; return the socket, which is a new one with TLS."""
+        accepted = self.handshake(connection)
         with self._changed:
             if connection in self._live:
                 self._live.discard(connection)
-                self._live.add(welcomed)
-        return welcomed
+                self._live.add(accepted)
+        return accepted
 
-    def _pass(self, passage: Passage, connection: socket.socket) -> bool:
-        """Bring one request to its end; return whether another may follow."""
+    def _pass(self, exchange: Exchange, connection: socket.socket) -> bool:
+        """Process one request; return whether the connection can carry another one."""
         fault = self.fault
         with self._changed:
             if connection not in self._live:
                 return False
-            self._passages.append(passage)
+            self._exchanges.append(exchange)
             self._changed.notify_all()
-        fault(passage)
-        return passage.is_open and passage.unread_bytes == 0
+        fault(exchange)
+        return exchange.is_open and exchange.unread_bytes == 0
 
 
 def sent_events(requests: Iterable[Request]) -> list[dict[str, object]]:
-    """Return the events of all batches among `requests`, each time they were sent."""
+    """Return the events of all batches in `requests`; repeats stay."""
     return [
         json.loads(line)
         for request in requests
@@ -326,15 +326,15 @@ def sent_events(requests: Iterable[Request]) -> list[dict[str, object]]:
 
 
 def unpacked(headers: Mapping[str, str], body: bytes) -> bytes:
-    """Return a body without its content encoding."""
+    """Return a body, decompressed if its encoding is gzip."""
     return gzip.decompress(body) if headers.get("content-encoding") == "gzip" else body
 
 
 def reset_when_closed(connection: socket.socket) -> None:
-    """Make a connection end by a reset, and wake who reads from it."""
+    """Make `close()` send a reset, and wake up a thread that reads."""
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        # Not the method of a TLS socket, which is not for two threads.
+        # Bypass SSLSocket.shutdown(): an SSL socket is not safe for two threads.
         socket.socket.shutdown(connection, socket.SHUT_RD)
 
 

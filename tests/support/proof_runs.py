@@ -1,4 +1,4 @@
-"""Runs of the job of the proofs behind a failing proxy, and what came of them."""
+"""Runs of the proof job (`scripts.proving.job`) behind a failing proxy."""
 
 import os
 import subprocess
@@ -23,32 +23,35 @@ from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi
 
 EVENTS: Final = 150
-"""Events of one run that must arrive."""
+"""Number of events of one run that must arrive."""
 
 EXIT_SECONDS: Final = 60.0
-"""Longest exit, however busy the machine is; `benchmarks/exit_delay.py` measures."""
+"""Maximum duration of an exit on a busy machine.
+
+`benchmarks/exit_delay.py` measures the usual duration.
+"""
 
 HOUR: Final = "3600"
 """`TRACKERAPI_SHUTDOWN_TIMEOUT` of jobs whose exit must not wait for the backend."""
 
 PRINTED: Final = ("phase 1", "phase 2", "phase 3", "reported", "done")
-"""What the job prints when nothing goes wrong, and whatever goes wrong."""
+"""Output of the job, with and without faults."""
 
 FLUSHED: Final = (*PRINTED[:4], "waiting 0, held 0", "done")
-"""What the job prints with `--flush` once all is delivered."""
+"""Output of the job with `--flush` after a complete delivery."""
 
 _PATIENCE_SECONDS: Final = 240.0
 _PAUSE: Final = threading.Event()
 
 Pictures = dict[str, dict[str, Any]]
-"""What a reader sees of the two jobs of a run."""
+"""State and events of the two jobs of a run, by the names "ended" and "open"."""
 
 
 class JobProcess:
-    """A running job, let on from gate to gate.
+    """A running job that waits at gates until the test opens them.
 
     Attributes:
-        printed: Lines of its standard output so far.
+        printed: Lines of the job's standard output so far.
     """
 
     def __init__(
@@ -87,32 +90,32 @@ class JobProcess:
 
     @property
     def log(self) -> str:
-        """What it has written to standard error."""
+        """Text that the job has written to standard error."""
         return self._log.read_text(encoding="utf-8")
 
     def await_gate(self, name: str) -> None:
-        """Wait until it prints `name`."""
+        """Wait until the job prints `name`."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline().rstrip("\n")
         self.printed.append(line)
         assert line == name, f"{line!r} instead of {name!r}; {self.log}"
 
-    def let_on(self) -> None:
-        """Open the gate at which it waits."""
+    def open_gate(self) -> None:
+        """Open the gate at which the job waits."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
     def pass_gate(self, name: str) -> None:
-        """Wait until it is at a gate, and let it on."""
+        """Wait until the job is at the gate, and open the gate."""
         self.await_gate(name)
-        self.let_on()
+        self.open_gate()
 
     def finish(self, *statuses: int) -> None:
-        """Wait for its end, and assert that its exit status is among `statuses`.
+        """Wait for the end of the job; assert that its exit status is in `statuses`.
 
         Args:
-            *statuses: 0 if none is given.
+            *statuses: Accepted exit statuses; only 0 if empty.
         """
         assert self._process.stdout is not None
         self.printed += self._process.stdout.read().splitlines()
@@ -120,43 +123,43 @@ class JobProcess:
         assert "Traceback (" not in self.log, self.log
 
     def run_through(self, first_gate: str = PRINTED[0]) -> float:
-        """Let it run to its end; return the seconds from its last event on.
+        """Open all further gates; return the seconds from the last event to the exit.
 
         Args:
-            first_gate: The next gate that it comes to.
+            first_gate: Gate at which the job arrives next.
         """
         for gate in PRINTED[PRINTED.index(first_gate) : 3]:
             self.pass_gate(gate)
         self.await_gate("reported")
         began = time.monotonic()
-        self.let_on()
+        self.open_gate()
         self.finish()
         return time.monotonic() - began
 
     def await_children(self) -> None:
-        """Wait until no process has its standard output any more."""
+        """Wait until all processes have closed the standard output of the job."""
         assert self._process.stdout is not None
         self.printed += self._process.stdout.read().splitlines()
 
     def kill(self) -> None:
-        """End it by SIGKILL and wait for that."""
+        """Kill the job by SIGKILL and wait for its end."""
         self._process.kill()
         self._process.wait()
 
 
 @dataclass
 class Lab:
-    """What one job runs in: a proxy, an outbox of its own, and the record.
+    """Surroundings of one job: backend, proxy, outbox and record.
 
     Attributes:
-        backend: Where the events end up.
-        proxy: The only way there for the job.
-        folder: Holds the outbox, the record and the log.
-        job_id: Id of the job that ends; the other one has a suffix.
-        settings: Variables of the job's processes beside the usual ones; an empty
-            value takes one away.
-        prelude: Module that the processes import first.
-        base_url: Address that the processes use; empty for the proxy's.
+        backend: Destination of the events.
+        proxy: Only route of the job to the backend.
+        folder: Folder of the outbox, the record and the log.
+        job_id: Id of the job that ends; the id of the open job adds a suffix.
+        settings: Further environment variables of the job's processes; an empty
+            value removes the variable.
+        prelude: Module that the processes import first; empty for none.
+        base_url: Backend address for the processes; empty for the proxy's address.
     """
 
     backend: RunningBackend
@@ -174,12 +177,12 @@ class Lab:
 
     @property
     def record(self) -> list[Entry]:
-        """What the job has recorded."""
+        """Entries that the job has recorded."""
         return read_record(self._record)
 
     @property
     def fifo(self) -> Path:
-        """What a child of the job waits for; see `--fork waits`."""
+        """Named pipe that a child of the job waits for; see `--fork waits`."""
         return self._record.with_suffix(".fifo")
 
     @property
@@ -187,28 +190,28 @@ class Lab:
         return self.folder / "record"
 
     def start(self, *arguments: str, **settings: str) -> JobProcess:
-        """Start the job; it waits at its gates.
+        """Start the job, which waits at its gates.
 
         Args:
             *arguments: Further arguments of `scripts.proving.job`.
-            **settings: Further variables.
+            **settings: Further environment variables.
         """
         own = ("--events", str(EVENTS), "--gates", *arguments)
         command = job_command(self.job_id, self._record, *own, prelude=self.prelude)
         return JobProcess(command, self._environment(settings), self.folder / "log")
 
     def sync(self, timeout_seconds: float = 30.0, **settings: str) -> None:
-        """Deliver what was left behind, and assert that nothing waits any more."""
+        """Deliver leftover records by `trackerapi sync`; assert that none is left."""
         with self.start_sync(timeout_seconds, **settings) as syncing:
             syncing.finish()
 
     def start_sync(self, timeout_seconds: float = 30.0, **settings: str) -> JobProcess:
-        """Start to deliver what was left behind."""
+        """Start `trackerapi sync`."""
         command = sync_command(timeout_seconds, prelude=self.prelude)
         return JobProcess(command, self._environment(settings), self.folder / "log")
 
     def run(self, *arguments: str) -> str:
-        """Run a command of `trackerapi`; return what it printed."""
+        """Run a command of `trackerapi`; return its standard output."""
         done = subprocess.run(
             python("trackerapi", *arguments, prelude=self.prelude),
             cwd=ROOT,
@@ -225,37 +228,37 @@ class Lab:
     def assert_all_arrived(
         self, undisturbed: Pictures, *, in_order_of_arrival: bool = True
     ) -> None:
-        """Assert that the backend shows what it shows without any fault."""
+        """Assert that the backend shows the same as after a run without faults."""
         self.assert_nothing_lost_or_doubled(in_order_of_arrival=in_order_of_arrival)
-        with self.asking() as tracker:
+        with self.direct_tracker() as tracker:
             assert pictures_of(tracker, self.job_id) == undisturbed
 
     def assert_nothing_lost_or_doubled(
         self, *, in_order_of_arrival: bool = True
     ) -> None:
-        """Assert that the backend has what calls returned, and nothing else.
+        """Assert that the backend has exactly the events whose calls returned.
 
         Args:
             in_order_of_arrival: See `judge()`.
         """
         assert any(entry.must_arrive for entry in self.record)
-        with self.asking() as tracker:
+        with self.direct_tracker() as tracker:
             verdict = judge(
                 tracker, self.record, in_order_of_arrival=in_order_of_arrival
             )
         assert not verdict, str(verdict)
 
     def await_delivered(self) -> None:
-        """Wait until the backend has all that was recorded so far."""
+        """Wait until the backend has all events recorded so far."""
         wanted = [entry for entry in self.record if entry.must_arrive]
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        with self.asking() as tracker:
+        with self.direct_tracker() as tracker:
             while judge(tracker, wanted).lost:
                 assert time.monotonic() < deadline, "not delivered"
-                _PAUSE.wait(0.05)  # the backend tells nobody
+                _PAUSE.wait(0.05)  # the backend sends no notification
 
-    def asking(self) -> TrackerApi:
-        """Return a tracker that asks the backend itself, not the proxy."""
+    def direct_tracker(self) -> TrackerApi:
+        """Return a tracker that reads from the backend directly, past the proxy."""
         return TrackerApi(
             self.backend.api_key,
             self.proxy.backend_url,
@@ -273,7 +276,7 @@ class Lab:
 
 
 def pictures_of(tracker: TrackerApi, job_id: str) -> Pictures:
-    """Return what a reader sees of the two jobs of a run."""
+    """Return state and events of the two jobs of a run."""
     return {
         "ended": picture_of(tracker, job_id),
         "open": picture_of(tracker, job_id + OPEN_SUFFIX),
@@ -281,7 +284,7 @@ def pictures_of(tracker: TrackerApi, job_id: str) -> Pictures:
 
 
 def fill(disk: Path) -> Path:
-    """Write a file that takes all that is left of a disk; return it."""
+    """Fill a disk with one file; return the file."""
     ballast = disk / "ballast"
     with ballast.open("ab", buffering=0) as file:
         with suppress(OSError):  # full
@@ -296,6 +299,6 @@ def wrong_secret(key: str) -> str:
     return "_".join((head, key_id, secret[::-1], check))
 
 
-def missing(reason: str) -> None:
+def skip_or_fail(reason: str) -> None:
     """Skip a test that this machine cannot run; in CI, fail."""
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that answers as a test says, byte for byte."""
+"""Real HTTP server on loopback whose answers a test writes byte for byte."""
 
 import http.client
 import json
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
-"""A key of the right form; its secret must show nowhere."""
+"""A well-formed API key; its secret must not appear in any output."""
 
 OWNER = {
     "provider_id": 1,
@@ -44,13 +44,13 @@ Answer = Callable[[Request], bytes | Iterable[bytes]]
 
 @dataclass
 class ScriptedServer:
-    """Answers each request with the bytes that `answer` returns.
+    """Server that answers each request with the bytes that `answer` returns.
 
     Attributes:
         answer: Returns a whole HTTP answer, or its pieces one after the other; empty
             bytes close the connection.
-        requests: What has arrived, in order.
-        port: Where it listens; known once it runs.
+        requests: Requests in order of arrival.
+        port: Listening port; 0 before the block (`with` statement) begins.
     """
 
     answer: Answer
@@ -84,12 +84,12 @@ class ScriptedServer:
 
     @property
     def connection_count(self) -> int:
-        """Connections accepted so far."""
+        """Number of connections accepted so far."""
         return len(self._connections)
 
     @property
     def url(self) -> str:
-        """The address to reach it under."""
+        """Address of the server."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def _accept(self) -> None:
@@ -148,7 +148,7 @@ def http(
     media_type: str = "application/json",
     **headers: str,
 ) -> bytes:
-    """Return an HTTP answer; a body that is no bytes is sent as JSON."""
+    """Return an HTTP answer; a body of another type than bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status} Words" if isinstance(status, int) else status]
     if media_type:
@@ -159,7 +159,7 @@ def http(
 
 
 def problem(status: int, **members: object) -> bytes:
-    """Return an answer with problem details."""
+    """Return an HTTP answer with problem details."""
     details = {
         "type": "urn:trackerapi:problem:test",
         "title": "Test",
@@ -172,23 +172,23 @@ def problem(status: int, **members: object) -> bytes:
 
 @contextmanager
 def answering(answer: bytes | Answer) -> Iterator[ScriptedServer]:
-    """Run a server that always gives `answer`."""
+    """Run a server that answers each request with `answer` or its result."""
     script = (lambda _: answer) if isinstance(answer, bytes) else answer
     with ScriptedServer(script) as server:
         yield server
 
 
 Fault = Callable[[Request], "bytes | Iterable[bytes] | None"]
-"""Answers instead of the backend; None lets a request pass."""
+"""Function that answers in place of the backend; None passes the request on."""
 
 
 def always(answer: bytes) -> Fault:
-    """Answer each request alike; empty bytes close the connection."""
+    """Return a fault with one answer for all requests; b"" closes the connection."""
     return lambda _: answer
 
 
 def silent(ended: threading.Event) -> Fault:
-    """Take each request and answer nothing until told to end."""
+    """Return a fault that answers no request until `ended` is set."""
 
     def fault(_: Request) -> bytes:
         ended.wait()

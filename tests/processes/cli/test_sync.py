@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from tests.support.command_fixtures import SkippingClock
-from tests.support.fault_proxy import FaultProxy, Passage, pass_on
+from tests.support.fault_proxy import Exchange, FaultProxy, pass_on
 from tests.support.faults import black_hole, busy, key_refused, unavailable
 from tests.support.leftovers import (
     NOWHERE,
@@ -153,10 +153,10 @@ def test_sync_goes_on_when_the_backend_comes_back(
     job_id = desk.leave()
     failing = 2
 
-    def fault(passage: Passage) -> None:
+    def fault(exchange: Exchange) -> None:
         nonlocal failing
         failing -= 1
-        (unavailable if failing >= 0 else pass_on)(passage)
+        (unavailable if failing >= 0 else pass_on)(exchange)
 
     with proxy.failing(fault):
         done = desk.run("sync")
@@ -228,14 +228,14 @@ def test_sync_creates_a_job_again_that_the_backend_has_lost(
     job_id = desk.leave()
     is_lost = True
 
-    def fault(passage: Passage) -> None:
+    def fault(exchange: Exchange) -> None:
         nonlocal is_lost
-        passage.read_body()
-        if passage.target == "/jobs" and is_lost:
+        exchange.read_body()
+        if exchange.target == "/jobs" and is_lost:
             is_lost = False
             other = str(uuid.uuid4()).encode()
-            passage._body = passage._body.replace(job_id.encode(), other)
-        pass_on(passage)
+            exchange._body = exchange._body.replace(job_id.encode(), other)
+        pass_on(exchange)
 
     with proxy.failing(fault):
         done = desk.run("sync")
@@ -362,13 +362,13 @@ def test_one_answer_that_names_another_provider_strands_nothing(
     others = key_id if is_remembered else key_id[::-1]
     is_confused = iter([True])
 
-    def confused(passage: Passage) -> None:
-        answer = passage.ask_backend()
-        if "api-keys" in passage.request.target and next(is_confused, False):
+    def confused(exchange: Exchange) -> None:
+        answer = exchange.ask_backend()
+        if "api-keys" in exchange.request.target and next(is_confused, False):
             assert b'"provider_id":1,' in answer
             answer = answer.replace(b'"provider_id":1,', b'"provider_id":9,')
             answer = answer.replace(key_id, others)
-        passage.answer(answer)
+        exchange.answer(answer)
 
     with proxy.failing(confused):
         first = desk.run("sync")

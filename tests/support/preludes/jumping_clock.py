@@ -1,6 +1,6 @@
-"""Prelude of a process whose clock jumps forth and back all the time.
+"""Prelude that makes the wall clock of its process jump back and forth.
 
-The monotonic clock goes on as it should, as it does when somebody sets the time.
+The monotonic clock stays correct, as after a change of the system time.
 """
 
 import itertools
@@ -14,7 +14,7 @@ _offset_seconds = 0
 
 
 def _time_ns() -> int:
-    global _offset_seconds  # noqa: PLW0603 - a clock is one for the whole process
+    global _offset_seconds  # noqa: PLW0603 - one clock per process
     if next(_calls) % _CALLS_BETWEEN_JUMPS == 0:
         _offset_seconds = next(_JUMPS)
     return _true_time_ns() + _offset_seconds * 1_000_000_000

@@ -1,7 +1,7 @@
-"""A name server for the processes of a test, and the prelude that makes them ask it.
+"""Name server for the processes of a test, and the prelude that queries the server.
 
-Imported first by a process that is to look up `tracker.test`, this module asks the
-test's server, which knows the name or does not. All other names are looked up as ever.
+A process imports this module first to look up `tracker.test` at the server of the test.
+The system looks up all other names as usual.
 """
 
 import os
@@ -11,22 +11,22 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 NAME: Final = "tracker.test"
-SERVER: Final = "NAME_SERVER_PORT"
-"""Variable that tells a process where to ask."""
+PORT_VARIABLE: Final = "NAME_SERVER_PORT"
+"""Environment variable with the port of the server."""
 
 PATIENCE_SECONDS: Final = 30.0
 
 
 class NameServer:
-    """Answers whether `tracker.test` is known, and counts how often it was asked.
+    """Server that resolves `tracker.test` or not, and counts its queries.
 
     Attributes:
-        knows: Whether the name is known from now on.
-        port: Where to ask.
+        resolves: Whether `tracker.test` is resolved from now on.
+        port: UDP port of the server on loopback.
     """
 
-    def __init__(self, *, knows: bool) -> None:
-        self.knows = knows
+    def __init__(self, *, resolves: bool) -> None:
+        self.resolves = resolves
         self.port = 0
         self._asked = 0
         self._changed = threading.Condition()
@@ -49,8 +49,8 @@ class NameServer:
         self._thread.join()
         self._socket.close()
 
-    def await_questions(self, count: int) -> None:
-        """Wait until it was asked `count` times in all."""
+    def await_queries(self, count: int) -> None:
+        """Wait until the server has received `count` queries in all."""
         with self._changed:
             came = self._changed.wait_for(
                 lambda: self._asked >= count, PATIENCE_SECONDS
@@ -62,7 +62,7 @@ class NameServer:
             question, asker = self._socket.recvfrom(100)
             if question == b"end":
                 return
-            self._socket.sendto(b"known" if self.knows else b"unknown", asker)
+            self._socket.sendto(b"known" if self.resolves else b"unknown", asker)
             with self._changed:
                 self._asked += 1
                 self._changed.notify_all()
@@ -70,12 +70,12 @@ class NameServer:
 
 def _is_known() -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.sendto(b"?", ("127.0.0.1", int(os.environ[SERVER])))
+        asking.sendto(b"?", ("127.0.0.1", int(os.environ[PORT_VARIABLE])))
         return asking.recv(100) == b"known"
 
 
 def _ask_the_test() -> None:
-    """Let this process look up `tracker.test` at the test's server."""
+    """Make `socket.getaddrinfo` query the server of the test for `tracker.test`."""
     ask_the_system = socket.getaddrinfo
 
     def look_up(host: Any, *arguments: Any, **named: Any) -> Any:
@@ -88,5 +88,5 @@ def _ask_the_test() -> None:
     socket.getaddrinfo = look_up
 
 
-if SERVER in os.environ:
+if PORT_VARIABLE in os.environ:
     _ask_the_test()

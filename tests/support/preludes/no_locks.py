@@ -1,4 +1,4 @@
-"""Prelude of a process whose file system knows no locks, as some network ones do."""
+"""Prelude that makes `flock()` fail, as on some network file systems."""
 
 import errno
 import fcntl

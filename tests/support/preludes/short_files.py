@@ -1,11 +1,11 @@
-"""Prelude of a process whose files must stay short: a full disk without a mount.
+"""Prelude that limits the file size of its process, as a full disk does.
 
-The write that reaches the limit is cut short, the next ones fail.
+The write that reaches the limit is cut short; later writes fail.
 """
 
 import resource
 
 LARGEST_FILE_BYTES = 56 * 1024
-"""More than the record of a run takes, less than its outbox."""
+"""Larger than the record of a run, smaller than the outbox of a run."""
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE_BYTES, LARGEST_FILE_BYTES))

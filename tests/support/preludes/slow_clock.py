@@ -1,4 +1,4 @@
-"""Prelude of a process whose clock is an hour behind."""
+"""Prelude that sets the wall clock of its process back by an hour."""
 
 import time
 
