@@ -1,8 +1,5 @@
-"""Job configurations are found by tag, for the life of the process."""
+"""`JobConfigManager` finds configurations by tag, until the process ends."""
 
-import copy
-import dataclasses
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,57 +10,11 @@ from typing import Any, Final
 import pytest
 
 from scripts.project import ROOT
-from tests.support.contract_document import validator
-from trackerapi.config.job_config import (
-    JobConfig,
-    MetadataConfiguration,
-    StepConfiguration,
-)
+from tests.support.job_configs import FULL, job, written
 from trackerapi.config.manager import JobConfigManager, find_loaded, forget_loaded
-from trackerapi.config.nearest import nearest_tag
 from trackerapi.errors import ConfigError
 
 SEED_FILE: Final = ROOT / "tests/end_to_end/seed_job_configurations.json"
-VOLUME: Final = {
-    "name": "Volume",
-    "kind": "number",
-    "units": "mm³",
-    "audience": "customer",
-}
-FULL: Final[dict[str, Any]] = {
-    "tag": "scan",
-    "name": "Scan",
-    "version": "1.2.3",
-    "metadata": "declared",
-    "step_configurations": [
-        {
-            "tag": "measure",
-            "name": "Measure",
-            "points": 3,
-            "metadata_configurations": [VOLUME],
-        },
-        {"tag": "check", "name": "Check", "points": 1, "after": []},
-        {
-            "tag": "report",
-            "name": "Report",
-            "points": 0,
-            "after": ["measure", "check"],
-        },
-    ],
-}
-
-
-def job(tag: str, name: str = "Job", *, points: int = 1) -> JobConfig:
-    """Return a configuration with one step."""
-    step = StepConfiguration(tag="only", name="Only", points=points)
-    return JobConfig(tag=tag, name=name, step_configurations=(step,))
-
-
-def written(path: Path, *configs: JobConfig) -> Path:
-    """Write a configuration file and return its path."""
-    documents = [config.as_document() for config in configs]
-    path.write_text(json.dumps({"job_configs": documents}), encoding="utf-8")
-    return path
 
 
 def refusal(ask: Callable[[], object]) -> ConfigError:
@@ -88,71 +39,6 @@ def test_seed_file_loads_as_documented(kind: Callable[[Path], str | Path]) -> No
         ("random_number", "Generate Random Number", 15),
         ("say_bye", "Say Bye", 10),
     ]
-
-
-def test_metadata_key_is_for_the_provider_by_default() -> None:
-    """A key without an audience is not for the customer."""
-    document = copy.deepcopy(FULL)
-    metadata = document["step_configurations"][0]["metadata_configurations"]
-    metadata.append({"name": "Operator", "units": None})
-
-    config = JobConfigManager(configs=[document]).get_job_config("scan")
-
-    assert config.step_configurations[0].metadata_configurations == (
-        MetadataConfiguration(
-            name="Volume", kind="number", units="mm³", audience="customer"
-        ),
-        MetadataConfiguration(
-            name="Operator", kind="text", units=None, audience="provider"
-        ),
-    )
-    assert config.step_configurations[1].metadata_configurations == ()
-
-
-def test_steps_to_wait_for_are_kept(tmp_path: Path) -> None:
-    """Absent, none and several are distinct, from a file and from code."""
-    config = JobConfigManager().add_job_config(FULL)
-    path = written(tmp_path / "configs.json", config)
-    loaded = JobConfigManager(path).get_job_config("scan")
-
-    for each in (config, loaded):
-        waits = [step.after for step in each.step_configurations]
-        assert waits == [None, (), ("measure", "check")]
-
-
-def test_configuration_never_changes() -> None:
-    """A loaded configuration stays as it is for all its holders."""
-    source = copy.deepcopy(FULL)
-    config = JobConfigManager().add_job_config(source)
-
-    source["step_configurations"].clear()
-    config.as_document()["step_configurations"].clear()
-
-    assert len(config.step_configurations) == 3
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        config.tag = "other"  # type: ignore[misc]
-
-
-@pytest.mark.parametrize("document", [FULL, job("plain").as_document()])
-def test_document_is_plain_and_accepted_by_contract(document: dict[str, Any]) -> None:
-    """The backend gets the loaded document, without absent members."""
-    config = JobConfigManager().add_job_config(document)
-
-    assert config.as_document() == document
-    assert json.loads(json.dumps(config.as_document())) == document
-    validator("JobConfigurationInput").validate(config.as_document())
-
-
-def test_whole_float_becomes_a_whole_number() -> None:
-    """Points written as 10.0 do not reach the backend as different content."""
-    document = job("a", points=10).as_document()
-    document["step_configurations"][0]["points"] = 10.0
-
-    config = JobConfigManager().add_job_config(document)
-
-    assert json.dumps(config.as_document()) == json.dumps(
-        job("a", points=10).as_document()
-    )
 
 
 def test_tag_wins_over_display_name() -> None:
@@ -295,41 +181,6 @@ def test_one_of_many_threads_wins_a_tag() -> None:
         ]
 
     assert [find_loaded("a")] == [job("a", points=points) for points in winners]
-
-
-def steps(*names: tuple[str, str]) -> JobConfig:
-    """Return a configuration with steps of these tags and display names."""
-    return JobConfig(
-        tag="a",
-        name="Job",
-        step_configurations=tuple(
-            StepConfiguration(tag=tag, name=name, points=1) for tag, name in names
-        ),
-    )
-
-
-@pytest.mark.parametrize(
-    ("given", "tag"),
-    [("one", "one"), ("First", "one"), ("two", "two"), ("Same", None), ("x", None)],
-)
-def test_step_is_found_by_tag_or_unambiguous_name(given: str, tag: str | None) -> None:
-    """A tag match wins; a display name counts only if a single step has it."""
-    config = steps(("one", "First"), ("two", "Same"), ("three", "Same"), ("s", "two"))
-
-    step = config.find_step(given)
-
-    assert (step.tag if step else None) == tag
-
-
-@pytest.mark.parametrize(
-    ("given", "near"),
-    [("say_helo", "say_hello"), ("Say hello!", "say_hello"), ("zzz", None)],
-)
-def test_nearest_step_is_found_for_a_typo(given: str, near: str | None) -> None:
-    """A typo in a tag or display name leads to the step's tag."""
-    config = steps(("say_hello", "Say Hello"), ("bye", "Farewell"))
-
-    assert nearest_tag(config.step_configurations, given) == near
 
 
 def test_configurations_in_place_of_a_file_raise_type_error() -> None:

@@ -1,0 +1,92 @@
+"""`JobConfig` is plain data, and finds its steps by tag or display name."""
+
+import copy
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.contract_document import validator
+from tests.support.job_configs import FULL, job, steps, written
+from trackerapi.config.job_config import MetadataConfiguration
+from trackerapi.config.manager import JobConfigManager
+
+
+def test_metadata_key_is_for_the_provider_by_default() -> None:
+    """A key without an audience is not for the customer."""
+    document = copy.deepcopy(FULL)
+    metadata = document["step_configurations"][0]["metadata_configurations"]
+    metadata.append({"name": "Operator", "units": None})
+
+    config = JobConfigManager(configs=[document]).get_job_config("scan")
+
+    assert config.step_configurations[0].metadata_configurations == (
+        MetadataConfiguration(
+            name="Volume", kind="number", units="mm³", audience="customer"
+        ),
+        MetadataConfiguration(
+            name="Operator", kind="text", units=None, audience="provider"
+        ),
+    )
+    assert config.step_configurations[1].metadata_configurations == ()
+
+
+def test_steps_to_wait_for_are_kept(tmp_path: Path) -> None:
+    """Absent, none and several are distinct, from a file and from code."""
+    config = JobConfigManager().add_job_config(FULL)
+    path = written(tmp_path / "configs.json", config)
+    loaded = JobConfigManager(path).get_job_config("scan")
+
+    for each in (config, loaded):
+        waits = [step.after for step in each.step_configurations]
+        assert waits == [None, (), ("measure", "check")]
+
+
+def test_configuration_never_changes() -> None:
+    """A loaded configuration stays as it is for all its holders."""
+    source = copy.deepcopy(FULL)
+    config = JobConfigManager().add_job_config(source)
+
+    source["step_configurations"].clear()
+    config.as_document()["step_configurations"].clear()
+
+    assert len(config.step_configurations) == 3
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.tag = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("document", [FULL, job("plain").as_document()])
+def test_document_is_plain_and_accepted_by_contract(document: dict[str, Any]) -> None:
+    """The backend gets the loaded document, without absent members."""
+    config = JobConfigManager().add_job_config(document)
+
+    assert config.as_document() == document
+    assert json.loads(json.dumps(config.as_document())) == document
+    validator("JobConfigurationInput").validate(config.as_document())
+
+
+def test_whole_float_becomes_a_whole_number() -> None:
+    """Points written as 10.0 do not reach the backend as different content."""
+    document = job("a", points=10).as_document()
+    document["step_configurations"][0]["points"] = 10.0
+
+    config = JobConfigManager().add_job_config(document)
+
+    assert json.dumps(config.as_document()) == json.dumps(
+        job("a", points=10).as_document()
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "tag"),
+    [("one", "one"), ("First", "one"), ("two", "two"), ("Same", None), ("x", None)],
+)
+def test_step_is_found_by_tag_or_unambiguous_name(given: str, tag: str | None) -> None:
+    """A tag match wins; a display name counts only if a single step has it."""
+    config = steps(("one", "First"), ("two", "Same"), ("three", "Same"), ("s", "two"))
+
+    step = config.find_step(given)
+
+    assert (step.tag if step else None) == tag
