@@ -14,13 +14,8 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.cli.options import (
-    add_command,
-    add_delivery,
-    folder_of,
-    settings_of,
-)
-from trackerapi.cli.outbox.dispatch import Dispatch, failure_text
+from trackerapi.cli.options import add_command, add_delivery
+from trackerapi.cli.outbox.dispatch import Dispatch
 from trackerapi.cli.outbox.retry_loop import QUIET_SECONDS, RetryLoop
 from trackerapi.cli.printing import (
     Progress,
@@ -33,7 +28,6 @@ from trackerapi.cli.printing import (
 from trackerapi.cli.sync_report import SyncReport, group_of
 from trackerapi.delivery.failing_records import PassFailures
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
-from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Header
 from trackerapi.outbox.survey import LIVE, FileSummary, survey
 from trackerapi.problems import log
@@ -85,14 +79,12 @@ def add_commands(commands: Any) -> None:
 
 
 def _sync(options: argparse.Namespace) -> int:
-    folder = folder_of(options)
-    settings = settings_of(options)
     retry_loop = RetryLoop(
         quiet_seconds=math.inf if options.watch else QUIET_SECONDS,
         total_seconds=options.timeout,
     )
-    with Dispatch(settings, folder) as dispatch:
-        sync = Sync(dispatch, folder, retry_loop, options.outbox)
+    with Dispatch.of(options) as dispatch:
+        sync = Sync(dispatch, retry_loop, options.outbox)
         if options.watch:
             with _handled_sigterm() as sigterm:
                 sync.watch(sigterm)
@@ -113,7 +105,6 @@ class Sync:
 
     Args:
         dispatch: Delivery from the folder.
-        folder: Outbox folder.
         retry_loop: Retry loop with the time limit of the command.
         outbox: The folder as the command line named it; None for the default.
     """
@@ -121,12 +112,11 @@ class Sync:
     def __init__(
         self,
         dispatch: Dispatch,
-        folder: OutboxFolder,
         retry_loop: RetryLoop,
         outbox: str | None = None,
     ) -> None:
-        self._dispatch, self._folder = dispatch, folder
-        self._retry_loop, self._outbox = retry_loop, outbox
+        self._dispatch, self._retry_loop = dispatch, retry_loop
+        self._folder, self._outbox = dispatch.folder, outbox
         self._last_error: str | None = None
         self._next_purge = self._next_warning = 0.0
         self._printed: set[str] = set()
@@ -283,7 +273,7 @@ class Sync:
 
     def _failure(self, error: Exception) -> str:
         if isinstance(error, BackendError):
-            return failure_text(error, self._folder)
+            return self._dispatch.failure_text(error)
         return f"rejected records cannot be held: {error}"
 
     def _group_of(self, file: FileSummary) -> str:

@@ -6,19 +6,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from trackerapi.cli.exit_statuses import FINE, UNAVAILABLE
-from trackerapi.cli.options import (
-    add_command,
-    add_delivery,
-    folder_of,
-    settings_of,
-)
+from trackerapi.cli.options import add_command, add_delivery
 from trackerapi.cli.outbox.consent import add_yes, check_consent
-from trackerapi.cli.outbox.dispatch import Dispatch, failure_text
+from trackerapi.cli.outbox.dispatch import Dispatch
 from trackerapi.cli.outbox.retry_loop import RetryLoop
 from trackerapi.cli.printing import counted, print_json, print_line, print_message
 from trackerapi.cli.sync_report import UNCONFIRMED, destination_text, group_of
 from trackerapi.errors import BackendError, UsageError
-from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import Binding
 from trackerapi.outbox.names import file_id
 from trackerapi.outbox.rewriting import rebind
@@ -72,9 +66,9 @@ def add_commands(commands: Any) -> None:
 
 
 def _claim(options: argparse.Namespace) -> int:
-    folder = folder_of(options)
-    with Dispatch(settings_of(options), folder) as dispatch:
-        files = _chosen(folder, dispatch, options.ids)
+    with Dispatch.of(options) as dispatch:
+        folder = dispatch.folder
+        files = _chosen(dispatch, options.ids)
         if options.dry_run or not files:
             _report(options, dispatch.binding, files, [])
             return FINE
@@ -84,7 +78,7 @@ def _claim(options: argparse.Namespace) -> int:
             # First: an address and key that no backend accepts would be no better.
             RetryLoop(total_seconds=options.timeout).run(dispatch.confirm_provider)
         except BackendError as error:
-            print_message(failure_text(error, folder))
+            print_message(dispatch.failure_text(error))
             print_message("nothing was bound")
             return UNAVAILABLE
         paths = [rebind(folder, file.path, dispatch.binding) for file in files]
@@ -93,15 +87,14 @@ def _claim(options: argparse.Namespace) -> int:
     return FINE
 
 
-def _chosen(
-    folder: OutboxFolder, dispatch: Dispatch, ids: Sequence[str]
-) -> list[FileSummary]:
+def _chosen(dispatch: Dispatch, ids: Sequence[str]) -> list[FileSummary]:
     """Return the files to bind: those with the ids, or all unaccepted ones.
 
     Raises:
         UsageError: If an id fits no file or several, or a running process uses the
             file.
     """
+    folder = dispatch.folder
     paths = dict.fromkeys(find_file(folder, each) for each in ids)
     files = [summary_of(each) for each in paths] or survey(folder)
     chosen: list[FileSummary] = []

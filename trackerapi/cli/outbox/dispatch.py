@@ -1,10 +1,12 @@
 """Delivery of an outbox folder by one command, and messages about its failures."""
 
+import argparse
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from trackerapi.cli.options import folder_of, settings_of
 from trackerapi.cli.printing import print_message
 from trackerapi.composition import binding_for
 from trackerapi.delivery.batches import BatchDelivery
@@ -46,6 +48,7 @@ class Dispatch:
         problems: Reports rejected records; None logs them.
 
     Attributes:
+        folder: Outbox folder.
         binding: Address and key, with the provider after `confirm_provider()`.
         delivery: Batch delivery of records to the backend.
         counters: Counts of delivered and dropped events.
@@ -59,7 +62,7 @@ class Dispatch:
         folder: OutboxFolder,
         problems: Problems | None = None,
     ) -> None:
-        self._settings, self._folder = settings, folder
+        self._settings, self.folder = settings, folder
         self._connection: Connection | None = None
         self.binding = binding_for(settings)
         self.problems, self.counters = problems or Problems(), Counters()
@@ -67,6 +70,17 @@ class Dispatch:
         self.delivery = BatchDelivery(
             self, self._find_creation, self.problems, self.counters
         )
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, problems: Problems | None = None) -> Self:
+        """Return the delivery for the options of `add_delivery()`.
+
+        Raises:
+            SettingsError: If a setting is missing or invalid.
+            UsageError: If the outbox folder is missing or cannot be read.
+        """
+        folder = folder_of(options)
+        return cls(settings_of(options), folder, problems)
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +91,7 @@ class Dispatch:
 
     def admits(self, other: Binding) -> bool:
         """Return whether this key may deliver records with the binding `other`."""
-        return self._folder.admits(self.binding, other)
+        return self.folder.admits(self.binding, other)
 
     def confirm_provider(self) -> None:
         """Ask the backend for the provider of the key, once.
@@ -86,10 +100,16 @@ class Dispatch:
             BackendError: If the backend does not answer.
         """
         if self.binding.provider_id is None:
-            provider_id = self._folder.confirm_provider(
+            provider_id = self.folder.confirm_provider(
                 self.binding, self.identify, self.list_key_ids
             )
             self.binding = replace(self.binding, provider_id=provider_id)
+
+    def failure_text(self, error: BackendError) -> str:
+        """Return the message about an unreachable backend or a refused key."""
+        if isinstance(error, AuthenticationError):
+            return key_refused(error, self.folder.path)
+        return unreachable(error)
 
     def forget_provider(self) -> None:
         """Read the key again: the new key may be that of another provider."""
@@ -138,14 +158,7 @@ class Dispatch:
         return self._connection
 
     def _find_creation(self, provider_job_id: str) -> Creation | None:
-        return self._folder.find_creation(self.binding, provider_job_id)
-
-
-def failure_text(error: BackendError, folder: OutboxFolder) -> str:
-    """Return the message about a backend that was not reached or refused the key."""
-    if isinstance(error, AuthenticationError):
-        return key_refused(error, folder.path)
-    return unreachable(error)
+        return self.folder.find_creation(self.binding, provider_job_id)
 
 
 def print_reasons(reasons: Mapping[str, str], outcome: str) -> None:

@@ -18,13 +18,10 @@ from trackerapi.cli.options import (
     add_command,
     add_delivery,
     add_job_filter,
-    folder_of,
-    settings_of,
 )
 from trackerapi.cli.outbox.dispatch import (
     Dispatch,
     SilentProblems,
-    failure_text,
     print_reasons,
 )
 from trackerapi.cli.outbox.retry_loop import RetryLoop
@@ -38,7 +35,6 @@ from trackerapi.cli.printing import (
 )
 from trackerapi.errors import BackendError
 from trackerapi.outbox.file import OutboxFile
-from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.records import (
     Creation,
     batches,
@@ -117,10 +113,9 @@ class ReplayReport:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    folder = folder_of(options)
-    with Dispatch(settings_of(options), folder, SilentProblems()) as dispatch:
+    with Dispatch.of(options, SilentProblems()) as dispatch:
         retry_loop = RetryLoop(total_seconds=options.timeout)
-        report = Replay(dispatch, folder, retry_loop, options.job, options.since).run()
+        report = Replay(dispatch, retry_loop, options.job, options.since).run()
     if options.json:
         print_json(dataclasses.asdict(report))
     else:
@@ -134,7 +129,6 @@ class Replay:
 
     Args:
         dispatch: Delivery from the folder.
-        folder: Outbox folder.
         retry_loop: Retry loop with the time limit of the command.
         provider_job_id: Only records of this job; None for all.
         since: Only files with a record that was settled since; None for all.
@@ -143,14 +137,12 @@ class Replay:
     def __init__(
         self,
         dispatch: Dispatch,
-        folder: OutboxFolder,
         retry_loop: RetryLoop,
         provider_job_id: str | None,
         since: datetime | None,
     ) -> None:
-        self._dispatch, self._folder = dispatch, folder
+        self._dispatch, self._retry_loop = dispatch, retry_loop
         self._job_id, self._since = provider_job_id, since
-        self._retry_loop = retry_loop
         self._job_count = self._refused = 0
         self._reasons: dict[str, str] = {}
         self._refused_jobs: set[str] = set()
@@ -163,7 +155,7 @@ class Replay:
                 self._retry_loop.run(self._dispatch.confirm_provider)
                 self._run()
         except BackendError as error:
-            print_message(failure_text(error, self._folder))
+            print_message(self._dispatch.failure_text(error))
             last_error = str(error)
         return ReplayReport(
             jobs=self._job_count,
@@ -189,7 +181,7 @@ class Replay:
     def _files(self) -> Iterator[OutboxFile]:
         """Iterate over the files that this key may deliver, oldest first."""
         mine = self._dispatch.binding
-        for file in views(self._folder.all_paths()):
+        for file in views(self._dispatch.folder.all_paths()):
             other = file.header.binding
             # Before the backend has named the provider, any file for it may be ours.
             may_be_ours = mine.provider_id is None and mine.base_url == other.base_url

@@ -18,13 +18,10 @@ from trackerapi.cli.options import (
     add_command,
     add_delivery,
     add_job_filter,
-    folder_of,
-    settings_of,
 )
 from trackerapi.cli.outbox.dispatch import (
     Dispatch,
     SilentProblems,
-    failure_text,
     print_reasons,
 )
 from trackerapi.cli.outbox.retry_loop import RetryLoop
@@ -40,7 +37,6 @@ from trackerapi.cli.sync_report import held_for_others
 from trackerapi.delivery.failing_records import PassFailures
 from trackerapi.errors import BackendError, BackendUnavailable, UsageError
 from trackerapi.outbox.file import OutboxFile
-from trackerapi.outbox.folder import OutboxFolder
 from trackerapi.outbox.header import header_of
 from trackerapi.outbox.held import HeldJournal, JournalEntry
 from trackerapi.outbox.records import MAX_BATCH_LINES, Creation
@@ -122,16 +118,15 @@ def _retry(options: argparse.Namespace) -> int:
     changes = without_none({"customer_id": options.customer_id, "tag": options.tag})
     if changes and options.job is None:
         raise UsageError("--customer-id and --tag need --job: they are about one job")
-    folder = folder_of(options)
-    with Dispatch(settings_of(options), folder, SilentProblems()) as dispatch:
+    with Dispatch.of(options, SilentProblems()) as dispatch:
         retry_loop = RetryLoop(total_seconds=options.timeout)
-        report = Retry(dispatch, folder, retry_loop, options.job, changes).run()
+        report = Retry(dispatch, retry_loop, options.job, changes).run()
     if options.json:
         print_json(dataclasses.asdict(report))
     elif report.last_error is None and not (report.taken or report.held):
         of_job = "" if options.job is None else f" of job {options.job!r}"
-        print_line(f"nothing is held{of_job} in {folder.path}")
-        for line in held_for_others(folder, dispatch.admits, options.outbox):
+        print_line(f"nothing is held{of_job} in {dispatch.folder.path}")
+        for line in held_for_others(dispatch.folder, dispatch.admits, options.outbox):
             print_message(line)
     else:
         print_line(report.as_text())
@@ -145,7 +140,6 @@ class Retry:
 
     Args:
         dispatch: Delivery from the folder.
-        folder: Outbox folder.
         retry_loop: Retry loop with the time limit of the command.
         provider_job_id: Only records of this job; None for all.
         changes: Members that replace those of the held creation of the job.
@@ -154,14 +148,12 @@ class Retry:
     def __init__(
         self,
         dispatch: Dispatch,
-        folder: OutboxFolder,
         retry_loop: RetryLoop,
         provider_job_id: str | None,
         changes: Mapping[str, Any],
     ) -> None:
-        self._dispatch, self._folder = dispatch, folder
+        self._dispatch, self._retry_loop = dispatch, retry_loop
         self._job_id, self._changes = provider_job_id, changes
-        self._retry_loop = retry_loop
         self._tried: set[tuple[object, str]] = set()
         self._refused_jobs: set[str] = set()
         self._taken = self._created = 0
@@ -180,7 +172,7 @@ class Retry:
                         "no creation of this job is held: the job stays as it is"
                     )
         except BackendError as error:
-            print_message(failure_text(error, self._folder))
+            print_message(self._dispatch.failure_text(error))
             last_error = str(error)
         report = self._report(last_error)
         if self._unusable is not None:
@@ -189,7 +181,9 @@ class Retry:
 
     def _has_own_files(self) -> bool:
         mine = self._dispatch.binding.base_url
-        return any(each.binding.base_url == mine for each in self._folder.headers())
+        return any(
+            each.binding.base_url == mine for each in self._dispatch.folder.headers()
+        )
 
     def _run(self) -> None:
         self._for_each_leftover(self._deliver)
@@ -202,13 +196,13 @@ class Retry:
 
     def _for_each_leftover(self, act: Callable[[OutboxFile], None]) -> None:
         # One at a time: a folder may have more files than a process may open.
-        for file in self._folder.claim(self._dispatch.binding, set()):
+        for file in self._dispatch.folder.claim(self._dispatch.binding, set()):
             try:
                 act(file)
             except BackendUnavailable as error:
                 self._failing.note(error)  # `_run()` raises it after the other files
             finally:
-                self._folder.release(file)
+                self._dispatch.folder.release(file)
 
     def _deliver(self, file: OutboxFile) -> None:
         """Deliver a leftover file; records rejected now are sent again at once."""
@@ -240,7 +234,7 @@ class Retry:
 
     def _journals(self) -> Iterator[HeldJournal]:
         """Iterate over the journals of this key, also those of running processes."""
-        for path in self._folder.paths():
+        for path in self._dispatch.folder.paths():
             header, journal = header_of(path), HeldJournal.beside(path)
             if header is None or not header.is_readable:
                 continue
@@ -290,10 +284,10 @@ class Retry:
         """
         line = Creation(document=document, state="done").as_line()
         with suppress(OSError):
-            file = OutboxFile.create(self._folder.path, self._dispatch.binding)
+            file = OutboxFile.create(self._dispatch.folder.path, self._dispatch.binding)
             file.append(line)
             file.settle(len(line), 1, delivered=0)
-            self._folder.release(file)
+            self._dispatch.folder.release(file)
 
     def _batches(self, entries: Sequence[JournalEntry]) -> Iterator[list[JournalEntry]]:
         """Divide events into batches; leave out those of a job rejected again."""
