@@ -1,8 +1,8 @@
 """Check of answers against the contract: types, formats, ranges and nesting.
 
-The only place that decides whether a JSON text is an answer of a tracker backend. The
-generated models are built afterwards and check nothing. New members and new values of
-open sets pass: a later backend may know more than this client.
+Nothing else decides whether a JSON text is an answer of a tracker backend: generated
+models are built afterwards and check nothing. New members and new values of open sets
+pass, because a later backend may know more than this client.
 """
 
 import json
@@ -18,13 +18,13 @@ from trackerapi_client.answers import OPERATIONS, SCHEMAS
 Number = TypeVar("Number", int, float)
 
 MAX_DEPTH: Final = 32
-"""Deepest nesting of an answer; the contract's deepest schema has about ten levels."""
+"""Deepest nesting of an answer; the deepest schema of the contract has ten levels."""
 
-LARGEST_NUMBER: Final = 10**21
-"""Largest number where the contract sets no bound: its digits still fit a line."""
+MAX_NUMBER: Final = 10**21
+"""Largest number without a bound in the contract: its digits fit a line."""
 
-# A base address may have a path of its own, so only the end of the path counts;
-# the longest template wins where two fit.
+# Only the end of a path is matched: a base address may have a path of its own. The
+# longest template is tried first, in case two match.
 _TEMPLATES: Final = [
     (method, re.compile(template.replace("{}", "[^/]+") + "$"), answers)
     for key, answers in sorted(OPERATIONS.items(), key=lambda item: -len(item[0]))
@@ -46,15 +46,16 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 class InvalidAnswer(ValueError):
-    """The text is no answer of a tracker backend; `str()` names location and fault."""
+    """The text is not an answer of a tracker backend; `str()` names the fault."""
 
 
-def parsed(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that `body` holds.
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a JSON object.
 
     Raises:
-        NotAnAnswer: If `body` is not UTF-8, no JSON object, nested deeper than
-            `MAX_DEPTH`, or holds a number or text that JSON cannot exchange safely.
+        InvalidAnswer: If `body` is not UTF-8, is not a JSON object, is nested deeper
+            than `MAX_DEPTH`, has a number above `MAX_NUMBER`, NaN or infinity, or has a
+            text with half a surrogate pair.
     """
     try:
         # `json.loads(bytes)` would take UTF-16 and lone surrogates too.
@@ -74,13 +75,20 @@ def parsed(body: bytes) -> dict[str, Any]:
 def check_answer(
     method: str, path: str, status: int, content: Mapping[str, Any]
 ) -> None:
-    """Check that `content` fits the contract's answer `status` to the request `path`.
+    """Check an answer against the schema of its operation and status.
+
+    Args:
+        method: HTTP method of the request.
+        path: Path of the request.
+        status: HTTP status of the answer.
+        content: Parsed body of the answer.
 
     Raises:
-        NotAnAnswer: If `content` does not fit, or no operation has the path.
+        InvalidAnswer: If the content does not fit the schema, or the contract has no
+            such operation or status.
     """
-    for its_method, template, answers in _TEMPLATES:
-        if its_method == method and template.search(path):
+    for template_method, template, answers in _TEMPLATES:
+        if template_method == method and template.search(path):
             if status not in answers:
                 raise InvalidAnswer("the operation has no such answer")
             check_model(answers[status], content)
@@ -89,45 +97,46 @@ def check_answer(
 
 
 def check_model(name: str, content: object) -> None:
-    """Check that `content` has the form of the contract's schema `name`.
+    """Check `content` against the schema `name` of the contract.
 
     Raises:
-        NotAnAnswer: If it does not.
+        InvalidAnswer: If the content does not fit the schema.
     """
     fault = next(_faults(SCHEMAS[name], content, ""), None)
     if fault is not None:
         raise InvalidAnswer(fault)
 
 
-def _faults(schema: Mapping[str, Any], value: Any, place: str) -> Iterator[str]:
+def _faults(schema: Mapping[str, Any], value: Any, pointer: str) -> Iterator[str]:
+    """Yield each fault of a value; `pointer` is the JSON Pointer to the value."""
     schema = SCHEMAS[schema["$ref"]] if "$ref" in schema else schema
     if "anyOf" in schema:
-        found = [next(_faults(each, value, place), None) for each in schema["anyOf"]]
+        found = [next(_faults(each, value, pointer), None) for each in schema["anyOf"]]
         yield from () if None in found else map(str, found)
-    elif not _is_of(value, schema.get("type", list(_TYPES))):
-        yield f"{place or 'the answer'} is of another type"
+    elif not _has_type(value, schema.get("type", list(_TYPES))):
+        yield f"{pointer or 'the answer'} is of another type"
     elif isinstance(value, dict):
-        yield from _faults_of_members(schema, value, place)
+        yield from _member_faults(schema, value, pointer)
     elif isinstance(value, list):
         items = schema.get("items", {})
         for index, each in enumerate(value):
-            yield from _faults(items, each, f"{place}/{index}")
-    elif not _is_admitted(schema, value):
-        yield f"{place} is out of range or of another format"
+            yield from _faults(items, each, f"{pointer}/{index}")
+    elif not _is_allowed(schema, value):
+        yield f"{pointer} is out of range or of another format"
 
 
-def _faults_of_members(
-    schema: Mapping[str, Any], value: Mapping[str, Any], place: str
+def _member_faults(
+    schema: Mapping[str, Any], value: Mapping[str, Any], pointer: str
 ) -> Iterator[str]:
     for name in schema.get("required", ()):
         if name not in value:
-            yield f"{place}/{name} is missing"
+            yield f"{pointer}/{name} is missing"
     for name, each in schema.get("properties", {}).items():
         if name in value:
-            yield from _faults(each, value[name], f"{place}/{name}")
+            yield from _faults(each, value[name], f"{pointer}/{name}")
 
 
-def _is_admitted(schema: Mapping[str, Any], value: Any) -> bool:
+def _is_allowed(schema: Mapping[str, Any], value: Any) -> bool:
     if isinstance(value, str):
         return _has_format(value, schema.get("format", ""))
     if value is None or isinstance(value, bool):
@@ -136,9 +145,9 @@ def _is_admitted(schema: Mapping[str, Any], value: Any) -> bool:
     return bool(lowest <= value <= highest)
 
 
-def _is_of(value: object, kinds: str | list[str]) -> bool:
-    types = [_TYPES[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds)]
-    # In Python, `bool` is a subclass of `int`.
+def _has_type(value: object, names: str | list[str]) -> bool:
+    types = [_TYPES[name] for name in ([names] if isinstance(names, str) else names)]
+    # Not `isinstance()`: in Python, `bool` is a subclass of `int`.
     return type(value) in chain.from_iterable(types)
 
 
@@ -150,7 +159,7 @@ def _has_format(text: str, wanted: str) -> bool:
     if _TIME.fullmatch(text) is None:
         return False
     try:
-        # Near the years 1 and 9999, an offset may lead to a year outside of `datetime`.
+        # Near the years 1 and 9999, an offset may lead out of the range of `datetime`.
         datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         return False
@@ -158,7 +167,10 @@ def _has_format(text: str, wanted: str) -> bool:
 
 
 def _check_values(content: object) -> None:
-    """Refuse deep nesting and texts with surrogates, which UTF-8 cannot encode."""
+    """Raise for deep nesting, and for texts with half a surrogate pair.
+
+    Not recursive: the parser may go deeper than Python functions.
+    """
     level = [content]
     for _ in range(MAX_DEPTH):
         inner: list[object] = []
@@ -196,6 +208,6 @@ def _whole(digits: str) -> int:
 
 
 def _bounded(number: Number) -> Number:
-    if abs(number) > LARGEST_NUMBER:
+    if abs(number) > MAX_NUMBER:
         raise ValueError("a number is too large")
     return number

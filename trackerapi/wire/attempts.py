@@ -1,4 +1,4 @@
-"""The attempts of one request: limits, reading of the answer, decision to repeat."""
+"""Attempts of one HTTP request: time limits, check of the answer, repetition."""
 
 import logging
 import random
@@ -13,24 +13,24 @@ from trackerapi.problems import log
 from trackerapi.process.clock import steady_seconds
 from trackerapi.retry import FailedAttempt, retry_delay_seconds
 from trackerapi.wire.answer_check import InvalidAnswer
-from trackerapi.wire.bodies import CODINGS, Body, longest_body
+from trackerapi.wire.bodies import CODINGS, Body, max_body_bytes
 from trackerapi.wire.failures import (
     TRANSPORT_ERRORS,
-    is_distrust,
-    no_answer,
-    not_ours,
-    read_answer,
+    checked_body,
+    invalid_answer,
+    is_certificate_error,
+    transport_failure,
 )
-from trackerapi.wire.network import AttemptBudget, connection_of, is_followed
+from trackerapi.wire.network import AttemptBudget, connection_of, has_trailing_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeLimits:
-    """How long to wait for an answer.
+    """Time limits of a request.
 
     Attributes:
-        attempt_seconds: Longest wait for one answer, to its last byte.
-        deadline_seconds: Time for all attempts and waits together; 0 for one attempt.
+        attempt_seconds: Longest time of one attempt, to the last byte of the answer.
+        deadline_seconds: Longest time of all attempts and pauses; 0 for one attempt.
     """
 
     attempt_seconds: float
@@ -38,10 +38,16 @@ class TimeLimits:
 
 
 class Attempts:
-    """The attempts of one request: their limits, and the decision after a failure.
+    """Attempts of one request; the blocking and the asynchronous client share them.
+
+    Args:
+        request: The request.
+        time_limits: Time limits of the attempts.
+        timeout: Timeouts of httpx for the phases of one attempt.
+        proxy_text: The proxy and the setting that names it; empty without a proxy.
 
     Attributes:
-        allowance: Time and bytes that the present attempt may still use.
+        budget: Time and bytes that the present attempt may still use.
     """
 
     def __init__(
@@ -49,61 +55,64 @@ class Attempts:
         request: httpx.Request,
         time_limits: TimeLimits,
         timeout: httpx.Timeout,
-        proxy: str = "",
+        proxy_text: str = "",
     ) -> None:
-        self._request, self._patience, self._timeout = request, time_limits, timeout
-        self._proxy = proxy
+        self._request, self._time_limits = request, time_limits
+        self._timeout, self._proxy_text = timeout, proxy_text
         self._count = 0
         self._began = steady_seconds()
-        self.allowance = AttemptBudget(self._began)
-        # Those of others, that httpx may know, cannot be unpacked within bounds.
+        self.budget = AttemptBudget(self._began)
+        # httpx may accept further codings (brotli, zstd), which this library cannot
+        # unpack within a size limit.
         request.headers["Accept-Encoding"] = CODINGS
 
     def begin(self) -> None:
-        """Begin the next attempt."""
+        """Begin the next attempt: set its budget and timeouts."""
         self._count += 1
         now = steady_seconds()
-        left = self._patience.attempt_seconds
+        seconds = self._time_limits.attempt_seconds
         if self._count > 1:
-            left = min(left, self._began + self._patience.deadline_seconds - now)
-        self.allowance = AttemptBudget(now + left)
+            deadline = self._began + self._time_limits.deadline_seconds
+            seconds = min(seconds, deadline - now)
+        self.budget = AttemptBudget(now + seconds)
         self._request.extensions["timeout"] = {
-            phase: left if seconds is None else min(left, seconds)
-            for phase, seconds in self._timeout.as_dict().items()
+            phase: seconds if limit is None else min(seconds, limit)
+            for phase, limit in self._timeout.as_dict().items()
         }
 
     @property
     def seconds_left(self) -> float:
-        """Time until the attempt is over."""
-        return max(self.allowance.ends - steady_seconds(), 0.0)
+        """Time until the end of the present attempt; 0 or more."""
+        return max(self.budget.ends_at - steady_seconds(), 0.0)
 
     @contextmanager
     def reading(self, response: httpx.Response) -> Generator[Body]:
-        """Provide the collector for the body of `response`.
+        """Yield the collector for the body of `response`.
 
         Raises:
             BackendUnavailable: If the answer is not from a tracker backend.
         """
-        longest = longest_body(self._request.method, response.status_code)
-        self.allowance.bytes_left += longest
+        max_bytes = max_body_bytes(self._request.method, response.status_code)
+        self.budget.bytes_left += max_bytes
         connection = connection_of(response)
         try:
             connection.note_answer(response.headers.get("x-request-id"))
-            yield Body(response.headers.get("content-encoding", ""), longest)
+            yield Body(response.headers.get("content-encoding", ""), max_bytes)
         except InvalidAnswer as fault:
+            # Unread bytes would be taken for the answer to the next request.
             connection.is_spoiled = True
-            raise not_ours(
+            raise invalid_answer(
                 self._request, response.status_code, response.headers, fault
             ) from None
-        connection.is_spoiled |= is_followed(response)
+        connection.is_spoiled |= has_trailing_bytes(response)
 
     def finished(self, response: httpx.Response, body: bytes) -> httpx.Response:
-        """Check an answer whose body was read, and return it.
+        """Check an answer, and return it with its unpacked body.
 
         Raises:
-            BackendError: If it is a failure, or not from a tracker backend.
+            BackendError: If the answer is a failure, or not from a tracker backend.
         """
-        content = read_answer(
+        content = checked_body(
             self._request, response.status_code, response.headers, body
         )
         headers = [
@@ -120,18 +129,18 @@ class Attempts:
 
     @contextmanager
     def translated(self) -> Generator[None]:
-        """Turn exceptions of httpx into our errors."""
+        """Turn exceptions of httpx into `BackendUnavailable`."""
         try:
             yield
         except BackendError:
             raise
         except TRANSPORT_ERRORS as error:
-            failure = no_answer(self._request, error, self._proxy)
+            failure = transport_failure(self._request, error, self._proxy_text)
             raise failure from failure.__cause__
 
     def delay_after(self, error: BackendUnavailable) -> float | None:
-        """Return how long to wait before the next attempt; None to make none."""
-        if is_distrust(error):
+        """Return the seconds until the next attempt; None if there is none."""
+        if is_certificate_error(error):
             return None
         delay = retry_delay_seconds(
             FailedAttempt(
@@ -142,11 +151,11 @@ class Attempts:
                 was_sent=error.exchange.was_sent,
                 retry_after_seconds=error.retry_after_seconds,
             ),
-            deadline_seconds=self._patience.deadline_seconds,
+            deadline_seconds=self._time_limits.deadline_seconds,
             jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
         )
         if delay is not None and self._count == 1:
-            # Once: whoever waits for an answer may wait for a while.
-            most = self._patience.deadline_seconds
-            log(logging.INFO, f"{error} (asking again, for at most {most:g} s)")
+            # Logged at the first failure only: the caller may block for a while.
+            seconds = self._time_limits.deadline_seconds
+            log(logging.INFO, f"{error} (asking again, for at most {seconds:g} s)")
         return delay

@@ -1,4 +1,4 @@
-"""Every operation that the layer by hand uses, in types of our own."""
+"""Operations of the backend that this library calls, with answers as plain classes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -51,20 +51,27 @@ if TYPE_CHECKING:
     Plain = TypeVar("Plain", bound=DataclassInstance)
 
 PAGE_SIZE: Final = 200
+"""Items of one page of a list; the largest that the backend allows."""
+
 T = TypeVar("T")
 
 
 class Calls:
-    """The operations of the backend, one method each.
+    """Operations of the backend, one method each; safe to share between threads.
 
-    Each method raises a `BackendError` where the backend does not answer usably.
+    Each method blocks for the time limits of the client at most, and raises a
+    `BackendError` without a usable answer. Lists are lazy: each page is requested when
+    the iterator reaches it.
+
+    Args:
+        client: The generated client.
     """
 
     def __init__(self, client: BackendClient) -> None:
         self._client = client
 
     def verify_api_key(self) -> answers.ApiKeyOwner:
-        """Ask whose key this is."""
+        """Return the owner, scopes and expiry of the key."""
         answer = verify_api_key.sync_detailed(client=self._client)
         owner = _parsed(answer, models.ApiKeyOwner)
         check_subject(owner.key_id, key_id_of(self._client.token) or owner.key_id)
@@ -73,7 +80,16 @@ class Calls:
     def create_api_key(
         self, label: str, scopes: Sequence[str], expires_at: datetime | None
     ) -> answers.NewApiKey:
-        """Make a key."""
+        """Create a key.
+
+        Args:
+            label: Label that people read.
+            scopes: Scopes of the contract.
+            expires_at: End of the key; None for a key without end.
+
+        Raises:
+            ValueError: If a scope is unknown.
+        """
         body = models.ApiKeyInput(
             label=label,
             scopes=[
@@ -89,20 +105,20 @@ class Calls:
         return answers.NewApiKey(key=_api_key(created.key), api_key=created.api_key)
 
     def list_api_keys(self) -> Iterator[answers.ApiKey]:
-        """List keys, newest first."""
+        """Iterate over the keys of the provider, newest first."""
         return map(
             _api_key, self._items(list_api_keys.sync_detailed, models.ApiKeyPage)
         )
 
     def expire_api_key(self, key_id: str) -> answers.ApiKey:
-        """End a key."""
+        """Expire a key now; return it."""
         answer = expire_api_key.sync_detailed(key_id, client=self._client)
         return _api_key(_parsed_of(key_id, answer, models.ApiKey, "key_id"))
 
     def register_job_configuration(
         self, document: Mapping[str, Any]
     ) -> answers.RegisteredJobConfig:
-        """Store a configuration, or find the stored one with the same content."""
+        """Store a configuration; return it, or the stored one with the same content."""
         body = models.JobConfigurationInput.from_dict(document)
         answer = register_job_configuration.sync_detailed(
             client=self._client, body=body
@@ -112,7 +128,7 @@ class Calls:
     def list_job_configurations(
         self, tag: str | None, version: str | None
     ) -> Iterator[answers.RegisteredJobConfig]:
-        """List configurations, newest first."""
+        """Iterate over configurations, newest first; None does not filter."""
         filters = {"tag": _or_unset(tag), "version": _or_unset(version)}
         pages = self._items(
             list_job_configurations.sync_detailed,
@@ -122,12 +138,12 @@ class Calls:
         return map(_job_config, pages)
 
     def get_job_configuration(self, config_id: int) -> answers.RegisteredJobConfig:
-        """Get one configuration."""
+        """Return a configuration by the backend's id."""
         answer = get_job_configuration.sync_detailed(config_id, client=self._client)
         return _job_config(_parsed_of(config_id, answer, models.JobConfiguration))
 
     def create_job(self, document: Mapping[str, Any]) -> answers.Job:
-        """Create a job, or attach to it.
+        """Create a job, or attach to the existing job; return it.
 
         Args:
             document: Members of the contract's `JobInput`.
@@ -148,7 +164,18 @@ class Calls:
         status: Sequence[str] | None = None,
         created_since: datetime | None = None,
     ) -> Iterator[answers.Job]:
-        """List jobs, newest first; None does not filter."""
+        """Iterate over jobs, newest first; None does not filter.
+
+        Args:
+            provider_job_id: The job with this id of the provider.
+            customer_id: Jobs of this customer.
+            tag: Jobs of the configuration with this tag.
+            status: Jobs with one of these statuses.
+            created_since: Jobs created at this time or later; aware.
+
+        Raises:
+            ValueError: If a status is unknown.
+        """
         known = [each.value for each in models.JobStatus]
         words = check_words("status", status or (), known)
         statuses = [models.JobStatus(word) for word in words]
@@ -164,12 +191,12 @@ class Calls:
         return map(_job, jobs)
 
     def get_job(self, job_id: int) -> answers.Job:
-        """Get a job by the backend's id."""
+        """Return a job by the backend's id."""
         answer = get_job.sync_detailed(job_id, client=self._client)
         return _job(_parsed_of(job_id, answer, models.Job))
 
     def list_events(self, job_id: int) -> Iterator[answers.JobEvent]:
-        """List the events of a job in order of arrival."""
+        """Iterate over the events of a job, in the order of arrival."""
         events = self._items(
             partial(list_events.sync_detailed, job_id), models.EventPage
         )
@@ -178,7 +205,12 @@ class Calls:
     def create_share_link(
         self, job_id: int, expires_at: datetime | None
     ) -> tuple[answers.ShareLink, str]:
-        """Make a link; return it with its address."""
+        """Create a link to a job; return the link and its address.
+
+        Args:
+            job_id: The job, by the backend's id.
+            expires_at: End of the link; None for the default of the backend.
+        """
         body = models.ShareLinkInput(expires_at=_or_unset(expires_at))
         answer = create_share_link.sync_detailed(job_id, client=self._client, body=body)
         created = _parsed(answer, models.ShareLinkCreated)
@@ -186,14 +218,14 @@ class Calls:
         return _plain(answers.ShareLink, created.share_link), created.url
 
     def list_share_links(self, job_id: int) -> Iterator[answers.ShareLink]:
-        """List the links to a job, newest first."""
+        """Iterate over the links to a job, newest first."""
         links = self._items(
             partial(list_share_links.sync_detailed, job_id), models.ShareLinkPage
         )
         return (_plain(answers.ShareLink, link) for link in links)
 
     def revoke_share_link(self, share_link_id: int) -> answers.ShareLink:
-        """End a link."""
+        """Revoke a link; return it."""
         answer = revoke_share_link.sync_detailed(share_link_id, client=self._client)
         link = _parsed_of(share_link_id, answer, models.ShareLink)
         return _plain(answers.ShareLink, link)
@@ -201,7 +233,13 @@ class Calls:
     def create_job_token(
         self, job_id: int, expires_at: datetime | None, label: str | None = None
     ) -> answers.NewJobToken:
-        """Make a credential for one job; None leaves end and label to the backend."""
+        """Create a job token: a credential for one job.
+
+        Args:
+            job_id: The job, by the backend's id.
+            expires_at: End of the token; None for the default of the backend.
+            label: Label that people read; None for the default of the backend.
+        """
         body = models.JobTokenInput(
             expires_at=_or_unset(expires_at), label=_or_unset(label)
         )
@@ -212,7 +250,7 @@ class Calls:
     def create_customer(
         self, reference: str | None, name: str | None
     ) -> answers.Customer:
-        """Make a customer."""
+        """Create a customer."""
         body = models.CustomerInput(
             reference=_or_unset(reference), name=_or_unset(name)
         )
@@ -220,7 +258,7 @@ class Calls:
         return _plain(answers.Customer, _parsed(answer, models.Customer))
 
     def list_customers(self, reference: str | None) -> Iterator[answers.Customer]:
-        """List customers, newest first."""
+        """Iterate over customers, newest first; None does not filter."""
         customers = self._items(
             list_customers.sync_detailed,
             models.CustomerPage,
@@ -229,7 +267,7 @@ class Calls:
         return (_plain(answers.Customer, customer) for customer in customers)
 
     def get_customer(self, customer_id: int) -> answers.Customer:
-        """Get one customer."""
+        """Return a customer by the backend's id."""
         answer = get_customer.sync_detailed(customer_id, client=self._client)
         customer = _parsed_of(customer_id, answer, models.Customer)
         return _plain(answers.Customer, customer)
@@ -237,8 +275,17 @@ class Calls:
     def _items(
         self, call: Callable[..., Response[Any]], page_type: type[Any], **filters: Any
     ) -> Iterator[Any]:
-        """Walk the pages of a list, asking for the next when it is needed."""
-        cursors: list[str | Unset] = [UNSET]
+        """Iterate over the items of all pages of a list.
+
+        Args:
+            call: The generated call that requests a page.
+            page_type: Generated model of a page.
+            filters: Arguments of the call.
+
+        Raises:
+            BackendUnavailable: If the pages would never end.
+        """
+        cursors: list[str | Unset] = [UNSET]  # all: a confused proxy may repeat a page
         filters |= {"client": self._client, "limit": PAGE_SIZE}
         while True:
             page = _parsed(call(cursor=cursors[-1], **filters), page_type)
@@ -251,18 +298,28 @@ class Calls:
 
 
 def _parsed(answer: Response[Any], expected: type[T]) -> T:
-    """Return what an operation answered; the guard has refused all else before."""
+    """Return the model of an answer, which the client has checked before."""
     if isinstance(answer.parsed, expected):
         return answer.parsed
     raise BackendUnavailable(f"the answer is no {expected.__name__}")
 
 
 def _parsed_of(
-    asked: object, answer: Response[Any], expected: type[T], name: str = "id"
+    subject: object, answer: Response[Any], expected: type[T], name: str = "id"
 ) -> T:
-    """Return an answer about what was asked for, known by its attribute `name`."""
+    """Return the model of an answer about `subject`.
+
+    Args:
+        subject: Id in the request.
+        answer: The answer.
+        expected: Type of the model.
+        name: Attribute of the model with the id.
+
+    Raises:
+        BackendUnavailable: If the answer is about another subject.
+    """
     model = _parsed(answer, expected)
-    check_subject(getattr(model, name), asked)
+    check_subject(getattr(model, name), subject)
     return model
 
 
@@ -271,9 +328,14 @@ def _or_unset(value: T | None) -> T | Unset:
 
 
 def _plain(cls: "type[Plain]", model: object, **members: Any) -> "Plain":
-    """Copy the attributes of a generated model that `cls` has.
+    """Return an instance of `cls` with the attributes of a generated model.
 
-    A member that a backend of an earlier contract leaves out is None.
+    An older backend may leave out a member: the attribute is None then.
+
+    Args:
+        cls: Plain class.
+        model: Generated model.
+        members: Attributes that differ from those of the model.
     """
     for name in {field.name for field in fields(cls)} - members.keys():
         value = getattr(model, name)
@@ -313,22 +375,22 @@ def _event(model: models.Event) -> answers.JobEvent:
 
 def _job_config(model: models.JobConfiguration) -> answers.RegisteredJobConfig:
     members = ("tag", "name", "version", "metadata", "step_configurations")
-    stored = _given(model.to_dict())
+    stored = _without_blanks(model.to_dict())
     document = {name: stored[name] for name in members if name in stored}
     return _plain(answers.RegisteredJobConfig, model, document=document)
 
 
-def _given(value: Any) -> Any:
-    """Drop nulls and empty lists, which a configuration file leaves out.
+def _without_blanks(value: Any) -> Any:
+    """Return JSON without nulls and empty lists, as a configuration file has it.
 
-    An empty `after` stays: it says that a step waits for no other.
+    An empty `after` stays: the step waits for no other step then.
     """
     if isinstance(value, list):
-        return [_given(item) for item in value]
+        return [_without_blanks(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        name: _given(v)
-        for name, v in value.items()
-        if v is not None and (v != [] or name == "after")
+        name: _without_blanks(member)
+        for name, member in value.items()
+        if member is not None and (member != [] or name == "after")
     }

@@ -1,7 +1,7 @@
-"""The generated client, ready to be used: with key, timeouts, retries and guard."""
+"""Generated client with key, time limits, retries and a check of every answer."""
 
 import asyncio
-import encodings.idna  # noqa: F401 - else loaded by the first look-up, fork or not
+import encodings.idna  # noqa: F401 - early: a fork in a late import would deadlock
 import gc
 import math
 import os
@@ -10,7 +10,7 @@ import warnings
 from typing import Any, Self
 from weakref import WeakKeyDictionary, WeakSet, finalize
 
-import httpcore  # noqa: F401 - else httpx loads it with the first client, fork or not
+import httpcore  # noqa: F401 - early: a fork in a late import would deadlock
 import httpx
 from attrs import define, evolve, field
 from trackerapi_client import AuthenticatedClient
@@ -23,15 +23,22 @@ from trackerapi.wire.sockets import detach_lost_sockets
 
 @define(repr=False, eq=False)
 class BackendClient(AuthenticatedClient):
-    """The generated client, ready with key, timeouts, retries and guard.
+    """Generated client with key, time limits, retries and a check of every answer.
 
-    Pass it to any generated call: `list_jobs.sync(client=tracker.client)`. Such a
-    call returns the operation's model or raises a `BackendError`. Safe to share
-    between threads and across a fork; the key does not show in the repr.
+    Pass it to any generated call. A call blocks for the time limits at most; it returns
+    the model of the operation or raises a `BackendError`. Safe to share between threads
+    and across a fork. The repr hides the key.
 
-    `with_timeout()`, `with_headers()` and `with_cookies()` return an independent client
-    with the same key, retries and guard, and change nothing of this one. It closes with
-    this one, or when nobody uses it any more.
+    `with_timeout()`, `with_headers()` and `with_cookies()` return a derived client with
+    the same key and retries, and leave this client as it is. A derived client closes
+    with this client, or when it is garbage-collected.
+
+    Attributes:
+        time_limits: Time limits of each request.
+        proxy_text: The proxy and the setting that names it; empty without a proxy.
+
+    Example:
+        page = list_jobs.sync(client=tracker.client)
     """
 
     time_limits: TimeLimits = field(
@@ -39,15 +46,16 @@ class BackendClient(AuthenticatedClient):
     )
     proxy_text: str = field(default="", kw_only=True)
     _pid: int = field(init=False, factory=os.getpid)
-    # A signal handler may ask for the pool while it is made.
+    # Reentrant: a signal handler may send a request while its thread makes the pool.
     _lock: threading.RLock = field(init=False, factory=threading.RLock)
     _async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = (
         field(init=False, factory=WeakKeyDictionary)
     )
     _derived: WeakSet["BackendClient"] = field(init=False, factory=WeakSet)
-    _end: "finalize[..., BackendClient] | None" = field(init=False, default=None)
+    _finalizer: "finalize[..., BackendClient] | None" = field(init=False, default=None)
 
-    # Not those of the generated class, which compare members.
+    # By identity: the generated class compares members, and a client could not be
+    # hashed then.
     __eq__ = object.__eq__
     __hash__ = object.__hash__  # type: ignore[assignment]
 
@@ -67,12 +75,13 @@ class BackendClient(AuthenticatedClient):
             client.change_key(key)
 
     def with_timeout(self, timeout: httpx.Timeout | float) -> Self:
-        """Return a client whose attempts end earlier or later.
+        """Return a derived client with another time limit of an attempt.
+
+        The deadline of all attempts changes in the same proportion.
 
         Args:
-            timeout: Seconds for one attempt; of an `httpx.Timeout` the longest phase.
-                The time for all attempts changes in the same proportion. Phases
-                without a limit keep that of this client.
+            timeout: Seconds of one attempt, or timeouts of its phases. The longest
+                phase limits the attempt; without any, the limit of this client stays.
 
         Raises:
             ValueError: If a limit is not a positive, finite number of seconds.
@@ -92,14 +101,17 @@ class BackendClient(AuthenticatedClient):
         return self._derive(timeout=given, time_limits=time_limits)
 
     def with_headers(self, headers: dict[str, str]) -> Self:
-        """Return a client that sends `headers` too; not in place of the key's."""
+        """Return a derived client that also sends `headers`, except that of the key."""
         merged = httpx.Headers(self._headers)
         merged.update(headers)
         merged.pop(self.auth_header_name, None)
         return self._derive(headers=dict(merged))
 
     def with_cookies(self, cookies: dict[str, str]) -> Self:
-        """Return a client that sends `cookies` too; those of answers are never kept."""
+        """Return a derived client that also sends `cookies`.
+
+        Cookies of answers are never kept.
+        """
         return self._derive(cookies={**self._cookies, **cookies})
 
     def _derive(self, **changes: Any) -> Self:
@@ -123,8 +135,8 @@ class BackendClient(AuthenticatedClient):
     def get_httpx_client(self) -> httpx.Client:
         """Return the connection pool of this process, made on first use."""
         if self._pid != os.getpid():
-            # Parent and child on one socket would mix their answers, and the lock
-            # may have been held by a thread that the child does not have.
+            # Fork: parent and child on one socket would mix their answers. The lock may
+            # be held by a thread that the child does not have.
             self._drop_inherited()
         client = self._client
         if client is None:
@@ -135,8 +147,9 @@ class BackendClient(AuthenticatedClient):
                         client = GuardedHttp(
                             self.time_limits, self.proxy_text, **self._arguments()
                         )
-                    # Clients that nobody closes leave no open socket behind either.
-                    self._end = finalize(self, _retire, client, os.getpid())
+                    # For a client that is never closed: Python warns of each open
+                    # socket.
+                    self._finalizer = finalize(self, _retire, client, os.getpid())
                     self._client = client
         return client
 
@@ -166,8 +179,8 @@ class BackendClient(AuthenticatedClient):
     def close(self) -> None:
         """Close the connections; a later call opens new ones.
 
-        One that another thread is using is closed when its request has ended. Those of
-        an event loop are closed by `aclose()` in that loop.
+        A connection that another thread uses is closed after its request. Call
+        `aclose()` in an event loop to close the connections of that loop.
         """
         if self._pid != os.getpid():
             self._drop_inherited()
@@ -175,29 +188,30 @@ class BackendClient(AuthenticatedClient):
         for derived in list(self._derived):
             derived.close()
         client, self._client = self._client, None
-        self._forget_end()
+        self._detach_finalizer()
         if isinstance(client, GuardedHttp):
             client.retire()
         elif client is not None:  # set by `set_httpx_client()`
             client.close()
 
     def _drop_inherited(self) -> None:
-        """Let go of what belongs to the parent, in a child that a fork has made."""
+        """Drop the connections of the parent, in a forked child."""
         self._lock, self._pid = threading.RLock(), os.getpid()
-        self._forget_end()
+        self._detach_finalizer()
         if self._client is None:
             return
-        # Not closed in order: that takes a lock which nobody may be left to release.
+        # Dropped, not closed: `close()` takes a lock that another thread of the parent
+        # may have held at the fork.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             detach_lost_sockets()  # the child may have closed all descriptors
             self._client = None
             gc.collect()
 
-    def _forget_end(self) -> None:
-        if self._end is not None:
-            self._end.detach()
-            self._end = None
+    def _detach_finalizer(self) -> None:
+        if self._finalizer is not None:
+            self._finalizer.detach()
+            self._finalizer = None
 
     def _arguments(self) -> dict[str, Any]:
         cookies = "; ".join(f"{name}={each}" for name, each in self._cookies.items())
@@ -210,7 +224,7 @@ class BackendClient(AuthenticatedClient):
             },
             "timeout": self._timeout,
             "verify": self._verify_ssl,
-            "follow_redirects": False,  # would carry the key to another host
+            "follow_redirects": False,  # a redirect would carry the key to another host
             **self._httpx_args,
         }
 

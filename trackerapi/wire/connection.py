@@ -1,4 +1,4 @@
-"""The clients of one TrackerApi, each with the patience of its purpose."""
+"""HTTP clients of one TrackerApi, each with the time limits of its purpose."""
 
 import logging
 import os
@@ -20,49 +20,49 @@ from trackerapi.wire.client import BackendClient
 from trackerapi.wire.sender import HttpSender
 
 REPORT_SECONDS: Final = 3.0
-"""Longest that the one attempt to create a job may block it."""
+"""Longest time that the one attempt to create a job may block the script."""
 
-_ATTEMPTS_WORTH: Final = 3
+_DEADLINE_ATTEMPTS: Final = 3
+"""Deadline of a read call, in time limits of one attempt."""
+
 _WARNED: Final[set[tuple[str, ...]]] = set()
 
 
 class Connection:
-    """Opens nothing until the first request; safe to share between threads.
+    """HTTP clients of one TrackerApi; safe to share between threads.
+
+    The first request opens the first connection.
+
+    Args:
+        settings: Address, key, timeout, proxy and certificates.
+        user_agent: Value of the header `User-Agent`.
 
     Attributes:
-        client: The generated client for questions: retries, and waits long.
-        read_calls: The operations over `client`.
-        reporting_calls: The operations for reports: one attempt of at most 3 s.
-        sender: What delivery sends through: one attempt, which blocks no job.
+        client: The generated client for read calls, which retries.
+        read_calls: Operations over `client`.
+        reporting_calls: Operations that block a script: one attempt of at most 3 s.
+        sender: Client for delivery: one attempt, in the delivery thread.
+
+    Raises:
+        SettingsError: If address, proxy or certificates cannot be used.
     """
 
     def __init__(self, settings: Settings, user_agent: str) -> None:
         _check_address(settings.base_url)
-        _warn_of(settings.route.unreadable_no_proxy)
+        _log_ignored(settings.route.unreadable_no_proxy)
         self._settings, self._user_agent = settings, user_agent
         self._verify = _verification(settings.route)
         self._route = _route_arguments(settings.route)
-        time_limits = settings.timeout_seconds
-        self.client = self._open(
-            TimeLimits(
-                attempt_seconds=time_limits,
-                deadline_seconds=time_limits * _ATTEMPTS_WORTH,
-            )
-        )
-        self._reporting = self._open(
-            TimeLimits(
-                attempt_seconds=min(time_limits, REPORT_SECONDS), deadline_seconds=0.0
-            )
-        )
-        self._delivering = self._open(
-            TimeLimits(attempt_seconds=time_limits, deadline_seconds=0.0)
-        )
+        timeout = settings.timeout_seconds
+        self.client = self._new_client(timeout, timeout * _DEADLINE_ATTEMPTS)
+        self._reporting_client = self._new_client(min(timeout, REPORT_SECONDS))
+        self._delivery_client = self._new_client(timeout)
         self.read_calls = Calls(self.client)
-        self.reporting_calls = Calls(self._reporting)
+        self.reporting_calls = Calls(self._reporting_client)
         self.sender = HttpSender(
-            self._delivering, settings.read_key_again, self._take_key
+            self._delivery_client, settings.read_key_again, self._change_key
         )
-        # Scripts that never call close() leave no open socket behind either.
+        # For scripts that never call `close()`: Python warns of each open socket.
         weakref.finalize(self, _close, *self._clients)
 
     def close(self) -> None:
@@ -71,23 +71,27 @@ class Connection:
 
     @property
     def _clients(self) -> tuple[BackendClient, ...]:
-        return self.client, self._reporting, self._delivering
+        return self.client, self._reporting_client, self._delivery_client
 
-    def _take_key(self, key: str) -> None:
+    def _change_key(self, key: str) -> None:
         for client in self._clients:
             client.change_key(key)
 
-    def _open(self, time_limits: TimeLimits) -> BackendClient:
+    def _new_client(
+        self, attempt_seconds: float, deadline_seconds: float = 0.0
+    ) -> BackendClient:
         return BackendClient(
             base_url=self._settings.base_url,
             token=self._settings.api_key,
             prefix="",
             auth_header_name=bodies.KEY_HEADER,
             headers={"User-Agent": self._user_agent},
-            timeout=httpx.Timeout(time_limits.attempt_seconds),
+            timeout=httpx.Timeout(attempt_seconds),
             verify_ssl=self._verify,
             httpx_args=self._route,
-            time_limits=time_limits,
+            time_limits=TimeLimits(
+                attempt_seconds=attempt_seconds, deadline_seconds=deadline_seconds
+            ),
             proxy_text=self._settings.route.proxy_text,
         )
 
@@ -106,25 +110,26 @@ def _check_address(base_url: str) -> None:
 
 def _verification(route: Route) -> ssl.SSLContext | bool:
     if not route.is_secure:
-        # Loads no certificates, and so trusts nobody.
+        # httpx wants a context. This one is fast to make: it loads no certificates.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if not route.verify:
         return False
-    # Making a context takes longer than a request, so the clients share one.
-    return route.trust or _usual_trust()
+    # The clients share one context: making one takes longer than a request.
+    return route.trust or _default_trust()
 
 
 def _route_arguments(route: Route) -> dict[str, Any]:
-    """Return what httpx is told about the proxy; it reads no variables itself."""
+    """Return the arguments of httpx for the proxy; httpx then reads no variables."""
     proxy: httpx.Proxy | str | None = route.proxy
     if route.proxy is not None and route.has_secure_proxy:
         proxy = httpx.Proxy(
-            route.proxy, ssl_context=route.proxy_trust or _usual_trust()
+            route.proxy, ssl_context=route.proxy_trust or _default_trust()
         )
     return {"proxy": proxy, "trust_env": False}
 
 
-def _usual_trust() -> ssl.SSLContext:
+def _default_trust() -> ssl.SSLContext:
+    """Return a context with the certificates of `SSL_CERT_DIR` or of certifi."""
     folder = os.environ.get("SSL_CERT_DIR", "").strip()
     try:
         if folder:
@@ -136,8 +141,8 @@ def _usual_trust() -> ssl.SSLContext:
         ) from None
 
 
-def _warn_of(entries: tuple[str, ...]) -> None:
-    """Warn once a process of entries of NO_PROXY that were ignored."""
+def _log_ignored(entries: tuple[str, ...]) -> None:
+    """Log ignored entries of `NO_PROXY`, once a process."""
     if entries and entries not in _WARNED:
         _WARNED.add(entries)
         log(logging.WARNING, no_proxy_ignored(entries))

@@ -1,7 +1,7 @@
-"""Translation of answers and of exceptions of httpx into our own errors.
+"""Errors of this library for failed requests, made from answers and httpx exceptions.
 
-Checks status, content type and body before any generated code does, so that no answer
-of a server or a proxy raises another kind of error.
+Status, content type and body are checked before generated code reads them: an answer of
+a server or proxy raises a `BackendError`, and no other exception.
 """
 
 import json
@@ -28,7 +28,7 @@ from trackerapi.wire.answer_check import (
     InvalidAnswer,
     check_answer,
     check_model,
-    parsed,
+    parse_object,
 )
 from trackerapi.wire.bodies import secrets_of, without_secrets
 
@@ -39,7 +39,7 @@ TRANSPORT_ERRORS = (
     OSError,
     UnicodeError,
 )
-"""Exceptions of httpx while a request is sent or its answer is read."""
+"""Exceptions that httpx raises while it sends a request or reads the answer."""
 
 _NOT_SENT = (
     httpx.ConnectError,
@@ -48,57 +48,66 @@ _NOT_SENT = (
     httpx.PoolTimeout,
     httpx.UnsupportedProtocol,
 )
-_DISTRUST = "CERTIFICATE_VERIFY_FAILED"
+_CERTIFICATE_SIGN = "CERTIFICATE_VERIFY_FAILED"
 _NOT_TRUSTED = "the certificate of the backend is not trusted"
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
-"""What OpenSSL, by its version, says of an answer in plain HTTP."""
-_MAY_COME_BACK = frozenset({408, 425, 429})
+"""Texts of OpenSSL, by its version, about an answer in plain HTTP."""
+
+_RETRYABLE = frozenset({408, 425, 429})
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
-_OWN_MEMBERS = ("type", "title", "status", "detail", "request_id")
-_PROBLEM_LEVELS = 4
-_PROBLEM_CHARACTERS = 16_000
-_MOST_MEMBERS = 20
-_TEXT_CHARACTERS = 2_000
+_MAIN_MEMBERS = ("type", "title", "status", "detail", "request_id")
+_MAX_LEVELS = 4
+_MAX_PROBLEM_CHARACTERS = 16_000
+_MAX_MEMBERS = 20
+_MAX_TEXT_CHARACTERS = 2_000
 
 
 def exchange_of(request: httpx.Request, **members: Any) -> Exchange:
-    """Describe `request` without the parts that may contain a secret."""
+    """Return the exchange of `request`, without parts of the address with secrets.
+
+    User, password, query and fragment are left out.
+
+    Args:
+        request: The request.
+        members: Further members of the exchange.
+    """
     address = request.url.copy_with(username=None, password=None, query=None)
     url = str(address.copy_with(fragment=None))
     return Exchange(method=request.method, url=url, **members)
 
 
-def no_answer(
-    request: httpx.Request, error: Exception, proxy: str = ""
+def transport_failure(
+    request: httpx.Request, error: Exception, proxy_text: str = ""
 ) -> BackendUnavailable:
-    """Return the error for a request that got no answer because of `error`.
+    """Return the error for a request without an answer.
 
-    `error` becomes its cause, unless the text of `error` repeats bytes of a server.
+    The exception becomes the cause, unless its text has secrets or control characters:
+    a traceback would show them.
 
     Args:
         request: The request.
-        error: What httpx raised.
-        proxy: The proxy and the setting that names it; blank for the direct way.
+        error: The exception of httpx.
+        proxy_text: The proxy and the setting that names it; empty without a proxy.
     """
     was_sent = not isinstance(error, _NOT_SENT)
     text = without_secrets(one_line(str(error), 200), secrets_of(request.headers))
     failure = BackendUnavailable(
-        _no_answer_reason(error, text or type(error).__name__, proxy),
+        _transport_reason(error, text or type(error).__name__, proxy_text),
         exchange_of(request, was_sent=was_sent),
     )
     failure.__cause__ = error if text == str(error) else None
     return failure
 
 
-def is_distrust(error: BackendUnavailable) -> bool:
-    """Tell whether `error` stands for a certificate, which no wait makes good."""
+def is_certificate_error(error: BackendUnavailable) -> bool:
+    """Return whether a certificate is not trusted: a repetition would fail too."""
     return error.reason.startswith(_NOT_TRUSTED)
 
 
-def _no_answer_reason(error: Exception, text: str, proxy: str) -> str:
-    through = f" through the proxy {proxy}" if proxy else ""
-    if _DISTRUST in text:
+def _transport_reason(error: Exception, text: str, proxy_text: str) -> str:
+    through = f" through the proxy {proxy_text}" if proxy_text else ""
+    if _CERTIFICATE_SIGN in text:
         return (
             f"{_NOT_TRUSTED}; set TRACKERAPI_CA_FILE to the file of its authority "
             f"({text})"
@@ -107,10 +116,10 @@ def _no_answer_reason(error: Exception, text: str, proxy: str) -> str:
         case TimeoutError() | httpx.TimeoutException():
             return f"no answer in time{through}"
         case httpx.ProxyError():
-            return f"the proxy {proxy} did not let the request pass ({text})"
+            return f"the proxy {proxy_text} did not let the request pass ({text})"
         case httpx.ConnectError() if any(sign in text for sign in _NOT_TLS):
             return "cannot connect by https; the server may speak http:// only"
-        case httpx.ConnectError() if proxy:
+        case httpx.ConnectError() if proxy_text:
             return f"cannot connect{through} ({text}); is the proxy right and up?"
         case httpx.ConnectError():
             return f"cannot connect ({text}); is the address right and the backend up?"
@@ -120,7 +129,7 @@ def _no_answer_reason(error: Exception, text: str, proxy: str) -> str:
 
 @contextmanager
 def proxy_translated() -> Iterator[None]:
-    """Turn exceptions of httpx about a proxy, while a client is made, into ours."""
+    """Turn exceptions of httpx about a proxy into `SettingsError`, in the context."""
     try:
         yield
     except (ImportError, ValueError, httpx.InvalidURL) as error:
@@ -131,39 +140,52 @@ def proxy_translated() -> Iterator[None]:
         ) from None
 
 
-def read_answer(
+def checked_body(
     request: httpx.Request, status: int, headers: httpx.Headers, body: bytes
 ) -> bytes:
-    """Return the body of a usable answer, without the key of the request.
+    """Check an answer; return its body without the key of the request.
+
+    Args:
+        request: The request.
+        status: HTTP status of the answer.
+        headers: Headers of the answer.
+        body: Unpacked body of the answer.
 
     Raises:
         BackendError: If the answer is a failure, or not from a tracker backend.
     """
     try:
-        sent = _content(status, _media_type(headers), body)
-        content: dict[str, Any] = without_secrets(sent, secrets_of(request.headers))
+        received = _parsed(status, _media_type(headers), body)
+        content: dict[str, Any] = without_secrets(received, secrets_of(request.headers))
         if 200 <= status < 300:
             check_answer(request.method, request.url.path, status, content)
-            return body if content == sent else json.dumps(content).encode()
+            return body if content == received else json.dumps(content).encode()
         check_model("Problem", content)
     except InvalidAnswer as fault:
-        raise not_ours(request, status, headers, fault) from None
+        raise invalid_answer(request, status, headers, fault) from None
     exchange = _answered_exchange(request, status, headers, problem_details(content))
-    raise _refusal(status)(_reason(status, exchange.problem), exchange)
+    raise _error_type(status)(_reason(status, exchange.problem), exchange)
 
 
-def _content(status: int, media_type: str, body: bytes) -> dict[str, Any]:
-    # A proxy may label any page as JSON, but no proxy labels a page as a problem.
-    is_ours = 200 <= status < 300 and media_type == "application/json"
-    if not (is_ours or media_type == "application/problem+json"):
+def _parsed(status: int, media_type: str, body: bytes) -> dict[str, Any]:
+    # A proxy may label a failure as JSON, but no proxy labels its page as a problem.
+    is_success = 200 <= status < 300 and media_type == "application/json"
+    if not (is_success or media_type == "application/problem+json"):
         raise InvalidAnswer("")
-    return parsed(body)
+    return parse_object(body)
 
 
-def not_ours(
+def invalid_answer(
     request: httpx.Request, status: int, headers: httpx.Headers, fault: InvalidAnswer
 ) -> BackendUnavailable:
-    """Return the error for an answer that is not from a tracker backend."""
+    """Return the error for an answer that is not from a tracker backend.
+
+    Args:
+        request: The request.
+        status: HTTP status of the answer.
+        headers: Headers of the answer.
+        fault: The fault of the answer; its text may be empty.
+    """
     media_type = without_secrets(
         one_line(_media_type(headers), 80), secrets_of(request.headers)
     )
@@ -176,21 +198,21 @@ def not_ours(
 
 
 def problem_details(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the problem details, cut to bounds and without control characters."""
-    details: dict[str, Any] = _shown(content, _PROBLEM_LEVELS)
-    if len(json.dumps(details)) > _PROBLEM_CHARACTERS:
-        details = {name: details[name] for name in _OWN_MEMBERS if name in details}
+    """Return problem details within size limits and without control characters."""
+    details: dict[str, Any] = _shortened(content, _MAX_LEVELS)
+    if len(json.dumps(details)) > _MAX_PROBLEM_CHARACTERS:
+        details = {name: details[name] for name in _MAIN_MEMBERS if name in details}
     return details
 
 
-def _shown(value: Any, levels: int) -> Any:
+def _shortened(value: Any, levels: int) -> Any:
     if isinstance(value, str):
-        return one_line(value, _TEXT_CHARACTERS)
+        return one_line(value, _MAX_TEXT_CHARACTERS)
     if isinstance(value, list):
-        return [_shown(each, levels - 1) for each in value[:_MOST_MEMBERS] if levels]
+        return [_shortened(each, levels - 1) for each in value[:_MAX_MEMBERS] if levels]
     if isinstance(value, dict):
-        members = list(value.items())[:_MOST_MEMBERS] if levels else ()
-        return {one_line(n, 100): _shown(each, levels - 1) for n, each in members}
+        members = list(value.items())[:_MAX_MEMBERS] if levels else ()
+        return {one_line(n, 100): _shortened(each, levels - 1) for n, each in members}
     return value
 
 
@@ -211,20 +233,20 @@ def _answered_exchange(
     )
 
 
-def _refusal(status: int) -> type[BackendError]:
+def _error_type(status: int) -> type[BackendError]:
     if status in {401, 403}:
         return AuthenticationError
-    if 400 <= status < 500 and status not in _MAY_COME_BACK:
+    if 400 <= status < 500 and status not in _RETRYABLE:
         return BackendRejected
     return BackendUnavailable
 
 
 def _reason(status: int, problem: Mapping[str, Any]) -> str:
     words = [problem["title"], problem["detail"]]
-    # The detail of a conflict is complete; its pointers are for programs.
+    # The detail of a conflict names everything; its pointers are for programs.
     errors = () if status == HTTPStatus.CONFLICT else problem.get("errors", ())
-    places = [f"{error['pointer']} {error['detail']}".strip() for error in errors[:3]]
-    words += [place for place in places if place not in (problem["detail"] or "")]
+    faults = [f"{error['pointer']} {error['detail']}".strip() for error in errors[:3]]
+    words += [fault for fault in faults if fault not in (problem["detail"] or "")]
     return f"{status}: {'; '.join(filter(None, words)) or _phrase(status)}"
 
 

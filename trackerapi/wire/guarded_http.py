@@ -1,7 +1,7 @@
-"""HTTP with timeouts, retries and a guard on every answer.
+"""HTTP clients with time limits, retries and a check of every answer.
 
-Certificates and proxies stay httpx's own affair: retries wrap `send()`, not the
-transport, since a transport of our own would take both over.
+Retries wrap `send()`, not the transport: a transport of this library would have to
+handle certificates and proxies, which httpx does.
 """
 
 import asyncio
@@ -19,54 +19,66 @@ from trackerapi.errors import BackendError, BackendUnavailable
 from trackerapi.process.clock import pause
 from trackerapi.wire.attempts import Attempts, TimeLimits
 from trackerapi.wire.bodies import is_known_coding
-from trackerapi.wire.network import AsyncBoundedBackend, BoundedBackend, allowed
+from trackerapi.wire.network import AsyncBoundedBackend, BoundedBackend, limited_to
 
 
 class GuardedHttp(httpx.Client):
-    """An httpx client that returns a checked answer or raises one of our errors."""
+    """httpx client that returns a checked answer or raises a `BackendError`.
+
+    Args:
+        time_limits: Time limits of each request.
+        proxy_text: The proxy and the setting that names it; empty without a proxy.
+        arguments: Further arguments of `httpx.Client`.
+    """
 
     def __init__(
         self, time_limits: TimeLimits, proxy_text: str = "", **arguments: Any
     ) -> None:
         super().__init__(cookies=_no_cookies(), **arguments)
-        self._patience, self._proxy_text = time_limits, proxy_text
+        self._time_limits, self._proxy_text = time_limits, proxy_text
         for pool in _pools(self):
             pool._network_backend = BoundedBackend(pool._network_backend)  # noqa: SLF001
-        # Reentrant: a signal handler may close the client that it has interrupted.
+        # Reentrant: a signal handler may close the client while its thread sends.
         self._lock = threading.RLock()
         self._busy_count, self._is_retired = 0, False
 
     def retire(self) -> None:
-        """Close the connections as soon as no request uses them any more.
+        """Close the connections once no request uses them; do not block.
 
-        A thread that got this client before may still send, unlike after `close()`.
+        Unlike after `close()`, a thread that holds this client may still send.
         """
         with self._lock:
             self._is_retired = True
             self._close_if_idle()
 
     def build_request(self, *arguments: Any, **members: Any) -> httpx.Request:
-        """Build a request whose body can be sent again."""
+        """Build a request with a body that can be sent again."""
         return super().build_request(*arguments, **_readable_again(members))
 
     def send(
         self, request: httpx.Request, *, stream: bool = False, **arguments: Any
     ) -> httpx.Response:
-        """Send `request`; repeat it after failures that allow a repetition.
+        """Send a request; repeat it after failures that allow a repetition.
 
-        With `stream`, the caller reads the body of a good answer itself.
+        Blocks for the time limits of the client at most.
+
+        Args:
+            request: The request.
+            stream: Whether the caller reads the body of a successful answer itself.
+            arguments: Further arguments of `httpx.Client.send()`.
 
         Raises:
             BackendError: If no attempt brought a usable answer.
         """
-        attempts = Attempts(request, self._patience, self.timeout, self._proxy_text)
+        attempts = Attempts(request, self._time_limits, self.timeout, self._proxy_text)
         send_once = super().send
 
         def attempt() -> httpx.Response:
-            # Here: a thread that was given up may still read from its connection.
-            with self._in_use(), allowed(attempts.allowance):
+            # Counted in this thread, not by the caller: an abandoned attempt may still
+            # read from its connection.
+            with self._in_use(), limited_to(attempts.budget):
                 response = send_once(request, stream=True, **arguments)
-                if stream and _is_left_to_caller(response):
+                if stream and _is_streamable(response):
                     return response
                 return attempts.finished(response, _read(response, attempts))
 
@@ -74,7 +86,7 @@ class GuardedHttp(httpx.Client):
             attempts.begin()
             try:
                 with attempts.translated():
-                    return _within(attempts.seconds_left, attempt)
+                    return _run_within(attempts.seconds_left, attempt)
             except BackendUnavailable as error:
                 delay = attempts.delay_after(error)
                 if delay is None:
@@ -82,7 +94,8 @@ class GuardedHttp(httpx.Client):
             except BackendError:
                 raise
             except Exception:
-                self._close_idle_connections()  # one of them may raise for ever
+                # A connection in a broken state would raise for each later request.
+                self._close_idle_connections()
                 raise
             pause(delay)
 
@@ -100,13 +113,13 @@ class GuardedHttp(httpx.Client):
 
     def _close_if_idle(self) -> None:
         if not self._busy_count:
-            # The pools, not the client: a closed client would refuse later requests.
+            # The transports, not the client: a closed client rejects later requests.
             for transport in (self._transport, *self._mounts.values()):
                 if transport is not None:
                     transport.close()
 
     def _close_idle_connections(self) -> None:
-        # Not those in use: other threads read from them.
+        # Busy connections stay open: other threads read from them.
         for pool in _pools(self):
             with pool._optional_thread_lock:  # noqa: SLF001
                 idle = [each for each in pool.connections if each.is_idle()]
@@ -117,35 +130,35 @@ class GuardedHttp(httpx.Client):
 
 
 class GuardedAsyncHttp(httpx.AsyncClient):
-    """The asynchronous twin of `GuardedHttp`; all decisions are shared."""
+    """Asynchronous twin of `GuardedHttp`; both share all decisions by `Attempts`."""
 
     def __init__(
         self, time_limits: TimeLimits, proxy_text: str = "", **arguments: Any
     ) -> None:
         super().__init__(cookies=_no_cookies(), **arguments)
-        self._patience, self._proxy_text = time_limits, proxy_text
+        self._time_limits, self._proxy_text = time_limits, proxy_text
         for pool in _pools(self):
             pool._network_backend = AsyncBoundedBackend(pool._network_backend)  # noqa: SLF001
 
     def build_request(self, *arguments: Any, **members: Any) -> httpx.Request:
-        """Build a request whose body can be sent again, and by an event loop."""
+        """Build a request with a body that can be sent again, and asynchronously."""
         return super().build_request(*arguments, **_readable_again(members))
 
     async def send(
         self, request: httpx.Request, *, stream: bool = False, **arguments: Any
     ) -> httpx.Response:
-        """Send `request` as `GuardedHttp.send()` does."""
-        attempts = Attempts(request, self._patience, self.timeout, self._proxy_text)
+        """Send a request; see `GuardedHttp.send()`."""
+        attempts = Attempts(request, self._time_limits, self.timeout, self._proxy_text)
         while True:
             attempts.begin()
             try:
                 with attempts.translated():
                     async with asyncio.timeout(attempts.seconds_left):
-                        with allowed(attempts.allowance):
+                        with limited_to(attempts.budget):
                             response = await super().send(
                                 request, stream=True, **arguments
                             )
-                            if stream and _is_left_to_caller(response):
+                            if stream and _is_streamable(response):
                                 return response
                             body = await _aread(response, attempts)
                     return attempts.finished(response, body)
@@ -156,8 +169,10 @@ class GuardedAsyncHttp(httpx.AsyncClient):
             await asyncio.sleep(delay)
 
 
-def _within(seconds: float, attempt: Callable[[], httpx.Response]) -> httpx.Response:
-    """Run `attempt` in a thread; return its result, or abandon it at the time limit.
+def _run_within(
+    seconds: float, attempt: Callable[[], httpx.Response]
+) -> httpx.Response:
+    """Run an attempt in a thread; return its result, or abandon it at the time limit.
 
     httpx bounds each read but not their sum: a server that drips its answer would
     block the caller for ever.
@@ -173,12 +188,13 @@ def _within(seconds: float, attempt: Callable[[], httpx.Response]) -> httpx.Resp
         except BaseException as error:  # noqa: BLE001 - raised again by the caller
             outcome.put(error)
 
-    if sys.is_finalizing():  # a thread would be waited for that cannot begin
+    # While the interpreter finalizes, `Thread.start()` would block for ever.
+    if sys.is_finalizing():
         return attempt()
     try:
         threading.Thread(target=run, name="trackerapi-request", daemon=True).start()
     except RuntimeError:
-        # At the end of the interpreter, or at a limit, there are no more threads.
+        # The interpreter ends, or there are too many threads.
         return attempt()
     try:
         result = outcome.get(timeout=seconds)
@@ -192,7 +208,7 @@ def _within(seconds: float, attempt: Callable[[], httpx.Response]) -> httpx.Resp
 def _read(response: httpx.Response, attempts: Attempts) -> bytes:
     try:
         with attempts.reading(response) as body:
-            # Not by `iter_bytes()`, which unpacks without bounds.
+            # Not by `iter_bytes()`, which unpacks without a size limit.
             for chunk in cast("Iterable[bytes]", response.stream):
                 body.add(chunk)
             content = body.finished()
@@ -212,19 +228,19 @@ async def _aread(response: httpx.Response, attempts: Attempts) -> bytes:
     return content
 
 
-def _is_left_to_caller(response: httpx.Response) -> bool:
-    """Return whether the caller of a stream may read the body by itself."""
+def _is_streamable(response: httpx.Response) -> bool:
+    """Return whether the caller of a stream may read the body itself."""
     coding = response.headers.get("content-encoding", "")
     return response.is_success and is_known_coding(coding)
 
 
 def _no_cookies() -> CookieJar:
-    """Return a jar that stays empty: a portal could fill it without end."""
+    """Return a jar that stays empty: a captive portal could fill it endlessly."""
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
 def _pools(client: httpx.Client | httpx.AsyncClient) -> Iterable[Any]:
-    """Yield the connection pools of a client: httpx makes one for each proxy."""
+    """Yield the connection pools of a client; httpx makes one for each proxy."""
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
         pool = getattr(transport, "_pool", None)
         if hasattr(pool, "_network_backend"):
@@ -232,7 +248,10 @@ def _pools(client: httpx.Client | httpx.AsyncClient) -> Iterable[Any]:
 
 
 def _readable_again(members: dict[str, Any]) -> dict[str, Any]:
-    """Read a body that is a file: httpx sends a file once only, and not in a loop."""
+    """Replace a file as body by its content.
+
+    httpx sends a file once only, and not by an asynchronous client.
+    """
     content: Any = members.get("content")
     if content is None or not hasattr(content, "read"):
         return members

@@ -1,7 +1,7 @@
-"""Network connections whose reads and writes end with the attempt they belong to.
+"""Network connections: reads and writes that end with their attempt.
 
-httpx bounds single reads and writes, and a server that drips bytes would hold an
-attempt, its thread and its descriptor for ever.
+httpx bounds single reads and writes. A server that drips bytes would hold an attempt,
+its thread and its descriptor for ever.
 """
 
 import asyncio
@@ -17,55 +17,60 @@ import httpx
 
 from trackerapi.process.clock import steady_seconds
 from trackerapi.wire.answer_check import InvalidAnswer
-from trackerapi.wire.resolution import look_up
+from trackerapi.wire.resolution import resolve
 from trackerapi.wire.sockets import TrackedSocket, avoiding_standard_streams
 
 MAX_HEAD_BYTES: Final = 256 * 1024
-"""Largest size of all that precedes the body: interim answers (103) and the head."""
+"""Size limit of everything before the body: interim answers (103) and the head."""
 
 _PIECE_BYTES: Final = 16 * 1024
-_SHARE_SECONDS: Final = 1.0
-"""Shortest time to connect to one address of a host, before the next one is tried."""
+_MIN_CONNECT_SECONDS: Final = 1.0
+"""Shortest time to connect to one address of a host before the next one is tried."""
 
 
 @dataclass(slots=True)
 class AttemptBudget:
-    """Limits of one attempt: time and bytes.
+    """Time and bytes that one attempt may still use.
 
     Attributes:
-        ends: Monotonic time at which the attempt is over.
-        bytes_left: Bytes that may still be read.
+        ends_at: Monotonic time at which the attempt ends, in seconds.
+        bytes_left: Number of bytes that may still be read.
     """
 
-    ends: float
+    ends_at: float
     bytes_left: int = MAX_HEAD_BYTES
 
-    def seconds(self, timeout: float | None, late: type[Exception]) -> float:
-        """Return the time that a single read or write may take.
+    def seconds(self, timeout: float | None, error_type: type[Exception]) -> float:
+        """Return the time limit of one read or write.
+
+        Args:
+            timeout: Time limit of httpx; None without one.
+            error_type: Exception to raise if the attempt has ended.
 
         Raises:
-            Exception: Of type `late`, if the attempt is over.
+            Exception: Of type `error_type`, if the attempt has ended.
         """
-        left = self.ends - steady_seconds()
-        if left <= 0:
-            raise late("the attempt is over")
-        return left if timeout is None else min(timeout, left)
+        seconds = self.ends_at - steady_seconds()
+        if seconds <= 0:
+            raise error_type("the attempt is over")
+        return seconds if timeout is None else min(timeout, seconds)
 
 
+# A context variable, since httpx offers no way to pass a value from request to stream.
 _CURRENT: Final[ContextVar[AttemptBudget | None]] = ContextVar("attempt", default=None)
 
 
 @contextmanager
-def allowed(allowance: AttemptBudget) -> Generator[None]:
-    """Hold all network use of the block to `allowance`."""
-    token = _CURRENT.set(allowance)
+def limited_to(budget: AttemptBudget) -> Generator[None]:
+    """Limit all network use in the context to `budget`."""
+    token = _CURRENT.set(budget)
     try:
         yield
     finally:
         _CURRENT.reset(token)
 
 
-class Connection:
+class ConnectionState:
     """State of one connection, shared by the blocking and the asynchronous stream.
 
     Attributes:
@@ -81,7 +86,7 @@ class Connection:
         """Record the request id of an answer.
 
         Raises:
-            NotAnAnswer: If it is the previous answer, sent again by a proxy.
+            InvalidAnswer: If a proxy has sent the previous answer again.
         """
         if request_id and request_id == self.last_answer_id:
             raise InvalidAnswer("it repeats the answer to the request before")
@@ -94,30 +99,35 @@ class Connection:
     def _has_own_socket(self) -> bool:
         return self._socket is None or self._socket.is_ours()
 
-    def _check(self, failure: type[Exception]) -> None:
-        """Raise `failure` if the job has closed or replaced the socket's descriptor."""
+    def _check_socket(self, error_type: type[Exception]) -> None:
+        """Raise `error_type` if the job has closed or replaced the descriptor."""
         if not self._has_own_socket():
-            raise failure("the job has closed the socket of the connection")
+            raise error_type("the job has closed the socket of the connection")
 
     def _count(self, data: bytes) -> bytes:
-        allowance = _CURRENT.get()
-        if allowance is not None:
-            allowance.bytes_left -= len(data)
-            if allowance.bytes_left < 0:
+        """Subtract received bytes from the budget, and return them.
+
+        Raises:
+            httpcore.RemoteProtocolError: If the budget is used up.
+        """
+        budget = _CURRENT.get()
+        if budget is not None:
+            budget.bytes_left -= len(data)
+            if budget.bytes_left < 0:
                 raise httpcore.RemoteProtocolError("the answer is too long")
         return data
 
 
-class BoundedStream(Connection, httpcore.NetworkStream):
-    """Network stream whose reads and writes end with the attempt."""
+class BoundedStream(ConnectionState, httpcore.NetworkStream):
+    """Network stream: reads and writes end with the attempt."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
         self._socket = TrackedSocket(stream.get_extra_info("socket"))
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Read what has come; see `httpcore.NetworkStream`."""
-        self._check(httpcore.ReadError)
+        """Read received bytes; see `httpcore.NetworkStream`."""
+        self._check_socket(httpcore.ReadError)
         seconds = _seconds(timeout, httpcore.ReadTimeout)
         return self._count(self._stream.read(max_bytes, seconds))
 
@@ -125,12 +135,13 @@ class BoundedStream(Connection, httpcore.NetworkStream):
         """Write all of `buffer`; see `httpcore.NetworkStream`."""
         # In pieces: httpcore restarts the timeout after each partial write.
         for start in range(0, len(buffer), _PIECE_BYTES):
-            self._check(httpcore.WriteError)
+            self._check_socket(httpcore.WriteError)
             piece = buffer[start : start + _PIECE_BYTES]
             self._stream.write(piece, _seconds(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         """Close the connection."""
+        # A lost socket is detached first: its descriptor may be a file of the job.
         self._has_own_socket()
         self._stream.close()
 
@@ -154,26 +165,26 @@ class BoundedStream(Connection, httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-class AsyncBoundedStream(Connection, httpcore.AsyncNetworkStream):
-    """The asynchronous twin of `BoundedStream`; the event loop bounds its time."""
+class AsyncBoundedStream(ConnectionState, httpcore.AsyncNetworkStream):
+    """Asynchronous twin of `BoundedStream`; `asyncio.timeout()` bounds its time."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
         self._socket = TrackedSocket(stream.get_extra_info("socket"))
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Read what has come; see `httpcore.AsyncNetworkStream`."""
-        self._check(httpcore.ReadError)
+        """Read received bytes; see `httpcore.AsyncNetworkStream`."""
+        self._check_socket(httpcore.ReadError)
         return self._count(await self._stream.read(max_bytes, timeout))
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Write all of `buffer`; see `httpcore.AsyncNetworkStream`."""
-        self._check(httpcore.WriteError)
+        self._check_socket(httpcore.WriteError)
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
         """Close the connection."""
-        self._has_own_socket()
+        self._has_own_socket()  # detaches a lost socket, as in `BoundedStream.close()`
         await self._stream.aclose()
 
     async def start_tls(
@@ -199,7 +210,11 @@ class AsyncBoundedStream(Connection, httpcore.AsyncNetworkStream):
 
 
 class BoundedBackend(httpcore.NetworkBackend):
-    """Opens connections within the time of the attempt."""
+    """Network backend: opens connections within the time of the attempt.
+
+    Args:
+        backend: The network backend of httpcore that opens the sockets.
+    """
 
     def __init__(self, backend: httpcore.NetworkBackend) -> None:
         self._backend = backend
@@ -215,10 +230,10 @@ class BoundedBackend(httpcore.NetworkBackend):
         """Connect to the first address of `host` that answers."""
         with _translated():
             seconds = _seconds(timeout, httpcore.ConnectTimeout)
-            addresses = look_up(host, port).result(seconds)
+            addresses = resolve(host, port).result(seconds)
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for number, address in enumerate(addresses):
-            seconds = _share(timeout, len(addresses) - number)
+            seconds = _connect_seconds(timeout, len(addresses) - number)
             try:
                 with avoiding_standard_streams():
                     stream = self._backend.connect_tcp(
@@ -244,12 +259,16 @@ class BoundedBackend(httpcore.NetworkBackend):
             )
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep."""
         self._backend.sleep(seconds)
 
 
 class AsyncBoundedBackend(httpcore.AsyncNetworkBackend):
-    """The asynchronous twin of `BoundedBackend`."""
+    """Asynchronous twin of `BoundedBackend`.
+
+    Args:
+        backend: The network backend of httpcore that opens the sockets.
+    """
 
     def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
         self._backend = backend
@@ -263,12 +282,13 @@ class AsyncBoundedBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the first address of `host` that answers."""
-        # Not by `loop.getaddrinfo()`: it would occupy threads that the script uses.
+        # Not by `loop.getaddrinfo()`: a slow resolver would occupy the threads of the
+        # loop's executor, which belong to the script.
         with _translated():
-            addresses = await asyncio.wrap_future(look_up(host, port))
+            addresses = await asyncio.wrap_future(resolve(host, port))
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for number, address in enumerate(addresses):
-            seconds = _share(timeout, len(addresses) - number)
+            seconds = _connect_seconds(timeout, len(addresses) - number)
             try:
                 with avoiding_standard_streams():
                     stream = await self._backend.connect_tcp(
@@ -293,20 +313,20 @@ class AsyncBoundedBackend(httpcore.AsyncNetworkBackend):
             )
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep."""
         await self._backend.sleep(seconds)
 
 
-def connection_of(response: httpx.Response) -> Connection:
-    """Return the connection that `response` was received on."""
+def connection_of(response: httpx.Response) -> ConnectionState:
+    """Return the state of the connection on which `response` was received."""
     stream = response.extensions.get("network_stream")
-    return stream if isinstance(stream, Connection) else Connection()
+    return stream if isinstance(stream, ConnectionState) else ConnectionState()
 
 
-def is_followed(response: httpx.Response) -> bool:
-    """Return whether the server sent bytes behind the answer; its body was read.
+def has_trailing_bytes(response: httpx.Response) -> bool:
+    """Return whether the server sent bytes after the answer; call it after the body.
 
-    Left on the connection, they would be read as the answer to the next request.
+    Such bytes would be read as the answer to the next request.
     """
     node: Any = response.stream
     # Private attributes: httpx and httpcore offer no public way to the parser's state.
@@ -315,21 +335,23 @@ def is_followed(response: httpx.Response) -> bool:
     return node is not None and bool(node.trailing_data[0])
 
 
-def _seconds(timeout: float | None, late: type[Exception]) -> float | None:
-    allowance = _CURRENT.get()
-    return timeout if allowance is None else allowance.seconds(timeout, late)
+def _seconds(timeout: float | None, error_type: type[Exception]) -> float | None:
+    """Return the time limit of one read or write in the present attempt."""
+    budget = _CURRENT.get()
+    return timeout if budget is None else budget.seconds(timeout, error_type)
 
 
-def _share(timeout: float | None, address_count: int) -> float | None:
+def _connect_seconds(timeout: float | None, address_count: int) -> float | None:
+    """Return the time limit for one of the remaining addresses: an equal share."""
     seconds = _seconds(timeout, httpcore.ConnectTimeout)
     if seconds is None:
         return None
-    return min(seconds, max(seconds / address_count, _SHARE_SECONDS))
+    return min(seconds, max(seconds / address_count, _MIN_CONNECT_SECONDS))
 
 
 @contextmanager
 def _translated() -> Generator[None]:
-    """Turn the failure of a look-up into the exception of httpcore for it."""
+    """Turn failures of name resolution into exceptions of httpcore."""
     try:
         yield
     except TimeoutError as error:

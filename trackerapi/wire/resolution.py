@@ -1,4 +1,4 @@
-"""Look-ups of host names, one thread for each name that is being looked up."""
+"""Resolution of host names, in one thread for each name that is being resolved."""
 
 import os
 import socket
@@ -9,50 +9,54 @@ from typing import Final
 
 from trackerapi.wire.sockets import avoiding_standard_streams
 
-# A look-up cannot be ended: attempts that need the same one wait for it together, so
-# that however long it takes, there is one thread for each name.
-_LOOK_UPS: Final[dict[tuple[int, str, int], Future[list[str]]]] = {}
+# `getaddrinfo()` cannot be interrupted and may take minutes. Attempts that need the
+# same name share one call, so that retries do not pile up threads.
+_RUNNING: Final[dict[tuple[int, str, int], Future[list[str]]]] = {}
 
 
-def look_up(host: str, port: int) -> Future[list[str]]:
-    """Return the addresses of `host`, found by a thread that nobody waits for.
+def resolve(host: str, port: int) -> Future[list[str]]:
+    """Return a future of the IP addresses of `host`; do not block.
 
-    The result raises what `socket.getaddrinfo()` does.
+    A daemon thread resolves the name. The future raises the exceptions of
+    `socket.getaddrinfo()`.
     """
-    found: Future[list[str]] = Future()
-    # From now on nobody can cancel it, as a task that is cancelled would.
-    found.set_running_or_notify_cancel()
+    future: Future[list[str]] = Future()
+    # A running future cannot be cancelled: a cancelled task of one caller would cancel
+    # the future of all callers.
+    future.set_running_or_notify_cancel()
     if _is_address(host):
-        found.set_result([host])
-        return found
-    key = os.getpid(), host, port  # threads do not live on in a forked child
-    shared = _LOOK_UPS.setdefault(key, found)
-    if shared is found:
-        arguments = key, found
+        future.set_result([host])
+        return future
+    # With the process id: the parent's thread does not run in a forked child.
+    key = os.getpid(), host, port
+    # `setdefault()` is atomic: of threads that begin at once, one starts a thread.
+    shared = _RUNNING.setdefault(key, future)
+    if shared is future:
+        arguments = key, future
         try:
             threading.Thread(
-                target=_find_addresses,
+                target=_resolve,
                 args=arguments,
-                name="trackerapi-look-up",
+                name="trackerapi-resolve",
                 daemon=True,
             ).start()
-        except RuntimeError:  # no more threads
-            _find_addresses(*arguments)
+        except RuntimeError:  # the process has too many threads
+            _resolve(*arguments)
     return shared
 
 
-def _find_addresses(key: tuple[int, str, int], found: Future[list[str]]) -> None:
+def _resolve(key: tuple[int, str, int], future: Future[list[str]]) -> None:
     _, host, port = key
     try:
         with avoiding_standard_streams():
-            known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(each[4][0]) for each in known))
-    except Exception as error:  # noqa: BLE001 - raised again by those who wait
-        _LOOK_UPS.pop(key, None)
-        found.set_exception(error)
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+    except Exception as error:  # noqa: BLE001 - raised by `result()` of the future
+        _RUNNING.pop(key, None)
+        future.set_exception(error)
     else:
-        _LOOK_UPS.pop(key, None)
-        found.set_result(addresses)
+        _RUNNING.pop(key, None)
+        future.set_result(addresses)
 
 
 def _is_address(host: str) -> bool:

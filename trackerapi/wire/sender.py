@@ -1,4 +1,4 @@
-"""The sender of delivery, over HTTP."""
+"""HTTP client for delivery."""
 
 import gzip
 from collections.abc import Callable, Iterable, Mapping
@@ -20,40 +20,40 @@ from trackerapi.wire.client import BackendClient
 from trackerapi.wire.failures import problem_details
 
 MIN_COMPRESSED_BYTES: Final = 1400
-"""Bytes that one packet of a network holds; less gains nothing by being packed."""
+"""Smallest batch that is compressed: one packet of a network holds a smaller one."""
 
 _FASTEST: Final = 1
 _MAX_KEYS: Final = 1000
 
 
 class HttpSender:
-    """Carries records to the backend, once each; it never retries.
+    """Client for delivery over HTTP: a `Sender`. Each call makes one attempt.
 
     Args:
-        client: A client of its own, made to attempt each request once.
-        read_key: Returns the key as it is where it came from.
-        take_key: Called with a key that has changed.
+        client: Client of its own, with time limits for one attempt.
+        read_key: Reads the key from its setting.
+        on_new_key: Called with a key that differs from the present key.
     """
 
     def __init__(
         self,
         client: BackendClient,
         read_key: Callable[[], str],
-        take_key: Callable[[str], None],
+        on_new_key: Callable[[str], None],
     ) -> None:
         self._client, self._calls = client, Calls(client)
-        self._read_key, self._take_key = read_key, take_key
-        self._is_near = _is_loopback(client.base_url)
+        self._read_key, self._on_new_key = read_key, on_new_key
+        self._is_local = _is_loopback(client.base_url)
 
     def send(self, batch: bytes) -> BatchResult:
-        """Deliver `batch` as the body of `import_events`; see `Sender`."""
-        # Between programs of one machine, packing costs more than it saves.
-        is_packed = not self._is_near and len(batch) >= MIN_COMPRESSED_BYTES
-        payload = gzip.compress(batch, _FASTEST, mtime=0) if is_packed else batch
+        """Send a batch by `import_events`; see `Sender`."""
+        # Within one machine, compressing takes longer than sending.
+        is_compressed = not self._is_local and len(batch) >= MIN_COMPRESSED_BYTES
+        payload = gzip.compress(batch, _FASTEST, mtime=0) if is_compressed else batch
         report = import_events.sync_detailed(
             client=self._client,
             body=File(payload=BytesIO(payload)),
-            content_encoding="gzip" if is_packed else UNSET,
+            content_encoding="gzip" if is_compressed else UNSET,
         ).parsed
         if not isinstance(report, BatchReport):
             raise BackendUnavailable("the answer is no report of a batch")
@@ -71,26 +71,26 @@ class HttpSender:
         )
 
     def create_job(self, creation: Mapping[str, Any]) -> None:
-        """Create a job, or attach to it; see `Sender`."""
+        """Create a job, or attach to the existing job; see `Sender`."""
         self._calls.create_job(creation)
 
     def identify(self) -> int:
-        """Return the id of the provider whose key this is; see `Sender`."""
+        """Return the id of the provider that owns the key; see `Sender`."""
         return self._calls.verify_api_key().provider_id
 
     def list_key_ids(self) -> Iterable[str]:
-        """Return the ids of the provider's newest keys; see `Sender`."""
+        """Return the ids of the provider's newest 1,000 keys; see `Sender`."""
         newest = islice(self._calls.list_api_keys(), _MAX_KEYS)
         return [key.key_id for key in newest]
 
     def reload_key(self) -> str | None:
-        """Read the key again where it came from; see `Sender`."""
+        """Read the key again from its setting; see `Sender`."""
         try:
             key = self._read_key()
         except SettingsError:
             key = self._client.token
         if key != self._client.token:
-            self._take_key(key)
+            self._on_new_key(key)
         return key_id_of(key)
 
 

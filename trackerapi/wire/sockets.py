@@ -1,7 +1,7 @@
 """Sockets whose descriptor the job may close, as daemons close all descriptors.
 
-The number of the descriptor may then belong to a file or socket of the job. TLS would
-write into that file, and the end of the connection would close it.
+The job may open a file or socket that gets the same descriptor number. TLS would then
+write into that file, and closing the connection would close that file.
 """
 
 import os
@@ -16,10 +16,10 @@ _STDERR: Final = 2
 
 
 class TrackedSocket:
-    """The socket of a connection.
+    """Socket of a connection, with a check that its descriptor is still its own.
 
     Args:
-        sock: The socket, just opened; None for a connection without one.
+        sock: The socket, just opened; None for a connection without a socket.
     """
 
     def __init__(self, sock: Any) -> None:
@@ -29,14 +29,14 @@ class TrackedSocket:
         _OPEN.add(self)
 
     def is_ours(self) -> bool:
-        """Return whether the descriptor still belongs to the socket; else detach it.
+        """Return whether the descriptor belongs to the socket; detach a lost socket.
 
-        After that, neither the pool nor the socket object closes the descriptor.
+        A detached socket object does not close the descriptor any more.
         """
         if self._descriptor is None or self._descriptor.is_ours:
             return True
         sock, self._sock = self._sock, None
-        # asyncio gives a wrapper without `detach()`; the socket is in `_sock`.
+        # asyncio gives a wrapper without `detach()`, with the socket in `_sock`.
         with suppress(OSError, AttributeError):
             if sock.fileno() == self._descriptor.number:
                 getattr(sock, "_sock", sock).detach()
@@ -47,17 +47,17 @@ _OPEN: Final[WeakSet[TrackedSocket]] = WeakSet()
 
 
 def detach_lost_sockets() -> None:
-    """Detach each socket whose descriptor belongs to the job by now."""
+    """Detach each socket whose descriptor the job has closed or replaced."""
     for each in list(_OPEN):
         each.is_ours()
 
 
 @contextmanager
 def avoiding_standard_streams() -> Generator[None]:
-    """Keep sockets that are opened in the block off the descriptors 0 to 2.
+    """Keep sockets that are opened in the context off the descriptors 0 to 2.
 
-    A program may run with one of them closed: text that C code prints to that
-    descriptor would go to the backend.
+    A program may run with one of them closed. A socket with that descriptor would send
+    the output of C code to the backend.
     """
     held: list[Descriptor] = []
     try:

@@ -22,7 +22,7 @@ from trackerapi.wire.answer_check import (
     InvalidAnswer,
     check_answer,
     check_model,
-    parsed,
+    parse_object,
 )
 from trackerapi.wire.attempts import TimeLimits
 from trackerapi.wire.client import BackendClient
@@ -43,7 +43,7 @@ SCHEMAS = sorted({*(n for a in OPERATIONS.values() for n in a.values()), "Proble
 def is_ours(schema: str, text: str) -> bool:
     """Tell whether a text is taken for an answer of a schema."""
     try:
-        check_model(schema, parsed(text.encode()))
+        check_model(schema, parse_object(text.encode()))
     except InvalidAnswer:
         return False
     return True
@@ -163,7 +163,7 @@ def test_answer_of_something_else_is_none_of_ours(
 def test_text_that_is_no_safe_json_object_is_refused(body: bytes) -> None:
     """Encodings, numbers and depths that not all programs can hold are no answer."""
     with pytest.raises(InvalidAnswer):
-        parsed(body)
+        parse_object(body)
 
 
 def test_deepest_answer_of_the_contract_is_read() -> None:
@@ -172,4 +172,4 @@ def test_deepest_answer_of_the_contract_is_read() -> None:
     event["event_metadata"] = {"a": {"b": {"c": {"d": {"e": 1}}}}}
     page = {"items": [event], "next_cursor": None}
 
-    check_answer("GET", "/jobs/1/events", 200, parsed(json.dumps(page).encode()))
+    check_answer("GET", "/jobs/1/events", 200, parse_object(json.dumps(page).encode()))
