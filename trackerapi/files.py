@@ -93,6 +93,7 @@ def read_given(path: Path, max_bytes: int) -> bytes:
         OSError: If the file cannot be opened, or is a folder, socket or device. Also
             for a pipe that is empty or does not end within `PIPE_SECONDS`.
     """
+    # Non-blocking: `open()` of a pipe would wait for a writer, without a limit.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)

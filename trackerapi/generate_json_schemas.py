@@ -140,7 +140,9 @@ def _overwrite(path: Path, data: bytes, status: os.stat_result) -> None:
 
 
 def _replace(path: Path, data: bytes, mode: int | None = None) -> None:
-    # A random name: processes of two containers may have the same process id.
+    # The new content is written beside the file and renamed: a crash in between leaves
+    # the old content. A random name, because processes of two containers may have the
+    # same process id.
     fresh = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
         with fresh.open("xb") as file:

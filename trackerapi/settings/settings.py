@@ -121,8 +121,8 @@ class Settings:
                 "shutdown_timeout",
                 SHUTDOWN_TIMEOUT,
                 default=DEFAULT_SHUTDOWN_TIMEOUT_SECONDS,
-                least=0,
-                most=LONGEST_TIMEOUT_SECONDS,
+                smallest=0,
+                largest=LONGEST_TIMEOUT_SECONDS,
             ),
             fsync=sources.flag("fsync", default=False),
             outbox_limit_bytes=_outbox_limit(sources),
@@ -132,8 +132,8 @@ class Settings:
                 "progress_seconds",
                 PROGRESS_SECONDS,
                 default=DEFAULT_PROGRESS_SECONDS,
-                least=SHORTEST_PROGRESS_SECONDS,
-                most=LONGEST_TIMEOUT_SECONDS,
+                smallest=SHORTEST_PROGRESS_SECONDS,
+                largest=LONGEST_TIMEOUT_SECONDS,
             ),
         )
 

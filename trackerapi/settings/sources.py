@@ -71,9 +71,15 @@ class Sources:
         return word
 
     def seconds(
-        self, argument: str, variable: str, *, default: float, least: float, most: float
+        self,
+        argument: str,
+        variable: str,
+        *,
+        default: float,
+        smallest: float,
+        largest: float,
     ) -> float:
-        """Return a number of seconds from `least` to `most`.
+        """Return a number of seconds from `smallest` to `largest`.
 
         Raises:
             SettingsError: If the value is not a number in this range.
@@ -86,8 +92,8 @@ class Sources:
             seconds = float(value) if isinstance(value, str | int | float) else math.nan
         except (ValueError, OverflowError):
             seconds = math.nan
-        if isinstance(value, bool) or not least <= seconds <= most:
-            raise SettingsError(f"must be {least:g} to {most:g} seconds", setting)
+        if isinstance(value, bool) or not smallest <= seconds <= largest:
+            raise SettingsError(f"must be {smallest:g} to {largest:g} seconds", setting)
         return seconds
 
     def flag(self, argument: str, *, default: bool) -> bool:
