@@ -75,7 +75,7 @@ def read_call(state: State, node: ast.Call) -> Reading:
             yield _release_objects(state, given)
             return call_step(state, step, name)
         case Member(owner, name):
-            yield release(state, owner)  # a list may change, or return an item
+            yield release(state, owner)  # A method may change a list or return an item.
             return (yield _call_unknown_method(state, name, given, node))
         case _:
             return (yield _call_unknown_function(state, given, node))
@@ -86,7 +86,7 @@ def _read_arguments(state: State, node: ast.Call) -> Generator[Task, Symbol, Arg
     for part in node.args:
         symbol = yield part
         given.has_more |= isinstance(part, ast.Starred)
-        if given.has_more:  # arguments behind `*` have unknown positions
+        if given.has_more:  # Arguments behind `*` have unknown positions.
             yield release(state, symbol)
         else:
             given.positional.append(Argument(symbol, part))
@@ -126,20 +126,20 @@ def _call_unknown_method(
     step = given.find("step", index) if name in {"step", "skip", "track"} else None
     if step is not None:
         report_to_unknown(state, step.symbol, step.at, is_job=is_job)
-    return (yield _run(state, name, given))
+    return (yield _call_unknown(state, name, given))
 
 
 def _call_unknown_function(state: State, given: Arguments, node: ast.Call) -> Reading:
     name = node.func.id if isinstance(node.func, ast.Name) else ""
     if name not in _HARMLESS or state.scope.find(name):
-        return (yield _run(state, name, given))
+        return (yield _call_unknown(state, name, given))
     for symbol in given:
         yield call_later(state, symbol)
     return UNKNOWN
 
 
-def _run(state: State, name: str, given: Arguments) -> Reading:
-    """Read a call of unknown code, which may run a function among its arguments."""
+def _call_unknown(state: State, name: str, given: Arguments) -> Reading:
+    """Read a call of unknown code, which may call a function among its arguments."""
     target, args = given.find("target"), given.find("args")
     symbols = [argument.symbol for argument in given.positional]
     index = next((n for n, s in enumerate(symbols) if isinstance(s, Function)), None)
@@ -177,7 +177,7 @@ def _call_function(
     with state.replaced(flow={}):
         symbol = yield _read_function(state, function, given, node)
     if not function.is_deferred:
-        return symbol  # a later `await` gives the symbol
+        return symbol  # The result of a later `await`.
     return (yield release(state, symbol))
 
 
@@ -200,7 +200,7 @@ def call_later(
 def read_later(state: State) -> Reading:
     """Read the functions that other code calls, with the final symbols of all names."""
     seen: set[tuple[object, ...]] = set()
-    for function, given in state.later:  # grows while functions define functions
+    for function, given in state.later:  # The list grows: functions define functions.
         key = (function.node, *(() if state.is_long else given))
         is_called = given is UNKNOWN_ARGUMENTS and function.node in state.called
         if key not in seen and not is_called:
@@ -284,7 +284,8 @@ def item_of(state: State, iterable: Symbol) -> Reading:
     if isinstance(iterable, Step) and iterable.is_loop:
         report_handle(state, iterable, begins=True)
     if isinstance(iterable, Member) and isinstance(iterable.owner, Job):
-        iterable.owner.is_open = iterable.owner.is_used = True  # `job.steps`
+        # A loop over `job.steps` may report each step.
+        iterable.owner.is_open = iterable.owner.is_used = True
     return (yield join(state, *(state.items_of(iterable) or (UNKNOWN,))))
 
 
@@ -316,7 +317,7 @@ def _read_function(
         state.flow = state.flow or state.return_flow
         symbol = yield join(state, *returned)
         if len(chain) == 1:
-            yield release(state, symbol)  # to the caller in another module
+            yield release(state, symbol)  # The caller is in another module.
     return symbol
 
 

@@ -54,7 +54,7 @@ def _run(state: State, reading: Reading, limit: int) -> None:
         limit: Number of tasks before the check skips calls.
     """
     unfinished = [reading]
-    symbol: Any = None  # a new generator takes None
+    symbol: Any = None  # A generator that has not begun takes None alone.
     for count in itertools.count():
         if count == limit:
             state.stop_following()

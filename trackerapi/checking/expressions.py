@@ -118,13 +118,13 @@ def _read_attribute(state: State, node: ast.Attribute) -> Reading:
         case Library(name) if name not in TRACKER_CLASSES:
             return Library(node.attr)
         case Library():
-            return Member(Plain.TRACKER, node.attr)  # such as `from_env`
+            return Member(Plain.TRACKER, node.attr)  # For `from_env()`.
         case Scope():
             symbol = owner.names.get(node.attr, UNKNOWN)
             is_stable = node.attr not in state.unstable
             return symbol if is_stable else (yield release(state, symbol))
         case Member(Job() as job, "steps"):
-            job.is_open = True  # such as `job.steps.values()`
+            job.is_open = True  # `job.steps.values()` gives a handle of each step.
         case Job() | Step():
             found = owner.config if isinstance(owner, Job) else owner.job
             is_found = node.attr == ("config" if isinstance(owner, Job) else "job")
@@ -138,8 +138,8 @@ def _read_attribute(state: State, node: ast.Attribute) -> Reading:
 def _attribute_of_value(
     owner: JobConfig | StepConfiguration | Text, name: str
 ) -> Symbol:
-    if isinstance(owner, Text):
-        return owner if name == "value" else UNKNOWN  # of an enumeration member
+    if isinstance(owner, Text):  # Perhaps a member of an enumeration.
+        return owner if name == "value" else UNKNOWN
     if isinstance(owner, JobConfig) and name == "step_configurations":
         return Items(owner.step_configurations)
     return Text(getattr(owner, name)) if name in {"tag", "name"} else UNKNOWN
@@ -148,12 +148,15 @@ def _attribute_of_value(
 def _read_subscript(state: State, node: ast.Subscript) -> Reading:
     owner = yield node.value
     index = yield node.slice
-    if isinstance(owner, Member) and isinstance(owner.owner, Job):
-        tag = index if isinstance(index, Text) else None
-        return Step(owner.owner, tag, node.slice)  # `job.steps[tag]`
+    match owner:
+        case Member(Job() as job, "steps"):
+            return Step(job, index if isinstance(index, Text) else None, node.slice)
+        case _:
+            pass
     if isinstance(node.ctx, ast.Load):
+        # Any other index than a literal number raises one of these.
         errors = (ValueError, TypeError, IndexError, RecursionError)
-        with contextlib.suppress(*errors):  # of an index that is no literal number
+        with contextlib.suppress(*errors):
             position: int = ast.literal_eval(node.slice)
             return (state.items_of(owner) or ())[position]
     return (yield release(state, owner if isinstance(owner, Items) else UNKNOWN))
@@ -185,7 +188,7 @@ def _read_comprehension(state: State, node: _Comprehension) -> Reading:
 
 def _read_bool(state: State, node: ast.BoolOp) -> Reading:
     symbols = [(yield node.values[0])]
-    with state.replaced(flow=state.flow):  # the other operands may not run
+    with state.replaced(flow=state.flow):  # The other operands may not run.
         for operand in node.values[1:]:
             symbol = yield operand
             symbols.append(symbol)
@@ -204,7 +207,7 @@ def _read_choice(state: State, node: ast.IfExp) -> Reading:
 def _read_walrus(state: State, node: ast.NamedExpr) -> Reading:
     symbol = yield node.value
     old = state.scope.names.get(node.target.id, symbol)
-    symbol = yield join(state, symbol, old)  # a condition may skip the assignment
+    symbol = yield join(state, symbol, old)  # A condition may skip the assignment.
     state.scope.assign(node.target.id, symbol)
     return symbol
 

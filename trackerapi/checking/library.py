@@ -40,7 +40,7 @@ def call_library(state: State, name: str, given: Arguments, node: ast.Call) -> S
     if name == "current_job":
         return state.current_job
     tag, at = _named_step(given, node, "name", 0)
-    if tag:  # code that the check cannot follow may run the decorated function
+    if tag:  # Code that the check cannot follow may call the decorated function.
         state.released.add(tag.text)
     else:
         state.unknown_job.is_open = True

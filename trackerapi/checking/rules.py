@@ -4,9 +4,7 @@
 """
 
 import ast
-import difflib
 from collections.abc import Iterator
-from typing import Final
 
 from trackerapi.checking.findings import (
     MISSING_FINISH,
@@ -20,9 +18,7 @@ from trackerapi.checking.symbols import UNKNOWN, Job, Step, Symbol, Text
 from trackerapi.config.job_config import JobConfig, StepConfiguration, match_name
 from trackerapi.config.nearest import nearest_tag
 from trackerapi.errors import ConfigError, UnknownStepError, one_line
-from trackerapi.events.event import KINDS
-
-_MIN_SIMILARITY: Final = 0.75  # the limit of the warning that `send_event()` gives
+from trackerapi.events.event import KINDS, similar_kind
 
 
 def name_step(state: State, job: Job, tag: Symbol, at: ast.expr) -> None:
@@ -74,11 +70,9 @@ def check_kind(state: State, kind: Symbol, at: ast.expr) -> str | None:
     """Return the kind of an event, None if unknown; find a misspelt kind."""
     if not isinstance(kind, Text):
         return None
-    near = difflib.get_close_matches(
-        kind.text.lower(), KINDS, n=1, cutoff=_MIN_SIMILARITY
-    )
+    near = similar_kind(kind.text)
     if kind.text not in KINDS and near:
-        error = UnknownStepError(kind.text, near[0], what="event kind")
+        error = UnknownStepError(kind.text, near, what="event kind")
         state.findings.add(UNKNOWN_KIND, kind.passed_at or at, str(error))
     return kind.text
 

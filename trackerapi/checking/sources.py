@@ -111,6 +111,7 @@ def _parse_with_large_stack(source: bytes, name: str) -> ast.Module:
         with contextlib.suppress(RecursionError, MemoryError):
             trees.append(ast.parse(source, name))
 
+    # Both limits are of the process: other threads have them until the parser returns.
     limit = sys.getrecursionlimit()
     stack_bytes = threading.stack_size(_STACK_BYTES)
     sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
@@ -212,7 +213,7 @@ def _path_of(
     parts: list[Path] = []
     levels, file = 0, script.absolute()
     waiting: list[ast.AST] = [expression]
-    for _ in range(_MAX_PATH_NODES):  # a constant may refer to itself
+    for _ in range(_MAX_PATH_NODES):  # The value of a constant may contain its name.
         if not waiting:
             break
         node = waiting.pop()

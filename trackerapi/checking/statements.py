@@ -70,7 +70,7 @@ def _read_branches(state: State, branches: Sequence[Sequence[ast.AST]]) -> Readi
 def _read_if(state: State, node: ast.If) -> Reading:
     branches: list[Sequence[ast.AST]] = []
     orelse: list[ast.stmt] = [node]
-    with state.replaced(flow=state.flow):  # the test of an `elif` may not run
+    with state.replaced(flow=state.flow):  # The test of an `elif` may not run.
         while len(orelse) == 1 and isinstance(orelse[0], ast.If):
             yield orelse[0].test
             branches.append(orelse[0].body)
@@ -225,7 +225,7 @@ def _read_class(state: State, node: ast.ClassDef) -> Reading:
     with state.replaced(scope=scope):
         yield node.body
     handles = [s for s in scope.names.values() if isinstance(s, Job | Step | Member)]
-    yield release(state, *handles)  # methods may use them
+    yield release(state, *handles)  # Methods may use them.
     state.scope.assign(node.name, scope)
     return UNKNOWN
 

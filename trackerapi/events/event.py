@@ -1,5 +1,6 @@
 """Kinds of events, and one event as plain data and as its JSON line."""
 
+import difflib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -95,6 +96,9 @@ KINDS: Final[Mapping[str, EventKind]] = {
 }
 """Kinds that have an effect at the backend, by name."""
 
+_MIN_SIMILARITY: Final = 0.75
+"""Ratio, as `difflib` defines it, from which another word is a misspelt kind."""
+
 _OTHER: Final = KINDS["info"]
 """Any other word of the author's: the backend shows such events like `info`."""
 
@@ -111,6 +115,12 @@ def kinds_with(flag: str) -> frozenset[str]:
         flag: Name of a boolean attribute of `EventKind`.
     """
     return frozenset(kind.name for kind in KINDS.values() if getattr(kind, flag))
+
+
+def similar_kind(name: str) -> str | None:
+    """Return the known kind that a misspelt kind is similar to; None without one."""
+    near = difflib.get_close_matches(name.lower(), KINDS, n=1, cutoff=_MIN_SIMILARITY)
+    return near[0] if near else None
 
 
 Check = Callable[[str, Any], Any]

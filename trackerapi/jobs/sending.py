@@ -4,7 +4,6 @@ The meaning of an event for a step or the job is decided by the callers: `JobWor
 `StepWork` and the script itself.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +19,7 @@ from trackerapi.events.event import (
     compact_json,
     kind_of,
     kinds_with,
+    similar_kind,
 )
 from trackerapi.events.metadata import CHANGED_KEY, plain_json
 from trackerapi.events.projection import JobProgress, meaning
@@ -304,9 +304,9 @@ class EventSender:
     def _checked_kind(self, kind: str) -> str:
         check_name("kind", kind)
         if kind not in KINDS:
-            near = difflib.get_close_matches(kind.lower(), KINDS, n=1, cutoff=0.75)
+            near = similar_kind(kind)
             if near:
-                error = UnknownStepError(kind, near[0], what="event kind")
+                error = UnknownStepError(kind, near, what="event kind")
                 self._complain(EVENT_KIND, error)
         return kind
 
