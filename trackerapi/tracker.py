@@ -50,8 +50,8 @@ class TrackerApi:
             that `TRACKERAPI_API_KEY_FILE` names.
         base_url: Address of the backend; None reads `TRACKERAPI_BASE_URL`.
         api_key_file: File that holds the key; None reads `TRACKERAPI_API_KEY_FILE`.
-        strict: Raise what is otherwise logged once the work has begun; None reads
-            `TRACKERAPI_STRICT`, and is False without it.
+        strict: Raise problems that are otherwise logged, such as an unknown step; None
+            reads `TRACKERAPI_STRICT`, and is False without it.
         ca_file: Certificates to trust instead of the usual ones; None reads
             `TRACKERAPI_CA_FILE`.
         verify: False accepts any certificate; never do that outside a test.
@@ -70,8 +70,8 @@ class TrackerApi:
         outbox_limit_bytes: Largest size of undelivered records; None is 1 GiB. Beyond
             it the oldest info, heartbeats and superseded progress are dropped and
             counted.
-        on_sigterm: Report on SIGTERM for a job whose block is open: `"interrupt"` for
-            a job that is expected to go on, or `"cancel"`; None reads
+        on_sigterm: Report on SIGTERM for a job with an open block: `"interrupt"` for a
+            job that is expected to go on, or `"cancel"`; None reads
             `TRACKERAPI_ON_SIGTERM`, and is interrupt without it.
         progress: View on stderr: `"off"` none, `"live"` bars where stderr is a terminal
             and lines elsewhere, `"auto"` the same where rich is installed, `"plain"`
@@ -229,7 +229,7 @@ class TrackerApi:
         Args:
             provider_job_id: Your own id of the job, unique for you; 1 to 200
                 characters.
-            customer_id: Customer for whom the job is run; 1 to 2**53 - 1.
+            customer_id: Customer of the job; 1 to 2**53 - 1.
             tag: Tag, or unambiguous display name, of the job's configuration.
             config: Configuration of the job; None finds the configuration that a
                 `JobConfigManager` of this process loaded under `tag`.
@@ -311,7 +311,7 @@ class TrackerApi:
         Args:
             provider_job_id: Your own id of the job, unique for you; 1 to 200
                 characters.
-            customer_id: Customer for whom the job is run; 1 to 2**53 - 1.
+            customer_id: Customer of the job; 1 to 2**53 - 1.
             tag: Tag, or unambiguous display name, of the job's configuration.
             config: Configuration of the job; None finds the configuration that a
                 `JobConfigManager` of this process loaded under `tag`.
@@ -352,8 +352,8 @@ class TrackerApi:
             tag: Tag, or unambiguous display name, of the job's configuration.
             provider_job_id: Your own id of the job, or a function that returns it from
                 the arguments of the call.
-            customer_id: Customer for whom the job is run, or a function that returns
-                it from the arguments of the call.
+            customer_id: Customer of the job, or a function that returns it from the
+                arguments of the call.
             config: Configuration of the job; see `run_job()`.
             metadata: Values for the provider; see `run_job()`.
 

@@ -1,4 +1,4 @@
-"""What the people behind a provider do, for an event loop."""
+"""Administration of a provider for an event loop."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 class AsyncAdministration:
-    """Manage what jobs need; made by `AsyncTrackerApi.admin`.
+    """Keys, customers and stored configurations: `AsyncTrackerApi.admin`.
 
-    What each method takes, returns and raises is said by `Administration`.
+    The members and parameters are those of `Administration`, which documents them. No
+    call blocks the event loop.
     """
 
     def __init__(self, administration: "Administration") -> None:
@@ -29,23 +30,23 @@ class AsyncAdministration:
         *,
         expires_at: datetime | None = None,
     ) -> "NewApiKey":
-        """Make a key; the answer is the only place where its secret is shown."""
+        """Create a key; no later call returns its secret."""
         return await run_in_thread(
             partial(self._sync.create_api_key, label, scopes, expires_at=expires_at)
         )
 
     def list_api_keys(self) -> "AsyncIterator[ApiKey]":
-        """Iterate over the provider's keys, newest first, without secrets."""
+        """Iterate over the provider's keys without their secrets, newest first."""
         return paged(self._sync.list_api_keys)
 
     async def expire_api_key(self, key_id: str) -> "ApiKey":
-        """End a key at once; a key cannot end itself."""
+        """Let a key expire now; a key cannot expire itself."""
         return await run_in_thread(partial(self._sync.expire_api_key, key_id))
 
     async def create_customer(
         self, *, reference: str | None = None, name: str | None = None
     ) -> "Customer":
-        """Make a customer."""
+        """Create a customer."""
         return await run_in_thread(
             partial(self._sync.create_customer, reference=reference, name=name)
         )
@@ -57,7 +58,7 @@ class AsyncAdministration:
         return paged(partial(self._sync.list_customers, reference=reference))
 
     async def get_customer(self, customer_id: int) -> "Customer":
-        """Get one customer."""
+        """Return one customer."""
         return await run_in_thread(partial(self._sync.get_customer, customer_id))
 
     def list_job_configs(
@@ -67,5 +68,5 @@ class AsyncAdministration:
         return paged(partial(self._sync.list_job_configs, tag=tag, version=version))
 
     async def get_job_config(self, config_id: int) -> "RegisteredJobConfig":
-        """Get one stored configuration, such as a job's `configuration_id`."""
+        """Return one stored configuration."""
         return await run_in_thread(partial(self._sync.get_job_config, config_id))

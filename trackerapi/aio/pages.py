@@ -1,4 +1,4 @@
-"""Lists that the backend answers page by page, for `async for`."""
+"""Lists of the backend, page by page, for `async for`."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
@@ -8,20 +8,20 @@ from trackerapi.process.event_loops import run_in_thread
 
 Item = TypeVar("Item")
 
-_AT_ONCE: Final = 200
-"""As many as one answer holds, so that each visit to a thread costs one request."""
+_PAGE_SIZE: Final = 200
+"""Items of one answer: each call in a thread then makes one request."""
 
 
 async def paged(ask: Callable[[], Iterator[Item]]) -> AsyncIterator[Item]:
-    """Iterate over what `ask` returns, which may wait for the backend.
+    """Iterate over a list of the backend; threads wait for its answers.
 
     Args:
-        ask: Begins to ask; called with the first item.
+        ask: Returns the iterator of the list; called for the first item.
     """
     items = await run_in_thread(ask)
     while True:
-        page = await run_in_thread(lambda: list(islice(items, _AT_ONCE)))
+        page = await run_in_thread(lambda: list(islice(items, _PAGE_SIZE)))
         for item in page:
             yield item
-        if len(page) < _AT_ONCE:
+        if len(page) < _PAGE_SIZE:
             return

@@ -222,9 +222,9 @@ _ENCODER: Final = json.JSONEncoder(
 
 
 def _c_encode() -> Callable[[Any], str]:
-    """Return what `JSONEncoder.encode` does, without making an encoder each time.
+    """Return a faster `JSONEncoder.encode`: one encoder in C serves all calls.
 
-    Where an interpreter has no encoder in C, the one in Python serves.
+    Interpreters without the encoder in C use the encoder in Python.
     """
     make = getattr(json.encoder, "c_make_encoder", None)
     if make is None:

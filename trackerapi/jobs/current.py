@@ -40,7 +40,7 @@ _BLOCKS: Final[ContextVar[tuple[CurrentBlock, ...]]] = ContextVar(
 
 
 def current_job() -> "TrackerJob":
-    """Return the job whose block runs this code; waits for nothing.
+    """Return the job of the innermost block around the calling code; never waits.
 
     Outside of a block, the result is a handle that does nothing: its reports are
     dropped, and its read calls raise BackendUnavailable.
@@ -54,7 +54,7 @@ def current_job() -> "TrackerJob":
 
 
 def current_step() -> "TrackerStep":
-    """Return the step whose block runs this code; waits for nothing.
+    """Return the step of the innermost block around the calling code; never waits.
 
     Outside of a block, the result is a handle that does nothing.
 

@@ -1,7 +1,7 @@
-"""Decorators that run a function as a job or as a step of the current one.
+"""Decorators that run each call of a function in the block of a job or step.
 
-Right for functions, coroutines, generators and async generators: the block ends when
-the work does. Between two items of a generator the caller is not in its step.
+They take functions, coroutine functions, generators and async generators: the block
+ends with the work. Between two items of a generator, the caller is outside of it.
 """
 
 import functools
@@ -20,26 +20,33 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-Open = Callable[[tuple[Any, ...], dict[str, Any]], Block]
-"""Returns the block of a call with these arguments."""
+OpenBlock = Callable[[tuple[Any, ...], dict[str, Any]], Block]
+"""Returns the block of a call, from its positional and keyword arguments."""
 
 
 class step:  # noqa: N801 - reads as a decorator and as a block
     """Run a function, or a block, as a step of the current job.
 
-    Outside of a job it does nothing. In an event loop `async with` never waits for a
-    disk, and neither does a decorated coroutine function.
+    Without a current job, `step` reports nothing. `async with` and decorated coroutine
+    functions leave their reports to a thread: the event loop never waits for a disk.
 
     Args:
         name: Tag or unambiguous display name of the step.
-        total: Units in all; None while nobody knows.
-        on_failure: What the customer reads if the step fails; None for a neutral
+        total: Units in all, 0 to 2**53 - 1; None while unknown.
+        on_failure: Text for the customer if the step fails; None for a neutral
             sentence.
+
+    Raises:
+        TypeError: If `name` is no text.
+        ValueError: If `name` can be no name.
 
     Example:
         @step("load")
         def load(study):
             current_step().total = len(study)
+
+        with step("report"):
+            write_report()
     """
 
     def __init__(
@@ -52,8 +59,8 @@ class step:  # noqa: N801 - reads as a decorator and as a block
         self._entered: list[TrackerStep] = []
 
     def __call__(self, function: Function) -> Function:
-        """Return `function` so that each call runs as the step."""
-        return wrapped(function, lambda _args, _given: step_block(self._handle()))
+        """Return a function that calls `function` as the step."""
+        return run_in_block(function, lambda _args, _given: step_block(self._handle()))
 
     def __enter__(self) -> TrackerStep:
         self._entered.append(self._handle())
@@ -102,14 +109,16 @@ class step:  # noqa: N801 - reads as a decorator and as a block
         )
 
 
-def wrapped(function: Function, opened: Open, *, is_slow: bool = False) -> Function:
-    """Return `function` so that each call runs in a block.
+def run_in_block(
+    function: Function, open_block: OpenBlock, *, is_slow: bool = False
+) -> Function:
+    """Return a function that calls `function` in a block.
 
     Args:
-        function: A function of any kind.
-        opened: Returns the block of a call.
-        is_slow: Whether `opened` may wait for a network, which must not hold an
-            event loop.
+        function: A function, coroutine function, generator or async generator.
+        open_block: Returns the block of a call.
+        is_slow: Whether `open_block` may wait for a network; an event loop then leaves
+            it to a thread.
     """
     make: Callable[..., Any] = _call
     if inspect.isasyncgenfunction(function):
@@ -118,30 +127,35 @@ def wrapped(function: Function, opened: Open, *, is_slow: bool = False) -> Funct
         make = _coroutine
     elif inspect.isgeneratorfunction(function):
         make = _generator
-    return cast("Function", functools.wraps(function)(make(function, opened, is_slow)))
+    wrapper = make(function, open_block, is_slow)
+    return cast("Function", functools.wraps(function)(wrapper))
 
 
-def _call(function: Callable[..., Any], opened: Open, _is_slow: bool) -> Any:
+def _call(function: Callable[..., Any], open_block: OpenBlock, _is_slow: bool) -> Any:
     def run(*args: Any, **given: Any) -> Any:
-        with opened(args, given):
+        with open_block(args, given):
             return function(*args, **given)
 
     return run
 
 
-def _coroutine(function: Callable[..., Any], opened: Open, is_slow: bool) -> Any:
+def _coroutine(
+    function: Callable[..., Any], open_block: OpenBlock, is_slow: bool
+) -> Any:
     async def run(*args: Any, **given: Any) -> Any:
-        async with await _opened(opened, args, given, is_slow):
+        async with await _open_off_loop(open_block, args, given, is_slow):
             return await function(*args, **given)
 
     return run
 
 
-def _generator(function: Callable[..., Any], opened: Open, _is_slow: bool) -> Any:
+def _generator(
+    function: Callable[..., Any], open_block: OpenBlock, _is_slow: bool
+) -> Any:
     def run(*args: Any, **given: Any) -> Generator[Any, Any, Any]:
         outside = current_blocks()
         try:
-            with opened(args, given):
+            with open_block(args, given):
                 inside = current_blocks()
                 generator = function(*args, **given)
                 advance: Callable[[], Any] = functools.partial(next, generator)
@@ -155,7 +169,7 @@ def _generator(function: Callable[..., Any], opened: Open, _is_slow: bool) -> An
                         sent = yield item
                         advance = functools.partial(generator.send, sent)
                     except GeneratorExit:
-                        # The caller has had enough: that is an end like any other.
+                        # The caller has closed the generator: the block succeeds.
                         outside = current_blocks()
                         set_current_blocks(inside)
                         generator.close()
@@ -165,17 +179,20 @@ def _generator(function: Callable[..., Any], opened: Open, _is_slow: bool) -> An
                     outside = current_blocks()
                     set_current_blocks(inside)
         finally:
-            # Not where it began: the caller may be in another step by now.
+            # The blocks at the last `yield`: the caller may be in another step than at
+            # the begin.
             set_current_blocks(outside)
 
     return run
 
 
-def _async_generator(function: Callable[..., Any], opened: Open, is_slow: bool) -> Any:
+def _async_generator(
+    function: Callable[..., Any], open_block: OpenBlock, is_slow: bool
+) -> Any:
     async def run(*args: Any, **given: Any) -> AsyncGenerator[Any]:
         outside = current_blocks()
         try:
-            async with await _opened(opened, args, given, is_slow):
+            async with await _open_off_loop(open_block, args, given, is_slow):
                 inside = current_blocks()
                 generator = function(*args, **given)
                 try:
@@ -194,16 +211,16 @@ def _async_generator(function: Callable[..., Any], opened: Open, is_slow: bool) 
     return run
 
 
-async def _opened(
-    opened: Open, args: tuple[Any, ...], given: dict[str, Any], is_slow: bool
+async def _open_off_loop(
+    open_block: OpenBlock, args: tuple[Any, ...], given: dict[str, Any], is_slow: bool
 ) -> "AsyncBlock[Block]":
     import asyncio
 
     from trackerapi.process.event_loops import AsyncBlock, PendingBlock
 
     if not is_slow:
-        return AsyncBlock(opened(args, given))
-    pending = PendingBlock(functools.partial(opened, args, given))
+        return AsyncBlock(open_block(args, given))
+    pending = PendingBlock(functools.partial(open_block, args, given))
     try:
         return AsyncBlock(await pending.result())
     except asyncio.CancelledError as error:

@@ -1,7 +1,7 @@
-"""Meaning of the end of a block, and the two texts of a failure.
+"""Endings of blocks, and the two texts of a failure.
 
-The customer reads a neutral sentence or the author's own. The provider alone reads the
-diagnosis. The two texts are in separate fields.
+The customer reads a neutral sentence, or the author's own. Only the provider reads the
+diagnosis. The two texts are separate fields of the event.
 """
 
 import sys
@@ -15,13 +15,13 @@ CUT_OFF: Final[frozenset[Ending]] = frozenset({"interrupted", "cancelled"})
 """Endings of work that was neither finished nor failed."""
 
 STEP_FAILED: Final = "This step could not be completed."
-"""What the customer reads of a failed step when the author says nothing."""
+"""Text for the customer about a failed step, without a text of the author's."""
 
 STEP_CUT_OFF: Final = "The step was cancelled, and the job went on."
-"""What the provider reads of a step that was cancelled alone."""
+"""Text for the provider about a step that was cancelled without its job."""
 
 JOB_FAILED: Final = "The job could not be completed."
-"""What the customer reads of a failed job when the author says nothing."""
+"""Text for the customer about a failed job, without a text of the author's."""
 
 _BADNESS: Final[dict[Ending, int]] = {
     "succeeded": 0,
@@ -30,7 +30,7 @@ _BADNESS: Final[dict[Ending, int]] = {
     "failed": 2,
 }
 _SIGTERM_STATUS: Final = 143
-"""128 + SIGTERM; the number is the same everywhere."""
+"""Exit status after SIGTERM in shells: 128 + 15."""
 
 _KEPT_BEGIN: Final = 4_000
 _CUT: Final = "\n[...]\n"
@@ -42,14 +42,14 @@ def ending_of(
     is_stopped: bool = False,
     has_heard_sigterm: bool = False,
 ) -> Ending:
-    """Return how a block has ended.
+    """Return the ending of a block.
 
     Args:
-        error: The exception that left the block; None without one.
-        is_stopped: Whether SIGTERM has asked the process to end meanwhile.
-        has_heard_sigterm: The same, where a handler of the author's let the block go
-            on; such a handler of an event loop cancels a task a moment later, and
-            others have the script exit with the status that shells give to SIGTERM.
+        error: Exception that left the block; None for none.
+        is_stopped: Whether SIGTERM is ending the process.
+        has_heard_sigterm: Whether SIGTERM came, also if a handler of the author's let
+            the block go on. Such a handler then cancels the task of an event loop, or
+            exits with the status 143.
     """
     if error is None:
         return "succeeded"
@@ -61,8 +61,8 @@ def ending_of(
         if has_heard_sigterm and error.code == _SIGTERM_STATUS:
             return "interrupted"
         return "failed" if error.code else "succeeded"
-    # Without an event loop nobody has loaded asyncio, and none of its errors is here;
-    # or another thread is at it just now.
+    # asyncio is absent without an event loop, and incomplete while another thread
+    # imports it: then `error` is no error of asyncio.
     cancelled = getattr(sys.modules.get("asyncio"), "CancelledError", ())
     if not isinstance(error, cancelled):
         return "failed"
@@ -72,10 +72,10 @@ def ending_of(
 def worse_of(
     one: BaseException | None, other: BaseException | None
 ) -> BaseException | None:
-    """Return the exception of two blocks that decides how their step ended.
+    """Return the exception that decides the ending of a step with two blocks.
 
-    A failure wins over a cancellation, and a cancellation over success; of two of the
-    same kind, the first wins.
+    A failure wins over a cancellation, and a cancellation over success. Of two equal
+    endings, the first wins.
     """
     return max(one, other, key=lambda error: _BADNESS[ending_of(error)])
 
@@ -83,8 +83,8 @@ def worse_of(
 def identity_of(error: BaseException | None) -> tuple[object, ...]:
     """Return a value that identifies an exception without keeping it alive.
 
-    The `id()` alone does not: a later exception may have the same one. So the value
-    includes the place where the exception was raised.
+    The value has the `id()` of the exception and the instruction that raised it: a
+    later exception may get the same `id()`.
     """
     at = error.__traceback__ if error is not None else None
     while at is not None and at.tb_next is not None:
@@ -93,9 +93,9 @@ def identity_of(error: BaseException | None) -> tuple[object, ...]:
 
 
 def diagnosis(error: BaseException | str | None) -> str | None:
-    """Return what the provider reads of a failure: the traceback, or the text given.
+    """Return the text for the provider about a failure: traceback, or the given text.
 
-    A long one loses its middle.
+    A text of more than 16,000 characters loses its middle.
     """
     if error is None or isinstance(error, str):
         return shortened(error) if error else None
@@ -109,9 +109,9 @@ def diagnosis(error: BaseException | str | None) -> str | None:
 
 
 def shortened(text: str) -> str:
-    """Return a diagnosis of at most the contract's length, without its middle.
+    """Return a diagnosis of at most 16,000 characters; a longer one loses its middle.
 
-    The begin of a traceback names the script's own line, the end the exception.
+    The begin of a traceback names the line of the script, and the end the exception.
     """
     if len(text) <= LONGEST_DETAIL:
         return text
@@ -120,7 +120,7 @@ def shortened(text: str) -> str:
 
 
 def brief(error: BaseException | str | None) -> str:
-    """Return a failure in one line."""
+    """Return one line about a failure."""
     if not isinstance(error, BaseException):
         return error or "no reason given"
     try:
@@ -132,7 +132,7 @@ def brief(error: BaseException | str | None) -> str:
 
 
 def listed(text: str | None, values: dict[str, object]) -> str | None:
-    """Return a text for the provider with named values below it, a line each."""
+    """Return a text with named values below it, one a line; None without either."""
     lines = [text] if text else []
     for name, value in values.items():
         try:
@@ -143,7 +143,7 @@ def listed(text: str | None, values: dict[str, object]) -> str | None:
 
 
 class Shown:
-    """Shows a thing by its `repr()`."""
+    """A value with its `repr()` as text, cut after 1,000 characters."""
 
     def __init__(self, thing: object) -> None:
         self._thing = thing

@@ -281,8 +281,7 @@ class TrackerJob:
 
         Args:
             customer: Text for the customer; None for a neutral sentence.
-            error: What only the provider reads: an exception, with its traceback, or
-                a text.
+            error: For the provider alone: an exception, with its traceback, or a text.
         """
         self._work.fail(customer, error)
 
@@ -327,7 +326,8 @@ class TrackerJob:
         """Return a function that runs in this job and step, in any thread.
 
         A new thread belongs to no job. `pool.map(job.bind(load), items)` gives the
-        threads of the pool the job, and the step whose block calls `bind()`.
+        threads of the pool the job, and the current step of the code that calls
+        `bind()`.
 
         Args:
             function: Function to call in the thread.

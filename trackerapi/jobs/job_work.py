@@ -159,7 +159,7 @@ class JobWork:
         if kind is None or os.getpid() != self._created_in:
             return  # the process that created the job reports its end
         # Pending progress is older, and would show the job running again.
-        self.events.reporter.release(self.events.provider_job_id, None)
+        self.events.reporter.write_pending(self.events.provider_job_id, None)
         status = self.events.progress.status
         if kind == "cancel" and status not in ("succeeded", "cancelled"):
             self.cancel()

@@ -1,4 +1,4 @@
-"""Loops whose items are counted as units of a step."""
+"""Loops that count their items as units of a step."""
 
 from collections.abc import (
     AsyncIterable,
@@ -29,7 +29,7 @@ INTERVAL_SECONDS: Final = 0.25
 class Loop(Generic[Item]):
     """Items of a step; each is counted when the next item is requested.
 
-    An item whose body raises, or is left by `break`, is not counted.
+    An item is not counted if its body raises or is left by `break`.
 
     Args:
         loop: Loop of the step.

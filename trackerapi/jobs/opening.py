@@ -1,7 +1,7 @@
-"""Ways to a job handle: create a job, attach to a job by token, look up a known job.
+"""Opening of job handles: creation, attachment by token, look-up by id.
 
-Nothing remote stops the script here: a creation that the backend does not answer is
-delivered later from the outbox.
+A failed request never stops the script: the creation of the job is then delivered later
+from the outbox.
 """
 
 import json
@@ -25,7 +25,7 @@ from trackerapi.errors import (
 )
 from trackerapi.events.projection import JobProgress, meaning, settles_step
 from trackerapi.jobs.counting import attached_part
-from trackerapi.jobs.decorators import Function, wrapped
+from trackerapi.jobs.decorators import Function, run_in_block
 from trackerapi.models import check_subject
 from trackerapi.problems import (
     INTERNAL,
@@ -151,7 +151,7 @@ class NewJob:
 
     Attributes:
         provider_job_id: The provider's id of the job, unique for the provider.
-        customer_id: The customer for whom the job is run.
+        customer_id: Customer of the job.
         tag: Tag or display name of the configuration.
         configuration: The document to register with the job; None sends none.
         finish: `auto` or `explicit`.
@@ -394,7 +394,7 @@ def decorator(
     customer_id: int | Callable[..., int],
     **options: Any,
 ) -> Callable[[Function], Function]:
-    """Return a decorator whose functions run as jobs; see `TrackerApi.as_job()`.
+    """Return the decorator of `TrackerApi.as_job()`.
 
     Args:
         run_job: `TrackerApi.run_job()`.
@@ -407,14 +407,14 @@ def decorator(
 
     check_name("tag", tag)
 
-    def opened(args: tuple[Any, ...], given: dict[str, Any]) -> "JobBlock":
+    def open_block(args: tuple[Any, ...], given: dict[str, Any]) -> "JobBlock":
         def value(source: Any) -> Any:
             return source(*args, **given) if callable(source) else source
 
         job = run_job(value(provider_job_id), value(customer_id), tag, **options)
         return job_block(job)
 
-    return lambda function: wrapped(function, opened, is_slow=True)
+    return lambda function: run_in_block(function, open_block, is_slow=True)
 
 
 def job_or_decorator(
@@ -422,7 +422,7 @@ def job_or_decorator(
     name: tuple[str, ...],
     given: Mapping[str, Any],
 ) -> KnownJob | Callable[[Function], Function]:
-    """Return what `TrackerApi.job()` means: the facts about a job, or a decorator.
+    """Return the facts for a handle, or the decorator that `job()` is with a customer.
 
     Args:
         as_job: `TrackerApi.as_job()`.

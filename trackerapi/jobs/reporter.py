@@ -1,7 +1,7 @@
-"""Where reports go: what all job handles of one TrackerApi share.
+"""Reporter: the way of events from all job handles of one TrackerApi to the outbox.
 
-An event passes the author's filter here and is written to the outbox; nothing here
-waits for a network.
+The reporter calls the author's filter and writes the event. Writing waits for the disk,
+never for a network.
 """
 
 import dataclasses
@@ -26,26 +26,31 @@ if TYPE_CHECKING:
     from trackerapi.process.worker import Work
 
 Allowed = Callable[[dict[str, Any] | None, str | None], dict[str, Any] | None]
+"""Returns the metadata that the configuration allows, of the metadata of a step."""
+
 BeforeSend = Callable[[Event], Event | None]
+"""The author's filter: returns the event, a changed copy, or None to drop it."""
 
 
 class Reporter:
-    """Takes events from job handles; safe to share between threads.
+    """Writes the events of job handles; safe to share between threads.
 
     Args:
-        delivery: Where events go; None does nothing.
-        problems: Told of what was changed.
-        strict: Raise what is otherwise logged.
-        before_send: Sees each event before it is written; returns it, another one, or
-            None to drop it.
+        delivery: Writes and delivers the events; None drops them.
+        problems: Reports changed metadata and failures of `before_send`.
+        strict: Raise problems that are otherwise logged.
+        before_send: The author's filter; None for none.
 
     Attributes:
-        is_off: Whether reports do nothing at all.
-        takes_lines: Whether an event may be handed over as a line.
-        watch: Called with a job, the kind and the step of each event that can change a
-            status; None without anybody who looks.
-        last_words: Called when reporting ends for now; None likewise.
-        record_line: Writes such a line, with its end, for a job and a step of it;
+        strict: Raise problems that are otherwise logged.
+        problems: Reports problems, once each.
+        is_off: Whether tracking is off: events are dropped.
+        takes_lines: Whether `record_line()` may be called: no filter has to see events.
+        show_event: Shows an event that can change a status in the view: called with the
+            sender of its job, its kind and step. None without a view.
+        end_view: Called when reporting ends, for the last lines of the view; None
+            without a view.
+        record_line: Writes the line of an event, with its line end, for a job and step;
             raises OutboxError with `strict`.
     """
 
@@ -59,8 +64,8 @@ class Reporter:
     ) -> None:
         self.strict, self.problems = strict, problems
         self.is_off = delivery is None
-        self.watch: Callable[[EventSender, str, str | None], object] | None = None
-        self.last_words: Callable[[], object] | None = None
+        self.show_event: Callable[[EventSender, str, str | None], object] | None = None
+        self.end_view: Callable[[], object] | None = None
         self.takes_lines = before_send is None
         self._delivery, self._before_send = delivery, before_send
         self.record_line: Callable[[bytes, str, str | None], object] = (
@@ -68,14 +73,14 @@ class Reporter:
         )
 
     def record(self, event: Event, allowed: Allowed) -> None:
-        """Write `event` down.
+        """Filter and write an event.
 
         Args:
-            event: What happened.
-            allowed: Returns of its metadata what may be recorded, for a step.
+            event: The event.
+            allowed: Returns the allowed part of the metadata that the filter returns.
 
         Raises:
-            OutboxError: With `strict`, if it could not be written.
+            OutboxError: With `strict`, if the event could not be written.
         """
         line = self._line(event, allowed)
         if not line:
@@ -83,31 +88,33 @@ class Reporter:
         kind, job_id, tag = event.kind, event.provider_job_id, event.tag
         if self._delivery is not None and kind_of(kind).is_conflated:
             key = (job_id, tag, kind, event.part)
-            self._delivery.record_newest(line, key, may_wait=not in_event_loop())
+            self._delivery.record_newest(line, key, may_wait=not is_in_event_loop())
         else:
             self.record_line(line, job_id, tag)
 
     def offer(self, key: "Key", make: Callable[[], Event], allowed: Allowed) -> None:
-        """Write the newest event of a kind, now or soon, made when it is written.
+        """Write the newest event of a kind, now or within a second.
 
         Args:
             key: Job, step, kind and part.
-            make: Returns the event.
+            make: Makes the event; called when the event is written.
             allowed: See `record()`.
 
         Raises:
-            OutboxError: With `strict`, if it could not be written.
+            OutboxError: With `strict`, if the event could not be written.
         """
         if self._delivery is not None:
             self._delivery.record_newest(
-                lambda: self._line(make(), allowed), key, may_wait=not in_event_loop()
+                lambda: self._line(make(), allowed),
+                key,
+                may_wait=not is_in_event_loop(),
             )
 
     def post(self, work: "Work") -> None:
-        """Have a thread do what may wait for a disk, in the order of these calls.
+        """Leave work that may wait for a disk to a thread, in the order of these calls.
 
         Args:
-            work: What to do; what it raises is lost.
+            work: The work; an exception of it is dropped.
         """
         if self._delivery is None:
             work()
@@ -115,44 +122,44 @@ class Reporter:
             self._delivery.post(work)
 
     def _line(self, event: Event, allowed: Allowed) -> bytes:
-        """Return the line of an event; nothing of one that the author drops."""
+        """Return the line of an event; empty if the filter drops the event."""
         filtered: Event | None = event
         if self._before_send is not None:
             filtered = self._filtered(event, allowed)
         return event_line(filtered) + b"\n" if filtered else b""
 
     def events_of(self, provider_job_id: str) -> list[dict[str, Any]]:
-        """Return the events of a job that this machine still has, in their order."""
+        """Return the events of a job in the outbox, in their order."""
         return self._delivery.events_of(provider_job_id) if self._delivery else []
 
-    def release(self, provider_job_id: str, tag: str | None) -> None:
-        """Write what `offer()` keeps of a step, or of the whole job.
+    def write_pending(self, provider_job_id: str, tag: str | None) -> None:
+        """Write the pending events of `offer()`, of a step or of the whole job.
 
         Raises:
-            OutboxError: With `strict`, if it could not be written.
+            OutboxError: With `strict`, if an event could not be written.
         """
         if self._delivery is not None:
             self._delivery.write_pending(provider_job_id, tag)
 
     def deliver_last(self, spent_seconds: float = 0.0) -> None:
-        """Deliver what waits before the process is gone, within `shutdown_timeout`.
+        """Deliver undelivered records within `shutdown_timeout`: the process may end.
 
         Args:
-            spent_seconds: How much of that time is over.
+            spent_seconds: Part of `shutdown_timeout` that is over.
         """
         if self._delivery is not None:
             self._delivery.close(spent_seconds)
-        if self.last_words is not None:
-            self.last_words()
+        if self.end_view is not None:
+            self.end_view()
 
     def fitting(
         self, metadata: Mapping[str, Any] | None, provider_job_id: str
     ) -> dict[str, Any] | None:
-        """Return metadata of a job or an event as it can be recorded.
+        """Return metadata of a job or an event, converted and cut to fit.
 
         Raises:
-            TypeError: If it is no mapping.
-            ValueError: With `strict`, if JSON or the limits cannot hold it.
+            TypeError: If `metadata` is no mapping.
+            ValueError: With `strict`, if JSON or the limits cannot hold the metadata.
         """
         if metadata is None:
             return None
@@ -169,7 +176,7 @@ class Reporter:
         return shaped.values or None
 
     def _filtered(self, event: Event, allowed: Allowed) -> Event | None:
-        """Return what the author's filter makes of an event."""
+        """Return the result of the author's filter, with fitting metadata."""
         assert self._before_send is not None  # noqa: S101 - for the type checker
         try:
             filtered = self._before_send(event)
@@ -181,14 +188,16 @@ class Reporter:
             event_line(filtered)  # raises for values that JSON cannot hold
         except Exception as error:  # noqa: BLE001 - the author's code may raise anything
             self.problems.report(BEFORE_SEND, before_send_raised(error))
-            # The fact counts; what the filter was to look at stays here.
+            # The event is still reported, but without the texts and values that the
+            # filter was to check: they may be secret.
             return dataclasses.replace(event, metadata=None, message=None, detail=None)
         return filtered
 
 
-def in_event_loop() -> bool:
-    """Tell whether the calling code runs in an event loop, which must not wait."""
-    # Without an event loop nobody has loaded asyncio, or another thread is at it.
+def is_in_event_loop() -> bool:
+    """Return whether the calling code runs in an event loop, which must not wait."""
+    # asyncio is absent without an event loop, and incomplete while another thread
+    # imports it.
     running_loop = getattr(sys.modules.get("asyncio"), "get_running_loop", None)
     try:
         return running_loop is not None and running_loop() is not None
@@ -197,4 +206,4 @@ def in_event_loop() -> bool:
 
 
 def _do_nothing(_line: bytes, _provider_job_id: str, _tag: str | None) -> None:
-    """Stand in for delivery where tracking is off."""
+    """Drop an event: tracking is off."""

@@ -128,7 +128,7 @@ class EventSender:
             prefix = self._new_prefix(kind, name, tag)
         if self._has_offered and not prefix.is_conflated:
             # First: the count that is still to be written is older than this event.
-            self.reporter.release(self.provider_job_id, prefix.tag)
+            self.reporter.write_pending(self.provider_job_id, prefix.tag)
         if details or not self._takes_lines or prefix.is_conflated:
             return self._record(prefix, metadata, details)
         # The path of nearly every event, in few steps: after a pause of the job, each
@@ -259,9 +259,9 @@ class EventSender:
             self.open_steps.discard(tag or "")
         elif self.progress.status == "interrupted":
             self.open_steps.clear()
-        watch = self.reporter.watch
-        if watch is not None:
-            watch(self, kind, tag)
+        show_event = self.reporter.show_event
+        if show_event is not None:
+            show_event(self, kind, tag)
 
     def _new_prefix(self, kind: str, name: str | None, tag: str | None) -> _Prefix:
         """Check and encode the begin of all events of one kind and step."""

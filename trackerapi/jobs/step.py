@@ -157,8 +157,7 @@ class TrackerStep:
 
         Args:
             customer: Text for the customer; None for a neutral sentence.
-            error: What only the provider reads: an exception, with its traceback, or
-                a text.
+            error: For the provider alone: an exception, with its traceback, or a text.
         """
         self._work.fail(customer, error)
 
@@ -226,8 +225,7 @@ class TrackerStep:
         Args:
             item: The item; only the provider reads its `repr()`.
             customer: Text for the customer; None for the number alone.
-            error: What only the provider reads: an exception, with its traceback, or
-                a text.
+            error: For the provider alone: an exception, with its traceback, or a text.
         """
         self._work.item_failed(item, customer, error)
 

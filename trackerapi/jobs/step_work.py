@@ -111,7 +111,7 @@ class StepWork:
         Args:
             number: Number of the attempt; 1 for the first.
             count: Attempts at most.
-            error: What the provider reads: an exception, or a text.
+            error: For the provider: an exception, or a text.
         """
         details = {
             "retrying": True,

@@ -68,7 +68,7 @@ def watch_over(
     board = _BOARDS.setdefault(kind, Board(open_display))
     board.last_seconds = min(board.last_seconds, settings.shutdown_timeout_seconds)
     watcher = Watcher(board, source)
-    reporter.watch, reporter.last_words = watcher.note_event, watcher.close
+    reporter.show_event, reporter.end_view = watcher.note_event, watcher.close
 
 
 def choose_view(
