@@ -68,9 +68,10 @@ LIBRARY_IMPORTS: Final = [i for p in modules_under(LIBRARY) for i in imports_of(
 BACKEND_IMPORTS: Final = [i for p in modules_under(BACKEND) for i in imports_of(p)]
 
 
-def test_architecture_names_no_missing_file() -> None:
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_document_names_no_missing_file(document: str) -> None:
     """Each path in code exists, below the work tree or below a package."""
-    text = (ROOT / "ARCHITECTURE.md").read_text()
+    text = (ROOT / document).read_text()
     paths = re.findall(r"`([\w/.-]*(?:/|\.(?:py|sh|json|yaml)))`", text)
     roots = (ROOT, LIBRARY, BACKEND, BACKEND / "store", ROOT / "scripts")
 
