@@ -12,7 +12,7 @@ import pytest
 
 from scripts.contract.changes import compare
 from scripts.contract.document import Contract
-from tests.support.contract_editing import GONE, edit
+from tests.support.contract_editing import REMOVED, edit
 
 SCHEMAS: Final = "components|schemas"
 INPUT: Final = f"{SCHEMAS}|JobInput"
@@ -105,16 +105,16 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         ("paths|/hosts", {"get": {"operationId": "list_hosts", "responses": {}}}),
     ),
     ("paths", "added and required"): not_ours("nobody has to call an operation"),
-    ("paths", "removed"): breaking("list_jobs: was removed", (LIST, GONE)),
+    ("paths", "removed"): breaking("list_jobs: was removed", (LIST, REMOVED)),
     ("paths", "moved"): breaking(
         "livez: moved from GET /livez to GET /alive",
-        ("paths|/livez", GONE),
+        ("paths|/livez", REMOVED),
         ("paths|/alive|get", {"operationId": "livez", "tags": ["system"]}),
     ),
     ("paths", "retyped"): breaking(
         "expire_api_key: moved from POST /api-keys/{key_id}/expire to DELETE",
         ("paths|/api-keys/{key_id}/expire|delete", {"operationId": "expire_api_key"}),
-        ("paths|/api-keys/{key_id}/expire|post", GONE),
+        ("paths|/api-keys/{key_id}/expire|post", REMOVED),
     ),
     ("paths", "narrowed"): not_ours(FIXED),
     ("paths", "widened"): not_ours(FIXED),
@@ -136,7 +136,7 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         "list_jobs(expires): is a new required parameter",
         (f"{LIST}|parameters|+", {**EXPIRES, "required": True}),
     ),
-    ("parameters", "removed"): breaking("list_jobs(tag): was removed", (TAG, GONE)),
+    ("parameters", "removed"): breaking("list_jobs(tag): was removed", (TAG, REMOVED)),
     ("parameters", "moved"): breaking(
         "list_jobs(tag): moved from query to header", (f"{TAG}|in", "header")
     ),
@@ -173,7 +173,8 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         (f"{LIST}|requestBody", {"required": True, "content": {}}),
     ),
     ("bodies", "removed"): breaking(
-        "create_job request: has no application/json", (f"{CREATE}|requestBody", GONE)
+        "create_job request: has no application/json",
+        (f"{CREATE}|requestBody", REMOVED),
     ),
     ("bodies", "moved"): breaking(
         "create_job request: has no application/json any more",
@@ -213,11 +214,11 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         "create_job 202: is a new answer", (f"{CREATE}|responses|202", LATER)
     ),
     ("answers", "removed"): breaking(
-        "create_job 200: is no longer answered", (f"{CREATE}|responses|200", GONE)
+        "create_job 200: is no longer answered", (f"{CREATE}|responses|200", REMOVED)
     ),
     ("answers", "moved"): breaking(
         "create_job 303: is a new answer",
-        (f"{CREATE}|responses|201", GONE),
+        (f"{CREATE}|responses|201", REMOVED),
         (f"{CREATE}|responses|303", {"description": "Look there."}),
     ),
     ("answers", "retyped"): breaking(
@@ -256,7 +257,7 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         (f"{LIST}|responses|200|headers", {"Age": {"required": True, "schema": TEXT}}),
     ),
     ("headers", "removed"): breaking(
-        "readyz 503 header Retry-After: was removed", (HEADER, GONE)
+        "readyz 503 header Retry-After: was removed", (HEADER, REMOVED)
     ),
     ("headers", "moved"): not_ours(
         "the case of its name is not told apart",
@@ -342,11 +343,11 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         (f"{JOB}|required|+", "host"),
     ),
     ("schemas", "removed"): breaking(
-        "Job.percent: was removed", (f"{JOB}|properties|percent", GONE)
+        "Job.percent: was removed", (f"{JOB}|properties|percent", REMOVED)
     ),
     ("schemas", "moved"): breaking(
         "Customer: was removed",
-        (f"{SCHEMAS}|Customer", GONE),
+        (f"{SCHEMAS}|Customer", REMOVED),
         (f"{SCHEMAS}|Client", {"type": "object"}),
     ),
     ("schemas", "retyped"): breaking(
@@ -383,7 +384,7 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
     ),
     ("servers", "added and required"): not_ours(ALWAYS),
     ("servers", "removed"): not_ours(
-        "without servers, paths begin where they did", ("servers", GONE)
+        "without servers, paths begin where they did", ("servers", REMOVED)
     ),
     ("servers", "moved"): breaking(
         "servers: paths begin at /v2 now", ("servers|0|url", "http://127.0.0.1:8000/v2")

@@ -16,9 +16,9 @@ from scripts.contract.walk import component_name
 from scripts.project import CLIENT_PATH, CONTRACT_PATH, ROOT
 from tests.support.contract_samples import (
     endpoint_of,
-    faults,
     model_of,
     sample,
+    schema_errors,
     success,
 )
 
@@ -144,7 +144,7 @@ def _values_faults(
             convert = CONVERTED.get(schema["type"], str)
             texts = values[name]
             value = texts if schema["type"] == "array" else convert(texts[0])
-            found.extend(faults(contract, schema, value))
+            found.extend(schema_errors(contract, schema, value))
         elif parameter.get("required", False):
             found.append(f"{name} is missing")
     return found
@@ -162,7 +162,7 @@ def _body_faults(
     if media_type == "application/x-ndjson":
         return [] if request.content == LINES else ["other lines than were given"]
     schema = body["content"][media_type]["schema"]
-    return faults(contract, schema, json.loads(request.content))
+    return schema_errors(contract, schema, json.loads(request.content))
 
 
 @pytest.mark.parametrize("full", [True, False], ids=["full", "minimal"])

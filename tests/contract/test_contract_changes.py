@@ -15,7 +15,7 @@ from scripts.project import (
     CONTRACT_PATH,
     ROOT,
 )
-from tests.support.contract_editing import GONE, edit
+from tests.support.contract_editing import REMOVED, edit
 
 SCHEMAS = "components|schemas"
 REQUEST = f"{SCHEMAS}|JobInput"
@@ -27,7 +27,7 @@ PROBLEM = "#/components/responses/Problem"
 REQUIRED_PARAMETER = {"name": "host", "in": "query", "required": True, "schema": TEXT}
 
 BREAKING = [
-    ("paths|/customers/{customer_id}", GONE, "get_customer: was removed"),
+    ("paths|/customers/{customer_id}", REMOVED, "get_customer: was removed"),
     (f"{CREATE_JOB}|operationId", "make_job", "create_job: was removed"),
     (f"{CREATE_JOB}|tags", ["events"], "create_job: moved to another module"),
     (f"{LIST_JOBS}|security", [{"api_key": ["admin"]}], "list_jobs: asks for"),
@@ -36,7 +36,7 @@ BREAKING = [
     (f"{LIST_JOBS}|parameters|0|name", "job", "list_jobs(provider_job_id): was rem"),
     (f"{LIST_JOBS}|parameters|1|schema|type", "string", "(customer_id): has the type"),
     (f"{LIST_JOBS}|parameters|2|schema|maxLength", 50, "(tag): maxLength is 50"),
-    (f"{CREATE_JOB}|responses|200", GONE, "create_job 200: is no longer answered"),
+    (f"{CREATE_JOB}|responses|200", REMOVED, "create_job 200: is no longer answered"),
     (
         f"{CREATE_JOB}|responses|200|content|application/json|schema|$ref",
         "#/components/schemas/JobPage",
@@ -47,10 +47,10 @@ BREAKING = [
         {"application/x-ndjson": {"schema": TEXT}},
         "create_job request: has no application/json any more",
     ),
-    (f"{REQUEST}|properties|metadata", GONE, "JobInput.metadata: was removed"),
-    (f"{ANSWER}|properties|percent", GONE, "Job.percent: was removed"),
+    (f"{REQUEST}|properties|metadata", REMOVED, "JobInput.metadata: was removed"),
+    (f"{ANSWER}|properties|percent", REMOVED, "Job.percent: was removed"),
     (f"{SCHEMAS}|StepStatus|enum", ["pending"], "StepStatus: lost the value 'done'"),
-    (f"{SCHEMAS}|StepStatus|enum", GONE, "StepStatus: lost its set of values"),
+    (f"{SCHEMAS}|StepStatus|enum", REMOVED, "StepStatus: lost its set of values"),
     (
         f"{REQUEST}|required",
         ["provider_job_id", "customer_id", "tag", "finish"],
@@ -59,7 +59,11 @@ BREAKING = [
     (f"{ANSWER}|required", ["id"], "Job.percent: was required, is optional"),
     (f"{REQUEST}|properties|customer_id|type", "string", "customer_id: has the type"),
     (f"{ANSWER}|properties|id|type", ["integer", "null"], "Job.id: has the type"),
-    (f"{ANSWER}|properties|created_at|format", GONE, "Job.created_at: format is abs"),
+    (
+        f"{ANSWER}|properties|created_at|format",
+        REMOVED,
+        "Job.created_at: format is abs",
+    ),
     (f"{REQUEST}|properties|tag|maxLength", 99, "JobInput.tag: maxLength is 99"),
     (f"{REQUEST}|properties|tag|minLength", 2, "JobInput.tag: minLength is 2"),
     (f"{REQUEST}|properties|tag|pattern", "^a$", "JobInput.tag: pattern is"),
@@ -93,7 +97,7 @@ ADDITIVE = [
     (f"{ANSWER}|properties|host", TEXT, "Job.host: is a new member"),
     (f"{REQUEST}|required", ["tag"], "JobInput.customer_id: was required, is optional"),
     (f"{REQUEST}|properties|tag|maxLength", 101, "JobInput.tag: maxLength is 101"),
-    (f"{REQUEST}|properties|tag|pattern", GONE, "JobInput.tag: pattern is absent"),
+    (f"{REQUEST}|properties|tag|pattern", REMOVED, "JobInput.tag: pattern is absent"),
     (f"{REQUEST}|properties|tag|type", ["string", "null"], "JobInput.tag: has the ty"),
     (
         f"{REQUEST}|properties|metadata",

@@ -10,7 +10,7 @@ from scripts import lint_contract
 from scripts.contract import operation_rules, schema_rules
 from scripts.contract.dialect import RULES, lint
 from scripts.contract.document import Contract, ContractError, parse_contract
-from tests.support.contract_editing import GONE, edit
+from tests.support.contract_editing import REMOVED, edit
 
 JOB_INPUT = "components|schemas|JobInput"
 CREATE_JOB = "paths|/jobs|post"
@@ -27,7 +27,7 @@ BREAKS = [
     (operation_rules.tags, f"{CREATE_JOB}|tags", ["Jobs"]),
     (operation_rules.tags, f"{CREATE_JOB}|tags", ["undeclared"]),
     (operation_rules.security, "security", [{"api_key": []}]),
-    (operation_rules.security, f"{CREATE_JOB}|security", GONE),
+    (operation_rules.security, f"{CREATE_JOB}|security", REMOVED),
     (operation_rules.security, f"{CREATE_JOB}|security", [{}, {"api_key": []}]),
     (operation_rules.path_items, "paths|/jobs|parameters", []),
     (operation_rules.parameter_styles, f"{HEADER}|explode", False),
@@ -35,16 +35,16 @@ BREAKS = [
     (operation_rules.header_types, f"{HEADER}|schema|format", "uuid"),
     (operation_rules.header_types, f"{HEADER}|schema|type", ["string", "null"]),
     (operation_rules.header_types, f"{HEADER}|schema|type", "integer"),
-    (operation_rules.parameter_descriptions, f"{HEADER}|schema|description", GONE),
+    (operation_rules.parameter_descriptions, f"{HEADER}|schema|description", REMOVED),
     (
         operation_rules.request_bodies,
         f"{CREATE_JOB}|requestBody|content|text/csv",
         {"schema": TEXT},
     ),
-    (operation_rules.request_bodies, f"{CREATE_JOB}|requestBody|required", GONE),
-    (operation_rules.binary_bodies, f"{LINES}|format", GONE),
+    (operation_rules.request_bodies, f"{CREATE_JOB}|requestBody|required", REMOVED),
+    (operation_rules.binary_bodies, f"{LINES}|format", REMOVED),
     (operation_rules.response_statuses, f"{CREATE_JOB}|responses|5xx", {}),
-    (operation_rules.response_statuses, f"{CREATE_JOB}|responses|default", GONE),
+    (operation_rules.response_statuses, f"{CREATE_JOB}|responses|default", REMOVED),
     (
         operation_rules.response_bodies,
         f"{CREATE_JOB}|responses|202",
@@ -90,8 +90,8 @@ BREAKS = [
     ),
     (schema_rules.inline_models, f"{JOB_INPUT}|properties|tag|enum", ["a"]),
     (schema_rules.titles, f"{JOB_INPUT}|title", "New job"),
-    (schema_rules.closed_objects, f"{JOB_INPUT}|additionalProperties", GONE),
-    (schema_rules.required_members, f"{JOB_INPUT}|properties|tag", GONE),
+    (schema_rules.closed_objects, f"{JOB_INPUT}|additionalProperties", REMOVED),
+    (schema_rules.required_members, f"{JOB_INPUT}|properties|tag", REMOVED),
     (
         schema_rules.alternatives,
         "components|schemas|ProblemError|discriminator",

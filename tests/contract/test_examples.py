@@ -6,7 +6,7 @@ import pytest
 
 from scripts.contract.document import Contract, read_contract
 from scripts.project import CONTRACT_PATH, ROOT
-from tests.support.contract_samples import component_examples, faults, model_of
+from tests.support.contract_samples import component_examples, model_of, schema_errors
 
 EXAMPLES = list(component_examples(read_contract(ROOT / CONTRACT_PATH)))
 
@@ -21,10 +21,10 @@ def test_example_is_valid_and_parses(
 ) -> None:
     """The example is what its schema says, and the client loses nothing of it."""
     reference = {"$ref": f"#/components/schemas/{schema}"}
-    assert faults(contract, reference, value) == []
+    assert schema_errors(contract, reference, value) == []
     read_and_written = model_of(schema).from_dict(value).to_dict()
     assert read_and_written.keys() == value.keys()
-    assert faults(contract, reference, read_and_written) == []
+    assert schema_errors(contract, reference, read_and_written) == []
 
 
 def test_every_request_body_of_names_has_an_example(contract: Contract) -> None:

@@ -1,4 +1,4 @@
-"""The demo ends with the job at 100 and leaves nothing running."""
+"""Demo and mock script: results, kills, wrong options and missing settings."""
 
 import os
 import re
@@ -17,8 +17,8 @@ from tests.support.documents import PATIENCE_SECONDS, PATIENT
 from trackerapi import TrackerApi
 
 
-def demo(module: str, *arguments: str, home: Path, **environment: str) -> str:
-    """Run one of the demo's modules as its command does; return what it printed."""
+def run_demo(module: str, *arguments: str, home: Path, **environment: str) -> str:
+    """Run a module of the demo as a command; return its standard output."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", module, *arguments],
         cwd=ROOT,
@@ -34,8 +34,8 @@ def demo(module: str, *arguments: str, home: Path, **environment: str) -> str:
 
 
 def test_demo_ends_at_100_and_leaves_nothing_running(tmp_path: Path) -> None:
-    """One command shows ten steps up to 100, and its backend ends with it."""
-    printed = demo("scripts.demo", "--pace", "0.02", home=tmp_path)
+    """The demo prints ten steps up to 100 percent and stops its backend at the end."""
+    printed = run_demo("scripts.demo", "--pace", "0.02", home=tmp_path)
 
     percents = [float(each) for each in re.findall(r"^ *([\d.]+) %", printed, re.M)]
     assert len(percents) == 10
@@ -48,7 +48,7 @@ def test_demo_ends_at_100_and_leaves_nothing_running(tmp_path: Path) -> None:
 
 
 def test_terminated_demo_leaves_nothing_running(tmp_path: Path) -> None:
-    """SIGTERM in the middle of a job ends the backend that the demo started."""
+    """SIGTERM in the middle of a job stops the backend that the demo started."""
     with subprocess.Popen(
         [sys.executable, "-u", "-m", "scripts.demo", "--pace", "60"],
         cwd=ROOT,
@@ -69,8 +69,8 @@ def test_terminated_demo_leaves_nothing_running(tmp_path: Path) -> None:
 
 
 def test_mockscript_starts_a_backend_when_there_is_none(tmp_path: Path) -> None:
-    """Without any set-up the script runs, and says what it did."""
-    printed = demo(
+    """Without settings, the script starts a backend and prints a line about it."""
+    printed = run_demo(
         "demo.mockscript", "--job", "nightly_import", "--pace", "0.02", home=tmp_path
     )
 
@@ -79,11 +79,11 @@ def test_mockscript_starts_a_backend_when_there_is_none(tmp_path: Path) -> None:
 
 
 def test_mockscript_finds_the_running_dev_backend(tmp_path: Path) -> None:
-    """A `dev` backend in the user's data folder is used without being named."""
+    """The script uses the running `dev` backend of the user's data folder."""
     folder = tmp_path / ".local/share/trackerapi-backend"
     folder.mkdir(parents=True)
     with started_backend(folder) as backend:
-        printed = demo(
+        printed = run_demo(
             "demo.mockscript", "--id", "found", "--pace", "0.02", home=tmp_path
         )
         with TrackerApi(api_key=backend.api_key, base_url=backend.base_url) as tracker:
@@ -94,10 +94,10 @@ def test_mockscript_finds_the_running_dev_backend(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lines_before_the_kill", [1, 2, 5])
-def test_killed_mockscript_goes_on_as_if_nothing_had_happened(
+def test_rerun_of_a_killed_mockscript_shows_the_page_of_an_undisturbed_run(
     tmp_path: Path, lines_before_the_kill: int
 ) -> None:
-    """After `kill -9` and a plain rerun, the page is that of an undisturbed run."""
+    """The page after `kill -9` and a rerun equals that of an undisturbed run."""
     with started_backend(tmp_path) as backend:
         environment = {
             "PATH": os.environ["PATH"],
@@ -141,8 +141,8 @@ def test_killed_mockscript_goes_on_as_if_nothing_had_happened(
 @pytest.mark.parametrize(
     "arguments", [["--pace", "-1"], ["--pace", "x"], ["--pace", "nan"]]
 )
-def test_mockscript_refuses_a_pace_that_is_none(arguments: list[str]) -> None:
-    """A wrong option is wrong usage, not a traceback."""
+def test_mockscript_refuses_an_invalid_pace(arguments: list[str]) -> None:
+    """An invalid `--pace` exits with status 2 and a message without traceback."""
     done = subprocess.run(
         [sys.executable, "-m", "demo.mockscript", *arguments],
         cwd=ROOT,
@@ -157,8 +157,8 @@ def test_mockscript_refuses_a_pace_that_is_none(arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_mockscript_says_what_is_missing_in_one_line(tmp_path: Path) -> None:
-    """An address without a key is a mistake, not a traceback."""
+def test_mockscript_reports_a_missing_key_in_one_line(tmp_path: Path) -> None:
+    """An address without a key exits with status 1 and a message of one line."""
     done = subprocess.run(
         [sys.executable, "-m", "demo.mockscript"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The pages of docs/ work as printed, on a real backend."""
+"""Pages of docs/: each marked block works as printed on a real backend."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ PAGES = sorted(
 
 @pytest.fixture
 def backend(tmp_path_factory: pytest.TempPathFactory) -> object:
-    """A backend of this page's own, since pages name their jobs."""
+    """Run one backend for each page: pages use fixed job ids."""
     with started_backend(tmp_path_factory.mktemp("backend")) as own:
         yield own
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_works_as_printed(page: str, backend: DemoBackend, tmp_path: Path) -> None:
-    """Each block is written or run, in order, and prints what the page says."""
+    """Each block is written or run in order; the output is the printed one."""
     printed = ""
     blocks = marked_blocks(ROOT / "docs" / page)
     for block in blocks:

@@ -1,4 +1,4 @@
-"""The pipeline in three places: attempts, failed items, a killed worker, a rerun."""
+"""Pipeline of the demo on three hosts: attempts, failed items, killed worker, rerun."""
 
 import os
 import re
@@ -13,19 +13,21 @@ from scripts.project import ROOT
 from tests.support.documents import PATIENCE_SECONDS, PATIENT
 from trackerapi import Job, TrackerApi
 
-# What a run before it has done is not reported again, so that attempts differ.
-SEEN = ("tag", "status", "fraction", "completed", "total")
+# Without `attempts`: a rerun does not report finished steps again.
+COMPARED = ("tag", "status", "fraction", "completed", "total")
 
 
 @pytest.fixture
 def backend(tmp_path: Path) -> object:
-    """A backend of this test's own."""
+    """Run one backend for each test."""
     with started_backend(tmp_path) as own:
         yield own
 
 
-def pipeline(backend: DemoBackend, home: Path, *arguments: str, status: int = 0) -> str:
-    """Run the pipeline; return what it printed."""
+def run_pipeline(
+    backend: DemoBackend, home: Path, *arguments: str, status: int = 0
+) -> str:
+    """Run the pipeline; return its standard output."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "demo.pipeline", *arguments],
         cwd=ROOT,
@@ -45,42 +47,47 @@ def pipeline(backend: DemoBackend, home: Path, *arguments: str, status: int = 0)
     return done.stdout
 
 
-def study(backend: DemoBackend, study_id: str) -> Job:
-    """Return what the backend knows of a study."""
+def fetch_study(backend: DemoBackend, study_id: str) -> Job:
+    """Return the job of a study from the backend."""
     with TrackerApi(backend.api_key, backend.base_url) as tracker:
         return tracker.get_job(study_id)
 
 
-def looks(job: Job) -> list[tuple[object, ...]]:
-    """Return what the steps of a job look like."""
-    return [tuple(getattr(step, name) for name in SEEN) for step in job.steps]
+def step_states(job: Job) -> list[tuple[object, ...]]:
+    """Return the compared members of each step of a job."""
+    return [tuple(getattr(step, name) for name in COMPARED) for step in job.steps]
 
 
-def test_killed_worker_and_crashed_gateway_leave_no_trace(
+def test_study_with_a_killed_worker_and_a_crashed_gateway_ends_like_another(
     backend: DemoBackend, tmp_path: Path
 ) -> None:
-    """After a crash of each place, the study looks like an undisturbed one."""
+    """The steps equal those of an undisturbed study after crashes of both hosts."""
     plain = ["--id", "plain", "--folder", str(tmp_path / "plain")]
     rough = ["--id", "rough", "--folder", str(tmp_path / "rough"), "--crash"]
 
-    pipeline(backend, tmp_path, *plain)
-    pipeline(backend, tmp_path, *rough, "--crash-after", "convert", status=70)
-    printed = pipeline(backend, tmp_path, *rough)
+    run_pipeline(backend, tmp_path, *plain)
+    run_pipeline(backend, tmp_path, *rough, "--crash-after", "convert", status=70)
+    printed = run_pipeline(backend, tmp_path, *rough)
 
-    undisturbed, disturbed = study(backend, "plain"), study(backend, "rough")
+    undisturbed, disturbed = (
+        fetch_study(backend, "plain"),
+        fetch_study(backend, "rough"),
+    )
     assert (disturbed.status, disturbed.percent) == ("succeeded", 100.0)
-    assert looks(disturbed) == looks(undisturbed)
+    assert step_states(disturbed) == step_states(undisturbed)
     assert re.findall(r"^(\w+): done", printed, re.M)[0] == "correct_motion"
     segment = disturbed.steps[5]
     assert (segment.tag, segment.completed, segment.total) == ("segment", 22, 22)
     assert segment.attempts == 2
 
 
-def test_customer_reads_of_images_that_were_left_out(
+def test_timeline_counts_failed_images_without_their_names(
     backend: DemoBackend, tmp_path: Path
 ) -> None:
-    """Failed items are counted for the customer; their names are not told."""
-    pipeline(backend, tmp_path, "--id", "plain", "--folder", str(tmp_path / "plain"))
+    """Messages for the customer count the failed items and omit the file names."""
+    run_pipeline(
+        backend, tmp_path, "--id", "plain", "--folder", str(tmp_path / "plain")
+    )
 
     with TrackerApi(backend.api_key, backend.base_url) as tracker:
         texts = [event.message for event in tracker.job("plain").events()]

@@ -1,4 +1,4 @@
-"""The recipes under `docs/recipes` do what they say, as they are printed."""
+"""Recipes under `docs/recipes`: each page works as printed."""
 
 import os
 import shutil
@@ -31,12 +31,12 @@ RECIPES = ROOT / "docs/recipes"
 
 
 class Reader:
-    """Somebody who follows a recipe in a folder of their own.
+    """Reader of a recipe: writes its files and runs its commands in one folder.
 
     Args:
-        recipe: Name of the page.
-        folder: Where files are written and commands run.
-        backend: Where reports go.
+        recipe: File name of the page.
+        folder: Folder for the files and commands.
+        backend: Destination of the reports.
     """
 
     def __init__(self, recipe: str, folder: Path, backend: DemoBackend) -> None:
@@ -48,8 +48,8 @@ class Reader:
         }
         write_files(self.blocks, folder)
 
-    def follow(self) -> str:
-        """Run all that the page tells to run; return what was printed."""
+    def run_commands(self) -> str:
+        """Run all commands of the page; return their standard output."""
         commands = [block.text for block in self.blocks if not block.file_name]
         return "".join(
             run(["bash", "-euc", command], self.folder, **self.settings)
@@ -75,26 +75,29 @@ class Reader:
         return process.returncode
 
     def job(self, job_id: str) -> Job:
-        """Return how the backend sees a job."""
+        """Return a job from the backend."""
         with TrackerApi(self._backend.api_key, self._backend.base_url) as tracker:
             return tracker.get_job(job_id)
 
     def events(self, job_id: str) -> list[JobEvent]:
-        """Return what the backend has heard of a job."""
+        """Return the events of a job that the backend has stored."""
         with TrackerApi(self._backend.api_key, self._backend.base_url) as tracker:
             return list(tracker.job(job_id).events())
 
 
 @pytest.fixture
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoBackend]:
-    """A backend of this test's own, since recipes name their jobs."""
+    """Run one backend for each test: recipes use fixed job ids."""
     with started_backend(tmp_path_factory.mktemp("backend")) as own:
         yield own
 
 
 @pytest.fixture(scope="session")
 def snakemake_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return where the command snakemake is; skip without it, but in CI install it."""
+    """Return the folder of the command snakemake.
+
+    Without the command, skip the test; in CI, install Snakemake.
+    """
     there = shutil.which("snakemake")
     if there:
         return Path(there).parent
@@ -109,14 +112,14 @@ def snakemake_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def snakemake(snakemake_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let readers find the command snakemake."""
+    """Add the command snakemake to PATH."""
     path = os.pathsep.join([os.environ["PATH"], str(snakemake_folder)])
     monkeypatch.setenv("PATH", path)
 
 
 @pytest.fixture
 def shell(backend: DemoBackend, tmp_path: Path) -> Reader:
-    """Return somebody who follows the recipe of a shell script."""
+    """Return a reader of the recipe for shell scripts."""
     return Reader("shell_script.md", tmp_path, backend)
 
 
@@ -125,8 +128,8 @@ NIGHT_ID = "nightly-import-2026-11-25"
 
 
 def test_shell_script_works_as_printed(shell: Reader) -> None:
-    """The job ends at 100, each step is done, and the data is there."""
-    assert "Nightly import: succeeded, 100 %" in shell.follow()
+    """The job succeeds, each step is done, and the output file is complete."""
+    assert "Nightly import: succeeded, 100 %" in shell.run_commands()
 
     job = shell.job(NIGHT_ID)
     assert [step.status for step in job.steps] == ["done"] * 3
@@ -135,7 +138,7 @@ def test_shell_script_works_as_printed(shell: Reader) -> None:
 
 
 def test_failing_line_of_the_shell_script_fails_the_job(shell: Reader) -> None:
-    """The script's status is its own; the reader of each text is the right one."""
+    """The script exits with 1; only the details for the provider name the cause."""
     (shell.folder / "converted.txt").mkdir()
 
     assert shell.status_of(*NIGHT) == 1
@@ -149,8 +152,8 @@ def test_failing_line_of_the_shell_script_fails_the_job(shell: Reader) -> None:
     assert "status 1" in (failure.detail or "")
 
 
-def test_second_run_of_the_shell_script_goes_on_with_its_job(shell: Reader) -> None:
-    """After the mend the same job succeeds."""
+def test_rerun_of_the_shell_script_completes_the_failed_job(shell: Reader) -> None:
+    """The same job succeeds in a rerun after the cause was fixed."""
     (shell.folder / "converted.txt").mkdir()
     assert shell.status_of(*NIGHT) == 1
     (shell.folder / "converted.txt").rmdir()
@@ -165,10 +168,10 @@ def test_second_run_of_the_shell_script_goes_on_with_its_job(shell: Reader) -> N
     ("number", "status"),
     [(signal.SIGTERM, "interrupted"), (signal.SIGINT, "cancelled")],
 )
-def test_stopped_shell_script_says_who_stopped_it(
+def test_stopped_shell_script_reports_the_kind_of_stop(
     shell: Reader, number: signal.Signals, status: str
 ) -> None:
-    """A signal in the middle of a pipe ends the script, and interrupts its job."""
+    """A signal ends the script; SIGTERM makes the job interrupted, SIGINT cancelled."""
     orders = shell.folder / "orders.txt"
     os.mkfifo(orders)
     with shell.start(*NIGHT) as process:
@@ -181,8 +184,8 @@ def test_stopped_shell_script_says_who_stopped_it(
     assert shell.job(NIGHT_ID).status == status
 
 
-def test_shell_script_without_a_backend_is_the_same_script(shell: Reader) -> None:
-    """It ends as ever, and all is delivered when the backend is back."""
+def test_shell_script_runs_unchanged_while_the_backend_is_down(shell: Reader) -> None:
+    """The script exits with 0; `trackerapi sync` delivers its reports later."""
     with FaultProxy(shell.settings["TRACKERAPI_BASE_URL"]) as proxy:
         shell.settings["TRACKERAPI_BASE_URL"] = proxy.url
         with proxy.down():
@@ -194,11 +197,11 @@ def test_shell_script_without_a_backend_is_the_same_script(shell: Reader) -> Non
 
 
 def test_gnu_parallel_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:
-    """All cores work, and the pictures that are done are counted."""
+    """All pictures are converted and counted, and the job succeeds."""
     need("parallel", "parallel")
     reader = Reader("gnu_parallel.md", tmp_path, backend)
 
-    assert "Convert pictures: succeeded, 100 %" in reader.follow()
+    assert "Convert pictures: succeeded, 100 %" in reader.run_commands()
 
     steps = reader.job("pictures-7").steps
     assert (steps[0].completed, steps[0].total) == (20, 20)
@@ -208,10 +211,10 @@ def test_gnu_parallel_works_as_printed(backend: DemoBackend, tmp_path: Path) -> 
 def test_picture_that_fails_under_gnu_parallel_fails_the_job(
     backend: DemoBackend, tmp_path: Path
 ) -> None:
-    """The page shows how many had succeeded, and the script ends as `parallel` did."""
+    """The job counts 19 successes; the script exits with the status of `parallel`."""
     need("parallel", "parallel")
     reader = Reader("gnu_parallel.md", tmp_path, backend)
-    reader.follow()
+    reader.run_commands()
     (tmp_path / "pictures/7.converted").unlink()
     (tmp_path / "pictures/7.converted").mkdir()
 
@@ -224,10 +227,10 @@ def test_picture_that_fails_under_gnu_parallel_fails_the_job(
 
 @pytest.mark.usefixtures("snakemake")
 def test_snakemake_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:
-    """What rules have done for each sample adds up to their step."""
+    """Reports of the rules for three samples add up to progress of one step."""
     reader = Reader("snakemake.md", tmp_path, backend)
 
-    assert "Measure samples: succeeded, 100 %" in reader.follow()
+    assert "Measure samples: succeeded, 100 %" in reader.run_commands()
 
     step = reader.job("samples-7").steps[0]
     assert (step.status, step.completed, step.total) == ("done", 3, 3)
@@ -238,7 +241,7 @@ def test_snakemake_works_as_printed(backend: DemoBackend, tmp_path: Path) -> Non
 def test_failing_rule_of_snakemake_fails_the_job(
     backend: DemoBackend, tmp_path: Path
 ) -> None:
-    """The provider reads the log, and the customer that it has failed."""
+    """The message for the customer is general; the details contain the log."""
     reader = Reader("snakemake.md", tmp_path, backend)
     path = tmp_path / "Snakefile"
     path.write_text(path.read_text().replace("cat {input}", "cat no-such-file"))
@@ -252,8 +255,8 @@ def test_failing_rule_of_snakemake_fails_the_job(
 
 
 @pytest.fixture
-def trio(backend: DemoBackend, tmp_path: Path) -> Reader:
-    """Return somebody who runs the pod of the recipe on Kubernetes."""
+def kubernetes(backend: DemoBackend, tmp_path: Path) -> Reader:
+    """Return a reader of the recipe for a Kubernetes pod."""
     return Reader("kubernetes_sidecar.md", tmp_path, backend)
 
 
@@ -264,7 +267,7 @@ def pod_of(reader: Reader) -> Pod:
 
 
 def assert_imported(reader: Reader) -> None:
-    """Assert that all that the pod has reported has arrived."""
+    """Assert that all reports of the pod have arrived."""
     job = reader.job("import-7")
     assert job.status == "succeeded"
     newest = [event for event in reader.events("import-7") if event.kind == "progress"]
@@ -272,22 +275,24 @@ def assert_imported(reader: Reader) -> None:
     assert not list((reader.folder / "volume-outbox").glob("*.outbox"))
 
 
-def test_trio_of_containers_delivers_by_its_sidecar(trio: Reader) -> None:
-    """What two containers have left in the volume arrives before the pod ends."""
-    pod_of(trio).run()
+def test_sidecar_delivers_the_reports_of_both_containers(kubernetes: Reader) -> None:
+    """Reports of two containers arrive through the volume before the pod ends."""
+    pod_of(kubernetes).run()
 
-    assert_imported(trio)
-    assert (trio.folder / "work/orders.txt").read_text().count("\n") == 500
+    assert_imported(kubernetes)
+    assert (kubernetes.folder / "work/orders.txt").read_text().count("\n") == 500
 
 
-def test_container_that_is_killed_goes_on_with_the_job(trio: Reader) -> None:
-    """What it had reported is in the volume, and its next start ends the job."""
-    pod = pod_of(trio)
-    begin, work = pod.in_turn
-    orders = trio.folder / "work/orders.txt"
+def test_restarted_container_completes_the_job_of_the_killed_one(
+    kubernetes: Reader,
+) -> None:
+    """Reports from before the kill are in the volume; the restart completes the job."""
+    pod = pod_of(kubernetes)
+    begin, work = pod.sequential_containers
+    orders = kubernetes.folder / "work/orders.txt"
     orders.parent.mkdir()
     os.mkfifo(orders)
-    with pod.sidecars_running():
+    with pod.running_sidecars():
         assert pod.start(begin).wait(PATIENCE_SECONDS) == 0
         killed = pod.start(work)
         with orders.open("rb") as data:
@@ -297,11 +302,11 @@ def test_container_that_is_killed_goes_on_with_the_job(trio: Reader) -> None:
         orders.unlink()
         assert pod.start(work).wait(PATIENCE_SECONDS) == 0
 
-    assert_imported(trio)
+    assert_imported(kubernetes)
 
 
-def test_every_recipe_is_followed_by_a_test() -> None:
-    """A new page comes with a test that does what it says."""
+def test_every_recipe_has_a_test() -> None:
+    """This module tests each page of the folder."""
     followed = {"shell_script", "gnu_parallel", "snakemake", "kubernetes_sidecar"}
 
     assert {path.stem for path in RECIPES.glob("*.md")} == followed

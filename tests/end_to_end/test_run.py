@@ -1,4 +1,4 @@
-"""`trackerapi run` on a real backend: what a customer and a provider see of it."""
+"""`trackerapi run` on a real backend: resulting jobs, steps and events."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ _PAUSE: Final = threading.Event()
 
 @pytest.fixture
 def job(backend: RunningBackend, tmp_path: Path) -> Iterator[TrackerJob]:
-    """Create a job of two steps that is to be finished explicitly."""
+    """Create a job of two steps; only an explicit end finishes it."""
     name = f"conversion-{uuid.uuid4()}"
     steps = [
         {"tag": "convert", "name": "Convert it", "points": 80},
@@ -41,9 +41,9 @@ def job(backend: RunningBackend, tmp_path: Path) -> Iterator[TrackerJob]:
 def settings(
     backend: RunningBackend, job: TrackerJob, tmp_path: Path
 ) -> dict[str, str]:
-    """Return the environment of a shell script of this job.
+    """Return the environment of a shell script that reports on the job.
 
-    A busy machine may take its time over the delivery.
+    The timeout is long: delivery may be slow on a busy machine.
     """
     return {
         **os.environ,
@@ -56,7 +56,7 @@ def settings(
 
 
 def run(settings: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run with these words behind `run`."""
+    """Run `trackerapi run` with arguments."""
     return subprocess.run(
         [*RUN, *words], env=settings, capture_output=True, text=True, check=False
     )
@@ -70,7 +70,7 @@ def step_of(job: Job, tag: str = "convert") -> JobStep:
 def test_steps_of_a_shell_script_arrive(
     job: TrackerJob, settings: dict[str, str]
 ) -> None:
-    """One command a step; percent follows the points."""
+    """Each command completes a step, and the percentage follows the points."""
     done = run(settings, "--step", "convert", "--", "sh", "-c", "echo converted")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "converted\n", "")
@@ -82,10 +82,10 @@ def test_steps_of_a_shell_script_arrive(
     assert step_of(job.fetch(), "send").attempts == 1
 
 
-def test_failure_is_told_to_each_reader_in_their_words(
+def test_failure_has_a_message_for_the_customer_and_details_for_the_provider(
     job: TrackerJob, settings: dict[str, str]
 ) -> None:
-    """The exit status is for the provider, and the job has failed."""
+    """The job fails; only the details for the provider contain the exit status."""
     done = run(settings, "--step", "convert", "--", "sh", "-c", "exit 3")
 
     assert done.returncode == 3
@@ -100,7 +100,7 @@ def test_failure_is_told_to_each_reader_in_their_words(
 def test_progress_arrives_while_the_command_runs(
     job: TrackerJob, settings: dict[str, str]
 ) -> None:
-    """A percentage that the command prints is a share of its step."""
+    """The percentage that a running command prints becomes the progress of its step."""
     script = "printf 'at 25%%\\r'; read line; printf 'at 50%%\\n'; exit 1"
     words = ("--step", "convert", "--progress", r"(\d+)%", "--", "sh", "-c", script)
     with subprocess.Popen(
@@ -113,7 +113,7 @@ def test_progress_arrives_while_the_command_runs(
         for _ in range(int(PATIENCE_SECONDS / 0.05)):
             if job.fetch().percent == 20.0:
                 break
-            _PAUSE.wait(0.05)  # the backend tells nobody
+            _PAUSE.wait(0.05)  # the backend sends no notification
         assert job.fetch().percent == 20.0
         running.communicate("\n")
 
@@ -122,10 +122,10 @@ def test_progress_arrives_while_the_command_runs(
     assert (seen.percent, step_of(seen).fraction) == (40.0, 0.5)
 
 
-def test_second_attempt_arrives_as_one(
+def test_retried_step_is_done_at_its_second_attempt(
     job: TrackerJob, settings: dict[str, str], tmp_path: Path
 ) -> None:
-    """The step is done at its second attempt, and the job never failed."""
+    """The step is done at the second attempt, and the job never fails."""
     runs = tmp_path / "runs"
     script = f"echo >> {runs}; exit $((2 - $(wc -l < {runs})))"
 
@@ -137,10 +137,10 @@ def test_second_attempt_arrives_as_one(
     assert [event.retrying for event in job.events() if event.kind == "error"] == [True]
 
 
-def test_runs_at_once_do_not_disturb_each_other(
+def test_concurrent_runs_of_one_job_all_arrive(
     job: TrackerJob, settings: dict[str, str]
 ) -> None:
-    """Several commands of one job, as GNU parallel starts them, all arrive."""
+    """Four commands at once, as GNU parallel starts them, complete both steps."""
     started = [
         subprocess.Popen([*RUN, "--step", step, "--", "true"], env=settings)
         for step in ("convert", "send", "convert", "send")
@@ -150,10 +150,10 @@ def test_runs_at_once_do_not_disturb_each_other(
     assert [step.status for step in job.fetch().steps] == ["done", "done"]
 
 
-def test_token_of_a_job_is_all_that_is_needed(
+def test_job_token_replaces_api_key_and_job_id(
     job: TrackerJob, settings: dict[str, str]
 ) -> None:
-    """In another place, neither the key nor the id of the job need be known."""
+    """A job token, by variable or option, works without the provider's API key."""
     del settings["TRACKERAPI_API_KEY"]
     token = job.token()
 

@@ -1,4 +1,4 @@
-"""What the set-up says where it cannot set up."""
+"""Set-up of the work tree: unsuitable Pythons, stamps, variables of the caller, pip."""
 
 import os
 import shutil
@@ -13,8 +13,8 @@ from scripts import environment, installing
 from scripts.project import ROOT
 
 
-def test_setup_without_a_suitable_python_says_what_to_do() -> None:
-    """A Python that cannot serve is named, with the mend, and nothing is made."""
+def test_setup_without_a_suitable_python_names_the_fix() -> None:
+    """The message names the unsuitable Python and the variable to set."""
     done = subprocess.run(
         ["bash", "scripts/setup.sh"],
         cwd=ROOT,
@@ -33,7 +33,7 @@ def test_setup_without_a_suitable_python_says_what_to_do() -> None:
 def test_stamp_changes_with_every_requirement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A change of any requirement, or of the place, asks for a new set-up."""
+    """Each change of an input file changes the stamp; the stamp names its folder."""
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     (tmp_path / "backend").mkdir()
     for name in environment.INPUTS:
@@ -64,7 +64,7 @@ HOSTILE = {
 def test_variables_of_the_caller_do_not_disturb_a_script(
     script: str, tmp_path: Path
 ) -> None:
-    """Each script finds its work tree and the Python of its own making."""
+    """Each script uses its own work tree and the Python of the tree's `.venv`."""
     tree = tmp_path / "a tree"
     shutil.copytree(ROOT / "scripts", tree / "scripts")
     python = tree / ".venv/bin/python"
@@ -85,7 +85,7 @@ def test_variables_of_the_caller_do_not_disturb_a_script(
         check=False,
     )
 
-    if script == "caller.sh":  # for others to read
+    if script == "caller.sh":  # other scripts source this file
         assert (done.returncode, done.stdout) == (0, "")
         return
     lines = done.stdout.splitlines()
@@ -95,8 +95,8 @@ def test_variables_of_the_caller_do_not_disturb_a_script(
     assert all(f"{tree}" in line for line in lines)
 
 
-def test_pip_takes_the_index_of_the_caller_and_nothing_else(tmp_path: Path) -> None:
-    """Sources in variables and files count; targets, constraints and builds do not."""
+def test_pip_uses_only_the_package_sources_of_the_caller(tmp_path: Path) -> None:
+    """Index and network settings are kept; targets, constraints and builds are not."""
     config = tmp_path / "pip.conf"
     config.write_text(
         "[global]\nindex-url = https://global.example/simple\ntimeout = 7\n"
@@ -136,8 +136,8 @@ def test_pip_takes_the_index_of_the_caller_and_nothing_else(tmp_path: Path) -> N
     assert chosen["PIP_INDEX_URL"] == "https://variable.example/simple"
 
 
-def test_pip_installs_where_the_interpreter_is(tmp_path: Path) -> None:
-    """With every variable of pip against it, a package lands in its environment."""
+def test_pip_installs_into_the_environment_of_the_interpreter(tmp_path: Path) -> None:
+    """A package lands in the environment in spite of hostile pip variables."""
     environment_path = tmp_path / "environment"
     subprocess.run(
         [sys.executable, "-m", "venv", environment_path], check=True, timeout=300

@@ -1,4 +1,4 @@
-"""What the documents print works as printed, on a real backend."""
+"""READMEs and tutorials: each code block works as printed on a real backend."""
 
 import re
 import shlex
@@ -20,13 +20,13 @@ SEED_STATES = [("running", 28.57), ("running", 71.43), ("succeeded", 100.0)]
 
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> object:
-    """A backend of this module's own."""
+    """Run one backend for this module."""
     with started_backend(tmp_path_factory.mktemp("backend")) as own:
         yield own
 
 
 def test_readme_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:
-    """Each marked block of the README does what the README says, in order."""
+    """The commands of the README, run in order, print the documented output."""
     blocks = marked_blocks(ROOT / "README.md")
     printed = []
     for block in blocks:
@@ -58,31 +58,31 @@ def test_readme_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:
 def test_first_example_ends_its_job_when_a_step_raises(
     backend: DemoBackend, tmp_path: Path
 ) -> None:
-    """A script copied from the README leaves no job that runs for ever."""
+    """A script copied from the README fails its job when a step raises."""
     files = {b.file_name: b.text for b in marked_blocks(ROOT / "README.md")}
     script = files["my_job.py"].replace("random.randint(0, 100)", "1 // 0")
     assert "1 // 0" in script
     (tmp_path / "my_job.py").write_text(script, encoding="utf-8")
     configurations = files["job_configurations.json"]
     (tmp_path / "job_configurations.json").write_text(configurations, encoding="utf-8")
-    place = {
+    settings = {
         "TRACKERAPI_BASE_URL": backend.base_url,
         "TRACKERAPI_API_KEY": backend.api_key,
     }
 
     script_line = f"! {shlex.quote(sys.executable)} my_job.py John 2>&1"
-    told = run(["bash", "-c", script_line], tmp_path, **place)
-    assert "ZeroDivisionError" in told
+    output = run(["bash", "-c", script_line], tmp_path, **settings)
+    assert "ZeroDivisionError" in output
 
-    # On a busy machine the exit of the script may not have waited long enough.
-    told += run(["trackerapi", "sync"], tmp_path, **place)
-    shown = run(["trackerapi", "job", "show", "--last"], tmp_path, **place)
-    assert "My Job: failed, 28.57 %" in shown, told
+    # On a busy machine, the exit of the script may end before delivery.
+    output += run(["trackerapi", "sync"], tmp_path, **settings)
+    shown = run(["trackerapi", "job", "show", "--last"], tmp_path, **settings)
+    assert "My Job: failed, 28.57 %" in shown, output
     assert "ZeroDivisionError" in shown
 
 
 def test_seed_script_runs_unchanged(backend: DemoBackend, tmp_path: Path) -> None:
-    """The first tutorial's script leaves a succeeded job of customer 142."""
+    """The script of the first tutorial creates a succeeded job of customer 142."""
     script = SEED_SCRIPT.read_text(encoding="utf-8")
     script = script.replace("<your api key>", backend.api_key)
     script = script.replace("<url for tracker app backend>", backend.base_url)
@@ -102,8 +102,8 @@ def test_seed_script_runs_unchanged(backend: DemoBackend, tmp_path: Path) -> Non
     assert isinstance(events[1].event_metadata["Random Number"], int)
 
 
-def test_seed_events_read_as_promised(backend: DemoBackend) -> None:
-    """Three steps of 10, 15 and 10 points read 28.57, 71.43 and 100."""
+def test_step_events_yield_the_documented_percentages(backend: DemoBackend) -> None:
+    """Three steps of 10, 15 and 10 points yield 28.57, 71.43 and 100 percent."""
     from trackerapi import JobConfigManager
 
     manager = JobConfigManager(configurations_file=SEED_CONFIGURATIONS)
@@ -121,7 +121,7 @@ def test_seed_events_read_as_promised(backend: DemoBackend) -> None:
 
 
 def test_backend_readme_works_as_printed(tmp_path: Path) -> None:
-    """An operator's first commands do what the backend's README says."""
+    """The first commands of the backend's README create a database and print a key."""
     (block,) = marked_blocks(ROOT / "backend/README.md")
 
     printed = run(["bash", "-euc", block.text], tmp_path)
@@ -131,7 +131,7 @@ def test_backend_readme_works_as_printed(tmp_path: Path) -> None:
 
 
 def test_every_code_block_of_the_documents_is_run() -> None:
-    """No document shows code that no test has seen work."""
+    """Each code block of each document is marked, so that a test runs it."""
     documents = [
         *ROOT.glob("*.md"),
         *ROOT.glob("*/README.md"),
@@ -146,6 +146,6 @@ def test_every_code_block_of_the_documents_is_run() -> None:
 
 
 def known_jobs(backend: DemoBackend) -> set[str]:
-    """Return the provider's ids of all jobs."""
+    """Return the provider job ids of all jobs."""
     with TrackerApi(api_key=backend.api_key, base_url=backend.base_url) as tracker:
         return {job.provider_job_id for job in tracker.list_jobs()}

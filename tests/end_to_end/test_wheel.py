@@ -1,4 +1,4 @@
-"""The wheel of the library holds all that people import, and nothing else."""
+"""Wheels and source distributions of library and backend: their contents."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from scripts.project import ROOT
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the work tree."""
+    """Build the wheel of the library from the work tree."""
     folder = tmp_path_factory.mktemp("wheel")
     command = ["build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
     run = [sys.executable, "-m", *command]
@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_holds_both_packages_and_their_types(wheel: Path) -> None:
-    """An install brings both packages with their types, and nothing else."""
+    """The wheel contains library, generated client, type markers and licence only."""
     names = zipfile.ZipFile(wheel).namelist()
 
     packages = {name.split("/")[0] for name in names if ".dist-info/" not in name}
@@ -35,7 +35,7 @@ def test_wheel_holds_both_packages_and_their_types(wheel: Path) -> None:
 def test_installed_wheel_imports_and_has_its_command(
     wheel: Path, tmp_path: Path
 ) -> None:
-    """The library works away from its checkout, without the backend."""
+    """The installed wheel works outside the work tree and without the backend."""
     site = tmp_path / "site"
     install = ["pip", "install", "-q", "--no-deps", "--no-index", "--target", str(site)]
     subprocess.run(
@@ -64,8 +64,8 @@ def test_installed_wheel_imports_and_has_its_command(
     assert (site / "bin/trackerapi").exists()
 
 
-def built(project: Path, kind: str, folder: Path) -> Path:
-    """Build a distribution of a project; return its file."""
+def build_distribution(project: Path, kind: str, folder: Path) -> Path:
+    """Build a distribution of a project; return the built file."""
     command = ["build", f"--{kind}", "--no-isolation", "--outdir", str(folder)]
     run = [sys.executable, "-m", *command, str(project)]
     subprocess.run(run, check=True, capture_output=True, timeout=120)
@@ -74,8 +74,8 @@ def built(project: Path, kind: str, folder: Path) -> Path:
 
 
 def test_wheel_of_the_backend_holds_its_license(tmp_path: Path) -> None:
-    """The licence stands in the wheel, in the same words as in the work tree."""
-    wheel = zipfile.ZipFile(built(ROOT / "backend", "wheel", tmp_path))
+    """The wheel of the backend contains the licence file of the work tree."""
+    wheel = zipfile.ZipFile(build_distribution(ROOT / "backend", "wheel", tmp_path))
 
     (path,) = [n for n in wheel.namelist() if n.endswith("licenses/LICENSE")]
     assert wheel.read(path) == (ROOT / "LICENSE").read_bytes()
@@ -98,8 +98,8 @@ def test_wheel_of_the_backend_holds_its_license(tmp_path: Path) -> None:
 def test_source_distribution_holds_its_own_project(
     project: Path, parts: set[str], tmp_path: Path
 ) -> None:
-    """Neither tests nor pages of the other project are packed."""
-    with tarfile.open(built(project, "sdist", tmp_path)) as packed:
+    """The source distribution contains its own project without tests."""
+    with tarfile.open(build_distribution(project, "sdist", tmp_path)) as packed:
         names = [name.partition("/")[2] for name in packed.getnames()]
 
     always = {"LICENSE", "README.md", "pyproject.toml", "PKG-INFO", ".gitignore"}

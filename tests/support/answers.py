@@ -1,8 +1,8 @@
-"""Answers of a backend, and the same answers with one member spoilt, from the contract.
+"""Answers of a backend from the contract, and answers with one changed value.
 
-An answer is the sample of its schema in which one value was replaced. The schemas of
-the contract say, by a validator that has nothing to do with the library, whether the
-result is still an answer.
+A changed answer is the sample of its schema with one value replaced or removed. A
+JSON Schema validator, independent of the library, decides whether the contract admits
+the result.
 """
 
 import json
@@ -39,31 +39,31 @@ WRONG_VALUES: Final[tuple[Any, ...]] = (
     {"a": 1},
     DEEP,
 )
-"""What takes the place of a member, one after the other."""
+"""Replacements for each value."""
 
 WRONG_TEXTS: Final = ("NaN", "Infinity", "-Infinity", "1e999", '"\\ud800"', "{", "01")
-"""Likewise, as bytes that no JSON writer makes of a value."""
+"""Replacements that no JSON writer produces."""
 
 UNUSABLE: Final = (DEEP, 10**300, 1e300)
-"""Of these, what JSON Schema may admit and no reader can use."""
+"""Values of `WRONG_VALUES` that JSON Schema may admit and the library must reject."""
 
 MARK: Final = "the-place-of-a-text"
 Path = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Spoilt:
+class ChangedAnswer:
     """An answer with one value replaced.
 
     Attributes:
-        path: Members and places that lead to the value.
-        text: The answer as JSON, or nearly.
-        is_ours: Whether the contract admits it.
+        path: Member names and array indexes that lead to the value.
+        text: The answer as JSON, valid or not.
+        is_admitted: Whether the contract admits it.
     """
 
     path: Path
     text: str
-    is_ours: bool
+    is_admitted: bool
 
     def __str__(self) -> str:
         return f"{'/'.join(map(str, self.path))}: {self.text[:200]}"
@@ -71,40 +71,42 @@ class Spoilt:
 
 @cache
 def contract() -> Contract:
-    """Return the contract as it is checked in."""
+    """Return the contract of the work tree."""
     return read_contract(ROOT / CONTRACT_PATH)
 
 
 def answer(schema: str) -> Any:
-    """Return an answer of a named schema with all its members."""
+    """Return an answer of a named schema with all members."""
     return sample(contract(), contract().schemas[schema], full=True)
 
 
-def spoilt(schema: str, whole: Any = None) -> Iterator[Spoilt]:
-    """Walk the answers of a schema in which one value was replaced or left out.
+def changed_answers(schema: str, whole: Any = None) -> Iterator[ChangedAnswer]:
+    """Yield the answers of a schema with one value replaced or removed.
 
     Args:
-        schema: Name in the contract.
-        whole: The answer to begin with; the sample of the schema by default.
+        schema: Name of the schema in the contract.
+        whole: Answer to change; the sample of the schema if None.
     """
     is_valid = validator(schema).is_valid
     whole = answer(schema) if whole is None else whole
     assert is_valid(whole), whole
-    for path in places(whole):
+    for path in paths_in(whole):
         for wrong in WRONG_VALUES:
-            changed = replaced(whole, path, wrong)
-            is_ours = wrong not in UNUSABLE and is_valid(changed)
-            yield Spoilt(path, json.dumps(changed), is_ours)
-        marked = json.dumps(replaced(whole, path, MARK))
+            changed = replace(whole, path, wrong)
+            is_admitted = wrong not in UNUSABLE and is_valid(changed)
+            yield ChangedAnswer(path, json.dumps(changed), is_admitted)
+        marked = json.dumps(replace(whole, path, MARK))
         for text in WRONG_TEXTS:
-            yield Spoilt(path, marked.replace(f'"{MARK}"', text), is_ours=False)
+            yield ChangedAnswer(
+                path, marked.replace(f'"{MARK}"', text), is_admitted=False
+            )
         if isinstance(path[-1], str):
-            changed = replaced(whole, path, None, is_removed=True)
-            yield Spoilt(path, json.dumps(changed), is_valid(changed))
+            changed = replace(whole, path, None, is_removed=True)
+            yield ChangedAnswer(path, json.dumps(changed), is_valid(changed))
 
 
-def places(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Walk the paths to all values inside `value`."""
+def paths_in(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Yield the paths to all values inside `value`."""
     if isinstance(value, dict):
         inner: Any = value.items()
     elif isinstance(value, list):
@@ -113,10 +115,10 @@ def places(value: Any, path: Path = ()) -> Iterator[Path]:
         return
     for name, each in inner:
         yield (*path, name)
-        yield from places(each, (*path, name))
+        yield from paths_in(each, (*path, name))
 
 
-def replaced(whole: Any, path: Path, value: Any, *, is_removed: bool = False) -> Any:
+def replace(whole: Any, path: Path, value: Any, *, is_removed: bool = False) -> Any:
     """Return a copy of `whole` with the value at `path` replaced or removed."""
     changed: Any = json.loads(json.dumps(whole))
     holder = changed

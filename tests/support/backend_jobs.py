@@ -19,7 +19,7 @@ def tracker(backend: RunningBackend) -> Iterator[TrackerApi]:
 
 @pytest.fixture
 def config() -> JobConfig:
-    """Load a configuration of three steps under a tag of its own."""
+    """Load a configuration of three steps with a unique tag."""
     tag = f"greeting-{uuid.uuid4()}"
     steps = [("say_hello", 10), ("random_number", 15), ("say_bye", 10)]
     document = {
@@ -40,7 +40,7 @@ def job(tracker: TrackerApi, config: JobConfig) -> TrackerJob:
 
 
 def deliver(tracker: TrackerApi) -> None:
-    """Wait until the backend has all that was reported."""
+    """Wait until the backend has all records of the tracker."""
     report = tracker.flush(timeout=30)
     assert report.waiting == 0, report
 
@@ -48,11 +48,11 @@ def deliver(tracker: TrackerApi) -> None:
 def new_job(
     tracker: TrackerApi, config: JobConfig, job_id: str = "", customer_id: int = 142
 ) -> TrackerJob:
-    """Create a job of a customer, by default a new one."""
+    """Create a job; its id is random if `job_id` is empty."""
     return tracker.create_job(job_id or str(uuid.uuid4()), customer_id, config.tag)
 
 
 def stored(tracker: TrackerApi, job: TrackerJob | str) -> list[JobEvent]:
-    """Return what the backend has of a job, in order of arrival."""
+    """Return the events of a job that the backend has stored, in order of arrival."""
     job_id = job if isinstance(job, str) else job.provider_job_id
     return list(tracker.job(job_id).events())

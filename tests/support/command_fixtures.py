@@ -1,4 +1,4 @@
-"""What tests of the commands start from: outboxes of their own, before a backend."""
+"""Fixtures of command tests: outboxes, clock, proxy, bundle, held job."""
 
 import time
 from collections.abc import Iterator
@@ -15,27 +15,27 @@ from trackerapi.cli.outbox import retry_loop
 
 
 class SkippingClock:
-    """Time for commands of this process, whose pauses are over at once.
+    """Clock for commands in this process: pauses end at once and advance the clock.
 
     Attributes:
-        late_seconds: How much later than asked for each pause ends.
+        late_seconds: Delay with which each pause ends, in seconds.
     """
 
     def __init__(self) -> None:
         self.late_seconds = self._skipped_seconds = 0.0
 
     def monotonic(self) -> float:
-        """Return the time, with all pauses so far."""
+        """Return the monotonic time plus the skipped pauses, in seconds."""
         return time.monotonic() + self._skipped_seconds
 
     def sleep(self, seconds: float) -> None:
-        """Let a time pass."""
+        """Advance the clock without waiting."""
         self._skipped_seconds += seconds + self.late_seconds
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SkippingClock:
-    """Let commands of this process pause without waiting."""
+    """Replace the clock of commands in this process."""
     made = SkippingClock()
     for module in (retry_loop, sync):
         monkeypatch.setattr(module, "time", made)
@@ -47,19 +47,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SkippingClock:
 
 @pytest.fixture
 def desk(backend: RunningBackend, tmp_path: Path) -> Desk:
-    """Return an outbox of its own, with the settings of the backend."""
+    """Return an empty outbox with the settings of the backend."""
     return Desk(backend, tmp_path / "outbox")
 
 
 @pytest.fixture
 def office(backend: RunningBackend, tmp_path: Path) -> Desk:
-    """Return the outbox of a machine that reaches the backend."""
+    """Return the outbox of a second machine, which can reach the backend."""
     return Desk(backend, tmp_path / "office")
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    """Return the name of a bundle that nobody has written yet."""
+    """Return the path of a bundle that does not exist yet."""
     return tmp_path / "reports.bundle"
 
 
@@ -72,7 +72,7 @@ def proxy(backend: RunningBackend) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def held_job(desk: Desk) -> str:
-    """Return a job that the backend has refused, with its three events."""
+    """Return the id of a job that the backend has rejected, with three held events."""
     job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
     assert desk.run("sync").status == HELD
     return job_id

@@ -9,7 +9,7 @@ from trackerapi.cli.entry import main as enter
 from trackerapi.cli.main import build_parser
 
 FREE_TEXT = {"--remarks", "--customer-text", "--detail", "--reason", "--message"}
-"""Options that may be blank: people read their text, and no command looks it up."""
+"""Options for free text: commands accept any value."""
 
 
 HOSTILE = "\x1b[31m\r\n\u202e" + "x" * 100_000
@@ -18,7 +18,7 @@ HOSTILE = "\x1b[31m\r\n\u202e" + "x" * 100_000
 def arguments_of(
     parser: argparse.ArgumentParser,
 ) -> Iterator[tuple[argparse.ArgumentParser, argparse.Action]]:
-    """Iterate over the arguments that take a value, each with its command's parser."""
+    """Yield each argument that takes a value, with the parser of its command."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for below in action.choices.values():
@@ -28,7 +28,7 @@ def arguments_of(
 
 
 def command_lines(value: str) -> Iterator[tuple[list[str], str]]:
-    """Iterate over command lines with `value` for one argument, and its name."""
+    """Yield command lines with `value` for one argument, and the argument's name."""
     for parser, action in arguments_of(build_parser()):
         if FREE_TEXT & {*action.option_strings}:
             continue

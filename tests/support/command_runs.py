@@ -1,4 +1,4 @@
-"""Runs of `trackerapi run` in processes of their own, and what they are run with."""
+"""Runs of `trackerapi run` in separate processes, with their options and settings."""
 
 import json
 import os
@@ -22,7 +22,7 @@ WAYS: Final = {
         },
     ),
 }
-"""Options and settings by which a command takes each way through `run`."""
+"""Options and environment variables for each path through `run`."""
 
 WAYS_WITH_PROGRESS: Final = {
     **WAYS,
@@ -34,20 +34,20 @@ PYTHON: Final = (sys.executable, "-c")
 
 
 def arguments(way: str, *command: str, attempts: int = 1) -> list[str]:
-    """Return the command line that runs a command one way."""
+    """Return the command line of `trackerapi run` for one of `WAYS_WITH_PROGRESS`."""
     options = ("--attempts", str(attempts), *WAYS_WITH_PROGRESS[way][0])
     return [*RUN, *options, "--", *command]
 
 
 def settings(way: str) -> dict[str, str]:
-    """Return the environment for a way."""
+    """Return the environment for one of `WAYS_WITH_PROGRESS`."""
     return {**os.environ, **WAYS_WITH_PROGRESS[way][1]}
 
 
 def run(
     way: str, *command: str, stdin: bytes = b"", attempts: int = 1
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Run a command one way to its end."""
+    """Run a command under `trackerapi run` to its end."""
     line = arguments(way, *command, attempts=attempts)
     return run_as(line, settings(way), stdin=stdin)
 
@@ -62,13 +62,13 @@ def run_as(
 
 
 def without_own_lines(stderr: bytes) -> bytes:
-    """Return what was written to stderr without the lines of `run` itself."""
+    """Return stderr of the command without the lines of `trackerapi run`."""
     lines = stderr.splitlines(keepends=True)
     return b"".join(line for line in lines if not line.startswith(b"trackerapi: "))
 
 
 class RecordedRuns:
-    """An outbox, and the settings that lead there."""
+    """Outbox of offline runs, with the environment variables for it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -81,7 +81,7 @@ class RecordedRuns:
         }
 
     def run(self, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-        """Run with these words behind `run`."""
+        """Run `trackerapi run` with arguments."""
         return subprocess.run(
             [*RUN, *words],
             env={**self.settings, **settings},
@@ -93,7 +93,7 @@ class RecordedRuns:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """What was recorded, oldest first."""
+        """Recorded events, oldest first."""
         lines = [
             json.loads(line)
             for path in sorted(self.folder.glob("*.outbox"))
@@ -103,5 +103,5 @@ class RecordedRuns:
 
     @property
     def story(self) -> list[tuple[str, str | None]]:
-        """Kind and step of each event."""
+        """Kind and step tag of each recorded event."""
         return [(event["kind"], event.get("tag")) for event in self.events]

@@ -1,4 +1,4 @@
-"""The contract, as tests read it."""
+"""Contract as parsed YAML: schemas, operations, validators."""
 
 import re
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Operation:
 
     Attributes:
         key: Method and path without the names of parameters: `GET /jobs/{}`.
-        tag: Group that it stands in.
-        answers: Names of the schemas that it answers with when all is well.
+        tag: Tag (group) of the operation.
+        answers: Names of the schemas of the answers with status 2xx.
     """
 
     operation_id: str
@@ -32,7 +32,7 @@ class Operation:
 
 
 def validator(schema: str) -> jsonschema_rs.Draft202012Validator:
-    """Return what checks a value against a named schema, formats included."""
+    """Return a validator of a named schema that checks formats too."""
     document = {
         "$ref": f"#/components/schemas/{schema}",
         "components": {"schemas": SCHEMAS},

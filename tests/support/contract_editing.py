@@ -1,21 +1,21 @@
-"""Edits of a parsed contract, told by path."""
+"""Edits of a parsed contract by path."""
 
 from typing import Any
 
-GONE = object()
-"""Value that means: take the member out."""
+REMOVED = object()
+"""Marker that removes the member."""
 
 
 def edit(document: dict[str, Any], path: str, value: object) -> None:
-    """Set the member at `path`, whose names `|` parts, or take it out.
+    """Set or remove the member at `path`, a list of names separated by `|`.
 
-    Members on the way are made where they are missing; `+` adds to a list.
+    Missing parents are created; the name `+` appends to a list.
     """
     *parents, last = path.split("|")
     node: Any = document
     for name in parents:
         node = node[int(name)] if isinstance(node, list) else node.setdefault(name, {})
-    if value is GONE:
+    if value is REMOVED:
         del node[int(last) if isinstance(node, list) else last]
     elif last == "+":
         node.append(value)

@@ -1,7 +1,7 @@
-"""Values that the contract admits, made from its schemas.
+"""Sample values that the schemas of the contract admit.
 
-Deterministic: the same schema gives the same value, with every member or with the
-required ones alone.
+The same schema always gives the same value, with all members or with the required
+members only.
 """
 
 import importlib
@@ -27,9 +27,9 @@ def sample(contract: Contract, schema: Node, *, full: bool) -> Any:
     """Return a value that `schema` admits.
 
     Args:
-        contract: Where references are looked up.
-        schema: What to make a value of.
-        full: Whether optional members are in it.
+        contract: Contract that contains the referenced schemas.
+        schema: Schema of the value.
+        full: Whether the value has the optional members too.
     """
     schema = contract.resolve(schema)
     if "anyOf" in schema:
@@ -60,8 +60,8 @@ def _text(schema: Node) -> str:
     return next(text for text in TEXTS if re.search(pattern, text))
 
 
-def faults(contract: Contract, schema: Node, value: object) -> list[str]:
-    """Return what is wrong with `value` in the eyes of `schema`."""
+def schema_errors(contract: Contract, schema: Node, value: object) -> list[str]:
+    """Return the violations of `schema` in `value`, each with its location."""
     whole = {**schema, "components": contract.document["components"]}
     validator = Draft202012Validator(whole, format_checker=FormatChecker())
     return [
@@ -92,7 +92,7 @@ def success(contract: Contract, operation: Operation) -> tuple[int, Node]:
 
 
 def component_examples(contract: Contract) -> Iterator[tuple[str, str, Any]]:
-    """Walk the examples of bodies: a name for people, the schema's name, the value."""
+    """Yield each example of a body: its title, the schema's name, the value."""
     for operation in contract.operations():
         bodies = {"request": contract.resolve(operation.item.get("requestBody", {}))}
         for where, holder in {**bodies, **contract.responses(operation)}.items():

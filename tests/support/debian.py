@@ -1,4 +1,4 @@
-"""Programs of Debian that some tests need: installed in CI, else a reason to skip."""
+"""Debian programs for tests: installed in CI, otherwise a reason to skip."""
 
 import os
 import shutil
@@ -8,11 +8,11 @@ import pytest
 
 
 def need(program: str, package: str) -> str:
-    """Return where a program is; without it, skip the test, or in CI install it.
+    """Return the path of a program; if missing, skip the test or, in CI, install it.
 
     Args:
         program: Name of the command.
-        package: Debian package that has it.
+        package: Debian package that contains the program.
     """
     found = shutil.which(program)
     if found is not None:

@@ -1,4 +1,4 @@
-"""What tests of delivery start from."""
+"""Fixtures of delivery tests: backend in memory, outbox folder, process."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.reporting_process import ReportingProcess
 
 @pytest.fixture
 def memory() -> Iterator[MemoryBackend]:
-    """Return a backend that knows the job `job`; it has to be treated by the rules."""
+    """Return a backend with the job `job`; assert that requests broke no rule."""
     made = MemoryBackend("job")
     yield made
     assert not made.violations
@@ -19,7 +19,7 @@ def memory() -> Iterator[MemoryBackend]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return the place of an outbox that nobody has made yet."""
+    """Return the path of an outbox folder that does not exist yet."""
     return tmp_path / "outbox"
 
 

@@ -1,6 +1,6 @@
-"""The outbox folder as one sees it who knows the format and nothing of the code.
+"""Independent reader of outbox folders: knows the file format, imports no library code.
 
-Read in the middle of a run, it says what a process would find that begins now.
+During a run, the reader returns the records that a new process would find.
 """
 
 import json
@@ -17,9 +17,9 @@ class DiskView:
 
     Attributes:
         waiting: Lines behind the acknowledged position of their file.
-        kept: Lines kept aside because their job is not known.
-        held: Lines kept aside for good.
-        crooked: Acknowledged positions that are no line start, by the name of the file.
+        kept: Deferred lines: the backend does not know their job yet.
+        held: Held lines: the backend has rejected them.
+        crooked: Acknowledged positions that are not at a line start, by file name.
     """
 
     waiting: list[bytes] = field(default_factory=list)
@@ -44,7 +44,7 @@ def view_of(folder: Path) -> DiskView:
 
 
 def whole_lines(content: bytes) -> list[bytes]:
-    """Return the records of a file that are whole."""
+    """Return the complete records of a file; a torn last line is ignored."""
     header, end, rest = content.partition(b"\n")
     if not end or MARK not in _members(header):
         return []
@@ -52,7 +52,7 @@ def whole_lines(content: bytes) -> list[bytes]:
 
 
 def is_line_start(content: bytes, position: int) -> bool:
-    """Tell whether a record begins at a position, or the last one ends there."""
+    """Return whether `position` is the start of a record or the end of the last one."""
     start = content.find(b"\n") + 1
     return start <= position <= len(content) and content[position - 1 : position] == (
         b"\n"

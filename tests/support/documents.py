@@ -1,4 +1,4 @@
-"""The blocks of a document that a reader would write into files or run."""
+"""Marked code blocks of a document, and the environment to run them in."""
 
 import os
 import re
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 PATIENCE_SECONDS: Final = 180.0
-"""After this a command is taken for hanging."""
+"""Maximum duration of a command, in seconds."""
 
 PATIENT: Final = {"TRACKERAPI_SHUTDOWN_TIMEOUT": "60"}
-"""Lets a busy machine take its time over the delivery at the end of a process."""
+"""Variables for a long delivery at exits: a busy machine is slow."""
 
 _BLOCK = re.compile(
     r"<!-- (?P<what>run|prints|file: (?P<name>[\w.]+)) -->\n```\w+\n(?P<text>.*?)```",
@@ -22,12 +22,12 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One marked block.
+    """One marked code block.
 
     Attributes:
-        file_name: File that holds the text; None for commands and what they print.
-        is_output: Whether it is what the commands before it print.
-        text: The text between the fences.
+        file_name: File to write the text to; None for commands and outputs.
+        is_output: Whether the block is the output of the commands before it.
+        text: Text between the fences.
     """
 
     file_name: str | None
@@ -45,21 +45,21 @@ def marked_blocks(path: Path) -> list[Block]:
 
 
 def write_files(blocks: list[Block], folder: Path) -> None:
-    """Write the blocks that are files, as a reader would."""
+    """Write the blocks that are files into a folder."""
     for block in blocks:
         if block.file_name:
             (folder / block.file_name).write_text(block.text, encoding="utf-8")
 
 
 def reader_environment(folder: Path, **environment: str) -> dict[str, str]:
-    """Return the variables of a reader who has installed the package, and no more."""
+    """Return the minimal environment of a user who has installed the package."""
     own_commands = str(Path(sys.executable).parent)
     path = os.pathsep.join([own_commands, os.environ["PATH"]])
     return {"PATH": path, "HOME": str(folder), **PATIENT, **environment}
 
 
 def run(command: list[str], folder: Path, **environment: str) -> str:
-    """Run a command as a reader would; return what it printed."""
+    """Run a command in that environment; return its standard output."""
     done = subprocess.run(
         command,
         cwd=folder,

@@ -1,4 +1,4 @@
-"""Scripts that run to their end, and their last words."""
+"""Scripts that run to their end: output, errors, duration of the exit."""
 
 import os
 import re
@@ -16,10 +16,10 @@ import pytest
 
 @dataclass(frozen=True, slots=True)
 class EndedScript:
-    """A script that has ended well.
+    """Result of a script with exit status 0.
 
     Attributes:
-        seconds: From its last output to its end.
+        seconds: Seconds from the last output to the end of the process.
     """
 
     stdout: str
@@ -28,7 +28,7 @@ class EndedScript:
 
 
 def ended_script(script: str, **settings: str) -> EndedScript:
-    """Run a script to its end; it must end well."""
+    """Run a script to its end; assert exit status 0 and no traceback."""
     begin = "import sys\nfrom trackerapi import TrackerApi\n"
     code = f"{begin}{script}\nprint('-', flush=True)"
     variables = {"PYTHONDONTWRITEBYTECODE": "1", **settings}
@@ -61,7 +61,7 @@ def ended_script(script: str, **settings: str) -> EndedScript:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """Return a port at which nobody listens, and that nobody else can take."""
+    """Return a bound port without a listener: connections are refused."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as reserved:
         reserved.bind(("127.0.0.1", 0))
         port: int = reserved.getsockname()[1]
@@ -69,7 +69,7 @@ def closed_port() -> Iterator[int]:
 
 
 def kept_counts(stderr: str, place: Path) -> list[int]:
-    """Return the counts of the lines that say how many stay in a place."""
+    """Return the numbers of records in the lines of stderr that name `place`."""
     return [
         int(found[1])
         for line in stderr.splitlines()

@@ -13,18 +13,18 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Hide the settings and proxies of whoever runs the tests, and their outbox."""
+    """Hide the settings, proxies and outbox of the user who runs the tests."""
     for name in os.environ:
         if name.startswith("TRACKERAPI_") or name.upper() in PROXY_VARIABLES:
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    # A busy machine may take its time over the delivery at an end, and over letting
-    # go of files, which the next tracker of the same process looks for.
+    # A busy machine may deliver slowly at an exit and release files slowly; the next
+    # tracker of the same process searches these files.
     monkeypatch.setenv("TRACKERAPI_SHUTDOWN_TIMEOUT", "30")
     monkeypatch.setattr(delivery, "_STOP_SECONDS", 30.0)
 
 
 @pytest.fixture(autouse=True)
 def no_loaded_configurations() -> None:
-    """Forget the configurations that the test before has loaded."""
+    """Forget the configurations that an earlier test has loaded."""
     forget_loaded()

@@ -1,4 +1,4 @@
-"""What tests of an event loop start from: trackers, a gate before the disk, a clock."""
+"""Fixtures of event loop tests: trackers, a gate before the outbox, refused threads."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ import pytest
 from trackerapi import AsyncTrackerApi, Event, TrackerApi
 
 PATIENCE_SECONDS: Final = 120.0
-"""Longest wait for what has to come."""
+"""Maximum wait for an expected event, in seconds."""
 
 NOWHERE: Final = "http://127.0.0.1:9"
 
@@ -22,11 +22,11 @@ def recorder(outbox: Path) -> AsyncTrackerApi:
 
 
 class Gate:
-    """A disk that takes a record only when the event loop lets it.
+    """Gate in `before_send`: each event waits until the test lets it pass.
 
     Attributes:
-        arrived: Set as soon as a record waits.
-        is_stuck: Whether a record has waited in vain: the loop was blocked by it.
+        arrived: Set as soon as an event waits.
+        is_stuck: Whether an event waited in vain: the event blocked the event loop.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Gate:
         self._changed = threading.Condition()
 
     def before_send(self, event: Event) -> Event:
-        """Hold an event up until it may pass."""
+        """Block until the event may pass; return the event."""
         with self._changed:
             if not self._is_open:
                 self.arrived.set()
@@ -53,13 +53,13 @@ class Gate:
             self._changed.notify_all()
 
     def shut(self) -> None:
-        """Hold up the next event."""
+        """Stop the next event at the gate."""
         with self._changed:
             self._is_open, self._permits = False, 0
             self.arrived.clear()
 
     def pass_one(self) -> None:
-        """Let the event pass that has arrived."""
+        """Let the waiting event pass."""
         with self._changed:
             self.arrived.clear()
             self._permits += 1
@@ -68,7 +68,7 @@ class Gate:
 
 @pytest.fixture
 def gate() -> Iterator[Gate]:
-    """Return a gate that is open at first, and at last."""
+    """Return an open gate; open it again at the end of the test."""
     made = Gate()
     yield made
     made.open()
@@ -76,7 +76,7 @@ def gate() -> Iterator[Gate]:
 
 @pytest.fixture
 def gated(outbox: Path, gate: Gate) -> AsyncTrackerApi:
-    """Return a tracker whose records pass a gate."""
+    """Return an `AsyncTrackerApi` whose events pass the gate."""
     return AsyncTrackerApi(
         "key", NOWHERE, mode="offline", outbox=outbox, before_send=gate.before_send
     )
@@ -84,7 +84,7 @@ def gated(outbox: Path, gate: Gate) -> AsyncTrackerApi:
 
 @pytest.fixture
 def gated_sync(outbox: Path, gate: Gate) -> TrackerApi:
-    """Return a tracker without an event loop whose records pass the same gate."""
+    """Return a `TrackerApi` whose events pass the gate."""
     return TrackerApi(
         "key", NOWHERE, mode="offline", outbox=outbox, before_send=gate.before_send
     )
@@ -92,7 +92,7 @@ def gated_sync(outbox: Path, gate: Gate) -> TrackerApi:
 
 @pytest.fixture
 def no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Return what takes the last thread away that the user may start."""
+    """Return a function after whose call no thread can be started."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

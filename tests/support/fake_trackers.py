@@ -1,4 +1,4 @@
-"""What tests of the tracker in memory start from."""
+"""Fixtures of `FakeTracker` tests: outbox, tracker, configuration."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +11,13 @@ from trackerapi.testing import FakeTracker, recording
 
 @pytest.fixture
 def outbox(tmp_path: Path) -> Path:
-    """Return the folder for what other processes report."""
+    """Return the folder for reports of other processes."""
     return tmp_path / "outbox"
 
 
 @pytest.fixture
 def tracker(outbox: Path) -> Iterator[FakeTracker]:
-    """Return the tracker in memory; what is made meanwhile reports to it."""
+    """Return a `FakeTracker`; all trackers of the test report to it."""
     with recording(outbox) as made:
         yield made
 

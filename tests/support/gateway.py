@@ -1,4 +1,4 @@
-"""HTTP gateway before a real backend: requests fail there as a test says."""
+"""HTTP gateway in front of a real backend, with faults for requests."""
 
 import http.client
 import threading
@@ -20,12 +20,12 @@ from trackerapi import (
 
 @dataclass
 class Gateway:
-    """HTTP server that passes requests on to a backend, or answers as a fault says.
+    """HTTP server that passes requests on to a backend, or answers by a fault.
 
     Attributes:
-        backend: Backend that gets the requests.
-        fault: Answers requests in the place of the backend; None passes all on.
-        lends_key: Whether the backend gets its own key with each request.
+        backend: Destination of the requests.
+        fault: Function that answers in place of the backend; None for no fault.
+        lends_key: Whether each request gets the API key of the backend.
     """
 
     backend: RunningBackend
@@ -38,11 +38,11 @@ class Gateway:
 
     @property
     def url(self) -> str:
-        """The address that reports go to."""
+        """Address of the gateway."""
         return self.server.url
 
     def count(self, method: str, end_of_target: str) -> int:
-        """Return how many requests of a kind have come so far."""
+        """Return the number of requests so far with this method and end of target."""
         return sum(
             request.method == method and request.target.endswith(end_of_target)
             for request in self.server.requests
@@ -69,7 +69,7 @@ class Gateway:
 
 @contextmanager
 def gateway_to(backend: RunningBackend) -> Iterator[Gateway]:
-    """Run a gateway before a backend."""
+    """Run a gateway in front of a backend."""
     gateway = Gateway(backend)
     with gateway.server:
         yield gateway
@@ -77,21 +77,21 @@ def gateway_to(backend: RunningBackend) -> Iterator[Gateway]:
 
 @pytest.fixture
 def gateway(backend: RunningBackend) -> Iterator[Gateway]:
-    """Run a gateway before the session's backend."""
+    """Run a gateway in front of the session's backend."""
     with gateway_to(backend) as opened:
         yield opened
 
 
 @pytest.fixture
 def silence() -> Iterator[threading.Event]:
-    """Return what ends the silence of `silent()`; it ends with the test at last."""
+    """Return the event that ends `silent()`; set at the end of the test."""
     ended = threading.Event()
     yield ended
     ended.set()
 
 
 def reporting(gateway: Gateway, *, strict: bool, **options: Any) -> TrackerApi:
-    """Return a tracker that reports over a gateway, and whose end does not wait."""
+    """Return a tracker that reports through a gateway and exits without waiting."""
     key = options.pop("api_key", gateway.backend.api_key)
     return TrackerApi(
         key, gateway.url, **{"strict": strict, "shutdown_timeout": 0} | options

@@ -1,4 +1,4 @@
-"""Answers of a backend that accepts each request, and spoilt ones for one operation."""
+"""Answers of a backend that accepts each request; one operation can be replaced."""
 
 import re
 from typing import Any, Final
@@ -19,7 +19,7 @@ GOOD: Final = {
 
 
 def key_of(request: Request) -> str:
-    """Return the operation of a request, as the keys of `GOOD` have it."""
+    """Return the operation of a request, in the form of the keys of `GOOD`."""
     path = request.target.partition("?")[0]
     return f"{request.method} {re.sub(r'/[0-9]+', '/{}', path)}"
 
@@ -28,16 +28,16 @@ OURS: Final[dict[str, dict[str, Any]]] = {
     "ApiKeyOwner": OWNER,
     "Job": {"provider_job_id": "job-1", "customer_id": 142},
 }
-"""Members by which an answer belongs to the requests of this module."""
+"""Members that make an answer match the requests of the tests."""
 
 
 def whole_answer(schema: str) -> Any:
-    """Return the answer for the key `KEY` and for `job-1` of customer 142."""
+    """Return the complete answer for the key `KEY` and for `job-1` of customer 142."""
     return {**answer(schema), **OURS.get(schema, {})}
 
 
 def good(request: Request) -> bytes:
-    """Answer as a backend that accepts each request."""
+    """Return the answer of a backend that accepts the request."""
     status, schema = GOOD[key_of(request)]
     whole = whole_answer(schema)
     if schema == "BatchReport":
@@ -49,15 +49,15 @@ def good(request: Request) -> bytes:
 
 
 class Backend:
-    """Good answers; `spoil()` replaces those of one operation."""
+    """Backend with good answers; `set_answer()` replaces one operation's answer."""
 
     def __init__(self) -> None:
         self.key, self.answer = "", b""
 
-    def spoil(self, key: str, text: str) -> None:
-        """Answer an operation with `text` from now on."""
+    def set_answer(self, key: str, text: str) -> None:
+        """Answer the operation `key` with `text` from now on."""
         self.key, self.answer = key, http(GOOD[key][0], text.encode())
 
     def __call__(self, request: Request) -> bytes:
-        """Answer a request."""
+        """Return the answer to a request."""
         return self.answer if key_of(request) == self.key else good(request)

@@ -1,4 +1,4 @@
-"""Outboxes with what real processes have left in them, and commands run on those."""
+"""Outboxes with leftover files of real processes, and commands on these outboxes."""
 
 import gzip
 import io
@@ -44,12 +44,12 @@ for line in sys.stdin:
     report = tracker.flush(60)
     print(report.waiting, report.held, flush=True)
 """
-"""A job that records, and then waits to be killed or told to record more."""
+"""Script that records events, then reports each line of its standard input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command has done."""
+    """Result of a command."""
 
     status: int
     out: str
@@ -57,23 +57,23 @@ class Outcome:
 
     @property
     def json(self) -> Any:
-        """What it printed, read as JSON."""
+        """Standard output, parsed as JSON."""
         return json.loads(self.out)
 
     @property
     def lines(self) -> list[Any]:
-        """What it printed, each line read as JSON."""
+        """Lines of standard output, each parsed as JSON."""
         return [json.loads(line) for line in self.out.splitlines()]
 
 
 @dataclass
 class Desk:
-    """An outbox folder, and the settings of whoever works on it.
+    """Outbox folder, and the settings of the commands and scripts that use the folder.
 
     Attributes:
-        backend: Where records end up.
-        outbox: The folder.
-        settings: Variables that replace the usual ones; an empty one takes one away.
+        backend: Destination of the records.
+        outbox: Path of the outbox folder.
+        settings: Environment variables; an empty value removes the variable.
     """
 
     backend: RunningBackend
@@ -81,7 +81,7 @@ class Desk:
     settings: dict[str, str] = field(default_factory=dict)
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """Return the variables of a process."""
+        """Return the environment of a process."""
         usual = {
             "TRACKERAPI_BASE_URL": self.backend.base_url,
             "TRACKERAPI_API_KEY": self.backend.api_key,
@@ -91,7 +91,7 @@ class Desk:
         return {name: value for name, value in chosen.items() if value}
 
     def run(self, *arguments: str, **settings: str) -> Outcome:
-        """Run the command in this process."""
+        """Run a command of `trackerapi` in this process."""
         out, err = io.StringIO(), io.StringIO()
         with (
             mock.patch.dict(os.environ, self.environment(**settings), clear=True),
@@ -108,13 +108,13 @@ class Desk:
     def spawn(
         self, *arguments: str, limit: str = "", stdin: str = "", **settings: str
     ) -> Outcome:
-        """Run the command as a process of its own, without a terminal.
+        """Run a command of `trackerapi` in a separate process, without a terminal.
 
         Args:
-            *arguments: Of the command.
-            limit: Options of the shell's `ulimit` for it; none by default.
-            stdin: What it reads.
-            **settings: Further variables.
+            *arguments: Command and its arguments.
+            limit: Options of the shell's `ulimit` for the process; empty for no limit.
+            stdin: Standard input of the command.
+            **settings: Further environment variables.
         """
         limits = ["sh", "-c", f'ulimit {limit}; exec "$@"', "sh"] if limit else []
         done = subprocess.run(
@@ -129,7 +129,7 @@ class Desk:
         return self._outcome(done.returncode, done.stdout, done.stderr)
 
     def type(self, typed: str, *arguments: str) -> Outcome:
-        """Run the command at a terminal; what it shows there is told as its stderr."""
+        """Run a command at a terminal; the output on the terminal becomes `err`."""
         ours, theirs = pty.openpty()
         with subprocess.Popen(
             self.command(*arguments),
@@ -142,7 +142,7 @@ class Desk:
             os.close(theirs)
             os.write(ours, typed.encode())
             shown = b""
-            with suppress(OSError):  # it has let go of the terminal
+            with suppress(OSError):  # the process has closed the terminal
                 while chunk := os.read(ours, 65536):
                     shown += chunk
             os.close(ours)
@@ -151,7 +151,7 @@ class Desk:
         return self._outcome(process.returncode, out, shown.decode())
 
     def command(self, *arguments: str) -> list[str]:
-        """Return the command as a process of its own."""
+        """Return the command line for a separate process."""
         return [sys.executable, "-W", "error", "-m", "trackerapi", *arguments]
 
     def _outcome(self, status: int, out: str, err: str) -> Outcome:
@@ -170,7 +170,7 @@ class Desk:
         mode: str = "offline",
         **settings: str,
     ) -> Iterator["RunningJob"]:
-        """Run a job that has recorded, and kill it when the context ends."""
+        """Run a job that has recorded its events; kill it at the end of the block."""
         customer = customer_id or self.backend.customer_id
         arguments = [mode, job_id, str(customer), str(events)]
         with subprocess.Popen(
@@ -189,7 +189,7 @@ class Desk:
                 process.kill()
 
     def leave(self, **how: Any) -> str:
-        """Run a job that records and is killed; return its id."""
+        """Run a job that records its events and is killed; return the id of the job."""
         job_id = str(uuid.uuid4())
         with self.job(job_id, **how):
             pass
@@ -197,7 +197,7 @@ class Desk:
 
     @property
     def files(self) -> list[dict[str, Any]]:
-        """What `outbox list` tells of all files."""
+        """All files as `outbox list` returns them."""
         files: list[dict[str, Any]] = self.run(
             "outbox", "list", "--all", "--json"
         ).json["files"]
@@ -205,11 +205,11 @@ class Desk:
 
     @property
     def paths(self) -> list[Path]:
-        """The outbox files that are not put away."""
+        """Outbox files that are not archived."""
         return sorted(self.outbox.glob("*.outbox"))
 
     def name_provider(self, provider_id: int) -> None:
-        """Write into the files whose records they are, as a delivery does."""
+        """Write the provider id into the headers of the files, as a delivery does."""
         for path in self.paths:
             file = OutboxFile.claim(path)
             assert file is not None
@@ -217,40 +217,40 @@ class Desk:
             file.close()
 
     def texts(self) -> str:
-        """Return all that lies in the folder."""
+        """Return the text of all files below the folder."""
         files = [path for path in self.outbox.rglob("*") if path.is_file()]
         return "\n".join(path.read_text() for path in files)
 
     def get_job(self, job_id: str) -> Job:
-        """Return how the backend sees a job."""
+        """Return a job from the backend."""
         key, url = self.backend.api_key, self.backend.base_url
         with TrackerApi(key, url, mode="offline") as tracker:
             return tracker.get_job(job_id)
 
     def events(self, job_id: str) -> list[JobEvent]:
-        """Return what the backend has of a job."""
+        """Return the events of a job that the backend has stored."""
         key, url = self.backend.api_key, self.backend.base_url
         with TrackerApi(key, url, mode="offline") as tracker:
             return list(tracker.job(job_id).events())
 
     def messages(self, job_id: str) -> list[str]:
-        """Return the texts of the events that the backend has of a job."""
+        """Return the messages of the events of a job that the backend has stored."""
         return [event.message or "" for event in self.events(job_id)]
 
 
 @dataclass(frozen=True, slots=True)
 class RunningJob:
-    """A job that waits for a line to report."""
+    """Running `JOB` script, which waits for lines to report."""
 
     process: "subprocess.Popen[str]"
 
     def read(self) -> str:
-        """Return the next line that it prints."""
+        """Return the next line of standard output."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
     def report(self, message: str) -> tuple[int, int]:
-        """Let it report; return how many records wait and are held afterwards."""
+        """Report a message; return the counts of waiting and held records."""
         assert self.process.stdin is not None
         self.process.stdin.write(message + "\n")
         self.process.stdin.flush()
@@ -259,7 +259,7 @@ class RunningJob:
 
 
 def held_records(desk: Desk) -> list[dict[str, object]]:
-    """Return all that is held, in order."""
+    """Return all held records, in order."""
     return [
         record
         for file in desk.files
@@ -268,6 +268,6 @@ def held_records(desk: Desk) -> list[dict[str, object]]:
 
 
 def lines_of(bundle: Path) -> list[dict[str, Any]]:
-    """Return the lines of a bundle."""
+    """Return the parsed lines of a bundle."""
     with gzip.open(bundle) as lines:
         return [json.loads(line) for line in lines]

@@ -1,4 +1,4 @@
-"""Lines as a process appends them to its outbox."""
+"""Lines (records) of events and creations, as in outbox files."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def event_line(
     event_id: str = "",
     **members: object,
 ) -> bytes:
-    """Return an event with an id of its own, as a record."""
+    """Return an event as a line; its id is new if `event_id` is empty."""
     event: dict[str, Any] = {
         "event_id": event_id or str(UUID(int=next(_numbers))),
         "provider_job_id": job,
@@ -33,23 +33,23 @@ def event_line(
 
 
 def event_lines(number: int, job: str = "job", **members: object) -> list[bytes]:
-    """Return so many events of a job."""
+    """Return lines of `number` events of a job."""
     return [event_line(job=job, **members) for _ in range(number)]  # type: ignore[arg-type]
 
 
 def creation_line(
     job: str = "job", state: str = "waiting", problem: dict[str, Any] | None = None
 ) -> bytes:
-    """Return the creation of a job, as a record."""
+    """Return the creation of a job as a line."""
     document = {"provider_job_id": job, "customer_id": 142, "tag": "nightly"}
     return Creation(document=document, state=state, problem=problem).as_line()
 
 
 def event_id_of(line: bytes) -> str:
-    """Return the id of an event."""
+    """Return the event id of a line."""
     return str(json.loads(line)["event_id"])
 
 
 def ids_of(lines: list[bytes]) -> list[str]:
-    """Return the ids of events."""
+    """Return the event ids of lines."""
     return [event_id_of(line) for line in lines]

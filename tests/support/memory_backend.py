@@ -1,7 +1,7 @@
-"""A backend in memory: a plain second implementation of `Sender`.
+"""Backend in memory: a second implementation of `Sender`.
 
-It knows jobs, stores each event once by its id in the order of arrival, and fails in
-every way that it is told to.
+The backend knows jobs and stores each event once by its id, in order of arrival. Tests
+set the faults of its requests.
 """
 
 import json
@@ -22,20 +22,20 @@ from trackerapi.outbox.records import CREATION_START
 
 T = TypeVar("T")
 
-MOST_LINES: Final = 1000
-MOST_BYTES: Final = 1024 * 1024
+MAX_LINES: Final = 1000
+MAX_BYTES: Final = 1024 * 1024
 PATIENCE_SECONDS: Final = 20.0
-"""How long a test waits for what has to come; a busy machine proves nothing."""
+"""Maximum wait for an expected request, in seconds; long enough for a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a request runs into.
+    """Failure of a request.
 
     Attributes:
-        error: What is raised.
-        is_processed: Whether the request takes effect all the same, and only its
-            answer is lost.
+        error: Exception that the call raises.
+        is_processed: Whether the request takes effect: then only the answer is
+            lost.
     """
 
     error: BaseException
@@ -48,7 +48,7 @@ def unavailable(
     was_sent: bool = True,
     retry_after_seconds: float | None = None,
 ) -> Fault:
-    """Return no usable answer: none in time, a 503, the page of a proxy."""
+    """Return the fault of an unusable answer: a timeout, a 503, a proxy's page."""
     exchange = Exchange(
         method="POST",
         status=status,
@@ -59,17 +59,17 @@ def unavailable(
 
 
 def lost_answer() -> Fault:
-    """Return an answer that is lost after the request has taken effect."""
+    """Return the fault of a lost answer: the request takes effect."""
     return Fault(unavailable().error, is_processed=True)
 
 
 def rejected(status: int, *, has_problem: bool = True, kind: str = "") -> Fault:
-    """Return the backend's refusal of a whole request.
+    """Return the fault of a rejected request.
 
     Args:
-        status: Of the answer.
-        has_problem: Whether the answer holds problem details.
-        kind: Type of the problem; that of a test by default.
+        status: HTTP status of the answer.
+        has_problem: Whether the answer contains problem details.
+        kind: Type of the problem; `urn:test` if empty.
     """
     details = {**problem(status), **({"type": kind} if kind else {})}
     exchange = Exchange(
@@ -83,7 +83,7 @@ def rejected(status: int, *, has_problem: bool = True, kind: str = "") -> Fault:
 def key_refused(
     status: int = 401, *, retry_after_seconds: float | None = None
 ) -> Fault:
-    """Return the refusal of the key."""
+    """Return the fault of a rejected API key."""
     exchange = Exchange(
         method="POST",
         status=status,
@@ -94,33 +94,33 @@ def key_refused(
 
 
 def problem(status: int, detail: str = "a test asked for this") -> dict[str, Any]:
-    """Return problem details."""
+    """Return problem details for a status."""
     return {"type": "urn:test", "title": "Test", "status": status, "detail": detail}
 
 
 class MemoryBackend:
-    """Takes what a real backend takes; safe to share between threads.
+    """Backend in memory, safe to share between threads.
 
     Args:
-        jobs: Ids of jobs that it knows from the start.
+        jobs: Ids of jobs that exist from the start.
 
     Attributes:
-        jobs: Documents of the jobs it knows, by the provider's id.
-        events: Lines stored, by event id, in the order of arrival.
-        batches: Bodies of all requests with events, also of those that failed.
-        creations: Documents of all requests for a job, also of those that failed.
-        identify_count: Requests for the owner of the key.
-        renew_count: How often the key was read anew.
-        provider_id: Whose key it is.
-        is_down: Every request meets this fault; None for none.
-        refused_jobs: Faults that the creation of a job meets, by its id.
-        refused_lines: Problem details by which single events are refused, by event id.
-        poison: Faults for a whole batch that holds an event, by event id.
-        most_lines: Batches of more lines meet `too_large`.
-        most_bytes: Batches of more bytes meet `too_large`.
-        on_renew: Called when the key is read anew.
-        on_request: Called with the kind of request before it is looked at; may block.
-        violations: How the promises to a `Sender` were broken.
+        jobs: Documents of the jobs, by provider job id.
+        events: Stored lines by event id, in order of arrival.
+        batches: Bodies of all batch requests, including failed ones.
+        creations: Documents of all creation requests, including failed ones.
+        identify_count: Number of requests for the owner of the key.
+        renew_count: Number of calls of `reload_key()`.
+        provider_id: Provider id that `identify()` returns.
+        is_down: Fault of every request; None for no fault.
+        refused_jobs: Faults of the creation of jobs, by provider job id.
+        refused_lines: Problem details for rejected events, by event id.
+        poison: Faults of batches that contain an event, by event id.
+        max_lines: Maximum number of lines of a batch; above it, `too_large` is raised.
+        max_bytes: Maximum size of a batch; above it, `too_large` is raised.
+        on_renew: Called by `reload_key()`.
+        on_request: Called with the kind of a request before processing; may block.
+        violations: Rules for requests that were broken.
     """
 
     def __init__(self, *jobs: str) -> None:
@@ -134,7 +134,7 @@ class MemoryBackend:
         self.refused_jobs: dict[str, Fault] = {}
         self.refused_lines: dict[str, dict[str, Any]] = {}
         self.poison: dict[str, Fault] = {}
-        self.most_lines, self.most_bytes = MOST_LINES, MOST_BYTES
+        self.max_lines, self.max_bytes = MAX_LINES, MAX_BYTES
         self.too_large = rejected(413)
         self.on_renew: Callable[[], object] = lambda: None
         self.on_request: Callable[[str], object] = lambda _: None
@@ -143,31 +143,31 @@ class MemoryBackend:
         self._changed = threading.Condition(threading.RLock())
 
     def fail_next(self, kind: str, *faults: Fault | None) -> None:
-        """Let the next requests of a kind meet these faults, one each.
+        """Set the faults of the next requests of a kind, one fault for each request.
 
         Args:
-            kind: send, create_job or identify.
-            faults: None for a request that fares well.
+            kind: `send`, `create_job` or `identify`.
+            *faults: Faults in order; None for a request without a fault.
         """
         self._faults.setdefault(kind, deque()).extend(faults)
 
     def forget_faults(self) -> None:
-        """Let no further request meet what `fail_next()` has announced."""
+        """Remove all faults that `fail_next()` has set."""
         self._faults.clear()
 
-    def heal(self) -> None:
-        """Answer well from now on, but for what is refused for its content."""
+    def recover(self) -> None:
+        """End outages and faults; `refused_jobs`, `refused_lines` and `poison` stay."""
         self.forget_faults()
         self.is_down = None
-        self.most_lines, self.most_bytes = MOST_LINES, MOST_BYTES
+        self.max_lines, self.max_bytes = MAX_LINES, MAX_BYTES
 
     @property
     def line_counts(self) -> list[int]:
-        """How many lines each request with events had."""
+        """Number of lines of each batch request."""
         return [batch.count(b"\n") for batch in self.batches]
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
-        """Wait for a request after which something holds; fail if none comes."""
+        """Wait for a request that makes `holds()` true; fail after a timeout."""
         with self._changed:
             assert self._changed.wait_for(holds, PATIENCE_SECONDS), "it never came"
 
@@ -177,7 +177,7 @@ class MemoryBackend:
         with self._changed:
             self.batches.append(batch)
             self._changed.notify_all()
-            self._hold_to_the_rules(batch)
+            self._check_rules(batch)
             return self._answer("send", lambda: self._store(batch))
 
     def create_job(self, creation: Mapping[str, Any]) -> None:
@@ -189,7 +189,7 @@ class MemoryBackend:
             self._answer("create_job", lambda: self._create(creation))
 
     def identify(self) -> int:
-        """Tell whose key it is; see `Sender`."""
+        """Return the id of the key's provider; see `Sender`."""
         self.on_request("identify")
         with self._changed:
             self.identify_count += 1
@@ -201,7 +201,7 @@ class MemoryBackend:
         raise key_refused(403).error
 
     def reload_key(self) -> str | None:
-        """Read the key anew; see `Sender`."""
+        """Count and run a reload of the key; see `Sender`."""
         with self._changed:
             self.renew_count += 1
             self._changed.notify_all()
@@ -217,13 +217,13 @@ class MemoryBackend:
             act()
         raise fault.error
 
-    def _hold_to_the_rules(self, batch: bytes) -> None:
+    def _check_rules(self, batch: bytes) -> None:
         lines = split(batch)
         broken = {
             "a batch is empty": not batch,
             "a line has no end": not batch.endswith(b"\n"),
-            "a batch has too many lines": len(lines) > MOST_LINES,
-            "a batch has too many bytes": len(batch) > MOST_BYTES,
+            "a batch has too many lines": len(lines) > MAX_LINES,
+            "a batch has too many bytes": len(batch) > MAX_BYTES,
             "a creation stands among events": any(
                 line.startswith(CREATION_START) for line in lines
             ),
@@ -238,7 +238,7 @@ class MemoryBackend:
 
     def _store(self, batch: bytes) -> BatchResult:
         lines = split(batch)
-        if len(lines) > self.most_lines or len(batch) > self.most_bytes:
+        if len(lines) > self.max_lines or len(batch) > self.max_bytes:
             raise self.too_large.error
         read = [_read(line) for line in lines]
         for members in read:
@@ -248,7 +248,7 @@ class MemoryBackend:
         for index, (line, members) in enumerate(zip(lines, read, strict=True)):
             refusal = self._refusal(members)
             if not line.strip():
-                continue  # a backend passes over what is blank
+                continue  # the backend ignores blank lines
             if refusal is not None:
                 event_id = members.get("event_id")
                 rejections.append(
@@ -284,7 +284,7 @@ class MemoryBackend:
 
 
 def split(batch: bytes) -> list[bytes]:
-    """Return the lines of a body, parted as a backend parts them."""
+    """Return the lines of a body, split at newlines as the backend does."""
     return [line + b"\n" for line in batch.split(b"\n")[:-1]]
 
 

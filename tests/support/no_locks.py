@@ -1,4 +1,4 @@
-"""A file system that knows no locks."""
+"""Simulation of a file system without locks."""
 
 import errno
 import fcntl
@@ -7,7 +7,7 @@ import pytest
 
 
 def forbid_locks(patch: pytest.MonkeyPatch, code: int = errno.ENOLCK) -> None:
-    """Let `flock` fail as it does where a file system cannot lock."""
+    """Make `flock` fail, as on a file system without locks."""
 
     def refuse(fd: int, operation: int) -> None:
         raise OSError(code, "no locks here")

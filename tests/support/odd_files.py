@@ -1,4 +1,4 @@
-"""Pipes, devices and a valid file, for the places where files are read."""
+"""Pipes, devices and a valid file for tests of file readers."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ REFUSED = "not a regular file|a pipe with nothing to read"
 
 @pytest.fixture(params=["pipe", "device"])
 def odd_file(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """Return a pipe that nobody writes to, or a device without an end."""
+    """Return a pipe without a writer, or a device that never ends."""
     path = tmp_path / "odd"
     if request.param == "pipe":
         os.mkfifo(path)

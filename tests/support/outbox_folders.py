@@ -1,4 +1,4 @@
-"""Contents of outbox folders, and a folder that cannot be made."""
+"""Contents of outbox folders, and a folder that cannot be created."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,13 @@ from trackerapi.outbox.held import HeldJournal
 
 
 def below_a_file(folder: Path) -> Path:
-    """Return a folder that nobody can make."""
+    """Return a path below a file: the folder cannot be created."""
     (folder / "file").write_bytes(b"")
     return folder / "file" / "outbox"
 
 
 def records(outbox: Path) -> list[dict[str, Any]]:
-    """Return what stands in the files of an outbox, without their headers."""
+    """Return the parsed records of all files of an outbox, without headers."""
     found: list[dict[str, Any]] = []
     for path in sorted(outbox.glob("*.outbox")):
         found += map(json.loads, path.read_text().splitlines()[1:])
@@ -22,14 +22,14 @@ def records(outbox: Path) -> list[dict[str, Any]]:
 
 
 def written(folder: Path) -> bytes:
-    """Return all bytes below a folder, and the names of its files."""
+    """Return the names and contents of all files below a folder as bytes."""
     paths = sorted(folder.rglob("*"))
     names = "\n".join(str(path.relative_to(folder)) for path in paths).encode()
     return names + b"".join(path.read_bytes() for path in paths if path.is_file())
 
 
 def on_disk(folder: Path) -> list[bytes]:
-    """Return the records in all files of a folder, oldest file first."""
+    """Return the lines of the records in all files of a folder, oldest file first."""
     return [
         line
         for path in sorted(folder.glob("*.outbox"))
@@ -38,7 +38,7 @@ def on_disk(folder: Path) -> list[bytes]:
 
 
 def read_anew(path: Path) -> HeldJournal:
-    """Return the journal as a process sees it that begins now."""
+    """Return the journal as a new process reads it."""
     journal = HeldJournal(path)
     journal.refresh()
     return journal

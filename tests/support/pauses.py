@@ -1,4 +1,4 @@
-"""How long a courier meant to sleep, for tests that must not look at a clock."""
+"""Recorded pauses of a delivery loop, for tests without a clock."""
 
 import threading
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from trackerapi.delivery.loop import DeliveryLoop, SignalSafeEvent
 
 
 class Pauses(SignalSafeEvent):
-    """Stands in for the bell that wakes a courier, and remembers its naps.
+    """Replacement for the wake-up event of a delivery loop that records the pauses.
 
     Attributes:
-        seconds: How long each nap was to last.
+        seconds: Requested duration of each pause.
     """
 
     def __init__(self) -> None:
@@ -21,29 +21,29 @@ class Pauses(SignalSafeEvent):
 
     @classmethod
     def of(cls, loop: DeliveryLoop) -> "Pauses":
-        """Watch a courier that was not started yet."""
+        """Replace the event of a delivery loop that has not started yet."""
         pauses = cls()
         loop._wake = pauses
         return pauses
 
     def wait(self, seconds: float) -> None:
-        """Sleep as told."""
+        """Record the pause and wait."""
         with self._begun:
             self.seconds.append(seconds)
             self._begun.notify_all()
         super().wait(seconds)
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
-        """Wait for a nap at whose beginning something holds; fail if none comes."""
+        """Wait for a pause at whose start `holds()` is true; fail after a timeout."""
         with self._begun:
             assert self._begun.wait_for(holds, PATIENCE_SECONDS), "it never came"
 
     def wait_for(self, at_least_seconds: float, *, behind: int = 0) -> None:
-        """Wait for a nap that is meant to last so long.
+        """Wait for a pause with a requested minimum duration.
 
         Args:
-            at_least_seconds: Its least length.
-            behind: So many naps are not looked at.
+            at_least_seconds: Minimum duration.
+            behind: Number of pauses to ignore at the start.
         """
         self.wait_until(
             lambda: any(one >= at_least_seconds for one in self.seconds[behind:])

@@ -1,4 +1,4 @@
-"""The containers of a pod, run as plain processes in the order that Kubernetes has."""
+"""Containers of a Kubernetes pod, run as processes in the order of Kubernetes."""
 
 import os
 import re
@@ -15,12 +15,12 @@ from tests.support.documents import PATIENCE_SECONDS, reader_environment
 
 
 class Pod:
-    """A pod whose volumes are folders of this machine.
+    """Pod with local folders as volumes.
 
     Args:
-        manifest: Text in YAML.
-        folder: Where its volumes and working folders lie.
-        settings: Variables that replace those of the manifest.
+        manifest: YAML text of the pod.
+        folder: Parent of the volumes and working folders.
+        settings: Variables that replace variables of the manifest.
     """
 
     def __init__(self, manifest: str, folder: Path, settings: Mapping[str, str]):
@@ -31,24 +31,24 @@ class Pod:
 
     @property
     def sidecars(self) -> list[dict[str, Any]]:
-        """Containers that run beside the others, and are ended after them."""
+        """Containers that run beside the others and are stopped after them."""
         return [c for c in self._spec["initContainers"] if "restartPolicy" in c]
 
     @property
-    def in_turn(self) -> list[dict[str, Any]]:
-        """Containers that run to their end one after the other, the work last."""
+    def sequential_containers(self) -> list[dict[str, Any]]:
+        """Containers that run one after the other: init containers first."""
         begin = [c for c in self._spec["initContainers"] if "restartPolicy" not in c]
         return [*begin, *self._spec["containers"]]
 
     def run(self) -> None:
-        """Run all containers; each has to succeed."""
-        with self.sidecars_running():
-            for container in self.in_turn:
+        """Run all containers; assert that each succeeds."""
+        with self.running_sidecars():
+            for container in self.sequential_containers:
                 assert self.start(container).wait(PATIENCE_SECONDS) == 0
 
     @contextmanager
-    def sidecars_running(self) -> Iterator[None]:
-        """Run the sidecars, and end them with SIGTERM after the context."""
+    def running_sidecars(self) -> Iterator[None]:
+        """Run the sidecars; stop them by SIGTERM at the end of the block."""
         running = [self.start(container) for container in self.sidecars]
         try:
             yield
@@ -61,20 +61,20 @@ class Pod:
                 process.wait()
 
     def start(self, container: Mapping[str, Any]) -> "subprocess.Popen[bytes]":
-        """Start a container in a folder of its own, as its own process group."""
-        place = self.folder / container["name"]
-        place.mkdir(exist_ok=True)
+        """Start a container in its own folder and process group."""
+        folder = self.folder / container["name"]
+        folder.mkdir(exist_ok=True)
         environment = self._environment(container)
         command = [*container["command"], *container.get("args", [])]
         return subprocess.Popen(
-            [self._expanded(word, environment) for word in command],
-            cwd=place,
-            env=reader_environment(place, **environment),
+            [self._expand(word, environment) for word in command],
+            cwd=folder,
+            env=reader_environment(folder, **environment),
             start_new_session=True,
         )
 
     def _environment(self, container: Mapping[str, Any]) -> dict[str, str]:
-        """Return the variables of a container, with its volumes where they lie here."""
+        """Return the variables of a container; mount paths become local folders."""
         mounts = {
             mount["mountPath"]: str(self.folder / f"volume-{mount['name']}")
             for mount in container["volumeMounts"]
@@ -90,7 +90,7 @@ class Pod:
         if source == {"fieldRef": {"fieldPath": "metadata.name"}}:
             return self.name
         assert source.keys() == {"secretKeyRef"}
-        return os.devnull  # has to be among the settings
+        return os.devnull  # placeholder: `settings` must contain the secret
 
-    def _expanded(self, word: str, environment: Mapping[str, str]) -> str:
+    def _expand(self, word: str, environment: Mapping[str, str]) -> str:
         return re.sub(r"\$\((\w+)\)", lambda found: environment[found[1]], word)

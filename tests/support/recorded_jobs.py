@@ -1,4 +1,4 @@
-"""What tests of blocks start from: a job whose events can be read back at once."""
+"""Fixtures of tests of blocks (`with` statements), and readers of recorded events."""
 
 import json
 import uuid
@@ -15,7 +15,7 @@ STEPS = {"load": 10, "segment": 60, "report": 30}
 
 @pytest.fixture
 def outbox(tmp_path: Path) -> Path:
-    """Return a folder for an outbox."""
+    """Return the path of an outbox folder that does not exist yet."""
     return tmp_path / "outbox"
 
 
@@ -28,7 +28,7 @@ def recorder(outbox: Path) -> Iterator[TrackerApi]:
 
 @pytest.fixture
 def config() -> JobConfig:
-    """Load a configuration of three steps under a tag of its own."""
+    """Load a configuration of three steps with a unique tag."""
     tag = f"imaging-{uuid.uuid4()}"
     document = {
         "tag": tag,
@@ -43,7 +43,7 @@ def config() -> JobConfig:
 
 @pytest.fixture
 def run(recorder: TrackerApi, config: JobConfig) -> TrackerJob:
-    """Return a job to be run as a block."""
+    """Return a job for use as a block."""
     return recorder.run_job(str(uuid.uuid4()), customer_id=142, tag=config.tag)
 
 
@@ -58,7 +58,7 @@ def recorded(outbox: Path) -> list[dict[str, Any]]:
 
 
 def story(outbox: Path) -> list[str]:
-    """Return what was reported, in words: the kind and the step of each event."""
+    """Return kind and step tag of each event except progress."""
     return [
         f"{event['kind']} {event['tag']}" if "tag" in event else event["kind"]
         for event in recorded(outbox)
@@ -67,7 +67,7 @@ def story(outbox: Path) -> list[str]:
 
 
 def progress(outbox: Path, step: str) -> list[tuple[Any, Any]]:
-    """Return what was reported as completed of total, oldest first."""
+    """Return `completed` and `total` of each progress event of a step, oldest first."""
     return [
         (event.get("completed"), event.get("total"))
         for event in recorded(outbox)
@@ -76,7 +76,7 @@ def progress(outbox: Path, step: str) -> list[tuple[Any, Any]]:
 
 
 def lines(outbox: Path) -> list[dict[str, Any]]:
-    """Return the lines of the timeline: who reads what, and of which step."""
+    """Return step tag, message and detail of each timeline line (event `info`)."""
     return [
         {key: event[key] for key in ("tag", "message", "detail") if key in event}
         for event in recorded(outbox)

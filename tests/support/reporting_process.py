@@ -1,6 +1,6 @@
-"""What one process has: all of delivery but its thread, so that a test makes the turns.
+"""Parts of one process without the delivery thread: tests run each pass themselves.
 
-Several of them in one test stand for several processes: a lock on a file belongs to
+Several instances in one test act as several processes: a lock on a file belongs to
 the descriptor, not to the process.
 """
 
@@ -22,18 +22,18 @@ PLENTY: Final = 1024**3
 
 
 class ReportingProcess:
-    """A process that reports into a folder.
+    """Outbox and delivery of one process.
 
     Args:
-        folder: The outbox.
-        sender: What carries.
-        binding: Where its records are to go, and whose they are.
-        limit_bytes: Size of what may wait.
+        folder: Outbox folder; None for records in memory only.
+        sender: Sender of the batches.
+        binding: Backend address and key of the records.
+        limit_bytes: Maximum size of the undelivered records.
         fsync: As in `OutboxOptions`.
         strict: As in `OutboxOptions`.
 
     Attributes:
-        told: Problems that were told.
+        told: Reported problems, oldest first.
     """
 
     def __init__(
@@ -65,34 +65,34 @@ class ReportingProcess:
 
     @property
     def told_kinds(self) -> list[str]:
-        """Kinds of the problems that were told."""
+        """Kinds of the reported problems, oldest first."""
         return [problem.kind for problem in self.told]
 
     def append(self, *lines: bytes) -> None:
-        """Record lines."""
+        """Append records to the outbox."""
         for line in lines:
             assert self.outbox.append(line)
 
     def run_pass(self) -> None:
-        """Do all that is due, and what waits for its job, without delay.
+        """Run one delivery pass at once, including deferred records.
 
         Raises:
-            BackendError: As `Rounds.carry_all()` does.
+            BackendError: See `DeliveryPasses.deliver_batches()`.
         """
         self.passes.search_again()
         self.passes.claim_leftovers()
         self.passes.deliver_batches()
 
-    def deliver(self, most_rounds: int = 50) -> None:
-        """Make rounds until nothing waits any more."""
-        for _ in range(most_rounds):
+    def deliver(self, max_passes: int = 50) -> None:
+        """Run passes until no record is undelivered; fail after `max_passes` passes."""
+        for _ in range(max_passes):
             self.run_pass()
             if not self.waits():
                 return
-        raise AssertionError(f"something still waits after {most_rounds} rounds")
+        raise AssertionError(f"something still waits after {max_passes} rounds")
 
     def waits(self) -> bool:
-        """Tell whether something waits: in a file, in memory, or for its job."""
+        """Return whether records are undelivered: in files, in memory or deferred."""
         return (
             self.outbox.undelivered_count > 0
             or any(not file.is_delivered for file in self.passes.leftovers)
@@ -101,14 +101,14 @@ class ReportingProcess:
         )
 
     def files(self) -> list[OutboxFile]:
-        """Return all files that it has open."""
+        """Return all open files."""
         return self.passes.files()
 
     def leave(self) -> None:
-        """End in order."""
+        """Close the outbox and release the files, as a normal exit does."""
         self.passes.release(self.outbox.close())
 
     def die(self) -> None:
-        """End as by `kill -9`: the system closes the descriptors, and no more."""
+        """Close the file descriptors only, as the system does after SIGKILL."""
         for file in self.files():
             file.close()

@@ -1,4 +1,4 @@
-"""A real backend for the whole session of tests."""
+"""Real backend for the whole test session."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 
 @dataclass(frozen=True, slots=True)
 class RunningBackend:
-    """A backend that serves; the members are those of its `dev.json`."""
+    """Running backend; the attributes are the members of its `dev.json`."""
 
     base_url: str
     api_key: str
@@ -22,7 +22,7 @@ class RunningBackend:
 
 @pytest.fixture(scope="session")
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBackend]:
-    """Run a real backend for the whole session."""
+    """Run a real backend for the test session."""
     folder: Path = tmp_path_factory.mktemp("backend")
     command = [sys.executable, "-m", "trackerapi_backend", "dev"]
     process = subprocess.Popen(
@@ -30,7 +30,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBackend
     )
     with process:
         try:
-            # It says its address once it serves.
+            # The backend prints its address as soon as it serves.
             assert process.stdout is not None
             assert process.stdout.readline(), "the backend did not start"
             description = json.loads((folder / "dev.json").read_text())

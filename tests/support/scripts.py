@@ -20,7 +20,7 @@ from tests.support.running_backend import RunningBackend
 from trackerapi import TrackerApi, TrackerJob
 
 PATIENCE_SECONDS: Final = 120
-"""After this a script is taken for hanging."""
+"""Maximum duration of a script, in seconds."""
 
 
 PREAMBLE: Final = """\
@@ -40,13 +40,13 @@ def send(job, count=1):
 
 @dataclass
 class Scripts:
-    """Where scripts of one job run, and what they say they have reported.
+    """Surroundings of the scripts of one job, with the event ids of returned calls.
 
     Attributes:
-        backend: Where events end up.
-        base_url: Where scripts send them.
-        folder: Holds the outbox and what the scripts write.
-        job_id: The job that they report on.
+        backend: Destination of the events.
+        base_url: Backend address for the scripts.
+        folder: Folder of the outbox, the scripts and their files.
+        job_id: Provider job id of the job.
     """
 
     backend: RunningBackend
@@ -61,7 +61,7 @@ class Scripts:
 
     @property
     def returned(self) -> list[str]:
-        """The ids of the events whose calls have returned."""
+        """Event ids of the calls that have returned."""
         return (self.folder / "returned").read_text().split()
 
     @contextmanager
@@ -71,7 +71,7 @@ class Scripts:
         *options: str,
         **settings: str,
     ) -> "Iterator[subprocess.Popen[str]]":
-        """Start a script; one that hangs is killed with all its children."""
+        """Start a script; kill it and its children at the end or after a timeout."""
         file = self.folder / "script.py"
         file.write_text(PREAMBLE + textwrap.dedent(script))
         process = subprocess.Popen(
@@ -86,7 +86,7 @@ class Scripts:
         )
 
         def kill() -> None:
-            # A child that hangs would hold the pipes open.
+            # A hanging child would keep the pipes open.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
@@ -100,17 +100,17 @@ class Scripts:
                 kill()
 
     def run(self, script: str, *options: str, **settings: str) -> tuple[str, str]:
-        """Run a script to its end; return its output and its errors."""
+        """Run a script to its end; return stdout and stderr."""
         with self.started(script, *options, **settings) as process:
             output, errors = process.communicate()
         assert process.returncode == 0, errors
         return output, errors
 
     def assert_all_arrive_once(self, *, cut: int = 0) -> None:
-        """Let a next process deliver, and compare with what was returned.
+        """Deliver by another tracker; assert that each returned event is stored once.
 
         Args:
-            cut: Calls that may have recorded without returning.
+            cut: Maximum number of calls that recorded an event without returning.
         """
         with TrackerApi(
             self.backend.api_key, self.base_url, outbox=self.outbox
@@ -129,7 +129,7 @@ class Scripts:
             "TRACKERAPI_BASE_URL": self.base_url,
             "TRACKERAPI_API_KEY": self.backend.api_key,
             "TRACKERAPI_OUTBOX": str(self.outbox),
-            # A busy machine is slow, and that proves nothing.
+            # Long: a busy machine delivers slowly.
             "TRACKERAPI_SHUTDOWN_TIMEOUT": "30",
             "RETURNED": str(self.folder / "returned"),
             "JOB": self.job_id,
@@ -138,36 +138,36 @@ class Scripts:
 
 @pytest.fixture
 def scripts(backend: RunningBackend, job: TrackerJob, tmp_path: Path) -> Scripts:
-    """Return where scripts report on a job of the backend."""
+    """Return the surroundings of scripts that report on a job of the backend."""
     return Scripts(backend, backend.base_url, tmp_path, job.provider_job_id)
 
 
 def line_of(stream: IO[str] | None) -> str:
-    """Return the next line of a script's output."""
+    """Return the next line of an output stream."""
     assert stream is not None
     return stream.readline().strip()
 
 
-def say(process: "subprocess.Popen[str]", word: str) -> None:
-    """Give a script a line to read."""
+def write_line(process: "subprocess.Popen[str]", word: str) -> None:
+    """Write a line to the standard input of a script."""
     assert process.stdin is not None
     process.stdin.write(word + "\n")
     process.stdin.flush()
 
 
 OWN_THREADS: Final = """\
-        # Newer Pythons warn of a fork beside threads of the script.
+        # Newer versions of Python warn about a fork beside other threads.
         import warnings
         warnings.simplefilter("ignore", DeprecationWarning)
 
 """
-"""Begin of a script that forks beside threads of its own."""
+"""First lines of a script that forks beside its own threads."""
 
 
 KEEPING: Final = """\
         import httpx
-        # A busy machine may take longer than an idle connection is kept.
+        # On a busy machine, an idle connection could expire before the next request.
         httpx._config.DEFAULT_LIMITS.keepalive_expiry = 3600
 
 """
-"""Begin of a script whose connections are counted."""
+"""First lines of a script of a test that counts connections."""

@@ -1,4 +1,4 @@
-"""A disk that runs full: writes take what there is room for."""
+"""Simulation of a disk that runs full."""
 
 import errno
 import os
@@ -12,14 +12,14 @@ _PWRITE: Final = os.pwrite
 
 
 class SmallDisk:
-    """Bounds what is written to files of one folder.
+    """Replacement of `os.write` and `os.pwrite` with limited space for one folder.
 
     Args:
-        patch: Puts it in the place of `os.write` and `os.pwrite`.
-        folder: Only files in here.
+        patch: Monkeypatch that installs the replacement.
+        folder: Folder with limited space.
 
     Attributes:
-        room_bytes: How much more is taken; None for no bound.
+        room_bytes: Remaining space in bytes; None for no limit.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -36,7 +36,7 @@ class SmallDisk:
 
     def _taken(self, fd: int, data: bytes) -> bytes:
         path = Path(f"/proc/self/fd/{fd}").readlink()
-        # The position is written over an old one, which needs no room.
+        # The file of the position is overwritten in place, which needs no space.
         is_bounded = str(path).startswith(self._folder) and path.suffix != ".ack"
         if self.room_bytes is None or not is_bounded:
             return data

@@ -1,9 +1,9 @@
-"""A shell for one command: leads a session on a terminal, and knows of job control.
+"""Shell for one command, with job control: leads a session on a terminal.
 
     python small_shell.py DESCRIPTOR COMMAND ...
 
-Tells on the descriptor, a socket, what becomes of the command: `stopped N`, `exited N`
-or `killed N`. A line that it gets there lets a stopped command go on.
+Writes the state of the command to the descriptor, a socket: `stopped N`, `exited N`
+or `killed N`. A line from the socket resumes a stopped command.
 """
 
 import fcntl
@@ -15,9 +15,10 @@ from typing import NoReturn
 
 
 def become_the_command() -> NoReturn:
-    """Run the command in this process, from its begin on in the foreground.
+    """Run the command in this process, in the foreground from the start.
 
-    Put there by its parent, it might be stopped for reading before it is there.
+    The child sets the foreground group itself: after a late call by the parent, the
+    command could read as a background process and be stopped.
     """
     os.setpgid(0, 0)
     os.tcsetpgrp(0, os.getpid())
@@ -27,7 +28,7 @@ def become_the_command() -> NoReturn:
 
 
 def main() -> None:
-    """Run the command to its end."""
+    """Run the command to its end; report each change of its state."""
     talk = os.fdopen(int(sys.argv[1]), "r+b", buffering=0)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Job scripts as processes, behind pipes or on a terminal that a test looks at."""
+"""Job scripts as processes, with pipes or on a terminal that the test reads."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 import pyte
 
 PATIENCE_SECONDS: Final = 60
-"""After this a script is taken for hanging."""
+"""Maximum duration of a script, in seconds."""
 
 BEGIN: Final = """
 import os, signal, subprocess, sys, threading, warnings
@@ -34,7 +34,7 @@ JobConfigManager(configs=[{
 tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
 
 def wait():
-    "Wait until the test has seen enough."
+    "Wait for a line of the test."
     os.read(0, 1)
 
 def run(name="study-1"):
@@ -44,21 +44,21 @@ def run(name="study-1"):
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return variables for a script, without those that say how things look."""
+    """Return the environment of a script, without variables for its output format."""
     hidden = ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "PYTHONUNBUFFERED", "COLUMNS")
     kept = {key: value for key, value in os.environ.items() if key not in hidden}
     return {**kept, "TERM": "xterm-256color", "PYTHONUTF8": "1", **more}
 
 
 def command(script: str, outbox: Path) -> list[str]:
-    """Return how a script is run."""
+    """Return the command line of a script."""
     return [sys.executable, "-W", "error", "-c", BEGIN + script, str(outbox)]
 
 
 def run_piped(
     script: str, outbox: Path, **variables: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a script whose stdout and stderr are pipes."""
+    """Run a script with pipes for stdout and stderr."""
     return subprocess.run(
         command(script, outbox),
         env=environment(**variables),
@@ -70,19 +70,19 @@ def run_piped(
 
 
 class Terminal:
-    """A terminal with a script on it.
+    """Terminal on which a script runs.
 
     Args:
-        script: What to run, behind `BEGIN`.
-        outbox: Its outbox.
-        columns: Width of the window.
-        rows: Height of it.
-        stdout: Descriptor for its stdout; None for the terminal.
+        script: Python code, appended to `BEGIN`.
+        outbox: Outbox folder of the script.
+        columns: Width of the window, in characters.
+        rows: Height of the window, in lines.
+        stdout: Descriptor for stdout; None for the terminal.
         variables: Environment variables.
 
     Attributes:
-        process: The script.
-        raw: All that has come to the terminal.
+        process: Process of the script.
+        raw: All bytes that the terminal has received.
     """
 
     def __init__(
@@ -129,13 +129,13 @@ class Terminal:
 
     @property
     def shown(self) -> list[str]:
-        """The rows of the window, without blank ones."""
+        """Rows of the window, without blank rows."""
         rows = [str(row).rstrip() for row in self._screen.display]
         return [row for row in rows if row]
 
     @property
     def lines(self) -> list[str]:
-        """All that was ever printed and still stands, without blank rows."""
+        """Rows of the window and of its history, without blank rows."""
         before = [
             "".join(row[x].data for x in range(self._screen.columns)).rstrip()
             for row in self._screen.history.top
@@ -144,11 +144,11 @@ class Terminal:
 
     @property
     def has_cursor(self) -> bool:
-        """Whether the cursor is shown."""
+        """Whether the cursor is visible."""
         return not self._screen.cursor.hidden
 
     def until(self, is_so: Callable[[list[str]], bool]) -> list[str]:
-        """Look at the window until it shows something; return its rows."""
+        """Read until `is_so(rows)` is true; return the rows of the window."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not is_so(self.shown):
             assert time.monotonic() < deadline, self.shown
@@ -156,35 +156,35 @@ class Terminal:
         return self.shown
 
     def until_text(self, *texts: str) -> list[str]:
-        """Look at the window until it shows all of some texts; return its rows."""
+        """Read until the window contains all `texts`; return its rows."""
         return self.until(lambda rows: all(text in "\n".join(rows) for text in texts))
 
     def go_on(self) -> None:
-        """Let the script go on behind a `wait()`."""
+        """Let the script continue after its call of `wait()`."""
         assert self.process.stdin is not None
         self.process.stdin.write(b"\n")
         self.process.stdin.flush()
 
     def end(self) -> int:
-        """Read to the end of the script; return its exit code."""
+        """Read to the end of the script; return its exit status."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self._read(1.0):
             assert time.monotonic() < deadline, self.lines
         return self.process.wait(PATIENCE_SECONDS)
 
     def hang_up(self) -> None:
-        """Take the terminal away from the script."""
+        """Close the terminal: the script gets a hang-up."""
         if self._master >= 0:
             os.close(self._master)
             self._master = -1
 
     def _read(self, seconds: float) -> bool:
-        """Take what comes within a time; False if nobody has the terminal any more."""
+        """Read for `seconds` at most; return False after the terminal was closed."""
         if not select.select([self._master], [], [], seconds)[0]:
             return True
         try:
             data = os.read(self._master, 1 << 16)
-        except OSError:  # how Linux says that it is closed
+        except OSError:  # EIO on Linux: the terminal is closed
             return False
         self.raw += data
         self._stream.feed(data)

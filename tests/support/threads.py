@@ -1,4 +1,4 @@
-"""Threads of the library in the process of the tests."""
+"""Threads of the library in the test process."""
 
 import threading
 from collections.abc import Iterable
@@ -8,21 +8,21 @@ from trackerapi.delivery.passes import LEFTOVER_SEARCH_SECONDS
 
 
 def library_threads() -> set[threading.Thread]:
-    """Return the threads of the library that live in this process."""
-    # Those that begin just now are listed too, but cannot be waited for yet.
+    """Return the living threads of the library in this process."""
+    # Threads that are just starting have no ident and cannot be joined yet.
     begun = {thread for thread in threading.enumerate() if thread.ident is not None}
     return {thread for thread in begun if thread.name.startswith("trackerapi-")}
 
 
 def await_end(threads: Iterable[threading.Thread]) -> None:
-    """Wait until threads have ended."""
+    """Wait until all threads have ended."""
     for thread in threads:
         thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive(), f"{thread.name} goes on"
 
 
 def await_end_soon(threads: Iterable[threading.Thread]) -> None:
-    """Wait for threads, but not as long as a courier sleeps that nobody has woken."""
+    """Wait for threads, for less time than the pause of a delivery loop lasts."""
     for thread in threads:
         thread.join(LEFTOVER_SEARCH_SECONDS / 2)
         assert not thread.is_alive(), f"{thread.name} goes on"

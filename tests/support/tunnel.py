@@ -1,4 +1,4 @@
-"""A real proxy on loopback: passes requests on, and tunnels by CONNECT."""
+"""Real proxy on loopback that tunnels connections by CONNECT."""
 
 import socket
 import socketserver
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Tunnel:
-    """A running proxy.
+    """Running proxy.
 
     Attributes:
-        url: The address to reach it under.
-        targets: Hosts and ports it was asked to connect to, in order.
+        url: Address of the proxy.
+        targets: Requested hosts and ports, in order.
     """
 
     url: str
@@ -23,7 +23,7 @@ class Tunnel:
 
 @contextmanager
 def tunnel() -> Iterator[Tunnel]:
-    """Run a proxy that connects wherever it is asked to by CONNECT."""
+    """Run a proxy that connects to each host that CONNECT names."""
 
     class Connect(socketserver.StreamRequestHandler):
         def handle(self) -> None:
@@ -52,7 +52,7 @@ def tunnel() -> Iterator[Tunnel]:
 
 
 def _relay(source: socket.socket, target: socket.socket) -> None:
-    """Pass bytes on until either side ends."""
+    """Copy bytes until either side closes."""
     with suppress(OSError):
         while data := source.recv(65_536):
             target.sendall(data)

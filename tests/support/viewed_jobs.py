@@ -1,4 +1,4 @@
-"""What tests of views start from: a job whose handle can be looked at."""
+"""Fixtures of view tests: a job whose snapshot can be read."""
 
 import uuid
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from trackerapi import JobConfig, JobConfigManager, TrackerApi, TrackerJob
 
 @pytest.fixture
 def outbox(tmp_path: Path) -> Path:
-    """Return a folder for an outbox."""
+    """Return the path of an outbox folder that does not exist yet."""
     return tmp_path / "outbox"
 
 

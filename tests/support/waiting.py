@@ -1,4 +1,4 @@
-"""Waits of tests, and the time that a busy machine may add."""
+"""Waits of tests, and the tolerance for busy machines."""
 
 import threading
 import time
@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Final
 
 SLACK_SECONDS: Final = 60.0
-"""Time that a busy machine may add; a call that waits for the backend takes longer."""
+"""Tolerance for a busy machine, in seconds; shorter than a wait for the backend."""
 
 
 _PAUSE: Final = threading.Event()
 
 
 def await_true(is_so: Callable[[], bool], seconds: float) -> None:
-    """Look at what nobody tells of until it is so."""
+    """Poll a condition until it is true; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "did not come in time"

@@ -15,7 +15,7 @@ from tests.support.scripts import (
     PATIENCE_SECONDS,
     Scripts,
     line_of,
-    say,
+    write_line,
 )
 from trackerapi import TrackerApi
 
@@ -100,7 +100,7 @@ def test_fork_of_a_busy_courier_opens_a_connection_of_its_own(
         """
     ) as process:
         assert is_held.wait(PATIENCE_SECONDS)
-        say(process, "fork")
+        write_line(process, "fork")
         assert line_of(process.stdout) == "child has ended"
         release.set()
         errors = process.communicate()[1]

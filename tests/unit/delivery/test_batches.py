@@ -16,7 +16,7 @@ from tests.support.lines import (
     ids_of,
 )
 from tests.support.memory_backend import (
-    MOST_BYTES,
+    MAX_BYTES,
     Fault,
     MemoryBackend,
     key_refused,
@@ -93,7 +93,7 @@ def test_batches_keep_to_the_limit_of_bytes(
     process.deliver()
 
     assert list(memory.events.values()) == lines
-    assert [len(batch) > MOST_BYTES // 2 for batch in memory.batches] == [
+    assert [len(batch) > MAX_BYTES // 2 for batch in memory.batches] == [
         True,
         True,
         False,
@@ -170,14 +170,14 @@ def test_answer_lost_after_processing_doubles_and_counts_nothing_twice(
 
 
 @pytest.mark.parametrize("fault", [rejected(413), HTML_413])
-@pytest.mark.parametrize("most_lines", [1, 2, 7, 300])
+@pytest.mark.parametrize("max_lines", [1, 2, 7, 300])
 def test_batch_that_is_too_large_is_split(
-    process: ReportingProcess, memory: MemoryBackend, fault: Fault, most_lines: int
+    process: ReportingProcess, memory: MemoryBackend, fault: Fault, max_lines: int
 ) -> None:
     """A proxy with a limit below the contract costs time, not events."""
-    lines = event_lines(600 if most_lines > 100 else 40)
+    lines = event_lines(600 if max_lines > 100 else 40)
     process.append(*lines)
-    memory.too_large, memory.most_lines = fault, most_lines
+    memory.too_large, memory.max_lines = fault, max_lines
 
     process.deliver(200)
 
@@ -207,7 +207,7 @@ def test_single_line_that_is_too_large_is_held_and_the_rest_is_delivered(
     """A record that exceeds every limit does not stop the records after it."""
     small, large, last = event_line(), event_line(message="x" * 40_000), event_line()
     process.append(small, large, last)
-    memory.too_large, memory.most_bytes = fault, 36_000
+    memory.too_large, memory.max_bytes = fault, 36_000
 
     process.deliver()
 
@@ -723,7 +723,7 @@ def test_deferred_events_survive_an_unavailable_backend(
         process.run_pass()
 
     assert len(memory.batches) + memory.identify_count == asked + 1
-    memory.heal()
+    memory.recover()
     assert held_lines(process, waits=True) == lines
     process.deliver()
     assert list(memory.events.values()) == lines
@@ -743,7 +743,7 @@ def test_many_deferred_events_go_in_batches_that_the_contract_allows(
     process.deliver()
 
     assert list(memory.events.values()) == lines
-    assert max(map(len, memory.batches)) <= MOST_BYTES
+    assert max(map(len, memory.batches)) <= MAX_BYTES
 
 
 def test_records_in_memory_arrive_with_their_creation_first(
@@ -856,7 +856,7 @@ def first_failures(faults: list[Fault | None]) -> list[Fault | None]:
 @given(
     count=st.integers(1, 40),
     bad=st.sets(st.integers(0, 39), max_size=6),
-    most_lines=st.integers(1, 40),
+    max_lines=st.integers(1, 40),
     faults=st.lists(
         st.sampled_from(
             [
@@ -875,7 +875,7 @@ def test_good_lines_arrive_in_order_and_bad_lines_are_held(
     tmp_path_factory: pytest.TempPathFactory,
     count: int,
     bad: set[int],
-    most_lines: int,
+    max_lines: int,
     faults: list[Fault | None],
     is_poison: bool,
 ) -> None:
@@ -891,7 +891,7 @@ def test_good_lines_arrive_in_order_and_bad_lines_are_held(
             memory.poison[event_id_of(line)] = rejected(422)
         else:
             memory.refused_lines[event_id_of(line)] = problem(422)
-    memory.most_lines = most_lines
+    memory.max_lines = max_lines
     memory.fail_next("send", *faults)
     batch_delivery = BatchDelivery(memory, lambda _: None, problems, counters)
 

@@ -242,7 +242,7 @@ def test_unavailable_backend_gets_one_request_a_pass(
 
     assert len(memory.batches) + memory.identify_count == before + ROUNDS
     assert set_aside_lines(process) == []
-    memory.heal()
+    memory.recover()
     process.deliver()
     assert list(memory.events.values()) == lines
 
@@ -329,7 +329,7 @@ def test_every_event_arrives_once_or_stays(
         with suppress(BackendError):
             batch_delivery.deliver_next(file)
             batch_delivery.retry_deferred(file)
-    memory.heal()
+    memory.recover()
     memory.poison.clear()
     for _ in range(3):
         while batch_delivery.deliver_next(file):

@@ -552,7 +552,7 @@ def test_close_archives_delivered_files_and_releases_the_rest(
     with running(DeliveryLoop(other.parts), other) as loop:
         record(other, loop, line)
         memory.wait_until(lambda: memory.identify_count > 1)
-    memory.heal()
+    memory.recover()
     last = ReportingProcess(folder, memory)
     last.deliver()
     assert event_id_of(line) in memory.events

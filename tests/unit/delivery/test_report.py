@@ -93,7 +93,7 @@ def test_report_counts_undelivered_records_and_names_the_oldest(
         assert report.delivered == 0
         assert report.oldest_waiting_at == datetime(2026, 11, 24, 12, 5, tzinfo=UTC)
         assert report.last_error == "no usable answer (503)"
-        memory.heal()
+        memory.recover()
         assert delivery.flush(PATIENCE_SECONDS).oldest_waiting_at is None
 
 

@@ -218,10 +218,10 @@ class OutboxMachine(RuleBasedStateMachine):
 
     # Actions of the backend.
 
-    @rule(most_lines=st.sampled_from([1, 2, 3, 1000]), is_html=st.booleans())
-    def take_less(self, most_lines: int, is_html: bool) -> None:
+    @rule(max_lines=st.sampled_from([1, 2, 3, 1000]), is_html=st.booleans())
+    def take_less(self, max_lines: int, is_html: bool) -> None:
         """Use smaller batches from now on."""
-        self.backend.most_lines = most_lines
+        self.backend.max_lines = max_lines
         self.backend.too_large = TOO_LARGE["HTML 413" if is_html else "413"]
 
     @rule()
@@ -430,7 +430,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 assert file.position <= file.end <= len(content)
 
     def _deliver_all(self) -> None:
-        self.backend.heal()
+        self.backend.recover()
         self.backend.jobs[LATE] = {}
         for process in self.processes:
             self._give_up(process.outbox.backlog)

@@ -13,7 +13,7 @@ from trackerapi_client.answers import OPERATIONS
 from trackerapi_client.types import UNSET, File
 
 from scripts.contract.document import Operation
-from tests.support.answers import Spoilt, answer, contract, spoilt
+from tests.support.answers import ChangedAnswer, answer, changed_answers, contract
 from tests.support.contract_document import operations
 from tests.support.contract_samples import endpoint_of, model_of, sample
 from tests.support.scripted_server import KEY
@@ -40,7 +40,7 @@ OUTSIDE = "0001-01-01T00:00:00+23:59"
 SCHEMAS = sorted({*(n for a in OPERATIONS.values() for n in a.values()), "Problem"})
 
 
-def is_ours(schema: str, text: str) -> bool:
+def is_admitted(schema: str, text: str) -> bool:
     """Tell whether a text is taken for an answer of a schema."""
     try:
         check_model(schema, parse_object(text.encode()))
@@ -59,9 +59,9 @@ def test_answers_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_spoilt_member_makes_an_answer_of_something_else(schema: str) -> None:
     """Types, formats, ranges and nesting of each member are those of the contract."""
-    answers = spoilt(schema)
+    answers = changed_answers(schema)
 
-    assert not [str(x) for x in answers if x.is_ours != is_ours(schema, x.text)]
+    assert not [str(x) for x in answers if x.is_admitted != is_admitted(schema, x.text)]
 
 
 def arguments_of(operation: Operation) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_call_returns_a_model_or_says_that_the_answer_is_none(
     operation: Operation,
 ) -> None:
     """Whatever a member of an answer holds, no call lets another error escape."""
-    now: list[tuple[int, Spoilt]] = []
+    now: list[tuple[int, ChangedAnswer]] = []
 
     def handler(_: httpx.Request) -> httpx.Response:
         headers = {"Content-Type": "application/json"}
@@ -111,9 +111,11 @@ def test_call_returns_a_model_or_says_that_the_answer_is_none(
     key = f"{operation.method.upper()} {re.sub('{[^}]+}', '{}', operation.path)}"
     arguments = arguments_of(operation)
     for status, schema in OPERATIONS[key].items():
-        for each in list(spoilt(schema))[::5]:
+        for each in list(changed_answers(schema))[::5]:
             now[:] = [(status, each)]
-            with nullcontext() if each.is_ours else pytest.raises(BackendUnavailable):
+            with (
+                nullcontext() if each.is_admitted else pytest.raises(BackendUnavailable)
+            ):
                 endpoint_of(operation).sync(client=client, **arguments)
     client.close()
 

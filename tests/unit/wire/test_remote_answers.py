@@ -10,23 +10,23 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.answers import Spoilt, answer, spoilt
+from tests.support.answers import ChangedAnswer, answer, changed_answers
 from tests.support.good_backend import GOOD, Backend, good, key_of, whole_answer
 from tests.support.scripted_server import KEY, Request, answering, http
 from trackerapi import AsyncTrackerApi, TrackerApi
 from trackerapi.cli.main import main
 
 PARTS: Final = 9
-"""Each test tries one in nine of the spoilt answers, so that each member is spoilt."""
+"""Each test tries one in nine of the changed answers, so that each member changes."""
 
 PATIENCE_SECONDS: Final = 60.0
 """Longest wait for an expected result; long enough for a busy machine."""
 
 
-def selection(key: str, part: int) -> list[Spoilt]:
-    """Return a part of the spoilt answers of an operation."""
+def selection(key: str, part: int) -> list[ChangedAnswer]:
+    """Return a part of the changed answers of an operation."""
     schema = GOOD[key][1]
-    return list(spoilt(schema, whole_answer(schema)))[part::PARTS]
+    return list(changed_answers(schema, whole_answer(schema)))[part::PARTS]
 
 
 def plain(url: str, job_id: str, shutdown_timeout: float) -> object:
@@ -77,7 +77,7 @@ def test_script_runs_on_whatever_the_answer_to_a_creation_holds(
 
     with answering(backend) as server:
         for each in selection("POST /jobs", part):
-            backend.spoil("POST /jobs", each.text)
+            backend.set_answer("POST /jobs", each.text)
             assert script(server.url, "job-1", 0) == "job-1", str(each)
 
 
@@ -88,15 +88,15 @@ def test_delivery_waits_whatever_an_answer_holds(
     """Delivery logs an invalid answer, and delivers with the next good one."""
     backend = Backend()
     for number, each in enumerate(selection(key, 0)[::3]):
-        if each.is_ours:
+        if each.is_admitted:
             continue
         with answering(backend) as server:
-            backend.spoil(key, each.text)
+            backend.set_answer(key, each.text)
             outbox = tmp_path / str(number)
             tracker = TrackerApi(KEY, server.url, outbox=outbox, shutdown_timeout=0)
             tracker.job("job-1").send_event(kind="info")
             assert tracker.flush(timeout=0.1).waiting == 1
-            backend.spoil("GET /jobs", "{}")
+            backend.set_answer("GET /jobs", "{}")
             report = tracker.flush(timeout=20)
             tracker.close()
         assert (report.waiting, report.delivered) == (0, 1), str(each)
@@ -199,7 +199,7 @@ def test_command_ends_in_order_whatever_an_answer_holds(
     with answering(backend) as server:
         expected = at_the_shell(command, server.url), capsys.readouterr().out
         for each in selection(key, 1)[::4]:
-            backend.spoil(key, each.text)
+            backend.set_answer(key, each.text)
             status = at_the_shell(command, server.url)
             output = capsys.readouterr()
             assert status in statuses, (str(each), output.err)
@@ -238,9 +238,11 @@ def test_command_refuses_the_answer_to_another_request(
     backend = Backend()
     failed = whole_answer("Job") | {"id": 7, "status": "failed"}
     with answering(backend) as server:
-        backend.spoil("GET /jobs", json.dumps({"items": [failed], "next_cursor": None}))
+        backend.set_answer(
+            "GET /jobs", json.dumps({"items": [failed], "next_cursor": None})
+        )
         page = backend.answer
-        backend.spoil(key, json.dumps(whole_answer(GOOD[key][1]) | OTHERS[key]))
+        backend.set_answer(key, json.dumps(whole_answer(GOOD[key][1]) | OTHERS[key]))
         server.answer = lambda request: (
             page if key_of(request) == "GET /jobs" != key else backend(request)
         )
@@ -260,7 +262,7 @@ def test_creation_answered_about_another_job_waits(
     """A creation waits if its answer is about another job."""
     backend = Backend()
     done = whole_answer("Job") | {"status": "succeeded"}
-    backend.spoil("POST /jobs", json.dumps(done | mixed_up))
+    backend.set_answer("POST /jobs", json.dumps(done | mixed_up))
     with answering(backend) as server:
         # Ends after the first answer: delivery gives up on one that is no answer.
         assert script(server.url, "job-1", PATIENCE_SECONDS) == "job-1"
@@ -270,7 +272,7 @@ def test_creation_answered_about_another_job_waits(
                 thread.join(
                     PATIENCE_SECONDS
                 )  # keeps the outbox file claimed until it ends
-        backend.spoil("GET /jobs", "{}")
+        backend.set_answer("GET /jobs", "{}")
         with TrackerApi(KEY, server.url) as tracker:
             assert tracker.flush(timeout=PATIENCE_SECONDS).waiting == 0
         creations = [r for r in server.requests if key_of(r) == "POST /jobs"]
