@@ -37,10 +37,10 @@ def report_step(
 ) -> None:
     """Record a report of a step; if the report begins the step, check the order."""
     name_step(state, job, tag, at)
-    step = (
-        job.config.find_step(tag.text) if job.config and isinstance(tag, Text) else None
-    )
-    if step is not None and isinstance(tag, Text):
+    if job.config is None or not isinstance(tag, Text):
+        return
+    step = job.config.find_step(tag.text)
+    if step is not None:
         if begins:
             _check_order(state, job, step, tag.passed_at or at)
         job.begun.add(step.tag)

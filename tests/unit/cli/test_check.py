@@ -1,4 +1,4 @@
-"""`trackerapi check`: what it prints, and with which exit status it ends."""
+"""Output and exit statuses of `trackerapi check`."""
 
 import json
 from pathlib import Path
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_check_prints_a_line_for_each_mistake(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each says file, line and column in characters, and what was probably meant."""
+    """Each line has file, line, column in characters, and the similar known name."""
     status = main(["check", "wrong.py", "right.py"])
 
     assert status == FOUND
@@ -74,7 +74,7 @@ def test_check_of_a_right_script_says_so(
 
 
 def test_check_prints_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With `--json` a program can read what was found."""
+    """`--json` prints the findings for programs."""
     assert main(["check", "wrong.py", "--json"]) == FOUND
     answer = json.loads(capsys.readouterr().out)
 
@@ -111,7 +111,7 @@ def test_check_runs_nothing_and_remembers_nothing(folder: Path) -> None:
 def test_check_takes_the_configuration_that_the_script_names(
     folder: Path, named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What the script names goes before the usual file, also from beside the script."""
+    """A file that the script names, here or beside it, wins over the usual file."""
     inner = folder / "inner"
     inner.mkdir()
     inner.joinpath("own.json").write_text(configurations("say_hello"))
@@ -162,10 +162,10 @@ def test_check_is_silent_where_modules_beside_may_report(folder: Path) -> None:
         (["lost.py"], "lost.json: no such file; relative paths start at"),
     ],
 )
-def test_check_says_in_one_line_what_cannot_be_read(
+def test_check_prints_one_line_for_an_unreadable_file(
     folder: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whatever a file holds, there is one line and status 2, and no traceback."""
+    """An unreadable file gives one line and status 2."""
     folder.joinpath("broken.py").write_text("if True:\n    x = = 1\n")
     folder.joinpath("nul.py").write_bytes(b"x = 1\0\n")
     folder.joinpath("data.json").write_text('{"job_configs": []}')
@@ -193,10 +193,10 @@ def test_check_asks_for_a_configuration_that_it_cannot_find(
     assert "pass --config" in capsys.readouterr().err
 
 
-def test_check_leaves_warnings_about_the_script_to_others(
+def test_check_prints_no_warning_of_python(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What Python would warn of is no mistake of the kind that is looked for."""
+    """A warning of Python about the script is no finding."""
     folder.joinpath("warned.py").write_text('x = "\\d" is 1\n')
 
     assert main(["check", "warned.py"]) == FINE
@@ -204,7 +204,7 @@ def test_check_leaves_warnings_about_the_script_to_others(
 
 
 def test_check_reads_long_sums_and_many_calls(folder: Path) -> None:
-    """A script that is costly to follow is read all the same."""
+    """A script with a billion calls to follow gives its findings all the same."""
     calls = "\n".join(
         f"def f{n}(x):\n    f{n + 1}(x)\n    f{n + 1}(x)" for n in range(30)
     )
