@@ -1,4 +1,4 @@
-"""Arguments that no command can use: blank ones, long ones, ones with controls."""
+"""Hostile arguments on command lines."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""`trackerapi completion`: what real shells make of the scripts."""
+"""`trackerapi completion`: scripts in real shells."""
 
 import argparse
 import os
@@ -61,7 +61,7 @@ COMMANDS: Final = tuple(commands_of(build_parser()))
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the scripts of all shells, named as they are."""
+    """Return a folder with the scripts of all shells, named by their shells."""
     folder = tmp_path_factory.mktemp("scripts")
     for shell in SHELLS:
         done = subprocess.run(
@@ -76,7 +76,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command.parent.mkdir()
     command.write_text(COMMAND)
     command.chmod(0o755)
-    # Beside it a program whose name begins like no other program of any machine.
+    # A second program has a name with a unique beginning.
     program = command.with_name("zq-render")
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
@@ -90,8 +90,8 @@ def environment(scripts: Path, **variables: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_script_is_one_that_the_shell_can_read(scripts: Path, shell: str) -> None:
-    """The shell finds no mistake in it."""
+def test_shell_can_read_its_script(scripts: Path, shell: str) -> None:
+    """The syntax check of the shell passes."""
     done = subprocess.run(
         [need(shell, shell), "-n", str(scripts / shell)],
         capture_output=True,
@@ -103,7 +103,7 @@ def test_script_is_one_that_the_shell_can_read(scripts: Path, shell: str) -> Non
 
 
 def in_bash(scripts: Path, *words: str) -> list[str]:
-    """Return what bash offers for the last of some words."""
+    """Return the words that bash offers for the last of some words."""
     done = subprocess.run(
         [need("bash", "bash"), "--norc", "-uc", COMPLETE_IN_BASH, "bash", *words],
         env=environment(scripts, SCRIPT=str(scripts / "bash")),
@@ -117,7 +117,7 @@ def in_bash(scripts: Path, *words: str) -> list[str]:
 
 
 def in_fish(scripts: Path, *words: str) -> list[str]:
-    """Return what fish offers for the last of some words."""
+    """Return the words that fish offers for the last of some words."""
     line = " ".join(words)
     done = subprocess.run(
         [
@@ -160,10 +160,10 @@ def in_fish(scripts: Path, *words: str) -> list[str]:
     ids=" ".join,
 )
 @pytest.mark.parametrize("shell", ["bash", "fish"])
-def test_shell_offers_what_can_follow(
+def test_shell_offers_words_that_can_follow(
     scripts: Path, shell: str, words: list[str], offered: list[str]
 ) -> None:
-    """Commands, options, their values and files, each where it may stand."""
+    """Commands, options, values and files are offered in their positions."""
     complete = {"bash": in_bash, "fish": in_fish}[shell]
 
     assert sorted(complete(scripts, "trackerapi", *words)) == offered
@@ -179,7 +179,7 @@ def test_bash_offers_values_behind_an_equals_sign(scripts: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda one: " ".join(one.path))
 def test_bash_knows_all_of_each_command(scripts: Path, command: Command) -> None:
-    """A new command or option is completed without anybody thinking of it."""
+    """New commands and options are completed without a change of the scripts."""
     assert set(in_bash(scripts, "trackerapi", *command.path, "-")) == command.flags
     if command.subcommands:
         words = in_bash(scripts, "trackerapi", *command.path, "")
@@ -208,7 +208,7 @@ def test_typed_line_is_completed(
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """Our end of a terminal that a shell has."""
+    """Our end of the terminal of a shell."""
 
     descriptor: int
 
@@ -217,7 +217,7 @@ class Terminal:
         os.write(self.descriptor, text.encode())
 
     def read_up_to(self, mark: str) -> str:
-        """Return what is shown, up to a text."""
+        """Return the shown text up to a given text."""
         shown = ""
         ends = time.monotonic() + PATIENCE_SECONDS
         while mark not in shown:
@@ -249,8 +249,8 @@ def at_prompt(command: list[str], folder: Path) -> Iterator[Terminal]:
             os.close(ours)
 
 
-def test_unknown_shell_is_told(desk: Desk) -> None:
-    """The shells that there are scripts for are named."""
+def test_unknown_shell_is_an_error(desk: Desk) -> None:
+    """The error lists the supported shells."""
     done = desk.run("completion", "tcsh")
 
     assert done.status == USAGE
@@ -259,7 +259,7 @@ def test_unknown_shell_is_told(desk: Desk) -> None:
 
 @pytest.fixture
 def no_argcomplete(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let argcomplete be missing, as without the extra `completion`."""
+    """Hide argcomplete, as without the extra `completion`."""
     monkeypatch.delitem(sys.modules, "trackerapi.cli.completion_words", raising=False)
     monkeypatch.setitem(sys.modules, "argcomplete", None)
 

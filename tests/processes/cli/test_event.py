@@ -15,7 +15,7 @@ from trackerapi.models import JobEvent
 
 @pytest.fixture
 def job_id(desk: Desk) -> str:
-    """Return the id of a job with two steps, which the commands find by a variable."""
+    """Return the id of a job with two steps, set in the variable of the commands."""
     made = str(uuid.uuid4())
     steps = [
         {"tag": "convert", "name": "Convert", "points": 3},
@@ -30,7 +30,7 @@ def job_id(desk: Desk) -> str:
 
 
 def newest(desk: Desk, job_id: str) -> JobEvent:
-    """Return what the backend has heard last."""
+    """Return the newest event of the backend."""
     return desk.events(job_id)[-1]
 
 
@@ -73,7 +73,7 @@ def test_event_arrives_as_it_was_given(
     assert {name: getattr(event, name) for name in members} == members
 
 
-def test_events_make_the_percentage(desk: Desk, job_id: str) -> None:
+def test_events_change_the_percentage(desk: Desk, job_id: str) -> None:
     """A shell script moves the number that the customer sees."""
     desk.run("event", "progress", "--step", "convert", "--completed=1", "--total=2")
     assert desk.get_job(job_id).percent == 37.5
@@ -103,7 +103,7 @@ def test_events_make_the_percentage(desk: Desk, job_id: str) -> None:
 def test_metadata_keeps_its_type(
     desk: Desk, job_id: str, text: str, value: object
 ) -> None:
-    """What is written as a number, true or false is one, and all else is text."""
+    """Numbers, true and false keep their type, and everything else is text."""
     desk.run("event", "info", "--metadata", f"key={text}")
 
     metadata = newest(desk, job_id).event_metadata
@@ -112,7 +112,7 @@ def test_metadata_keeps_its_type(
 
 
 def test_metadata_comes_from_pairs_and_an_object(desk: Desk, job_id: str) -> None:
-    """A single value goes before the object's."""
+    """A single value wins over the object's."""
     arguments = ["--metadata-json", '{"a": 1, "b": [true, null]}', "--metadata", "a=2"]
 
     desk.run("event", "info", *arguments, "--metadata", "c=3")
@@ -121,7 +121,7 @@ def test_metadata_comes_from_pairs_and_an_object(desk: Desk, job_id: str) -> Non
 
 
 def test_detail_can_come_from_stdin(desk: Desk, job_id: str) -> None:
-    """What another command has printed goes to the provider."""
+    """Output of another command becomes the detail for the provider."""
     done = desk.spawn("event", "info", "--detail", "-", stdin="two\nlines\n")
 
     assert done.status == FINE
@@ -129,7 +129,7 @@ def test_detail_can_come_from_stdin(desk: Desk, job_id: str) -> None:
 
 
 def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
-    """Several places count one step, and a place that runs again counts once."""
+    """Workers that count one step add up, and a restarted part counts once."""
     for part, count in (("a", 3), ("b", 4), ("a", 5)):
         units = ["--completed", str(count), "--total", "20", "--part", part]
         assert desk.run("event", "progress", "--step", "convert", *units).status == FINE
@@ -139,7 +139,7 @@ def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
 
 
 def test_interruption_by_hand_pauses_the_job(desk: Desk, job_id: str) -> None:
-    """A script in any language tells that its job is stopped and will go on."""
+    """A script in any language reports that its job is interrupted."""
     assert desk.run("event", "start", "--step", "convert").status == FINE
 
     assert desk.run("event", "interrupt").status == FINE
@@ -155,8 +155,8 @@ def test_complete_of_the_last_step_counts_as_step(desk: Desk, job_id: str) -> No
     assert desk.get_job(job_id).steps[0].status == "done"
 
 
-def test_misspelt_kind_is_told_and_sent(desk: Desk, job_id: str) -> None:
-    """As from Python: it is shown, counts for nothing, and the likely one is named."""
+def test_misspelt_kind_is_warned_about_and_sent(desk: Desk, job_id: str) -> None:
+    """As from Python: it is shown, counts for nothing, and the near one is named."""
     done = desk.run("event", "stepp", "--step", "convert")
 
     assert done.status == FINE
@@ -167,7 +167,7 @@ def test_misspelt_kind_is_told_and_sent(desk: Desk, job_id: str) -> None:
 def test_events_of_an_outage_keep_their_order(
     desk: Desk, job_id: str, proxy: FaultProxy
 ) -> None:
-    """Each command leaves its event in the outbox, and one delivers them all."""
+    """Each command leaves its event in the outbox, and a later one delivers all."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     with proxy.down():
         for number in range(3):
@@ -179,8 +179,8 @@ def test_events_of_an_outage_keep_their_order(
     assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
 
 
-def test_event_with_a_wrong_key_waits(desk: Desk, job_id: str) -> None:
-    """The event of a refused key is no failure of the script."""
+def test_event_with_a_wrong_key_stays_undelivered(desk: Desk, job_id: str) -> None:
+    """An event of a rejected key is no failure of the script."""
     done = desk.run("event", "info", TRACKERAPI_API_KEY=KEY)
 
     assert done.status == FINE
@@ -188,7 +188,7 @@ def test_event_with_a_wrong_key_waits(desk: Desk, job_id: str) -> None:
     assert [file["waiting"] for file in desk.files] == [1]
 
 
-def test_event_of_an_unknown_job_waits_for_it(desk: Desk) -> None:
+def test_event_of_an_unknown_job_is_deferred(desk: Desk) -> None:
     """The job may be created later, from elsewhere."""
     done = desk.run("event", "info", "--job", str(uuid.uuid4()))
 
@@ -223,10 +223,10 @@ def test_event_of_an_unknown_job_waits_for_it(desk: Desk) -> None:
         (["i" * 101], "kind must have 1 to 100 characters"),
     ],
 )
-def test_wrong_usage_is_told_with_status_two(
+def test_wrong_usage_ends_with_status_two(
     desk: Desk, job_id: str, arguments: list[str], reason: str
 ) -> None:
-    """A mistake in the script is told in one line, and nothing is recorded."""
+    """A usage error is one line, and nothing is recorded."""
     done = desk.run("event", *arguments)
 
     assert done.status == USAGE
@@ -234,8 +234,8 @@ def test_wrong_usage_is_told_with_status_two(
     assert desk.paths == []
 
 
-def test_event_without_a_job_is_told(desk: Desk) -> None:
-    """Somebody who forgot `export` reads the name of the variable."""
+def test_event_without_a_job_names_the_variable(desk: Desk) -> None:
+    """The error helps if `export` was forgotten."""
     done = desk.run("event", "info")
 
     assert done.status == USAGE

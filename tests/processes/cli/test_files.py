@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 90.0
     ],
     ids=" ".join,
 )
-def test_command_refuses_what_is_no_regular_file(
+def test_command_refuses_a_file_that_is_not_regular(
     odd_file: Path, tmp_path: Path, line: tuple[str, ...]
 ) -> None:
     """One line names the file."""
@@ -53,7 +53,7 @@ def test_command_refuses_what_is_no_regular_file(
 
 
 def test_script_to_check_comes_through_a_pipe() -> None:
-    """A hook checks what is about to be committed."""
+    """A pre-commit hook checks a script from stdin."""
     done = subprocess.run(
         [
             sys.executable,

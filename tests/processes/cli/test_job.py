@@ -54,7 +54,7 @@ def tag_in(config_file: Path) -> str:
 
 
 def start(desk: Desk, *arguments: str, tag: str = "import", **settings: str) -> str:
-    """Start a job for the usual customer; return what was printed."""
+    """Start a job for the usual customer; return the printed id."""
     customer = str(desk.backend.customer_id)
     done = desk.run("job", "start", tag, "--customer", customer, *arguments, **settings)
     assert done.status == FINE, done.err
@@ -62,13 +62,13 @@ def start(desk: Desk, *arguments: str, tag: str = "import", **settings: str) -> 
 
 
 def kinds_of(desk: Desk, job_id: str) -> list[str]:
-    """Return the kinds of what happened, in its order."""
+    """Return the kinds of the events, in order."""
     events = sorted(desk.events(job_id), key=lambda event: event.occurred_at)
     return [event.kind for event in events]
 
 
 def test_start_creates_a_running_job_and_prints_its_id(desk: Desk) -> None:
-    """The id is all that is printed, and the job ends only when it is told to."""
+    """The id is the only output, and the job ends only by a later command."""
     job_id = str(uuid.uuid4())
 
     assert start(desk, "--id", job_id) == job_id
@@ -77,7 +77,7 @@ def test_start_creates_a_running_job_and_prints_its_id(desk: Desk) -> None:
     assert (job.status, job.finish) == ("running", "explicit")
 
 
-def test_start_of_a_known_job_goes_on_with_it(desk: Desk, job_id: str) -> None:
+def test_start_of_a_known_job_continues_it(desk: Desk, job_id: str) -> None:
     """A restart changes nothing but the timeline."""
     before = desk.get_job(job_id)
 
@@ -123,7 +123,7 @@ def test_start_with_finish_auto_succeeds_with_the_last_step(
 
 
 def test_start_keeps_metadata_with_its_types(desk: Desk) -> None:
-    """Numbers, true and false are what they look like; single values go first."""
+    """Numbers, true and false keep their types; single values win."""
     pairs = ["--metadata", "size=3", "--metadata", "dry=true", "--metadata", "of=a=b"]
 
     job_id = start(desk, *pairs, "--metadata-json", '{"size": 1, "list": [1]}')
@@ -141,7 +141,7 @@ def test_finish_with_remarks_succeeds(desk: Desk, job_id: str) -> None:
     assert desk.messages(job_id)[-1] == "3 left out"
 
 
-def test_cancel_says_why(desk: Desk, job_id: str) -> None:
+def test_cancel_has_a_reason(desk: Desk, job_id: str) -> None:
     """A cancelled job is neither failed nor succeeded."""
     desk.run("job", "cancel", "--reason", "ordered twice", "--job", job_id)
 
@@ -160,7 +160,7 @@ def test_cancel_says_why(desk: Desk, job_id: str) -> None:
 def test_fail_keeps_two_texts_apart(
     desk: Desk, job_id: str, arguments: list[str], message: str
 ) -> None:
-    """The customer reads a neutral text or that given, the provider the detail."""
+    """The customer reads a neutral or given text, the provider the detail."""
     desk.run("job", "fail", *arguments, "--detail", "line 12: no", "--job", job_id)
 
     assert desk.get_job(job_id).status == "failed"
@@ -169,7 +169,7 @@ def test_fail_keeps_two_texts_apart(
 
 
 def test_fail_takes_the_end_of_a_log_from_stdin(desk: Desk, job_id: str) -> None:
-    """Of a long one the middle goes: what happened stands at its end."""
+    """The middle of a long log is cut: its end has the reason."""
     log = "begin\n" + "x" * 500_000 + "\nthe reason\n"
 
     done = desk.spawn("job", "fail", "--detail", "-", "--job", job_id, stdin=log)
@@ -182,14 +182,14 @@ def test_fail_takes_the_end_of_a_log_from_stdin(desk: Desk, job_id: str) -> None
 
 
 def test_job_is_found_by_the_variable(desk: Desk, job_id: str) -> None:
-    """What `job start` printed is enough for all that follows."""
+    """The output of `job start` is enough for all later commands."""
     assert desk.run("job", "finish", TRACKERAPI_JOB=job_id).status == FINE
     assert desk.get_job(job_id).status == "succeeded"
 
 
 @pytest.mark.parametrize("place", ["variable", "option"])
 def test_token_is_job_and_key_in_one(desk: Desk, job_id: str, place: str) -> None:
-    """A container that has nothing but a token and an address can report."""
+    """A container that has a token and an address can report."""
     token = JobToken(desk.backend.api_key, job_id).as_text()
     arguments = ["--job", token] if place == "option" else []
     settings = {"TRACKERAPI_JOB": token} if place == "variable" else {}
@@ -200,8 +200,8 @@ def test_token_is_job_and_key_in_one(desk: Desk, job_id: str, place: str) -> Non
     assert desk.get_job(job_id).status == "succeeded"
 
 
-def test_token_reports_to_its_job_and_to_no_other(desk: Desk, job_id: str) -> None:
-    """What `job token` prints is all that another place needs, and good for no more."""
+def test_token_reports_to_its_job_only(desk: Desk, job_id: str) -> None:
+    """The output of `job token` is all that a worker needs, and good for one job."""
     made = desk.run("job", "token", "--job", job_id)
     assert (made.status, made.err) == (FINE, "")
     place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": made.out.strip()}
@@ -212,8 +212,8 @@ def test_token_reports_to_its_job_and_to_no_other(desk: Desk, job_id: str) -> No
     assert desk.run("job", "token", **place).status == KEY_REFUSED
 
 
-def test_token_ends_when_it_was_told_to(desk: Desk, job_id: str) -> None:
-    """A token is as good as its time, and is not made for a time that has passed."""
+def test_token_expires_on_time(desk: Desk, job_id: str) -> None:
+    """A token has an expiry; one in the past is refused."""
     ends = ("job", "token", "--job", job_id, "--expires-at")
     made = desk.run(*ends, "2999-01-01T00:00:00Z")
     place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": made.out.strip()}
@@ -225,7 +225,7 @@ def test_token_ends_when_it_was_told_to(desk: Desk, job_id: str) -> None:
 
 
 def test_token_of_an_unknown_job_is_refused(desk: Desk) -> None:
-    """As for any question, the status says that there is no such job."""
+    """The exit status says that there is no such job."""
     done = desk.run("job", "token", "--job", "no such job")
 
     assert done.status == REFUSED
@@ -243,10 +243,8 @@ def test_torn_token_is_refused_and_shown_nowhere(desk: Desk) -> None:
     assert not desk.outbox.exists()
 
 
-def test_start_without_a_backend_prints_the_id_and_waits(
-    desk: Desk, proxy: FaultProxy
-) -> None:
-    """The script goes on, and all is delivered when the backend is back."""
+def test_start_without_a_backend_prints_the_id(desk: Desk, proxy: FaultProxy) -> None:
+    """The script goes on, and the backend gets all records later."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     with proxy.down():
         job_id = start(desk)
@@ -257,10 +255,8 @@ def test_start_without_a_backend_prints_the_id_and_waits(
     assert kinds_of(desk, job_id) == ["start", "complete"]
 
 
-def test_next_command_delivers_what_the_last_could_not(
-    desk: Desk, proxy: FaultProxy
-) -> None:
-    """Nobody need think of `sync` when the backend was away for a moment."""
+def test_next_command_delivers_earlier_records(desk: Desk, proxy: FaultProxy) -> None:
+    """A short outage needs no `sync`."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     with proxy.down():
         job_id = start(desk)
@@ -270,7 +266,9 @@ def test_next_command_delivers_what_the_last_could_not(
     assert kinds_of(desk, job_id) == ["start", "complete"]
 
 
-def test_backend_that_never_answers_holds_nobody(desk: Desk, proxy: FaultProxy) -> None:
+def test_silent_backend_blocks_no_command_for_long(
+    desk: Desk, proxy: FaultProxy
+) -> None:
     """The wait is bounded by `shutdown_timeout`, for the creation too."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     desk.settings["TRACKERAPI_SHUTDOWN_TIMEOUT"] = "0.2"
@@ -285,8 +283,8 @@ def test_backend_that_never_answers_holds_nobody(desk: Desk, proxy: FaultProxy) 
     assert desk.get_job(job_id).status == "failed"
 
 
-def test_refused_key_is_told_and_costs_nothing(desk: Desk, proxy: FaultProxy) -> None:
-    """All waits for a key that works."""
+def test_rejected_key_is_a_warning(desk: Desk, proxy: FaultProxy) -> None:
+    """All records stay for a working key."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     customer = str(desk.backend.customer_id)
     with proxy.failing(key_refused):
@@ -301,8 +299,8 @@ def test_refused_key_is_told_and_costs_nothing(desk: Desk, proxy: FaultProxy) ->
     assert desk.get_job(job_id).status == "succeeded"
 
 
-def test_key_of_nobody_costs_nothing(desk: Desk) -> None:
-    """A wrong key is no reason for a script to stop."""
+def test_unknown_key_is_a_warning(desk: Desk) -> None:
+    """A wrong key does not stop a script."""
     job_id = start(desk, TRACKERAPI_API_KEY=KEY)
     done = desk.run("job", "finish", "--job", job_id, TRACKERAPI_API_KEY=KEY)
 
@@ -310,8 +308,8 @@ def test_key_of_nobody_costs_nothing(desk: Desk) -> None:
     assert "refused the API key" in done.err
 
 
-def test_refused_job_is_held_and_costs_nothing(desk: Desk) -> None:
-    """An unknown customer is told with its mend, and the script goes on."""
+def test_rejected_job_is_held_with_a_warning(desk: Desk) -> None:
+    """The warning about an unknown customer names the fix, and the script goes on."""
     customer = str(UNKNOWN_CUSTOMER)
 
     done = desk.run("job", "start", "import", "--customer", customer, "--id", "refused")
@@ -321,10 +319,8 @@ def test_refused_job_is_held_and_costs_nothing(desk: Desk) -> None:
     assert desk.run("sync").status == HELD
 
 
-def test_outbox_that_cannot_be_written_costs_nothing(
-    desk: Desk, tmp_path: Path
-) -> None:
-    """What no disk takes goes to the backend from memory."""
+def test_unwritable_outbox_is_a_warning(desk: Desk, tmp_path: Path) -> None:
+    """Records that no disk takes go to the backend from memory."""
     (tmp_path / "file").write_bytes(b"")
     nowhere = {"TRACKERAPI_OUTBOX": str(tmp_path / "file" / "outbox")}
 
@@ -335,10 +331,8 @@ def test_outbox_that_cannot_be_written_costs_nothing(
     assert desk.get_job(job_id).status == "succeeded"
 
 
-def test_neither_disk_nor_backend_still_is_no_failure(
-    desk: Desk, tmp_path: Path
-) -> None:
-    """What is lost is told, and the script goes on."""
+def test_lost_records_are_a_warning(desk: Desk, tmp_path: Path) -> None:
+    """Without disk and backend a warning names the loss, and the script goes on."""
     (tmp_path / "file").write_bytes(b"")
     outbox = str(tmp_path / "file" / "outbox")
 
@@ -355,7 +349,7 @@ def test_neither_disk_nor_backend_still_is_no_failure(
 def test_no_wait_leaves_delivery_to_the_next_command(
     desk: Desk, proxy: FaultProxy
 ) -> None:
-    """Nothing is asked of the backend, and nothing told to anybody."""
+    """No request is sent, and nothing is printed."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = start(desk, "--no-wait")
     done = desk.run("job", "fail", "--no-wait", "--job", job_id)
@@ -367,7 +361,7 @@ def test_no_wait_leaves_delivery_to_the_next_command(
 
 
 def test_strict_setting_makes_no_command_fail(desk: Desk) -> None:
-    """The setting is for scripts in Python; a shell would end the job by it."""
+    """The setting is for scripts in Python; in a shell it would end the job."""
     settings = {"TRACKERAPI_STRICT": "1", "TRACKERAPI_API_KEY": KEY}
 
     assert start(desk, "--id", "a job", **settings) == "a job"
@@ -387,8 +381,8 @@ def test_commands_do_nothing_where_tracking_is_off(desk: Desk) -> None:
     assert not desk.outbox.exists()
 
 
-def test_closed_stdout_and_stderr_harm_nobody(desk: Desk, job_id: str) -> None:
-    """A command started without any of them reports all the same."""
+def test_closed_stdout_and_stderr_do_no_harm(desk: Desk, job_id: str) -> None:
+    """A command without standard streams reports."""
     command = desk.command("job", "finish", "--job", job_id)
 
     done = subprocess.run(
@@ -421,7 +415,7 @@ def test_closed_stdout_and_stderr_harm_nobody(desk: Desk, job_id: str) -> None:
 def test_wrong_usage_is_one_line_and_status_two(
     desk: Desk, arguments: list[str], reason: str
 ) -> None:
-    """A mistake of whoever wrote the script is told before anything is recorded."""
+    """A usage error is reported before anything is recorded."""
     done = desk.run("job", *arguments)
 
     assert done.status == USAGE
@@ -445,7 +439,7 @@ def test_start_names_the_nearest_tag_of_the_file(desk: Desk, config_file: Path) 
 
 @pytest.mark.parametrize("missing", ["TRACKERAPI_BASE_URL", "TRACKERAPI_API_KEY"])
 def test_missing_setting_is_one_line_and_status_two(desk: Desk, missing: str) -> None:
-    """Somebody without any set-up reads which variable is missing."""
+    """The line names the missing variable."""
     done = desk.run("job", "finish", "--job", "a job", **{missing: ""})
 
     assert done.status == USAGE
@@ -454,7 +448,7 @@ def test_missing_setting_is_one_line_and_status_two(desk: Desk, missing: str) ->
 
 
 def test_script_holds_the_id_as_the_help_prints_it(desk: Desk) -> None:
-    """`export TRACKERAPI_JOB=$(trackerapi job start ...)` is all that it needs."""
+    """The example `export TRACKERAPI_JOB=$(trackerapi job start ...)` works."""
     script = (
         'export TRACKERAPI_JOB=$("$@" job start import --customer 142 --id "$ID")\n'
         '"$@" job finish\n'
@@ -470,8 +464,8 @@ def test_script_holds_the_id_as_the_help_prints_it(desk: Desk) -> None:
     assert desk.get_job(job_id).status == "succeeded"
 
 
-def test_output_that_knows_ascii_alone_gets_all_the_same(desk: Desk) -> None:
-    """An id comes out as it was given, a text readable, and JSON as JSON."""
+def test_ascii_output_escapes_texts(desk: Desk) -> None:
+    """An id is printed unchanged, a text readable, and JSON as JSON."""
     given = f"jöb-{uuid.uuid4()}"
 
     def answer(*arguments: str) -> str:
@@ -492,10 +486,10 @@ def test_output_that_knows_ascii_alone_gets_all_the_same(desk: Desk) -> None:
 
 @pytest.mark.parametrize("output", [">/dev/full", ">&-", "broken pipe"])
 @pytest.mark.parametrize("command", ["token", "link"])
-def test_secret_that_nobody_sees_is_an_error(
+def test_unprinted_secret_is_an_error(
     desk: Desk, job_id: str, command: str, output: str
 ) -> None:
-    """The status is 1, one line says so, and a token is ended."""
+    """The status is 1, one line reports it, and the token is revoked."""
     reading, writing = os.pipe()
     os.close(reading)
     redirection = output if output.startswith(">") else ""

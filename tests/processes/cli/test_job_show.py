@@ -47,7 +47,7 @@ FAILURE = {
 }
 
 
-def test_failed_job_tells_why(desk: Desk) -> None:
+def test_failed_job_shows_its_reason(desk: Desk) -> None:
     """Message and detail of the newest error are shown, without control characters."""
     older = {"kind": "error", "name": "load", "message": "Older."}
     again = {"kind": "start", "name": "load"}
@@ -76,7 +76,7 @@ def test_failed_job_tells_why(desk: Desk) -> None:
         ("interrupt", "interrupted", "pending"),
     ],
 )
-def test_step_that_was_never_reached_reads_as_the_end_of_its_job_has_it(
+def test_unreached_step_has_the_status_of_the_end(
     desk: Desk, end: str, status: str, words: str
 ) -> None:
     """An unreached step is pending in an interrupted job, not run in a finished one."""
@@ -90,9 +90,7 @@ def test_step_that_was_never_reached_reads_as_the_end_of_its_job_has_it(
 
 @pytest.mark.parametrize("stop", ["interrupt", "info"])
 @pytest.mark.parametrize("end", ["complete", "error"])
-def test_step_that_was_begun_and_never_done_reads_not_finished(
-    desk: Desk, stop: str, end: str
-) -> None:
+def test_unfinished_step_reads_not_finished(desk: Desk, stop: str, end: str) -> None:
     """A begun step of an ended job reads "not finished", as on the customer's page."""
     begun = {"kind": "progress", "name": "load", "completed": 3, "total": 10}
     job_id = new_job(desk, begun, {"kind": stop}, {"kind": end})
@@ -112,7 +110,7 @@ def test_large_numbers_of_a_step_are_shown_in_digits(desk: Desk) -> None:
 
 
 def test_list_finds_interrupted_jobs(desk: Desk) -> None:
-    """An operator sees which jobs wait for their rerun."""
+    """An operator sees the jobs that wait for their rerun."""
     tag = f"import-{uuid.uuid4()}"
     job_id = new_job(desk, {"kind": "start"}, {"kind": "interrupt"}, tag=tag)
     new_job(desk, {"kind": "start"}, tag=tag)
@@ -139,14 +137,14 @@ def test_reason_of_the_job_itself_is_shown(
     assert (event.get("message") or event["detail"]) in done.out
 
 
-def test_failure_without_a_word_is_said_to_be_one(desk: Desk) -> None:
+def test_failure_without_a_reason_is_marked(desk: Desk) -> None:
     """The output says that a failed job gave no reason."""
     done = desk.run("job", "show", new_job(desk, {"kind": "error"}))
 
     assert "no reason was reported" in done.out
 
 
-def test_json_steers_no_terminal(desk: Desk) -> None:
+def test_json_escapes_control_characters(desk: Desk) -> None:
     """Control characters are escaped in JSON, and parse to the same text."""
     texts = "\x1b[2J \x9b2J \u202e \x7f ü\U0001f600"
     job_id = new_job(desk, {"kind": "error", "message": texts})
@@ -168,7 +166,7 @@ def test_job_without_trouble_shows_no_reason(desk: Desk) -> None:
     assert "Two files" not in done.out
 
 
-def test_events_are_listed_as_they_came(desk: Desk) -> None:
+def test_events_are_listed_in_order(desk: Desk) -> None:
     """Each event is one line with time, kind, step and texts."""
     progress = {"kind": "progress", "name": "load", "completed": 250340}
     job_id = new_job(desk, {"kind": "start", "name": "load"}, progress, FAILURE)
@@ -242,7 +240,7 @@ def test_job_as_json_has_reason_and_events(desk: Desk) -> None:
 
 @pytest.fixture
 def tag(desk: Desk) -> str:
-    """Return the tag of three jobs, of which the last has failed."""
+    """Return the tag of three jobs, the last of which has failed."""
     made = f"import-{uuid.uuid4()}"
     for events in ([], [{"kind": "start"}], [{"kind": "error"}]):
         new_job(desk, *events, tag=made)
@@ -337,8 +335,8 @@ def test_long_list_is_read_page_by_page(desk: Desk, zone: str) -> None:
 
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Kiritimati"])
-def test_key_that_ends_with_the_calendar_is_shown(desk: Desk, zone: str) -> None:
-    """A time that has no local one is shown in UTC."""
+def test_last_time_of_the_calendar_is_shown(desk: Desk, zone: str) -> None:
+    """A time without a local one is shown in UTC."""
     owner = {**OWNER, "expires_at": "9999-12-31T23:59:59Z"}
     with answering(lambda _: http(200, owner)) as server:
         settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
@@ -363,7 +361,7 @@ def test_link_opens_the_page(desk: Desk, how: str) -> None:
 
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC"])
-def test_link_ends_when_it_was_told_to(desk: Desk, zone: str) -> None:
+def test_link_expires_on_time(desk: Desk, zone: str) -> None:
     """The backend gets the time of the argument, in any time zone."""
     job_id, ends = new_job(desk), "9999-12-31T23:59:59+00:00"
 
@@ -396,8 +394,10 @@ def test_link_ends_when_it_was_told_to(desk: Desk, zone: str) -> None:
         (["show", "--events"], USAGE),
     ],
 )
-def test_wrong_usage_is_told(desk: Desk, arguments: list[str], status: int) -> None:
-    """A wrong argument has its exit status and a message, and prints no result."""
+def test_wrong_usage_prints_no_result(
+    desk: Desk, arguments: list[str], status: int
+) -> None:
+    """A wrong argument has its exit status and a message."""
     done = desk.run("job", *arguments)
 
     assert (done.status, done.out) == (status, "")
@@ -413,8 +413,8 @@ def test_token_of_a_job_makes_no_link(desk: Desk) -> None:
     assert desk.run("job", "link", **place).status == KEY_REFUSED
 
 
-def test_json_of_a_list_can_be_read_as_it_comes(desk: Desk, tag: str) -> None:
-    """The array has one job a line, so that a reader gets each job as it comes."""
+def test_json_of_a_list_can_be_read_line_by_line(desk: Desk, tag: str) -> None:
+    """The array has one job a line, so that a reader gets each job at once."""
     done = desk.run("job", "list", "--json", "--tag", tag)
 
     assert done.out.startswith("[\n  {\n")

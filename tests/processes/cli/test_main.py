@@ -1,4 +1,4 @@
-"""The command `trackerapi`, run as people run it, against a real backend."""
+"""The command `trackerapi` as users run it, against a real backend."""
 
 import json
 import logging
@@ -62,7 +62,7 @@ def job_id(backend: RunningBackend) -> str:
     return made
 
 
-def test_verify_tells_whose_key_it_is(
+def test_verify_names_the_owner_of_the_key(
     settings: dict[str, str], backend: RunningBackend
 ) -> None:
     """Provider, public part, scopes and address are shown, the secret is not."""
@@ -77,10 +77,10 @@ def test_verify_tells_whose_key_it_is(
     assert backend.api_key.split("_")[2] not in done.stdout
 
 
-def test_verify_takes_options_before_variables(
+def test_verify_prefers_options_to_variables(
     settings: dict[str, str], backend: RunningBackend
 ) -> None:
-    """What stands on the command line wins over the environment."""
+    """Options on the command line win over the environment."""
     elsewhere = {**settings, "TRACKERAPI_BASE_URL": "http://127.0.0.1:9"}
 
     done = run(
@@ -98,7 +98,7 @@ def test_verify_takes_options_before_variables(
 def test_verify_as_json_can_be_read_by_programs(
     settings: dict[str, str], backend: RunningBackend
 ) -> None:
-    """One JSON object, and nothing beside it."""
+    """The output is one JSON object."""
     owner = json.loads(run("verify", "--json", **settings).stdout)
 
     assert owner["base_url"] == backend.base_url
@@ -107,8 +107,8 @@ def test_verify_as_json_can_be_read_by_programs(
     assert owner["expires_at"] is None
 
 
-def test_verify_says_that_it_is_asking_again() -> None:
-    """Who waits for an answer learns why, and how long it may take."""
+def test_verify_prints_that_it_retries() -> None:
+    """A line gives the reason of the wait, and its length."""
     answers = iter([http(503, b"", Retry_After="0"), http(200, OWNER)])
 
     with answering(lambda _: next(answers)) as server:
@@ -118,10 +118,10 @@ def test_verify_says_that_it_is_asking_again() -> None:
     assert done.stderr.count("(asking again, for at most 30 s)") == 1
 
 
-def test_verify_tells_for_which_job_a_token_is(
+def test_verify_names_the_job_of_a_token(
     settings: dict[str, str], backend: RunningBackend, job_id: str
 ) -> None:
-    """A token is known by its job; a key of the provider has none."""
+    """A token has a job; a key of the provider has none."""
     with TrackerApi(backend.api_key, backend.base_url) as tracker:
         token = tracker.job(job_id).token()
     place = {**settings, "TRACKERAPI_API_KEY": token}
@@ -132,10 +132,10 @@ def test_verify_tells_for_which_job_a_token_is(
 
 
 @pytest.mark.parametrize("which", ["id", "--last"])
-def test_job_show_tells_how_far_it_is(
+def test_job_show_prints_the_progress(
     settings: dict[str, str], job_id: str, which: str
 ) -> None:
-    """Status, percentage and steps of the job that was asked for, or of the newest."""
+    """Status, percentage and steps of the given job, or of the newest."""
     done = run("job", "show", job_id if which == "id" else which, **settings)
 
     assert done.returncode == FINE
@@ -170,7 +170,7 @@ def test_job_show_as_json_can_be_read_by_programs(
 def test_wrong_usage_ends_with_status_two(
     settings: dict[str, str], arguments: list[str]
 ) -> None:
-    """A mistake on the command line is told on stderr."""
+    """The usage error is on stderr."""
     done = run(*arguments, **settings)
 
     assert done.returncode == USAGE
@@ -179,7 +179,7 @@ def test_wrong_usage_ends_with_status_two(
 
 
 def test_missing_settings_are_named() -> None:
-    """Somebody without any set-up reads which variable is missing."""
+    """The line names the missing variable."""
     done = run("verify")
 
     assert done.returncode == USAGE
@@ -187,8 +187,8 @@ def test_missing_settings_are_named() -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_backend_that_is_not_there_ends_with_status_one() -> None:
-    """A shell script can tell a backend that is down from a wrong key."""
+def test_unreachable_backend_ends_with_status_one() -> None:
+    """A shell script can distinguish an outage from a wrong key."""
     busy = http(503, b"", "text/html", Retry_After="3600")  # not worth waiting for
 
     with answering(busy) as server:
@@ -199,8 +199,8 @@ def test_backend_that_is_not_there_ends_with_status_one() -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_refused_key_ends_with_status_three(backend: RunningBackend) -> None:
-    """The key is refused and shown nowhere."""
+def test_rejected_key_ends_with_status_three(backend: RunningBackend) -> None:
+    """The key is shown nowhere."""
     settings = {
         "TRACKERAPI_BASE_URL": backend.base_url,
         "TRACKERAPI_API_KEY": KEY,
@@ -213,7 +213,7 @@ def test_refused_key_ends_with_status_three(backend: RunningBackend) -> None:
 
 
 def test_unknown_job_ends_with_status_four(settings: dict[str, str]) -> None:
-    """A job that is not there is no failure of the backend."""
+    """A missing job is no failure of the backend."""
     done = run("job", "show", "no-such-job", **settings)
 
     assert done.returncode == REFUSED
@@ -221,7 +221,7 @@ def test_unknown_job_ends_with_status_four(settings: dict[str, str]) -> None:
 
 
 def test_provider_without_a_job_ends_with_status_four() -> None:
-    """`--last` of nothing says that there is nothing."""
+    """`--last` prints that there is no job."""
     nothing = b'{"items": [], "next_cursor": null}'
     head = (
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 34\r\n"
@@ -288,8 +288,8 @@ def test_interruption_ends_without_a_traceback() -> None:
     assert told == ""
 
 
-def test_version_and_exit_statuses_are_told() -> None:
-    """The help lists every exit status that scripts may meet."""
+def test_version_and_exit_statuses_are_printed() -> None:
+    """The help lists every exit status for scripts."""
     told = run("--help").stdout
 
     for status in (FINE, UNAVAILABLE, USAGE, KEY_REFUSED, REFUSED):
@@ -300,10 +300,10 @@ def test_version_and_exit_statuses_are_told() -> None:
 @pytest.mark.parametrize(
     "arguments", [["sync", "--help"], ["sync"], ["outbox", "list"], ["outbox", "drop"]]
 )
-def test_command_that_asks_nobody_loads_no_http_client(
+def test_command_without_requests_loads_no_http_client(
     arguments: list[str], tmp_path: Path
 ) -> None:
-    """Help is at once there, and so is an empty outbox."""
+    """Help is fast, and so is an empty outbox."""
     script = (
         "import sys\n"
         "from trackerapi.cli.main import main\n"
@@ -332,10 +332,10 @@ def test_command_that_asks_nobody_loads_no_http_client(
     assert not loaded & {"httpx", "httpcore", "attr", "pydantic", "trackerapi_client"}
 
 
-def test_message_of_the_library_is_told_like_one_of_the_command(
+def test_message_of_the_library_looks_like_one_of_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Within a command its messages look alike, and elsewhere they go as before."""
+    """Inside a command messages look alike; elsewhere they are unchanged."""
     log = logging.getLogger("trackerapi")
     before = [*log.handlers]
 

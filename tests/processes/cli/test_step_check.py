@@ -1,4 +1,4 @@
-"""A misspelt step on the command line: sent, and told once with the nearest one."""
+"""Misspelt steps on the command line: sent, with one line that names the nearest."""
 
 import threading
 import uuid
@@ -18,7 +18,7 @@ WARNING = (
 
 @pytest.fixture
 def tag() -> str:
-    """Return the tag of a configuration of this test's own."""
+    """Return the tag of a new configuration."""
     return f"greeting-{uuid.uuid4()}"
 
 
@@ -56,7 +56,7 @@ def command(name: str, step: str, job_id: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_misspelt_step_is_told_and_sent(
+def test_misspelt_step_is_warned_about_and_sent(
     desk: Desk, job_id: str, tag: str, name: str
 ) -> None:
     """One line names the nearest step; the event is recorded, and nothing fails."""
@@ -69,23 +69,25 @@ def test_misspelt_step_is_told_and_sent(
 
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("step", ["say_hello", "Say Hello"])
-def test_known_step_is_no_news(desk: Desk, job_id: str, name: str, step: str) -> None:
-    """A tag and a display name both are right."""
+def test_known_step_prints_nothing(
+    desk: Desk, job_id: str, name: str, step: str
+) -> None:
+    """Tag and display name are both right."""
     done = desk.spawn(*command(name, step, job_id))
 
     assert (done.status, done.out, done.err) == (FINE, "", "")
     assert {event.tag for event in desk.events(job_id)} == {"say_hello"}
 
 
-def test_step_that_is_like_none_has_no_hint(desk: Desk, job_id: str, tag: str) -> None:
-    """Where no step is near, none is guessed."""
+def test_step_without_a_near_one_has_no_hint(desk: Desk, job_id: str, tag: str) -> None:
+    """A step is named only if it is near."""
     done = desk.run("event", "step", "--step", "xyz", "--job", job_id)
 
     assert done.status == FINE
     assert done.err.startswith(f"trackerapi: job {tag!r} has no step 'xyz'. ")
 
 
-def test_job_without_steps_takes_any(desk: Desk) -> None:
+def test_job_without_steps_accepts_any(desk: Desk) -> None:
     """Without a configuration no step is wrong."""
     customer = str(desk.backend.customer_id)
     made = desk.run("job", "start", "import", "--customer", customer).out.strip()
@@ -96,10 +98,10 @@ def test_job_without_steps_takes_any(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_backend_that_cannot_be_asked_is_no_trouble(
+def test_unanswered_check_costs_only_the_hint(
     desk: Desk, job_id: str, name: str
 ) -> None:
-    """A key that may not read, or no delivery, costs nothing but the hint."""
+    """A key without the right to read, or no delivery, prints nothing."""
     with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
         key = tracker.admin.create_api_key("reports", scopes=["ingest"]).api_key
 
@@ -110,8 +112,8 @@ def test_backend_that_cannot_be_asked_is_no_trouble(
     assert (off.status, off.out, off.err) == (FINE, "", "")
 
 
-def test_answer_that_does_not_come_is_not_waited_for(desk: Desk) -> None:
-    """The command ends with the time that delivery has, without a word."""
+def test_check_does_not_wait_longer_than_delivery(desk: Desk) -> None:
+    """The command ends in the time of delivery and prints nothing."""
     release, asked = threading.Event(), threading.Event()
 
     def reply(request: Request) -> bytes:

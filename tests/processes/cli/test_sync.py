@@ -30,8 +30,8 @@ SOMEBODY: Final = 65534
 """Number of a user that is not root."""
 
 
-def test_sync_delivers_what_a_killed_process_left(desk: Desk) -> None:
-    """All events arrive in order, and the file is put away."""
+def test_sync_delivers_leftovers_of_a_killed_process(desk: Desk) -> None:
+    """All events arrive in order, and the file is archived."""
     job_id = desk.leave(events=3)
 
     done = desk.spawn("sync")
@@ -43,7 +43,7 @@ def test_sync_delivers_what_a_killed_process_left(desk: Desk) -> None:
     assert [file["state"] for file in desk.files] == ["delivered"]
 
 
-def test_sync_makes_no_outbox_file_of_its_own(desk: Desk) -> None:
+def test_sync_makes_no_outbox_file(desk: Desk) -> None:
     """The folder holds the files of jobs and nothing else, delivered or not."""
     desk.leave()
     before = [path.name for path in desk.paths]
@@ -54,16 +54,16 @@ def test_sync_makes_no_outbox_file_of_its_own(desk: Desk) -> None:
     assert [path.name for path in desk.outbox.rglob("*.outbox")] == before
 
 
-def test_sync_of_an_empty_outbox_asks_nobody(desk: Desk) -> None:
-    """Without waiting records, `sync` sends no request and succeeds."""
+def test_sync_of_an_empty_outbox_sends_no_request(desk: Desk) -> None:
+    """Without undelivered records `sync` succeeds."""
     done = desk.run("sync", TRACKERAPI_BASE_URL=NOWHERE)
 
     assert (done.status, done.err) == (FINE, "")
     assert not desk.outbox.exists()
 
 
-def test_sync_delivers_whatever_mode_jobs_run_in(desk: Desk) -> None:
-    """`sync` delivers, also where the setting of jobs is to record only."""
+def test_sync_delivers_in_every_mode_of_jobs(desk: Desk) -> None:
+    """`sync` delivers, also if the setting of jobs is to record only."""
     job_id = desk.leave()
 
     assert desk.run("sync", TRACKERAPI_MODE="offline").status == FINE
@@ -73,7 +73,7 @@ def test_sync_delivers_whatever_mode_jobs_run_in(desk: Desk) -> None:
 def test_sync_takes_folder_address_and_key_as_options(
     desk: Desk, tmp_path: Path
 ) -> None:
-    """Options go before variables."""
+    """Options win over variables."""
     job_id = desk.leave()
     elsewhere = {
         "TRACKERAPI_BASE_URL": NOWHERE,
@@ -88,7 +88,7 @@ def test_sync_takes_folder_address_and_key_as_options(
 
 
 def test_sync_knows_its_address_in_every_spelling(desk: Desk) -> None:
-    """Capitals and slashes at the end do not make it another backend."""
+    """Capitals and trailing slashes do not make it another backend."""
     port = desk.backend.base_url.rpartition(":")[2]
     job_id = desk.leave(TRACKERAPI_BASE_URL=f"HTTP://LOCALHOST:{port}//")
 
@@ -99,7 +99,7 @@ def test_sync_knows_its_address_in_every_spelling(desk: Desk) -> None:
 
 
 def test_sync_as_json_can_be_read_by_programs(desk: Desk) -> None:
-    """One object with all counts, and nothing beside it."""
+    """The output is one object with all counts."""
     desk.leave(events=2)
 
     done = desk.run("sync", "--json")
@@ -126,9 +126,9 @@ def test_sync_as_json_can_be_read_by_programs(desk: Desk) -> None:
 def test_sync_without_a_backend_ends_with_status_one(
     desk: Desk, proxy: FaultProxy, clock: SkippingClock, late_seconds: float
 ) -> None:
-    """`sync` counts the waiting records, gives one reason, and loses none.
+    """`sync` counts the undelivered records, gives one reason, and loses none.
 
-    Also where the time is over when the machine wakes up from a pause.
+    This also holds if the machine wakes up from a pause after the timeout.
     """
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave(events=3)
@@ -145,10 +145,8 @@ def test_sync_without_a_backend_ends_with_status_one(
     assert len(desk.events(job_id)) == 3
 
 
-def test_sync_goes_on_when_the_backend_comes_back(
-    desk: Desk, proxy: FaultProxy
-) -> None:
-    """A backend that is busy for a moment is asked again, and nothing is told."""
+def test_sync_retries_a_busy_backend(desk: Desk, proxy: FaultProxy) -> None:
+    """A backend that is busy for a moment gets a second request, without a message."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave()
     failing = 2
@@ -165,10 +163,10 @@ def test_sync_goes_on_when_the_backend_comes_back(
     assert len(desk.events(job_id)) == 3
 
 
-def test_sync_does_not_wait_longer_than_it_was_told(
+def test_sync_does_not_wait_longer_than_its_timeout(
     desk: Desk, proxy: FaultProxy
 ) -> None:
-    """A backend that asks for an hour is not waited for."""
+    """A backend that asks for an hour is left."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     desk.leave()
 
@@ -179,10 +177,8 @@ def test_sync_does_not_wait_longer_than_it_was_told(
     assert len(proxy.requests) == 1
 
 
-def test_sync_leaves_what_it_could_not_finish_in_time(
-    desk: Desk, proxy: FaultProxy
-) -> None:
-    """A backend that never answers is left after the time given."""
+def test_sync_leaves_a_silent_backend_in_time(desk: Desk, proxy: FaultProxy) -> None:
+    """`sync` ends after its timeout."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave()
 
@@ -194,8 +190,8 @@ def test_sync_leaves_what_it_could_not_finish_in_time(
     assert len(desk.events(job_id)) == 3
 
 
-def test_sync_tells_a_refused_key_in_one_line(desk: Desk, proxy: FaultProxy) -> None:
-    """The key is tried once, and the status is that of something that waits."""
+def test_sync_reports_a_rejected_key_in_one_line(desk: Desk, proxy: FaultProxy) -> None:
+    """The key is tried once, and the status is that of undelivered records."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     desk.leave()
 
@@ -208,8 +204,8 @@ def test_sync_tells_a_refused_key_in_one_line(desk: Desk, proxy: FaultProxy) -> 
     assert len(proxy.requests) == 1
 
 
-def test_sync_of_a_refused_job_ends_with_status_three(desk: Desk) -> None:
-    """A job for an unknown customer is held with its events, and the mend is told."""
+def test_sync_of_a_rejected_job_ends_with_status_three(desk: Desk) -> None:
+    """A job for an unknown customer is held with its events; a line names the fix."""
     job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
 
     done = desk.run("sync", "--json")
@@ -220,10 +216,8 @@ def test_sync_of_a_refused_job_ends_with_status_three(desk: Desk) -> None:
     assert desk.run("sync").status == HELD
 
 
-def test_sync_creates_a_job_again_that_the_backend_has_lost(
-    desk: Desk, proxy: FaultProxy
-) -> None:
-    """Events of a job that is not there wait no longer than its creation takes."""
+def test_sync_creates_a_lost_job_again(desk: Desk, proxy: FaultProxy) -> None:
+    """Events of a lost job are delivered right after its creation."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave()
     is_lost = True
@@ -244,8 +238,8 @@ def test_sync_creates_a_job_again_that_the_backend_has_lost(
     assert len(desk.events(job_id)) == 3
 
 
-def test_sync_leaves_a_running_process_its_file(desk: Desk) -> None:
-    """A file of a running process is counted apart; the exit status stays 0."""
+def test_sync_leaves_files_of_running_processes(desk: Desk) -> None:
+    """A file of a running process is counted separately; the exit status stays 0."""
     with desk.job(str(uuid.uuid4())):
         done = desk.run("sync", "--json")
         text = desk.run("sync").out
@@ -255,8 +249,8 @@ def test_sync_leaves_a_running_process_its_file(desk: Desk) -> None:
     assert "1 file of running processes left to them" in text
 
 
-def test_sync_tells_what_a_running_process_holds(desk: Desk) -> None:
-    """Rejected records are reported, also while their job runs."""
+def test_sync_reports_held_records_of_a_running_process(desk: Desk) -> None:
+    """Rejected records are reported while their job runs."""
     how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 1}
     with desk.job(str(uuid.uuid4()), **how):
         done = desk.run("sync", "--json")
@@ -264,10 +258,10 @@ def test_sync_tells_what_a_running_process_holds(desk: Desk) -> None:
     assert (done.status, done.json["held"]) == (HELD, 2)
 
 
-def test_sync_leaves_alone_what_a_backend_confirmed_for_another_address(
+def test_sync_leaves_confirmed_records_of_another_address(
     desk: Desk,
 ) -> None:
-    """Records go where they were meant to go; their file is listed: status 0."""
+    """Records go to the address in their file, which is listed: status 0."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
     desk.name_provider(1)
     (file,) = desk.files
@@ -286,13 +280,13 @@ def new_key(desk: Desk) -> NewApiKey:
 
 
 def expire(desk: Desk, key: NewApiKey) -> None:
-    """End a key at once."""
+    """Let a key expire at once."""
     with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
         tracker.admin.expire_api_key(key.key.key_id)
 
 
 @pytest.mark.parametrize("is_down", [False, True], ids=["key ended", "backend down"])
-def test_records_of_a_key_that_worked_before_go_with_the_next_key(
+def test_records_of_an_accepted_key_go_with_the_next_key(
     desk: Desk, proxy: FaultProxy, *, is_down: bool
 ) -> None:
     """The folder remembers the provider of each key that a backend accepted."""
@@ -316,7 +310,7 @@ def test_records_of_a_key_that_worked_before_go_with_the_next_key(
 
 
 @pytest.mark.parametrize("is_job", [True, False], ids=["next job", "sync"])
-def test_records_of_a_key_that_never_worked_here_go_with_a_key_that_lists_keys(
+def test_records_of_a_key_that_never_worked_go_with_an_admin_key(
     desk: Desk, *, is_job: bool
 ) -> None:
     """The backend tells an `admin` key which other keys are of its provider."""
@@ -334,7 +328,7 @@ def test_records_of_a_key_that_never_worked_here_go_with_a_key_that_lists_keys(
     assert len(desk.events(job_id)) == 3
 
 
-def test_next_job_delivers_what_a_key_that_worked_before_left(desk: Desk) -> None:
+def test_next_job_delivers_records_of_an_accepted_key(desk: Desk) -> None:
     """A process with the provider's next key claims the files as `sync` does."""
     old = new_key(desk)
     desk.leave(TRACKERAPI_API_KEY=old.api_key)
@@ -353,7 +347,7 @@ def test_next_job_delivers_what_a_key_that_worked_before_left(desk: Desk) -> Non
 def test_one_answer_that_names_another_provider_strands_nothing(
     desk: Desk, proxy: FaultProxy, *, is_remembered: bool
 ) -> None:
-    """A confused answer is asked for again; a key's own records stay its own."""
+    """A confused answer is requested again; a key's own records stay its own."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave()
     if is_remembered:
@@ -381,7 +375,7 @@ def test_one_answer_that_names_another_provider_strands_nothing(
 
 
 def test_sync_delivers_with_another_key_of_the_same_provider(desk: Desk) -> None:
-    """A key may be replaced while records of the old one wait."""
+    """A key may be replaced while records of the old one are undelivered."""
     job_id = desk.leave()
     with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
         provider_id = tracker.verify_api_key().provider_id
@@ -404,7 +398,7 @@ def test_sync_leaves_records_of_another_provider_alone(desk: Desk) -> None:
 
 
 @pytest.mark.usefixtures("clock")
-def test_sync_that_cannot_tell_whose_records_they_are_says_that_they_wait(
+def test_sync_without_a_known_provider_reports_undelivered_records(
     desk: Desk, proxy: FaultProxy
 ) -> None:
     """Without the backend, records under another key may be ours: status 1."""
@@ -418,8 +412,8 @@ def test_sync_that_cannot_tell_whose_records_they_are_says_that_they_wait(
     assert (done.status, done.json["waiting"]) == (UNDELIVERED, 4)
 
 
-def test_sync_tells_files_that_it_cannot_read(desk: Desk) -> None:
-    """A file of a later version, or none at all, may hold records: status 1."""
+def test_sync_names_files_that_it_cannot_read(desk: Desk) -> None:
+    """An unreadable or later file may hold records: status 1."""
     desk.leave()
     (path,) = desk.paths
     content = path.read_bytes()
@@ -495,7 +489,7 @@ def test_files_that_root_makes_belong_to_the_owner_of_the_outbox(
 
 
 def test_sync_of_more_files_than_a_process_may_open(desk: Desk) -> None:
-    """A machine may have run offline for long; its files are delivered all the same."""
+    """After a long time offline all files are delivered."""
     job_id = desk.leave(events=1)
     (path,) = desk.paths
     header, *records = path.read_bytes().splitlines(keepends=True)
@@ -525,7 +519,7 @@ def test_sync_of_more_files_than_a_process_may_open(desk: Desk) -> None:
 def test_wrong_usage_of_sync_ends_with_status_two(
     desk: Desk, arguments: list[str], settings: dict[str, str]
 ) -> None:
-    """A mistake of the operator is told on stderr."""
+    """A usage error is on stderr."""
     done = desk.run("sync", *arguments, **settings)
 
     assert (done.status, done.out) == (USAGE, "")

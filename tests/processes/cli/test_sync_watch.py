@@ -1,4 +1,4 @@
-"""`trackerapi sync --watch`, and how signals end a delivery."""
+"""`trackerapi sync --watch`, and signals during a delivery."""
 
 import json
 import signal
@@ -72,8 +72,8 @@ def test_interrupted_sync_ends_without_a_traceback(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_watching_delivers_what_appears_until_a_signal(desk: Desk, number: int) -> None:
-    """Leftovers of later processes are delivered, and the end is told in order."""
+def test_watch_delivers_new_leftovers_until_a_signal(desk: Desk, number: int) -> None:
+    """Leftovers of later processes are delivered, and the end is reported."""
     desk.outbox.mkdir()
     with _started(desk, "sync", "--watch", "--json") as process:
         first = desk.leave(events=1)
@@ -89,8 +89,8 @@ def test_watching_delivers_what_appears_until_a_signal(desk: Desk, number: int) 
     assert len(desk.events(second)) == 2
 
 
-def test_terminated_watch_delivers_what_ended_just_before(desk: Desk) -> None:
-    """A sidecar that is ended right after its job loses nothing of it."""
+def test_terminated_watch_delivers_latest_leftovers(desk: Desk) -> None:
+    """A sidecar that ends right after its job loses nothing of it."""
     desk.outbox.mkdir()
     with _started(desk, "sync", "--watch") as process:
         first = desk.leave(events=1)
@@ -115,7 +115,7 @@ def test_terminated_watch_delivers_what_ended_just_before(desk: Desk) -> None:
     ],
     ids=["import", "claim", "settle", "refresh", "release"],
 )
-def test_watch_that_is_terminated_in_the_middle_of_a_pass_delivers_all(
+def test_watch_terminated_during_a_pass_delivers_all(
     desk: Desk, tmp_path: Path, code: str
 ) -> None:
     """No import is cut off, and no file stays locked for the last pass."""
@@ -129,7 +129,7 @@ def test_watch_that_is_terminated_in_the_middle_of_a_pass_delivers_all(
     assert len(desk.events(job_id)) == 3
 
 
-def test_watching_tells_once_that_the_backend_is_down_and_goes_on(
+def test_watch_reports_an_outage_once_and_goes_on(
     desk: Desk, proxy: FaultProxy
 ) -> None:
     """An outage is one line, and over when the backend is back."""
@@ -148,7 +148,7 @@ def test_watching_tells_once_that_the_backend_is_down_and_goes_on(
     assert len(desk.events(job_id)) == 3
 
 
-def test_watching_prints_a_second_outage(desk: Desk, proxy: FaultProxy) -> None:
+def test_watch_reports_a_second_outage(desk: Desk, proxy: FaultProxy) -> None:
     """An outage after a delivery is printed like the first one."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     desk.leave(events=1)
@@ -162,8 +162,8 @@ def test_watching_prints_a_second_outage(desk: Desk, proxy: FaultProxy) -> None:
         _await_line(process, "trackerapi: the backend cannot be reached")
 
 
-def test_watching_names_once_what_no_backend_accepted(desk: Desk) -> None:
-    """A sidecar goes on for weeks: nobody should have to wait for its end."""
+def test_watch_names_unaccepted_records_once(desk: Desk) -> None:
+    """A sidecar runs for weeks: the line must not wait for its end."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
     (file,) = desk.files
 
@@ -175,10 +175,10 @@ def test_watching_names_once_what_no_backend_accepted(desk: Desk) -> None:
     assert (process.returncode, err) == (UNDELIVERED, "")
 
 
-def test_interrupted_watch_says_that_something_waits(
+def test_interrupted_watch_reports_undelivered_records(
     desk: Desk, proxy: FaultProxy
 ) -> None:
-    """The end of a watch has the status of what is left."""
+    """The status of a watch is that of the remaining records."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     desk.leave()
 
@@ -191,8 +191,8 @@ def test_interrupted_watch_says_that_something_waits(
     assert "4 waiting" in out
 
 
-def test_watching_takes_a_key_that_was_replaced(desk: Desk, tmp_path: Path) -> None:
-    """A key that is refused is read again until it works."""
+def test_watch_reads_a_replaced_key(desk: Desk, tmp_path: Path) -> None:
+    """A rejected key is read again until it works."""
     job_id = desk.leave()
     key_file = tmp_path / "key"
     key_file.write_text(KEY)
@@ -211,7 +211,7 @@ def test_watching_takes_a_key_that_was_replaced(desk: Desk, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("clock")
-def test_watching_ends_after_its_time(desk: Desk) -> None:
+def test_watch_ends_after_its_timeout(desk: Desk) -> None:
     """`--watch --timeout` is for a job scheduler that wants an end."""
     job_id = desk.leave()
 

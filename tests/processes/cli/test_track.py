@@ -25,7 +25,7 @@ TO_NOBODY = {"TRACKERAPI_BASE_URL": NOWHERE}
 
 @pytest.fixture
 def job_id(desk: Desk) -> str:
-    """Return the id of a job that the filter finds by a variable."""
+    """Return the id of a job, set in the variable of the filter."""
     made = str(uuid.uuid4())
     with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
         tracker.create_job(made, desk.backend.customer_id, "import")
@@ -83,13 +83,13 @@ def pass_on(process: "subprocess.Popen[bytes]", data: bytes) -> None:
 
 
 def counts(desk: Desk, job_id: str) -> list[tuple[float | None, float | None]]:
-    """Return what was counted of how much, in the order of the reports."""
+    """Return completed and total units, in the order of the reports."""
     events = desk.events(job_id)
     return [(e.completed, e.total) for e in events if e.kind == "progress"]
 
 
 def kinds(events: list[JobEvent]) -> list[str]:
-    """Return the kinds of events but for progress."""
+    """Return the kinds of events without progress."""
     return [event.kind for event in events if event.kind != "progress"]
 
 
@@ -108,7 +108,7 @@ def kinds(events: list[JobEvent]) -> list[str]:
 def test_data_passes_unchanged_and_is_counted(
     desk: Desk, job_id: str, arguments: list[str], data: bytes, count: int
 ) -> None:
-    """Byte for byte the same, and the count is that of lines, records or bytes."""
+    """The bytes are the same, and the count is that of lines, records or bytes."""
     done = track(desk, data, *arguments, "--total", "5")
 
     assert (done.returncode, done.stdout, done.stderr) == (FINE, data, b"")
@@ -118,17 +118,17 @@ def test_data_passes_unchanged_and_is_counted(
 
 
 def test_empty_pipe_is_a_step_without_units(desk: Desk, job_id: str) -> None:
-    """Nothing to do is done at once."""
+    """The step is done at once."""
     done = track(desk, b"")
 
     assert (done.returncode, done.stdout) == (FINE, b"")
     assert kinds(desk.events(job_id)) == ["start", "step"]
 
 
-def test_size_of_a_file_is_the_total_of_its_bytes(
+def test_remaining_size_of_a_file_is_the_total(
     desk: Desk, job_id: str, tmp_path: Path
 ) -> None:
-    """What stands on stdin as a file, from where it is read, need not be counted."""
+    """A file on stdin has a known size from its current position."""
     path = tmp_path / "data"
     path.write_bytes(b"0123456789")
     with path.open("rb", buffering=0) as data:
@@ -154,7 +154,7 @@ def test_step_can_begin_and_end_elsewhere(desk: Desk, job_id: str) -> None:
 
 
 def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
-    """Several pipes count one step, and one that runs again counts once."""
+    """Several pipes count one step, and a restarted part counts once."""
     for part in ("a", "b", "a"):
         track(desk, b"one\ntwo\n", "--part", part, "--no-end")
 
@@ -164,7 +164,7 @@ def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
 
 
 def test_rerun_without_a_part_counts_once(desk: Desk, job_id: str) -> None:
-    """Another process of the same pipe is not another place."""
+    """Another process of the same pipe is not another part."""
     for _ in range(2):
         track(desk, b"one\ntwo\n")
 
@@ -172,8 +172,8 @@ def test_rerun_without_a_part_counts_once(desk: Desk, job_id: str) -> None:
     assert {*parts} == {None}
 
 
-def test_line_passes_before_the_next_one_comes(desk: Desk, job_id: str) -> None:
-    """The next command of the pipe need not wait for a buffer to fill."""
+def test_line_passes_before_the_next_one_arrives(desk: Desk, job_id: str) -> None:
+    """The next command of the pipe need not wait for a full buffer."""
     with tracking(desk) as process:
         pass_on(process, b"one\n")
         pass_on(process, b"half")
@@ -185,7 +185,7 @@ def test_line_passes_before_the_next_one_comes(desk: Desk, job_id: str) -> None:
 
 
 def test_pipe_without_a_backend_is_the_same_pipe(desk: Desk, job_id: str) -> None:
-    """What was counted waits in the outbox for the next command."""
+    """Counts stay in the outbox for the next command."""
     done = track(desk, BINARY, **TO_NOBODY)
 
     assert (done.returncode, done.stdout) == (FINE, BINARY)
@@ -195,7 +195,7 @@ def test_pipe_without_a_backend_is_the_same_pipe(desk: Desk, job_id: str) -> Non
 
 
 def test_pipe_with_a_wrong_key_is_the_same_pipe(desk: Desk, job_id: str) -> None:
-    """A refused key is told on stderr, where no data goes."""
+    """A rejected key is reported on stderr, away from the data."""
     done = track(desk, BINARY, TRACKERAPI_API_KEY=KEY)
 
     assert (done.returncode, done.stdout) == (FINE, BINARY)
@@ -206,7 +206,7 @@ def test_pipe_with_a_wrong_key_is_the_same_pipe(desk: Desk, job_id: str) -> None
 def test_pipe_without_a_disk_is_the_same_pipe(
     desk: Desk, job_id: str, tmp_path: Path, base_url: str
 ) -> None:
-    """Where the outbox cannot be written, counts go from memory, or nowhere."""
+    """Without a usable outbox, counts are sent from memory or dropped."""
     (tmp_path / "file").write_bytes(b"")
     settings = {"TRACKERAPI_OUTBOX": str(tmp_path / "file" / "outbox")}
     if base_url:
@@ -220,7 +220,7 @@ def test_pipe_without_a_disk_is_the_same_pipe(
 
 
 def test_pipe_with_full_files_is_the_same_pipe(desk: Desk, job_id: str) -> None:
-    """A disk that takes no byte of the outbox takes none from the data."""
+    """A disk without room for the outbox does not stop the data."""
     limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh"]
 
     done = subprocess.run(
@@ -236,7 +236,7 @@ def test_pipe_with_full_files_is_the_same_pipe(desk: Desk, job_id: str) -> None:
     assert kinds(desk.events(job_id)) == ["start", "step"]
 
 
-def test_reader_has_its_end_before_all_is_delivered(
+def test_reader_gets_its_end_before_the_delivery(
     desk: Desk, job_id: str, proxy: FaultProxy
 ) -> None:
     """The pipe ends with its data, however long the backend takes to answer."""
@@ -256,7 +256,7 @@ def test_reader_has_its_end_before_all_is_delivered(
 def test_reader_that_goes_away_ends_the_filter_like_cat(
     desk: Desk, job_id: str
 ) -> None:
-    """It dies of SIGPIPE, and what had passed is counted; the step is not done."""
+    """It dies of SIGPIPE; passed data are counted, and the step is not done."""
     with tracking(desk) as process:
         pass_on(process, b"one\ntwo\n")
         assert process.stdin is not None
@@ -276,7 +276,7 @@ def test_reader_that_goes_away_ends_the_filter_like_cat(
 def test_signal_ends_the_filter_like_cat(
     desk: Desk, job_id: str, number: signal.Signals
 ) -> None:
-    """It dies of the signal, and what had passed is counted; the step is not done."""
+    """It dies of the signal; passed data are counted, and the step is not done."""
     with tracking(desk) as process:
         pass_on(process, b"one\n")
         process.send_signal(number)
@@ -306,8 +306,8 @@ def test_ignored_signal_stays_ignored(desk: Desk, job_id: str) -> None:
     assert counts(desk, job_id)[-1] == (2, None)
 
 
-def test_full_disk_behind_the_pipe_is_told(desk: Desk, job_id: str) -> None:
-    """Data that cannot be written is a failure, and the step is not done."""
+def test_full_disk_behind_the_pipe_is_a_failure(desk: Desk, job_id: str) -> None:
+    """Data that cannot be written fail the filter, and the step is not done."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             desk.command("track", "--step", "convert"),
@@ -323,8 +323,8 @@ def test_full_disk_behind_the_pipe_is_told(desk: Desk, job_id: str) -> None:
     assert kinds(desk.events(job_id)) == ["start"]
 
 
-def test_unreadable_data_is_told(desk: Desk, job_id: str) -> None:
-    """Data that cannot be read is a failure too."""
+def test_unreadable_data_are_a_failure(desk: Desk, job_id: str) -> None:
+    """Data that cannot be read fail the filter."""
     with Path("/proc/self/mem").open("rb", buffering=0) as unreadable:
         done = subprocess.run(
             desk.command("track", "--step", "convert"),
@@ -340,10 +340,10 @@ def test_unreadable_data_is_told(desk: Desk, job_id: str) -> None:
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-"])
-def test_closed_end_is_refused_before_anything_is_opened(
+def test_closed_stream_is_refused_before_files_are_opened(
     desk: Desk, job_id: str, closed: str
 ) -> None:
-    """Data cannot come from the outbox, or go there."""
+    """Otherwise the outbox could get the number of stdin or stdout."""
     done = subprocess.run(
         [
             "sh",
@@ -362,8 +362,8 @@ def test_closed_end_is_refused_before_anything_is_opened(
     assert not desk.outbox.exists()
 
 
-def test_ends_that_do_not_block_are_waited_for(desk: Desk, job_id: str) -> None:
-    """A pipe that another program has set to not blocking is a pipe all the same."""
+def test_non_blocking_pipe_is_waited_for(desk: Desk, job_id: str) -> None:
+    """Another program may have set the pipe to not blocking."""
     (stdin, to_filter), (from_filter, stdout) = os.pipe(), os.pipe()
     os.set_blocking(stdin, False)
     os.set_blocking(stdout, False)
@@ -399,10 +399,10 @@ def test_ends_that_do_not_block_are_waited_for(desk: Desk, job_id: str) -> None:
         (["--step", "a", "--part", ""], b"--part: must not be blank"),
     ],
 )
-def test_wrong_usage_is_told_with_status_two(
+def test_wrong_usage_of_track_ends_with_status_two(
     desk: Desk, job_id: str, arguments: list[str], reason: bytes
 ) -> None:
-    """A mistake of whoever wrote the script is told before any data passes."""
+    """A usage error is reported before any data pass."""
     done = subprocess.run(
         desk.command("track", *arguments),
         env=desk.environment(),

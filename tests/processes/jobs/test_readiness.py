@@ -83,7 +83,7 @@ def test_failed_step_is_ready_again(run: TrackerJob) -> None:
     assert ready(run) == ["load", "log"]
 
 
-def test_without_a_configuration_no_step_is_ready(recorder: TrackerApi) -> None:
+def test_without_a_configuration_every_step_is_ready(recorder: TrackerApi) -> None:
     """A job without a configuration has no order."""
     job = recorder.job("free")
 

@@ -38,7 +38,7 @@ async def segment(name: str) -> tuple[str, str]:
 
 
 def test_outside_of_a_job_a_step_is_a_plain_function() -> None:
-    """A decorated function works without a job; `current_job()` raises there."""
+    """Without a job decorated functions run; reports do nothing; read calls raise."""
     assert load(3) == 3
     with step("load") as handle:
         handle.advance()

@@ -1,4 +1,4 @@
-"""Bundles: `trackerapi outbox export` and `import`, out of a closed network and in."""
+"""Bundles: `trackerapi outbox export` and `import` between two machines."""
 
 import json
 import stat
@@ -28,7 +28,7 @@ from trackerapi.outbox.header import header_of
 def test_bundle_carries_records_out_of_a_closed_network(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """What a job has recorded arrives by way of a file, in order."""
+    """Records of a job arrive by way of a file, in order."""
     job_id = desk.leave()
 
     out = desk.spawn("outbox", "export", str(bundle), **NO_SETTINGS)
@@ -54,8 +54,8 @@ def test_bundle_keeps_every_member_of_a_record(
     assert after.read_bytes().splitlines()[1:] == before.read_bytes().splitlines()[1:]
 
 
-def test_bundle_is_for_its_owner_alone(desk: Desk, bundle: Path) -> None:
-    """It holds what is the provider's alone, and no key."""
+def test_bundle_is_private(desk: Desk, bundle: Path) -> None:
+    """A bundle is readable for its owner only, and holds no key."""
     desk.leave()
 
     desk.run("outbox", "export", str(bundle))
@@ -66,8 +66,8 @@ def test_bundle_is_for_its_owner_alone(desk: Desk, bundle: Path) -> None:
     assert desk.backend.api_key.split("_")[2] not in content
 
 
-def test_bundle_says_what_it_is(desk: Desk, bundle: Path) -> None:
-    """Whoever unpacks it reads the format, the destination and the count."""
+def test_bundle_names_format_destination_and_count(desk: Desk, bundle: Path) -> None:
+    """The first and last lines of a bundle have format, destination and count."""
     desk.leave(events=1)
 
     done = desk.run("outbox", "export", str(bundle), "--json")
@@ -81,10 +81,10 @@ def test_bundle_says_what_it_is(desk: Desk, bundle: Path) -> None:
     assert end == {"end": True, "records": 2}
 
 
-def test_held_records_stay_held_on_the_other_side(
+def test_held_records_stay_held_on_the_other_machine(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """They come with their reason, and a retry there mends them."""
+    """They keep their reason, and a retry there delivers them."""
     job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
     desk.run("sync")
     desk.run("outbox", "export", str(bundle))
@@ -103,10 +103,10 @@ def test_held_records_stay_held_on_the_other_side(
     assert len(office.events(job_id)) == 3
 
 
-def test_export_copies_what_a_running_process_has(
+def test_export_copies_records_of_a_running_process(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """A job of days need not end first, and keeps what it has."""
+    """A long job need not end first, and keeps its records."""
     job_id = str(uuid.uuid4())
     with desk.job(job_id):
         done = desk.run("outbox", "export", str(bundle), "--remove", "--json")
@@ -119,10 +119,10 @@ def test_export_copies_what_a_running_process_has(
     assert desk.messages(job_id) == ["line 0", "line 1", "line 2"]
 
 
-def test_export_with_remove_leaves_only_what_was_delivered(
+def test_export_with_remove_leaves_only_delivered_records(
     desk: Desk, bundle: Path
 ) -> None:
-    """What is in the bundle is nowhere else; what is kept for a replay stays."""
+    """Exported records exist in the bundle only; the archive for a replay stays."""
     delivered = desk.leave()
     desk.run("sync")
     held = desk.leave(customer_id=UNKNOWN_CUSTOMER)
@@ -153,10 +153,10 @@ def test_export_of_one_job_leaves_the_others(desk: Desk, bundle: Path) -> None:
     assert other in desk.texts()
 
 
-def test_export_brings_the_creation_of_a_job_that_the_backend_has(
+def test_export_includes_the_creation_of_a_known_job(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """Where the backend has lost the job, the other machine can create it again."""
+    """The other machine can create the job again if the backend has lost it."""
     with desk.job(str(uuid.uuid4()), events=1) as job:
         job.report("later")
     (path,) = desk.paths
@@ -176,7 +176,7 @@ def test_export_brings_the_creation_of_a_job_that_the_backend_has(
     assert office.messages(job_id) == ["line 0", "later"]
 
 
-def test_taking_a_bundle_in_twice_doubles_nothing(
+def test_bundle_imported_twice_doubles_nothing(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
     """Ids stay, so that the backend applies each event once."""
@@ -192,10 +192,10 @@ def test_taking_a_bundle_in_twice_doubles_nothing(
 
 
 @pytest.mark.parametrize("state", ["waiting", "held", "delivered"])
-def test_bundle_that_was_taken_in_adds_nothing_more(
+def test_second_import_of_a_bundle_adds_nothing(
     desk: Desk, office: Desk, bundle: Path, state: str
 ) -> None:
-    """A second import leaves out all records, whatever became of them."""
+    """A second import leaves out all records, in every state of the first."""
     job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER if state != "waiting" else 0)
     if state != "waiting":
         desk.run("sync")
@@ -218,10 +218,10 @@ def test_bundle_that_was_taken_in_adds_nothing_more(
     assert office.files == before
 
 
-def test_bundle_with_something_new_adds_that_alone(
+def test_later_bundle_adds_new_records_only(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """A later bundle of the same outbox brings only the records since."""
+    """A later bundle of the same outbox adds only records since."""
     desk.leave()
     desk.run("outbox", "export", str(bundle))
     office.run("outbox", "import", str(bundle))
@@ -236,10 +236,8 @@ def test_bundle_with_something_new_adds_that_alone(
     assert {job_id in json.dumps(line["record"]) for line in shown} == {True}
 
 
-def test_records_made_without_a_key_go_by_way_of_a_bundle(
-    desk: Desk, bundle: Path
-) -> None:
-    """Nobody knows whose they are but whoever takes them in."""
+def test_records_without_a_key_go_by_way_of_a_bundle(desk: Desk, bundle: Path) -> None:
+    """The machine that imports them names their provider."""
     job_id = desk.leave(TRACKERAPI_API_KEY="")
     assert desk.run("sync").out.startswith("delivered 0 events")
 
@@ -251,7 +249,7 @@ def test_records_made_without_a_key_go_by_way_of_a_bundle(
 
 
 def test_bundle_is_for_one_provider(desk: Desk, bundle: Path) -> None:
-    """Records of two keys are not mixed by accident; each can be chosen."""
+    """Records of two keys are not mixed by accident; each key can be chosen."""
     desk.leave()
     other = desk.leave(TRACKERAPI_API_KEY=KEY)
 
@@ -271,7 +269,7 @@ def test_bundle_is_for_one_provider(desk: Desk, bundle: Path) -> None:
 def test_bundle_may_hold_records_of_two_keys_of_one_provider(
     desk: Desk, bundle: Path
 ) -> None:
-    """A key that was replaced makes no second destination, once that is known."""
+    """A rotated key of a known provider is no second destination."""
     desk.leave()
     desk.leave(TRACKERAPI_API_KEY=KEY)
     desk.name_provider(1)
@@ -280,10 +278,10 @@ def test_bundle_may_hold_records_of_two_keys_of_one_provider(
     assert lines_of(bundle)[-1]["records"] == 8
 
 
-def test_bundle_of_another_address_goes_where_this_machine_reports(
+def test_bundle_for_another_address_goes_to_the_address_of_this_machine(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """That the address differs is told, and who takes a bundle in decides."""
+    """A line names the differing address; the importing user decides."""
     job_id = desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
     desk.run("outbox", "export", str(bundle))
 
@@ -312,7 +310,7 @@ def test_bundle_of_a_known_provider_stays_with_it(
 def test_import_writes_a_private_file_bound_to_this_machine(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """The folder and the file are for their owner alone, and go where this one goes."""
+    """Folder and file are private, and their address is that of this machine."""
     desk.leave(TRACKERAPI_API_KEY="")
     desk.run("outbox", "export", str(bundle))
     office.run("outbox", "import", str(bundle))
@@ -326,10 +324,10 @@ def test_import_writes_a_private_file_bound_to_this_machine(
     assert header.binding.key_id == office.backend.api_key.split("_")[1]
 
 
-def test_export_follows_a_file_that_is_thinned_out_meanwhile(
+def test_export_follows_a_file_that_is_thinned_meanwhile(
     desk: Desk, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that goes while others are read is found under its new name."""
+    """A file that is replaced while others are read is found under its new name."""
     kept, moved = desk.leave(), desk.leave()
     first, second = desk.paths
     thinner = second.with_name(f"{second.stem}0.outbox")

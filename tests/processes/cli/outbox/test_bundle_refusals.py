@@ -1,4 +1,4 @@
-"""Bundles and places that `trackerapi outbox export` and `import` refuse."""
+"""Bundles that `import` refuses, and paths that `export` refuses."""
 
 import gzip
 import json
@@ -26,10 +26,10 @@ def write(bundle: Path, lines: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.02, 0.3, 0.6, 0.9, 0.999])
-def test_bundle_that_was_cut_off_is_refused_as_a_whole(
+def test_bundle_cut_at_any_byte_is_refused_as_a_whole(
     desk: Desk, office: Desk, bundle: Path, kept: float
 ) -> None:
-    """Wherever the copy broke off, nothing of it is taken in."""
+    """No record of a cut bundle is imported."""
     desk.leave(events=300)
     desk.run("outbox", "export", str(bundle))
     content = bundle.read_bytes()
@@ -43,10 +43,10 @@ def test_bundle_that_was_cut_off_is_refused_as_a_whole(
     assert not office.outbox.exists()
 
 
-def test_bundle_with_a_line_less_or_more_is_refused(
+def test_bundle_with_a_missing_or_extra_line_is_refused(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """The last line holds the count, and nothing follows it."""
+    """The last line holds the count, and no line follows."""
     desk.leave()
     desk.run("outbox", "export", str(bundle))
     lines = lines_of(bundle)
@@ -67,7 +67,7 @@ def test_bundle_with_a_line_less_or_more_is_refused(
 def test_bundle_with_a_wrong_byte_is_refused(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """A medium that rots is found out."""
+    """A changed byte is detected."""
     desk.leave(events=300)
     desk.run("outbox", "export", str(bundle))
     content = bytearray(bundle.read_bytes())
@@ -83,7 +83,7 @@ def test_bundle_with_a_wrong_byte_is_refused(
 def test_bundle_of_a_later_version_is_refused(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """What a later version means is not guessed."""
+    """The format of a later version is not guessed."""
     desk.leave()
     desk.run("outbox", "export", str(bundle))
     header, *rest = lines_of(bundle)
@@ -108,7 +108,7 @@ def test_bundle_of_a_later_version_is_refused(
 def test_file_that_is_no_bundle_is_refused(
     office: Desk, bundle: Path, content: bytes
 ) -> None:
-    """Another file by mistake is one clear line."""
+    """Another file by mistake causes one clear line."""
     bundle.write_bytes(content)
 
     done = office.run("outbox", "import", str(bundle))
@@ -118,7 +118,7 @@ def test_file_that_is_no_bundle_is_refused(
 
 
 def test_export_never_overwrites_a_file(desk: Desk, bundle: Path) -> None:
-    """A bundle of yesterday is not lost for one of today."""
+    """An older bundle of the same name stays."""
     desk.leave()
     bundle.write_text("of yesterday")
 
@@ -131,7 +131,7 @@ def test_export_never_overwrites_a_file(desk: Desk, bundle: Path) -> None:
 
 
 def test_export_of_nothing_writes_no_file(desk: Desk, bundle: Path) -> None:
-    """An empty bundle would only be carried in vain."""
+    """An empty bundle would be useless."""
     done = desk.run("outbox", "export", str(bundle))
 
     assert (done.status, done.out) == (FINE, "nothing to export\n")
@@ -141,7 +141,7 @@ def test_export_of_nothing_writes_no_file(desk: Desk, bundle: Path) -> None:
 def test_export_leaves_damaged_records_out(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """What no machine can read is counted, and harms no other record."""
+    """Unreadable records are counted, and harm no other record."""
     job_id = desk.leave(events=1)
     with desk.paths[0].open("ab") as file:
         file.write(b"damaged\n")
@@ -154,8 +154,8 @@ def test_export_leaves_damaged_records_out(
     assert office.messages(job_id) == ["line 0"]
 
 
-def test_export_tells_files_that_it_cannot_read(desk: Desk, bundle: Path) -> None:
-    """A file of a later version is left, and the status says so."""
+def test_export_names_files_that_it_cannot_read(desk: Desk, bundle: Path) -> None:
+    """A file of a later version is left out, and the exit status says so."""
     desk.leave()
     (path,) = desk.paths
     later = path.read_bytes().replace(b'_outbox": 1', b'_outbox": 2')
@@ -168,10 +168,10 @@ def test_export_tells_files_that_it_cannot_read(desk: Desk, bundle: Path) -> Non
 
 
 @pytest.mark.parametrize("command", ["export", "import"])
-def test_place_that_cannot_be_written_is_told(
+def test_unwritable_path_is_one_line(
     desk: Desk, office: Desk, bundle: Path, command: str
 ) -> None:
-    """One line, no traceback, and nothing half done."""
+    """No traceback, and no partial bundle."""
     desk.leave()
     if command == "export":
         done = desk.run("outbox", "export", "/dev/null/reports.bundle")
@@ -188,7 +188,7 @@ def test_place_that_cannot_be_written_is_told(
 def test_import_without_settings_is_wrong_usage(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """Where the records are to go has to be known."""
+    """The records need a destination."""
     desk.leave()
     desk.run("outbox", "export", str(bundle))
 
@@ -199,7 +199,7 @@ def test_import_without_settings_is_wrong_usage(
 
 
 def test_export_to_a_full_disk_leaves_nothing_behind(desk: Desk, bundle: Path) -> None:
-    """Half a bundle is not left where somebody could take it for a whole one."""
+    """A partial bundle is removed."""
     desk.leave(events=300)
     before = desk.texts()
 
@@ -214,7 +214,7 @@ def test_export_to_a_full_disk_leaves_nothing_behind(desk: Desk, bundle: Path) -
 def test_import_to_a_full_disk_leaves_nothing_behind(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """A part of a bundle is not taken in."""
+    """A bundle is imported whole or not at all."""
     desk.leave(events=300)
     desk.run("outbox", "export", str(bundle))
 

@@ -104,7 +104,7 @@ def test_claim_refuses_without_a_terminal_or_consent(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(("typed", "status"), [("y\n", FINE), ("\n", USAGE)])
-def test_claim_asks_somebody_at_a_terminal(desk: Desk, typed: str, status: int) -> None:
+def test_claim_asks_at_a_terminal(desk: Desk, typed: str, status: int) -> None:
     """On a terminal, claim binds only after the answer yes."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
 
@@ -180,7 +180,7 @@ def test_claim_with_the_wrong_key_of_the_file_does_not_call_it_accepted(
     assert "all files are for this address and key, or for others" in done.out
 
 
-def test_claim_leaves_a_running_process_its_file(desk: Desk) -> None:
+def test_claim_leaves_files_of_running_processes(desk: Desk) -> None:
     """The file of a running process cannot be claimed."""
     with desk.job("claimed-alive", TRACKERAPI_BASE_URL=NOWHERE):
         (file,) = desk.files

@@ -1,4 +1,4 @@
-"""`trackerapi outbox drop`: what goes, what stays, and who is asked."""
+"""`trackerapi outbox drop`: dropped records, remaining records, and consent."""
 
 import os
 import uuid
@@ -21,7 +21,7 @@ A_MOMENT: Final = 1_700_000_000.0
 
 
 def test_drop_refuses_without_a_terminal_or_consent(desk: Desk, held_job: str) -> None:
-    """A script has to say that it means it."""
+    """A script has to pass `--yes`."""
     done = desk.run("outbox", "drop")
 
     assert (done.status, done.out) == (USAGE, "")
@@ -32,10 +32,10 @@ def test_drop_refuses_without_a_terminal_or_consent(desk: Desk, held_job: str) -
 
 
 @pytest.mark.parametrize(("typed", "status"), [("y\n", FINE), ("\n", USAGE)])
-def test_drop_asks_somebody_at_a_terminal(
+def test_drop_asks_at_a_terminal(
     desk: Desk, held_job: str, typed: str, status: int
 ) -> None:
-    """Only a yes is a yes."""
+    """Only the answer yes drops records."""
     done = desk.type(typed, "outbox", "drop", "--job", held_job)
 
     assert done.status == status
@@ -43,8 +43,8 @@ def test_drop_asks_somebody_at_a_terminal(
     assert (held_job in desk.texts()) is (status != FINE)
 
 
-def test_dropped_records_are_gone_from_the_disk(desk: Desk, held_job: str) -> None:
-    """Neither the records nor the journal keeps a word of them; others stay."""
+def test_dropped_records_are_removed_from_the_disk(desk: Desk, held_job: str) -> None:
+    """Neither records nor journal keep any text of them; others stay."""
     waiting = desk.leave()
     with desk.paths[0].open("ab") as file:
         file.write(desk.paths[1].read_bytes().splitlines(keepends=True)[-1])
@@ -60,7 +60,7 @@ def test_dropped_records_are_gone_from_the_disk(desk: Desk, held_job: str) -> No
 
 
 def test_drop_of_a_job_leaves_the_others(desk: Desk) -> None:
-    """Of one file, records of one job go and those of another stay, in order."""
+    """Records of one job are removed from a file; others stay in order."""
     kept, dropped = desk.leave(), desk.leave()
     _merge(desk)
 
@@ -72,10 +72,10 @@ def test_drop_of_a_job_leaves_the_others(desk: Desk) -> None:
     assert desk.messages(kept) == ["line 0", "line 1", "line 2"]
 
 
-def test_record_dropped_behind_delivered_ones_is_gone_from_the_disk(
+def test_record_dropped_after_delivered_ones_is_removed_from_the_disk(
     desk: Desk,
 ) -> None:
-    """Of a file that is delivered in part, no dropped record stays among the others."""
+    """A partly delivered file keeps no dropped record."""
     kept, dropped = desk.leave(), desk.leave()
     _merge(desk)
     file = OutboxFile.claim(desk.paths[0])
@@ -91,7 +91,7 @@ def test_record_dropped_behind_delivered_ones_is_gone_from_the_disk(
 
 
 def test_drop_of_a_job_takes_undelivered_records_too(desk: Desk) -> None:
-    """Of a misspelt id, events that wait for their job go with those not sent yet."""
+    """Deferred events of a misspelt job id are dropped with those not sent yet."""
     misspelt, kept = str(uuid.uuid4()), desk.leave()
     report = ("event", "info", "--job", misspelt, "--message", "lost")
     desk.spawn(*report)
@@ -125,8 +125,8 @@ def test_misspelt_job_is_reported_by_its_own_process_alone(desk: Desk) -> None:
     assert f"run: trackerapi outbox drop --job '{misspelt}'" in synced.err
 
 
-def test_drop_never_takes_what_a_running_process_has_waiting(desk: Desk) -> None:
-    """What somebody is about to deliver is theirs, and its count is told."""
+def test_drop_leaves_undelivered_records_of_a_running_process(desk: Desk) -> None:
+    """Records of a running process stay, and their count is printed."""
     left = desk.leave()
     with desk.job(str(uuid.uuid4())):
         done = desk.run("outbox", "drop", "--waiting", "--yes", "--json")
@@ -137,8 +137,8 @@ def test_drop_never_takes_what_a_running_process_has_waiting(desk: Desk) -> None
     assert left not in desk.texts()
 
 
-def test_drop_lets_go_of_what_a_running_process_holds(desk: Desk) -> None:
-    """Held records of a running job are held no more, and it goes on."""
+def test_drop_releases_held_records_of_a_running_process(desk: Desk) -> None:
+    """Held records of a running job are dropped, and the job goes on."""
     job_id = str(uuid.uuid4())
     how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 2}
     with desk.job(job_id, **how) as job:
@@ -149,7 +149,7 @@ def test_drop_lets_go_of_what_a_running_process_holds(desk: Desk) -> None:
 
 
 def test_drop_of_delivered_records_leaves_nothing_to_replay(desk: Desk) -> None:
-    """What was kept for a replay is gone, of one job or of all."""
+    """Archived records for a replay are removed, of one job or of all."""
     first, second = desk.leave(), desk.leave()
     _merge(desk)
     desk.run("sync")
@@ -169,7 +169,7 @@ def test_drop_of_delivered_records_leaves_nothing_to_replay(desk: Desk) -> None:
 
 
 def test_drop_on_a_full_disk_leaves_everything_as_it_was(desk: Desk) -> None:
-    """What cannot be taken out of a file stays in it, and nothing else is left."""
+    """Records that cannot be removed stay in their file, and no extra file is left."""
     kept, dropped = desk.leave(events=30), desk.leave()
     _merge(desk)
     before = desk.texts()

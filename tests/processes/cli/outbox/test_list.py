@@ -19,8 +19,8 @@ from trackerapi.cli.exit_statuses import (
 )
 
 
-def test_list_tells_each_file_and_what_it_is_for(desk: Desk) -> None:
-    """Live, waiting, held and delivered files are told apart and counted."""
+def test_list_shows_the_state_of_each_file(desk: Desk) -> None:
+    """Live, undelivered, held and delivered files are distinguished and counted."""
     desk.leave()
     desk.run("sync")
     desk.leave(customer_id=UNKNOWN_CUSTOMER, events=1)
@@ -51,8 +51,8 @@ def test_list_tells_each_file_and_what_it_is_for(desk: Desk) -> None:
     assert total == "3 files: 4 waiting, 2 held"
 
 
-def test_list_shows_nothing_that_a_job_has_reported(desk: Desk, held_job: str) -> None:
-    """What is the provider's alone is shown to who asks for it, not to who lists."""
+def test_list_shows_no_reported_texts(desk: Desk, held_job: str) -> None:
+    """Texts for the provider appear in `outbox show` only."""
     listed = desk.run("outbox", "list").out + json.dumps(desk.files)
 
     assert SECRET in desk.texts()
@@ -61,7 +61,7 @@ def test_list_shows_nothing_that_a_job_has_reported(desk: Desk, held_job: str) -
 
 
 def test_list_needs_neither_address_nor_key(desk: Desk) -> None:
-    """The operator of a machine without a network sees what waits."""
+    """The operator of a machine without a network sees undelivered records."""
     desk.leave()
 
     done = desk.run("outbox", "list", **NO_SETTINGS)
@@ -70,8 +70,8 @@ def test_list_needs_neither_address_nor_key(desk: Desk) -> None:
     assert "1 file: 4 waiting, 0 held" in done.out
 
 
-def test_list_of_an_empty_outbox_says_where_it_looked(desk: Desk) -> None:
-    """An outbox that nobody has used yet is no mistake."""
+def test_list_of_an_empty_outbox_names_the_folder(desk: Desk) -> None:
+    """A missing folder is no error."""
     done = desk.run("outbox", "list")
 
     assert (done.status, done.err) == (FINE, "")
@@ -79,8 +79,8 @@ def test_list_of_an_empty_outbox_says_where_it_looked(desk: Desk) -> None:
     assert desk.run("outbox", "list", "--json").json["files"] == []
 
 
-def test_list_reads_a_file_that_a_torn_line_ends(desk: Desk) -> None:
-    """Half a record, for which no call has returned, counts for nothing."""
+def test_list_reads_a_file_that_ends_with_a_torn_line(desk: Desk) -> None:
+    """Half a record without a returned call is not counted."""
     desk.leave(events=1)
     with desk.paths[0].open("ab") as file:
         file.write(b'{"event_id":"half')
@@ -110,7 +110,7 @@ def test_list_reads_a_file_that_a_torn_line_ends(desk: Desk) -> None:
 def test_wrong_usage_of_outbox_ends_with_status_two(
     desk: Desk, arguments: list[str]
 ) -> None:
-    """A mistake of the operator is told in one line, after the usage at most."""
+    """A usage error is one line after the usage."""
     desk.leave()
     (desk.outbox / "torn.outbox").write_bytes(b"nothing of ours\n")
     later = desk.paths[0].read_bytes().replace(b'_outbox": 1', b'_outbox": 2')
@@ -123,10 +123,10 @@ def test_wrong_usage_of_outbox_ends_with_status_two(
 
 
 @pytest.mark.parametrize("command", ["list", "show", "retry", "drop", "export", "sync"])
-def test_pipe_in_place_of_a_journal_holds_up_no_command(
+def test_pipe_in_place_of_a_journal_blocks_no_command(
     desk: Desk, held_job: str, tmp_path: Path, command: str
 ) -> None:
-    """A journal of held records that became a pipe is unreadable, and stays."""
+    """A journal that became a pipe is unreadable, and stays."""
     (file,) = desk.paths
     journal = file.with_suffix(".held")
     journal.unlink()

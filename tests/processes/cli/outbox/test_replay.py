@@ -1,4 +1,4 @@
-"""`trackerapi outbox replay`, to a backend that has lost something or has not."""
+"""`trackerapi outbox replay` to backends with and without losses."""
 
 import shutil
 import uuid
@@ -20,8 +20,8 @@ from trackerapi.cli.exit_statuses import (
 )
 
 
-def test_replay_mends_a_backend_restored_from_a_backup(tmp_path: Path) -> None:
-    """Jobs and events that came after the backup come back; the others are repeats."""
+def test_replay_repairs_a_backend_restored_from_a_backup(tmp_path: Path) -> None:
+    """Jobs and events after the backup come back; the others are repeats."""
     data, copy = tmp_path / "data", tmp_path / "copy"
     with FaultProxy("") as proxy:
         desk = Desk(RunningBackend("", "", "", 0), tmp_path / "outbox")
@@ -53,7 +53,7 @@ def _serving(folder: Path, desk: Desk, proxy: FaultProxy) -> Iterator[None]:
         yield
 
 
-def test_replay_sends_what_a_running_process_has_delivered(desk: Desk) -> None:
+def test_replay_sends_delivered_records_of_a_running_process(desk: Desk) -> None:
     """Files of running processes are read, and not changed."""
     job_id = str(uuid.uuid4())
     with desk.job(job_id, mode="online"):
@@ -65,10 +65,10 @@ def test_replay_sends_what_a_running_process_has_delivered(desk: Desk) -> None:
     assert done.out == "1 job: 0 events accepted, 3 duplicates\n"
 
 
-def test_replay_leaves_out_what_waits_is_held_or_was_dropped(
+def test_replay_leaves_out_undelivered_held_and_dropped_records(
     desk: Desk, held_job: str
 ) -> None:
-    """Only what was delivered once is sent again."""
+    """Only delivered records are sent again."""
     desk.leave()
     customer = desk.backend.customer_id
     how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 1}
@@ -83,8 +83,8 @@ def test_replay_leaves_out_what_waits_is_held_or_was_dropped(
     assert done.json["refused"] == 0
 
 
-def test_replay_of_one_job_or_since_a_time(desk: Desk) -> None:
-    """Less is sent where less was lost."""
+def test_replay_of_one_job_or_since_a_time_sends_less(desk: Desk) -> None:
+    """Options choose the records of a partial loss."""
     job_id, _ = desk.leave(events=1), desk.leave(events=2)
     desk.run("sync")
     soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
@@ -100,8 +100,8 @@ def test_replay_of_one_job_or_since_a_time(desk: Desk) -> None:
     assert duplicates("--since", soon) == 0
 
 
-def test_replay_passes_over_damaged_records(desk: Desk) -> None:
-    """What a disk has spoilt since keeps nothing else from coming back."""
+def test_replay_skips_damaged_records(desk: Desk) -> None:
+    """A damaged record does not stop the others."""
     desk.leave(events=2)
     desk.run("sync")
     (path,) = desk.outbox.rglob("*.outbox")
@@ -114,8 +114,8 @@ def test_replay_passes_over_damaged_records(desk: Desk) -> None:
     assert (done.status, done.json["duplicates"], done.json["refused"]) == (FINE, 1, 0)
 
 
-def test_replay_tells_what_the_backend_refuses_now(desk: Desk) -> None:
-    """A backend that lost a customer too cannot be mended by this alone."""
+def test_replay_prints_rejections_of_the_backend(desk: Desk) -> None:
+    """A backend that lost a customer too cannot be repaired by a replay alone."""
     job_id = desk.leave()
     desk.run("sync")
     for path in desk.outbox.rglob("*.outbox"):
@@ -131,10 +131,10 @@ def test_replay_tells_what_the_backend_refuses_now(desk: Desk) -> None:
     assert list(done.json["reasons"]) == [job_id]
 
 
-def test_replay_creates_a_mended_job_for_the_right_customer(
+def test_replay_creates_a_fixed_job_for_the_right_customer(
     desk: Desk, held_job: str
 ) -> None:
-    """The customer that an operator gave is not forgotten after the mend."""
+    """The customer that a retry gave is used again."""
     customer = str(desk.backend.customer_id)
     desk.run("outbox", "retry", "--job", held_job, "--customer-id", customer)
 

@@ -1,4 +1,4 @@
-"""`trackerapi outbox retry`, on what a real backend has refused."""
+"""`trackerapi outbox retry` on records that a real backend has rejected."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.held import JournalEntry
 
 
-def test_retry_with_another_customer_mends_a_refused_job(
+def test_retry_with_another_customer_fixes_a_rejected_job(
     desk: Desk, held_job: str
 ) -> None:
     """The job is created for the right customer, and its events follow."""
@@ -39,7 +39,7 @@ def test_retry_with_another_customer_mends_a_refused_job(
 
 
 def test_retry_with_the_known_tag_attaches_to_the_job(desk: Desk) -> None:
-    """A job that is known with another tag: the fix that its message names helps."""
+    """The fix in the message for a job with another tag works."""
     job_id = str(uuid.uuid4())
     with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
         tracker.create_job(job_id, desk.backend.customer_id, "nightly")
@@ -56,8 +56,8 @@ def test_retry_with_the_known_tag_attaches_to_the_job(desk: Desk) -> None:
     assert desk.messages(job_id) == ["line 0", "line 1"]
 
 
-def test_retry_mends_a_job_that_nobody_has_delivered_yet(desk: Desk) -> None:
-    """Somebody who follows the job's own message at once need not know of `sync`."""
+def test_retry_fixes_a_job_without_a_sync_before(desk: Desk) -> None:
+    """The command in the job's own message works at once."""
     job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
     customer = str(desk.backend.customer_id)
 
@@ -67,8 +67,8 @@ def test_retry_mends_a_job_that_nobody_has_delivered_yet(desk: Desk) -> None:
     assert len(desk.events(job_id)) == 3
 
 
-def test_retry_without_a_mend_keeps_everything_held(desk: Desk, held_job: str) -> None:
-    """What is refused again stays, as old as it was, and the reason is told."""
+def test_retry_without_a_fix_keeps_everything_held(desk: Desk, held_job: str) -> None:
+    """Records rejected again keep their age, and the reason is printed."""
     (journal,) = desk.outbox.glob("*.held")
     long_ago = re.sub(r'"since":"[^"]*"', '"since":"2020-01-01"', journal.read_text())
     journal.write_text(long_ago)
@@ -85,7 +85,7 @@ def test_retry_without_a_mend_keeps_everything_held(desk: Desk, held_job: str) -
 
 
 def test_retry_sends_more_than_one_batch(desk: Desk) -> None:
-    """What the backend takes at once is no limit of what can be held."""
+    """Held records of more than one batch are sent."""
     job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER, events=1_200)
     customer = str(desk.backend.customer_id)
     desk.run("sync")
@@ -97,8 +97,8 @@ def test_retry_sends_more_than_one_batch(desk: Desk) -> None:
     assert desk.run("outbox", "replay", "--json").json["duplicates"] == 1_200
 
 
-def test_retry_of_a_refused_event_keeps_it_alone(desk: Desk) -> None:
-    """An event that can never be right is held, and harms no other."""
+def test_retry_of_a_rejected_event_keeps_only_this_event(desk: Desk) -> None:
+    """An event that can never be accepted is held, and harms no other."""
     job_id = desk.leave(events=1)
     wrong = json.dumps({"provider_job_id": job_id, "event_id": "none"})
     with desk.paths[0].open("a") as file:
@@ -112,8 +112,8 @@ def test_retry_of_a_refused_event_keeps_it_alone(desk: Desk) -> None:
     assert desk.messages(job_id) == ["line 0"]
 
 
-def test_retry_of_an_event_whose_job_is_lost_creates_that_again(desk: Desk) -> None:
-    """An event that waits for its job needs no further command."""
+def test_retry_of_an_event_of_a_lost_job_creates_the_job(desk: Desk) -> None:
+    """A deferred event needs no further command."""
     job_id = desk.leave(events=2)
     (path,) = desk.paths
     file = OutboxFile.claim(path)
@@ -132,7 +132,7 @@ def test_retry_of_an_event_whose_job_is_lost_creates_that_again(desk: Desk) -> N
 def test_retry_with_a_wrong_customer_keeps_the_newest_reason(
     desk: Desk, held_job: str
 ) -> None:
-    """Another mistake is told instead of the first one, and can be mended too."""
+    """Another mistake replaces the first reason, and can be fixed too."""
     wrong, right = str(UNKNOWN_CUSTOMER + 1), str(desk.backend.customer_id)
 
     done = desk.run("outbox", "retry", "--job", held_job, "--customer-id", wrong)
@@ -145,7 +145,7 @@ def test_retry_with_a_wrong_customer_keeps_the_newest_reason(
 
 
 def test_retry_of_one_job_leaves_the_others_held(desk: Desk, held_job: str) -> None:
-    """`--job` is about that job alone."""
+    """`--job` affects that job alone."""
     other = desk.leave(customer_id=UNKNOWN_CUSTOMER, events=1)
     customer = str(desk.backend.customer_id)
 
@@ -157,7 +157,7 @@ def test_retry_of_one_job_leaves_the_others_held(desk: Desk, held_job: str) -> N
 
 
 def test_retry_works_while_the_job_runs(desk: Desk) -> None:
-    """A running job's refused creation is mended, and what it reports then arrives."""
+    """A running job's rejected creation is fixed, and its later reports arrive."""
     job_id, customer = str(uuid.uuid4()), str(desk.backend.customer_id)
     how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 2}
     with desk.job(job_id, **how) as job:
@@ -174,8 +174,8 @@ def test_retry_works_while_the_job_runs(desk: Desk) -> None:
     ]
 
 
-def test_retry_with_nothing_held_says_so(desk: Desk) -> None:
-    """Typed twice, the command does no harm, and says where it looked."""
+def test_retry_with_nothing_held_prints_the_folder(desk: Desk) -> None:
+    """Repeating the command does no harm."""
     desk.leave()
 
     done = desk.run("outbox", "retry", "--job", "elsewhere")
@@ -184,8 +184,8 @@ def test_retry_with_nothing_held_says_so(desk: Desk) -> None:
     assert done.out == f"nothing is held of job 'elsewhere' in {desk.outbox}\n"
 
 
-def test_retry_of_an_empty_outbox_asks_nobody(desk: Desk) -> None:
-    """Where nothing can be held, a backend that is down is nobody's concern."""
+def test_retry_of_an_empty_outbox_sends_no_request(desk: Desk) -> None:
+    """An unavailable backend does not matter if no record is held."""
     done = desk.run("outbox", "retry", TRACKERAPI_BASE_URL=NOWHERE)
 
     assert (done.status, done.err) == (FINE, "")
@@ -196,7 +196,7 @@ def test_retry_of_an_empty_outbox_asks_nobody(desk: Desk) -> None:
 def test_command_without_a_backend_ends_with_status_one(
     desk: Desk, command: str
 ) -> None:
-    """That nothing could be sent is told in one line, and nothing is changed."""
+    """One line says that nothing was sent, and nothing is changed."""
     with FaultProxy(desk.backend.base_url) as proxy:
         desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
         desk.leave(events=1)
@@ -213,10 +213,10 @@ def test_command_without_a_backend_ends_with_status_one(
 
 
 @pytest.mark.parametrize("command", ["retry", "replay"])
-def test_command_with_a_refused_key_ends_with_status_one(
+def test_command_with_a_rejected_key_ends_with_status_one(
     desk: Desk, held_job: str, command: str
 ) -> None:
-    """A key that does not work is told in one line, and shown nowhere."""
+    """One line reports the key without showing it."""
     key_id = desk.backend.api_key.split("_")[1]
     other = f"trk_{key_id}_{SECRET}_abc123"
 

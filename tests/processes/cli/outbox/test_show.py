@@ -14,8 +14,8 @@ from trackerapi.cli.exit_statuses import (
 from trackerapi.outbox.file import OutboxFile
 
 
-def test_show_tells_what_is_held_and_why(desk: Desk, held_job: str) -> None:
-    """Each record with its reason, and with what the job reported."""
+def test_show_prints_held_records_and_reasons(desk: Desk, held_job: str) -> None:
+    """Each record has its reason and its reported texts."""
     (file,) = desk.files
 
     done = desk.run("outbox", "show", file["id"])
@@ -46,7 +46,7 @@ def test_show_as_json_is_one_object_a_line(desk: Desk, held_job: str) -> None:
 
 @pytest.mark.parametrize("length", [4, 12])
 def test_show_takes_the_beginning_of_an_id(desk: Desk, length: int) -> None:
-    """Nobody has to type a whole id."""
+    """Users need not type a whole id."""
     desk.leave()
     (file,) = desk.files
 
@@ -55,8 +55,8 @@ def test_show_takes_the_beginning_of_an_id(desk: Desk, length: int) -> None:
     assert [record["state"] for record in shown] == ["waiting"] * 4
 
 
-def test_show_refuses_a_beginning_that_means_several(desk: Desk) -> None:
-    """Names begin with the time, so that a beginning of it may be that of many."""
+def test_show_refuses_an_ambiguous_beginning(desk: Desk) -> None:
+    """Names begin with the time, so many may begin alike."""
     desk.leave(events=0)
     desk.leave(events=0)
 
@@ -66,8 +66,8 @@ def test_show_refuses_a_beginning_that_means_several(desk: Desk) -> None:
     assert "means 2 outbox files" in done.err
 
 
-def test_show_of_a_delivered_file_shows_its_records_if_asked(desk: Desk) -> None:
-    """`--all` also shows what is settled."""
+def test_show_of_a_delivered_file_shows_its_records_on_request(desk: Desk) -> None:
+    """`--all` also shows settled records."""
     desk.leave(events=1)
     desk.run("sync")
     (file,) = desk.files
@@ -90,8 +90,8 @@ def test_show_of_a_file_delivered_in_part_shows_each_record_once(desk: Desk) -> 
     assert [record["state"] for record in shown] == ["settled", "waiting", "waiting"]
 
 
-def test_show_lets_no_record_steer_the_terminal(desk: Desk) -> None:
-    """Control characters of a record, and of a damaged one, are shown harmless."""
+def test_show_escapes_control_characters(desk: Desk) -> None:
+    """Control characters of a record, and of a damaged one, are escaped."""
     desk.leave(events=0)
     with desk.paths[0].open("ab") as file:
         file.write(b'{"event_id":"1","kind":"a\\u001b[2Jb","message":"\\u009bc"}\n')

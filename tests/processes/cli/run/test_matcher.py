@@ -1,4 +1,4 @@
-"""Patterns and lines that take too long, under `trackerapi run --progress`."""
+"""Slow patterns and lines under `trackerapi run --progress`."""
 
 import os
 import signal
@@ -21,12 +21,12 @@ CUBIC = r"(?P<completed>\d+)/(?P<total>\d+)|(\d+)(\d+)x"
 
 @pytest.fixture
 def runs(tmp_path: Path) -> RecordedRuns:
-    """Return an outbox of its own."""
+    """Return runs with an outbox of their own."""
     return RecordedRuns(tmp_path / "outbox")
 
 
 def progress_in(runs: RecordedRuns) -> list[tuple[Any, Any]]:
-    """Return the counts that were reported."""
+    """Return the reported counts."""
     events = [event for event in runs.events if event["kind"] == "progress"]
     return [(event["completed"], event["total"]) for event in events]
 
@@ -34,7 +34,7 @@ def progress_in(runs: RecordedRuns) -> list[tuple[Any, Any]]:
 def run(
     runs: RecordedRuns, regex: str, *command: str
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Run a command to its end, which comes although a match would never end."""
+    """Run a command to its end, although a match may never end."""
     return subprocess.run(
         [*RUN, "--step", "load", "--progress", regex, "--", *command],
         env=runs.settings,
@@ -54,10 +54,10 @@ def run(
         (r"(?P<completed>\d+)/(?P<total>\d+)|(x+x+)+y", "x" * 60),
     ],
 )
-def test_line_that_takes_too_long_hides_no_other(
+def test_slow_line_hides_no_other(
     runs: RecordedRuns, regex: str, line: str, before: bool
 ) -> None:
-    """All output passes, the command ends, and a line beside the slow ones is found."""
+    """All output passes, the command ends, and a line beside slow ones is found."""
     slow = f"print('{line}\\n' * 3, end='')"
     words = [slow, "print('3/8')"] if before else ["print('3/8')", slow]
 
@@ -70,7 +70,7 @@ def test_line_that_takes_too_long_hides_no_other(
 
 
 def test_flood_of_slow_lines_is_passed_on(runs: RecordedRuns) -> None:
-    """Two megabytes of lines that are slow to match pass, and the last one counts."""
+    """Two megabytes of slow lines pass, and the last one counts."""
     script = f"print({'1' * 4095!r} + '\\n', end='')\n"
     loop = f"for _ in range(512): {script}print('3/8')"
 
@@ -82,7 +82,7 @@ def test_flood_of_slow_lines_is_passed_on(runs: RecordedRuns) -> None:
 
 
 def test_signal_does_not_wait_for_a_match(runs: RecordedRuns) -> None:
-    """A command that is asked to stop hears of it while a match goes on."""
+    """A command is signalled while a match goes on."""
     script = (
         f"trap 'echo stopped; exit 7' TERM; echo {ENDLESS}; while :; do read x; done"
     )
@@ -102,7 +102,7 @@ def test_signal_does_not_wait_for_a_match(runs: RecordedRuns) -> None:
 
 @pytest.mark.parametrize("ending", ["exit 0", "kill -KILL $PPID"])
 def test_helper_ends_with_the_run(runs: RecordedRuns, ending: str) -> None:
-    """No process is left, however the run ends: none holds what it inherited."""
+    """Each end of a run ends the helper, which keeps no inherited descriptor open."""
     watched, inherited = os.pipe()
     done = subprocess.run(
         [
@@ -122,8 +122,8 @@ def test_helper_ends_with_the_run(runs: RecordedRuns, ending: str) -> None:
     os.close(watched)
 
 
-def test_colours_between_and_within_numbers_are_passed_over(runs: RecordedRuns) -> None:
-    """What `tput` prints before and behind a number hides nothing of it."""
+def test_colours_beside_and_within_numbers_are_skipped(runs: RecordedRuns) -> None:
+    """Output of `tput` around a number does not hide it."""
     line = r"\033[1m\033[32m3\033(B\033[m/\033[1m8\033(B\033[m\n"
 
     done = run(runs, r"(\d+)/(\d+)", *SHELL, f"printf '{line}'; exit 5")
@@ -133,7 +133,7 @@ def test_colours_between_and_within_numbers_are_passed_over(runs: RecordedRuns) 
 
 
 def test_attempts_share_one_helper(runs: RecordedRuns) -> None:
-    """Each attempt's output is looked at, also after a match was given up."""
+    """Each attempt's output is matched, also after a match was given up."""
     script = (
         f"test -e seen && echo 7/8 && exit 0; >seen; echo {ENDLESS}; echo 1/8; exit 1"
     )

@@ -1,4 +1,4 @@
-"""A command under `trackerapi run` on a terminal: what it sees, what one can type."""
+"""A command under `trackerapi run` on a terminal: output, keys, size, job control."""
 
 import os
 import select
@@ -61,7 +61,7 @@ class Terminal:
 
     @property
     def modes(self) -> object:
-        """How the terminal is set."""
+        """The modes of the terminal."""
         return termios.tcgetattr(self._theirs)
 
     def type(self, keys: bytes) -> None:
@@ -73,7 +73,7 @@ class Terminal:
         termios.tcsetwinsize(self.ours, (rows, columns))
 
     def shown_up_to(self, end: bytes) -> bytes:
-        """Wait until `end` is shown; return what came since the last time."""
+        """Wait until `end` is shown; return the output since the last call."""
         while end not in self._seen:
             ready, _, _ = select.select([self.ours], [], [], PATIENCE_SECONDS)
             assert ready, f"{end!r} is not shown, but {self._seen!r}"
@@ -82,11 +82,11 @@ class Terminal:
         return shown + found
 
     def told(self) -> str:
-        """Wait for what becomes of the command."""
+        """Wait for the exit status of the command."""
         return self._talk.recv(100).decode().rstrip("\n")
 
-    def let_on(self) -> None:
-        """Let a stopped command go on, as `fg` does."""
+    def continue_stopped(self) -> None:
+        """Let a stopped command continue, as `fg` does."""
         self._talk.sendall(b"\n")
 
 
@@ -118,8 +118,8 @@ def test_command_sees_a_terminal_of_the_right_size(way: str) -> None:
     assert lines[-3:] == ["[True, True, True]", f"{[(97, 31)] * 3}", "True -end-"]
 
 
-def test_bytes_on_a_terminal_are_what_they_are_without_run(way: str) -> None:
-    """Nothing is added, lost or translated, be it text, control characters or not."""
+def test_bytes_on_a_terminal_are_those_without_run(way: str) -> None:
+    """Text and control characters are neither added, lost nor translated."""
     script = (
         "import os\n"
         "for piece in range(40):\n"
@@ -141,7 +141,7 @@ def test_bytes_on_a_terminal_are_what_they_are_without_run(way: str) -> None:
 
 
 def test_keys_reach_the_command(way: str) -> None:
-    """What is typed is read as it is, in whatever mode the command sets."""
+    """Keys arrive unchanged in every mode that the command sets."""
     script = (
         "import os, tty\n"
         "print(repr(input()), '-line-')\n"
@@ -208,7 +208,7 @@ def test_key_that_ends_the_command_ends_run_alike(
 
 
 def test_ctrl_c_reaches_the_command_once(way: str) -> None:
-    """The terminal sends it to both; `run` does not send it again."""
+    """The terminal sends the signal to both; `run` does not send it again."""
     script = (
         "import signal\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})\n"
@@ -230,7 +230,7 @@ def test_ctrl_c_reaches_the_command_once(way: str) -> None:
 
 
 def test_job_control_works_as_without_run(way: str) -> None:
-    """Ctrl-Z stops the command and `run`, `fg` lets both go on, time and again."""
+    """Ctrl-Z stops the command and `run`, `fg` continues both, repeatedly."""
     script = (
         "import signal\n"
         "signal.signal(signal.SIGCONT, print)\n"
@@ -248,7 +248,7 @@ def test_job_control_works_as_without_run(way: str) -> None:
         for _ in range(3):
             terminal.type(b"\x1a")
             assert terminal.told() == f"stopped {signal.SIGTSTP:d}"
-            terminal.let_on()
+            terminal.continue_stopped()
             terminal.shown_up_to(b"-on-")
         terminal.type(b"typed\n")
         assert b"'typed' set() -end-" in terminal.shown_up_to(b"-end-")
@@ -257,7 +257,7 @@ def test_job_control_works_as_without_run(way: str) -> None:
 
 @pytest.fixture(autouse=True)
 def no_core_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep what a killed shell might leave out of the project."""
+    """Keep core files of a killed shell out of the project."""
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
     monkeypatch.chdir(tmp_path)
     yield

@@ -1,4 +1,4 @@
-"""A command under `trackerapi run` is the same one: bytes, statuses, environment."""
+"""Bytes, exit statuses and environment of a command under `trackerapi run`."""
 
 import os
 import random
@@ -59,7 +59,7 @@ KILLING: Final = sorted(
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 def test_bytes_pass_unchanged(way: str) -> None:
-    """Megabytes of anything come out of both streams as they went in."""
+    """Megabytes of random bytes pass both streams unchanged."""
     data = random.Random(4).randbytes(MEGABYTES << 20)  # noqa: S311 - the same ones each time
 
     done = run(way, *PYTHON, ECHO_TWICE, stdin=data)
@@ -72,8 +72,8 @@ def test_bytes_pass_unchanged(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
-def test_order_of_two_streams_to_one_place_is_kept(way: str) -> None:
-    """With `2>&1`, lines of stdout and stderr stay in the order they were written."""
+def test_order_of_two_streams_into_one_file_is_kept(way: str) -> None:
+    """With `2>&1`, lines of stdout and stderr keep their order."""
     script = "i=0; while [ $i -lt 500 ]; do echo o$i; echo e$i >&2; i=$((i+1)); done"
 
     done = subprocess.run(
@@ -89,7 +89,7 @@ def test_order_of_two_streams_to_one_place_is_kept(way: str) -> None:
 
 
 def test_every_exit_status_passes() -> None:
-    """The exit status is that of the command, whichever it is."""
+    """The exit status is that of the command."""
 
     def status_of(wanted: int) -> int:
         return run("settings missing", *SHELL, f"exit {wanted}").returncode
@@ -101,14 +101,14 @@ def test_every_exit_status_passes() -> None:
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 @pytest.mark.parametrize("status", [0, 1, 2, 77, 126, 127, 130, 143, 255])
 def test_exit_status_passes_on_every_way(way: str, status: int) -> None:
-    """Nothing that is or is not reported changes an exit status."""
+    """No report, sent or not, changes an exit status."""
     assert run(way, *SHELL, f"exit {status}").returncode == status
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("number", KILLING, ids=lambda number: number.name)
-def test_death_by_a_signal_is_ours_too(way: str, number: signal.Signals) -> None:
-    """Whoever waits for us sees the signal that ended the command."""
+def test_death_by_a_signal_is_repeated_by_run(way: str, number: signal.Signals) -> None:
+    """The parent of `run` sees the signal that ended the command."""
     script = (
         "import os, resource, signal\n"
         "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
@@ -138,10 +138,10 @@ def test_death_by_a_signal_is_ours_too(way: str, number: signal.Signals) -> None
         ("", 127, ": command not found"),
     ],
 )
-def test_what_cannot_be_run_is_told_as_a_shell_tells_it(
+def test_command_that_cannot_be_run_has_the_status_of_a_shell(
     way: str, command: str, status: int, told: str, tmp_path: Path
 ) -> None:
-    """127 where there is no such command, 126 where it cannot be run."""
+    """127 if there is no such command, 126 if it cannot be run."""
     (tmp_path / "plain").write_text("echo")
     (tmp_path / "folder").mkdir()
     for name, content in (("orphan", b"#!/no/such\n"), ("binary", b"\x7fELF\0\1")):
@@ -167,8 +167,10 @@ def test_what_cannot_be_run_is_told_as_a_shell_tells_it(
 
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
-def test_script_without_a_first_line_is_the_shells(way: str, tmp_path: Path) -> None:
-    """As a shell does, `run` runs a file that says not what it is written in."""
+def test_script_without_an_interpreter_line_is_run_by_the_shell(
+    way: str, tmp_path: Path
+) -> None:
+    """`run` treats a file without `#!` as a shell does."""
     script = tmp_path / "script"
     script.write_text('echo "$1"; exit 5\n')
     script.chmod(0o755)
@@ -181,7 +183,7 @@ def test_script_without_a_first_line_is_the_shells(way: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 @pytest.mark.parametrize("given", [{}, {"LC_CTYPE": "C"}, {"LC_ALL": "C.UTF-8"}])
 def test_environment_passes_unchanged(way: str, given: dict[str, str]) -> None:
-    """Neither Python nor `run` leaves a trace in the environment of the command."""
+    """Neither Python nor `run` changes the environment of the command."""
     kept = {
         name: value
         for name, value in settings(way).items()
@@ -199,9 +201,9 @@ def test_environment_passes_unchanged(way: str, given: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_signals_and_files_pass_as_they_were(way: str) -> None:
+def test_signals_and_descriptors_pass_unchanged(way: str) -> None:
     """Dispositions, blocked signals and open descriptors are those of the caller."""
-    # The two that C libraries keep for themselves are nobody's.
+    # The mask leaves out the two signals that C libraries reserve.
     script = (
         "import os\n"
         "from pathlib import Path\n"
@@ -227,7 +229,7 @@ def test_signals_and_files_pass_as_they_were(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_ignored_signal_stays_ignored(way: str) -> None:
-    """Under `nohup`, a command that is hung up goes on, and so does `run`."""
+    """Under `nohup`, the command and `run` survive a hang-up."""
     script = "echo begun; read line; kill -HUP $$; echo on"
     command = ["env", "--ignore-signal=HUP", *arguments(way, *SHELL, script)]
 
@@ -264,7 +266,7 @@ def test_closed_streams_stay_closed(way: str, closed: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 def test_reader_that_goes_away_ends_the_command(way: str) -> None:
-    """`run -- yes | head -1` ends, since the command is told that nobody reads."""
+    """`run -- yes | head -1` ends: the command gets SIGPIPE."""
     script = '"$@" | head -c 2; echo "${PIPESTATUS[0]}"'
 
     done = run_as(
@@ -276,9 +278,7 @@ def test_reader_that_goes_away_ends_the_command(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
-def test_output_of_what_the_command_leaves_running_passes(
-    way: str, tmp_path: Path
-) -> None:
+def test_output_of_background_processes_passes(way: str, tmp_path: Path) -> None:
     """A background process that outlives the command may still write."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -297,8 +297,8 @@ def test_output_of_what_the_command_leaves_running_passes(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
-def test_output_that_cannot_be_written_is_no_success(way: str) -> None:
-    """With a disk that is full the command fails, also where it wrote to a pipe."""
+def test_unwritable_output_is_a_failure(way: str) -> None:
+    """On a full disk the command fails, also if it wrote to a pipe."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             arguments(way, "cat"),
@@ -314,8 +314,8 @@ def test_output_that_cannot_be_written_is_no_success(way: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
-def test_errors_that_cannot_be_written_change_no_status() -> None:
-    """Who sends them there does not want them, and most commands do not mind."""
+def test_unwritable_errors_change_no_status() -> None:
+    """Most commands ignore a failed write to stderr, and so does `run`."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             arguments("progress", *SHELL, "echo warning >&2; echo data"),

@@ -1,4 +1,4 @@
-"""What `trackerapi run` tells of a command, read from the outbox."""
+"""Reports of `trackerapi run`, read from the outbox."""
 
 import json
 import signal
@@ -16,12 +16,12 @@ MARKER = "canary-7f3a"
 
 @pytest.fixture
 def runs(tmp_path: Path) -> RecordedRuns:
-    """Return an outbox of its own."""
+    """Return runs with an outbox of their own."""
     return RecordedRuns(tmp_path / "outbox")
 
 
 def test_step_is_done_when_the_command_succeeds(runs: RecordedRuns) -> None:
-    """Two events: it began before the command did, and it is done."""
+    """Two events: the begin before the command starts, and the end."""
     before = datetime.now(UTC)
 
     done = runs.run("--step", "load", "--", "true")
@@ -44,7 +44,7 @@ def test_step_fails_with_two_texts(runs: RecordedRuns) -> None:
     assert MARKER not in json.dumps(runs.events)
 
 
-def test_provider_reads_the_arguments_where_the_author_says_so(
+def test_provider_reads_the_arguments_on_request(
     runs: RecordedRuns,
 ) -> None:
     """With `--show-arguments` the detail holds them, and nothing else does."""
@@ -56,7 +56,7 @@ def test_provider_reads_the_arguments_where_the_author_says_so(
 
 
 def test_command_that_is_killed_fails_its_step(runs: RecordedRuns) -> None:
-    """The provider reads by which signal."""
+    """The provider reads the name of the signal."""
     runs.run("--step", "load", "--", *SHELL, "kill -KILL $$")
 
     assert runs.story[-1] == ("error", "load")
@@ -64,7 +64,7 @@ def test_command_that_is_killed_fails_its_step(runs: RecordedRuns) -> None:
 
 
 def test_command_that_cannot_be_run_fails_its_step(runs: RecordedRuns) -> None:
-    """The provider reads what the shell would say."""
+    """The provider reads the message of a shell."""
     done = runs.run("--step", "load", "--", "no-such-command")
 
     assert done.stderr == "trackerapi: no-such-command: command not found\n"
@@ -75,7 +75,7 @@ def test_command_that_cannot_be_run_fails_its_step(runs: RecordedRuns) -> None:
 
 @pytest.mark.parametrize("name", ["TERM", "INT"])
 def test_stopped_command_leaves_its_step_open(runs: RecordedRuns, name: str) -> None:
-    """Who stops a job wants no error; a line says what happened."""
+    """A stopped job has no error; a line reports the signal."""
     runs.run("--step", "load", "--", *SHELL, f"kill -{name} $$")
 
     line = runs.events[-1]
@@ -84,8 +84,10 @@ def test_stopped_command_leaves_its_step_open(runs: RecordedRuns, name: str) -> 
     assert line["detail"].startswith(f"sh was ended by SIG{name}, ")
 
 
-def test_failed_attempts_are_told_as_such(runs: RecordedRuns, tmp_path: Path) -> None:
-    """An attempt that another follows does not fail the job."""
+def test_failed_attempts_are_reported_as_retried(
+    runs: RecordedRuns, tmp_path: Path
+) -> None:
+    """An attempt before another one does not fail the job."""
     attempts = tmp_path / "attempts"
     script = f"echo >> {attempts}; exit $((2 - $(wc -l < {attempts})))"
 
@@ -105,7 +107,7 @@ def test_failed_attempts_are_told_as_such(runs: RecordedRuns, tmp_path: Path) ->
 
 
 def test_last_attempt_fails_the_step(runs: RecordedRuns) -> None:
-    """The exit status is that of the last one."""
+    """The exit status is that of the last attempt."""
     done = runs.run("--step", "load", "--attempts", "2", "--", *SHELL, "exit 8")
 
     assert done.returncode == 8
@@ -114,10 +116,10 @@ def test_last_attempt_fails_the_step(runs: RecordedRuns) -> None:
 
 
 @pytest.mark.parametrize(("status", "tells"), [(0, "0"), (7, "7")])
-def test_command_without_a_step_says_nothing_of_the_end_of_the_job(
+def test_command_without_a_step_does_not_end_the_job(
     runs: RecordedRuns, status: int, tells: str
 ) -> None:
-    """The job runs; how it ends is for `trackerapi job` to say."""
+    """The job runs on; `trackerapi job` ends it."""
     runs.run("--", *SHELL, f"exit {status}")
 
     assert runs.story == [("start", None), ("info", None)]
@@ -139,10 +141,10 @@ def test_command_without_a_step_says_nothing_of_the_end_of_the_job(
     ["kill -{} $$", 'sh -c "kill -{} $PPID"; exec sleep 60'],
     ids=["sent to the command alone", "sent to run"],
 )
-def test_command_without_a_step_that_is_stopped_stops_the_job(
+def test_stopped_command_without_a_step_stops_the_job(
     runs: RecordedRuns, script: str, name: str, on_sigterm: str, kind: str
 ) -> None:
-    """Whoever stops the work from outside interrupts the job; Ctrl-C cancels it."""
+    """SIGTERM interrupts the job; Ctrl-C cancels it."""
     command = script.format(name)
     done = runs.run("--", *SHELL, command, TRACKERAPI_ON_SIGTERM=on_sigterm)
 
@@ -151,10 +153,10 @@ def test_command_without_a_step_that_is_stopped_stops_the_job(
     assert f" was ended by SIG{name}, " in runs.events[-1]["detail"]
 
 
-def test_command_that_ends_in_order_after_sigterm_is_told_as_it_ended(
+def test_command_that_succeeds_after_sigterm_is_reported_as_done(
     runs: RecordedRuns,
 ) -> None:
-    """Exit status 0 says that the work is done; how the job ends is not `run`'s."""
+    """Exit status 0 means that the work is done; `run` does not end the job."""
     script = (
         "trap 'exit 0' TERM; sh -c \"kill -TERM $PPID\"; while :; do sleep 0.1; done"
     )
@@ -166,7 +168,7 @@ def test_command_that_ends_in_order_after_sigterm_is_told_as_it_ended(
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_progress_is_read_from_either_stream(runs: RecordedRuns, stream: str) -> None:
-    """The last that the command says counts, and comes before the end of the step."""
+    """The last progress in the output counts, and precedes the end of the step."""
     script = (
         f"import sys\nfor i in range(8): print(i, 'of 8', end='\\r', file=sys.{stream})"
     )
@@ -188,7 +190,7 @@ def test_progress_is_read_from_either_stream(runs: RecordedRuns, stream: str) ->
 
 
 def test_only_the_watched_stream_is_read(runs: RecordedRuns) -> None:
-    """What the other one says is no progress."""
+    """Output of the other stream is not progress."""
     runs.run(
         *("--step", "load", "--progress", r"(\d+)%", "--watch", "stderr"),
         *("--", *SHELL, "echo 50%; echo 20% >&2"),
@@ -199,14 +201,14 @@ def test_only_the_watched_stream_is_read(runs: RecordedRuns) -> None:
 
 
 def test_job_of_the_command_line_wins(runs: RecordedRuns) -> None:
-    """`--job` goes before the variable."""
+    """`--job` wins over the variable."""
     runs.run("--job", "another", "--step", "load", "--", "true")
 
     assert {event["provider_job_id"] for event in runs.events} == {"another"}
 
 
-def test_without_a_job_it_says_so_once(runs: RecordedRuns) -> None:
-    """There is nothing to report; the command runs all the same."""
+def test_without_a_job_one_line_is_printed(runs: RecordedRuns) -> None:
+    """Nothing is reported, and the command runs."""
     done = runs.run("--step", "load", "--", *SHELL, "exit 4", TRACKERAPI_JOB="")
 
     assert done.returncode == 4
@@ -215,8 +217,8 @@ def test_without_a_job_it_says_so_once(runs: RecordedRuns) -> None:
     assert runs.events == []
 
 
-def test_tracking_that_is_off_says_nothing(runs: RecordedRuns) -> None:
-    """Whoever turned it off knows."""
+def test_tracking_that_is_off_prints_nothing(runs: RecordedRuns) -> None:
+    """Mode off is not worth a message."""
     done = runs.run("--step", "load", "--", *SHELL, "exit 4", TRACKERAPI_MODE="off")
 
     assert (done.returncode, done.stderr) == (4, "")
@@ -237,7 +239,7 @@ def test_tracking_that_is_off_says_nothing(runs: RecordedRuns) -> None:
 def test_wrong_setting_costs_a_warning(
     runs: RecordedRuns, settings: dict[str, str]
 ) -> None:
-    """The command runs, and one line names what is wrong."""
+    """The command runs, and one line names the wrong setting."""
     done = runs.run(
         *("--step", "load", "--", *SHELL, "echo out; echo err >&2; exit 6"), **settings
     )
@@ -249,7 +251,7 @@ def test_wrong_setting_costs_a_warning(
 
 
 def test_wrong_usage_runs_nothing(runs: RecordedRuns) -> None:
-    """A mistake on the command line ends with status 2 before anything happens."""
+    """A usage error ends with status 2 before the command starts."""
     done = runs.run("--step", "load", "--progress", "(", "--", *SHELL, "echo ran")
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -262,7 +264,7 @@ def test_wrong_usage_runs_nothing(runs: RecordedRuns) -> None:
 def test_outbox_that_cannot_be_written_costs_a_warning(
     runs: RecordedRuns, tmp_path: Path, strict: str
 ) -> None:
-    """Nothing is recorded, and the command is what it was."""
+    """Nothing is recorded, and the command runs unchanged."""
     (tmp_path / "file").write_bytes(b"")
 
     done = runs.run(
@@ -276,8 +278,8 @@ def test_outbox_that_cannot_be_written_costs_a_warning(
     assert "Traceback" not in done.stderr
 
 
-def test_way_to_the_command_loads_next_to_nothing() -> None:
-    """Neither a parser nor a third-party module, nor what is slow to load."""
+def test_start_of_the_command_loads_few_modules() -> None:
+    """Neither a parser nor a third-party nor another slow module is loaded."""
     script = (
         "import os, sys\n"
         "before = set(sys.modules)\n"

@@ -1,4 +1,4 @@
-"""Signals that reach `trackerapi run` reach the command, and none of them twice."""
+"""Signals to `trackerapi run` reach the command once."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ FORWARDED: Final = (
     signal.SIGALRM,
 )
 
-# Takes a signal of each number once, says which, and in the end what else has come.
+# Prints each number once when its signal arrives, and extra signals at the end.
 LISTENER: Final = (
     "import signal, sys\n"
     "numbers = {int(number) for number in sys.argv[1:]}\n"
@@ -48,7 +48,7 @@ LISTENER: Final = (
 def running(
     way: str, *command: str
 ) -> "AbstractContextManager[subprocess.Popen[bytes]]":
-    """Run a command one way, and end it with the context, whatever happened."""
+    """Run a command one way, and end it with the context."""
     return started(arguments(way, *command), settings(way))
 
 
@@ -56,7 +56,7 @@ def running(
 def started(
     command: Sequence[str], environment: Mapping[str, str]
 ) -> "Iterator[subprocess.Popen[bytes]]":
-    """Start a command line, and end it with the context, whatever happened."""
+    """Start a command line, and end it with the context."""
     with subprocess.Popen(
         command,
         env=environment,
@@ -82,7 +82,7 @@ def line_of(process: "subprocess.Popen[bytes]") -> str:
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 def test_signals_are_passed_on_once(way: str) -> None:
-    """Each signal arrives once, and leaves `run` as it was."""
+    """Each signal arrives once, and `run` goes on."""
     numbers = [str(int(number)) for number in FORWARDED]
     with running(way, *PYTHON, LISTENER, *numbers) as process:
         assert line_of(process) == "ready"
@@ -97,10 +97,10 @@ def test_signals_are_passed_on_once(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 @pytest.mark.parametrize("number", FORWARDED, ids=lambda number: number.name)
-def test_signal_that_ends_the_command_ends_run_alike(
+def test_signal_that_ends_the_command_ends_run(
     way: str, number: signal.Signals
 ) -> None:
-    """Who ends `run` by a signal sees it end by this signal."""
+    """The caller sees that `run` ended by the same signal."""
     with running(way, *SHELL, "echo ready; exec cat") as process:
         assert line_of(process) == "ready"
         process.send_signal(number)
@@ -123,7 +123,7 @@ def test_command_may_end_as_it_likes_after_a_signal(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_signal_of_the_command_to_its_group_is_not_doubled(way: str) -> None:
-    """`kill 0` reaches the command once, though `run` gets it too."""
+    """`kill 0` reaches the command once, though `run` gets the signal too."""
     script = (
         "import os, signal\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
@@ -142,7 +142,7 @@ def test_signal_of_the_command_to_its_group_is_not_doubled(way: str) -> None:
 
 @pytest.mark.parametrize("way", ["settings missing", "recording"])
 def test_signal_between_two_attempts_ends_them(way: str, tmp_path: Path) -> None:
-    """While nothing runs, a signal ends `run` as it would end a command."""
+    """Between attempts a signal ends `run` as it would end a command."""
     fifo, runs = tmp_path / "fifo", tmp_path / "runs"
     os.mkfifo(fifo)
     script = f"echo run >> {runs}; echo run > {fifo}; exit 3"
@@ -162,7 +162,7 @@ def test_signal_between_two_attempts_ends_them(way: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("way", ["nothing to report", "settings missing"])
 def test_failing_command_is_attempted_again(way: str, tmp_path: Path) -> None:
-    """With `--attempts`, the first success counts, whether or not it is reported."""
+    """With `--attempts`, the first success counts, with and without a report."""
     runs = tmp_path / "runs"
     script = f"echo run >> {runs}; [ $(wc -l < {runs}) = 2 ]"
 
@@ -174,15 +174,15 @@ def test_failing_command_is_attempted_again(way: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_command_that_cannot_be_run_is_attempted_once(way: str) -> None:
-    """What is not there will not be there a second later."""
+    """A missing command is not tried a second time."""
     done = run(way, "no-such-command", attempts=5)
 
     assert done.returncode == 127
     assert done.stderr.count(b"command not found") == 1
 
 
-def test_signals_are_passed_on_where_nobody_tells_who_sent_them() -> None:
-    """A system without `sigtimedwait()` has the same signals."""
+def test_signals_are_passed_on_without_sigtimedwait() -> None:
+    """Some systems lack `sigtimedwait()`."""
     start = (
         "import signal, sys\n"
         "del signal.sigtimedwait\n"
@@ -203,8 +203,8 @@ def test_signals_are_passed_on_where_nobody_tells_who_sent_them() -> None:
     assert process.returncode == 9
 
 
-def test_signal_ends_the_wait_for_what_hangs(tmp_path: Path) -> None:
-    """Where even the key cannot be read, a signal is enough to be rid of `run`."""
+def test_signal_ends_a_hanging_start(tmp_path: Path) -> None:
+    """A signal ends `run` even while the key cannot be read."""
     start = (
         "import sys, threading\n"
         "from trackerapi.settings.api_key import KeyFile\n"
