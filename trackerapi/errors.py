@@ -121,6 +121,8 @@ class Exchange:
         retry_after_seconds: Wait that the backend asked for, 0 or more; None if it
             asked for none.
         was_sent: False if the request certainly did not reach the backend.
+        is_backend_up: Whether the backend answers other requests, as far as the sender
+            of the request has found out.
     """
 
     method: str = ""
@@ -130,6 +132,7 @@ class Exchange:
     request_id: str | None = None
     retry_after_seconds: float | None = None
     was_sent: bool = True
+    is_backend_up: bool = False
 
 
 NO_EXCHANGE = Exchange()

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 from trackerapi.delivery.deferred import CreationFinder, DeferredRecords
 from trackerapi.delivery.failing_records import (
-    AllRecordsFail,
     BatchFailures,
     SearchResult,
+    all_records_fail,
     lines_after,
     may_concern_records,
     sample_lines,
@@ -111,8 +111,8 @@ class BatchDelivery:
         deferred. A search sends many requests.
 
         Raises:
-            AllRecordsFail: If the backend is up, but fails at each record of the batch.
-            BackendUnavailable: If no usable answer came.
+            BackendUnavailable: If no usable answer came, or the backend fails at each
+                record of the batch.
             AuthenticationError: If the key was rejected.
             OSError: If the journal cannot be written.
         """
@@ -197,9 +197,8 @@ class BatchDelivery:
             size_bytes: Size of the first batch, which may have more records.
 
         Raises:
-            AllRecordsFail: If each record fails, and the backend takes no other
-                record.
-            BackendUnavailable: If the backend was not reached.
+            BackendUnavailable: If the backend was not reached, or if each record fails
+                and the backend takes no other record.
         """
         answer_count = self._requests.answer_count
 
@@ -217,7 +216,7 @@ class BatchDelivery:
             if not may_concern_records(error):
                 raise
             self._failures.note_vain_search(answer_count)
-            raise AllRecordsFail(error.reason, error.exchange) from error
+            raise all_records_fail(error) from error
 
     def _deliver_creation(
         self, file: OutboxFile, line: bytes, *, is_search: bool

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from trackerapi.delivery.failing_records import (
     FAILURES_TO_SEARCH,
-    AllRecordsFail,
     SearchResult,
+    all_records_fail,
     may_concern_records,
     sample_lines,
 )
@@ -47,8 +47,8 @@ class DeferredRecords:
         """Send the deferred records of a file again, job by job.
 
         Raises:
-            AllRecordsFail: If events of an unknown job fail, and the backend is up.
-            BackendUnavailable: If no usable answer came.
+            BackendUnavailable: If no usable answer came, or events of an unknown job fail
+                though the backend is up.
             AuthenticationError: If the key was rejected.
             OSError: If the journal cannot be written.
         """
@@ -66,7 +66,7 @@ class DeferredRecords:
     def _retry_jobs(self, file: OutboxFile, *, is_search: bool) -> None:
         unknown = file.held.unknown_jobs()
         known = file.held.deferred_jobs() - unknown
-        all_fail: AllRecordsFail | None = None
+        all_fail: BackendUnavailable | None = None
         # Jobs with failing records come last: their failure is expected, and must not
         # delay jobs that the backend knows by now.
         for provider_job_id in [*sorted(unknown), *sorted(known)]:
@@ -78,7 +78,7 @@ class DeferredRecords:
                     raise
                 self._check_backend()
                 if provider_job_id in unknown:
-                    all_fail = AllRecordsFail(error.reason, error.exchange)
+                    all_fail = all_records_fail(error)
         if all_fail is not None:
             raise all_fail
 

@@ -11,7 +11,7 @@ failures in a row.
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -50,8 +50,10 @@ _MAX_FAILING_FILES: Final = 64
 """Failing files after which a pass of delivery ends."""
 
 
-class AllRecordsFail(BackendUnavailable):
-    """The backend answers, but fails at each record of a batch."""
+def all_records_fail(error: BackendUnavailable) -> BackendUnavailable:
+    """Return `error` with the finding that the backend is up, but takes no record."""
+    exchange = replace(error.exchange, is_backend_up=True)
+    return BackendUnavailable(error.reason, exchange)
 
 
 def may_concern_records(error: BackendUnavailable) -> bool:
@@ -80,9 +82,9 @@ class PassFailures:
         Raises:
             BackendUnavailable: The given error, if the pass has to end: the backend
                 may be down, or too many files have failed. The backend is up once a
-                search of this pass has ended in `AllRecordsFail`.
+                search of this pass has found that all its records fail.
         """
-        is_up = isinstance(error, AllRecordsFail) or self.error is not None
+        is_up = error.exchange.is_backend_up or self.error is not None
         self._count += 1
         if not is_up or not may_concern_records(error):
             raise error

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from trackerapi.delivery.failing_records import AllRecordsFail
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
 from trackerapi.retry import backoff_seconds
 
@@ -93,10 +92,10 @@ class RetryLoop:
                 raise BackendUnavailable("the time given is over")
             try:
                 result = action()
-            except (AuthenticationError, AllRecordsFail):
+            except AuthenticationError:
                 raise
             except BackendError as error:
-                if not self.pauses_after(error):
+                if error.exchange.is_backend_up or not self.pauses_after(error):
                     raise
             else:
                 self.note_success()
