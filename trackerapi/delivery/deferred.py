@@ -47,8 +47,8 @@ class DeferredRecords:
         """Send the deferred records of a file again, job by job.
 
         Raises:
-            BackendUnavailable: If no usable answer came, or events of an unknown job fail
-                though the backend is up.
+            BackendUnavailable: If no usable answer came, or events of an unknown job
+                fail though the backend is up.
             AuthenticationError: If the key was rejected.
             OSError: If the journal cannot be written.
         """
