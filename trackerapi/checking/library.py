@@ -29,7 +29,7 @@ ENDING_METHODS: Final = frozenset({"complete", "fail", "cancel"})
 
 # `send_event("complete", step)` ends the step, as in the original service.
 _BEGINNING_KINDS: Final = kinds_with("begins_attempt") | {"complete"}
-_ENDING_KINDS: Final = frozenset({"complete", "cancel", "error"})
+_ENDING_KINDS: Final = kinds_with("ends_job")
 _BEGINNING_METHODS: Final = frozenset({"start", "done", "advance"})
 
 

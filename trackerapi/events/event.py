@@ -38,6 +38,8 @@ class EventKind:
         begins_attempt: Whether events begin an attempt at a step that has none open.
         step_status: Status of the step after an event that ends an attempt; None for
             kinds that end none.
+        ends_job: Whether events without a step end the job. An interrupted job has not
+            ended: it is expected to go on.
         is_droppable: Whether events may be dropped from a full outbox; of `progress`,
             superseded events alone.
     """
@@ -50,6 +52,7 @@ class EventKind:
     is_work: bool = False
     begins_attempt: bool = False
     step_status: str | None = None
+    ends_job: bool = False
     is_droppable: bool = False
 
     @property
@@ -86,9 +89,9 @@ KINDS: Final[Mapping[str, EventKind]] = {
             is_work=True,
             step_status="skipped",
         ),
-        EventKind(name="error", moves_status=True, step_status="failed"),
-        EventKind(name="complete", moves_status=True),
-        EventKind(name="cancel", is_of_job=True, moves_status=True),
+        EventKind(name="error", moves_status=True, step_status="failed", ends_job=True),
+        EventKind(name="complete", moves_status=True, ends_job=True),
+        EventKind(name="cancel", is_of_job=True, moves_status=True, ends_job=True),
         EventKind(name="interrupt", is_of_job=True, moves_status=True),
         EventKind(name="info", is_droppable=True),
         EventKind(name="heartbeat", is_conflated=True, is_droppable=True),

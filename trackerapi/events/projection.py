@@ -287,7 +287,7 @@ class JobProgress:
     def _is_completed_by(self, kind: str, tag: str | None) -> bool:
         if self._is_explicit or not self.points or tag is None:
             return False
-        return kind in ("step", "skip") and self.are_settled(self.points)
+        return settles_step(kind) and self.are_settled(self.points)
 
     def _take_error(self, tag: str | None, details: Mapping[str, Any]) -> None:
         if tag is None:
