@@ -26,7 +26,14 @@ MAX_TEXT_LENGTH = 500
 
 
 class TrackerError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    Example:
+        try:
+            tracker.get_job("import-42")
+        except TrackerError as error:
+            print(error)
+    """
 
 
 class UsageError(TrackerError):
@@ -41,6 +48,12 @@ class ConfigError(TrackerError, ValueError):
         path: File of the configuration; None for a configuration from code.
         pointer: JSON Pointer (RFC 6901) to the value; empty for the whole document.
         suggestion: Known name that a misspelt name resembles; None without one.
+
+    Example:
+        try:
+            JobConfigManager(configurations_file="job_configurations.json")
+        except ConfigError as error:
+            print(error.path, error.pointer, error.reason)
     """
 
     def __init__(
@@ -67,6 +80,12 @@ class SettingsError(TrackerError, ValueError):
     Attributes:
         reason: One sentence with the fix; never contains a key.
         setting: Argument or environment variable that has to change.
+
+    Example:
+        try:
+            tracker = TrackerApi()
+        except SettingsError as error:
+            print(f"set {error.setting}: {error.reason}")
     """
 
     def __init__(self, reason: str, setting: str) -> None:
@@ -85,6 +104,12 @@ class UnknownStepError(TrackerError, LookupError):
         suggestion: Known name that `name` resembles; None without one.
         job_tag: Tag of the job's configuration; None for an unknown kind of event.
         what: `step`, or `event kind` for an unknown kind of event.
+
+    Example:
+        try:
+            job.step("downlaod")
+        except UnknownStepError as error:
+            print(error.name, "is probably", error.suggestion)
     """
 
     def __init__(
@@ -105,7 +130,14 @@ class UnknownStepError(TrackerError, LookupError):
 
 
 class OutboxError(TrackerError):
-    """The event could not be stored; nothing was recorded."""
+    """The event could not be stored; nothing was recorded.
+
+    Example:
+        try:
+            job.note("Reading the images")
+        except OutboxError:
+            logging.warning("the disk is full")
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +176,12 @@ class BackendError(TrackerError):
     Attributes:
         reason: One sentence with the cause.
         exchange: The request and its answer.
+
+    Example:
+        try:
+            job = tracker.get_job("import-42")
+        except BackendError as error:
+            print(error.status, error.reason, error.request_id)
     """
 
     def __init__(self, reason: str, exchange: Exchange = NO_EXCHANGE) -> None:
@@ -194,15 +232,35 @@ class BackendUnavailable(BackendError):
     Raised without an answer, for the statuses 408, 425, 429 and 5xx, and for an answer
     that is not from a tracker backend, such as the page of a proxy. The backend may
     have applied the request unless `exchange.was_sent` is False.
+
+    Example:
+        try:
+            job = tracker.get_job("import-42")
+        except BackendUnavailable as error:
+            time.sleep(error.retry_after_seconds or 60)
     """
 
 
 class AuthenticationError(BackendError):
-    """The backend refused the key (401) or its scopes (403), and changed nothing."""
+    """The backend refused the key (401) or its scopes (403), and changed nothing.
+
+    Example:
+        try:
+            tracker.verify_api_key()
+        except AuthenticationError:
+            print("make a new key")
+    """
 
 
 class BackendRejected(BackendError):
-    """The backend refused the content of the request; the same request fails again."""
+    """The backend refused the content of the request; the same request fails again.
+
+    Example:
+        try:
+            tracker.get_job("no such job")
+        except BackendRejected as error:
+            print(error.problem)
+    """
 
 
 def printable(text: str) -> str:

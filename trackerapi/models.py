@@ -27,6 +27,10 @@ class JobStep:
         attempts: Number of attempts that have begun.
         started_at: Begin of the first attempt; None before it.
         finished_at: Time when the step was done, skipped or failed; None before.
+
+    Example:
+        for step in tracker.get_job("import-42").steps:
+            print(step.name, step.status, step.completed, "of", step.total)
     """
 
     tag: str
@@ -67,6 +71,10 @@ class Job:
         last_event_at: Arrival of the newest event; None without events.
         last_occurred_at: Latest `occurred_at` of an event; None without events.
         version: Number that grows with each change.
+
+    Example:
+        job = tracker.get_job("import-42")
+        print(job.name, job.status, job.percent)
     """
 
     id: int

@@ -47,6 +47,13 @@ class DeliveryProblem:
             left-behind, metadata, before-send, succeeded, step, event kind, job tag
             or internal. `docs/problems.md` explains each of them.
         message: Cause, location and fix, in one line.
+
+    Example:
+        def on_problem(problem):
+            if problem.kind == "key-refused":
+                page_an_operator(problem.message)
+
+        tracker = TrackerApi(on_problem=on_problem)
     """
 
     kind: str

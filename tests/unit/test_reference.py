@@ -72,6 +72,14 @@ def test_reference_names_each_export() -> None:
     assert sections().keys() == set(trackerapi.__all__)
 
 
+@pytest.mark.parametrize("name", trackerapi.__all__)
+def test_docstring_of_an_export_has_an_example(name: str) -> None:
+    """`help()` of each exported class and function shows its use."""
+    explained = inspect.getdoc(getattr(trackerapi, name)) or ""
+
+    assert "\nExample:\n    " in explained
+
+
 @pytest.mark.parametrize(
     "name",
     [name for name in trackerapi.__all__ if inspect.isclass(getattr(trackerapi, name))],

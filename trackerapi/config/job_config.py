@@ -37,6 +37,9 @@ class StepConfiguration:
         metadata_configurations: Keys with a kind, units or an audience.
         after: Tags of the steps that must be done or skipped before this step is
             ready; None for the previous step of the list.
+
+    Example:
+        load = StepConfiguration(tag="load", name="Load the images", points=20)
     """
 
     tag: str
@@ -56,6 +59,10 @@ class JobConfig:
         step_configurations: Steps, in the order of display.
         version: Semantic version; None numbers revisions by content.
         metadata: `declared` drops undeclared metadata keys; None keeps them.
+
+    Example:
+        config = JobConfig(tag="imaging", name="Imaging", step_configurations=(load,))
+        JobConfigManager(configs=[config])
     """
 
     tag: str

@@ -19,6 +19,11 @@ class DeliveryReport:
         oldest_waiting_at: Time of the oldest undelivered event; None without one.
         last_error: Reason of the last failed attempt; None if the last attempt
             succeeded.
+
+    Example:
+        report = tracker.flush(timeout=30)
+        if report.waiting:
+            print(f"{report.waiting} records are not delivered: {report.last_error}")
     """
 
     delivered: int = 0
