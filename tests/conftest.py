@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.running_backend import backend  # noqa: F401 - fixture
 
-# A busy machine is slow, and that proves nothing.
+# No deadline: a busy machine is slow.
 settings.register_profile(
     "no-hurry", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -36,17 +36,17 @@ class Import:
 
     @property
     def package(self) -> str:
-        """The first part of the module's name."""
+        """Top-level package of the module."""
         return self.module.partition(".")[0]
 
 
 def modules_under(folder: Path) -> list[Path]:
-    """Return the modules written by hand below `folder`."""
+    """Return the hand-written modules below `folder`."""
     return sorted(p for p in folder.rglob("*.py") if "generated" not in p.parts)
 
 
 def imports_of(path: Path) -> Iterator[Import]:
-    """Walk what a module imports when it runs; not what only type checkers read."""
+    """Yield the imports of a module, except those for type checkers only."""
     yield from _imports(ast.parse(path.read_text()), path, is_lazy=False)
 
 
@@ -79,16 +79,16 @@ def test_document_names_no_missing_file(document: str) -> None:
     assert [p for p in paths if not any((root / p).exists() for root in roots)] == []
 
 
-def test_only_the_wire_sees_http_and_the_generated_client() -> None:
-    """The way to the backend can be changed in one place."""
+def test_only_wire_imports_httpx_and_the_generated_client() -> None:
+    """Only `trackerapi/wire/` imports HTTP packages and the generated client."""
     http = {"httpx", "httpcore", "attrs", "trackerapi_client"}
     importers = {one.path.parent for one in LIBRARY_IMPORTS if one.package in http}
 
     assert importers == {LIBRARY / "wire"}
 
 
-def test_only_the_configuration_file_sees_pydantic() -> None:
-    """Who reads no file pays for no models."""
+def test_only_file_models_imports_pydantic() -> None:
+    """`config/file_models.py` alone imports pydantic, and functions alone import it."""
     importers = {
         one.path
         for one in LIBRARY_IMPORTS
@@ -110,7 +110,7 @@ def test_only_the_configuration_file_sees_pydantic() -> None:
     ],
 )
 def test_optional_package_has_one_importer(foreign: str, importer: str) -> None:
-    """Who does not use it need not have it."""
+    """One module imports the optional package; functions alone import that module."""
     importers = {one.path for one in LIBRARY_IMPORTS if one.package == foreign}
     module = f"trackerapi.{importer.removesuffix('.py').replace('/', '.')}"
     loaders = [one for one in LIBRARY_IMPORTS if one.module.startswith(module)]
@@ -119,8 +119,8 @@ def test_optional_package_has_one_importer(foreign: str, importer: str) -> None:
     assert all(one.is_lazy for one in loaders)
 
 
-def test_the_wire_is_loaded_with_the_first_request() -> None:
-    """Outside of the wire, it is only ever imported inside a function."""
+def test_wire_is_imported_inside_functions_only() -> None:
+    """Modules outside `trackerapi/wire/` import `wire` inside functions only."""
     wire = LIBRARY / "wire"
     loaders = [
         one
@@ -132,8 +132,8 @@ def test_the_wire_is_loaded_with_the_first_request() -> None:
     assert all(one.is_lazy for one in loaders)
 
 
-def test_only_the_plugin_sees_pytest() -> None:
-    """The tracker in memory serves other frameworks for tests too."""
+def test_only_the_plugin_imports_pytest() -> None:
+    """`testing/plugin.py` alone imports pytest: `FakeTracker` works without pytest."""
     importers = {one.path for one in LIBRARY_IMPORTS if one.package == "pytest"}
 
     assert importers == {LIBRARY / "testing/plugin.py"}
@@ -150,7 +150,7 @@ PURE: Final = [
 
 @pytest.mark.parametrize("path", PURE)
 def test_pure_module_reads_no_clock_and_does_no_io(path: Path) -> None:
-    """What it returns depends on its arguments alone."""
+    """A pure module imports pure packages only and calls no clock and no I/O."""
     pure = {"__future__", "collections", "dataclasses", "datetime", "email"}
     pure |= {"enum", "math", "re", "typing"}
     impure = {"now", "utcnow", "today", "open", "print", "input"}
@@ -193,15 +193,15 @@ def test_long_module_gives_its_reason(path: Path) -> None:
         assert "Long: " in (ast.get_docstring(ast.parse(text)) or "")
 
 
-def test_no_module_is_a_place_for_everything() -> None:
-    """A module's name says what belongs into it."""
+def test_no_module_has_a_vague_name() -> None:
+    """No module has a name such as `utils` or `helpers`."""
     vague = {"base", "common", "helpers", "helper", "misc", "util", "utils"}
 
     assert not [path for path in HAND_WRITTEN if path.stem in vague]
 
 
-def test_no_class_is_a_manager_of_everything() -> None:
-    """The only manager is the one that the tutorial names."""
+def test_no_class_has_a_vague_name() -> None:
+    """Two classes alone end in Manager, Handler or Helper."""
     vague = ("Manager", "Handler", "Helper")
     classes = {
         node.name
@@ -210,13 +210,13 @@ def test_no_class_is_a_manager_of_everything() -> None:
         if isinstance(node, ast.ClassDef)
     }
 
-    # The tutorial names the one, and logging what the other is.
+    # The seed's tutorial names JobConfigManager; `logging` names its handlers so.
     named = {name for name in classes if name.endswith(vague)}
     assert named == {"JobConfigManager", "TrackerHandler"}
 
 
-def public_things() -> Iterator[tuple[str, object]]:
-    """Walk what the package offers, and the public members of its classes."""
+def public_objects() -> Iterator[tuple[str, object]]:
+    """Yield the public names of the package and the public members of its classes."""
     for name in trackerapi.__all__:
         thing = getattr(trackerapi, name)
         yield name, thing
@@ -227,7 +227,7 @@ def public_things() -> Iterator[tuple[str, object]]:
                 yield f"{name}.{member}", value
 
 
-@pytest.mark.parametrize(("name", "thing"), list(public_things()))
+@pytest.mark.parametrize(("name", "thing"), list(public_objects()))
 def test_public_name_is_documented(name: str, thing: object) -> None:
-    """Help is one `help()` away, for every name that the package offers."""
+    """Each public name of the package has a docstring."""
     assert inspect.getdoc(thing), name

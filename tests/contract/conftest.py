@@ -1,4 +1,4 @@
-"""The contract, and a copy of the work tree that tests may spoil."""
+"""Fixtures of contract tests: contract, editable document, copy of the work tree."""
 
 import copy
 import shutil
@@ -22,20 +22,20 @@ COPIED = (
 
 @pytest.fixture(scope="session")
 def contract() -> Contract:
-    """The contract as it is checked in."""
+    """Return the contract of the work tree."""
     return read_contract(ROOT / CONTRACT_PATH)
 
 
 @pytest.fixture
 def document(contract: Contract) -> dict[str, Any]:
-    """A copy of the contract's document, to be changed."""
+    """Return a copy of the contract's document that a test may change."""
     written: dict[str, Any] = copy.deepcopy(contract.document)  # type: ignore[arg-type]
     return written
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of what a regeneration reads and writes."""
+    """Return a copy of the files that `scripts/regenerate.sh` reads and writes."""
     root = tmp_path / "tree"
     for name in COPIED:
         target = root / name

@@ -1,4 +1,4 @@
-"""Requests of the generated client, held to the contract operation by operation."""
+"""Requests of the generated client, checked against the contract."""
 
 import datetime
 import json
@@ -31,7 +31,7 @@ CONVERTED = {"integer": int, "number": float, "boolean": json.loads}
 def call(
     contract: Contract, operation: Operation, *, full: bool
 ) -> tuple[httpx.Request, Any]:
-    """Call the operation; return what was sent and the parsed answer."""
+    """Call the operation; return the sent request and the parsed answer."""
     requests: list[httpx.Request] = []
     status, schema = success(contract, operation)
 
@@ -62,7 +62,7 @@ def call(
 def arguments(
     contract: Contract, operation: Operation, *, full: bool
 ) -> dict[str, Any]:
-    """Return arguments for the generated function, all or the required ones."""
+    """Return arguments for the generated function: all, or the required ones."""
     made: dict[str, Any] = {}
     for parameter in contract.parameters(operation):
         if full or parameter.get("required", False):
@@ -89,7 +89,7 @@ def _argument(contract: Contract, schema: Node) -> Any:
 def request_faults(
     contract: Contract, operation: Operation, request: httpx.Request
 ) -> list[str]:
-    """Return what the contract finds wrong with the request."""
+    """Return the violations of the contract in the request."""
     return [
         *_path_faults(contract, operation, request.url),
         *_query_faults(contract, operation, request.url),
@@ -167,10 +167,10 @@ def _body_faults(
 
 @pytest.mark.parametrize("full", [True, False], ids=["full", "minimal"])
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.operation_id)
-def test_request_is_what_the_contract_says(
+def test_request_matches_the_contract(
     contract: Contract, operation: Operation, full: bool
 ) -> None:
-    """Path, query, headers and body hold to the contract, and the answer is typed."""
+    """Path, query, headers and body match the contract, and the answer is typed."""
     request, answer = call(contract, operation, full=full)
     assert request.method == operation.method.upper()
     assert request_faults(contract, operation, request) == []
@@ -179,7 +179,7 @@ def test_request_is_what_the_contract_says(
 
 
 def test_full_request_carries_every_parameter(contract: Contract) -> None:
-    """What the contract declares, a caller can say."""
+    """A request with all arguments contains each parameter of the contract."""
     for operation in OPERATIONS:
         request, _ = call(contract, operation, full=True)
         asked = parse_qs(request.url.query.decode()).keys() | request.headers
@@ -188,8 +188,8 @@ def test_full_request_carries_every_parameter(contract: Contract) -> None:
                 assert parameter["name"].lower() in {each.lower() for each in asked}
 
 
-def test_every_operation_has_its_module_and_no_module_is_left_over() -> None:
-    """Generation neither drops an operation nor keeps a removed one."""
+def test_every_operation_has_one_generated_module() -> None:
+    """Generated modules and operations of the contract correspond one to one."""
     modules = {
         path.stem
         for path in (ROOT / CLIENT_PATH / "api").glob("*/*.py")

@@ -1,4 +1,4 @@
-"""Changes of the contract that break a promise, rule by rule."""
+"""Changes of the contract since the last release: breaking and additive ones."""
 
 import json
 from pathlib import Path
@@ -123,7 +123,7 @@ ADDITIVE = [
 ]
 
 
-def told(contract: Contract, document: dict[str, Any], *, breaking: bool) -> str:
+def changes(contract: Contract, document: dict[str, Any], *, breaking: bool) -> str:
     """Return the changes of one kind from `contract` to `document` as text."""
     changes = compare(contract, Contract(document, ""))
     return "\n".join(str(each) for each in changes if each.breaking == breaking)
@@ -137,9 +137,9 @@ def test_change_is_breaking(
     value: object,
     expected: str,
 ) -> None:
-    """This change may make a client of today fail, and is told as such."""
+    """The change is reported as breaking: a current client may fail."""
     edit(document, path, value)
-    assert expected in told(contract, document, breaking=True)
+    assert expected in changes(contract, document, breaking=True)
 
 
 @pytest.mark.parametrize(("path", "value", "expected"), ADDITIVE)
@@ -150,19 +150,19 @@ def test_change_is_additive(
     value: object,
     expected: str,
 ) -> None:
-    """This change is told, and breaks no client of today by itself."""
+    """The change is reported as additive: current clients keep working."""
     edit(document, path, value)
-    assert expected in told(contract, document, breaking=False)
-    assert expected not in told(contract, document, breaking=True)
+    assert expected in changes(contract, document, breaking=False)
+    assert expected not in changes(contract, document, breaking=True)
 
 
 def test_new_required_request_member_is_breaking(
     contract: Contract, document: dict[str, Any]
 ) -> None:
-    """A request of today lacks a member that is required tomorrow."""
+    """A new required request member breaks clients, which do not send the member."""
     edit(document, f"{REQUEST}|properties|host", TEXT)
     document["components"]["schemas"]["JobInput"]["required"].append("host")
-    assert "JobInput.host: is a new required member" in told(
+    assert "JobInput.host: is a new required member" in changes(
         contract, document, breaking=True
     )
 
@@ -170,16 +170,18 @@ def test_new_required_request_member_is_breaking(
 def test_new_required_answer_member_is_breaking(
     contract: Contract, document: dict[str, Any]
 ) -> None:
-    """A backend of today leaves it out, as one that was optional so far."""
+    """A new required answer member breaks clients of backends that omit the member."""
     edit(document, f"{ANSWER}|properties|host", TEXT)
     document["components"]["schemas"]["Job"]["required"].append("host")
-    assert "Job.host: is a new required member" in told(
+    assert "Job.host: is a new required member" in changes(
         contract, document, breaking=True
     )
 
 
-def test_words_are_no_change(contract: Contract, document: dict[str, Any]) -> None:
-    """Descriptions, examples and addresses may be rewritten freely."""
+def test_changed_texts_are_no_change(
+    contract: Contract, document: dict[str, Any]
+) -> None:
+    """Changes of descriptions, examples and addresses are not reported."""
     edit(document, "info|description", "Other words.")
     edit(document, "servers", [])
     edit(document, f"{REQUEST}|properties|tag|description", "Other words.")
@@ -187,15 +189,15 @@ def test_words_are_no_change(contract: Contract, document: dict[str, Any]) -> No
     assert compare(contract, Contract(document, "")) == []
 
 
-def test_checked_in_contract_keeps_its_promise() -> None:
-    """The contract breaks nothing that the last release promised."""
+def test_contract_breaks_no_promise_of_the_last_release() -> None:
+    """The comparison with the baseline reports no breaking change."""
     assert contract_changes.main([]) == 0
 
 
 def test_command_fails_on_a_broken_promise_until_it_is_recorded(
     tree: Path, contract: Contract, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A removed member turns the command red; recording is the one way out."""
+    """The command fails after a removal until the new baseline is recorded."""
     promised = json.loads(json.dumps(contract.document))
     edit(promised, f"{ANSWER}|properties|host", TEXT)
     contract_changes.record(Contract(promised, ""), tree)
@@ -208,7 +210,7 @@ def test_command_fails_on_a_broken_promise_until_it_is_recorded(
 def test_promise_edited_by_hand_is_refused(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The digest file shows that the baseline was edited by hand."""
+    """The command refuses a baseline whose digest differs: it was edited by hand."""
     baseline = tree / BASELINE_PATH
     edited = json.loads(baseline.read_text())
     del edited["paths"]["/customers/{customer_id}"]
@@ -222,7 +224,7 @@ def test_promise_edited_by_hand_is_refused(
 
 
 def test_every_operation_is_promised() -> None:
-    """The baseline has every operation, so that a removal of one is reported."""
+    """The baseline contains every operation, so that a removal is reported."""
     contract = read_contract(ROOT / CONTRACT_PATH)
     promised = contract_changes.promise(ROOT)
 

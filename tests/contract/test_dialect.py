@@ -1,4 +1,4 @@
-"""Rules of the dialect, each against a contract that breaks it."""
+"""Rules of the contract dialect, each tested with a contract that breaks the rule."""
 
 import json
 from pathlib import Path
@@ -116,8 +116,8 @@ BREAKS = [
 ]
 
 
-def test_checked_in_contract_keeps_the_dialect(contract: Contract) -> None:
-    """The project's own contract breaks no rule."""
+def test_contract_keeps_the_dialect(contract: Contract) -> None:
+    """The contract of the project breaks no rule."""
     assert lint(contract) == []
 
 
@@ -129,27 +129,27 @@ def test_checked_in_contract_keeps_the_dialect(contract: Contract) -> None:
 def test_rule_finds_its_fault(
     document: dict[str, Any], rule: Any, path: str, value: object
 ) -> None:
-    """A contract with this one fault is found out by the rule that names it."""
+    """The rule reports a contract with this single fault."""
     edit(document, path, value)
     assert list(rule(Contract(document, "")))
 
 
 def test_every_rule_has_a_fault_that_it_finds() -> None:
-    """No rule is without proof that it can find anything."""
+    """Each rule has at least one fault in the table of this module."""
     assert {rule for rule, _, _ in BREAKS} == set(RULES)
 
 
 def test_property_named_like_a_keyword_is_no_fault(document: dict[str, Any]) -> None:
-    """Members called `default` or `title` are taken for names, not for keywords."""
+    """Properties named `default` or `title` are names, not keywords."""
     for name in ("default", "title", "discriminator", "nullable"):
         edit(document, f"{JOB_INPUT}|properties|{name}", TEXT)
     assert lint(Contract(document, "")) == []
 
 
-def test_lint_command_names_place_and_mend(
+def test_lint_command_names_location_and_fix(
     document: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command prints one line a fault and ends with status 1."""
+    """The command prints one line for each fault and exits with status 1."""
     edit(document, f"{JOB_INPUT}|title", "New job")
     path = tmp_path / "contract.json"
     path.write_text(json.dumps(document))
@@ -160,13 +160,13 @@ def test_lint_command_names_place_and_mend(
 
 
 def test_key_given_twice_is_refused() -> None:
-    """A second key of the same name is an error, not a silent replacement."""
+    """A repeated key is an error and does not replace the first one."""
     with pytest.raises(ContractError, match="'openapi' is given twice"):
         parse_contract("openapi: 3.1.0\nopenapi: 3.1.0\n", "contract.yaml")
 
 
 def test_reference_that_leads_nowhere_is_named(document: dict[str, Any]) -> None:
-    """A misspelt reference is told by its own text."""
+    """The message contains the text of a reference without a target."""
     lost = "#/components/responses/Lost"
     edit(document, f"{CREATE_JOB}|responses|409", {"$ref": lost})
     with pytest.raises(ContractError, match=lost):

@@ -1,4 +1,4 @@
-"""Examples of the contract, judged by its schemas and read by the client."""
+"""Examples of the contract, checked by the schemas and parsed by the client."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ EXAMPLES = list(component_examples(read_contract(ROOT / CONTRACT_PATH)))
 def test_example_is_valid_and_parses(
     contract: Contract, schema: str, value: dict[str, Any]
 ) -> None:
-    """The example is what its schema says, and the client loses nothing of it."""
+    """The example is valid; parsing and writing by the client keep its members."""
     reference = {"$ref": f"#/components/schemas/{schema}"}
     assert schema_errors(contract, reference, value) == []
     read_and_written = model_of(schema).from_dict(value).to_dict()
@@ -27,8 +27,8 @@ def test_example_is_valid_and_parses(
     assert schema_errors(contract, reference, read_and_written) == []
 
 
-def test_every_request_body_of_names_has_an_example(contract: Contract) -> None:
-    """Whoever reads the contract sees at least one body of each kind."""
+def test_every_named_request_body_has_an_example(contract: Contract) -> None:
+    """Each schema of a whole request body (`...Input`) has an example."""
     shown = {schema for _, schema, _ in EXAMPLES}
     bodies = {name for name in contract.schemas if name.endswith("Input")}
     nested = {"StepConfigurationInput"}

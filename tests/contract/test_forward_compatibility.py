@@ -1,4 +1,4 @@
-"""Answers of a later backend, read by the client of today."""
+"""Answers of a later backend, parsed by the current client."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ LATER_MEMBER = "member_of_a_later_backend"
 
 
 def answer_models(contract: Contract) -> list[str]:
-    """Return the names of the classes that answers are read into."""
+    """Return the names of the schemas that occur in answers."""
     names = {place.component for place in response_schemas(contract).values()}
     return sorted(
         name for name in names if name and "properties" in contract.schemas[name]
@@ -60,15 +60,15 @@ def without_later_members(value: Any) -> Any:
     "name", answer_models(read_contract(ROOT / CONTRACT_PATH)), ids=str
 )
 def test_answer_of_a_later_backend_is_read(contract: Contract, name: str) -> None:
-    """Members and values that the client does not know change nothing it knows."""
+    """Unknown members and values in an answer change no known member."""
     schema = contract.schemas[name]
     answer = later(contract, schema, sample(contract, schema, full=True))
     read = model_of(name).from_dict(answer).to_dict()
     assert without_later_members(read) == without_later_members(answer)
 
 
-def test_unknown_values_reach_the_reader(contract: Contract) -> None:
-    """A status of tomorrow is handed on as the text that it is."""
+def test_unknown_status_is_returned_as_text(contract: Contract) -> None:
+    """An unknown status is returned as text."""
     schema = contract.schemas["Job"]
     answer = later(contract, schema, sample(contract, schema, full=True))
     job = model_of("Job").from_dict(answer)

@@ -1,4 +1,4 @@
-"""The library's fold and the backend's, on histories drawn at random."""
+"""Projections of library and backend on random histories of events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,15 +54,15 @@ POINTS = st.dictionaries(st.sampled_from("abc"), st.integers(0, 10**6))
     is_explicit=st.booleans(),
     events=st.lists(EVENTS, max_size=40),
 )
-def test_both_folds_say_the_same_after_each_event(
+def test_both_projections_agree_after_each_event(
     points: dict[str, int] | None, is_explicit: bool, events: list[dict[str, Any]]
 ) -> None:
-    """Percent, statuses, shares, counts and attempts agree all the way."""
+    """Percentage, statuses, fractions, counts and attempts agree after each event."""
     plan, state = Plan(points=points, explicit_finish=is_explicit), JobState()
     progress = JobProgress(points, is_explicit=is_explicit)
     for second, event in enumerate(events):
         details = {n: v for n, v in event.items() if n not in ("kind", "tag")}
-        # As a handle does, which has a short way for what is said once more.
+        # Job handles skip `take()` for a repeated event without details.
         if details or not progress.repeats(event["kind"], event["tag"]):
             progress.take(event["kind"], event["tag"], details)
         at = START + timedelta(seconds=second)

@@ -50,13 +50,13 @@ def snapshot(tree: Path) -> dict[str, bytes]:
 
 
 def change_contract(tree: Path, contract: Contract) -> None:
-    """Add a property to the contract at `tree` without regenerating."""
+    """Add a property to the contract of `tree` without regenerating."""
     document = json.loads(json.dumps(contract.document))
     edit(document, HOST, {"type": "string"})
     (tree / CONTRACT_PATH).write_text(json.dumps(document))
 
 
-def test_checked_in_files_are_what_the_contract_says(
+def test_generated_files_match_the_contract(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The check finds no difference in a clean work tree, and changes nothing."""
@@ -74,7 +74,7 @@ def test_checked_in_files_are_what_the_contract_says(
         PROVENANCE_PATH,
     ],
 )
-def test_edited_byte_is_found_and_mended(
+def test_edited_byte_is_found_and_fixed(
     tree: Path, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A byte changed by hand is found and shown by the check, and fixed by a run."""
@@ -88,7 +88,7 @@ def test_edited_byte_is_found_and_mended(
     assert snapshot(tree) == before
 
 
-def test_missing_and_extra_files_are_found_and_mended(
+def test_missing_and_extra_files_are_found_and_fixed(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A missing and an extra file are differences, and fixed by a run."""
@@ -179,7 +179,7 @@ def test_failing_generator_leaves_the_old_files(
 
 
 class Hanging:
-    """A regeneration that stops in the middle, until the test lets it go on."""
+    """Regeneration that blocks in the middle until the test releases it."""
 
     def __init__(self, tree: Path) -> None:
         self._signalled, self._blocked = tree / "signalled", tree / "blocked"
@@ -197,12 +197,12 @@ class Hanging:
         assert self._signalled.read_text() == "reached\n"
 
     def assert_tools_have_ended(self) -> None:
-        """Assert that the tools of the run have ended."""
+        """Assert that the processes of the tools have ended."""
         with pytest.raises(OSError, match="No such device"):
             os.open(self._blocked, os.O_WRONLY | os.O_NONBLOCK)
 
-    def let_go(self) -> None:
-        """Let the tools of a killed run end, and later runs go on without a stop."""
+    def release(self) -> None:
+        """Release the tools of a killed run; later runs do not block."""
         self._blocked.write_text("\n")
         self._config.write_text(self.usual)
 
@@ -221,7 +221,7 @@ def test_ended_run_leaves_the_old_files(
     run_.assert_tools_have_ended()
 
 
-def test_workshop_of_a_killed_run_is_cleared_by_the_next(
+def test_temporary_folder_of_a_killed_run_is_removed_by_the_next_run(
     tree: Path, contract: Contract
 ) -> None:
     """The temporary folder of a run that SIGKILL ended is removed by the next run."""
@@ -230,7 +230,7 @@ def test_workshop_of_a_killed_run_is_cleared_by_the_next(
     killed.process.kill()
     assert killed.process.wait(timeout=30) == -signal.SIGKILL
     assert len(list((tree / "build").iterdir())) == 1
-    killed.let_go()
+    killed.release()
 
     assert run(tree) == 0
 
@@ -300,8 +300,8 @@ def test_bytes_do_not_depend_on_a_parent_configuration(tree: Path) -> None:
     assert snapshot(tree) == before
 
 
-def test_provenance_tells_what_the_files_were_made_from(contract: Contract) -> None:
-    """The record names the contract by its hash and counts what was made."""
+def test_provenance_names_contract_and_counts_output(contract: Contract) -> None:
+    """The record contains the hash of the contract and counts of the output."""
     record = tomllib.loads((ROOT / PROVENANCE_PATH).read_text())
     text = (ROOT / CONTRACT_PATH).read_bytes()
     endpoints = [
@@ -321,7 +321,7 @@ def test_provenance_tells_what_the_files_were_made_from(contract: Contract) -> N
 
 @pytest.fixture
 def deployed(contract: Contract) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A backend that serves a contract; its address, and the document to change."""
+    """Run a server of a contract; yield its address and the document to change."""
     document = json.loads(json.dumps(contract.document))
 
     class Serving(BaseHTTPRequestHandler):
@@ -331,7 +331,7 @@ def deployed(contract: Contract) -> Iterator[tuple[str, dict[str, Any]]]:
             self.wfile.write(json.dumps(document).encode())
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log no request."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Serving) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -352,7 +352,7 @@ def test_deployed_contract_of_the_same_content_is_no_difference(
     assert capsys.readouterr().out == "The contracts say the same.\n"
 
 
-def test_deployed_contract_that_differs_is_told_and_not_written(
+def test_deployed_contract_that_differs_is_reported_and_not_written(
     tree: Path,
     deployed: tuple[str, dict[str, Any]],
     capsys: pytest.CaptureFixture[str],
@@ -371,10 +371,10 @@ def test_deployed_contract_that_differs_is_told_and_not_written(
     assert snapshot(tree) == before
 
 
-def test_accepted_contract_replaces_ours_with_all_that_is_made_from_it(
+def test_accepted_contract_replaces_contract_and_generated_files(
     tree: Path, deployed: tuple[str, dict[str, Any]]
 ) -> None:
-    """`--accept` replaces our contract, keeps its heading and compiles all outputs."""
+    """`--accept` replaces the contract, keeps its heading and compiles all outputs."""
     address, document = deployed
     edit(document, HOST, {"type": "string"})
     heading = (tree / CONTRACT_PATH).read_text().splitlines()[0]
@@ -393,7 +393,7 @@ def test_accepted_contract_replaces_ours_with_all_that_is_made_from_it(
         ("http://[broken/", "cannot be fetched"),
     ],
 )
-def test_contract_that_cannot_be_had_is_one_clear_error(
+def test_unavailable_contract_is_one_line_of_error(
     tree: Path, source: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A wrong file or address is one line of error, without a traceback."""
@@ -431,7 +431,7 @@ OTHER = [
 
 
 @pytest.mark.parametrize(("version", "status", "response", "more"), OTHER)
-def test_contract_of_another_service_is_told_by_its_differences(
+def test_contract_of_another_service_is_compared(
     tree: Path,
     capsys: pytest.CaptureFixture[str],
     version: str,
@@ -447,10 +447,10 @@ def test_contract_of_another_service_is_told_by_its_differences(
 
     assert run(tree, "--spec", str(other)) == 1
 
-    told = capsys.readouterr()
-    assert told.err == ""
-    assert "breaking: create_job: was removed" in told.out
-    assert "additive: get_small: is a new operation" in told.out
+    output = capsys.readouterr()
+    assert output.err == ""
+    assert "breaking: create_job: was removed" in output.out
+    assert "additive: get_small: is a new operation" in output.out
 
 
 ENDLESS = (
@@ -469,7 +469,7 @@ UNUSABLE = [
 
 @pytest.mark.parametrize("arguments", [[], ["--accept"]])
 @pytest.mark.parametrize(("response", "more", "expected"), UNUSABLE)
-def test_contract_that_is_not_valid_is_one_clear_error(
+def test_invalid_contract_is_one_line_of_error(
     tree: Path,
     capsys: pytest.CaptureFixture[str],
     response: str,
@@ -485,12 +485,12 @@ def test_contract_that_is_not_valid_is_one_clear_error(
 
     assert run(tree, "--spec", str(other), *arguments) == 1
 
-    told = capsys.readouterr()
-    assert expected in told.err
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert expected in output.err
+    assert output.out == ""
 
 
-def test_contract_without_components_is_compiled_or_refused_by_its_name(
+def test_contract_outside_the_dialect_is_refused_by_file_name(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A contract outside the dialect is refused with the name of the given file."""
@@ -510,7 +510,7 @@ def test_contract_without_components_is_compiled_or_refused_by_its_name(
     "arguments",
     [["--accept"], ["--check", "--spec", "contract.yaml"], ["--spec", ""]],
 )
-def test_options_that_contradict_are_wrong_usage(
+def test_contradicting_options_are_a_usage_error(
     tree: Path, arguments: list[str]
 ) -> None:
     """Contradicting options are a usage error."""
@@ -532,7 +532,7 @@ def test_options_that_contradict_are_wrong_usage(
         " {schema: {$ref: 'file:///etc/hostname'}}}}}}}}}",
     ],
 )
-def test_contract_that_is_not_openapi_is_one_error_of_each_tool(
+def test_invalid_openapi_document_is_one_line_of_error_in_each_tool(
     tree: Path, document: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Linter, comparison and check name the file in one line, and read no other."""
@@ -546,7 +546,7 @@ def test_contract_that_is_not_openapi_is_one_error_of_each_tool(
         run(tree, "--check"),
     ]
 
-    told = capsys.readouterr().err.splitlines()
+    output = capsys.readouterr().err.splitlines()
     assert statuses == [1] * 4
-    assert len(told) == 4
-    assert {str(contract) in line for line in told} == {True}
+    assert len(output) == 4
+    assert {str(contract) in line for line in output} == {True}
