@@ -109,7 +109,7 @@ def long_text(text: str | None) -> str | None:
     """Return a text, read from stdin if it is `-`; a long text loses its middle."""
     if text == STDIN:
         stream = cast("BinaryIO | None", getattr(sys.stdin, "buffer", None))
-        text = _begin_and_end(stream) if stream is not None else None
+        text = _read_begin_and_end(stream) if stream is not None else None
     if not text:
         return None
     from trackerapi.jobs.endings import shortened
@@ -117,7 +117,7 @@ def long_text(text: str | None) -> str | None:
     return shortened(text)
 
 
-def _begin_and_end(stream: BinaryIO) -> str:
+def _read_begin_and_end(stream: BinaryIO) -> str:
     """Read a stream to its end; keep its begin and end: its length has no limit."""
     begin, end = stream.read(_KEPT_BYTES), b""
     while chunk := stream.read(_KEPT_BYTES):

@@ -104,7 +104,11 @@ def _configs(script: "Script", given: Path | None) -> "list[JobConfig]":
     """
     from trackerapi.config.job_config import read_configs
 
-    paths = [given] if given else [_found(p, script.path) for p in script.config_files]
+    paths = (
+        [given]
+        if given
+        else [_existing_path(p, script.path) for p in script.config_files]
+    )
     if not paths and USUAL_FILE.is_file():
         paths = [USUAL_FILE]
     if not paths and not script.makes_configs:
@@ -115,7 +119,7 @@ def _configs(script: "Script", given: Path | None) -> "list[JobConfig]":
     return [config for path in paths for config in read_configs(path)]
 
 
-def _found(named: Path, script: Path) -> Path:
+def _existing_path(named: Path, script: Path) -> Path:
     """Return the path of a file that a script names: here, else beside the script."""
     beside = script.parent / named
     return beside if not named.is_file() and beside.is_file() else named

@@ -53,11 +53,11 @@ def _token(options: argparse.Namespace) -> int:
             token = job.token(expires_at=options.expires_at)
             return one_line(token, _MAX_TOKEN_LENGTH)
 
-        print_secret("the token", make, lambda token: _ended(tracker, token))
+        print_secret("the token", make, lambda token: _end_token(tracker, token))
     return FINE
 
 
-def _ended(tracker: "TrackerApi", token: str) -> str:
+def _end_token(tracker: "TrackerApi", token: str) -> str:
     """End a token that could not be printed; return the result, for the error."""
     parsed = JobToken.parse(token)
     key_id = key_id_of(parsed.api_key) if parsed else None

@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**keywords)
-        self.register("type", None, _filled)
+        self.register("type", None, _nonblank)
         self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
@@ -40,11 +40,11 @@ def add_group(parser: argparse.ArgumentParser) -> Any:
     return commands
 
 
-def _filled(text: str) -> str:
+def _nonblank(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("must not be blank")
     return text
 
 
 def _path(text: str) -> Path:
-    return Path(_filled(text))  # `Path("")` would be the current folder
+    return Path(_nonblank(text))  # `Path("")` would be the current folder

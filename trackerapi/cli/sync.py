@@ -86,7 +86,7 @@ def _sync(options: argparse.Namespace) -> int:
     with Dispatch.of(options) as dispatch:
         sync = Sync(dispatch, retry_loop, options.outbox)
         if options.watch:
-            with _handled_sigterm() as sigterm:
+            with _handle_sigterm() as sigterm:
                 sync.watch(sigterm)
                 report = sync.report()
         else:
@@ -124,7 +124,7 @@ class Sync:
 
     def run(self) -> None:
         """Deliver all files that can be delivered; print a failure on stderr."""
-        mine = [each for each in survey(self._folder) if self._may_go(each.header)]
+        mine = [each for each in survey(self._folder) if self._may_deliver(each.header)]
         total = sum(each.undelivered for each in mine if each.state != LIVE)
         if not total and not any(self._is_ambiguous(each.header) for each in mine):
             return  # no request is needed
@@ -149,7 +149,7 @@ class Sync:
         try:
             while not self._retry_loop.is_over:
                 error = self._attempt_and_print()
-                with sigterm.ending_a_pause():
+                with sigterm.interruptible_pause():
                     if error is None:
                         self._retry_loop.note_success()
                         time.sleep(
@@ -206,7 +206,7 @@ class Sync:
         return SyncReport.new(
             groups,
             self._dispatch.counters,
-            held=sum(each.held for each, _ in groups if self._may_go(each.header)),
+            held=sum(each.held for each, _ in groups if self._may_deliver(each.header)),
             last_error=self._last_error,
             outbox=self._outbox,
         )
@@ -218,7 +218,7 @@ class Sync:
             BackendError: If the backend is not reached or refuses the key.
             OSError: If the journal of held records cannot be written.
         """
-        if not any(map(self._may_go, self._folder.headers())):
+        if not any(map(self._may_deliver, self._folder.headers())):
             return
         self._dispatch.confirm_provider()
         failing = PassFailures()
@@ -251,7 +251,7 @@ class Sync:
         if file.held.deferred_jobs():
             self._dispatch.delivery.retry_deferred(file)
 
-    def _may_go(self, header: Header | None) -> bool:
+    def _may_deliver(self, header: Header | None) -> bool:
         """Return whether this key delivers a file, or may deliver it."""
         if header is None or not header.is_readable:
             return False
@@ -277,7 +277,7 @@ class Sync:
         return f"rejected records cannot be held: {error}"
 
     def _group_of(self, file: FileSummary) -> str:
-        return group_of(file, self._folder, is_ours=self._may_go(file.header))
+        return group_of(file, self._folder, is_ours=self._may_deliver(file.header))
 
 
 class _Terminated(KeyboardInterrupt):
@@ -301,7 +301,7 @@ class Sigterm:
             raise _Terminated
 
     @contextmanager
-    def ending_a_pause(self) -> Generator[None]:
+    def interruptible_pause(self) -> Generator[None]:
         """Raise `_Terminated` in the context, also for a SIGTERM before it."""
         # In this order: a signal between both lines is raised by `handle()`.
         self._is_pausing = True
@@ -314,7 +314,7 @@ class Sigterm:
 
 
 @contextmanager
-def _handled_sigterm() -> Generator[Sigterm]:
+def _handle_sigterm() -> Generator[Sigterm]:
     sigterm = Sigterm()
     before = signal.signal(signal.SIGTERM, sigterm.handle)
     try:

@@ -202,7 +202,7 @@ def describe(
         last_error: Reason for which the last attempt failed; None if it did not.
         outbox: Value of `--outbox`; None for the default.
     """
-    reason, condition, command = _explained(file, group, last_error)
+    reason, condition, command = _explain(file, group, last_error)
     option = f" --outbox {shlex.quote(outbox)}" if outbox else ""
     return RemainingFile(
         id=file.file_id,
@@ -227,7 +227,7 @@ def held_for_others(
                 yield describe(file, group, None, outbox).as_text()
 
 
-def _explained(
+def _explain(
     file: FileSummary, group: str, last_error: str | None
 ) -> tuple[str, str, str]:
     """Return reason, condition and command; each is empty if there is none."""

@@ -133,7 +133,7 @@ def _track(options: argparse.Namespace) -> int:
     with report_tracker(options, is_lasting=True) as tracker:
         job = job_of(tracker, options)
         step = job.step(options.step)
-        with _signals_handled_by(stop):
+        with _handle_signals(stop):
             _begin(step, options)
             try:
                 _copy(Counter(_end_of_record(options)), step.advance)
@@ -148,7 +148,7 @@ def _track(options: argparse.Namespace) -> int:
         began = time.monotonic()
     warn_of_unknown_step(tracker, job, options.step, began)
     if stop.number:
-        _die_of(stop.number)
+        _end_by_signal(stop.number)
     return status
 
 
@@ -224,7 +224,7 @@ def _close_pipe() -> None:
 
 
 @contextmanager
-def _signals_handled_by(stop: _Stop) -> Generator[None]:
+def _handle_signals(stop: _Stop) -> Generator[None]:
     """Handle the signals that end a process, within the context."""
     before = {each: signal.getsignal(each) for each in _ENDINGS}
     # An ignored signal stays ignored: under nohup, the process outlives its terminal.
@@ -238,7 +238,7 @@ def _signals_handled_by(stop: _Stop) -> Generator[None]:
             signal.signal(each, before[each])
 
 
-def _die_of(number: int) -> NoReturn:
+def _end_by_signal(number: int) -> NoReturn:
     """End this process by a signal, so that the shell sees the reason."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -68,7 +68,7 @@ def add_commands(commands: Any) -> None:
 def _claim(options: argparse.Namespace) -> int:
     with Dispatch.of(options) as dispatch:
         folder = dispatch.folder
-        files = _chosen(dispatch, options.ids)
+        files = _choose_files(dispatch, options.ids)
         if options.dry_run or not files:
             _report(options, dispatch.binding, files, [])
             return FINE
@@ -87,7 +87,7 @@ def _claim(options: argparse.Namespace) -> int:
     return FINE
 
 
-def _chosen(dispatch: Dispatch, ids: Sequence[str]) -> list[FileSummary]:
+def _choose_files(dispatch: Dispatch, ids: Sequence[str]) -> list[FileSummary]:
     """Return the files to bind: those with the ids, or all unaccepted ones.
 
     Raises:
@@ -116,7 +116,7 @@ def _chosen(dispatch: Dispatch, ids: Sequence[str]) -> list[FileSummary]:
 def _ask(files: Sequence[FileSummary], binding: Binding) -> None:
     """List the files and ask for consent on the terminal; see `check_consent()`."""
     for file in files:
-        print_message(_line(file))
+        print_message(_file_text(file))
     records = counted(_count(files), "record")
     key = f"key {binding.key_id}" if binding.key_id else "the present key"
     change = (
@@ -150,7 +150,7 @@ def _report(
         return
     if not bound:
         for file in files:
-            print_line(_line(file))
+            print_line(_file_text(file))
         print_line(f"{counted(len(files), 'file')}: {counted(_count(files), 'record')}")
         return
     text = f"bound {counted(len(bound), 'file')} to {binding.base_url}"
@@ -159,7 +159,7 @@ def _report(
         print_line("held records are sent again by: trackerapi outbox retry")
 
 
-def _line(file: FileSummary) -> str:
+def _file_text(file: FileSummary) -> str:
     assert file.header is not None  # noqa: S101 - others are not chosen
     records = counted(file.remaining, "record")
     return f"file {file.file_id}: {records} for {destination_text(file.header.binding)}"

@@ -189,7 +189,7 @@ class Export:
         created: set[str] = set()
         with Progress(lambda count: f"wrote {counted(count, 'record')}") as progress:
             for file in self._files():
-                for line in self._copied(file, writer):
+                for line in self._copy_file(file, writer):
                     progress.add(1)
                     (created if is_creation(line) else jobs).add(job_of(line))
             for line in self._known_creations(jobs - created).values():
@@ -224,7 +224,7 @@ class Export:
                         if is_abandoned:
                             self._abandoned.append(path)
 
-    def _copied(self, file: OutboxFile, writer: BundleWriter) -> Iterator[bytes]:
+    def _copy_file(self, file: OutboxFile, writer: BundleWriter) -> Iterator[bytes]:
         """Copy one file; yield each record that was copied."""
         journal_ids: set[str] = set()
         for entry in file.held.entries(provider_job_id=self._job_id):

@@ -198,10 +198,10 @@ class Replay:
         creations: dict[str, Creation] = {}
         line_counts: dict[str, int] = {}
         for file in self._files():
-            left_out, is_wanted = _left_out(file), self._is_wanted(file)
+            excluded_ids, is_wanted = _excluded_ids(file), self._is_wanted(file)
             for line in file.settled_lines():
                 record_id, job_id = identity(line)
-                if not job_id or record_id in left_out:
+                if not job_id or record_id in excluded_ids:
                     continue  # damaged, or not delivered
                 creation = parse_creation(line)
                 if creation is not None:
@@ -217,18 +217,18 @@ class Replay:
 
     def _batches(self, file: OutboxFile, progress: Progress) -> Iterator[list[bytes]]:
         """Divide the events of a file into batches that fit into one request."""
-        left_out = _left_out(file)
-        lines = (x for x in file.settled_lines() if self._is_sent(x, left_out))
+        excluded_ids = _excluded_ids(file)
+        lines = (x for x in file.settled_lines() if self._is_sent(x, excluded_ids))
         for batch in batches(lines):
             yield batch
             progress.add(len(batch))
 
-    def _is_sent(self, line: bytes, left_out: set[str]) -> bool:
+    def _is_sent(self, line: bytes, excluded_ids: set[str]) -> bool:
         if is_creation(line):
             return False
         record_id, job_id = identity(line)
         is_damaged = not job_id
-        is_wanted = self._job_id in {None, job_id} and record_id not in left_out
+        is_wanted = self._job_id in {None, job_id} and record_id not in excluded_ids
         return is_wanted and not is_damaged and job_id not in self._refused_jobs
 
     def _send(self, lines: list[bytes]) -> bool:
@@ -241,6 +241,6 @@ class Replay:
         return not refused
 
 
-def _left_out(file: OutboxFile) -> set[str]:
+def _excluded_ids(file: OutboxFile) -> set[str]:
     """Return the ids of records that are settled but were not delivered."""
     return {entry.record_id for entry in file.held.entries()} | file.held.dropped_ids()

@@ -218,7 +218,9 @@ class Retry:
 
     def _retry_once(self) -> int:
         """Send the held records that were not sent yet; return their number."""
-        fresh = [(journal, self._fresh(journal)) for journal in self._journals()]
+        fresh = [
+            (journal, self._untried_entries(journal)) for journal in self._journals()
+        ]
         total = sum(len(entries) for _, entries in fresh)
         with progress_of("sent", total, "record") as progress:
             for journal, entries in fresh:
@@ -247,14 +249,14 @@ class Retry:
                 continue
             yield journal
 
-    def _held(self, journal: HeldJournal) -> Iterator[JournalEntry]:
+    def _held_entries(self, journal: HeldJournal) -> Iterator[JournalEntry]:
         return journal.entries(is_deferred=False, provider_job_id=self._job_id)
 
-    def _fresh(self, journal: HeldJournal) -> list[JournalEntry]:
+    def _untried_entries(self, journal: HeldJournal) -> list[JournalEntry]:
         """Return the held entries that this command has not sent yet."""
         fresh = [
             entry
-            for entry in self._held(journal)
+            for entry in self._held_entries(journal)
             if (journal.path, entry.record_id) not in self._tried
         ]
         self._tried.update((journal.path, entry.record_id) for entry in fresh)
@@ -268,9 +270,9 @@ class Retry:
         if "tag" in self._changes:
             document.pop("configuration", None)  # that of the old tag
         line = Creation(document=document).as_line()
-        for again in self._sent([line]):
+        for again in self._send_lines([line]):
             self._refused_jobs.add(creation.provider_job_id)
-            journal.add([_held_again(line, again, entry)])
+            journal.add([_with_new_reason(line, again, entry)])
             return
         self._remove(journal, [entry])
         if self._changes:
@@ -301,17 +303,19 @@ class Retry:
             yield events[begin : begin + MAX_BATCH_LINES]
 
     def _send(self, journal: HeldJournal, events: Sequence[JournalEntry]) -> None:
-        refused = {each.record: each for each in self._sent([e.record for e in events])}
+        refused = {
+            each.record: each for each in self._send_lines([e.record for e in events])
+        }
         self._remove(journal, [e for e in events if e.record not in refused])
         journal.add(
             [
-                _held_again(entry.record, refused[entry.record], entry)
+                _with_new_reason(entry.record, refused[entry.record], entry)
                 for entry in events
                 if entry.record in refused
             ]
         )
 
-    def _sent(self, lines: list[bytes]) -> list[JournalEntry]:
+    def _send_lines(self, lines: list[bytes]) -> list[JournalEntry]:
         """Send records; return those that were rejected."""
         return self._retry_loop.run(
             partial(self._dispatch.delivery.deliver_lines, lines)
@@ -325,7 +329,7 @@ class Retry:
         held = waiting = 0
         reasons: dict[str, str] = {}
         for journal in self._journals():
-            for entry in self._held(journal):
+            for entry in self._held_entries(journal):
                 held += 1
                 # The first entry may be the creation, with the cause of the others.
                 reasons.setdefault(entry.provider_job_id, entry.reason)
@@ -340,7 +344,7 @@ class Retry:
         )
 
 
-def _held_again(
+def _with_new_reason(
     line: bytes, refused: JournalEntry, before: JournalEntry
 ) -> JournalEntry:
     """Return the entry of a record with a new reason, and the old `since`."""

@@ -5,7 +5,7 @@ import time
 
 from trackerapi.cli.run.child import Child
 from trackerapi.cli.run.programs import NotStarted, print_message
-from trackerapi.cli.run.signals import Signals, leave_as
+from trackerapi.cli.run.signals import Signals, exit_like_child
 
 TYPE_CHECKING = False  # see `arguments`
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Attempts:
             else:
                 outcome = outcome.stopped_before_next(stop)
         self._report_end(outcome)
-        return leave_as(outcome.status)
+        return exit_like_child(outcome.status)
 
     def _attempt(self) -> "Outcome":
         """Run the command once."""

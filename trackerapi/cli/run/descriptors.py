@@ -7,7 +7,7 @@ from typing import Final
 _FIRST_FREE: Final = 3
 
 
-def clear_of_streams(descriptor: int) -> int:
+def move_above_streams(descriptor: int) -> int:
     """Return the descriptor, moved above the numbers of the three streams."""
     if descriptor >= _FIRST_FREE:
         return descriptor
@@ -23,4 +23,4 @@ def open_pipe() -> tuple[int, int]:
         OSError: If the limit of descriptors is reached.
     """
     source, target = os.pipe()
-    return clear_of_streams(source), clear_of_streams(target)
+    return move_above_streams(source), move_above_streams(target)

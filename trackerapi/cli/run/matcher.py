@@ -47,7 +47,7 @@ class Matcher:
         self, pattern: ProgressPattern, on_progress: Callable[[Measure], object]
     ) -> None:
         self._on_progress = on_progress
-        self._boxes: list[deque[bytes]] = []
+        self._buffers: list[deque[bytes]] = []
         self._filled = threading.Event()
         self._has_thread = self._is_over = self._is_awaited = False
         source, self._requests = open_pipe()
@@ -66,17 +66,17 @@ class Matcher:
         """Whether no line awaits its match."""
         return self._is_over or not self._filled.is_set()
 
-    def box(self) -> Callable[[list[bytes]], None]:
+    def add_stream(self) -> Callable[[list[bytes]], None]:
         """Return a function that hands in lines of one stream, and keeps the newest."""
-        box: deque[bytes] = deque(maxlen=MAX_LINES)
-        self._boxes.append(box)
+        buffer: deque[bytes] = deque(maxlen=MAX_LINES)
+        self._buffers.append(buffer)
 
-        def hand_in(lines: list[bytes]) -> None:
+        def add_lines(lines: list[bytes]) -> None:
             if lines:
-                box.extend(lines)
+                buffer.extend(lines)
                 self._filled.set()
 
-        return hand_in
+        return add_lines
 
     def start(self) -> None:
         """Start the thread; call it after the command has been started."""
@@ -98,10 +98,10 @@ class Matcher:
     def _run(self) -> None:
         with suppress(OSError, EOFError):  # the helper process was killed
             while self._filled.wait():
-                for box in self._boxes:
-                    self._match([box.popleft() for _ in range(len(box))])
+                for buffer in self._buffers:
+                    self._match([buffer.popleft() for _ in range(len(buffer))])
                 self._filled.clear()
-                if any(self._boxes):  # filled between the last popleft() and clear()
+                if any(self._buffers):  # filled between the last popleft() and clear()
                     self._filled.set()
                 elif self._is_awaited:
                     wake()

@@ -64,7 +64,7 @@ class Outcome:
         """Return the outcome in one line, for the provider.
 
         Args:
-            name: The command, as `shown()` returns it.
+            name: The command, as `command_text()` returns it.
         """
         if self.reason is not None:
             return f"{self.reason} (exit status {os.WEXITSTATUS(self.status)})"
@@ -85,7 +85,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def shown(command: Sequence[str], *, shows_arguments: bool) -> str:
+def command_text(command: Sequence[str], *, shows_arguments: bool) -> str:
     """Return a command for the provider, without arguments by default.
 
     Arguments can contain personal data.

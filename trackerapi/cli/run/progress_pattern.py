@@ -100,7 +100,7 @@ class Lines:
     def __init__(self) -> None:
         self._unfinished = b""
 
-    def ended_by(self, data: bytes) -> list[bytes]:
+    def split(self, data: bytes) -> list[bytes]:
         """Return the lines that end in the next chunk of the stream, oldest first.
 
         Returns:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
-from trackerapi.cli.run.descriptors import clear_of_streams, open_pipe
+from trackerapi.cli.run.descriptors import move_above_streams, open_pipe
 from trackerapi.cli.run.matcher import Matcher
 from trackerapi.cli.run.progress_pattern import Lines
 from trackerapi.cli.run.pty import copy_size, open_terminal
@@ -46,7 +46,7 @@ class Relay:
         self._lines, self._take_lines = Lines(), take_lines
         self._is_terminal = os.isatty(self._target)
         self._source, self._inner = (
-            map(clear_of_streams, open_terminal(self._target))
+            map(move_above_streams, open_terminal(self._target))
             if self._is_terminal
             else open_pipe()
         )
@@ -123,7 +123,7 @@ class Relay:
                 return False
             if has_ended:
                 last_bytes -= len(data)
-            self._take_lines(self._lines.ended_by(data))
+            self._take_lines(self._lines.split(data))
 
     def _write(self, data: bytes) -> bool:
         """Write all of `data`; return False if the target cannot be written."""
@@ -176,7 +176,7 @@ class Relays:
         for streams in _stream_groups(watch):
             # Without a pipe or pseudo-terminal, the output passes without a relay.
             with suppress(OSError):
-                self._relays.append(Relay(streams, matcher.box()))
+                self._relays.append(Relay(streams, matcher.add_stream()))
 
     @property
     def actions(self) -> list[tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from trackerapi.cli.run.outcome import STEP_STOPPED, Outcome, shown
+from trackerapi.cli.run.outcome import STEP_STOPPED, Outcome, command_text
 from trackerapi.cli.run.programs import print_message
 from trackerapi.cli.run.signals import Signals, wake
 from trackerapi.errors import TrackerError
@@ -51,7 +51,9 @@ class Reporting:
 
     def __init__(self, arguments: "RunArguments", job: str) -> None:
         self._arguments, self._job_text = arguments, job
-        self._name = shown(arguments.command, shows_arguments=arguments.shows_arguments)
+        self._name = command_text(
+            arguments.command, shows_arguments=arguments.shows_arguments
+        )
         self._todo: queue.SimpleQueue[Callable[[TrackerJob], object] | None]
         self._todo = queue.SimpleQueue()
         self._newest: Measure | None = None
@@ -151,7 +153,7 @@ class Reporting:
         tracker: TrackerApi | None = None
         job: TrackerJob | None = None
         try:
-            tracker, job = self._opened()
+            tracker, job = self._open_job()
         except (TrackerError, ValueError) as error:
             self._warnings.add(logging.WARNING, f"nothing is reported: {error}")
         while (report := self._todo.get()) is not None:
@@ -173,7 +175,7 @@ class Reporting:
             if warning is not None:
                 self._warnings.add(logging.WARNING, warning)
 
-    def _opened(self) -> "tuple[TrackerApi, TrackerJob]":
+    def _open_job(self) -> "tuple[TrackerApi, TrackerJob]":
         from trackerapi.settings.job_token import JobToken
         from trackerapi.tracker import TrackerApi
 

@@ -149,7 +149,7 @@ def wake() -> None:
     os.kill(os.getpid(), signal.SIGCHLD)
 
 
-def leave_as(status: int) -> int:
+def exit_like_child(status: int) -> int:
     """Return the exit status of the child, or end this process by the child's signal.
 
     After a signal, the call returns only in the first process of a container: no signal

@@ -82,10 +82,10 @@ def test_line_is_whole_before_it_is_looked_at() -> None:
     """The rest of a line may come later, or never."""
     lines = Lines()
 
-    assert lines.ended_by(b"1%\r2%\r\n4") == [b"1%", b"2%"]
-    assert lines.ended_by(b"0") == []
-    assert lines.ended_by(b"%\r") == [b"40%"]
-    assert lines.ended_by(b"50%") == []
+    assert lines.split(b"1%\r2%\r\n4") == [b"1%", b"2%"]
+    assert lines.split(b"0") == []
+    assert lines.split(b"%\r") == [b"40%"]
+    assert lines.split(b"50%") == []
     assert lines.rest() == [b"50%"]
     assert lines.rest() == []
 
@@ -97,7 +97,7 @@ def test_move_of_the_cursor_ends_a_line(move: bytes) -> None:
     """What draws over itself without a carriage return is found, cut anywhere."""
     lines, stream = Lines(), move.join([b"10%", b"20%", b"30%"])
 
-    pieces = [lines.ended_by(stream[at : at + 1]) for at in range(len(stream))]
+    pieces = [lines.split(stream[at : at + 1]) for at in range(len(stream))]
 
     assert [line for piece in pieces for line in piece] == [b"10%", b"20%"]
     assert lines.rest() == [b"30%"]
@@ -114,7 +114,7 @@ def test_pieces_of_the_output_do_not_matter(
     lines = Lines()
 
     found = [
-        lines.ended_by(stream[begin:end])
+        lines.split(stream[begin:end])
         for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)
     ]
 
@@ -127,16 +127,16 @@ def test_endless_line_is_not_kept() -> None:
     lines = Lines()
 
     for _ in range(100):
-        assert lines.ended_by(b"x" * MAX_LINE_BYTES) == []
-    assert lines.ended_by(b"50%\n60%\n") == [b"x" * MAX_LINE_BYTES, b"60%"]
+        assert lines.split(b"x" * MAX_LINE_BYTES) == []
+    assert lines.split(b"50%\n60%\n") == [b"x" * MAX_LINE_BYTES, b"60%"]
 
 
 def test_flood_is_looked_at_in_part() -> None:
     """Of very many lines at once only the last ones are tried."""
     lines = Lines()
 
-    assert lines.ended_by(b"1%\n" + b"\n" * MAX_LINES) == []
-    assert lines.ended_by(b"1%\n" + b"\n" * (MAX_LINES - 1)) == [b"1%"]
+    assert lines.split(b"1%\n" + b"\n" * MAX_LINES) == []
+    assert lines.split(b"1%\n" + b"\n" * (MAX_LINES - 1)) == [b"1%"]
 
 
 @given(st.binary())
@@ -144,7 +144,7 @@ def test_no_bytes_do_harm(data: bytes) -> None:
     """What is no text says nothing."""
     lines, pattern = Lines(), ProgressPattern(r"(\S+)%")
 
-    pattern.newest(lines.ended_by(data))
+    pattern.newest(lines.split(data))
     pattern.newest(lines.rest())
 
 
