@@ -57,7 +57,7 @@ def check_regular(status: os.stat_result, path: Path) -> None:
         raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
-def reading(path: Path) -> BinaryIO:
+def open_for_reading(path: Path) -> BinaryIO:
     """Open a regular file for reading, as `path.open("rb")` does.
 
     Raises:
@@ -76,7 +76,7 @@ def read_regular(path: Path, max_bytes: int = -1) -> bytes:
     Raises:
         OSError: See `open_regular()`.
     """
-    with reading(path) as file:
+    with open_for_reading(path) as file:
         return file.read(max_bytes)
 
 

@@ -170,7 +170,7 @@ class JobProgress:
             details: Other members of the event.
         """
         kind = meaning(kind, tag)
-        if tag is not None and not self._takes_step(kind, tag, details):
+        if tag is not None and not self._fold_step(kind, tag, details):
             return
         if kind == "complete" or self._is_completed_by(kind, tag):
             self.has_succeeded = True
@@ -179,9 +179,9 @@ class JobProgress:
             if not self.has_succeeded:
                 self.status = "cancelled"
         elif kind == "interrupt":
-            self._take_interrupt()
+            self._fold_interrupt()
         elif kind == "error":
-            self._take_error(tag, details)
+            self._fold_error(tag, details)
         elif kind in _WORK and (
             self.status in _STARTABLE or (self.status == "cancelled" and tag is None)
         ):
@@ -274,7 +274,7 @@ class JobProgress:
         steps = map(self.steps.get, tags)
         return all(step is not None and step.status in SETTLED for step in steps)
 
-    def _takes_step(self, kind: str, tag: str, details: Mapping[str, Any]) -> bool:
+    def _fold_step(self, kind: str, tag: str, details: Mapping[str, Any]) -> bool:
         """Fold an event into its step; return False if the event has no effect."""
         if kind not in _WORK and kind != "error":
             return False
@@ -289,13 +289,13 @@ class JobProgress:
             return False
         return settles_step(kind) and self.are_settled(self.points)
 
-    def _take_error(self, tag: str | None, details: Mapping[str, Any]) -> None:
+    def _fold_error(self, tag: str | None, details: Mapping[str, Any]) -> None:
         if tag is None:
             self.status = "failed"
         elif self.status in NOT_ENDED:
             self.status = "running" if details.get("retrying") else "failed"
 
-    def _take_interrupt(self) -> None:
+    def _fold_interrupt(self) -> None:
         if self.status not in ALIVE or self.has_succeeded:
             return
         for step in list(self.steps.values()):

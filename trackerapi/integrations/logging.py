@@ -120,7 +120,7 @@ class TrackerHandler(logging.Handler):
             return
         flow, now = self._flows.setdefault(job, _Flow()), steady_seconds()
         self._report_left_out(before=now - 1)
-        if not flow.takes(now):
+        if not flow.admits(now):
             self._pending.add(job)
             if not self._is_hooked:
                 # Registered after the hook of delivery, and so called before it.
@@ -173,7 +173,7 @@ class _Flow:
         self.began, self._count = -math.inf, 0
         self.left_out = 0
 
-    def takes(self, at: float) -> bool:
+    def admits(self, at: float) -> bool:
         """Count a record; return whether it becomes a line."""
         if at - self.began >= 1:
             self.began, self._count = at, 0

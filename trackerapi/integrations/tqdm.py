@@ -112,7 +112,7 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
         """Iterate, and count each item when the loop takes the next one."""
         if self._tracked is None:
             return super().__iter__()
-        return self._followed(self.iterable, self._tracked)
+        return self._count_items(self.iterable, self._tracked)
 
     def __exit__(
         self,
@@ -176,7 +176,9 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
         """Return the count; a disabled bar of tqdm does not keep one."""
         return tracked.reached if self.disable else self.n
 
-    def _followed(self, items: Iterable[Item], tracked: "_Tracked") -> Generator[Item]:
+    def _count_items(
+        self, items: Iterable[Item], tracked: "_Tracked"
+    ) -> Generator[Item]:
         """Yield items and count them; fast, since a job may have millions of items.
 
         Works like the loop of tqdm, by its public members.

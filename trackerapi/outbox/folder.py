@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from trackerapi.errors import BackendError
-from trackerapi.files import reading
+from trackerapi.files import open_for_reading
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.header import Binding, Header, header_of, read_header
 from trackerapi.outbox.names import DELIVERED_FOLDER, RECORDS_SUFFIX, position_path
@@ -279,7 +279,7 @@ class OutboxFolder:
             paths = self.all_paths()
             for path in reversed(paths) if newest_first else paths:
                 try:
-                    with reading(path) as file:
+                    with open_for_reading(path) as file:
                         found = read_header(file.fileno())
                         if found is not None and self.admits(binding, found[0].binding):
                             file.seek(found[1])

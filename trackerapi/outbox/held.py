@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Self, cast
 
 from trackerapi.errors import one_line
-from trackerapi.files import check_regular, reading
+from trackerapi.files import check_regular, open_for_reading
 from trackerapi.outbox.disk import append_lines, open_file
 from trackerapi.outbox.names import journal_path
 from trackerapi.outbox.records import (
@@ -166,7 +166,7 @@ class HeldJournal:
             self._read_bytes = 0
         if size == 0:
             return
-        with reading(self.path) as file:
+        with open_for_reading(self.path) as file:
             file.seek(self._read_bytes)
             for line in file:
                 if not line.endswith(b"\n"):  # torn, or still being written
@@ -249,7 +249,7 @@ class HeldJournal:
                 continue
             if provider_job_id is not None and found.provider_job_id != provider_job_id:
                 continue
-            with reading(self.path) as file:
+            with open_for_reading(self.path) as file:
                 file.seek(found.offset)
                 members = parse_record(file.read(found.length))
             record = str(members.get("record", ""))
@@ -317,7 +317,7 @@ class HeldJournal:
             OSError: If the journal cannot be read.
         """
         dropped: set[str] = set()
-        with suppress(FileNotFoundError), reading(self.path) as file:
+        with suppress(FileNotFoundError), open_for_reading(self.path) as file:
             for members in map(parse_record, file):
                 if members.get("as") == "dropped":
                     dropped.update(_removed_ids(members))

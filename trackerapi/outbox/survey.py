@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trackerapi.errors import UsageError
-from trackerapi.files import reading
+from trackerapi.files import open_for_reading
 from trackerapi.outbox.disk import is_locked
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.folder import OutboxFolder
@@ -173,7 +173,7 @@ def why_unreadable(path: Path) -> OSError | None:
     """Return the error of reading a file or its journal; None if both can be read."""
     for each in (path, journal_path(path)):
         try:
-            with suppress(FileNotFoundError), reading(each) as file:
+            with suppress(FileNotFoundError), open_for_reading(each) as file:
                 file.read(1)
         except OSError as error:
             return error

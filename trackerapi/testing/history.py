@@ -8,7 +8,7 @@ from typing import Any, Final
 from trackerapi.events.event import Event, event_members
 from trackerapi.events.projection import NOT_ENDED, SETTLED, JobProgress, meaning
 from trackerapi.models import Job, JobEvent, JobStep
-from trackerapi.testing.store import JobRecord, happened
+from trackerapi.testing.store import JobRecord, time_of
 
 BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Creation time of a job that was reported without a creation."""
@@ -50,7 +50,7 @@ class JobHistory:
         self._times = Times()
         self._step_times = {tag: Times() for tag in points}
         for event in record.events:
-            self._take(event)
+            self._fold(event)
 
     @property
     def steps(self) -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ class JobHistory:
     def as_answer(self) -> Job:
         """Return the job as the backend would answer."""
         events, progress = self.record.events, self.progress
-        last = max((happened(event) for event in events), default=None)
+        last = max((time_of(event) for event in events), default=None)
         created_at = self._creation.get("created_at")
         return Job(
             id=self.record.number,
@@ -144,9 +144,9 @@ class JobHistory:
             finished_at=times.finished_at,
         )
 
-    def _take(self, event: Event) -> None:
+    def _fold(self, event: Event) -> None:
         self.progress.take(event.kind, event.tag, event_members(event))
-        at, status = happened(event), self.progress.status
+        at, status = time_of(event), self.progress.status
         self._times.note(
             at,
             has_begun=status not in ("pending", "cancelled", "interrupted"),
@@ -160,7 +160,7 @@ class JobHistory:
 
 
 def _event_answer(event: Event, sequence: int) -> JobEvent:
-    at = happened(event)
+    at = time_of(event)
     return JobEvent(
         event_id=event.event_id,
         sequence=sequence,

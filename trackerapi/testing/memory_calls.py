@@ -74,7 +74,7 @@ class MemoryCalls:
         tracker.raise_if_jobs_are_rejected()
         known = tracker.store.find(document["provider_job_id"])
         if known is None or known.creation is None or known.is_held:
-            return JobHistory(tracker.store.begun(document)).as_answer()
+            return JobHistory(tracker.store.preview(document)).as_answer()
         history = JobHistory(known)
         if history.customer_id != document["customer_id"]:
             raise rejected(409, "conflict", "The job is known, for another customer.")
@@ -103,7 +103,7 @@ class MemoryCalls:
         return iter(
             [
                 job
-                for job in map(JobHistory.as_answer, reversed(self._known()))
+                for job in map(JobHistory.as_answer, reversed(self._histories()))
                 if all(getattr(job, name) == value for name, value in given.items())
                 and (created_since is None or job.created_at >= created_since)
                 and (not status or job.status in status)
@@ -155,12 +155,12 @@ class MemoryCalls:
         tracker.raise_if_unreachable()
         return tracker
 
-    def _known(self) -> list[JobHistory]:
+    def _histories(self) -> list[JobHistory]:
         jobs = self._tracker().store.jobs()
         return [JobHistory(job) for job in jobs if job.creation and not job.is_held]
 
     def _find(self, job_id: int) -> JobHistory:
-        for history in self._known():
+        for history in self._histories():
             if history.record.number == job_id:
                 return history
         raise rejected(404, "unknown-job", "No such job.")

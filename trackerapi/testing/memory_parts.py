@@ -133,7 +133,9 @@ def recording(outbox: Path | None = None) -> Generator[FakeTracker]:
             pipeline(study="S1", customer=142)
         assert tracker.job("S1").finished
     """
-    with tempfile.TemporaryDirectory() if outbox is None else _given(outbox) as folder:
+    with (
+        tempfile.TemporaryDirectory() if outbox is None else _existing(outbox) as folder
+    ):
         before = MEMORY_PARTS.current_tracker
         tracker = FakeTracker(Path(folder), MEMORY_PARTS.update_strictness)
         MEMORY_PARTS.install()
@@ -149,7 +151,7 @@ def recording(outbox: Path | None = None) -> Generator[FakeTracker]:
 
 
 @contextmanager
-def _given(outbox: Path) -> Generator[Path]:
+def _existing(outbox: Path) -> Generator[Path]:
     yield outbox
 
 

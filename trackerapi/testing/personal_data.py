@@ -105,11 +105,11 @@ def findings_in(
         Finding(location, *found)
         for job in jobs
         for location, key, value in _values(job)
-        for found in _found(rules, key, value)
+        for found in _matches(rules, key, value)
     ]
 
 
-def _found(
+def _matches(
     rules: Mapping[str, re.Pattern[str]], key: str, value: Any
 ) -> Iterator[tuple[str, str]]:
     """Yield kind and text of each match in a value."""

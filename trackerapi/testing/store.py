@@ -105,7 +105,7 @@ class RecordStore:
         """Return the members of a job's events, in the order in which they happened."""
         return _events_in(self._lines_of(provider_job_id))
 
-    def begun(self, document: Mapping[str, Any]) -> JobRecord:
+    def preview(self, document: Mapping[str, Any]) -> JobRecord:
         """Return a job as it will be after its creation with these members."""
         creation = Creation(document=document, state="done")
         job_id = creation.provider_job_id
@@ -146,7 +146,7 @@ class RecordStore:
         )
 
 
-def happened(event: Event) -> datetime:
+def time_of(event: Event) -> datetime:
     """Return the time of an event."""
     return datetime.fromisoformat(event.occurred_at)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from trackerapi.delivery.report import DeliveryReport
 from trackerapi.problems import log
 from trackerapi.process.clock import pause, steady_seconds
-from trackerapi.view.output import leave_signals_alone
+from trackerapi.view.output import block_terminal_signals
 from trackerapi.view.snapshot import WatchedJob
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class _Ending(NamedTuple):
     """The end of a tracker, or of the process if `source` is None."""
 
     source: DeliverySource | None
-    is_shown: threading.Event
+    has_been_shown: threading.Event
 
 
 class Board:
@@ -120,7 +120,7 @@ class Board:
             return
         ending = _Ending(source, threading.Event())
         self._notes.put(ending)
-        ending.is_shown.wait(self.last_seconds)
+        ending.has_been_shown.wait(self.last_seconds)
 
     def _start(self) -> None:
         # Reentrant: a signal handler may report an event within this block.
@@ -140,7 +140,7 @@ class Board:
 
     def _run(self) -> None:
         try:
-            leave_signals_alone()
+            block_terminal_signals()
             self._show_all(self._open_display())
         except Exception as error:  # noqa: BLE001 - no error may reach the job
             self._is_broken = True
@@ -151,51 +151,51 @@ class Board:
         try:
             wait = 0.0
             while True:
-                for note in self._taken(wait):
-                    self._take(note, endings)
-                wait = self._turn(display, endings)
+                for note in self._next_notes(wait):
+                    self._apply(note, endings)
+                wait = self._refresh(display, endings)
                 # Under the lock: a note that is queued now starts a new thread.
                 with self._lock:
-                    if not self._shown() and self._notes.empty():
+                    if not self._live_jobs() and self._notes.empty():
                         self._thread = None
                         return
-                _release(endings)
+                _confirm(endings)
                 # A pause: a job that reports in a tight loop keeps the processor.
                 pause(_PAUSE_SECONDS)
         finally:
             display.close()
-            _release(endings)
+            _confirm(endings)
 
-    def _taken(self, wait: float) -> list[_Note | _Ending]:
+    def _next_notes(self, wait: float) -> list[_Note | _Ending]:
         """Return the queued notes; wait some seconds for the first."""
-        taken: list[_Note | _Ending] = []
+        notes: list[_Note | _Ending] = []
         with suppress(queue.Empty):
-            taken.append(self._notes.get(timeout=max(wait, 0.0)))
-            while len(taken) < _MAX_NOTES:
-                taken.append(self._notes.get_nowait())
-        return taken
+            notes.append(self._notes.get(timeout=max(wait, 0.0)))
+            while len(notes) < _MAX_NOTES:
+                notes.append(self._notes.get_nowait())
+        return notes
 
-    def _take(self, note: _Note | _Ending, endings: list[_Ending]) -> None:
+    def _apply(self, note: _Note | _Ending, endings: list[_Ending]) -> None:
         if isinstance(note, _Ending):
             endings.append(note)
         else:
             note.job.note_event(note.kind, note.tag)
 
-    def _turn(self, display: Display, endings: Sequence[_Ending]) -> float:
+    def _refresh(self, display: Display, endings: Sequence[_Ending]) -> float:
         """Show the current state; return the seconds until the next call."""
         at = steady_seconds()
-        delivery = self._delivery.newest({source for _, source in self._shown()})
+        delivery = self._delivery.newest({source for _, source in self._live_jobs()})
         ended = {ending.source for ending in endings}
-        for job, source in self._shown():
-            is_left = job.is_gone or None in ended or source in ended
-            if job.is_over or is_left:
+        for job, source in self._live_jobs():
+            is_abandoned = job.is_gone or None in ended or source in ended
+            if job.is_over or is_abandoned:
                 display.end(job, delivery, at)
                 job.has_ended = True
         for key in [key for key in list(self._jobs) if key() is None]:
             self._jobs.pop(key, None)
-        return display.show([job for job, _ in self._shown()], delivery, at)
+        return display.show([job for job, _ in self._live_jobs()], delivery, at)
 
-    def _shown(self) -> list[_Watched]:
+    def _live_jobs(self) -> list[_Watched]:
         return [found for found in list(self._jobs.values()) if not found[0].has_ended]
 
 
@@ -214,13 +214,13 @@ class _Delivery:
         began = steady_seconds()
         if began >= self._next_at:
             with suppress(Exception):  # a file was archived during the read
-                self._newest = _together([source() for source in sources])
+                self._newest = _sum_of([source() for source in sources])
             spent = steady_seconds() - began
             self._next_at = began + max(spent / _SHARE_OF_TIME, 1.0)
         return self._newest
 
 
-def _together(reports: Sequence[DeliveryReport]) -> DeliveryReport | None:
+def _sum_of(reports: Sequence[DeliveryReport]) -> DeliveryReport | None:
     if len(reports) < 2:
         return reports[0] if reports else None
     errors = [report.last_error for report in reports if report.last_error]
@@ -232,7 +232,7 @@ def _together(reports: Sequence[DeliveryReport]) -> DeliveryReport | None:
     )
 
 
-def _release(endings: list[_Ending]) -> None:
+def _confirm(endings: list[_Ending]) -> None:
     for ending in endings:
-        ending.is_shown.set()
+        ending.has_been_shown.set()
     endings.clear()

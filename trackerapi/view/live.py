@@ -82,8 +82,8 @@ class LiveView:
         if job.is_gone and snapshot.status in ALIVE:
             return  # a handle for one event; other handles of the job may follow
         columns, rows = self._screen.size
-        self._screen.leave(
-            self._laid_out(_block(snapshot, columns, min(rows, MAX_ROWS)), columns)
+        self._screen.print_lines(
+            self._render(_block(snapshot, columns, min(rows, MAX_ROWS)), columns)
         )
         self._next_at = 0.0
 
@@ -105,7 +105,7 @@ class LiveView:
             # At least two rows for a job, and one row for the number of other jobs.
             share = max((room - 1) // max(len(snapshots) - index, 1), 2)
             if room - 1 < 2 and index:
-                parts.append(_more(len(snapshots) - index, "job"))
+                parts.append(_more_row(len(snapshots) - index, "job"))
                 break
             block = _block(snapshot, columns, share)
             parts += block
@@ -115,9 +115,9 @@ class LiveView:
         text = lines.delivery_text(delivery)
         if text:
             parts.append(Text(f"delivery: {text}", style="dim"))
-        return self._laid_out(parts, columns)[: max(rows - 2, 0)]
+        return self._render(parts, columns)[: max(rows - 2, 0)]
 
-    def _laid_out(self, parts: Iterable[RenderableType], columns: int) -> list[str]:
+    def _render(self, parts: Iterable[RenderableType], columns: int) -> list[str]:
         width = max(columns - 1, 1)
         with self._console.capture() as captured:
             for part in parts:
@@ -136,16 +136,16 @@ def _block(job: JobSnapshot, columns: int, rows: int) -> list[RenderableType]:
     head.append("  " + ", ".join(filter(None, parts)))
     if job.name != job.provider_job_id:
         head.append(f"  {one_line(job.provider_job_id, 60)}", style="dim")
-    shown, left_out = _fitting(job.steps, rows - 1)
+    shown, left_out = _fit_steps(job.steps, rows - 1)
     block: list[RenderableType] = [head]
     if shown:
         block.append(_table(job, shown, columns))
     if left_out:
-        block.append(_more(left_out, "step", "  "))
+        block.append(_more_row(left_out, "step", "  "))
     return block
 
 
-def _fitting(
+def _fit_steps(
     steps: Sequence[StepSnapshot], rows: int
 ) -> tuple[list[StepSnapshot], int]:
     """Return the steps that fit into some rows, and the number of the others.
@@ -163,7 +163,7 @@ def _fitting(
     return [steps[index] for index in chosen], left_out
 
 
-def _more(count: int, noun: str, indent: str = "") -> Text:
+def _more_row(count: int, noun: str, indent: str = "") -> Text:
     nouns = noun if count == 1 else f"{noun}s"
     return Text(f"{indent}and {count:,} more {nouns}", style="dim")
 

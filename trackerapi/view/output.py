@@ -57,7 +57,7 @@ class Output:
         return True
 
 
-def leave_signals_alone() -> None:
+def block_terminal_signals() -> None:
     """Block SIGPIPE and SIGTTOU in this thread: they would end or stop the process.
 
     A write to a closed pipe, or from the background of a terminal, raises instead.

@@ -50,8 +50,8 @@ class Screen:
         self._column = 0
         self._watched: list[TextIO] = []
         for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-            if stream is not None and self._leads_here(stream):
-                self._watch(stream)
+            if stream is not None and self._is_this_terminal(stream):
+                self._wrap(stream)
         _OPEN.add(self)
         if "fork" not in _hooked and hasattr(os, "register_at_fork"):
             _hooked.add("fork")
@@ -70,9 +70,9 @@ class Screen:
         """Replace the lines; each line must fit into a row."""
         with self._lock:
             self._lines = lines
-            self._put()
+            self._draw_lines()
 
-    def leave(self, lines: Sequence[str]) -> None:
+    def print_lines(self, lines: Sequence[str]) -> None:
         """Print lines that stay, as the job would; the next drawing follows below."""
         with self._lock:
             begin = "" if self._column == 0 else "\r\n"
@@ -102,7 +102,7 @@ class Screen:
                 vars(stream).pop("write")
         self._watched = []
 
-    def _put(self) -> None:
+    def _draw_lines(self) -> None:
         if self._is_gone or not self._is_in_foreground():
             return
         count = len(self._lines)
@@ -123,7 +123,7 @@ class Screen:
         except OSError:
             return True  # not the controlling terminal of this process
 
-    def _leads_here(self, stream: TextIO) -> bool:
+    def _is_this_terminal(self, stream: TextIO) -> bool:
         """Return whether a stream of Python leads to this terminal."""
         if not isinstance(stream, io.TextIOWrapper) or stream in self._watched:
             return False
@@ -133,7 +133,7 @@ class Screen:
         except (OSError, ValueError):
             return False
 
-    def _watch(self, stream: TextIO) -> None:
+    def _wrap(self, stream: TextIO) -> None:
         original = stream.write
 
         def write(text: str) -> int:
@@ -141,10 +141,10 @@ class Screen:
                 return original(text)
             with self._lock:
                 with suppress(Exception):
-                    self._make_way(text)
+                    self._erase_before(text)
                 written = original(text)
                 with suppress(Exception):
-                    self._come_back(text)
+                    self._redraw_after(text)
             return written
 
         # On the stream object itself: other code may keep references to it.
@@ -152,7 +152,7 @@ class Screen:
         vars(stream)["write"] = write
         self._watched.append(stream)
 
-    def _make_way(self, text: str) -> None:
+    def _erase_before(self, text: str) -> None:
         """Erase the lines if a text could reach them."""
         last = text.rpartition("\n")[2].rpartition("\r")[2]
         is_line = "\n" in text or "\r" in text
@@ -162,12 +162,12 @@ class Screen:
             self._write(_ERASE_BELOW)
             self._is_drawn = False
 
-    def _come_back(self, text: str) -> None:
+    def _redraw_after(self, text: str) -> None:
         """Draw the lines again after a text, at most 20 times a second."""
         if self._is_drawn or not self._lines or not text.endswith("\n"):
             return
         if steady_seconds() - self._drawn_at >= _MIN_INTERVAL_SECONDS:
-            self._put()
+            self._draw_lines()
 
 
 def _forget_all() -> None:

@@ -27,7 +27,7 @@ from trackerapi.cli.printing import (
 )
 from trackerapi.composition import binding_for
 from trackerapi.errors import UsageError
-from trackerapi.files import reading
+from trackerapi.files import open_for_reading
 from trackerapi.outbox.bundle import Bundle
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.names import file_id
@@ -89,7 +89,7 @@ def _import(options: argparse.Namespace) -> int:
     folder = folder_of(options, creates=True)
     path: Path = options.file
     try:
-        file = reading(path)
+        file = open_for_reading(path)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     with file:
