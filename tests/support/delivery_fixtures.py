@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def process(folder: Path, memory: MemoryBackend) -> Iterator[ReportingProcess]:
-    """Return a process that reports into `folder`."""
+    """Yield a process that reports into `folder`; kill it at the end."""
     made = ReportingProcess(folder, memory)
     yield made
-    made.die()
+    made.kill()

@@ -110,15 +110,15 @@ class MemoryBackend:
         batches: Bodies of all batch requests, including failed ones.
         creations: Documents of all creation requests, including failed ones.
         identify_count: Number of requests for the owner of the key.
-        renew_count: Number of calls of `reload_key()`.
+        reload_count: Number of calls of `reload_key()`.
         provider_id: Provider id that `identify()` returns.
-        is_down: Fault of every request; None for no fault.
-        refused_jobs: Faults of the creation of jobs, by provider job id.
-        refused_lines: Problem details for rejected events, by event id.
-        poison: Faults of batches that contain an event, by event id.
+        outage: Fault of every request; None for no fault.
+        rejected_jobs: Faults of the creation of jobs, by provider job id.
+        rejected_events: Problem details for rejected events, by event id.
+        event_faults: Faults of batches that contain an event, by event id.
         max_lines: Maximum number of lines of a batch; above it, `too_large` is raised.
         max_bytes: Maximum size of a batch; above it, `too_large` is raised.
-        on_renew: Called by `reload_key()`.
+        on_reload: Called by `reload_key()`.
         on_request: Called with the kind of a request before processing; may block.
         violations: Rules for requests that were broken.
     """
@@ -128,15 +128,15 @@ class MemoryBackend:
         self.events: dict[str, bytes] = {}
         self.batches: list[bytes] = []
         self.creations: list[Mapping[str, Any]] = []
-        self.identify_count = self.renew_count = 0
+        self.identify_count = self.reload_count = 0
         self.provider_id = 1
-        self.is_down: Fault | None = None
-        self.refused_jobs: dict[str, Fault] = {}
-        self.refused_lines: dict[str, dict[str, Any]] = {}
-        self.poison: dict[str, Fault] = {}
+        self.outage: Fault | None = None
+        self.rejected_jobs: dict[str, Fault] = {}
+        self.rejected_events: dict[str, dict[str, Any]] = {}
+        self.event_faults: dict[str, Fault] = {}
         self.max_lines, self.max_bytes = MAX_LINES, MAX_BYTES
         self.too_large = rejected(413)
-        self.on_renew: Callable[[], object] = lambda: None
+        self.on_reload: Callable[[], object] = lambda: None
         self.on_request: Callable[[str], object] = lambda _: None
         self.violations: list[str] = []
         self._faults: dict[str, deque[Fault | None]] = {}
@@ -158,7 +158,7 @@ class MemoryBackend:
     def recover(self) -> None:
         """End outages and faults; `refused_jobs`, `refused_lines` and `poison` stay."""
         self.forget_faults()
-        self.is_down = None
+        self.outage = None
         self.max_lines, self.max_bytes = MAX_LINES, MAX_BYTES
 
     @property
@@ -197,20 +197,20 @@ class MemoryBackend:
             return self._answer("identify", lambda: self.provider_id)
 
     def list_key_ids(self) -> Iterable[str]:
-        """List no key, as for a key without `admin`; see `Sender`."""
+        """Raise, as for a key without the scope `admin`; see `Sender`."""
         raise key_refused(403).error
 
     def reload_key(self) -> str | None:
         """Count and run a reload of the key; see `Sender`."""
         with self._changed:
-            self.renew_count += 1
+            self.reload_count += 1
             self._changed.notify_all()
-            self.on_renew()
+            self.on_reload()
         return None
 
     def _answer(self, kind: str, act: Callable[[], T]) -> T:
         waiting = self._faults.get(kind)
-        fault = self.is_down or (waiting.popleft() if waiting else None)
+        fault = self.outage or (waiting.popleft() if waiting else None)
         if fault is None:
             return act()
         if fault.is_processed:
@@ -232,8 +232,8 @@ class MemoryBackend:
 
     def _create(self, creation: Mapping[str, Any]) -> None:
         job_id = creation["provider_job_id"]
-        if job_id in self.refused_jobs:
-            raise self.refused_jobs[job_id].error
+        if job_id in self.rejected_jobs:
+            raise self.rejected_jobs[job_id].error
         self.jobs.setdefault(job_id, creation)
 
     def _store(self, batch: bytes) -> BatchResult:
@@ -242,8 +242,8 @@ class MemoryBackend:
             raise self.too_large.error
         read = [_read(line) for line in lines]
         for members in read:
-            if members.get("event_id") in self.poison:
-                raise self.poison[members["event_id"]].error
+            if members.get("event_id") in self.event_faults:
+                raise self.event_faults[members["event_id"]].error
         accepted, duplicates, rejections = 0, 0, []
         for index, (line, members) in enumerate(zip(lines, read, strict=True)):
             refusal = self._refusal(members)
@@ -276,8 +276,8 @@ class MemoryBackend:
         event_id = members.get("event_id")
         if not isinstance(event_id, str):
             return problem(422, "no event")
-        if event_id in self.refused_lines:
-            return self.refused_lines[event_id]
+        if event_id in self.rejected_events:
+            return self.rejected_events[event_id]
         if members.get("provider_job_id") not in self.jobs:
             return problem(404, "unknown job")
         return None

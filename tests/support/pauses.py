@@ -46,5 +46,5 @@ class Pauses(SignalSafeEvent):
             behind: Number of pauses to ignore at the start.
         """
         self.wait_until(
-            lambda: any(one >= at_least_seconds for one in self.seconds[behind:])
+            lambda: any(each >= at_least_seconds for each in self.seconds[behind:])
         )

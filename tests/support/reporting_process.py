@@ -33,7 +33,7 @@ class ReportingProcess:
         strict: As in `OutboxOptions`.
 
     Attributes:
-        told: Reported problems, oldest first.
+        reported: Reported problems, oldest first.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class ReportingProcess:
         fsync: bool = False,
         strict: bool = False,
     ) -> None:
-        self.told: list[DeliveryProblem] = []
-        self.problems = Problems(self.told.append)
+        self.reported: list[DeliveryProblem] = []
+        self.problems = Problems(self.reported.append)
         self.counters = Counters()
         options = OutboxOptions(
             folder=folder, limit_bytes=limit_bytes, fsync=fsync, strict=strict
@@ -64,9 +64,9 @@ class ReportingProcess:
         self.passes = DeliveryPasses(self.parts)
 
     @property
-    def told_kinds(self) -> list[str]:
+    def reported_kinds(self) -> list[str]:
         """Kinds of the reported problems, oldest first."""
-        return [problem.kind for problem in self.told]
+        return [problem.kind for problem in self.reported]
 
     def append(self, *lines: bytes) -> None:
         """Append records to the outbox."""
@@ -87,11 +87,11 @@ class ReportingProcess:
         """Run passes until no record is undelivered; fail after `max_passes` passes."""
         for _ in range(max_passes):
             self.run_pass()
-            if not self.waits():
+            if not self.has_undelivered():
                 return
-        raise AssertionError(f"something still waits after {max_passes} rounds")
+        raise AssertionError(f"records are undelivered after {max_passes} passes")
 
-    def waits(self) -> bool:
+    def has_undelivered(self) -> bool:
         """Return whether records are undelivered: in files, in memory or deferred."""
         return (
             self.outbox.undelivered_count > 0
@@ -104,11 +104,11 @@ class ReportingProcess:
         """Return all open files."""
         return self.passes.files()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Close the outbox and release the files, as a normal exit does."""
         self.passes.release(self.outbox.close())
 
-    def die(self) -> None:
+    def kill(self) -> None:
         """Close the file descriptors only, as the system does after SIGKILL."""
         for file in self.files():
             file.close()

@@ -11,12 +11,12 @@ from tests.support.scripted_server import (
 
 
 def test_forked_child_opens_a_connection_of_its_own() -> None:
-    """Parent and child do not read each other's answers."""
+    """A forked child uses another connection than its parent."""
     script = (
         "import os, sys\n"
         "import httpx\n"
         "from trackerapi import TrackerApi\n"
-        # A busy machine may take longer than an idle connection is kept.
+        # A busy machine may take longer than the time limit of an idle connection.
         "httpx._config.DEFAULT_LIMITS.keepalive_expiry = 3600\n"
         "tracker = TrackerApi(api_key='key', base_url=sys.argv[1])\n"
         "tracker.verify_api_key()\n"

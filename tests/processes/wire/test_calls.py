@@ -1,4 +1,4 @@
-"""Operations that only the wire has, asked of a real backend."""
+"""Operations of `Calls` with a real backend."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from trackerapi.wire.client import BackendClient
 
 @contextlib.contextmanager
 def calls_with(key: str, base_url: str) -> Iterator[Calls]:
-    """Open the operations with a key."""
+    """Yield the operations with a key."""
     client = BackendClient(
         base_url=base_url,
         token=key,
@@ -33,7 +33,7 @@ def calls_with(key: str, base_url: str) -> Iterator[Calls]:
 
 @pytest.fixture
 def calls(backend: RunningBackend) -> Iterator[Calls]:
-    """Return the operations with a key that may do everything."""
+    """Return the operations with a key of all scopes."""
     with calls_with(backend.api_key, backend.base_url) as made:
         yield made
 
@@ -41,7 +41,7 @@ def calls(backend: RunningBackend) -> Iterator[Calls]:
 def test_token_of_a_job_is_made_used_and_ended(
     calls: Calls, backend: RunningBackend, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A token is a key for one job, whose secret is shown once and in no repr."""
+    """A job token works for its job until it expires; no repr shows the secret."""
     tracked = job.fetch()
     ends = datetime.now(UTC) + timedelta(hours=1)
     made = calls.create_job_token(tracked.id, ends, "shard 3")
@@ -64,14 +64,14 @@ def test_token_of_a_job_is_made_used_and_ended(
 
 
 def test_token_lasts_as_long_as_the_backend_says(calls: Calls, job: TrackerJob) -> None:
-    """What is left out is the backend's to decide, and it tells."""
+    """A token without `expires_at` gets the end that the backend decides."""
     made = calls.create_job_token(job.fetch().id, None, None)
 
     assert made.expires_at > datetime.now(UTC)
 
 
 def test_event_that_names_no_part_says_so(tracker: TrackerApi, job: TrackerJob) -> None:
-    """Where one script counts alone, nobody is named."""
+    """An event of a job without parts has no part."""
     job.send_event(kind="step", tag="say_hello")
     tracker.flush()
 
@@ -79,7 +79,7 @@ def test_event_that_names_no_part_says_so(tracker: TrackerApi, job: TrackerJob) 
 
 
 def test_answer_of_an_earlier_contract_is_read() -> None:
-    """A backend that knows no job tokens answers as one for keys without a job."""
+    """A key owner without the members for job tokens is accepted."""
     with answering(http(200, OWNER)) as server, calls_with(KEY, server.url) as asking:
         owner = asking.verify_api_key()
 

@@ -1,4 +1,4 @@
-"""Certificates, proxies and retries work together on every kind of call."""
+"""Certificates, proxies and retries, together on each kind of call."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ from trackerapi.errors import BackendUnavailable, SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A certificate for this machine that signs itself."""
+    """Self-signed certificate for this machine."""
 
     certificate: Path
     key: Path
@@ -45,7 +45,7 @@ class Authority:
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Make a certificate."""
+    """Return a self-signed certificate."""
     openssl = shutil.which("openssl")
     if openssl is None:
         missing = "the program openssl, which makes certificates, is not here"
@@ -67,7 +67,7 @@ def proxy() -> Iterator[Tunnel]:
 
 
 class Busy:
-    """Answers each kind of request well, the first time with "not now"."""
+    """Answer function: first 429 for each kind of request, then success."""
 
     def __init__(self) -> None:
         self.was_busy = False
@@ -82,23 +82,23 @@ class Busy:
 
 @pytest.fixture
 def server(authority: Authority) -> Iterator[ScriptedServer]:
-    """Run a backend behind TLS that is busy at first."""
+    """Run a backend behind TLS that first answers 429."""
     with ScriptedServer(Busy(), tls=authority.server_side()) as running:
         yield running
 
 
 def ask(tracker: TrackerApi) -> None:
-    """Ask a question through the layer by hand."""
+    """Send a read call by `TrackerApi`."""
     tracker.verify_api_key()
 
 
 def change(tracker: TrackerApi) -> None:
-    """Change something through the layer by hand."""
+    """Send a change by `TrackerApi`."""
     tracker.admin.create_customer()
 
 
 def change_raw(tracker: TrackerApi) -> None:
-    """Change something through the generated call."""
+    """Send a change by the generated call."""
     create_customer.sync(client=tracker.client, body=CustomerInput())
 
 
@@ -132,7 +132,7 @@ def test_trusted_backend_is_reached_and_retried(
     proxy: Tunnel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Trust, route and repeats hold at once, whichever way the call is made."""
+    """Each kind of call uses certificate and proxy, and is repeated after 429."""
     options = options_for(route, proxy, monkeypatch)
     trusted = {"ca_file": authority.certificate} if trust == "ca_file" else {}
 
@@ -148,14 +148,14 @@ def test_trusted_backend_is_reached_and_retried(
 
 @every_call
 @every_route
-def test_unknown_certificate_is_refused_with_the_mend(
+def test_unknown_certificate_is_rejected_with_the_fix(
     route: str,
     call: Call,
     server: ScriptedServer,
     proxy: Tunnel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No request leaves for a backend that cannot prove who it is."""
+    """A backend with an unknown certificate gets no request; the error has the fix."""
     options = options_for(route, proxy, monkeypatch)
 
     with TrackerApi(KEY, server.url, **options) as tracker:
@@ -165,14 +165,14 @@ def test_unknown_certificate_is_refused_with_the_mend(
     assert "certificate of the backend is not trusted" in caught.value.reason
     assert "TRACKERAPI_CA_FILE" in caught.value.reason
     assert not caught.value.exchange.was_sent
-    assert server.connection_count == 1  # no repeat makes a certificate good
+    assert server.connection_count == 1  # a certificate error is not repeated
     assert server.requests == []
 
 
-def test_report_takes_the_same_way_as_a_question(
+def test_report_uses_certificate_and_proxy_too(
     authority: Authority, proxy: Tunnel
 ) -> None:
-    """Reports have a client of their own with the same trust and proxy."""
+    """The client for reports uses the same certificate and proxy as read calls."""
     report = http(200, {"accepted": 1, "duplicates": 0, "rejected": []})
 
     with ScriptedServer(lambda _: report, tls=authority.server_side()) as server:
@@ -185,10 +185,10 @@ def test_report_takes_the_same_way_as_a_question(
     assert proxy.targets == [f"127.0.0.1:{server.port}"]
 
 
-def test_certificate_of_another_host_is_refused(
+def test_certificate_of_another_host_is_rejected(
     authority: Authority, server: ScriptedServer
 ) -> None:
-    """A trusted authority is not enough: the name has to be right."""
+    """A trusted certificate for another host name is rejected."""
     url = f"https://localhost:{server.port}"
 
     with TrackerApi(KEY, url, ca_file=authority.certificate) as tracker:
@@ -203,7 +203,7 @@ def test_certificate_of_another_host_is_refused(
 def test_plain_request_goes_through_the_proxy(
     route: str, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy for plain HTTP is asked with the whole address, and again when busy."""
+    """A proxy for plain HTTP gets the whole address; the request is repeated."""
     with answering(Busy()) as proxy:
         if route == "environment":
             monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -217,8 +217,8 @@ def test_plain_request_goes_through_the_proxy(
     assert targets == ["http://", "http://"]
 
 
-def test_proxy_that_refuses_is_told_without_its_password() -> None:
-    """The reason points to the proxy; its secret stays out of the text."""
+def test_error_of_a_proxy_shows_no_password() -> None:
+    """The error for a proxy that rejects names the proxy without its password."""
     with answering(http(407, b"", "text/html")) as proxy:
         with_password = proxy.url.replace("//", "//user:canary@")
         options = {"proxy": with_password, "timeout_seconds": 1}
@@ -237,7 +237,7 @@ PROXY_VARIABLES = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_
 def test_proxy_that_cannot_be_reached_is_named(
     setting: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The variable and the host lead to the fix; user and password stay out."""
+    """The error for an unreachable proxy has variable and host, not the password."""
     for name in (*PROXY_VARIABLES, "https_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -265,17 +265,17 @@ every_maker = pytest.mark.parametrize("make", [TrackerApi, AsyncTrackerApi])
 
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
-    """Return a file that only looks like certificates."""
+    """Return a file with invalid certificates."""
     path = tmp_path / "broken.pem"
     path.write_text("-----BEGIN CERTIFICATE-----\nbroken\n")
     return path
 
 
 @every_maker
-def test_certificates_that_cannot_be_read_are_refused_at_once(
+def test_unreadable_certificates_raise_in_the_constructor(
     make: Maker, broken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The constructor names the setting; no job is begun with it."""
+    """The error of the constructor names the setting of the certificate file."""
     with pytest.raises(SettingsError, match="usable certificates") as caught:
         make(KEY, "https://tracker.invalid", ca_file=broken)
     assert caught.value.setting == "ca_file"
@@ -300,10 +300,10 @@ BAD_PROXIES = [
 
 @every_maker
 @pytest.mark.parametrize(("variable", "value"), BAD_PROXIES)
-def test_proxy_variable_that_cannot_work_is_refused_at_once(
+def test_invalid_proxy_variable_raises_in_the_constructor(
     variable: str, value: str, make: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The constructor names the variable, and shows no password."""
+    """The error of the constructor names the variable and shows no password."""
     monkeypatch.setenv(variable, value)
 
     with pytest.raises(SettingsError, match="proxy") as caught:
@@ -314,10 +314,10 @@ def test_proxy_variable_that_cannot_work_is_refused_at_once(
 
 
 @pytest.mark.parametrize(("variable", "value"), BAD_PROXIES)
-def test_proxy_variable_that_is_not_used_is_not_looked_at(
+def test_proxy_variables_are_ignored_for_an_exempt_address(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An exempt address is reached whatever stands in the variables of proxies."""
+    """An address in NO_PROXY is reached in spite of invalid proxy variables."""
     monkeypatch.setenv(variable, value)
     monkeypatch.setenv("NO_PROXY", "fd00::/8,127.0.0.1,[::1")
     with answering(Busy()) as server:
@@ -327,10 +327,10 @@ def test_proxy_variable_that_is_not_used_is_not_looked_at(
     assert len(server.requests) == 2
 
 
-def test_proxy_of_another_scheme_is_not_looked_at(
+def test_proxy_of_another_scheme_is_ignored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """HTTPS_PROXY says nothing about an http:// address."""
+    """An invalid HTTPS_PROXY is ignored for an http:// address."""
     monkeypatch.setenv("HTTPS_PROXY", "nonsense://")
     with answering(Busy()) as server:
         with TrackerApi(KEY, server.url) as tracker:
@@ -349,10 +349,10 @@ BAD_TLS_VARIABLES = [
 
 @every_maker
 @pytest.mark.parametrize(("variable", "value"), BAD_TLS_VARIABLES)
-def test_usual_variable_of_tls_is_a_setting_too(
+def test_tls_variable_with_a_bad_file_raises_in_the_constructor(
     variable: str, value: str, make: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The constructor names the variable of the file that cannot be used."""
+    """The error of the constructor names the variable with the unusable file."""
     monkeypatch.setenv(variable, value)
 
     with pytest.raises(SettingsError) as caught:
@@ -366,10 +366,10 @@ def test_usual_variable_of_tls_is_a_setting_too(
 
 
 @pytest.mark.parametrize(("variable", "value"), BAD_TLS_VARIABLES)
-def test_variable_of_tls_is_not_looked_at_for_plain_http(
+def test_tls_variables_are_ignored_for_plain_http(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An http:// backend needs no certificates, and a log of secrets neither."""
+    """Invalid TLS variables are ignored for an http:// address."""
     monkeypatch.setenv(variable, value)
     with answering(Busy()) as server:
         with TrackerApi(KEY, server.url) as tracker:
@@ -386,7 +386,7 @@ def test_certificates_of_a_variable_are_trusted(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """The constructor reads the file: later it may be out of reach, or gone."""
+    """The certificates of a variable are read once, in the constructor."""
     copy = tmp_path / "copy.pem"
     shutil.copy(authority.certificate, copy)
     monkeypatch.chdir(tmp_path)
@@ -401,14 +401,14 @@ def test_certificates_of_a_variable_are_trusted(
 
 
 def test_client_for_plain_http_trusts_no_certificate(server: ScriptedServer) -> None:
-    """The pool of an http:// backend does not speak TLS with anybody else."""
+    """The client of an http:// backend trusts no certificate of another server."""
     with TrackerApi(KEY, "http://127.0.0.1:9") as tracker:
         with pytest.raises(BackendUnavailable, match="not trusted"):
             tracker.client.get_httpx_client().get(server.url)
 
 
-def test_https_to_a_server_of_plain_http_is_told(backend: RunningBackend) -> None:
-    """The likeliest cause stands in the reason, without the words of OpenSSL."""
+def test_https_to_a_server_of_plain_http_has_a_hint(backend: RunningBackend) -> None:
+    """The reason names plain HTTP as the cause, without the text of OpenSSL."""
     url = backend.base_url.replace("http:", "https:")
     with TrackerApi(backend.api_key, url, timeout_seconds=1) as tracker:
         with pytest.raises(BackendUnavailable) as caught:
@@ -430,10 +430,10 @@ def test_https_to_a_server_of_plain_http_is_told(backend: RunningBackend) -> Non
         "[::zz]",
     ],
 )
-def test_address_that_no_name_server_takes_is_refused_at_once(
+def test_impossible_host_name_raises_in_the_constructor(
     make: Maker, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host name that cannot exist is refused by its variable."""
+    """The error for a host name that cannot exist names the variable."""
     monkeypatch.setenv("TRACKERAPI_BASE_URL", f"http://{host}")
 
     with pytest.raises(SettingsError) as caught:

@@ -224,14 +224,14 @@ def test_batch_that_is_rejected_whole_is_split_down_to_the_bad_line(
     """A line that the backend cannot take costs its neighbours nothing."""
     lines = event_lines(7)
     process.append(*lines)
-    memory.poison[event_id_of(lines[place])] = rejected(status)
+    memory.event_faults[event_id_of(lines[place])] = rejected(status)
 
     process.deliver()
 
     assert list(memory.events.values()) == lines[:place] + lines[place + 1 :]
     assert held_lines(process) == [lines[place]]
     assert process.counters.delivered == 6
-    assert process.told_kinds == ["event-refused"]
+    assert process.reported_kinds == ["event-refused"]
 
 
 def test_rejected_line_is_held_with_the_reason(
@@ -241,7 +241,7 @@ def test_rejected_line_is_held_with_the_reason(
     lines = event_lines(5)
     process.append(*lines)
     for place in (1, 3):
-        memory.refused_lines[event_id_of(lines[place])] = problem(422, "no such kind")
+        memory.rejected_events[event_id_of(lines[place])] = problem(422, "no such kind")
 
     process.deliver()
 
@@ -251,9 +251,9 @@ def test_rejected_line_is_held_with_the_reason(
     assert [kept.reason for kept in file.held.entries()] == ["no such kind"] * 2
     assert len(memory.batches) == 1
     assert process.counters.delivered == 3
-    assert process.told_kinds == ["event-refused"]
-    assert "no such kind" in process.told[0].message
-    assert "trackerapi outbox list" in process.told[0].message
+    assert process.reported_kinds == ["event-refused"]
+    assert "no such kind" in process.reported[0].message
+    assert "trackerapi outbox list" in process.reported[0].message
 
 
 def test_rejection_that_cannot_be_written_settles_nothing(
@@ -266,7 +266,7 @@ def test_rejection_that_cannot_be_written_settles_nothing(
     disk = SmallDisk(monkeypatch, folder)
     lines = event_lines(2)
     process.append(*lines)
-    memory.refused_lines[event_id_of(lines[0])] = problem(422)
+    memory.rejected_events[event_id_of(lines[0])] = problem(422)
     disk.room_bytes = 0
 
     with pytest.raises(OSError, match=r"room|space"):
@@ -442,7 +442,7 @@ def test_rejected_creation_is_held_with_all_later_events_of_its_job(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
     """The job runs on: its events are held, events of other jobs are sent."""
-    memory.refused_jobs["new"] = rejected(status)
+    memory.rejected_jobs["new"] = rejected(status)
     refused, fine = event_lines(3, "new"), event_lines(3)
     process.append(creation_line("new"))
     for ours, theirs in zip(refused, fine, strict=True):
@@ -457,8 +457,8 @@ def test_rejected_creation_is_held_with_all_later_events_of_its_job(
     assert held[:4] == [creation_line("new"), *refused]
     assert len(held) == 5
     assert process.outbox.undelivered_count == 0
-    assert process.told_kinds.count("job-refused") == 1
-    (told,) = [one.message for one in process.told if one.kind == "job-refused"]
+    assert process.reported_kinds.count("job-refused") == 1
+    (told,) = [one.message for one in process.reported if one.kind == "job-refused"]
     assert "trackerapi outbox retry --job 'new'" in told
 
 
@@ -483,10 +483,10 @@ def test_creation_that_succeeds_later_ends_the_holding_of_events(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """A script may create its job again, with corrected data."""
-    memory.refused_jobs["new"] = rejected(404)
+    memory.rejected_jobs["new"] = rejected(404)
     process.append(creation_line("new"), event_line(job="new"))
     process.deliver()
-    del memory.refused_jobs["new"]
+    del memory.rejected_jobs["new"]
     line = event_line(job="new")
     process.append(creation_line("new"), line)
 
@@ -500,7 +500,7 @@ def test_job_that_is_fixed_during_a_request_holds_nothing_any_more(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """An `outbox retry` during a request also covers the records of this request."""
-    memory.refused_jobs["new"] = rejected(404)
+    memory.rejected_jobs["new"] = rejected(404)
     process.append(creation_line("new"))
     process.deliver()
     (file,) = process.files()
@@ -534,7 +534,7 @@ def test_event_of_an_unknown_job_is_deferred_until_it_is_known(
     assert list(memory.events.values()) == [other]
     assert held_lines(process, waits=True) == [line]
     assert held_lines(process) == []
-    assert process.told_kinds == ["job-unknown"]
+    assert process.reported_kinds == ["job-unknown"]
     memory.jobs["late"] = {}
     process.deliver()
     assert list(memory.events.values()) == [other, line]
@@ -583,7 +583,7 @@ def test_order_of_a_job_holds_across_the_files_of_a_process(
     process.deliver()
 
     assert list(memory.events) == ids_of(lines)
-    process.die()
+    process.kill()
 
 
 @pytest.mark.parametrize("state", ["done", "waiting"])
@@ -614,7 +614,7 @@ def test_creation_of_another_process_is_sent_for_an_unknown_job(
     parent = ReportingProcess(folder, memory)
     parent.append(creation_line("shared", "done"))
     parent.deliver()
-    parent.leave()
+    parent.close()
     memory.jobs.clear()
     line = event_line(job="shared")
     process.append(line)
@@ -629,7 +629,7 @@ def test_unknown_job_with_a_rejected_creation_is_held(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """A rejected creation holds deferred events and later events of its job."""
-    memory.refused_jobs["gone"] = rejected(409)
+    memory.rejected_jobs["gone"] = rejected(409)
     lines = event_lines(2, "gone")
     process.append(creation_line("gone", "done"), *lines)
 
@@ -641,7 +641,7 @@ def test_unknown_job_with_a_rejected_creation_is_held(
     held = held_lines(process)
     assert [line for line in held if line in lines] == lines
     assert len(held) == 4
-    assert "job-refused" in process.told_kinds
+    assert "job-refused" in process.reported_kinds
 
 
 @pytest.mark.parametrize(
@@ -697,7 +697,7 @@ def test_deferred_event_that_is_rejected_is_held(
     process.append(*lines)
     process.run_pass()
     memory.jobs["late"] = {}
-    memory.refused_lines[event_id_of(lines[1])] = problem(422, "no such kind")
+    memory.rejected_events[event_id_of(lines[1])] = problem(422, "no such kind")
 
     process.deliver()
 
@@ -716,7 +716,7 @@ def test_deferred_events_survive_an_unavailable_backend(
     process.append(*lines)
     process.run_pass()
     memory.jobs["late"] = {}
-    memory.is_down = fault
+    memory.outage = fault
     asked = len(memory.batches) + memory.identify_count
 
     with pytest.raises(BackendError):
@@ -764,9 +764,9 @@ def test_rejected_records_in_memory_are_returned_with_the_reason(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """The caller learns which records were rejected or deferred."""
-    memory.refused_jobs["new"] = rejected(422)
+    memory.rejected_jobs["new"] = rejected(422)
     bad, late, good = event_line(), event_line(job="late"), event_line()
-    memory.refused_lines[event_id_of(bad)] = problem(422)
+    memory.rejected_events[event_id_of(bad)] = problem(422)
     batch_delivery = batch_delivery_of(process, memory)
 
     refused = batch_delivery.deliver_lines([creation_line("new"), bad, late, good])
@@ -888,9 +888,9 @@ def test_good_lines_arrive_in_order_and_bad_lines_are_held(
         file.append(line)
     for line in bad_lines:
         if is_poison:
-            memory.poison[event_id_of(line)] = rejected(422)
+            memory.event_faults[event_id_of(line)] = rejected(422)
         else:
-            memory.refused_lines[event_id_of(line)] = problem(422)
+            memory.rejected_events[event_id_of(line)] = problem(422)
     memory.max_lines = max_lines
     memory.fail_next("send", *faults)
     batch_delivery = BatchDelivery(memory, lambda _: None, problems, counters)

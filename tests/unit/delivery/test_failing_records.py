@@ -47,7 +47,7 @@ def set_aside_lines(process: ReportingProcess) -> list[bytes]:
 
 def poison(memory: MemoryBackend, lines: list[bytes], fault: Fault = BROKEN) -> None:
     """Make each batch that holds one of some events fail."""
-    memory.poison |= dict.fromkeys(ids_of(lines), fault)
+    memory.event_faults |= dict.fromkeys(ids_of(lines), fault)
 
 
 @pytest.mark.parametrize("fault", [unavailable(500), BROKEN, NOT_OURS])
@@ -68,13 +68,13 @@ def test_failing_event_is_set_aside_and_the_others_arrive(
 
     assert sorted(memory.events) == sorted(ids_of(lines[:place] + lines[place + 1 :]))
     assert set_aside_lines(process) == [lines[place]]
-    told = [each for each in process.told if each.kind == "not-taken"]
+    told = [each for each in process.reported if each.kind == "not-taken"]
     assert len(told) == 1
     assert str(fault.error.args[0]) in told[0].message
-    assert "job-unknown" not in process.told_kinds
+    assert "job-unknown" not in process.reported_kinds
     assert process.counters.delivered == 30
 
-    memory.poison.clear()
+    memory.event_faults.clear()
     process.deliver()
     assert sorted(memory.events) == sorted(ids_of(lines))
     assert set_aside_lines(process) == []
@@ -87,7 +87,7 @@ def leave_events(folder: Path, memory: MemoryBackend, count: int) -> list[bytes]
     for line in lines:
         process = ReportingProcess(folder, memory)
         process.append(line)
-        process.die()
+        process.kill()
     return lines
 
 
@@ -105,7 +105,7 @@ def test_failing_events_spread_over_a_batch_keep_no_other_event(
     assert sorted(memory.events) == sorted(set(ids_of(lines)) - set(ids_of(bad)))
     assert sorted(set_aside_lines(process)) == sorted(bad)
     assert process.counters.delivered == len(lines) - len(bad)
-    memory.poison.clear()
+    memory.event_faults.clear()
     process.deliver()
     assert len(memory.events) == len(lines)
 
@@ -122,7 +122,7 @@ def test_several_failing_events_of_one_batch_are_all_found(
     run_passes(process)
 
     assert sorted(memory.events) == sorted(set(ids_of(lines)) - set(ids_of(bad)))
-    memory.poison.clear()
+    memory.event_faults.clear()
     process.deliver()
     assert len(memory.events) == 300
 
@@ -142,7 +142,7 @@ def test_job_with_only_failing_events_delays_no_other_job(
 
     assert sorted(memory.events) == sorted(ids_of(good))
     assert sorted(set_aside_lines(process)) == sorted(bad)
-    memory.poison.clear()
+    memory.event_faults.clear()
     process.deliver()
     assert len(memory.events) == 500
 
@@ -162,10 +162,10 @@ def test_failing_event_in_a_leftover_delays_no_other_file(
 
     assert sorted(memory.events) == sorted(ids_of(lines))
     assert sorted(set_aside_lines(process)) == sorted(bad)
-    memory.poison.clear()
+    memory.event_faults.clear()
     process.deliver()
     assert len(memory.events) == 8
-    process.die()
+    process.kill()
 
 
 def test_many_leftovers_with_only_failing_events_delay_the_next_process_little(
@@ -182,7 +182,7 @@ def test_many_leftovers_with_only_failing_events_delay_the_next_process_little(
     assert sorted(memory.events) == sorted(ids_of(lines))
     run_passes(process, 2)
     assert sorted(set_aside_lines(process)) == sorted(bad)
-    process.die()
+    process.kill()
 
 
 def test_leftovers_of_a_failing_backend_cause_few_requests(
@@ -197,7 +197,7 @@ def test_leftovers_of_a_failing_backend_cause_few_requests(
 
     assert len(memory.batches) <= 5 * ROUNDS
     assert set_aside_lines(process) == []
-    process.die()
+    process.kill()
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -205,7 +205,7 @@ def test_failing_creation_delays_its_events_and_no_other_job(
     process: ReportingProcess, memory: MemoryBackend, is_first: bool
 ) -> None:
     """A creation fails for ever: the events of its job wait for it."""
-    memory.refused_jobs["new"] = unavailable(500)
+    memory.rejected_jobs["new"] = unavailable(500)
     lines = event_lines(3, "new")
     bad, others = [creation_line("new"), *lines], event_lines(3)
     process.append(*[*bad, *others] if is_first else [*others, *bad, event_line()])
@@ -217,10 +217,10 @@ def test_failing_creation_delays_its_events_and_no_other_job(
 
     assert set(ids_of(others)) <= set(memory.events)
     assert not {*ids_of(lines), event_id_of(more)} & set(memory.events)
-    assert process.waits()
-    assert "job-unknown" not in process.told_kinds
-    assert "not-taken" in process.told_kinds
-    del memory.refused_jobs["new"]
+    assert process.has_undelivered()
+    assert "job-unknown" not in process.reported_kinds
+    assert "not-taken" in process.reported_kinds
+    del memory.rejected_jobs["new"]
     process.deliver()
     assert set(ids_of([*lines, more])) <= set(memory.events)
     assert set_aside_lines(process) == []
@@ -236,7 +236,7 @@ def test_unavailable_backend_gets_one_request_a_pass(
     process.run_pass()
     process.append(*lines[50:])
     before = len(memory.batches) + memory.identify_count
-    memory.is_down = fault
+    memory.outage = fault
 
     run_passes(process)
 
@@ -259,7 +259,7 @@ def test_backend_that_takes_no_record_keeps_all_in_place(
 
     assert set_aside_lines(process) == []
     assert len(memory.batches) <= 5 * ROUNDS
-    memory.poison.clear()
+    memory.event_faults.clear()
     process.deliver()
     assert list(memory.events.values()) == lines
 
@@ -295,7 +295,7 @@ def test_failing_event_of_a_late_job_delays_no_other(
 
     assert sorted(memory.events) == sorted(ids_of([*lines[:2], *lines[3:]]))
     memory.jobs["unknown"] = {}
-    memory.poison.clear()
+    memory.event_faults.clear()
     process.deliver()
     assert len(memory.events) == 6
 
@@ -330,7 +330,7 @@ def test_every_event_arrives_once_or_stays(
             batch_delivery.deliver_next(file)
             batch_delivery.retry_deferred(file)
     memory.recover()
-    memory.poison.clear()
+    memory.event_faults.clear()
     for _ in range(3):
         while batch_delivery.deliver_next(file):
             pass

@@ -354,8 +354,8 @@ def test_outage_is_logged_once_until_it_is_over(
         record(process, loop, line)
         memory.wait_until(lambda: event_id_of(line) in memory.events)
 
-    assert process.told_kinds == ["unreachable"]
-    assert "wait in the outbox" in process.told[0].message
+    assert process.reported_kinds == ["unreachable"]
+    assert "wait in the outbox" in process.reported[0].message
     assert [entry.levelno for entry in caplog.records] == [logging.WARNING]
 
 
@@ -376,8 +376,8 @@ def test_rejected_key_is_read_again_and_all_is_delivered(
         record(process, loop, creation_line("new"), line)
         memory.wait_until(lambda: event_id_of(line) in memory.events)
 
-    assert memory.renew_count == 3
-    assert process.told_kinds == ["key-refused"]
+    assert memory.reload_count == 3
+    assert process.reported_kinds == ["key-refused"]
     assert [entry.levelno for entry in caplog.records] == [logging.ERROR]
     assert loop.key_error is None
 
@@ -461,7 +461,7 @@ def test_close_does_not_wait_for_an_unavailable_backend(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
     """A script ends at once if the last request failed."""
-    memory.is_down = fault
+    memory.outage = fault
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
     with running(loop, process):
@@ -490,7 +490,7 @@ def test_flush_ends_when_all_is_delivered(
     """A flush covers own records, pending progress and leftover files."""
     dying = ReportingProcess(folder, memory)
     dying.append(*event_lines(3))
-    dying.die()
+    dying.kill()
     with running(DeliveryLoop(process.parts), process) as loop:
         record(process, loop, *event_lines(2000))
         conflation = process.parts.conflation
@@ -546,7 +546,7 @@ def test_close_archives_delivered_files_and_releases_the_rest(
         loop.flush(PATIENCE_SECONDS, stops_if_down=False)
     assert not list(folder.glob("*.outbox"))
 
-    memory.is_down = unavailable(503)
+    memory.outage = unavailable(503)
     other = ReportingProcess(folder, memory)
     line = event_line()
     with running(DeliveryLoop(other.parts), other) as loop:
@@ -556,7 +556,7 @@ def test_close_archives_delivered_files_and_releases_the_rest(
     last = ReportingProcess(folder, memory)
     last.deliver()
     assert event_id_of(line) in memory.events
-    last.leave()
+    last.close()
 
 
 def test_close_does_not_wait_for_a_request_that_hangs(
@@ -580,7 +580,7 @@ def test_close_does_not_wait_for_a_request_that_hangs(
     last = ReportingProcess(folder, memory)
     last.deliver()
     assert list(memory.events.values()) == lines
-    last.leave()
+    last.close()
 
 
 def test_retired_loop_ends_when_all_is_delivered(
@@ -629,7 +629,7 @@ def test_records_stay_for_the_next_process_where_no_thread_can_start(
     last = ReportingProcess(folder, memory)
     last.deliver()
     assert list(memory.events.values()) == [line]
-    last.leave()
+    last.close()
 
 
 def test_offline_loop_sends_nothing_and_flush_does_not_wait(
@@ -680,7 +680,7 @@ def test_newest_progress_is_written_in_time_during_an_outage(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
     """A loop that waits for the backend writes due progress."""
-    memory.is_down = unavailable(503)
+    memory.outage = unavailable(503)
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
     with running(loop, process):
@@ -740,12 +740,12 @@ def test_rejected_event_that_cannot_be_held_is_tried_again(
 
     monkeypatch.setattr(HeldJournal, "add", refuse)
     bad, good = event_lines(2)
-    memory.refused_lines[event_id_of(bad)] = problem(422)
+    memory.rejected_events[event_id_of(bad)] = problem(422)
     process.append(bad, good)
     with running(DeliveryLoop(process.parts), process) as loop:
         loop.flush(PATIENCE_SECONDS, stops_if_down=False)
 
         assert process.outbox.is_empty
         assert sum(file.held.counts()[0] for file in process.outbox.files) == 1
-    assert process.told_kinds == ["outbox-unwritable", "event-refused"]
+    assert process.reported_kinds == ["outbox-unwritable", "event-refused"]
     assert len(memory.events) == 1

@@ -43,7 +43,7 @@ def killed(
     """Record lines in a process, and kill it."""
     process = ReportingProcess(folder, memory, binding=binding)
     process.append(*lines)
-    process.die()
+    process.kill()
 
 
 def names_in(folder: Path) -> list[str]:
@@ -61,7 +61,7 @@ def test_next_process_delivers_leftovers_of_a_killed_one(
     process.append(*ours)
 
     process.deliver()
-    process.leave()
+    process.close()
 
     assert list(memory.events.values()) == [*theirs, *ours]
     assert names_in(folder) == []
@@ -90,7 +90,7 @@ def test_search_is_over_when_all_leftovers_are_found(
     assert was_over == [False, False]
     assert process.passes.is_search_complete
     assert len(process.passes.leftovers) == 1
-    process.die()
+    process.kill()
 
 
 @pytest.mark.parametrize("fault", [None, unavailable()])
@@ -110,7 +110,7 @@ def test_search_is_not_over_before_the_provider_is_known(
     assert was_over == [False]
     # A close does not wait for an unavailable backend to learn the provider.
     assert process.passes.is_search_complete is (fault is not None)
-    process.die()
+    process.kill()
 
 
 def test_half_delivered_file_is_delivered_to_its_end(
@@ -124,7 +124,7 @@ def test_half_delivered_file_is_delivered_to_its_end(
     memory.fail_next("send", lost_answer())
     with pytest.raises(BackendUnavailable):
         dying.run_pass()
-    dying.die()
+    dying.kill()
 
     process.deliver()
 
@@ -142,13 +142,13 @@ def test_files_of_one_process_are_delivered_in_turn(
     assert len(owner.outbox.files) > 2
     deliverer = owner
     if is_dead:
-        owner.die()
+        owner.kill()
         deliverer = ReportingProcess(folder, memory)
 
     deliverer.deliver()
 
     assert list(memory.events.values()) == lines
-    deliverer.die()
+    deliverer.kill()
 
 
 def test_file_that_fills_up_meanwhile_is_delivered_to_its_end(
@@ -183,7 +183,7 @@ def test_deferred_event_of_a_leftover_precedes_its_next_file(
     dying.run_pass()
     dying.outbox.end_current_file()
     dying.append(second)
-    dying.die()
+    dying.kill()
     memory.jobs["late"] = {}
 
     process.deliver()
@@ -204,8 +204,8 @@ def test_creation_precedes_events_in_the_next_file(
     process.deliver()
 
     assert list(memory.events.values()) == lines
-    assert "job-unknown" not in process.told_kinds
-    process.die()
+    assert "job-unknown" not in process.reported_kinds
+    process.kill()
 
 
 def test_living_process_keeps_its_file(
@@ -218,7 +218,7 @@ def test_living_process_keeps_its_file(
     process.run_pass()
 
     assert memory.events == {}
-    living.die()
+    living.kill()
 
 
 def test_provider_is_written_into_every_file_before_its_first_batch(
@@ -282,7 +282,7 @@ def test_key_that_now_belongs_to_another_provider_gets_nothing(
             process.run_pass()
 
     assert list(memory.events.values()) == [first]
-    assert memory.renew_count == 1
+    assert memory.reload_count == 1
     memory.provider_id = 1
     process.deliver()
     assert list(memory.events.values()) == [first, second]
@@ -299,7 +299,7 @@ def test_new_key_of_the_same_provider_delivers_leftovers_of_the_old_one(
     memory.fail_next("send", unavailable())
     with pytest.raises(BackendUnavailable):
         dying.run_pass()
-    dying.die()
+    dying.kill()
     process = ReportingProcess(folder, memory, binding=ROTATED)
     if has_own:
         process.append(event_line())
@@ -310,7 +310,7 @@ def test_new_key_of_the_same_provider_delivers_leftovers_of_the_old_one(
             process.passes.deliver_batches()
 
     assert event_id_of(line) in memory.events
-    process.die()
+    process.kill()
 
 
 def test_other_provider_and_other_address_get_nothing(
@@ -326,7 +326,7 @@ def test_other_provider_and_other_address_get_nothing(
     process.append(line)
 
     process.deliver()
-    process.leave()
+    process.close()
 
     assert list(memory.events.values()) == [line]
     assert names_in(folder) == before
@@ -378,8 +378,8 @@ def test_leftover_with_an_unusable_journal_is_set_aside(
     process.deliver()
 
     assert list(memory.events.values()) == [other, own, late]
-    assert process.told_kinds == ["left-behind"]
-    assert str(path.with_suffix(".held")) in process.told[0].message
+    assert process.reported_kinds == ["left-behind"]
+    assert str(path.with_suffix(".held")) in process.reported[0].message
     path.with_suffix(".held").rmdir()
     process.deliver()
     assert line in memory.events.values()
@@ -394,7 +394,7 @@ def test_leftover_that_fails_during_its_delivery_is_set_aside(
     (path,) = folder.glob("*.outbox")
     killed(folder, memory, other)
     process.append(own)
-    memory.refused_lines[event_id_of(bad)] = problem(422)
+    memory.rejected_events[event_id_of(bad)] = problem(422)
 
     def take_journal(kind: str) -> None:
         if kind == "send" and not path.with_suffix(".held").exists():
@@ -402,10 +402,10 @@ def test_leftover_that_fails_during_its_delivery_is_set_aside(
 
     memory.on_request = take_journal
     process.deliver()
-    process.leave()
+    process.close()
 
     assert list(memory.events.values()) == [other, own]
-    assert process.told_kinds == ["left-behind"]
+    assert process.reported_kinds == ["left-behind"]
     assert path.exists()
 
 
@@ -424,7 +424,7 @@ def test_foreign_files_delay_nothing(
     process.append(line)
 
     process.deliver()
-    process.leave()
+    process.close()
 
     assert list(memory.events.values()) == [line]
     assert (folder / "0-newer.outbox").read_bytes().startswith(newer)
@@ -445,7 +445,7 @@ def test_two_deliverers_of_one_file_do_no_harm(
     """Without locks both deliver, and each event is stored once."""
     forbid_locks(monkeypatch)
     refused, late = event_line(), event_line(job="late")
-    memory.refused_lines[event_id_of(refused)] = problem(422)
+    memory.rejected_events[event_id_of(refused)] = problem(422)
     lines = event_lines(2000)
     owner, other = (ReportingProcess(folder, memory) for _ in range(2))
     owner.append(refused, late, *lines[:1500])
@@ -460,14 +460,14 @@ def test_two_deliverers_of_one_file_do_no_harm(
 
     assert set(memory.events.values()) == {late, *lines}
     assert [line for line in memory.events.values() if line != late] == lines
-    owner.leave()
-    other.leave()
+    owner.close()
+    other.close()
     reader = ReportingProcess(folder, memory)
     reader.deliver()
     assert len(memory.events) == 2001
     # Never moved: its owner may live.
     assert len(list(folder.glob("*.outbox"))) == 1
-    reader.leave()
+    reader.close()
 
 
 def test_newer_file_of_a_living_owner_overtakes_nothing(
@@ -489,8 +489,8 @@ def test_newer_file_of_a_living_owner_overtakes_nothing(
     owner.deliver()
 
     assert list(memory.events.values()) == lines
-    owner.leave()
-    other.leave()
+    owner.close()
+    other.close()
 
 
 def test_file_without_a_lock_whose_owner_goes_on_is_delivered_to_its_end(
@@ -503,12 +503,12 @@ def test_file_without_a_lock_whose_owner_goes_on_is_delivered_to_its_end(
     owner.append(first)
     other.deliver()
     owner.append(second)
-    owner.die()
+    owner.kill()
 
     other.deliver()
 
     assert list(memory.events.values()) == [first, second]
-    other.leave()
+    other.close()
 
 
 def test_rejected_record_of_a_leftover_stays(
@@ -516,11 +516,11 @@ def test_rejected_record_of_a_leftover_stays(
 ) -> None:
     """A rejected record of a dead process is not archived unseen."""
     refused, good = event_lines(2)
-    memory.refused_lines[event_id_of(refused)] = problem(422, "no such kind")
+    memory.rejected_events[event_id_of(refused)] = problem(422, "no such kind")
     killed(folder, memory, refused, good)
 
     process.deliver()
-    process.leave()
+    process.close()
 
     assert list(memory.events.values()) == [good]
     (path,) = folder.glob("*.held")
@@ -537,11 +537,11 @@ def test_deferred_record_of_a_leftover_is_delivered_when_its_job_is_known(
     other = ReportingProcess(folder, memory)
     other.run_pass()
     assert memory.events == {}
-    other.die()
+    other.kill()
     memory.jobs["late"] = {}
 
     process.deliver()
-    process.leave()
+    process.close()
 
     assert list(memory.events.values()) == [line]
     assert names_in(folder) == []

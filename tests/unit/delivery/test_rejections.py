@@ -122,7 +122,7 @@ def test_line_is_rejected_in_a_batch_answer_by(
     """The result of a line in the batch answer is final."""
     line = event_line()
     process.append(line)
-    memory.refused_lines[event_id_of(line)] = problem(status)
+    memory.rejected_events[event_id_of(line)] = problem(status)
 
     assert fate_of(process, memory) == HELD
 

@@ -79,7 +79,7 @@ def test_report_counts_undelivered_records_and_names_the_oldest(
     folder: Path, memory: MemoryBackend
 ) -> None:
     """During an outage the report has count, time and reason."""
-    memory.is_down = unavailable(503)
+    memory.outage = unavailable(503)
     with delivering(folder, memory) as delivery:
         for minute in (5, 6):
             line = event_line(occurred_at=f"2026-11-24T12:0{minute}:00.000000Z")
@@ -154,7 +154,7 @@ def test_rejected_event_is_reported_as_held(
 ) -> None:
     """A flush reports the events that the backend will never take."""
     bad, good = event_lines(2)
-    memory.refused_lines[event_id_of(bad)] = problem(422)
+    memory.rejected_events[event_id_of(bad)] = problem(422)
     with delivering(folder, memory) as delivery:
         delivery.record(bad)
         delivery.record(good)
@@ -169,10 +169,10 @@ def test_rejected_event_of_a_leftover_is_reported_as_held(
 ) -> None:
     """Rejected events of leftover files are in the report, as `sync` needs it."""
     bad, good = event_lines(2)
-    memory.refused_lines[event_id_of(bad)] = problem(422)
+    memory.rejected_events[event_id_of(bad)] = problem(422)
     dying = ReportingProcess(folder, memory)
     dying.append(bad, good)
-    dying.die()
+    dying.kill()
     with delivering(folder, memory) as delivery:
         report = delivery.flush(PATIENCE_SECONDS)
 
@@ -198,7 +198,7 @@ def test_close_logs_count_and_folder_of_undelivered_records(
     folder: Path, memory: MemoryBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line says how many records the next start will deliver."""
-    memory.is_down = unavailable(503)
+    memory.outage = unavailable(503)
     with delivering(folder, memory) as delivery:
         delivery.record(event_line())
         delivery.record(event_line())
@@ -226,7 +226,7 @@ def test_close_logs_records_that_are_lost(
     """Records without disk and backend are counted as lost, not as kept."""
     blocked = tmp_path / "a file"
     blocked.write_text("in the way of the outbox")
-    memory.is_down = unavailable(503)
+    memory.outage = unavailable(503)
     with delivering(blocked, memory) as delivery:
         for line in event_lines(3):
             delivery.record(line)

@@ -44,7 +44,7 @@ def test_folder_is_created_with_the_first_record(process: ReportingProcess) -> N
     assert folder is not None
 
     process.outbox.drain_backlog()
-    process.leave()
+    process.close()
 
     assert not folder.exists()
 
@@ -93,7 +93,7 @@ def test_full_file_is_followed_by_a_new_file(
     assert max(path.stat().st_size for path in folder.iterdir()) < 2500
     process.deliver()
     assert list(memory.events.values()) == lines
-    process.die()
+    process.kill()
 
 
 def test_next_record_after_a_full_file_goes_into_a_new_file(
@@ -127,7 +127,7 @@ def test_threads_that_report_at_once_lose_nothing(
     assert process.outbox.undelivered_count == len(found) == 1200
     for batch in lines.values():
         assert [line for line in found if line in set(batch)] == batch
-    process.die()
+    process.kill()
 
 
 def test_closed_outbox_refuses_records(folder: Path, process: ReportingProcess) -> None:
@@ -153,8 +153,8 @@ def test_records_refused_by_the_disk_are_written_later(
     assert on_disk(folder)[:1] == lines[:1]
     assert list(process.outbox.backlog) == lines[1:4]
     assert process.outbox.undelivered_count == 4
-    assert process.told_kinds == ["outbox-unwritable"]
-    assert "TRACKERAPI_OUTBOX" in process.told[0].message
+    assert process.reported_kinds == ["outbox-unwritable"]
+    assert "TRACKERAPI_OUTBOX" in process.reported[0].message
 
     disk.room_bytes = None
     later.append(60)
@@ -228,7 +228,7 @@ def test_folder_that_cannot_be_made_leaves_records_in_memory(
     process.deliver()
 
     assert list(memory.events.values()) == lines
-    assert process.told_kinds == ["outbox-unwritable"]
+    assert process.reported_kinds == ["outbox-unwritable"]
     assert process.counters.delivered == 3
 
 
@@ -240,7 +240,7 @@ def test_memory_is_bounded_by_count(process: ReportingProcess, disk: SmallDisk) 
 
     assert list(process.outbox.backlog) == lines
     assert process.counters.dropped == {"outbox unwritable": 2}
-    assert process.told_kinds == ["outbox-unwritable", "outbox-full"]
+    assert process.reported_kinds == ["outbox-unwritable", "outbox-full"]
 
 
 def test_memory_is_bounded_by_bytes(process: ReportingProcess, disk: SmallDisk) -> None:
@@ -287,7 +287,7 @@ def test_strict_refusal_raises_and_records_nothing(
     assert not process.outbox.backlog
     process.append(refused)
     assert on_disk(folder) == [first, refused]
-    process.die()
+    process.kill()
 
 
 def test_records_in_memory_do_not_overtake_those_in_a_file(
@@ -384,7 +384,7 @@ def test_close_writes_records_of_memory(
     process.append(*lines[1:])
     disk.room_bytes = None
 
-    process.leave()
+    process.close()
 
     assert on_disk(folder) == lines
     assert process.counters.dropped == {}
@@ -423,7 +423,7 @@ def test_close_counts_records_without_room(
     disk.room_bytes = 0
     process.append(*event_lines(3))
 
-    process.leave()
+    process.close()
 
     assert process.counters.dropped == {"outbox unwritable": 3}
     assert process.outbox.undelivered_count == 0
@@ -457,7 +457,7 @@ def test_fsync_puts_each_record_on_the_disk(
 
     assert len(list(folder.glob("*.outbox"))) > 2
     assert folder.name in {name for name, _ in synced}  # names of files last too
-    process.die()
+    process.kill()
 
 
 def test_fsync_puts_a_full_file_on_the_disk_before_the_next_begins(
@@ -485,7 +485,7 @@ def test_fsync_puts_a_full_file_on_the_disk_before_the_next_begins(
     process.append(event_line())
 
     assert at_begin == [[(path.name, path.stat().st_size)]]
-    process.die()
+    process.kill()
 
 
 @pytest.mark.parametrize("end", ["close", "end_current_file"])
@@ -547,10 +547,10 @@ def test_fsync_failure_stops_no_job(
         patch.setattr(os, "fsync", refuse)
         process.append(*lines[1:])
 
-    assert process.told_kinds == ["outbox-unwritable"]
+    assert process.reported_kinds == ["outbox-unwritable"]
     process.deliver()
     assert list(memory.events.values()) == lines
-    process.die()
+    process.kill()
 
 
 def test_strict_fsync_failure_raises(
@@ -567,7 +567,7 @@ def test_strict_fsync_failure_raises(
         patch.setattr(os, "fsync", refuse)
         with pytest.raises(OutboxError, match="cannot be written"):
             process.outbox.append(event_line())
-    process.die()
+    process.kill()
 
 
 def test_interrupt_during_a_report_loses_no_other(

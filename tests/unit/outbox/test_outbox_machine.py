@@ -105,7 +105,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.disk = SmallDisk(self.patch, self.folder)
         self.backend = MemoryBackend(KNOWN)
-        self.backend.refused_jobs[REFUSED] = rejected(422)
+        self.backend.rejected_jobs[REFUSED] = rejected(422)
         self.promises: dict[str, Promise] = {}
         self.unsure: set[str] = set()
         self.refused: set[str] = set()
@@ -176,7 +176,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def leave(self, which: int) -> None:
         """Close a process in order."""
         process = self._process(which)
-        process.leave()
+        process.close()
         self._end(process)
 
     # Actions of delivery, and faults that it meets.
@@ -266,7 +266,7 @@ class OutboxMachine(RuleBasedStateMachine):
         own = [file.path for file in process.outbox.files]
         paths = [file.path for file in process.files()]
         self._give_up(process.outbox.backlog)
-        process.die()
+        process.kill()
         self._end(process)
         # Lines that another process has read cannot be lost any more.
         read = {file.path for other in self.processes for file in other.files()}
@@ -297,7 +297,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 self._deliver_all()
         finally:
             for process in self.processes:
-                process.die()
+                process.kill()
             self.patch.undo()
             self.home.cleanup()
 
@@ -334,7 +334,7 @@ class OutboxMachine(RuleBasedStateMachine):
         event_id = json.loads(line)["event_id"]
         if is_refused:
             self.refused.add(event_id)
-            self.backend.refused_lines[event_id] = problem(422)
+            self.backend.rejected_events[event_id] = problem(422)
         dropped = process.counters.dropped.copy()
         process.append(line)
         promise = Promise(line, job, kind, owner, next(self.places))
@@ -434,7 +434,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.backend.jobs[LATE] = {}
         for process in self.processes:
             self._give_up(process.outbox.backlog)
-            process.die()
+            process.kill()
         self.processes = []
         self._start(PLENTY)
         last = self.processes[0]
@@ -452,7 +452,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 assert event_id not in self.backend.events
             else:
                 assert promise.line not in held, promise
-        last.leave()
+        last.close()
         self.processes = []
         # Files without records are archived, so no process delivers them again.
         for path in self.folder.glob("*.outbox"):

@@ -95,7 +95,7 @@ def test_descriptors_reused_by_the_job_are_left_alone(
     process.append(*lines[6:])
     process.passes.reopen_lost_files()
     process.deliver()
-    process.leave()
+    process.close()
 
     assert delivered(memory) == lines
     assert process.counters.dropped == {}
@@ -119,7 +119,7 @@ def test_file_of_the_job_at_the_path_of_the_outbox_is_left_alone(
     process.append(lines[1])
     process.passes.reopen_lost_files()
     process.deliver()
-    process.leave()
+    process.close()
 
     assert delivered(memory) == lines
     assert os.pread(theirs, len(text) + 1, 0) == text
@@ -148,12 +148,12 @@ def test_records_after_an_outside_cut_arrive(
     process.passes.reopen_lost_files()
     process.append(lines[7])
     process.deliver()
-    process.leave()
+    process.close()
 
     arrived = delivered(memory)
     assert arrived == [line for line in lines if line in arrived]
     assert arrived[-3:] == lines[5:]
-    assert process.told_kinds == ["outbox-cut"]
+    assert process.reported_kinds == ["outbox-cut"]
     assert process.counters.dropped == {"outbox cut": len(lines) - len(arrived)}
     assert not list(folder.glob("*.outbox"))
 
@@ -171,7 +171,7 @@ def test_descriptors_reused_between_records_and_delivery_are_not_read(
         process.run_pass()
     process.passes.reopen_lost_files()
     process.deliver()
-    process.leave()
+    process.close()
 
     assert delivered(memory) == lines
     job_files.close()
@@ -184,7 +184,7 @@ def test_leftover_whose_descriptor_was_taken_over_is_opened_again(
     before, process = ReportingProcess(folder, memory), ReportingProcess(folder, memory)
     lines = event_lines(3)
     before.append(*lines)
-    before.die()
+    before.kill()
     process.passes.claim_leftovers()
     (leftover,) = process.passes.leftovers
     first = leftover.peek(1).count(b"\n")
@@ -193,7 +193,7 @@ def test_leftover_whose_descriptor_was_taken_over_is_opened_again(
     job_files.take_over()
     process.passes.reopen_lost_files()
     process.deliver()
-    process.leave()
+    process.close()
 
     assert delivered(memory) == lines[1:]
     job_files.close()
@@ -209,7 +209,7 @@ def test_process_that_ends_leaves_files_of_the_job_open(
 
     job_files.take_over()
     process.outbox.forget()
-    process.leave()
+    process.close()
 
     assert view_of(folder).waiting == lines
     job_files.close()
@@ -227,8 +227,8 @@ def test_file_that_another_process_has_claimed_is_left_to_it(
 
     process.append(*lines[2:])
     process.deliver()
-    process.leave()
-    other.leave()
+    process.close()
+    other.close()
 
     assert delivered(memory) == lines
     assert process.counters.dropped == {}
@@ -282,14 +282,14 @@ def test_records_of_removed_files_are_on_disk_again(
 
     take_away(folder)
     process.append(*lines[4:])
-    process.leave()
+    process.close()
 
     assert view_of(folder).waiting == lines[2:]
-    assert process.told_kinds == ["outbox-deleted"]
+    assert process.reported_kinds == ["outbox-deleted"]
     assert process.counters.dropped == {}
     following = ReportingProcess(folder, memory)
     following.deliver()
-    following.leave()
+    following.close()
     assert delivered(memory) == lines
 
 
@@ -307,7 +307,7 @@ def test_delivery_pass_rescues_removed_files(
 
     assert view_of(folder).waiting == lines
     process.deliver()
-    process.leave()
+    process.close()
     assert delivered(memory) == lines
 
 
@@ -325,7 +325,7 @@ def test_long_burst_does_not_go_into_a_moved_folder(
         process.append(lines[-1])
 
     assert view_of(folder).waiting == lines
-    process.leave()
+    process.close()
 
 
 def test_records_without_a_file_are_not_reported_as_kept(
@@ -360,11 +360,11 @@ def test_records_of_a_file_that_was_closed_and_deleted_are_counted(
     delete_folder(folder)
     process.append(lines[3])
     process.deliver()
-    process.leave()
+    process.close()
 
     assert delivered(memory) == lines[3:]
     assert process.counters.dropped == {"outbox deleted": 3}
-    assert process.told_kinds == ["outbox-deleted"]
+    assert process.reported_kinds == ["outbox-deleted"]
     job_files.close()
 
 
@@ -382,7 +382,7 @@ def test_held_records_of_a_file_that_was_deleted_alone_stay(
     (path,) = folder.glob("*.outbox")
     path.unlink()
     process.passes.reopen_lost_files()
-    process.leave()
+    process.close()
 
     view = view_of(folder)
     assert (view.waiting, view.kept) == (known, unknown)

@@ -30,7 +30,7 @@ def small(folder: Path, memory: MemoryBackend) -> Iterator[ReportingProcess]:
     """Return a process with a small outbox limit."""
     made = ReportingProcess(folder, memory, limit_bytes=LIMIT)
     yield made
-    made.die()
+    made.kill()
 
 
 def thin(process: ReportingProcess) -> None:
@@ -62,7 +62,7 @@ def test_outbox_below_its_limit_is_left_alone(small: ReportingProcess) -> None:
     assert len(undelivered_records(small)) == 50
     assert [file.path for file in small.outbox.files] == paths
     assert small.counters.dropped == {}
-    assert small.told == []
+    assert small.reported == []
 
 
 def test_oldest_timeline_lines_go_first(small: ReportingProcess) -> None:
@@ -104,7 +104,7 @@ def test_fsync_covers_the_thinned_file(
     changed = [file.path.stat() for file in process.outbox.files]
     assert any(synced.get(stat.st_ino) == stat.st_size for stat in changed)
     assert folder.stat().st_ino in synced
-    process.die()
+    process.kill()
 
 
 @pytest.mark.parametrize("kind", ["info", "heartbeat", "a word of the author"])
@@ -184,7 +184,7 @@ def test_outbox_of_state_events_refuses_and_counts_the_newest(
 
     assert undelivered_records(small) == lines
     assert small.counters.dropped == {"outbox full": 2}
-    assert small.told_kinds == ["outbox-full"]
+    assert small.reported_kinds == ["outbox-full"]
 
 
 def test_with_strict_a_full_outbox_raises(folder: Path, memory: MemoryBackend) -> None:
@@ -197,7 +197,7 @@ def test_with_strict_a_full_outbox_raises(folder: Path, memory: MemoryBackend) -
         process.outbox.append(large("complete"))
 
     assert process.counters.dropped == {}
-    process.die()
+    process.kill()
 
 
 def test_full_outbox_takes_records_again_after_delivery(
@@ -247,14 +247,14 @@ def test_thinned_outbox_is_whole_for_the_next_process(
     small.append(*lines, large("complete", job="new"))
     thin(small)
     left = undelivered_records(small)
-    small.die()
+    small.kill()
     other = ReportingProcess(folder, memory)
 
     other.deliver()
 
     assert list(memory.events.values()) == left[1:]
     assert "new" in memory.jobs
-    other.die()
+    other.kill()
 
 
 def test_held_records_survive_the_thinning(
@@ -262,7 +262,7 @@ def test_held_records_survive_the_thinning(
 ) -> None:
     """The journal moves to the file that replaces its own."""
     refused, late = large("info"), large("info", job="late")
-    memory.refused_lines[event_id_of(refused)] = problem(422)
+    memory.rejected_events[event_id_of(refused)] = problem(422)
     small.append(refused, late)
     small.run_pass()
     small.append(*[large("info") for _ in range(150)])
@@ -321,8 +321,8 @@ def test_thinning_warns_once(small: ReportingProcess) -> None:
         small.append(*[large("info") for _ in range(150)])
         thin(small)
 
-    assert small.told_kinds == ["outbox-full"]
-    assert "dropped" in small.told[0].message
+    assert small.reported_kinds == ["outbox-full"]
+    assert "dropped" in small.reported[0].message
 
 
 def test_thinning_reads_the_kind_and_not_the_text(small: ReportingProcess) -> None:

@@ -1,4 +1,4 @@
-"""An answer is taken for one of a backend if, and only if, the contract admits it."""
+"""Check of answers against the contract: types, formats, ranges and nesting."""
 
 import inspect
 import json
@@ -50,7 +50,7 @@ def is_admitted(schema: str, text: str) -> bool:
 
 
 def test_answers_are_those_of_the_contract() -> None:
-    """Each operation is there, with the one schema that its good answers have."""
+    """Each operation has the one schema of its successful answers."""
     ours = {key: frozenset(each.values()) for key, each in OPERATIONS.items()}
 
     assert ours == {operation.key: operation.answers for operation in operations()}
@@ -65,7 +65,7 @@ def test_spoilt_member_makes_an_answer_of_something_else(schema: str) -> None:
 
 
 def arguments_of(operation: Operation) -> dict[str, Any]:
-    """Return what an operation has to be called with."""
+    """Return the arguments for a call of an operation."""
     given: dict[str, Any] = {}
     parameters = inspect.signature(endpoint_of(operation).sync).parameters
     for name, parameter in parameters.items():
@@ -77,7 +77,7 @@ def arguments_of(operation: Operation) -> dict[str, Any]:
 
 
 def body_of(operation: Operation) -> Any:
-    """Return a body that an operation takes."""
+    """Return a valid body for an operation."""
     content = contract().resolve(operation.item["requestBody"])["content"]
     (media,) = content.values()
     schema = str(media["schema"].get("$ref", "")).rpartition("/")[2]
@@ -122,7 +122,7 @@ def test_call_returns_a_model_or_says_that_the_answer_is_none(
 
 @pytest.mark.parametrize("path", ["/share-links/1/revoke", "/api/share-links/1/revoke"])
 def test_answer_is_read_below_any_base_address(path: str) -> None:
-    """A backend behind a path of its own is understood."""
+    """An answer is accepted for a base address with a path."""
     check_answer("POST", path, 200, SHARE_LINK)
 
 
@@ -142,7 +142,7 @@ def test_answer_is_read_below_any_base_address(path: str) -> None:
 def test_answer_of_something_else_is_none_of_ours(
     method: str, path: str, content: dict[str, Any]
 ) -> None:
-    """JSON alone makes no answer: it has to be that of the operation asked for."""
+    """JSON that does not fit the requested operation fails the check."""
     with pytest.raises(InvalidAnswer):
         check_answer(method, path, 200, content)
 
@@ -163,13 +163,13 @@ def test_answer_of_something_else_is_none_of_ours(
     ],
 )
 def test_text_that_is_no_safe_json_object_is_refused(body: bytes) -> None:
-    """Encodings, numbers and depths that not all programs can hold are no answer."""
+    """Text in another encoding, too large numbers and deep nesting raise."""
     with pytest.raises(InvalidAnswer):
         parse_object(body)
 
 
 def test_deepest_answer_of_the_contract_is_read() -> None:
-    """The bound of the depth is beyond what events and their metadata have."""
+    """Events with the deepest metadata pass the check."""
     event = answer("Event")
     event["event_metadata"] = {"a": {"b": {"c": {"d": {"e": 1}}}}}
     page = {"items": [event], "next_cursor": None}

@@ -1,4 +1,4 @@
-"""How often, how long and over which connections a request is tried."""
+"""Repeated requests: failures that allow a repetition, time limits, connections."""
 
 import asyncio
 import gc
@@ -32,13 +32,13 @@ AT_ONCE = {"Retry_After": "0"}
 
 
 def in_turn(*answers: bytes | Iterator[bytes]) -> Answer:
-    """Return a script that gives each answer once."""
+    """Return an answer function that gives each answer once."""
     left = iter(answers)
     return lambda _: next(left)
 
 
 def broken_off(answer: bytes) -> Iterator[bytes]:
-    """Send an answer up to its last bytes, and end the connection."""
+    """Yield an answer without its last bytes, then close the connection."""
     yield answer[:-5]
     raise ConnectionAbortedError
 
@@ -51,12 +51,12 @@ def unavailable(status: int = 503, **headers: str) -> bytes:
 
 
 def tracker_for(url: str) -> TrackerApi:
-    """Return a tracker with time enough for any test."""
+    """Return a tracker with a timeout that no test reaches."""
     return TrackerApi(api_key=KEY, base_url=url, timeout_seconds=20)
 
 
 def client_for(url: str, attempt: float, deadline: float) -> BackendClient:
-    """Return a client of this patience, in seconds."""
+    """Return a client with these time limits, in seconds."""
     return BackendClient(
         base_url=url,
         token=KEY,
@@ -66,18 +66,18 @@ def client_for(url: str, attempt: float, deadline: float) -> BackendClient:
 
 
 def make_customer(tracker: TrackerApi) -> object:
-    """Make a customer through the layer by hand."""
+    """Create a customer by `tracker.admin`."""
     return tracker.admin.create_customer()
 
 
 def make_customer_raw(tracker: TrackerApi) -> object:
-    """Make a customer through the generated call."""
+    """Create a customer by the generated call."""
     return create_customer.sync(client=tracker.client, body=CustomerInput())
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
-def test_question_is_asked_again_after(status: int) -> None:
-    """A backend that restarts costs a question nothing but time."""
+def test_read_call_is_repeated_after(status: int) -> None:
+    """A read call succeeds after a restart of the backend."""
     script = in_turn(unavailable(status), http(200, OWNER))
 
     with answering(script) as server, tracker_for(server.url) as tracker:
@@ -86,8 +86,8 @@ def test_question_is_asked_again_after(status: int) -> None:
     assert len(server.requests) == 2
 
 
-def test_question_is_asked_again_when_the_connection_breaks() -> None:
-    """An answer that never came may be asked for again."""
+def test_read_call_is_repeated_after_a_broken_connection() -> None:
+    """A read call changes nothing, so a lost answer is requested again."""
     script = in_turn(b"", broken_off(http(200, OWNER)), http(200, OWNER))
 
     with answering(script) as server:
@@ -104,7 +104,7 @@ def test_question_is_asked_again_when_the_connection_breaks() -> None:
 def test_change_is_not_repeated_when_it_may_have_been_made(
     make: Callable[[TrackerApi], object], status: int
 ) -> None:
-    """A customer is not made twice for an answer that went wrong."""
+    """A POST without a usable answer may have been applied: it is not repeated."""
     answer = unavailable(status, **AT_ONCE)
 
     with answering(answer) as server, tracker_for(server.url) as tracker:
@@ -119,7 +119,7 @@ def test_change_is_not_repeated_when_it_may_have_been_made(
 def test_change_is_repeated_when_it_was_not_made(
     make: Callable[[TrackerApi], object], status: int
 ) -> None:
-    """Being told to slow down loses nothing; both requests are the same."""
+    """A POST that got 425 or 429 is repeated with the same body."""
     script = in_turn(unavailable(status, **AT_ONCE), http(201, CUSTOMER))
 
     with answering(script) as server, tracker_for(server.url) as tracker:
@@ -130,7 +130,7 @@ def test_change_is_repeated_when_it_was_not_made(
 
 
 def test_creation_of_a_job_is_tried_once() -> None:
-    """A job is not held up by repeats; what is asked of it is one attempt."""
+    """`create_job()` makes one attempt, so that it does not block the script."""
     answer = unavailable(429, Retry_After="60")
 
     with answering(answer) as server, tracker_for(server.url) as tracker:
@@ -139,8 +139,8 @@ def test_creation_of_a_job_is_tried_once() -> None:
     assert [request.target for request in server.requests].count("/jobs") == 1
 
 
-def test_wait_that_the_backend_asks_for_is_not_undercut() -> None:
-    """A wait beyond the deadline ends the attempts instead of being shortened."""
+def test_retry_after_beyond_the_deadline_ends_the_attempts() -> None:
+    """The pause of `Retry-After` is never shortened to the deadline."""
     answer = unavailable(503, Retry_After="61")
 
     with answering(answer) as server, tracker_for(server.url) as tracker:
@@ -152,9 +152,9 @@ def test_wait_that_the_backend_asks_for_is_not_undercut() -> None:
 
 
 def test_attempts_end_at_the_deadline() -> None:
-    """A backend that stays down ends in an error and not in an endless loop."""
+    """Attempts with a backend that stays down end in an error at the deadline."""
     with answering(unavailable()) as server:
-        # Time enough for a second attempt, however busy the machine is.
+        # Long enough for a second attempt on a busy machine.
         client = client_for(server.url, attempt=20.0, deadline=5.0)
         with pytest.raises(BackendUnavailable):
             verify_api_key.sync(client=client)
@@ -163,8 +163,8 @@ def test_attempts_end_at_the_deadline() -> None:
     assert 1 < len(server.requests) < 50
 
 
-def test_asynchronous_question_is_asked_again() -> None:
-    """The asynchronous twin repeats as the synchronous one does."""
+def test_asynchronous_read_call_is_repeated() -> None:
+    """The asynchronous client repeats a read call, as the blocking client does."""
     script = in_turn(unavailable(), http(200, OWNER))
 
     async def ask(tracker: TrackerApi) -> object:
@@ -180,7 +180,7 @@ def test_asynchronous_question_is_asked_again() -> None:
 
 @pytest.mark.parametrize("begin", [0, http(200, OWNER).index(b"\r\n\r\n") + 4])
 def test_answer_that_drips_ends_with_the_attempt(begin: int) -> None:
-    """A server that drips headers or a body cannot hold a caller for ever."""
+    """An attempt ends in time although a server drips headers or a body."""
     answer = http(200, OWNER)
     over = threading.Event()
 
@@ -193,7 +193,7 @@ def test_answer_that_drips_ends_with_the_attempt(begin: int) -> None:
 
     with answering(drip) as server:
         client = client_for(server.url, attempt=0.5, deadline=0.0)
-        client.get_httpx_client()  # to make it is not measured
+        client.get_httpx_client()  # making the pool is not measured
         began = time.monotonic()
         try:
             with pytest.raises(BackendUnavailable, match="no answer in time"):
@@ -207,7 +207,7 @@ def test_answer_that_drips_ends_with_the_attempt(begin: int) -> None:
 
 
 def test_asynchronous_answer_that_drips_ends_with_the_attempt() -> None:
-    """The asynchronous twin keeps the same bound."""
+    """An asynchronous attempt ends in time although a server drips."""
     answer = http(200, OWNER)
     over = threading.Event()
 
@@ -237,7 +237,7 @@ def test_asynchronous_answer_that_drips_ends_with_the_attempt() -> None:
 
 
 def test_client_serves_one_event_loop_after_another() -> None:
-    """A script may call `asyncio.run()` more than once."""
+    """A client works in each of several calls of `asyncio.run()`."""
 
     async def ask(client: BackendClient) -> None:
         await verify_api_key.asyncio(client=client)
@@ -252,7 +252,7 @@ def test_client_serves_one_event_loop_after_another() -> None:
 
 
 def test_every_attempt_has_finite_timeouts() -> None:
-    """No wait of any request is without an end."""
+    """Each phase of each request has a time limit."""
     script = in_turn(unavailable(), unavailable(), http(200, OWNER))
     timeouts: list[dict[str, Any]] = []
 
@@ -270,7 +270,7 @@ def test_every_attempt_has_finite_timeouts() -> None:
 
 
 def test_one_connection_serves_many_calls() -> None:
-    """Questions do not pay for a new connection each time."""
+    """Read calls share one connection."""
     with answering(http(200, OWNER)) as server, tracker_for(server.url) as tracker:
         for _ in range(10):
             tracker.verify_api_key()
@@ -282,7 +282,7 @@ def test_one_connection_serves_many_calls() -> None:
 
 
 def test_connection_that_the_backend_closed_is_replaced() -> None:
-    """A restart of the backend between two questions is not noticed."""
+    """A connection that the backend closed between two requests is replaced."""
     script = in_turn(http(200, OWNER), b"", http(200, OWNER))
 
     with answering(script) as server, tracker_for(server.url) as tracker:
@@ -293,7 +293,7 @@ def test_connection_that_the_backend_closed_is_replaced() -> None:
 
 
 def test_closed_tracker_can_be_used_again() -> None:
-    """Closing twice or asking after it is no error."""
+    """A second `close()`, or a request after it, raises nothing."""
     with answering(http(200, OWNER)) as server:
         tracker = tracker_for(server.url)
         tracker.close()
@@ -305,7 +305,7 @@ def test_closed_tracker_can_be_used_again() -> None:
 
 
 def test_request_that_meets_a_close_of_its_client_is_answered() -> None:
-    """One thread closes the connections while another waits for an answer."""
+    """A request gets its answer although another thread closes the client."""
     is_asked, may_answer = threading.Event(), threading.Event()
 
     def answer(_: Request) -> bytes:
@@ -322,11 +322,11 @@ def test_request_that_meets_a_close_of_its_client_is_answered() -> None:
 
         assert asking.result(60) is not None
     assert server.connection_count == 1
-    gc.collect()  # a socket that was left open would be told of
+    gc.collect()  # a socket that was left open would raise a ResourceWarning
 
 
 def test_request_that_comes_late_to_a_closed_client_is_answered() -> None:
-    """A thread may have got the connections before another one closes them."""
+    """A thread that got the pool before a close can still send with it."""
     with answering(http(200, OWNER)) as server:
         client = client_for(server.url, attempt=20.0, deadline=0.0)
         connections = client.get_httpx_client()

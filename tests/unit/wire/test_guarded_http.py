@@ -1,4 +1,4 @@
-"""Whatever a server answers, a call returns a model or raises one of our errors."""
+"""Check of answers: each call returns a model or raises a `BackendError`."""
 
 import asyncio
 import gzip
@@ -24,12 +24,12 @@ from trackerapi.wire.client import BackendClient
 
 
 def tracker_for(url: str, seconds: float = 20.0) -> TrackerApi:
-    """Return a tracker for the server at `url`, with its patience for an answer."""
+    """Return a tracker for the server at `url` with a timeout."""
     return TrackerApi(api_key=KEY, base_url=url, timeout_seconds=seconds)
 
 
 def ask_once(url: str, seconds: float = 20.0) -> object:
-    """Ask whose key it is, with one attempt."""
+    """Request the owner of the key, with one attempt."""
     client = BackendClient(
         base_url=url,
         token=KEY,
@@ -44,7 +44,7 @@ def ask_once(url: str, seconds: float = 20.0) -> object:
 
 @pytest.mark.parametrize("status", [*range(200, 600), 600, 799, 999])
 def test_every_status_with_html_raises_unavailable(status: int) -> None:
-    """A page of a proxy is no answer of a backend, whatever its status."""
+    """An HTML page is not an answer of a backend, with any status."""
     page = http(status, b"<html>portal</html>", "text/html")
 
     with answering(page) as server:
@@ -56,7 +56,7 @@ def test_every_status_with_html_raises_unavailable(status: int) -> None:
 
 @pytest.mark.parametrize("status", [*range(100, 200)])
 def test_informational_status_raises_unavailable(status: int) -> None:
-    """An answer that never comes to its end is no answer."""
+    """An interim answer without a final answer raises BackendUnavailable."""
     informational = f"HTTP/1.1 {status} Words\r\n\r\n".encode()
 
     with answering(informational) as server:
@@ -66,7 +66,7 @@ def test_informational_status_raises_unavailable(status: int) -> None:
 
 @pytest.mark.parametrize("status", range(300, 600))
 def test_problem_of_every_status_raises_its_error(status: int) -> None:
-    """The class of an error follows from the status of the problem alone."""
+    """The status of a problem alone decides the class of the error."""
     unavailable = {408, 425, 429, *range(300, 400), *range(500, 600)}
     expected: type[BackendError] = BackendRejected
     if status in unavailable:
@@ -110,7 +110,7 @@ def test_problem_of_every_status_raises_its_error(status: int) -> None:
     ],
 )
 def test_malformed_answer_raises_unavailable(answer: bytes) -> None:
-    """A body that is not the operation's answer never escapes as another error."""
+    """An answer that does not fit its operation raises BackendUnavailable."""
     script = [answer]
 
     def once(request: Request) -> bytes:
@@ -121,8 +121,8 @@ def test_malformed_answer_raises_unavailable(answer: bytes) -> None:
             ask_once(server.url, seconds=1.0)
 
 
-def test_generated_call_is_guarded_like_the_layer() -> None:
-    """`tracker.client` refuses a malformed answer before generated code parses it."""
+def test_generated_call_checks_answers() -> None:
+    """`tracker.client` rejects a malformed answer before generated code parses it."""
     with (
         answering(http(200, {"items": 5})) as server,
         tracker_for(server.url, 0.3) as tracker,
@@ -131,8 +131,8 @@ def test_generated_call_is_guarded_like_the_layer() -> None:
             list_jobs.sync(client=tracker.client)
 
 
-def test_generated_asynchronous_call_is_guarded_too() -> None:
-    """The asynchronous twin decides as the synchronous one does."""
+def test_generated_asynchronous_call_checks_answers() -> None:
+    """The asynchronous client raises the same error as the blocking client."""
 
     async def ask(tracker: TrackerApi) -> None:
         async with tracker.client.get_async_httpx_client():
@@ -144,7 +144,7 @@ def test_generated_asynchronous_call_is_guarded_too() -> None:
 
 
 def test_answer_with_unknown_members_and_values_is_read() -> None:
-    """A newer backend may say more than this client knows."""
+    """Unknown members and values of a newer backend are accepted."""
     newer = {**OWNER, "scopes": ["ingest", "delegate"], "region": "north"}
 
     with answering(http(200, newer)) as server, tracker_for(server.url) as tracker:
@@ -155,7 +155,7 @@ def test_answer_with_unknown_members_and_values_is_read() -> None:
 
 
 def test_error_carries_what_the_backend_said() -> None:
-    """A caller reads attributes and need not parse a message."""
+    """The attributes of an error have status, request id and problem of the answer."""
     refusal = problem(422, errors=[{"pointer": "/tag", "detail": "is blank"}])
 
     with answering(refusal) as server, tracker_for(server.url) as tracker:
@@ -172,7 +172,7 @@ def test_error_carries_what_the_backend_said() -> None:
 
 
 def test_error_is_one_line_and_survives_pickling() -> None:
-    """An error crosses process pools and fits one line of a log."""
+    """An error is one short line, before and after pickling."""
     long = problem(409, detail="line one\nline two\x1b[31m" + "x" * 2000)
 
     with answering(long) as server, tracker_for(server.url) as tracker:
@@ -187,7 +187,7 @@ def test_error_is_one_line_and_survives_pickling() -> None:
 
 
 def test_key_is_sent_but_never_shown() -> None:
-    """The key is in the header of the request and in no text about it."""
+    """The key is in the header of the request, and in no repr and no error."""
     with answering(problem(401)) as server:
         tracker = tracker_for(server.url)
         with pytest.raises(AuthenticationError) as caught:
@@ -201,7 +201,7 @@ def test_key_is_sent_but_never_shown() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirect_is_not_followed(status: int) -> None:
-    """The key does not travel to another host."""
+    """A redirect is not followed: the key would go to another host."""
     with answering(http(200, OWNER)) as other:
         away = http(status, b"", "", Location=other.url)
         with answering(away) as server, tracker_for(server.url, 0.3) as tracker:

@@ -1,4 +1,4 @@
-"""Every operation of the contract is one typed call away."""
+"""Operations of the contract: each has a typed call."""
 
 import ast
 from importlib import import_module
@@ -18,7 +18,7 @@ NOT_WRAPPED: Final = {
 
 
 def imported_by_wire() -> set[tuple[str, str]]:
-    """Return group and operation of the generated calls that the layer imports."""
+    """Return group and operation of the generated calls that `wire/` imports."""
     wire = Path(trackerapi.__file__).parent / "wire"
     return {
         (node.module.rpartition(".")[2], name.name)
@@ -32,7 +32,7 @@ def imported_by_wire() -> set[tuple[str, str]]:
 
 
 def test_every_operation_is_reached_or_listed_with_a_reason() -> None:
-    """A new operation of the contract cannot be forgotten in the layer by hand."""
+    """Each operation of the contract is called by `wire/` or listed with a reason."""
     reached = {operation for _, operation in imported_by_wire()}
     known = {operation.operation_id for operation in operations()}
 
@@ -43,7 +43,7 @@ def test_every_operation_is_reached_or_listed_with_a_reason() -> None:
 
 @pytest.mark.parametrize("operation", operations(), ids=lambda o: o.operation_id)
 def test_generated_call_can_be_made_raw(operation: Operation) -> None:
-    """Each operation has its module, under the group that the contract names."""
+    """Each operation has a generated module in the package of its group."""
     group = operation.tag.replace("-", "_")
 
     call = import_module(f"trackerapi_client.api.{group}.{operation.operation_id}")

@@ -1,4 +1,4 @@
-"""No remote answer changes a job: its output, its result and its exit status."""
+"""Invalid answers: they change no output, result or exit status of a job."""
 
 import asyncio
 import itertools
@@ -39,7 +39,7 @@ def plain(url: str, job_id: str, shutdown_timeout: float) -> object:
 
 
 def block(url: str, job_id: str, shutdown_timeout: float) -> object:
-    """Report by blocks; return the same."""
+    """Report by blocks; return the id of the job."""
     with TrackerApi(KEY, url, shutdown_timeout=shutdown_timeout) as tracker:
         with tracker.run_job(job_id, 142, "import") as job:
             with job.step("load", total=2) as step:
@@ -49,7 +49,7 @@ def block(url: str, job_id: str, shutdown_timeout: float) -> object:
 
 
 def in_a_loop(url: str, job_id: str, shutdown_timeout: float) -> object:
-    """Report by the blocks of an event loop; return the same."""
+    """Report by the blocks of an event loop; return the id of the job."""
 
     async def script() -> object:
         async with AsyncTrackerApi(
@@ -113,7 +113,7 @@ Refusals = Callable[[list[str]], list[dict[str, Any]]]
 
 
 def refused_line(line: int, event_id: str | None) -> dict[str, Any]:
-    """Return one refused line of a batch answer."""
+    """Return one rejected line of a batch answer."""
     return {"line": line, "event_id": event_id, "problem": REFUSED}
 
 
@@ -135,7 +135,7 @@ OF_ANOTHER_BATCH: Final[dict[str, Refusals]] = {
 def test_batch_answer_about_other_events_holds_nothing(
     refusals: Refusals, tmp_path: Path
 ) -> None:
-    """An answer that refuses lines of another batch is invalid: all is sent again."""
+    """An answer that rejects lines of another batch is invalid: all is sent again."""
 
     def mixed_up(request: Request) -> bytes:
         if key_of(request) != "POST /events/batch":
@@ -234,7 +234,7 @@ def test_command_refuses_the_answer_to_another_request(
     at_the_shell: Callable[[str, str], int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A command refuses a link or token of another job, as from a confused cache."""
+    """A command rejects a link or token of another job, as from a confused cache."""
     backend = Backend()
     failed = whole_answer("Job") | {"id": 7, "status": "failed"}
     with answering(backend) as server:
@@ -259,12 +259,12 @@ def test_creation_answered_about_another_job_waits(
     mixed_up: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A creation waits if its answer is about another job."""
+    """A creation stays undelivered if its answer is about another job."""
     backend = Backend()
     done = whole_answer("Job") | {"status": "succeeded"}
     backend.set_answer("POST /jobs", json.dumps(done | mixed_up))
     with answering(backend) as server:
-        # Ends after the first answer: delivery gives up on one that is no answer.
+        # Ends after the first answer: delivery backs off after an invalid answer.
         assert script(server.url, "job-1", PATIENCE_SECONDS) == "job-1"
         assert "has already succeeded" not in caplog.text
         for thread in threading.enumerate():

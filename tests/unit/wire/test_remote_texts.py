@@ -1,4 +1,4 @@
-"""Words of a server are shown as one printable, bounded line without the key."""
+"""Texts of a server: shown as one printable, short line without the key."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ LONGEST_LINE: Final = 2_200
 
 
 def is_harmless(text: str) -> bool:
-    """Tell whether each line of a text may be shown on a terminal."""
+    """Return whether each line of a text is safe to print on a terminal."""
     return all(
         line.isprintable() and len(line) <= LONGEST_LINE and SECRET not in line
         for line in text.split("\n")
@@ -36,10 +36,10 @@ def is_harmless(text: str) -> bool:
 
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 422, 500, 503])
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_words_of_a_problem_are_cleaned_before_anybody_sees_them(
+def test_text_of_a_problem_is_cleaned(
     text: str, status: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The error, the log, the script's callback and the outbox have one clean line."""
+    """Error, log, callback and outbox get the text of a problem as one clean line."""
     told: list[DeliveryProblem] = []
     errors = [{"pointer": text, "detail": text}] * 50
     refusal = problem(
@@ -80,8 +80,8 @@ def test_words_of_a_problem_are_cleaned_before_anybody_sees_them(
     assert len(kept) < 50_000
 
 
-def test_reason_is_told_once() -> None:
-    """What the detail says already is not repeated from the list of errors."""
+def test_reason_is_not_repeated() -> None:
+    """An error of a problem is left out if the detail contains its text."""
     errors = [{"pointer": "/tag", "detail": "is blank"}]
     answer = problem(422, detail="/tag is blank.", errors=errors)
     with answering(answer) as server:
@@ -93,7 +93,7 @@ def test_reason_is_told_once() -> None:
 
 
 def test_reason_of_a_megabyte_is_one_short_line() -> None:
-    """A server decides what it says, but not how much of it is shown."""
+    """A reason of a megabyte is cut to one short line."""
     with answering(problem(422, detail="x" * 1_000_000)) as server:
         with TrackerApi(KEY, server.url) as tracker:
             with pytest.raises(BackendError) as caught:
@@ -115,7 +115,7 @@ def test_reason_of_a_megabyte_is_one_short_line() -> None:
 )
 @pytest.mark.parametrize("media", ["application/problem+json", "application/json"])
 def test_key_is_removed_however_it_is_written(body: bytes, media: str) -> None:
-    """A key that a body repeats is looked for after all that decodes the body."""
+    """A key in a body is removed after unpacking and parsing, in each spelling."""
     details = {"type": "urn:x", "title": "Test", "status": 400, "request_id": "a"}
     try:
         members = {**details, "detail": "", **json.loads(body)}
@@ -155,7 +155,7 @@ def test_key_is_removed_however_it_is_written(body: bytes, media: str) -> None:
 def test_key_in_the_head_of_an_answer_is_not_shown(
     raw: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither the error nor its cause repeats a key that a head has."""
+    """A key in the head of an answer is in neither the error nor its cause."""
     with answering(raw) as server:
         with TrackerApi(KEY, server.url, timeout_seconds=0.3) as tracker:
             with pytest.raises(BackendError) as caught:
@@ -165,7 +165,7 @@ def test_key_in_the_head_of_an_answer_is_not_shown(
     assert SECRET not in f"{error} {error!r} {error.__cause__!r} {caplog.text}"
 
 
-def test_key_is_removed_whatever_the_header_is_called(
+def test_key_is_removed_under_another_header_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Requests and redaction take the name of the header from `KEY_HEADER`."""
@@ -181,12 +181,12 @@ def test_key_is_removed_whatever_the_header_is_called(
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_commands_print_words_of_a_server_in_harmless_lines(
+def test_commands_print_texts_of_a_server_in_harmless_lines(
     text: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Names, statuses and cursors of an answer cannot steer a terminal."""
+    """Commands print no control characters of names, statuses and cursors."""
 
     def answer(request: object) -> bytes:
         status, schema = GOOD[key_of(request)]  # type: ignore[arg-type]
@@ -206,7 +206,7 @@ def test_commands_print_words_of_a_server_in_harmless_lines(
 
 
 def hostile(value: object, text: str) -> object:
-    """Return an answer whose texts are all `text`, where the contract lets them be."""
+    """Return an answer with `text` in each member where the contract allows it."""
     if isinstance(value, dict):
         changed = {name: hostile(each, text) for name, each in value.items()}
         return {**changed, "next_cursor": None} if "next_cursor" in value else changed
