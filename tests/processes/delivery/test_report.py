@@ -117,13 +117,13 @@ def test_full_outbox_drops_old_timeline_lines_and_counts_them(
         await_true(lambda: tracker.delivery().waiting < 1000, 60)
 
         def is_settled() -> bool:
-            # The courier may be about to put the last thinner file into its place.
+            # Delivery may be about to replace the file by the last thinner one.
             with contextlib.suppress(FileNotFoundError, ValueError):
                 return tracker.delivery().waiting == len(records(outbox))
             return False
 
         await_true(is_settled, 60)
-    # Only now: until the end, the courier may have been about to drop some more.
+    # Only now: until the end, delivery may drop more.
     report = tracker.delivery()
 
     kept = [each["event_id"] for each in records(outbox)]
@@ -209,12 +209,12 @@ def test_callback_that_raises_breaks_neither_job_nor_delivery(
         gateway.backend.api_key, gateway.url, on_problem=raising
     ) as tracker:
         tracker.job(str(uuid.uuid4())).send_event(kind="info")
-        assert told["unreachable"].wait(30)  # by the courier
+        assert told["unreachable"].wait(30)  # by the delivery thread
         job = new_job(tracker, config)
         ids = [job.send_event(kind="info", metadata={"At": object()})]
         gateway.fault = None
         tracker.flush(timeout=1.0)
-        assert told["job-unknown"].wait(30)  # by the courier, who goes on
+        assert told["job-unknown"].wait(30)  # by the delivery thread, which goes on
 
         await_true(lambda: bool(stored(tracker, job)), 30)
         assert [event.event_id for event in stored(tracker, job)] == ids

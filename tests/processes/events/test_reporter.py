@@ -44,7 +44,7 @@ def test_events_return_at_once_and_arrive_later(
     with reporting(gateway, strict=strict) as failing:
         handle = failing.job(job.provider_job_id)
         ids = [handle.send_event(kind="info")]
-        failing.flush(timeout=0.1)  # the courier is in the middle of it now
+        failing.flush(timeout=0.1)  # delivery is in the middle of a request now
         began = time.monotonic()
         ids += [handle.send_event(kind="info") for _ in range(100)]
         seconds = time.monotonic() - began

@@ -68,7 +68,7 @@ def test_fork_leaves_progress_to_the_parent(scripts: Scripts) -> None:
     assert len(events) - len(progress) == 2
 
 
-def test_fork_of_a_busy_courier_opens_a_connection_of_its_own(
+def test_fork_of_a_busy_loop_opens_a_connection_of_its_own(
     scripts: Scripts, gateway: Gateway
 ) -> None:
     """A child that is forked in the middle of a request shares no socket."""
@@ -110,7 +110,7 @@ def test_fork_of_a_busy_courier_opens_a_connection_of_its_own(
     scripts.assert_all_arrive_once()
 
 
-def test_fork_of_an_idle_courier_opens_a_connection_of_its_own(
+def test_fork_of_an_idle_loop_opens_a_connection_of_its_own(
     scripts: Scripts, gateway: Gateway
 ) -> None:
     """A connection that the parent keeps for later is not used by its child."""

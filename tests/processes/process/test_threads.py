@@ -38,7 +38,7 @@ def test_threads_that_send_at_once_lose_and_double_nothing(
         assert [places[i] for i in mine] == sorted(places[i] for i in mine)
 
 
-def test_threads_that_send_first_at_once_share_one_courier(
+def test_threads_that_send_first_at_once_share_one_loop(
     backend: RunningBackend, tmp_path: Path
 ) -> None:
     """However many threads begin together, one file and one thread come of it."""
