@@ -1,1 +1,1 @@
-"""The command `trackerapi`: one module for each command, named by its words."""
+"""Command line `trackerapi`: one module for each command, named like the command."""

@@ -1,1 +1,1 @@
-"""Commands of `trackerapi outbox`, one module each; `group` has their parser."""
+"""Commands of `trackerapi outbox`: one module for each; `group` adds all of them."""

@@ -1,4 +1,4 @@
-"""Command `outbox claim`: binds undelivered records to the present address and key."""
+"""Command `outbox claim`: binds undelivered records to the current address and key."""
 
 import argparse
 from collections.abc import Sequence
@@ -75,7 +75,8 @@ def _claim(options: argparse.Namespace) -> int:
         if not options.yes:
             _ask(files, dispatch.binding)
         try:
-            # First: an address and key that no backend accepts would be no better.
+            # The check comes first: without it, records could be bound to another wrong
+            # address or key.
             RetryLoop(total_seconds=options.timeout).run(dispatch.confirm_provider)
         except BackendError as error:
             print_message(dispatch.failure_text(error))
@@ -88,11 +89,11 @@ def _claim(options: argparse.Namespace) -> int:
 
 
 def _choose_files(dispatch: Dispatch, ids: Sequence[str]) -> list[FileSummary]:
-    """Return the files to bind: those with the ids, or all unaccepted ones.
+    """Return the files to bind: the named files, or all files no backend accepted.
 
     Raises:
-        UsageError: If an id fits no file or several, or a running process uses the
-            file.
+        UsageError: If an id matches no file or several files, or a running process
+            uses the file.
     """
     folder = dispatch.folder
     paths = dict.fromkeys(find_file(folder, each) for each in ids)
@@ -132,6 +133,7 @@ def _report(
     files: Sequence[FileSummary],
     bound: Sequence[Path],
 ) -> None:
+    """Print the result: `files` could be bound, `bound` are the rewritten files."""
     if options.json:
         print_json(
             {
@@ -160,7 +162,7 @@ def _report(
 
 
 def _file_text(file: FileSummary) -> str:
-    assert file.header is not None  # noqa: S101 - others are not chosen
+    assert file.header is not None  # noqa: S101 - true for each chosen file
     records = counted(file.remaining, "record")
     return f"file {file.file_id}: {records} for {destination_text(file.header.binding)}"
 

@@ -1,4 +1,4 @@
-"""Consent to a change that cannot be undone, asked on the terminal."""
+"""Question on the terminal before a change that cannot be undone, and `--yes`."""
 
 import argparse
 import sys
@@ -12,12 +12,12 @@ def add_yes(parser: argparse.ArgumentParser) -> None:
 
 
 def check_consent(change: str, question: str, refusal: str) -> None:
-    """Ask for consent on the terminal.
+    """Ask on the terminal whether to make a change; return if the answer is yes.
 
     Args:
-        change: Change for the error without a terminal, such as `drop 4 records`.
+        change: Change as the error without a terminal names it: `drop 4 records`.
         question: Question on the terminal, without its question mark.
-        refusal: Error if the answer is no.
+        refusal: Text of the error if the answer is no.
 
     Raises:
         UsageError: If stdin or stderr is no terminal, or the answer is no.

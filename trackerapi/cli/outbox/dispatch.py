@@ -1,4 +1,4 @@
-"""Delivery of an outbox folder by one command, and messages about its failures."""
+"""Delivery of an outbox folder by a command, and messages about failed delivery."""
 
 import argparse
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ _MAX_REASONS: Final = 5
 
 
 class SilentProblems(Problems):
-    """Problems that are not logged: the command prints them when it ends."""
+    """Problems that are not logged: the command prints them in its own report."""
 
     def report(
         self, kind: ProblemKind, message: str, *subject: str, level: int = 0
@@ -37,19 +37,19 @@ class SilentProblems(Problems):
 
 
 class Dispatch:
-    """Delivery from an outbox folder, for one thread.
+    """Delivery of an outbox folder to the backend, for use in one thread.
 
-    It is the `Sender` of its batch delivery, and counts the answers. The first request
-    opens the connection.
+    A `Dispatch` is the `Sender` of its own batch delivery: it sends each batch and
+    counts the answers. The first request opens the connection.
 
     Args:
         settings: Address, key and certificates of the backend.
-        folder: Outbox folder, in which creations of jobs are looked up.
-        problems: Reports rejected records; None logs them.
+        folder: Outbox folder with the records and the creations of jobs.
+        problems: Receiver of reports about rejected records; None logs the reports.
 
     Attributes:
         folder: Outbox folder.
-        binding: Address and key, with the provider after `confirm_provider()`.
+        binding: Address and key; with the provider once `confirm_provider()` returned.
         delivery: Batch delivery of records to the backend.
         counters: Counts of delivered and dropped events.
         accepted: Number of events that were new to the backend.
@@ -94,7 +94,7 @@ class Dispatch:
         return self.folder.admits(self.binding, other)
 
     def confirm_provider(self) -> None:
-        """Ask the backend for the provider of the key, once.
+        """Ask the backend for the provider of the key; do nothing if it is known.
 
         Raises:
             BackendError: If the backend does not answer.
@@ -112,7 +112,7 @@ class Dispatch:
         return unreachable(error)
 
     def forget_provider(self) -> None:
-        """Read the key again: the new key may be that of another provider."""
+        """Read the key again; forget the provider, as the new key may have another."""
         self.reload_key()
         with suppress(SettingsError):  # the next attempt uses the old key again
             key = self._settings.read_key_again()
@@ -120,7 +120,7 @@ class Dispatch:
         self.binding = binding_for(self._settings)
 
     def name_provider(self, file: OutboxFile) -> None:
-        """Write the provider into a file, so that other keys of it may deliver it."""
+        """Write the provider into a file: each key of the provider may deliver it."""
         if file.header.binding.provider_id is None and self.binding.provider_id:
             with suppress(OSError):
                 file.name_provider(self.binding.provider_id)
@@ -133,7 +133,7 @@ class Dispatch:
         return receipt
 
     def create_job(self, creation: Mapping[str, Any]) -> None:
-        """Create a job, or attach to it; see `Sender`."""
+        """Create a job, or attach to the existing job of the same id; see `Sender`."""
         self._open().sender.create_job(creation)
 
     def identify(self) -> int:
@@ -150,7 +150,7 @@ class Dispatch:
 
     def _open(self) -> "Connection":
         if self._connection is None:
-            # Here: commands without a request need no HTTP client.
+            # Imported here: a command without a request needs no HTTP client.
             from trackerapi.wire.connection import Connection
 
             agent = f"trackerapi/{__version__} (command line)"
@@ -162,11 +162,11 @@ class Dispatch:
 
 
 def print_reasons(reasons: Mapping[str, str], outcome: str) -> None:
-    """Print the reasons of some jobs on stderr.
+    """Print the reason of each job on stderr, for at most five jobs.
 
     Args:
-        reasons: Reason by job.
-        outcome: Verb for all of them, such as `is held`.
+        reasons: Reason by job id.
+        outcome: Predicate of all lines, such as `is held`.
     """
     for job_id, reason in list(reasons.items())[:_MAX_REASONS]:
         print_message(f"job {job_id!r} {outcome}: {reason}")

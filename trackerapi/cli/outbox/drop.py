@@ -1,4 +1,4 @@
-"""Command `outbox drop`: deletes held, undelivered or delivered records for good."""
+"""Command `outbox drop`: deletes held, undelivered or delivered records from disk."""
 
 import argparse
 from collections.abc import Mapping
@@ -93,7 +93,7 @@ class Drop:
     Args:
         folder: Outbox folder.
         states: `HELD`, `UNDELIVERED` or both; or `DELIVERED` alone.
-        provider_job_id: Only records of this job; None for all.
+        provider_job_id: Job of the records to drop; None for all jobs.
     """
 
     def __init__(
@@ -105,9 +105,11 @@ class Drop:
         self._folder, self._states, self._job_id = folder, states, provider_job_id
 
     def counts(self) -> tuple[dict[str, int], int]:
-        """Return the numbers of records to drop by state, and of those that stay.
+        """Count the records; change no file.
 
-        Undelivered records of running processes stay.
+        Returns:
+            Number of records to drop by state, and number of undelivered records of
+            running processes, which `run()` keeps.
         """
         counts = dict.fromkeys(self._states, 0)
         live_count = 0
@@ -121,7 +123,7 @@ class Drop:
         return counts, live_count
 
     def run(self) -> int:
-        """Drop the records; return their number.
+        """Drop the records; return the number of dropped records.
 
         Raises:
             OSError: If a file cannot be written.
@@ -132,6 +134,7 @@ class Drop:
         return self._folder.paths(delivered=DELIVERED in self._states)
 
     def _drop_from(self, path: Path) -> int:
+        """Drop the records of one file; of a running process, only held records."""
         selection = self._selection(*self._states)
         count = remove_records(self._folder, path, selection)
         if count is None and HELD in self._states:

@@ -45,7 +45,7 @@ from trackerapi.outbox.survey import (
 from trackerapi.settings.addresses import canonical_address
 
 NO_KEY: Final = "none"
-"""Value of `--key-id` for records without a key."""
+"""Value of `--key-id` that selects records without a key."""
 
 _HELP: Final = """\
 Copy undelivered and held records into a bundle, a file for another machine.
@@ -119,11 +119,11 @@ def _print(options: argparse.Namespace, summary: dict[str, Any]) -> None:
 
 
 class _Destination:
-    """Destination by the options of the command.
+    """Filter of records by `--base-url` and `--key-id`.
 
     Args:
-        base_url: Address; None for all.
-        key_id: Key id, or `NO_KEY`; None for all.
+        base_url: Address of the records; None for all addresses.
+        key_id: Key id of the records, or `NO_KEY`; None for all keys.
     """
 
     def __init__(self, base_url: str | None, key_id: str | None) -> None:
@@ -131,7 +131,7 @@ class _Destination:
         self._key_id = key_id
 
     def includes(self, binding: Binding) -> bool:
-        """Return whether records with this binding are to be exported."""
+        """Return whether the filter selects records with this binding."""
         key_id = binding.key_id or NO_KEY
         is_there = self._base_url in {None, binding.base_url}
         return is_there and self._key_id in {None, key_id}
@@ -142,8 +142,8 @@ class Export:
 
     Args:
         folder: Outbox folder.
-        provider_job_id: Only records of this job; None for all.
-        destination: Only records with this destination.
+        provider_job_id: Job of the records to copy; None for all jobs.
+        destination: Filter of the records by address and key.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Export:
         self._abandoned: list[Path] = []
 
     def binding(self) -> Binding | None:
-        """Return the binding of the records to export; None without a record.
+        """Return the binding of the records to export; None if there are no records.
 
         Raises:
             UsageError: If the records have several addresses or providers.
@@ -182,8 +182,8 @@ class Export:
     def write(self, writer: BundleWriter) -> None:
         """Copy the records into a bundle.
 
-        Creations of their jobs go along, also delivered ones: the backend of the other
-        machine may lack the jobs.
+        The bundle also gets the creations of the jobs, even delivered creations: the
+        backend of the other machine may lack the jobs.
         """
         jobs: set[str] = set()
         created: set[str] = set()
@@ -196,7 +196,7 @@ class Export:
                 writer.add_known(line)
 
     def remove(self) -> int:
-        """Remove copied records of ended processes; return their number.
+        """Remove copied records of ended processes; return the number of records.
 
         Raises:
             OSError: If a file cannot be written.
@@ -208,15 +208,16 @@ class Export:
         return sum(count or 0 for count in counts)
 
     def _files(self) -> Iterator[OutboxFile]:
-        """Iterate over the files, also over those that appear meanwhile.
+        """Iterate over the files, and over files that appear during the iteration.
 
-        A running process may replace a file by a thinner one.
+        A running process may replace its file by a smaller file with fewer records.
         """
         seen: set[Path] = set()
         while paths := [path for path in self._folder.paths() if path not in seen]:
             for path in paths:
                 seen.add(path)
-                # In this order: after the owner has ended, no record is added.
+                # The lock is tested before the read: once the owner has ended, no
+                # record is added to the file.
                 is_abandoned = not is_locked(path)
                 for file in views([path]):
                     if self._destination.includes(file.header.binding):
@@ -225,7 +226,7 @@ class Export:
                             self._abandoned.append(path)
 
     def _copy_file(self, file: OutboxFile, writer: BundleWriter) -> Iterator[bytes]:
-        """Copy one file; yield each record that was copied."""
+        """Copy the records of one file; yield each copied record."""
         journal_ids: set[str] = set()
         for entry in file.held.entries(provider_job_id=self._job_id):
             journal_ids.add(entry.record_id)
@@ -263,7 +264,7 @@ class Export:
 def _destinations(bindings: Sequence[Binding]) -> list[Binding]:
     """Return one binding for each address and provider.
 
-    A key whose provider is unknown counts as a provider of its own.
+    A key with an unknown provider counts as a provider of its own.
     """
     providers = {
         (each.base_url, each.key_id): each.provider_id

@@ -1,4 +1,4 @@
-"""Parser of `trackerapi outbox` and its commands."""
+"""Group of commands `outbox`: its parser, and the list of its commands."""
 
 from typing import Any, Final
 

@@ -45,10 +45,10 @@ _HELD_AT_ONCE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class _Imported:
-    """Records of a bundle that were new to the outbox.
+    """Result of an import: records of a bundle that were new to the outbox.
 
     Attributes:
-        path: New outbox file; None without a new record.
+        path: New outbox file; None if the bundle had no new record.
         undelivered: Number of new undelivered records.
         held: Number of new held records.
     """
@@ -124,14 +124,15 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _binding(bundle: Bundle, settings: "Settings") -> "Binding":
-    """Return the binding of the records on this machine."""
+    """Return the binding of the imported records, from the settings of this machine."""
     mine, recorded = binding_for(settings), bundle.binding
     if mine.base_url != recorded.base_url:
         print_message(
             f"recorded for {recorded.base_url}; goes to {mine.base_url} from here"
         )
     elif recorded.provider_id is not None:
-        # The records belong to their provider, even if the key here is of another one.
+        # The records belong to their provider, even if the key on this machine belongs
+        # to another provider.
         return replace(mine, key_id=None, provider_id=recorded.provider_id)
     return mine
 
@@ -142,7 +143,7 @@ def _import_into(
     """Write the new records of a bundle into a new outbox file.
 
     Raises:
-        UsageError: If the file cannot be written; no part of it is left.
+        UsageError: If the file cannot be written; the incomplete file is removed.
     """
     known = _known_ids(folder, binding)
     try:
@@ -168,7 +169,7 @@ def _known_ids(folder: "OutboxFolder", binding: "Binding") -> set[str]:
     """Return the ids of all records for a destination: undelivered, held, delivered."""
     known: set[str] = set()
     for path in folder.all_paths():
-        with suppress(OSError):  # another user's file: its records may come twice
+        with suppress(OSError):  # unreadable file of another user: may import it twice
             for file in views([path]):
                 other = file.header.binding
                 if other == binding or folder.admits(binding, other):
@@ -179,10 +180,13 @@ def _known_ids(folder: "OutboxFolder", binding: "Binding") -> set[str]:
 
 
 def _copy(bundle: Bundle, file: OutboxFile, known: Collection[str]) -> _Imported:
+    """Copy the records whose ids are not in `known` from a bundle into a file."""
     held = undelivered = 0
-    with progress_of("took in", bundle.undelivered + bundle.held, "record") as progress:
-        # Held records come first in the file too, as settled ones: the file still has
-        # them after their delivery, when the journal is deleted.
+    with progress_of(
+        "imported", bundle.undelivered + bundle.held, "record"
+    ) as progress:
+        # Held records are written to the file too, as settled records at its begin:
+        # after their delivery, the journal is deleted, and only the file has them.
         for batch in _batches(_new_held(bundle, progress, known)):
             for entry in batch:
                 file.append(entry.record)
@@ -202,7 +206,7 @@ def _copy(bundle: Bundle, file: OutboxFile, known: Collection[str]) -> _Imported
 def _new_held(
     bundle: Bundle, progress: Progress, known: Collection[str]
 ) -> Iterator["JournalEntry"]:
-    """Iterate over the held records that the outbox does not know."""
+    """Iterate over the held records of a bundle that the outbox does not have yet."""
     for held in (record.held for record in bundle.records()):
         progress.add(held is not None)
         if held is not None and held.record_id not in known:

@@ -1,6 +1,6 @@
 """Command `outbox list`: files of the outbox with their states and counts.
 
-Needs neither an address nor a key, and changes nothing.
+The command works without address and key, and only reads.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Command `outbox replay`: sends delivered records again, to a backend that lost them.
+"""Command `outbox replay`: sends delivered records again, if the backend lost them.
 
-Harmless if the backend has them: it applies each event once, by its id. The command
-also reads the files of running processes, and changes no file.
+A second delivery is harmless: the backend applies each event once, by its event id. The
+command also reads the files of running processes. It changes no file.
 """
 
 import argparse
@@ -82,11 +82,11 @@ class ReplayReport:
 
     Attributes:
         jobs: Number of jobs that the backend has, or has created again.
-        accepted: Number of events that it had lost.
-        duplicates: Number of events that it had.
-        refused: Number of records that it rejected.
-        last_error: Why it was not reached, or refused the key; None otherwise.
-        reasons: By job, why the first of its records was rejected.
+        accepted: Number of events that the backend had lost.
+        duplicates: Number of events that the backend still had.
+        refused: Number of records that the backend rejected.
+        last_error: Error if the backend was not reached or refused the key; else None.
+        reasons: Reason of the first rejected record, by job id.
     """
 
     jobs: int
@@ -125,13 +125,14 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 class Replay:
-    """Second delivery of the settled records of one folder, for one thread.
+    """Second delivery of the settled records of one folder, for use in one thread.
 
     Args:
         dispatch: Delivery from the folder.
         retry_loop: Retry loop with the time limit of the command.
-        provider_job_id: Only records of this job; None for all.
-        since: Only files with a record that was settled since; None for all.
+        provider_job_id: Job of the records to send; None for all jobs.
+        since: Time of the last settled record of a file: older files are left out. None
+            for all files.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class Replay:
         self._refused_jobs: set[str] = set()
 
     def run(self) -> ReplayReport:
-        """Send all records once; print a failure on stderr."""
+        """Send each record once; print the error of a failed delivery on stderr."""
         last_error = None
         try:
             if next(self._files(), None) is not None:
@@ -183,7 +184,8 @@ class Replay:
         mine = self._dispatch.binding
         for file in views(self._dispatch.folder.all_paths()):
             other = file.header.binding
-            # Before the backend has named the provider, any file for it may be ours.
+            # Before `confirm_provider()`, each file for this backend may belong to our
+            # provider.
             may_be_ours = mine.provider_id is None and mine.base_url == other.base_url
             if may_be_ours or self._dispatch.admits(other):
                 yield file
@@ -194,7 +196,7 @@ class Replay:
         return file.settled_at is not None and file.settled_at >= self._since
 
     def _scan(self) -> tuple[dict[str, Creation], dict[str, int]]:
-        """Return the newest creation of each job, and the records to send by job."""
+        """Return the newest creation and the number of records to send, by job id."""
         creations: dict[str, Creation] = {}
         line_counts: dict[str, int] = {}
         for file in self._files():
@@ -202,7 +204,7 @@ class Replay:
             for line in file.settled_lines():
                 record_id, job_id = identity(line)
                 if not job_id or record_id in excluded_ids:
-                    continue  # damaged, or not delivered
+                    continue  # a damaged record, or a held or dropped record
                 creation = parse_creation(line)
                 if creation is not None:
                     creations[job_id] = creation
@@ -232,7 +234,7 @@ class Replay:
         return is_wanted and not is_damaged and job_id not in self._refused_jobs
 
     def _send(self, lines: list[bytes]) -> bool:
-        """Send records; return whether the backend rejected none."""
+        """Send records; return False if the backend rejected at least one record."""
         deliver = partial(self._dispatch.delivery.deliver_lines, lines)
         refused = self._retry_loop.run(deliver)
         self._refused += len(refused)
@@ -242,5 +244,5 @@ class Replay:
 
 
 def _excluded_ids(file: OutboxFile) -> set[str]:
-    """Return the ids of records that are settled but were not delivered."""
+    """Return the ids of held and dropped records: settled, but never delivered."""
     return {entry.record_id for entry in file.held.entries()} | file.held.dropped_ids()

@@ -1,7 +1,7 @@
-"""Command `outbox retry`: sends held records again, after their cause was fixed.
+"""Command `outbox retry`: sends held records again, once their cause was fixed.
 
-Creations of jobs go first, then events. Records that the backend accepts leave the
-journal of held records; the others stay there, with the newest reason.
+The command sends creations of jobs first, then events. Accepted records are removed
+from the journal of held records. Rejected records stay there, with the new reason.
 """
 
 import argparse
@@ -89,10 +89,10 @@ class RetryReport:
     Attributes:
         taken: Number of records that the backend accepted.
         held: Number of records that are still held.
-        waiting: Number of deferred records, whose job the backend does not know.
-        last_error: Why the backend was not reached, or a file could not be used; None
-            otherwise.
-        reasons: By job, why the first of its records is still held.
+        waiting: Number of deferred records: the backend does not know their jobs.
+        last_error: Error if the backend was not reached, or a file could not be used;
+            else None.
+        reasons: Reason of the first record that is still held, by job id.
     """
 
     taken: int
@@ -136,13 +136,13 @@ def _retry(options: argparse.Namespace) -> int:
 
 
 class Retry:
-    """Second delivery of the held records of one folder, for one thread.
+    """Second delivery of the held records of one folder, for use in one thread.
 
     Args:
         dispatch: Delivery from the folder.
         retry_loop: Retry loop with the time limit of the command.
-        provider_job_id: Only records of this job; None for all.
-        changes: Members that replace those of the held creation of the job.
+        provider_job_id: Job of the records to send; None for all jobs.
+        changes: New values of members in the held creation of the job.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Retry:
         self._failing = PassFailures()
 
     def run(self) -> RetryReport:
-        """Send all held records once; print a failure on stderr."""
+        """Send each held record once; print a delivery error on stderr."""
         last_error = None
         try:
             if self._has_own_files():
@@ -187,7 +187,8 @@ class Retry:
 
     def _run(self) -> None:
         self._for_each_leftover(self._deliver)
-        # A running job may add held records meanwhile: repeat until there are no more.
+        # A running job may add held records at the same time: repeat until a pass finds
+        # no new record.
         while self._retry_once():
             pass
         self._for_each_leftover(self._deliver_deferred)
@@ -195,7 +196,8 @@ class Retry:
             raise self._failing.error
 
     def _for_each_leftover(self, act: Callable[[OutboxFile], None]) -> None:
-        # One at a time: a folder may have more files than a process may open.
+        """Claim each leftover file, pass it to `act`, and release it."""
+        # One file at a time: a folder may have more files than a process may open.
         for file in self._dispatch.folder.claim(self._dispatch.binding, set()):
             try:
                 act(file)
@@ -205,7 +207,7 @@ class Retry:
                 self._dispatch.folder.release(file)
 
     def _deliver(self, file: OutboxFile) -> None:
-        """Deliver a leftover file; records rejected now are sent again at once."""
+        """Deliver a leftover file, and then its deferred records."""
         deliver = partial(self._dispatch.delivery.deliver_next, file)
         while self._retry_loop.run(deliver):
             pass
@@ -217,7 +219,7 @@ class Retry:
             self._retry_loop.run(partial(self._dispatch.delivery.retry_deferred, file))
 
     def _retry_once(self) -> int:
-        """Send the held records that were not sent yet; return their number."""
+        """Send the held records that this command has not sent; return their number."""
         fresh = [
             (journal, self._untried_entries(journal)) for journal in self._journals()
         ]
@@ -235,7 +237,7 @@ class Retry:
         return total
 
     def _journals(self) -> Iterator[HeldJournal]:
-        """Iterate over the journals of this key, also those of running processes."""
+        """Iterate over the journals that this key delivers, running processes too."""
         for path in self._dispatch.folder.paths():
             header, journal = header_of(path), HeldJournal.beside(path)
             if header is None or not header.is_readable:
@@ -268,7 +270,7 @@ class Retry:
         self._created += 1
         document = {**creation.document, **self._changes}
         if "tag" in self._changes:
-            document.pop("configuration", None)  # that of the old tag
+            document.pop("configuration", None)  # belongs to the old tag
         line = Creation(document=document).as_line()
         for again in self._send_lines([line]):
             self._refused_jobs.add(creation.provider_job_id)
@@ -279,10 +281,10 @@ class Retry:
             self._remember(document)
 
     def _remember(self, document: dict[str, Any]) -> None:
-        """Record the accepted creation, in a new file.
+        """Record the accepted creation in a new outbox file.
 
-        Delivery and `outbox replay` send the newest creation again if the backend does
-        not know the job: it must have the accepted customer and tag.
+        If the backend loses the job, delivery and `outbox replay` send the newest
+        creation again: the newest creation must have the accepted customer and tag.
         """
         line = Creation(document=document, state="done").as_line()
         with suppress(OSError):
@@ -292,7 +294,7 @@ class Retry:
             self._dispatch.folder.release(file)
 
     def _batches(self, entries: Sequence[JournalEntry]) -> Iterator[list[JournalEntry]]:
-        """Divide events into batches; leave out those of a job rejected again."""
+        """Divide events into batches; leave out events of jobs that were rejected."""
         events = [
             entry
             for entry in entries
@@ -316,7 +318,7 @@ class Retry:
         )
 
     def _send_lines(self, lines: list[bytes]) -> list[JournalEntry]:
-        """Send records; return those that were rejected."""
+        """Send records; return the rejected records."""
         return self._retry_loop.run(
             partial(self._dispatch.delivery.deliver_lines, lines)
         )
@@ -331,7 +333,7 @@ class Retry:
         for journal in self._journals():
             for entry in self._held_entries(journal):
                 held += 1
-                # The first entry may be the creation, with the cause of the others.
+                # The first entry counts: a rejected creation causes the later entries.
                 reasons.setdefault(entry.provider_job_id, entry.reason)
             deferred = journal.entries(is_deferred=True, provider_job_id=self._job_id)
             waiting += sum(1 for _ in deferred)
@@ -347,7 +349,7 @@ class Retry:
 def _with_new_reason(
     line: bytes, refused: JournalEntry, before: JournalEntry
 ) -> JournalEntry:
-    """Return the entry of a record with a new reason, and the old `since`."""
+    """Return a journal entry with the new reason and the old time `since`."""
     return JournalEntry(
         record=line,
         problem=refused.problem,

@@ -1,4 +1,4 @@
-"""Retry loop of the commands that make requests, with its time limit."""
+"""Retry loop with a time limit, for commands that make requests."""
 
 import math
 import random
@@ -12,21 +12,23 @@ from trackerapi.retry import backoff_seconds
 T = TypeVar("T")
 
 QUIET_SECONDS: Final = 10.0
-"""Time without a success after which a command without a time limit gives up."""
+"""Time after the last success at which a command without a time limit gives up."""
 
 MAX_PAUSE_SECONDS: Final = 5.0
+"""Maximum pause between two attempts."""
+
 MIN_REMAINING_SECONDS: Final = 0.2
 """Remaining time below which there is no further attempt."""
 
 
 class RetryLoop:
-    """Retry loop that ends at a time limit, or after a time without a success.
+    """Retry loop that ends at a time limit, or some time after the last success.
 
     Args:
-        quiet_seconds: Time without a success after which it gives up; ignored with a
-            time limit.
+        quiet_seconds: Time after the last success at which the loop gives up; ignored
+            with a time limit.
         total_seconds: Time limit of all attempts together; None for no limit.
-        pause: Blocks for a number of seconds; None for `time.sleep()`.
+        pause: Function that blocks for a number of seconds; None for `time.sleep()`.
     """
 
     def __init__(
@@ -43,20 +45,20 @@ class RetryLoop:
 
     @property
     def remaining_seconds(self) -> float:
-        """Time until the time limit; infinite without a limit."""
+        """Time until the time limit, in seconds; infinite without a limit."""
         return math.inf if self._ends is None else self._ends - time.monotonic()
 
     @property
     def is_over(self) -> bool:
-        """Whether the time limit is over."""
+        """Whether the time limit has passed; always False without a limit."""
         return self.remaining_seconds <= 0
 
     def note_success(self) -> None:
-        """Begin the time without a success, and the length of the pauses, anew."""
+        """Restart the time since the last success; the next pause is short again."""
         self._quiet_since, self._failures = time.monotonic(), 0
 
     def pauses_after(self, error: Exception) -> bool:
-        """Block until the next attempt is due; return False at once if there is none.
+        """Block until the next attempt is due; return False at once to give up.
 
         Args:
             error: Failure of the last attempt.
@@ -75,7 +77,7 @@ class RetryLoop:
         if remaining < MIN_REMAINING_SECONDS or (asked or 0.0) > remaining:
             return False
         pause = self._pause or time.sleep
-        # Half of a short rest: the last attempt needs time too.
+        # Half of the remaining time: the last attempt needs the other half.
         pause(seconds if seconds <= remaining else remaining / 2)
         return True
 
@@ -83,9 +85,9 @@ class RetryLoop:
         """Call `action` until it succeeds; return its result.
 
         Raises:
-            AuthenticationError: At once, if the backend refuses the key.
-            BackendError: Failure of the last attempt. At once if the backend answers,
-                but accepts no record.
+            AuthenticationError: If the backend refuses the key; not repeated.
+            BackendError: Error of the last attempt. `AllRecordsFail` is not repeated:
+                the backend answers, but accepts no record.
         """
         while True:
             if self.is_over:

@@ -1,6 +1,6 @@
-"""Command `outbox show`: records of one outbox file, and the reasons of held ones.
+"""Command `outbox show`: records of one outbox file, held records with the reason.
 
-Needs neither an address nor a key, and changes nothing.
+The command works without address and key, and only reads.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _records(file: OutboxFile, *, settled_too: bool) -> Iterator[dict[str, Any]]:
-    """Iterate over the records, with the members that `show` prints."""
+    """Iterate over the records of a file as JSON objects, in the order of output."""
     journal_ids: set[str] = set()
     for entry in file.held.entries():
         journal_ids.add(entry.record_id)
@@ -79,7 +79,7 @@ def _records(file: OutboxFile, *, settled_too: bool) -> Iterator[dict[str, Any]]
 
 
 def _content(line: bytes) -> Any:
-    """Return the members of a record; the text of a damaged one."""
+    """Return the members of a record; for a damaged record, its text."""
     return parse_record(line) or line.decode("utf-8", "replace").rstrip("\n")
 
 
@@ -99,7 +99,7 @@ def _print_summary(summary: FileSummary) -> None:
 
 
 def _print_record(shown: Mapping[str, Any]) -> None:
-    """Print a record: job, kind and step in one line, then reason and other members."""
+    """Print a record: a line with job, kind and step, then reason and other members."""
     record = shown["record"]
     if not isinstance(record, dict):
         print_line(f"{shown['state']:9} damaged: {printable(str(record))}")

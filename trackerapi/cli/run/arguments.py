@@ -1,7 +1,7 @@
 """Options of `trackerapi run`: one table, and the reader of the command line.
 
-The help is made from the same table by `help.py`. This module loads neither a parser
-nor the library, because the command of the user waits for it.
+`help.py` makes the help from the same table. This module imports almost nothing: each
+import delays the start of the user's command.
 """
 
 import sys
@@ -18,6 +18,8 @@ USAGE = 2
 """Exit status for a usage error."""
 
 MAX_ATTEMPTS = 1000
+"""Maximum value of `--attempts`; a higher value is a usage error."""
+
 STREAMS = ("both", "stdout", "stderr")
 SYNOPSIS = "[--step STEP] [--job ID] [OPTIONS] -- COMMAND ..."
 
@@ -27,9 +29,9 @@ class Option:
 
     Attributes:
         name: Name on the command line, such as `--step`.
-        value: Name of its value in the help; None for an option without a value.
+        value: Placeholder of the value in the help; None for an option without value.
         text: Description in the help.
-        choices: Allowed values; empty for a value that `RunArguments` checks.
+        choices: Allowed values; empty if `RunArguments` checks the value itself.
     """
 
     __slots__ = ("choices", "name", "text", "value")
@@ -63,20 +65,20 @@ _BY_NAME = {option.name: option for option in OPTIONS}
 
 
 class RunUsageError(Exception):
-    """The command line of `trackerapi run` is wrong; the text gives the reason."""
+    """Usage error in the command line of `trackerapi run`; the text is the reason."""
 
 
 class RunArguments:
-    """Arguments of `trackerapi run`, checked.
+    """Valid arguments of `trackerapi run`.
 
     Attributes:
         command: Name or path of the program, and its arguments.
         step: Tag or name of the step; None if the command is the work of the job
             itself.
-        job: Token or id of the job; None reads `TRACKERAPI_JOB`.
-        progress: Pattern that finds the progress in the output; None without one.
-        watch: Streams that the pattern is tried on: one of `STREAMS`.
-        attempts: Maximal number of runs, 1 to `MAX_ATTEMPTS`.
+        job: Token or id of the job; None for the value of `TRACKERAPI_JOB`.
+        progress: Pattern that finds the progress in the output; None without pattern.
+        watch: Streams in which the pattern is searched: one of `STREAMS`.
+        attempts: Maximum number of runs, 1 to `MAX_ATTEMPTS`.
         shows_arguments: Whether the provider may read the arguments of the command.
     """
 
@@ -96,7 +98,7 @@ class RunArguments:
         """Check the values of the options.
 
         Args:
-            given: Values by names of options; None for an option that is not given.
+            given: Value of each option by its name; None for a missing option.
             command: Name or path of the program, and its arguments.
 
         Raises:
@@ -121,8 +123,8 @@ def read(words: "Sequence[str]") -> RunArguments | None:
     """Read the command line; return None if it asks for help.
 
     Args:
-        words: Words behind `run`. The options end at `--` or at the first word that
-            is not an option.
+        words: Words after `run`. The options end at `--`, or before the first word that
+            does not begin with a hyphen.
 
     Raises:
         RunUsageError: If the command line is wrong.
@@ -162,6 +164,7 @@ def print_usage_error(error: RunUsageError) -> None:
 
 
 def _check(option: Option, value: str | None) -> None:
+    """Raise `RunUsageError` if a value is blank or outside the allowed values."""
     if option.value is None or value is None:
         return
     if not value.strip():

@@ -1,4 +1,4 @@
-"""Attempts at the command: each one is started, watched and reported."""
+"""Attempts at the command: start, wait and report of each attempt."""
 
 import os
 import time
@@ -20,15 +20,15 @@ _FIRST_WAIT_SECONDS = 1.0
 _MAX_WAIT_SECONDS = 60.0
 _MAX_DOUBLINGS = 16
 _UNWRITTEN = 1 << 8
-"""Wait status, as of `os.waitpid()`, of a command that exits with status 1."""
+"""Wait status, as from `os.waitpid()`, of exit status 1: a write has failed."""
 
 
 class Attempts:
-    """Runs the command, and again after a failure as often as `--attempts` allows.
+    """Loop that runs the command until it succeeds, at most `--attempts` times.
 
     Args:
         arguments: Arguments of `trackerapi run`.
-        job: Token or id of the job; blank to report nothing.
+        job: Token or id of the job; an empty text disables reports.
     """
 
     def __init__(self, arguments: "RunArguments", job: str) -> None:
@@ -52,7 +52,7 @@ class Attempts:
         return exit_like_child(outcome.status)
 
     def _attempt(self) -> "Outcome":
-        """Run the command once."""
+        """Run the command once; report its begin, and return its outcome."""
         relays = self._relays()
         actions = relays.actions if relays else ()
         at, began = time.time(), time.monotonic()
@@ -62,7 +62,7 @@ class Attempts:
             if relays:
                 relays.abandon()
             return self._not_started(error, at)
-        # The modules for reports load only now, beside the running command.
+        # The modules for reports load only now: the command already runs.
         self._report_begin(at)
         if relays and self._matcher:
             self._matcher.start()
@@ -75,13 +75,14 @@ class Attempts:
                 self._matcher.finish(self._signals)
             if relays.loss is not None:
                 print_message(f"output cannot be written: {relays.loss}")
-                # Without the pipe between, the command itself would have failed.
+                # Without the relay, the write of the command itself would have failed.
                 status = status or _UNWRITTEN
         from trackerapi.cli.run.outcome import Outcome
 
         return Outcome(status=status, seconds=seconds, stopped_by=child.stopped_by)
 
     def _not_started(self, error: NotStarted, at: float) -> "Outcome":
+        """Print and report that the command could not be started."""
         from trackerapi.cli.run.outcome import Outcome
 
         print_message(error.reason)
@@ -98,7 +99,7 @@ class Attempts:
 
         if self._matcher is None:
             # Before any thread starts: the matcher forks, and a fork copies only the
-            # calling thread, with all locks that others hold.
+            # calling thread. Locks of other threads would stay locked in the child.
             try:
                 self._matcher = Matcher(arguments.progress, self._count)
             except OSError as error:
@@ -113,6 +114,7 @@ class Attempts:
             self._reporting.count(measure)
 
     def _report_begin(self, at: float) -> None:
+        """Report that an attempt began `at` seconds since 1970; open reports first."""
         if not self._job:
             return
         if self._reporting is None:
@@ -122,20 +124,22 @@ class Attempts:
         self._reporting.begin(at)
 
     def _report_end(self, outcome: "Outcome") -> None:
+        """Report the last outcome; exit at once if the delivery is too slow."""
         if self._reporting is None:
             return
         self._reporting.end(outcome)
         is_over = self._reporting.finish(self._signals)
         if not is_over and os.WIFEXITED(outcome.status):
-            # An orderly exit would wait for the thread that is still reporting.
+            # A normal exit would wait for the reporting thread.
             os._exit(os.WEXITSTATUS(outcome.status))
 
 
 def _wait_seconds(number: int) -> float:
+    """Return the pause after attempt `number`: 1 s, doubled each time, at most 60 s."""
     # Bound the exponent first: 2.0**1024 raises OverflowError.
     doublings = min(number - 1, _MAX_DOUBLINGS)
     return min(_FIRST_WAIT_SECONDS * 2.0**doublings, _MAX_WAIT_SECONDS)
 
 
 def _do_nothing() -> None:
-    """Ignore a new size of the terminal: the command writes to the terminal itself."""
+    """Ignore a resized terminal: without a relay, the command sees the terminal."""

@@ -1,4 +1,4 @@
-"""Child process of the command: its end, and the signals that are passed on to it."""
+"""Child process of the command: start, wait, and signals that it receives."""
 
 import os
 import signal
@@ -16,10 +16,9 @@ _FLAGS = os.WNOHANG | os.WUNTRACED | os.WCONTINUED
 
 
 class Child:
-    """The command, running in the process group of this process.
+    """Child process that runs the command, in the process group of this process.
 
-    In one group, the terminal sends its signals to both, and so does a kill of the
-    group.
+    In one group, signals of the terminal and kills of the group reach both processes.
 
     Args:
         command: Name or path of the program, and its arguments.
@@ -28,10 +27,10 @@ class Child:
 
     Attributes:
         status: Wait status from `os.waitpid()`; None while the command runs.
-        stopped_by: SIGINT or SIGTERM that this process got; None without one.
+        stopped_by: SIGINT or SIGTERM that this process received; else None.
 
     Raises:
-        NotStarted: If there is no such program, or it cannot be executed.
+        NotStarted: If the program is missing or cannot be executed.
     """
 
     def __init__(
@@ -55,14 +54,14 @@ class Child:
         self._signals = signals
         self._is_stopped = self._has_continued = self._must_pause = False
         self._process_id = start(command, launch)
-        # The first process of a container inherits orphans, and has to reap them too.
+        # Process 1 of a container inherits orphans, and has to reap them too.
         self._waited_for = -1 if os.getpid() == 1 else self._process_id
 
     def wait(self, on_resize: "Callable[[], object]") -> int:
         """Wait until the command ends; return its wait status.
 
         Args:
-            on_resize: Called when the size of the terminal changes.
+            on_resize: Function that is called when the size of the terminal changes.
         """
         while True:
             self._poll()
@@ -79,9 +78,10 @@ class Child:
                 self._pass_on(arrival)
 
     def _pass_on(self, arrival: "Arrival") -> None:
+        """Send a signal to the child, unless the child has already received it."""
         number = arrival.number
-        # The terminal has sent the signal to the child as well. A signal from the child
-        # itself must not come back to it.
+        # A signal of the terminal has already reached the child. A signal from the
+        # child must not return to the child.
         has_it = arrival.is_from_terminal or arrival.sender == self._process_id
         if number in (signal.SIGINT, signal.SIGTERM):
             self.stopped_by = number
@@ -94,15 +94,15 @@ class Child:
             os.kill(self._process_id, number)
 
     def _was_continued_with_us(self) -> bool:
-        """Return whether SIGCONT went to the whole group, not to this process alone."""
+        """Return whether SIGCONT reached the child too, as a signal to the group."""
         self._poll()
         has_continued, self._has_continued = self._has_continued, False
-        # The child may have continued and been stopped again since.
+        # The child may have continued and stopped again before this poll.
         is_stopped_again = self._is_stopped and signal.SIGTSTP in signal.sigpending()
         return has_continued or is_stopped_again
 
     def _poll(self) -> None:
-        """Take all changes of state of the child."""
+        """Read all changes of the child's state from `os.waitpid()`; never block."""
         while self.status is None:
             process_id, status = os.waitpid(self._waited_for, _FLAGS)
             if process_id == 0:

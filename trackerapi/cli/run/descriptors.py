@@ -1,4 +1,4 @@
-"""Descriptors above those of stdin, stdout and stderr, even if a stream is closed."""
+"""Descriptors from 3 upwards: 0 to 2 stay free for the streams, even closed ones."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ _FIRST_FREE: Final = 3
 
 
 def move_above_streams(descriptor: int) -> int:
-    """Return the descriptor, moved above the numbers of the three streams."""
+    """Return a descriptor of at least 3; a lower one is duplicated and closed."""
     if descriptor >= _FIRST_FREE:
         return descriptor
     clear = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
@@ -17,7 +17,7 @@ def move_above_streams(descriptor: int) -> int:
 
 
 def open_pipe() -> tuple[int, int]:
-    """Return the read end and the write end of a new pipe.
+    """Return the read end and the write end of a new pipe, both at least 3.
 
     Raises:
         OSError: If the limit of descriptors is reached.

@@ -1,7 +1,7 @@
 """Parser of `trackerapi run`, for its help and for completion.
 
-`entry` reads the command line by `arguments.read()`, without this parser: to load
-argparse would delay the command of the user.
+`entry` reads the command line by `arguments.read()` instead of this parser: the import
+of argparse would delay the user's command.
 """
 
 import argparse

@@ -20,24 +20,24 @@ from trackerapi.cli.run.progress_pattern import MAX_LINES, Measure, ProgressPatt
 from trackerapi.cli.run.signals import Signals, wake
 
 LIMIT_SECONDS: Final = 0.05
-"""Limit of CPU time for one request to the helper; other load does not count."""
+"""Limit of CPU time for one request to the helper; other processes do not count."""
 
 MAX_GIVEN_UP: Final = 8
-"""Lines of one request that may exceed the limit before the rest is skipped."""
+"""Maximum number of lines over the limit in a request; then the rest is skipped."""
 
 LAST_SECONDS: Final = 5.0
-"""Longest wait for the last answer; reached only on a stalled machine."""
+"""Maximum wait for the last answer; only a stalled machine needs so long."""
 
 _LENGTH_BYTES: Final = 4
 _GIVEN_UP: Final = "given up"
 
 
 class Matcher:
-    """Finds progress in lines of output; a caller that hands in lines never blocks.
+    """Search for progress in lines of output; the caller that adds lines never blocks.
 
     Args:
         pattern: Pattern that finds the progress in a line.
-        on_progress: Called in a thread with each progress found.
+        on_progress: Function that a thread calls with each progress found.
 
     Raises:
         OSError: If the limit of processes or descriptors is reached.
@@ -63,11 +63,11 @@ class Matcher:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no line awaits its match."""
+        """Whether all added lines have been matched, or matching has ended."""
         return self._is_over or not self._filled.is_set()
 
     def add_stream(self) -> Callable[[list[bytes]], None]:
-        """Return a function that hands in lines of one stream, and keeps the newest."""
+        """Return a function that adds lines of a stream; only the newest are kept."""
         buffer: deque[bytes] = deque(maxlen=MAX_LINES)
         self._buffers.append(buffer)
 
@@ -109,6 +109,7 @@ class Matcher:
         wake()
 
     def _match(self, lines: list[bytes]) -> None:
+        """Match lines, and pass the newest progress to `on_progress`."""
         answer = self._ask(lines) if lines else None
         if answer == _GIVEN_UP:
             # One line exceeds the limit; another line may still have the progress.
@@ -117,7 +118,7 @@ class Matcher:
             self._on_progress(Measure(*answer))
 
     def _first_answer(self, lines: list[bytes]) -> object:
-        """Match the lines one by one, last first, until too many exceed the limit."""
+        """Match each line alone, last line first, until too many exceed the limit."""
         given_up = 0
         for line in reversed(lines):
             answer = self._ask([line])
@@ -132,13 +133,13 @@ class Matcher:
 
 
 def _serve(pattern: ProgressPattern, source: int, target: int) -> NoReturn:
-    """Answer requests in a child process; start a new child after each one that dies.
+    """Answer requests in a child process; replace each child that the timer kills.
 
-    The timer kills a child by the default action of SIGPROF: during a match, no Python
-    handler could run.
+    The timer uses the default action of SIGPROF, which kills the child: no Python
+    handler could run during a match.
     """
     try:
-        # The helper must not keep the streams open: their readers wait for EOF.
+        # The helper closes its copies of the streams: their readers wait for EOF.
         null = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(null, stream)
@@ -157,7 +158,7 @@ def _serve(pattern: ProgressPattern, source: int, target: int) -> NoReturn:
 
 
 def _answer_all(pattern: ProgressPattern, source: int, target: int) -> NoReturn:
-    """Answer requests until the pipe is closed; an exception ends this child only."""
+    """Answer requests until the pipe is closed; an exception ends only this child."""
     status = 1
     try:
         while True:

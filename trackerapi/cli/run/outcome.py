@@ -1,4 +1,4 @@
-"""Outcome of one run of the command, and the texts for customer and provider."""
+"""Outcome of one run of the command, and its texts for customer and provider."""
 
 import os
 import shlex
@@ -10,7 +10,7 @@ from typing import Final, Literal, Self
 from trackerapi.cli.run.signals import STOPS
 
 STEP_STOPPED: Final = "This step was stopped."
-"""Message for the customer about a step whose command a signal stopped."""
+"""Message for the customer about a step that ended by SIGINT or SIGTERM."""
 
 Kind = Literal["done", "stopped", "failed"]
 
@@ -21,9 +21,9 @@ class Outcome:
 
     Attributes:
         status: Wait status, as from `os.waitpid()`.
-        seconds: Duration of the run.
-        stopped_by: SIGINT or SIGTERM that was sent to this process; None without one.
-        reason: Why the command could not be started; None if it was started.
+        seconds: Duration of the run, in seconds.
+        stopped_by: SIGINT or SIGTERM that this process received; else None.
+        reason: Reason for which the command could not start; None if it started.
     """
 
     status: int
@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def stop_signal(self) -> int | None:
-        """Signal that stopped this process or the command; None without one."""
+        """SIGINT or SIGTERM that stopped the run; None for a run of another kind."""
         if self.kind != "stopped":
             return None
         is_killed = os.WIFSIGNALED(self.status)
@@ -57,14 +57,14 @@ class Outcome:
         return self.kind == "failed" and self.reason is None
 
     def stopped_before_next(self, number: int) -> Self:
-        """Return the outcome of all attempts after a signal between two of them."""
+        """Return this outcome, changed by a signal in the pause after the attempt."""
         return replace(self, status=number, stopped_by=number)
 
     def as_text(self, name: str) -> str:
         """Return the outcome in one line, for the provider.
 
         Args:
-            name: The command, as `command_text()` returns it.
+            name: Text of the command from `command_text()`.
         """
         if self.reason is not None:
             return f"{self.reason} (exit status {os.WEXITSTATUS(self.status)})"
@@ -78,7 +78,7 @@ class Outcome:
 
 
 def signal_name(number: int) -> str:
-    """Return the name of a signal."""
+    """Return the name of a signal, such as `SIGTERM`; its number if it has no name."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -1,7 +1,7 @@
 """Start of a program by the rules of a shell: look-up in `PATH`, errors 126 and 127.
 
-The program gets the environment and the signals of this process, without the changes
-that Python has made to them.
+Python changes the environment and some signals at its start. The program gets both as
+they were before.
 """
 
 import errno
@@ -21,7 +21,7 @@ NOT_EXECUTABLE = 126
 RESTORED = tuple(
     getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)
 )
-"""Signals that Python ignores: the program gets their default action back."""
+"""Signals that Python ignores; the program starts with their default action."""
 
 _COERCED = ("C.UTF-8", "C.utf8", "UTF-8")
 _FIRST_BYTES = 128
@@ -31,8 +31,8 @@ class NotStarted(Exception):
     """The program could not be started.
 
     Attributes:
-        status: Exit status of a shell in this case: 126 or 127.
-        reason: Message of a shell in this case.
+        status: Exit status that a shell would return: 126 or 127.
+        reason: Message that a shell would print.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -45,11 +45,11 @@ def start(command: "Sequence[str]", launch: "Launch") -> int:
 
     Args:
         command: Name or path of the program, and its arguments.
-        launch: Called with the path and all arguments, like `os.execv()`; starts the
-            program, or raises `OSError`.
+        launch: Function that starts the program, or raises `OSError`. It takes the path
+            and all arguments, like `os.execv()`.
 
     Raises:
-        NotStarted: If there is no such program, or it cannot be executed.
+        NotStarted: If the program is missing or cannot be executed.
     """
     path = _find(command[0])
     try:
@@ -58,14 +58,14 @@ def start(command: "Sequence[str]", launch: "Launch") -> int:
         except OSError as error:
             if error.errno != errno.ENOEXEC or not _is_text(path):
                 raise
-        # A script without `#!` is run by the shell.
+        # The kernel refuses a script without `#!`: the shell runs it.
         return launch("/bin/sh", ["/bin/sh", path, *command[1:]])
     except OSError as error:
         raise _not_started(command[0], path, error) from None
 
 
 def exec_command(command: "Sequence[str]") -> int:
-    """Replace this process by the command; return only if the command cannot start.
+    """Replace this process by the command; on success, the call never returns.
 
     Raises:
         NotStarted: See `start()`.
@@ -79,7 +79,8 @@ def exec_command(command: "Sequence[str]") -> int:
 def restore_locale() -> None:
     """Undo the change that Python makes to the environment at its start.
 
-    Without a locale, Python sets `LC_CTYPE`, and the program would see it.
+    Python sets `LC_CTYPE` if the environment has no locale, and the program would
+    inherit the variable.
     """
     if os.environ.get("LC_CTYPE") not in _COERCED:
         return
@@ -97,7 +98,7 @@ def restore_locale() -> None:
 
 def print_message(text: str) -> None:
     """Print a line on stderr by one write; ignore a stderr that cannot be written."""
-    if sys.stderr is None:  # closed at the start: 2 may be another file by now
+    if sys.stderr is None:  # closed at the start: descriptor 2 may be another file
         return
     try:
         os.write(2, f"trackerapi: {text}\n".encode(errors="backslashreplace"))
@@ -106,7 +107,7 @@ def print_message(text: str) -> None:
 
 
 def _find(name: str) -> str:
-    """Return the path of a program by the rules of `PATH`."""
+    """Return the path of a program by the rules of `PATH`, or raise `NotStarted`."""
     if "/" in name:
         return name
     is_denied = False
@@ -122,13 +123,14 @@ def _find(name: str) -> str:
 
 
 def _reason(name: str, what: str) -> str:
-    from trackerapi.errors import one_line  # not loaded where a program starts
+    from trackerapi.errors import one_line  # only for errors: a start stays fast
 
-    # The name comes from a script and can have any length.
+    # `one_line()` cuts the name: it comes from a script and can have any length.
     return f"{one_line(name)}: {what}"
 
 
 def _not_started(name: str, path: str, error: OSError) -> NotStarted:
+    """Return the status and message of a shell for a failed start."""
     reason = os.strerror(error.errno or 0)
     if error.errno == errno.ENOENT:
         if not os.path.exists(path):  # noqa: PTH110 - as above
@@ -142,7 +144,7 @@ def _not_started(name: str, path: str, error: OSError) -> NotStarted:
 
 
 def _is_text(path: str) -> bool:
-    """Return whether a file looks like a text: its first bytes have no NUL."""
+    """Return whether a file looks like text: its first 128 bytes have no NUL."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - as above
             return b"\0" not in file.read(_FIRST_BYTES)

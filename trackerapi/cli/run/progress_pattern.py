@@ -1,4 +1,4 @@
-"""Progress of a command, found in the lines it prints. Pure: no I/O, no clock."""
+"""Search for progress in the lines that a command prints; without I/O and clock."""
 
 import math
 import re
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 MAX_LINE_BYTES: Final = 4096
-"""First bytes of a line that are matched; the rest of a longer line is skipped."""
+"""Maximum length of a matched line; the rest of a longer line is skipped."""
 
 MAX_LINES: Final = 200
-"""Last lines of one chunk that are matched: a flood of output must not be slowed."""
+"""Maximum number of matched lines in a chunk, the last ones: output stays fast."""
 
 _NAMES: Final = frozenset({"percent", "fraction", "completed", "total"})
 _LARGEST: Final = float(2**53 - 1)
@@ -24,7 +24,7 @@ _ESCAPES: Final = re.compile(
     re.VERBOSE,
 )
 _CURSOR_MOVES: Final = re.compile(rb"\x1b\[[0-9;]*[ABEFGHJf]")
-"""Some commands never end a line: they move the cursor and print a new text."""
+"""Moves of the cursor: some commands print them instead of ends of lines."""
 
 _GROUPED: Final = str.maketrans(
     "", "", ",_'\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE} "
@@ -35,9 +35,9 @@ class Measure(NamedTuple):
     """Progress that one line reports, as a fraction or as units.
 
     Attributes:
-        fraction: Share that is done, 0.0 to 1.0; None if the line counts units.
-        completed: Units that are done, 0 to 2**53 - 1; None if the line has a share.
-        total: Units in all; None if the line does not contain it.
+        fraction: Completed share, 0.0 to 1.0; None if the line counts units.
+        completed: Completed units, 0 to 2**53 - 1; None if the line has a share.
+        total: Total number of units; None if the line has no total.
     """
 
     fraction: float | None = None
@@ -66,7 +66,7 @@ class ProgressPattern:
         self._names = _names_of(self._regex)
 
     def newest(self, lines: Sequence[bytes]) -> Measure | None:
-        """Return the progress in the last line that has any; None without one."""
+        """Return the progress of the last line that has progress; None if none has."""
         for line in reversed(lines):
             measure = self.measure(line.decode("utf-8", "replace"))
             if measure is not None:
@@ -101,11 +101,11 @@ class Lines:
         self._unfinished = b""
 
     def split(self, data: bytes) -> list[bytes]:
-        """Return the lines that end in the next chunk of the stream, oldest first.
+        """Add a chunk of the stream; return the lines that end in the chunk.
 
         Returns:
-            At most the last `MAX_LINES`, without empty lines, each cut to
-            `MAX_LINE_BYTES`.
+            Last `MAX_LINES` lines at most, oldest first. Empty lines are left out, and
+            each line is cut to `MAX_LINE_BYTES`.
         """
         text = (self._unfinished + data).replace(b"\r", b"\n")
         if b"\x1b" in text:
@@ -115,16 +115,16 @@ class Lines:
         return [line[:MAX_LINE_BYTES] for line in lines[-MAX_LINES:] if line]
 
     def rest(self) -> list[bytes]:
-        """Return the unfinished line at the end of the stream, if there is any."""
+        """Return the unfinished line at the end of the stream; empty without a line."""
         line, self._unfinished = self._unfinished, b""
         return [line] if line else []
 
 
 def _names_of(regex: re.Pattern[str]) -> dict[str, int]:
-    """Return the number of the group of each value.
+    """Return the group number of each value that the pattern finds.
 
     Raises:
-        ValueError: If the groups are not those of `ProgressPattern`.
+        ValueError: If the groups differ from those that `ProgressPattern` allows.
     """
     named = {name: regex.groupindex[name] for name in _NAMES & regex.groupindex.keys()}
     if named:

@@ -1,8 +1,8 @@
-"""Pseudo-terminal for the output of the command, so that its lines can be read.
+"""Pseudo-terminal that receives the output of the command, to read its lines.
 
-Output only: keyboard, job control and Ctrl-C stay with the real terminal. The settings
-of the real terminal are never changed: nothing has to be restored, even after SIGKILL.
-The pseudo-terminal does not process output: the real terminal does.
+Keyboard, job control and Ctrl-C stay with the real terminal. The settings of the real
+terminal stay unchanged, so nothing has to be restored, even after SIGKILL. Only the
+real terminal processes output, such as line feeds.
 """
 
 import os
@@ -14,10 +14,10 @@ _OUTPUT_FLAGS: Final = 1
 
 
 def open_terminal(like: int) -> tuple[int, int]:
-    """Return both ends of a new pseudo-terminal: ours, and the end of the command.
+    """Return both ends of a new pseudo-terminal: our end, and the command's end.
 
     Args:
-        like: Descriptor of the real terminal, whose settings and size are copied.
+        like: Descriptor of the real terminal: its settings and size are copied.
 
     Raises:
         OSError: If the limit of pseudo-terminals or descriptors is reached.
@@ -32,7 +32,7 @@ def open_terminal(like: int) -> tuple[int, int]:
 
 
 def copy_size(ours: int, like: int) -> bool:
-    """Copy the size of the real terminal; return whether the size changed."""
+    """Copy the size of the real terminal; return False if it did not change."""
     with suppress(termios.error):
         size = termios.tcgetwinsize(like)
         if termios.tcgetwinsize(ours) != size:

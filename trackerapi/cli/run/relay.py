@@ -1,4 +1,4 @@
-"""Relays that pass on the output of the command unchanged, and read its lines."""
+"""Relays between the command and its output: pass bytes on unchanged, read lines."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ from trackerapi.cli.run.signals import Signals, wake
 
 _CHUNK_BYTES: Final = 64 * 1024
 _LAST_BYTES: Final = 1024 * 1024
-"""More bytes than a pipe or terminal buffers: the rest after the command's end."""
+"""Maximum number of bytes read after the command's end; more than a pipe buffers."""
 
 _STDOUT: Final = 1
 _STDERR: Final = 2
@@ -29,16 +29,16 @@ class Relay:
     """Relay between the command and one file, pipe or terminal.
 
     Args:
-        streams: Descriptors that lead there: 1, 2 or both.
-        take_lines: Called in a thread with the lines of the output; must not block.
+        streams: Streams of the command with this target: 1, 2 or both.
+        take_lines: Function that a thread calls with lines of output; must not block.
 
     Attributes:
         is_over: Whether the relay has ended.
-        loss: Why the rest of stdout was lost; None if all was written, or if the reader
-            of stdout has ended.
+        loss: Error by which the rest of stdout was lost; None if all was written, or if
+            the reader of stdout has ended.
 
     Raises:
-        OSError: If no pipe or pseudo-terminal can be made.
+        OSError: If no pipe or pseudo-terminal can be created.
     """
 
     def __init__(self, streams: tuple[int, ...], take_lines: TakeLines) -> None:
@@ -78,7 +78,7 @@ class Relay:
         self._close()
 
     def end(self) -> None:
-        """End the relay once the rest of the output has passed."""
+        """Ask the thread to copy the rest of the output and to end; do not wait."""
         os.close(self._end_writer)
 
     def resize(self) -> bool:
@@ -105,7 +105,7 @@ class Relay:
         os.close(self._end_reader)
 
     def _copy(self) -> bool:
-        """Copy to the end; return whether children of the command still write."""
+        """Copy until the output ends; return True if children may still write."""
         waiting = select.poll()
         waiting.register(self._source, select.POLLIN)
         waiting.register(self._end_reader, select.POLLIN)
@@ -143,9 +143,9 @@ class Relay:
         return True
 
     def _hand_over(self) -> None:
-        """Let a `cat` process pass on the output of the command's remaining children.
+        """Start a `cat` process that copies the output of the command's children.
 
-        If nothing read their output, it would be lost. If this process read it,
+        Without a reader, the output would be lost. If this process copied the output,
         `trackerapi run` would end later than the command.
         """
         actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, self._source, 0)]
@@ -167,14 +167,14 @@ class Relays:
     """Relays of one run of the command.
 
     Args:
-        matcher: Takes the lines of the output.
-        watch: Streams whose lines are matched: both, stdout or stderr.
+        matcher: Matcher of the lines of output.
+        watch: Streams with lines to match: both, stdout or stderr.
     """
 
     def __init__(self, matcher: Matcher, watch: str) -> None:
         self._relays: list[Relay] = []
         for streams in _stream_groups(watch):
-            # Without a pipe or pseudo-terminal, the output passes without a relay.
+            # If a relay cannot be created, the command writes to the stream itself.
             with suppress(OSError):
                 self._relays.append(Relay(streams, matcher.add_stream()))
 
@@ -185,7 +185,7 @@ class Relays:
 
     @property
     def loss(self) -> str | None:
-        """Why the rest of stdout was lost; None if all was written."""
+        """Error by which the rest of stdout was lost; None if all was written."""
         return next((relay.loss for relay in self._relays if relay.loss), None)
 
     def start(self) -> None:
@@ -199,24 +199,25 @@ class Relays:
             relay.abandon()
 
     def resize(self) -> None:
-        """Copy the new size of the real terminal, and announce it."""
-        # To the whole group: children of the command draw too. The terminal has sent
-        # SIGWINCH to all of them, but before the size was copied.
+        """Copy the new size of the real terminal; send SIGWINCH if it changed."""
+        # SIGWINCH goes to the whole group, as children of the command draw too. The
+        # terminal has sent SIGWINCH to them, but before the size was copied.
         are_resized = [relay.resize() for relay in self._relays]
         if any(are_resized):
             os.killpg(os.getpgrp(), signal.SIGWINCH)
 
     def finish(self, signals: Signals) -> None:
-        """Wait until the rest of the output has passed, after the command's end."""
+        """Wait until the relays have copied the rest of the output."""
         for relay in self._relays:
             relay.end()
         signals.wait_until(lambda: all(r.is_over for r in self._relays), None)
 
 
 def _stream_groups(watch: str) -> list[tuple[int, ...]]:
-    """Return the streams to watch; streams that lead to one file share a relay.
+    """Return the streams to watch, grouped by relay.
 
-    Two relays to one file could change the order of the output.
+    Both streams share a relay if they lead to the same file: two relays could change
+    the order of the output.
     """
     wanted = {"both": (_STDOUT, _STDERR), "stdout": (_STDOUT,), "stderr": (_STDERR,)}
     files = {fd: _file_id(fd) for fd in (_STDOUT, _STDERR)}
@@ -226,7 +227,7 @@ def _stream_groups(watch: str) -> list[tuple[int, ...]]:
 
 
 def _file_id(descriptor: int) -> tuple[int, int] | None:
-    """Return device and inode of the file behind a stream; None if it is closed."""
+    """Return device and inode of the file of a stream; None for a closed stream."""
     try:
         status = os.fstat(descriptor)
     except OSError:

@@ -1,7 +1,7 @@
-"""Reports about the command, made in a thread of their own.
+"""Reports about the command, recorded by a separate thread.
 
-Neither a slow disk, a wrong setting nor a backend can delay the command: the main
-thread watches the child and its signals meanwhile.
+The main thread only watches the child and its signals: a slow disk, a wrong setting or
+a slow backend cannot delay the command.
 """
 
 import functools
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from trackerapi.tracker import TrackerApi
 
 _FIRST_SECONDS: Final = 10.0
-"""Time from the begin for a slow machine to load the library and record the reports."""
+"""Minimum time limit from the start, to load the library and record the reports."""
 
 _LAST_SECONDS: Final = 0.3
-"""Time for the end, on top of the delivery."""
+"""Time for the exit of the thread, in addition to the time limit of delivery."""
 
 _LOG: Final = logging.getLogger("trackerapi")
 
 
 class Reporting:
-    """Reports one command; never raises, and blocks only in `finish()`.
+    """Reports about one command; methods never raise, and only `finish()` blocks.
 
     Args:
         arguments: Arguments of `trackerapi run`.
@@ -73,7 +73,7 @@ class Reporting:
         """Report that the command begins.
 
         Args:
-            at: Time of the begin, in seconds since 1970.
+            at: Start time of the command, in seconds since 1970.
         """
         moment = datetime.fromtimestamp(at, UTC)
         self._todo.put(
@@ -106,7 +106,7 @@ class Reporting:
             )
 
     def end(self, outcome: Outcome) -> None:
-        """Report how the command ended."""
+        """Report the end of the command, by the last outcome."""
         text = outcome.as_text(self._name)
         step, kind = self._arguments.step, outcome.kind
         if step is None and kind == "stopped":
@@ -125,7 +125,7 @@ class Reporting:
             )
 
     def finish(self, signals: Signals) -> bool:
-        """Deliver the reports, in bounded time, and print a warning if one is due.
+        """Wait for the delivery of the reports, in bounded time; print kept warnings.
 
         Returns:
             Whether the thread has ended; a running thread would delay the exit.
@@ -150,6 +150,7 @@ class Reporting:
             wake()
 
     def _report_all(self) -> None:
+        """Record each queued report, then deliver all; warn if the job cannot open."""
         tracker: TrackerApi | None = None
         job: TrackerJob | None = None
         try:
@@ -179,8 +180,8 @@ class Reporting:
         from trackerapi.settings.job_token import JobToken
         from trackerapi.tracker import TrackerApi
 
-        # A token of --job brings its key. The library itself finds a token in the
-        # environment if no key is set.
+        # A token of --job contains the key. Without a key, the library itself looks for
+        # a token in the environment.
         token = JobToken.parse(self._arguments.job or "")
         api_key = token.api_key if token else None
         settings = Settings.resolve({"api_key": api_key, "strict": False})
@@ -196,7 +197,7 @@ class Reporting:
             self._warnings.add(logging.WARNING, f"not reported: {error}")
 
     def _report_stop(self, job: "TrackerJob", outcome: Outcome, text: str) -> None:
-        """Report the stop of a command that is the work of the job itself."""
+        """Report that a signal stopped the command, which is the work of the job."""
         is_terminated = outcome.stop_signal == signal.SIGTERM
         kind = self._on_sigterm if is_terminated else "cancel"
         job.send_event(kind=kind, detail=text)
@@ -209,7 +210,7 @@ class Reporting:
         step.job.events.offer_progress(step.tag, newest)
 
     def _newest_details(self) -> "Details":
-        # First: progress that arrives from now on must be offered again.
+        # Reset before the read: progress that arrives later must be offered again.
         self._is_offered = False
         measure = self._newest
         details: dict[str, object] = {}
@@ -225,7 +226,7 @@ class Reporting:
 
 
 def _work_of(job: "TrackerJob", step: str) -> "StepWork":
-    # Imported by the thread that reports: the command begins meanwhile.
+    # Imported in the reporting thread: the import must not delay the command.
     from trackerapi.jobs.step import step_block
 
     return step_block(job.step(step)).work
@@ -234,7 +235,7 @@ def _work_of(job: "TrackerJob", step: str) -> "StepWork":
 class _Warnings(logging.Handler):
     """Log handler that keeps the warnings of the library until the command has ended.
 
-    Then it prints the first warning, and a later one only if its level is higher.
+    `print_first()` prints the first warning, and later warnings of a higher level.
     """
 
     def __init__(self) -> None:
@@ -242,7 +243,7 @@ class _Warnings(logging.Handler):
         self._kept: list[tuple[int, str]] = []
 
     def __enter__(self) -> None:
-        # Never undone: this process ends with the command.
+        # `__exit__()` keeps this change: the process ends with the command.
         _LOG.handlers, _LOG.propagate = [self], False
 
     def __exit__(self, *exception: object) -> None:
@@ -252,7 +253,7 @@ class _Warnings(logging.Handler):
         self.add(record.levelno, record.getMessage())
 
     def add(self, level: int, text: str) -> None:
-        """Keep a line with its level of `logging`."""
+        """Keep a warning with its level, a level of `logging`."""
         self._kept.append((level, text))
 
     def print_first(self) -> None:

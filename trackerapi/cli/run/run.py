@@ -1,4 +1,4 @@
-"""Entry of `trackerapi run`: replace this process by the command, or run a child."""
+"""Entry of `trackerapi run`: the command replaces this process, or runs as a child."""
 
 import os
 import signal
@@ -16,7 +16,8 @@ _MODE = "TRACKERAPI_MODE"
 def run(arguments: "RunArguments") -> int:
     """Run the command; return its exit status.
 
-    If a signal ends the command, the same signal ends this process.
+    Without a job and with one attempt, the command replaces this process. If a signal
+    ends the command, the same signal ends this process.
     """
     programs.restore_locale()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

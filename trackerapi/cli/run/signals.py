@@ -1,7 +1,8 @@
 """Signals that reach this process while the command runs as its child.
 
-The signals are blocked and taken one by one: no call here is ever interrupted, and the
-sender of each signal is known. The command gets its signals unchanged.
+The signals are blocked, and `Signals.next()` receives them one by one: no system call
+is interrupted, and the sender of each signal is known. The command starts with the
+signal mask that this process had before.
 """
 
 import os
@@ -32,17 +33,17 @@ _FORWARDED = (
 _OWN = (signal.SIGCHLD, signal.SIGWINCH)
 _POLL_SECONDS = 0.02
 _KERNEL = 128
-"""`si_code` of a signal that no process sent."""
+"""Value of `si_code` for a signal that the kernel sent."""
 
 
 class Arrival:
-    """A signal that has arrived.
+    """Signal that this process has received.
 
     Attributes:
         number: Number of the signal.
-        is_from_terminal: Whether the terminal sent it to its whole foreground group.
-        sender: Id of the process that sent it; 0 if it came from the kernel, or if the
-            system does not give the sender.
+        is_from_terminal: Whether the terminal sent the signal to its foreground group.
+        sender: Process id of the sender; 0 for the kernel, or on a system that does not
+            report senders.
     """
 
     __slots__ = ("is_from_terminal", "number", "sender")
@@ -55,12 +56,12 @@ class Arrival:
 class Signals:
     """Blocked signals of this process. Construct it before any thread starts.
 
-    Threads inherit the mask, so that no thread takes a signal. A signal that this
+    Threads inherit the mask, so that signals reach only `next()`. A signal that this
     process ignores, as under `nohup`, stays ignored.
 
     Attributes:
-        mask: Signals that were blocked before: the mask of the command.
-        reset: Signals that get their default action in the command.
+        mask: Signals that were blocked before; the command starts with this mask.
+        reset: Signals that have their default action in the command.
     """
 
     def __init__(self) -> None:
@@ -75,14 +76,14 @@ class Signals:
             signal.signal(number, _do_nothing)
 
     def __contains__(self, number: int) -> bool:
-        """Return whether a signal has to be passed on."""
+        """Return whether this signal is forwarded to the command."""
         return number in self._forwarded
 
     def next(self, seconds: float | None = None) -> Arrival | None:
-        """Wait for the next signal and take it; return None at the time limit.
+        """Wait for the next signal and return it; return None at the time limit.
 
         Args:
-            seconds: Longest wait; None waits without a limit.
+            seconds: Maximum wait, in seconds; None waits without a limit.
         """
         if not hasattr(signal, "sigtimedwait"):
             return self._next_without_sender(seconds)
@@ -94,23 +95,23 @@ class Signals:
                 return None
             info = timed
         is_from_kernel = info.si_code == _KERNEL
-        # A lost terminal sends SIGHUP to the leader of its session alone.
+        # The kernel sends SIGHUP for a lost terminal only to the session leader.
         is_alone = info.si_signo == signal.SIGHUP and os.getsid(0) == os.getpid()
         return Arrival(info.si_signo, is_from_kernel and not is_alone, info.si_pid or 0)
 
     def wait_until(
         self, is_over: "Callable[[], bool]", seconds: float | None
     ) -> int | None:
-        """Wait until `is_over()` is true.
+        """Wait until `is_over()` is true, or until a signal that ends the wait.
 
-        The condition is tested after each signal; other threads send one by `wake()`.
+        The condition is tested after each signal: other threads call `wake()`.
 
         Args:
-            is_over: Returns whether the wait is over.
-            seconds: Longest wait; None waits without a limit.
+            is_over: Function that returns whether the wait is over.
+            seconds: Maximum wait, in seconds; None waits without a limit.
 
         Returns:
-            Signal that ended the wait; None without one.
+            SIGINT, SIGTERM, SIGHUP or SIGQUIT if it ended the wait; else None.
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         while not is_over():
@@ -133,7 +134,7 @@ class Signals:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
 
     def _next_without_sender(self, seconds: float | None) -> Arrival | None:
-        """Do the work of `next()` where `sigtimedwait()` is missing, as on macOS."""
+        """Implement `next()` on systems without `sigtimedwait()`, such as macOS."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while deadline is not None and not signal.sigpending() & self._taken:
             if time.monotonic() >= deadline:
@@ -145,15 +146,15 @@ class Signals:
 
 
 def wake() -> None:
-    """Let `wait_until()` test its condition; called by other threads."""
+    """Make `wait_until()` test its condition; other threads call this function."""
     os.kill(os.getpid(), signal.SIGCHLD)
 
 
 def exit_like_child(status: int) -> int:
     """Return the exit status of the child, or end this process by the child's signal.
 
-    After a signal, the call returns only in the first process of a container: no signal
-    ends that process.
+    If a signal ended the child, the call returns only in process 1 of a container: that
+    process survives its own signals.
 
     Args:
         status: Wait status of the child, from `os.waitpid()`.
@@ -165,15 +166,15 @@ def exit_like_child(status: int) -> int:
 
     number = os.WTERMSIG(status)
     with suppress(OSError, ValueError):
-        # A limit of one byte: the core of this process must reach neither a file nor a
-        # program that collects cores.
+        # A limit of one byte suppresses the core dump of this process, in files and in
+        # programs that collect core dumps.
         hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
         resource.setrlimit(resource.RLIMIT_CORE, (1, hard))
     with suppress(OSError, ValueError):  # raised for SIGKILL
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
-    return 128 + number  # the first process of a container
+    return 128 + number  # process 1 of a container
 
 
 def _has_terminal() -> bool:
@@ -191,4 +192,4 @@ def _has_terminal() -> bool:
 
 
 def _do_nothing(_number: int, _frame: object) -> None:
-    """Handle a signal: `sigwait()` takes it, and its handler has no work."""
+    """Handle a signal without any work: `sigwait()` receives the signal."""
