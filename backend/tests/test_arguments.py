@@ -18,7 +18,7 @@ HOSTILE = "\x1b[31m\r\n\u202e" + "x" * 100_000
 def arguments_of(
     parser: argparse.ArgumentParser,
 ) -> Iterator[tuple[argparse.ArgumentParser, argparse.Action]]:
-    """Iterate over the arguments that take a value, each with its command's parser."""
+    """Yield each argument that takes a value, with the parser of its command."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for below in action.choices.values():
@@ -28,7 +28,7 @@ def arguments_of(
 
 
 def command_lines(value: str) -> Iterator[tuple[list[str], str]]:
-    """Iterate over command lines with `value` for one argument, with its name."""
+    """Yield command lines with `value` for one argument, and the argument's name."""
     for parser, action in arguments_of(build_parser()):
         line = [*parser.prog.split()[1:], *action.option_strings[:1], value]
         for other in parser._actions:
@@ -83,7 +83,7 @@ def test_error_repeats_an_argument_shortened_and_printable(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An error repeats a long unprintable argument in one short printable line."""
+    """An error shows a long unprintable argument as one short printable line."""
     monkeypatch.chdir(tmp_path)
 
     status, output = error_of(capsys, *line)

@@ -46,7 +46,7 @@ MEBIBYTE = 1024 * 1024
 def test_invalid_body_is_rejected(
     api: httpx.Client, path: str, body: bytes, status: int, name: str
 ) -> None:
-    """A body that is broken, too large, too deep or no object has its own problem."""
+    """A broken, too large, too deep or non-object body has its own problem."""
     answer = api.post(path, content=body, headers=JSON)
     assert (answer.status_code, problem_name(answer)) == (status, name)
 
@@ -79,7 +79,7 @@ def test_invalid_body_is_rejected(
 def test_invalid_member_is_named_by_its_pointer(
     api: httpx.Client, member: str, value: Any, pointer: str
 ) -> None:
-    """The error of an invalid member has its JSON Pointer."""
+    """The error of an invalid member contains the JSON Pointer of the member."""
     sent = {"provider_job_id": new_name(), "customer_id": CUSTOMER, "tag": "t"}
     answer = api.post("/jobs", json=sent | {member: value})
     assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
@@ -108,7 +108,7 @@ def test_half_a_surrogate_pair_is_rejected(api: httpx.Client) -> None:
     ],
 )
 def test_invalid_parameter_is_named(api: httpx.Client, query: dict[str, str]) -> None:
-    """The error of an invalid parameter has its name."""
+    """The error of an invalid parameter contains the name of the parameter."""
     answer = api.get("/jobs", params=query)
     assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
     assert answer.json()["errors"][0]["pointer"] in query
@@ -184,7 +184,7 @@ def test_invalid_line_does_not_affect_other_lines(api: httpx.Client) -> None:
 def test_wrong_method_is_answered_with_the_allowed_methods(
     service: Service, api: httpx.Client
 ) -> None:
-    """A 405 names the methods that the contract has for the path, HEAD aside."""
+    """The header `Allow` of a 405 lists the methods of the path, without HEAD."""
     paths = api.get("/openapi.json").json()["paths"]
     for path, methods in paths.items():
         address = path.replace("{", "").replace("}", "")

@@ -48,13 +48,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clock(folder: Path) -> Clock:
-    """Clock of the backend, right at the begin of a test."""
+    """Clock of the backend, which is right at the start of a test."""
     return Clock(folder / "clock")
 
 
 @pytest.fixture(scope="module")
 def service(folder: Path) -> Iterator[Service]:
-    """Backend whose clock is the file in the folder."""
+    """Backend that reads its clock from the file in the folder."""
     # Python imports this module at its start. The backend reads its clock only with
     # utc_now().
     (folder / "sitecustomize.py").write_text(
@@ -85,7 +85,7 @@ def create(api: httpx.Client) -> httpx.Response:
 def test_job_is_not_created_by_a_clock_far_ahead(
     api: httpx.Client, clock: Clock, year: int
 ) -> None:
-    """With a clock far ahead a new job gets 503; with the right clock it is created."""
+    """A new job gets 503 with a clock far ahead, and 201 with the right clock."""
     before = create(api).json()["id"]
     clock.set(datetime(year, 1, 1, tzinfo=UTC))
     refused = create(api)
@@ -99,7 +99,7 @@ def test_job_is_not_created_by_a_clock_far_ahead(
 
 
 def test_jobs_have_ids_after_a_clock_far_ahead(api: httpx.Client, clock: Clock) -> None:
-    """After a job of September 2039, jobs of the right clock have larger ids."""
+    """After a job of September 2039, new jobs at the right time get larger ids."""
     ahead = datetime(2039, 9, 1, tzinfo=UTC)
     clock.set(ahead)
     first = create(api)
@@ -115,7 +115,7 @@ def test_jobs_have_ids_after_a_clock_far_ahead(api: httpx.Client, clock: Clock) 
 def test_everything_is_created_with_a_clock_far_behind(
     api: httpx.Client, clock: Clock, year: int
 ) -> None:
-    """With a clock that went backwards every creation succeeds, with a new id."""
+    """After the clock went back, every job gets a new id."""
     before = create(api).json()
     clock.set(datetime(year, 1, 2, tzinfo=UTC))
     job = create(api).json()

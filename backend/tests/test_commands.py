@@ -72,7 +72,7 @@ def test_dev_keeps_everything_from_run_to_run(tmp_path: Path) -> None:
 
 
 def test_dev_replaces_a_key_that_its_database_does_not_know(tmp_path: Path) -> None:
-    """After the database is deleted, `dev` makes a valid key."""
+    """`dev` creates a valid key again after its database was deleted."""
     keys = set()
     for _ in range(2):
         with running(*DEV, str(tmp_path)) as process:
@@ -97,7 +97,7 @@ def test_dev_prints_lines_for_a_shell(tmp_path: Path) -> None:
 
 
 def test_second_server_on_the_same_file_is_rejected(tmp_path: Path) -> None:
-    """A second server on a database fails with an error; the first goes on."""
+    """A second server on a database fails with an error; the first keeps serving."""
     with running(*DEV, str(tmp_path)) as process:
         first_line(process)
         second = command(*DEV, str(tmp_path))
@@ -116,7 +116,7 @@ def test_port_in_use_is_reported(tmp_path: Path) -> None:
 
 
 def test_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
-    """The error for a folder that cannot be made names `--data-dir`."""
+    """The error for a folder that cannot be created names `--data-dir`."""
     (tmp_path / "file").touch()
     result = command(*DEV, str(tmp_path / "file" / "folder"))
     assert "--data-dir" in error_line(result)
@@ -206,7 +206,7 @@ def test_folder_in_place_of_the_database_is_reported(tmp_path: Path) -> None:
 
 
 def test_keys_are_created_listed_and_expired(tmp_path: Path) -> None:
-    """A created key works, is listed, and stays expired after `key expire`."""
+    """A created key works and is listed; an expired key stays rejected."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
     new = ("key", "create", "--label", "nightly", "--scope", "read")
@@ -239,7 +239,7 @@ def test_keys_are_created_listed_and_expired(tmp_path: Path) -> None:
 def test_failure_of_the_output_rolls_back(
     tmp_path: Path, output: str, what: str
 ) -> None:
-    """A key or customer whose line cannot be printed is not stored."""
+    """A key or customer with an unprintable line is not stored."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
     if (what, output) == ("customer", "closed"):
@@ -282,7 +282,7 @@ def test_dev_ends_in_order_when_its_terminal_closes(tmp_path: Path) -> None:
 
 
 def test_dev_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
-    """A server that ignores SIGHUP from its start keeps serving after SIGHUP."""
+    """A server started with SIGHUP ignored keeps serving after SIGHUP."""
     ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     with running(*DEV, str(tmp_path), prelude=ignoring) as process:
         first_line(process)
@@ -294,7 +294,7 @@ def test_dev_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
 
 
 def test_customers_are_created_and_listed(tmp_path: Path) -> None:
-    """`customer create` rejects a used id, and `customer list` has the reference."""
+    """`customer create` rejects a used id; `customer list` prints the reference."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
     new = ("customer", "create", "--id", "142", "--reference", "ward-3")

@@ -34,7 +34,7 @@ def document(tag: str, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def tag() -> str:
-    """A tag that no other test uses."""
+    """Return a tag that is unique to this test."""
     return f"tag-{uuid4()}"
 
 
@@ -169,7 +169,7 @@ def ordered(*waits: list[str] | None) -> list[dict[str, Any]]:
 
 
 def test_order_of_steps_is_stored_as_it_was_sent(api: httpx.Client, tag: str) -> None:
-    """A missing `after` comes back missing, and an empty one comes back empty."""
+    """A missing `after` stays missing in the response, and an empty one stays empty."""
     steps = ordered(None, [], ["a", "b"])
     sent = document(tag, step_configurations=steps)
     stored = api.post("/job_configurations", json=sent).json()
@@ -191,7 +191,7 @@ def test_order_of_steps_is_content(api: httpx.Client, tag: str) -> None:
 
 
 def test_hash_of_a_content_without_order_never_changes(tmp_path: Path) -> None:
-    """The hash of a content is that of older releases, which find it by the hash."""
+    """The content hash equals that of older releases, so stored contents are found."""
     with (
         closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
         store.transaction() as db,

@@ -29,7 +29,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def facts_of(events: list[dict[str, Any]]) -> list[Fact]:
-    """Return facts of events that happen a second apart."""
+    """Return facts of events at intervals of one second."""
     return [
         Fact(
             occurred_at=START + timedelta(seconds=second),
@@ -43,7 +43,7 @@ def facts_of(events: list[dict[str, Any]]) -> list[Fact]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_job_is_as_in_the_table(case: dict[str, Any]) -> None:
-    """Percent after each event, and the last statuses, are those of the table."""
+    """Percentages after each event and the final statuses equal those of the table."""
     plan = Plan(points=case["points"], explicit_finish=case["finish"] == "explicit")
     facts, state, percents = facts_of(case["events"]), JobState(), []
     for fact in facts:
@@ -63,7 +63,7 @@ def test_job_is_as_in_the_table(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("value", "text"), json.loads(NUMBERS.read_text()))
 def test_number_is_written_as_in_the_table(value: float, text: str) -> None:
-    """The customer's page and the library write numbers alike."""
+    """Customer's page and library format numbers alike."""
     assert number_text(value) == text
 
 

@@ -25,7 +25,7 @@ def test_every_operation_has_a_handler() -> None:
 
 
 def test_served_contract_is_the_checked_in_one(service: Service) -> None:
-    """`/openapi.json` has the bytes of the checked-in contract."""
+    """`/openapi.json` returns the bytes of the checked-in contract."""
     with service.client(None) as anyone:
         answer = anyone.get("/openapi.json")
     assert answer.headers["content-type"] == "application/json"

@@ -61,7 +61,7 @@ def configuration() -> dict[str, Any]:
 
 
 def events() -> list[dict[str, Any]]:
-    """Return events with times in any order, three of them in each second."""
+    """Return events in random order of time, three events in each second."""
     return [
         {
             "event_id": str(UUID(int=number)),
@@ -135,7 +135,7 @@ def test_view_depends_on_the_set_of_events_alone(db: Connection, seed: int) -> N
 
 
 def test_null_hides_the_value_before_it(db: Connection) -> None:
-    """A latest value of null replaces the value before it."""
+    """A latest value of null replaces the earlier value."""
     of_step = {"tag": "load", "kind": "info", "occurred_at": START.isoformat()}
     batch = [
         {**of_step, "event_id": str(UUID(int=n)), "event_metadata": {"Files": value}}
@@ -171,7 +171,7 @@ def create_link(api: httpx.Client, job: dict[str, Any]) -> str:
 
 
 def test_value_stays_on_the_page_after_many_other_events(api: httpx.Client) -> None:
-    """A value stays on the page until its key has another value."""
+    """A value stays on the page until a later event has a value for the key."""
     document = configuration()
     job = new_job(api, tag=document["tag"], configuration=document)
     url = create_link(api, job)

@@ -25,7 +25,7 @@ def event_of(job: dict[str, Any], **fields: Any) -> dict[str, Any]:
 def test_event_is_answered_alike_when_repeated(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A repeated `event_id` gets the event that was stored first."""
+    """The response to a repeated `event_id` shows the stored event."""
     event = event_of(job, event_id=str(uuid4()), message="first")
     answers = [
         api.post("/events", json=event),
@@ -123,7 +123,7 @@ def test_parts_of_a_step_add_up_in_any_order_of_arrival(
 def test_part_has_the_form_of_a_tag(
     api: httpx.Client, job: dict[str, Any], part: object
 ) -> None:
-    """A part that could not be a tag is rejected."""
+    """A part name outside the rules of tags is rejected."""
     answer = api.post("/events", json=event_of(job, part=part))
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/part"
@@ -250,7 +250,7 @@ def test_time_less_than_a_year_ahead_is_stored_as_sent(
 def test_new_id_that_comes_twice_in_a_batch_is_stored_once(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """Of lines with the same id, in any spelling, the first is stored."""
+    """Among lines with the same id, in any spelling, the first is stored."""
     event_id = str(uuid4())
     event = event_of(job, kind="progress", tag="say_hello", fraction=0.5)
     lines = [

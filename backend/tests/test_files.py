@@ -101,7 +101,7 @@ def test_second_server_is_rejected_for_a_bind_mount(tmp_path: Path) -> None:
 
 
 def test_lock_outlives_other_readers_of_the_file(tmp_path: Path) -> None:
-    """Opening and closing the file in the same process releases no lock."""
+    """A second open and close of the file in the same process releases no lock."""
     prepare(tmp_path)
     file = tmp_path / "backend.db"
     with closing(SqliteStore(file)):
@@ -198,7 +198,7 @@ def test_read_only_file_system_is_reported_in_one_line(
 
 
 def test_copy_of_an_earlier_migration_stops_the_next(tmp_path: Path) -> None:
-    """With the copy of an earlier migration in place, `migrate` changes nothing."""
+    """`migrate` changes nothing while the copy of an earlier migration exists."""
     file, copy = tmp_path / "backend.db", tmp_path / f"backend.db.before-{HEAD}"
     prepare(tmp_path)
     with closing(sqlite3.connect(file)) as db:
@@ -289,7 +289,7 @@ def test_paths_may_have_any_bytes(tmp_path: Path) -> None:
 
 
 def test_migration_copies_a_file_with_any_name(tmp_path: Path) -> None:
-    """The copy of a database lies beside it, even if its name is not UTF-8."""
+    """The copy of a database lies in its folder, even with a name outside UTF-8."""
     folder = tmp_path / ODD
     folder.mkdir()
     prepare(folder)
@@ -301,7 +301,7 @@ def test_migration_copies_a_file_with_any_name(tmp_path: Path) -> None:
 
 
 def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
-    """`key list` escapes the characters of a label that the encoding lacks."""
+    """`key list` escapes characters of a label that the output encoding lacks."""
     prepare(tmp_path)
     environment = {**database_at(tmp_path / "backend.db"), "PYTHONIOENCODING": "ascii"}
     command("key", "create", "--label", "Grüße", environment=environment)

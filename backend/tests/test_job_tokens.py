@@ -48,7 +48,7 @@ def token(api: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def holder(service: Service, token: dict[str, Any]) -> Iterator[httpx.Client]:
-    """Client whose only key is the token."""
+    """Client with the token as its key."""
     with service.client(None) as holder:
         holder.headers["X-API-Key"] = token["token"]
         yield holder
@@ -117,7 +117,7 @@ def test_token_creates_and_registers_nothing(
     job: dict[str, Any],
     other: dict[str, Any],
 ) -> None:
-    """Attaching to anything else gets the same 403, and nothing is stored."""
+    """Attaching to another job gets always the same 403, and nothing is stored."""
     own = {
         "provider_job_id": job["provider_job_id"],
         "customer_id": CUSTOMER,
@@ -176,7 +176,7 @@ def test_token_reads_another_job_as_an_unknown_one(
 def test_token_lists_its_job_alone(
     holder: httpx.Client, job: dict[str, Any], other: dict[str, Any]
 ) -> None:
-    """No filter and no cursor lists another job for a token."""
+    """Lists show a token only its own job, with any filter and cursor."""
     for query in (
         {},
         {"customer_id": CUSTOMER},
@@ -283,7 +283,7 @@ def test_token_may_do_no_more_than_its_maker(
     scopes: list[str],
     of_token: list[str],
 ) -> None:
-    """A token has those of the scopes `ingest` and `read` that its maker has."""
+    """A token gets only the scopes `ingest` and `read` of the creating key."""
     key = api.post("/api-keys", json={"label": "maker", "scopes": scopes}).json()
     with service.client(None) as maker, service.client(None) as holder:
         maker.headers["X-API-Key"] = key["api_key"]

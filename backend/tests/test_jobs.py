@@ -28,7 +28,7 @@ def job_body(**changes: Any) -> dict[str, Any]:
 def test_tutorial_leaves_a_succeeded_job_with_three_events(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """The three events of the tutorial read 28.57, 71.43 and 100, then succeeded."""
+    """Three events of the tutorial lead to 28.57, 71.43 and 100 percent."""
     readings = []
     for step in job["steps"]:
         event = {"provider_job_id": job["provider_job_id"], "kind": "step"}
@@ -127,7 +127,7 @@ def test_tag_wins_over_the_display_name_of_another(api: httpx.Client) -> None:
 
 
 def test_explicit_finish_waits_for_complete(api: httpx.Client) -> None:
-    """With explicit finish, all steps done read 99.99 until `complete` comes."""
+    """With explicit finish, a job with all steps done is at 99.99 until `complete`."""
     body = job_body(
         tag="explicit", finish="explicit", configuration=configuration("explicit")
     )
@@ -149,7 +149,7 @@ def test_metadata_keeps_its_types(api: httpx.Client) -> None:
 
 
 def test_lists_are_walked_whole_by_their_cursors(api: httpx.Client) -> None:
-    """Pages give each job once, newest first, while new jobs are created."""
+    """Pages list each job once, newest first, while new jobs are created."""
     tag = f"walk-{uuid4()}"
     ids = [api.post("/jobs", json=job_body(tag=tag)).json()["id"] for _ in range(5)]
     seen: list[int] = []
@@ -167,7 +167,7 @@ def test_lists_are_walked_whole_by_their_cursors(api: httpx.Client) -> None:
 def test_jobs_are_filtered_by_status_and_time(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """`status` takes several statuses, and `created_since` leaves out older jobs."""
+    """`status` accepts several statuses, and `created_since` excludes older jobs."""
     named = {"provider_job_id": job["provider_job_id"]}
 
     def count(**query: Any) -> int:
@@ -182,7 +182,7 @@ def test_jobs_are_filtered_by_status_and_time(
 def test_interrupted_job_is_found_by_its_status_and_runs_again_with_its_start(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """An interrupted job is listed as such, and a `start` makes it run again."""
+    """A list shows an interrupted job as such; a `start` makes the job run again."""
 
     def found() -> list[int]:
         query = {"status": "interrupted", "customer_id": job["customer_id"]}
@@ -204,7 +204,7 @@ def test_interrupted_job_is_found_by_its_status_and_runs_again_with_its_start(
 def test_complete_of_the_last_step_ends_a_job(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A `complete` of the last step lets the job succeed."""
+    """A `complete` of the last step makes the job succeed."""
     for kind, tag in (("step", 0), ("step", 1), ("complete", 2)):
         report(api, job, kind=kind, name=job["steps"][tag]["name"])
 

@@ -189,7 +189,7 @@ def test_token_and_link_expire(
 def test_listed_keys_name_their_makers(
     service: Service, api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """`created_by` names the key that made a key; null stands for the command line."""
+    """`created_by` names the key that created a key; null means the command line."""
     own = service.keys["all"].split("_")[1]
     made = api.post("/api-keys", json={"label": "new", "scopes": ["read"]}).json()
     token = api.post(f"/jobs/{job['id']}/tokens", json={}).json()
@@ -201,7 +201,7 @@ def test_listed_keys_name_their_makers(
 
 
 class DelayedStore(SqliteStore):
-    """Store whose first read returns only when the test allows it."""
+    """Store with a first read that blocks until the test releases it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, migrate=True)
@@ -294,7 +294,7 @@ def response_to(service: Service, *headers: bytes) -> bytes:
 def test_key_is_taken_from_the_header_bytes_of_older_scripts(
     service: Service, name: bytes
 ) -> None:
-    """The header bytes of older scripts carry a key, and a second key is ambiguous."""
+    """Header names of older scripts are accepted; a second key is ambiguous."""
     good, other = (service.keys[key].encode() for key in ("read", "all"))
     assert response_to(service, name + b": " + good).startswith(b"HTTP/1.1 200 ")
     again = response_to(service, name + b": " + good, b"X-API-Key: " + good)
@@ -305,7 +305,7 @@ def test_key_is_taken_from_the_header_bytes_of_older_scripts(
 
 
 def test_listed_keys_have_no_secret(service: Service, api: httpx.Client) -> None:
-    """The list of keys has no secret of a key."""
+    """The list of keys contains no secret."""
     text = api.get("/api-keys", params={"limit": 200}).text
     for key in service.keys.values():
         assert key.split("_")[2] not in text

@@ -88,7 +88,7 @@ def memory_bytes(pid: int, measure: str) -> int:
 
 @contextmanager
 def asked_meanwhile(backend: Service) -> Iterator[list[int]]:
-    """Request `/livez` again and again during the block; yield the statuses."""
+    """Request `/livez` repeatedly during the block; yield the statuses."""
     statuses: list[int] = []
     is_over = threading.Event()
 
@@ -231,7 +231,7 @@ JSON_OPERATIONS = {
 def test_no_body_delays_other_requests(
     backend: Service, caller: httpx.Client, operation_id: str
 ) -> None:
-    """The most expensive bodies take little time and memory; other requests go on."""
+    """The most expensive bodies need little time and memory and block no request."""
     operation = JSON_OPERATIONS[operation_id]
     methods = document()["paths"][operation.path]
     content = methods[operation.method.lower()]["requestBody"]["content"]
@@ -452,7 +452,7 @@ def test_deep_value_is_rejected_alone(
 
 
 def test_contract_has_only_keywords_with_an_error_text() -> None:
-    """Schemas of bodies have only keywords that the search for errors handles."""
+    """Schemas of bodies contain only keywords that the search for errors supports."""
     known = {
         *("description", "type", "format", "enum", "pattern", "required"),
         *("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"),

@@ -137,7 +137,7 @@ def test_every_list_is_read_in_order_from_an_index(
 
 
 def test_several_statuses_are_listed_as_one_list(api: httpx.Client) -> None:
-    """Jobs of several statuses come newest first, each once, page by page."""
+    """A list of several statuses has each job once, newest first, over all pages."""
     tag = new_name()
     made = [new_job(api, tag=tag, configuration=_plain(tag)) for _ in range(7)]
     for job in made[::2]:

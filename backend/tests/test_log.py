@@ -65,7 +65,7 @@ def logged(tmp_path: Path, log: Path) -> Iterator[Service]:
 def test_each_request_is_logged_with_operation_provider_and_key(
     logged: Service, log: Path
 ) -> None:
-    """The line of a request has its operation, status, provider and key id."""
+    """The log line of a request contains its operation, status, provider and key id."""
     key_id = logged.keys["all"].split("_")[1]
     with logged.client() as api:
         job = new_job(api)
@@ -100,7 +100,7 @@ def test_each_request_is_logged_with_operation_provider_and_key(
 
 
 def test_log_has_no_key_and_no_token(logged: Service, log: Path) -> None:
-    """The log has no key, token or token of a share link."""
+    """The log contains no key, no job token and no token of a share link."""
     with logged.client() as api:
         job = new_job(api)
         token = api.post(f"/jobs/{job['id']}/tokens", json={}).json()["token"]
@@ -131,7 +131,7 @@ def test_command_creates_no_expired_key(tmp_path: Path) -> None:
 def test_too_many_connections_cost_one_line_and_answers_go_on(
     tmp_path: Path, log: Path
 ) -> None:
-    """Without a free descriptor the log gets one line, and open connections go on."""
+    """A lack of descriptors is one line of the log; open connections keep working."""
     keys = prepare(tmp_path)
     few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))"
     arguments = ("serve", "--port", "0", "--database", str(tmp_path / "backend.db"))

@@ -130,7 +130,7 @@ def old_database(tmp_path: Path) -> Path:
 
 
 def test_upgrade_keeps_rows_of_an_older_release(old_database: Path) -> None:
-    """After an upgrade the rows are there, and a copy of the old database."""
+    """An upgrade keeps the rows and creates a copy of the old database."""
     with closing(SqliteStore(old_database, migrate=True)) as store:
         key = store.read(lambda db: stored_keys.find_key(db, 1, "old"))
         events = store.read(lambda db: stored_events.all_events(db, OLD_JOB))
@@ -148,7 +148,7 @@ def test_upgrade_keeps_rows_of_an_older_release(old_database: Path) -> None:
 def test_state_of_an_older_release_is_folded_again(
     old_database: Path,
 ) -> None:
-    """The next event folds a state of an older release again from all events."""
+    """The next event on a state of an older release folds all events again."""
     draft = read_event(
         {
             "provider_job_id": "old job",

@@ -98,7 +98,7 @@ def test_page_shows_nothing_of_the_provider(
 def test_page_shows_only_metadata_for_the_customer(
     api: httpx.Client, reader: httpx.Client
 ) -> None:
-    """The page shows the latest metadata for customers and makes web links of it."""
+    """The page shows the latest metadata for customers; web addresses become links."""
     keys = [
         {"name": "Slices", "kind": "number", "units": "images", "audience": "customer"},
         {"name": "Report", "kind": "link", "audience": "customer"},
@@ -283,7 +283,7 @@ def test_link_is_exchanged_for_a_cookie(
 def test_browser_sends_one_cookie_at_most(
     api: httpx.Client, reader: httpx.Client, service: Service
 ) -> None:
-    """After many links a browser sends at most the cookie of the requested page."""
+    """After many links, a browser sends only the cookie of the requested page."""
     addresses: list[httpx.URL] = []
     for _ in range(3):
         job = new_job(api)
@@ -396,7 +396,7 @@ def test_invalid_address_shows_a_page(service: Service, path: str) -> None:
 def test_links_are_listed_without_their_addresses(
     api: httpx.Client, job: dict[str, Any], link: dict[str, Any]
 ) -> None:
-    """The list of share links has no token."""
+    """The list of share links contains no token."""
     answer = api.get(f"/jobs/{job['id']}/share-links")
     assert answer.json()["items"] == [link["share_link"]]
     assert link["url"].rpartition("/")[2] not in answer.text

@@ -25,7 +25,7 @@ SEED = Plan(points={"say_hello": 10, "random_number": 15, "say_bye": 10})
 
 
 def happen(*events: dict[str, Any]) -> list[Fact]:
-    """Return facts of events that happen a second apart, in the order given."""
+    """Return facts of events at intervals of one second, in the given order."""
     return [
         Fact(
             occurred_at=START + timedelta(seconds=second),
@@ -42,7 +42,7 @@ def step(tag: str, **fields: Any) -> dict[str, Any]:
 
 
 def test_percent_of_the_tutorial() -> None:
-    """The three steps of the tutorial read 28.57, 71.43 and 100."""
+    """Three steps of the tutorial lead to 28.57, 71.43 and 100 percent."""
     facts = happen(*(step(tag) for tag in SEED.points or ()))
     readings = [percent(SEED, project(SEED, facts[:n])) for n in (1, 2, 3)]
     assert readings == [28.57, 71.43, 100.0]
@@ -50,7 +50,7 @@ def test_percent_of_the_tutorial() -> None:
 
 
 def test_percent_stays_below_100_until_the_job_has_succeeded() -> None:
-    """All steps done read 99.99 while the job has not succeeded."""
+    """A job with all steps done stays at 99.99 before it has succeeded."""
     plan = Plan(points={"a": 1}, explicit_finish=True)
     state = project(plan, happen(step("a")))
     assert (percent(plan, state), state.status) == (99.99, JobStatus.RUNNING)
@@ -113,7 +113,7 @@ def test_parts_of_a_step_add_up(
     total: float | None,
     reading: float,
 ) -> None:
-    """Counts of several parts of a step make one count, one total and one fraction."""
+    """Counts of several parts add up to one count, one total and one fraction."""
     plan = Plan(points={"a": 1, "b": 1})
     state = project(plan, happen(*events))
     a_step = state.steps["a"]

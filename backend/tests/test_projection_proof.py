@@ -96,7 +96,7 @@ def fact_at(place: int, event: dict[str, Any]) -> Fact:
 def test_state_depends_on_the_set_of_events_alone(
     plan: Plan, alphabet: list[dict[str, Any]], places: int
 ) -> None:
-    """Whichever event arrives last, the state is the same, and percent never falls."""
+    """The state does not depend on the order of arrival; percent never falls."""
     choices = [[fact_at(place, event) for event in alphabet] for place in range(places)]
     # A history has a number for each position: an event of the alphabet, or 0 for no
     # event. In this order a history without one event comes before the history.
@@ -125,7 +125,7 @@ def test_state_depends_on_the_set_of_events_alone(
     ],
 )
 def test_state_does_not_depend_on_batches(plan: Plan) -> None:
-    """Whichever events arrive in one batch, the state is that of the whole history."""
+    """The state does not depend on the grouping of events into batches."""
     choices = [
         [None, *(fact_at(at, event) for event in EVERY_EVENT)] for at in range(3)
     ]

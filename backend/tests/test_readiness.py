@@ -60,7 +60,7 @@ async def served(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Writer]
 
 
 async def answered(client: httpx.AsyncClient, status: int) -> httpx.Response:
-    """Request `/readyz` until the response has a status."""
+    """Request `/readyz` until the response has the expected status."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while (answer := await client.get("/readyz")).status_code != status:
             await asyncio.sleep(OFTEN_SECONDS)

@@ -118,7 +118,7 @@ def test_cancelled_requests_cost_one_line_of_the_log(
 
 
 def test_writer_outlives_the_loop_of_its_callers(tmp_path: Path) -> None:
-    """Outcomes for a closed event loop do not end the writer."""
+    """Results for a closed event loop do not stop the writer."""
     prepare(tmp_path)
     began, may_end = threading.Event(), threading.Event()
 
@@ -144,7 +144,7 @@ def test_writer_outlives_the_loop_of_its_callers(tmp_path: Path) -> None:
 
 
 def test_closing_writer_rejects_queued_commands(tmp_path: Path) -> None:
-    """The callers of queued commands get 503, and the running command goes on."""
+    """Callers of queued commands get 503; the running command continues."""
     prepare(tmp_path)
     began, may_end = threading.Event(), threading.Event()
 

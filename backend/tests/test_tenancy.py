@@ -104,7 +104,7 @@ def test_events_for_a_foreign_job_are_rejected(
 def test_lists_have_only_rows_of_the_provider(
     api: httpx.Client, other_api: httpx.Client, foreign: dict[str, str]
 ) -> None:
-    """No list has a row of another provider."""
+    """Lists contain no row of another provider."""
     new_job(api)
     for path in ("/jobs", "/job_configurations", "/customers", "/api-keys"):
         lists = [
@@ -124,7 +124,7 @@ def test_lists_have_only_rows_of_the_provider(
 def test_display_name_of_another_provider_is_unknown(
     api: httpx.Client, other_api: httpx.Client, count: int
 ) -> None:
-    """A job finds no configuration by a display name of another provider."""
+    """A new job gets no configuration by a display name of another provider."""
     name = new_name()
     for number in range(count):
         document = {

@@ -98,7 +98,7 @@ def assert_unavailable(outcome: object) -> None:
 
 
 def test_failing_command_is_rolled_back_alone(store: SqliteStore) -> None:
-    """Of commands with one commit, a failing one is rolled back and the others stay."""
+    """In a group of commands, only the failing command is rolled back."""
 
     def fail(db: Connection) -> None:
         db.exec_driver_sql("DELETE FROM customers")
@@ -237,7 +237,7 @@ def test_full_queue_is_answered_with_503_and_retry_after(
 
 
 def test_failed_statement_names_no_value(store: SqliteStore) -> None:
-    """The error of a failed statement has no value of a row."""
+    """The error of a failed statement contains no value of a row."""
     with pytest.raises(StoreError) as caught:
         store.read(lambda db: create_customer(db, 1, name="PATIENT NAME"))
 

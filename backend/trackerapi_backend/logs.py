@@ -19,14 +19,13 @@ _MEMBERS = (
 )
 
 ACCEPT_ERROR_SECONDS = 60.0
-"""Shortest time between two log lines about connections that cannot be accepted."""
+"""Minimum interval between two log lines about a lack of descriptors, in seconds."""
 
 
 class JsonLines(logging.Formatter):
     """Formatter that writes a record as one line of JSON.
 
-    Attributes of a record that `_MEMBERS` does not name are left out: they may hold a
-    secret.
+    Attributes outside `_MEMBERS` are omitted: they may contain a secret.
     """
 
     def format(self, record: logging.LogRecord) -> str:

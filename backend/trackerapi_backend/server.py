@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from trackerapi_backend.store import Store
 
 SHUTDOWN_SECONDS = 1
-"""Time for running requests to end after SIGTERM."""
+"""Time for running requests to end after SIGTERM, in seconds."""
 WRITER_CLOSE_SECONDS = 0.5
-"""Time for the running command of the writer to end after the requests."""
+"""Time for the running command of the writer to end after the requests, in seconds."""
 
 _REASONS = {
     errno.EADDRINUSE: "in use",
@@ -58,7 +58,7 @@ def serve_store(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # nohup ignores SIGHUP, so that the server outlives its terminal.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        # Raising SIGTERM reaches the handler of that moment: uvicorn installs its own
+        # SIGTERM reaches the current handler: uvicorn installs its own handler
         # while it runs.
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     pepper = read_pepper(settings.pepper_file)
@@ -100,7 +100,7 @@ def exit_despite_busy_threads(status: int) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Server that shuts down in order, however many signals come."""
+    """uvicorn server that ignores further signals during its shutdown."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the shutdown at the first signal; ignore all later signals.

@@ -135,9 +135,9 @@ def _check_unique(names: Sequence[str], pointer: str, member: str) -> None:
 
 
 def _differences(old: object, new: object) -> list[str]:
-    """Return the differences of two contents, a sentence a location.
+    """Return the differences of two contents, one sentence for each location.
 
-    After `MAX_DIFFERENCES` sentences, one more has the number of the others.
+    After `MAX_DIFFERENCES` sentences, a last sentence counts the other differences.
     """
     found = list(_find_differences("", old, new))
     more = len(found) - MAX_DIFFERENCES
@@ -168,7 +168,7 @@ def resolve(
     Args:
         db: Connection to read from.
         provider_id: Provider of the job.
-        name: Tag, which wins, or unambiguous display name.
+        name: Tag, or unambiguous display name; a tag has priority.
         included: Configuration that the request of the job includes.
 
     Returns:
@@ -253,9 +253,9 @@ class StepNames:
         self._tags |= {step["tag"]: step["tag"] for step in steps}
 
     def find_tag(self, name: str | None) -> str | None:
-        """Return the tag of a step by tag, which wins, or by unambiguous name.
+        """Return the tag of a step for its tag or its unambiguous display name.
 
-        A name of no step is returned unchanged.
+        A tag has priority. An unknown name is returned unchanged.
         """
         return None if name is None else self._tags.get(name, name)
 

@@ -1,7 +1,7 @@
 """Recording of events: each new event becomes a row and updates the state of its job.
 
-A repeated event, known by its `event_id`, changes nothing. The event that was stored
-first counts, even if a later one has other content.
+An event with a stored `event_id` changes nothing: the stored event counts, even if the
+repeated event has other content.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def record_events(
         db: Connection in a transaction.
         provider_id: Provider of the jobs.
         events: Events of any jobs.
-        only_job_id: Only job that the caller may report for; None for all jobs.
+        only_job_id: Only job that the caller may report on; None for all jobs.
 
     Returns:
         Outcome of each event, in the order of `events`.

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.requests.call import Services
 
 _MARKER = "kept"
-"""Cookie of a link: a browser that sends it keeps cookies."""
+"""Cookie that shows that the browser stores cookies."""
 
 _REFRESH_OFF = "?refresh=off"
 _JOB_WORDS = {

@@ -7,13 +7,13 @@ For an event that belongs before a folded event, it folds all events again.
 Rules that the contract leaves open:
 
 * A `step` or `skip` after which all configured steps are settled counts as `complete`,
-  unless the job has an explicit finish. So a job is at 100 exactly if it has succeeded.
+  unless the job has an explicit finish. So a job is at 100 if and only if it succeeded.
 * A `complete` with a step counts as `step`. A `cancel` or `interrupt` with a step has
   no effect.
 * An `interrupt` ends attempts only if it interrupts the job: in a failed or cancelled
   job the steps stay as they are.
-* A job without a configuration accepts every tag and has no steps: the events move the
-  status of the job alone.
+* A job without a configuration accepts every tag and has no steps: its events change
+  only the status of the job.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 MAX_PERCENT_BEFORE_SUCCESS = 99.99
 
 _ALIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
-# An interrupted job is expected to go on, so it has not ended.
+# An interrupted job is expected to continue, so it has not ended.
 _NOT_ENDED = _ALIVE | {JobStatus.INTERRUPTED}
-# Statuses that any report of work turns into running. A cancelled job is left out: the
+# Statuses that any report of work turns into running. A cancelled job is an exception:
 # late events of a stopped script must not undo the cancellation.
 _STARTABLE = frozenset({JobStatus.PENDING, JobStatus.INTERRUPTED, JobStatus.FAILED})
 

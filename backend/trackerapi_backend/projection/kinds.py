@@ -50,7 +50,7 @@ COMPLETE = EventKind(name="complete")
 CANCEL = EventKind(name="cancel")
 INTERRUPT = EventKind(name="interrupt")
 OTHER = EventKind(name="", affects_job=False)
-"""Any other word, such as `info` and `heartbeat`: counted, and no change of a state."""
+"""Any other kind, such as `info` and `heartbeat`: only the event count changes."""
 
 KINDS = {
     kind.name: kind

@@ -19,9 +19,9 @@ class JobStatus(StrEnum):
 class StepStatus(StrEnum):
     """Status of a step.
 
-    Events of the step lead to the first six. `NOT_RUN` and `CANCELLED` follow from the
-    end of its job: see `shown_status()`, which also shows a `WAITING` step as pending
-    or failed.
+    Events of the step set the first six statuses. `NOT_RUN` and `CANCELLED` follow
+    from the end of the job: see `shown_status()`, which also shows a `WAITING` step as
+    pending or failed.
     """
 
     PENDING = "pending"

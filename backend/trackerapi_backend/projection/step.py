@@ -22,7 +22,7 @@ from trackerapi_backend.projection.kinds import ERROR, PROGRESS, EventKind, find
 from trackerapi_backend.projection.statuses import SETTLED, StepStatus
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
-"""Largest lead of a job's clock at which its times are shown."""
+"""Maximum lead of a job's clock; a later time is shown as the time of the receipt."""
 
 
 def shown_instant(occurred_at: datetime, received_at: datetime) -> datetime:

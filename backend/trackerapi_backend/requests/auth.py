@@ -1,8 +1,8 @@
 """Authentication of requests by API key, and authorization by scope.
 
-A known key is valid for `CACHE_SECONDS` without another query. Job tokens are closed
-to each operation that `OPEN_TO_JOB_TOKENS` does not name, so that a new operation is
-closed to them. An open operation shows a job token no other job than its own.
+The caller of a key is cached for `CACHE_SECONDS`. A job token may call only the
+operations in `OPEN_TO_JOB_TOKENS`: a new operation is forbidden until the set names
+it. Each operation of the set shows a job token only the job of the token.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ OPEN_TO_JOB_TOKENS = frozenset(
 CACHE_SECONDS = 30.0
 CACHE_CAPACITY = 1000
 USE_RECORD_INTERVAL = timedelta(minutes=1)
-"""Shortest time between two writes of the last use of a key."""
+"""Minimum interval between two writes of the last use of a key."""
 
 _HEADER = "x-api-key"
 
@@ -85,7 +85,7 @@ def read_key(headers: Headers) -> str:
     Raises:
         Problem: If the headers have no key, or several different keys.
     """
-    # Scripts of the original service send x_api_key, some with a hyphen in it.
+    # Scripts for the original service send x_api_key, or mixed forms as x_api-key.
     keys = {
         value for name, value in headers.items() if name.replace("_", "-") == _HEADER
     }
@@ -106,9 +106,9 @@ def _unauthorized(detail: str) -> Problem:
 
 
 class Authenticator:
-    """Finds the caller of a request by its API key.
+    """Authenticator of requests by API key.
 
-    Runs on the event loop alone, which makes its cache safe without a lock.
+    Only the event loop calls its methods, so the cache needs no lock.
 
     Args:
         store: Store of the keys.
@@ -154,10 +154,10 @@ class Authenticator:
     def forget(self, key_id: str) -> None:
         """Remove a changed key from the cache, so that the next request reads it.
 
-        Call it after the change is committed.
+        The caller must have committed the change before.
         """
-        # A query that runs now may have read the key before the change. The count
-        # keeps `_find_caller()` from caching its result.
+        # A running query may have read the key before the change. The count keeps
+        # `_find_caller()` from caching the result of that query.
         self._changes += 1
         self._known = {
             digest: known
@@ -176,7 +176,7 @@ class Authenticator:
         if caller is None or until < time.monotonic():
             changes = self._changes
             caller = await self._query_caller(key_id, digest)
-            # `forget()` ran during the query: its result may be out of date, and a
+            # `forget()` ran during the query: the result may be outdated, and a
             # cached copy would keep an expired key valid for `CACHE_SECONDS`.
             if changes != self._changes:
                 return caller
@@ -189,7 +189,7 @@ class Authenticator:
         row = await run_in_threadpool(
             self._store.read, lambda db: stored_keys.find_key_with_provider(db, key_id)
         )
-        # An unknown key id is compared too: the time of the answer reveals nothing.
+        # Compare for an unknown key id too: the response time must not reveal that id.
         expected = row.key_hmac if row is not None else bytes(len(digest))
         if not hmac.compare_digest(expected, digest) or row is None:
             raise _unauthorized("The key is unknown.")
@@ -207,7 +207,7 @@ class Authenticator:
         )
 
     async def _record_use(self, key_id: str, now: datetime) -> None:
-        """Store the time of the last use of a key; log a failure and go on."""
+        """Store the time of the last use of a key; only log a failure."""
         try:
             await self._writer.write(
                 lambda db: stored_keys.record_key_use(db, key_id, now=now)

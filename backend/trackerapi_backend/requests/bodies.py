@@ -1,7 +1,7 @@
 """Bodies of requests: reading within limits, decompression, strict JSON.
 
-The limits count received and decompressed bytes while they come in: neither a wrong
-Content-Length nor a few bytes of gzip can fill the memory. A thread examines large
+The limits apply to received and decompressed bytes while these arrive: a wrong
+Content-Length or a small gzip bomb cannot fill the memory. A thread examines large
 bodies, so that the event loop answers other requests meanwhile. A large body gets
 status 503 while `MAX_LARGE_BODIES` others wait for the thread.
 """
@@ -26,16 +26,17 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_IGNORED_BYTES = 8 * MAX_BODY_BYTES
-"""Bytes of a too large body that are read and dropped: a caller that still sends its
-body reads no answer."""
+"""Maximum number of bytes that are read from a too large body.
+
+Most clients read the answer only after they have sent the whole body."""
 
 MAX_BYTES_ON_LOOP = 16 * 1024
-"""Largest body that the event loop examines: at worst it takes a few milliseconds."""
+"""Maximum size of a body that the event loop examines, in a few milliseconds."""
 MAX_LINES_ON_LOOP = 20
 
 MAX_LARGE_BODIES = 32
-"""Large bodies that are examined or wait: the last of them gets its answer within
-seconds, before its caller gives up."""
+"""Maximum number of large bodies that are examined or wait: the last one is finished
+within seconds, before its client times out."""
 
 _GZIP_WINDOW_BITS = 31
 

@@ -122,8 +122,7 @@ async def read_call(request: Request, operation: Operation, services: Services) 
     caller = None
     if not operation.is_public:
         caller = await services.authenticator.identify(request.headers)
-        # Before the key is checked for this operation: the log names the caller of a
-        # rejected request too.
+        # Before the authorization: the log names the caller of a rejected request too.
         request.state.caller = caller
         services.authenticator.authorize(
             caller, operation.operation_id, operation.scopes
@@ -157,10 +156,10 @@ def json_response(document: object, status: int = 200) -> Response:
 
 
 def require(row: T | None, noun: str) -> T:
-    """Return a row that a query has found.
+    """Return `row`; raise a `not-found` problem if it is None.
 
     Args:
-        row: Row; None if the query has found none of this provider.
+        row: Row, or None if this provider has no such row.
         noun: Word for the row in the message, such as `job`.
 
     Raises:
@@ -173,8 +172,8 @@ def require(row: T | None, noun: str) -> T:
 
 def encode_page(page: Page, serialize: Callable[[Row[Any]], object]) -> bytes:
     """Return a page as JSON; `serialize` returns one row as the contract shows it."""
-    # Item by item: the encoder holds the interpreter lock. One call for the whole page
-    # would hold up the event loop although it runs in a thread.
+    # Item by item: the encoder keeps the interpreter lock during a call. One call for
+    # the whole page would block the event loop, even from another thread.
     items = b",".join(compact_json(serialize(row)).encode() for row in page.rows)
     cursor = compact_json(page.next_cursor).encode()
     return b'{"items":[%b],"next_cursor":%b}' % (items, cursor)

@@ -56,7 +56,7 @@ def check(schema: Schema, value: object, *, max_errors: int = MAX_ERRORS) -> Non
     Args:
         schema: Schema of the value.
         value: Any JSON value.
-        max_errors: Most locations that the problem names, each once.
+        max_errors: Maximum number of errors in the problem, one for each location.
 
     Raises:
         Problem: If the value is not valid.
@@ -80,7 +80,7 @@ def check(schema: Schema, value: object, *, max_errors: int = MAX_ERRORS) -> Non
 def _errors(
     schema: Schema, value: object, max_errors: int
 ) -> list[models.ProblemError]:
-    """Return the first errors, one a location.
+    """Return the first errors, one for each location.
 
     The list has `max_errors` + 1 errors if the value has more than `max_errors`.
     """
@@ -139,7 +139,7 @@ class Parameter:
 
 
 def _number_or_text(type_name: str, text: str) -> object:
-    """Return an integer as a number, and any other text as it is, for the schema."""
+    """Return the number of an integer text; return any other text unchanged."""
     if type_name == "integer" and _INTEGER.fullmatch(text):
         return int(text)
     return text

@@ -60,7 +60,7 @@ def _check(start: str) -> str:
 
 
 def parse_key_id(api_key: str) -> str | None:
-    """Return the public part of a key; None if the text has not the form of a key."""
+    """Return the public part of a key; None if the text is not a well-formed key."""
     start, _, check = api_key.rpartition("_")
     parts = start.split("_")
     is_key = (
@@ -74,7 +74,7 @@ def parse_key_id(api_key: str) -> str | None:
 
 
 def key_hmac(pepper: bytes, api_key: str) -> bytes:
-    """Return the HMAC of a key, under which the store finds the key again."""
+    """Return the HMAC of a key, the only trace of the secret in the store."""
     return hmac.digest(pepper, api_key.encode(), hashlib.sha256)
 
 

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
 
 MAX_NAME_LENGTH = 100
-"""Most characters of a member's name that a pointer has or a suggestion is made for."""
+"""Maximum length of a member's name in a pointer.
 
-# Names of members in the original service, with their names today.
+A longer name is cut, and its error suggests no other name."""
+
+# Member names of the original service, with their current names.
 _FORMER_NAMES = {"steps": "step_configurations"}
 
 _LIMITS = {
@@ -51,7 +53,7 @@ def problem_errors(
     """Yield the errors of a problem for one error of the validator.
 
     Args:
-        error: Error of one value itself, not of the values below it.
+        error: Error of a value at its own level, not of nested values.
         pointer: JSON Pointer (RFC 6901) to the value; empty for the whole body.
         known: Names of the members that the value may have.
     """
@@ -67,7 +69,7 @@ def problem_errors(
                     "detail": "is not a known member" + _suggestion(name, known),
                 }
         case "minLength" if pointer.endswith("/version"):
-            return  # a short version does not match the pattern either, which says more
+            return  # the pattern error of a short version is clearer
         case _:
             yield {"pointer": pointer, "detail": _reason(error.kind.name, facts)}
 
@@ -107,10 +109,10 @@ def _pattern_reason(pattern: str) -> str:
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:
-    """Return the known name that an unknown name probably stands for, as a text."""
+    """Return a text that suggests the known name closest to `name`; may be empty."""
     if _FORMER_NAMES.get(name) in known:
         return f"; it is called {_FORMER_NAMES[name]} now"
-    # The comparison goes letter by letter: a long name would hold the thread.
+    # The cost grows with the square of the length: a long name would block the thread.
     is_short = len(name) <= MAX_NAME_LENGTH
     close = get_close_matches(name, known, n=1) if is_short else None
     return f"; did you mean {close[0]}?" if close else ""

@@ -1,8 +1,8 @@
 """Schemas of the contract: validation of values, and location of errors.
 
-One call validates a whole value. The search for errors goes level by level: the
-validator gets a small stand-in for each level, without the values below. Otherwise the
-validator would copy each value for its error, and would fail on deeply nested values.
+One call validates a whole value. The search for errors goes level by level. At each
+level, the validator gets a small placeholder without the nested values: the validator
+copies a value into each error, and fails on deeply nested values.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 
 MAX_ERRORS = 20
 RUN_LENGTH = 64
-"""Values of one validator call: a call costs more than to validate a small value."""
+"""Number of values in one validator call.
+
+The overhead of a call exceeds the cost of the validation of a small value."""
 
 
 class Schema:
     """One schema of the contract.
 
     Args:
-        described: The schema, or a reference to a schema.
+        described: Schema, or reference to a schema.
         contract: Document in which references are resolved.
     """
 
@@ -63,8 +65,8 @@ class Schema:
         """
         alternatives = self._described.get("anyOf", ())
         not_null = [each for each in alternatives if each.get("type") != "null"]
-        # A nullable value that is not null gets the errors of its other schema:
-        # "fits no alternative" would hide the location below the value.
+        # For a nullable schema, report the errors of the other alternative: the error
+        # "fits no alternative" would hide the location of the invalid nested value.
         if len(not_null) == 1:
             yield from self._below(not_null[0]).errors(value, pointer)
             return
@@ -88,7 +90,7 @@ class Schema:
     def _level(self) -> Draft202012Validator:
         """Validator of one level: the schema without the schemas of members and items.
 
-        The names of the members stay: they show an unknown or missing member.
+        Member names stay: unknown and missing members are errors of this level.
         """
         level = {**self._described, "properties": dict.fromkeys(self._members, True)}
         level.pop("items", None)
@@ -119,7 +121,7 @@ class Schema:
         return Schema(described, self._contract)
 
     def _stand_in(self, value: object) -> object:
-        """Return a small value that fits this level exactly if `value` fits it."""
+        """Return a small value that is valid at this level exactly if `value` is."""
         limit = self._described.get
         match value:
             case dict():
@@ -140,9 +142,9 @@ class Schema:
         yield from islice(bad, MAX_ERRORS + 1)
 
     def _children(self, value: object) -> Iterator[tuple[str | int, Schema, Any]]:
-        """Yield the values below this level that may be invalid.
+        """Yield the nested values that may be invalid, with their names and schemas.
 
-        Values beyond the limits of the level are left out: the limit is the error.
+        Values beyond `maxItems` or `maxProperties` are omitted: the limit is the error.
         """
         limit = self._described.get
         if isinstance(value, dict):
@@ -160,7 +162,7 @@ class Schema:
 def _suspects(
     named: Iterable[tuple[str | int, Any]], schema: Schema | None
 ) -> Iterator[tuple[str | int, Schema, Any]]:
-    """Yield values of one schema without the runs in which all values fit."""
+    """Yield the values of each run (`RUN_LENGTH` values) with an invalid value."""
     rest = iter(named)
     while schema is not None and (run := list(islice(rest, RUN_LENGTH))):
         if not schema.are_valid([value for _name, value in run]):

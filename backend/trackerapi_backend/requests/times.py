@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MAX_AHEAD = timedelta(days=366)
-"""Largest lead of a job's clock that is still believed."""
+"""Maximum lead of a job's clock; a later time counts as the time of the request."""
 
 
 def read_instant(document: Mapping[str, Any], member: str) -> datetime | None:

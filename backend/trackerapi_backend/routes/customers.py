@@ -1,4 +1,4 @@
-"""Operations on customers, for whom a provider runs jobs."""
+"""Operations on customers: a provider runs each job for a customer."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MAX_LINES = 1000
 FULL_PROBLEMS_BYTES = 64 * 1024
-"""Bytes of complete problems in a report; the lines after them get short problems."""
+"""Maximum size of complete problems in a report; further lines get short problems."""
 MAX_LINE_ERRORS = 5
 MAX_EVENT_ID_LENGTH = 36
 
@@ -55,7 +55,7 @@ def _record_one(db: Connection, caller: Caller, event: NewEvent) -> Row[Any]:
     if job is None:
         raise _unknown_job(event)
     record_events(db, caller.provider_id, [event], only_job_id=caller.job_id)
-    # Read again: a repeated event is answered with the event that was stored first.
+    # Read again: the answer to a repeated event shows the stored event.
     return stored.find_event(db, job.id, event.values["event_id"])
 
 
@@ -100,7 +100,7 @@ class _Batch:
 
     @property
     def max_errors(self) -> int:
-        """Most errors of a line to look for: a short problem shows one."""
+        """Maximum number of errors to search in a line; a short problem shows one."""
         return MAX_LINE_ERRORS if self.bytes_left > 0 else 1
 
     def reject(self, line: int, event_id: str | None, problem: Problem) -> None:
@@ -112,7 +112,7 @@ class _Batch:
 
 
 def _read_lines(body: bytes, *, now: datetime, request_id: str) -> _Batch:
-    """Return the lines of a body; blank lines count for nothing."""
+    """Return the lines of a body; blank lines are ignored."""
     batch, schema, count = _Batch(request_id), named_schema("EventInput"), 0
     for number, ended in enumerate(BytesIO(body), start=1):
         line = ended.removesuffix(b"\n")
@@ -133,7 +133,7 @@ def _read_lines(body: bytes, *, now: datetime, request_id: str) -> _Batch:
 
 
 def _event_id_in(document: Any) -> str | None:
-    """Return the `event_id` of an invalid line, if it can stand in the report."""
+    """Return the `event_id` of an invalid line; None if too long or not printable."""
     sent = document.get("event_id") if isinstance(document, dict) else None
     if not isinstance(sent, str) or len(sent) > MAX_EVENT_ID_LENGTH:
         return None

@@ -114,7 +114,7 @@ def serialize_event(row: Row[Any], provider_job_id: str) -> models.Event:
 
     Args:
         row: Row of the event.
-        provider_job_id: Id of its job at the provider, which the row has not.
+        provider_job_id: Provider job id of the event's job; `row` has no such column.
     """
     event_id = str(UUID(bytes=row.event_id))
     return {

@@ -1,7 +1,7 @@
-"""Store of the backend, which has the only SQL of the project.
+"""Store of the backend: all SQL of the project.
 
-Queries are plain functions on a `Connection`, one module a table group, and are the
-same for every engine. A `Store` is one engine, which opens the connections.
+Queries are plain functions on a `Connection`, in one module for each group of tables.
+Each query works on every engine. A `Store` is one engine and opens the connections.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Store(Protocol):
     def transaction(self) -> AbstractContextManager[Connection]:
         """Begin a transaction that commits at the end of the block.
 
-        Only one thread may call it, and only for one transaction at a time. In a
-        server, that thread is the one of the `Writer`.
+        Only one thread may call this method, for one transaction at a time: in a
+        server, the thread of the `Writer`.
 
         Raises:
             StoreError: If the engine fails, or its driver does not confirm that a
@@ -56,7 +56,7 @@ class Store(Protocol):
         """Return whether the driver reports an open transaction."""
 
     def touch(self, db: Connection) -> None:
-        """Write a value that no query reads, so that the commit has work to do."""
+        """Write a value that no query reads, so that the commit writes to the disk."""
 
     def shortage(self) -> str | None:
         """Return why writes may fail soon, in one sentence; None without a reason."""

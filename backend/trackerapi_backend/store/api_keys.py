@@ -60,7 +60,7 @@ def expire_key(
     Returns:
         The key; None if the provider has no such key.
     """
-    # The condition on `expires_at` stands in the UPDATE: of two calls, the second
+    # The condition on `expires_at` is part of the UPDATE: of two calls, the second
     # must not move the end of the key to a later time.
     db.execute(
         update(api_keys)

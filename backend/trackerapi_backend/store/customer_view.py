@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 MAX_MESSAGES = 5
-"""Most messages that the store keeps for a job."""
+"""Maximum number of stored messages of a job; older messages are deleted."""
 
 _values = customer_values.c
 _messages = customer_messages.c

@@ -21,7 +21,7 @@ def create_customer(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
     Without an `id` among the values, the customer gets the next free id.
     """
     if "id" not in values and customer_exists(db, MAX_ID):
-        # After the largest id the database would count on, beyond the limit of the
+        # The database would assign `MAX_ID` + 1, which exceeds the limit of the
         # contract.
         values = {**values, "id": _first_free_id(db)}
     return db.execute(insert(customers).values(values).returning(customers)).one()

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_CACHED_LENGTH = 4 * 1024 * 1024
-"""Most characters of cached JSON texts; the values take about ten times as much."""
+"""Maximum total length of the cached JSON texts, in characters.
+
+The parsed values need about ten times as much memory."""
 
 
 class Document(dict[str, Any]):
     """Configuration that rows share: callers must not change it.
 
     Attributes:
-        length: Characters of the JSON text.
+        length: Length of the JSON text, in characters.
         results: Results of `compute_once()`, by function.
     """
 
@@ -56,7 +58,7 @@ class DocumentCache:
     def __init__(self, max_length: int = MAX_CACHED_LENGTH) -> None:
         self._max_length, self._length = max_length, 0
         self._by_text: OrderedDict[str, Document] = OrderedDict()
-        # The readers and the writer look up documents in threads of their own.
+        # Readers and the writer call `parse()` from different threads.
         self._lock = threading.Lock()
 
     def parse(self, text: str) -> Document:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 _IDS_PER_QUERY = 900
-"""Ids in one statement: some builds of SQLite take no more than 999 values."""
+"""Maximum number of ids in one statement: some builds of SQLite accept 999 values."""
 
 
 def find_known_event_ids(
     db: Connection, job_id: int, event_ids: Sequence[bytes]
 ) -> set[bytes]:
-    """Return those of the ids that belong to stored events of the job."""
+    """Return the ids that belong to stored events of the job."""
     # Read, then write, without a race: the writer runs one transaction at a time, so
     # no other command stores the same event in between.
     known: set[bytes] = set()

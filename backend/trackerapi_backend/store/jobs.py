@@ -18,18 +18,19 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Row
 
 _COUNTER_BITS = 12
-"""Low bits of a job id, which count the jobs of one millisecond; the high bits are the
-millisecond of the creation."""
+"""Number of low bits of a job id, which count the jobs of one millisecond.
+
+The high bits are the millisecond of the creation."""
 
 LAST_CLOCK_ID = MAX_ID - 2**40
-"""Largest id that the clock may determine, reached in September 2039.
+"""Largest id that is derived from the clock, reached in September 2039.
 
-Ids must grow. After a wrong clock, the ids above this one remain for the jobs that are
-created once the clock is right again."""
+Ids must grow: after a wrong clock has led to this id, later jobs get the ids from here
+to `MAX_ID`."""
 
 MAX_JOBS_BY_ID = 400
-"""Most jobs that a condition names by id: some builds of SQLite take no more than 999
-values in one statement."""
+"""Maximum number of jobs that a condition lists by id: some builds of SQLite accept no
+more than 999 values in one statement."""
 
 _with_document = select(jobs, job_configurations.c.document).outerjoin(
     job_configurations, job_configurations.c.id == jobs.c.configuration_id
@@ -50,7 +51,7 @@ def create_job(db: Connection, values: Mapping[str, Any], *, now: datetime) -> i
     # Read, then write, without a race: the writer runs one transaction at a time.
     # An earlier release may have stored ids above MAX_ID, which do not count.
     newest = db.execute(select(func.max(jobs.c.id)).where(jobs.c.id <= MAX_ID))
-    # A clock that goes backwards must not repeat an id: the largest id goes on.
+    # After a clock that went back, ids continue from the largest id, without repeats.
     job_id = max((newest.scalar() or 0) + 1, by_clock)
     if by_clock > LAST_CLOCK_ID or job_id > MAX_ID:
         raise ClockError(now)
@@ -104,9 +105,9 @@ def list_jobs(
 
 
 def _weigher() -> Callable[[Row[Any]], int]:
-    """Return a function that weighs each configuration at its first job, then as 0.
+    """Return a function for the weight of a row: the length of its configuration.
 
-    Jobs share the parsed document of their configuration.
+    Only the first job of a configuration counts: jobs share the parsed document.
     """
     seen: set[int | None] = {None}
 
@@ -134,8 +135,8 @@ def _created_since(
     ids = db.execute(recent.limit(MAX_JOBS_BY_ID + 1)).scalars().all()
     if len(ids) <= MAX_JOBS_BY_ID:
         return jobs.c.id.in_(ids)
-    # SQLite cannot search an index by a sum. By the plain column it would search the
-    # index of `created_at`, whose order is not that of the list, and sort all rows.
+    # `+ 0` keeps SQLite from searching the index of `created_at`: the order of that
+    # index differs from the order of the list, so SQLite would sort all rows.
     created_at = type_coerce(jobs.c.created_at, BigInteger)
     return created_at + 0 >= to_micros(instant)
 
@@ -170,7 +171,7 @@ def save_state(
         status: New status.
         state: New state, a snapshot of the projection.
     """
-    # The statement leaves out an unchanged status: SQLite would write each index that
-    # has the status again.
+    # An unchanged status is omitted: SQLite would rewrite each index that contains the
+    # status.
     changed = {} if status == job.status else {"status": status}
     db.execute(update(jobs).where(jobs.c.id == job.id).values(state=state, **changed))

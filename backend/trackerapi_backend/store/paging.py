@@ -1,7 +1,7 @@
-"""Pages of a list, read by key: each page costs the same, however far back.
+"""Pages of a list by key (keyset pagination): each page costs the same.
 
-A cursor is the key of the last item of the page before. So a cursor fits any filter,
-and new items neither shift nor repeat the items of later pages.
+A cursor is the key of the last item of the previous page. A cursor is valid for any
+filter, and new items do not shift later pages.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 50
 MAX_PAGE_LENGTH = 200
 MAX_WEIGHT = 4 * 1024 * 1024
-"""Most characters of configurations that the rows of one page refer to."""
+"""Maximum total length of the configurations of one page, in characters."""
 
 _CURSOR_VERSION = "c1"
 
@@ -27,8 +27,8 @@ class Span:
     """Part of a list that one page covers.
 
     Attributes:
-        after: Key of the last item of the page before; None for the first page.
-        limit: Most items in the page, 1 to 200.
+        after: Key of the last item of the previous page; None for the first page.
+        limit: Maximum number of items in the page, 1 to 200.
     """
 
     after: int | None = None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CHECK_EVERY_SECONDS = 5.0
 CHECK_SECONDS = 10.0
-"""Time limit of a check."""
+"""Time limit of a check, in seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Readiness:
         store: Store to read from; its free space is measured too.
         writer: Writer that commits a write for each check. A check meets a full queue
             or a failing disk exactly as a request does.
-        every_seconds: Time between two checks.
+        every_seconds: Interval between two checks, in seconds.
 
     Attributes:
         reason: Reason why requests cannot be served; None if they can.
@@ -72,8 +72,8 @@ class Readiness:
                 continue
             if self.reason is None:
                 _log.warning("ready again")
-            # One line at the begin of a failure: the reason can differ in each check,
-            # as the number of free MiB does.
+            # One line for each outage: the reason may change with each check, such as
+            # the number of free MiB.
             elif before is None:
                 _log.error("not ready: %s", self.reason)
 

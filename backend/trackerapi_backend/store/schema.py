@@ -223,8 +223,8 @@ events = Table(
     Column("message", Text),
     Column("detail", Text),
     UniqueConstraint("job_id", "event_id"),
-    # Without a rowid the table is in the order of its key: the events of a job lie
-    # together, in the order of the list.
+    # WITHOUT ROWID stores rows in the order of the key: the events of a job are
+    # adjacent, in the order of the list.
     sqlite_with_rowid=False,
 )
 

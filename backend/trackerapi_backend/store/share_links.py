@@ -38,7 +38,7 @@ def list_share_links(db: Connection, job_id: int, span: Span) -> Page:
 
 def revoke_share_link(db: Connection, link_id: int, *, now: datetime) -> None:
     """Revoke a link now unless it has been revoked before."""
-    # The condition on `revoked_at` stands in the UPDATE: of two calls, the second must
+    # The condition on `revoked_at` is part of the UPDATE: of two calls, the second must
     # not change the time of the revocation.
     db.execute(
         update(share_links)

@@ -3,8 +3,8 @@
 SQLite before 3.51.3 can damage a file when two connections write or checkpoint at the
 same time. So readers cannot write (`mode=ro`, `query_only`), and a lock on the file
 keeps out a second process. A commit returns once its data is on the disk
-(`synchronous=FULL`). A commit counts only if the driver reports an open transaction
-before it and none after it.
+(`synchronous=FULL`). A transaction counts as committed only if the driver reports an
+open transaction before COMMIT and none after it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 READERS = 4
 
-# Errors of a single statement, after which the store can be used as before.
+# Errors of single statements: the store stays usable.
 _STATEMENT_ERRORS = (
     IntegrityError,
     DataError,
@@ -78,8 +78,8 @@ class SqliteStore:
 
     Args:
         path: Path of the file; its folder must exist.
-        migrate: Whether to upgrade the schema. An existing database is copied beside
-            itself before.
+        migrate: Whether to upgrade the schema. An existing database is first copied
+            into the same folder.
 
     Raises:
         StoreError: If another process uses the file, the file cannot be written, or
@@ -94,7 +94,7 @@ class SqliteStore:
         try:
             with self._engine_errors():
                 self._check_schema(migrate=migrate)
-                # Now: SQLite creates the write-ahead log at the first statement.
+                # Not before: SQLite creates the write-ahead log at the first statement.
                 self._file.record_log_identity()
         except BaseException:
             self.close()
@@ -116,7 +116,7 @@ class SqliteStore:
             upgrade_to_head(db)
 
     def _back_up(self) -> None:
-        """Copy the database beside itself.
+        """Copy the database into the same folder.
 
         The copy gets its final name when it is complete: a crash leaves a file with
         the suffix `.new`, which the next call replaces.
@@ -160,7 +160,7 @@ class SqliteStore:
             StoreError: If SQLite fails, SQLite has ended the transaction itself, or
                 the file was moved or deleted. Then nothing is stored.
         """
-        # For `close()`, which another thread may call during the transaction.
+        # Read by `close()`, which another thread may call during the transaction.
         self._is_writing = True
         try:
             with self._engine_errors(), self._writer.connect() as db:
@@ -172,7 +172,7 @@ class SqliteStore:
                     # The driver's COMMIT does nothing then, and raises nothing.
                     if not self.is_in_transaction(db):
                         raise StoreError("SQLite has rolled the transaction back")
-                # Checked after COMMIT too: the caller acknowledges what was committed.
+                # Check after COMMIT too: the caller acknowledges the changes.
                 if self.is_in_transaction(db):
                     raise StoreError("SQLite has not ended the transaction")
         finally:
@@ -233,8 +233,8 @@ def _writing_engine(path: Path) -> Engine:
         hide_parameters=True,  # a logged error must not contain the data of a job
     )
     # `isolation_level=None` turns off the transactions of the driver, which begin only
-    # at the first write, after the savepoint. IMMEDIATE takes the write lock at once:
-    # no later statement can fail because another connection has it.
+    # at the first write, after the savepoint. IMMEDIATE acquires the write lock at
+    # once: no later statement can fail because another connection has the lock.
     event.listen(engine, "begin", _begin("BEGIN IMMEDIATE"))
     return engine
 

@@ -22,9 +22,9 @@ _MIB = 1024 * 1024
 _LOCKED_BYTE = 0x4000_1000
 """Byte that this module locks: it follows the bytes at 1 GiB that SQLite locks."""
 
-# Files that this process has open. When a process closes any descriptor of a file, the
-# system releases all its POSIX locks on the file, also those of SQLite. So a process
-# must not open its database file a second time.
+# Identities of the files that this process has open. When a process closes any
+# descriptor of a file, the system releases all POSIX locks of the process on the file,
+# including the locks of SQLite. So a process must not open its database file twice.
 _in_use: set[_Identity] = set()
 
 
@@ -71,7 +71,7 @@ class DatabaseFile:
     def require_unchanged(self) -> None:
         """Raise StoreError if the file or its log was moved, replaced or deleted.
 
-        SQLite would go on writing to the old file, and the data would be lost.
+        SQLite would continue to write to the old file, and the data would be lost.
         """
         for part, identity in self._parts.items():
             if _identity(part) != identity:
@@ -144,8 +144,8 @@ def _lock(descriptor: int, path: Path) -> int:
             lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
             return descriptor
-        # Without such locks (outside Linux) any lock on the database file would keep
-        # out SQLite. So the lock is on a file beside it.
+        # Outside Linux such locks are missing, and any other lock on the database file
+        # would block SQLite: lock a file in the same folder instead.
         os.close(descriptor)
         lock_path = path.with_name(f"{path.name}.lock")
         descriptor = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -41,9 +41,9 @@ QUEUE_CAPACITY = 1000
 GROUP_CAPACITY = 64
 RETRY_AFTER_SECONDS = 5
 SINGLE_RUNS_SECONDS = 1.0
-"""Time limit for running the commands of a failed group one by one."""
+"""Time limit for running the commands of a failed group one by one, in seconds."""
 LOG_INTERVAL_SECONDS = 60.0
-"""Shortest time between two log lines about a failing store."""
+"""Minimum interval between two log lines about a failing store, in seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,13 +65,13 @@ class Writer:
 
     Args:
         store: Store to write to. Only the writer may begin transactions on it.
-        capacity: Most queued commands; further commands are rejected.
+        capacity: Maximum number of queued commands; further commands are rejected.
     """
 
     def __init__(self, store: Store, capacity: int = QUEUE_CAPACITY) -> None:
         self._store, self._capacity = store, capacity
         self._queue: deque[_QueuedCommand] = deque()
-        # Guards the queue and the closing flag, which event loops and the thread use.
+        # Protects the queue and the closing flag: event loops and the thread use both.
         self._changed = threading.Condition()
         self._is_closing, self._next_log_at = False, 0.0
         # A daemon: a command that does not end must not block the exit of the process.
@@ -209,8 +209,8 @@ def _deliver(group: Sequence[_QueuedCommand], outcomes: Sequence[Outcome]) -> No
     for command, outcome in zip(group, outcomes, strict=True):
         by_loop.setdefault(command.loop, []).append((command, outcome))
     for loop, delivered in by_loop.items():
-        # A future is not safe between threads: its loop has to set the result. A
-        # closed loop raises RuntimeError, and nobody awaits its futures any more.
+        # Only the loop of a future may set its result: futures are not thread-safe. A
+        # closed loop raises RuntimeError; its futures have no waiting caller.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(_set_results, delivered)
 
