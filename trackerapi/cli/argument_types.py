@@ -1,4 +1,4 @@
-"""Types of arguments, for argparse: numbers, times, ids, metadata, long texts."""
+"""Argument types for argparse: numbers, times, ids, metadata, long texts."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final, cast
 from trackerapi.events.metadata import MAX_INTEGER
 
 STDIN: Final = "-"
-"""Value of an option whose text is read from stdin."""
+"""Value of an option that makes the command read the text from stdin."""
 
 _WORDS: Final = {"true": True, "false": False}
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
@@ -23,7 +23,7 @@ _KEPT_BYTES: Final = 64 * 1024
 
 
 def number(text: str) -> float:
-    """Read a number: an int if the text has neither point nor exponent."""
+    """Parse a number: a float with a decimal point or an exponent, else an int."""
     value = _number(text)
     if value is None:
         raise argparse.ArgumentTypeError(f"not a number: {text!r}")
@@ -31,20 +31,20 @@ def number(text: str) -> float:
 
 
 def key_value(text: str) -> tuple[str, Any]:
-    """Read `KEY=VALUE`; a value that reads as a number, true or false becomes one."""
+    """Parse `KEY=VALUE`; convert a number, `true` or `false` to its Python value."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise argparse.ArgumentTypeError(f"not KEY=VALUE: {text!r}")
     if value in _WORDS:
         return key, _WORDS[value]
     as_number = _number(value)
-    # A long row of digits is an id, and stays text: a number would lose digits.
+    # A number above `MAX_INTEGER` stays text: it is an id, and would lose digits.
     is_exact = as_number is not None and abs(as_number) <= MAX_INTEGER
     return key, as_number if is_exact else value
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Read an object in JSON."""
+    """Parse a JSON object."""
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError):
@@ -55,7 +55,7 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def seconds(text: str) -> float:
-    """Read a number of seconds above 0."""
+    """Parse a number of seconds above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -66,7 +66,7 @@ def seconds(text: str) -> float:
 
 
 def moment(text: str) -> datetime:
-    """Read a time; a time without an offset is in the time zone of this machine."""
+    """Parse a time; a time without an offset is in the time zone of this machine."""
     try:
         read = datetime.fromisoformat(text)
         return (read if read.tzinfo else read.astimezone()).astimezone(UTC)
@@ -77,7 +77,7 @@ def moment(text: str) -> datetime:
 
 
 def positive_integer(text: str) -> int:
-    """Read a whole number above 0."""
+    """Parse a whole number above 0."""
     is_number = text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS
     if not is_number or int(text) < 1:
         raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
@@ -85,7 +85,7 @@ def positive_integer(text: str) -> int:
 
 
 def customer_id(text: str) -> int:
-    """Read the id of a customer."""
+    """Parse the id of a customer, a whole number from 1 to 2**53 - 1."""
     # The length is checked first: Python refuses to convert thousands of digits.
     is_number = text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS
     if not is_number or not 1 <= int(text) <= _MAX_ID:
@@ -96,17 +96,18 @@ def customer_id(text: str) -> int:
 def metadata_from(
     whole: dict[str, Any] | None, pairs: Iterable[tuple[str, Any]] | None
 ) -> dict[str, Any] | None:
-    """Return the metadata of an event; None without any.
+    """Return the metadata of an event; None if both arguments are empty.
 
     Args:
         whole: Values of `--metadata-json`, as `json_object()` returns them.
-        pairs: Values of `--metadata`, as `key_value()` returns them; they win.
+        pairs: Values of `--metadata`, as `key_value()` returns them; they override
+            `whole`.
     """
     return {**(whole or {}), **dict(pairs or ())} or None
 
 
 def long_text(text: str | None) -> str | None:
-    """Return a text, read from stdin if it is `-`; a long text loses its middle."""
+    """Return a text; read it from stdin for `-`; cut the middle of a long text."""
     if text == STDIN:
         stream = cast("BinaryIO | None", getattr(sys.stdin, "buffer", None))
         text = _read_begin_and_end(stream) if stream is not None else None
@@ -118,7 +119,7 @@ def long_text(text: str | None) -> str | None:
 
 
 def _read_begin_and_end(stream: BinaryIO) -> str:
-    """Read a stream to its end; keep its begin and end: its length has no limit."""
+    """Read a stream to its end; keep its first and last 64 KiB to bound memory."""
     begin, end = stream.read(_KEPT_BYTES), b""
     while chunk := stream.read(_KEPT_BYTES):
         end = (end + chunk)[-_KEPT_BYTES:]
@@ -126,7 +127,7 @@ def _read_begin_and_end(stream: BinaryIO) -> str:
 
 
 def _number(text: str) -> float | None:
-    """Return the number that JSON reads in a text; None for any other text."""
+    """Return the value of a JSON number; None if the text is no finite number."""
     if len(text) > _MAX_NUMBER_LENGTH or not _NUMBER.fullmatch(text):
         return None
     value: float = json.loads(text)

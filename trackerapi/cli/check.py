@@ -1,4 +1,4 @@
-"""Command `check`: job scripts against their configurations, without running them."""
+"""Command `check`: compares job scripts with their configurations; runs no script."""
 
 import argparse
 from pathlib import Path
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
 
 MAX_SCRIPT_BYTES: Final = 64 * 1024**2
+"""Maximum size of a script; a larger script is a usage error."""
 
 USUAL_FILE: Final = Path("job_configurations.json")
+"""Configuration file for a script that names no file."""
 
 _HELP: Final = """
 Find errors in job scripts, without running them.
@@ -83,6 +85,11 @@ def _print(found: "list[Finding]", script_count: int, *, as_json: bool) -> None:
 
 
 def _script(path: Path) -> "Script":
+    """Read and parse a script.
+
+    Raises:
+        UsageError: If the file cannot be read, or is not a Python script.
+    """
     from trackerapi.checking.sources import Script
 
     try:
@@ -120,6 +127,6 @@ def _configs(script: "Script", given: Path | None) -> "list[JobConfig]":
 
 
 def _existing_path(named: Path, script: Path) -> Path:
-    """Return the path of a file that a script names: here, else beside the script."""
+    """Return the path of a named file: in the current folder, else at the script."""
     beside = script.parent / named
     return beside if not named.is_file() and beside.is_file() else named

@@ -1,4 +1,4 @@
-"""Command `completion`: the script by which a shell completes the command line."""
+"""Command `completion`: prints the script for completion in a shell."""
 
 import argparse
 from typing import Any, Final

@@ -1,7 +1,7 @@
-"""Words that a shell offers at the tab key, found by argcomplete.
+"""Words that a shell offers at the tab key; argcomplete finds the words.
 
-The script of a shell runs the command itself at each press of the key, with the
-variable `_ARGCOMPLETE` set and the typed line in `COMP_LINE`.
+At each press of the key, the shell script runs `trackerapi` with the variable
+`_ARGCOMPLETE` set and the typed line in `COMP_LINE`.
 """
 
 import argparse
@@ -23,14 +23,14 @@ _FOLDERS: Final = DirectoriesCompleter()
 
 
 def script_for(shell: str) -> str:
-    """Return the script of a shell: bash, zsh or fish."""
-    # Without the default of bash, which offers files where any text may stand.
+    """Return the completion script for a shell: bash, zsh or fish."""
+    # `use_defaults` is off: bash would offer files for each free text.
     script: str = shellcode([_COMMAND], use_defaults=False, shell=shell)
     return script.strip("\n")
 
 
 def complete() -> None:
-    """Write the words that can follow the typed line to the shell, and exit."""
+    """Write the possible next words of the typed line to the shell, and exit."""
     # Loads only the module of the typed command: the user waits at the prompt.
     typed_command = os.environ.get("COMP_LINE", "").split()[1:2]
     argcomplete.autocomplete(
@@ -41,7 +41,7 @@ def complete() -> None:
 
 
 class _ByMetavar(BaseCompleter):
-    """Completer of a value, chosen by the name that the help gives to the value."""
+    """Completer of an option value, selected by the metavar of the option."""
 
     def __call__(
         self,

@@ -1,7 +1,7 @@
 """Entry point of the command `trackerapi`.
 
-`run` loads neither a parser nor the library before the command of the user starts:
-`trackerapi run` must not delay it.
+`trackerapi run` starts the user's command before it loads the library, and reads its
+command line without argparse: imports would delay the command.
 """
 
 import os
@@ -21,7 +21,7 @@ def main() -> int:
         except arguments.RunUsageError as error:
             arguments.print_usage_error(error)
             return arguments.USAGE
-        if run_arguments is not None:  # None asks for the help, which argparse prints
+        if run_arguments is not None:  # None: argparse prints the help
             from trackerapi.cli.run.run import run
 
             return run(run_arguments)
@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def _complete() -> int:
-    """Write the words that can follow a typed line; called by the script of a shell."""
+    """Write the possible next words of a typed line; called by the shell script."""
     try:
         from trackerapi.cli.completion_words import complete
     except ImportError:  # the extra `completion` is not installed

@@ -1,4 +1,4 @@
-"""Command `event`: one event of a job, from a script in any language."""
+"""Command `event`: reports one event of a job, from a script in any language."""
 
 import argparse
 import time
@@ -101,7 +101,7 @@ def _event(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Check the options that argparse checks one by one.
+    """Check the combination of the options; argparse checks each option alone.
 
     Raises:
         UsageError: If the options contradict each other.

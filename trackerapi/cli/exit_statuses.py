@@ -1,4 +1,4 @@
-"""Exit statuses of the commands, and the error of a secret that was not printed."""
+"""Exit statuses of the commands, and the error for a secret that was not printed."""
 
 from typing import Final
 
@@ -19,20 +19,20 @@ for example because it does not know the job
 """Part of the help of each command that makes a read call."""
 
 COPY_FAILED: Final = 1
-"""`track`: data could not be read or written."""
+"""Status of `track` if data cannot be read or written."""
 
 UNDELIVERED: Final = 1
-"""Commands that deliver: undelivered records remain."""
+"""Status of commands that deliver, if undelivered records remain."""
 
 FOUND: Final = 1
-"""`check`: there are findings."""
+"""Status of `check` if there are findings."""
 
 HELD: Final = 3
-"""Commands that deliver: only held records remain."""
+"""Status of commands that deliver, if only held records remain."""
 
 UNPRINTED: Final = 1
-"""Commands that print a secret once: stdout could not be written."""
+"""Status of commands that print a secret once, if stdout cannot be written."""
 
 
 class NotPrinted(TrackerError):
-    """A secret is lost: the command shows it only once, and could not print it."""
+    """Loss of a secret: the command prints it only once, and the output failed."""

@@ -1,4 +1,4 @@
-"""Group of commands `job`: each of them has a module `job_` with its name."""
+"""Group of commands `job`: the module of the command `job start` is `job_start`."""
 
 from typing import Any
 

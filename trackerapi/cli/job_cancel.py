@@ -1,4 +1,4 @@
-"""Command `job cancel`: the cancellation of a job."""
+"""Command `job cancel`: reports the cancellation of a job."""
 
 import argparse
 from typing import Any, Final

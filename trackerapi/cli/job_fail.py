@@ -1,4 +1,4 @@
-"""Command `job fail`: the failure of a job."""
+"""Command `job fail`: reports the failure of a job."""
 
 import argparse
 from typing import Any, Final

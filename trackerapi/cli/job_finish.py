@@ -1,4 +1,4 @@
-"""Command `job finish`: the success of a job."""
+"""Command `job finish`: reports the success of a job."""
 
 import argparse
 from typing import Any, Final

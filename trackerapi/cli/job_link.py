@@ -1,4 +1,4 @@
-"""Command `job link`: a share link to the customer's page of a job."""
+"""Command `job link`: makes a share link to the customer's page of a job."""
 
 import argparse
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Command `job list`: jobs of the provider, newest first."""
+"""Command `job list`: prints the jobs of the provider, newest first."""
 
 import argparse
 import dataclasses

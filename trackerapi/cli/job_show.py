@@ -1,4 +1,4 @@
-"""Command `job show`: one job, its steps, the reason of its end, its events."""
+"""Command `job show`: prints a job, its steps, its events and the reason of its end."""
 
 import argparse
 import dataclasses
@@ -28,7 +28,7 @@ _REASON_KINDS: Final = {
     "cancelled": "cancel",
     "interrupted": "interrupt",
 }
-"""Kind of the event that gives the reason, by the status of the job."""
+"""Kind of the event with the reason of the end, by the status of the job."""
 
 _HELP: Final = f"""\
 Show how far a job is, its steps, and why it failed.
@@ -83,9 +83,9 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _newest(kind: str | None, events: "Iterable[JobEvent]") -> "JobEvent | None":
-    """Return the newest event of a kind; None without one.
+    """Return the newest event of a kind; None if the job has no such event.
 
-    An error that another attempt follows is not the reason of the end.
+    Errors with `retrying` are left out: another attempt follows them.
     """
     of_kind = [event for event in events if event.kind == kind and not event.retrying]
     return max(of_kind, key=lambda e: (e.occurred_at, e.event_id), default=None)
@@ -165,7 +165,7 @@ def _print_events(job: "Job", events: "Iterable[JobEvent]") -> None:
 
 
 def _as_json(value: object) -> str:
-    """Return a value of metadata as text: a string itself, any other value as JSON."""
+    """Return a value of metadata as text: strings unchanged, other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

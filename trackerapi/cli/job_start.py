@@ -1,4 +1,4 @@
-"""Command `job start`: the creation of a job, and the report that it runs."""
+"""Command `job start`: creates a job, and reports that the job runs."""
 
 import argparse
 import uuid
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
 
 _HELP: Final = f"""\
-Create a job, or attach to the one that has its id, and print the id.
+Create a job, or attach to the existing job with the same id, and print the id.
 
 After a restart, the same id, customer and tag continue the job. The job ends with
 `job finish`, `job fail` or `job cancel`. With `--finish auto` it also succeeds once all
@@ -48,7 +48,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--id",
         metavar="ID",
-        help="your own id of the job; each call makes a new job without it",
+        help="your own id of the job; without an id, each call makes a new job",
     )
     parser.add_argument(
         "--config", metavar="FILE", help="file with the job configuration TAG"

@@ -1,4 +1,4 @@
-"""Command `job token`: a key that is good for one job only."""
+"""Command `job token`: prints a token, a key that is valid for one job only."""
 
 import argparse
 from contextlib import suppress
@@ -58,7 +58,7 @@ def _token(options: argparse.Namespace) -> int:
 
 
 def _end_token(tracker: "TrackerApi", token: str) -> str:
-    """End a token that could not be printed; return the result, for the error."""
+    """End a token that could not be printed; return the result for the error text."""
     parsed = JobToken.parse(token)
     key_id = key_id_of(parsed.api_key) if parsed else None
     with suppress(BackendError):  # only a key with the scope admin may end a token

@@ -2,8 +2,8 @@
 
 Exit status: 0 success, 1 the backend gave no usable answer, 2 wrong usage or settings,
 3 the backend refused the key, 4 the backend refused the request or does not know the
-object, 130 interrupted. `check`, `sync` and `outbox` have meanings of their own for 1
-and 3, which stand in their help.
+object, 130 interrupted. `check`, `sync` and `outbox` use 1 and 3 for other results: the
+help of these commands lists them.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with library_messages_on_stderr():
             status = run(options)
             if stdout is not None:
-                stdout.flush()  # here: the handlers below map a failed write
+                stdout.flush()  # inside `try`: the handlers map a failed write
             return status
     except (TrackerError, ValueError) as error:
         print_message(one_line(str(error)))
@@ -92,8 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of the pipe is gone. Python flushes stdout once more at exit, and
-        # the rest of its buffer would raise there again.
+        # The reader of the pipe has ended. Python flushes stdout again at exit, and the
+        # rest of the buffer would raise again: /dev/null takes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
     except OSError as error:
@@ -106,8 +106,8 @@ def build_parser(called: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return the parser of the command line.
 
     Args:
-        called: First word of the command line. The parser then knows this command
-            only; it knows all commands if there is no word, or an unknown one.
+        called: First word of the command line. For a known command, only its parser is
+            loaded; without a word or for an unknown word, all commands are loaded.
     """
     parser = Parser(
         prog="trackerapi",

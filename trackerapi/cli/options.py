@@ -1,4 +1,4 @@
-"""Options that several commands share, and the settings and folder they select."""
+"""Options that several commands share; settings and outbox folder from the options."""
 
 import argparse
 import os
@@ -22,8 +22,8 @@ def add_command(
     Args:
         commands: Group of commands, as `add_group()` returns it.
         name: Word of the command.
-        run: Runs the command and returns its exit status.
-        text: Help of the command; its first line also stands in the list of commands.
+        run: Function that runs the command and returns its exit status.
+        text: Help of the command; its first line also appears in the list of commands.
     """
     short, _, long = text.strip().partition("\n")
     description, _, epilog = f"\n{long.strip()}".partition("\nexamples:")
@@ -91,7 +91,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
         "api_key_file": options.api_key_file,
         "ca_file": options.ca_file,
         "outbox": options.outbox,
-        # The mode is that of jobs: a command that delivers always needs the backend.
+        # The setting `mode` is for jobs: a command that delivers is always online.
         "mode": "online",
     }
     timeout = getattr(options, "timeout", None)
@@ -101,7 +101,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 
 def folder_of(options: argparse.Namespace, *, creates: bool = False) -> OutboxFolder:
-    """Return the outbox folder; needs neither address nor key.
+    """Return the outbox folder; works without address and key.
 
     Args:
         options: Options of the command line.

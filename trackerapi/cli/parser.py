@@ -1,4 +1,4 @@
-"""The parser of the command line: short printable errors, no blank values."""
+"""Parser of the command line: short printable errors, and checks for blank values."""
 
 import argparse
 from pathlib import Path
@@ -8,11 +8,11 @@ from trackerapi.errors import one_line
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` for arguments that scripts put together.
+    """`ArgumentParser` for command lines in scripts, with the same arguments.
 
     An argument without a `type`, or with the type `Path`, must not be blank: a blank
     value comes from an unset variable of the script. Free text has the type `str` and
-    may be blank. Takes the arguments of `ArgumentParser`.
+    may be blank.
     """
 
     def __init__(self, **keywords: Any) -> None:
@@ -23,8 +23,8 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the usage and an error, and exit with status 2.
 
-        The error quotes an argument, which can be long and contain control characters:
-        both are cut from the message.
+        `one_line()` cuts and escapes the message: a quoted argument can be long and
+        contain control characters.
         """
         super().error(one_line(message))
 
@@ -34,8 +34,8 @@ def add_group(parser: argparse.ArgumentParser) -> Any:
     commands: Any = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True
     )
-    # argparse applies the type of the group to each word behind the command: free
-    # text, which may be blank, is among them.
+    # argparse applies the type of the group to each word after the command. Some of
+    # these words are free text, and may be blank.
     commands.type = str
     return commands
 

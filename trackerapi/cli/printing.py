@@ -1,6 +1,6 @@
 """Output of the commands: results on stdout, messages and progress on stderr.
 
-Control characters in texts of records are escaped, so that no text can control the
+Control characters in texts of records are escaped: otherwise a text could control the
 terminal.
 """
 
@@ -22,7 +22,7 @@ from trackerapi.times import parse_rfc3339
 _CLEAR: Final = "\r\x1b[K"
 _BETWEEN_SECONDS: Final = 0.1
 _TABLE_ROWS: Final = 200
-"""Rows of one portion of a table: as many as one answer of the backend has."""
+"""Number of rows in a portion of a table, equal to a page of the backend."""
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB")
 _LIBRARY: Final = logging.getLogger("trackerapi")
@@ -45,9 +45,9 @@ def print_line(text: str, end: str = "\n") -> None:
 
 
 def print_argument(text: str) -> None:
-    """Print an argument of the command line, so that the next command can take it.
+    """Print an argument of the command line, as input for another command.
 
-    Writes the bytes of the argument itself, whatever the encoding of stdout.
+    The bytes of the argument are written unchanged: the encoding of stdout may differ.
     """
     binary: BinaryIO | None = getattr(sys.stdout, "buffer", None)
     if binary is None:
@@ -64,9 +64,9 @@ def print_secret(
 
     Args:
         noun: Name of the secret in errors, such as `the token`.
-        make: Makes the secret and returns it.
-        undo: Called with a secret that could not be printed. Ends the secret if
-            possible, and returns the result as text for the error.
+        make: Function that makes the secret and returns it.
+        undo: Function that ends a secret after its output failed, if possible. The
+            returned text describes the result in the error.
 
     Raises:
         NotPrinted: If stdout is closed, or cannot be written.
@@ -79,7 +79,8 @@ def print_secret(
         print_line(secret)
         stream.flush()
     except OSError as error:
-        # Python flushes stdout at exit: the rest of its buffer would raise again.
+        # Python flushes stdout at exit, and the rest of its buffer would raise again:
+        # /dev/null takes the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         reason = error.strerror or error
         raise NotPrinted(
@@ -103,7 +104,7 @@ def print_json(value: Any, *, in_one_line: bool = False) -> None:
 
 
 def print_json_list(values: Iterable[Any]) -> None:
-    """Print values as one JSON array, each as soon as the iterator yields it."""
+    """Print values as one JSON array; print each value as soon as it is available."""
     is_first = True
     for value in values:
         print_line("[" if is_first else ",", end="\n")
@@ -113,7 +114,7 @@ def print_json_list(values: Iterable[Any]) -> None:
 
 
 def print_paragraph(text: str, *, indent: str) -> None:
-    """Print a text of several lines from an unknown source, escaped."""
+    """Print a text of several lines, indented, with control characters escaped."""
     for line in text.splitlines():
         print_line(f"{indent}{printable(line.expandtabs())}".rstrip())
 
@@ -122,7 +123,7 @@ def print_table(rows: Sequence[Sequence[str]], *, numbers: frozenset[int]) -> No
     """Print rows in columns; the first row is the heading.
 
     Args:
-        rows: All of the same length.
+        rows: Rows of the same length.
         numbers: Indexes of the columns that are aligned to the right.
     """
     table = Table(rows[0], numbers=numbers, max_rows=len(rows))
@@ -132,14 +133,14 @@ def print_table(rows: Sequence[Sequence[str]], *, numbers: frozenset[int]) -> No
 
 
 class Table:
-    """Rows in columns, printed in portions, since the number of rows is unknown.
+    """Table that is printed in portions, for an unknown number of rows.
 
     A column is as wide as its widest cell so far: later portions can be wider.
 
     Args:
         heading: First row.
         numbers: Indexes of the columns that are aligned to the right.
-        max_rows: Rows of one portion.
+        max_rows: Number of rows in one portion.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class Table:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no row was added to the heading."""
+        """Whether the table has only its heading."""
         return self._count == 0
 
     def add(self, row: Sequence[str]) -> None:
@@ -167,7 +168,7 @@ class Table:
             self.flush()
 
     def flush(self) -> None:
-        """Print the rows that are not printed yet."""
+        """Print the rows that were added since the last portion."""
         columns = zip(
             self._widths, *([len(c) for c in r] for r in self._rows), strict=True
         )
@@ -184,7 +185,7 @@ class Table:
 
 
 def moment_text(moment: datetime) -> str:
-    """Return a time in the local time zone; in UTC if the local year would be 10000."""
+    """Return a time in the local time zone; in UTC if the local year is above 9999."""
     try:
         local = moment.astimezone()
     except (OverflowError, ValueError, OSError):  # the end of the year 9999
@@ -193,7 +194,7 @@ def moment_text(moment: datetime) -> str:
 
 
 def time_text(rfc3339: str) -> str:
-    """Return the time of a record in the local time zone; any other text unchanged."""
+    """Return an RFC 3339 time in the local time zone; escape any other text."""
     try:
         return moment_text(parse_rfc3339(rfc3339))
     except ValueError:
@@ -201,7 +202,7 @@ def time_text(rfc3339: str) -> str:
 
 
 def size_text(size_bytes: int) -> str:
-    """Return a size in the unit that fits it."""
+    """Return a size with its unit, such as `1.5 KiB`."""
     size, unit = float(size_bytes), 0
     while size >= 1024 and unit < len(_UNITS) - 1:
         size, unit = size / 1024, unit + 1
@@ -217,7 +218,8 @@ class Progress:
     """Progress line of a long command, if stderr is a terminal.
 
     Args:
-        text: Returns the line for a count.
+        text: Function that returns the line for a count.
+        stream: Stream for the line; None for stderr.
         clock: Monotonic clock in seconds; None for `time.monotonic()`.
     """
 
@@ -242,7 +244,7 @@ class Progress:
             self._stream.flush()
 
     def add(self, count: int) -> None:
-        """Add to the count, and print the line if it is due."""
+        """Add to the count; print the line at most ten times a second."""
         self.count += count
         now = (self._clock or time.monotonic)()
         if self._is_shown and now >= self._next_at:
@@ -257,7 +259,7 @@ def progress_of(verb: str, total: int, noun: str) -> Progress:
 
 
 class _PrintedMessages(logging.Handler):
-    """Log handler that prints messages of the library as those of the command."""
+    """Log handler that prints messages of the library like messages of the command."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print_message(record.getMessage())
@@ -265,7 +267,7 @@ class _PrintedMessages(logging.Handler):
 
 @contextmanager
 def library_messages_on_stderr() -> Generator[None]:
-    """Print messages of the library on stderr, within the context."""
+    """Print messages of the library on stderr within a block (`with` statement)."""
     handler, before = (
         _PrintedMessages(logging.INFO),
         (_LIBRARY.level, _LIBRARY.propagate),
@@ -282,7 +284,7 @@ def library_messages_on_stderr() -> Generator[None]:
 
 
 def without_none(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members that have a value."""
+    """Return the members with a value other than None."""
     return {name: value for name, value in members.items() if value is not None}
 
 
@@ -292,7 +294,7 @@ def _as_json(value: Any, indent: int | None) -> str:
     text = json.dumps(
         value, indent=indent, default=_json_text, ensure_ascii=not is_unicode
     )
-    # JSON leaves some control characters unescaped, which a terminal would obey.
+    # JSON permits some control characters unescaped: a terminal would obey them.
     return "".join(
         c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text
     )

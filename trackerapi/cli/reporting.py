@@ -1,6 +1,6 @@
 """Options, tracker and job of the commands that report or make read calls.
 
-Nothing remote makes a report fail. Events that are not delivered within
+Reports succeed without a reachable backend. Events that are not delivered within
 `shutdown_timeout` stay in the outbox for the next command, or for `trackerapi sync`.
 """
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trackerapi.jobs.job import TrackerJob
 
 _MAX_READ_SECONDS: Final = 3.0
+"""Maximum time of delivery and step check together."""
 
 REPORT_STATUSES: Final = """\
 exit status: 0 whatever the backend does, 2 wrong usage or settings. Reports that are
@@ -35,7 +36,7 @@ def add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--job",
         metavar="ID",
-        help=f"your id of the job, or its token; else that in {JOB}",
+        help=f"your id of the job, or its token; by default the value of {JOB}",
     )
 
 
@@ -85,7 +86,7 @@ def report_tracker(
 
     Args:
         options: Options of the command line.
-        is_lasting: Whether the command runs long enough to wait for a slow answer.
+        is_lasting: Whether the command runs long: requests get the usual time limit.
 
     Raises:
         SettingsError: If a setting is missing or invalid.
@@ -93,8 +94,8 @@ def report_tracker(
     token = JobToken.parse(getattr(options, "job", None) or "")
     takes_token = token is not None and options.api_key_file is None
     api_key = token.api_key if token is not None and takes_token else None
-    # Not strict, even if the environment says so: a failed report must not fail the
-    # script.
+    # `strict` is off, even if the environment sets it: a failed report must not make
+    # the script fail.
     given: dict[str, Any] = {
         "api_key": api_key,
         "base_url": options.base_url,
@@ -121,13 +122,13 @@ def warn_of_unknown_step(
 ) -> None:
     """Print a warning if the job has no such step.
 
-    Blocks for the rest of the time of the delivery, 3 s in all at most.
+    Blocks until the time limit of the delivery has passed since `began`, at most 3 s.
 
     Args:
         tracker: Tracker that reported the step; closed.
         job: Job of the step.
         step: Tag or display name from the command line; None for the job itself.
-        began: Monotonic time at which the delivery began.
+        began: Monotonic time of the start of the delivery.
     """
     limit = Settings.resolve({"mode": "off"}).shutdown_timeout_seconds
     deadline = began + min(limit, _MAX_READ_SECONDS)
@@ -150,14 +151,14 @@ def read_tracker(options: argparse.Namespace) -> TrackerApi:
 
 
 def job_of(tracker: TrackerApi, options: argparse.Namespace) -> "TrackerJob":
-    """Return the handle of the job that the command line or the environment names.
+    """Return the handle of the job from the command line or the environment.
 
     Args:
         tracker: Tracker of the command.
-        options: Options of the command line; `part` is the name of this worker.
+        options: Options of the command line; `part`, if present, names this worker.
 
     Raises:
-        SettingsError: If no job is named.
+        SettingsError: If both name no job.
         ValueError: If the text cannot be the id or token of a job.
     """
     if options.job is None and not os.environ.get(JOB, "").strip():
@@ -166,7 +167,7 @@ def job_of(tracker: TrackerApi, options: argparse.Namespace) -> "TrackerJob":
     job = tracker.attach(options.job, part=part)
     from trackerapi.jobs.job import job_block
 
-    # Without --part there is no worker name: with a name of this process, a rerun would
-    # be another worker, and the counts of both runs would add up.
+    # Without --part, the worker has no name. With a name made from this process, a
+    # rerun would count as another worker, and the counts of both runs would add up.
     job_block(job).work.events.part = part
     return job

@@ -1,4 +1,4 @@
-"""Check of the step on a command line against the steps of its job."""
+"""Check that the job has the step that the command line names."""
 
 import threading
 import time
@@ -18,8 +18,8 @@ def unknown_step(
 ) -> str | None:
     """Return a warning if the job's configuration has no such step.
 
-    Makes a read call only if the reports were delivered: otherwise the backend is out
-    of reach, or the mode is offline. Blocks until `deadline` at most.
+    The read call follows only if the reports were delivered: otherwise the backend is
+    unreachable, or the mode is offline. Blocks until `deadline` at most.
 
     Args:
         tracker: Tracker that reported the step; closed.
@@ -28,7 +28,7 @@ def unknown_step(
         deadline: Monotonic time limit of the read call.
 
     Returns:
-        One line; None for a known step, or if the backend gave no usable answer.
+        Warning in one line; None for a known step, or without a usable answer.
     """
     report = tracker.delivery()
     if step is None or report.waiting or not report.delivered:
@@ -43,7 +43,7 @@ def unknown_step(
 
 
 def _job(tracker: "TrackerApi", provider_job_id: str, deadline: float) -> "Job | None":
-    """Get a job in a thread: at the deadline, the thread is left behind."""
+    """Get a job in a daemon thread; return None at the deadline, or after an error."""
     found: list[Job] = []
 
     def ask() -> None:

@@ -1,7 +1,7 @@
 """Command `sync`: delivery of the outbox files of processes that have ended.
 
-The command makes no outbox file of its own. It leaves alone the files of running
-processes, of other destinations and of other providers.
+The command creates no outbox file. Files of running processes, of other addresses and
+of other providers stay unchanged.
 """
 
 import argparse
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from trackerapi.outbox.file import OutboxFile
 
 SEARCH_SECONDS: Final = 2.0
-"""Time between two passes of `--watch`."""
+"""Time between two passes of `--watch`, in seconds."""
 
 _PURGE_SECONDS: Final = 600.0
-"""Time between two deletions of old archived files."""
+"""Minimum time between two deletions of old archived files, in seconds."""
 
 _WARNING_SECONDS: Final = 60.0
-"""Time between two warnings of `--watch` about files that it cannot deliver."""
+"""Minimum time between two warnings of `--watch` about undeliverable files."""
 
 
 _HELP = """\
@@ -101,12 +101,12 @@ def _sync(options: argparse.Namespace) -> int:
 
 
 class Sync:
-    """Delivery of the leftover files of one folder, for one thread.
+    """Delivery of the leftover files of one folder, for use in one thread.
 
     Args:
         dispatch: Delivery from the folder.
         retry_loop: Retry loop with the time limit of the command.
-        outbox: The folder as the command line named it; None for the default.
+        outbox: Value of `--outbox`; None for the default folder.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Sync:
         self._printed_failures: set[type[Exception]] = set()
 
     def run(self) -> None:
-        """Deliver all files that can be delivered; print a failure on stderr."""
+        """Deliver all files of this key; print the last error on stderr."""
         mine = [each for each in survey(self._folder) if self._may_deliver(each.header)]
         total = sum(each.undelivered for each in mine if each.state != LIVE)
         if not total and not any(self._is_ambiguous(each.header) for each in mine):
@@ -136,15 +136,15 @@ class Sync:
                     break
                 if not self._retry_loop.pauses_after(error):
                     break
-            # Printed also if the time limit ended the last pause.
+            # Printed after the loop: the time limit may end the loop in a pause.
             if error is not None:
                 print_message(self._failure(error))
 
     def watch(self, sigterm: "Sigterm") -> None:
         """Deliver leftover files as they appear, until a signal or the time limit.
 
-        After SIGTERM it makes one more pass: a sidecar is ended after the job's
-        process, and the outbox may be deleted with the pod. Blocks until then.
+        Blocks until the end. After SIGTERM, one more pass follows: a sidecar gets
+        SIGTERM after the job's process, and the pod's outbox may be deleted next.
         """
         try:
             while not self._retry_loop.is_over:
@@ -166,16 +166,17 @@ class Sync:
             return
 
     def warn(self, lines: Iterable[str]) -> None:
-        """Print each line on stderr, unless it was printed before."""
+        """Print each line on stderr, unless this method has printed it before."""
         for line in lines:
             if line not in self._printed:
                 self._printed.add(line)
                 log(logging.WARNING, line)
 
     def _attempt_and_print(self) -> Exception | None:
+        """Make one pass of `--watch`, print its result, and return its error."""
         before = self._dispatch.counters.delivered
         error = self._attempt(Progress(lambda _: ""))
-        # Each kind of failure is printed once, and again after a success.
+        # Each type of error is printed once, and again after a success.
         if error is None:
             self._printed_failures.clear()
         elif type(error) not in self._printed_failures:
@@ -191,7 +192,7 @@ class Sync:
         return error
 
     def _attempt(self, progress: Progress) -> Exception | None:
-        """Make one pass; return the reason of a failure, None without one."""
+        """Make one pass; return its error, or None after a success."""
         try:
             self._make_pass(progress)
         except (BackendError, OSError) as error:
@@ -201,7 +202,7 @@ class Sync:
         return None
 
     def report(self) -> SyncReport:
-        """Return the state of the outbox now."""
+        """Return the present state of the outbox."""
         groups = [(each, self._group_of(each)) for each in survey(self._folder)]
         return SyncReport.new(
             groups,
@@ -212,7 +213,7 @@ class Sync:
         )
 
     def _make_pass(self, progress: Progress) -> None:
-        """Deliver all leftover files, the oldest first.
+        """Deliver all leftover files, oldest file first.
 
         Raises:
             BackendError: If the backend is not reached or refuses the key.
@@ -230,7 +231,7 @@ class Sync:
             except BackendUnavailable as unavailable:
                 failing.note(unavailable)
             except OSError as unwritable:
-                failed = unwritable  # raised after the other files
+                failed = unwritable  # raised after the delivery of the other files
             finally:
                 self._folder.release(file)
         if (error := failing.error or failed) is not None:
@@ -240,6 +241,7 @@ class Sync:
             self._folder.purge()
 
     def _deliver(self, file: "OutboxFile", progress: Progress) -> None:
+        """Deliver one claimed file, batch by batch, and then its deferred records."""
         settled = file.settled
         while not self._retry_loop.is_over and self._dispatch.delivery.deliver_next(
             file
@@ -252,16 +254,16 @@ class Sync:
             self._dispatch.delivery.retry_deferred(file)
 
     def _may_deliver(self, header: Header | None) -> bool:
-        """Return whether this key delivers a file, or may deliver it."""
+        """Return whether this key delivers a file, or might after a request."""
         if header is None or not header.is_readable:
             return False
         return self._dispatch.admits(header.binding) or self._is_ambiguous(header)
 
     def _is_ambiguous(self, header: Header | None) -> bool:
-        """Return whether only the backend knows if this key may deliver a file.
+        """Return whether a request has to find out if this key may deliver a file.
 
-        That is so for a file of another key, as long as the provider of this key is
-        not confirmed: both keys may belong to the same provider.
+        A file of another key is ambiguous until the backend has named the provider of
+        this key: both keys may belong to the same provider.
         """
         mine = self._dispatch.binding
         if header is None or mine.provider_id is not None:
@@ -281,29 +283,32 @@ class Sync:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM was received; one more pass follows."""
+    """Interrupt of a pause of `sync --watch` by SIGTERM; one more pass follows."""
 
 
 class Sigterm:
     """Handler of SIGTERM for `sync --watch`.
 
-    A signal is noted at once, but raised only in a pause: an exception in the middle of
-    a pass would leave a file claimed and locked.
+    The handler records a signal at once, but raises `_Terminated` only in a pause: an
+    exception during a pass would leave a file claimed and locked.
     """
 
     def __init__(self) -> None:
         self._was_received = self._is_pausing = False
 
     def handle(self, number: int, frame: "FrameType | None") -> None:  # noqa: ARG002
-        """Handle the signal, as `signal.signal()` calls it."""
+        """Record the signal, and end a pause; `signal.signal()` gets this handler."""
         self._was_received = True
         if self._is_pausing:
             raise _Terminated
 
     @contextmanager
     def interruptible_pause(self) -> Generator[None]:
-        """Raise `_Terminated` in the context, also for a SIGTERM before it."""
-        # In this order: a signal between both lines is raised by `handle()`.
+        """Raise `_Terminated` in the block (`with` statement) after SIGTERM.
+
+        The block is a pause of `sync --watch`. An earlier SIGTERM raises at its start.
+        """
+        # The flag is set before the test: `handle()` raises for a signal in between.
         self._is_pausing = True
         try:
             if self._was_received:

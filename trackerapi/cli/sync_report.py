@@ -1,4 +1,4 @@
-"""Report of `trackerapi sync`: counts of records, and why each remaining file stays."""
+"""Report of `trackerapi sync`: counts of records, and reasons of remaining files."""
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ class RemainingFile:
     """Outbox file that stays after `trackerapi sync`.
 
     Attributes:
-        id: Id of the file, as the `outbox` commands take it.
+        id: Id of the file, for the `outbox` commands.
         group: Group of the file; see `group_of()`.
         path: Path of the file.
         records: Number of undelivered and held records.
@@ -79,12 +79,12 @@ class SyncReport:
         delivered: Number of events that this command delivered.
         waiting: Number of undelivered records in files that this key delivers.
         held: Number of held records in these files.
-        dropped: Number of lost records, by the reason.
-        last_error: Reason for which the last attempt failed; None if it did not fail.
-        files: Number of files left alone, by the reason: live (of a running process),
-            elsewhere (another address or provider, confirmed by a backend),
-            unconfirmed (an address and key that no backend ever accepted), newer (of a
-            later version) and unreadable.
+        dropped: Number of lost records, by reason.
+        last_error: Error of the last attempt; None after a success.
+        files: Number of files that stay, by reason: live (of a running process),
+            elsewhere (of another address or provider that a backend has accepted),
+            unconfirmed (of an address and key that no backend ever accepted), newer
+            (of a later version) and unreadable.
         remaining: Each file that stays, with the reason and the command to run.
     """
 
@@ -106,13 +106,13 @@ class SyncReport:
         last_error: str | None,
         outbox: str | None,
     ) -> Self:
-        """Return the report of files, each with its group; see `group_of()`.
+        """Return the report about the files of a folder.
 
         Args:
-            groups: All files of the folder as they are now.
-            counters: Counts of this command.
+            groups: All files of the folder, each with its group; see `group_of()`.
+            counters: Counts of the records that this command delivered or dropped.
             held: Number of held records in files that this key delivers.
-            last_error: Reason for which the last attempt failed; None if it did not.
+            last_error: Error of the last attempt; None after a success.
             outbox: Value of `--outbox`; None for the default.
         """
         return cls(
@@ -155,12 +155,12 @@ class SyncReport:
         return "; ".join(parts)
 
     def stranded(self) -> Iterator[str]:
-        """Iterate over a line for each file that stays until somebody acts."""
+        """Iterate over a line for each file that needs an action of the user."""
         found = [each for each in self.remaining if each.group in _TO_DO]
         yield from (each.as_text() for each in found[:_MAX_LINES])
 
     def lines(self) -> Iterator[str]:
-        """Iterate over a line for each file that stays."""
+        """Iterate over a line for each remaining file, at most 20 lines."""
         # The error of the last attempt is printed once, not for each file.
         found = [each for each in self.remaining if each.reason != self.last_error]
         yield from (each.as_text() for each in found[:_MAX_LINES])
@@ -169,17 +169,17 @@ class SyncReport:
 
 
 def group_of(file: FileSummary, folder: OutboxFolder, *, is_ours: bool) -> str:
-    """Return the group of a file, which says how its records can be delivered.
+    """Return the group of a file: it decides how its records can be delivered.
 
     Args:
         file: Summary of the file.
-        folder: Outbox folder with the keys and addresses that a backend accepted.
+        folder: Outbox folder; it records which keys and addresses a backend accepted.
         is_ours: Whether the present key delivers the file.
 
     Returns:
-        `OURS`, `ELSEWHERE` (another provider or address, confirmed by a backend),
-        `UNCONFIRMED` (an address and key that no backend ever accepted), or the state
-        of a file that is live, delivered, newer or unreadable.
+        `OURS`; `ELSEWHERE` for another address or provider that a backend has accepted;
+        `UNCONFIRMED` for an address and key that no backend ever accepted; or the state
+        of a live, delivered, newer or unreadable file.
     """
     if file.header is None or file.state in {LIVE, NEWER, UNREADABLE}:
         return file.state
@@ -194,12 +194,12 @@ def group_of(file: FileSummary, folder: OutboxFolder, *, is_ours: bool) -> str:
 def describe(
     file: FileSummary, group: str, last_error: str | None, outbox: str | None
 ) -> RemainingFile:
-    """Return a file with the reason for which it stays, and the command to run.
+    """Return the report about a remaining file: its reason, and the command to run.
 
     Args:
         file: Summary of the file.
         group: Group of the file; see `group_of()`.
-        last_error: Reason for which the last attempt failed; None if it did not.
+        last_error: Error of the last attempt; None after a success.
         outbox: Value of `--outbox`; None for the default.
     """
     reason, condition, command = _explain(file, group, last_error)
@@ -218,7 +218,7 @@ def describe(
 def held_for_others(
     folder: OutboxFolder, is_ours: Callable[[Binding], bool], outbox: str | None
 ) -> Iterator[str]:
-    """Describe files with held records that the present key does not deliver."""
+    """Yield a line for each file with held records of another key or address."""
     for file in survey(folder):
         if file.held and file.header is not None:
             ours = is_ours(file.header.binding)
@@ -230,7 +230,7 @@ def held_for_others(
 def _explain(
     file: FileSummary, group: str, last_error: str | None
 ) -> tuple[str, str, str]:
-    """Return reason, condition and command; each is empty if there is none."""
+    """Return reason, condition and command for `RemainingFile`, or empty texts."""
     binding = file.header.binding if file.header else None
     match group, binding:
         case "unconfirmed", Binding():

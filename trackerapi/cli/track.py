@@ -1,8 +1,8 @@
 """Command `track`: a filter in a pipe that counts lines or bytes as units of a step.
 
-Copies stdin to stdout byte for byte, and ends as `cat` does: at the end of the data,
-with the reader, or by a signal. Both ends of the pipe are closed before the delivery
-begins, so that neither writer nor reader waits for the backend.
+`track` copies stdin to stdout byte for byte. Like `cat`, it ends at the end of the
+data, after the end of the reader, or by a signal. It closes both ends of the
+pipe before the delivery, so that writer and reader need not wait for the backend.
 """
 
 import argparse
@@ -103,31 +103,31 @@ class Counter:
         return chunk.count(self._end)
 
     def rest(self) -> int:
-        """Return 1 if the last record has no end, else 0."""
+        """Return 1 if the stream ends in an unfinished record, else 0."""
         return int(self._is_within)
 
 
 class _Stop:
-    """End of the copy by a signal, as if the data were at their end.
+    """Signal handler that ends the copy like the end of the data.
 
-    The handler raises nothing, so that the data that passed are counted.
+    The handler raises no exception, so that all copied data are counted.
 
     Attributes:
-        number: Number of the signal; 0 before a signal came.
+        number: Number of the received signal; 0 before the first signal.
     """
 
     def __init__(self) -> None:
         self.number = 0
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
-        """Handle a signal."""
+        """Record the signal and close the pipe."""
         self.number = number
         _close_pipe()
 
 
 def _track(options: argparse.Namespace) -> int:
     for descriptor in (STDIN, STDOUT):
-        # Raises for a closed stream: the outbox would open a file with its number.
+        # Raises for a closed stream: an outbox file could get the same descriptor.
         os.fstat(descriptor)
     status, stop = FINE, _Stop()
     with report_tracker(options, is_lasting=True) as tracker:
@@ -169,7 +169,7 @@ def _end_of_record(options: argparse.Namespace) -> bytes | None:
 
 
 def _bytes_ahead() -> int | None:
-    """Return the number of unread bytes of a file on stdin; None for a pipe."""
+    """Return the number of unread bytes if stdin is a file; None for a pipe."""
     status = os.fstat(STDIN)
     if not stat.S_ISREG(status.st_mode):
         return None
@@ -177,7 +177,7 @@ def _bytes_ahead() -> int | None:
 
 
 def _copy(counter: Counter, advance: Callable[[int], object]) -> None:
-    """Copy stdin to stdout, and count each chunk after its write.
+    """Copy stdin to stdout; count each chunk after it was written.
 
     Raises:
         BrokenPipeError: If the reader of stdout has ended.
@@ -189,7 +189,7 @@ def _copy(counter: Counter, advance: Callable[[int], object]) -> None:
             advance(count)
     if rest := counter.rest():
         advance(rest)
-    # A network file system reports a failed write when a descriptor is closed.
+    # A network file system may report a failed write only at close().
     os.close(os.dup(STDOUT))
 
 
@@ -211,10 +211,10 @@ def _write(chunk: bytes) -> None:
 
 
 def _close_pipe() -> None:
-    """Close both ends of the pipe, so that writer and reader do not wait.
+    """Close both ends of the pipe, so that writer and reader can end.
 
-    /dev/null takes the numbers of both: a read or write that a signal has interrupted
-    ends at once when Python repeats it.
+    /dev/null replaces both descriptors: Python repeats a read or write that a signal
+    interrupted, and the repeated call then ends at once.
     """
     with suppress(OSError):
         null = os.open(os.devnull, os.O_RDWR)
@@ -225,7 +225,7 @@ def _close_pipe() -> None:
 
 @contextmanager
 def _handle_signals(stop: _Stop) -> Generator[None]:
-    """Handle the signals that end a process, within the context."""
+    """Handle SIGINT, SIGTERM and SIGHUP within a block (`with` statement)."""
     before = {each: signal.getsignal(each) for each in _ENDINGS}
     # An ignored signal stays ignored: under nohup, the process outlives its terminal.
     handled = [each for each in _ENDINGS if before[each] != signal.SIG_IGN]
@@ -239,7 +239,7 @@ def _handle_signals(stop: _Stop) -> Generator[None]:
 
 
 def _end_by_signal(number: int) -> NoReturn:
-    """End this process by a signal, so that the shell sees the reason."""
+    """End this process by a signal, so that the shell sees the signal."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     raise SystemExit(128 + number)  # reached if the signal is blocked

@@ -1,4 +1,4 @@
-"""Command `verify`: the provider, scopes and end of a key."""
+"""Command `verify`: prints the provider, the scopes and the expiry of the key."""
 
 import argparse
 import dataclasses
@@ -11,7 +11,7 @@ from trackerapi.cli.reporting import read_tracker
 from trackerapi.errors import one_line
 
 _HELP: Final = f"""\
-Show the provider of the key, its scopes and its end.
+Show the provider of the key, its scopes and its expiry.
 
 {READ_STATUSES}"""
 
