@@ -29,7 +29,7 @@ LONGEST_DETAIL: Final = 16_000
 _NAME: Final = re.compile(NAME_PATTERN[:-1])
 
 _ROUNDING: Final = 1e-9
-"""Share by which a number may pass its limit: sums of floats are rounded."""
+"""Tolerance above a limit, as a share of it: sums of floats have rounding errors."""
 
 
 def check_name(argument: str, value: object, longest: int = LONGEST_NAME) -> str:
@@ -145,14 +145,14 @@ def check_number(argument: str, value: float | None, largest: float) -> float | 
 def _range(value: float, largest: float) -> str:
     if largest <= 1:
         return f"0 to {number_text(largest)}"
-    # The limit that was kept would only distract, above all one of 16 digits.
+    # Name only the violated limit: the other limit would distract.
     return f"at most {number_text(largest)}" if value > largest else "0 or more"
 
 
 def as_number(argument: str, value: Any) -> float:
     """Return `value` as an int or a float.
 
-    Accepts numbers of NumPy and `decimal` too, which JSON cannot encode themselves.
+    Accepts numbers of NumPy and `decimal` too: JSON cannot encode these directly.
 
     Raises:
         TypeError: If `value` is not a number.
@@ -201,7 +201,7 @@ def check_callable(argument: str, value: object) -> None:
     """Raise unless `value` is callable or None.
 
     Raises:
-        TypeError: If `value` is neither.
+        TypeError: If `value` is neither callable nor None.
     """
     if value is not None and not callable(value):
         raise TypeError(f"{argument} must be callable, got {type(value).__name__}")

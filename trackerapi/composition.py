@@ -35,8 +35,8 @@ _ONE: Final = "one"
 class Connector:
     """Opens the connections of one tracker on first use.
 
-    A connector has no reference to its tracker: the delivery thread holds the
-    connector, and would keep alive a tracker that the script has dropped.
+    A connector has no reference to its tracker. The delivery thread refers to the
+    connector, and would otherwise keep a dropped tracker alive.
 
     Args:
         settings: Address, key, proxy and certificates.
@@ -60,10 +60,10 @@ class Connector:
 
             python = "{}.{}.{}".format(*sys.version_info)
             agent = f"trackerapi/{__version__} python/{python}"
-            # No lock guards this: a lock could be held by another thread at a fork, and
-            # block the child for ever. If two threads make connections at once,
-            # `setdefault()` keeps the first, which may be in use. The other one has
-            # opened no socket, and is freed.
+            # No lock guards this: at a fork, another thread could have the lock, and
+            # the child would wait for ever. If two threads make connections at once,
+            # `setdefault()` keeps the first, which may be in use. The other
+            # object has opened no socket, and is freed.
             made = Connection(self._settings, agent)
             connected = self._connected.setdefault(_ONE, made)
         return connected
@@ -81,7 +81,7 @@ class Connector:
 
 @contextmanager
 def _loading() -> Generator[None]:
-    """Raise BackendUnavailable for any error of an import.
+    """Turn any error of an import into BackendUnavailable.
 
     An import fails when the process has no free descriptor, or when the installation
     was replaced. Delivery then tries again later.
@@ -176,7 +176,7 @@ def make_parts(
     Args:
         arguments: Values by the names of the settings; None for an argument that the
             script did not pass.
-        problems: Reports problems to the log and to the script.
+        problems: Object that reports problems to the log and to the script.
         before_send: The script's filter of events; None without one.
 
     Raises:

@@ -37,7 +37,7 @@ class TrackerError(Exception):
 
 
 class UsageError(TrackerError):
-    """A command cannot run with its arguments; the message says why."""
+    """A command cannot run with its arguments; the message names the cause."""
 
 
 class ConfigError(TrackerError, ValueError):
@@ -150,8 +150,8 @@ class Exchange:
         status: HTTP status; None without an answer.
         problem: Members of the problem details (RFC 9457); empty without them.
         request_id: Id with which the backend's operator finds the request.
-        retry_after_seconds: Wait that the backend asked for, 0 or more; None if it
-            asked for none.
+        retry_after_seconds: Delay from the backend's `Retry-After`, 0 or more; None
+            without this header.
         was_sent: False if the request certainly did not reach the backend.
         is_backend_up: Whether the backend answers other requests, as far as the sender
             of the request has found out.
@@ -207,7 +207,7 @@ class BackendError(TrackerError):
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """Wait that the backend asked for, in seconds; None if it asked for none."""
+        """Delay from `Retry-After`, in seconds; None without this header."""
         return self.exchange.retry_after_seconds
 
     @property
@@ -266,8 +266,8 @@ class BackendRejected(BackendError):
 def printable(text: str) -> str:
     """Return `text` with U+FFFD for each character that a terminal interprets.
 
-    Such characters are controls and escapes, line ends, and marks that change the
-    direction of a line. All texts of servers, files and exceptions pass through this
+    These characters are controls, escapes, line ends, and marks that change the
+    direction of text. All texts of servers, files and exceptions pass through this
     function before they are printed.
     """
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,4 +1,4 @@
-"""Opening of files from arguments and settings: regular files, without blocking.
+"""Functions that open files from arguments and settings without blocking.
 
 A pipe without a writer would block the process for ever, and a record that is written
 into a pipe is lost. `read_given()` also reads a pipe with a writer, such as the shell's
@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 from trackerapi.process.clock import steady_seconds
 
 PIPE_SECONDS: Final = 60.0
-"""Longest wait for the whole content of a pipe."""
+"""Maximum wait for the whole content of a pipe, in seconds."""
 
 _PIECE_BYTES: Final = 64 * 1024
 

@@ -1,6 +1,6 @@
 """Answers of the backend as plain data.
 
-Statuses, kinds and scopes are texts: a newer backend may have more of them. Times are
+Statuses, kinds and scopes are texts: a newer backend may send further values. Times are
 aware and in UTC.
 """
 
@@ -172,8 +172,8 @@ class ApiKey:
             does not expire.
         last_used_at: Time of the latest use, to the minute; None before the first.
         job_id: The job of a job token; None for other keys.
-        created_by: Public part of the key that created this key; None for a key from
-            the command line of the backend.
+        created_by: Public part of the key that created this key; None if the command
+            line of the backend created this key.
     """
 
     key_id: str
@@ -208,8 +208,8 @@ class NewJobToken:
         key_id: Public part of the token, for `admin.expire_api_key()`.
         provider_job_id: The provider's id of the job.
         expires_at: Time when the token expires.
-        scopes: `ingest` and `read`, as far as the creating key had them; empty if the
-            backend does not name them.
+        scopes: `ingest` and `read`, without scopes that the creating key lacked; empty
+            if the backend does not list scopes.
     """
 
     token: str = field(repr=False)
@@ -235,7 +235,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredJobConfig:
-    """A job configuration in the store of the backend; a stored one never changes.
+    """A job configuration in the store of the backend, where it never changes.
 
     Attributes:
         revision: Number of the content among those of its tag; the first is 1.

@@ -3,7 +3,7 @@
 Each kind is a constant, followed by the functions that write its messages. A message
 gives cause, location and fix, in this order.
 
-Long: the wording of all warnings stands in one module.
+Long: one module contains the wording of all warnings.
 """
 
 import logging
@@ -23,16 +23,16 @@ _ERASED: Final = 410
 _TOO_LONG: Final = frozenset({413, 414, 431})
 
 _MAX_NAMES: Final = 3
-"""Most job ids in one message."""
+"""Maximum number of job ids in one message; further ids are counted."""
 
 _MAX_KEYS: Final = 5
-"""Most metadata keys in one message."""
+"""Maximum number of metadata keys in one message; further keys are omitted."""
 
 _MAX_ENTRY: Final = 60
-"""Longest entry of NO_PROXY in a message, in characters."""
+"""Maximum length of a NO_PROXY entry in a message, in characters."""
 
 _MAX_LINE: Final = 2_000
-"""Longest line of the log, in characters."""
+"""Maximum length of a log line, in characters."""
 
 _LOG: Final = logging.getLogger("trackerapi")
 
@@ -84,7 +84,7 @@ def log(level: int, message: str) -> None:
     If the script has not set up logging, Python prints the bare message on stderr. The
     message then begins with `trackerapi: `, so that a reader knows the source.
     """
-    # logging raises into the job if stderr is closed.
+    # With a closed stderr, `logging` would raise into the job.
     with suppress(Exception):
         name = "" if _LOG.hasHandlers() else "trackerapi: "
         _LOG.log(level, "%s%s", name, one_line(message, _MAX_LINE))
@@ -96,8 +96,8 @@ class Problems:
     Safe to share between threads and across a fork.
 
     Args:
-        on_problem: Called with each problem. An exception that it raises is logged,
-            and the caller of `report()` goes on.
+        on_problem: Function that gets each problem. Its exceptions are logged, and
+            never reach the caller of `report()`.
     """
 
     def __init__(self, on_problem: ProblemCallback | None = None) -> None:
@@ -117,7 +117,8 @@ class Problems:
             level: Level of the log; 0 for the level of the kind.
         """
         # `setdefault()` is atomic, and decides between threads that report at once. A
-        # lock could be held by another thread at a fork, and block the child for ever.
+        # lock would be unsafe: another thread could have it at a fork, and the child
+        # would wait for ever.
         mine = object()
         if self._reported.setdefault((kind.name, *subject), mine) is not mine:
             return
@@ -225,7 +226,7 @@ NOT_TAKEN: Final = ProblemKind(
 
 
 def not_taken(provider_job_id: str, reason: str) -> str:
-    """Return the message about a record that the backend fails at."""
+    """Return the message about a record that causes errors of the backend."""
     return (
         f"a record of job {provider_job_id!r} waits: {reason}; it is sent "
         "again from time to time"
@@ -250,7 +251,7 @@ def kept_in_memory(error: OSError, max_records: int) -> str:
 
     Args:
         error: Error of the write.
-        max_records: Most records that memory keeps.
+        max_records: Maximum number of records in memory.
     """
     return (
         f"{unwritable(error)}; events wait in memory, at most {max_records:,}; make "
@@ -420,7 +421,7 @@ def unknown_name(error: UnknownStepError) -> str:
 
 
 def unsuitable_kind(kind: str, *, needs_step: bool) -> str:
-    """Return the message about a kind without the step it needs, or with a step."""
+    """Return the message about a kind with a missing or superfluous step."""
     reason = (
         f"a {kind!r} event needs a step: pass name=..."
         if needs_step
@@ -473,7 +474,7 @@ def not_delivered(
         count: Number of the records.
         folder: The outbox folder, where the records stay.
         awaited: Ids of jobs that the backend does not know.
-        failing: Messages about records that the backend fails at.
+        failing: Messages about records that cause errors of the backend.
         unconfirmed: Address of the backend, if no backend has accepted this address
             and key; empty otherwise.
     """

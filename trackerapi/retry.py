@@ -1,6 +1,6 @@
 """Retry policy of read calls (`wire`) and deliveries (`delivery`), as pure functions.
 
-Nothing here reads a clock, draws a random number or does I/O: callers pass both.
+Callers pass the times and the random numbers: the functions do no I/O.
 """
 
 import re
@@ -35,7 +35,7 @@ class FailedAttempt:
         elapsed_seconds: Time since the begin of the first attempt.
         status: HTTP status of the answer; None without an answer.
         was_sent: False if the request certainly did not reach the backend.
-        retry_after_seconds: Wait that the backend asked for; None if it asked for none.
+        retry_after_seconds: Delay from `Retry-After`; None without this header.
     """
 
     method: str
@@ -51,8 +51,8 @@ def retry_delay_seconds(
 ) -> float | None:
     """Return the delay before the next attempt; None for no further attempt.
 
-    The delay is exponential with full jitter and has a limit. It is never shorter than
-    the wait that the backend asked for.
+    The delay is exponential with full jitter and has a limit. It is at least the
+    delay from `Retry-After`.
 
     Args:
         failure: The attempt that got no usable answer.
@@ -90,7 +90,7 @@ def backoff_seconds(
     Args:
         attempt: Number of attempts so far; 1 after the first failure.
         jitter: Random factor of the delay, 0.0 to 1.0.
-        retry_after_seconds: Wait that the backend asked for; used if it is longer.
+        retry_after_seconds: Delay from `Retry-After`; used if it is longer.
         longest_seconds: Limit of the delay. `retry_after_seconds` may be longer.
     """
     # Bound the exponent first: 2.0**1024 raises OverflowError.
@@ -113,7 +113,7 @@ def may_repeat(failure: FailedAttempt) -> bool:
 
 
 def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Return the seconds that a `Retry-After` header asks to wait.
+    """Return the delay in a `Retry-After` header, in seconds.
 
     Args:
         value: The header: seconds, also with a fraction, or an HTTP date
@@ -122,7 +122,7 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
 
     Returns:
         0 to `LONGEST_RETRY_AFTER_SECONDS`. A date in the past and a negative number
-        count as 0, a longer wait is cut. None for any other text.
+        count as 0, a longer delay is cut. None for any other text.
     """
     if value is None:
         return None

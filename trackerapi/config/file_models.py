@@ -145,7 +145,7 @@ class FileModel(_Strict):
     ]
 
 
-# Keys that the original service knew by another name.
+# Keys that had another name in files of the original service.
 _FORMER_KEYS: Final = {"steps": "step_configurations"}
 
 # The model at each depth of a pydantic location: job_configs, 0, step_configurations…
@@ -268,8 +268,8 @@ def _config_error(
         for mistake in mistakes
         if mistake["type"] == "extra_forbidden"
     }
-    # A misspelt required key is reported as unknown and as missing. The unknown key
-    # alone is shown, since it comes with a suggestion.
+    # pydantic reports a misspelt required key as unknown and as missing. Show only the
+    # unknown key: its error has a suggestion.
     misspelt = {(*loc[:-1], key) for loc, key in meant.items()}
     shown = [
         mistake

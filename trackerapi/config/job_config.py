@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataConfiguration:
-    """A metadata key of a step, and who may read its value.
+    """A metadata key of a step, and the readers of its value.
 
     Attributes:
         name: The key, as events carry it.
         kind: How the value is shown: text, number or link.
         units: Text behind a number; None for no units.
-        audience: provider, or customer, who then reads the value too.
+        audience: provider for the provider alone; customer for both.
     """
 
     name: str
@@ -32,7 +32,7 @@ class StepConfiguration:
 
     Attributes:
         tag: Name in scripts and events; unique in the job.
-        name: Display name, which the customer reads.
+        name: Display name for the customer.
         points: Weight of the step against the other steps, 0 to 1,000,000.
         metadata_configurations: Keys with a kind, units or an audience.
         after: Tags of the steps that must be done or skipped before this step is
@@ -55,9 +55,9 @@ class JobConfig:
 
     Attributes:
         tag: Name in scripts.
-        name: Display name, which the customer reads.
+        name: Display name for the customer.
         step_configurations: Steps, in the order of display.
-        version: Semantic version; None numbers revisions by content.
+        version: Semantic version; None if the backend numbers revisions by content.
         metadata: `declared` drops undeclared metadata keys; None keeps them.
 
     Example:
@@ -72,7 +72,10 @@ class JobConfig:
     metadata: str | None = None
 
     def find_step(self, name: str) -> StepConfiguration | None:
-        """Return the step with this tag, else the only step with this display name."""
+        """Return the step with this tag, else the only step with this display name.
+
+        None without such a step, or if several steps have this display name.
+        """
         return match_name(self.step_configurations, name)[0]
 
     def as_document(self) -> dict[str, Any]:

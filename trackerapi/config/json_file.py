@@ -14,15 +14,14 @@ from trackerapi.files import read_given
 MAX_FILE_BYTES: Final = 5 * 1024 * 1024
 
 MAX_DIGITS: Final = 300
-"""Whole numbers with more digits are read as floats; no value of a configuration is
-as long."""
+"""Maximum digits of an int; longer whole numbers become floats, to be refused later."""
 
 Location: TypeAlias = tuple[int | str, ...]
 """Keys and indexes from the root of a document to a value."""
 
 
 class _Object(dict[str, Any]):
-    """A JSON object, with the keys that its text has more than once."""
+    """A JSON object, with its repeated keys."""
 
     repeated: tuple[str, ...] = ()
 
@@ -115,7 +114,7 @@ def _whole_number(digits: str) -> int | float:
 
 def _values(document: Any) -> Iterator[tuple[Location, Any]]:
     """Yield the document and all values in it, in the order of the text."""
-    # Not recursive: the parser may go deeper than Python code could follow.
+    # Not recursive: documents may be nested deeper than Python can recurse.
     pending: list[tuple[Location, Any]] = [((), document)]
     while pending:
         location, value = pending.pop()

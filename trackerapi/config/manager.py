@@ -128,8 +128,8 @@ def _as_list(
 _LOADED: Final[dict[str, JobConfig]] = {}
 """Configurations that this process has loaded, by tag.
 
-No lock guards the dict, because each access is one atomic call of it. A lock could be
-held by another thread at a fork, and would block the child for ever.
+No lock guards the dict: each access is one atomic call. At a fork, another thread could
+have the lock, and the child would wait for ever.
 """
 
 
@@ -139,8 +139,8 @@ def _remember(configs: Mapping[str, JobConfig], path: Path | None) -> None:
     Raises:
         ConfigError: If a tag was loaded before with other content.
     """
-    # All are compared before the first is added: a file is loaded whole or not at all.
-    # `setdefault()` compares again, because another thread may load between both.
+    # Compare all before adding the first: a file with one conflict adds nothing.
+    # `setdefault()` compares again: another thread may load after the comparison.
     for known_or_kept in (_LOADED.get, _LOADED.setdefault):
         for pointer, config in configs.items():
             if known_or_kept(config.tag, config) != config:

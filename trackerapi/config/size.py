@@ -1,4 +1,4 @@
-"""Size limit of a job configuration, which the creation of a job carries."""
+"""Size limit of a job configuration: each creation of a job contains one."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, Final
 from trackerapi.errors import ConfigError
 
 MAX_CONFIG_BYTES: Final = 1024 * 1024 - 16 * 1024
-"""A request carries 1 MiB; 16 KiB are left for the other members of a creation."""
+"""A request has at most 1 MiB; 16 KiB remain for other members of a creation."""
 
 _DEFAULTS: Final = {"kind": "text", "audience": "provider"}
 """Members that are sent with each metadata key, even if the file omits them."""

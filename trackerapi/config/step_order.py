@@ -15,7 +15,7 @@ from typing import Any, Final
 from trackerapi.errors import ConfigError
 
 _MAX_TAGS: Final = 5
-"""Most tags of a circle in an error."""
+"""Maximum number of tags in the error about a circle; further tags are omitted."""
 
 
 def check_order(steps: Sequence[Mapping[str, Any]], path: Path | None, at: str) -> None:

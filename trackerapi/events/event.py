@@ -1,4 +1,4 @@
-"""Kinds of events, and one event as plain data and as its JSON line."""
+"""Event kinds, and `Event`: one event as plain data and as a JSON line."""
 
 import difflib
 import json
@@ -19,7 +19,7 @@ from trackerapi.arguments import (
 from trackerapi.times import as_rfc3339
 
 MAX_UNITS: Final = float(2**53 - 1)
-"""Largest `completed` and `total`."""
+"""Maximum of `completed` and `total`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +29,19 @@ class EventKind:
     Attributes:
         name: Word for the kind in calls and on the wire.
         needs_step: Whether events without a step have no effect.
-        is_of_job: Whether events are about the whole job: those with a step have no
-            effect.
+        is_of_job: Whether events are about the whole job. An event with a step then has
+            no effect.
         is_conflated: Whether only the newest event counts.
         moves_status: Whether events can change the status of a job or step.
-        is_work: Whether events report work: a job that has not begun, has failed or
-            was interrupted runs after them.
-        begins_attempt: Whether events begin an attempt at a step that has none open.
+        is_work: Whether events report work: they set a pending, failed or interrupted
+            job to running.
+        begins_attempt: Whether events begin an attempt at a step if no attempt is open.
         step_status: Status of the step after an event that ends an attempt; None for
-            kinds that end none.
+            kinds that end no attempt.
         ends_job: Whether events without a step end the job. An interrupted job has not
             ended: it is expected to go on.
-        is_droppable: Whether events may be dropped from a full outbox; of `progress`,
-            superseded events alone.
+        is_droppable: Whether a full outbox may drop events. Of kind `progress`, only
+            superseded events are dropped.
     """
 
     name: str
@@ -100,14 +100,14 @@ KINDS: Final[Mapping[str, EventKind]] = {
 """Kinds that have an effect at the backend, by name."""
 
 _MIN_SIMILARITY: Final = 0.75
-"""Ratio, as `difflib` defines it, from which another word is a misspelt kind."""
+"""Minimum `difflib` ratio at which an unknown word counts as a misspelt kind."""
 
 _OTHER: Final = KINDS["info"]
-"""Any other word of the author's: the backend shows such events like `info`."""
+"""Kind of any other word from a script; the backend shows its events as `info`."""
 
 
 def kind_of(name: str) -> EventKind:
-    """Return the kind with a name; `info` for another word of the author's."""
+    """Return the kind with this name; a kind like `info` for an unknown name."""
     return KINDS.get(name, _OTHER)
 
 
@@ -121,13 +121,13 @@ def kinds_with(flag: str) -> frozenset[str]:
 
 
 def similar_kind(name: str) -> str | None:
-    """Return the known kind that a misspelt kind is similar to; None without one."""
+    """Return the most similar known kind; None without a similar kind."""
     near = difflib.get_close_matches(name.lower(), KINDS, n=1, cutoff=_MIN_SIMILARITY)
     return near[0] if near else None
 
 
 Check = Callable[[str, Any], Any]
-"""Returns the value of an argument as recorded; takes its name and a value."""
+"""Function of an argument's name and value that returns the value to record."""
 
 
 def _as_time(_name: str, value: Any) -> str:
@@ -135,7 +135,7 @@ def _as_time(_name: str, value: Any) -> str:
 
 
 def _optional(check: Check, default: Any = None) -> Any:
-    """Return a field of `Event` that a call may give, with its check."""
+    """Return an optional field of `Event`, with the check of its argument."""
     return field(default=default, metadata={"check": check})
 
 
@@ -147,10 +147,10 @@ class Event:
     `provider_job_id`, and the line on disk and wire has all of them.
 
     Attributes:
-        event_id: UUID, made at recording; the backend detects duplicates by it.
+        event_id: UUID from the time of recording; the backend detects duplicates by it.
         provider_job_id: Job of the event; 1 to 200 characters.
         kind: One of `start`, `progress`, `step`, `skip`, `error`, `complete`,
-            `cancel`, `interrupt`, `info` and `heartbeat`, or the author's own word.
+            `cancel`, `interrupt`, `info` and `heartbeat`, or any other word.
         tag: Step of the event; None for the job as a whole.
         metadata: Values for the provider; also for the customer where the
             configuration says so.
@@ -161,8 +161,8 @@ class Event:
         part: Name of the worker or host that counts, where several count one step; 1
             to 100 characters. The backend adds up the largest count of each part.
         retrying: Whether another attempt follows an `error` of a step.
-        message: Text for the customer; None for none.
-        detail: Text for the provider alone; None for none.
+        message: Text for the customer; None without a text.
+        detail: Text for the provider alone; None without a text.
 
     Example:
         def before_send(event: Event) -> Event | None:
@@ -216,7 +216,7 @@ DETAIL_CHECKS: Final[Mapping[str, Check]] = {
     for each in fields(Event)
     if "check" in each.metadata
 }
-"""Checks of the fields that a call may give beside kind, step and metadata."""
+"""Checks of the optional fields, by name: all except kind, step and metadata."""
 
 
 _ENCODER: Final = json.JSONEncoder(

@@ -24,16 +24,16 @@ MAX_INTEGER: Final = 2**53 - 1
 """Largest whole number that every JSON reader keeps (RFC 8259, section 6)."""
 
 CHANGED_KEY: Final = "trackerapi_changed"
-"""Key with the names of the keys that were converted, cut or left out."""
+"""Key under which the record names all converted, cut or omitted keys."""
 
 _LONGEST_CUT_TEXT: Final = 200
 _MAX_ITEMS: Final = 1000
 _MAX_VALUES: Final = 4096  # more than fit in 8 KiB; ends cycles of containers
 _MARKS_BYTES: Final = 1000
 _LOOKS: Final = 3
-"""Reads of a value before giving up: another thread may change it meanwhile."""
+"""Maximum number of reads of one value: another thread may change it meanwhile."""
 
-# Limited depth: a container that contains another one twice, and so on, has a repr of
+# Limited depth: nested containers that each contain the next one twice have a repr of
 # exponential length.
 _BRIEF: Final = reprlib.Repr()
 _BRIEF.maxlevel = 2
@@ -88,9 +88,9 @@ def is_mapping(value: object) -> bool:
 
 
 def plain_json(metadata: object) -> str | None:
-    """Return metadata as JSON if it fits unchanged; None if it has to be shaped.
+    """Return metadata as JSON if it fits unchanged; else None: the caller shapes it.
 
-    A fast path for nearly every event: little slower than the encoding alone.
+    Fast path for nearly every event: hardly slower than the encoding alone.
     """
     if type(metadata) is not dict or len(metadata) > MAX_KEYS:
         return None
@@ -145,7 +145,7 @@ def change_text(given: Mapping[str, Any], shaped: ShapedMetadata) -> str:
 
 
 def _value_of(given: Mapping[str, Any], key: str) -> object:
-    with suppress(Exception):  # a foreign mapping may raise anything
+    with suppress(Exception):  # a mapping class of the script may raise any error
         return given.get(key)
     return None
 
@@ -213,7 +213,7 @@ class _Shaping:
     def _real(self, value: Real) -> float | None:
         try:
             number = float(value)
-        except OverflowError:  # a fraction beyond all floats
+        except OverflowError:  # a `Fraction` beyond the range of floats
             number = math.inf
         if math.isfinite(number) and abs(number) <= MAX_INTEGER:
             return number
@@ -247,7 +247,7 @@ def _within_limits(values: dict[str, Any], changed: dict[str, None]) -> ShapedMe
 
 
 def _marks(names: tuple[str, ...]) -> list[str]:
-    """Return the first names that fit in the room for `CHANGED_KEY`."""
+    """Return the first names that fit into the value of `CHANGED_KEY`."""
     marks = [fitted(name, 40) for name in names[:10]]
     while _json_bytes({CHANGED_KEY: marks}) > _MARKS_BYTES:
         marks.pop()

@@ -22,13 +22,13 @@ ALIVE: Final = frozenset({"pending", "running"})
 """Statuses of a job before its end."""
 
 NOT_ENDED: Final = ALIVE | {"interrupted"}
-"""The same, and interrupted: the job was stopped from outside and may go on."""
+"""`ALIVE` and interrupted: an interrupted job may run again."""
 
 _SETTLED_JOB: Final = frozenset({"running", "succeeded", "cancelled"})
-"""Statuses of a job that a further `step` of a settled step does not change."""
+"""Job statuses that a repeated `step` of a settled step leaves unchanged."""
 
 _STARTABLE: Final = frozenset({"pending", "interrupted", "failed"})
-"""Statuses of a job that a report of work changes to running."""
+"""Job statuses that a report of work changes to running."""
 
 _WORKING: Final = frozenset({"running", "waiting"})
 _WORK: Final = kinds_with("is_work")
@@ -52,7 +52,7 @@ def unfinished_words(job_status: str, attempts: int) -> str:
 
 
 def settles_step(kind: str) -> bool:
-    """Return whether nothing follows for a step after an event of a kind."""
+    """Return whether an event of this kind gives a step its final status."""
     return _STATUS_AFTER.get(kind) in SETTLED
 
 
@@ -104,7 +104,7 @@ class StepProgress:
         status = _STATUS_AFTER.get(kind) or "running"
         if kind == "error" and details.get("retrying"):
             status = "waiting"
-        # Checked again: another thread may have ended the step since the check above.
+        # Checked again: another thread may have ended the step after the first check.
         if self.status not in SETTLED:
             self.status = status
         if self.status in SETTLED:
@@ -121,7 +121,7 @@ class StepProgress:
         part = details.get("part") or ""
         if completed is not None:
             self._parts[part] = max(self._parts.get(part, 0.0), completed)
-        # A total of 0 is ignored: as the least total it would lower the share.
+        # A total of 0 is ignored: as the minimum total it would lower the share.
         if total and (self._least_total is None or total < self._least_total):
             self._least_total = total
         if self._parts.keys() - {""}:
@@ -188,9 +188,9 @@ class JobProgress:
             self.status = "running"
 
     def repeats(self, kind: str, tag: str | None) -> bool:
-        """Fold an event if it reports a settled step as done again; else return False.
+        """Fold an event that repeats the end of a settled step; else return False.
 
-        A fast path: some scripts report one step many times.
+        Fast path: some scripts report the end of one step many times.
         """
         step = self.steps.get(tag) if tag is not None else None
         if (
@@ -205,11 +205,11 @@ class JobProgress:
         return True
 
     def recall(self, tag: str, status: str, fraction: float, attempts: int) -> None:
-        """Set the state of a step that the backend has from earlier processes."""
+        """Set the state of a step from the backend, which knows earlier processes."""
         if status == "pending" and attempts:
             status = "waiting"  # the backend shows it as pending before the attempt
         if status not in ("pending", "not_run"):
-            # A running step goes on after a restart of the script in the same attempt.
+            # After a restart of the script, a running step continues its open attempt.
             self.steps[tag] = StepProgress(
                 status, fraction, attempts=attempts, is_trying=status == "running"
             )
@@ -240,7 +240,7 @@ class JobProgress:
         return self.steps.setdefault(tag, StepProgress())
 
     def shown_status(self, tag: str) -> str:
-        """Return the status of a step that readers of the job see."""
+        """Return the status of a step as readers of the job see it."""
         step = self.steps.get(tag)
         status = step.status if step else "pending"
         if self.status == "cancelled" and status in _WORKING:

@@ -18,7 +18,7 @@ class _Stamps:
 
     Ids are UUIDv7 (RFC 9562): milliseconds, the microsecond of the millisecond, a
     counter of 32 bits, and 28 random bits of this process. Ids of two processes differ
-    in the random bits and in the start of the counter; a forked child draws its own.
+    in the random bits and in the start of the counter. A forked child draws new ones.
 
     `next()` may be called from threads and from signal handlers.
     """
@@ -29,8 +29,8 @@ class _Stamps:
     def restart(self) -> None:
         """Draw new random bits and a new start of the counter.
 
-        Called after a fork: with the bits and the counter of its parent, a child would
-        give out the ids of its parent again.
+        Called in a child after a fork: with the bits and the counter of its parent, the
+        child would repeat the ids of its parent.
         """
         self._last = 0
         self._count = itertools.count(int.from_bytes(os.urandom(4)) >> 1)
@@ -76,7 +76,7 @@ class _Stamps:
 
 
 def _as_seconds_text(second: int) -> str:
-    # strftime imports a module: a finalizer may report when imports already fail.
+    # No `strftime()`: it imports a module, and imports fail in late finalizers.
     return moment_at(second * 1_000_000).isoformat()[:_SECONDS_LENGTH]
 
 

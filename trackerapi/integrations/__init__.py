@@ -1,1 +1,1 @@
-"""Integrations with logging and tqdm; `tqdm` needs the extra of that name."""
+"""Integrations with logging and tqdm; `tqdm` needs the package extra `tqdm`."""

@@ -1,7 +1,7 @@
 """Handler of `logging` that turns log records into lines of the job's timeline.
 
-Only the provider reads the lines, unless the audience is `customer`. Records of this
-library and of its threads are left out: a report must not cause the next report.
+The audience of the lines is the provider, or the customer too if `audience` says so.
+Records of this library and its threads are omitted: a report must not cause a report.
 """
 
 import atexit
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["TrackerHandler"]
 
 MAX_A_SECOND: Final = 10
-"""Records of a job that become lines in a second; the others are counted."""
+"""Maximum number of lines of a job in a second; further records are only counted."""
 
 AUDIENCES: Final = ("provider", "customer")
 
@@ -34,22 +34,22 @@ _FULL: Final = logging.Formatter("%(levelname)s %(name)s: %(message)s")
 
 
 class TrackerHandler(logging.Handler):
-    """Report log records as `info` lines of a job, or of a step of it.
+    """Report log records as `info` lines of a job or step.
 
     At most 10 records a second become lines of one job; a further line gives the number
-    of the other records.
-    An error within the handler is printed by `Handler.handleError()`, and never
-    reaches the job.
+    of omitted records.
+    `Handler.handleError()` prints an error of the handler; the error never reaches the
+    job.
 
     Args:
-        job: Handle of the job; None takes the job of the block that runs the logging
-            code. Records outside of any job are dropped.
-        step: Tag or display name of the step; None takes the step of the block that
-            runs the logging code.
-        level: Lowest level of a record, as in `logging`; INFO by default.
-        audience: Reader of the lines: `"provider"`, or `"customer"`, who gets the
-            message only and never a traceback.
-        filter: Returns whether a record becomes a line; None takes all records.
+        job: Handle of the job; None for the current job of the logging code. Records
+            without a job are dropped.
+        step: Tag or display name of the step; None for the current step of the logging
+            code.
+        level: Minimum level of a record, as in `logging`; INFO by default.
+        audience: `"provider"`, or `"customer"`: the customer gets the message only and
+            never a traceback.
+        filter: Function that returns whether a record becomes a line; None for all.
 
     Raises:
         TypeError: If `filter` is not callable.
@@ -76,8 +76,8 @@ class TrackerHandler(logging.Handler):
         self._job, self._step, self._audience = job, step, audience
         self._flows: weakref.WeakKeyDictionary[TrackerJob, _Flow]
         self._flows = weakref.WeakKeyDictionary()
-        # Jobs with a pending line about left out records; a strong reference until
-        # then.
+        # Jobs with a pending line about omitted records. Strong references: the line
+        # needs the job.
         self._pending: set[TrackerJob] = set()
         self._emitting = threading.local()
         self._is_hooked = False
@@ -87,7 +87,7 @@ class TrackerHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Report a record; called by `logging`."""
-        # A report may log, for example in `before_send`: no report of that record.
+        # A report may log, for example in `before_send`: such a record is ignored.
         if getattr(self._emitting, "is_so", False):
             return
         self._emitting.is_so = True
@@ -99,17 +99,17 @@ class TrackerHandler(logging.Handler):
             self._emitting.is_so = False
 
     def flush(self) -> None:
-        """Report the number of records that were left out since the last line."""
+        """Report the number of omitted records since the last line."""
         self.acquire()
         try:
             self._report_left_out()
         except TrackerError:
-            pass  # strict: the outbox cannot be written, and has logged that
+            pass  # `strict`: an unwritable outbox raises, and has logged the error
         finally:
             self.release()
 
     def close(self) -> None:
-        """Report the records that were left out, and take no more records."""
+        """Report the number of omitted records, and close the handler."""
         self.flush()
         atexit.unregister(self.flush)
         super().close()
@@ -123,7 +123,7 @@ class TrackerHandler(logging.Handler):
         if not flow.admits(now):
             self._pending.add(job)
             if not self._is_hooked:
-                # Registered after the hook of delivery, and so called before it.
+                # Registered after the exit hook of delivery, so Python calls it before.
                 self._is_hooked = True
                 atexit.register(self.flush)
             return
@@ -145,7 +145,7 @@ class TrackerHandler(logging.Handler):
         return job, step.tag
 
     def _report_left_out(self, before: float = math.inf) -> None:
-        """Report the records left out in seconds that began before a monotonic time."""
+        """Report omitted records of each second that began before a monotonic time."""
         for job in [job for job in self._pending if self._flows[job].began <= before]:
             self._pending.discard(job)
             flow = self._flows[job]
@@ -166,7 +166,7 @@ class _Flow:
 
     Attributes:
         began: Begin of the second, in monotonic seconds.
-        left_out: Number of records that were left out and not reported yet.
+        left_out: Number of omitted records without a report yet.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """tqdm bar that also reports progress: change the import, and name the step.
 
-tqdm draws the bar as ever. A disabled bar still reports: the bar is for the terminal,
+tqdm draws the bar as usual. A disabled bar still reports: the bar is for the terminal,
 the report for the customer.
 """
 
@@ -49,14 +49,14 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
     """Show a bar, and report its count as progress of a step.
 
     The bar starts its step, and ends the step at the end of the loop or bar. Within a
-    block of the step, the bar only counts. A loop that is left early reports nothing:
-    the block of the job reports the end.
+    block (`with` statement) of the step, the bar only counts. A loop that ends early
+    reports no end: the block of the job reports the end.
 
     Args:
         iterable: As for tqdm, like `desc`, `total` and all other arguments.
-        job: Handle of the job; None takes the job of the block that runs this code.
-        step: Tag or display name of the step; None takes `desc`, if the configuration
-            of the job has such a step. Without a step, nothing is reported.
+        job: Handle of the job; None for the current job.
+        step: Tag or display name of the step; None for `desc`, if the configuration of
+            the job has such a step. A bar without a step reports nothing.
 
     Example:
         with tracker.run_job("import-42", customer_id=142, tag="import") as job:
@@ -109,7 +109,7 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
             self._tracked = self._counted = _Tracked(found, self.total, self.n)
 
     def __iter__(self) -> Iterator[Item]:
-        """Iterate, and count each item when the loop takes the next one."""
+        """Iterate, and count each item when the loop asks for the next item."""
         if self._tracked is None:
             return super().__iter__()
         return self._count_items(self.iterable, self._tracked)
@@ -147,14 +147,14 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
         return is_shown
 
     def refresh(self, *args: Any, **options: Any) -> Any:
-        """Show and report a count that was set directly."""
+        """Draw the bar, and report a count that the script has set in `n`."""
         tracked = self._counted
         if tracked is not None and steady_seconds() >= tracked.due:
             tracked.report(self._count_of(tracked), self.total)
         return super().refresh(*args, **options)
 
     def reset(self, total: float | None = None) -> None:
-        """Restart the count from nothing."""
+        """Restart the count from 0."""
         super().reset(total)
         if self._tracked is not None:
             self._tracked.restart(self.total)
@@ -170,10 +170,10 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
         is_short = self.total is not None and reached < self.total
         if not (is_short and sys.exception() is not None):
             self._end()
-        # Otherwise a `finally` has called this: the block of the job reports the end.
+        # Otherwise `finally` has called `close()`: the job's block reports the end.
 
     def _count_of(self, tracked: "_Tracked") -> Any:
-        """Return the count; a disabled bar of tqdm does not keep one."""
+        """Return the count of the bar; of a disabled bar, our own count."""
         return tracked.reached if self.disable else self.n
 
     def _count_items(
@@ -196,7 +196,7 @@ class tqdm(_Bar[Item]):  # noqa: N801 - name of tqdm
                 at = clock()
                 if at >= due:
                     if at >= show_due:
-                        # tqdm has skipped the drawing because it is not due: try soon.
+                        # tqdm skipped the drawing, which is not due: try again soon.
                         is_shown = _UPDATE(self, n - self.n)
                         show_due = at + (pause if is_shown else pause / 4)
                     if at >= tracked.due:
@@ -228,10 +228,10 @@ class _Tracked:
     Args:
         step: Handle of the step.
         total: Units in all; None if unknown.
-        initial: Units that were done before.
+        initial: Units that were done before the bar began.
 
     Attributes:
-        reached: Last known count of the bar; the count itself of a disabled bar.
+        reached: Latest known count of the bar. A disabled bar has no other count.
         due: Time of the next report, in monotonic seconds.
     """
 
@@ -259,7 +259,7 @@ class _Tracked:
                 self._count.add(units)
 
     def restart(self, total: Any) -> None:
-        """Restart the count from nothing."""
+        """Restart the count from 0 units."""
         with COUNTING.lock:
             self.reached = self._counted_units = 0.0
             if self._loop.is_whole_step:
@@ -284,7 +284,7 @@ class _Tracked:
 
 
 def _number(units: Any) -> float | None:
-    """Return units that can be reported; None for others: tqdm adds any objects."""
+    """Return `units` as a number; None for other objects, which tqdm can add too."""
     try:
         number = float(units)
     except (TypeError, ValueError, OverflowError):

@@ -7,11 +7,11 @@ from typing import Self
 
 
 class Block(ABC):
-    """Context manager of a job or a step, split into reports and context.
+    """Context manager (`with` statement) of a job or step, split in two halves.
 
-    `begin_block()` and `end_block()` report: they may block on a disk, so an event loop
+    `begin_block()` and `end_block()` report. Both may block on a disk, so an event loop
     calls them in a thread. `enter_block()` and `leave_block()` set the current job and
-    step: the running code has to call them, because they set its context variables.
+    step. The running code has to call both, because they set its context variables.
     """
 
     def __enter__(self) -> Self:
@@ -41,8 +41,8 @@ class Block(ABC):
         """Restore the job and step that were current before the block.
 
         Returns:
-            Whether to call `end_block()`. False in a forked child: its parent reports
-            the end.
+            True if the caller has to call `end_block()`. False in a forked child: the
+            parent process reports the end.
         """
 
     @abstractmethod
@@ -50,7 +50,7 @@ class Block(ABC):
         """Report the end of the block; may block on a disk.
 
         Args:
-            error: Exception that leaves the block; None without one.
+            error: Exception that ended the block; None without an exception.
         """
 
     @abstractmethod

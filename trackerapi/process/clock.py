@@ -27,14 +27,14 @@ def _steady_clock() -> Callable[[], float]:
 
 
 steady_seconds: Final = _steady_clock()
-"""Return seconds of a clock that only moves forward; for differences."""
+"""Return the seconds of a monotonic clock, for the difference of two times."""
 
 
 def wall_nanoseconds() -> int:
     """Return the time in nanoseconds since 1970, before the year 10000.
 
-    Reads `time.time_ns()`, so that a test can freeze or move this clock. If a test
-    makes that function raise or return an invalid time, the system's clock is read.
+    Reads `time.time_ns()`, so that a test can freeze or move this clock. The
+    system's clock replaces it if a test makes it raise or return an invalid time.
     """
     try:
         now: object = time.time_ns()

@@ -28,11 +28,11 @@ class Descriptor:
     Attributes:
         device: Device of the file.
         inode: Number of the file on its device.
-        mark: Random position beyond 2 GiB to which the descriptor of an outbox file is
-            set; -1 for no mark. A descriptor at this position is ours: `os.lseek()`
-            takes a third of the time of `checked()`.
-        number: The descriptor. Call `checked()` instead, unless it was checked just
-            before.
+        mark: Random file position beyond 2 GiB that identifies the descriptor of an
+            outbox file; -1 for no mark. A check by `os.lseek()` takes a third of the
+            time of `checked()`.
+        number: The unchecked descriptor. Callers use `checked()`, except just after
+            a check.
     """
 
     __slots__ = ("device", "inode", "mark", "number")
@@ -46,9 +46,8 @@ class Descriptor:
         """Check that the descriptor belongs to the file; return its number.
 
         Args:
-            is_kept: Check that the file has a name too: writes to a deleted file are
-                lost.
-            size: Least length of the file, in bytes.
+            is_kept: Also check that the file has a name: a deleted file loses data.
+            size: Minimum length of the file, in bytes.
 
         Raises:
             LostFileError: If the descriptor is closed or belongs to another file, or if
@@ -68,8 +67,8 @@ class Descriptor:
     def check_path(self, path: Path, size: int) -> None:
         """Check that the file is still at `path`, with at least `size` bytes.
 
-        Moves the descriptor to `mark`. The reads and writes of its file must therefore
-        name their positions.
+        Moves the descriptor to `mark`. All reads and writes of the file must therefore
+        pass a position.
 
         Raises:
             LostFileError: If the file was deleted, moved or cut, or the
@@ -80,7 +79,7 @@ class Descriptor:
             raise _lost()
         if self.mark == _NO_MARK:
             mark = _FIRST_MARK | int.from_bytes(os.urandom(4))
-            with suppress(OSError):  # the file system has a smaller limit of files
+            with suppress(OSError):  # the file system limits positions to less
                 self.mark = os.lseek(number, mark, os.SEEK_SET)
 
     @property
@@ -97,7 +96,7 @@ class Descriptor:
         return (self.device, self.inode) == (other.device, other.inode)
 
     def is_at(self, path: Path) -> bool:
-        """Return whether the file is still at `path`; True if stat() is refused."""
+        """Return whether the file is still at `path`; True if `stat()` is refused."""
         try:
             found = os.stat(path)  # noqa: PTH116 - called often, and twice as fast as `Path.stat()`
         except (FileNotFoundError, NotADirectoryError):
@@ -110,9 +109,9 @@ class Descriptor:
         """Return bytes of the file.
 
         Args:
-            byte_count: Most bytes to return.
+            byte_count: Maximum number of bytes to return.
             position: Position of the first byte.
-            size: Least length of the file, in bytes.
+            size: Minimum length of the file, in bytes.
 
         Raises:
             LostFileError: If the descriptor belongs to another file, or the file is
@@ -121,7 +120,7 @@ class Descriptor:
         """
         number = self.checked(size=size)
         data = os.pread(number, byte_count, position)
-        # Checked again: another thread may have replaced the descriptor meanwhile.
+        # Checked again: another thread may have replaced it during the read.
         self.checked()
         return data
 

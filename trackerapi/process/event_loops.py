@@ -1,9 +1,9 @@
-"""Work of an event loop that a thread does, because the work may block.
+"""Threads for the blocking work of an event loop.
 
-One thread makes all reports of a TrackerApi, in the order of the calls. A report in the
-loop itself would take about 8 µs instead of 60. But a slow disk or `fsync` takes
-milliseconds, a backend that is down takes seconds, the traceback of a deep recursion
-some 30 ms, and the loop cannot know beforehand.
+One thread makes all reports of a TrackerApi, in the order of the calls. A report by
+the thread takes about 60 µs, a report in the loop 8 µs. But a report in the loop may
+block it: a slow disk or `fsync` takes milliseconds, the traceback of a deep recursion
+30 ms, an unreachable backend seconds.
 """
 
 import contextvars
@@ -29,14 +29,14 @@ SHORT_INTERVAL_SECONDS: Final = 0.001
 
 @contextmanager
 def short_switch_interval() -> Generator[None]:
-    """Make Python switch threads each millisecond, where an event loop may wait.
+    """Make Python switch threads each millisecond while an event loop may wait.
 
     Python switches threads every 5 ms. A thread that loads modules or formats a
-    traceback would stop the event loop for as long each time.
+    traceback would stop the event loop for 5 ms at each switch.
     """
-    # No lock guards the interval: a lock could be held by another thread at a fork,
-    # and block the child for ever. If contexts overlap, the one that found the usual
-    # interval restores it.
+    # No lock guards the interval: at a fork, another thread could have the lock, and
+    # the child would wait for ever. If contexts overlap, the context that found the
+    # usual interval restores that interval.
     before = sys.getswitchinterval()
     if "asyncio" not in sys.modules or before <= SHORT_INTERVAL_SECONDS:
         yield
@@ -53,7 +53,7 @@ async def run_posted(
 ) -> Result:
     """Have another thread do `work`; return its result without blocking the loop.
 
-    A task that is cancelled stops waiting at once; the work is done all the same.
+    A cancelled task stops waiting at once; the other thread still does the work.
 
     Args:
         post: Passes a function to the other thread.
@@ -73,7 +73,7 @@ async def run_posted(
             settle = functools.partial(_succeed, future, result)
         except BaseException as error:  # noqa: BLE001 - raised in the caller
             settle = functools.partial(_fail, future, error)
-        with suppress(RuntimeError):  # the loop is closed: no task waits
+        with suppress(RuntimeError):  # the loop is closed: no task waits for the result
             loop.call_soon_threadsafe(settle)
 
     post(do)
@@ -83,8 +83,8 @@ async def run_posted(
 async def run_in_thread(work: Callable[[], Result]) -> Result:
     """Have a new thread do `work`, such as a request; return the result.
 
-    The thread is not of the loop's pool: `asyncio.run()` waits for the pool to end.
-    Where no thread can be started, `work` runs here and blocks the loop.
+    The thread is outside the loop's pool: `asyncio.run()` would wait for the pool.
+    If no thread can start, the caller runs `work` and blocks the loop.
     """
 
     def post(do: Work) -> None:
@@ -101,10 +101,10 @@ async def run_in_thread(work: Callable[[], Result]) -> Result:
 
 
 class PendingBlock(Generic[Opened]):
-    """A block that a thread makes: the request of a creation may take seconds.
+    """Block (`with` statement) that a thread creates: its request may take seconds.
 
     Args:
-        make: Makes the block.
+        make: Function that creates and returns the block.
     """
 
     def __init__(self, make: Callable[[], Opened]) -> None:
@@ -113,11 +113,11 @@ class PendingBlock(Generic[Opened]):
         self._abandoned_by: BaseException | None = None
 
     async def result(self) -> Opened:
-        """Have a thread make the block; return it."""
+        """Have a thread create the block; return the block."""
         return await run_in_thread(self._make_block)
 
     def abandon(self, error: BaseException) -> None:
-        """End the block as soon as it is made: `error` has ended its task."""
+        """End the block as soon as it exists: `error` has ended its task."""
         self._abandoned_by = error
         self._end_if_abandoned()
 
@@ -129,8 +129,8 @@ class PendingBlock(Generic[Opened]):
     def _end_if_abandoned(self) -> None:
         """End a block that was made after its task was cancelled.
 
-        `abandon()` and the thread both call this function. The later call of the two
-        finds both values set and ends the block.
+        `abandon()` and the thread both call this function. The later of the two
+        calls finds both values set and ends the block.
         """
         block, error = self._made, self._abandoned_by
         if block is not None and error is not None:
@@ -163,7 +163,7 @@ class AsyncBlock(Generic[Opened]):
     """Async context manager of a block.
 
     Args:
-        block: Block that `with` accepts.
+        block: Job or step that `with` accepts.
     """
 
     def __init__(self, block: Opened) -> None:
@@ -183,7 +183,7 @@ class AsyncBlock(Generic[Opened]):
 
 
 def _succeed(future: "Future[Result]", result: Result) -> None:
-    if not future.done():  # else its task was cancelled
+    if not future.done():  # a done future belongs to a cancelled task
         future.set_result(result)
 
 

@@ -25,7 +25,7 @@ class ProcessResource(Protocol):
         """Close the object in bounded time.
 
         Args:
-            spent_seconds: Part of that time that other objects have used.
+            spent_seconds: Time that other objects have already used, in seconds.
         """
         ...
 
@@ -38,7 +38,7 @@ _OPEN: Final["weakref.WeakSet[ProcessResource]"] = weakref.WeakSet()
 _KEPT: Final[set[ProcessResource]] = set()
 _hooked: Final[set[str]] = set()
 # Reentrant: a signal handler, a hook or a finalizer may fork while its own thread holds
-# the guard, and would wait for itself for ever.
+# the lock, and would wait for itself for ever.
 _fork_guard = threading.RLock()
 _FORK_WARNING: Final = r"This process \(pid=\d+\) is multi-threaded, use of fork"
 _OUR_THREADS: Final = "trackerapi-"
@@ -73,9 +73,9 @@ def register(resource: ProcessResource) -> None:
 
 
 def keep_alive(resource: ProcessResource) -> None:
-    """Keep a reference to `resource`, which the script no longer has.
+    """Keep a reference to `resource` after the script has dropped its own.
 
-    Its thread has to end first: call `stop_keeping_alive()` then.
+    The thread of the resource calls `stop_keeping_alive()` at its end.
     """
     _KEPT.add(resource)
 
@@ -86,7 +86,7 @@ def stop_keeping_alive(resource: ProcessResource) -> None:
 
 
 def _hook_worker() -> None:
-    """Close at the end of a multiprocessing worker, which skips `atexit`."""
+    """Close all resources at the end of a multiprocessing worker: it skips `atexit`."""
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
     if util is None or process is None or "worker" in _hooked:
@@ -107,9 +107,9 @@ def _close_all() -> None:
 def _restore_interrupt_status() -> None:
     """Make Python end by SIGINT again, as after any Ctrl-C of a script.
 
-    Python notes an unhandled KeyboardInterrupt, and loses the note when source is
-    compiled: the delivery thread compiles when it imports the HTTP client. The exit
-    status would then be 1 instead of that of SIGINT.
+    Python records an unhandled KeyboardInterrupt, but drops the record when it compiles
+    source, and the delivery thread compiles the HTTP client at import. Without this
+    function, the exit status would be 1 instead of the status of SIGINT.
     """
 
     def interrupt() -> None:
@@ -120,7 +120,7 @@ def _restore_interrupt_status() -> None:
 
 
 def _before_fork() -> None:
-    # Waits for threads in `no_forks()`: the child gets no half-made state of theirs.
+    # Waits for threads in `no_forks()`: the child would copy their half-made state.
     _fork_guard.acquire()
     if sys.version_info >= (3, 12):
         _filter_fork_warning()
@@ -129,9 +129,9 @@ def _before_fork() -> None:
 def _filter_fork_warning() -> None:
     """Suppress Python's warning of a fork if all other threads are of this library.
 
-    The child resets this library and starts its own threads, so the fork is safe. A
-    script that forks without a warning gets none with this library either. Python warns
-    after the hooks, so the filter stays until the next fork.
+    The child resets this library and starts its own threads, so the fork is safe. The
+    library thus adds no warning to a script. Python warns after the hooks, so the
+    filter stays installed until the next fork.
     """
     ours = sum(each.name.startswith(_OUR_THREADS) for each in threading.enumerate())
     if _thread_count() - ours > 1:
@@ -145,15 +145,15 @@ def _filter_fork_warning() -> None:
 
 
 def _thread_count() -> int:
-    """Return the number of threads of the process, with those of C libraries."""
+    """Return the number of threads of the process, including threads of C libraries."""
     with suppress(OSError):
         return sum(1 for _ in Path("/proc/self/task").iterdir())
     return threading.active_count()
 
 
 def _after_fork() -> None:
-    # RuntimeError: a signal handler forked in the middle of this fork, and this is its
-    # child, in which this thread does not hold the new guard.
+    # RuntimeError: a signal handler forked during this fork. This process is the child
+    # of that second fork, and its thread does not have the new lock.
     with suppress(RuntimeError):
         _fork_guard.release()
 
@@ -161,8 +161,8 @@ def _after_fork() -> None:
 def _after_fork_in_child() -> None:
     """Reset all resources in a forked child."""
     global _fork_guard  # noqa: PLW0603 - each process has its own guard
-    # A new guard instead of a release: a signal handler that forks in the middle of a
-    # fork holds the guard twice, and one release would leave it locked in the child.
+    # A new lock, not a release: a signal handler that forks during a fork has the lock
+    # twice, and one release would keep it locked in the child.
     _fork_guard = threading.RLock()
     # After this hook, multiprocessing clears its finalizers in the child: the exit hook
     # of workers has to be installed again.

@@ -1,8 +1,8 @@
 """Handler of SIGTERM while a job runs: reports the stop, then lets the process end.
 
-By default, SIGTERM ends the process without running Python code. While a block of a job
-is open in the main thread, this handler reports first. It then calls the script's own
-handler, and the exception of that handler ends the blocks.
+By default, SIGTERM ends the process without running Python code. While a block
+(`with` statement) of a job is open in the main thread, this handler first reports the
+stop. It then calls the script's own handler, whose exception ends the blocks.
 """
 
 import functools
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     import asyncio
 
 _STOP_REPORTS: Final = 3
-"""How often the stop is reported: other threads may report work in between."""
+"""Number of reports of one stop: other threads may report work between them."""
 
 _LOOP_HANDLERS: Final = "asyncio.unix_events"
 
 _Handler = Any
-"""Signal handler of Python: a callable, `SIG_DFL`, `SIG_IGN`, or None if set in C."""
+"""Python signal handler: callable, `SIG_DFL`, `SIG_IGN`, or None for one set in C."""
 
 
 class StoppableJob(Protocol):
@@ -48,10 +48,10 @@ class StoppableJob(Protocol):
     def report_quietly(
         self, error: BaseException | None, report: Callable[[], object]
     ) -> None:
-        """Call `report`, and log its exception if there is an `error` already."""
+        """Call `report`; log its exception if `error` is given, else raise it."""
 
     def deliver_last(self, spent_seconds: float = 0.0) -> None:
-        """Deliver undelivered records within the rest of `shutdown_timeout`."""
+        """Deliver undelivered records within the rest of `shutdown_timeout_seconds`."""
 
 
 class _Watch:
@@ -115,8 +115,8 @@ class _Watch:
     def _report_stop(self, jobs: "Sequence[StoppableJob]") -> None:
         """Report the stop as the last event of each job, and deliver it.
 
-        Other threads go on during the delivery, and their reports turn the interrupted
-        job into a running one. The stop is therefore reported again after them.
+        Other threads keep working during the delivery, and their reports set the
+        interrupted job to running again. The stop is therefore reported several times.
         """
         began = steady_seconds()
         for _ in range(_STOP_REPORTS):
@@ -130,13 +130,12 @@ class _Watch:
     def _install(self) -> None:
         before = signal.getsignal(signal.SIGTERM)
         if self._handler is not None and before == self._handler:
-            return  # another thread ended the last block, and could not remove it
+            return  # another thread ended the last block, but cannot remove it
         if before == signal.SIG_IGN or _is_set_in_c(before):
             self._handler = None
             return
-        # A new object for each installation: the script may replace this handler by one
-        # that calls it. A shared object would call the script's handler again, without
-        # end.
+        # A new object for each installation: a handler of the script may call the one
+        # that it replaced. With a shared object, both would call each other for ever.
         self._handler = functools.partial(self.handle, before)
         self._before = before
         if not _put(self._handler):
@@ -153,15 +152,15 @@ class _Watch:
     def _follow(self) -> None:
         """Install the handler again if the block has added a handler to its event loop.
 
-        `loop.add_signal_handler()` replaces this handler by one of asyncio that does
-        nothing: the loop itself calls the handler that was added.
+        `loop.add_signal_handler()` replaces this handler by an empty handler. The
+        loop itself calls the added handler.
         """
         found = signal.getsignal(signal.SIGTERM)
         if self.jobs and getattr(found, "__module__", "") == _LOOP_HANDLERS:
             self._install()
 
     def _uninstall(self) -> bool:
-        """Restore the handler before this one; return False if that is impossible."""
+        """Restore the previous handler; return False if Python refuses."""
         if self._handler is None or signal.getsignal(signal.SIGTERM) != self._handler:
             return False
         return not _is_set_in_c(self._handler) and _put(self._before)
@@ -186,7 +185,7 @@ class _Watch:
 
 
 def _loop() -> "asyncio.AbstractEventLoop | None":
-    """Return the running event loop; None without one."""
+    """Return the running event loop; None outside an event loop."""
     running = getattr(sys.modules.get("asyncio"), "_get_running_loop", None)
     return running() if running else None
 

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 IDLE_SECONDS: Final = 5.0
-"""Longest wait of the idle thread before it ends; the next work starts a new thread."""
+"""Time after which the idle thread ends, in seconds; later work starts a thread."""
 
 _LOG: Final = logging.getLogger("trackerapi")
 
@@ -34,22 +34,22 @@ class Worker:
         self._thread: threading.Thread | None = None
 
     def post(self, work: Work) -> None:
-        """Have the thread call `work` after all work that was posted before.
+        """Have the thread call `work` after all earlier posts.
 
-        Does not block, unless no thread can be started: `work` then runs here.
+        Does not block. If no thread can start, the caller runs `work` and may block.
         """
         self._work.put(work)
         if not self._is_running:
             self._begin()
 
     def drain(self, seconds: float) -> None:
-        """Block until all work that was posted so far is done.
+        """Block until all posted work is done.
 
         Args:
-            seconds: Longest wait.
+            seconds: Maximum wait; unfinished work continues after it.
         """
         if threading.current_thread() is self._thread:
-            return  # the script's code, called by a report, would wait for itself
+            return  # the worker thread would wait for its own work
         if self._is_running or not self._work.empty():
             is_done = threading.Event()
             self.post(is_done.set)
@@ -76,21 +76,21 @@ class Worker:
             self._do_next(0.0)
 
     def _run(self) -> None:
-        # The lock makes a new thread wait for the old one, which has decided to end but
-        # may still run: two threads at once would change the order of the work.
+        # The lock makes a new thread wait for the old thread, which may still run while
+        # it ends: two threads at once would change the order of the work.
         with self._turn:
             self._is_running, self._thread = True, threading.current_thread()
             while self._do_next(IDLE_SECONDS):
                 pass
 
     def _do_next(self, seconds: float) -> bool:
-        """Do the next work; return whether the thread has to go on."""
+        """Do the next work; return False if the thread has to end."""
         try:
             work = self._work.get(timeout=seconds)
         except Empty:
             self._is_running = False
-            # A `post()` just before this assignment has started no thread, because it
-            # saw `_is_running`: this thread does its work.
+            # A `post()` just before this assignment saw `_is_running` and started no
+            # thread: this thread does the work of that `post()`.
             self._is_running = not self._work.empty()
             return self._is_running
         try:

@@ -14,7 +14,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _PLAIN_HOST = r"localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|[a-z0-9-]+(?=:\d)|\[[0-9a-f:]+\]"
 _INCOMPLETE = re.compile(
-    # No underscore: a key that was pasted here must not be repeated in an error.
+    # No underscore: keys contain one, and an error must not repeat a pasted key.
     rf"(?:(https?):)?/*((?:{_PLAIN_HOST})(?::\d{{1,5}})?(?:/[a-z0-9.-]*)*)",
     re.IGNORECASE,
 )

@@ -36,7 +36,7 @@ def check_certificates(file: Path, setting: str) -> None:
 
 
 def trust_in(file: Path, setting: str) -> "ssl.SSLContext":
-    """Return a TLS context that trusts the certificates of a file, and no others.
+    """Return a TLS context that trusts only the certificates of a file.
 
     Raises:
         SettingsError: If the file contains no usable certificates.

@@ -1,7 +1,7 @@
 """Choice of the proxy for an address, from environment variables.
 
-httpx would read the variables of every scheme and each entry of NO_PROXY, and would
-raise for an entry that it cannot read.
+httpx itself would read the variables of every scheme and each entry of NO_PROXY, and
+would raise for an unreadable entry.
 """
 
 import re

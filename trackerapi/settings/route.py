@@ -35,8 +35,7 @@ class Route:
     Attributes:
         base_url: Address of the backend, http or https, in its canonical spelling.
         verify: Whether certificates of the backend are checked.
-        ca_file: Certificates to trust instead of the default ones; None for the default
-            ones.
+        ca_file: File of trusted certificates; None for the default certificates.
         trust: TLS context for the backend, from `ca_file` or `SSL_CERT_FILE`; None
             without these settings, or without a check of certificates.
         proxy_trust: TLS context for an https:// proxy, from `SSL_CERT_FILE`; None

@@ -59,17 +59,17 @@ class Settings:
         api_key: The provider's key; hidden in the repr.
         key_file: File that the key was read from; None without one.
         has_key_argument: Whether the key was given as the argument `api_key`.
-        strict: Raise errors of reporting calls, which are otherwise logged.
-        timeout_seconds: Longest wait for one answer, more than 0.
+        strict: Whether reporting calls raise errors; otherwise errors are logged.
+        timeout_seconds: Maximum wait for one answer, more than 0.
         mode: online (record and deliver), offline (record only) or off (do nothing).
         outbox: Folder of the outbox files; None for the user's state folder.
-        shutdown_timeout_seconds: Longest wait for delivery at the end, 0 or more.
+        shutdown_timeout_seconds: Maximum wait for delivery at the end, 0 or more.
         fsync: Whether a call returns only after `fsync` of its record.
-        outbox_limit_bytes: Largest size of the undelivered records on disk.
+        outbox_limit_bytes: Maximum size of the undelivered records on disk.
         on_sigterm: Kind of event that reports SIGTERM: interrupt (the job is expected
-            to go on) or cancel.
+            to continue later) or cancel.
         progress: View on stderr: off (no view), auto, live or plain.
-        progress_seconds: Time between two plain lines of a job, 1 or more.
+        progress_seconds: Interval of the plain lines of a job, 1 or more.
     """
 
     route: Route
@@ -98,7 +98,7 @@ class Settings:
         Args:
             arguments: Values by the names of the attributes, and `api_key_file`; None
                 for an argument that was not passed.
-            environment: Variables to read; None for those of the process.
+            environment: Variables to read; None for the environment of the process.
 
         Raises:
             SettingsError: If an address or key is missing, given twice or unusable, or

@@ -1,4 +1,4 @@
-"""Tracker in memory: the recorded jobs, and the faults that a test switches on."""
+"""`FakeTracker`: recorded jobs of a test, and faults that the test switches on."""
 
 import re
 from collections.abc import Callable
@@ -15,13 +15,14 @@ from trackerapi.testing.views import RecordedJob
 class FakeTracker:
     """A tracker in memory, to which each TrackerApi of the process reports.
 
-    Reports take the same way as in production: `before_send`, the rules for metadata
+    Reports pass the same checks as in production: `before_send`, the rules for metadata
     and the check of steps apply. Keys, addresses and folders are ignored, and may be
-    missing. Forked processes are recorded too, and so are processes that inherit the
-    environment of the test: they write their reports into a folder of the test.
+    missing. Reports of child processes are recorded too: a child process writes them
+    into a folder of the test, if it is forked or inherits the test's environment.
 
     Args:
-        outbox: Folder for the reports of other processes; made by the first of them.
+        outbox: Folder for the reports of other processes. The first of these processes
+            creates the folder.
         on_change: Called when strictness or faults change.
 
     Example:
@@ -59,17 +60,17 @@ class FakeTracker:
 
     @property
     def jobs(self) -> list[RecordedJob]:
-        """All jobs, as reported up to now, in the order of their first reports."""
+        """Snapshots of all jobs, in the order of their first reports."""
         return [RecordedJob.of(record) for record in self.store.jobs()]
 
     def job(self, provider_job_id: str) -> RecordedJob:
-        """Return a job, as reported up to now.
+        """Return a snapshot of a job.
 
         Args:
             provider_job_id: Your own id of the job.
 
         Raises:
-            LookupError: If the job has no report; the message names the jobs that have.
+            LookupError: If the job has no report; the message names the reported jobs.
         """
         record = self.store.find(provider_job_id)
         if record is not None:
@@ -81,18 +82,18 @@ class FakeTracker:
         )
 
     def fail_with(self, *faults: Fault) -> None:
-        """Let the tracker fail from now on, to test that the code under test survives.
+        """Switch faults on, to test that the code under test survives them.
 
-        During a fault, the code under test behaves as in production: its own `strict`
-        applies. `TrackerApi(strict=True)` raises for a refused key, a refused job and a
-        full disk; without `strict`, none of them raises. Reports are kept meanwhile, as
-        in the outbox, and can be read.
+        During a fault, the setting `strict` of the code under test applies.
+        `TrackerApi(strict=True)` raises for a refused key, a refused job and a
+        full disk; without `strict`, none of them raises. Reports of
+        that time are recorded too, as in the outbox.
 
         Args:
-            *faults: One or several of: `timeout`, no answer comes; `refused`, the
-                connection is refused; `key`, the key is refused; `customer`, jobs are
-                refused, because the customer is unknown; `disk`, the outbox cannot be
-                written.
+            *faults: Any of: `timeout` (requests get no answer), `refused` (the backend
+                refuses connections), `key` (the backend refuses the key), `customer`
+                (the backend refuses jobs, because the customer is unknown) and `disk`
+                (the outbox cannot be written).
 
         Raises:
             ValueError: If a fault is unknown.
@@ -130,10 +131,10 @@ class FakeTracker:
           web address, and except the program files in a traceback
 
         Args:
-            *extra_patterns: More regular expressions that must not be found.
+            *extra_patterns: Regular expressions that no report may match either.
 
         Raises:
-            AssertionError: If any is found; names job, event and field of each.
+            AssertionError: If a report matches; names job, event and field of each.
         """
         __tracebackhide__ = True
         found = findings_in(self.store.jobs(), extra_patterns)
@@ -143,7 +144,7 @@ class FakeTracker:
 
     @property
     def raises_usage_errors(self) -> bool:
-        """Whether usage errors raise now, even if the code under test is not strict."""
+        """Whether usage errors raise now: `strict` is True, and no fault is on."""
         return self._is_strict and not self._faults
 
     @property
@@ -155,7 +156,7 @@ class FakeTracker:
         return fault in self._faults
 
     def raise_if_unreachable(self) -> None:
-        """Raise the error of a fault by which no request succeeds.
+        """Raise the error of a fault that makes every request fail.
 
         Raises:
             BackendUnavailable: During the faults `timeout` and `refused`.
@@ -166,7 +167,7 @@ class FakeTracker:
                 raise error_of(fault)
 
     def raise_if_jobs_are_rejected(self) -> None:
-        """Raise the error of a fault by which no job is created.
+        """Raise the error of a fault that makes each creation of a job fail.
 
         Raises:
             BackendRejected: During the fault `customer`.
@@ -179,7 +180,7 @@ class FakeTracker:
         return self._child.delivery() or self.store
 
     def delivery_report(self) -> DeliveryReport:
-        """Return the report of a delivery with the faults that are switched on."""
+        """Return the delivery report that the current faults would cause."""
         count, held = self.store.count(), self.store.count(held=True)
         waiting = max(count - self._count_before - held, 0) if self._is_silent else 0
         errors = [str(error_of(f)) for f in self._faults if f in SILENT]

@@ -1,4 +1,4 @@
-"""Faults of the tracker in memory, and the errors that a script gets from them."""
+"""Faults of the tracker in memory, and the errors that each fault raises."""
 
 from typing import Final, Literal
 
@@ -15,10 +15,10 @@ Fault = Literal["timeout", "refused", "key", "customer", "disk"]
 
 FAULTS: Final[tuple[Fault, ...]] = ("timeout", "refused", "key", "customer", "disk")
 SILENT: Final[frozenset[Fault]] = frozenset({"timeout", "refused", "key"})
-"""Faults during which nothing is delivered."""
+"""Faults that stop all delivery."""
 
 BASE_URL: Final = "https://tracker.invalid"
-"""Address of the tracker in memory; RFC 2606 reserves it, so that no host has it."""
+"""Address of the tracker in memory; RFC 2606 keeps the name free of real hosts."""
 
 
 def check_fault(fault: str) -> None:

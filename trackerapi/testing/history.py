@@ -1,4 +1,4 @@
-"""State of a recorded job, folded from its events, and the answers made from it."""
+"""History of a recorded job: its state, folded from events, and backend answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from trackerapi.models import Job, JobEvent, JobStep
 from trackerapi.testing.store import JobRecord, time_of
 
 BEGINNING: Final = datetime(2000, 1, 1, tzinfo=UTC)
-"""Creation time of a job that was reported without a creation."""
+"""Creation time of a job without a recorded creation."""
 
 
 @dataclass(slots=True)
 class Times:
-    """Begin and end of a job or step; None before."""
+    """Begin and end of a job or step; None until the begin or end is known."""
 
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
     def note(self, at: datetime, *, has_begun: bool, is_over: bool) -> None:
-        """Update the times by the state after an event."""
+        """Update the times from the state after an event."""
         if has_begun and self.started_at is None:
             self.started_at = at
         self.finished_at = (self.finished_at or at) if is_over else None
@@ -79,7 +79,7 @@ class JobHistory:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """Values given when the job was created."""
+        """Metadata of the creation."""
         return self._creation.get("metadata") or {}
 
     @property

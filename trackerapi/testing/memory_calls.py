@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KEY_ID: Final = "memory"
 TEST_KEY: Final = f"trk_{KEY_ID}_0_0"
-"""Key of the tracker in memory; it is never checked."""
+"""Key of the tracker in memory; `MemoryCalls` accepts any key."""
 
 LINK_DAYS: Final = 30
 
@@ -31,7 +31,8 @@ class MemoryCalls:
     """Operations of job scripts, answered from memory; any other operation raises.
 
     Args:
-        current_tracker: Returns the tracker of the test that runs; None between tests.
+        current_tracker: Function that returns the tracker of the running test; None
+            between tests.
     """
 
     def __init__(self, current_tracker: "Callable[[], FakeTracker | None]") -> None:
@@ -69,7 +70,7 @@ class MemoryCalls:
         )
 
     def create_job(self, document: Mapping[str, Any]) -> Job:
-        """Answer with a new job, or the one that has this id already."""
+        """Answer with a new job, or with the existing job with the same id."""
         tracker = self._tracker()
         tracker.raise_if_jobs_are_rejected()
         known = tracker.store.find(document["provider_job_id"])
@@ -93,7 +94,7 @@ class MemoryCalls:
         status: Sequence[str] | None = None,
         created_since: datetime | None = None,
     ) -> Iterator[Job]:
-        """Answer with jobs, newest first; None does not filter."""
+        """Answer with jobs, newest first; a filter of None matches every job."""
         wanted = {
             "provider_job_id": provider_job_id,
             "customer_id": customer_id,
@@ -139,7 +140,7 @@ class MemoryCalls:
         expires_at: datetime | None,
         label: str | None = None,  # noqa: ARG002 - the test cannot list keys
     ) -> NewJobToken:
-        """Answer with a token that works only in this test."""
+        """Answer with a token for the tracker in memory."""
         return NewJobToken(
             token=TEST_KEY,
             key_id=KEY_ID,

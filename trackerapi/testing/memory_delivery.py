@@ -32,11 +32,11 @@ class RecordTarget(Protocol):
         ...
 
     def record_newest(self, line: Line, key: Key) -> None:
-        """Record an event that a newer one replaces."""
+        """Record an event that replaces the pending event with the same key."""
         ...
 
     def write_pending(self, provider_job_id: str, tag: str | None) -> None:
-        """Record the last progress of a step."""
+        """Record the pending progress of a step."""
         ...
 
     def record_creation(
@@ -50,11 +50,12 @@ class RecordTarget(Protocol):
 
 
 class MemoryDelivery(Delivery):
-    """Delivery that records into the tracker of the test that runs.
+    """Delivery that records into the tracker of the running test.
 
     Args:
         problems: Log of problems.
-        current_tracker: Returns the tracker of the test that runs; None between tests.
+        current_tracker: Function that returns the tracker of the running test; None
+            between tests.
         strict: Whether an outbox that cannot be written raises.
     """
 
@@ -83,13 +84,13 @@ class MemoryDelivery(Delivery):
         work()
 
     def record_newest(self, line: Line, key: Key, *, may_wait: bool = True) -> None:  # noqa: ARG002
-        """Record an event that a newer one replaces; see `Delivery`."""
+        """Record an event that replaces the pending event with the same key."""
         target = self._record_target()
         if target is not None:
             target.record_newest(line, key)
 
     def write_pending(self, provider_job_id: str, tag: str | None) -> None:
-        """Record the last progress of a step; see `Delivery`."""
+        """Record the pending progress of a step; see `Delivery`."""
         target = self._record_target()
         if target is not None:
             target.write_pending(provider_job_id, tag)
@@ -111,10 +112,10 @@ class MemoryDelivery(Delivery):
         return [] if tracker is None else tracker.store.events_of(provider_job_id)
 
     def note_failure(self, error: BackendError) -> None:
-        """Do nothing: the faults of the tracker in memory are known."""
+        """Ignore the error: the test itself has switched the fault on."""
 
     def flush(self, timeout_seconds: float) -> DeliveryReport:  # noqa: ARG002
-        """Return the report at once: a wait would change nothing."""
+        """Return the report at once: memory has no undelivered records to wait for."""
         return self.report()
 
     def report(self) -> DeliveryReport:

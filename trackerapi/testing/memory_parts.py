@@ -1,4 +1,4 @@
-"""Parts of a TrackerApi in memory, and `recording()`, which installs them."""
+"""Parts of a TrackerApi in memory, and `recording()`, which installs the parts."""
 
 import os
 import tempfile
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from trackerapi.wire.connection import Connection
 
 _IGNORED: Final = {"api_key_file", "ca_file", "proxy", "outbox"}
-"""Settings of production, which a test ignores."""
+"""Arguments of a script that a test ignores: files and the proxy may be missing."""
 
 
 class MemoryConnection:
     """Connections of a TrackerApi, answered from memory.
 
     Attributes:
-        read_calls: Operations for read calls.
-        reporting_calls: Operations for reports; the same object.
+        read_calls: Operations of read calls.
+        reporting_calls: Operations of reports; the same object as `read_calls`.
     """
 
     def __init__(self, calls: MemoryCalls) -> None:
@@ -59,11 +59,11 @@ class MemoryConnector(Connector):
 class MemoryParts:
     """Makes the parts of each TrackerApi in memory while it is installed.
 
-    A TrackerApi reports to the tracker of the test that runs at that moment, so that a
-    TrackerApi at module level can serve many tests.
+    A TrackerApi reports to the tracker of the running test, so that a TrackerApi at
+    module level can serve many tests.
 
     Attributes:
-        current_tracker: Tracker of the test that runs; None between tests.
+        current_tracker: Tracker of the running test; None between tests.
     """
 
     def __init__(self) -> None:
@@ -75,18 +75,18 @@ class MemoryParts:
         )
 
     def install(self) -> None:
-        """Make the parts of each new TrackerApi from now on."""
+        """Replace the parts of each TrackerApi that is created from now on."""
         self._install_count += 1
         SEAM.make = self._make_parts
 
     def uninstall(self) -> None:
-        """Undo one `install()`; after the last one, parts are made as in production."""
+        """Undo one `install()`; the last call restores the parts of production."""
         self._install_count -= 1
         if not self._install_count:
             SEAM.make = make_parts
 
     def update_strictness(self) -> None:
-        """Make all reporters as strict as the current tracker requires."""
+        """Apply the strictness of the current tracker to all reporters."""
         for reporter, is_strict in list(self._strict.items()):
             reporter.strict = self._strictness(is_strict=is_strict)
 
@@ -117,7 +117,7 @@ class MemoryParts:
 
 
 MEMORY_PARTS: Final = MemoryParts()
-"""Parts of this process."""
+"""The object that installs memory parts in this process."""
 
 
 @contextmanager
@@ -125,8 +125,8 @@ def recording(outbox: Path | None = None) -> Generator[FakeTracker]:
     """Record the reports of jobs in memory, for a test without pytest.
 
     Args:
-        outbox: Folder for the reports of other processes, made by the first of them;
-            None for a temporary folder.
+        outbox: Folder for the reports of other processes. The first of these processes
+            creates the folder. None for a temporary folder.
 
     Example:
         with recording() as tracker:
@@ -157,7 +157,7 @@ def _existing(outbox: Path) -> Generator[Path]:
 
 @contextmanager
 def _environment(outbox: Path) -> Generator[None]:
-    """Set variables for processes of the test: they record into a folder, offline."""
+    """Set variables that make child processes record offline into `outbox`."""
     given = {
         BASE_URL: faults.BASE_URL,
         API_KEY: TEST_KEY,

@@ -67,7 +67,7 @@ _PROGRAM_FILE: Final = re.compile(r'^\s*File "[^"\n]+", line \d+.*$', re.MULTILI
 _MAX_SHOWN: Final = 60
 
 Located = tuple[str, str, Any]
-"""Location of a value in words, its key, and the value."""
+"""Location in words, key and value; the key is empty for values without a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Finding:
 def findings_in(
     jobs: Sequence[JobRecord], extra_patterns: Sequence[str | re.Pattern[str]] = ()
 ) -> list[Finding]:
-    """Return the texts of some jobs that look like personal data.
+    """Return the texts of `jobs` that look like personal data.
 
     Args:
         jobs: Records of the jobs.
@@ -112,7 +112,7 @@ def findings_in(
 def _matches(
     rules: Mapping[str, re.Pattern[str]], key: str, value: Any
 ) -> Iterator[tuple[str, str]]:
-    """Yield kind and text of each match in a value."""
+    """Yield the kind and the text of each match in a value."""
     kind = _KIND_OF_KEY.get(re.sub(r"[^a-z]", "", key.lower()))
     text = value if isinstance(value, str) else str(value)
     if kind is not None and text.strip():
@@ -125,7 +125,7 @@ def _matches(
 
 
 def _values(job: JobRecord) -> Iterator[Located]:
-    """Yield all texts and numbers of a job that come from the author."""
+    """Yield all texts and numbers that the script has passed for a job."""
     here = f"job {job.provider_job_id!r}"
     yield f"{here}, its id", "", job.provider_job_id
     creation = job.creation or {}
@@ -140,14 +140,14 @@ def _event_values(here: str, event: Event) -> Iterator[Located]:
     texts = {"kind": event.kind, "step": event.tag, "message": event.message}
     for name, text in texts.items():
         yield from _walk(f"{here}, {name}", "", text)
-    # The paths in a traceback are those of the program, not of a patient.
+    # Paths in a traceback name program files, not patients.
     detail = _PROGRAM_FILE.sub("", event.detail or "")
     yield from _walk(f"{here}, detail", "", detail or None)
     yield from _walk(f"{here}, metadata", "", event.metadata)
 
 
 def _walk(here: str, key: str, value: Any) -> Iterator[Located]:
-    """Yield the values within a JSON value, and its keys."""
+    """Yield all keys and values within a JSON value."""
     if isinstance(value, Mapping):
         for name, member in cast("Mapping[str, Any]", value).items():
             yield f"{here}, the key {name!r}", "", name

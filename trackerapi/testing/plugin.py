@@ -1,7 +1,7 @@
 """Plugin for pytest: the fixture `trackerapi`.
 
-Each pytest loads the plugin if trackerapi is installed: nothing else is imported before
-a test uses the fixture.
+pytest loads the plugin wherever trackerapi is installed. The plugin therefore imports
+other modules only when a test uses the fixture.
 """
 
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from trackerapi.testing.fake import FakeTracker
 
 EVERYWHERE: Final = "trackerapi_everywhere"
-"""Option of pytest's configuration file."""
+"""Name of the option in pytest's configuration file."""
 
 OUTBOX: Final = ".trackerapi-outbox"
-"""Folder below `tmp_path` for the reports of other processes, made by the first."""
+"""Name of the folder in `tmp_path` for the reports of other processes."""
 
 
 @pytest.fixture
 def trackerapi(tmp_path: Path) -> "Iterator[FakeTracker]":
-    """Record the reports of jobs in memory, away from network and the user's outbox.
+    """Record the reports of jobs in memory, without network and user's outbox.
 
     See `trackerapi.testing.FakeTracker`.
     """
@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Install the parts in memory from the start, if the option says so."""
+    """Install the parts in memory, before the import of tests, if the option is set."""
     if config.getini(EVERYWHERE):
         from trackerapi.testing.memory_parts import MEMORY_PARTS
 

@@ -1,7 +1,7 @@
-"""Records of a test: those of this process in memory, those of others in files.
+"""Records of a test: of this process in memory, of other processes in files.
 
-A record is a line as in the outbox. Threads may share a store. It has no lock of its
-own: a fork could copy a locked one.
+A record is a line in the format of the outbox. Threads may share a store. The store has
+no lock: a fork could copy a locked lock into the child.
 """
 
 import os
@@ -55,7 +55,7 @@ class RecordStore:
         self._lines: dict[str, list[bytes]] = {}
         self._numbers: dict[str, int] = {}
         self._pid = os.getpid()
-        # The clock stands still: the first and the last progress of a step are kept.
+        # A constant clock makes the store keep the first and last progress of a step.
         self._conflation = Conflation(self._write, clock=lambda: 0.0)
 
     def record_event(self, line: bytes, provider_job_id: str, tag: str | None) -> None:
@@ -64,11 +64,11 @@ class RecordStore:
         self._keep(provider_job_id, line)
 
     def record_newest(self, line: Line, key: Key) -> None:
-        """Keep an event that a newer one replaces; see `Delivery`."""
+        """Keep an event that replaces the pending event with the same key."""
         self._conflation.offer(key, line)
 
     def write_pending(self, provider_job_id: str, tag: str | None) -> None:
-        """Keep the last progress of a step; see `Delivery`."""
+        """Keep the pending progress of a step; see `Delivery`."""
         if self._conflation.pending:
             self._conflation.write_pending(provider_job_id, tag)
 
@@ -83,7 +83,7 @@ class RecordStore:
         self._keep(creation.provider_job_id, creation.as_line())
 
     def count(self, *, held: bool = False) -> int:
-        """Return the number of records; with `held`, of those of rejected jobs."""
+        """Return the number of records; with `held`, only records of rejected jobs."""
         if not held:
             return sum(map(len, list(self._lines.values())))
         return sum(len(job.events) + 1 for job in self.jobs() if job.is_held)
@@ -106,7 +106,7 @@ class RecordStore:
         return _events_in(self._lines_of(provider_job_id))
 
     def preview(self, document: Mapping[str, Any]) -> JobRecord:
-        """Return a job as it will be after its creation with these members."""
+        """Return the job that a creation with these members would make."""
         creation = Creation(document=document, state="done")
         job_id = creation.provider_job_id
         return self._job(job_id, [creation.as_line(), *self._lines.get(job_id, ())])
@@ -124,7 +124,7 @@ class RecordStore:
         self._keep(job_of(line), line)
 
     def _keep(self, provider_job_id: str, line: bytes) -> None:
-        if line:  # empty if `before_send` has dropped the event
+        if line:  # an empty line: `before_send` has dropped the event
             self._lines.setdefault(provider_job_id, []).append(line)
 
     def _foreign_lines(self) -> Iterator[bytes]:

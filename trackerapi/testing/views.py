@@ -1,4 +1,4 @@
-"""Views of a recorded job for a test: all reports, and the part for the customer."""
+"""Views of a recorded job for a test: `RecordedJob` and `CustomerView`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class CustomerStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerView:
-    """All that a customer can see of a job; the page shows only the newest texts.
+    """The part of a job for the customer; the web page shows only the newest texts.
 
     Attributes:
         name: Display name of the job.
@@ -46,7 +46,7 @@ class CustomerView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedJob:
-    """A job as it was reported up to now.
+    """Snapshot of a job, from its reports so far.
 
     Attributes:
         provider_job_id: The provider's id of the job.
@@ -60,8 +60,8 @@ class RecordedJob:
             failed, skipped, cancelled or not_run.
         steps_done: Tags of the steps that are done, in the order of their ends.
         attempts: Number of attempts of each step, by tag.
-        events: All events, in the order in which they happened. Of progress, these are
-            the first, the last, and the newest before each other event of the step.
+        events: All events, in the order in which they happened. Progress events
+            of a step: the first, the last, and the newest before each other event.
     """
 
     provider_job_id: str
@@ -78,7 +78,7 @@ class RecordedJob:
 
     @classmethod
     def of(cls, record: JobRecord) -> Self:
-        """Return the job of some records."""
+        """Return the snapshot of a job from its records."""
         history = JobHistory(record)
         progress, tags = history.progress, [step["tag"] for step in history.steps]
         return cls(

@@ -1,7 +1,7 @@
-"""Jobs that a process shows, and the thread that shows them.
+"""Board: the jobs that a process shows, and the thread that draws them.
 
-Threads of the job only queue a note. One thread reads, lays out and writes: it uses at
-most a few percent of the time, and an error in it never reaches the job.
+Threads of the job only queue notes. The board's thread reads, lays out and draws. It
+uses at most a few percent of the time, and its errors never reach the job.
 """
 
 import atexit
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from trackerapi.jobs.sending import EventSender
 
 LAST_SECONDS: Final = 0.5
-"""Longest wait for the last view of a tracker."""
+"""Longest wait for the final drawing of a tracker's jobs, in seconds."""
 
 _PAUSE_SECONDS: Final = 0.05
 _MAX_NOTES: Final = 10_000
 _SHARE_OF_TIME: Final = 0.02
 
 DeliverySource = Callable[[], DeliveryReport]
-"""Returns the state of the delivery of a tracker."""
+"""Function that returns the state of a tracker's delivery."""
 
 
 class Display(Protocol):
-    """Live view or lines; used by one thread."""
+    """Live view or plain lines; only the thread of the board calls its methods."""
 
     def show(
         self, jobs: Sequence[WatchedJob], delivery: DeliveryReport | None, at: float, /
@@ -50,7 +50,7 @@ class Display(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop showing jobs."""
+        """Erase or finish the output; called once, at the end of the thread."""
         ...
 
 
@@ -58,7 +58,7 @@ _Watched = tuple[WatchedJob, DeliverySource]
 
 
 class _Note(NamedTuple):
-    """An event of a job."""
+    """A queued event of a job."""
 
     job: WatchedJob
     kind: str
@@ -66,7 +66,7 @@ class _Note(NamedTuple):
 
 
 class _Ending(NamedTuple):
-    """The end of a tracker, or of the process if `source` is None."""
+    """A queued end: of one tracker, or of the process if `source` is None."""
 
     source: DeliverySource | None
     has_been_shown: threading.Event
@@ -76,10 +76,11 @@ class Board:
     """Shows the jobs of all trackers of this process; a forked child shows nothing.
 
     Args:
-        open_display: Returns the display; called in the thread, for the first job.
+        open_display: Function that returns the display; called in the board's thread
+            when the first job reports.
 
     Attributes:
-        last_seconds: Longest wait of a tracker or process at its end for the last view.
+        last_seconds: Longest wait of `end()` for the final drawing.
     """
 
     def __init__(self, open_display: Callable[[], Display]) -> None:
@@ -107,7 +108,7 @@ class Board:
             # One atomic call, so that two threads get the same object.
             found = self._jobs.setdefault(key, new)
         if tag is not None and kind != "progress":
-            # Read here: once the thread runs, the job may be further.
+            # Read now: the job may have progressed further when the thread runs.
             found[0].percents[tag] = job.progress.percent
         if self._notes.qsize() < _MAX_NOTES:
             self._notes.put(_Note(found[0], kind, tag))
@@ -123,7 +124,7 @@ class Board:
         ending.has_been_shown.wait(self.last_seconds)
 
     def _start(self) -> None:
-        # Reentrant: a signal handler may report an event within this block.
+        # Reentrant: a signal handler may report an event while its thread has the lock.
         with self._lock:
             if self._thread is not None:
                 return
@@ -154,20 +155,21 @@ class Board:
                 for note in self._next_notes(wait):
                     self._apply(note, endings)
                 wait = self._refresh(display, endings)
-                # Under the lock: a note that is queued now starts a new thread.
+                # Under the lock: a later note then sees no thread and starts a new one.
                 with self._lock:
                     if not self._live_jobs() and self._notes.empty():
                         self._thread = None
                         return
                 _confirm(endings)
-                # A pause: a job that reports in a tight loop keeps the processor.
+                # Pause: without it, a job that reports in a tight loop would have to
+                # share the processor with the drawing.
                 pause(_PAUSE_SECONDS)
         finally:
             display.close()
             _confirm(endings)
 
     def _next_notes(self, wait: float) -> list[_Note | _Ending]:
-        """Return the queued notes; wait some seconds for the first."""
+        """Return the queued notes; wait at most `wait` seconds for the first note."""
         notes: list[_Note | _Ending] = []
         with suppress(queue.Empty):
             notes.append(self._notes.get(timeout=max(wait, 0.0)))
@@ -176,13 +178,14 @@ class Board:
         return notes
 
     def _apply(self, note: _Note | _Ending, endings: list[_Ending]) -> None:
+        """Update the job of an event, or append an end to `endings`."""
         if isinstance(note, _Ending):
             endings.append(note)
         else:
             note.job.note_event(note.kind, note.tag)
 
     def _refresh(self, display: Display, endings: Sequence[_Ending]) -> float:
-        """Show the current state; return the seconds until the next call."""
+        """Draw the current state; return the seconds until the next drawing."""
         at = steady_seconds()
         delivery = self._delivery.newest({source for _, source in self._live_jobs()})
         ended = {ending.source for ending in endings}
@@ -202,7 +205,8 @@ class Board:
 class _Delivery:
     """State of the delivery of all trackers, read at most every second.
 
-    The reads take a small share of the time: after a slow read the pause is longer.
+    A slow read makes the pause before the next read longer: reads use at most 2 % of
+    the time.
     """
 
     def __init__(self) -> None:
@@ -210,7 +214,7 @@ class _Delivery:
         self._next_at = 0.0
 
     def newest(self, sources: Iterable[DeliverySource]) -> DeliveryReport | None:
-        """Return the sum of the reports of some deliveries, a moment old."""
+        """Return the sum of the delivery reports; the sum may be seconds old."""
         began = steady_seconds()
         if began >= self._next_at:
             with suppress(Exception):  # a file was archived during the read
@@ -221,6 +225,7 @@ class _Delivery:
 
 
 def _sum_of(reports: Sequence[DeliveryReport]) -> DeliveryReport | None:
+    """Return one report with the counts of all; None without a report."""
     if len(reports) < 2:
         return reports[0] if reports else None
     errors = [report.last_error for report in reports if report.last_error]

@@ -27,13 +27,13 @@ def seconds_text(seconds: float) -> str:
 
 
 def counted_text(step: StepSnapshot) -> str:
-    """Return the units of a step, such as `3 of 10`; empty if it counted none."""
+    """Return the units of a step, such as `3 of 10`; empty for a step without units."""
     is_over = step.status not in ("pending", "running", "waiting")
     return units_text(step.completed, step.total, is_over=is_over)
 
 
 def rate_text(rate: float | None) -> str:
-    """Return a rate in the unit that fits it, such as `12.5/s`; empty if unknown."""
+    """Return a rate a second, minute or hour, such as `12.5/s`; empty if unknown."""
     if rate is None:
         return ""
     for unit, seconds in _RATES:
@@ -48,7 +48,7 @@ def left_text(seconds: float | None) -> str:
 
 
 def percent_text(job: JobSnapshot) -> str:
-    """Return the percent of a job; below 100 it is marked as our own estimate."""
+    """Return the percent of a job; values below 100 are marked as `own estimate`."""
     return _percent_words(job.percent)
 
 
@@ -81,7 +81,7 @@ def change_line(job: JobSnapshot, step: StepSnapshot) -> str:
         words += f", attempt {step.attempts}"
     if step.seconds is not None:
         words += f" after {seconds_text(step.seconds)}"
-    # The percent of that moment: other steps may have been done since.
+    # The percent when the step changed: other steps may have ended since then.
     percent = job.percent if step.percent is None else step.percent
     return _line(job, words, _percent_words(percent))
 

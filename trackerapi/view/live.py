@@ -1,6 +1,6 @@
 """Live view: jobs and steps with bars, laid out by rich, drawn below the cursor.
 
-The only importer of rich; imported only where a live view is shown.
+Only this module imports rich, and only a live view imports this module.
 """
 
 import io
@@ -24,16 +24,16 @@ from trackerapi.view.snapshot import JobSnapshot, StepSnapshot, WatchedJob
 INTERVAL_SECONDS: Final = 0.25
 MAX_INTERVAL_SECONDS: Final = 5.0
 MAX_ROWS: Final = 16
-"""Rows that a job leaves on the terminal at its end."""
+"""Maximum number of rows that remain on the terminal after the end of a job."""
 
 _SHARE_OF_TIME: Final = 0.02
-"""Largest share of the time for the layout."""
+"""Maximum share of the running time for the layout; a slow layout runs less often."""
 
 _BAR_COLUMNS: Final = 60
-"""Fewest columns of a terminal with room for bars."""
+"""Minimum number of terminal columns for bars."""
 
 _COUNT_COLUMNS: Final = 45
-"""Fewest columns of a terminal with room for counts."""
+"""Minimum number of terminal columns for counts."""
 
 _STYLES: Final = {
     "running": "cyan",
@@ -77,10 +77,10 @@ class LiveView:
         return self._next_at - at
 
     def end(self, job: WatchedJob, _delivery: DeliveryReport | None, at: float) -> None:
-        """Leave the final state of a job on the terminal."""
+        """Print the final state of a job permanently."""
         snapshot = job.snapshot(at)
         if job.is_gone and snapshot.status in ALIVE:
-            return  # a handle for one event; other handles of the job may follow
+            return  # the handle sent one event; other handles of the job may follow
         columns, rows = self._screen.size
         self._screen.print_lines(
             self._render(_block(snapshot, columns, min(rows, MAX_ROWS)), columns)
@@ -98,11 +98,11 @@ class LiveView:
         columns: int,
         rows: int,
     ) -> list[str]:
-        """Return the lines of all jobs; the row of the cursor stays free."""
+        """Return the lines of all jobs, without a line for the row of the cursor."""
         room = rows - 2
         parts: list[RenderableType] = []
         for index, snapshot in enumerate(snapshots):
-            # At least two rows for a job, and one row for the number of other jobs.
+            # Each shown job needs two rows; the number of other jobs needs one row.
             share = max((room - 1) // max(len(snapshots) - index, 1), 2)
             if room - 1 < 2 and index:
                 parts.append(_more_row(len(snapshots) - index, "job"))
@@ -128,7 +128,7 @@ class LiveView:
 
 
 def _block(job: JobSnapshot, columns: int, rows: int) -> list[RenderableType]:
-    """Return a job: a row with name, status and percent, and rows of its steps."""
+    """Return the rows of a job: one with name, status and percent, others for steps."""
     head = Text(one_line(job.name, 100), style="bold")
     status = lines.status_text(job.status)
     head.append(f"  {status}", style=_STYLES.get(job.status, ""))
@@ -148,9 +148,9 @@ def _block(job: JobSnapshot, columns: int, rows: int) -> list[RenderableType]:
 def _fit_steps(
     steps: Sequence[StepSnapshot], rows: int
 ) -> tuple[list[StepSnapshot], int]:
-    """Return the steps that fit into some rows, and the number of the others.
+    """Return the steps that fit into `rows`, and the number of omitted steps.
 
-    Steps that run, wait or failed go first, then those near the last of these.
+    Running, waiting and failed steps come first, then steps near the last such step.
     """
     if len(steps) <= rows:
         return list(steps), 0
@@ -213,7 +213,7 @@ def _counts(step: StepSnapshot) -> str:
 
 
 class _Surface(io.StringIO):
-    """Stream without output, which makes rich lay out for the terminal."""
+    """Stream that discards its output: rich lays out for it as for the terminal."""
 
     def __init__(self, encoding: str) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ class _Surface(io.StringIO):
         return self._encoding
 
     def isatty(self) -> bool:
-        """Return True, as a terminal does."""
+        """Return True: rich then uses colours."""
         return True
 
     def write(self, text: str) -> int:

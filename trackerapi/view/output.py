@@ -1,7 +1,7 @@
 """Stderr for a view; the job may close or replace it at any time.
 
-The view writes to the descriptor: the buffer of Python's stream belongs to the job, and
-is neither waited for nor flushed.
+The view writes directly to the descriptor: the buffer of Python's stream belongs to the
+job, and a lock or a flush of that buffer could block.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Final, TextIO
 
 
 class Output:
-    """Stderr as it was when the view began.
+    """The file that was stderr at the begin of the view.
 
     Args:
         stream: Stream of stderr.
@@ -44,23 +44,24 @@ class Output:
                 return True
             return False
         try:
-            # The job may have closed stderr, and opened another file with its number.
+            # The job may have closed stderr, and opened another file under its number.
             if self._file is None or _file_id(self.descriptor) != self._file:
                 return False
             left = memoryview(text.encode(self.encoding, errors))
             while left:
                 left = left[os.write(self.descriptor, left) :]
         except BlockingIOError:
-            return True  # the pipe is full: a gap is better than a blocked view
+            return True  # the pipe is full: a lost line is better than a blocked view
         except (OSError, ValueError, LookupError):
             return False
         return True
 
 
 def block_terminal_signals() -> None:
-    """Block SIGPIPE and SIGTTOU in this thread: they would end or stop the process.
+    """Block SIGPIPE and SIGTTOU in the calling thread.
 
-    A write to a closed pipe, or from the background of a terminal, raises instead.
+    The signals would end or stop the process. With the block, a write to a closed pipe
+    or from the background of a terminal raises OSError.
     """
     if hasattr(signal, "pthread_sigmask"):
         signals = {signal.SIGPIPE, signal.SIGTTOU}
@@ -68,7 +69,7 @@ def block_terminal_signals() -> None:
 
 
 def _descriptor(stream: TextIO) -> int | None:
-    # A stream in the place of stderr, as in a notebook, sends its text elsewhere.
+    # In a notebook, `sys.stderr` is another stream, and its text goes to the browser.
     if stream is not sys.__stderr__:
         return None
     try:

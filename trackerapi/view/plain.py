@@ -1,4 +1,4 @@
-"""Lines for a log: one at each change of a step, and one at intervals."""
+"""Plain lines for a log: a line for each status change, and a line at intervals."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,10 +10,10 @@ from trackerapi.view.output import Output
 from trackerapi.view.snapshot import JobSnapshot, StepSnapshot, WatchedJob
 
 MAX_CHANGES: Final = 5
-"""Steps of a job that get one line each if they change at once."""
+"""Maximum number of simultaneous step changes with a line each; more get one line."""
 
 MAX_LINES_A_SECOND: Final = 20
-"""Changes above this limit are kept, and printed together."""
+"""Rate limit of all lines; changes beyond it are printed together later."""
 
 _PRINTED_STATUSES: Final = frozenset(
     {"running", "waiting", "done", "failed", "skipped"}
@@ -22,7 +22,7 @@ _PREFIX: Final = "trackerapi: "
 
 
 class _Printed:
-    """State of a job as it was printed.
+    """State of a job at its latest printed line.
 
     Attributes:
         statuses: Statuses of the steps, by tag.
@@ -80,7 +80,7 @@ class PlainLines:
             self._print(lines.end_line(snapshot, delivery))
 
     def close(self) -> None:
-        """Print the ends that were kept back."""
+        """Print a line for the ends that the rate limit has delayed."""
         self._room = 1.0
         self._print_ends()
 

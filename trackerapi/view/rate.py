@@ -1,13 +1,13 @@
-"""Rate and remaining time of a step. Pure: times come in as arguments."""
+"""Rate and remaining time of a step. Pure: callers pass the times."""
 
 from collections import deque
 from typing import Final
 
 WINDOW_SECONDS: Final = 60.0
-"""Length of the window over which the rate is measured."""
+"""Length of the window of the rate, in seconds."""
 
 MIN_SECONDS: Final = 1.0
-"""Shortest time that gives a rate."""
+"""Minimum length of the samples for a rate, in seconds."""
 
 _SPACING_SECONDS: Final = 1.0
 
@@ -15,7 +15,7 @@ _SPACING_SECONDS: Final = 1.0
 class RateMeter:
     """Rate of one step over its last minute.
 
-    Units of earlier runs must not be added: they took no time in this run.
+    Callers leave out the units of earlier runs: those units took no time in this run.
     """
 
     def __init__(self) -> None:
@@ -25,8 +25,8 @@ class RateMeter:
         """Add a sample.
 
         Args:
-            at: Monotonic time in seconds, not before that of the last sample.
-            worked: Units done since the begin of the step.
+            at: Monotonic time in seconds; at least the time of the previous sample.
+            worked: Units done in this run since the begin of the step.
         """
         samples = self._samples
         if samples and worked < samples[-1][1]:

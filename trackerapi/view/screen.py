@@ -1,12 +1,12 @@
 """Lines below the cursor of a terminal.
 
-The cursor stays at the end of the job's own output, and the lines stand below it: the
-output of the job is never changed, moved or delayed. The `write()` of Python's streams
-is wrapped: it erases the lines before a text reaches them. The output of other
+The cursor stays at the end of the job's output. The lines are drawn below the cursor,
+so the output of the job stays as the job wrote it. A wrapper of `write()` of Python's
+streams erases the lines before a text of the job reaches them. The output of other
 processes overwrites the lines until the next drawing.
 
-No mode of the terminal is changed: nothing has to be restored, however the process
-ends.
+The modes of the terminal stay unchanged, so that a killed process leaves a usable
+terminal behind.
 """
 
 import io
@@ -42,7 +42,7 @@ class Screen:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        # Reentrant: a signal handler of the job may print within a drawing.
+        # Reentrant: a signal handler of the job may print while its thread draws.
         self._lock = threading.RLock()
         self._lines: Sequence[str] = ()
         self._is_drawn = self._is_gone = False
@@ -73,7 +73,7 @@ class Screen:
             self._draw_lines()
 
     def print_lines(self, lines: Sequence[str]) -> None:
-        """Print lines that stay, as the job would; the next drawing follows below."""
+        """Print permanent lines at the cursor; the next drawing appears below them."""
         with self._lock:
             begin = "" if self._column == 0 else "\r\n"
             text = "".join(f"{line}\r\n" for line in lines)
@@ -90,14 +90,14 @@ class Screen:
 
     def forget(self) -> None:
         """Stop drawing in a forked child: the parent draws on the same terminal."""
-        # Another thread of the parent may have held the lock during the fork.
+        # A new lock: another thread of the parent may have the old lock at the fork.
         self._lock = threading.RLock()
         self._stop()
 
     def _stop(self) -> None:
         self._is_drawn, self._is_gone = False, True
         for stream in self._watched:
-            # Unwrap only our own function: a later wrapper still calls it.
+            # Remove only our own wrapper: a later wrapper of the job still calls ours.
             if getattr(vars(stream).get("write"), "screen", None) is self:
                 vars(stream).pop("write")
         self._watched = []
@@ -121,10 +121,10 @@ class Screen:
         try:
             return os.tcgetpgrp(self._output.descriptor or 0) == os.getpgrp()
         except OSError:
-            return True  # not the controlling terminal of this process
+            return True  # the terminal does not control this process: no job control
 
     def _is_this_terminal(self, stream: TextIO) -> bool:
-        """Return whether a stream of Python leads to this terminal."""
+        """Return whether a Python stream writes to this terminal."""
         if not isinstance(stream, io.TextIOWrapper) or stream in self._watched:
             return False
         try:
@@ -134,6 +134,7 @@ class Screen:
             return False
 
     def _wrap(self, stream: TextIO) -> None:
+        """Replace `write()` of a stream by a wrapper that erases and redraws."""
         original = stream.write
 
         def write(text: str) -> int:
@@ -147,13 +148,13 @@ class Screen:
                     self._redraw_after(text)
             return written
 
-        # On the stream object itself: other code may keep references to it.
+        # Set on the stream object: other code may keep references to the stream.
         write.screen = self  # type: ignore[attr-defined]
         vars(stream)["write"] = write
         self._watched.append(stream)
 
     def _erase_before(self, text: str) -> None:
-        """Erase the lines if a text could reach them."""
+        """Erase the lines if `text` could overwrite them."""
         last = text.rpartition("\n")[2].rpartition("\r")[2]
         is_line = "\n" in text or "\r" in text
         self._column = len(last) + (0 if is_line else self._column)
@@ -163,7 +164,7 @@ class Screen:
             self._is_drawn = False
 
     def _redraw_after(self, text: str) -> None:
-        """Draw the lines again after a text, at most 20 times a second."""
+        """Redraw the lines after a complete line, at most 20 times a second."""
         if self._is_drawn or not self._lines or not text.endswith("\n"):
             return
         if steady_seconds() - self._drawn_at >= _MIN_INTERVAL_SECONDS:

@@ -1,7 +1,7 @@
 """Snapshots of jobs and steps, made from the handle of a job for a view.
 
-A handle is held weakly: its delivery ends with the last strong reference. The progress
-that a job has reported can be shown after its handle is gone.
+A view has only a weak reference to a handle: a strong reference would keep the delivery
+of the handle alive. A view can show the reported progress after the handle is deleted.
 """
 
 import weakref
@@ -79,7 +79,7 @@ class JobSnapshot:
 
 
 class WatchedJob:
-    """A job that a view shows. Any thread may construct it; one thread then uses it.
+    """A job in a view; any thread may construct it, then only the view thread uses it.
 
     Args:
         job: Handle of the job.
@@ -89,7 +89,7 @@ class WatchedJob:
     Attributes:
         before: Statuses of the steps before the first event, by tag.
         is_failed: Whether the job itself, not only a step, has reported a failure.
-        has_ended: Whether the view has shown the end; the job may begin again.
+        has_ended: Whether the view has shown the end. A job that ended may begin again.
         percents: Percent of the job at the newest event of each step, by tag; set in
             the thread of the event.
     """
@@ -110,7 +110,7 @@ class WatchedJob:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the handle of the job is gone."""
+        """Whether the handle of the job was deleted."""
         return self._job() is None
 
     @property
@@ -120,13 +120,13 @@ class WatchedJob:
         return status not in ALIVE and (status != "failed" or self.is_failed)
 
     def note_event(self, kind: str, tag: str | None) -> None:
-        """Update the state by an event that can change a status."""
+        """Update statuses and times after an event."""
         if kind == "error" and tag is None:
             self.is_failed = True
         elif self._progress.status in ALIVE:
             self.is_failed = self.has_ended = False
         if self._config is None:
-            # The handle has no steps of a job without a configuration.
+            # Without a configuration, the handle has no steps: fold the events here.
             if tag is not None and not kind_of(kind).is_of_job:
                 self._reported.setdefault(tag, StepProgress()).take(kind, {})
             elif self._progress.status == "interrupted":
@@ -155,7 +155,7 @@ class WatchedJob:
         )
 
     def _steps(self) -> Mapping[str, StepProgress]:
-        # A copy: threads of the job change the dict during an iteration.
+        # A copy: threads of the job may change the dict during an iteration.
         return dict(self._reported if self._config is None else self._progress.steps)
 
     def _step(
@@ -231,7 +231,7 @@ class _Counts:
 
     @classmethod
     def of(cls, known: StepProgress, count: "UnitCount | None") -> "_Counts":
-        """Return the counts of a step: those of its count, else of its last report."""
+        """Return the counts of a step: of its count, or else of its latest report."""
         completed, total, resumed = known.completed, known.total, 0.0
         if count is not None and (count.completed or count.total is not None):
             completed, total = count.completed, count.total

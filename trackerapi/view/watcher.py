@@ -1,4 +1,4 @@
-"""View of one TrackerApi: the choice of the view, and the events that it gets."""
+"""Watcher of one TrackerApi: choice of the view, and events passed to the board."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trackerapi.settings.settings import Settings
 
 _BOARDS: Final[dict[str, Board]] = {}
-"""One board for each kind of view: trackers of a process share a terminal."""
+"""Board of each kind of view: all trackers of a process share a terminal."""
 
 _NO_CURSOR: Final = frozenset({"", "dumb", "unknown"})
 """Values of `TERM` for terminals whose cursor cannot move."""
@@ -28,14 +28,14 @@ class Watcher:
 
     Args:
         board: Board that shows the jobs.
-        source: Returns the state of the tracker's delivery.
+        source: Function that returns the state of the tracker's delivery.
     """
 
     def __init__(self, board: Board, source: DeliverySource) -> None:
         self._board, self._source = board, source
 
     def note_event(self, job: "EventSender", kind: str, tag: str | None) -> None:
-        """Pass on an event that can change a status; never blocks."""
+        """Queue an event for the board; never blocks."""
         self._board.note_event(job, kind, tag, self._source)
 
     def close(self) -> None:
@@ -46,7 +46,7 @@ class Watcher:
 def watch_over(
     reporter: "Reporter", source: DeliverySource, settings: "Settings"
 ) -> None:
-    """Show the jobs that report through `reporter`, by the setting `progress`.
+    """Show the jobs of `reporter` in the view that the setting `progress` selects.
 
     Raises:
         SettingsError: If the setting is `live` and rich is not installed.
@@ -58,7 +58,7 @@ def watch_over(
 
     def open_display() -> Display:
         if kind == "live" and output.descriptor is not None:
-            with suppress(ImportError):  # a rich that is broken or too old
+            with suppress(ImportError):  # rich is broken or too old
                 from trackerapi.view.live import LiveView
 
                 return LiveView(output)
@@ -78,8 +78,8 @@ def choose_view(
 
     Args:
         progress: Setting `progress`: auto, live or plain.
-        stream: Stderr of the process; None if it has none.
-        environment: Variables; `TERM` is the kind of the terminal.
+        stream: Stderr of the process; None for a process without stderr.
+        environment: Environment variables; `TERM` names the kind of the terminal.
 
     Raises:
         SettingsError: If the setting is `live` and rich is not installed.
