@@ -1,4 +1,4 @@
-"""The command that writes the JSON Schema, and the schema that it writes."""
+"""Command that writes the JSON Schema, and the schema itself."""
 
 import json
 import os
@@ -31,7 +31,7 @@ options:
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder as its users do, warnings being errors."""
+    """Run the command in a folder, with warnings as errors."""
     return subprocess.run(
         [
             *(sys.executable, "-W", "error"),
@@ -45,15 +45,15 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_is_the_documented_one(tmp_path: Path) -> None:
-    """The manual reads as documented, however narrow the terminal is."""
+def test_help_is_the_documented_text(tmp_path: Path) -> None:
+    """The help reads as documented, however narrow the terminal is."""
     done = run("-h", folder=tmp_path)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, HELP, "")
 
 
 def test_schema_is_written_here_without_arguments(tmp_path: Path) -> None:
-    """The plain command leaves one file in the current folder and says so."""
+    """The plain command leaves one file in the current folder and prints its path."""
     done = run(folder=tmp_path)
 
     assert done.stdout == "Generated JSON Schema for JobConfigs at .\n"
@@ -69,7 +69,7 @@ def test_folder_is_made_and_named_as_given(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Alone or behind an option, a folder that is not there yet is made."""
+    """Alone or after an option, a missing folder is made."""
     monkeypatch.chdir(tmp_path)
 
     assert main([*option, "./new/er"]) == 0
@@ -81,14 +81,14 @@ def test_folder_is_made_and_named_as_given(
 
 
 def test_name_is_the_first_part_of_the_file_name(tmp_path: Path) -> None:
-    """`-n` replaces the name and keeps what marks the file as generated."""
+    """`-n` replaces the name and keeps the suffix of generated files."""
     assert main([str(tmp_path), "-n", "mine"]) == 0
 
     assert [path.name for path in tmp_path.iterdir()] == ["mine.generated.json"]
 
 
 def test_old_file_is_replaced(tmp_path: Path) -> None:
-    """Nothing of an older schema stays behind, nor does a temporary file."""
+    """Nothing of an older schema stays, and no temporary file."""
     (tmp_path / FILE_NAME).write_text("old" * 10_000)
 
     assert main([str(tmp_path)]) == 0
@@ -97,8 +97,8 @@ def test_old_file_is_replaced(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_same_folder_given_twice_is_taken(tmp_path: Path) -> None:
-    """Saying the same in both ways is no contradiction."""
+def test_same_folder_given_twice_is_accepted(tmp_path: Path) -> None:
+    """The same folder in both forms is no contradiction."""
     assert main([str(tmp_path), "-l", str(tmp_path)]) == 0
 
 
@@ -120,7 +120,7 @@ def test_wrong_usage_ends_with_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Arguments that contradict or lead elsewhere are refused; nothing is written."""
+    """Contradicting arguments are rejected; nothing is written."""
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(SystemExit) as ended:
@@ -133,7 +133,7 @@ def test_wrong_usage_ends_with_2(
 
 @pytest.mark.parametrize("place", ["file", "file/inside"])
 def test_folder_that_cannot_be_made_ends_with_1(place: str, tmp_path: Path) -> None:
-    """A file in the way is told in one line, without a traceback."""
+    """A file in the way causes one line, without a traceback."""
     (tmp_path / "file").touch()
 
     done = run(place, folder=tmp_path)
@@ -168,15 +168,15 @@ def test_bytes_do_not_depend_on_hash_seed_or_locale(tmp_path: Path) -> None:
 
 
 def test_checked_in_schema_is_current() -> None:
-    """The schema in the repository is the one that the models describe."""
+    """The schema in the repository is that of the models."""
     checked_in = (ROOT / "schemas" / FILE_NAME).read_text(encoding="utf-8")
 
     assert checked_in == render_schema()
     assert json.loads(checked_in) == json_schema()
 
 
-def test_schema_is_a_schema() -> None:
-    """Editors that check schemas themselves take this one."""
+def test_schema_is_valid() -> None:
+    """Editors that check schemas themselves accept this one."""
     Draft202012Validator.check_schema(json_schema())
 
 
@@ -212,7 +212,7 @@ def test_schema_uses_words_of_json_schema_only() -> None:
 
 
 def words(schema: dict[str, Any]) -> set[str]:
-    """Return the keywords that a schema uses, those of its parts included."""
+    """Return the keywords of a schema and of its parts."""
     used = set(schema)
     for part in [
         *schema.get("properties", {}).values(),
@@ -224,7 +224,7 @@ def words(schema: dict[str, Any]) -> set[str]:
 
 
 def links_to(target: Path, kind: str, link: Path) -> None:
-    """Make one more name for a file that is there, in a folder of its own."""
+    """Make another name for an existing file, in a folder of its own."""
     link.parent.mkdir()
     if kind == "hard":
         link.hardlink_to(target)
@@ -258,7 +258,7 @@ def test_link_is_written_through(tmp_path: Path, kind: str) -> None:
     assert {path.name for path in tmp_path.rglob("*")} <= left
 
 
-def test_link_to_a_file_that_is_not_there_makes_it(tmp_path: Path) -> None:
+def test_link_to_a_missing_file_makes_it(tmp_path: Path) -> None:
     """The link is kept, and its file is written."""
     link = tmp_path / FILE_NAME
     link.symlink_to(tmp_path / "shared.json")
@@ -268,8 +268,8 @@ def test_link_to_a_file_that_is_not_there_makes_it(tmp_path: Path) -> None:
     assert (tmp_path / "shared.json").read_bytes() == render_schema().encode()
 
 
-def test_link_that_leads_nowhere_ends_with_1(tmp_path: Path) -> None:
-    """A link to itself is told as the system tells it."""
+def test_link_to_itself_ends_with_1(tmp_path: Path) -> None:
+    """The error has the words of the system."""
     (tmp_path / FILE_NAME).symlink_to(FILE_NAME)
 
     done = run(folder=tmp_path)
@@ -299,7 +299,7 @@ def test_mounted_file_is_written_through(tmp_path: Path) -> None:
 
 
 def test_location_need_not_be_text(tmp_path: Path) -> None:
-    """A folder whose name is no UTF-8 is written to, and told with escapes."""
+    """A folder with a name outside of UTF-8 is written to, and printed with escapes."""
     folder = tmp_path / os.fsdecode(b"odd \xff name")
     result = subprocess.run(
         [sys.executable, "-m", "trackerapi.generate_json_schemas", "-l", str(folder)],
@@ -330,7 +330,7 @@ def test_library_runs_from_a_folder_whose_name_is_not_utf_8(tmp_path: Path) -> N
 
 
 def test_full_stdout_is_one_line(tmp_path: Path) -> None:
-    """A message that cannot be printed is told on stderr, without a traceback."""
+    """A message that cannot be printed is reported on stderr, without a traceback."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "trackerapi.generate_json_schemas"],
@@ -345,7 +345,7 @@ def test_full_stdout_is_one_line(tmp_path: Path) -> None:
     assert done.stderr == "generate_json_schemas: stdout: No space left on device\n"
 
 
-def test_location_that_is_a_file_is_refused_as_one(tmp_path: Path) -> None:
+def test_location_that_is_a_file_is_rejected(tmp_path: Path) -> None:
     """A file in the place of the folder is named, and kept."""
     (tmp_path / "job.py").write_text("pass")
 

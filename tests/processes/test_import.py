@@ -1,4 +1,4 @@
-"""What an import costs, and what it offers."""
+"""Cost of imports, and public names of the package."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from scripts.project import ROOT
 
 
 def modules_after(statement: str) -> set[str]:
-    """Return what a fresh interpreter has loaded for `statement`, and only for it."""
+    """Return the modules that a fresh interpreter loads for `statement`."""
     script = (
         "import sys\n"
         "before = set(sys.modules)\n"
@@ -31,12 +31,12 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_package_loads_nothing_but_itself() -> None:
-    """`import trackerapi` is as cheap as a module can be."""
+    """`import trackerapi` loads one module."""
     assert modules_after("import trackerapi") == {"trackerapi"}
 
 
 def test_tracker_api_loads_neither_http_nor_models() -> None:
-    """A script pays for httpx and pydantic only when it uses them."""
+    """A script loads httpx and pydantic only when it uses them."""
     loaded = modules_after("from trackerapi import TrackerApi")
 
     foreign = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
@@ -44,12 +44,12 @@ def test_tracker_api_loads_neither_http_nor_models() -> None:
 
 
 def test_script_without_an_event_loop_loads_none() -> None:
-    """Who awaits nothing does not pay for it."""
+    """A script without awaits does not load asyncio."""
     assert "asyncio" not in modules_after("from trackerapi import TrackerApi, step")
 
 
 def test_every_public_name_without_files_loads_nothing_foreign() -> None:
-    """Errors and plain data need no third-party module either."""
+    """Errors and plain data need no third-party module."""
     names = ", ".join(trackerapi.__all__)
     loaded = modules_after(f"from trackerapi import {names}")
 
@@ -58,7 +58,7 @@ def test_every_public_name_without_files_loads_nothing_foreign() -> None:
 
 
 def test_dir_and_all_agree() -> None:
-    """What is offered is what can be had, under its own name."""
+    """`dir()` and `__all__` list the same names, and each can be imported."""
     assert set(dir(trackerapi)) == {*trackerapi.__all__, "__version__"}
     assert sorted(trackerapi.__all__) == trackerapi.__all__
     for name in trackerapi.__all__:
@@ -66,7 +66,7 @@ def test_dir_and_all_agree() -> None:
 
 
 def test_star_import_brings_every_public_name() -> None:
-    """Lazy names are no less importable."""
+    """A star import loads lazy names."""
     namespace: dict[str, object] = {}
     exec("from trackerapi import *", namespace)  # noqa: S102
 
@@ -74,7 +74,7 @@ def test_star_import_brings_every_public_name() -> None:
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
-    """A typo in an import is told by Python's own error."""
+    """A typo in an import raises Python's own error."""
     with pytest.raises(AttributeError, match="has no attribute 'TrackerAPI'"):
         trackerapi.TrackerAPI  # type: ignore[attr-defined]  # noqa: B018
 
@@ -83,7 +83,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
     "module", ["trackerapi", "trackerapi.cli.main", "trackerapi.generate_json_schemas"]
 )
 def test_module_runs_without_a_warning(module: str) -> None:
-    """`python -m` prints what was asked for and nothing else."""
+    """`python -m` prints its usage and no warning."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", module, "--help"],
         check=True,
@@ -96,7 +96,7 @@ def test_module_runs_without_a_warning(module: str) -> None:
 
 
 def test_pydantic_is_loaded_for_documents_only() -> None:
-    """Importing and looking up cost nothing of what checking a file costs."""
+    """The import and a look-up do not load pydantic."""
     path = ROOT / "demo/job_configurations.json"
     script = (
         "import sys\n"

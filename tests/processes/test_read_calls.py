@@ -1,4 +1,4 @@
-"""Questions through the layer by hand, asked of a real backend."""
+"""Read calls and administration on a real backend."""
 
 import dataclasses
 import uuid
@@ -18,16 +18,16 @@ from trackerapi import (
 )
 
 
-def test_unknown_job_is_told_to_who_asks(tracker: TrackerApi) -> None:
-    """A question about nothing is answered by an error and not by None."""
+def test_unknown_job_raises(tracker: TrackerApi) -> None:
+    """A read call without a result raises and does not return None."""
     with pytest.raises(BackendRejected, match="has no job 'no-such-job'"):
         tracker.get_job("no-such-job")
 
 
-def test_share_link_leads_to_the_page_and_can_be_ended(
+def test_share_link_leads_to_the_page_and_can_be_revoked(
     tracker: TrackerApi, job: TrackerJob, backend: RunningBackend
 ) -> None:
-    """A link is made, listed without its address, and ended."""
+    """A link is made, listed without its address, and revoked."""
     url = job.share_link(expires_at=datetime.now(UTC) + timedelta(days=1))
     job.share_link()
 
@@ -38,8 +38,8 @@ def test_share_link_leads_to_the_page_and_can_be_ended(
     assert job.revoke_share_link(oldest.id).revoked_at is not None
 
 
-def test_naive_time_is_refused(tracker: TrackerApi, job: TrackerJob) -> None:
-    """An end or a beginning without an offset would be a guess."""
+def test_naive_time_is_rejected(tracker: TrackerApi, job: TrackerJob) -> None:
+    """A limit without an offset would be a guess."""
     naive = datetime(2030, 1, 1)  # noqa: DTZ001
 
     with pytest.raises(ValueError, match="a time needs an offset"):
@@ -51,7 +51,7 @@ def test_naive_time_is_refused(tracker: TrackerApi, job: TrackerJob) -> None:
 
 
 def test_jobs_are_listed_page_by_page(tracker: TrackerApi, config: JobConfig) -> None:
-    """An iterator walks all pages, newest first, and filters as it is told."""
+    """An iterator reads all pages, newest first, with its filters."""
     before = datetime.now(UTC) - timedelta(seconds=5)
     made = [
         tracker.create_job(str(uuid.uuid4()), 1 + n % 2, config.tag).provider_job_id
@@ -70,8 +70,8 @@ def test_jobs_are_listed_page_by_page(tracker: TrackerApi, config: JobConfig) ->
     assert done == []
 
 
-def test_jobs_of_an_unknown_filter_are_a_mistake(tracker: TrackerApi) -> None:
-    """A filter that can match nothing, or is none, is told."""
+def test_unknown_filter_raises(tracker: TrackerApi) -> None:
+    """An unknown status raises ValueError, an unknown parameter TypeError."""
     with pytest.raises(ValueError, match="finished"):
         tracker.list_jobs(status=["finished"])
     with pytest.raises(TypeError, match="customer"):
@@ -81,7 +81,7 @@ def test_jobs_of_an_unknown_filter_are_a_mistake(tracker: TrackerApi) -> None:
 def test_configuration_can_be_registered_and_found(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """The same content is one revision; what is stored is what was loaded."""
+    """The same content is one revision, and is read back unchanged."""
     first = tracker.register_job_config(config)
     again = tracker.register_job_config(config)
 
@@ -119,10 +119,10 @@ def test_customers_are_made_listed_and_found(tracker: TrackerApi) -> None:
         tracker.admin.create_customer(reference=reference)
 
 
-def test_keys_are_made_used_and_ended(
+def test_keys_are_made_used_and_revoked(
     tracker: TrackerApi, backend: RunningBackend
 ) -> None:
-    """A new key works until it is ended, and its secret is shown once."""
+    """A new key works until it is revoked, and its secret is shown once."""
     new = tracker.admin.create_api_key("nightly", ["ingest", "read"])
     assert new.api_key not in repr(new)
 
@@ -141,14 +141,14 @@ def test_keys_are_made_used_and_ended(
     assert listed[new.key.key_id].expires_at is not None
 
 
-def test_key_cannot_end_itself(tracker: TrackerApi) -> None:
-    """Nobody locks themselves out by accident."""
+def test_key_cannot_revoke_itself(tracker: TrackerApi) -> None:
+    """A provider cannot lock itself out by accident."""
     with pytest.raises(BackendRejected):
         tracker.admin.expire_api_key(tracker.verify_api_key().key_id)
 
 
 @pytest.mark.parametrize("key_id", ["", "a/b", "trk_3kTMd9aZ_canary_abc123"])
-def test_key_id_that_cannot_be_one_is_refused_unshown(
+def test_impossible_key_id_is_rejected_unshown(
     tracker: TrackerApi, key_id: str
 ) -> None:
     """A whole key passed by mistake reaches neither an address nor an error."""
@@ -158,8 +158,8 @@ def test_key_id_that_cannot_be_one_is_refused_unshown(
     assert "canary" not in str(caught.value)
 
 
-def test_words_that_are_no_list_or_unknown_are_refused(tracker: TrackerApi) -> None:
-    """A status alone is not taken for its letters."""
+def test_unknown_or_single_words_for_a_list_are_rejected(tracker: TrackerApi) -> None:
+    """A single status is not taken for a list of letters."""
     alone: Any = "running"
     with pytest.raises(TypeError, match="status must be a list of words, got str"):
         list(tracker.list_jobs(status=alone))
@@ -169,10 +169,10 @@ def test_words_that_are_no_list_or_unknown_are_refused(tracker: TrackerApi) -> N
         tracker.admin.create_api_key("nightly", "read")
 
 
-def test_times_and_configurations_of_a_wrong_type_are_named(
+def test_wrong_types_of_times_and_configurations_are_named(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A wrong type is told by the argument's own rule."""
+    """The error names argument and type."""
     text: Any = "2026-01-01"
     document: Any = {"tag": "import"}
     with pytest.raises(TypeError, match="must be a datetime, got str"):

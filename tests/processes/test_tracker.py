@@ -1,4 +1,4 @@
-"""What making a tracker and a job does, on a real backend."""
+"""Trackers and jobs on a real backend: creation, reruns, settings, errors."""
 
 import json
 import logging
@@ -74,10 +74,10 @@ def test_calls_of_the_tutorial_end_in_a_succeeded_job(
     assert known.event_count == 3
 
 
-def test_job_can_be_created_again_to_go_on_with_it(
+def test_job_can_be_created_again_to_continue(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """A restart attaches to its job and finds what was reported."""
+    """A restart attaches to its job and finds the earlier reports."""
     job_id = str(uuid.uuid4())
     tracker.create_job(job_id, 142, config.tag).send_event(
         kind="step", name="say_hello"
@@ -94,7 +94,7 @@ def test_job_can_be_created_again_to_go_on_with_it(
 def test_rerun_shows_the_job_running_before_its_first_report(
     backend: RunningBackend, tracker: TrackerApi, config: JobConfig, end: str
 ) -> None:
-    """Whoever creates a job again has begun to run it, whatever stopped it before."""
+    """A second creation starts the job again after any kind of stop."""
     job_id = str(uuid.uuid4())
     job = tracker.create_job(job_id, 142, config.tag)
     job.send_event(kind="start", name="say_hello")
@@ -112,7 +112,7 @@ def test_rerun_shows_the_job_running_before_its_first_report(
 def test_rerun_counts_the_interrupted_step_as_a_new_attempt(
     backend: RunningBackend, tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """The handle knows what the backend knows, and its block begins the job once."""
+    """The handle knows the state in the backend, and its block begins the job once."""
     job_id = str(uuid.uuid4())
     job = tracker.create_job(job_id, 142, config.tag)
     job.send_event(kind="step", name="say_hello")
@@ -140,10 +140,10 @@ def test_rerun_counts_the_interrupted_step_as_a_new_attempt(
     ]
 
 
-def test_interruption_that_is_delivered_after_the_rerun_began_changes_nothing(
+def test_late_interruption_does_not_stop_the_rerun(
     backend: RunningBackend, config: JobConfig, tmp_path: Path
 ) -> None:
-    """An outage may hold it back; the job runs all the same."""
+    """An outage may delay the interruption; the job is running all the same."""
     job_id, key, url = str(uuid.uuid4()), backend.api_key, backend.base_url
     with TrackerApi(key, url) as tracker:
         tracker.create_job(job_id, 142, config.tag).send_event(kind="start")
@@ -161,7 +161,7 @@ def test_interruption_that_is_delivered_after_the_rerun_began_changes_nothing(
 
 
 def test_new_job_is_not_started_by_its_creation(tracker: TrackerApi) -> None:
-    """A job that somebody has ordered is pending until it is run."""
+    """A job that was only ordered is pending until it is run."""
     job_id = str(uuid.uuid4())
     tracker.create_job(job_id, 142, "untold")
     again = tracker.create_job(job_id, 142, "untold")
@@ -173,7 +173,7 @@ def test_new_job_is_not_started_by_its_creation(tracker: TrackerApi) -> None:
 def test_attached_job_does_not_go_back_in_time(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """An event after a restart is never before those of the run before."""
+    """An event after a restart is never before those of the earlier run."""
     job_id = str(uuid.uuid4())
     ahead = datetime.now(UTC) + timedelta(minutes=2)
     first = tracker.create_job(job_id, 142, config.tag)
@@ -192,7 +192,7 @@ def test_attached_job_does_not_go_back_in_time(
 def test_attaching_to_a_succeeded_job_warns(
     tracker: TrackerApi, config: JobConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A script that runs twice under one id is told that nothing will change."""
+    """The warning says that a succeeded job will not change."""
     job_id = str(uuid.uuid4())
     tracker.create_job(job_id, 142, config.tag).send_event(kind="complete")
     deliver(tracker)
@@ -220,7 +220,7 @@ def test_attaching_to_a_succeeded_job_warns(
 def test_job_with_a_wrong_argument_raises_before_any_request(
     arguments: dict[str, Any], error: type[Exception]
 ) -> None:
-    """A mistake in the script is told even when no backend is there."""
+    """A wrong argument raises without a backend, too."""
     good = {"provider_job_id": "job-1", "customer_id": 142, "tag": "import"}
 
     with TrackerApi("key", "http://127.0.0.1:9") as tracker:
@@ -257,16 +257,16 @@ def test_explicit_configuration_and_finish_are_used(
     assert (job.fetch().status, job.fetch().percent) == ("succeeded", 100.0)
 
 
-def test_configuration_of_another_tag_is_refused(
+def test_configuration_of_another_tag_is_rejected(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """Two answers to "which configuration" are a mistake."""
+    """Tag and configuration have to agree."""
     with pytest.raises(ValueError, match="is not that of config"):
         tracker.create_job(str(uuid.uuid4()), 142, "another", config=config)
 
 
-def test_ambiguous_display_name_is_refused(tracker: TrackerApi) -> None:
-    """Which of two configurations is meant is not guessed."""
+def test_ambiguous_display_name_is_rejected(tracker: TrackerApi) -> None:
+    """One of two configurations is not guessed."""
     step = {"tag": "one", "name": "One", "points": 1}
     JobConfigManager(
         configs=[
@@ -280,7 +280,7 @@ def test_ambiguous_display_name_is_refused(tracker: TrackerApi) -> None:
 
 
 def test_job_without_a_configuration_has_no_percent(tracker: TrackerApi) -> None:
-    """A script may report before anybody has described its steps."""
+    """A script may report before its steps are described."""
     job = tracker.create_job(str(uuid.uuid4()), 142, f"undescribed-{uuid.uuid4()}")
     job.send_event(kind="step", name="whatever")
     deliver(tracker)
@@ -293,7 +293,7 @@ def test_job_without_a_configuration_has_no_percent(tracker: TrackerApi) -> None
 def test_strict_raises_for_a_job_of_an_unknown_customer(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """The reason says what is wrong, and where its answer can be looked up."""
+    """The error names the customer and has the request id."""
     with TrackerApi(backend.api_key, backend.base_url, strict=True) as tracker:
         with pytest.raises(BackendRejected) as caught:
             tracker.create_job(str(uuid.uuid4()), 999_999, config.tag)
@@ -306,7 +306,7 @@ def test_strict_raises_for_a_job_of_an_unknown_customer(
 def test_strict_raises_for_a_job_that_belongs_to_another_customer(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """An id that was used for another customer is not taken over."""
+    """An id that was used for another customer is not reused."""
     job_id = str(uuid.uuid4())
     with TrackerApi(backend.api_key, backend.base_url, strict=True) as tracker:
         tracker.create_job(job_id, 142, config.tag)
@@ -317,10 +317,10 @@ def test_strict_raises_for_a_job_that_belongs_to_another_customer(
     assert caught.value.status == 409
 
 
-def test_strict_raises_for_a_key_that_is_refused(
+def test_strict_raises_for_a_rejected_key(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """Who asked for it hears at once that the key is not good."""
+    """With strict the creation raises."""
     with TrackerApi("not-a-key", backend.base_url, strict=True) as tracker:
         with pytest.raises(AuthenticationError):
             tracker.verify_api_key()
@@ -329,7 +329,7 @@ def test_strict_raises_for_a_key_that_is_refused(
 
 
 def test_warnings_reach_stderr_without_any_set_up(backend: RunningBackend) -> None:
-    """A script that never heard of logging sees what it has to see."""
+    """A script without logging set up prints warnings."""
     script = (
         "from trackerapi import TrackerApi\n"
         "tracker = TrackerApi()\n"
@@ -371,7 +371,7 @@ def test_key_shows_in_no_repr_and_no_log(
 def test_metadata_of_a_job_is_fitted_like_that_of_an_event(
     tracker: TrackerApi, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A job never fails for its metadata, but a list is no metadata."""
+    """Unfit metadata is changed, but a list raises."""
     wrong: Any = ["node-7"]
     with pytest.raises(TypeError, match="metadata must be a mapping, got list"):
         tracker.create_job("misfit-1", 142, "import", metadata=wrong)
@@ -389,7 +389,7 @@ def test_misspelt_job_tag_is_warned_about_once_and_refused_when_strict(
     config: JobConfig,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A job without its configuration has no percentage, so a near tag is named."""
+    """A near tag is named: a job without its configuration has no percentage."""
     misspelt = config.tag[:-1]
     for job_id in ("misspelt-1", "misspelt-2"):
         tracker.create_job(job_id, 142, misspelt)
@@ -410,10 +410,10 @@ def test_misspelt_job_tag_is_warned_about_once_and_refused_when_strict(
         (None, None, "now"),
     ],
 )
-def test_clock_of_a_job_does_not_follow_one_that_is_wrong(
+def test_clock_of_a_job_does_not_follow_a_wrong_one(
     occurred: str | None, arrived: str | None, expected: str
 ) -> None:
-    """Times of new events can be written, whatever a backend says of the last one."""
+    """Times of new events are valid, whatever time the backend returns."""
     known = {**KNOWN_JOB, "last_occurred_at": occurred, "last_event_at": arrived}
 
     def answer(request: Request) -> bytes:

@@ -1,4 +1,4 @@
-"""Ends of trackers: closed, dropped, used again."""
+"""Closed, dropped and reused trackers."""
 
 import gc
 import os
@@ -26,10 +26,10 @@ from trackerapi.outbox.file import OutboxFile
 
 
 @pytest.mark.parametrize("mode", ["online", "offline"])
-def test_tracker_that_is_dropped_ends_by_itself(
+def test_dropped_tracker_ends_by_itself(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob, mode: str
 ) -> None:
-    """Who never calls close() keeps no thread and no memory once all is delivered."""
+    """A tracker without a close keeps no thread and no memory after the delivery."""
     before = library_threads()
     dropped = TrackerApi(backend.api_key, backend.base_url, mode=mode)  # type: ignore[arg-type]
     handle = dropped.job(job.provider_job_id)
@@ -49,10 +49,10 @@ def test_tracker_that_is_dropped_ends_by_itself(
     assert [event.event_id for event in stored(tracker, job)] == [event_id]
 
 
-def test_tracker_that_was_dropped_is_delivered_before_the_script_ends(
+def test_dropped_tracker_is_delivered_before_the_script_ends(
     scripts: Scripts,
 ) -> None:
-    """A tracker that lived in a function is waited for at the end like any other."""
+    """The exit waits for a tracker that lived in a function."""
     output, errors = scripts.run("""\
         def main():
             job = TrackerApi().job(JOB)
@@ -83,10 +83,10 @@ def test_job_handle_outlives_its_tracker(
     assert [event.event_id for event in stored(tracker, job)] == ids
 
 
-def test_tracker_begins_anew_after_its_end(
+def test_tracker_starts_again_after_its_close(
     backend: RunningBackend, job: TrackerJob, tmp_path: Path
 ) -> None:
-    """What is reported after close() is delivered like what was before."""
+    """Reports after close() are delivered like earlier ones."""
     outbox = tmp_path / "outbox"
     tracker = TrackerApi(backend.api_key, backend.base_url, outbox=outbox)
     handle = tracker.job(job.provider_job_id)
@@ -105,7 +105,7 @@ def test_tracker_begins_anew_after_its_end(
 def test_threads_report_while_the_tracker_is_closed(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A report that meets the end of its tracker is neither lost nor doubled."""
+    """A report during the close of its tracker is neither lost nor doubled."""
     before = library_threads()
     closing = TrackerApi(backend.api_key, backend.base_url)
     handle = closing.job(job.provider_job_id)
@@ -131,10 +131,10 @@ def test_threads_report_while_the_tracker_is_closed(
     assert sorted(arrived) == sorted(sent[0] + sent[1])
 
 
-def test_progress_that_meets_the_end_of_its_tracker_is_kept(
+def test_progress_during_the_close_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thread that was about to report when another closed the tracker still does."""
+    """A thread that reports while another closes the tracker loses no progress."""
     tracker = TrackerApi("key", NOWHERE, mode="offline", outbox=tmp_path)
     job = tracker.job("job")
     job.send_event(kind="progress", name="load", completed=1)
@@ -152,10 +152,10 @@ def test_progress_that_meets_the_end_of_its_tracker_is_kept(
     assert [event["completed"] for event in recorded(tmp_path)] == [1, 2]
 
 
-def test_end_in_the_middle_of_an_end_leaves_nothing_behind(
+def test_close_during_a_close_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tracker that another thread closes too, and begins anew, is closed at last."""
+    """A tracker that two threads close, and that starts again, is closed at last."""
     before = library_threads()
     tracker = TrackerApi("key", NOWHERE, mode="offline", outbox=tmp_path)
     job = tracker.job("job")
@@ -200,10 +200,8 @@ def test_many_trackers_leave_nothing_behind(
     assert len(stored(tracker, job)) == 21
 
 
-def test_making_and_asking_a_tracker_opens_nothing(
-    gateway: Gateway, outbox: Path
-) -> None:
-    """Neither the constructor, a handle, nor delivery() makes file, thread or call."""
+def test_new_tracker_opens_nothing(gateway: Gateway, outbox: Path) -> None:
+    """Constructor, handle and delivery() make no file, thread or request."""
     before = threading.active_count()
     with TrackerApi(KEY, gateway.url, outbox=outbox) as tracker:
         tracker.job("nothing yet")

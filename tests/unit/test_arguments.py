@@ -1,4 +1,4 @@
-"""The rules for names and texts are those of the contract."""
+"""Rules for names and texts: those of the contract."""
 
 import re
 import sys
@@ -34,7 +34,7 @@ TEXTS = st.text(
 
 
 def is_name(value: object, longest: int = LONGEST_NAME) -> bool:
-    """Tell whether `check_name()` takes `value`."""
+    """Return whether `check_name()` accepts `value`."""
     try:
         check_name("tag", value, longest)
     except (TypeError, ValueError):
@@ -50,7 +50,7 @@ def is_name(value: object, longest: int = LONGEST_NAME) -> bool:
 @example("x" * 101)
 @example("\N{GRINNING FACE}" * 100)
 def test_check_name_agrees_with_contract(text: str) -> None:
-    """What is refused here the backend would refuse, and what is taken it takes."""
+    """Library and backend accept the same names."""
     job = {"provider_job_id": text, "customer_id": 1, "tag": "t"}
 
     assert is_name(text, LONGEST_PROVIDER_JOB_ID) == JOB.is_valid(job)
@@ -58,7 +58,7 @@ def test_check_name_agrees_with_contract(text: str) -> None:
 
 
 def test_name_pattern_agrees_with_contract_on_every_character() -> None:
-    """Each character is blank, forbidden or fine to both patterns alike."""
+    """Each character is blank, forbidden or allowed in both patterns."""
     ours = re.compile(NAME_PATTERN)
     theirs = re.compile(SCHEMAS["JobInput"]["properties"]["tag"]["pattern"])
     characters = map(chr, range(sys.maxunicode + 1))
@@ -74,7 +74,7 @@ def test_name_pattern_agrees_with_contract_on_every_character() -> None:
 
 
 def test_lengths_are_those_of_the_contract() -> None:
-    """A text that is cut here fits there, and no shorter."""
+    """The limits of the library are those of the contract, and not lower."""
     assert EVENT_MEMBERS["tag"]["maxLength"] == LONGEST_NAME
     assert EVENT_MEMBERS["kind"]["maxLength"] == LONGEST_NAME
     assert EVENT_MEMBERS["provider_job_id"]["maxLength"] == LONGEST_PROVIDER_JOB_ID
@@ -83,23 +83,23 @@ def test_lengths_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 5, b"tag", ["tag"]])
-def test_check_name_rejects_what_is_no_text(value: object) -> None:
-    """A wrong type is told by the name of the argument."""
+def test_check_name_rejects_a_value_that_is_no_text(value: object) -> None:
+    """The error of a wrong type names the argument."""
     with pytest.raises(TypeError, match="tag must be text, got"):
         check_name("tag", value)
 
 
 @pytest.mark.parametrize("value", ["", " ", "a\nb", "\ud800", "x" * 101])
 def test_check_name_names_the_argument(value: str) -> None:
-    """The message says which argument is wrong and what it has to be."""
+    """The message has the name and the rule of the argument."""
     with pytest.raises(ValueError, match=r"^tag must "):
         check_name("tag", value)
 
 
 @given(st.text(min_size=1), st.integers(1, 50))
 @example("\ud800\0", 1)
-def test_fitted_text_is_taken_by_the_contract(text: str, longest: int) -> None:
-    """A message never costs the event that carries it."""
+def test_fitted_text_is_accepted_by_the_contract(text: str, longest: int) -> None:
+    """A message never costs the event that has it."""
     event = {"provider_job_id": "p", "kind": "info", "message": fitted(text, longest)}
 
     assert EVENT.is_valid(event)
@@ -107,11 +107,11 @@ def test_fitted_text_is_taken_by_the_contract(text: str, longest: int) -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
-def test_fitted_text_is_unchanged_when_it_fits(text: str) -> None:
+def test_fitting_text_is_unchanged(text: str) -> None:
     """A good text arrives as it was written."""
     assert fitted(text, max(len(text), 1)) == text
 
 
-def test_fitted_text_shows_that_it_was_cut() -> None:
-    """A reader sees that there was more."""
+def test_cut_text_is_marked() -> None:
+    """A reader sees that the text was longer."""
     assert fitted("abcdef", 4) == "abc…"

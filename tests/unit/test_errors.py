@@ -1,4 +1,4 @@
-"""The errors that callers catch: their tree, their texts, their way over pickle."""
+"""Errors for callers: their tree, texts and pickling."""
 
 import pickle
 from pathlib import Path
@@ -61,12 +61,12 @@ ERRORS = [
 def test_error_is_caught_by_its_bases(
     error: type[TrackerError], bases: tuple[type[Exception], ...]
 ) -> None:
-    """The tree is the one drawn in the header of the module."""
+    """The tree is that of the docstring of the module."""
     assert error.__bases__ == bases
 
 
 def test_every_public_error_is_exported() -> None:
-    """A caller can catch each error without knowing the module it lives in."""
+    """A caller can catch each error by its public name."""
     defined = {
         name
         for name, value in vars(errors).items()
@@ -81,7 +81,7 @@ def test_every_public_error_is_exported() -> None:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_error_survives_pickling_with_all_it_knows(error: TrackerError) -> None:
+def test_error_survives_pickling_with_all_attributes(error: TrackerError) -> None:
     """An error that crosses a process pool loses neither class nor attribute."""
     twin = pickle.loads(pickle.dumps(error))
 
@@ -90,8 +90,8 @@ def test_error_survives_pickling_with_all_it_knows(error: TrackerError) -> None:
     assert str(twin) == str(error)
 
 
-def test_backend_error_offers_its_exchange() -> None:
-    """What is known of the exchange is one attribute away."""
+def test_backend_error_has_its_exchange() -> None:
+    """Method, address and status are attributes of the error."""
     error = BackendUnavailable("a reason", EXCHANGE)
 
     assert (error.method, error.url) == ("GET", "https://tracker.example/jobs")
@@ -102,7 +102,7 @@ def test_backend_error_offers_its_exchange() -> None:
 
 
 def test_problem_of_an_error_cannot_be_changed() -> None:
-    """Who logs an error cannot spoil it for the next reader."""
+    """A handler that logs an error cannot change it for the next one."""
     with pytest.raises(TypeError):
         BackendError("a reason", EXCHANGE).problem["title"] = "Idle"  # type: ignore[index]
 
@@ -129,8 +129,8 @@ def test_problem_of_an_error_cannot_be_changed() -> None:
         ),
     ],
 )
-def test_error_text_says_place_reason_and_mend(error: TrackerError, text: str) -> None:
-    """The one line of a log is enough to act on."""
+def test_error_text_has_location_reason_and_fix(error: TrackerError, text: str) -> None:
+    """One line of a log is enough to act on."""
     assert str(error) == text
 
 
@@ -139,7 +139,7 @@ ANY_TEXT = st.text(max_size=900)
 
 @given(st.lists(ANY_TEXT, min_size=4, max_size=4))
 def test_error_text_is_one_short_printable_line(texts: list[str]) -> None:
-    """No text that reaches an error can forge or flood a log."""
+    """No text in an error can forge or flood a log."""
     first, second, third, fourth = texts
     exchange = Exchange(method="GET", url=second, request_id=third)
     made = [

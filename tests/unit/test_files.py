@@ -1,4 +1,4 @@
-"""Pipes, devices and folders in the place of files that the library reads."""
+"""Files that the library reads: pipes, devices and folders in their place."""
 
 import os
 from collections.abc import Iterator
@@ -17,19 +17,19 @@ PATIENCE_SECONDS = 90.0
 PLAIN, SECURE = "http://127.0.0.1:9", "https://127.0.0.1:9"
 
 
-def test_key_file_that_is_no_regular_file_is_refused(odd_file: Path) -> None:
-    """The script begins, or fails at once, and does not wait."""
+def test_key_file_that_is_not_regular_is_rejected(odd_file: Path) -> None:
+    """The constructor succeeds or fails at once, and does not wait."""
     with pytest.raises(SettingsError, match=REFUSED):
         TrackerApi(base_url=PLAIN, api_key_file=odd_file)
 
 
-def test_certificates_that_are_no_regular_file_are_refused(odd_file: Path) -> None:
-    """They would be read twice, and a pipe can be read once."""
+def test_certificates_that_are_not_regular_files_are_rejected(odd_file: Path) -> None:
+    """The file would be read twice, and a pipe can be read once."""
     with pytest.raises(SettingsError, match="not a regular file"):
         TrackerApi("key", SECURE, ca_file=odd_file)
 
 
-def test_configurations_that_are_no_regular_file_are_refused(odd_file: Path) -> None:
+def test_configurations_that_are_not_regular_files_are_rejected(odd_file: Path) -> None:
     """The error has the path of the file."""
     with pytest.raises(ConfigError, match=REFUSED) as caught:
         JobConfigManager(odd_file)
@@ -37,10 +37,10 @@ def test_configurations_that_are_no_regular_file_are_refused(odd_file: Path) -> 
     assert caught.value.path == odd_file
 
 
-def test_pipe_for_secrets_of_tls_is_refused(
+def test_pipe_for_secrets_of_tls_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pipe that nobody reads holds up no script."""
+    """A pipe without a reader would block the script."""
     os.mkfifo(tmp_path / "secrets")
     monkeypatch.setenv(SSL_KEY_LOG, str(tmp_path / "secrets"))
 
@@ -81,7 +81,7 @@ def test_configurations_come_through_a_pipe(
 
 
 @pytest.mark.parametrize("begun", ["", "trk_"], ids=["nothing", "a part"])
-def test_pipe_whose_writer_never_ends_is_refused(
+def test_pipe_with_an_endless_writer_is_rejected(
     pipe_with_writer: tuple[Path, int], monkeypatch: pytest.MonkeyPatch, begun: str
 ) -> None:
     """The error says how long the pipe was read."""

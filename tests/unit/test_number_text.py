@@ -13,7 +13,7 @@ TABLE: Final = ROOT / "tests/conformance/numbers.json"
 
 
 @pytest.mark.parametrize(("value", "text"), json.loads(TABLE.read_text()))
-def test_number_is_written_as_the_table_says(value: float, text: str) -> None:
+def test_number_is_written_as_in_the_table(value: float, text: str) -> None:
     """Digits are grouped, and rounding noise and needless exponents are left out."""
     assert number_text(value) == text
 
@@ -21,7 +21,7 @@ def test_number_is_written_as_the_table_says(value: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "text"), [(math.inf, "inf"), (-math.inf, "-inf"), (math.nan, "nan")]
 )
-def test_what_is_no_number_is_named(value: float, text: str) -> None:
+def test_infinity_and_nan_are_named(value: float, text: str) -> None:
     """Infinity and NaN raise nothing."""
     assert number_text(value) == text
 
@@ -36,7 +36,7 @@ def test_what_is_no_number_is_named(value: float, text: str) -> None:
         (0.0, None, False, "0 so far"),
     ],
 )
-def test_units_say_their_total_or_that_it_is_unknown(
+def test_units_have_a_total_or_say_that_it_is_unknown(
     completed: float | None, total: float | None, is_over: bool, text: str
 ) -> None:
     """A count without a total says that it goes on."""

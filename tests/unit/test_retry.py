@@ -1,4 +1,4 @@
-"""When a request is tried again, as a table and as properties."""
+"""Retries of requests, as a table and as properties."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -40,21 +40,21 @@ def failed(**members: object) -> FailedAttempt:
         ("PATCH", False),
     ],
 )
-def test_request_that_may_have_been_acted_on_repeats_by_its_method(
+def test_request_that_may_have_had_an_effect_is_repeated_by_its_method(
     method: str, repeats: bool, status: int | None
 ) -> None:
-    """A POST whose fate is unknown is never sent twice."""
+    """A POST without an answer is never sent twice."""
     assert may_repeat(failed(method=method, status=status)) is repeats
 
 
 @pytest.mark.parametrize("status", [425, 429])
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
-def test_request_that_was_not_acted_on_repeats(method: str, status: int) -> None:
-    """429 and 425 say that nothing happened, so any method may come again."""
+def test_request_without_effect_is_repeated(method: str, status: int) -> None:
+    """429 and 425 mean that nothing happened, so any method is repeated."""
     assert may_repeat(failed(method=method, status=status))
 
 
-def test_request_that_was_not_sent_repeats() -> None:
+def test_unsent_request_is_repeated() -> None:
     """A POST that never left this machine may be sent."""
     assert may_repeat(failed(method="POST", was_sent=False))
 
@@ -85,10 +85,10 @@ def test_delay_doubles_up_to_a_limit(attempt: int, expected: float) -> None:
         (0.0, 0.0, 0.25),
     ],
 )
-def test_delay_that_reaches_the_deadline_ends_the_attempts(
+def test_delay_beyond_the_deadline_ends_the_attempts(
     elapsed_seconds: float, retry_after_seconds: float | None, expected: float | None
 ) -> None:
-    """Ten seconds for all attempts are ten seconds, whatever the backend asks for."""
+    """The deadline holds whatever the backend asks for."""
     failure = failed(
         elapsed_seconds=elapsed_seconds, retry_after_seconds=retry_after_seconds
     )
@@ -99,20 +99,20 @@ def test_delay_that_reaches_the_deadline_ends_the_attempts(
 
 
 def test_deadline_of_zero_allows_one_attempt() -> None:
-    """A report is tried once, even when a repeat would cost no time."""
+    """A report is tried once, even if a repeat would cost no time."""
     assert retry_delay_seconds(failed(), deadline_seconds=0.0, jitter=0.0) is None
 
 
 @pytest.mark.parametrize("attempt", [0, -1])
 def test_delay_rejects_attempt_below_one(attempt: int) -> None:
-    """There is no wait before the first attempt."""
+    """The first attempt has no delay."""
     with pytest.raises(ValueError, match=f"attempt must be 1 or more, got {attempt}"):
         retry_delay_seconds(failed(attempt=attempt), deadline_seconds=1.0, jitter=0.0)
 
 
 @pytest.mark.parametrize("jitter", [-0.1, 1.1, float("nan")])
 def test_delay_rejects_jitter_out_of_range(jitter: float) -> None:
-    """A jitter is a share."""
+    """A jitter is between 0 and 1."""
     with pytest.raises(ValueError, match=r"jitter must be 0\.0 to 1\.0"):
         retry_delay_seconds(failed(), deadline_seconds=1.0, jitter=jitter)
 
@@ -132,7 +132,7 @@ FAILURES = st.builds(
 def test_delay_keeps_all_bounds_at_once(
     failure: FailedAttempt, deadline_seconds: float, jitter: float
 ) -> None:
-    """No wait passes the deadline, undercuts the backend or repeats what must not."""
+    """No delay passes the deadline, undercuts `Retry-After` or repeats a lost POST."""
     delay = retry_delay_seconds(
         failure, deadline_seconds=deadline_seconds, jitter=jitter
     )
@@ -145,8 +145,8 @@ def test_delay_keeps_all_bounds_at_once(
 
 
 @given(st.floats(0, 1))
-def test_delay_is_the_drawn_share_of_the_whole(jitter: float) -> None:
-    """Jitter is full: clients that failed together come back spread out."""
+def test_delay_has_full_jitter(jitter: float) -> None:
+    """Clients that failed together retry at different times."""
     delay = retry_delay_seconds(failed(), deadline_seconds=60.0, jitter=jitter)
 
     assert delay == FIRST_DELAY_SECONDS * jitter
@@ -189,7 +189,7 @@ def test_delay_is_the_drawn_share_of_the_whole(jitter: float) -> None:
 def test_retry_after_is_read_in_all_its_forms(
     value: str | None, seconds: float | None
 ) -> None:
-    """Seconds and dates are understood, and what is neither asks for nothing."""
+    """Seconds and dates are understood, and other texts mean no delay."""
     assert parse_retry_after(value, now=NOW) == seconds
 
 
@@ -202,8 +202,8 @@ def test_retry_after_of_any_text_is_harmless(value: str) -> None:
 
 
 @given(st.integers(0, 300))
-def test_retry_after_date_means_what_seconds_mean(wait_seconds: int) -> None:
-    """Both forms of the same wait give the same wait."""
+def test_retry_after_date_equals_seconds(wait_seconds: int) -> None:
+    """Both forms of the same delay give the same delay."""
     moment = NOW + timedelta(seconds=wait_seconds)
 
     parsed = parse_retry_after(format_datetime(moment, usegmt=True), now=NOW)

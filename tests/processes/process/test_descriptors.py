@@ -6,7 +6,7 @@ from tests.support.scripts import Scripts
 
 
 def test_script_without_stderr_reports(scripts: Scripts) -> None:
-    """A warning that nobody can read harms neither the script nor an event."""
+    """An unreadable warning harms neither the script nor an event."""
     output, _ = scripts.run(
         """\
         sys.stderr.close()
@@ -24,10 +24,10 @@ def test_script_without_stderr_reports(scripts: Scripts) -> None:
 
 
 @pytest.mark.parametrize("closed", [(2,), (0, 1, 2)])
-def test_what_is_printed_to_a_closed_descriptor_gets_into_no_event(
+def test_text_printed_to_a_closed_descriptor_gets_into_no_event(
     scripts: Scripts, closed: tuple[int, ...]
 ) -> None:
-    """A daemon's closed descriptors are not taken for the outbox's own."""
+    """Closed descriptors of a daemon are not reused for the outbox."""
     scripts.run(f"""\
         for descriptor in {closed}:
             os.close(descriptor)
@@ -50,7 +50,7 @@ def test_what_is_printed_to_a_closed_descriptor_gets_into_no_event(
 
 
 @pytest.mark.parametrize("forks", [False, True])
-def test_script_whose_warnings_are_errors_sees_none(
+def test_script_with_warnings_as_errors_gets_none(
     scripts: Scripts, forks: bool
 ) -> None:
     """A whole life of a tracker leaves nothing unclosed and warns of nothing."""

@@ -23,7 +23,7 @@ from trackerapi import (
 
 
 @in_row("exit")
-def test_exit_waits_for_a_silent_backend_no_longer_than_told(
+def test_exit_waits_for_a_silent_backend_no_longer_than_its_timeout(
     gateway: Gateway, silence: threading.Event, tmp_path: Path, strict: bool
 ) -> None:
     """Exit with events undelivered: at most shutdown_timeout; one line says where."""
@@ -63,10 +63,10 @@ def test_exit_does_not_wait_for_a_backend_known_to_be_down(
 
 
 @in_row("exit")
-def test_exit_tells_of_events_of_a_tracker_that_was_dropped(
+def test_exit_reports_events_of_a_dropped_tracker(
     closed_port: int, tmp_path: Path, strict: bool
 ) -> None:
-    """Exit with events undelivered: also where the script has dropped its tracker."""
+    """Exit with events undelivered: also those of a tracker that the script dropped."""
     end = ended_script(
         "def main():\n"
         "    job = TrackerApi().job('dropped')\n"
@@ -82,10 +82,10 @@ def test_exit_tells_of_events_of_a_tracker_that_was_dropped(
 
 
 @in_row("exit")
-def test_exit_tells_of_events_that_wait_for_their_job(
+def test_exit_reports_deferred_events(
     backend: RunningBackend, tmp_path: Path, strict: bool
 ) -> None:
-    """Exit with events undelivered: those of a job not known yet are told too."""
+    """Exit with events undelivered: those of a job not known yet are reported too."""
     job_id = str(uuid.uuid4())
     end = ended_script(
         f"tracker = TrackerApi(); job = tracker.job({job_id!r})\n"
@@ -104,10 +104,10 @@ def test_exit_tells_of_events_that_wait_for_their_job(
 
 
 @in_row("exit", "default")
-def test_exit_tells_of_events_that_memory_alone_had(
+def test_exit_reports_events_in_memory_only(
     closed_port: int, tmp_path: Path, strict: bool
 ) -> None:
-    """Exit with events undelivered: what no disk has is not said to stay there."""
+    """Exit with events undelivered: events without a disk are not said to stay."""
     place = below_a_file(tmp_path)
     end = ended_script(
         "job = TrackerApi().create_job('nowhere', 142, 'undescribed')\n"
@@ -125,7 +125,7 @@ def test_exit_tells_of_events_that_memory_alone_had(
 
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_event_of_an_exit_handler_is_kept(scripts: Scripts, place: str) -> None:
-    """A handler that runs before or after our own reports like any other code."""
+    """A handler that runs before or after the library's own reports like other code."""
     handler = "atexit.register(lambda: send(job, 3))"
     first, last = (handler, "") if place == "before" else ("", handler)
     output, errors = scripts.run(f"""\
@@ -143,7 +143,7 @@ def test_event_of_an_exit_handler_is_kept(scripts: Scripts, place: str) -> None:
 def test_event_of_a_thread_that_outlives_the_script_is_delivered(
     scripts: Scripts,
 ) -> None:
-    """A thread that reports on after the last line of the script is waited for."""
+    """The exit waits for a thread that reports after the last line of the script."""
     output, errors = scripts.run("""\
         job = TrackerApi().job(JOB)
         send(job)
@@ -192,7 +192,7 @@ def test_event_of_a_finalizer_neither_hangs_nor_fails(scripts: Scripts) -> None:
 def test_event_of_a_finalizer_that_outlives_its_tracker_is_kept(
     scripts: Scripts,
 ) -> None:
-    """What is collected together with its tracker, and takes its time, may report."""
+    """A slow `__del__` may report after its tracker was collected."""
     output, errors = scripts.run(
         """\
         import gc

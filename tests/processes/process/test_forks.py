@@ -22,7 +22,7 @@ from trackerapi import TrackerApi
 
 @pytest.mark.parametrize("ending", ["sys.exit(0)", "os._exit(0)"])
 def test_fork_loses_and_doubles_nothing(scripts: Scripts, ending: str) -> None:
-    """What parent and child report before and after a fork arrives once."""
+    """Reports of parent and child before and after a fork arrive once."""
     output, errors = scripts.run(f"""\
         tracker = TrackerApi()
         job = tracker.job(JOB)
@@ -45,7 +45,7 @@ def test_fork_loses_and_doubles_nothing(scripts: Scripts, ending: str) -> None:
 
 
 def test_fork_leaves_progress_to_the_parent(scripts: Scripts) -> None:
-    """Progress that the parent has not written yet is not written by its child."""
+    """Pending progress of the parent is not written by its child."""
     scripts.run("""\
         tracker = TrackerApi()
         job = tracker.job(JOB)
@@ -71,7 +71,7 @@ def test_fork_leaves_progress_to_the_parent(scripts: Scripts) -> None:
 def test_fork_of_a_busy_loop_opens_a_connection_of_its_own(
     scripts: Scripts, gateway: Gateway
 ) -> None:
-    """A child that is forked in the middle of a request shares no socket."""
+    """A child that is forked during a request shares no socket."""
     is_held, release = threading.Event(), threading.Event()
 
     def fault(request: Request) -> None:
@@ -113,7 +113,7 @@ def test_fork_of_a_busy_loop_opens_a_connection_of_its_own(
 def test_fork_of_an_idle_loop_opens_a_connection_of_its_own(
     scripts: Scripts, gateway: Gateway
 ) -> None:
-    """A connection that the parent keeps for later is not used by its child."""
+    """An idle connection of the parent is not used by its child."""
     scripts.base_url = gateway.url
     output, errors = scripts.run(
         KEEPING
@@ -138,7 +138,7 @@ def test_fork_of_an_idle_loop_opens_a_connection_of_its_own(
     scripts.assert_all_arrive_once()
 
 
-def test_fork_while_another_thread_sends_first_hangs_nobody(scripts: Scripts) -> None:
+def test_fork_while_another_thread_sends_first_does_not_hang(scripts: Scripts) -> None:
     """A child reports although the parent was about to open its outbox."""
     output, errors = scripts.run(
         OWN_THREADS
@@ -178,10 +178,10 @@ def test_fork_while_another_thread_sends_first_hangs_nobody(scripts: Scripts) ->
 @pytest.mark.skipif(
     sys.version_info < (3, 12), reason="this Python never warns of a fork"
 )
-def test_fork_beside_threads_is_warned_of_only_where_some_are_the_scripts_own(
+def test_fork_beside_threads_warns_only_of_threads_of_the_script(
     scripts: Scripts,
 ) -> None:
-    """Our threads make Python say nothing that it would not have said without us."""
+    """Threads of the library cause no warning of Python."""
     output, errors = scripts.run("""\
         def fork():
             child = os.fork()
@@ -208,8 +208,8 @@ def test_fork_beside_threads_is_warned_of_only_where_some_are_the_scripts_own(
     assert "DeprecationWarning" in between
 
 
-def test_many_forks_in_the_middle_of_things_hang_nobody(scripts: Scripts) -> None:
-    """Children forked while threads report and deliver end like any other."""
+def test_many_forks_at_any_moment_do_not_hang(scripts: Scripts) -> None:
+    """Children forked while threads report and deliver exit as usual."""
     output, errors = scripts.run(
         OWN_THREADS
         + """\
@@ -284,7 +284,7 @@ def test_child_of_a_signal_handler_delivers_after_a_fork_in_a_fork(
 
 
 def test_child_of_a_child_reports_too(scripts: Scripts) -> None:
-    """A fork of a fork, as daemons make them, begins anew once more."""
+    """A child of a child, as of daemons, has its own outbox."""
     output, errors = scripts.run("""\
         tracker = TrackerApi()
         job = tracker.job(JOB)

@@ -41,7 +41,7 @@ def inherited(count):
 def test_workers_of_multiprocessing_lose_and_double_nothing(
     scripts: Scripts, method: str, work: str
 ) -> None:
-    """What workers report, however they begin and end, arrives once."""
+    """Reports of workers arrive once, for each kind of begin and end."""
     script = WORKERS + textwrap.dedent(f"""\
         if __name__ == "__main__":
             tracker = TrackerApi()
@@ -68,7 +68,7 @@ def test_workers_of_multiprocessing_lose_and_double_nothing(
 def test_worker_of_multiprocessing_delivers_before_it_ends(
     scripts: Scripts, method: str
 ) -> None:
-    """A worker waits for its delivery like any process, though it runs no atexit."""
+    """A worker waits for its delivery, although it runs no atexit handlers."""
     script = WORKERS + textwrap.dedent(f"""\
         if __name__ == "__main__":
             context = multiprocessing.get_context("{method}")
@@ -84,8 +84,8 @@ def test_worker_of_multiprocessing_delivers_before_it_ends(
     assert arrived == scripts.returned
 
 
-def test_pool_whose_workers_are_terminated_loses_nothing(scripts: Scripts) -> None:
-    """The end of a Pool kills its workers; what they reported is taken over."""
+def test_pool_with_terminated_workers_loses_nothing(scripts: Scripts) -> None:
+    """The end of a Pool kills its workers; another process delivers their reports."""
     script = WORKERS + textwrap.dedent("""\
         if __name__ == "__main__":
             tracker = TrackerApi()
@@ -113,7 +113,7 @@ def test_pool_whose_workers_are_terminated_loses_nothing(scripts: Scripts) -> No
 def test_pools_of_concurrent_futures_lose_and_double_nothing(
     scripts: Scripts, executor: str, work: str
 ) -> None:
-    """What tasks of a pool report arrives once, by itself at the end."""
+    """Reports of tasks in a pool arrive once, without a flush."""
     script = WORKERS + textwrap.dedent(f"""\
         from concurrent.futures import {executor}
 

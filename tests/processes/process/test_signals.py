@@ -23,7 +23,7 @@ while True:
 def test_ctrl_c_ends_a_script_as_without_tracking(
     scripts: Scripts, number: int
 ) -> None:
-    """A script in a loop of reports dies of Ctrl-C as ever, and loses no event."""
+    """A script in a loop of reports dies of Ctrl-C, and loses no event."""
     ends: list[tuple[int, list[str]]] = []
     for mode in ("online", "off"):
         with scripts.started(ENDLESS, TRACKERAPI_MODE=mode) as process:
@@ -44,7 +44,7 @@ def test_ctrl_c_ends_a_script_as_without_tracking(
 def test_killed_script_leaves_its_events_to_the_next(
     scripts: Scripts, name: str
 ) -> None:
-    """A script dies by the signal itself; every event whose call returned arrives."""
+    """A script dies by the signal itself; every event with a returned call arrives."""
     number = signal.Signals[name]
     with scripts.started(ENDLESS) as process:
         assert line_of(process.stdout) == "ready"
@@ -55,7 +55,7 @@ def test_killed_script_leaves_its_events_to_the_next(
     scripts.assert_all_arrive_once(cut=1)
 
 
-def test_script_that_is_interrupted_all_the_time_loses_count_of_nothing(
+def test_script_that_is_interrupted_repeatedly_keeps_its_counts(
     scripts: Scripts,
 ) -> None:
     """Interrupts at any place leave neither a lock nor a wrong count behind."""
@@ -82,10 +82,10 @@ def test_script_that_is_interrupted_all_the_time_loses_count_of_nothing(
     scripts.assert_all_arrive_once(cut=150)
 
 
-def test_signal_handler_may_report_in_the_middle_of_a_report(
+def test_signal_handler_may_report_during_a_report(
     scripts: Scripts,
 ) -> None:
-    """A handler that reports itself neither deadlocks nor loses what it broke into."""
+    """Neither the report of the handler nor the interrupted one is lost."""
     output, errors = scripts.run("""\
         import signal
 

@@ -373,7 +373,7 @@ def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int
         "event loop, from within the block",
     ],
 )
-def test_sigterm_reports_what_the_setting_says_and_ends_the_process_as_ever(
+def test_sigterm_reports_by_its_setting_and_ends_the_process(
     body: str, status: int, kind: str, outbox: Path
 ) -> None:
     """`on_sigterm` decides the reported kind; the author's handler, the exit."""
@@ -408,7 +408,7 @@ job = tracker.run_job("job", 142, "imaging")
 
 
 @pytest.mark.parametrize("kind", ["interrupt", "cancel"])
-def test_ctrl_c_cancels_whatever_the_setting_says(kind: str, outbox: Path) -> None:
+def test_ctrl_c_cancels_in_each_setting(kind: str, outbox: Path) -> None:
     """Ctrl-C reports `cancel`, since a person decided; KeyboardInterrupt goes on."""
     with script(PLAIN, outbox, on_sigterm=kind) as process:
         assert stopped(process, signal.SIGINT) == -signal.SIGINT
@@ -424,7 +424,7 @@ def test_step_that_sigterm_stops_is_not_ended(outbox: Path) -> None:
     assert story(outbox)[-2:] == ["start report", "interrupt"]
 
 
-def test_interruption_by_hand_is_reported_once(outbox: Path) -> None:
+def test_interruption_of_the_author_is_reported_once(outbox: Path) -> None:
     """An interruption that the author's handler has reported is not reported again."""
     with script(BY_HAND, outbox) as process:
         assert stopped(process) == 1

@@ -17,7 +17,7 @@ from trackerapi import TrackerApi, TrackerJob
 def test_threads_that_send_at_once_lose_and_double_nothing(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """Of 8 threads every event arrives once, each thread's in its order."""
+    """Each event of 8 threads arrives once, in the order of its thread."""
     barrier = threading.Barrier(8)
     sent: list[list[str]] = [[] for _ in range(8)]
 
@@ -41,7 +41,7 @@ def test_threads_that_send_at_once_lose_and_double_nothing(
 def test_threads_that_send_first_at_once_share_one_loop(
     backend: RunningBackend, tmp_path: Path
 ) -> None:
-    """However many threads begin together, one file and one thread come of it."""
+    """Threads that start together share one file and one delivery thread."""
     before = library_threads()
     barrier = threading.Barrier(8)
     outbox = tmp_path / "outbox"
@@ -63,10 +63,10 @@ def test_threads_that_send_first_at_once_share_one_loop(
     assert file.read_bytes().count(b'"event_id"') == 8
 
 
-def test_event_loop_is_not_held_by_reports(
+def test_event_loop_is_not_blocked_by_reports(
     gateway: Gateway, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """100 tasks report while a backend says nothing, and the loop goes on."""
+    """100 tasks report to a silent backend, and the event loop goes on."""
     ended = threading.Event()
     gateway.fault = silent(ended)
     key = gateway.backend.api_key

@@ -1,4 +1,4 @@
-"""Arguments that no command can use: blank ones, long ones, ones with controls."""
+"""Arguments that no command accepts: blank, long and control characters."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_each_argument_refuses_a_blank_value(
 
 
 def test_free_text_may_be_blank() -> None:
-    """A script whose text is empty still reports its event."""
+    """A script with an empty text reports its event."""
     for line in (["event", "info", "--message", "", "--detail", ""], ["job", "fail"]):
         build_parser().parse_args(line)
 

@@ -183,10 +183,10 @@ def test_check_prints_one_line_for_an_unreadable_file(
     assert told in err
 
 
-def test_check_asks_for_a_configuration_that_it_cannot_find(
+def test_check_without_a_configuration_is_an_error(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without any configuration nothing can be told."""
+    """Without any configuration nothing can be checked."""
     folder.joinpath("job_configurations.json").unlink()
 
     assert main(["check", "right.py"]) == USAGE

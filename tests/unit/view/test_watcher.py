@@ -1,4 +1,4 @@
-"""Which view is shown where."""
+"""Views of jobs by stream and setting."""
 
 import io
 import sys
@@ -12,10 +12,10 @@ ABLE = {"TERM": "xterm"}
 
 
 class Tty(io.StringIO):
-    """Says that it is a terminal."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
-        """Say so."""
+        """Return True."""
         return True
 
 
@@ -32,18 +32,18 @@ class Tty(io.StringIO):
         ("auto", None, ABLE, None),
     ],
 )
-def test_view_is_what_can_be_shown(
+def test_live_view_needs_a_terminal_with_a_cursor(
     progress: str,
     stream: io.StringIO | None,
     environment: dict[str, str],
     view: str | None,
 ) -> None:
-    """A live view needs a terminal on which the cursor can move."""
+    """Other streams get plain lines."""
     assert choose_view(progress, stream, environment) == view
 
 
-def test_closed_stderr_is_no_place_for_a_view() -> None:
-    """Daemons close it."""
+def test_closed_stderr_has_no_view() -> None:
+    """Daemons close stderr."""
     stream = Tty()
     stream.close()
 
@@ -53,8 +53,8 @@ def test_closed_stderr_is_no_place_for_a_view() -> None:
     assert choose_view("auto", closed, ABLE) is None
 
 
-def test_without_rich_there_are_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only who asks for a live view is told what is missing."""
+def test_without_rich_the_view_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only an explicit `live` warns that rich is missing."""
     monkeypatch.setitem(sys.modules, "rich", None)  # as if it were not there
 
     assert choose_view("auto", Tty(), ABLE) == "plain"

@@ -1,4 +1,4 @@
-"""What the command line of `trackerapi run` means."""
+"""Command line of `trackerapi run`."""
 
 import io
 from contextlib import redirect_stdout
@@ -14,7 +14,7 @@ from trackerapi.cli.run.progress_pattern import Measure
     "before", [["--step", "load"], ["--step=load"], ["--step", "load", "--"]]
 )
 def test_options_end_where_the_command_begins(before: list[str]) -> None:
-    """What follows belongs to the command, whatever it looks like."""
+    """Later words belong to the command."""
     arguments = read([*before, "convert", "--step", "x", "--", "-h"])
 
     assert arguments is not None
@@ -23,7 +23,7 @@ def test_options_end_where_the_command_begins(before: list[str]) -> None:
 
 
 def test_options_have_defaults() -> None:
-    """A command alone is run once, is no step, and is not looked at."""
+    """A plain command runs once, without a step and without a watched stream."""
     arguments = read(["true"])
 
     assert arguments is not None
@@ -35,8 +35,8 @@ def test_options_have_defaults() -> None:
     )
 
 
-def test_all_options_are_taken() -> None:
-    """Each option arrives where it belongs."""
+def test_all_options_are_read() -> None:
+    """Each option has its place in the result."""
     where = ["--step", "load", "--job", "j-1"]
     look = ["--progress", "(\\d+)%", "--watch", "stderr"]
     arguments = read(
@@ -51,8 +51,8 @@ def test_all_options_are_taken() -> None:
 
 
 @pytest.mark.parametrize("word", ["-h", "--help"])
-def test_help_is_asked_for_before_the_command_only(word: str) -> None:
-    """The command's own `--help` is the command's."""
+def test_help_is_printed_only_before_the_command(word: str) -> None:
+    """`--help` after the command belongs to the command."""
     assert read(["--step", "x", word]) is None
     assert read(["true", word]) is not None
 
@@ -76,8 +76,8 @@ def test_help_is_asked_for_before_the_command_only(word: str) -> None:
         (["--step", "x", "--progress", "a", "true"], "it needs one group"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(words: list[str], reason: str) -> None:
-    """A mistake is told before anything is run."""
+def test_contradicting_options_are_rejected(words: list[str], reason: str) -> None:
+    """A usage error is raised before anything runs."""
     with pytest.raises(RunUsageError, match=reason.replace("(", "\\(")):
         read(words)
 

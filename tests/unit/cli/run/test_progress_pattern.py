@@ -1,4 +1,4 @@
-"""How far a command is, by what it prints."""
+"""Progress of a command, read from its output."""
 
 import pytest
 from hypothesis import given
@@ -52,18 +52,18 @@ from trackerapi.cli.run.progress_pattern import (
         (r"(\d+)%", "nothing here", None),
     ],
 )
-def test_line_says_how_far_it_is(
+def test_line_has_the_progress_of_its_groups(
     regex: str, line: str, expected: Measure | None
 ) -> None:
-    """Groups are a percentage, units, or what their names say."""
+    """Groups are a percentage, or units, by position or by name."""
     assert ProgressPattern(regex).measure(line) == expected
 
 
 @pytest.mark.parametrize(
     "regex", ["(", "no group", "(a)(b)(c)", "(?P<total>a)", "(?P<other>a)(b)(c)", "a{9"]
 )
-def test_pattern_that_can_say_nothing_is_refused(regex: str) -> None:
-    """A pattern has the groups that mean something, or it is none."""
+def test_pattern_without_usable_groups_is_rejected(regex: str) -> None:
+    """A pattern needs one of the known sets of groups."""
     with pytest.raises(ValueError, match=r"regular expression|group"):
         ProgressPattern(regex)
 
@@ -72,13 +72,13 @@ PERCENT = ProgressPattern(r"(\d+)%")
 
 
 def test_newest_line_counts() -> None:
-    """Of many lines that come together the last that says something counts."""
+    """Of many lines that arrive together the last matching one counts."""
     assert PERCENT.newest([b"1%", b"2%", b"30%", b"other"]) == Measure(fraction=0.3)
     assert PERCENT.newest([b"other"]) is None
     assert PERCENT.newest([]) is None
 
 
-def test_line_is_whole_before_it_is_looked_at() -> None:
+def test_line_is_matched_when_it_is_whole() -> None:
     """The rest of a line may come later, or never."""
     lines = Lines()
 
@@ -94,7 +94,7 @@ def test_line_is_whole_before_it_is_looked_at() -> None:
     "move", [b"\x1b[G", b"\x1b[1G", b"\x1b[1A", b"\x1b[2F", b"\x1b[3;1H", b"\x1b[2J"]
 )
 def test_move_of_the_cursor_ends_a_line(move: bytes) -> None:
-    """What draws over itself without a carriage return is found, cut anywhere."""
+    """Output that redraws itself without a carriage return is matched, cut anywhere."""
     lines, stream = Lines(), move.join([b"10%", b"20%", b"30%"])
 
     pieces = [lines.split(stream[at : at + 1]) for at in range(len(stream))]
@@ -104,10 +104,10 @@ def test_move_of_the_cursor_ends_a_line(move: bytes) -> None:
 
 
 @given(st.lists(st.integers(0, 100), min_size=1), st.data())
-def test_pieces_of_the_output_do_not_matter(
+def test_cuts_of_the_stream_do_not_matter(
     percents: list[int], data: st.DataObject
 ) -> None:
-    """Wherever the stream is cut, all lines are found."""
+    """All lines are found wherever the stream is cut."""
     ends = st.sampled_from([b"\n", b"\r", b"\r\n", b"\x1b[1G"])
     stream = b"".join(b"%d%%" % p + data.draw(ends) for p in percents)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=5)))
@@ -122,8 +122,8 @@ def test_pieces_of_the_output_do_not_matter(
     assert told == [b"%d%%" % percent for percent in percents]
 
 
-def test_endless_line_is_not_kept() -> None:
-    """Only the begin of a line is looked at, however long it goes on."""
+def test_endless_line_is_not_stored() -> None:
+    """Only the beginning of a line is matched, however long it goes on."""
     lines = Lines()
 
     for _ in range(100):
@@ -131,8 +131,8 @@ def test_endless_line_is_not_kept() -> None:
     assert lines.split(b"50%\n60%\n") == [b"x" * MAX_LINE_BYTES, b"60%"]
 
 
-def test_flood_is_looked_at_in_part() -> None:
-    """Of very many lines at once only the last ones are tried."""
+def test_flood_is_matched_in_part() -> None:
+    """Of very many lines at once only the last ones are matched."""
     lines = Lines()
 
     assert lines.split(b"1%\n" + b"\n" * MAX_LINES) == []
@@ -141,7 +141,7 @@ def test_flood_is_looked_at_in_part() -> None:
 
 @given(st.binary())
 def test_no_bytes_do_harm(data: bytes) -> None:
-    """What is no text says nothing."""
+    """Bytes that are no text match nothing."""
     lines, pattern = Lines(), ProgressPattern(r"(\S+)%")
 
     pattern.newest(lines.split(data))
@@ -149,6 +149,6 @@ def test_no_bytes_do_harm(data: bytes) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_pattern_that_python_warns_of_is_taken() -> None:
-    """A doubtful pattern is no reason to fail, nor to print a line of Python's."""
+def test_pattern_with_a_warning_of_python_is_accepted() -> None:
+    """A doubtful pattern neither fails nor prints a warning of Python."""
     assert ProgressPattern(r"[[](\d+)%").measure("[7%") == Measure(fraction=0.07)
