@@ -304,7 +304,7 @@ class TrackerApi:
 
         Like `create_job()` with `finish="explicit"`: the job succeeds when the block
         ends, not when its last step is done. An exception, Ctrl-C or SIGTERM ends the
-        block as failed, cancelled or interrupted, and goes on untouched.
+        block as failed, cancelled or interrupted, and propagates unchanged.
 
         Waits for one answer of the backend, at most 3 s, as `create_job()` does.
 

@@ -109,7 +109,7 @@ def test_parts_of_a_step_add_up_in_any_order_of_arrival(
         assert stored["part"] == events[number].get("part")
         readings.append(api.get(f"/jobs/{job['id']}").json()["percent"])
     counted = api.get(f"/jobs/{job['id']}").json()["steps"][0]
-    # As text: a state with an int would read 100 until it is folded again, then 100.0.
+    # As text, since 100 == 100.0: an int in the state would read 100 until a refold.
     assert repr((counted["completed"], counted["total"])) == "(50.0, 100.0)"
     assert counted["fraction"] == 0.5
     assert readings == sorted(readings)
@@ -177,7 +177,7 @@ def test_batch_may_be_compressed(api: httpx.Client, job: dict[str, Any]) -> None
 def test_batch_in_any_order_ends_in_the_same_job(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """Events in late batches count at their own time."""
+    """The state follows `occurred_at`, whatever the order of the batches."""
     steps = [step["tag"] for step in job["steps"]]
     events = [
         event_of(job, kind="step", tag=tag, occurred_at=f"2026-01-01T00:00:0{n}Z")

@@ -1,4 +1,6 @@
-"""Completeness of the table of failures: each row has tests in both ways."""
+"""Completeness of the table of failures: each row has a test by default and
+with `strict`.
+"""
 
 import ast
 from pathlib import Path

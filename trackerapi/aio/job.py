@@ -33,7 +33,7 @@ class AsyncTrackerJob:
 
     Made by `AsyncTrackerApi.create_job()`, `run_job()`, `attach()` and `job()`. As a
     block it begins the job and ends it: succeeded, cancelled with its task,
-    interrupted by SIGTERM, or failed with an exception, which goes on untouched.
+    interrupted by SIGTERM, or failed with an exception, which propagates unchanged.
 
     The members are those of `TrackerJob`, which documents their parameters; within the
     block `current_job()` returns the `TrackerJob`. A report returns once its event is

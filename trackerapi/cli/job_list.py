@@ -30,7 +30,8 @@ _NUMBERS: Final = frozenset({2, 3})
 _HELP: Final = f"""\
 List jobs, newest first.
 
-Each filter narrows the list. With several --status, a job needs one of them.
+Each filter narrows the list. If --status is
+repeated, jobs with any of the given statuses are listed.
 
 {READ_STATUSES}
 examples:

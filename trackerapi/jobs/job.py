@@ -42,9 +42,9 @@ class TrackerJob:
 
     Made by `TrackerApi.create_job()`, `run_job()`, `attach()` and `job()`. As a block
     it begins the job and ends it: succeeded, cancelled by Ctrl-C, interrupted by
-    SIGTERM, or failed with an exception, which goes on untouched. The block of an
+    SIGTERM, or failed by an exception, which propagates unchanged. The block of an
     attached handle reports the end only if the job fails: the process that created
-    the job reports the others.
+    the job reports all other ends.
 
     Each report returns once its event is in the outbox, and waits for no network.
     `fetch()`, `events()`, `token()` and the calls about share links are requests: each
@@ -161,9 +161,9 @@ class TrackerJob:
             items: Items, also an async iterable.
             step: Tag or unambiguous display name of the step.
             total: Units in all, 0 to 2**53 - 1. None takes `len(items)`, or the sum of
-                the weights of a collection; the total of an iterator is unknown.
+                the weights; without a length, the total stays unknown.
             weight: Returns the units of an item, such as its bytes; None counts 1 each.
-            key: Returns the key of an item in `resume`; None takes the item itself.
+            key: Returns the key of an item to look up in `resume`; None takes the item.
             resume: Keys of items that were done before: the items count as done, and
                 are left out.
 
@@ -213,8 +213,8 @@ class TrackerJob:
             total: Units of the step in all, 0 to 2**53 - 1.
             fraction: Share of the step done, 0.0 to 1.0, instead of units.
             retrying: With `kind="error"` of a step: another attempt follows.
-            occurred_at: Time of the event; aware. None takes the present, but no time
-                before the job's previous event.
+            occurred_at: Time of the event; aware. None takes the current time, or the
+                time of the job's previous event if that is later.
             part: Name of the worker or host that counts, where several count one step;
                 1 to 100 characters.
 
@@ -267,7 +267,7 @@ class TrackerJob:
         self.step(step).skip(reason)
 
     def complete(self, remarks: str | None = None) -> None:
-        """Report that the job has succeeded; steps that never began are not run.
+        """Report that the job has succeeded; other steps read `not_run`.
 
         Args:
             remarks: Text for the customer, such as the number of files left out.
@@ -392,7 +392,7 @@ class TrackerJob:
     def share_link(self, *, expires_at: datetime | None = None) -> str:
         """Make a link to the customer's page of this job; return its address.
 
-        Each call makes a new link. Its address is in this answer alone.
+        Each call makes a new link. The address cannot be read again later.
 
         Args:
             expires_at: When the link ends; aware. None for the backend's default of

@@ -1,8 +1,8 @@
-"""Rescue of undelivered records from files that were closed, deleted, moved or cut.
+"""Rescue of undelivered records from closed, deleted, moved or truncated files.
 
 The job may close all descriptors; its user may delete or rename the folder, or empty a
-file to make room on the disk. As long as there is a descriptor, it still reads the
-undelivered records, which are written to a new file.
+file to make room on the disk. While the process has an open descriptor of the file, it
+can read the undelivered records and writes them to a new file.
 """
 
 import logging
@@ -27,7 +27,7 @@ from trackerapi.problems import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescue:
-    """Replacement of files that were closed, deleted, moved or cut.
+    """Replacement of closed, deleted, moved or truncated files.
 
     Attributes:
         folder: Folder of the new files; None if there is no folder.
@@ -44,7 +44,7 @@ class Rescue:
     def rescue(
         self, file: OutboxFile, binding: Binding, writer: str
     ) -> OutboxFile | None:
-        """Replace a file that was closed, deleted, moved or cut; report the problem.
+        """Replace a closed, deleted, moved or truncated file; report the problem.
 
         Returns:
             The given file if it could be opened again, else a new one; None if no
@@ -85,10 +85,12 @@ class Rescue:
             file.reset_position()
         with file.replacement(self.folder, binding, writer, fsync=self.fsync) as fresh:
             for line in file.undelivered_lines():
-                # The first line of a cut file may be the rest of a record.
+                # The first line of a truncated file may be the rest of a record.
                 if not is_cut or parse_record(line):
                     fresh.append(line)
-        with suppress(OSError):  # if the journal was moved with the folder
+        with suppress(
+            OSError
+        ):  # fails if the journal of held records was moved with the folder
             file.held.move_to(fresh.held)
         if is_cut:
             with suppress(OSError):
@@ -96,7 +98,7 @@ class Rescue:
         return fresh
 
     def give_up(self, files: list[OutboxFile]) -> None:
-        """Close and remove files without a replacement; count their records as lost."""
+        """Close lost files, take them out of `files`, and count their records."""
         for file in [each for each in files if not each.is_in_place]:
             self.counters.count_dropped("outbox unwritable", file.undelivered_count)
             files.remove(file)

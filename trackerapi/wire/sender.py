@@ -20,7 +20,7 @@ from trackerapi.wire.client import BackendClient
 from trackerapi.wire.failures import problem_details
 
 MIN_COMPRESSED_BYTES: Final = 1400
-"""Smallest batch that is compressed: one packet of a network holds a smaller one."""
+"""Smallest batch that is compressed: a smaller batch fits into one network packet."""
 
 _FASTEST: Final = 1
 _MAX_KEYS: Final = 1000
@@ -30,7 +30,7 @@ class HttpSender:
     """Client for delivery over HTTP: a `Sender`. Each call makes one attempt.
 
     Args:
-        client: Client of its own, with time limits for one attempt.
+        client: Client that only this sender uses, with time limits for one attempt.
         read_key: Reads the key from its setting.
         on_new_key: Called with a key that differs from the present key.
     """

@@ -117,7 +117,7 @@ def test_offline_tracker_records_and_does_not_connect(
 def test_later_online_tracker_delivers_offline_records(
     gateway: Gateway, tracker: TrackerApi, config: JobConfig, outbox: Path, how: str
 ) -> None:
-    """The same key, online, delivers records of offline runs in each of its ways."""
+    """An online tracker with the same key delivers the records of offline runs."""
     where: dict[str, Any] = {
         "api_key": gateway.backend.api_key,
         "base_url": gateway.url,
@@ -157,7 +157,7 @@ def test_offline_needs_no_key(outbox: Path) -> None:
 def test_key_of_another_form_delivers_its_offline_records(
     gateway: Gateway, tracker: TrackerApi, job: TrackerJob, outbox: Path
 ) -> None:
-    """A key without a public part finds its records again, like any other."""
+    """A tracker whose key has no key id delivers its offline records too."""
     gateway.lends_key = True
     where: dict[str, Any] = {"api_key": "key.of-another/form=", "base_url": gateway.url}
     with TrackerApi(**where, outbox=outbox, mode="offline") as offline:
@@ -171,7 +171,7 @@ def test_key_of_another_form_delivers_its_offline_records(
 def test_records_for_one_backend_are_never_sent_to_another(
     gateway: Gateway, backend: RunningBackend, outbox: Path
 ) -> None:
-    """A folder of two destinations mixes nothing, in any order of processes."""
+    """Records of one backend in a shared folder never reach another backend."""
     key = backend.api_key
     with TrackerApi(key, NOWHERE, mode="offline", outbox=outbox) as elsewhere:
         elsewhere.job("elsewhere").send_event(kind="info")

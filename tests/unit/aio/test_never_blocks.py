@@ -157,7 +157,7 @@ async def run_pipeline(
 
 
 class SilentBackend:
-    """A backend that holds each request, and meanwhile has the event loop work.
+    """A backend that holds each request, and checks meanwhile that the loop runs.
 
     Attributes:
         stage: Phase of the script, set by the script.
@@ -201,7 +201,7 @@ class SilentBackend:
 
 @pytest.mark.parametrize("fsync", [False, True])
 def test_loop_runs_while_a_job_is_created(outbox: Path, *, fsync: bool) -> None:
-    """The creation takes 3 s without an answer."""
+    """The loop runs callbacks while `run_job()` waits for a silent backend."""
     backend = SilentBackend()
     with answering(backend) as server:
         made = AsyncTrackerApi("key", server.url, outbox=outbox, fsync=fsync)
@@ -218,7 +218,7 @@ def test_loop_runs_while_a_job_is_created(outbox: Path, *, fsync: bool) -> None:
 
 
 def test_loop_runs_while_a_tracker_closes(outbox: Path) -> None:
-    """The close waits 2 s for a silent backend."""
+    """The loop runs callbacks while `close()` waits for a silent backend."""
     backend = SilentBackend()
     with answering(backend) as server:
         made = AsyncTrackerApi("key", server.url, outbox=outbox)
@@ -273,7 +273,7 @@ def test_read_call_without_an_answer_ends_with_its_task(outbox: Path) -> None:
 
 
 def test_read_call_of_an_unreachable_backend_raises(outbox: Path) -> None:
-    """Read calls raise as in a script."""
+    """Read calls raise the errors of the synchronous `TrackerApi`."""
     tracker = AsyncTrackerApi("key", NOWHERE, outbox=outbox, timeout_seconds=0.1)
 
     async def main() -> None:

@@ -15,7 +15,10 @@ TEXTS = {
         "UID=1.2.392.200036.9116.2.6.1.48.",
     ],
     "a patient's name": ["DOE^JOHN", "Doe^Jane^^Dr", "of Müller^Ärne.", "山^太郎"],
-    "an element of the patient": ["(0010,0030) DA: '19700131'", "bad (0010, 1000)"],
+    "a DICOM tag of the patient group": [
+        "(0010,0030) DA: '19700131'",
+        "bad (0010, 1000)",
+    ],
     "a date of birth": [
         "born 1970-01-31",
         "PatientBirthDate: 19700131",

@@ -29,10 +29,11 @@ Bind undelivered records to the present address and key.
 
 Records keep the address and the key of the job that wrote them. If one of the two was
 wrong (a key pasted with quotes, another port, https for http), no backend ever
-accepted them, and `trackerapi sync` names their files. This command binds such files
-to the present address and key, which the backend has to accept first; `trackerapi
-sync` then delivers them. Without ID, it binds all files that no backend accepted. A
-file named by ID may also belong to another confirmed address or provider.
+accepted this address and key, and `trackerapi sync` names the files. This command
+binds such files to the present address and key, which the backend has to accept first;
+`trackerapi sync` then delivers them. Without ID, it binds all files that no backend
+accepted. A file named by ID may also have another address or provider that a backend
+accepted.
 
 exit status:
   0  bound, listed, or there was nothing to bind
@@ -51,7 +52,11 @@ def add_commands(commands: Any) -> None:
     parser = add_command(commands, "claim", _claim, _HELP)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "ids", metavar="ID", nargs="*", default=[], help="id of a file, or its begin"
+        "ids",
+        metavar="ID",
+        nargs="*",
+        default=[],
+        help="id of a file, or its first characters",
     )
     which.add_argument(
         "--all",

@@ -7,12 +7,12 @@ from trackerapi.cli.outbox import import_ as import_bundle
 from trackerapi.cli.outbox import list as list_files
 from trackerapi.cli.parser import add_group
 
-_HELP: Final = "Look after undelivered records, and after records that are held."
+_HELP: Final = "List, retry, move or drop undelivered and held records."
 
 
 def add_commands(commands: Any) -> None:
     """Add `outbox` and its commands."""
-    text = "look after undelivered and held records"
+    text = "list, retry, move or drop undelivered and held records"
     own = add_group(commands.add_parser("outbox", help=text, description=_HELP))
     for module in (
         list_files,

@@ -38,7 +38,9 @@ class Attempts:
         self._matcher: Matcher | None = None
 
     def run(self) -> int:
-        """Run all attempts; return the exit status, or end by the command's signal."""
+        """Run all attempts; return the exit status, or end this process by the
+        signal that ended the command.
+        """
         number, outcome = 1, self._attempt()
         while outcome.may_be_repeated and number < self._arguments.attempts:
             if self._reporting is not None:
@@ -90,7 +92,7 @@ class Attempts:
         return Outcome(status=error.status << 8, reason=error.reason)
 
     def _relays(self) -> "Relays | None":
-        """Return the relays of the output; None without `--progress` or a job."""
+        """Return the relays of the output; None without `--progress` or job."""
         arguments = self._arguments
         if arguments.progress is None or not self._job:
             return None
