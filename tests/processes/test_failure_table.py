@@ -1,6 +1,4 @@
-"""Completeness of the table of failures: each row has a test by default and
-with `strict`.
-"""
+"""Completeness of the table of failures: each row has its two tests."""
 
 import ast
 from pathlib import Path

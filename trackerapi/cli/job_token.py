@@ -23,8 +23,8 @@ Print a token for a job: a key for this job alone.
 
 Another machine or container reports to the job with the token and the address of the
 backend, and needs nothing else. Treat the token as a secret. The backend must already
-know the job. If the token cannot be printed, the command ends it where the key may do
-so, and the exit status is 1.
+know the job. If the token cannot be printed, the command ends the token if the key
+has the scope admin, and the exit status is 1.
 
 examples:
   export TRACKERAPI_JOB=$(trackerapi job token --job import-7)

@@ -49,7 +49,8 @@ class Store(Protocol):
 
         Raises:
             StoreError: If the engine fails, or its driver does not confirm that a
-                transaction was open and is committed. Then nothing is stored.
+                transaction was open and is committed. The engine rolls the transaction
+                back.
         """
 
     def is_in_transaction(self, db: Connection) -> bool:
@@ -59,7 +60,7 @@ class Store(Protocol):
         """Write a value that no query reads, so that the commit writes to the disk."""
 
     def shortage(self) -> str | None:
-        """Return why writes may fail soon, in one sentence; None without a reason."""
+        """Return a sentence about a shortage, such as of disk space, or None."""
 
     def close(self) -> None:
         """Close all connections and release all locks."""

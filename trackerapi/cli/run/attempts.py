@@ -38,8 +38,9 @@ class Attempts:
         self._matcher: Matcher | None = None
 
     def run(self) -> int:
-        """Run all attempts; return the exit status, or end this process by the
-        signal that ended the command.
+        """Run all attempts; return the exit status.
+
+        If a signal ended the command, the same signal ends this process.
         """
         number, outcome = 1, self._attempt()
         while outcome.may_be_repeated and number < self._arguments.attempts:
