@@ -15,7 +15,7 @@ TEXTS = {
         "UID=1.2.392.200036.9116.2.6.1.48.",
     ],
     "a patient's name": ["DOE^JOHN", "Doe^Jane^^Dr", "of Müller^Ärne.", "山^太郎"],
-    "a DICOM tag of the patient group": [
+    "an element of the patient": [
         "(0010,0030) DA: '19700131'",
         "bad (0010, 1000)",
     ],
