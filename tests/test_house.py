@@ -1,4 +1,4 @@
-"""Sizes of the code: classes with their own bases, inheritance, modules in a package."""
+"""Sizes of the code: classes with their bases, inheritance, modules in a package."""
 
 import ast
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ MAX_LOOSE_MODULES: Final = 16
 
 
 class Class(NamedTuple):
-    """A class of a package: its lines without docstrings, and the names of its bases."""
+    """A class of a package, its lines without docstrings, and names of its bases."""
 
     name: str
     line_count: int
