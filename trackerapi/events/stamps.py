@@ -63,16 +63,21 @@ class _Stamps:
         if milliseconds != known:
             begin = f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7"
             self._millisecond = (milliseconds, begin)
-        event_id = (
-            f"{begin}{microsecond:03x}"
-            f"-8{count >> 20 & 0xFFF:03x}-{count & 0xFFFFF:05x}{self._tail}"
+        # `%` formats all numbers in one pass. An f-string makes a text of each number:
+        # 8 % of the instructions of a report.
+        event_id = "%s%03x-8%03x-%05x%s" % (  # noqa: UP031
+            begin,
+            microsecond,
+            count >> 20 & 0xFFF,
+            count & 0xFFFFF,
+            self._tail,
         )
         second, microseconds = divmod(max(now, not_before), 1_000_000)
         known, text = self._second
         if second != known:
             text = _as_seconds_text(second)
             self._second = (second, text)
-        return event_id, f"{text}.{microseconds:06d}Z"
+        return event_id, "%s.%06dZ" % (text, microseconds)  # noqa: UP031
 
 
 def _as_seconds_text(second: int) -> str:
