@@ -1,8 +1,8 @@
 """Batches of records of outbox files, delivered in the order of each file.
 
 A batch is settled once each record is delivered, held or deferred. A record is held if
-the backend rejects it: in a line of a batch answer, or by the answer to a batch of one.
-After any other failure the batch stays in the file and is sent again.
+the backend rejects it, either in the answer to a batch or as a batch of one. After any
+other failure the batch stays in the file and is sent again.
 """
 
 import weakref

@@ -206,7 +206,7 @@ class Delivery:
         self.record(creation.as_line())
 
     def note_failure(self, error: BackendError) -> None:
-        """Back off because a request outside of delivery found no backend."""
+        """Back off after a failed request outside of delivery."""
         session = self._session
         if session is None:
             self._open(error)

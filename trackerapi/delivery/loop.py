@@ -81,19 +81,19 @@ class SignalSafeEvent:
 
 
 class DeliveryLoop:
-    """Delivery in a daemon thread, which `start()` begins.
+    """Delivery in a daemon thread.
 
-    Threads may call all methods, but `start()` once only.
+    Safe to share between threads; `start()` is called once.
 
     Args:
-        parts: The parts that the loop works with.
+        parts: Outbox, sender and the other parts of the session.
 
     Attributes:
         passes: Passes of delivery, with the claimed leftover files.
-        is_asleep: Whether a new record needs `wake()` to be seen soon.
-        is_down: Whether the last attempt found no backend; None before the first.
-        key_error: The rejection of the key by the last attempt; None without one.
-        is_sending: Whether the thread may be waiting for an answer.
+        is_asleep: Whether the thread sleeps, so that a new record needs `wake()`.
+        is_down: Whether the last attempt got no usable answer; None before the first.
+        key_error: Error of the last attempt if the backend rejected the key, or None.
+        is_sending: Whether the thread is delivering, and may wait for an answer.
     """
 
     def __init__(self, parts: DeliveryParts) -> None:
@@ -104,12 +104,16 @@ class DeliveryLoop:
         self.key_error: AuthenticationError | None = None
         self.is_sending = False
         self._wake = SignalSafeEvent()
-        self._pass_done = threading.Condition()
+        # Notified after each pass. Reentrant: a signal handler may flush while its
+        # thread flushes.
+        self._pass_done = threading.Condition(threading.RLock())
         self._flush_count = 0
         self._is_stopping = self._is_retiring = False
         self._on_end: Callable[[], object] | None = None
         self._failures = 0
-        self._next_attempt = self._asked_until = 0.0
+        # Monotonic times: of the next attempt, and of the end of the pause that the
+        # backend asked for.
+        self._next_attempt = self._retry_after_at = 0.0
         self._seen_mark = parts.outbox.mark
         self._own_files: list[OutboxFile] = []
         self._thread: threading.Thread | None = None
@@ -142,7 +146,7 @@ class DeliveryLoop:
         self._wake.set()
 
     def note_failure(self, error: BackendError) -> None:
-        """Back off because a request outside of delivery found no backend."""
+        """Back off after a failed request outside of delivery."""
         self.is_down = True
         self._back_off(error)
 
@@ -161,7 +165,7 @@ class DeliveryLoop:
         with self._pass_done:
             self._flush_count += 1
             self.passes.search_again()
-            self._next_attempt = self._asked_until if stops_if_down else 0.0
+            self._next_attempt = self._retry_after_at if stops_if_down else 0.0
             self._wake.set()
             try:
                 while not self._is_flushed(stops_if_down) and self._thread.is_alive():
@@ -302,7 +306,7 @@ class DeliveryLoop:
 
     def _note_success(self) -> None:
         self._failures = 0
-        self._asked_until = self._next_attempt = 0.0
+        self._retry_after_at = self._next_attempt = 0.0
         self.is_down, self.key_error = False, None
         self._parts.counters.last_error = None
 
@@ -333,7 +337,7 @@ class DeliveryLoop:
         if self.key_error is error:
             # Somebody may fix the key long before the time that the backend asks for.
             asked = min(asked, _MAX_KEY_PAUSE_SECONDS)
-        self._asked_until = now + asked
+        self._retry_after_at = now + asked
         self._next_attempt = now + backoff_seconds(
             self._failures,
             jitter=random.random(),  # noqa: S311 - spreads load, hides nothing

@@ -64,7 +64,7 @@ class DeliveryParts:
 class DeliveryPasses:
     """Passes of delivery, for files of this process and for leftover files.
 
-    All methods belong to the delivery thread, but those that say otherwise.
+    Only the delivery thread calls the methods, except those marked "for any thread".
 
     Args:
         parts: The parts of the session.
@@ -99,10 +99,7 @@ class DeliveryPasses:
         return is_complete or self._parts.folder is None
 
     def search_again(self) -> None:
-        """Search leftovers and retry deferred records in the next pass.
-
-        Any thread may call this.
-        """
+        """Make a search and a retry due in the next pass; for any thread."""
         self._next_search = self._next_retry = 0.0
 
     def files(self) -> list[OutboxFile]:
@@ -172,9 +169,11 @@ class DeliveryPasses:
             if is_full or undelivered >= MAX_UNDELIVERED_LEFTOVERS:
                 self._has_more_leftovers = True
                 break
-        # Not sorted in place: `list.sort()` empties the list while other threads read
-        # it.
+        # Not sorted in place: `list.sort()` empties the list meanwhile, and `report()`
+        # of another thread would miss the files.
         self.leftovers = sorted(self.leftovers, key=lambda file: file.path.name)
+        # Files of another key are claimed if the key is of the same provider: only the
+        # backend knows that.
         self._has_unclear_files = binding.provider_id is None and folder.has_foreign(
             binding
         )

@@ -48,9 +48,11 @@ class BatchResult:
 class Sender(Protocol):
     """Client for delivery: each call makes one attempt, and blocks until it ends.
 
-    Methods that send a request raise `BackendUnavailable` without a usable answer (the
-    content may have arrived), `AuthenticationError` for a rejected key (nothing
-    arrived) and `BackendRejected` for rejected content (nothing arrived).
+    Methods that send a request raise:
+
+    - `BackendUnavailable` without a usable answer; the content may have arrived.
+    - `AuthenticationError` if the backend rejects the key; nothing is stored.
+    - `BackendRejected` if the backend rejects the whole content; nothing is stored.
     """
 
     def send(self, batch: bytes) -> BatchResult:

@@ -53,9 +53,9 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """Parse a JSON object.
 
     Raises:
-        InvalidAnswer: If `body` is not UTF-8, is not a JSON object, is nested deeper
-            than `MAX_DEPTH`, has a number above `MAX_NUMBER`, NaN or infinity, or has a
-            text with half a surrogate pair.
+        InvalidAnswer: If `body` is not UTF-8 or not a JSON object, or is nested deeper
+            than `MAX_DEPTH`. Also for NaN, infinity, numbers above `MAX_NUMBER`, and
+            texts with half a surrogate pair.
     """
     try:
         # `json.loads(bytes)` would take UTF-16 and lone surrogates too.

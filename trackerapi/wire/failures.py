@@ -1,7 +1,7 @@
 """Errors of this library for failed requests, made from answers and httpx exceptions.
 
-Status, content type and body are checked before generated code reads them: an answer of
-a server or proxy raises a `BackendError`, and no other exception.
+Status, content type and body are checked before generated code reads them. An unusable
+answer raises a `BackendError`, and no other exception.
 """
 
 import json
