@@ -436,4 +436,10 @@ def job_or_decorator(
     keywords = {argument: v for argument, v in given.items() if v is not None}
     if "customer_id" in keywords or (name and "provider_job_id" in keywords):
         return as_job(*name, **keywords)
-    return look_up(*name, **keywords)
+    ids = [*name]
+    if "provider_job_id" in keywords:
+        ids.append(keywords.pop("provider_job_id"))
+    tag = keywords.pop("tag", None)
+    if len(ids) != 1 or keywords:
+        raise TypeError("job() takes one id and tag=; a decorator is made by as_job()")
+    return look_up(ids[0], tag=tag)

@@ -184,6 +184,7 @@ class StepWork:
 
     def _close(self, count: int, error: BaseException | None) -> bool:
         """Take blocks from the count; return whether no block of the step is open."""
+        # The lock lets one thread alone see the count reach 0, and end the step.
         with COUNTING.lock:
             self._open_count = max(self._open_count - count, 0)
             self._left_by = worse_of(self._left_by, error)

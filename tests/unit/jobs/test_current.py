@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -310,7 +311,7 @@ def test_decorated_function_is_a_job(
 ) -> None:
     """The id comes from the arguments of the call; the result is the function's own."""
 
-    @recorder.job(
+    @recorder.as_job(
         config.tag,
         provider_job_id=lambda study, **_: f"study-{study}",
         customer_id=lambda _study, customer: customer,
@@ -329,7 +330,7 @@ def test_decorated_coroutine_is_a_job_that_may_fail(
 ) -> None:
     """The exception of a coroutine fails its job and reaches the caller."""
 
-    @recorder.job(config.tag, provider_job_id="one", customer_id=142)
+    @recorder.as_job(config.tag, provider_job_id="one", customer_id=142)
     async def pipeline() -> None:
         await segment("liver")
         raise ValueError("no liver")
@@ -340,11 +341,49 @@ def test_decorated_coroutine_is_a_job_that_may_fail(
     assert story(outbox)[-2:] == ["step segment", "error"]
 
 
-def test_job_method_is_a_handle_or_a_decorator_by_its_arguments(
-    recorder: TrackerApi, config: JobConfig
+@pytest.mark.parametrize("is_named", [False, True])
+def test_older_spelling_of_as_job_makes_the_same_decorator(
+    recorder: TrackerApi, config: JobConfig, outbox: Path, is_named: bool
 ) -> None:
-    """`tracker.job(id)` returns a handle."""
+    """`@tracker.job(...)` with a customer works without a warning."""
+    arguments: dict[str, Any] = {"provider_job_id": str, "customer_id": 142}
+    older: Any = recorder.job
+    decorator = (
+        older(tag=config.tag, **arguments)
+        if is_named
+        else older(config.tag, metadata={"Key": 1}, **arguments)
+    )
+
+    @decorator
+    def pipeline(study: int) -> str:
+        return current_job().provider_job_id
+
+    assert pipeline(7) == "7"
+    assert story(outbox) == ["start", "complete"]
+
+
+def test_job_method_returns_a_handle(recorder: TrackerApi, config: JobConfig) -> None:
+    """`tracker.job(id)` takes the id with and without its name."""
     assert recorder.job("id").provider_job_id == "id"
     assert recorder.job(provider_job_id="id", tag=config.tag).config == config
+
+
+@pytest.mark.parametrize(
+    ("names", "keywords"),
+    [
+        (("id",), {"customr_id": 3}),
+        (("id", "tag"), {}),
+        ((), {}),
+        ((), {"tag": "imaging"}),
+        (("imaging",), {"provider_job_id": "id"}),
+        (("id",), {"metadata": {"Key": 1}}),
+    ],
+)
+def test_job_method_rejects_arguments_of_neither_kind(
+    recorder: TrackerApi, names: tuple[str, ...], keywords: dict[str, Any]
+) -> None:
+    """Arguments of neither a handle nor a decorator raise TypeError."""
+    any_job: Any = recorder.job
+
     with pytest.raises(TypeError):
-        recorder.job("id", customr_id=3)  # type: ignore[call-overload]
+        any_job(*names, **keywords)
