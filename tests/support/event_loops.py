@@ -7,12 +7,11 @@ from typing import Final
 
 import pytest
 
+from tests.support.scripted_server import NOWHERE
 from trackerapi import AsyncTrackerApi, Event, TrackerApi
 
 PATIENCE_SECONDS: Final = 120.0
 """Maximum wait for an expected event, in seconds."""
-
-NOWHERE: Final = "http://127.0.0.1:9"
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from trackerapi.outbox.file import OutboxFile
 
 PATIENCE_SECONDS: Final = 90.0
 SECRET: Final = "canary"
-NOWHERE: Final = "http://127.0.0.1:9"
 UNKNOWN_CUSTOMER: Final = 999_999
 NO_SETTINGS: Final = {"TRACKERAPI_BASE_URL": "", "TRACKERAPI_API_KEY": ""}
 

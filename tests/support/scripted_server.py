@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 KEY = "trk_3kTMd9aZ_canarysecretcanarysecret_abc123"
 """A well-formed API key; its secret must not appear in any output."""
+
+NOWHERE = "http://127.0.0.1:9"
+"""Address without a server: connections are refused."""
 
 OWNER = {
     "provider_id": 1,
@@ -195,6 +198,3 @@ def silent(ended: threading.Event) -> Fault:
         return b""
 
     return fault
-
-
-NOWHERE: Final = "http://127.0.0.1:9"

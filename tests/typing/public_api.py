@@ -1,4 +1,4 @@
-"""What type checkers know of the public calls; checked by them, never run.
+"""Types of the public calls: checked by type checkers, never run.
 
 `mypy --strict` and pyright in strict mode read this file. A call whose type is lost
 or changed makes an `assert_type` fail, and each ignored line has to be an error.
@@ -57,7 +57,7 @@ from trackerapi.testing import CustomerView, FakeTracker, RecordedJob, recording
 
 
 def configurations() -> JobConfig:
-    """Load a file, and add what comes from code."""
+    """Load a file, and add configurations from code."""
     manager = JobConfigManager(configurations_file="./job_configurations.json")
     JobConfigManager(configurations_file=Path("job_configurations.json"))
     JobConfigManager(configs=[{"tag": "my_job"}])
@@ -146,7 +146,7 @@ def blocks(tracker: TrackerApi, files: list[Path]) -> None:
 
 
 def decorators(tracker: TrackerApi) -> None:
-    """Decorate functions, whose types stay as they are."""
+    """Decorate functions: their types stay as they are."""
 
     @step("load")
     def load(study: str) -> int:
@@ -255,7 +255,7 @@ def integrations(job: TrackerJob) -> None:
 
 
 def errors(error: BackendError) -> tuple[type[TrackerError], ...]:
-    """Read what an error knows."""
+    """Read the attributes of an error."""
     assert_type(error.status, int | None)
     assert_type(error.request_id, str | None)
     assert_type(error.retry_after_seconds, float | None)
@@ -271,7 +271,7 @@ def errors(error: BackendError) -> tuple[type[TrackerError], ...]:
 
 
 def tests_of_their_own(trackerapi: FakeTracker) -> None:
-    """Look at what the code under test has reported."""
+    """Read the reports of the code under test."""
     job = assert_type(trackerapi.job("S1"), RecordedJob)
     assert_type(trackerapi.jobs, list[RecordedJob])
     assert_type(job.percent, float | None)
@@ -288,7 +288,7 @@ def tests_of_their_own(trackerapi: FakeTracker) -> None:
 
 
 def mistakes(tracker: TrackerApi, job: TrackerJob) -> None:
-    """What a checker has to refuse; an ignore that is not needed is an error."""
+    """Calls that a checker has to reject; an unneeded ignore is an error."""
     tracker.create_job("id", "142", "my_job")  # type: ignore[arg-type]
     tracker.create_job("id", 142, "my_job", finish="never")  # type: ignore[arg-type]
     TrackerApi(timeout=5)  # type: ignore[call-arg]

@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from tests.support.event_loops import (
-    NOWHERE,
     PATIENCE_SECONDS,
 )
+from tests.support.scripted_server import NOWHERE
 
 
 def test_reports_load_no_module_in_the_loop(outbox: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import black_hole, key_refused
-from tests.support.leftovers import NOWHERE, UNKNOWN_CUSTOMER, Desk
-from tests.support.scripted_server import KEY
+from tests.support.leftovers import UNKNOWN_CUSTOMER, Desk
+from tests.support.scripted_server import KEY, NOWHERE
 from trackerapi import TrackerApi
 from trackerapi.arguments import LONGEST_DETAIL
 from trackerapi.cli.exit_statuses import (

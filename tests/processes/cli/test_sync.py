@@ -11,11 +11,10 @@ from tests.support.command_fixtures import SkippingClock
 from tests.support.fault_proxy import Exchange, FaultProxy, pass_on
 from tests.support.faults import black_hole, busy, key_refused, unavailable
 from tests.support.leftovers import (
-    NOWHERE,
     UNKNOWN_CUSTOMER,
     Desk,
 )
-from tests.support.scripted_server import KEY
+from tests.support.scripted_server import KEY, NOWHERE
 from trackerapi import TrackerApi
 from trackerapi.cli.exit_statuses import (
     FINE,

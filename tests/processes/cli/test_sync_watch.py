@@ -13,11 +13,10 @@ import pytest
 from tests.support.fault_proxy import FaultProxy, pass_on
 from tests.support.faults import black_hole, unavailable
 from tests.support.leftovers import (
-    NOWHERE,
     PATIENCE_SECONDS,
     Desk,
 )
-from tests.support.scripted_server import KEY
+from tests.support.scripted_server import KEY, NOWHERE
 from trackerapi.cli.exit_statuses import (
     FINE,
     INTERRUPTED,

@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.fault_proxy import FaultProxy
 from tests.support.faults import black_hole
-from tests.support.leftovers import NOWHERE, PATIENCE_SECONDS, Desk
-from tests.support.scripted_server import KEY
+from tests.support.leftovers import PATIENCE_SECONDS, Desk
+from tests.support.scripted_server import KEY, NOWHERE
 from trackerapi import TrackerApi
 from trackerapi.cli.exit_statuses import COPY_FAILED, FINE, USAGE
 from trackerapi.models import JobEvent

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.backend_jobs import deliver
 from tests.support.running_backend import RunningBackend
+from tests.support.scripted_server import NOWHERE
 from trackerapi import (
     JobConfig,
     JobConfigManager,
@@ -20,8 +21,6 @@ from trackerapi import (
     UnknownStepError,
 )
 from trackerapi.outbox.folder import OutboxFolder
-
-NOWHERE = "http://127.0.0.1:9"
 
 EARLIER = """
 import json, os, sys

@@ -180,7 +180,7 @@ def test_event_of_a_finalizer_neither_hangs_nor_fails(scripts: Scripts) -> None:
         send(job)
         resource = Resource(job)
         """,
-        # What waits for a time to run out instead of ending is to be killed first.
+        # A script that waits for a timeout instead of ending is killed before it.
         TRACKERAPI_SHUTDOWN_TIMEOUT="3600",
     )
 
@@ -214,7 +214,7 @@ def test_event_of_a_finalizer_that_outlives_its_tracker_is_kept(
         main()
         gc.collect()
         """,
-        # What waits for a time to run out instead of ending is to be killed first.
+        # A script that waits for a timeout instead of ending is killed before it.
         TRACKERAPI_SHUTDOWN_TIMEOUT="3600",
     )
 

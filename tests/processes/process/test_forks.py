@@ -166,7 +166,7 @@ def test_fork_while_another_thread_sends_first_does_not_hang(scripts: Scripts) -
         first.join()
         print(tracker.flush(timeout=30).waiting)
         """,
-        # What waits for a time to run out instead of ending is to be killed first.
+        # A script that waits for a timeout instead of ending is killed before it.
         TRACKERAPI_SHUTDOWN_TIMEOUT="3600",
     )
 

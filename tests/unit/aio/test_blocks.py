@@ -9,8 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from tests.support.event_loops import NOWHERE, PATIENCE_SECONDS, Gate
+from tests.support.event_loops import PATIENCE_SECONDS, Gate
 from tests.support.recorded_jobs import progress, recorded, story
+from tests.support.scripted_server import NOWHERE
 from trackerapi import (
     AsyncTrackerApi,
     AsyncTrackerJob,

@@ -9,12 +9,11 @@ from typing import Any, Final
 import pytest
 
 from tests.support.event_loops import (
-    NOWHERE,
     PATIENCE_SECONDS,
     Gate,
 )
 from tests.support.recorded_jobs import story
-from tests.support.scripted_server import Request, answering, silent
+from tests.support.scripted_server import NOWHERE, Request, answering, silent
 from trackerapi import (
     AsyncTrackerApi,
     AsyncTrackerJob,

@@ -9,13 +9,12 @@ import pytest
 
 from tests.support.leftovers import (
     NO_SETTINGS,
-    NOWHERE,
     SECRET,
     UNKNOWN_CUSTOMER,
     Desk,
     lines_of,
 )
-from tests.support.scripted_server import KEY
+from tests.support.scripted_server import KEY, NOWHERE
 from trackerapi.cli.exit_statuses import (
     FINE,
     HELD,

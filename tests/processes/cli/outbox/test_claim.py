@@ -5,7 +5,8 @@ from typing import Final
 
 import pytest
 
-from tests.support.leftovers import NOWHERE, Desk
+from tests.support.leftovers import Desk
+from tests.support.scripted_server import NOWHERE
 from trackerapi.cli.exit_statuses import FINE, UNDELIVERED, USAGE
 
 Settings = dict[str, str]

@@ -8,12 +8,12 @@ import pytest
 
 from tests.support.fault_proxy import FaultProxy
 from tests.support.leftovers import (
-    NOWHERE,
     SECRET,
     UNKNOWN_CUSTOMER,
     Desk,
     held_records,
 )
+from tests.support.scripted_server import NOWHERE
 from trackerapi import TrackerApi
 from trackerapi.cli.exit_statuses import (
     FINE,
