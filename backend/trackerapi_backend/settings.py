@@ -1,7 +1,7 @@
 """Settings of a server: from arguments, else variables, else defaults.
 
-The rule is that of the library: a blank variable counts as unset, and a path becomes
-absolute when it is read. The command line rejects blank arguments.
+The rule is the same as for the library `trackerapi`: a blank variable counts as unset,
+and a path becomes absolute when it is read. The command line rejects blank arguments.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ MAX_PORT = 65535
 _MIN_PEPPER_BYTES = 32
 _SQLITE = "sqlite:///"
 _KUBERNETES_PORT = re.compile(r"(?:tcp|udp|sctp)://")
-"""Begin of a TRACKERAPI_BACKEND_PORT that Kubernetes sets.
+"""Beginning of the value that Kubernetes gives to TRACKERAPI_BACKEND_PORT.
 
-Kubernetes sets the variable in each pod beside a service named trackerapi-backend, so
-such a value is no setting of the operator."""
+Kubernetes sets the variable in each pod of a namespace with a service named
+trackerapi-backend. Such a value is ignored: the operator has not set it.
+"""
 
 
 class SettingsError(Exception):
@@ -60,8 +61,8 @@ class Settings(Storage):
     Attributes:
         host: Address to listen on.
         port: Port to listen on; 0 for a free port.
-        public_base_url: Address of the server in share links; None for the address
-            of each request.
+        public_base_url: Address of the server in share links; with None, share links
+            have the address of the request.
     """
 
     host: str = DEFAULT_HOST
@@ -123,7 +124,7 @@ def settings_from(
 
 
 def user_data_dir() -> Path | None:
-    """Return the default folder of `dev`; None if this user has no home directory."""
+    """Return the default folder of the command `dev`; None without a home directory."""
     try:
         folder = platformdirs.user_data_path("trackerapi-backend")
     except RuntimeError:
@@ -139,8 +140,8 @@ def absolute_path(text: str, setting: str) -> Path:
         setting: Name of the setting, for the error.
 
     Raises:
-        SettingsError: If no file can have such a name, or the home or current
-            directory in front of it does not exist.
+        SettingsError: If the text cannot be a path, or the home or current directory
+            that the path begins with does not exist.
     """
     try:
         path = Path(text).expanduser().absolute()
@@ -198,7 +199,7 @@ def _public_base_url(text: str | None, setting: str) -> str | None:
             f"{setting} must be http:// or https:// and a host, as in"
             " https://tracker.example.org"
         )
-    # `urlsplit()` has made the scheme lower case, and other code compares it so.
+    # With the scheme of `urlsplit()`, in lower case: other code compares it.
     return f"{parts.scheme}:{text.partition(':')[2]}"
 
 

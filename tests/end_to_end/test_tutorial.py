@@ -74,7 +74,7 @@ def test_first_example_ends_its_job_when_a_step_raises(
     output = run(["bash", "-c", script_line], tmp_path, **settings)
     assert "ZeroDivisionError" in output
 
-    # On a busy machine, the exit of the script may end before delivery.
+    # On a busy machine, the script may exit before its events are delivered.
     output += run(["trackerapi", "sync"], tmp_path, **settings)
     shown = run(["trackerapi", "job", "show", "--last"], tmp_path, **settings)
     assert "My Job: failed, 28.57 %" in shown, output

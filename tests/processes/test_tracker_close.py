@@ -29,7 +29,7 @@ from trackerapi.outbox.file import OutboxFile
 def test_dropped_tracker_ends_by_itself(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob, mode: str
 ) -> None:
-    """A tracker without a close keeps no thread and no memory after the delivery."""
+    """A tracker that is never closed frees its thread and memory after delivery."""
     before = library_threads()
     dropped = TrackerApi(backend.api_key, backend.base_url, mode=mode)  # type: ignore[arg-type]
     handle = dropped.job(job.provider_job_id)
@@ -70,7 +70,7 @@ def test_dropped_tracker_is_delivered_before_the_script_ends(
 def test_job_handle_outlives_its_tracker(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A script may keep the handle alone, and report with it."""
+    """A script may keep only the handle and report with it."""
     before = library_threads()
     handle = TrackerApi(backend.api_key, backend.base_url).job(job.provider_job_id)
     gc.collect()
@@ -155,7 +155,7 @@ def test_progress_during_the_close_is_kept(
 def test_close_during_a_close_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tracker that two threads close, and that starts again, is closed at last."""
+    """After a close within a close and a new report, the next close frees all."""
     before = library_threads()
     tracker = TrackerApi("key", NOWHERE, mode="offline", outbox=tmp_path)
     job = tracker.job("job")
@@ -174,7 +174,7 @@ def test_close_during_a_close_leaves_nothing_behind(
 
     await_end_soon(library_threads() - before)
     left = [OutboxFile.claim(path) for path in tmp_path.glob("*.outbox")]
-    assert None not in left, "nobody else can deliver it"
+    assert None not in left, "no other process can deliver a claimed file"
     assert len(left) == 2
 
 
@@ -188,7 +188,7 @@ def test_many_trackers_leave_nothing_behind(
             one.job(job.provider_job_id).send_event(kind="info")
 
     def open_files() -> int:
-        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - is no folder
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a kernel table, not files
 
     use_one()
     threads, files = library_threads(), open_files()

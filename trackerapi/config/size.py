@@ -1,4 +1,4 @@
-"""Size limit of a job configuration: each creation of a job contains one."""
+"""Size limit of a job configuration, which is sent with each creation of a job."""
 
 import json
 from collections.abc import Mapping

@@ -103,16 +103,16 @@ _MIN_SIMILARITY: Final = 0.75
 """Minimum `difflib` ratio at which an unknown word counts as a misspelt kind."""
 
 _OTHER: Final = KINDS["info"]
-"""Kind of any other word from a script; the backend shows its events as `info`."""
+"""Kind of a name that is not in `KINDS`; the backend shows such events as `info`."""
 
 
 def kind_of(name: str) -> EventKind:
-    """Return the kind with this name; a kind like `info` for an unknown name."""
+    """Return the kind with this name, or `info` if the name is unknown."""
     return KINDS.get(name, _OTHER)
 
 
 def kinds_with(flag: str) -> frozenset[str]:
-    """Return the names of the kinds with a flag, for code that runs for each event.
+    """Return the names of the kinds with a flag, for a fast lookup of each event.
 
     Args:
         flag: Name of a boolean attribute of `EventKind`.
@@ -147,7 +147,7 @@ class Event:
     `provider_job_id`, and the line on disk and wire has all of them.
 
     Attributes:
-        event_id: UUID from the time of recording; the backend detects duplicates by it.
+        event_id: UUID of the recorded event; the backend detects duplicates by it.
         provider_job_id: Job of the event; 1 to 200 characters.
         kind: One of `start`, `progress`, `step`, `skip`, `error`, `complete`,
             `cancel`, `interrupt`, `info` and `heartbeat`, or any other word.
@@ -216,7 +216,7 @@ DETAIL_CHECKS: Final[Mapping[str, Check]] = {
     for each in fields(Event)
     if "check" in each.metadata
 }
-"""Checks of the optional fields, by name: all except kind, step and metadata."""
+"""Checks of the optional fields of a call, by name of the field."""
 
 
 _ENCODER: Final = json.JSONEncoder(

@@ -38,7 +38,7 @@ HOLD_AFTER: Final = timedelta(days=7)
 """Time for which an event of an unknown job is deferred; then it is held."""
 
 MANY_FAILING: Final = 3
-"""Failing events of a job that defer the later events of the job."""
+"""Number of failing events of a job at which its later events are deferred."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class JournalEntry:
         return utc_now() - since > HOLD_AFTER
 
     def held_for(self, problem: Mapping[str, Any]) -> "JournalEntry":
-        """Return the same record as held for `problem`, with the same `since`."""
+        """Return a held entry of this record for `problem`, with the same `since`."""
         return JournalEntry(record=self.record, problem=problem, since=self.since)
 
     @property
@@ -98,7 +98,7 @@ class JournalEntry:
 
 @dataclass(slots=True)
 class _Location:
-    """Location of an entry in the journal file, and the members that are searched."""
+    """Location of an entry in the journal file, and its members for filters."""
 
     offset: int
     length: int
@@ -121,7 +121,7 @@ class HeldJournal:
         self.path = path
         self._locations: dict[str, _Location] = {}
         self._read_bytes = 0
-        # A thread that calls `report()` reads while the delivery thread appends.
+        # A thread in `Delivery.report()` reads while the delivery thread appends.
         self._lock = threading.RLock()
 
     @classmethod
@@ -133,7 +133,8 @@ class HeldJournal:
         """Check that an existing journal can be read and written; read the journal.
 
         Raises:
-            OSError: If it cannot, for example because it belongs to another user.
+            OSError: If the journal cannot be read or written, for example because the
+                journal belongs to another user.
         """
         with suppress(FileNotFoundError):
             os.close(open_file(self.path, os.O_RDWR | os.O_APPEND))
@@ -150,7 +151,7 @@ class HeldJournal:
         except (FileNotFoundError, NotADirectoryError):
             status = None
         except OSError:
-            # Not an empty journal: `release()` of the folder deletes an empty one.
+            # Keep the present state: the folder's `release()` deletes an empty journal.
             return
         if status is not None:
             check_regular(status, self.path)
@@ -295,7 +296,7 @@ class HeldJournal:
         return next((entry for entry in deferred if entry.is_failing), None)
 
     def blocked_jobs(self) -> set[str]:
-        """Return the jobs of which later records are deferred behind earlier ones.
+        """Return the jobs with new records that are deferred behind earlier records.
 
         A job is blocked if it is unknown, if its creation fails, or if so many of its
         events fail that trying each later one would take too many requests.

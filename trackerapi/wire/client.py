@@ -81,7 +81,8 @@ class BackendClient(AuthenticatedClient):
 
         Args:
             timeout: Seconds of one attempt, or timeouts of its phases. The longest
-                phase limits the attempt; without any, the limit of this client stays.
+                phase limits the attempt. If no phase has a timeout, the limit of this
+                client stays.
 
         Raises:
             ValueError: If a limit is not a positive, finite number of seconds.
@@ -101,7 +102,7 @@ class BackendClient(AuthenticatedClient):
         return self._derive(timeout=given, time_limits=time_limits)
 
     def with_headers(self, headers: dict[str, str]) -> Self:
-        """Return a derived client that also sends `headers`, except that of the key."""
+        """Return a derived client that also sends `headers`, except a header for the key."""
         merged = httpx.Headers(self._headers)
         merged.update(headers)
         merged.pop(self.auth_header_name, None)
@@ -147,8 +148,8 @@ class BackendClient(AuthenticatedClient):
                         client = GuardedHttp(
                             self.time_limits, self.proxy_text, **self._arguments()
                         )
-                    # For a client that is never closed: Python warns of each open
-                    # socket.
+                    # Closes the connections of a client that is never closed: Python
+                    # warns of each open socket.
                     self._finalizer = finalize(self, _retire, client, os.getpid())
                     self._client = client
         return client

@@ -56,7 +56,7 @@ class HttpSender:
             content_encoding="gzip" if is_compressed else UNSET,
         ).parsed
         if not isinstance(report, BatchReport):
-            raise BackendUnavailable("the answer is no report of a batch")
+            raise BackendUnavailable("the answer is not a batch report")
         return BatchResult(
             accepted=report.accepted,
             duplicates=report.duplicates,

@@ -8,7 +8,7 @@ import os
 import sys
 
 MAX_ERROR_LENGTH = 500
-"""Most characters of an error: errors repeat arguments and names of files."""
+"""Maximum length of an error, in characters: errors quote arguments and file names."""
 
 
 def allow_any_name() -> None:
@@ -58,7 +58,8 @@ def _is_escaped_byte(character: str) -> bool:
 def drop_output() -> None:
     """Send unwritten output to the null device.
 
-    Otherwise Python would try to write the output again at its exit, and fail.
+    For use after a failed write to stdout: Python would write the rest of the output
+    at its exit, and fail again.
     """
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

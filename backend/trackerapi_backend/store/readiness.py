@@ -72,8 +72,8 @@ class Readiness:
                 continue
             if self.reason is None:
                 _log.warning("ready again")
-            # One line for each outage: the reason may change with each check, such as
-            # the number of free MiB.
+            # One line for each outage: the reason may differ from check to check, for
+            # example in the number of free MiB.
             elif before is None:
                 _log.error("not ready: %s", self.reason)
 

@@ -119,7 +119,7 @@ class Writer:
         if self._thread.is_alive():
             _log.warning(
                 "a command is still running at the end of the server:"
-                " nothing of it is stored or acknowledged"
+                " its changes are neither stored nor acknowledged"
             )
 
     def _run(self) -> None:

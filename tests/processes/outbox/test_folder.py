@@ -96,7 +96,7 @@ os._exit(0)
 
 
 def test_child_forked_after_a_close_holds_no_leftover(tmp_path: Path) -> None:
-    """This also holds if a request was in flight when the tracker was closed."""
+    """The child keeps no file claimed, even if a request was in flight at the close."""
     ended, is_asked = threading.Event(), threading.Event()
 
     def answer(_: Request) -> bytes:

@@ -6,7 +6,7 @@ from tests.support.scripts import Scripts
 
 
 def test_script_without_stderr_reports(scripts: Scripts) -> None:
-    """An unreadable warning harms neither the script nor an event."""
+    """A warning that cannot be printed stops neither the script nor an event."""
     output, _ = scripts.run(
         """\
         sys.stderr.close()
@@ -53,7 +53,7 @@ def test_text_printed_to_a_closed_descriptor_gets_into_no_event(
 def test_script_with_warnings_as_errors_gets_none(
     scripts: Scripts, forks: bool
 ) -> None:
-    """A whole life of a tracker leaves nothing unclosed and warns of nothing."""
+    """A tracker closes all its resources, and Python prints no warning."""
     output, errors = scripts.run(
         f"""\
         import gc

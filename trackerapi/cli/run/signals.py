@@ -11,7 +11,7 @@ import time
 
 from trackerapi.cli.run.programs import RESTORED
 
-TYPE_CHECKING = False  # see `arguments`
+TYPE_CHECKING = False  # see `trackerapi/cli/run/arguments.py`
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -54,7 +54,7 @@ class Arrival:
 
 
 class Signals:
-    """Blocked signals of this process. Construct it before any thread starts.
+    """Blocked signals of this process. Create the object before any thread starts.
 
     Threads inherit the mask, so that signals reach only `next()`. A signal that this
     process ignores, as under `nohup`, stays ignored.
@@ -104,7 +104,8 @@ class Signals:
     ) -> int | None:
         """Wait until `is_over()` is true, or until a signal that ends the wait.
 
-        The condition is tested after each signal: other threads call `wake()`.
+        The condition is tested only after a signal, so that a thread that changes its
+        result has to call `wake()`.
 
         Args:
             is_over: Function that returns whether the wait is over.
@@ -166,8 +167,8 @@ def exit_like_child(status: int) -> int:
 
     number = os.WTERMSIG(status)
     with suppress(OSError, ValueError):
-        # A limit of one byte suppresses the core dump of this process, in files and in
-        # programs that collect core dumps.
+        # With a limit of one byte, this process writes no core file and passes no core
+        # dump to a program that collects core dumps.
         hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
         resource.setrlimit(resource.RLIMIT_CORE, (1, hard))
     with suppress(OSError, ValueError):  # raised for SIGKILL
