@@ -102,7 +102,7 @@ class BackendClient(AuthenticatedClient):
         return self._derive(timeout=given, time_limits=time_limits)
 
     def with_headers(self, headers: dict[str, str]) -> Self:
-        """Return a derived client that also sends `headers`, except a header for the key."""
+        """Return a derived client that also sends `headers`, but no other key."""
         merged = httpx.Headers(self._headers)
         merged.update(headers)
         merged.pop(self.auth_header_name, None)
