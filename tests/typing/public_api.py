@@ -171,7 +171,7 @@ def decorators(tracker: TrackerApi) -> None:
         assert_type(report, TrackerStep)
 
 
-def questions(tracker: TrackerApi, job: TrackerJob, moment: datetime) -> None:
+def read_calls(tracker: TrackerApi, job: TrackerJob, moment: datetime) -> None:
     """Ask everything that the layer by hand can ask."""
     assert_type(tracker.get_job("id"), Job)
     assert_type(job.fetch().steps, tuple[JobStep, ...])

@@ -197,7 +197,7 @@ def test_files_and_folders_are_private(
     assert {m for p, m in modes.items() if p.is_file()} == {0o600}
 
 
-def test_no_file_tells_of_machine_or_user(
+def test_no_file_names_machine_or_user(
     gateway: Gateway,
     job: TrackerJob,
     outbox: Path,

@@ -129,7 +129,7 @@ def test_answers_are_those_of_the_backend(
     ]
 
 
-def test_customer_view_is_what_the_page_shows(
+def test_customer_view_has_the_texts_of_the_page(
     backend: RunningBackend, config: JobConfig
 ) -> None:
     """The customer view in a test has the texts of the page."""

@@ -70,7 +70,7 @@ def test_token_lasts_as_long_as_the_backend_says(calls: Calls, job: TrackerJob) 
     assert made.expires_at > datetime.now(UTC)
 
 
-def test_event_that_names_no_part_says_so(tracker: TrackerApi, job: TrackerJob) -> None:
+def test_event_without_a_part_has_none(tracker: TrackerApi, job: TrackerJob) -> None:
     """An event of a job without parts has no part."""
     job.send_event(kind="step", tag="say_hello")
     tracker.flush()

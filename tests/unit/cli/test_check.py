@@ -65,7 +65,7 @@ def test_check_prints_a_line_for_each_mistake(
     ]
 
 
-def test_check_of_a_right_script_says_so(
+def test_check_of_a_right_script_prints_one_line(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A script without mistakes gives one line and status 0."""

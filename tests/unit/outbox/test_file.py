@@ -621,13 +621,13 @@ def test_file_that_is_archived_while_it_is_read_raises_nothing(
     file = claimed(leftover_of(folder, [event_line("info", message="x" * 100_000)]))
     read = os.pread
 
-    def read_and_put_away(fd: int, count: int, offset: int) -> bytes:
+    def read_and_archive(fd: int, count: int, offset: int) -> bytes:
         monkeypatch.setattr(os, "pread", read)
         chunk = read(fd, count, offset)
         file.close()
         return chunk
 
-    monkeypatch.setattr(os, "pread", read_and_put_away)
+    monkeypatch.setattr(os, "pread", read_and_archive)
 
     assert file.oldest_undelivered_at() is None
 

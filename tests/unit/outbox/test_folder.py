@@ -184,7 +184,7 @@ def test_unreadable_name_is_left_alone(outbox_folder: OutboxFolder, kind: str) -
     files[0].close()
 
 
-def test_pipe_with_a_name_like_ours_stops_nobody(outbox_folder: OutboxFolder) -> None:
+def test_pipe_with_a_matching_name_blocks_nothing(outbox_folder: OutboxFolder) -> None:
     """The delivery loop does not wait for a pipe without a writer."""
     pipe = outbox_folder.path / "1-pipe.outbox"
     os.mkfifo(pipe)

@@ -294,7 +294,7 @@ IDS: Final = [f"00000000-0000-0000-0000-00000000000{number}" for number in range
         max_size=12,
     )
 )
-def test_journal_is_the_fold_of_what_was_done(
+def test_journal_is_the_fold_of_its_actions(
     tmp_path_factory: pytest.TempPathFactory,
     steps: list[tuple[str, set[str], bool]],
 ) -> None:

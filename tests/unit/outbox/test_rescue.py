@@ -177,7 +177,7 @@ def test_descriptors_reused_between_records_and_delivery_are_not_read(
     job_files.close()
 
 
-def test_leftover_whose_descriptor_was_taken_over_is_opened_again(
+def test_leftover_with_a_replaced_descriptor_is_opened_again(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:
     """A leftover file with a replaced descriptor is opened again and delivered once."""

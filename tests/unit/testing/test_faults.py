@@ -56,7 +56,7 @@ def test_job_survives(fault: Fault, tracker: FakeTracker, config: JobConfig) -> 
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_strict_script_raises_what_production_raises(
+def test_strict_script_raises_as_in_production(
     fault: Fault, tracker: FakeTracker, config: JobConfig
 ) -> None:
     """A strict script gets its errors, and none for a dead network."""

@@ -91,10 +91,10 @@ OPERATION_LIST = list(contract().operations())
 
 
 @pytest.mark.parametrize("operation", OPERATION_LIST, ids=lambda one: one.operation_id)
-def test_call_returns_a_model_or_says_that_the_answer_is_none(
+def test_call_returns_a_model_or_rejects_the_answer(
     operation: Operation,
 ) -> None:
-    """Whatever a member of an answer holds, no call lets another error escape."""
+    """No value of a member raises another error."""
     now: list[tuple[int, ChangedAnswer]] = []
 
     def handler(_: httpx.Request) -> httpx.Response:
@@ -162,7 +162,7 @@ def test_answer_of_something_else_is_none_of_ours(
         b"null",
     ],
 )
-def test_text_that_is_no_safe_json_object_is_refused(body: bytes) -> None:
+def test_unsafe_json_is_rejected(body: bytes) -> None:
     """Text in another encoding, too large numbers and deep nesting raise."""
     with pytest.raises(InvalidAnswer):
         parse_object(body)

@@ -113,7 +113,7 @@ def test_header_of_the_key_cannot_be_replaced(server: ScriptedServer) -> None:
 @pytest.mark.parametrize(
     "timeout", [0.2, httpx.Timeout(0.2), httpx.Timeout(None, read=0.2)]
 )
-def test_derived_client_waits_as_long_as_it_is_told(call: Ask, timeout: Any) -> None:
+def test_derived_client_has_its_own_timeout(call: Ask, timeout: Any) -> None:
     """A derived client has its own timeout; the original keeps timeout and guard."""
     with answering(lambda _: iter([])) as silent:
         original = client_for(silent.url, seconds=60.0)
@@ -144,7 +144,7 @@ def test_derived_client_repeats_and_refuses_as_the_original() -> None:
 @pytest.mark.parametrize(
     "timeout", [0, -1, float("nan"), float("inf"), httpx.Timeout(0)]
 )
-def test_time_that_is_none_is_refused(timeout: Any) -> None:
+def test_invalid_timeout_is_rejected(timeout: Any) -> None:
     """An invalid timeout raises at the call that sets it."""
     with pytest.raises(ValueError, match="timeout must be above 0"):
         client_for("http://backend.test").with_timeout(timeout)

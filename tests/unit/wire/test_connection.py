@@ -205,7 +205,7 @@ def test_packed_answer_is_read(coding: str, form: int) -> None:
     assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
 
 
-def test_stream_of_stacked_packings_is_refused() -> None:
+def test_stream_with_stacked_codings_is_rejected() -> None:
     """A body that the caller reads as a stream is refused too."""
     body = packed(BOMB, 1, GZIP)
 

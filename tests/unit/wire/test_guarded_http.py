@@ -154,7 +154,7 @@ def test_answer_with_unknown_members_and_values_is_read() -> None:
     assert isinstance(generated, ApiKeyOwner)
 
 
-def test_error_carries_what_the_backend_said() -> None:
+def test_error_has_the_details_of_the_problem() -> None:
     """The attributes of an error have status, request id and problem of the answer."""
     refusal = problem(422, errors=[{"pointer": "/tag", "detail": "is blank"}])
 

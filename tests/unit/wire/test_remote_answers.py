@@ -68,7 +68,7 @@ SCRIPTS: Final[list[Script]] = [plain, block, in_a_loop]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_script_runs_on_whatever_the_answer_to_a_creation_holds(
+def test_script_survives_every_answer_to_a_creation(
     script: Script, tmp_path: Path
 ) -> None:
     """A script runs on if a member of an answer has a wrong type, range or depth."""
@@ -82,7 +82,7 @@ def test_script_runs_on_whatever_the_answer_to_a_creation_holds(
 
 
 @pytest.mark.parametrize("key", ["POST /events/batch", "GET /api-keys/protected"])
-def test_delivery_waits_whatever_an_answer_holds(
+def test_delivery_survives_every_answer(
     key: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Delivery logs an invalid answer, and delivers with the next good one."""
@@ -184,7 +184,7 @@ def at_the_shell(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], int]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_ends_in_order_whatever_an_answer_holds(
+def test_command_survives_every_answer(
     command: str,
     at_the_shell: Callable[[str, str], int],
     capsys: pytest.CaptureFixture[str],
