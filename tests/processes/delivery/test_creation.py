@@ -156,8 +156,8 @@ def test_rejected_job_runs_and_is_held(
 
     assert (report.waiting, report.held, report.delivered) == (0, 4, 0)
     assert gateway.count("POST", "/events/batch") == 0
-    mend = rf"trackerapi outbox retry --job '?{job_id}'? \[--customer-id N\]"
-    (error,) = [m for m in caplog.messages if re.search(mend, m)]
+    fix = rf"trackerapi outbox retry --job '?{job_id}'? \[--customer-id N\]"
+    (error,) = [m for m in caplog.messages if re.search(fix, m)]
     assert why[:3] in error
     assert set(levels(caplog)) == {"ERROR"}
     if why.startswith("409"):
@@ -245,7 +245,7 @@ def test_deferred_creation_that_is_rejected_is_held(
     assert (waiting.waiting, waiting.held) == (2, 0)
     assert (report.waiting, report.held) == (0, 2)
     assert (report_after.waiting, report_after.held) == (0, 3)
-    mends = [m for m in caplog.messages if "trackerapi outbox retry --job" in m]
-    assert len(mends) == 1
-    assert job_id in mends[0]
+    fixes = [m for m in caplog.messages if "trackerapi outbox retry --job" in m]
+    assert len(fixes) == 1
+    assert job_id in fixes[0]
     assert not list(tracker.list_jobs(provider_job_id=job_id))

@@ -41,7 +41,7 @@ def inherited(count):
 def test_workers_of_multiprocessing_lose_and_double_nothing(
     scripts: Scripts, method: str, work: str
 ) -> None:
-    """Reports of workers arrive once, for each kind of begin and end."""
+    """Reports of workers arrive once, however the workers start and exit."""
     script = WORKERS + textwrap.dedent(f"""\
         if __name__ == "__main__":
             tracker = TrackerApi()

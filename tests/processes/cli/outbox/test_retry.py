@@ -139,8 +139,8 @@ def test_retry_with_a_wrong_customer_keeps_the_newest_reason(
 
     assert done.status == HELD
     assert f"no customer {wrong}" in done.err
-    mend = desk.run("outbox", "retry", "--job", held_job, "--customer-id", right)
-    assert mend.status == FINE
+    fix = desk.run("outbox", "retry", "--job", held_job, "--customer-id", right)
+    assert fix.status == FINE
     assert len(desk.events(held_job)) == 3
 
 
@@ -164,13 +164,13 @@ def test_retry_works_while_the_job_runs(desk: Desk) -> None:
         assert job.report("refused with its job") == (0, 4)
         done = desk.run("outbox", "retry", "--job", job_id, "--customer-id", customer)
         assert (done.status, done.out) == (FINE, "4 records taken, 0 still held\n")
-        assert job.report("after the mend") == (0, 0)
+        assert job.report("after the fix") == (0, 0)
 
     assert desk.messages(job_id) == [
         "line 0",
         "line 1",
         "refused with its job",
-        "after the mend",
+        "after the fix",
     ]
 
 
