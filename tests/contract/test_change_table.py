@@ -260,7 +260,7 @@ TABLE: Final[dict[tuple[str, str], Cell]] = {
         "readyz 503 header Retry-After: was removed", (HEADER, REMOVED)
     ),
     ("headers", "moved"): not_ours(
-        "the case of its name is not told apart",
+        "upper and lower case of its name are equal",
         ("components|responses|Unavailable|headers", {"retry-after": {"schema": TEXT}}),
         old=(
             (
@@ -429,14 +429,14 @@ def test_change_has_its_verdict(cell: Cell, document: dict[str, Any]) -> None:
 
     changes = compare(Contract(before, ""), Contract(after, ""))
 
-    told = "\n".join(map(str, changes))
+    report = "\n".join(map(str, changes))
     assert any(change.breaking for change in changes) is (cell.verdict == "breaking")
     if cell.verdict == "not ours":
-        assert told == ""
+        assert report == ""
     else:
-        assert f"{cell.verdict}: " in told
+        assert f"{cell.verdict}: " in report
         assert any(
             cell.reason in str(change)
             for change in changes
             if change.breaking is (cell.verdict == "breaking")
-        ), told
+        ), report

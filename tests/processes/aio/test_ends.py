@@ -44,10 +44,10 @@ def test_sigterm_interrupts_the_job_of_a_loop(outbox: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.terminate()
-        _, told = process.communicate(timeout=PATIENCE_SECONDS)
+        _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
 
     assert process.returncode == -signal.SIGTERM
-    assert told == ""
+    assert stderr == ""
     assert story(outbox) == [*BEGUN, "interrupt"]
 
 
@@ -58,9 +58,9 @@ def test_unawaited_reports_are_written_before_the_process_ends(outbox: Path) -> 
         "await asyncio.sleep(0); sys.exit(0)"
     )
     with run_script(body, outbox) as process:
-        _, told = process.communicate(timeout=PATIENCE_SECONDS)
+        _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
 
-    assert (process.returncode, told) == (0, "")
+    assert (process.returncode, stderr) == (0, "")
     notes = [e["message"] for e in recorded(outbox) if e["kind"] == "info"]
     assert notes == [str(number) for number in range(500)]
     assert story(outbox)[-2:] == ["step load", "complete"]

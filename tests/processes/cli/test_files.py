@@ -47,9 +47,9 @@ def test_command_refuses_a_file_that_is_not_regular(
     )
 
     assert (done.returncode, done.stdout) == (USAGE, "")
-    [told] = done.stderr.splitlines()
-    assert f"{odd_file}" in told
-    assert re.search(REFUSED, told)
+    [line_of_error] = done.stderr.splitlines()
+    assert f"{odd_file}" in line_of_error
+    assert re.search(REFUSED, line_of_error)
 
 
 def test_script_to_check_comes_through_a_pipe() -> None:

@@ -278,22 +278,22 @@ def test_interruption_ends_without_a_traceback() -> None:
         try:
             assert asked.wait(30)
             command.send_signal(signal.SIGINT)
-            _, told = command.communicate(timeout=30)
+            _, printed = command.communicate(timeout=30)
         finally:
             over.set()
             command.kill()
             command.wait()
 
     assert command.returncode == INTERRUPTED
-    assert told == ""
+    assert printed == ""
 
 
 def test_version_and_exit_statuses_are_printed() -> None:
     """The help lists every exit status for scripts."""
-    told = run("--help").stdout
+    printed = run("--help").stdout
 
     for status in (FINE, UNAVAILABLE, USAGE, KEY_REFUSED, REFUSED):
-        assert f"\n  {status}  " in told
+        assert f"\n  {status}  " in printed
     assert run("--version").stdout.strip()
 
 
@@ -344,6 +344,6 @@ def test_message_of_the_library_looks_like_one_of_the_command(
         log.info("asking again")
         log.debug("nobody asked")
 
-    told = "trackerapi: the disk is full\ntrackerapi: asking again\n"
-    assert capsys.readouterr().err == told
+    printed = "trackerapi: the disk is full\ntrackerapi: asking again\n"
+    assert capsys.readouterr().err == printed
     assert (log.handlers, log.level, log.propagate) == (before, logging.NOTSET, True)

@@ -207,7 +207,7 @@ def test_several_trackers_share_the_shutdown_timeout(tmp_path: Path) -> None:
             # The time to load and to connect is no part of the close.
             asked = [all_ask.acquire(timeout=60) for _ in range(5)]
             began = time.monotonic()
-            _, told = process.communicate("\n", timeout=60)
+            _, stderr = process.communicate("\n", timeout=60)
             seconds = time.monotonic() - began
         finally:
             released.set()
@@ -215,7 +215,7 @@ def test_several_trackers_share_the_shutdown_timeout(tmp_path: Path) -> None:
 
     assert asked == [True] * 5
     assert seconds < 5 * timeout_seconds
-    assert told.count("not delivered yet: 1 record stays in") == 5
+    assert stderr.count("not delivered yet: 1 record stays in") == 5
 
 
 def test_signal_handler_may_report_during_a_report(tmp_path: Path) -> None:

@@ -171,11 +171,11 @@ def test_problem_is_reported_once_of_each_kind(
     gateway: Gateway, config: JobConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A callback gets each kind once, in the words of the log."""
-    told: list[DeliveryProblem] = []
+    reported: list[DeliveryProblem] = []
     gateway.fault = always(b"")
     key = gateway.backend.api_key
     with TrackerApi(
-        key, gateway.url, on_problem=told.append, shutdown_timeout=0
+        key, gateway.url, on_problem=reported.append, shutdown_timeout=0
     ) as tracker:
         for _ in range(2):
             job = new_job(tracker, config)
@@ -184,24 +184,24 @@ def test_problem_is_reported_once_of_each_kind(
                 job.send_event(kind="step", name="say_helo")
         tracker.flush(timeout=0.5)
 
-    assert Counter(problem.kind for problem in told) == {
+    assert Counter(problem.kind for problem in reported) == {
         "unreachable": 1,
         "metadata": 1,
         "step": 1,
     }
-    assert all(problem.message in caplog.messages for problem in told)
+    assert all(problem.message in caplog.messages for problem in reported)
 
 
 def test_callback_that_raises_breaks_neither_job_nor_delivery(
     gateway: Gateway, config: JobConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An exception of the author's callback is logged, in each thread."""
-    told = {kind: threading.Event() for kind in ("unreachable", "job-unknown")}
+    reported = {kind: threading.Event() for kind in ("unreachable", "job-unknown")}
     threads: set[str] = set()
 
     def raising(problem: DeliveryProblem) -> None:
         threads.add(threading.current_thread().name)
-        told.get(problem.kind, threading.Event()).set()
+        reported.get(problem.kind, threading.Event()).set()
         raise RuntimeError("of the author")
 
     gateway.fault = always(b"")
@@ -209,12 +209,12 @@ def test_callback_that_raises_breaks_neither_job_nor_delivery(
         gateway.backend.api_key, gateway.url, on_problem=raising
     ) as tracker:
         tracker.job(str(uuid.uuid4())).send_event(kind="info")
-        assert told["unreachable"].wait(30)  # by the delivery thread
+        assert reported["unreachable"].wait(30)  # by the delivery thread
         job = new_job(tracker, config)
         ids = [job.send_event(kind="info", metadata={"At": object()})]
         gateway.fault = None
         tracker.flush(timeout=1.0)
-        assert told["job-unknown"].wait(30)  # by the delivery thread, which goes on
+        assert reported["job-unknown"].wait(30)  # by the delivery thread, which goes on
 
         await_true(lambda: bool(stored(tracker, job)), 30)
         assert [event.event_id for event in stored(tracker, job)] == ids

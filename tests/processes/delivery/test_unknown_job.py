@@ -91,12 +91,12 @@ def test_event_without_any_creation_is_deferred_in_its_order(
 ) -> None:
     """Event for a job the backend does not know: deferred until the job exists."""
     job_id = str(uuid.uuid4())
-    told = threading.Event()
-    options: dict[str, Any] = {"strict": strict, "on_problem": lambda _: told.set()}
+    reported = threading.Event()
+    options: dict[str, Any] = {"strict": strict, "on_problem": lambda _: reported.set()}
     with TrackerApi(backend.api_key, backend.base_url, **options) as early:
         job = early.job(job_id)
         ids = [job.send_event(kind="info")]
-        assert told.wait(30)
+        assert reported.wait(30)
         first = early.flush(timeout=0.5)
         ids += [job.send_event(kind="info") for _ in range(3)]
         second = early.flush(timeout=0.5)
@@ -120,13 +120,13 @@ def test_event_is_held_after_seven_days(
     counts: tuple[int, int],
 ) -> None:
     """Event for a job the backend does not know: held after 7 days, not before."""
-    told = threading.Event()
+    reported = threading.Event()
     options: dict[str, Any] = {"outbox": tmp_path / "outbox", "strict": strict}
-    options["on_problem"] = lambda _: told.set()
+    options["on_problem"] = lambda _: reported.set()
     where = (backend.api_key, backend.base_url)
     with TrackerApi(*where, **options) as tracker:
         tracker.job(str(uuid.uuid4())).send_event(kind="info")
-        assert told.wait(30)
+        assert reported.wait(30)
     (journal,) = (tmp_path / "outbox").glob("*.held")
     since = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
     kept = json.loads(journal.read_text())

@@ -152,9 +152,12 @@ def test_event_of_a_failed_filter_arrives_without_texts(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The fact is delivered without texts and values; one warning names the filter."""
-    told: list[DeliveryProblem] = []
+    reported: list[DeliveryProblem] = []
     with TrackerApi(
-        backend.api_key, backend.base_url, before_send=raising, on_problem=told.append
+        backend.api_key,
+        backend.base_url,
+        before_send=raising,
+        on_problem=reported.append,
     ) as filtering:
         handle = filtering.job(job.provider_job_id)
         for done in (3, 4):
@@ -174,6 +177,6 @@ def test_event_of_a_failed_filter_arrives_without_texts(
         assert (event.kind, event.tag, event.retrying) == ("error", "say_hello", True)
         assert (event.completed, event.total) == (done, 9)
         assert (event.event_metadata, event.message, event.detail) == ({}, None, None)
-    assert [each.kind for each in told] == ["before-send"]
+    assert [each.kind for each in reported] == ["before-send"]
     assert len(caplog.messages) == 1
     assert "ValueError" in caplog.text

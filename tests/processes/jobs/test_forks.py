@@ -92,10 +92,10 @@ def test_signal_handler_may_fork_during_a_fork(outbox: Path, what: str) -> None:
     run = subprocess.run([*command, what], check=True, timeout=60, capture_output=True)
 
     assert run.stdout == b"True\n"
-    told = story(outbox)
-    assert told[0] == "start"
-    assert told.count("info") == (2 if what == "report" else 0)
-    assert told.count("complete") == 1
+    events = story(outbox)
+    assert events[0] == "start"
+    assert events.count("info") == (2 if what == "report" else 0)
+    assert events.count("complete") == 1
 
 
 @pytest.mark.parametrize(("kind", "ends"), [("start", 2), ("progress", 1), ("step", 2)])
@@ -178,8 +178,8 @@ def test_forked_child_leaves_the_end_of_a_block_to_its_parent(
     command = [sys.executable, "-W", "ignore", "-c", script, str(outbox), end]
     subprocess.run(command, check=True, timeout=60, stderr=subprocess.DEVNULL)
 
-    told = story(outbox)
-    assert sorted(told) == ["complete", "start", "start load", "step load"]
+    events = story(outbox)
+    assert sorted(events) == ["complete", "start", "start load", "step load"]
 
 
 def test_daemon_without_a_parent_ends_the_block(outbox: Path) -> None:

@@ -177,15 +177,15 @@ def test_files_and_folders_are_private(
 ) -> None:
     """Whatever the umask, no other user can read or change any record."""
     outbox = tmp_path / "made" / "outbox"
-    told = threading.Event()
-    options: dict[str, Any] = {"outbox": outbox, "on_problem": lambda _: told.set()}
+    reported = threading.Event()
+    options: dict[str, Any] = {"outbox": outbox, "on_problem": lambda _: reported.set()}
     before = os.umask(umask)
     try:
         for job_id in (job.provider_job_id, str(uuid.uuid4())):
             where = (backend.api_key, backend.base_url)
             with TrackerApi(*where, shutdown_timeout=30, **options) as tracker:
                 tracker.job(job_id).send_event(kind="info")
-        assert told.wait(30)
+        assert reported.wait(30)
     finally:
         os.umask(before)
 
@@ -216,15 +216,15 @@ def test_no_file_names_machine_or_user(
     uname = os.uname()
     fields = (uname[0], "canary-node", *uname[2:])
     monkeypatch.setattr(os, "uname", lambda: os.uname_result(fields))
-    told = threading.Event()
-    options: dict[str, Any] = {"outbox": outbox, "on_problem": lambda _: told.set()}
+    reported = threading.Event()
+    options: dict[str, Any] = {"outbox": outbox, "on_problem": lambda _: reported.set()}
     for job_id in (job.provider_job_id, str(uuid.uuid4())):
         key = gateway.backend.api_key
         with TrackerApi(key, gateway.url, shutdown_timeout=30, **options) as tracker:
             handle = tracker.job(job_id)
             handle.send_event(kind="info")
             handle.send_event(kind="error", detail="Traceback")
-    assert told.wait(30)
+    assert reported.wait(30)
 
     assert {path.suffix for path in outbox.rglob("*")} >= {".outbox", ".ack", ".held"}
     real_names = [n for n in (socket.gethostname(), uname[1]) if len(n) > 3]

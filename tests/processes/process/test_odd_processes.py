@@ -246,5 +246,5 @@ def test_job_runs_and_its_records_arrive(
         backend.api_key, backend.base_url, outbox=tmp_path / "outbox"
     ) as following:
         deliver(following)
-        told = [each.message for each in stored(following, job_id) if each.message]
-    assert sorted(told) == ["first", "second", "third"]
+        messages = [each.message for each in stored(following, job_id) if each.message]
+    assert sorted(messages) == ["first", "second", "third"]

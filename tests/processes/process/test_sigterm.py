@@ -502,18 +502,18 @@ def test_signal_is_as_it_was_after_the_block(outbox: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["interrupt", "cancel"])
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reported"),
     [(ATTACHED, ["start load"]), (KNOWN_HANDLE, ["start", "start load"])],
     ids=["attached", "known by its id"],
 )
 def test_handle_that_has_not_begun_the_job_leaves_it_running(
-    body: str, told: list[str], kind: str, outbox: Path
+    body: str, reported: list[str], kind: str, outbox: Path
 ) -> None:
     """SIGTERM to an attached process does not interrupt the job."""
     with script(body, outbox, on_sigterm=kind) as process:
         assert stopped(process) == -signal.SIGTERM
 
-    assert story(outbox) == told
+    assert story(outbox) == reported
 
 
 def test_forked_worker_that_runs_the_block_leaves_the_job_running(

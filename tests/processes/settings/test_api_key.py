@@ -42,15 +42,15 @@ def test_key_is_in_its_header_only(
         "held": lambda r: problem(422) if r.method == "POST" else None,
     }.get(fate)
     mode: Any = "offline" if fate == "offline" else "online"
-    told: list[DeliveryProblem] = []
+    reported: list[DeliveryProblem] = []
     with TrackerApi(
-        KEYS[form], gateway.url, mode=mode, outbox=outbox, on_problem=told.append
+        KEYS[form], gateway.url, mode=mode, outbox=outbox, on_problem=reported.append
     ) as tracker:
         tracker.create_job(job.provider_job_id, 142, str(job.config and job.config.tag))
         handle = tracker.job(job.provider_job_id)
         handle.send_event(kind="info")
         report = tracker.flush(timeout=0.3)
-        shown = [tracker, handle, report, told, tracker.admin, tracker.client]
+        shown = [tracker, handle, report, reported, tracker.admin, tracker.client]
 
     sent = {request.headers["x-api-key"] for request in gateway.server.requests}
     assert sent == (set() if fate == "offline" else {KEYS[form]})
@@ -71,8 +71,10 @@ def test_key_that_an_answer_repeats_is_not_shown(
 
     caplog.set_level(logging.DEBUG)
     gateway.fault = echo
-    told: list[DeliveryProblem] = []
-    with TrackerApi(KEY, gateway.url, outbox=outbox, on_problem=told.append) as tracker:
+    reported: list[DeliveryProblem] = []
+    with TrackerApi(
+        KEY, gateway.url, outbox=outbox, on_problem=reported.append
+    ) as tracker:
         job = tracker.create_job("echo", 142, "undescribed")
         job.send_event(kind="info")
         report = tracker.flush(timeout=0.3)
@@ -80,4 +82,4 @@ def test_key_that_an_answer_repeats_is_not_shown(
     assert gateway.server.requests
     assert b"canarysecret" not in written(outbox)
     assert "canarysecret" not in caplog.text
-    assert "canarysecret" not in f"{told} {report}"
+    assert "canarysecret" not in f"{reported} {report}"

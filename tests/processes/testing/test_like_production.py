@@ -103,7 +103,7 @@ def test_answers_are_those_of_the_backend(
     """Percent, statuses, counts, attempts and events are those of the backend."""
     job_id = str(uuid.uuid4())
 
-    def told(tracker: TrackerApi) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    def answers_of(tracker: TrackerApi) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         options: dict[str, Any] = {"config": config, "finish": "explicit"}
         job = tracker.create_job(job_id, backend.customer_id, config.tag, **options)
         story(job)
@@ -112,9 +112,9 @@ def test_answers_are_those_of_the_backend(
         return asdict(job.fetch()), events
 
     with TrackerApi(backend.api_key, backend.base_url) as real:
-        theirs, their_events = told(real)
+        theirs, their_events = answers_of(real)
     with recording():
-        ours, our_events = told(TrackerApi())
+        ours, our_events = answers_of(TrackerApi())
 
     for answer in (ours, theirs):
         for name in GIVEN_BY_THE_BACKEND:

@@ -253,10 +253,10 @@ def test_proxy_that_cannot_be_reached_is_named(
         with pytest.raises(BackendUnavailable) as caught:
             tracker.verify_api_key()
 
-    told = str(caught.value)
-    assert f"through the proxy http://127.0.0.1:{port} (from {setting})" in told
-    assert "is the proxy right and up?" in told
-    assert "canary" not in told
+    message = str(caught.value)
+    assert f"through the proxy http://127.0.0.1:{port} (from {setting})" in message
+    assert "is the proxy right and up?" in message
+    assert "canary" not in message
 
 
 Maker = Callable[..., TrackerApi | AsyncTrackerApi]

@@ -17,9 +17,9 @@ def test_each_argument_refuses_a_blank_value(
     assert len(lines) > 80
     for line, name in lines:
         status = status_of(monkeypatch, line)
-        told = capsys.readouterr()
-        assert (status, told.out) == (USAGE, ""), line
-        assert name in told.err.splitlines()[-1], line
+        printed = capsys.readouterr()
+        assert (status, printed.out) == (USAGE, ""), line
+        assert name in printed.err.splitlines()[-1], line
 
 
 def test_free_text_may_be_blank() -> None:
@@ -35,9 +35,9 @@ def test_schema_command_shortens_its_errors(
     with pytest.raises(SystemExit):
         generate_json_schemas.main(["-x", HOSTILE])
 
-    told = capsys.readouterr().err
-    assert all(each.isprintable() for each in told.splitlines())
-    assert len(told) < 1_000
+    printed = capsys.readouterr().err
+    assert all(each.isprintable() for each in printed.splitlines())
+    assert len(printed) < 1_000
 
 
 def test_unset_variable_of_a_script_is_no_folder(
@@ -48,5 +48,5 @@ def test_unset_variable_of_a_script_is_no_folder(
         main(["check", "job.py", "--config", ""])
 
     assert end.value.code == USAGE
-    told = capsys.readouterr().err
-    assert told.endswith("error: argument --config: must not be blank\n")
+    printed = capsys.readouterr().err
+    assert printed.endswith("error: argument --config: must not be blank\n")

@@ -145,7 +145,7 @@ def test_check_is_silent_where_modules_beside_may_report(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "printed"),
     [
         (["absent.py"], "cannot read absent.py: No such file or directory"),
         (["."], "cannot read .: Is a directory"),
@@ -163,7 +163,7 @@ def test_check_is_silent_where_modules_beside_may_report(folder: Path) -> None:
     ],
 )
 def test_check_prints_one_line_for_an_unreadable_file(
-    folder: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    folder: Path, arguments: list[str], printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An unreadable file gives one line and status 2."""
     folder.joinpath("broken.py").write_text("if True:\n    x = = 1\n")
@@ -180,7 +180,7 @@ def test_check_prints_one_line_for_an_unreadable_file(
     assert status == USAGE
     assert not out
     assert err.count("\n") == 1
-    assert told in err
+    assert printed in err
 
 
 def test_check_without_a_configuration_is_an_error(

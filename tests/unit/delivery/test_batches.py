@@ -458,8 +458,8 @@ def test_rejected_creation_is_held_with_all_later_events_of_its_job(
     assert len(held) == 5
     assert process.outbox.undelivered_count == 0
     assert process.reported_kinds.count("job-refused") == 1
-    (told,) = [one.message for one in process.reported if one.kind == "job-refused"]
-    assert "trackerapi outbox retry --job 'new'" in told
+    (message,) = [one.message for one in process.reported if one.kind == "job-refused"]
+    assert "trackerapi outbox retry --job 'new'" in message
 
 
 def test_creation_that_was_rejected_at_once_is_held_without_a_request(

@@ -68,9 +68,9 @@ def test_failing_event_is_set_aside_and_the_others_arrive(
 
     assert sorted(memory.events) == sorted(ids_of(lines[:place] + lines[place + 1 :]))
     assert set_aside_lines(process) == [lines[place]]
-    told = [each for each in process.reported if each.kind == "not-taken"]
-    assert len(told) == 1
-    assert str(fault.error.args[0]) in told[0].message
+    problems = [each for each in process.reported if each.kind == "not-taken"]
+    assert len(problems) == 1
+    assert str(fault.error.args[0]) in problems[0].message
     assert "job-unknown" not in process.reported_kinds
     assert process.counters.delivered == 30
 

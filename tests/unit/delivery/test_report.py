@@ -272,15 +272,15 @@ def test_problem_is_reported_once_to_log_and_script(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A thousand problems of one kind and subject are one message."""
-    told: list[DeliveryProblem] = []
-    problems = Problems(told.append)
+    reported: list[DeliveryProblem] = []
+    problems = Problems(reported.append)
 
     for _ in range(3):
         problems.report(JOB_REFUSED, "the first", "job-1")
         problems.report(JOB_REFUSED, "the second", "job-2", level=logging.WARNING)
 
-    assert [one.message for one in told] == ["the first", "the second"]
-    assert {one.kind for one in told} == {"job-refused"}
+    assert [one.message for one in reported] == ["the first", "the second"]
+    assert {one.kind for one in reported} == {"job-refused"}
     assert [(e.levelno, e.message) for e in caplog.records] == [
         (logging.ERROR, "the first"),
         (logging.WARNING, "the second"),
@@ -297,8 +297,8 @@ def test_exception_of_a_callback_goes_no_further(
 
     Problems(complain).report(UNREACHABLE, "the backend is down")
 
-    told, raised = [entry.message for entry in caplog.records]
-    assert told == "the backend is down"
+    reported, raised = [entry.message for entry in caplog.records]
+    assert reported == "the backend is down"
     assert raised.startswith("on_problem raised")
 
 

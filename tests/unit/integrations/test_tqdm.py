@@ -228,21 +228,21 @@ def test_loop_left_by_break_is_done_when_the_bar_is_closed_or_the_job_is(
     run: TrackerJob, outbox: Path
 ) -> None:
     """A loop that was left early may have been left for an error."""
-    told = []
+    errors = []
     with run:
         for number in quiet(range(5), step="load"):
             if number == 2:
                 break
-        told.append(story(outbox))
+        errors.append(story(outbox))
         bar = quiet(range(5), step="segment")
         for number in bar:
             if number == 2:
                 break
         bar.close()
-        told.append(story(outbox))
+        errors.append(story(outbox))
 
-    assert told[0] == ["start", "start load"]
-    assert told[1] == ["start", "start load", "start segment", "step segment"]
+    assert errors[0] == ["start", "start load"]
+    assert errors[1] == ["start", "start load", "start segment", "step segment"]
     assert story(outbox)[-2:] == ["step load", "complete"]
     assert progress(outbox, "load")[-1] == (2, 5)
 

@@ -46,13 +46,13 @@ def pipeline(made: TrackerApi) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_job_survives(fault: Fault, tracker: FakeTracker, config: JobConfig) -> None:
     """No fault reaches a script that is not strict; all of its reports are kept."""
-    told: list[DeliveryProblem] = []
+    reported: list[DeliveryProblem] = []
     tracker.fail_with(fault)
 
-    pipeline(TrackerApi(on_problem=told.append))
+    pipeline(TrackerApi(on_problem=reported.append))
 
     assert tracker.job("S1").finished
-    assert [problem.kind for problem in told] == [TOLD[fault]]
+    assert [problem.kind for problem in reported] == [TOLD[fault]]
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -40,7 +40,7 @@ def test_text_of_a_problem_is_cleaned(
     text: str, status: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Error, log, callback and outbox get the text of a problem as one clean line."""
-    told: list[DeliveryProblem] = []
+    reported: list[DeliveryProblem] = []
     errors = [{"pointer": text, "detail": text}] * 50
     refusal = problem(
         status, title=text, detail=text, errors=errors, more=text, deep=[[[[text]]]]
@@ -49,7 +49,7 @@ def test_text_of_a_problem_is_cleaned(
 
     with answering(refusal) as server:
         tracker = TrackerApi(
-            KEY, server.url, outbox=tmp_path / "o", on_problem=told.append,
+            KEY, server.url, outbox=tmp_path / "o", on_problem=reported.append,
             shutdown_timeout=0, timeout_seconds=0.5,
         )  # fmt: skip
         with pytest.raises(BackendError) as caught:
@@ -67,7 +67,9 @@ def test_text_of_a_problem_is_cleaned(
     ]
     assert is_harmless("\n".join(shown[:3]))
     assert SECRET not in shown[3]
-    assert all(is_harmless(each.message) and "\n" not in each.message for each in told)
+    assert all(
+        is_harmless(each.message) and "\n" not in each.message for each in reported
+    )
     assert all(
         is_harmless(record.getMessage()) and "\n" not in record.getMessage()
         for record in caplog.records

@@ -81,8 +81,8 @@ class Terminal:
         shown, found, self._seen = self._seen.partition(end)
         return shown + found
 
-    def told(self) -> str:
-        """Wait for the exit status of the command."""
+    def next_state(self) -> str:
+        """Wait for the next state of the command, such as "exited 0"."""
         return self._talk.recv(100).decode().rstrip("\n")
 
     def continue_stopped(self) -> None:
@@ -113,7 +113,7 @@ def test_command_sees_a_terminal_of_the_right_size(way: str) -> None:
 
     with on_terminal(way, *PYTHON, script) as terminal:
         lines = terminal.shown_up_to(b"-end-").decode().splitlines()
-        assert terminal.told() == "exited 0"
+        assert terminal.next_state() == "exited 0"
 
     assert lines[-3:] == ["[True, True, True]", f"{[(97, 31)] * 3}", "True -end-"]
 
@@ -132,7 +132,7 @@ def test_bytes_on_a_terminal_are_those_without_run(way: str) -> None:
     with plain, on_terminal(way, *PYTHON, script) as terminal:
         wanted = plain.shown_up_to(b"-end-")
         shown = terminal.shown_up_to(b"-end-")
-        assert terminal.told() == "exited 0"
+        assert terminal.next_state() == "exited 0"
         assert terminal.modes == terminal.before
 
     assert shown.endswith(wanted)
@@ -162,7 +162,7 @@ def test_keys_reach_the_command(way: str) -> None:
         terminal.shown_up_to(b"-raw-")
         terminal.type(bytes(range(256)))
         assert b"True -end-" in terminal.shown_up_to(b"-end-")
-        assert terminal.told() == "exited 0"
+        assert terminal.next_state() == "exited 0"
         assert terminal.modes == terminal.before
 
 
@@ -182,7 +182,7 @@ def test_new_size_of_the_window_reaches_the_command(way: str) -> None:
         terminal.shown_up_to(b"-ready-")
         terminal.resize(50, 120)
         terminal.shown_up_to(b"-drawn-")
-        assert terminal.told() == "exited 0"
+        assert terminal.next_state() == "exited 0"
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_key_that_ends_the_command_ends_run_alike(
     with on_terminal(way, *PYTHON, script) as terminal:
         terminal.shown_up_to(b"-ready-")
         terminal.type(key)
-        assert terminal.told() == f"killed {number:d}"
+        assert terminal.next_state() == f"killed {number:d}"
         assert terminal.modes == terminal.before
 
 
@@ -226,7 +226,7 @@ def test_ctrl_c_reaches_the_command_once(way: str) -> None:
         terminal.type(b"\n")
         assert b"set() -end-" in terminal.shown_up_to(b"-end-")
         # It would die of another one.
-        assert terminal.told() == "exited 0"
+        assert terminal.next_state() == "exited 0"
 
 
 def test_job_control_works_as_without_run(way: str) -> None:
@@ -247,12 +247,12 @@ def test_job_control_works_as_without_run(way: str) -> None:
         terminal.shown_up_to(b"-ready-")
         for _ in range(3):
             terminal.type(b"\x1a")
-            assert terminal.told() == f"stopped {signal.SIGTSTP:d}"
+            assert terminal.next_state() == f"stopped {signal.SIGTSTP:d}"
             terminal.continue_stopped()
             terminal.shown_up_to(b"-on-")
         terminal.type(b"typed\n")
         assert b"'typed' set() -end-" in terminal.shown_up_to(b"-end-")
-        assert terminal.told() == "exited 6"
+        assert terminal.next_state() == "exited 6"
 
 
 @pytest.fixture(autouse=True)

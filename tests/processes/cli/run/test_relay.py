@@ -125,7 +125,7 @@ def test_death_by_a_signal_is_repeated_by_run(way: str, number: signal.Signals) 
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 @pytest.mark.parametrize(
-    ("command", "status", "told"),
+    ("command", "status", "printed"),
     [
         ("no-such-command", 127, "no-such-command: command not found"),
         ("./missing", 127, "./missing: No such file or directory"),
@@ -139,7 +139,7 @@ def test_death_by_a_signal_is_repeated_by_run(way: str, number: signal.Signals) 
     ],
 )
 def test_command_that_cannot_be_run_has_the_status_of_a_shell(
-    way: str, command: str, status: int, told: str, tmp_path: Path
+    way: str, command: str, status: int, printed: str, tmp_path: Path
 ) -> None:
     """127 if there is no such command, 126 if it cannot be run."""
     (tmp_path / "plain").write_text("echo")
@@ -162,7 +162,7 @@ def test_command_that_cannot_be_run_has_the_status_of_a_shell(
     )
 
     assert done.returncode == status
-    assert f"trackerapi: {told}\n" in done.stderr
+    assert f"trackerapi: {printed}\n" in done.stderr
     assert done.stdout == ""
 
 
@@ -239,9 +239,9 @@ def test_ignored_signal_stays_ignored(way: str) -> None:
         assert running.stdout is not None
         assert running.stdout.readline() == b"begun\n"
         running.send_signal(signal.SIGHUP)
-        told, _ = running.communicate(b"\n")
+        printed, _ = running.communicate(b"\n")
 
-    assert (running.returncode, told) == (0, b"on\n")
+    assert (running.returncode, printed) == (0, b"on\n")
 
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
@@ -290,9 +290,9 @@ def test_output_of_background_processes_passes(way: str, tmp_path: Path) -> None
         assert running.wait() == 4
         fifo.write_text("late\n")
         assert running.stdout is not None
-        told = running.stdout.read()
+        printed = running.stdout.read()
 
-    assert told == b"begun\nlate\n"
+    assert printed == b"begun\nlate\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")

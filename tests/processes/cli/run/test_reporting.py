@@ -177,9 +177,11 @@ def test_progress_is_read_from_either_stream(runs: RecordedRuns, stream: str) ->
         "--step", "load", "--progress", r"(\d+) of (\d+)", "--", *PYTHON, script
     )
 
-    told = "".join(f"{i} of 8\n" for i in range(8))  # as Python reads line ends
+    progress_lines = "".join(
+        f"{i} of 8\n" for i in range(8)
+    )  # as Python reads line ends
     assert (done.stdout, done.stderr) == (
-        (told, "") if stream == "stdout" else ("", told)
+        (progress_lines, "") if stream == "stdout" else ("", progress_lines)
     )
     kinds = [kind for kind, _ in runs.story]
     assert kinds[0] == "start"

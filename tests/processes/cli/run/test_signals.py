@@ -89,9 +89,9 @@ def test_signals_are_passed_on_once(way: str) -> None:
         for number in FORWARDED:
             process.send_signal(number)
             assert line_of(process) == number.name
-        told, _ = process.communicate()
+        printed, _ = process.communicate()
 
-    assert told == b"more\n"
+    assert printed == b"more\n"
     assert process.returncode == 9
 
 
@@ -135,9 +135,9 @@ def test_signal_of_the_command_to_its_group_is_not_doubled(way: str) -> None:
     )
     with running(way, *PYTHON, script) as process:
         assert line_of(process) == "ready"
-        told, _ = process.communicate(b"\n")
+        printed, _ = process.communicate(b"\n")
 
-    assert (process.returncode, told) == (0, b"more\n")
+    assert (process.returncode, printed) == (0, b"more\n")
 
 
 @pytest.mark.parametrize("way", ["settings missing", "recording"])
@@ -197,9 +197,9 @@ def test_signals_are_passed_on_without_sigtimedwait() -> None:
         for number in FORWARDED:
             process.send_signal(number)
             assert line_of(process) == number.name
-        told, _ = process.communicate()
+        printed, _ = process.communicate()
 
-    assert told == b"more\n"
+    assert printed == b"more\n"
     assert process.returncode == 9
 
 

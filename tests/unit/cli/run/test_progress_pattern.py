@@ -118,8 +118,8 @@ def test_cuts_of_the_stream_do_not_matter(
         for begin, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)
     ]
 
-    told = [line for piece in [*found, lines.rest()] for line in piece]
-    assert told == [b"%d%%" % percent for percent in percents]
+    values = [line for piece in [*found, lines.rest()] for line in piece]
+    assert values == [b"%d%%" % percent for percent in percents]
 
 
 def test_endless_line_is_not_stored() -> None:
