@@ -10,8 +10,6 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
-from trackerapi.arguments import check_name
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
@@ -251,7 +249,7 @@ class TrackerApi:
             job = tracker.create_job("import-42", customer_id=142, tag="import")
             job.send_event(kind="step", name="download")
         """
-        from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID
+        from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID, check_name
         from trackerapi.jobs.job import TrackerJob, job_block
         from trackerapi.jobs.opening import (
             KnownJob,
@@ -507,6 +505,7 @@ class TrackerApi:
             for job in tracker.list_jobs(customer_id=142, status=["failed"]):
                 print(job.name, job.percent)
         """
+        from trackerapi.arguments import check_name
         from trackerapi.times import as_rfc3339
 
         if tag is not None:
