@@ -8,7 +8,6 @@ single records. A search costs many requests, so a file is searched only after s
 failures in a row.
 """
 
-import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from trackerapi.outbox.records import (
     parse_creation,
     split_lines,
 )
+from trackerapi.process.randomness import RANDOM
 from trackerapi.retry import UNPROCESSED_STATUSES
 
 FAILURES_TO_SEARCH: Final = 3
@@ -274,8 +274,8 @@ def sample_lines(lines: Sequence[bytes]) -> list[bytes]:
     if len(lines) == 1:
         return []
     firsts = list({job_of(line): line for line in reversed(lines)}.values())
-    samples = random.sample(firsts, min(len(firsts), _SAMPLES))
-    samples += random.sample(list(lines), min(len(lines), _SAMPLES))
+    samples = RANDOM.sample(firsts, min(len(firsts), _SAMPLES))
+    samples += RANDOM.sample(list(lines), min(len(lines), _SAMPLES))
     return list(dict.fromkeys(samples))
 
 

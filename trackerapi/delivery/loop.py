@@ -6,7 +6,6 @@ share batches. After a failure it backs off exponentially.
 """
 
 import logging
-import random
 import sys
 import threading
 from collections.abc import Callable
@@ -37,6 +36,7 @@ from trackerapi.problems import (
 )
 from trackerapi.process.clock import steady_seconds
 from trackerapi.process.descriptors import LostFileError
+from trackerapi.process.randomness import RANDOM
 from trackerapi.retry import backoff_seconds
 
 LINGER_SECONDS: Final = 0.1
@@ -340,7 +340,7 @@ class DeliveryLoop:
         self._retry_after_at = now + asked
         self._next_attempt = now + backoff_seconds(
             self._failures,
-            jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
+            jitter=RANDOM.random(),
             retry_after_seconds=asked,
             longest_seconds=MAX_BACKOFF_SECONDS,
         )

@@ -4,7 +4,6 @@ A pass decides which records are delivered, and in which order; the delivery loo
 decides when.
 """
 
-import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from trackerapi.outbox.records import MAX_BATCH_BYTES, Creation, job_of
 from trackerapi.problems import LEFT_BEHIND, Problems, unusable
 from trackerapi.process.clock import steady_seconds
 from trackerapi.process.forks import no_forks
+from trackerapi.process.randomness import RANDOM
 from trackerapi.retry import backoff_seconds
 
 LEFTOVER_SEARCH_SECONDS: Final = 60.0
@@ -365,7 +365,7 @@ class DeliveryPasses:
         self._retry_count += 1
         self._next_retry = steady_seconds() + backoff_seconds(
             self._retry_count,
-            jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
+            jitter=RANDOM.random(),
         )
 
     def _deliver_backlog(self, batches: BatchDelivery) -> None:

@@ -1,7 +1,6 @@
 """Attempts of one HTTP request: time limits, check of the answer, repetition."""
 
 import logging
-import random
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import httpx
 from trackerapi.errors import BackendError, BackendUnavailable
 from trackerapi.problems import log
 from trackerapi.process.clock import steady_seconds
+from trackerapi.process.randomness import RANDOM
 from trackerapi.retry import FailedAttempt, retry_delay_seconds
 from trackerapi.wire.answer_check import InvalidAnswer
 from trackerapi.wire.bodies import CODINGS, Body, max_body_bytes
@@ -152,7 +152,7 @@ class Attempts:
                 retry_after_seconds=error.retry_after_seconds,
             ),
             deadline_seconds=self._time_limits.deadline_seconds,
-            jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
+            jitter=RANDOM.random(),
         )
         if delay is not None and self._count == 1:
             # Logged at the first failure only: the caller may block for a while.

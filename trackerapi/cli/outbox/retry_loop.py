@@ -1,12 +1,12 @@
 """Retry loop with a time limit, for commands that make requests."""
 
 import math
-import random
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 from trackerapi.errors import AuthenticationError, BackendError, BackendUnavailable
+from trackerapi.process.randomness import RANDOM
 from trackerapi.retry import backoff_seconds
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class RetryLoop:
         asked = error.retry_after_seconds if isinstance(error, BackendError) else None
         seconds = backoff_seconds(
             self._failures,
-            jitter=random.random(),  # noqa: S311 - spreads load, hides nothing
+            jitter=RANDOM.random(),
             retry_after_seconds=asked,
             longest_seconds=MAX_PAUSE_SECONDS,
         )
