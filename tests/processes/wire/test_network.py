@@ -410,7 +410,7 @@ def test_client_for_plain_http_trusts_no_certificate(server: ScriptedServer) -> 
 def test_https_to_a_server_of_plain_http_has_a_hint(backend: RunningBackend) -> None:
     """The reason names plain HTTP as the cause, without the text of OpenSSL."""
     url = backend.base_url.replace("http:", "https:")
-    with TrackerApi(backend.api_key, url, timeout_seconds=1) as tracker:
+    with TrackerApi(backend.api_key, url, timeout_seconds=3) as tracker:
         with pytest.raises(BackendUnavailable) as caught:
             tracker.verify_api_key()
 
