@@ -26,10 +26,10 @@ from trackerapi.outbox.counters import Counters
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.held import HeldJournal, JournalEntry
 from trackerapi.outbox.records import (
-    CREATION_START,
     MAX_BATCH_BYTES,
     MAX_BATCH_LINES,
-    first_lines,
+    first_batch,
+    is_creation,
     parse_creation,
     parse_record,
     split_lines,
@@ -133,16 +133,11 @@ class BatchDelivery:
         if not chunk:
             return False
         file.held.refresh()
-        if chunk.startswith(CREATION_START):
-            line = chunk[: chunk.index(b"\n") + 1]
-            self._deliver_creation(file, line, is_search=is_search)
-            return True
-        next_creation = chunk.find(b"\n" + CREATION_START)
-        if next_creation >= 0:
-            chunk = chunk[: next_creation + 1]
         max_lines = MAX_BATCH_LINES if is_search else self._requests.max_lines
-        batch, count = first_lines(chunk, max_lines)
-        if count == 1 and len(batch) > MAX_BATCH_BYTES:
+        batch, count = first_batch(chunk, max_lines)
+        if is_creation(batch):
+            self._deliver_creation(file, batch, is_search=is_search)
+        elif count == 1 and len(batch) > MAX_BATCH_BYTES:
             self._writer.add(file, [JournalEntry(record=batch, problem=_OVERSIZED)])
             file.settle(len(batch), 1, delivered=0)
         elif is_search:

@@ -19,8 +19,8 @@ from trackerapi.errors import BackendUnavailable
 from trackerapi.outbox.file import OutboxFile
 from trackerapi.outbox.held import JournalEntry
 from trackerapi.outbox.records import (
-    CREATION_START,
     MAX_BATCH_BYTES,
+    is_creation,
     job_of,
     parse_creation,
     split_lines,
@@ -292,7 +292,7 @@ def lines_after(file: OutboxFile, size_bytes: int) -> list[bytes]:
 
 
 def _is_sendable(line: bytes) -> bool:
-    creation = parse_creation(line) if line.startswith(CREATION_START) else None
+    creation = parse_creation(line) if is_creation(line) else None
     return creation is None or creation.state == "waiting"
 
 
