@@ -12,8 +12,20 @@ from typing import Any
 from trackerapi.errors import BackendUnavailable
 
 
+class _Counted:
+    """Answer with counts, which are floats even if JSON writes them without a point."""
+
+    __slots__ = ()
+
+    def __post_init__(self) -> None:
+        for name in ("completed", "total", "fraction"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, float(value))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobStep:
+class JobStep(_Counted):
     """A step of a job, with its progress.
 
     Attributes:
@@ -98,7 +110,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobEvent:
+class JobEvent(_Counted):
     """An event in the store of the backend; `trackerapi.Event` has the other fields.
 
     Attributes:

@@ -93,7 +93,7 @@ def create_key(options: Namespace, print_line: PrintLine) -> None:
             expires_at=options.expires_at,
         )
         # Print within the transaction: a failure rolls it back, and the database has
-        # no key that nobody has seen.
+        # no unseen key.
         print_line(new.api_key)
 
 
