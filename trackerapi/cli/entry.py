@@ -11,7 +11,9 @@ import sys
 def main() -> int:
     """Run the command; return its exit status."""
     words = sys.argv[1:]
-    if "_ARGCOMPLETE" in os.environ:
+    # The completion script passes no words. With words, a variable that a process has
+    # inherited must not keep a command from running.
+    if not words and {"_ARGCOMPLETE", "COMP_LINE"} <= os.environ.keys():
         return _complete()
     if words[:1] == ["run"]:
         from trackerapi.cli.run import arguments

@@ -18,8 +18,9 @@ import pytest
 from tests.support.debian import need
 from tests.support.leftovers import PATIENCE_SECONDS, Desk
 from trackerapi.cli import entry
-from trackerapi.cli.exit_statuses import UNAVAILABLE, USAGE
+from trackerapi.cli.exit_statuses import FINE, UNAVAILABLE, USAGE
 from trackerapi.cli.main import build_parser
+from trackerapi.version import __version__
 
 SHELLS: Final = ("bash", "zsh", "fish")
 
@@ -283,7 +284,31 @@ def test_shell_gets_nothing_without_argcomplete(
 ) -> None:
     """A script of the shell that outlives argcomplete gets a failure and no output."""
     monkeypatch.setenv("_ARGCOMPLETE", "1")
+    monkeypatch.setenv("COMP_LINE", "trackerapi ")
     monkeypatch.setattr(sys, "argv", ["trackerapi"])
 
     assert entry.main() == UNAVAILABLE
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "extra", [{}, {"COMP_LINE": "trackerapi jo", "COMP_POINT": "13"}]
+)
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [(["run", "--", "echo", "done"], "done\n"), (["--version"], f"{__version__}\n")],
+    ids=["run", "version"],
+)
+def test_inherited_variables_of_a_completion_stop_no_command(
+    words: list[str], printed: str, extra: dict[str, str]
+) -> None:
+    """A command with words runs, even in the environment of a completion."""
+    done = subprocess.run(
+        [sys.executable, "-m", "trackerapi", *words],
+        env={**os.environ, "_ARGCOMPLETE": "1", **extra},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (FINE, printed)
