@@ -393,11 +393,7 @@ class TrackerApi:
     def job(
         self,
         *name: str,
-        tag: str | None = None,
-        provider_job_id: "str | Callable[..., str] | None" = None,
-        customer_id: "int | Callable[..., int] | None" = None,
-        config: "JobConfig | None" = None,
-        metadata: "Mapping[str, Any] | None" = None,
+        **given: Any,
     ) -> Any:
         """Return a handle of a job that exists already; waits for nothing.
 
@@ -405,12 +401,9 @@ class TrackerApi:
 
         Args:
             *name: Your own id of the job, 1 to 200 characters; also `provider_job_id`.
-            tag: Tag of the configuration that a `JobConfigManager` of this process
-                loaded: step names are checked by it. None checks no names.
-            provider_job_id: Your own id of the job.
-            customer_id: See `as_job()`; so are `config` and `metadata`.
-            config: See `as_job()`.
-            metadata: See `as_job()`.
+            **given: For a handle `tag`, the tag of a configuration that a
+                `JobConfigManager` of this process loaded: step names are checked by it.
+                For a decorator the arguments of `as_job()`.
 
         Raises:
             TypeError: If an argument is of the wrong type.
@@ -421,13 +414,6 @@ class TrackerApi:
         """
         from trackerapi.jobs.opening import job_or_decorator
 
-        given = {
-            "tag": tag,
-            "provider_job_id": provider_job_id,
-            "customer_id": customer_id,
-            "config": config,
-            "metadata": metadata,
-        }
         found = job_or_decorator(self.as_job, name, given)
         return found if callable(found) else self._handle(found)
 

@@ -255,24 +255,12 @@ class AsyncTrackerApi:
     def job(
         self,
         *name: str,
-        tag: str | None = None,
-        provider_job_id: str | Callable[..., str] | None = None,
-        customer_id: int | Callable[..., int] | None = None,
-        config: "JobConfig | None" = None,
-        metadata: Mapping[str, Any] | None = None,
+        **given: Any,
     ) -> Any:
         """Return a handle of a job that exists already; see `TrackerApi.job()`.
 
         With `customer_id`, the older spelling of `as_job()`, a decorator.
         """
-        keywords: dict[str, Any] = {
-            "tag": tag,
-            "provider_job_id": provider_job_id,
-            "customer_id": customer_id,
-            "config": config,
-            "metadata": metadata,
-        }
-        given = {name: value for name, value in keywords.items() if value is not None}
         found: Any = self._tracker.job(*name, **given)
         return AsyncTrackerJob(found) if isinstance(found, TrackerJob) else found
 

@@ -6,7 +6,7 @@ ends with the work. Between two items of a generator, the caller is outside of i
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -189,22 +189,32 @@ def _generator(
 def _async_generator(
     function: Callable[..., Any], open_block: OpenBlock, is_slow: bool
 ) -> Any:
-    async def run(*args: Any, **given: Any) -> AsyncGenerator[Any]:
+    async def run(*args: Any, **given: Any) -> AsyncGenerator[Any, Any]:
         outside = current_blocks()
         try:
             async with await _open_off_loop(open_block, args, given, is_slow):
                 inside = current_blocks()
                 generator = function(*args, **given)
-                try:
-                    async for item in generator:
-                        set_current_blocks(outside)
-                        try:
-                            yield item
-                        finally:
-                            outside = current_blocks()
-                            set_current_blocks(inside)
-                except GeneratorExit:
-                    await generator.aclose()
+                advance: Callable[[], Awaitable[Any]] = generator.__anext__
+                while True:
+                    try:
+                        item = await advance()
+                    except StopAsyncIteration:
+                        return
+                    set_current_blocks(outside)
+                    try:
+                        sent = yield item
+                        advance = functools.partial(generator.asend, sent)
+                    except GeneratorExit:
+                        # The caller has closed the generator: the block succeeds.
+                        outside = current_blocks()
+                        set_current_blocks(inside)
+                        await generator.aclose()
+                        return
+                    except BaseException as error:  # noqa: BLE001 - is the generator's
+                        advance = functools.partial(generator.athrow, error)
+                    outside = current_blocks()
+                    set_current_blocks(inside)
         finally:
             set_current_blocks(outside)  # as above
 

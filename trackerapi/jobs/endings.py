@@ -7,7 +7,7 @@ diagnosis. The two texts are separate fields of the event.
 import sys
 from typing import Final, Literal
 
-from trackerapi.arguments import LONGEST_DETAIL
+from trackerapi.arguments import LONGEST_DETAIL, check_text
 
 Ending = Literal["succeeded", "interrupted", "cancelled", "failed"]
 
@@ -132,7 +132,12 @@ def brief(error: BaseException | str | None) -> str:
 
 
 def listed(text: str | None, values: dict[str, object]) -> str | None:
-    """Return a text with named values below it, one a line; None without either."""
+    """Return a text with named values below it, one a line; None without either.
+
+    Raises:
+        TypeError: If `text` is no text.
+    """
+    text = check_text("text", text, LONGEST_DETAIL)
     lines = [text] if text else []
     for name, value in values.items():
         try:

@@ -427,13 +427,13 @@ def job_or_decorator(
     Args:
         as_job: `TrackerApi.as_job()`.
         name: Positional arguments: the id of the job, or the tag for a decorator.
-        given: Keyword arguments; None for those that were not given.
+        given: Keyword arguments of the call.
 
     Raises:
         TypeError: If the arguments are neither those of a handle nor of a decorator.
         ValueError: If an argument is out of range.
     """
-    keywords = {argument: v for argument, v in given.items() if v is not None}
+    keywords = dict(given)
     if "customer_id" in keywords or (name and "provider_job_id" in keywords):
         return as_job(*name, **keywords)
     ids = [*name]

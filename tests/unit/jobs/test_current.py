@@ -3,8 +3,9 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,53 @@ def test_async_generator_is_a_step_until_its_real_end(
     assert story(outbox)[1:3] == ["start load", "step load"]
 
 
+def test_async_generator_gets_sent_values_and_exceptions(
+    run: TrackerJob, outbox: Path
+) -> None:
+    """`asend()` and `athrow()` reach the decorated generator, in its step."""
+
+    @step("load")
+    async def scans() -> AsyncGenerator[object, object]:
+        sent = yield "first"
+        try:
+            yield (sent, current_step().tag)
+        except KeyError:
+            yield ("caught", current_step().tag)
+
+    async def main() -> list[object]:
+        with run:
+            generator = scans()
+            found = [await anext(generator), await generator.asend("sent")]
+            found.append(await generator.athrow(KeyError("x")))
+            assert current_step().tag == "none"
+            await generator.aclose()
+            return found
+
+    assert asyncio.run(main()) == ["first", ("sent", "load"), ("caught", "load")]
+    assert story(outbox)[1:3] == ["start load", "step load"]
+
+
+def test_async_context_manager_over_a_job_handles_the_exception_of_its_body(
+    recorder: TrackerApi, config: JobConfig, outbox: Path
+) -> None:
+    """The decorated function handles the exception, and the job succeeds."""
+
+    @asynccontextmanager
+    @recorder.as_job(config.tag, provider_job_id="one", customer_id=142)
+    async def study() -> AsyncGenerator[str]:
+        try:
+            yield "study"
+        except KeyError:
+            assert current_job().provider_job_id == "one"
+
+    async def main() -> None:
+        async with study():
+            raise KeyError("x")
+
+    asyncio.run(main())
+    assert story(outbox) == ["start", "complete"]
+
+
 @pytest.mark.parametrize("end", ["exhausted", "closed", "dropped"])
 def test_generator_that_ends_in_another_step_leaves_the_caller_there(
     run: TrackerJob, end: str
@@ -387,3 +435,30 @@ def test_job_method_rejects_arguments_of_neither_kind(
 
     with pytest.raises(TypeError):
         any_job(*names, **keywords)
+
+
+@pytest.mark.parametrize(
+    "given", [{"customer_id": None}, {"customer_id": 142}, {"metadata": {}}], ids=str
+)
+def test_incomplete_older_spelling_is_no_handle(
+    recorder: TrackerApi, given: dict[str, Any]
+) -> None:
+    """An argument of the decorator never makes a handle, whatever its value."""
+    with pytest.raises(TypeError):
+        recorder.job("imaging", **given)
+
+
+@pytest.mark.parametrize(
+    ("report", "message"),
+    [
+        (lambda job: job.detail(3), "text must be text, got int"),
+        (lambda job: job.step("load").detail(3), "text must be text, got int"),
+    ],
+    ids=["job", "step"],
+)
+def test_detail_that_is_no_text_is_named(
+    run: TrackerJob, report: Callable[[TrackerJob], object], message: str
+) -> None:
+    """The error names the argument and the type of its value."""
+    with pytest.raises(TypeError, match=message):
+        report(run)
