@@ -25,6 +25,9 @@ LONGEST_PROVIDER_JOB_ID: Final = 200
 LONGEST_MESSAGE: Final = 2_000
 LONGEST_DETAIL: Final = 16_000
 
+LARGEST_ID: Final = 2**53 - 1
+"""Largest integer that every JSON parser reads without rounding."""
+
 # Without `$`, which would also match before a line end: `fullmatch` anchors the end.
 _NAME: Final = re.compile(NAME_PATTERN[:-1])
 
@@ -184,6 +187,21 @@ def check_whole(argument: str, value: Any) -> int:
         pass
     kind = type(value).__name__
     raise TypeError(f"{argument} must be a whole number, got {kind}")
+
+
+def check_id(argument: str, value: Any) -> int:
+    """Return `value` as an int if it can be an id that the backend gave.
+
+    Raises:
+        TypeError: If `value` is not a whole number.
+        ValueError: If `value` is below 1 or above 2**53 - 1.
+    """
+    checked = check_whole(argument, value)
+    if checked < 1:
+        raise ValueError(f"{argument} must be a positive whole number, got {value}")
+    if checked > LARGEST_ID:
+        raise ValueError(f"{argument} must be at most {LARGEST_ID:,}, got {value}")
+    return checked
 
 
 def check_flag(argument: str, value: object) -> bool:

@@ -249,13 +249,12 @@ class TrackerApi:
             job = tracker.create_job("import-42", customer_id=142, tag="import")
             job.send_event(kind="step", name="download")
         """
-        from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID, check_name
+        from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID, check_id, check_name
         from trackerapi.jobs.job import TrackerJob, job_block
         from trackerapi.jobs.opening import (
             KnownJob,
             NewJob,
             checked_finish,
-            checked_id,
             create,
             find_config,
             job_metadata,
@@ -266,7 +265,7 @@ class TrackerApi:
         found = find_config(tag, config, self._reporter)
         new = NewJob(
             provider_job_id=provider_job_id,
-            customer_id=checked_id("customer_id", customer_id),
+            customer_id=check_id("customer_id", customer_id),
             tag=found.tag if found else tag,
             configuration=found.as_document() if found else None,
             finish=checked_finish(finish),

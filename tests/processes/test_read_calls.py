@@ -2,6 +2,7 @@
 
 import dataclasses
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -183,3 +184,40 @@ def test_wrong_types_of_times_and_configurations_are_named(
         tracker.register_job_config(document)
     with pytest.raises(TypeError, match="config must be a JobConfig, got dict"):
         tracker.create_job("wrong-config", 142, "import", config=document)
+
+
+WRONG_ARGUMENTS: dict[str, Callable[[TrackerApi, TrackerJob, Any], object]] = {
+    "reference": lambda tracker, _, value: tracker.admin.create_customer(
+        reference=value
+    ),
+    "name": lambda tracker, _, value: tracker.admin.create_customer(name=value),
+    "label": lambda tracker, _, value: tracker.admin.create_api_key(value),
+    "customer_id": lambda tracker, _, value: tracker.admin.get_customer(value),
+    "config_id": lambda tracker, _, value: tracker.admin.get_job_config(value),
+    "share_link_id": lambda _, job, value: job.revoke_share_link(value),
+    "provider_job_id": lambda tracker, _, value: tracker.list_jobs(
+        provider_job_id=value
+    ),
+    "tag": lambda tracker, _, value: tracker.list_jobs(tag=value),
+    "version": lambda tracker, _, value: tracker.admin.list_job_configs(version=value),
+}
+
+
+@pytest.mark.parametrize("argument", WRONG_ARGUMENTS)
+@pytest.mark.parametrize("value", [["1/../.."], {"id": 1}, 1.5, b"1"], ids=repr)
+def test_argument_of_a_wrong_type_raises_type_error(
+    tracker: TrackerApi, job: TrackerJob, argument: str, value: Any
+) -> None:
+    """A list, dict, float or bytes raises a TypeError that names the argument."""
+    with pytest.raises(TypeError, match=f"^{argument} must be .*, got "):
+        WRONG_ARGUMENTS[argument](tracker, job, value)
+
+
+@pytest.mark.parametrize("argument", ["customer_id", "config_id", "share_link_id"])
+@pytest.mark.parametrize("value", [0, -1, 2**53])
+def test_id_out_of_range_raises_value_error(
+    tracker: TrackerApi, job: TrackerJob, argument: str, value: int
+) -> None:
+    """An id below 1 or above 2**53 - 1 raises before any request is sent."""
+    with pytest.raises(ValueError, match=f"^{argument} must be "):
+        WRONG_ARGUMENTS[argument](tracker, job, value)

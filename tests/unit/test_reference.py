@@ -1,4 +1,4 @@
-"""docs/reference.md names each public class and each public member."""
+"""docs/reference.md names each public member; README.md names each setting."""
 
 import inspect
 import re
@@ -87,3 +87,11 @@ def test_docstring_of_an_export_has_an_example(name: str) -> None:
 def test_reference_names_each_member(name: str) -> None:
     """A member is public exactly if the page names it: the others are internal."""
     assert members_in(name) == members_of(name)
+
+
+def test_readme_lists_each_setting_of_the_tracker() -> None:
+    """The table of settings in README.md has each parameter of `TrackerApi`."""
+    readme = (REFERENCE.parents[1] / "README.md").read_text()
+    table = readme.partition("| argument of `TrackerApi` |")[2].partition("\n\n")[0]
+    listed = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert sorted(listed) == sorted(inspect.signature(TrackerApi).parameters)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID, check_name, check_whole
+from trackerapi.arguments import LONGEST_PROVIDER_JOB_ID, check_name
 from trackerapi.config.job_config import check_config
 from trackerapi.config.manager import find_loaded, nearest_loaded
 from trackerapi.delivery.rejections import is_final_for_job, problem_of
@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from trackerapi.jobs.reporter import Reporter
     from trackerapi.models import Job
     from trackerapi.wire.calls import Calls
-
-LARGEST_ID: Final = 2**53 - 1
 
 MAX_AHEAD: Final = timedelta(days=366)
 """Largest lead of an event's time over its arrival; a larger one is a wrong clock."""
@@ -300,21 +298,6 @@ def job_metadata(
     message = job_metadata_undeclared(provider_job_id, config.tag)
     reporter.problems.report(METADATA, message, "job")
     return None
-
-
-def checked_id(argument: str, value: int) -> int:
-    """Return `value` as a plain number if it can be an id of the backend.
-
-    Raises:
-        TypeError: If `value` is no whole number.
-        ValueError: If `value` is out of range.
-    """
-    checked = check_whole(argument, value)
-    if checked < 1:
-        raise ValueError(f"{argument} must be a positive whole number, got {value}")
-    if checked > LARGEST_ID:
-        raise ValueError(f"{argument} must be at most {LARGEST_ID:,}, got {value}")
-    return checked
 
 
 def checked_finish(value: str) -> str:

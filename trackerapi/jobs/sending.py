@@ -123,8 +123,10 @@ class EventSender:
         """
         if self._is_off:
             return ""
-        prefix = self._prefixes.get((kind, name, tag))
-        if prefix is None:
+        try:
+            prefix = self._prefixes[kind, name, tag]
+        except (KeyError, TypeError):
+            # TypeError: an argument that is unhashable, which `_new_prefix()` names.
             prefix = self._new_prefix(kind, name, tag)
         if self._has_offered and not prefix.is_conflated:
             # First: the count that is still to be written is older than this event.

@@ -39,7 +39,13 @@ from trackerapi_client.api.share_links import (
 from trackerapi_client.types import UNSET, Response, Unset
 
 from trackerapi import models as answers
-from trackerapi.arguments import check_words
+from trackerapi.arguments import (
+    LONGEST_NAME,
+    LONGEST_PROVIDER_JOB_ID,
+    check_id,
+    check_name,
+    check_words,
+)
 from trackerapi.errors import BackendUnavailable
 from trackerapi.models import check_subject
 from trackerapi.settings.api_key import key_id_of
@@ -91,7 +97,7 @@ class Calls:
             ValueError: If a scope is unknown.
         """
         body = models.ApiKeyInput(
-            label=label,
+            label=check_name("label", label),
             scopes=[
                 models.ApiKeyScope(scope)
                 for scope in check_words(
@@ -129,7 +135,7 @@ class Calls:
         self, tag: str | None, version: str | None
     ) -> Iterator[answers.RegisteredJobConfig]:
         """Iterate over configurations, newest first; None does not filter."""
-        filters = {"tag": _or_unset(tag), "version": _or_unset(version)}
+        filters = {"tag": _name("tag", tag), "version": _name("version", version)}
         pages = self._items(
             list_job_configurations.sync_detailed,
             models.JobConfigurationPage,
@@ -139,6 +145,7 @@ class Calls:
 
     def get_job_configuration(self, config_id: int) -> answers.RegisteredJobConfig:
         """Return a configuration by the backend's id."""
+        config_id = check_id("config_id", config_id)
         answer = get_job_configuration.sync_detailed(config_id, client=self._client)
         return _job_config(_parsed_of(config_id, answer, models.JobConfiguration))
 
@@ -182,9 +189,13 @@ class Calls:
         jobs = self._items(
             list_jobs.sync_detailed,
             models.JobPage,
-            provider_job_id=_or_unset(provider_job_id),
-            customer_id=_or_unset(customer_id),
-            tag=_or_unset(tag),
+            provider_job_id=_name(
+                "provider_job_id", provider_job_id, LONGEST_PROVIDER_JOB_ID
+            ),
+            customer_id=UNSET
+            if customer_id is None
+            else check_id("customer_id", customer_id),
+            tag=_name("tag", tag),
             status=_or_unset(statuses or None),
             created_since=_or_unset(created_since),
         )
@@ -226,6 +237,7 @@ class Calls:
 
     def revoke_share_link(self, share_link_id: int) -> answers.ShareLink:
         """Revoke a link; return it."""
+        share_link_id = check_id("share_link_id", share_link_id)
         answer = revoke_share_link.sync_detailed(share_link_id, client=self._client)
         link = _parsed_of(share_link_id, answer, models.ShareLink)
         return _plain(answers.ShareLink, link)
@@ -241,7 +253,7 @@ class Calls:
             label: Label that people read; None for the default of the backend.
         """
         body = models.JobTokenInput(
-            expires_at=_or_unset(expires_at), label=_or_unset(label)
+            expires_at=_or_unset(expires_at), label=_name("label", label)
         )
         answer = create_job_token.sync_detailed(job_id, client=self._client, body=body)
         made = _parsed(answer, models.JobTokenCreated)
@@ -252,7 +264,8 @@ class Calls:
     ) -> answers.Customer:
         """Create a customer."""
         body = models.CustomerInput(
-            reference=_or_unset(reference), name=_or_unset(name)
+            reference=_name("reference", reference, LONGEST_PROVIDER_JOB_ID),
+            name=_name("name", name),
         )
         answer = create_customer.sync_detailed(client=self._client, body=body)
         return _plain(answers.Customer, _parsed(answer, models.Customer))
@@ -262,12 +275,13 @@ class Calls:
         customers = self._items(
             list_customers.sync_detailed,
             models.CustomerPage,
-            reference=_or_unset(reference),
+            reference=_name("reference", reference, LONGEST_PROVIDER_JOB_ID),
         )
         return (_plain(answers.Customer, customer) for customer in customers)
 
     def get_customer(self, customer_id: int) -> answers.Customer:
         """Return a customer by the backend's id."""
+        customer_id = check_id("customer_id", customer_id)
         answer = get_customer.sync_detailed(customer_id, client=self._client)
         customer = _parsed_of(customer_id, answer, models.Customer)
         return _plain(answers.Customer, customer)
@@ -321,6 +335,10 @@ def _parsed_of(
     model = _parsed(answer, expected)
     check_subject(getattr(model, name), subject)
     return model
+
+
+def _name(argument: str, value: str | None, longest: int = LONGEST_NAME) -> str | Unset:
+    return UNSET if value is None else check_name(argument, value, longest)
 
 
 def _or_unset(value: T | None) -> T | Unset:

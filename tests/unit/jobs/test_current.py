@@ -453,10 +453,13 @@ def test_incomplete_older_spelling_is_no_handle(
     [
         (lambda job: job.detail(3), "text must be text, got int"),
         (lambda job: job.step("load").detail(3), "text must be text, got int"),
+        (lambda job: job.send_event(["step"]), "kind must be text, got list"),
+        (lambda job: job.send_event("step", ["load"]), "name must be text, got list"),
+        (lambda job: job.send_event("step", tag={}), "tag must be text, got dict"),
     ],
-    ids=["job", "step"],
+    ids=["job-detail", "step-detail", "kind", "name", "tag"],
 )
-def test_detail_that_is_no_text_is_named(
+def test_argument_that_is_not_text_is_named(
     run: TrackerJob, report: Callable[[TrackerJob], object], message: str
 ) -> None:
     """The error names the argument and the type of its value."""
