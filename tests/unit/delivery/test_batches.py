@@ -1,4 +1,4 @@
-"""Batches one after another, and the effect of each answer on the records."""
+"""Batch delivery: order and size of batches, effect of each answer on records."""
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -53,7 +53,7 @@ def batch_delivery_of(
 
 
 def held_lines(process: ReportingProcess, *, waits: bool = False) -> list[bytes]:
-    """Return the held lines of the files of a process."""
+    """Return the held lines of a process; with `waits` the deferred lines."""
     found: list[bytes] = []
     for file in process.files():
         file.held.refresh()
@@ -86,7 +86,7 @@ def test_events_arrive_as_they_were_recorded(
 def test_batches_keep_to_the_limit_of_bytes(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A batch fills the limit of the contract and does not exceed it."""
+    """A batch is at most 1 MiB and, if more lines follow, at least half full."""
     lines = [event_line(message="x" * 100_000) for _ in range(25)]
     process.append(*lines)
 
@@ -121,7 +121,7 @@ def test_batches_keep_to_the_limit_of_bytes(
 def test_batch_without_a_usable_answer_stays_undelivered(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """Records are settled by the answer alone, and then stored once."""
+    """The record stays undelivered and is stored once when the batch is repeated."""
     lines = event_lines(1)
     process.append(*lines)
     memory.fail_next("send", fault)
@@ -142,7 +142,7 @@ def test_batch_without_a_usable_answer_stays_undelivered(
 def test_retry_after_reaches_the_delivery_loop(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The loop gets the wait that the backend asked for."""
+    """BackendUnavailable has the `Retry-After` of a 429 answer, in seconds."""
     process.append(event_line())
     memory.fail_next("send", unavailable(429, retry_after_seconds=17))
 
@@ -155,7 +155,7 @@ def test_retry_after_reaches_the_delivery_loop(
 def test_answer_lost_after_processing_doubles_and_counts_nothing_twice(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A second delivery counts as a repeat in the backend and once in the client."""
+    """Events whose answer was lost are sent twice, stored once and counted once."""
     lines = event_lines(3)
     process.append(*lines)
     memory.fail_next("send", lost_answer())
@@ -174,7 +174,7 @@ def test_answer_lost_after_processing_doubles_and_counts_nothing_twice(
 def test_batch_that_is_too_large_is_split(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault, max_lines: int
 ) -> None:
-    """A proxy with a limit below the contract costs time, not events."""
+    """A batch answered with 413 is halved until it fits; all events are delivered."""
     lines = event_lines(600 if max_lines > 100 else 40)
     process.append(*lines)
     memory.too_large, memory.max_lines = fault, max_lines
@@ -189,7 +189,7 @@ def test_batch_that_is_too_large_is_split(
 def test_small_record_stays_undelivered_behind_a_proxy_with_status_413(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A small record is not held for its size."""
+    """One small record answered with 413 is not held: a later pass delivers it."""
     process.append(event_line())
     memory.fail_next("send", HTML_413)
 
@@ -204,7 +204,7 @@ def test_small_record_stays_undelivered_behind_a_proxy_with_status_413(
 def test_single_line_that_is_too_large_is_held_and_the_rest_is_delivered(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """A record that exceeds every limit does not stop the records after it."""
+    """A single line answered with 413 is held; lines before and after it arrive."""
     small, large, last = event_line(), event_line(message="x" * 40_000), event_line()
     process.append(small, large, last)
     memory.too_large, memory.max_bytes = fault, 36_000
@@ -221,7 +221,7 @@ def test_single_line_that_is_too_large_is_held_and_the_rest_is_delivered(
 def test_batch_that_is_rejected_whole_is_split_down_to_the_bad_line(
     process: ReportingProcess, memory: MemoryBackend, status: int, place: int
 ) -> None:
-    """A line that the backend cannot take costs its neighbours nothing."""
+    """A batch rejected for one bad line is split, and only the bad line is held."""
     lines = event_lines(7)
     process.append(*lines)
     memory.event_faults[event_id_of(lines[place])] = rejected(status)
@@ -237,7 +237,7 @@ def test_batch_that_is_rejected_whole_is_split_down_to_the_bad_line(
 def test_rejected_line_is_held_with_the_reason(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A rejection in the batch answer is final, for one line, and is logged once."""
+    """Two lines rejected in one answer are held with the reason and logged once."""
     lines = event_lines(5)
     process.append(*lines)
     for place in (1, 3):
@@ -262,7 +262,7 @@ def test_rejection_that_cannot_be_written_settles_nothing(
     memory: MemoryBackend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """On a full disk a rejected record stays undelivered."""
+    """If a rejection cannot be written, all lines of its batch stay undelivered."""
     disk = SmallDisk(monkeypatch, folder)
     lines = event_lines(2)
     process.append(*lines)
@@ -314,7 +314,7 @@ def test_answer_that_does_not_account_for_every_line_settles_nothing(
     monkeypatch: pytest.MonkeyPatch,
     receipt: BatchResult,
 ) -> None:
-    """An answer to another body, for example from a faulty proxy, counts as none."""
+    """An answer that does not match the batch is ignored: all lines are sent again."""
     lines = event_lines(3)
     process.append(*lines)
     with monkeypatch.context() as patch:
@@ -331,7 +331,7 @@ def test_answer_that_does_not_account_for_every_line_settles_nothing(
 def test_batches_shrink_with_timeouts_and_grow_with_success(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """After a timeout fewer lines go in a batch, until requests are fast again."""
+    """Each timeout halves the batch size; successes bring it back to 1,000 lines."""
     process.append(*event_lines(4000))
     memory.fail_next("send", unavailable(), unavailable(), unavailable())
 
@@ -350,7 +350,7 @@ def test_batches_shrink_with_timeouts_and_grow_with_success(
 def test_batches_do_not_shrink_for_faults_unrelated_to_size(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """An unavailable backend does not get a request for each line."""
+    """A 503, a failed connection or a rejected key leaves the batch size at 1,000."""
     process.append(*event_lines(1000))
     memory.fail_next("send", fault, fault, fault)
 
@@ -365,7 +365,7 @@ def test_batches_do_not_shrink_for_faults_unrelated_to_size(
 def test_line_that_times_out_alone_is_tried_again(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The smallest batch is one line."""
+    """A batch of one line that times out is sent again."""
     process.append(event_line(), event_line())
     memory.fail_next("send", *[unavailable()] * 2)
 
@@ -397,7 +397,7 @@ def test_creation_is_sent_before_its_events(
 def test_settled_creation_is_not_sent_again(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A creation that is recorded as done costs no request."""
+    """A creation recorded as done causes no creation request."""
     process.append(creation_line(state="done"), event_line())
 
     process.deliver()
@@ -423,7 +423,7 @@ def test_settled_creation_is_not_sent_again(
 def test_creation_without_a_usable_answer_delays_its_events(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """Events never overtake the creation of their job."""
+    """Without a usable answer to the creation, no event of the job is sent."""
     line = event_line(job="new")
     process.append(creation_line("new"), line)
     memory.fail_next("create_job", fault)
@@ -441,7 +441,7 @@ def test_creation_without_a_usable_answer_delays_its_events(
 def test_rejected_creation_is_held_with_all_later_events_of_its_job(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
-    """The job runs on: its events are held, events of other jobs are sent."""
+    """Events of a job with a rejected creation are held; other jobs are delivered."""
     memory.rejected_jobs["new"] = rejected(status)
     refused, fine = event_lines(3, "new"), event_lines(3)
     process.append(creation_line("new"))
@@ -465,7 +465,7 @@ def test_rejected_creation_is_held_with_all_later_events_of_its_job(
 def test_creation_that_was_rejected_at_once_is_held_without_a_request(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A rejection that `create_job()` got is recorded as held, with its reason."""
+    """A creation recorded as rejected is held with its events, without a request."""
     line = event_line(job="new")
     process.append(creation_line("new", "held", problem(404, "no customer 9")), line)
 
@@ -482,7 +482,7 @@ def test_creation_that_was_rejected_at_once_is_held_without_a_request(
 def test_creation_that_succeeds_later_ends_the_holding_of_events(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A script may create its job again, with corrected data."""
+    """After a second creation that succeeds, new events of the job are delivered."""
     memory.rejected_jobs["new"] = rejected(404)
     process.append(creation_line("new"), event_line(job="new"))
     process.deliver()
@@ -499,7 +499,7 @@ def test_creation_that_succeeds_later_ends_the_holding_of_events(
 def test_job_that_is_fixed_during_a_request_holds_nothing_any_more(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """An `outbox retry` during a request also covers the records of this request."""
+    """Records in flight while `outbox retry` releases their job are delivered."""
     memory.rejected_jobs["new"] = rejected(404)
     process.append(creation_line("new"))
     process.deliver()
@@ -525,7 +525,7 @@ def test_job_that_is_fixed_during_a_request_holds_nothing_any_more(
 def test_event_of_an_unknown_job_is_deferred_until_it_is_known(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """An event that came before its job is logged, and delivered later."""
+    """An event of an unknown job is logged, deferred, and sent once the job exists."""
     line, other = event_line(job="late"), event_line()
     process.append(line, other)
 
@@ -544,7 +544,7 @@ def test_event_of_an_unknown_job_is_deferred_until_it_is_known(
 def test_later_events_do_not_overtake_deferred_events(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A job's events keep their order while the job is unknown."""
+    """While older events of a job are deferred, newer events are deferred too."""
     batch_delivery = batch_delivery_of(process, memory)
     lines = event_lines(6, "late")
     process.append(*lines[:2])
@@ -568,7 +568,7 @@ def test_order_of_a_job_holds_across_the_files_of_a_process(
     folder: Path, memory: MemoryBackend
 ) -> None:
     """Deferred events of one file are sent before events of the next file."""
-    # So small that each file takes one event.
+    # With this limit each file has room for one event.
     process = ReportingProcess(folder, memory, limit_bytes=8 * 300)
     lines = event_lines(6, "late", message="x" * 50)
     process.append(*lines)
@@ -590,7 +590,7 @@ def test_order_of_a_job_holds_across_the_files_of_a_process(
 def test_creation_is_sent_again_to_a_backend_that_has_lost_the_job(
     process: ReportingProcess, memory: MemoryBackend, state: str
 ) -> None:
-    """A backend restored from a backup gets the job and then its events."""
+    """If the backend has lost a job, its creation is sent again before its events."""
     lines = event_lines(3, "restored")
     process.append(creation_line("restored", state), lines[0])
     memory.jobs["restored"] = {}
@@ -609,7 +609,7 @@ def test_creation_is_sent_again_to_a_backend_that_has_lost_the_job(
 def test_creation_of_another_process_is_sent_for_an_unknown_job(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A worker's events find the creation in the file of the parent."""
+    """For an unknown job, the creation is read from the file of another process."""
     memory.jobs["shared"] = {}
     parent = ReportingProcess(folder, memory)
     parent.append(creation_line("shared", "done"))
@@ -628,7 +628,7 @@ def test_creation_of_another_process_is_sent_for_an_unknown_job(
 def test_unknown_job_with_a_rejected_creation_is_held(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A rejected creation holds deferred events and later events of its job."""
+    """If the repeated creation is rejected, all events of the job are held."""
     memory.rejected_jobs["gone"] = rejected(409)
     lines = event_lines(2, "gone")
     process.append(creation_line("gone", "done"), *lines)
@@ -673,7 +673,7 @@ def test_event_of_an_unknown_job_is_held_after_a_week(
 def test_deferred_event_keeps_its_time_until_it_is_held(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Another attempt does not begin the seven days anew."""
+    """Failed attempts do not change the time from which the seven days count."""
     process.append(event_line())
     (file,) = process.files()
     since = "2026-11-20T00:00:00Z"
@@ -692,7 +692,7 @@ def test_deferred_event_keeps_its_time_until_it_is_held(
 def test_deferred_event_that_is_rejected_is_held(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A deferred event can be rejected for its own content."""
+    """A deferred event that the backend rejects is held; the others are delivered."""
     lines = event_lines(3, "late")
     process.append(*lines)
     process.run_pass()
@@ -711,7 +711,7 @@ def test_deferred_event_that_is_rejected_is_held(
 def test_deferred_events_survive_an_unavailable_backend(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """Deferred events stay in the journal until the backend has them."""
+    """A failed retry leaves events deferred; the next pass delivers each once."""
     lines = event_lines(3, "late")
     process.append(*lines)
     process.run_pass()
@@ -733,7 +733,7 @@ def test_deferred_events_survive_an_unavailable_backend(
 def test_many_deferred_events_go_in_batches_that_the_contract_allows(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Batches from the journal are 1 MiB at most, too."""
+    """Batches of deferred events, too, are 1 MiB at most."""
     lines = [event_line(job="late", message="x" * 9000) for _ in range(300)]
     process.append(*lines)
     while not process.outbox.is_empty:
@@ -749,7 +749,7 @@ def test_many_deferred_events_go_in_batches_that_the_contract_allows(
 def test_records_in_memory_arrive_with_their_creation_first(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Records that no disk took are delivered like all others."""
+    """Records in memory are sent in order: the creation, then full batches."""
     lines = event_lines(1500, "new")
     batch_delivery = batch_delivery_of(process, memory)
 
@@ -763,7 +763,7 @@ def test_records_in_memory_arrive_with_their_creation_first(
 def test_rejected_records_in_memory_are_returned_with_the_reason(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The caller learns which records were rejected or deferred."""
+    """`deliver_lines()` returns the rejected and the deferred records."""
     memory.rejected_jobs["new"] = rejected(422)
     bad, late, good = event_line(), event_line(job="late"), event_line()
     memory.rejected_events[event_id_of(bad)] = problem(422)
@@ -779,7 +779,7 @@ def test_rejected_records_in_memory_are_returned_with_the_reason(
 def test_records_in_memory_are_counted_once(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A second delivery after half of the first one delivers nothing twice."""
+    """Lines delivered before a failure are stored and counted once after a repeat."""
     lines = event_lines(1500)
     batch_delivery = batch_delivery_of(process, memory)
     memory.fail_next("send", None, unavailable(503))
@@ -795,7 +795,7 @@ def test_records_in_memory_are_counted_once(
 def test_damaged_line_is_held_and_costs_no_other(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The backend rejects a line that is not JSON, like any other bad line."""
+    """A line that is not JSON is held; the lines before and after it arrive."""
     first, last = event_lines(2)
     process.append(first, b'{"event_id": "cut in its mi\n', last)
 
@@ -811,7 +811,7 @@ def test_damaged_line_is_held_and_costs_no_other(
 def test_line_larger_than_any_request_costs_no_other(
     process: ReportingProcess, memory: MemoryBackend, start: bytes, *, is_held: bool
 ) -> None:
-    """Neither a huge event nor a damaged creation stops the records after it."""
+    """A 2 MiB event is held, a 2 MiB damaged creation dropped; other lines arrive."""
     first, last = event_lines(2)
     huge = start + b'{"event_id":"' + b"x" * (1 << 21) + b'"}\n'
     process.append(first, huge, last)
@@ -828,7 +828,7 @@ def test_line_larger_than_any_request_costs_no_other(
 def test_blank_line_from_damage_delays_no_other(
     process: ReportingProcess, memory: MemoryBackend, blank: bytes, is_alone: bool
 ) -> None:
-    """A line that the backend skips does not stop the delivery."""
+    """Lines of blanks or NUL bytes are skipped; lines before and after them arrive."""
     lines = event_lines(3)
     if is_alone:
         process.append(blank)
@@ -844,10 +844,10 @@ def test_blank_line_from_damage_delays_no_other(
 
 
 def first_failures(faults: list[Fault | None]) -> list[Fault | None]:
-    """Return the faults without the third failure and later ones.
+    """Return the faults before the third failure.
 
-    After three failures of one batch, delivery sends its records separately and in
-    another order.
+    After three failures of one batch, delivery sends the records of the batch
+    separately and in another order.
     """
     places = [n for n, fault in enumerate(faults) if fault is not None]
     return faults[: places[2]] if len(places) > 2 else faults
@@ -879,7 +879,7 @@ def test_good_lines_arrive_in_order_and_bad_lines_are_held(
     faults: list[Fault | None],
     is_poison: bool,
 ) -> None:
-    """Every line is finally either delivered or held."""
+    """After any faults, good lines are stored in order and the bad lines are held."""
     memory, problems, counters = MemoryBackend("job"), Problems(), Counters()
     file = OutboxFile.create(tmp_path_factory.mktemp("outbox"), BINDING)
     lines = event_lines(count)

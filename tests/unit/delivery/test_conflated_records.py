@@ -1,4 +1,4 @@
-"""Records of progress in the outbox: one a second, the newest before other events."""
+"""Conflated progress records in the outbox: rate, and order with other events."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ from trackerapi import (
 def test_progress_writes_a_record_a_second_at_most(
     outbox: Path,
 ) -> None:
-    """A tight loop of updates writes one record a second, the first and the last."""
+    """A loop of updates writes the first, the last, and at most one record a second."""
     count = 100_000
     began = time.monotonic()
     with TrackerApi(KEY, NOWHERE, mode="offline", outbox=outbox) as tracker:
@@ -79,7 +79,7 @@ def test_newest_progress_is_written_before_the_next_event(
 def test_last_progress_of_each_step_and_job_is_written_at_the_end(
     outbox: Path, end: str
 ) -> None:
-    """Steps and jobs are conflated separately, and each keeps its last progress."""
+    """At a flush or close, the last progress of each step and job is written."""
     wanted: set[str] = set()
     with TrackerApi(KEY, NOWHERE, mode="offline", outbox=outbox) as tracker:
         for job_id in ("left", "right"):

@@ -1,4 +1,4 @@
-"""Conflation of progress and heartbeats: the newest wins, one a second is written."""
+"""Conflation of progress and heartbeats: at most one record a second per key."""
 
 import sys
 import threading
@@ -24,8 +24,8 @@ class Bench:
     """A conflation with a clock that a test moves.
 
     Attributes:
-        now: What the clock shows.
-        written: What was passed on, in order.
+        now: Time of the clock, in seconds.
+        written: Lines that the conflation has written, oldest first.
     """
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Bench:
         self.conflation = Conflation(self.written.append, lambda: self.now)
 
     def offer(self, key: Key, *lines: bytes) -> list[bool]:
-        """Offer lines at one moment."""
+        """Offer lines without moving the clock; return for each: is it pending?"""
         return [self.conflation.offer(key, line) for line in lines]
 
 
@@ -45,7 +45,7 @@ def bench() -> Bench:
 
 
 def test_first_progress_is_written_at_once(bench: Bench) -> None:
-    """Rare reports are written without delay."""
+    """The first report of a step is written without delay."""
     assert bench.offer(STEP, b"1") == [False]
 
     assert bench.written == [b"1"]
@@ -53,7 +53,7 @@ def test_first_progress_is_written_at_once(bench: Bench) -> None:
 
 
 def test_first_progress_is_written_at_once_just_after_the_machine_has_started() -> None:
-    """A monotonic clock may begin at zero."""
+    """With a monotonic clock at zero, the first report is written without delay."""
     bench = Bench()
     bench.now = 0.0
 
@@ -63,7 +63,7 @@ def test_first_progress_is_written_at_once_just_after_the_machine_has_started() 
 
 
 def test_only_the_newest_of_a_second_is_kept(bench: Bench) -> None:
-    """A million reports cost one record a second."""
+    """Of several reports within a second, the first and the newest are written."""
     assert bench.offer(STEP, b"1", b"2", b"3", b"4") == [False, True, True, True]
     assert bench.written == [b"1"]
 
@@ -75,7 +75,7 @@ def test_only_the_newest_of_a_second_is_kept(bench: Bench) -> None:
 
 
 def test_time_until_the_next_is_due_is_returned(bench: Bench) -> None:
-    """The delivery loop sleeps until the first pending record is due."""
+    """`write_due()` returns the seconds until the next pending record is due."""
     bench.offer(STEP, b"1", b"2")
     bench.now += 0.25
     bench.offer(OTHER_STEP, b"3", b"4")
@@ -87,7 +87,7 @@ def test_time_until_the_next_is_due_is_returned(bench: Bench) -> None:
 
 
 def test_written_record_begins_the_second_anew(bench: Bench) -> None:
-    """A second passes between two records of a step, in every way of writing them."""
+    """A report within a second after `write_due()` wrote the step stays pending."""
     bench.offer(STEP, b"1", b"2")
     bench.now += INTERVAL_SECONDS
     bench.conflation.write_due()
@@ -98,7 +98,7 @@ def test_written_record_begins_the_second_anew(bench: Bench) -> None:
 
 
 def test_steps_jobs_and_kinds_are_conflated_separately(bench: Bench) -> None:
-    """Each step may write its own record in each second."""
+    """The first record of each step, job and kind is written without delay."""
     for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
         bench.offer(key, repr(key).encode())
 
@@ -106,7 +106,7 @@ def test_steps_jobs_and_kinds_are_conflated_separately(bench: Bench) -> None:
 
 
 def test_parts_of_a_step_are_conflated_separately(bench: Bench) -> None:
-    """The backend adds the parts up, so the newest record of each part counts."""
+    """The newest record of each part of a step is kept: the backend adds parts up."""
     parts: list[Key] = [("job", "copy", "progress", part) for part in ("a", "b")]
     for key in parts:
         bench.offer(key, b"first", repr(key).encode())
@@ -120,7 +120,7 @@ def test_parts_of_a_step_are_conflated_separately(bench: Bench) -> None:
 def test_newest_progress_is_written_before_the_next_event_of_its_step(
     bench: Bench,
 ) -> None:
-    """The last progress of a step precedes later events of the step."""
+    """`write_pending()` of a step writes its last progress and no other record."""
     for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
         bench.offer(key, b"first", repr(key).encode())
     bench.written.clear()
@@ -133,7 +133,7 @@ def test_newest_progress_is_written_before_the_next_event_of_its_step(
 
 
 def test_event_of_the_whole_job_follows_all_its_progress(bench: Bench) -> None:
-    """`complete` is written after all earlier progress."""
+    """`write_pending()` without a step writes all pending records of the job."""
     for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
         bench.offer(key, b"first", repr(key).encode())
     bench.written.clear()
@@ -147,7 +147,7 @@ def test_event_of_the_whole_job_follows_all_its_progress(bench: Bench) -> None:
 
 
 def test_all_is_written_at_the_end(bench: Bench) -> None:
-    """The last progress of a job is written when the conflation closes."""
+    """`write_all()` writes the pending record of every step and job."""
     for key in (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB):
         bench.offer(key, b"first", b"last")
 
@@ -158,7 +158,7 @@ def test_all_is_written_at_the_end(bench: Bench) -> None:
 
 
 def test_closed_conflation_keeps_nothing(bench: Bench) -> None:
-    """A report after the close is written at once."""
+    """After `close()` records are written without the pause of one second."""
     bench.offer(STEP, b"1", b"2")
     bench.conflation.close()
     assert bench.written == [b"1", b"2"]
@@ -173,7 +173,7 @@ def test_closed_conflation_keeps_nothing(bench: Bench) -> None:
 def test_timer_works_after_ctrl_c_at_the_start_of_its_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A script that goes on after Ctrl-C has its newest progress written in time."""
+    """After Ctrl-C at the start of the timer thread, the next report starts it."""
     start = threading.Thread.start
     is_written = threading.Event()
 
@@ -196,7 +196,7 @@ def test_timer_works_after_ctrl_c_at_the_start_of_its_thread(
 
 
 def test_finished_jobs_are_forgotten(bench: Bench) -> None:
-    """A service that tracks job after job does not grow."""
+    """Write times of jobs without recent records are removed from memory."""
     for number in range(1500):
         bench.offer((f"job-{number}", None, "heartbeat", None), b"x")
     bench.now += 2 * INTERVAL_SECONDS
@@ -211,7 +211,7 @@ def test_finished_jobs_are_forgotten(bench: Bench) -> None:
 
 
 def test_failed_write_keeps_the_newest() -> None:
-    """With `strict` a failed write raises, and the record is written later."""
+    """A record whose write raised stays pending and is written by the next call."""
     refusals = [OutboxError("no room")]
     written: list[bytes] = []
 
@@ -234,7 +234,7 @@ def test_failed_write_keeps_the_newest() -> None:
 
 
 def test_report_of_a_signal_handler_during_a_write_is_the_newest() -> None:
-    """A report by a handler that interrupts an older write is kept."""
+    """A report by a signal handler during a write is written after that write."""
     written: list[bytes] = []
     handler = [b"3"]
 
@@ -277,7 +277,7 @@ def test_timer_writes_the_newest_once() -> None:
 def test_newest_is_written_in_its_time_after_a_frozen_clock(
     monkeypatch: pytest.MonkeyPatch, frozen_at: float
 ) -> None:
-    """A test that replaces clock and sleep for a while changes no later report."""
+    """After a patch of `time.monotonic` ends, the newest record is written on time."""
     written: list[bytes] = []
     is_written = threading.Event()
 
@@ -299,7 +299,7 @@ def test_newest_is_written_in_its_time_after_a_frozen_clock(
 
 
 def test_timer_thread_survives_a_record_that_raises() -> None:
-    """A filter of the author that calls `sys.exit()` stops no later progress."""
+    """A queued record that raises SystemExit once is written by the next attempt."""
     is_written, attempts = threading.Event(), list[int]()
 
     def line() -> bytes:
@@ -316,7 +316,7 @@ def test_timer_thread_survives_a_record_that_raises() -> None:
 def test_next_report_writes_due_records_where_no_thread_can_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At the limit of threads the next report writes the due records."""
+    """If no thread can start, the next report writes the due records."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -348,7 +348,7 @@ KEYS: Final = (STEP, OTHER_STEP, HEARTBEAT, OTHER_JOB)
 def test_newest_is_written_or_pending_and_never_twice(
     moves: list[tuple[Key, float, str]],
 ) -> None:
-    """In every order of calls records are written in order, and the last is kept."""
+    """For each key, records are written once and in order, and the newest is kept."""
     bench = Bench()
     newest: dict[Key, bytes] = {}
     owners: dict[bytes, Key] = {}
@@ -374,7 +374,7 @@ def test_newest_is_written_or_pending_and_never_twice(
 
 
 def test_threads_that_report_at_once_lose_no_newest(bench: Bench) -> None:
-    """Each thread's last report is written, after its earlier ones."""
+    """Reports of a thread are written in order, and the last report is not lost."""
 
     def report(name: int) -> None:
         for number in range(500):
@@ -398,7 +398,7 @@ def test_threads_that_report_at_once_lose_no_newest(bench: Bench) -> None:
 
 
 def test_pending_record_is_written_by_another_thread(bench: Bench) -> None:
-    """An event loop queues the record; the timer thread writes it when it is due."""
+    """`queue()` writes nothing itself; `write_due()` writes the queued record."""
     bench.conflation.queue(STEP, b"1")
     assert bench.written == []
 
@@ -411,7 +411,7 @@ def test_pending_record_is_written_by_another_thread(bench: Bench) -> None:
 
 
 def test_record_can_be_queued_while_another_is_written() -> None:
-    """Queueing does not wait for a writer, and the queued record is written next."""
+    """`queue()` does not block while another thread writes a record."""
     writing, may_go_on = threading.Event(), threading.Event()
     written: list[bytes] = []
 

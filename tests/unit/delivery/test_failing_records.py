@@ -1,4 +1,4 @@
-"""Records that the backend does not take, and the records beside them."""
+"""Records on which the backend always fails, and their effect on other records."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +26,7 @@ from trackerapi.problems import Problems
 BROKEN = unavailable()
 NOT_OURS = unavailable(200)
 ROUNDS = 60
-"""Enough for several searches."""
+"""Number of delivery passes; enough for several searches for failing records."""
 
 
 def run_passes(process: ReportingProcess, count: int = ROUNDS) -> None:
@@ -37,7 +37,7 @@ def run_passes(process: ReportingProcess, count: int = ROUNDS) -> None:
 
 
 def set_aside_lines(process: ReportingProcess) -> list[bytes]:
-    """Return the lines that are set aside and sent again."""
+    """Return the lines that are set aside, which means deferred."""
     return [
         kept.record
         for file in process.files()
@@ -46,7 +46,7 @@ def set_aside_lines(process: ReportingProcess) -> list[bytes]:
 
 
 def poison(memory: MemoryBackend, lines: list[bytes], fault: Fault = BROKEN) -> None:
-    """Make each batch that holds one of some events fail."""
+    """Make each batch that contains one of `lines` fail."""
     memory.event_faults |= dict.fromkeys(ids_of(lines), fault)
 
 
@@ -55,12 +55,12 @@ def poison(memory: MemoryBackend, lines: list[bytes], fault: Fault = BROKEN) -> 
 def test_failing_event_is_set_aside_and_the_others_arrive(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault, place: int
 ) -> None:
-    """An event fails for ever: it waits with the true reason, logged once."""
+    """An event that always fails is set aside, and its reason is logged once."""
     lines = event_lines(30)
     process.append(*lines)
     poison(memory, [lines[place]], fault)
     run_passes(process)
-    # Where it is the last one, nothing waits behind it until now.
+    # At place 29 the failing event is the last one: this event follows it.
     lines.append(event_line())
     process.append(lines[-1])
 
@@ -82,7 +82,7 @@ def test_failing_event_is_set_aside_and_the_others_arrive(
 
 
 def leave_events(folder: Path, memory: MemoryBackend, count: int) -> list[bytes]:
-    """Leave events of as many ended processes in files of their own; return them."""
+    """Record `count` events, each by a process that is then killed; return them."""
     lines = event_lines(count)
     for line in lines:
         process = ReportingProcess(folder, memory)
@@ -94,7 +94,7 @@ def leave_events(folder: Path, memory: MemoryBackend, count: int) -> list[bytes]
 def test_failing_events_spread_over_a_batch_keep_no_other_event(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """One event in twenty fails: each part of the batch that is not small has one."""
+    """If one event in twenty fails, the failing events are set aside; others arrive."""
     lines = event_lines(600)
     bad = lines[7::20]
     process.append(*lines)
@@ -130,7 +130,7 @@ def test_several_failing_events_of_one_batch_are_all_found(
 def test_job_with_only_failing_events_delays_no_other_job(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """All events of one job fail, anywhere among events of other jobs."""
+    """Events of a job that always fail are set aside; events of other jobs arrive."""
     memory.jobs["bad"] = {}
     bad, good = event_lines(400, "bad"), event_lines(100)
     process.append(*bad[:200])
@@ -150,7 +150,7 @@ def test_job_with_only_failing_events_delays_no_other_job(
 def test_failing_event_in_a_leftover_delays_no_other_file(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """Files of several ended processes hold one failing event each."""
+    """Failing events of three leftover files are set aside; own events arrive."""
     bad = leave_events(folder, memory, 3)
     poison(memory, bad)
     process = ReportingProcess(folder, memory)
@@ -171,7 +171,10 @@ def test_failing_event_in_a_leftover_delays_no_other_file(
 def test_many_leftovers_with_only_failing_events_delay_the_next_process_little(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """A few passes deliver its events; the leftovers are set aside soon afterwards."""
+    """Own events arrive within `FAILURES_TO_SEARCH` + 1 passes.
+
+    Two passes later the failing events of all leftover files are set aside.
+    """
     bad = leave_events(folder, memory, 7)
     poison(memory, bad, unavailable(500))
     process = ReportingProcess(folder, memory)
@@ -188,7 +191,7 @@ def test_many_leftovers_with_only_failing_events_delay_the_next_process_little(
 def test_leftovers_of_a_failing_backend_cause_few_requests(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """A pass that searches tries each file; other passes try the first file only."""
+    """If every event fails, none is set aside; 60 passes send 300 batches at most."""
     bad = leave_events(folder, memory, 7)
     poison(memory, bad)
     process = ReportingProcess(folder, memory)
@@ -204,7 +207,7 @@ def test_leftovers_of_a_failing_backend_cause_few_requests(
 def test_failing_creation_delays_its_events_and_no_other_job(
     process: ReportingProcess, memory: MemoryBackend, is_first: bool
 ) -> None:
-    """A creation fails for ever: the events of its job wait for it."""
+    """Events of a job whose creation always fails stay undelivered; others arrive."""
     memory.rejected_jobs["new"] = unavailable(500)
     lines = event_lines(3, "new")
     bad, others = [creation_line("new"), *lines], event_lines(3)
@@ -230,7 +233,7 @@ def test_failing_creation_delays_its_events_and_no_other_job(
 def test_unavailable_backend_gets_one_request_a_pass(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """An outage of all requests narrows no batch and sets nothing aside."""
+    """During an outage each pass sends one request and sets no event aside."""
     lines = event_lines(100)
     process.append(*lines[:50])
     process.run_pass()
@@ -250,7 +253,7 @@ def test_unavailable_backend_gets_one_request_a_pass(
 def test_backend_that_takes_no_record_keeps_all_in_place(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A backend that cannot write gets few requests, and nothing is set aside."""
+    """If every batch gets 503, no event is set aside; all arrive after the outage."""
     lines = event_lines(1000)
     process.append(*lines)
     poison(memory, lines, unavailable(503))
@@ -268,7 +271,7 @@ def test_backend_that_takes_no_record_keeps_all_in_place(
 def test_request_without_effect_blames_no_record(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """Without a connection, or at a limit of requests, no record is searched for."""
+    """A failed connection or a 429 starts no search: batches keep their two lines."""
     process.append(*event_lines(2))
     process.run_pass()
     process.append(*event_lines(2))
@@ -284,7 +287,7 @@ def test_request_without_effect_blames_no_record(
 def test_failing_event_of_a_late_job_delays_no_other(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Events are deferred; once their job exists, one of them fails."""
+    """If one deferred event fails once its job exists, the others still arrive."""
     lines, other = event_lines(5, "late"), event_line(job="unknown")
     process.append(*lines, other)
     run_passes(process, 3)
@@ -315,7 +318,7 @@ def test_every_event_arrives_once_or_stays(
     faults: list[Fault | None],
     jobs: int,
 ) -> None:
-    """Failing events and outages in any order lose nothing and double nothing."""
+    """After any failing events and outages, each event is stored exactly once."""
     memory, counters = MemoryBackend(*(f"job-{n}" for n in range(jobs))), Counters()
     file = OutboxFile.create(tmp_path_factory.mktemp("outbox"), BINDING)
     lines = [event_line(job=f"job-{number % jobs}") for number in range(count)]

@@ -42,10 +42,10 @@ AN_HOUR: Final = 3600.0
 
 
 class Gate:
-    """Keeps requests of one kind waiting until it is opened.
+    """Gate that blocks requests of one kind until `open()` is called.
 
     Attributes:
-        is_reached: Set when a request waits here.
+        is_reached: Set when a request has reached the gate.
     """
 
     def __init__(self, memory: MemoryBackend, kind: str = "send") -> None:
@@ -96,7 +96,7 @@ def running(loop: DeliveryLoop, process: ReportingProcess) -> Iterator[DeliveryL
 
 
 def record(process: ReportingProcess, loop: DeliveryLoop, *lines: bytes) -> None:
-    """Record lines as a script does."""
+    """Append lines, and wake the loop if it sleeps, as a report does."""
     for line in lines:
         process.append(line)
         if loop.is_asleep:
@@ -104,14 +104,14 @@ def record(process: ReportingProcess, loop: DeliveryLoop, *lines: bytes) -> None
 
 
 def wait_in_thread(wait: Callable[[], object]) -> threading.Thread:
-    """Begin to wait in another thread."""
+    """Call `wait` in a daemon thread; return the thread."""
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     return thread
 
 
 def ends(wait: Callable[[], object]) -> bool:
-    """Return whether a wait that may last an hour ends long before."""
+    """Return whether `wait()` returns within `PATIENCE_SECONDS`."""
     thread = wait_in_thread(wait)
     thread.join(PATIENCE_SECONDS)
     return not thread.is_alive()
@@ -120,26 +120,26 @@ def ends(wait: Callable[[], object]) -> bool:
 def without_backoff(
     attempt: int, *, retry_after_seconds: float | None = None, **_: Any
 ) -> float:
-    """Wait only as long as the backend has asked for."""
+    """Return the `Retry-After` of the backend, or 0.0, as the backoff."""
     return retry_after_seconds or 0.0
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make delivery loops retry at once."""
+    """Make delivery loops retry without a backoff."""
     monkeypatch.setattr(loop_module, "backoff_seconds", without_backoff)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make delivery loops retry after an hour."""
+    """Set the backoff of delivery loops to one hour."""
     monkeypatch.setattr(loop_module, "backoff_seconds", lambda *_, **__: AN_HOUR)
 
 
 def test_record_is_delivered_without_a_flush(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A script only reports, and each record arrives, first or last."""
+    """A running loop delivers each record without a call of `flush()`."""
     with running(DeliveryLoop(process.parts), process) as loop:
         for line in event_lines(3):
             record(process, loop, line)
@@ -150,7 +150,7 @@ def test_record_is_delivered_without_a_flush(
 def test_record_wakes_a_sleeping_loop(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A record after a long pause is sent at once."""
+    """A record wakes a loop that sleeps until its next search for leftover files."""
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
     with running(loop, process):
@@ -163,7 +163,7 @@ def test_record_wakes_a_sleeping_loop(
 def test_wake_up_may_be_interrupted_by_a_wake_up(
     process: ReportingProcess,
 ) -> None:
-    """A signal handler may report wherever a report was interrupted."""
+    """`wake()` does not deadlock when called at any opcode of another `wake()`."""
     loop = DeliveryLoop(process.parts)
 
     def interrupt(frame: FrameType, _event: str, _argument: object) -> Any:
@@ -185,7 +185,7 @@ def test_wake_up_may_be_interrupted_by_a_wake_up(
 def test_records_during_a_request_share_the_next_batches(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """5,000 records of a burst cost six requests at most."""
+    """5,000 records of a burst are sent in six batches at most."""
     with running(DeliveryLoop(process.parts), process) as loop, Gate(memory) as gate:
         lines = event_lines(5000)
         record(process, loop, lines[0])
@@ -201,7 +201,7 @@ def test_records_during_a_request_share_the_next_batches(
 def test_loop_lingers_after_a_batch(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """After a batch the loop waits a little for more records, and then rests."""
+    """After a batch the loop pauses for `LINGER_SECONDS` before its long pause."""
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
     process.append(event_line())
@@ -232,14 +232,14 @@ def test_full_batches_follow_each_other_without_a_pause(
 def test_idle_loop_runs_no_passes(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A job without reports costs neither requests nor passes."""
+    """A loop that wakes up without new records sends no request."""
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
     process.append(event_line())
     with running(loop, process):
         pauses.wait_for(LEFTOVER_SEARCH_SECONDS)
         naps = len(pauses.seconds)
-        loop.wake()  # as for a look around: there is nothing
+        loop.wake()  # No record is pending.
         pauses.wait_until(lambda: len(pauses.seconds) > naps)
 
         assert pauses.seconds[naps:] == [LEFTOVER_SEARCH_SECONDS]
@@ -263,7 +263,7 @@ def test_loop_without_records_sends_no_request(
 def test_flush_sends_at_once_whatever_retry_after_says(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """`Retry-After` of one odd answer must not make `flush()` wait in vain."""
+    """`flush()` sends before a `Retry-After` of one hour ends; a close does not."""
     memory.fail_next("send", unavailable(429, retry_after_seconds=AN_HOUR))
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
@@ -274,7 +274,7 @@ def test_flush_sends_at_once_whatever_retry_after_says(
 
         loop.flush(0.1, stops_if_down=True)
         pauses.wait_for(AN_HOUR - 60, behind=naps)
-        assert len(memory.batches) == 1  # the end of a script sends no request
+        assert len(memory.batches) == 1  # A close (`stops_if_down`) does not send.
 
         loop.flush(PATIENCE_SECONDS, stops_if_down=False)
 
@@ -285,7 +285,7 @@ def test_flush_sends_at_once_whatever_retry_after_says(
 def test_rejected_key_is_tried_again_within_a_minute(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A key is replaced in a file without any sign to the process."""
+    """Despite `Retry-After: 3600` a rejected key is tried again within a minute."""
     memory.fail_next("identify", key_refused(retry_after_seconds=AN_HOUR))
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
@@ -303,7 +303,7 @@ def test_rejected_key_is_tried_again_within_a_minute(
 def test_flush_cuts_short_a_backoff(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A flush after an outage does not wait for the next attempt."""
+    """`flush()` during a backoff of one hour sends without waiting for its end."""
     memory.fail_next("send", unavailable(503))
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
@@ -323,7 +323,7 @@ def test_flush_cuts_short_a_backoff(
 def test_backoff_grows_with_failures_and_is_bounded(
     process: ReportingProcess, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The backoff gets the number of failures in a row; a success resets it."""
+    """`backoff_seconds()` gets the number of failures since the last success."""
     asked: list[tuple[int, float]] = []
 
     def note(attempt: int, *, longest_seconds: float, **_: Any) -> float:
@@ -347,7 +347,7 @@ def test_backoff_grows_with_failures_and_is_bounded(
 def test_outage_is_logged_once_until_it_is_over(
     process: ReportingProcess, memory: MemoryBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A hundred failures are one line in the log, which names the outbox."""
+    """A hundred 503 answers log one warning: the records wait in the outbox."""
     memory.fail_next("send", *[unavailable(503)] * 100)
     with running(DeliveryLoop(process.parts), process) as loop:
         line = event_line()
@@ -369,7 +369,7 @@ def test_rejected_key_is_read_again_and_all_is_delivered(
     kind: str,
     status: int,
 ) -> None:
-    """A key that is fixed while the job runs needs no restart."""
+    """After 401 or 403 the key is read again; all records arrive without a restart."""
     memory.fail_next(kind, *[key_refused(status)] * 3)
     with running(DeliveryLoop(process.parts), process) as loop:
         line = event_line(job="new")
@@ -406,7 +406,7 @@ def test_loop_survives_every_error_of_a_sender(
     kind: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A bug in the sender delays delivery and ends nothing."""
+    """An exception of the sender does not end the loop: the records arrive later."""
     monkeypatch.setattr(loop_module, "_DISK_RETRY_SECONDS", 0.0)
     memory.fail_next(kind, Fault(error), Fault(error))
     with running(DeliveryLoop(process.parts), process) as loop:
@@ -420,7 +420,7 @@ def test_loop_survives_every_error_of_a_sender(
 def test_loop_survives_a_sender_that_cannot_be_made(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A failed import of the HTTP client is tried again."""
+    """A sender whose creation raised is created again; the record arrives."""
     failures = [ImportError("no httpx"), ValueError("a bad proxy")]
 
     def make() -> MemoryBackend:
@@ -460,7 +460,7 @@ def test_loop_survives_a_callback_that_raises(
 def test_close_does_not_wait_for_an_unavailable_backend(
     process: ReportingProcess, memory: MemoryBackend, fault: Fault
 ) -> None:
-    """A script ends at once if the last request failed."""
+    """A close returns without waiting if the last request failed."""
     memory.outage = fault
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
@@ -475,7 +475,7 @@ def test_close_does_not_wait_for_an_unavailable_backend(
 def test_failure_of_another_request_is_known_at_the_close(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A failure of `create_job()` counts as one of delivery."""
+    """A failed `create_job()` marks the loop as down and sets the last error."""
     loop = DeliveryLoop(process.parts)
 
     loop.note_failure(unavailable(503).error)  # type: ignore[arg-type]
@@ -487,7 +487,7 @@ def test_failure_of_another_request_is_known_at_the_close(
 def test_flush_ends_when_all_is_delivered(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A flush covers own records, pending progress and leftover files."""
+    """`flush()` returns after own records, progress and leftovers are delivered."""
     dying = ReportingProcess(folder, memory)
     dying.append(*event_lines(3))
     dying.kill()
@@ -507,7 +507,7 @@ def test_flush_ends_when_all_is_delivered(
 def test_wait_ends_for_deferred_records_when_the_pass_is_over(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A close does not wait for days; a flush reports undelivered records."""
+    """A close does not wait for deferred records; a later flush delivers them."""
     with running(DeliveryLoop(process.parts), process) as loop:
         record(process, loop, event_line(job="late"))
 
@@ -522,7 +522,7 @@ def test_wait_ends_for_deferred_records_when_the_pass_is_over(
 def test_several_flushes_at_once_all_end(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Threads that flush together do not block each other."""
+    """Four concurrent `flush()` calls return once all records are delivered."""
     with running(DeliveryLoop(process.parts), process) as loop, Gate(memory) as gate:
         record(process, loop, *event_lines(2500))
         waits = [
@@ -540,7 +540,7 @@ def test_several_flushes_at_once_all_end(
 def test_close_archives_delivered_files_and_releases_the_rest(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """After the close the next process may claim the files."""
+    """A close archives delivered files; the next process delivers the other files."""
     with running(DeliveryLoop(process.parts), process) as loop:
         record(process, loop, event_line())
         loop.flush(PATIENCE_SECONDS, stops_if_down=False)
@@ -562,7 +562,7 @@ def test_close_archives_delivered_files_and_releases_the_rest(
 def test_close_does_not_wait_for_a_request_that_hangs(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The thread is abandoned, and nothing is lost or doubled by it."""
+    """A close returns while a request hangs; all records are later stored once."""
     lines = event_lines(2)
     loop = DeliveryLoop(process.parts)
     loop.start()
@@ -586,7 +586,7 @@ def test_close_does_not_wait_for_a_request_that_hangs(
 def test_retired_loop_ends_when_all_is_delivered(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The loop of a dropped tracker still delivers, and then ends."""
+    """A retired loop delivers all records, calls `on_end`, and ends its thread."""
     ended: list[str] = []
     loop = DeliveryLoop(process.parts)
     loop.start()
@@ -611,7 +611,7 @@ def test_records_stay_for_the_next_process_where_no_thread_can_start(
     memory: MemoryBackend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A limit of threads, or the end of the interpreter, loses nothing."""
+    """If no thread can start, the next process delivers the records."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -635,7 +635,7 @@ def test_records_stay_for_the_next_process_where_no_thread_can_start(
 def test_offline_loop_sends_nothing_and_flush_does_not_wait(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A process that only records sends no request."""
+    """An offline loop sends no request, and `flush()` returns without waiting."""
     process.parts.sender = None
     with running(DeliveryLoop(process.parts), process) as loop:
         record(process, loop, *event_lines(3))
@@ -668,7 +668,7 @@ def offer_two(process: ReportingProcess, loop: DeliveryLoop) -> threading.Event:
 def test_newest_progress_is_written_in_time(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The last progress of a burst is on disk soon, without a later report."""
+    """The last progress of a burst is written without a later report."""
     with running(DeliveryLoop(process.parts), process) as loop:
         both = offer_two(process, loop)
 
@@ -679,7 +679,7 @@ def test_newest_progress_is_written_in_time(
 def test_newest_progress_is_written_in_time_during_an_outage(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A loop that waits for the backend writes due progress."""
+    """Due progress is written during the backoff of an outage."""
     memory.outage = unavailable(503)
     loop = DeliveryLoop(process.parts)
     pauses = Pauses.of(loop)
@@ -700,14 +700,14 @@ def test_newest_progress_is_written_in_time_while_a_request_hangs(
         gate.wait()
         both = offer_two(process, loop)
 
-        # Several times the promised second; a request without an answer never ends.
+        # Four times the promised second: the request hangs for all this time.
         assert both.wait(4 * INTERVAL_SECONDS)
 
 
 def test_outbox_is_thinned_during_retry_after(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """A backend that says `Retry-After: 3600` does not fill the disk."""
+    """During `Retry-After: 3600` the outbox is thinned to its limit."""
     limit = 40_000
     process = ReportingProcess(folder, memory, limit_bytes=limit)
     memory.fail_next("send", unavailable(429, retry_after_seconds=AN_HOUR))
@@ -729,7 +729,7 @@ def test_rejected_event_that_cannot_be_held_is_tried_again(
     memory: MemoryBackend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A full disk at the wrong moment ends no loop and loses no rejection."""
+    """A rejected event that a full disk cannot hold is held by a later pass."""
     monkeypatch.setattr(loop_module, "_DISK_RETRY_SECONDS", 0.0)
     add, failures = HeldJournal.add, [OSError("no room"), OSError("no room")]
 

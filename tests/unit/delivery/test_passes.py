@@ -40,7 +40,7 @@ def killed(
     *lines: bytes,
     binding: Binding = BINDING,
 ) -> None:
-    """Record lines in a process, and kill it."""
+    """Record lines in a new process, and kill the process."""
     process = ReportingProcess(folder, memory, binding=binding)
     process.append(*lines)
     process.kill()
@@ -55,7 +55,7 @@ def names_in(folder: Path) -> list[str]:
 def test_next_process_delivers_leftovers_of_a_killed_one(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Leftovers come before own records, each once; the folder is tidy afterwards."""
+    """Leftover records are sent before own records; both files are archived."""
     theirs, ours = event_lines(3), event_lines(3)
     killed(folder, memory, *theirs)
     process.append(*ours)
@@ -74,7 +74,7 @@ def test_search_is_over_when_all_leftovers_are_found(
     memory: MemoryBackend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Another thread never takes an unfinished search for its result."""
+    """`is_search_complete` is False until all leftover files are claimed."""
     killed(folder, memory, event_line())
     assert process.parts.folder is not None
     adopt, was_over = process.parts.folder.claim, list[bool]()
@@ -97,7 +97,7 @@ def test_search_is_over_when_all_leftovers_are_found(
 def test_search_is_not_over_before_the_provider_is_known(
     folder: Path, memory: MemoryBackend, fault: Fault | None
 ) -> None:
-    """The next search claims leftovers of another key of the provider."""
+    """Once the provider is known, a search for files of its other keys is due."""
     killed(folder, memory, event_line(), binding=replace(BINDING, provider_id=1))
     process = ReportingProcess(folder, memory, binding=ROTATED)
     was_over: list[bool] = []
@@ -108,7 +108,8 @@ def test_search_is_not_over_before_the_provider_is_known(
         process.passes.deliver_batches()
 
     assert was_over == [False]
-    # A close does not wait for an unavailable backend to learn the provider.
+    # After a failed `identify()` the search counts as complete: a close must not
+    # wait for an unavailable backend.
     assert process.passes.is_search_complete is (fault is not None)
     process.kill()
 
@@ -116,7 +117,7 @@ def test_search_is_not_over_before_the_provider_is_known(
 def test_half_delivered_file_is_delivered_to_its_end(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A process that was killed between two batches loses and doubles nothing."""
+    """After a kill between two batches, the next process stores each event once."""
     lines = event_lines(2300)
     dying = ReportingProcess(folder, memory)
     dying.append(*lines)
@@ -154,7 +155,7 @@ def test_files_of_one_process_are_delivered_in_turn(
 def test_file_that_fills_up_meanwhile_is_delivered_to_its_end(
     process: ReportingProcess, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another thread may report while the loop archives delivered files."""
+    """A record appended just before its file is archived is still delivered."""
     lines = event_lines(2)
     process.append(lines[0])
     is_current = process.outbox.is_current
@@ -176,7 +177,7 @@ def test_file_that_fills_up_meanwhile_is_delivered_to_its_end(
 def test_deferred_event_of_a_leftover_precedes_its_next_file(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Deferred events of a dead process are sent before its next file."""
+    """Deferred events of a killed process are sent before records of its next file."""
     first, second = event_lines(2, "late")
     dying = ReportingProcess(folder, memory)
     dying.append(first)
@@ -194,7 +195,7 @@ def test_deferred_event_of_a_leftover_precedes_its_next_file(
 def test_creation_precedes_events_in_the_next_file(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """A file that ends with a creation delays no event of its job."""
+    """Events in a second file are delivered after the creation in the first file."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(3, "new")
     process.append(creation_line("new"), lines[0])
@@ -224,7 +225,7 @@ def test_living_process_keeps_its_file(
 def test_provider_is_written_into_every_file_before_its_first_batch(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The file names the provider of its records from its first batch on."""
+    """The provider id is written into each file header before the first batch."""
     killed(folder, memory, event_line())
     process.append(event_line())
     memory.provider_id = 77
@@ -249,7 +250,7 @@ def test_provider_is_written_into_every_file_before_its_first_batch(
 def test_nothing_is_sent_before_the_provider_is_known(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Without the provider of the key, no event is sent."""
+    """Until `identify()` returns the provider, no creation and no event is sent."""
     process.append(creation_line("new"), event_line())
     memory.fail_next("identify", unavailable(), key_refused())
 
@@ -266,7 +267,7 @@ def test_nothing_is_sent_before_the_provider_is_known(
 def test_key_that_now_belongs_to_another_provider_gets_nothing(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Records never reach another provider, even with a key that works."""
+    """If the key now belongs to another provider, passes raise and send no record."""
     first, second = event_lines(2)
     process.append(first)
     process.deliver()
@@ -292,7 +293,7 @@ def test_key_that_now_belongs_to_another_provider_gets_nothing(
 def test_new_key_of_the_same_provider_delivers_leftovers_of_the_old_one(
     folder: Path, memory: MemoryBackend, has_own: bool
 ) -> None:
-    """A rotated key strands nothing, whether or not the process reports."""
+    """A new key of the same provider delivers leftover files of the old key."""
     line = event_line()
     dying = ReportingProcess(folder, memory)
     dying.append(line)
@@ -316,7 +317,7 @@ def test_new_key_of_the_same_provider_delivers_leftovers_of_the_old_one(
 def test_other_provider_and_other_address_get_nothing(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Each file goes to its own backend and provider, or stays."""
+    """Files of another address, provider or unknown key stay in the folder."""
     elsewhere = Binding(base_url="http://other.test", key_id=BINDING.key_id)
     stranger = Binding(base_url=BINDING.base_url, key_id="stranger", provider_id=2)
     for binding in (elsewhere, stranger, ROTATED):
@@ -349,7 +350,7 @@ def test_damage_beside_one_file_delays_no_other(
     suffix: str,
     content: bytes,
 ) -> None:
-    """A damaged leftover is delivered, and so are all other files."""
+    """With a damaged `.ack` or `.held`, this file and all others are delivered."""
     line, other, own = event_lines(3)
     killed(folder, memory, line)
     (path,) = folder.glob("*.outbox")
@@ -365,7 +366,7 @@ def test_damage_beside_one_file_delays_no_other(
 def test_leftover_with_an_unusable_journal_is_set_aside(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Root's `.held` beside one file delays no other file; one warning names it."""
+    """A file with an unreadable `.held` is skipped, and one warning names it."""
     line, other, own, late = event_lines(4)
     killed(folder, memory, line)
     (path,) = folder.glob("*.outbox")
@@ -388,7 +389,7 @@ def test_leftover_with_an_unusable_journal_is_set_aside(
 def test_leftover_that_fails_during_its_delivery_is_set_aside(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A rejection that cannot be written stops its own file only."""
+    """If a rejection cannot be written, only its own file stays undelivered."""
     bad, other, own = event_lines(3)
     killed(folder, memory, bad)
     (path,) = folder.glob("*.outbox")
@@ -412,7 +413,7 @@ def test_leftover_that_fails_during_its_delivery_is_set_aside(
 def test_foreign_files_delay_nothing(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Own records are delivered whatever else lies in the folder."""
+    """Folders and empty, damaged or newer files do not delay own records."""
     folder.mkdir()
     (folder / "0-folder.outbox").mkdir()
     (folder / "0-empty.outbox").touch()
@@ -442,7 +443,7 @@ def _members() -> dict[str, object]:
 def test_two_deliverers_of_one_file_do_no_harm(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without locks both deliver, and each event is stored once."""
+    """Without locks two processes send one file, and each event is stored once."""
     forbid_locks(monkeypatch)
     refused, late = event_line(), event_line(job="late")
     memory.rejected_events[event_id_of(refused)] = problem(422)
@@ -465,7 +466,7 @@ def test_two_deliverers_of_one_file_do_no_harm(
     reader = ReportingProcess(folder, memory)
     reader.deliver()
     assert len(memory.events) == 2001
-    # Never moved: its owner may live.
+    # The file is not archived: without locks its owner may still live.
     assert len(list(folder.glob("*.outbox"))) == 1
     reader.close()
 
@@ -473,7 +474,7 @@ def test_two_deliverers_of_one_file_do_no_harm(
 def test_newer_file_of_a_living_owner_overtakes_nothing(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without locks, records appended since the claim are delivered first."""
+    """Without locks, records added to a claimed file precede the next file."""
     forbid_locks(monkeypatch)
     lines = event_lines(4)
     owner, other = (ReportingProcess(folder, memory) for _ in range(2))
@@ -496,7 +497,7 @@ def test_newer_file_of_a_living_owner_overtakes_nothing(
 def test_file_without_a_lock_whose_owner_goes_on_is_delivered_to_its_end(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Records that the owner adds after the first pass are found by the next one."""
+    """Without locks, records added after the first pass are sent by the next pass."""
     forbid_locks(monkeypatch)
     owner, other = (ReportingProcess(folder, memory) for _ in range(2))
     first, second = event_lines(2)
@@ -514,7 +515,7 @@ def test_file_without_a_lock_whose_owner_goes_on_is_delivered_to_its_end(
 def test_rejected_record_of_a_leftover_stays(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A rejected record of a dead process is not archived unseen."""
+    """A leftover file with a rejected record stays in the folder with its journal."""
     refused, good = event_lines(2)
     memory.rejected_events[event_id_of(refused)] = problem(422, "no such kind")
     killed(folder, memory, refused, good)
@@ -531,7 +532,7 @@ def test_rejected_record_of_a_leftover_stays(
 def test_deferred_record_of_a_leftover_is_delivered_when_its_job_is_known(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A deferred record survives the death of two processes."""
+    """A deferred record of a killed process is delivered once its job exists."""
     line = event_line(job="late")
     killed(folder, memory, line)
     other = ReportingProcess(folder, memory)
@@ -550,7 +551,7 @@ def test_deferred_record_of_a_leftover_is_delivered_when_its_job_is_known(
 def test_deferred_events_are_tried_less_often_each_time(
     process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A job that stays unknown costs few requests."""
+    """Retries become rarer: 30 passes send fewer than 10 batches."""
     process.append(event_line(job="late"))
     process.passes.claim_leftovers()
     for _ in range(30):
@@ -566,7 +567,7 @@ def test_deferred_events_are_tried_less_often_each_time(
 def test_purge_spares_files_delivered_just_now(
     folder: Path, process: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """A process that delivers and searches again keeps the day's files for a replay."""
+    """A later search does not purge a file that was delivered a moment before."""
     killed(folder, memory, event_line())
 
     process.deliver()

@@ -1,4 +1,4 @@
-"""Retried and final refusals, row by row; the backoff as pure functions."""
+"""Retried and final rejections by HTTP status; `backoff_seconds()`."""
 
 from collections.abc import Callable
 from typing import Final
@@ -48,11 +48,14 @@ ALWAYS_WAITS: Final[dict[str, Callable[[], Fault]]] = {
         for status in (400, 404, 409, 422)
     },
 }
-"""Answers that are final for nothing at all."""
+"""Answers after which a record stays undelivered, by name."""
 
 
 def fate_of(process: ReportingProcess, memory: MemoryBackend) -> str:
-    """Return the state of the first record after one attempt and a healthy backend."""
+    """Return the state of the record after one pass: `WAITS`, `HELD` or `DELIVERED`.
+
+    After `WAITS`, assert that further passes deliver the record.
+    """
     try:
         process.run_pass()
     except BackendError:
@@ -70,7 +73,7 @@ def fate_of(process: ReportingProcess, memory: MemoryBackend) -> str:
 def test_event_never_dies_of(
     process: ReportingProcess, memory: MemoryBackend, answer: str
 ) -> None:
-    """A wrong address, a portal, a proxy or a bad key rejects no event."""
+    """No answer of `ALWAYS_WAITS` makes an event held: a later pass delivers it."""
     line = event_line()
     process.append(line)
     memory.fail_next("send", ALWAYS_WAITS[answer]())
@@ -83,7 +86,7 @@ def test_event_never_dies_of(
 def test_creation_never_dies_of(
     process: ReportingProcess, memory: MemoryBackend, answer: str
 ) -> None:
-    """Only a problem of the backend about the content rejects a creation."""
+    """No answer of `ALWAYS_WAITS` makes a creation held: a later pass sends it."""
     process.append(creation_line("new"))
     memory.fail_next("create_job", ALWAYS_WAITS[answer]())
 
@@ -95,7 +98,7 @@ def test_creation_never_dies_of(
 def test_event_never_dies_of_a_refusal_of_the_whole_batch_that_is_not_for_content(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
-    """A 404 for the address is not a 404 for the job."""
+    """A batch answered with 404 or 409 is sent again: its content is not the cause."""
     process.append(event_line())
     memory.fail_next("send", rejected(status))
 
@@ -107,7 +110,7 @@ def test_event_never_dies_of_a_refusal_of_the_whole_batch_that_is_not_for_conten
 def test_batch_of_one_is_rejected_by(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
-    """A problem for a batch of one line is about that line."""
+    """The only line of a batch answered with this status is held."""
     process.append(event_line())
     memory.fail_next("send", rejected(status))
 
@@ -119,7 +122,7 @@ def test_batch_of_one_is_rejected_by(
 def test_line_is_rejected_in_a_batch_answer_by(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
-    """The result of a line in the batch answer is final."""
+    """A line that the batch answer rejects with this status is held."""
     line = event_line()
     process.append(line)
     memory.rejected_events[event_id_of(line)] = problem(status)
@@ -131,7 +134,7 @@ def test_line_is_rejected_in_a_batch_answer_by(
 def test_creation_is_rejected_by(
     process: ReportingProcess, memory: MemoryBackend, status: int
 ) -> None:
-    """A problem of the backend about a creation is about its content."""
+    """A creation answered with this status and problem details is held."""
     process.append(creation_line("new"))
     memory.fail_next("create_job", rejected(status))
 
@@ -143,7 +146,7 @@ def test_creation_is_rejected_by(
     [(1, 0.25), (2, 0.5), (3, 1.0), (9, 60.0), (17, 60.0), (5000, 60.0)],
 )
 def test_backoff_doubles_up_to_a_limit(attempt: int, longest: float) -> None:
-    """Each failure doubles the longest wait; an outage of weeks overflows nothing."""
+    """Each failure doubles the maximum wait, which stays at 60 s from attempt 9 on."""
     assert backoff_seconds(attempt, jitter=1.0) == longest
 
 
@@ -171,14 +174,14 @@ def test_backoff_keeps_to_its_bounds(
 
 
 def test_backoff_has_full_jitter() -> None:
-    """Clients that fail together do not retry together."""
+    """`jitter` scales the wait from zero to its maximum."""
     assert backoff_seconds(20, jitter=0.0) == 0.0
     assert backoff_seconds(20, jitter=1.0) == LONGEST_DELAY_SECONDS
     assert backoff_seconds(1, jitter=0.5) == FIRST_DELAY_SECONDS / 2
 
 
 def test_cap_of_the_backoff_does_not_cut_retry_after() -> None:
-    """`Retry-After` may be longer than any wait of the client."""
+    """A cap of 10 s does not shorten a `Retry-After` of 900 s."""
     assert (
         backoff_seconds(1, jitter=0.0, retry_after_seconds=900, longest_seconds=10)
         == 900

@@ -31,7 +31,7 @@ def delivering(
     is_online: bool = True,
     shutdown_timeout_seconds: float = PATIENCE_SECONDS,
 ) -> Iterator[Delivery]:
-    """Deliver in a thread, as a tracker does, until the end of the test."""
+    """Yield a delivery; close it and join its threads at the end of the block."""
     options = DeliveryOptions(
         outbox=OutboxOptions(folder=folder, limit_bytes=PLENTY),
         is_online=is_online,
@@ -49,7 +49,7 @@ def delivering(
 
 
 def test_report_without_records_is_empty(folder: Path, memory: MemoryBackend) -> None:
-    """A report opens nothing."""
+    """Without records a report is empty, and no outbox folder is created."""
     with delivering(folder, memory) as delivery:
         report = delivery.report()
 
@@ -61,7 +61,7 @@ def test_report_without_records_is_empty(folder: Path, memory: MemoryBackend) ->
 
 
 def test_flush_reports_delivered_records(folder: Path, memory: MemoryBackend) -> None:
-    """A flush delivers pending progress and creations too."""
+    """`flush()` delivers pending progress; creations do not count as delivered."""
     with delivering(folder, memory) as delivery:
         delivery.record_creation({"provider_job_id": "new"}, "waiting")
         for line in event_lines(3, kind="progress", job="new"):
@@ -78,7 +78,7 @@ def test_flush_reports_delivered_records(folder: Path, memory: MemoryBackend) ->
 def test_report_counts_undelivered_records_and_names_the_oldest(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """During an outage the report has count, time and reason."""
+    """During an outage the report has the count, the oldest time and the last error."""
     memory.outage = unavailable(503)
     with delivering(folder, memory) as delivery:
         for minute in (5, 6):
@@ -100,7 +100,7 @@ def test_report_counts_undelivered_records_and_names_the_oldest(
 def test_pending_progress_counts_as_undelivered(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """Progress that is in memory for a second is in the report."""
+    """A written and a pending progress record both count as undelivered."""
     with delivering(folder, memory, is_online=False) as delivery:
         for line in event_lines(3, kind="progress"):
             delivery.record_newest(line, ("job", "copy", "progress", None))
@@ -111,7 +111,7 @@ def test_pending_progress_counts_as_undelivered(
 def test_deferred_event_counts_as_undelivered_with_its_time(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """A deferred event counts however long ago it was tried."""
+    """A deferred event counts as waiting, and its time as the oldest time."""
     with delivering(folder, memory) as delivery:
         delivery.record(event_line(job="late"))
         memory.wait_until(lambda: len(memory.batches) > 0)
@@ -125,7 +125,7 @@ def test_deferred_event_counts_as_undelivered_with_its_time(
 def test_record_in_flight_from_memory_is_not_reported_as_delivered(
     tmp_path: Path, memory: MemoryBackend
 ) -> None:
-    """A flush ends only after the backend has the records that no disk took."""
+    """A record in memory counts as waiting until its request is answered."""
     blocked = tmp_path / "a file"
     blocked.write_text("in the way of the outbox")
     is_reached, is_open = threading.Event(), threading.Event()
@@ -152,7 +152,7 @@ def test_record_in_flight_from_memory_is_not_reported_as_delivered(
 def test_rejected_event_is_reported_as_held(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """A flush reports the events that the backend will never take."""
+    """The report counts a rejected event as held, not as waiting."""
     bad, good = event_lines(2)
     memory.rejected_events[event_id_of(bad)] = problem(422)
     with delivering(folder, memory) as delivery:
@@ -167,7 +167,7 @@ def test_rejected_event_is_reported_as_held(
 def test_rejected_event_of_a_leftover_is_reported_as_held(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """Rejected events of leftover files are in the report, as `sync` needs it."""
+    """Each report counts the rejected events of leftover files as held."""
     bad, good = event_lines(2)
     memory.rejected_events[event_id_of(bad)] = problem(422)
     dying = ReportingProcess(folder, memory)
@@ -181,7 +181,7 @@ def test_rejected_event_of_a_leftover_is_reported_as_held(
 
 
 def test_offline_records_are_undelivered(folder: Path, memory: MemoryBackend) -> None:
-    """An offline process leaves all of its records for `trackerapi sync`."""
+    """Offline records count as waiting; a later online delivery sends them."""
     lines = event_lines(3)
     with delivering(folder, memory, is_online=False) as delivery:
         for line in lines:
@@ -197,7 +197,7 @@ def test_offline_records_are_undelivered(folder: Path, memory: MemoryBackend) ->
 def test_close_logs_count_and_folder_of_undelivered_records(
     folder: Path, memory: MemoryBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line says how many records the next start will deliver."""
+    """A close logs one line with the number of undelivered records and the folder."""
     memory.outage = unavailable(503)
     with delivering(folder, memory) as delivery:
         delivery.record(event_line())
@@ -211,7 +211,7 @@ def test_close_logs_count_and_folder_of_undelivered_records(
 def test_close_without_undelivered_records_logs_nothing(
     folder: Path, memory: MemoryBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A run without problems has nothing on stderr."""
+    """A close after a complete delivery logs nothing."""
     with delivering(folder, memory) as delivery:
         for line in event_lines(100):
             delivery.record(line)
@@ -223,7 +223,7 @@ def test_close_without_undelivered_records_logs_nothing(
 def test_close_logs_records_that_are_lost(
     tmp_path: Path, memory: MemoryBackend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Records without disk and backend are counted as lost, not as kept."""
+    """Records that neither disk nor backend accepts are logged and counted as lost."""
     blocked = tmp_path / "a file"
     blocked.write_text("in the way of the outbox")
     memory.outage = unavailable(503)
@@ -241,7 +241,7 @@ def test_close_logs_records_that_are_lost(
 def test_closed_delivery_starts_again_with_the_next_record(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """Reports after the close are delivered."""
+    """A record after `close()` starts the delivery again and is delivered."""
     with delivering(folder, memory) as delivery:
         first, second = event_lines(2)
         delivery.record(first)
@@ -271,7 +271,7 @@ def test_progress_precedes_the_next_event_of_its_step(
 def test_problem_is_reported_once_to_log_and_script(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A thousand problems of one kind and subject are one message."""
+    """Repeated problems of one kind and subject are logged and passed on once."""
     reported: list[DeliveryProblem] = []
     problems = Problems(reported.append)
 
@@ -290,7 +290,7 @@ def test_problem_is_reported_once_to_log_and_script(
 def test_exception_of_a_callback_goes_no_further(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """`on_problem` cannot stop a job."""
+    """An exception of `on_problem` is logged and not raised."""
 
     def complain(_: DeliveryProblem) -> None:
         raise ValueError("in the script's own code")
@@ -303,7 +303,7 @@ def test_exception_of_a_callback_goes_no_further(
 
 
 def test_threads_that_count_at_once_lose_no_count() -> None:
-    """Counts are right however many threads report."""
+    """Four threads count 2,000 records each, and no count is lost."""
     counters = Counters()
 
     def count() -> None:

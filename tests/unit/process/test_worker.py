@@ -18,7 +18,7 @@ def worker_threads() -> list[threading.Thread]:
 
 
 def test_work_is_done_in_order_by_one_thread() -> None:
-    """Records have the order of the calls."""
+    """One thread does the posted work in the order of the calls."""
     worker, done = Worker(), list[tuple[int, int]]()
 
     for number in range(1000):
@@ -30,7 +30,7 @@ def test_work_is_done_in_order_by_one_thread() -> None:
 
 
 def test_worker_without_work_starts_no_thread() -> None:
-    """Neither the constructor nor a wait for nothing starts a thread."""
+    """Neither the constructor nor `drain()` without work starts a thread."""
     before = worker_threads()
 
     Worker().drain(PATIENCE_SECONDS)
@@ -41,7 +41,7 @@ def test_worker_without_work_starts_no_thread() -> None:
 def test_ended_thread_is_followed_by_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An idle worker costs nothing, and loses nothing when it wakes."""
+    """Work posted while an idle thread ends is done in order by the next thread."""
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
     worker, done = Worker(), list[int]()
 
@@ -55,7 +55,7 @@ def test_ended_thread_is_followed_by_another(
 
 
 def test_failed_work_is_followed_by_the_next() -> None:
-    """The thread survives an exception."""
+    """After work that raised an exception, the next work is done."""
     worker, is_done = Worker(), threading.Event()
 
     worker.post(lambda: 1 // 0)
@@ -68,7 +68,7 @@ def test_failed_work_is_followed_by_the_next() -> None:
 def test_work_that_ends_its_thread_is_followed_by_the_next(
     error: BaseException,
 ) -> None:
-    """A filter of the author that calls `sys.exit()` stops no later report."""
+    """After work that raised SystemExit or KeyboardInterrupt, the next work is done."""
     worker, is_done = Worker(), threading.Event()
 
     def leave() -> None:
@@ -81,7 +81,7 @@ def test_work_that_ends_its_thread_is_followed_by_the_next(
 
 
 def test_work_may_wait_for_its_own_worker() -> None:
-    """A filter that closes the tracker does not deadlock."""
+    """Work that calls `drain()` of its own worker does not deadlock."""
     worker, is_done = Worker(), threading.Event()
 
     worker.post(lambda: worker.drain(PATIENCE_SECONDS))
@@ -93,7 +93,7 @@ def test_work_may_wait_for_its_own_worker() -> None:
 def test_work_is_done_at_once_where_no_thread_can_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At the limit of threads, or at the end of the interpreter, nothing is lost."""
+    """If no thread can start, `post()` does the work in the calling thread."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -109,7 +109,7 @@ def test_work_is_done_at_once_where_no_thread_can_start(
 def test_work_goes_on_after_ctrl_c_at_the_start_of_a_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A script that continues after Ctrl-C has a working worker."""
+    """After Ctrl-C at the start of the thread, the next `post()` does all work."""
     start = threading.Thread.start
 
     def interrupt(_: threading.Thread) -> None:
