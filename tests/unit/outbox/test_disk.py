@@ -12,7 +12,7 @@ from trackerapi.outbox.file import OutboxFile
 
 
 def test_line_behind_a_torn_one_is_whole(tmp_path: Path) -> None:
-    """The next line does not join the half line of a killed process."""
+    """A line appended after a torn line begins on a new line."""
     path = tmp_path / "lines"
 
     assert append_lines(path, b"one\n") == 0
@@ -26,7 +26,7 @@ def test_line_behind_a_torn_one_is_whole(tmp_path: Path) -> None:
 def test_full_disk_raises_with_the_name_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A line that finds no room is no success."""
+    """If the disk has no room for a line, OSError names the file."""
     path = tmp_path / "lines"
     SmallDisk(monkeypatch, tmp_path).room_bytes = 2
 
@@ -37,7 +37,7 @@ def test_full_disk_raises_with_the_name_of_the_file(
 
 
 def test_file_is_locked_as_long_as_it_is_open(folder: Path) -> None:
-    """The look itself leaves no lock behind, so that two looks agree."""
+    """`is_locked()` is True until the file is closed; the check keeps no lock."""
     file = OutboxFile.create(folder, BINDING)
 
     assert is_locked(file.path)
@@ -53,7 +53,7 @@ def test_file_is_locked_as_long_as_it_is_open(folder: Path) -> None:
 def test_file_system_without_locks_shows_no_owner(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file whose owner cannot be known counts as one without."""
+    """Without file locks `is_locked()` is False even for an open file."""
     file = OutboxFile.create(folder, BINDING)
     forbid_locks(monkeypatch)
 

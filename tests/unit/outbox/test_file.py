@@ -1,4 +1,4 @@
-"""One outbox file: appended records survive, and positions never cut a record."""
+"""One outbox file: records, header, position, claims and archiving."""
 
 import errno
 import fcntl
@@ -21,7 +21,7 @@ from trackerapi.outbox.header import FORMAT_VERSION, Binding, Header
 
 A_MIB = 1024 * 1024
 
-# Never changed: a leftover file of the first release.
+# A leftover file of the first release; keep these bytes unchanged.
 VERSION_1 = (
     b'{"trackerapi_outbox": 1, "base_url": "http://backend.test", '
     b'"key_id": "3kTMd9aZ", "provider_id": null, '
@@ -44,7 +44,7 @@ VERSION_1_ACK = (
 
 
 def claimed(path: Path) -> OutboxFile:
-    """Return a leftover file, claimed."""
+    """Claim a leftover file and return it."""
     file = OutboxFile.claim(path)
     assert file is not None
     return file
@@ -67,7 +67,7 @@ def leftover_of(folder: Path, lines: list[bytes]) -> Path:
 
 
 def test_only_its_user_can_read_an_outbox(folder: Path) -> None:
-    """Only the owner may read an outbox file, whatever the umask."""
+    """With umask 0 the folder has mode 700 and each file in it mode 600."""
     before = os.umask(0)
     try:
         file = OutboxFile.create(folder, BINDING)
@@ -82,7 +82,7 @@ def test_only_its_user_can_read_an_outbox(folder: Path) -> None:
 
 
 def test_record_has_left_the_process_when_append_returns(folder: Path) -> None:
-    """A later reader of the file finds the appended record, byte for byte."""
+    """When `append()` returns, the file contains the record, byte for byte."""
     file, line = OutboxFile.create(folder, BINDING), event_line()
 
     file.append(line)
@@ -112,7 +112,7 @@ def test_cut_file_keeps_its_whole_lines(folder: Path) -> None:
 
 
 def test_torn_line_longer_than_one_read_is_left_out(folder: Path) -> None:
-    """The last whole line is found, even if the torn line after it is very long."""
+    """A torn last line of 300 kB is ignored; the whole line before it is kept."""
     line = event_line()
     path = leftover_of(folder, [line])
     with path.open("ab") as file:
@@ -127,7 +127,7 @@ def test_torn_line_longer_than_one_read_is_left_out(folder: Path) -> None:
 def test_record_that_finds_no_room_leaves_nothing_behind(
     folder: Path, monkeypatch: pytest.MonkeyPatch, room_bytes: int
 ) -> None:
-    """A half-written record on a full disk does not corrupt the next record."""
+    """A record that a full disk cut short is removed; the next record is whole."""
     disk = SmallDisk(monkeypatch, folder)
     file = OutboxFile.create(folder, BINDING)
     first, refused, last = event_lines(3)
@@ -149,7 +149,7 @@ def test_record_that_finds_no_room_leaves_nothing_behind(
 def test_record_beyond_a_file_size_limit_leaves_nothing_behind(
     folder: Path,
 ) -> None:
-    """A short write by the system is undone."""
+    """A record cut short by the file size limit is removed from the file."""
     file = OutboxFile.create(folder, BINDING)
     first, refused, last = event_lines(3)
     file.append(first)
@@ -171,7 +171,7 @@ def test_record_beyond_a_file_size_limit_leaves_nothing_behind(
 def test_half_a_record_that_cannot_be_cut_off_costs_no_other(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Later records stay whole even if truncating the half-written record fails."""
+    """If removing a half-written record fails, later records are still whole."""
     disk = SmallDisk(monkeypatch, folder)
     file = OutboxFile.create(folder, BINDING)
     first, refused, last = event_lines(3)
@@ -196,7 +196,7 @@ def test_half_a_record_that_cannot_be_cut_off_costs_no_other(
 def test_half_a_record_that_is_cut_off_late_leaves_no_blank_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file holds only whole records, however often a full disk refuses one."""
+    """A half-written record that is removed later leaves no blank line."""
     disk = SmallDisk(monkeypatch, folder)
     file = OutboxFile.create(folder, BINDING)
     first, refused, last = event_lines(3)
@@ -227,7 +227,7 @@ def test_half_a_record_that_is_cut_off_late_leaves_no_blank_line(
 def test_append_interrupted_after_its_write_is_found_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C between a write and its bookkeeping neither loses nor doubles a record."""
+    """If Ctrl-C follows the write of a record, `recover()` counts the record once."""
     file = OutboxFile.create(folder, BINDING)
     first, broken_off, last = event_lines(3)
     file.append(first)
@@ -252,7 +252,7 @@ def test_append_interrupted_after_its_write_is_found_again(
 def test_file_without_room_for_its_header_is_removed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full disk leaves no files without a readable header in the folder."""
+    """A file whose header finds no room on the disk is removed."""
     folder.mkdir()
     SmallDisk(monkeypatch, folder).room_bytes = 20
 
@@ -266,7 +266,7 @@ def test_file_without_room_for_its_header_is_removed(
 def test_provider_is_filled_in_without_moving_a_record(
     folder: Path, provider_id: int
 ) -> None:
-    """The header has room for every provider id, so no record moves."""
+    """`name_provider()` keeps the length of the header and the records behind it."""
     file, line = OutboxFile.create(folder, BINDING), event_line()
     file.append(line)
     size = file.path.stat().st_size
@@ -286,7 +286,7 @@ def test_provider_is_filled_in_without_moving_a_record(
 
 
 def test_header_names_backend_and_key_id_and_holds_no_secret(folder: Path) -> None:
-    """The first line holds version, address, key id and time only."""
+    """The first line has version, address, key id, provider id and time only."""
     file = OutboxFile.create(folder, BINDING)
     first = file.path.read_bytes()
     file.close()
@@ -332,7 +332,7 @@ def test_first_version_of_the_format_is_read(folder: Path, has_ack: bool) -> Non
 
 
 def test_newer_version_of_the_format_is_left_alone(folder: Path) -> None:
-    """A file in a newer format is not touched."""
+    """A file in a newer format is not claimed and not changed."""
     folder.mkdir()
     path = folder / "1-newer.outbox"
     content = VERSION_1.replace(
@@ -366,7 +366,7 @@ def test_file_is_claimed_by_one_at_a_time(folder: Path) -> None:
 def test_file_that_was_moved_while_it_was_opened_is_not_claimed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that another process delivered and archived meanwhile is not claimed."""
+    """A file that is moved between its opening and its locking is not claimed."""
     path = leftover_of(folder, [event_line()])
     flock = fcntl.flock
 
@@ -400,7 +400,7 @@ def test_file_system_without_locks_allows_claims(
 
 
 def test_next_process_continues_at_the_settled_position(folder: Path) -> None:
-    """Settled records are not delivered again, and counts are kept."""
+    """After a claim, the position and the count of the last process are used."""
     first, second = event_lines(2)
     path = leftover_of(folder, [first, second])
     file = claimed(path)
@@ -430,7 +430,7 @@ def test_settled_and_undelivered_records_are_distinguished(folder: Path) -> None
 def test_position_stays_at_a_line_start_however_long_the_numbers_get(
     folder: Path,
 ) -> None:
-    """The position line is overwritten in place and never mixes two numbers."""
+    """The position file keeps its size, and its JSON is valid after each settlement."""
     lines = event_lines(40)
     path = leftover_of(folder, lines)
     file = claimed(path)
@@ -476,7 +476,7 @@ def test_position_stays_at_a_line_start_however_long_the_numbers_get(
     ids=lambda ack: repr(ack[:24]),
 )
 def test_impossible_position_delivers_all_again(folder: Path, ack: bytes) -> None:
-    """A damaged `.ack` file neither skips a record nor raises."""
+    """With a damaged `.ack` file, all records are delivered again."""
     lines = event_lines(3)
     path = leftover_of(folder, lines)
     path.with_suffix(".ack").write_bytes(ack)
@@ -491,7 +491,7 @@ def test_impossible_position_delivers_all_again(folder: Path, ack: bytes) -> Non
 def test_impossible_position_gives_no_counts(
     folder: Path,
 ) -> None:
-    """A second delivery of all records does not count them twice."""
+    """If the position is invalid, the counts in `.ack` are ignored, too."""
     path = leftover_of(folder, event_lines(3))
     path.with_suffix(".ack").write_text('{"position": 7, "delivered": 3, "dropped": 1}')
 
@@ -505,7 +505,7 @@ def test_impossible_position_gives_no_counts(
 def test_cut_position_skips_no_record(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
-    """A position cut at any byte is either read whole or ignored."""
+    """After a cut of `.ack` at any byte, no undelivered record is skipped."""
     lines = event_lines(3)
     path = leftover_of(tmp_path_factory.mktemp("outbox"), lines)
     file = claimed(path)
@@ -520,7 +520,7 @@ def test_cut_position_skips_no_record(
 def test_position_that_cannot_be_written_costs_no_record(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Delivery goes on and repeats only records after the last written position."""
+    """If a position cannot be written, delivery repeats from the last written one."""
     lines = event_lines(3)
     path = leftover_of(folder, lines)
     file = claimed(path)
@@ -539,7 +539,7 @@ def test_position_that_cannot_be_written_costs_no_record(
 
 
 def test_position_without_a_file_costs_no_record(folder: Path) -> None:
-    """All records are delivered even if `.ack` cannot be opened."""
+    """If `.ack` cannot be opened, the next process delivers all records again."""
     line = event_line()
     path = leftover_of(folder, [line])
     path.with_suffix(".ack").mkdir()
@@ -559,7 +559,7 @@ def test_position_without_a_file_costs_no_record(folder: Path) -> None:
 def test_reading_in_pieces_gives_each_line_once(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], most_bytes: int
 ) -> None:
-    """Pieces hold whole lines; only a single long line exceeds the requested size."""
+    """`peek()` returns whole lines; only a single long line exceeds the size limit."""
     lines = [event_line(message="x" * size) for size in sizes]
     path = leftover_of(tmp_path_factory.mktemp("outbox"), lines)
     file = claimed(path)
@@ -578,7 +578,7 @@ def test_reading_in_pieces_gives_each_line_once(
 
 
 def test_moved_file_keeps_its_position(folder: Path) -> None:
-    """An archived file has no undelivered records."""
+    """After `move_to()` the settled position is unchanged."""
     first, second = event_lines(2)
     path = leftover_of(folder, [first, second])
     file = claimed(path)
@@ -593,7 +593,7 @@ def test_moved_file_keeps_its_position(folder: Path) -> None:
 
 
 def test_removed_file_leaves_nothing_beside_it(folder: Path) -> None:
-    """Position and journal are removed with their file."""
+    """`remove()` deletes the file, its position and its journal."""
     line = event_line()
     file = claimed(leftover_of(folder, [line]))
     file.settle(len(line), 1, delivered=1)
@@ -605,7 +605,7 @@ def test_removed_file_leaves_nothing_beside_it(folder: Path) -> None:
 
 
 def test_closed_file_gives_nothing_and_can_be_closed_again(folder: Path) -> None:
-    """A reader gets no records from a file that another thread archives meanwhile."""
+    """`peek()` of a closed file returns no bytes; a second `close()` does not raise."""
     file = claimed(leftover_of(folder, [event_line()]))
 
     file.close()
@@ -617,7 +617,7 @@ def test_closed_file_gives_nothing_and_can_be_closed_again(folder: Path) -> None
 def test_file_that_is_archived_while_it_is_read_raises_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A delivery report succeeds if the delivery loop archives a file meanwhile."""
+    """`oldest_undelivered_at()` returns None if the file is closed during the read."""
     file = claimed(leftover_of(folder, [event_line("info", message="x" * 100_000)]))
     read = os.pread
 
@@ -633,7 +633,7 @@ def test_file_that_is_archived_while_it_is_read_raises_nothing(
 
 
 def test_creation_stands_in_the_file_as_it_was_appended(folder: Path) -> None:
-    """Creations and events share one file in the order of their calls."""
+    """Creations and events are read back in the order of their appends."""
     lines = [creation_line(), event_line(), creation_line("other"), event_line()]
 
     assert undelivered_records(claimed(leftover_of(folder, lines))) == lines
@@ -660,7 +660,7 @@ def test_binding_admits_the_same_backend_and_provider_only(
     theirs: tuple[str, str | None, int | None],
     admits: bool,
 ) -> None:
-    """No record goes to another address or with the key of another provider."""
+    """A binding admits files of its own address with the same key or provider id."""
 
     def binding(members: tuple[str, str | None, int | None]) -> Binding:
         return Binding(base_url=members[0], key_id=members[1], provider_id=members[2])

@@ -27,7 +27,7 @@ NEWER: Final = Header(binding=BINDING, version=FORMAT_VERSION + 1)
 
 @pytest.fixture
 def outbox_folder(folder: Path) -> OutboxFolder:
-    """Return an existing folder."""
+    """Return an outbox folder that exists."""
     folder.mkdir()
     return OutboxFolder(folder)
 
@@ -49,7 +49,7 @@ def claim_all(folder: OutboxFolder, binding: Binding = BINDING) -> list[OutboxFi
 
 
 def settle_all(file: OutboxFile) -> None:
-    """Settle all records of a file."""
+    """Settle all records of a file as delivered."""
     chunk = file.peek(file.undelivered_bytes)
     count = chunk.count(b"\n")
     file.settle(len(chunk), count, delivered=count)
@@ -88,7 +88,7 @@ def test_missing_folder_is_empty(folder: Path) -> None:
 
 
 def test_files_are_claimed_oldest_first(outbox_folder: OutboxFolder) -> None:
-    """Older records are delivered first, across processes too."""
+    """Leftover files are claimed in the order of their creation."""
     paths = [leftover_of(outbox_folder.path, event_line()) for _ in range(4)]
 
     files = claim_all(outbox_folder)
@@ -116,7 +116,7 @@ def test_files_are_claimed_oldest_first(outbox_folder: OutboxFolder) -> None:
 def test_only_files_for_the_same_backend_and_provider_are_claimed(
     outbox_folder: OutboxFolder, theirs: Binding, is_ours: bool
 ) -> None:
-    """Records never go to another address or with another provider's key."""
+    """Files of another address, provider or unknown key are not claimed."""
     path = leftover_of(outbox_folder.path, event_line(), binding=theirs)
     before = path.read_bytes()
     ours = Binding(base_url=BINDING.base_url, key_id=BINDING.key_id, provider_id=1)
@@ -165,7 +165,7 @@ def test_foreign_file_is_left_alone(outbox_folder: OutboxFolder, name: str) -> N
 
 @pytest.mark.parametrize("kind", ["folder", "dangling link", "link to itself"])
 def test_unreadable_name_is_left_alone(outbox_folder: OutboxFolder, kind: str) -> None:
-    """A matching name need not be a readable file."""
+    """A folder or broken link named `*.outbox` stays and does not stop the search."""
     foreign = outbox_folder.path / "1-foreign.outbox"
     match kind:
         case "folder":
@@ -185,7 +185,7 @@ def test_unreadable_name_is_left_alone(outbox_folder: OutboxFolder, kind: str) -
 
 
 def test_pipe_with_a_matching_name_blocks_nothing(outbox_folder: OutboxFolder) -> None:
-    """The delivery loop does not wait for a pipe without a writer."""
+    """A pipe named `*.outbox` does not block the search for leftover files."""
     pipe = outbox_folder.path / "1-pipe.outbox"
     os.mkfifo(pipe)
     found: list[list[OutboxFile]] = []
@@ -195,7 +195,7 @@ def test_pipe_with_a_matching_name_blocks_nothing(outbox_folder: OutboxFolder) -
     looking.start()
     looking.join(PATIENCE_SECONDS / 4)
     is_stuck = looking.is_alive()
-    while looking.is_alive():  # free it
+    while looking.is_alive():  # Unblock the thread that opens the pipe.
         os.close(os.open(pipe, os.O_RDWR | os.O_NONBLOCK))
         looking.join(0.1)
 
@@ -205,7 +205,7 @@ def test_pipe_with_a_matching_name_blocks_nothing(outbox_folder: OutboxFolder) -
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_file_of_another_user_is_left_alone(outbox_folder: OutboxFolder) -> None:
-    """An unreadable file does not stop the search."""
+    """A file that cannot be read does not stop the search for leftover files."""
     foreign = leftover_of(outbox_folder.path, event_line())
     foreign.chmod(0)
     ours = leftover_of(outbox_folder.path, event_line())
@@ -242,7 +242,7 @@ def test_living_processes_and_known_files_are_skipped(
 def test_later_file_of_a_writer_waits_for_the_one_that_another_delivers(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """Two deliverers keep the order of the records of one writer."""
+    """A file is not claimed while another process has an older file of its writer."""
     for writer in ("one", "one", "two"):
         OutboxFile.create(outbox_folder.path, BINDING, writer=writer).close()
     older, newer, other = outbox_folder.paths()
@@ -262,7 +262,7 @@ def test_later_file_of_a_writer_waits_for_the_one_that_another_delivers(
 def test_delivered_file_is_archived_with_its_position(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """Delivered files are kept for a replay, outside of the outbox folder."""
+    """A delivered file and its `.ack` are moved to the folder of delivered files."""
     line = event_line()
     path = leftover_of(outbox_folder.path, line)
     (file,) = claim_all(outbox_folder)
@@ -282,7 +282,7 @@ def test_delivered_file_is_archived_with_its_position(
 def test_emptied_journal_is_archived_too(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """An empty journal does not keep its file in the folder."""
+    """A delivered file is archived if its journal has no held or deferred record."""
     line = event_line()
     leftover_of(outbox_folder.path, line)
     (file,) = claim_all(outbox_folder)
@@ -320,7 +320,7 @@ def test_file_with_held_or_deferred_records_stays(
 def test_file_with_undelivered_records_is_not_archived(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """A released file counts as delivered only if all its records are settled."""
+    """A released file with undelivered records stays in the outbox folder."""
     path = leftover_of(outbox_folder.path, *event_lines(2))
     (file,) = claim_all(outbox_folder)
 
@@ -336,7 +336,7 @@ def test_file_with_undelivered_records_is_not_archived(
 def test_file_without_a_lock_is_never_moved_or_deleted(
     outbox_folder: OutboxFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without locks the owner may still live, so the file stays."""
+    """A file claimed without a lock stays: its owner may still be alive."""
     path = leftover_of(outbox_folder.path, event_line())
     forbid_locks(monkeypatch)
     (file,) = claim_all(outbox_folder)
@@ -352,7 +352,7 @@ def test_file_without_a_lock_is_never_moved_or_deleted(
 
 
 def archived_file(outbox_folder: OutboxFolder, *, age_seconds: float) -> Path:
-    """Return a file that was archived some seconds ago."""
+    """Return a file that was archived `age_seconds` ago."""
     leftover_of(outbox_folder.path, creation_line(), event_line())
     (file,) = claim_all(outbox_folder)
     settle_all(file)
@@ -364,7 +364,7 @@ def archived_file(outbox_folder: OutboxFolder, *, age_seconds: float) -> Path:
 
 
 def test_delivered_files_are_kept_for_a_day(outbox_folder: OutboxFolder) -> None:
-    """Files stay in the archive for a day, so that a replay can repair a backend."""
+    """`purge()` deletes files that were archived more than a day ago."""
     old = archived_file(outbox_folder, age_seconds=KEEP_DELIVERED_SECONDS + 60)
     young = archived_file(outbox_folder, age_seconds=KEEP_DELIVERED_SECONDS - 60)
 
@@ -376,7 +376,7 @@ def test_delivered_files_are_kept_for_a_day(outbox_folder: OutboxFolder) -> None
 
 
 def test_archive_time_begins_with_the_delivery(outbox_folder: OutboxFolder) -> None:
-    """Old records that were delivered just now are available for a replay."""
+    """The day in the archive begins with the delivery, not with the recording."""
     path = leftover_of(outbox_folder.path, event_line())
     three_days_ago = time.time() - 3 * 24 * 3600
     os.utime(path, (three_days_ago, three_days_ago))
@@ -390,7 +390,7 @@ def test_archive_time_begins_with_the_delivery(outbox_folder: OutboxFolder) -> N
 
 
 def test_purge_deletes_no_undelivered_record(outbox_folder: OutboxFolder) -> None:
-    """Undelivered records stay, however old they are."""
+    """`purge()` keeps undelivered files of any age."""
     path = leftover_of(outbox_folder.path, event_line())
     os.utime(path, (0, 0))
 
@@ -402,7 +402,7 @@ def test_purge_deletes_no_undelivered_record(outbox_folder: OutboxFolder) -> Non
 def test_creation_is_found_in_any_file_of_the_provider(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """A restored backend gets the creation again, delivered or not."""
+    """A creation is found in leftover files and in archived files."""
     archived_file(outbox_folder, age_seconds=60)
     leftover_of(outbox_folder.path, event_line(), creation_line("other", "done"))
 
@@ -414,7 +414,7 @@ def test_creation_is_found_in_any_file_of_the_provider(
 
 
 def test_newest_creation_of_a_job_is_found(outbox_folder: OutboxFolder) -> None:
-    """The latest creation of a job is the one that is sent again."""
+    """If a job has several creations, the newest of them is found."""
     leftover_of(outbox_folder.path, creation_line(state="held"))
     leftover_of(
         outbox_folder.path, creation_line(), event_line(), creation_line(state="done")
@@ -432,7 +432,7 @@ def test_file_that_is_archived_meanwhile_is_read(
     monkeypatch: pytest.MonkeyPatch,
     looks_first_at: str,
 ) -> None:
-    """The delivery loop may archive a file between listing and reading it."""
+    """A file that is archived between listing and reading is still read."""
     leftover_of(outbox_folder.path, creation_line(), event_line(tag="load"))
     look = outbox_folder.paths
 
@@ -454,7 +454,7 @@ def test_file_that_is_archived_meanwhile_is_read(
 def test_file_that_is_replaced_meanwhile_is_read(
     outbox_folder: OutboxFolder, monkeypatch: pytest.MonkeyPatch, search: str
 ) -> None:
-    """Thinning may replace a file between listing and reading it."""
+    """The replacement of a file that vanishes between listing and reading is read."""
     thick = leftover_of(outbox_folder.path, creation_line(), event_line())
     look = outbox_folder.paths
 
@@ -473,7 +473,7 @@ def test_file_that_is_replaced_meanwhile_is_read(
 def test_creation_of_another_provider_is_not_found(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """A creation of another provider's files creates no job."""
+    """A creation in a file of another provider is not found."""
     other = Binding(base_url=BINDING.base_url, key_id="other", provider_id=2)
     leftover_of(outbox_folder.path, creation_line(), binding=other)
 
@@ -483,7 +483,7 @@ def test_creation_of_another_provider_is_not_found(
 def test_header_of_a_file_can_be_read_while_its_owner_lives(
     outbox_folder: OutboxFolder,
 ) -> None:
-    """Reading a header needs no lock."""
+    """`header_of()` reads a file that its owner has locked."""
     owned = OutboxFile.create(outbox_folder.path, BINDING)
 
     header = header_of(owned.path)

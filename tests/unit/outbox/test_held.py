@@ -1,4 +1,4 @@
-"""Journal of held records: one fold for all processes, torn or not."""
+"""Journal of held and deferred records, read and written by several processes."""
 
 import json
 import os
@@ -25,12 +25,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def held_entry(line: bytes) -> JournalEntry:
-    """Return a rejected record."""
+    """Return a journal entry of a rejected record."""
     return JournalEntry(record=line, problem=PROBLEM)
 
 
 def deferred_entry(line: bytes) -> JournalEntry:
-    """Return a record of an unknown job."""
+    """Return a journal entry of a deferred record, whose job is unknown."""
     return JournalEntry(record=line, problem=problem(404), is_deferred=True)
 
 
@@ -40,7 +40,7 @@ def lines_in(journal: HeldJournal) -> list[bytes]:
 
 
 def test_journal_is_created_with_the_first_held_record(path: Path) -> None:
-    """A folder of outbox files without rejections has no journals."""
+    """Empty additions and removals do not create a journal file."""
     journal = read_anew(path)
 
     journal.add([])
@@ -52,7 +52,7 @@ def test_journal_is_created_with_the_first_held_record(path: Path) -> None:
 
 
 def test_held_record_is_read_unchanged(path: Path) -> None:
-    """Record, reason and time survive the process, byte for byte."""
+    """A new reader gets the record byte for byte, with its reason and time."""
     line = event_line(message="Grüße \U0001f600 \\ \" ' \x7f")
     HeldJournal(path).add([held_entry(line)])
 
@@ -70,7 +70,7 @@ def test_held_record_is_read_unchanged(path: Path) -> None:
 
 
 def test_held_creation_is_known_as_a_creation(path: Path) -> None:
-    """A creation is distinguished from an event of the same job."""
+    """An entry of a creation has `creation` set."""
     HeldJournal(path).add([held_entry(creation_line("refused"))])
 
     (kept,) = read_anew(path).entries()
@@ -80,7 +80,7 @@ def test_held_creation_is_known_as_a_creation(path: Path) -> None:
 
 
 def test_held_and_deferred_records_are_counted_separately(path: Path) -> None:
-    """A rejected record is not counted as deferred."""
+    """Counts, jobs and entries are separate for rejected and deferred records."""
     journal = HeldJournal(path)
     journal.add(
         [
@@ -102,7 +102,7 @@ def test_held_and_deferred_records_are_counted_separately(path: Path) -> None:
 
 
 def test_released_record_is_gone_for_every_reader(path: Path) -> None:
-    """A delivered or dropped record does not come back."""
+    """A record that one reader removes is gone for all readers after a refresh."""
     journal, other = HeldJournal(path), HeldJournal(path)
     lines = [event_line() for _ in range(3)]
     journal.add([deferred_entry(line) for line in lines])
@@ -115,7 +115,7 @@ def test_released_record_is_gone_for_every_reader(path: Path) -> None:
 
 
 def test_record_held_again_keeps_its_position_and_time(path: Path) -> None:
-    """A second attempt does not change the order of a job's events."""
+    """A deferred record that is now rejected keeps its place and its time."""
     journal = HeldJournal(path)
     first, second = event_line(), event_line()
     old = JournalEntry(
@@ -133,7 +133,7 @@ def test_record_held_again_keeps_its_position_and_time(path: Path) -> None:
 
 
 def test_line_torn_at_any_byte_hides_no_other(path: Path) -> None:
-    """A killed writer costs at most the record that it was writing."""
+    """A torn line hides only its own record; earlier and later records are read."""
     lines = [event_line(), event_line(), event_line()]
     journal = HeldJournal(path)
     journal.add([held_entry(lines[0])])
@@ -147,7 +147,7 @@ def test_line_torn_at_any_byte_hides_no_other(path: Path) -> None:
         assert lines_in(survivor) == [lines[0]], cut
         survivor.add([held_entry(lines[2])])
         expected = [lines[0], lines[2]]
-        # Only its line end was missing: then the record is whole after all.
+        # If only the line end is missing, the record is whole.
         if cut == len(content) - 1:
             expected.insert(1, lines[1])
         assert lines_in(survivor) == expected, cut
@@ -155,7 +155,7 @@ def test_line_torn_at_any_byte_hides_no_other(path: Path) -> None:
 
 
 def test_line_that_is_still_being_written_is_read_once_it_is_whole(path: Path) -> None:
-    """A reader that arrives during a write gets the record later."""
+    """A half-written line is read by the first refresh after its write has ended."""
     line = event_line()
     HeldJournal(path).add([held_entry(line)])
     content = path.read_bytes()
@@ -171,11 +171,11 @@ def test_line_that_is_still_being_written_is_read_once_it_is_whole(path: Path) -
 
 
 def test_unreadable_journal_is_not_forgotten(path: Path) -> None:
-    """A passing failure of the file system does not make held records vanish."""
+    """If the journal cannot be opened, a refresh keeps the records read before."""
     journal = read_anew(path)
     journal.add([held_entry(event_line())])
     path.unlink()
-    path.symlink_to(path)  # exists, but cannot be opened
+    path.symlink_to(path)  # A link to itself cannot be opened.
 
     journal.refresh()
 
@@ -183,7 +183,7 @@ def test_unreadable_journal_is_not_forgotten(path: Path) -> None:
 
 
 def test_new_journal_of_the_same_name_is_read_again(path: Path) -> None:
-    """Records of an archived journal are no longer shown."""
+    """After a journal is replaced by a new file, only the new records are read."""
     journal = HeldJournal(path)
     journal.add([held_entry(event_line()), held_entry(event_line())])
     path.unlink()
@@ -201,7 +201,7 @@ def test_new_journal_of_the_same_name_is_read_again(path: Path) -> None:
 def test_record_without_room_is_not_held(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch, room_bytes: int
 ) -> None:
-    """On a full disk `add` raises and changes no other record."""
+    """If the disk is full, `add()` raises, and the record is not in the journal."""
     disk = SmallDisk(monkeypatch, tmp_path)
     journal = HeldJournal(path)
     first, refused, last = event_line(), event_line(), event_line()
@@ -221,7 +221,7 @@ def test_record_without_room_is_not_held(
 def test_full_disk_keeps_records_of_another_writer(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A failed write does not cut off a record that another process added meanwhile."""
+    """After a failed write, a record that another process added before it stays."""
     theirs, ours = event_line(), event_line()
     journal, other = HeldJournal(path), HeldJournal(path)
     write = os.write
@@ -255,7 +255,7 @@ def test_full_disk_keeps_records_of_another_writer(
     ids=lambda damage: repr(damage[:20]),
 )
 def test_damaged_line_is_skipped(path: Path, damage: bytes) -> None:
-    """Foreign bytes in the journal stop no reader and hide no record."""
+    """A damaged line does not hide the records before and after it."""
     first, last = event_line(), event_line()
     HeldJournal(path).add([held_entry(first)])
     with path.open("ab") as file:
@@ -270,7 +270,7 @@ def test_damaged_line_is_skipped(path: Path, damage: bytes) -> None:
 
 
 def test_damaged_record_has_an_id_of_its_own(path: Path) -> None:
-    """A record without an event id can be held and released like others."""
+    """Each damaged record has its own id, so it can be removed separately."""
     journal = HeldJournal(path)
     one, two = held_entry(b"not json\n"), held_entry(b"not json either\n")
     journal.add([one, two, one])
@@ -298,7 +298,7 @@ def test_journal_is_the_fold_of_its_actions(
     tmp_path_factory: pytest.TempPathFactory,
     steps: list[tuple[str, set[str], bool]],
 ) -> None:
-    """The journal holds exactly the records that no process released."""
+    """Additions and removals by two writers give every reader the same records."""
     path = tmp_path_factory.mktemp("journal") / "1-a.held"
     here, there = HeldJournal(path), HeldJournal(path)
     expected: dict[str, bool] = {}
@@ -322,7 +322,7 @@ def test_journal_is_the_fold_of_its_actions(
 
 
 def test_every_line_of_the_journal_is_json(path: Path) -> None:
-    """People can read with their own tools why a record is held."""
+    """Lines of held and of removed records are JSON objects."""
     journal = HeldJournal(path)
     line = event_line()
     journal.add([held_entry(line)])

@@ -1,4 +1,4 @@
-"""Outbox of a process: accepted records are kept in order, or counted as dropped."""
+"""Outbox of a process: files, records in memory, limits, fsync and interrupts."""
 
 import errno
 import os
@@ -39,7 +39,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_folder_is_created_with_the_first_record(process: ReportingProcess) -> None:
-    """A process that reports nothing leaves no folder and no file."""
+    """Without records no outbox folder is created."""
     folder = process.outbox.options.folder
     assert folder is not None
 
@@ -52,7 +52,7 @@ def test_folder_is_created_with_the_first_record(process: ReportingProcess) -> N
 def test_record_is_on_disk_when_append_returns(
     folder: Path, process: ReportingProcess
 ) -> None:
-    """`kill -9` after the call loses nothing."""
+    """When `append()` returns, the record is the last line of the file."""
     for line in event_lines(3):
         process.append(line)
         assert on_disk(folder)[-1] == line
@@ -64,7 +64,7 @@ def test_record_is_on_disk_when_append_returns(
 def test_one_record_costs_one_write(
     process: ReportingProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each record is written by one call, so no reader sees half of it."""
+    """Each record is written by one call of `os.pwrite`."""
     process.append(event_line())
     write, written = os.pwrite, list[bytes]()
 
@@ -83,7 +83,7 @@ def test_one_record_costs_one_write(
 def test_full_file_is_followed_by_a_new_file(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """File sizes are bounded, and the order continues in the next file."""
+    """A file that reaches its size limit is followed by a new file, in order."""
     process = ReportingProcess(folder, memory, limit_bytes=8 * 2000)
     lines = event_lines(100)
     process.append(*lines)
@@ -99,7 +99,7 @@ def test_full_file_is_followed_by_a_new_file(
 def test_next_record_after_a_full_file_goes_into_a_new_file(
     folder: Path, process: ReportingProcess
 ) -> None:
-    """The full file of a process that goes on can be archived."""
+    """After `end_current_file()` the next record begins a new current file."""
     process.append(event_line())
     process.outbox.end_current_file()
     process.append(event_line())
@@ -112,7 +112,7 @@ def test_next_record_after_a_full_file_goes_into_a_new_file(
 def test_threads_that_report_at_once_lose_nothing(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """Each thread's records exist once and in its order."""
+    """Records of four threads are on disk once, in the order of each thread."""
     process = ReportingProcess(folder, memory, limit_bytes=8 * 20_000)
     lines = {f"job-{name}": event_lines(300, f"job-{name}") for name in range(4)}
     threads = [
@@ -131,7 +131,7 @@ def test_threads_that_report_at_once_lose_nothing(
 
 
 def test_closed_outbox_refuses_records(folder: Path, process: ReportingProcess) -> None:
-    """A record after the close is returned to the caller."""
+    """`append()` to a closed outbox returns False and writes nothing."""
     process.append(event_line())
     files = process.outbox.close()
 
@@ -144,7 +144,7 @@ def test_closed_outbox_refuses_records(folder: Path, process: ReportingProcess) 
 def test_records_refused_by_the_disk_are_written_later(
     folder: Path, process: ReportingProcess, disk: SmallDisk, later: list[float]
 ) -> None:
-    """A disk that is full for a while costs no record and changes no order."""
+    """Records that a full disk refused are written in order once the disk has room."""
     lines = event_lines(6)
     process.append(lines[0])
     disk.room_bytes = 30
@@ -167,7 +167,7 @@ def test_records_refused_by_the_disk_are_written_later(
 def test_disk_is_tried_again_after_a_frozen_clock(
     folder: Path, process: ReportingProcess, disk: SmallDisk, later: list[float]
 ) -> None:
-    """A test that froze the clock far ahead does not keep later records in memory."""
+    """After a clock far in the future is reset, the next record is written to disk."""
     later.append(1e12)
     disk.room_bytes = 0
     lines = event_lines(2)
@@ -198,7 +198,7 @@ def test_report_reads_no_clock_that_a_test_replaces(
 def test_full_disk_is_not_tried_for_every_record(
     process: ReportingProcess, disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many reports on a full disk do not slow the job down."""
+    """After a failed write, the next 100 records cause no write and no open."""
     process.append(event_line())
     disk.room_bytes = 0
     process.append(event_line())
@@ -217,7 +217,7 @@ def test_full_disk_is_not_tried_for_every_record(
 def test_folder_that_cannot_be_made_leaves_records_in_memory(
     folder: Path, memory: MemoryBackend, kind: str
 ) -> None:
-    """A job without a usable outbox folder runs, and its records are delivered."""
+    """If the outbox folder cannot be made, records are delivered from memory."""
     has_place = kind == "file in its place"
     if has_place:
         folder.write_text("something else")
@@ -233,7 +233,7 @@ def test_folder_that_cannot_be_made_leaves_records_in_memory(
 
 
 def test_memory_is_bounded_by_count(process: ReportingProcess, disk: SmallDisk) -> None:
-    """While the disk is full, the newest records are finally dropped and counted."""
+    """Records above `MAX_BACKLOG_RECORDS` in memory are dropped and counted."""
     disk.room_bytes = 0
     lines = event_lines(MAX_BACKLOG_RECORDS)
     process.append(*lines, event_line(), event_line("info"))
@@ -244,7 +244,7 @@ def test_memory_is_bounded_by_count(process: ReportingProcess, disk: SmallDisk) 
 
 
 def test_memory_is_bounded_by_bytes(process: ReportingProcess, disk: SmallDisk) -> None:
-    """Large records cannot fill the memory."""
+    """Records above `MAX_BACKLOG_BYTES` in memory are dropped and counted."""
     disk.room_bytes = 0
     line = event_line(message="x" * 1_000_000)
     process.append(*[line] * 20)
@@ -273,7 +273,7 @@ def test_delivery_makes_room_in_memory(
 def test_strict_refusal_raises_and_records_nothing(
     folder: Path, memory: MemoryBackend, disk: SmallDisk
 ) -> None:
-    """With `strict` the caller may record again: no part of the record remains."""
+    """With `strict` a full disk raises, and neither disk nor memory has the record."""
     process = ReportingProcess(folder, memory, strict=True)
     first, refused = event_lines(2)
     process.append(first)
@@ -293,7 +293,7 @@ def test_strict_refusal_raises_and_records_nothing(
 def test_records_in_memory_do_not_overtake_those_in_a_file(
     folder: Path, process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
 ) -> None:
-    """A job's events keep their order while the disk is full."""
+    """Records in a file are sent before later records in memory."""
     lines = event_lines(2500)
     process.append(*lines[:2400])
     disk.room_bytes = 0
@@ -308,7 +308,7 @@ def test_records_in_memory_do_not_overtake_those_in_a_file(
 def test_records_in_memory_do_not_overtake_deferred_records(
     process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
 ) -> None:
-    """Deferred records go before later records that are only in memory."""
+    """Deferred records are sent before later records in memory."""
     first, second = event_lines(2, "late")
     process.append(first)
     process.run_pass()
@@ -316,7 +316,7 @@ def test_records_in_memory_do_not_overtake_deferred_records(
     process.append(second)
     memory.jobs["late"] = {}
 
-    with suppress(OSError):  # the position of the first record cannot be written
+    with suppress(OSError):  # The disk has no room for the position.
         process.run_pass()
     disk.room_bytes = None
     process.deliver()
@@ -327,7 +327,7 @@ def test_records_in_memory_do_not_overtake_deferred_records(
 def test_records_in_memory_survive_an_unavailable_backend(
     process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
 ) -> None:
-    """A failed delivery from memory loses nothing and keeps the order."""
+    """After a failed delivery from memory, the records stay there in order."""
     disk.room_bytes = 0
     lines = event_lines(5)
     process.append(*lines[:3])
@@ -345,7 +345,7 @@ def test_records_in_memory_survive_an_unavailable_backend(
 def test_record_in_flight_from_memory_is_undelivered(
     process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
 ) -> None:
-    """A record without an answer of the backend counts as undelivered."""
+    """A record in memory counts as undelivered while its request is unanswered."""
     disk.room_bytes = 0
     process.append(event_line())
     seen: list[tuple[int, bool]] = []
@@ -363,7 +363,7 @@ def test_record_in_flight_from_memory_is_undelivered(
 def test_unknown_job_in_memory_is_not_requested_in_each_pass(
     process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend
 ) -> None:
-    """Deferred events in memory wait as long as those on disk."""
+    """Retries of a deferred event in memory become rarer, as on disk."""
     disk.room_bytes = 0
     process.append(event_line(job="late"))
     process.passes.claim_leftovers()
@@ -377,7 +377,7 @@ def test_unknown_job_in_memory_is_not_requested_in_each_pass(
 def test_close_writes_records_of_memory(
     folder: Path, process: ReportingProcess, disk: SmallDisk
 ) -> None:
-    """Records in memory are written for the next process if the disk has room."""
+    """`close()` writes the records in memory to a disk that has room again."""
     lines = event_lines(3)
     process.append(lines[0])
     disk.room_bytes = 0
@@ -394,7 +394,7 @@ def test_close_writes_records_of_memory(
 def test_close_writes_records_in_flight_from_memory(
     process: ReportingProcess, disk: SmallDisk, memory: MemoryBackend, room: int
 ) -> None:
-    """Records whose request is unanswered at the close go to a disk that has room."""
+    """`close()` during a request writes its records to disk, or counts them dropped."""
     disk.room_bytes = 0
     lines = event_lines(3)
     process.append(*lines)
@@ -419,7 +419,7 @@ def test_close_writes_records_in_flight_from_memory(
 def test_close_counts_records_without_room(
     process: ReportingProcess, disk: SmallDisk
 ) -> None:
-    """Records that end with the process are counted as dropped, not as undelivered."""
+    """`close()` counts records in memory as dropped if the disk is still full."""
     disk.room_bytes = 0
     process.append(*event_lines(3))
 
@@ -447,7 +447,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 def test_fsync_puts_each_record_on_the_disk(
     folder: Path, memory: MemoryBackend, synced: list[tuple[str, int]]
 ) -> None:
-    """A power loss after the call loses neither the first nor a later record."""
+    """With `fsync` each record is synced, and the folder of its file, too."""
     process = ReportingProcess(folder, memory, fsync=True, limit_bytes=8 * 1000)
     for line in event_lines(20):
         process.append(line)
@@ -456,7 +456,7 @@ def test_fsync_puts_each_record_on_the_disk(
         assert path.read_bytes().endswith(line)
 
     assert len(list(folder.glob("*.outbox"))) > 2
-    assert folder.name in {name for name, _ in synced}  # names of files last too
+    assert folder.name in {name for name, _ in synced}  # The folder itself.
     process.kill()
 
 
@@ -466,11 +466,11 @@ def test_fsync_puts_a_full_file_on_the_disk_before_the_next_begins(
     synced: list[tuple[str, int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A full file is synced before the next one, also for threads about to sync."""
+    """A full file is synced to its end before the next file is created."""
     process = ReportingProcess(folder, memory, fsync=True, limit_bytes=8 * 1000)
     process.append(event_line())
     with monkeypatch.context() as patch:
-        # As for a thread that is stopped between its record and its `fsync`.
+        # Simulates threads that are paused between their write and their `fsync`.
         patch.setattr(process.outbox, "_sync", lambda _: None)
         while (path := process.outbox.files[-1].path).stat().st_size <= 1000:
             process.append(event_line())
@@ -496,7 +496,7 @@ def test_fsync_covers_a_record_at_the_end_of_its_file(
     monkeypatch: pytest.MonkeyPatch,
     end: str,
 ) -> None:
-    """Another thread may close the full file between a record and its `fsync`."""
+    """A record is synced even if another thread ends its file before the `fsync`."""
     process = ReportingProcess(folder, memory, fsync=True)
     process.append(event_line())
     (file,) = process.outbox.files
@@ -526,7 +526,7 @@ def test_fsync_covers_a_record_at_the_end_of_its_file(
 def test_without_fsync_no_record_waits_for_the_disk(
     process: ReportingProcess, synced: list[tuple[str, int]]
 ) -> None:
-    """Without the setting, no report calls `os.fsync`."""
+    """Without `fsync=True`, `append()` does not call `os.fsync`."""
     process.append(*event_lines(5))
 
     assert synced == []
@@ -535,7 +535,7 @@ def test_without_fsync_no_record_waits_for_the_disk(
 def test_fsync_failure_stops_no_job(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without `strict` no error of the disk leaves a report."""
+    """Without `strict` a failed `os.fsync` is reported as a problem, not raised."""
     process = ReportingProcess(folder, memory, fsync=True)
     lines = event_lines(3)
     process.append(lines[0])
@@ -556,7 +556,7 @@ def test_fsync_failure_stops_no_job(
 def test_strict_fsync_failure_raises(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `strict` the caller learns that the record may not last."""
+    """With `strict` a failed `os.fsync` raises OutboxError."""
     process = ReportingProcess(folder, memory, fsync=True, strict=True)
     process.append(event_line())
 
@@ -573,7 +573,7 @@ def test_strict_fsync_failure_raises(
 def test_interrupt_during_a_report_loses_no_other(
     folder: Path, process: ReportingProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C after the write leaves a whole record and a working outbox."""
+    """If Ctrl-C follows the write of a record, all records are stored once."""
     lines = event_lines(4)
     write = os.pwrite
 
@@ -597,7 +597,7 @@ def test_interrupt_during_a_report_loses_no_other(
 def test_interrupt_during_the_first_report_loses_no_other(
     folder: Path, process: ReportingProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C while the file is created leaves a working outbox."""
+    """If Ctrl-C interrupts the creation of the file, all records are stored."""
     write = os.pwrite
 
     def interrupt(fd: int, data: bytes, position: int) -> int:

@@ -1,4 +1,4 @@
-"""Nothing lost, nothing doubled: any order of reports, faults, kills and claims.
+"""State machine: any order of reports, faults, kills and claims loses no event.
 
 Files, locks and passes are real; the backend is in memory. Each "process" is one
 `ReportingProcess`, and the machine runs its delivery.
@@ -45,8 +45,11 @@ from trackerapi.outbox.thinning import thin_out
 
 KNOWN, CREATED, DONE, REFUSED, LATE = "known", "created", "done", "refused", "late"
 JOBS: Final = (KNOWN, CREATED, DONE, REFUSED, LATE)
-"""A job that the backend knows; one whose creation waits; one that the backend has
-forgotten; one that it refuses; one that is made by somebody else, and late."""
+"""Jobs of the events.
+
+The backend has `KNOWN`, has not yet received the creation of `CREATED`, has lost
+`DONE`, and rejects `REFUSED`. `LATE` is created without a record of the outbox.
+"""
 
 KINDS: Final = ("start", "step", "complete", "info", "info", "heartbeat", "progress")
 DROPPABLE: Final = {"info", "heartbeat", "progress"}
@@ -75,11 +78,11 @@ TORN: Final = b'{"keep":"00000000-0000-0000-0000-0000000'
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """An event of which the call has returned.
+    """Event whose `append()` has returned.
 
     Attributes:
-        owner: Number of the process that recorded it.
-        place: Place among all events of all processes.
+        owner: Index of the process that recorded the event, from 0.
+        place: Number of the event among those of all processes, from 0.
     """
 
     line: bytes
@@ -95,7 +98,7 @@ class OutboxMachine(RuleBasedStateMachine):
     Attributes:
         promises: Events that must not be lost, by id.
         unsure: Ids of events that a crash has cut off; they may have arrived.
-        processes: Those that live.
+        processes: Processes that have not ended.
     """
 
     def __init__(self) -> None:
@@ -125,7 +128,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.processes) < MOST_PROCESSES)
     @rule(limit_bytes=st.sampled_from([PLENTY, 8 * 400, 8 * 1000]))
     def start(self, limit_bytes: int) -> None:
-        """Start another process; a small limit makes it begin new files soon."""
+        """Start another process; a small limit makes its files small, too."""
         self._start(limit_bytes)
 
     @rule(
@@ -135,7 +138,7 @@ class OutboxMachine(RuleBasedStateMachine):
         is_refused=st.sampled_from([False, False, False, False, True]),
     )
     def report(self, which: int, job: str, kinds: list[str], is_refused: bool) -> None:
-        """Record events; the machine may make the backend reject them."""
+        """Record events; with `is_refused` the backend will reject them."""
         process = self._process(which)
         for kind in kinds:
             self._record(process, job, kind, is_refused=is_refused)
@@ -146,40 +149,40 @@ class OutboxMachine(RuleBasedStateMachine):
         kind=st.sampled_from(KINDS),
     )
     def report_and_deliver(self, which: int, job: str, kind: str) -> None:
-        """Record an event and run a delivery pass, as a script that has time does."""
+        """Record an event and run a delivery pass without faults."""
         process = self._process(which)
         self._record(process, job, kind)
         process.run_pass()
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1), room_bytes=st.integers(0, 150))
     def report_on_a_full_disk(self, which: int, room_bytes: int) -> None:
-        """Record an event that a full disk takes only in part, or not at all."""
+        """Record an event of which the disk has room for `room_bytes` bytes."""
         process = self._process(which)
         self.disk.room_bytes = room_bytes
         self._record(process, KNOWN, "step")
         self.disk.room_bytes = None
-        process.outbox._next_disk_attempt = 0.0  # as if some time had passed
+        process.outbox._next_disk_attempt = 0.0  # The retry is due.
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1))
     def make_room(self, which: int) -> None:
-        """Thin the outbox, if it exceeds its limit."""
+        """Thin the outbox of a process if the outbox exceeds its limit."""
         process = self._process(which)
         thin_out(process.outbox, process.counters, process.problems)
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1))
     def turn_over(self, which: int) -> None:
-        """Begin another file."""
+        """End the current file: the next record begins another file."""
         process = self._process(which)
         process.outbox.end_current_file()
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1))
     def leave(self, which: int) -> None:
-        """Close a process in order."""
+        """Close a process as a normal exit does."""
         process = self._process(which)
         process.close()
         self._end(process)
 
-    # Actions of delivery, and faults that it meets.
+    # Actions of the delivery, with faults of its requests.
 
     @rule(
         which=st.integers(0, MOST_PROCESSES - 1),
@@ -190,7 +193,7 @@ class OutboxMachine(RuleBasedStateMachine):
         passes=st.integers(1, 3),
     )
     def deliver(self, which: int, faults: list[tuple[str, str]], passes: int) -> None:
-        """Run delivery passes during which requests meet faults."""
+        """Run delivery passes with faults for their requests."""
         process = self._process(which)
         for kind, name in faults:
             self.backend.fail_next(kind, FAULTS[name])
@@ -211,7 +214,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, MOST_PROCESSES - 1))
     def claim_leftovers(self, which: int) -> None:
-        """Search for leftover files without delivering them."""
+        """Search for leftover files, and claim them without a delivery."""
         process = self._process(which)
         process.passes.search_again()
         process.passes.claim_leftovers()
@@ -220,18 +223,18 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(max_lines=st.sampled_from([1, 2, 3, 1000]), is_html=st.booleans())
     def take_less(self, max_lines: int, is_html: bool) -> None:
-        """Use smaller batches from now on."""
+        """Limit the number of lines that the backend accepts in a batch."""
         self.backend.max_lines = max_lines
         self.backend.too_large = TOO_LARGE["HTML 413" if is_html else "413"]
 
     @rule()
     def create_the_late_job(self) -> None:
-        """Create the job that the backend did not know."""
+        """Create the job `LATE` in the backend."""
         self.backend.jobs[LATE] = {}
 
     @rule(job=st.sampled_from([CREATED, DONE, LATE]))
     def forget(self, job: str) -> None:
-        """Delete a job, as a restored backup does."""
+        """Delete a job from the backend, as the restore of an old backup does."""
         self.backend.jobs.pop(job, None)
 
     # Ends of processes.
@@ -253,13 +256,13 @@ class OutboxMachine(RuleBasedStateMachine):
         is_held_torn: bool,
         residue: int,
     ) -> None:
-        """Kill a process, and leave the disk in the state of the worst moment.
+        """Kill a process, and damage its files as a crash may do.
 
         Args:
-            which: The process.
-            cut: Bytes that the last file has lost at its end; None for none.
-            ack: What has become of the positions.
-            is_held_torn: Whether a journal ends in half a line.
+            which: Number of the process, modulo the number of processes.
+            cut: Number of bytes cut off the last file; None for no cut.
+            ack: State of the `.ack` files, or index of their content in `GARBAGE`.
+            is_held_torn: Whether the journals end in half a line.
             residue: Bytes of a record whose call had not returned.
         """
         process = self._process(which)
@@ -268,7 +271,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self._give_up(process.outbox.backlog)
         process.kill()
         self._end(process)
-        # Lines that another process has read cannot be lost any more.
+        # Another process may have read lines of these files: do not cut them off.
         read = {file.path for other in self.processes for file in other.files()}
         if own and own[-1].exists() and own[-1] not in read:
             self._tear(own[-1], cut, residue)
@@ -278,7 +281,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost_doubled_or_out_of_order(self) -> None:
-        """Check the promises at each moment, as if all processes were killed now."""
+        """Assert that disk and backend together have each promised event, in order."""
         if not self.is_sound:
             return
         self.is_sound = False
@@ -291,7 +294,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.is_sound = True
 
     def teardown(self) -> None:
-        """Heal the backend and run one more process: then all events have arrived."""
+        """End all faults, deliver by a new process, and assert that events arrived."""
         try:
             if self.is_sound:
                 self._deliver_all()
@@ -302,7 +305,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self.home.cleanup()
 
     def _end(self, process: ReportingProcess) -> None:
-        """Remove a process from the living ones; at least one always lives."""
+        """Remove a process from `processes`; start a new one if none is left."""
         self.processes.remove(process)
         if not self.processes:
             self._start(PLENTY)
@@ -339,12 +342,12 @@ class OutboxMachine(RuleBasedStateMachine):
         process.append(line)
         promise = Promise(line, job, kind, owner, next(self.places))
         self.promises[event_id] = promise
-        if process.counters.dropped != dropped:  # refused, since all is full
+        if process.counters.dropped != dropped:  # Not stored: the outbox is full.
             del self.promises[event_id]
             self.unsure.add(event_id)
 
     def _give_up(self, lines: Any) -> None:
-        """Drop promises that only the memory of a dead process could keep."""
+        """Move events that a crash has lost from `promises` to `unsure`."""
         for line in lines:
             event_id = json.loads(line).get("event_id")
             if self.promises.pop(event_id, None):
@@ -368,7 +371,7 @@ class OutboxMachine(RuleBasedStateMachine):
         elif ack == "old" and self.old_acks.get(path.name):
             ack_path.write_bytes(self.old_acks[path.name][0])
         elif ack == "crooked":
-            # In the middle of the last record.
+            # This position is inside the last record.
             position = path.read_bytes().rfind(b"\n") - 5
             crooked = {"position": position, "delivered": 0}
             ack_path.write_text(json.dumps(crooked))
@@ -423,7 +426,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def _assert_positions(self) -> None:
         for process in self.processes:
             for file in process.files():
-                if not file.path.exists():  # archived by another deliverer
+                if not file.path.exists():  # Another process archived it.
                     continue
                 content = file.path.read_bytes()
                 assert is_line_start(content, file.position)
@@ -441,7 +444,7 @@ class OutboxMachine(RuleBasedStateMachine):
         last.deliver()
         view = view_of(self.folder) if self.folder.exists() else DiskView()
         assert view.waiting == []
-        # Records that were cut off may lie in the journal of a file without a header.
+        # Records that a crash cut off may be in the journal of a file without a header.
         assert {json.loads(line)["event_id"] for line in view.kept} <= self.unsure
         self._assert_nothing_is_lost(view)
         self._assert_nothing_is_doubled()
@@ -454,7 +457,8 @@ class OutboxMachine(RuleBasedStateMachine):
                 assert promise.line not in held, promise
         last.close()
         self.processes = []
-        # Files without records are archived, so no process delivers them again.
+        # Delivered files are archived, so a file that is left has held records or
+        # cannot be claimed.
         for path in self.folder.glob("*.outbox"):
             assert path.with_suffix(".held").exists() or OutboxFile.claim(path) is None
 
@@ -462,7 +466,7 @@ class OutboxMachine(RuleBasedStateMachine):
 def test_nothing_is_lost_doubled_or_out_of_order(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """In any order of actions, each event is delivered, kept or counted once."""
+    """In any order of actions, each event is stored once, still kept, or counted."""
     caplog.set_level(logging.CRITICAL, logger="trackerapi")
     run_state_machine_as_test(
         OutboxMachine,

@@ -1,4 +1,4 @@
-"""Memory of providers: damaged files, and pipes at its path."""
+"""Provider memory (the file `FILE_NAME`): oversized files, and a pipe in its place."""
 
 import json
 import os
@@ -12,7 +12,7 @@ BINDING = Binding(base_url="http://127.0.0.1:9", key_id="mine")
 
 
 def line_of(key_id: str, provider_id: int) -> str:
-    """Return a line of the memory file."""
+    """Return a line of the provider memory."""
     members = {"base_url": BINDING.base_url, "key_id": key_id}
     return json.dumps({**members, "provider_id": provider_id}) + "\n"
 
@@ -35,7 +35,7 @@ def test_pipe_in_place_of_the_memory_does_not_block(tmp_path: Path) -> None:
 
 
 def test_huge_memory_is_read_from_its_end_and_shrinks(tmp_path: Path) -> None:
-    """The newest lines of an oversized file count; the next line shortens the file."""
+    """Of an oversized file the newest lines are read; the next write shortens it."""
     memory = tmp_path / FILE_NAME
     others = "".join(line_of(f"other-{number}", 7) for number in range(100_000))
     memory.write_text(line_of("mine", 5) + others + line_of("mine", 6))

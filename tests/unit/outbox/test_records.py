@@ -21,7 +21,7 @@ DAMAGED = [b"\n", b"garbage\n", b"\x00\xff\n", b"[]\n", b"5\n", b'"create_job"\n
 
 
 def test_event_has_its_own_id_and_job() -> None:
-    """The id of an event is the one that the backend knows."""
+    """The record id of an event is its `event_id`."""
     line = event_line(job="import-42")
 
     assert identity(line) == (event_id_of(line), "import-42")
@@ -30,7 +30,7 @@ def test_event_has_its_own_id_and_job() -> None:
 
 
 def test_creation_has_the_id_of_its_job() -> None:
-    """Two creations of a job are the same record, whatever their state."""
+    """Two creations of a job have the same record id, even in different states."""
     waiting, done = creation_line("import-42"), creation_line("import-42", "done")
 
     assert identity(waiting) == identity(done) == ("create_job import-42", "import-42")
@@ -38,7 +38,7 @@ def test_creation_has_the_id_of_its_job() -> None:
 
 
 def test_creation_with_blanks_is_parsed() -> None:
-    """A line that another program has formatted is a creation too."""
+    """A creation with blanks and another order of its members is parsed."""
     line = b'{ "state": "held", "create_job": {"provider_job_id": "x"} }\n'
 
     creation = parse_creation(line)
@@ -49,7 +49,7 @@ def test_creation_with_blanks_is_parsed() -> None:
 
 @pytest.mark.parametrize("line", DAMAGED)
 def test_damaged_line_has_an_id_and_no_job(line: bytes) -> None:
-    """A damaged line can be held and dropped like any record."""
+    """A damaged line has an id that begins with "damaged", no job and no time."""
     record_id, job_id = identity(line)
 
     assert record_id.startswith("damaged ")
@@ -59,12 +59,12 @@ def test_damaged_line_has_an_id_and_no_job(line: bytes) -> None:
 
 
 def test_carriage_return_ends_no_line() -> None:
-    """Only a line feed separates records, as on the wire."""
+    """Only a line feed ends a record; a carriage return is part of the record."""
     assert split_lines(b"one\rstill one\ntwo\ntorn") == [b"one\rstill one\n", b"two\n"]
 
 
 def test_first_batch_ends_before_a_creation() -> None:
-    """A creation is a request of its own, and so a batch of its own."""
+    """A batch has either events only or one creation."""
     events, creation = event_lines(2), creation_line()
     chunk = b"".join([*events, creation, *events])
 
@@ -75,7 +75,7 @@ def test_first_batch_ends_before_a_creation() -> None:
 
 
 def test_batches_stay_within_the_limits_of_a_request() -> None:
-    """No batch has too many lines or bytes, and none is empty."""
+    """No batch exceeds the limit of lines; only a single line exceeds that of bytes."""
     many = [b"x\n"] * (MAX_BATCH_LINES + 1)
     large = [b"x" * MAX_BATCH_BYTES + b"\n", b"y\n", b"y\n"]
 
@@ -85,7 +85,7 @@ def test_batches_stay_within_the_limits_of_a_request() -> None:
 
 
 def test_events_are_ordered_by_time_then_id() -> None:
-    """Events without a usable time come first."""
+    """Events are sorted by time, then id; events without a valid time come first."""
     late = event_line(event_id="a", occurred_at="2026-11-24T13:00:00+01:00")
     early = event_line(event_id="b", occurred_at="2026-11-24T11:59:59Z")
     same = event_line(event_id="0", occurred_at="2026-11-24T12:00:00Z")

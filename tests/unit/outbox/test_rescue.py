@@ -1,4 +1,4 @@
-"""Closed, deleted and moved outbox files: no record lost, no file of the job touched.
+"""Outbox files that the job or its user closed, deleted, moved or cut.
 
 A job may close each descriptor of the library; the number may then belong to a file of
 the job.
@@ -23,7 +23,7 @@ JOB_TEXT = b"".join(b'{"secret": "line %d of the job"}\n' % n for n in range(200
 
 
 def descriptors_in(folder: Path) -> list[int]:
-    """Return the descriptors of this process that are open on files of a folder."""
+    """Return the descriptors of this process whose files are in a folder."""
     found: list[int] = []
     for link in Path("/proc/self/fd").iterdir():
         with suppress(OSError):  # the descriptor that listed the folder
@@ -37,7 +37,7 @@ class JobFiles:
 
     Args:
         folder: Folder of the files.
-        outbox: The folder whose descriptors are closed.
+        outbox: Folder of the outbox, whose descriptors are closed.
     """
 
     def __init__(self, folder: Path, outbox: Path) -> None:
@@ -88,7 +88,7 @@ def test_descriptors_reused_by_the_job_are_left_alone(
     lines = event_lines(9)
     process.append(*lines[:3])
     if not is_down:
-        process.deliver()  # so that the position is open, too
+        process.deliver()  # Opens the file of the position, too.
     process.append(*lines[3:6])
 
     job_files.take_over()
@@ -105,7 +105,7 @@ def test_descriptors_reused_by_the_job_are_left_alone(
 def test_file_of_the_job_at_the_path_of_the_outbox_is_left_alone(
     folder: Path, memory: MemoryBackend, tmp_path: Path
 ) -> None:
-    """Neither length nor append mode makes a file of the job an outbox file."""
+    """A file of the job with the length of the outbox file is not written or read."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(2)
     process.append(lines[0])
@@ -131,9 +131,10 @@ def test_file_of_the_job_at_the_path_of_the_outbox_is_left_alone(
 def test_records_after_an_outside_cut_arrive(
     folder: Path, memory: MemoryBackend, kept: float
 ) -> None:
-    """After `truncate -s 0` no later record is lost or damaged.
+    """After a cut of the outbox file by another program, later records arrive.
 
-    Only a record that follows half a record before the cut is noticed is lost.
+    A record that follows half a record is lost if it is appended before the cut is
+    noticed.
     """
     process = ReportingProcess(folder, memory)
     lines = event_lines(8)
@@ -161,7 +162,7 @@ def test_records_after_an_outside_cut_arrive(
 def test_descriptors_reused_between_records_and_delivery_are_not_read(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:
-    """Lines of the job's own file are never sent."""
+    """If a file of the job has the descriptor, a delivery does not send its lines."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(3)
     process.append(*lines)
@@ -202,7 +203,7 @@ def test_leftover_with_a_replaced_descriptor_is_opened_again(
 def test_process_that_ends_leaves_files_of_the_job_open(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:
-    """Neither the exit of a process nor a fork closes a file of the job."""
+    """`forget()` and `close()` do not close a file of the job with the descriptor."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(2)
     process.append(*lines)
@@ -218,7 +219,7 @@ def test_process_that_ends_leaves_files_of_the_job_open(
 def test_file_that_another_process_has_claimed_is_left_to_it(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:
-    """A file that lost its lock and was claimed by another process is left to it."""
+    """Records of a file that another process claimed are delivered by that process."""
     process, other = ReportingProcess(folder, memory), ReportingProcess(folder, memory)
     lines = event_lines(4)
     process.append(*lines[:2])
@@ -237,7 +238,7 @@ def test_file_that_another_process_has_claimed_is_left_to_it(
 
 
 def delete_files(folder: Path) -> None:
-    """Delete the files and leave the folder."""
+    """Delete the files, but not the folder."""
     for path in folder.iterdir():
         path.unlink()
 
@@ -273,7 +274,7 @@ AWAY = [delete_files, delete_folder, rename_folder, replace_folder, move_files]
 def test_records_of_removed_files_are_on_disk_again(
     folder: Path, memory: MemoryBackend, take_away: Callable[[Path], None]
 ) -> None:
-    """After the exit, all undelivered records are in the folder, once and in order."""
+    """After a close, all undelivered records are in the folder once and in order."""
     process = ReportingProcess(folder, memory, fsync=True)
     lines = event_lines(6)
     process.append(*lines[:2])
@@ -297,7 +298,7 @@ def test_records_of_removed_files_are_on_disk_again(
 def test_delivery_pass_rescues_removed_files(
     folder: Path, memory: MemoryBackend, take_away: Callable[[Path], None]
 ) -> None:
-    """A delivery pass rescues the files of a job that reports nothing more."""
+    """`reopen_lost_files()` writes the records to the folder without a new record."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(3)
     process.append(*lines)
@@ -314,7 +315,7 @@ def test_delivery_pass_rescues_removed_files(
 def test_long_burst_does_not_go_into_a_moved_folder(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """During a burst, appends check for their file now and then, without any pass."""
+    """Appends themselves detect a moved folder during a burst of records."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(1)
     process.append(*lines)
@@ -351,7 +352,7 @@ def test_records_without_a_file_are_not_reported_as_kept(
 def test_records_of_a_file_that_was_closed_and_deleted_are_counted(
     folder: Path, memory: MemoryBackend, job_files: JobFiles
 ) -> None:
-    """Unreadable records are counted and logged as lost, and the job goes on."""
+    """Records of the lost file are counted as dropped; the next record is delivered."""
     process = ReportingProcess(folder, memory)
     lines = event_lines(4)
     process.append(*lines[:3])
@@ -371,7 +372,7 @@ def test_records_of_a_file_that_was_closed_and_deleted_are_counted(
 def test_held_records_of_a_file_that_was_deleted_alone_stay(
     folder: Path, memory: MemoryBackend
 ) -> None:
-    """Held records stay: the journal of the deleted file moves to the new one."""
+    """The journal of a deleted outbox file is moved to the new file."""
     process = ReportingProcess(folder, memory)
     unknown, known = event_lines(1, "unknown"), event_lines(1)
     process.append(*unknown)
@@ -389,7 +390,7 @@ def test_held_records_of_a_file_that_was_deleted_alone_stay(
 
 
 def test_closed_file_takes_no_record_and_reads_nothing(folder: Path) -> None:
-    """A closed file raises OSError, as for a child forked during a report."""
+    """`append()` to a closed file raises OSError; `peek()` returns no bytes."""
     file = OutboxFile.create(folder, BINDING)
     file.close()
 

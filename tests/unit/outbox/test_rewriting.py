@@ -1,4 +1,4 @@
-"""Rewriting of leftover files: selected records are gone from the disk."""
+"""Rewriting of leftover files: removal of selected records, change of address."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ ELSEWHERE: Final = Binding(base_url="http://other.test", key_id="4lUNe0bA")
 
 
 def records_of(path: Path) -> tuple[list[bytes], list[bytes], list[bytes]]:
-    """Return the settled, the undelivered and the journal's records of a file."""
+    """Return the settled records, the undelivered records and those of the journal."""
     for file in views([path]):
         entries = [entry.record for entry in file.held.entries()]
         return list(file.settled_lines()), list(file.undelivered_lines()), entries
@@ -42,9 +42,9 @@ class Left:
     """A leftover file with records of two jobs in each state.
 
     Attributes:
-        path: The file.
+        path: Path of the file.
         mine: Records of the job `mine`: delivered, held, deferred and undelivered.
-        other: The same of the job `other`.
+        other: Records of the job `other` in the same four states.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -75,7 +75,7 @@ class Left:
 def test_selected_records_of_a_job_are_gone_and_others_stay_in_order(
     folder: Path, states: tuple[str, ...], gone: list[int]
 ) -> None:
-    """Neither file nor journal has a removed record; all others keep their state."""
+    """Removed records are in no file; records of other jobs keep their state."""
     left = Left(folder)
     selection = Selection(states=states, provider_job_id="mine")
 
@@ -91,7 +91,7 @@ def test_selected_records_of_a_job_are_gone_and_others_stay_in_order(
 
 
 def test_file_of_which_nothing_is_selected_is_not_rewritten(folder: Path) -> None:
-    """The same file stays, and can be claimed again."""
+    """If no record matches the selection, the file stays and can be claimed."""
     left = Left(folder)
     selection = Selection(states=(HELD, UNDELIVERED), provider_job_id="third")
 
@@ -103,7 +103,7 @@ def test_file_of_which_nothing_is_selected_is_not_rewritten(folder: Path) -> Non
 
 
 def test_file_of_a_running_process_loses_held_records_alone(folder: Path) -> None:
-    """The journal of a claimed file can be changed, its records cannot."""
+    """Only held records of a file that another process has claimed are removed."""
     left = Left(folder)
     owner = OutboxFile.claim(left.path)
     assert owner is not None
@@ -119,7 +119,7 @@ def test_file_of_a_running_process_loses_held_records_alone(folder: Path) -> Non
 
 
 def test_missing_file_has_nothing_to_remove(folder: Path) -> None:
-    """Another process may deliver and archive a file between listing and claim."""
+    """For a file that no longer exists, nothing is removed and nothing raised."""
     outbox, path = OutboxFolder(folder), folder / "1-gone.outbox"
     selection = Selection(states=(HELD,))
 
@@ -129,7 +129,7 @@ def test_missing_file_has_nothing_to_remove(folder: Path) -> None:
 
 
 def test_archived_file_keeps_its_age_and_counts(folder: Path) -> None:
-    """The removal of some records does not keep the others longer."""
+    """A rewritten archived file keeps its modification time and adapts its count."""
     outbox = OutboxFolder(folder)
     file = OutboxFile.create(folder, BINDING)
     lines = [creation_line("mine"), event_line(job="mine"), event_line(job="other")]
@@ -150,7 +150,7 @@ def test_archived_file_keeps_its_age_and_counts(folder: Path) -> None:
 
 
 def test_rebound_file_has_the_same_records_and_place_in_the_order(folder: Path) -> None:
-    """Only address and key change; the name sorts as before."""
+    """`rebind()` changes address and key; records and time in the name stay."""
     left = Left(folder)
     before = records_of(left.path)
 
@@ -166,7 +166,7 @@ def test_rebound_file_has_the_same_records_and_place_in_the_order(folder: Path) 
 def test_failed_rewriting_leaves_the_old_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No part of the new file stays, and the old one is released."""
+    """If rewriting fails, the old file is unchanged, and no new file remains."""
     left = Left(folder)
     before = text_of(folder)
 

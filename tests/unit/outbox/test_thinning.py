@@ -34,7 +34,7 @@ def small(folder: Path, memory: MemoryBackend) -> Iterator[ReportingProcess]:
 
 
 def thin(process: ReportingProcess) -> None:
-    """Make room, as the delivery loop does in each pass."""
+    """Thin the outbox, as the delivery loop does in each pass."""
     thin_out(process.outbox, process.counters, process.problems)
 
 
@@ -53,7 +53,7 @@ def large(kind: str, **members: object) -> bytes:
 
 
 def test_outbox_below_its_limit_is_left_alone(small: ReportingProcess) -> None:
-    """Nothing is dropped below the limit."""
+    """An outbox below its limit keeps its records and its files."""
     small.append(*[large("info") for _ in range(50)])
     paths = [file.path for file in small.outbox.files]
 
@@ -76,7 +76,7 @@ def test_oldest_timeline_lines_go_first(small: ReportingProcess) -> None:
     dropped = len(lines) - len(left)
     assert left == lines[dropped:]
     assert small.outbox.undelivered_bytes <= LIMIT * (1 - ROOM_TO_MAKE)
-    # Not more than one line beyond the goal.
+    # Thinning stops within one line of its goal.
     assert small.outbox.undelivered_bytes > LIMIT * (1 - ROOM_TO_MAKE) - len(lines[0])
     assert small.counters.dropped == {"outbox full": dropped}
     assert small.outbox.undelivered_count == len(left)
@@ -86,7 +86,7 @@ def test_oldest_timeline_lines_go_first(small: ReportingProcess) -> None:
 def test_fsync_covers_the_thinned_file(
     folder: Path, memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `fsync` the replacement of a synced file is synced too."""
+    """With `fsync` the file that replaces a thinned file is synced, and its folder."""
     synced: dict[int, int] = {}
     sync = os.fsync
 
@@ -109,7 +109,7 @@ def test_fsync_covers_the_thinned_file(
 
 @pytest.mark.parametrize("kind", ["info", "heartbeat", "a word of the author"])
 def test_timeline_lines_may_go(small: ReportingProcess, kind: str) -> None:
-    """Lines of the timeline make room for events that change a state."""
+    """Timeline lines are dropped; events that change a state stay in order."""
     steps = [large("step") for _ in range(80)]
     small.append(*[large(kind) for _ in range(40)], *steps)
 
@@ -174,7 +174,7 @@ def test_newest_progress_stays_even_in_a_full_outbox(
 def test_outbox_of_state_events_refuses_and_counts_the_newest(
     small: ReportingProcess,
 ) -> None:
-    """A full outbox keeps its records, warns once, and counts refused ones."""
+    """A full outbox keeps its records; later records are counted, with one warning."""
     lines = [large("step") for _ in range(150)]
     small.append(*lines)
     thin(small)
@@ -188,7 +188,7 @@ def test_outbox_of_state_events_refuses_and_counts_the_newest(
 
 
 def test_with_strict_a_full_outbox_raises(folder: Path, memory: MemoryBackend) -> None:
-    """With `strict` the caller learns that nothing was recorded."""
+    """With `strict` a record for a full outbox raises OutboxError."""
     process = ReportingProcess(folder, memory, limit_bytes=LIMIT, strict=True)
     process.append(*[large("step") for _ in range(150)])
     thin(process)
@@ -203,7 +203,7 @@ def test_with_strict_a_full_outbox_raises(folder: Path, memory: MemoryBackend) -
 def test_full_outbox_takes_records_again_after_delivery(
     small: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """Delivery makes room for new records."""
+    """After a delivery, a full outbox accepts new records again."""
     small.append(*[large("step") for _ in range(150)])
     thin(small)
     small.run_pass()
@@ -222,7 +222,7 @@ def test_full_outbox_takes_records_again_after_delivery(
 def test_remaining_records_are_delivered_in_order_after_thinning(
     small: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The thinned file is delivered like the one that it replaces, which is gone."""
+    """After thinning, the remaining records are delivered in order and archived."""
     lines = [large("step" if number % 3 else "info") for number in range(120)]
     small.append(*lines)
     thin(small)
@@ -242,7 +242,7 @@ def test_remaining_records_are_delivered_in_order_after_thinning(
 def test_thinned_outbox_is_whole_for_the_next_process(
     folder: Path, small: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """After a kill during thinning, another process delivers the remaining records."""
+    """After thinning and a kill, another process delivers the remaining records."""
     lines = [creation_line("new"), *[large("info", job="new") for _ in range(150)]]
     small.append(*lines, large("complete", job="new"))
     thin(small)
@@ -260,7 +260,7 @@ def test_thinned_outbox_is_whole_for_the_next_process(
 def test_held_records_survive_the_thinning(
     small: ReportingProcess, memory: MemoryBackend
 ) -> None:
-    """The journal moves to the file that replaces its own."""
+    """Held and deferred records are in the journal of the file after thinning."""
     refused, late = large("info"), large("info", job="late")
     memory.rejected_events[event_id_of(refused)] = problem(422)
     small.append(refused, late)
@@ -301,7 +301,7 @@ def test_failed_thinning_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     room_bytes: int,
 ) -> None:
-    """A disk without room for the thinned file leaves the old one unchanged."""
+    """If the disk has no room for the thinned file, the old file stays unchanged."""
     disk = SmallDisk(monkeypatch, folder)
     lines = [large("step" if number % 2 else "info") for number in range(150)]
     small.append(*lines)
@@ -316,7 +316,7 @@ def test_failed_thinning_changes_nothing(
 
 
 def test_thinning_warns_once(small: ReportingProcess) -> None:
-    """Reports into a full outbox do not fill the log."""
+    """Five thinnings of one outbox report one problem."""
     for _ in range(5):
         small.append(*[large("info") for _ in range(150)])
         thin(small)
@@ -326,7 +326,7 @@ def test_thinning_warns_once(small: ReportingProcess) -> None:
 
 
 def test_thinning_reads_the_kind_and_not_the_text(small: ReportingProcess) -> None:
-    """A message text that looks like JSON of another kind changes nothing."""
+    """A message that contains `"kind":"info"` does not make a `step` droppable."""
     text = '"kind":"info"' + "x" * 300
     lines = [event_line("step", message=text) for _ in range(150)]
     small.append(*lines)
@@ -338,7 +338,7 @@ def test_thinning_reads_the_kind_and_not_the_text(small: ReportingProcess) -> No
 
 
 def test_journal_of_a_thinned_file_is_counted_once(small: ReportingProcess) -> None:
-    """The replaced file leaves no second journal of the same records."""
+    """After thinning, the folder has one journal, and its record is counted once."""
     small.append(large("step"))
     (file,) = small.outbox.files
     file.held.add([JournalEntry(record=large("step"), problem=problem(422))])
@@ -355,7 +355,7 @@ def test_journal_of_a_thinned_file_is_counted_once(small: ReportingProcess) -> N
 def test_outbox_that_is_closed_meanwhile_stays_as_it_is(
     small: ReportingProcess, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Files that are released during the thinning are left whole."""
+    """Files of an outbox that is closed during the thinning stay unchanged."""
     small.append(*[large("info") for _ in range(200)])
     before = {path: path.read_bytes() for path in folder.glob("*.outbox")}
     create = OutboxFile.create
