@@ -1,4 +1,4 @@
-"""Trackers of an event loop, and a gate before the disk."""
+"""Fixtures: asyncio trackers, and a gate that delays the writing of events."""
 
 from tests.support.event_loops import (  # noqa: F401 - fixtures
     gate,

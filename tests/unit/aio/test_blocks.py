@@ -1,4 +1,4 @@
-"""Blocks, loops and reports in an event loop: their events, in order."""
+"""Events that `AsyncTrackerApi` records for blocks, loops and single reports."""
 
 import asyncio
 import sys
@@ -28,20 +28,20 @@ from trackerapi import (
 
 
 async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
-    """Yield chunks as a download does."""
+    """Yield each chunk after one pass of the event loop."""
     for chunk in chunks:
         await asyncio.sleep(0)
         yield chunk
 
 
 class UsageError(Exception):
-    """Raised by a job script."""
+    """Error of a job script, unknown to the library."""
 
 
 def test_script_of_blocks_and_loops(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """A whole job of blocks, loops and reports."""
+    """Blocks, loops and single reports record their events in order of execution."""
 
     async def main() -> list[bytes]:
         async with recorder as tracker:
@@ -76,7 +76,7 @@ def test_script_of_blocks_and_loops(
 def test_creation_is_awaited_or_a_block(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """`await` returns the handle, which is a block as well."""
+    """`await create_job()` returns a handle; `async with` on it completes the job."""
 
     async def main() -> None:
         job = await recorder.create_job("one", 142, config.tag, finish="explicit")
@@ -100,7 +100,7 @@ def test_creation_is_awaited_or_a_block(
 def test_steps_are_ready_after_their_predecessors(
     recorder: AsyncTrackerApi, config: JobConfig
 ) -> None:
-    """Readiness follows the reports, without waiting."""
+    """A step is ready as soon as its predecessor is reported done."""
 
     async def main() -> None:
         job = await recorder.run_job("one", 142, config.tag)
@@ -115,7 +115,7 @@ def test_steps_are_ready_after_their_predecessors(
 def test_every_report_has_its_event(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """Each method of a handle reports the same event as its sync namesake."""
+    """Each reporting method records its event kind, step tag and message."""
 
     async def main() -> None:
         job = await recorder.create_job("one", 142, config.tag)
@@ -161,7 +161,7 @@ def test_every_report_has_its_event(
 def test_exception_fails_step_and_job_and_goes_on_untouched(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """The caller gets the same exception object, unchanged."""
+    """Step and job fail, and the caller catches the same, unchanged exception."""
     mistake = UsageError("no liver")
 
     async def main() -> None:
@@ -181,7 +181,7 @@ def test_exception_fails_step_and_job_and_goes_on_untouched(
 def test_reports_of_one_task_are_in_the_order_of_their_calls(
     recorder: AsyncTrackerApi, outbox: Path
 ) -> None:
-    """Reports of several tasks have the order in which the tasks ran."""
+    """Records have the order of the calls, within one task and across tasks."""
 
     async def main() -> None:
         job = recorder.job("one")
@@ -201,7 +201,7 @@ def test_reports_of_one_task_are_in_the_order_of_their_calls(
 def test_progress_is_written_before_the_next_event_of_its_step(
     recorder: AsyncTrackerApi, outbox: Path
 ) -> None:
-    """A count that is assigned is written before an event that is awaited later."""
+    """An assigned count is in the outbox before the event that is awaited after it."""
 
     async def main() -> None:
         for number in range(20):
@@ -225,7 +225,7 @@ def test_progress_is_written_before_the_next_event_of_its_step(
 def test_progress_is_written_before_a_second_has_passed(
     gated: AsyncTrackerApi, gate: Gate
 ) -> None:
-    """A count that is assigned does not wait for the next event."""
+    """Assigning `total` writes a record without any later report."""
 
     async def main() -> bool:
         load = gated.job("one").step("load")
@@ -240,7 +240,7 @@ def test_progress_is_written_before_a_second_has_passed(
 
 
 def test_wrong_arguments_raise_at_once(recorder: AsyncTrackerApi) -> None:
-    """The call raises, also if it is not awaited."""
+    """An argument of a wrong type or range raises at the call and is named."""
 
     async def main() -> None:
         job = recorder.job("one")
@@ -259,7 +259,7 @@ def test_wrong_arguments_raise_at_once(recorder: AsyncTrackerApi) -> None:
 
 
 def test_strict_report_raises_an_error_of_the_disk(tmp_path: Path) -> None:
-    """A failed write raises, unless another exception is propagating."""
+    """With `strict`, a failed write raises OutboxError from reports and blocks."""
     (tmp_path / "file").touch()
     tracker = AsyncTrackerApi("key", NOWHERE, strict=True, outbox=tmp_path / "file/box")
 
@@ -280,7 +280,7 @@ def test_strict_report_raises_an_error_of_the_disk(tmp_path: Path) -> None:
 def test_attempts_are_blocks_too(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """A failed attempt is reported, and the exception of the last one is raised."""
+    """Each failed attempt records an error; the last attempt raises its exception."""
 
     async def main() -> int:
         count = 0
@@ -311,7 +311,7 @@ def test_attempts_are_blocks_too(
 def test_loop_that_is_left_early_ends_with_its_job(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """Code after `break` is not in the step of the loop."""
+    """The step of a loop left by `break` is completed when the job's block ends."""
 
     async def main() -> None:
         async with recorder.run_job("one", 142, config.tag) as job:
@@ -334,7 +334,7 @@ def test_loop_that_is_left_early_ends_with_its_job(
 def test_current_job_and_step_are_those_of_the_task(
     recorder: AsyncTrackerApi, config: JobConfig
 ) -> None:
-    """Tasks inherit job and step of their creator, and change only their own."""
+    """A task starts with job and step of its creator; its own blocks change only it."""
 
     async def found() -> tuple[str, str]:
         await asyncio.sleep(0)
@@ -362,7 +362,7 @@ def test_current_job_and_step_are_those_of_the_task(
 def test_current_handles_in_a_coroutine_are_those_of_a_script(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """A plain function that a coroutine calls reports as usual."""
+    """`current_job()` and `current_step()` return sync handles in `async` blocks."""
 
     def work() -> None:
         assert isinstance(current_job(), TrackerJob)
@@ -385,7 +385,7 @@ def test_current_handles_in_a_coroutine_are_those_of_a_script(
 def test_decorated_coroutine_is_a_job_and_has_steps(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """Decorators and `async with step()` find the current job."""
+    """`@step` and `async with step()` report on the job of the decorated coroutine."""
 
     @step("segment")
     async def segment() -> None:
@@ -409,7 +409,7 @@ def test_decorated_coroutine_is_a_job_and_has_steps(
 def test_script_survives_an_import_of_asyncio_in_another_thread(
     monkeypatch: pytest.MonkeyPatch, outbox: Path, config: JobConfig
 ) -> None:
-    """The HTTP client loads asyncio in a thread while a step fails or counts."""
+    """Sync reports work while another thread has imported only a part of asyncio."""
     monkeypatch.setitem(sys.modules, "asyncio", ModuleType("asyncio"))
     script = TrackerApi("key", NOWHERE, mode="offline", outbox=outbox)
 
@@ -424,7 +424,7 @@ def test_script_survives_an_import_of_asyncio_in_another_thread(
 def test_one_tracker_serves_several_loops(
     recorder: AsyncTrackerApi, outbox: Path
 ) -> None:
-    """A tracker keeps nothing of a loop, and loops of several threads may share it."""
+    """One tracker records reports of successive loops and of loops in four threads."""
     job = recorder.job("one")
 
     async def main(text: str) -> None:
@@ -448,7 +448,7 @@ def test_one_tracker_serves_several_loops(
 
 
 def test_tracking_that_is_off_does_nothing(tmp_path: Path) -> None:
-    """Nothing is written, and all work runs."""
+    """With mode `off`, blocks and loops run their code, and no outbox is created."""
     tracker = AsyncTrackerApi("key", NOWHERE, mode="off", outbox=tmp_path / "outbox")
 
     async def main() -> list[int]:
@@ -464,7 +464,7 @@ def test_tracking_that_is_off_does_nothing(tmp_path: Path) -> None:
 def test_handle_of_a_script_may_be_used_too(
     recorder: AsyncTrackerApi, outbox: Path, config: JobConfig
 ) -> None:
-    """An async loop over a sync handle leaves its reports to the thread."""
+    """`async for` over `track()` of a sync handle reports the step and its progress."""
     script = TrackerApi("key", NOWHERE, mode="offline", outbox=outbox)
 
     async def main() -> None:

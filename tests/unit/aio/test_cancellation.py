@@ -19,14 +19,14 @@ CANCELLED: Final = [*BEGUN, "cancel"]
 
 
 async def for_ever() -> None:
-    """Wait for ever."""
+    """Wait until the task is cancelled."""
     await asyncio.get_running_loop().create_future()
 
 
 def test_cancelled_task_cancels_its_job(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """The current step is not done, and the cancellation propagates."""
+    """A cancelled task records `cancel` for its job, and CancelledError propagates."""
 
     async def main() -> None:
         has_begun = asyncio.Event()
@@ -51,7 +51,7 @@ def test_cancelled_task_cancels_its_job(
 def test_timeout_around_a_job_cancels_it(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """`asyncio.timeout()` turns the cancellation into its own error."""
+    """`asyncio.timeout()` around the block cancels the job and raises TimeoutError."""
 
     async def main() -> None:
         async with asyncio.timeout(None) as limit:
@@ -69,7 +69,7 @@ def test_timeout_around_a_job_cancels_it(
 def test_timeout_within_a_job_fails_the_step_that_it_leaves(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """An unhandled TimeoutError is a failure like any other."""
+    """A TimeoutError raised inside the block of a job fails step and job."""
 
     async def main() -> None:
         async with recorder.run_job("one", 142, config.tag) as job:
@@ -86,7 +86,7 @@ def test_timeout_within_a_job_fails_the_step_that_it_leaves(
 def test_task_group_fails_one_job_and_cancels_the_others(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """Each job of a group ends as its own task does."""
+    """The job of the failing task fails; jobs of the cancelled tasks are cancelled."""
 
     async def one(name: str, work: Callable[[], Awaitable[None]]) -> None:
         async with recorder.run_job(name, 142, config.tag):
@@ -118,7 +118,7 @@ def test_task_group_fails_one_job_and_cancels_the_others(
 def test_interrupted_main_task_cancels_its_job(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """Ctrl-C reaches a loop as a cancellation of its main task."""
+    """SIGINT cancels the job, and `asyncio.run()` raises KeyboardInterrupt."""
 
     async def main() -> None:
         async with recorder.run_job("one", 142, config.tag) as job:
@@ -136,7 +136,7 @@ def test_interrupted_main_task_cancels_its_job(
 def test_report_outlives_its_task(
     gated: AsyncTrackerApi, gate: Gate, outbox: Path, config: JobConfig, report: str
 ) -> None:
-    """A report that is in progress at the cancellation is written."""
+    """An event whose writing has begun before the cancellation is recorded."""
 
     async def work(job: AsyncTrackerJob) -> None:
         if report == "note":
@@ -177,7 +177,7 @@ def test_report_outlives_its_task(
 def test_job_of_a_task_cancelled_during_its_creation_is_cancelled(
     outbox: Path, config: JobConfig, way: str
 ) -> None:
-    """The creation outlives the task if the backend does not answer."""
+    """A task cancelled while the backend delays the creation records `cancel`."""
     ended = threading.Event()
     with answering(silent(ended)) as server:
         tracker = AsyncTrackerApi("key", server.url, outbox=outbox, shutdown_timeout=0)
@@ -192,7 +192,7 @@ def test_job_of_a_task_cancelled_during_its_creation_is_cancelled(
 
         async def main() -> None:
             task = asyncio.create_task(block() if way == "block" else decorated())
-            await asyncio.sleep(0)  # the request is sent
+            await asyncio.sleep(0)  # The task sends the creation.
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -209,7 +209,7 @@ def test_job_of_a_task_cancelled_during_its_creation_is_cancelled(
 def test_cancelled_coroutine_of_a_job_cancels_the_job(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """Decorated functions end as blocks do."""
+    """Cancelling a decorated coroutine records `cancel` for its job."""
 
     @step("load")
     async def load() -> None:

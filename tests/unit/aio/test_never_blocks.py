@@ -1,4 +1,4 @@
-"""The event loop keeps running while backend or disk are slow."""
+"""Event loop that keeps running while the outbox or the backend is slow."""
 
 import asyncio
 import threading
@@ -28,26 +28,26 @@ Operation = Callable[[AsyncTrackerJob], Awaitable[object]]
 
 
 async def enter_step(job: AsyncTrackerJob) -> None:
-    """Run a block of a step."""
+    """Enter and leave the block of a step."""
     async with job.step("load"):
         pass
 
 
 async def fail_step(job: AsyncTrackerJob) -> None:
-    """Leave a block of a step by an exception."""
+    """Leave the block of a step by an exception."""
     with pytest.raises(ValueError, match="x"):
         async with job.step("load"):
             raise ValueError("x")
 
 
 async def loop_over(job: AsyncTrackerJob) -> None:
-    """Run a loop over a step."""
+    """Track a loop of two items as a step."""
     async for _ in job.track([1, 2], step="load"):
         pass
 
 
 async def set_total(job: AsyncTrackerJob) -> None:
-    """Assign total and completed units, then wait for the record."""
+    """Assign total and fraction of a step, add one unit, and complete the step."""
     load = job.step("load", total=3)
     load.total = 4
     load.fraction = 0.5
@@ -56,7 +56,7 @@ async def set_total(job: AsyncTrackerJob) -> None:
 
 
 async def attempt(job: AsyncTrackerJob) -> None:
-    """Make two attempts."""
+    """Run two attempts of a step; the first attempt fails."""
     async for each in job.step("load").attempts(2, wait_seconds=0):
         async with each:
             if not each.is_last:
@@ -78,7 +78,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
 
 
 async def pass_each(gate: Gate, task: "asyncio.Task[Any]") -> None:
-    """Let record after record pass the gate, from within the loop."""
+    """Let one event at a time pass the gate, from the loop, until `task` ends."""
     while not task.done():
         if gate.arrived.is_set():
             gate.pass_one()
@@ -90,7 +90,7 @@ async def pass_each(gate: Gate, task: "asyncio.Task[Any]") -> None:
 def test_loop_runs_while_the_disk_is_slow(
     gated: AsyncTrackerApi, gate: Gate, name: str
 ) -> None:
-    """Each record waits for the loop itself, so a blocked loop would deadlock."""
+    """The loop runs while an event is written: the loop itself opens the gate."""
 
     async def main() -> None:
         job = gated.job("one")
@@ -105,14 +105,14 @@ def test_loop_runs_while_the_disk_is_slow(
 
 
 async def wrapped(awaitable: Awaitable[object]) -> object:
-    """Make a coroutine of an awaitable."""
+    """Return the result of any awaitable, so that a task can run it."""
     return await awaitable
 
 
 def test_decorated_coroutines_of_a_script_leave_the_disk_to_a_thread(
     gated_sync: TrackerApi, gate: Gate, config: JobConfig, outbox: Path
 ) -> None:
-    """A TrackerApi that decorates coroutine functions does not block their loop."""
+    """Coroutines decorated by a sync `TrackerApi` do not block their event loop."""
 
     @step("load")
     async def load() -> None:
@@ -147,7 +147,7 @@ def test_decorated_coroutines_of_a_script_leave_the_disk_to_a_thread(
 async def run_pipeline(
     tracker: AsyncTrackerApi, begun: Callable[[], None] = lambda: None
 ) -> None:
-    """Report a whole job; call `begun` once the job is created."""
+    """Run a job with 100 notes; call `begun` once the job is created."""
     async with tracker.run_job("one", 142, "tag") as job:
         begun()
         async with job.step("load", total=100) as load:
@@ -156,10 +156,10 @@ async def run_pipeline(
 
 
 class SilentBackend:
-    """A backend that holds each request, and checks meanwhile that the loop runs.
+    """Backend that withholds its answers, and checks that the loop runs meanwhile.
 
     Attributes:
-        stage: Phase of the script, set by the script.
+        stage: Current phase of the script; assigned by the script.
         stages_with_a_running_loop: Phases in which a request was held while the loop
             ran 20 callbacks one after another.
     """
@@ -171,7 +171,7 @@ class SilentBackend:
         self._held_count = 0
 
     async def script(self, run: Callable[[], Awaitable[None]]) -> None:
-        """Run a script that uses the backend, then end the requests."""
+        """Run a script that uses the backend; release the requests at its end."""
         self._loop = asyncio.get_running_loop()
         try:
             await run()
@@ -181,7 +181,7 @@ class SilentBackend:
                 await asyncio.sleep(0.01)
 
     def job_is_created(self) -> None:
-        """Begin the next phase."""
+        """Set the phase `working`."""
         self.stage = "working"
 
     def __call__(self, _: Request) -> bytes:
@@ -249,7 +249,7 @@ def test_pipeline_of_a_loop_runs_while_the_backend_is_down(
 
 
 def test_read_call_without_an_answer_ends_with_its_task(outbox: Path) -> None:
-    """A timeout around a read call works; the loop does not wait for the thread."""
+    """A timeout ends a read call while its thread still waits for the answer."""
     ended = threading.Event()
     with answering(silent(ended)) as server:
         tracker = AsyncTrackerApi("key", server.url, outbox=outbox)
@@ -259,7 +259,8 @@ def test_read_call_without_an_answer_ends_with_its_task(outbox: Path) -> None:
                 await asyncio.wait_for(tracker.verify_api_key(), 0.1)
             return ended.is_set()
 
-        # The server ends only after the patience has run out or the request has ended.
+        # Release the server at last: a read call that ignores its timeout would
+        # block this test for ever.
         watchdog = threading.Timer(PATIENCE_SECONDS, ended.set)
         watchdog.start()
         try:
@@ -272,7 +273,7 @@ def test_read_call_without_an_answer_ends_with_its_task(outbox: Path) -> None:
 
 
 def test_read_call_of_an_unreachable_backend_raises(outbox: Path) -> None:
-    """Read calls raise the errors of the synchronous `TrackerApi`."""
+    """`get_job()` and `list_jobs()` raise BackendUnavailable if no server listens."""
     tracker = AsyncTrackerApi("key", NOWHERE, outbox=outbox, timeout_seconds=0.1)
 
     async def main() -> None:

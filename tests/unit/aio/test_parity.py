@@ -44,16 +44,16 @@ WRITTEN_OUT: Final = [
 """Public calls with the most parameters."""
 
 PLAIN: Final = {"as_job", "attach", "attempts", "bind", "is_ready", "job", "step"}
-"""Methods that wait for nothing."""
+"""Methods that are synchronous in the async classes, too."""
 
 OPENING: Final = {"create_job", "run_job"}
-"""Methods whose result is awaited, or a block."""
+"""Methods whose result is an awaitable and an async context manager."""
 
 LISTS: Final = {
     *("events", "share_links", "track"),
     *("list_jobs", "list_api_keys", "list_customers", "list_job_configs"),
 }
-"""Methods for `async for`."""
+"""Methods that return an async iterator."""
 
 
 def pair_of(kind: type) -> tuple[object, object]:
@@ -76,7 +76,7 @@ def names_of(thing: object) -> set[str]:
 
 
 def members() -> list[tuple[type, str]]:
-    """Return each public name of each class."""
+    """Return each pair of a sync class and one of its public names."""
     return [
         (kind, name) for kind in PAIRS for name in sorted(names_of(pair_of(kind)[0]))
     ]
@@ -95,7 +95,7 @@ def returns_iterator(method: Any, kind: str) -> bool:
 
 @pytest.mark.parametrize("kind", PAIRS)
 def test_names_are_the_same(kind: type) -> None:
-    """A script moves into an event loop by adding `async` and `await`."""
+    """Each async class has exactly the public names of its sync class."""
     script, loop = pair_of(kind)
 
     assert names_of(script) == names_of(loop)
@@ -103,13 +103,13 @@ def test_names_are_the_same(kind: type) -> None:
 
 
 def test_construction_is_the_same() -> None:
-    """Both constructors take the same settings."""
+    """Both constructors have the same parameters and defaults."""
     assert parameters(TrackerApi) == parameters(AsyncTrackerApi)
 
 
 @pytest.mark.parametrize("call", WRITTEN_OUT, ids=lambda call: call.__qualname__)
 def test_help_of_a_public_call_shows_each_parameter(call: Any) -> None:
-    """No parameter hides behind `**options`, and the docstring explains each."""
+    """Each parameter is named and annotated; the sync docstring explains it."""
     explained = inspect.getdoc(call) or ""
     is_twin = call.__qualname__.startswith("Async")
     for parameter in inspect.signature(call).parameters.values():
@@ -124,7 +124,7 @@ def test_help_of_a_public_call_shows_each_parameter(call: Any) -> None:
     "call", [TrackerApi, AsyncTrackerApi], ids=lambda call: call.__name__
 )
 def test_unknown_argument_fails_as_python_fails(call: Any) -> None:
-    """A misspelt setting is no setting that was left out."""
+    """An unknown keyword argument raises Python's own TypeError."""
     with pytest.raises(TypeError, match="unexpected keyword argument 'timeout'"):
         call("key", "http://127.0.0.1:9", timeout=5)
 

@@ -1,4 +1,4 @@
-"""Work in threads of an event loop: its exceptions, and loops without threads."""
+"""Worker threads of an event loop: their exceptions, and hosts without threads."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,13 +13,13 @@ from trackerapi import AsyncTrackerApi, Event, JobConfig, current_step, step
 
 
 class Ended(StopIteration):
-    """An exception of an author for the end of an iterator."""
+    """Subclass of StopIteration that an author defines."""
 
 
 def test_exhausted_id_function_raises_at_once(
     recorder: AsyncTrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """`lambda: next(ids)` behaves as it would in a coroutine of the author."""
+    """StopIteration of an id function raises RuntimeError with this cause."""
     ids = iter(["one"])
 
     @recorder.job(config.tag, provider_job_id=lambda: next(ids), customer_id=142)
@@ -47,7 +47,7 @@ def test_stop_iteration_of_a_function_of_the_author_raises_at_once(
     argument: str,
     is_generator: bool,
 ) -> None:
-    """A future cannot hold StopIteration, so the call would never return."""
+    """StopIteration becomes RuntimeError: a future with StopIteration never ends."""
 
     def value(*_: object) -> str:
         raise error
@@ -76,7 +76,7 @@ def test_stop_iteration_of_a_function_of_the_author_raises_at_once(
 def test_error_of_a_thread_is_raised_by_the_await(
     recorder: AsyncTrackerApi, config: JobConfig, error: BaseException
 ) -> None:
-    """An exception of the author's code in a thread ends the coroutine."""
+    """`await` raises the exception of an id function that ran in a thread."""
 
     def provider_job_id() -> str:
         raise error
@@ -92,7 +92,7 @@ def test_error_of_a_thread_is_raised_by_the_await(
 def test_job_runs_where_no_thread_can_be_started(
     config: JobConfig, outbox: Path, no_threads: Callable[[], None]
 ) -> None:
-    """The job does its work, and its records are in the outbox."""
+    """Without threads, blocks, loops and decorators still record all events."""
     tracker = AsyncTrackerApi("key", "http://127.0.0.1:9", outbox=outbox)
 
     @tracker.job(config.tag, provider_job_id="two", customer_id=142)
@@ -117,7 +117,7 @@ def test_job_runs_where_no_thread_can_be_started(
 def test_filter_that_exits_stops_no_later_report(
     config: JobConfig, outbox: Path
 ) -> None:
-    """`sys.exit()` in `before_send` reaches the await, and the thread lives on."""
+    """`sys.exit()` in `before_send` raises at the `await`; a later note is written."""
 
     def before_send(event: Event) -> Event:
         if event.message == "leave":

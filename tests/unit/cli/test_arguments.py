@@ -1,4 +1,4 @@
-"""Arguments that no command accepts: blank, long and control characters."""
+"""Arguments that each command rejects: blank, too long, with control characters."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from trackerapi.cli.main import build_parser, main
 def test_each_argument_refuses_a_blank_value(
     blank: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each option and argument of each command is named, and nothing is done."""
+    """A blank value exits with USAGE; the last line on stderr names the argument."""
     lines = list(command_lines(blank))
     assert len(lines) > 80
     for line, name in lines:
@@ -23,7 +23,7 @@ def test_each_argument_refuses_a_blank_value(
 
 
 def test_free_text_may_be_blank() -> None:
-    """A script with an empty text reports its event."""
+    """`--message` and `--detail` may be empty, and `job fail` needs no text."""
     for line in (["event", "info", "--message", "", "--detail", ""], ["job", "fail"]):
         build_parser().parse_args(line)
 
@@ -31,7 +31,7 @@ def test_free_text_may_be_blank() -> None:
 def test_schema_command_shortens_its_errors(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The command that writes the JSON Schema has a parser of its own."""
+    """`generate_json_schemas` prints printable errors of less than 1,000 characters."""
     with pytest.raises(SystemExit):
         generate_json_schemas.main(["-x", HOSTILE])
 
@@ -43,7 +43,7 @@ def test_schema_command_shortens_its_errors(
 def test_unset_variable_of_a_script_is_no_folder(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`--config "$UNSET"` does not stand for the current folder."""
+    """An empty `--config`, as from an unset variable, is a usage error."""
     with pytest.raises(SystemExit) as end:
         main(["check", "job.py", "--config", ""])
 

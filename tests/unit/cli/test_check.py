@@ -27,7 +27,7 @@ job.send_event(kind="step", name="say_bye")
 
 
 def configurations(*tags: str) -> str:
-    """Return a configuration file."""
+    """Return the text of a configuration file with a step for each tag."""
     steps = [{"name": tag.title(), "tag": tag, "points": 1} for tag in tags]
     job = {"name": "My Job", "tag": "my_job", "step_configurations": steps}
     return json.dumps({"job_configs": [job]})
@@ -35,7 +35,7 @@ def configurations(*tags: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with a configuration, a right script and a wrong one."""
+    """Change to a folder with a configuration, a correct and a faulty script."""
     monkeypatch.chdir(tmp_path)
     tmp_path.joinpath("job_configurations.json").write_text(
         configurations("say_hello", "say_bye")
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_check_prints_a_line_for_each_mistake(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each line has file, line, column in characters, and the similar known name."""
+    """Each finding is a line with file, line, column, code and message."""
     status = main(["check", "wrong.py", "right.py"])
 
     assert status == FOUND
@@ -68,13 +68,13 @@ def test_check_prints_a_line_for_each_mistake(
 def test_check_of_a_right_script_prints_one_line(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A script without mistakes gives one line and status 0."""
+    """A script without findings prints one line and exits with status 0."""
     assert main(["check", "right.py"]) == FINE
     assert capsys.readouterr().out == "nothing found in 1 script\n"
 
 
 def test_check_prints_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--json` prints the findings for programs."""
+    """`--json` prints path, line, column, code and message of each finding."""
     assert main(["check", "wrong.py", "--json"]) == FOUND
     answer = json.loads(capsys.readouterr().out)
 
@@ -89,7 +89,7 @@ def test_check_prints_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_check_runs_nothing_and_remembers_nothing(folder: Path) -> None:
-    """A script is neither run nor imported, and its configuration not kept."""
+    """`check` neither runs nor imports a script, and registers no configuration."""
     folder.joinpath("runs.py").write_text('open("was-run", "w")\nimport wrong\n')
 
     assert main(["check", "runs.py"]) == FINE
@@ -111,7 +111,7 @@ def test_check_runs_nothing_and_remembers_nothing(folder: Path) -> None:
 def test_check_takes_the_configuration_that_the_script_names(
     folder: Path, named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file that the script names, here or beside it, wins over the usual file."""
+    """A file that the script loads replaces the default; `--config` replaces both."""
     inner = folder / "inner"
     inner.mkdir()
     inner.joinpath("own.json").write_text(configurations("say_hello"))
@@ -125,7 +125,7 @@ def test_check_takes_the_configuration_that_the_script_names(
 
 
 def test_check_is_silent_where_modules_beside_may_report(folder: Path) -> None:
-    """Functions of the script's own modules may report steps of the current job."""
+    """A step that an imported module of the script reports is not `never-sent`."""
     script = "from trackerapi import TrackerApi\nfrom {} import hello\n" + dedent(
         """
         with TrackerApi().run_job("1", 1, "my_job") as job:
@@ -165,7 +165,7 @@ def test_check_is_silent_where_modules_beside_may_report(folder: Path) -> None:
 def test_check_prints_one_line_for_an_unreadable_file(
     folder: Path, arguments: list[str], printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An unreadable file gives one line and status 2."""
+    """An unreadable script or configuration prints one line and exits with status 2."""
     folder.joinpath("broken.py").write_text("if True:\n    x = = 1\n")
     folder.joinpath("nul.py").write_bytes(b"x = 1\0\n")
     folder.joinpath("data.json").write_text('{"job_configs": []}')
@@ -186,7 +186,7 @@ def test_check_prints_one_line_for_an_unreadable_file(
 def test_check_without_a_configuration_is_an_error(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without any configuration nothing can be checked."""
+    """Without a configuration, `check` exits with status 2 and suggests `--config`."""
     folder.joinpath("job_configurations.json").unlink()
 
     assert main(["check", "right.py"]) == USAGE
@@ -196,7 +196,7 @@ def test_check_without_a_configuration_is_an_error(
 def test_check_prints_no_warning_of_python(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A warning of Python about the script is no finding."""
+    """A SyntaxWarning of the script is neither printed nor a finding."""
     folder.joinpath("warned.py").write_text('x = "\\d" is 1\n')
 
     assert main(["check", "warned.py"]) == FINE
@@ -204,7 +204,7 @@ def test_check_prints_no_warning_of_python(
 
 
 def test_check_reads_long_sums_and_many_calls(folder: Path) -> None:
-    """A script with a billion calls to follow gives its findings all the same."""
+    """A script with 2**30 calls and a sum of 500 terms is checked to its end."""
     calls = "\n".join(
         f"def f{n}(x):\n    f{n + 1}(x)\n    f{n + 1}(x)" for n in range(30)
     )

@@ -1,4 +1,4 @@
-"""Fixtures of jobs with records that a test reads back."""
+"""Fixtures: a job, its tracker and configuration, and an outbox to read back."""
 
 from tests.support.recorded_jobs import (  # noqa: F401 - fixtures
     config,

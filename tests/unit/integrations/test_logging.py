@@ -17,7 +17,7 @@ Listen = Callable[[TrackerHandler], TrackerHandler]
 
 @pytest.fixture
 def logger() -> logging.Logger:
-    """Return the logger of a job."""
+    """Return a logger at level DEBUG that does not propagate."""
     logger = logging.getLogger("my_pipeline")
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
@@ -26,7 +26,7 @@ def logger() -> logging.Logger:
 
 @pytest.fixture
 def listen(logger: logging.Logger) -> Iterator[Listen]:
-    """Return a function that adds a handler to the job's logger during a test."""
+    """Return a function that adds a handler to the logger until the test ends."""
     handlers: list[TrackerHandler] = []
 
     def add(handler: TrackerHandler) -> TrackerHandler:
@@ -43,7 +43,7 @@ def listen(logger: logging.Logger) -> Iterator[Listen]:
 def test_record_is_a_line_for_the_provider(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """The line belongs to the job, or to the step with the current block."""
+    """The text is stored as detail; within the block of a step with the step's tag."""
     listen(TrackerHandler())
     with run as job:
         logger.info("begins with %s", "scan-1")
@@ -59,7 +59,7 @@ def test_record_is_a_line_for_the_provider(
 def test_only_chosen_records_are_lines(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """Level and filter choose the records."""
+    """Records below the level or rejected by the filter are not reported."""
     listen(TrackerHandler(level="WARNING", filter=lambda r: "secret" not in r.msg))
     with run:
         logger.info("too low")
@@ -72,7 +72,7 @@ def test_only_chosen_records_are_lines(
 def test_customer_reads_words_and_never_a_traceback(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """The author chooses the records for customers."""
+    """With `audience="customer"`, the text is the message, the traceback the detail."""
     listen(TrackerHandler(audience="customer"))
     with run as job, job.step("load"):
         try:
@@ -88,7 +88,7 @@ def test_customer_reads_words_and_never_a_traceback(
 def test_provider_reads_the_traceback(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """The detail has the traceback of the record."""
+    """By default, text and traceback are in the detail, and the message is absent."""
     listen(TrackerHandler())
     with run:
         try:
@@ -104,7 +104,7 @@ def test_provider_reads_the_traceback(
 def test_job_and_step_can_be_given(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """Threads and scripts without a block give job and step."""
+    """A handler with `job` and `step` reports records outside of any block."""
     handler = listen(TrackerHandler(run, step="Segment"))
     handler.setFormatter(logging.Formatter("%(message)s!"))
     logger.info("hello")
@@ -119,7 +119,7 @@ def test_step_of_another_job_is_ignored(
     logger: logging.Logger,
     listen: Listen,
 ) -> None:
-    """A handler of one job gets records that are logged in the block of another."""
+    """A handler of one job omits the current step of another job."""
     listen(TrackerHandler(run))
     with (
         recorder.run_job("other", 142, "undescribed") as other,
@@ -133,7 +133,7 @@ def test_step_of_another_job_is_ignored(
 def test_record_outside_of_a_job_is_dropped(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """A new thread belongs to no job."""
+    """Records before the job, and from a thread without `bind()`, are dropped."""
     listen(TrackerHandler())
     logger.info("before")
     with run as job:
@@ -146,7 +146,7 @@ def test_record_outside_of_a_job_is_dropped(
 
 
 def test_own_records_are_left_out(outbox: Path) -> None:
-    """Log records of the library itself cause no report."""
+    """Records of the library's loggers, threads and filters are not reported."""
     root = logging.getLogger()
 
     def chatty(event: Event) -> Event:
@@ -182,7 +182,7 @@ def test_own_records_are_left_out(outbox: Path) -> None:
 def test_flood_is_cut_and_counted(
     run: TrackerJob, outbox: Path, logger: logging.Logger, listen: Listen
 ) -> None:
-    """A loop that logs does not fill the timeline; a line counts left-out records."""
+    """Records above MAX_A_SECOND are left out, and a line has their number."""
     handler = listen(TrackerHandler())
     with run:
         for number in range(1000):
@@ -204,10 +204,10 @@ def test_broken_record_does_not_stop_the_job(
     listen: Listen,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`logging` reports the error, as usual."""
+    """`logging` prints the error of an invalid record; the next record is reported."""
     handler = listen(TrackerHandler())
     with run:
-        # Not by the logger: pytest listens too, and takes it for a failure.
+        # Bypass the logger: the handler of pytest would raise for this record.
         handler.handle(
             logger.makeRecord(logger.name, logging.INFO, "", 0, "%d", ("none",), None)
         )
@@ -228,6 +228,6 @@ def test_broken_record_does_not_stop_the_job(
 def test_wrong_argument_raises_at_once(
     wrong: dict[str, Any], error: type[Exception]
 ) -> None:
-    """The error comes before the first record."""
+    """An invalid `audience`, `level` or `filter` raises in the constructor."""
     with pytest.raises(error):
         TrackerHandler(**wrong)

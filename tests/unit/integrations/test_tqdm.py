@@ -1,4 +1,4 @@
-"""tqdm bars that are tracked progress."""
+"""tqdm bars that report the progress of a step."""
 
 import io
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from trackerapi.integrations.tqdm import tqdm, trange
 
 
 def quiet(iterable: Any = None, **options: Any) -> tqdm[Any]:
-    """Return a bar that writes to no terminal."""
+    """Return a bar that writes to a buffer instead of the terminal."""
     return tqdm(iterable, file=io.StringIO(), **options)
 
 
 def test_loop_is_the_step(run: TrackerJob, outbox: Path) -> None:
-    """The step starts with the bar, counts, and is done with the bar."""
+    """A loop over a bar starts its step, counts the items and completes the step."""
     with run:
         assert list(quiet(range(5), step="load")) == [0, 1, 2, 3, 4]
 
@@ -28,7 +28,7 @@ def test_loop_is_the_step(run: TrackerJob, outbox: Path) -> None:
 
 
 def test_step_is_named_by_the_description(run: TrackerJob, outbox: Path) -> None:
-    """An existing bar needs no change but its import."""
+    """`desc` selects a step by name or tag; a bar without a step reports nothing."""
     with run:
         list(quiet(range(3), desc="Segment"))
         list(quiet(range(3), desc="load: "))
@@ -44,7 +44,7 @@ def test_step_is_named_by_the_description(run: TrackerJob, outbox: Path) -> None
 
 
 def test_job_can_be_given(recorder: TrackerApi, outbox: Path) -> None:
-    """A bar outside of the blocks of a job counts for the job in `job=`."""
+    """A bar with `job=` reports on this job outside of its blocks."""
     job = recorder.create_job("given", 142, "undescribed")
     list(quiet(range(2), job=job, step="anything"))
 
@@ -54,7 +54,7 @@ def test_job_can_be_given(recorder: TrackerApi, outbox: Path) -> None:
 def test_bar_that_failed_in_its_constructor_is_ignored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """After an error in `__init__`, `close()` is not called: in tqdm 4.60 it raises."""
+    """A bar that failed in `__init__` is not closed: tqdm 4.60 would raise."""
     closed: list[upstream[int]] = []
 
     def note(bar: "upstream[int]") -> None:
@@ -68,7 +68,7 @@ def test_bar_that_failed_in_its_constructor_is_ignored(
 
 
 def test_outside_of_a_job_the_bar_is_a_plain_tqdm(outbox: Path) -> None:
-    """A function with a bar can be called anywhere."""
+    """Without a current job, a bar iterates as a bar of tqdm."""
     bar = quiet(range(3), step="load")
 
     assert type(iter(bar)) is type(iter(upstream(range(3), file=io.StringIO())))
@@ -76,7 +76,7 @@ def test_outside_of_a_job_the_bar_is_a_plain_tqdm(outbox: Path) -> None:
 
 
 def test_unknown_step_raises(recorder: TrackerApi) -> None:
-    """A misspelt step is an error, as everywhere."""
+    """With `strict`, an unknown step raises UnknownStepError with the similar tag."""
     del recorder
     with TrackerApi(
         "key", "http://127.0.0.1:9", mode="offline", strict=True
@@ -92,7 +92,7 @@ def test_unknown_step_raises(recorder: TrackerApi) -> None:
 
 
 def test_bar_within_a_block_only_counts(run: TrackerJob, outbox: Path) -> None:
-    """The block reports begin and end of the step."""
+    """Bars in the block of their step add units; the block itself ends the step."""
     with run as job, job.step("load"):
         list(quiet(range(2), step="load"))
         list(quiet(range(3), step="load"))
@@ -102,7 +102,7 @@ def test_bar_within_a_block_only_counts(run: TrackerJob, outbox: Path) -> None:
 
 
 def test_units_are_counted_by_update(run: TrackerJob, outbox: Path) -> None:
-    """Bars of bytes count with `update()`."""
+    """`update()` adds amounts, fractional and negative ones included."""
     with run, quiet(total=10, step="load", unit="B") as bar:
         bar.update(4)
         bar.update(2.5)
@@ -115,7 +115,7 @@ def test_units_are_counted_by_update(run: TrackerJob, outbox: Path) -> None:
 
 
 def test_assigned_position_is_reported(run: TrackerJob, outbox: Path) -> None:
-    """Some set `n` and call `refresh()`, as the manual of tqdm says."""
+    """`refresh()` reports the position that was assigned to `n`."""
     with run, quiet(total=10, step="load") as bar:
         bar.n = 7
         bar.refresh()
@@ -124,7 +124,7 @@ def test_assigned_position_is_reported(run: TrackerJob, outbox: Path) -> None:
 
 
 def test_total_may_become_known_later(run: TrackerJob, outbox: Path) -> None:
-    """Before the total is known the step has a count and no fraction."""
+    """A total that is assigned during the loop is reported."""
     with run, quiet(iter("abc"), step="load") as bar:
         for _ in bar:
             if bar.total is None:
@@ -136,7 +136,7 @@ def test_total_may_become_known_later(run: TrackerJob, outbox: Path) -> None:
 def test_units_of_an_earlier_run_count_as_resumed(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """Units in `initial` count as done by an earlier run, not for the speed."""
+    """Units in `initial` are reported as completed and as resumed."""
     with run as job:
         list(quiet(range(6, 10), total=10, initial=6, step="load"))
         step = job.step("load")
@@ -147,7 +147,7 @@ def test_units_of_an_earlier_run_count_as_resumed(
 
 
 def test_bar_that_is_reset_counts_anew(run: TrackerJob, outbox: Path) -> None:
-    """The customer's fraction never falls; the units are those of the bar."""
+    """`reset()` sets the count to 0 and the total to the new total."""
     with run, quiet(total=5, step="load") as bar:
         bar.update(5)
         bar.reset(total=8)
@@ -160,7 +160,7 @@ def test_bar_that_is_reset_counts_anew(run: TrackerJob, outbox: Path) -> None:
 def test_disabled_bar_still_reports(
     run: TrackerJob, outbox: Path, disable: bool | None
 ) -> None:
-    """The bar is for the terminal, the report for the customer."""
+    """A bar with `disable` reports start, progress and end of its step."""
     with run:
         assert list(quiet(range(4), step="load", disable=disable)) == [0, 1, 2, 3]
         with quiet(total=3, step="segment", disable=disable) as bar:
@@ -178,7 +178,7 @@ def test_disabled_bar_still_reports(
 
 
 def test_exception_in_the_loop_fails_the_step(run: TrackerJob, outbox: Path) -> None:
-    """The step fails at the reached unit; the provider gets the traceback."""
+    """The step fails with the count so far; the detail contains the traceback."""
 
     def work() -> None:
         for number in quiet(range(5), step="load"):
@@ -195,7 +195,7 @@ def test_exception_in_the_loop_fails_the_step(run: TrackerJob, outbox: Path) -> 
 def test_exception_in_the_block_of_a_bar_fails_the_step(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The step fails even if the author continues after the block."""
+    """An exception that leaves the bar's block fails the step, even if then caught."""
     with run as job:
         try:
             with quiet(total=5, step="load") as bar:
@@ -208,7 +208,7 @@ def test_exception_in_the_block_of_a_bar_fails_the_step(
 
 
 def test_bar_closed_by_an_exception_is_not_done(run: TrackerJob, outbox: Path) -> None:
-    """`finally: bar.close()` means nothing for the work."""
+    """`bar.close()` in a `finally` fails the step while an exception propagates."""
 
     def work() -> None:
         bar = quiet(total=5, step="load")
@@ -227,7 +227,7 @@ def test_bar_closed_by_an_exception_is_not_done(run: TrackerJob, outbox: Path) -
 def test_loop_left_by_break_is_done_when_the_bar_is_closed_or_the_job_is(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """A loop that was left early may have been left for an error."""
+    """After `break`, `close()` or the end of the job completes the step."""
     errors = []
     with run:
         for number in quiet(range(5), step="load"):
@@ -248,7 +248,7 @@ def test_loop_left_by_break_is_done_when_the_bar_is_closed_or_the_job_is(
 
 
 def test_nested_bars_are_steps_of_their_own(run: TrackerJob, outbox: Path) -> None:
-    """An inner bar without a step is for the terminal alone."""
+    """An inner bar without a step reports nothing."""
     with run:
         for _ in quiet(range(2), step="load"):
             list(quiet(range(100)))
@@ -259,7 +259,7 @@ def test_nested_bars_are_steps_of_their_own(run: TrackerJob, outbox: Path) -> No
 
 
 def test_range_is_tracked_too(run: TrackerJob, outbox: Path) -> None:
-    """`trange` is tracked."""
+    """`trange()` reports its step as `tqdm()` does."""
     with run:
         assert list(trange(2, 5, file=io.StringIO(), step="load")) == [2, 3, 4]
 
@@ -267,7 +267,7 @@ def test_range_is_tracked_too(run: TrackerJob, outbox: Path) -> None:
 
 
 class Number:
-    """A number of another library, such as numpy's."""
+    """Number of another library, such as a scalar of numpy."""
 
     def __init__(self, value: float) -> None:
         self._value = value
@@ -280,7 +280,7 @@ class Number:
 
 
 def test_numbers_of_other_libraries_are_accepted(run: TrackerJob, outbox: Path) -> None:
-    """A number that tqdm accepts must not raise here."""
+    """`update()` accepts a number of another library; a total of NaN raises nothing."""
     with run, quiet(total=4, step="load", disable=True) as bar:
         bar.update(Number(4))  # type: ignore[arg-type]
         bar.total = float("nan")
@@ -303,7 +303,7 @@ def test_numbers_of_other_libraries_are_accepted(run: TrackerJob, outbox: Path) 
 def test_terminal_shows_the_same_as_tqdm(
     run: TrackerJob, use: Callable[[Any], object], options: dict[str, Any]
 ) -> None:
-    """The change of an import changes nothing on the terminal."""
+    """A tracked bar writes the same characters as a bar of tqdm."""
     look = "{desc}|{bar:10}|{n_fmt}/{total_fmt}{postfix}"
     options = {"mininterval": 0, "bar_format": look, **options}
     shown = []
@@ -317,7 +317,7 @@ def test_terminal_shows_the_same_as_tqdm(
 
 
 def test_wrong_argument_raises_as_in_tqdm(run: TrackerJob) -> None:
-    """The error leaves no step behind that is never done."""
+    """An unknown argument raises the KeyError of tqdm."""
     with run, pytest.raises(KeyError, match="Unknown argument"):
         quiet(range(3), step="load", no_such=1)
 
@@ -327,7 +327,7 @@ def _work(bar: tqdm[int]) -> None:
 
 
 def test_threads_add_up(run: TrackerJob, outbox: Path) -> None:
-    """Several threads may drive one bar, as tqdm allows with its lock."""
+    """1000 updates of another thread are all counted."""
     from concurrent.futures import ThreadPoolExecutor
 
     with run, quiet(total=2000, step="load", disable=True) as bar:

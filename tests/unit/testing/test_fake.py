@@ -1,4 +1,4 @@
-"""The tracker in memory: statuses, events, views and settings in tests."""
+"""`FakeTracker`: statuses, events, customer views and settings in tests."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ from trackerapi.testing import CustomerStep, CustomerView, FakeTracker, recordin
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forbid connections in these tests."""
+    """Fail a test that opens a connection."""
 
     def refuse(*_: object) -> None:
         raise AssertionError("something wants to connect")
@@ -31,7 +31,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pipeline(study: str, **options: Any) -> None:
-    """Run a job as a provider's script would."""
+    """Run a job of two steps with a note, a detail and metadata."""
     with TrackerApi(**options) as made:
         with made.run_job(study, customer_id=142, tag="imaging") as job:
             with job.step("load") as step:
@@ -43,7 +43,7 @@ def pipeline(study: str, **options: Any) -> None:
 
 
 def test_test_sees_reports_of_a_job(tracker: FakeTracker, config: JobConfig) -> None:
-    """The test reads status, percent and steps of a job that sets up nothing."""
+    """`tracker.job()` returns status, percent, steps and attempts of a job."""
     pipeline("S1")
 
     job = tracker.job("S1")
@@ -56,7 +56,7 @@ def test_test_sees_reports_of_a_job(tracker: FakeTracker, config: JobConfig) -> 
 
 
 def test_events_are_those_recorded(tracker: FakeTracker, config: JobConfig) -> None:
-    """Kinds, steps, texts and metadata are available in the order of the job."""
+    """`events` has kinds, texts, metadata and counts in the order of the reports."""
     pipeline("S1")
 
     events = tracker.job("S1").events
@@ -74,7 +74,7 @@ def test_events_are_those_recorded(tracker: FakeTracker, config: JobConfig) -> N
 def test_customer_view_has_texts_for_customers_only(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """The view holds names, statuses, texts and declared metadata, and nothing else."""
+    """`customer_view()` has names, statuses, texts and declared metadata only."""
     pipeline("S1")
 
     assert tracker.job("S1").customer_view() == CustomerView(
@@ -92,7 +92,7 @@ def test_customer_view_has_texts_for_customers_only(
 def test_failure_shows_the_customer_no_traceback(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """A test can prove the customer's texts of a failed job."""
+    """The traceback of a failed job is in its events, not in its customer view."""
     with pytest.raises(OSError, match="marker"):
         with TrackerApi().run_job("S1", 142, "imaging") as job, job.step("load"):
             raise OSError("marker")
@@ -117,20 +117,20 @@ def test_failure_shows_the_customer_no_traceback(
 def test_given_addresses_and_keys_are_ignored(
     tracker: FakeTracker, config: JobConfig, options: dict[str, Any]
 ) -> None:
-    """A script runs in a test with its production settings."""
+    """Address, key, CA file, mode and outbox of a script are ignored in a test."""
     pipeline("S1", **options)
 
     assert tracker.job("S1").finished
 
 
 def test_other_settings_are_checked_as_usual(tracker: FakeTracker) -> None:
-    """A setting that would stop the script in production stops it in a test."""
+    """An invalid `shutdown_timeout` raises SettingsError, as in production."""
     with pytest.raises(SettingsError, match="shutdown_timeout"):
         TrackerApi(shutdown_timeout=-1)
 
 
 def test_script_that_is_off_reports_nothing(tracker: FakeTracker) -> None:
-    """A script that switches tracking off itself has no jobs."""
+    """A TrackerApi with mode `off` records no job."""
     TrackerApi(mode="off").create_job("S1", 142, "imaging").send_event(kind="start")
 
     assert tracker.jobs == []
@@ -149,7 +149,7 @@ def test_typo_raises_in_a_test(tracker: FakeTracker, config: JobConfig) -> None:
 def test_strictness_can_be_left_to_the_script(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """Without strictness a test sees the event of a typo; strict scripts raise."""
+    """With `strict = False` on the tracker, only a strict script raises for a typo."""
     job = TrackerApi().create_job("S1", 142, "imaging")
     strict = TrackerApi(strict=True).create_job("S2", 142, "imaging")
     tracker.strict = False
@@ -162,7 +162,7 @@ def test_strictness_can_be_left_to_the_script(
 
 
 def test_filters_of_the_script_count(tracker: FakeTracker, config: JobConfig) -> None:
-    """A test sees the events that `before_send` returns."""
+    """An event that `before_send` drops is not recorded."""
 
     def before_send(event: Event) -> Event | None:
         return None if event.kind == "info" else event
@@ -177,7 +177,7 @@ def test_filters_of_the_script_count(tracker: FakeTracker, config: JobConfig) ->
 def test_progress_is_available_in_between(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """Percent is that of the last count, however fast the counts follow each other."""
+    """`percent` includes each count, also of counts within the same second."""
     job = TrackerApi().create_job("S1", 142, "imaging")
     step = job.step("report", total=1000)
     for _ in range(500):
@@ -191,7 +191,7 @@ def test_progress_is_available_in_between(
 def test_read_calls_are_answered_from_memory(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """Read calls of a script return the usual types."""
+    """Read calls return jobs, events and reports from memory, in the public types."""
     made = TrackerApi()
     job = made.create_job("S1", 142, "imaging", metadata={"ward": 3})
     job.send_event(kind="step", name="load", message="Done", metadata={"Images": 3})
@@ -226,7 +226,7 @@ def test_read_calls_are_answered_from_memory(
 
 
 def test_other_calls_raise_clearly(tracker: FakeTracker) -> None:
-    """The error of a call that memory cannot answer names the place to test it."""
+    """A call without an answer in memory raises NotImplementedError and is named."""
     made = TrackerApi()
 
     with pytest.raises(NotImplementedError, match="no answer to create_api_key"):
@@ -236,7 +236,7 @@ def test_other_calls_raise_clearly(tracker: FakeTracker) -> None:
 
 
 def test_restart_continues_its_job(tracker: FakeTracker, config: JobConfig) -> None:
-    """A second run with the same id attaches, and knows the reports of the first."""
+    """A second `create_job()` with the same id continues with the recorded steps."""
     TrackerApi().create_job("S1", 142, "imaging").step("load").done()
     job = TrackerApi().create_job("S1", 142, "Imaging study")
 
@@ -247,7 +247,7 @@ def test_restart_continues_its_job(tracker: FakeTracker, config: JobConfig) -> N
 
 
 def test_workers_of_a_job_add_up(tracker: FakeTracker, config: JobConfig) -> None:
-    """Counts of attached workers add up, under a token of this test."""
+    """Counts that two attached workers report for one step are added."""
     job = TrackerApi().create_job("S1", 142, "imaging")
     for part in ("left", "right"):
         worker = TrackerApi().attach(job.token(), part=part)
@@ -258,7 +258,7 @@ def test_workers_of_a_job_add_up(tracker: FakeTracker, config: JobConfig) -> Non
 
 
 def test_threads_report_into_one_job(tracker: FakeTracker, config: JobConfig) -> None:
-    """Nothing is lost between threads."""
+    """All 800 events of four threads are recorded."""
     job = TrackerApi().create_job("S1", 142, "imaging")
 
     def report() -> None:
@@ -277,14 +277,14 @@ def test_threads_report_into_one_job(tracker: FakeTracker, config: JobConfig) ->
 def test_reports_of_the_test_process_stay_in_memory(
     tracker: FakeTracker, config: JobConfig, outbox: Path, tmp_path: Path
 ) -> None:
-    """Nothing is written if no other process reports."""
+    """Reports of the test's own process write no file."""
     pipeline("S1")
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_tracker_of_a_module_serves_many_tests(config: JobConfig) -> None:
-    """Each test sees its own reports, and nothing is kept in between."""
+    """A TrackerApi that outlives a recording reports to the active recording only."""
     with recording() as first:
         kept = TrackerApi()
         kept.create_job("S1", 142, "imaging")
@@ -297,7 +297,7 @@ def test_tracker_of_a_module_serves_many_tests(config: JobConfig) -> None:
 
 
 def test_recordings_can_be_nested(config: JobConfig) -> None:
-    """The inner recording takes over, and gives back."""
+    """A job is recorded by the innermost active recording."""
     with recording() as outer:
         pipeline("S1")
         with recording() as inner:
@@ -309,7 +309,7 @@ def test_recordings_can_be_nested(config: JobConfig) -> None:
 
 
 def test_everything_is_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real trackers and the environment come back with the end of the test."""
+    """The end of `recording()` restores the environment and real trackers."""
     monkeypatch.setenv("TRACKERAPI_MODE", "off")
     with recording():
         assert os.environ["TRACKERAPI_MODE"] == "offline"
@@ -323,7 +323,7 @@ def test_everything_is_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> 
 def test_unknown_job_error_names_those_that_reported(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """The error lists the known jobs."""
+    """The LookupError for an unknown job lists the jobs that reported."""
     pipeline("S1")
 
     with pytest.raises(LookupError, match="of a job 'S2'; jobs that reported: 'S1'"):
@@ -333,7 +333,7 @@ def test_unknown_job_error_names_those_that_reported(
 
 
 def test_job_without_a_configuration_has_no_percent(tracker: FakeTracker) -> None:
-    """Statuses and done steps are available all the same."""
+    """Without a configuration, percent is None; `steps_done` has the reported steps."""
     job = TrackerApi().create_job("S1", 142, "imaging")
     job.send_event(kind="step", name="load")
 
@@ -343,7 +343,7 @@ def test_job_without_a_configuration_has_no_percent(tracker: FakeTracker) -> Non
 
 
 def test_job_that_was_never_created_is_available(tracker: FakeTracker) -> None:
-    """A script that attaches to a job is tested without the script that creates it."""
+    """`tracker.job()` returns a job that was only reported on, without a customer."""
     TrackerApi().job("S1").note("Reading your images")
 
     job = tracker.job("S1")

@@ -1,4 +1,4 @@
-"""A tracker that fails on demand, and its effects on the code under test."""
+"""Faults that `FakeTracker.fail_with()` injects, and their effects on a script."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ RAISED_WHEN_STRICT = {
     "customer": BackendRejected,
     "disk": OutboxError,
 }
-"""What a script that wants it so gets, besides those that never raise."""
+"""Error that a strict script raises for a fault; other faults raise nothing."""
 
 TOLD = {
     "timeout": "unreachable",
@@ -45,7 +45,7 @@ def pipeline(made: TrackerApi) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_job_survives(fault: Fault, tracker: FakeTracker, config: JobConfig) -> None:
-    """No fault reaches a script that is not strict; all of its reports are kept."""
+    """A script that is not strict finishes; `on_problem` is called once."""
     reported: list[DeliveryProblem] = []
     tracker.fail_with(fault)
 
@@ -59,7 +59,7 @@ def test_job_survives(fault: Fault, tracker: FakeTracker, config: JobConfig) -> 
 def test_strict_script_raises_as_in_production(
     fault: Fault, tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """A strict script gets its errors, and none for a dead network."""
+    """A strict script raises the error of the fault; without a network it finishes."""
     made = TrackerApi(strict=True)
     tracker.fail_with(fault)
     expected = RAISED_WHEN_STRICT.get(fault)
@@ -79,7 +79,7 @@ def test_strict_may_come_from_the_environment(
     config: JobConfig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A test may set the variable that production sets."""
+    """`TRACKERAPI_STRICT=1` makes a script strict in a test."""
     monkeypatch.setenv("TRACKERAPI_STRICT", "1")
     tracker.fail_with(fault)
 
@@ -100,7 +100,7 @@ def test_strict_may_come_from_the_environment(
 def test_read_calls_raise_the_fault(
     fault: Fault, error: type[BackendError], tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """A read call of a failing tracker raises."""
+    """`get_job()`, `fetch()` and `share_link()` raise the error of the fault."""
     tracker.fail_with(fault)
     made = TrackerApi()
     job = made.create_job("S1", 142, "imaging")
@@ -114,7 +114,7 @@ def test_read_calls_raise_the_fault(
 def test_delivery_counts_undelivered_reports(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """Reports to a dead tracker are undelivered until it works again."""
+    """Reports during the fault `timeout` are undelivered until `recover()`."""
     made = TrackerApi()
     made.create_job("S0", 142, "imaging")
     tracker.fail_with("timeout")
@@ -129,7 +129,7 @@ def test_delivery_counts_undelivered_reports(
 
 
 def test_rejected_job_is_held(tracker: FakeTracker, config: JobConfig) -> None:
-    """Reports of a rejected job are held, and its next creation may be accepted."""
+    """Reports of a rejected job are held until the job is created after `recover()`."""
     made = TrackerApi()
     tracker.fail_with("customer")
     made.create_job("S1", 142, "imaging").send_event(kind="start")
@@ -142,7 +142,7 @@ def test_rejected_job_is_held(tracker: FakeTracker, config: JobConfig) -> None:
 
 
 def test_several_faults_at_once(tracker: FakeTracker, config: JobConfig) -> None:
-    """Everything may be broken, and the job still runs."""
+    """A job finishes although the key is refused and the disk is full."""
     tracker.fail_with("key", "disk")
 
     pipeline(TrackerApi())
@@ -151,7 +151,7 @@ def test_several_faults_at_once(tracker: FakeTracker, config: JobConfig) -> None
 
 
 def test_fault_in_the_middle_of_a_job(tracker: FakeTracker, config: JobConfig) -> None:
-    """A tracker that dies while a job runs does not stop the job."""
+    """Steps are recorded although two faults begin while the job runs."""
     with TrackerApi().run_job("S1", 142, "imaging") as job:
         with job.step("load"):
             tracker.fail_with("refused", "disk")
@@ -161,6 +161,6 @@ def test_fault_in_the_middle_of_a_job(tracker: FakeTracker, config: JobConfig) -
 
 
 def test_unknown_fault_is_rejected(tracker: FakeTracker) -> None:
-    """A typo in a test does not make a test that proves nothing."""
+    """An unknown fault raises ValueError with the names of all faults."""
     with pytest.raises(ValueError, match="timeout, refused, key, customer, disk"):
         tracker.fail_with("time-out")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Personal data in reports of a job: texts that count, and texts that pass."""
+"""`assert_no_personal_data()`: texts that it finds, and texts that it accepts."""
 
 import re
 from typing import Any
@@ -71,7 +71,7 @@ def job(tracker: FakeTracker, config: JobConfig) -> TrackerJob:
 def test_personal_data_is_found(
     what: str, text: str, tracker: FakeTracker, job: TrackerJob
 ) -> None:
-    """Each kind is found in any text, with job, event and location."""
+    """The error names job, event, member and kind of the personal data."""
     job.send_event(kind="start")
     job.send_event(kind="info", name="load", message=text)
 
@@ -84,7 +84,7 @@ def test_personal_data_is_found(
 def test_harmless_text_is_not_found(
     text: str, tracker: FakeTracker, job: TrackerJob
 ) -> None:
-    """Usual texts about work pass."""
+    """Version numbers, counts, dates and web addresses are accepted."""
     job.send_event(kind="info", message=text, detail=text, metadata={"note": text})
 
     tracker.assert_no_personal_data()
@@ -107,7 +107,7 @@ def test_harmless_text_is_not_found(
 def test_key_classifies_its_value(
     metadata: dict[str, Any], what: str, tracker: FakeTracker, job: TrackerJob
 ) -> None:
-    """A value is known by its key too, at any depth, and a key is a text."""
+    """A key such as `patient_id` marks its value, at any depth of the metadata."""
     job.send_event(kind="step", name="load", metadata=metadata)
 
     with pytest.raises(AssertionError, match=f"event 1 .*metadata.*: {what}: "):
@@ -125,7 +125,7 @@ def test_key_classifies_its_value(
 def test_other_keys_and_blanks_are_not_found(
     metadata: dict[str, Any], tracker: FakeTracker, job: TrackerJob
 ) -> None:
-    """A blank value is nothing, and a key has to match exactly."""
+    """Blank values, and keys that only resemble a personal key, are accepted."""
     job.send_event(kind="step", name="load", metadata=metadata)
 
     tracker.assert_no_personal_data()
@@ -134,7 +134,7 @@ def test_other_keys_and_blanks_are_not_found(
 def test_traceback_may_name_program_files_only(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """The files of the program in a traceback pass; a path in its message does not."""
+    """File names of a traceback are accepted; a path in the exception text is found."""
     made = TrackerApi()
     for number, message in enumerate(["no space", "no /data/doe/scan.nii"]):
         with pytest.raises(OSError, match=message):
@@ -149,7 +149,7 @@ def test_traceback_may_name_program_files_only(
 
 
 def test_ids_tags_and_configurations_are_searched(tracker: FakeTracker) -> None:
-    """Every text that leaves the machine is searched."""
+    """Job id, metadata, configuration, event kind and step tag are searched."""
     JobConfigManager(
         configs=[
             {
@@ -173,7 +173,7 @@ def test_ids_tags_and_configurations_are_searched(tracker: FakeTracker) -> None:
 def test_text_that_a_filter_removes_is_not_found(
     tracker: FakeTracker, config: JobConfig
 ) -> None:
-    """Only texts that would leave the machine count."""
+    """The text of an event that `before_send` drops is not searched."""
     made = TrackerApi(before_send=lambda _: None)
     made.create_job("S1", 142, "imaging").send_event(kind="info", message="DOE^JOHN")
 
@@ -181,7 +181,7 @@ def test_text_that_a_filter_removes_is_not_found(
 
 
 def test_own_patterns_are_searched_too(tracker: FakeTracker, job: TrackerJob) -> None:
-    """A provider's own numbers can be found, by text or compiled pattern."""
+    """Additional patterns are searched, given as text or compiled."""
     job.note("ward 7, case 4711")
 
     tracker.assert_no_personal_data(r"case 99\d\d")

@@ -1,4 +1,4 @@
-"""A job that views can show."""
+"""Fixtures: a job for views, its tracker, configuration and outbox."""
 
 from tests.support.viewed_jobs import (  # noqa: F401 - fixtures
     config,

@@ -1,4 +1,4 @@
-"""Texts of views about jobs."""
+"""Texts that views print about jobs and their delivery."""
 
 import dataclasses
 
@@ -43,7 +43,7 @@ JOB = JobSnapshot(
     ],
 )
 def test_duration_has_two_units(seconds: float, text: str) -> None:
-    """Durations are readable without arithmetic."""
+    """A duration has at most two units; a negative duration is `0 s`."""
     assert lines.seconds_text(seconds) == text
 
 
@@ -59,12 +59,12 @@ def test_duration_has_two_units(seconds: float, text: str) -> None:
     ],
 )
 def test_rate_has_a_fitting_unit(rate: float | None, text: str) -> None:
-    """A slow step has a readable rate, too."""
+    """A rate below 1 per second is written per minute, below 1 per minute per hour."""
     assert lines.rate_text(rate) == text
 
 
 def test_progress_line_has_step_units_rate_and_remaining_time() -> None:
-    """One line shows the progress of the job."""
+    """The line has job, percent, running step, units, rate and remaining time."""
     assert lines.progress_line(JOB, None) == (
         "imaging study-1: own estimate 45.20 %, "
         "segment 450 of 1,000 (37.5/s, 15 s left)"
@@ -72,7 +72,7 @@ def test_progress_line_has_step_units_rate_and_remaining_time() -> None:
 
 
 def test_progress_line_without_a_total_has_no_percent() -> None:
-    """A job without points has no percent either."""
+    """Without points and a total, the line has only job, step and count."""
     step = dataclasses.replace(STEP, total=None, rate=None, seconds_left=None)
     job = dataclasses.replace(JOB, tag="", percent=None, steps=(step,))
 
@@ -80,7 +80,7 @@ def test_progress_line_without_a_total_has_no_percent() -> None:
 
 
 def test_percent_of_a_job_that_has_not_ended_is_an_estimate() -> None:
-    """The customer's number comes from the backend; only the end is certain here."""
+    """A percentage below 100 is marked as own estimate."""
     assert lines.percent_text(JOB) == "own estimate 45.20 %"
     done = dataclasses.replace(JOB, status="succeeded", percent=100.0)
     assert lines.percent_text(done) == "100 %"
@@ -97,7 +97,7 @@ def test_percent_of_a_job_that_has_not_ended_is_an_estimate() -> None:
 def test_step_that_was_never_reached_is_not_called_unneeded(
     status: str, text: str
 ) -> None:
-    """The status of the job gives the reason; only a skip means "not needed"."""
+    """An unreached step is `left out` after success, otherwise `not reached`."""
     job = dataclasses.replace(JOB, status=status)
     never = dataclasses.replace(STEP, status="not_run", attempts=0)
     assert lines.step_text(job, never) == text
@@ -109,7 +109,7 @@ def test_step_that_was_never_reached_is_not_called_unneeded(
 
 
 def test_many_running_steps_are_shortened() -> None:
-    """A line stays a line."""
+    """The line names three running steps and has the number of the other steps."""
     steps = tuple(dataclasses.replace(STEP, tag=f"step-{n}") for n in range(9))
     line = lines.progress_line(dataclasses.replace(JOB, steps=steps), None)
 
@@ -117,7 +117,7 @@ def test_many_running_steps_are_shortened() -> None:
 
 
 def test_names_cannot_act_on_a_terminal() -> None:
-    """A name may hold characters that a terminal would reverse or execute."""
+    """The title is printable although the job id contains a control character."""
     job = dataclasses.replace(JOB, provider_job_id="a\N{RIGHT-TO-LEFT OVERRIDE}b")
 
     assert lines.title(job).isprintable()
@@ -136,5 +136,5 @@ def test_names_cannot_act_on_a_terminal() -> None:
     ],
 )
 def test_delivery_line_names_problems(report: DeliveryReport, text: str) -> None:
-    """The line says whether the customer can see the progress."""
+    """The text has the delivered, waiting and held counts, and the last error."""
     assert lines.delivery_text(report) == text

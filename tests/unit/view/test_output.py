@@ -1,4 +1,4 @@
-"""Output to a stderr that may be closed."""
+"""`Output`: writing to a stderr that may be closed or replaced."""
 
 import io
 import os
@@ -25,7 +25,7 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, Output]]:
 def test_text_is_written_in_the_encoding_of_the_stream(
     pipe: tuple[int, Output],
 ) -> None:
-    """Characters outside of the locale are escaped and raise nothing."""
+    """Characters that the encoding of the stream lacks are escaped."""
     reading, output = pipe
 
     assert output.write("Größe\n")
@@ -33,7 +33,7 @@ def test_text_is_written_in_the_encoding_of_the_stream(
 
 
 def test_closed_pipe_returns_false() -> None:
-    """The job goes on after the reader of its log has gone."""
+    """`write()` returns False after the reader of the pipe has closed its end."""
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as stream:
         original, sys.__stderr__ = sys.__stderr__, stream  # type: ignore[misc]
@@ -49,7 +49,7 @@ def test_closed_pipe_returns_false() -> None:
 def test_file_of_the_job_under_the_same_number_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A job may close its stderr; the next file that it opens is its own."""
+    """`write()` writes nothing if the descriptor has become another file."""
     before, after = tmp_path / "before", tmp_path / "after"
     with before.open("w") as stream, after.open("w") as other:
         monkeypatch.setattr(sys, "__stderr__", stream)
@@ -62,7 +62,7 @@ def test_file_of_the_job_under_the_same_number_is_left_alone(
 
 
 def test_replaced_stderr_is_written_to() -> None:
-    """A notebook that replaces stderr shows the lines too."""
+    """A StringIO in place of stderr is written to until it is closed."""
     stream = io.StringIO()
 
     assert Output(stream).write("line\n")

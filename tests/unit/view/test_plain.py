@@ -1,4 +1,4 @@
-"""Plain lines for a log."""
+"""Lines that the plain view writes to a log."""
 
 import io
 
@@ -12,7 +12,7 @@ from trackerapi.view.snapshot import WatchedJob
 
 
 class Log:
-    """Plain lines of some jobs, and the lines since the last call."""
+    """Plain view of jobs; its methods return the lines since the last call."""
 
     def __init__(self, *jobs: TrackerJob) -> None:
         self._written = io.StringIO()
@@ -22,12 +22,12 @@ class Log:
         ]
 
     def show(self, at: float, delivery: DeliveryReport | None = None) -> list[str]:
-        """Show the jobs at a time; return the new lines."""
+        """Show the jobs at `at` seconds; return the new lines."""
         self.plain.show(self.watched_jobs, delivery, at)
         return self.said()
 
     def end(self, at: float, delivery: DeliveryReport | None = None) -> list[str]:
-        """Show the last lines of the jobs; return them."""
+        """End the view of each job at `at` seconds; return the new lines."""
         for watched in self.watched_jobs:
             self.plain.end(watched, delivery, at)
         return self.said()
@@ -43,17 +43,17 @@ class Log:
 
 @pytest.fixture
 def log(job: TrackerJob) -> Log:
-    """Return the lines of a job."""
+    """Return the plain view of a job."""
     return Log(job)
 
 
 def title(job: TrackerJob) -> str:
-    """Return the name of a job in lines."""
+    """Return the title of a job, with which its lines begin."""
     return f"imaging {job.provider_job_id}"
 
 
 def test_each_change_of_a_step_is_a_line(log: Log, job: TrackerJob) -> None:
-    """A reader of the log sees the job go from step to step."""
+    """Each start and end of a step is a line with its status and the percentage."""
     job.send_event(kind="start")
     said = log.show(0)
     job.step("load").start()
@@ -73,7 +73,7 @@ def test_each_change_of_a_step_is_a_line(log: Log, job: TrackerJob) -> None:
 def test_line_comes_at_intervals_if_only_counts_change(
     log: Log, job: TrackerJob
 ) -> None:
-    """The interval is the setting."""
+    """A new count is printed 10 seconds after the last line, the given interval."""
     job.step("load", total=100).start()
     job.step("load").total = 100
     log.show(0)
@@ -87,7 +87,7 @@ def test_line_comes_at_intervals_if_only_counts_change(
 
 
 def test_end_of_a_job_is_a_line(log: Log, job: TrackerJob) -> None:
-    """The line names undelivered reports, if any."""
+    """The last line has status, duration, percentage and undelivered reports."""
     job.send_event(kind="start")
     log.show(0)
     job.complete()
@@ -99,7 +99,7 @@ def test_end_of_a_job_is_a_line(log: Log, job: TrackerJob) -> None:
 
 
 def test_job_without_a_handle_has_not_ended(log: Log, job: TrackerJob) -> None:
-    """The view prints an end only if one was reported."""
+    """The last line of a job without a reported end has the status `running`."""
     job.send_event(kind="start")
 
     assert log.end(1) == [f"{title(job)}: running, own estimate 0.00 %"]
@@ -108,7 +108,7 @@ def test_job_without_a_handle_has_not_ended(log: Log, job: TrackerJob) -> None:
 def test_statuses_of_an_earlier_process_are_no_news(
     recorder: TrackerApi, job: TrackerJob
 ) -> None:
-    """A restart does not print earlier statuses again."""
+    """A step that ended before the view began has no line."""
     job.step("load").done()
     log = Log(job)
     job.step("segment").start()
@@ -120,7 +120,7 @@ def test_statuses_of_an_earlier_process_are_no_news(
 
 
 def test_many_changes_at_once_are_one_line(recorder: TrackerApi) -> None:
-    """A job of a thousand small steps does not fill the log."""
+    """1000 steps that end between two calls of `show()` are one line."""
     job = recorder.run_job("many", 142, "undescribed")
     log = Log(job)
     for number in range(1000):
@@ -132,7 +132,7 @@ def test_many_changes_at_once_are_one_line(recorder: TrackerApi) -> None:
 def test_many_jobs_are_limited_to_a_readable_number_of_lines(
     recorder: TrackerApi,
 ) -> None:
-    """A service that runs jobs by the thousand does not fill the log either."""
+    """1000 jobs that end at once print few lines; the last line counts the others."""
     jobs = [recorder.run_job(f"job-{n}", 142, "undescribed") for n in range(1000)]
     log = Log(*jobs)
     for job in jobs:

@@ -6,7 +6,7 @@ from trackerapi.view.rate import WINDOW_SECONDS, RateMeter, seconds_left
 
 
 def rate_of(*seen: tuple[float, float]) -> float | None:
-    """Return the rate of a step seen at some times."""
+    """Return the rate after pairs of a time in seconds and the work done until then."""
     meter = RateMeter()
     for at, worked in seen:
         meter.add(at, worked)
@@ -29,12 +29,12 @@ def rate_of(*seen: tuple[float, float]) -> float | None:
 def test_rate_is_work_divided_by_time(
     seen: list[tuple[float, float]], rate: float | None
 ) -> None:
-    """A rate needs some seconds of work first."""
+    """The rate is None before MIN_SECONDS have passed, and without any work."""
     assert rate_of(*seen) == rate
 
 
 def test_rate_follows_the_last_minute() -> None:
-    """A step that has become slow has its rate of now."""
+    """Work older than WINDOW_SECONDS does not change the rate."""
     fast = [(float(at), at * 100.0) for at in range(100)]
     slow = [(100.0 + at, 10_000.0 + at) for at in range(int(WINDOW_SECONDS) + 2)]
 
@@ -42,7 +42,7 @@ def test_rate_follows_the_last_minute() -> None:
 
 
 def test_frequent_snapshots_keep_few_points() -> None:
-    """A fast display does not shorten the window of the rate."""
+    """1001 snapshots within 10 seconds return the same rate as a few snapshots."""
     assert rate_of(*((at / 100, at) for at in range(1001))) == pytest.approx(100)
 
 
@@ -58,5 +58,5 @@ def test_frequent_snapshots_keep_few_points() -> None:
 def test_remaining_time_needs_a_rate_and_a_total(
     rate: float | None, completed: float, total: float | None, seconds: float | None
 ) -> None:
-    """Without both it is unknown."""
+    """Without a rate or a total, the remaining time is None; beyond the total, 0."""
     assert seconds_left(rate, completed, total) == seconds

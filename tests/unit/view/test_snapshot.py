@@ -1,4 +1,4 @@
-"""Snapshots of jobs by their handles."""
+"""Snapshots of a job for views: steps, units, rates and status."""
 
 import gc
 
@@ -10,17 +10,17 @@ from trackerapi.view.snapshot import StepSnapshot, WatchedJob
 
 
 def events_of(job: TrackerJob) -> EventSender:
-    """Return the part of a handle that a view reads."""
+    """Return the event sender of a handle, from which views read."""
     return job_block(job).work.events
 
 
 def step_of(watched: WatchedJob, at: float, tag: str = "load") -> StepSnapshot:
-    """Return a step of a job as it is at a time."""
+    """Return the snapshot of a step at `at` seconds."""
     return next(step for step in watched.snapshot(at).steps if step.tag == tag)
 
 
 def test_steps_have_the_order_of_the_configuration(job: TrackerJob) -> None:
-    """Steps without reports are shown, too."""
+    """The snapshot has all configured steps; steps without reports are pending."""
     watched = WatchedJob(events_of(job), None, 0)
     job.step("segment").start()
     view = watched.snapshot(5)
@@ -34,7 +34,7 @@ def test_steps_have_the_order_of_the_configuration(job: TrackerJob) -> None:
 
 
 def test_units_are_seen_before_they_are_reported(job: TrackerJob) -> None:
-    """A view need not wait for the one record a second."""
+    """A snapshot has the current count, before a progress record is written."""
     watched = WatchedJob(events_of(job), None, 0)
     step = job.step("load", total=10)
     step.start()
@@ -49,7 +49,7 @@ def test_units_are_seen_before_they_are_reported(job: TrackerJob) -> None:
 
 
 def test_resumed_items_do_not_count_for_the_rate(job: TrackerJob) -> None:
-    """Items of an earlier run took no time in this one."""
+    """Resumed items are completed units, but do not count for the rate."""
     watched = WatchedJob(events_of(job), None, 0)
     step = job.step("load")
     items = iter(step.track(range(1000), resume=range(900)))
@@ -64,7 +64,7 @@ def test_resumed_items_do_not_count_for_the_rate(job: TrackerJob) -> None:
 
 
 def test_fraction_without_units_has_a_remaining_time(job: TrackerJob) -> None:
-    """A step with a fraction is as good as one that counts."""
+    """A step with a fraction and no units has a remaining time, but no rate."""
     watched = WatchedJob(events_of(job), None, 0)
     step = job.step("load")
     step.start()
@@ -77,7 +77,7 @@ def test_fraction_without_units_has_a_remaining_time(job: TrackerJob) -> None:
 
 
 def test_done_step_has_its_duration_and_no_rate(job: TrackerJob) -> None:
-    """The snapshot of a done step has a duration."""
+    """A done step has fraction 1.0 and its duration, but no rate or remaining time."""
     watched = WatchedJob(events_of(job), None, 0)
     step = job.step("load", total=4)
     step.start()
@@ -91,7 +91,7 @@ def test_done_step_has_its_duration_and_no_rate(job: TrackerJob) -> None:
 
 
 def test_step_between_attempts_is_trying_again(job: TrackerJob) -> None:
-    """It has not failed yet, and the job goes on."""
+    """Between two attempts the step has status `waiting`, then `running` again."""
     watched = WatchedJob(events_of(job), None, 0)
     job.step("load").start()
     step_block(job.step("load")).work.attempt_failed(1, 3, ValueError())
@@ -104,7 +104,7 @@ def test_step_between_attempts_is_trying_again(job: TrackerJob) -> None:
 def test_steps_without_a_configuration_are_those_with_reports(
     recorder: TrackerApi,
 ) -> None:
-    """Without points there is no percent, but there are steps."""
+    """Without a configuration, the snapshot has the reported steps and no percent."""
     job = recorder.run_job("bare", 142, "undescribed")
     watched = WatchedJob(events_of(job), None, 0)
     job.step("load").start()
@@ -119,7 +119,7 @@ def test_steps_without_a_configuration_are_those_with_reports(
 
 
 def test_job_can_be_seen_after_its_handle_is_gone(recorder: TrackerApi) -> None:
-    """A snapshot does not keep the handle, and with it delivery, alive."""
+    """`WatchedJob` does not keep the handle alive, and still has the last status."""
     job = recorder.run_job("short", 142, "undescribed")
     watched = WatchedJob(events_of(job), None, 0)
     job.complete()
@@ -131,7 +131,7 @@ def test_job_can_be_seen_after_its_handle_is_gone(recorder: TrackerApi) -> None:
 
 
 def test_failed_step_alone_does_not_end_the_job(job: TrackerJob) -> None:
-    """The author may go on with it, or report that the job has failed."""
+    """`is_over` is True after the job has failed, and False after a later start."""
     watched = WatchedJob(events_of(job), None, 0)
     is_over = []
     job.step("load").fail()

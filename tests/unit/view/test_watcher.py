@@ -1,4 +1,4 @@
-"""Views of jobs by stream and setting."""
+"""Choice of the view by stream, environment and setting."""
 
 import io
 import sys
@@ -38,12 +38,12 @@ def test_live_view_needs_a_terminal_with_a_cursor(
     environment: dict[str, str],
     view: str | None,
 ) -> None:
-    """Other streams get plain lines."""
+    """The view is `plain` if the stream is no terminal, or TERM is unset or `dumb`."""
     assert choose_view(progress, stream, environment) == view
 
 
 def test_closed_stderr_has_no_view() -> None:
-    """Daemons close stderr."""
+    """`choose_view()` returns None if stderr is closed."""
     stream = Tty()
     stream.close()
 
@@ -54,8 +54,8 @@ def test_closed_stderr_has_no_view() -> None:
 
 
 def test_without_rich_the_view_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only an explicit `live` warns that rich is missing."""
-    monkeypatch.setitem(sys.modules, "rich", None)  # as if it were not there
+    """Without rich, `auto` is `plain`, and an explicit `live` raises SettingsError."""
+    monkeypatch.setitem(sys.modules, "rich", None)  # `import rich` fails.
 
     assert choose_view("auto", Tty(), ABLE) == "plain"
     with pytest.raises(SettingsError, match=r"pip install \"\.\[progress\]\""):

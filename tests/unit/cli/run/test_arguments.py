@@ -1,4 +1,4 @@
-"""Command line of `trackerapi run`."""
+"""Parsing of the command line of `trackerapi run`."""
 
 import io
 from contextlib import redirect_stdout
@@ -14,7 +14,7 @@ from trackerapi.cli.run.progress_pattern import Measure
     "before", [["--step", "load"], ["--step=load"], ["--step", "load", "--"]]
 )
 def test_options_end_where_the_command_begins(before: list[str]) -> None:
-    """Later words belong to the command."""
+    """All words after the command name are passed to the command, options included."""
     arguments = read([*before, "convert", "--step", "x", "--", "-h"])
 
     assert arguments is not None
@@ -23,7 +23,7 @@ def test_options_end_where_the_command_begins(before: list[str]) -> None:
 
 
 def test_options_have_defaults() -> None:
-    """A plain command runs once, without a step and without a watched stream."""
+    """Without options: no step, no job, no pattern, one attempt, both streams."""
     arguments = read(["true"])
 
     assert arguments is not None
@@ -36,7 +36,7 @@ def test_options_have_defaults() -> None:
 
 
 def test_all_options_are_read() -> None:
-    """Each option has its place in the result."""
+    """The parsed arguments have the value of each option."""
     where = ["--step", "load", "--job", "j-1"]
     look = ["--progress", "(\\d+)%", "--watch", "stderr"]
     arguments = read(
@@ -52,7 +52,7 @@ def test_all_options_are_read() -> None:
 
 @pytest.mark.parametrize("word", ["-h", "--help"])
 def test_help_is_printed_only_before_the_command(word: str) -> None:
-    """`--help` after the command belongs to the command."""
+    """`--help` after the command name is passed to the command."""
     assert read(["--step", "x", word]) is None
     assert read(["true", word]) is not None
 
@@ -77,13 +77,13 @@ def test_help_is_printed_only_before_the_command(word: str) -> None:
     ],
 )
 def test_contradicting_options_are_rejected(words: list[str], reason: str) -> None:
-    """A usage error is raised before anything runs."""
+    """Missing, unknown and invalid options raise RunUsageError with the reason."""
     with pytest.raises(RunUsageError, match=reason.replace("(", "\\(")):
         read(words)
 
 
 def test_help_lists_each_option() -> None:
-    """`run --help` describes each option of the table."""
+    """The help contains each option of `OPTIONS` with the name of its value."""
     text = build_run_help()
 
     for option in OPTIONS:

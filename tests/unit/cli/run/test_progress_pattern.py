@@ -55,7 +55,7 @@ from trackerapi.cli.run.progress_pattern import (
 def test_line_has_the_progress_of_its_groups(
     regex: str, line: str, expected: Measure | None
 ) -> None:
-    """Groups are a percentage, or units, by position or by name."""
+    """One group is a percentage, two are completed and total; a name decides first."""
     assert ProgressPattern(regex).measure(line) == expected
 
 
@@ -63,7 +63,7 @@ def test_line_has_the_progress_of_its_groups(
     "regex", ["(", "no group", "(a)(b)(c)", "(?P<total>a)", "(?P<other>a)(b)(c)", "a{9"]
 )
 def test_pattern_without_usable_groups_is_rejected(regex: str) -> None:
-    """A pattern needs one of the known sets of groups."""
+    """An invalid expression or an unusable set of groups raises ValueError."""
     with pytest.raises(ValueError, match=r"regular expression|group"):
         ProgressPattern(regex)
 
@@ -72,14 +72,14 @@ PERCENT = ProgressPattern(r"(\d+)%")
 
 
 def test_newest_line_counts() -> None:
-    """Of many lines that arrive together the last matching one counts."""
+    """`newest()` returns the measure of the last matching line, or None."""
     assert PERCENT.newest([b"1%", b"2%", b"30%", b"other"]) == Measure(fraction=0.3)
     assert PERCENT.newest([b"other"]) is None
     assert PERCENT.newest([]) is None
 
 
 def test_line_is_matched_when_it_is_whole() -> None:
-    """The rest of a line may come later, or never."""
+    """`split()` returns complete lines, `rest()` the unfinished last line."""
     lines = Lines()
 
     assert lines.split(b"1%\r2%\r\n4") == [b"1%", b"2%"]
@@ -94,7 +94,7 @@ def test_line_is_matched_when_it_is_whole() -> None:
     "move", [b"\x1b[G", b"\x1b[1G", b"\x1b[1A", b"\x1b[2F", b"\x1b[3;1H", b"\x1b[2J"]
 )
 def test_move_of_the_cursor_ends_a_line(move: bytes) -> None:
-    """Output that redraws itself without a carriage return is matched, cut anywhere."""
+    """A cursor movement ends a line, even if the stream arrives byte by byte."""
     lines, stream = Lines(), move.join([b"10%", b"20%", b"30%"])
 
     pieces = [lines.split(stream[at : at + 1]) for at in range(len(stream))]
@@ -123,7 +123,7 @@ def test_cuts_of_the_stream_do_not_matter(
 
 
 def test_endless_line_is_not_stored() -> None:
-    """Only the beginning of a line is matched, however long it goes on."""
+    """Only the first MAX_LINE_BYTES of a line are kept."""
     lines = Lines()
 
     for _ in range(100):
@@ -132,7 +132,7 @@ def test_endless_line_is_not_stored() -> None:
 
 
 def test_flood_is_matched_in_part() -> None:
-    """Of very many lines at once only the last ones are matched."""
+    """Only the last MAX_LINES lines of one chunk are read."""
     lines = Lines()
 
     assert lines.split(b"1%\n" + b"\n" * MAX_LINES) == []
@@ -141,7 +141,7 @@ def test_flood_is_matched_in_part() -> None:
 
 @given(st.binary())
 def test_no_bytes_do_harm(data: bytes) -> None:
-    """Bytes that are no text match nothing."""
+    """No bytes in the output raise an exception."""
     lines, pattern = Lines(), ProgressPattern(r"(\S+)%")
 
     pattern.newest(lines.split(data))
@@ -150,5 +150,5 @@ def test_no_bytes_do_harm(data: bytes) -> None:
 
 @pytest.mark.filterwarnings("error")
 def test_pattern_with_a_warning_of_python_is_accepted() -> None:
-    """A doubtful pattern neither fails nor prints a warning of Python."""
+    """A pattern that causes a FutureWarning is accepted without the warning."""
     assert ProgressPattern(r"[[](\d+)%").measure("[7%") == Measure(fraction=0.07)
