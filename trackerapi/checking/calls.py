@@ -1,6 +1,7 @@
 """Reading of calls: of the library, of functions of the script, of unknown objects.
 
-Each call of a function of the script reads the body anew, with its arguments.
+Each call of a function of the script reads the function body with the arguments of the
+call.
 """
 
 import ast
@@ -40,26 +41,26 @@ from trackerapi.config.job_config import StepConfiguration
 from trackerapi.events.event import KINDS
 
 MAX_CHAIN: Final = 24
-"""Most nodes in a chain of calls that the check follows; each call adds two."""
+"""Maximum number of nodes in a chain of calls; each call adds two nodes."""
 
 UNKNOWN_ARGUMENTS: Final = Arguments(has_more=True)
 
 _RUNNERS: Final = frozenset(
     {"Thread", "Process", "submit", "to_thread", "run_in_executor", "partial", "run"}
 )
-"""Functions that run another function, with the arguments behind it."""
+"""Functions that run a function among their arguments, with the arguments after it."""
 
 _HARMLESS: Final = frozenset(
     {"all", "any", "bool", "callable", "hash", "id", "isinstance", "len", "print"}
     | {"range", "repr", "sum", "type"}
 )
-"""Built-in functions that keep and return no argument."""
+"""Built-in functions that neither keep nor return their arguments."""
 
 _KEYWORDS_OF_NEW_JOBS: Final = frozenset({"customer_id", "provider_job_id", "tag"})
 
 
 def read_call(state: State, node: ast.Call) -> Reading:
-    """Read a call."""
+    """Read a call, and return the symbol of its result."""
     called = yield node.func
     given = yield from _read_arguments(state, node)
     match called:
@@ -86,7 +87,7 @@ def _read_arguments(state: State, node: ast.Call) -> Generator[Task, Symbol, Arg
     for part in node.args:
         symbol = yield part
         given.has_more |= isinstance(part, ast.Starred)
-        if given.has_more:  # Arguments behind `*` have unknown positions.
+        if given.has_more:  # Arguments after `*` have unknown positions.
             yield release(state, symbol)
         else:
             given.positional.append(Argument(symbol, part))
@@ -163,7 +164,14 @@ def _call_unknown(state: State, name: str, given: Arguments) -> Reading:
 def _call_function(
     state: State, function: Function, given: Arguments, node: ast.Call | None
 ) -> Reading:
-    """Read a call of a function of the script; `node` is None in other code."""
+    """Read a call of a function of the script.
+
+    Args:
+        state: State of the check.
+        function: The called function.
+        given: Arguments of the call.
+        node: Node of the call; None for a call by code that the check cannot follow.
+    """
     is_recursive = function.node in state.chain
     if is_recursive or len(state.chain) > MAX_CHAIN or (node and state.is_long):
         if not is_recursive:
@@ -186,8 +194,8 @@ def call_later(
 ) -> Reading:
     """Read a function that other code calls at an unknown time.
 
-    Reads the function here for its effects, and at the end for its mistakes: the script
-    may set variables of the function after this point.
+    Reads the function here for its effects, and at the end of the script for its
+    mistakes: the script may set variables of the function after this point.
     """
     if isinstance(symbol, Function) and symbol.node not in state.chain:
         if given is not UNKNOWN_ARGUMENTS:
@@ -211,9 +219,9 @@ def read_later(state: State) -> Reading:
 
 
 def release(state: State, *symbols: Symbol) -> Reading:
-    """Record that symbols go to code that the check cannot follow.
+    """Record that symbols are passed to code that the check cannot follow.
 
-    That code may call functions, report steps by handles and tags, and change lists.
+    This code may call functions, report steps by handles and tags, and change lists.
     """
     for symbol in symbols:
         match symbol:
@@ -240,9 +248,9 @@ def _release_objects(state: State, given: Arguments) -> Reading:
 
 
 def join(state: State, *symbols: Symbol) -> Reading:
-    """Return the symbol that is the same on all paths; release different symbols.
+    """Return the symbol if it is the same on all paths; else release the symbols.
 
-    A handle on one path and None on another path give the handle.
+    For a handle on one path and None on another path, the handle is returned.
     """
     different: list[Symbol] = list(dict.fromkeys(symbols))
     others: list[Symbol] = [symbol for symbol in different if symbol is not Plain.NONE]
@@ -254,9 +262,12 @@ def join(state: State, *symbols: Symbol) -> Reading:
 def join_names(
     state: State, paths: Sequence[dict[str, Symbol]], *, may_jump: bool = False
 ) -> Reading:
-    """Continue with the names of the scope where several paths join.
+    """Set the names of the scope at a point where several paths join.
 
-    With `may_jump`, a path may leave at any point, before it replaces a text.
+    Args:
+        state: State of the check.
+        paths: Symbol of each name, at the end of each path.
+        may_jump: Whether a path may end early, before the assignment of a new text.
     """
     first, *others = paths
     names = dict(first)
@@ -280,7 +291,7 @@ def join_names(
 
 
 def item_of(state: State, iterable: Symbol) -> Reading:
-    """Return the symbol of any item of an iterable; a loop of `track()` begins."""
+    """Return the symbol of any item of an iterable; `track()` begins its step."""
     if isinstance(iterable, Step) and iterable.is_loop:
         report_handle(state, iterable, begins=True)
     if isinstance(iterable, Member) and isinstance(iterable.owner, Job):
@@ -346,7 +357,7 @@ def _read_parameters(
 
 
 def _passed(argument: Argument) -> Symbol:
-    """Return the symbol of an argument; a text remembers the first argument."""
+    """Return the symbol of an argument; a text keeps the first argument it had."""
     symbol = argument.symbol
     if isinstance(symbol, Text) and symbol.passed_at is None:
         return replace(symbol, passed_at=argument.at)

@@ -16,16 +16,19 @@ from trackerapi.checking.symbols import UNKNOWN, Symbol
 from trackerapi.config.job_config import JobConfig
 
 MAX_READINGS: Final = 100_000
-"""Tasks, beyond five for each node, before the check skips calls: about a second."""
+"""Number of tasks, plus five for each node, after which the check skips calls.
+
+The check of a script then takes about one second.
+"""
 
 _READERS: Final = {**expressions.READERS, **statements.READERS}
 
 
 def check_script(script: Script, configs: Sequence[JobConfig]) -> list[Finding]:
-    """Return the mistakes in a script, from the top of the script to its end.
+    """Return the mistakes in a script, sorted by position.
 
-    Neither runs nor imports the script. Reads modules beside the script, to see whether
-    they use this library.
+    Neither runs nor imports the script. Reads modules beside the script, to find out
+    whether these modules use this library.
 
     Args:
         script: The script.
@@ -50,11 +53,11 @@ def _run(state: State, reading: Reading, limit: int) -> None:
 
     Args:
         state: State of the check.
-        reading: The reading.
+        reading: Generator that has not started.
         limit: Number of tasks before the check skips calls.
     """
     unfinished = [reading]
-    symbol: Any = None  # A generator that has not begun takes None alone.
+    symbol: Any = None  # A generator that has not started accepts only None.
     for count in itertools.count():
         if count == limit:
             state.stop_following()
@@ -80,7 +83,7 @@ def _read_script(state: State, tree: ast.Module) -> Reading:
 
 
 def _begin(state: State, task: Task) -> Reading | Symbol:
-    """Return the symbol of a simple task, or a reading of another task."""
+    """Return the symbol of a task without inner tasks; else the reading of the task."""
     if isinstance(task, ast.AST):
         return _READERS.get(type(task), expressions.read_other)(state, task)
     return _read_all(task) if isinstance(task, Sequence) else task

@@ -35,7 +35,7 @@ _Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.
 _WITHOUT_PARTS: Final = (
     ast.Assert | ast.Compare | ast.FormattedValue | ast.JoinedStr | ast.UnaryOp
 )
-"""Nodes with results that never contain the objects of their parts."""
+"""Nodes with results that never contain an object from their operands."""
 
 
 def read_other(state: State, node: ast.AST) -> Reading:
@@ -53,7 +53,7 @@ def read_other(state: State, node: ast.AST) -> Reading:
 
 
 def read_value(_state: State, node: ast.Await | ast.Expr) -> Reading:
-    """Read a node with the symbol of its value."""
+    """Read `await` or an expression statement; return the symbol of its value."""
     return (yield node.value)
 
 
@@ -154,7 +154,7 @@ def _read_subscript(state: State, node: ast.Subscript) -> Reading:
         case _:
             pass
     if isinstance(node.ctx, ast.Load):
-        # Any other index than a literal number raises one of these.
+        # An index other than a literal number raises one of these errors.
         errors = (ValueError, TypeError, IndexError, RecursionError)
         with contextlib.suppress(*errors):
             position: int = ast.literal_eval(node.slice)

@@ -36,7 +36,7 @@ class Finding:
 
 
 class Findings:
-    """Collector of the findings of one script, each once.
+    """Collector of the findings of one script; equal findings are kept once.
 
     Args:
         path: Path of the script, as the user gave it.

@@ -27,7 +27,8 @@ TRACKER_CLASSES: Final = frozenset({"TrackerApi", "AsyncTrackerApi"})
 FOLLOWED_NAMES: Final = TRACKER_CLASSES | {"current_job", "step"}
 ENDING_METHODS: Final = frozenset({"complete", "fail", "cancel"})
 
-# `send_event("complete", step)` ends the step, as in the original service.
+# `send_event("complete", step)` ends the step, as in the original service: the step
+# has begun before.
 _BEGINNING_KINDS: Final = kinds_with("begins_attempt") | {"complete"}
 _ENDING_KINDS: Final = kinds_with("ends_job")
 _BEGINNING_METHODS: Final = frozenset({"start", "done", "advance"})
@@ -75,7 +76,8 @@ def call_job(
     """Return the result of a method of a job."""
     job.is_used = True
     job.is_ended |= name in ENDING_METHODS
-    # `token()` continues the job elsewhere, `__enter__()` until `__exit__()`.
+    # After `token()`, another host may end the job; after `__enter__()`, `__exit__()`
+    # may end it.
     if name == "token" or name.startswith("_"):
         job.leave()
     if name == "send_event":
@@ -148,7 +150,10 @@ def _send_event(state: State, job: Job, given: Arguments, node: ast.Call) -> Non
 def _named_step(
     given: Arguments, node: ast.Call, keyword: str, index: int | None
 ) -> tuple[Text | None, ast.expr]:
-    """Return the tag of a step among some arguments, None if unknown, and its node."""
+    """Return the tag of the step that a call names, and the node of the tag.
+
+    The tag is None if it is unknown; the node is then the argument or the call.
+    """
     found = given.find(keyword, index)
     tag = found.symbol if found else None
     return tag if isinstance(tag, Text) else None, found.at if found else node

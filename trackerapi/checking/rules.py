@@ -1,6 +1,7 @@
 """Rules of the check: they compare reports of a script with its configurations.
 
-`at` is the node of a tag or kind: the position of a finding about it.
+In all functions, `at` is the node of a tag or kind; a finding has the position of the
+node.
 """
 
 import ast
@@ -22,7 +23,7 @@ from trackerapi.events.event import KINDS, similar_kind
 
 
 def name_step(state: State, job: Job, tag: Symbol, at: ast.expr) -> None:
-    """Record a step that the script names to a job; find an unknown step."""
+    """Record a step that a call of a job names; add a finding for an unknown step."""
     job.is_used = True
     if isinstance(tag, Text):
         state.explained.add(tag.literal)
@@ -53,9 +54,10 @@ def report_handle(state: State, step: Step, *, begins: bool) -> None:
 
 
 def report_to_unknown(state: State, tag: Symbol, at: ast.expr, *, is_job: bool) -> None:
-    """Record a step that the script names to an unknown object, perhaps a job.
+    """Record a step that a call of an unknown object names; the object may be a job.
 
-    If the variable has the name of a job, a tag similar to a step is a misspelt step.
+    With `is_job`, the variable is named like a job: a tag that resembles a known step
+    is then a misspelt step.
     """
     if not isinstance(tag, Text):
         state.unknown_job.is_open = True
@@ -67,7 +69,7 @@ def report_to_unknown(state: State, tag: Symbol, at: ast.expr, *, is_job: bool) 
 
 
 def check_kind(state: State, kind: Symbol, at: ast.expr) -> str | None:
-    """Return the kind of an event, None if unknown; find a misspelt kind."""
+    """Return the kind of an event, or None; add a finding for a misspelt kind."""
     if not isinstance(kind, Text):
         return None
     near = similar_kind(kind.text)
@@ -78,9 +80,9 @@ def check_kind(state: State, kind: Symbol, at: ast.expr) -> str | None:
 
 
 def config_of_tag(state: State, tag: Symbol, at: ast.expr) -> JobConfig | None:
-    """Return the configuration that a tag or display name means; find an unknown one.
+    """Return the job configuration with a tag or display name; None if unknown.
 
-    A misspelt tag means the most similar configuration. None if unknown.
+    For a misspelt tag, adds a finding and returns the most similar configuration.
     """
     if not isinstance(tag, Text):
         return state.only_config
@@ -99,7 +101,7 @@ def never_sent(state: State, tree: ast.Module) -> Iterator[tuple[ast.expr, str]]
     """Yield position and message of each step without a report in the script.
 
     All jobs of one configuration count as one job: one function may create the job,
-    another may attach to it. A tag in an unexplained literal counts as reported: code
+    another may attach to it. A literal that no known call uses counts as reported: code
     that the check cannot follow may use the literal.
     """
     unexplained = state.released.union(
@@ -126,9 +128,9 @@ def never_sent(state: State, tree: ast.Module) -> Iterator[tuple[ast.expr, str]]
 
 
 def find_missing_finish(state: State) -> None:
-    """Find jobs that need an explicit end, and that the script never ends."""
+    """Add a finding for each job that needs an explicit end but is never ended."""
     for job in state.jobs:
-        # A script that drops the handle of `create_job()` leaves the end to others.
+        # If a script ignores the handle from `create_job()`, other code ends the job.
         is_ours = job.is_explicit and job.is_used and not job.has_left
         if job.created_at is None or not is_ours:
             continue
@@ -146,7 +148,10 @@ def _nearest_step(state: State, name: str) -> str | None:
 
 
 def _check_step(state: State, job: Job, tag: Text, at: ast.expr) -> None:
-    """Find a step that is missing in the configuration of the job, or in each one."""
+    """Add a finding if the job's configuration has no step with this tag.
+
+    For a job without a known configuration, all configurations are searched.
+    """
     configs = [job.config] if job.config else state.configs
     is_known = any(config.find_step(tag.text) for config in configs)
     is_certain = tag.text not in state.compared and (job.config or state.is_complete)
@@ -163,9 +168,9 @@ def _check_step(state: State, job: Job, tag: Text, at: ast.expr) -> None:
 
 
 def _check_order(state: State, job: Job, step: StepConfiguration, at: ast.expr) -> None:
-    """Record that a step begins here; find an earlier step that had to wait for it.
+    """Record that a step begins; add a finding if one of its successors has begun.
 
-    No finding if the step may have begun before.
+    No finding is added if the step may have begun before.
     """
     config = job.config
     if config is None or job not in state.flow or state.is_long:
@@ -187,7 +192,7 @@ def _check_order(state: State, job: Job, step: StepConfiguration, at: ast.expr) 
 
 
 def _successors(config: JobConfig, tag: str) -> set[str]:
-    """Return the tags of all steps that must come after a step, and its own tag."""
+    """Return the tag of a step, and the tags of all steps that have to follow it."""
     found, count = {tag}, 0
     while count < len(found):
         count, previous = len(found), ""

@@ -1,4 +1,4 @@
-"""Source files: the script, its configuration files, and its modules beside it."""
+"""Source files: the script, its configuration files, and its modules in its folders."""
 
 import ast
 import contextlib
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 MAX_MODULES: Final = 200
-"""Most modules beside a script that the check reads."""
+"""Maximum number of the script's modules that the check reads."""
 
 _PACKAGE: Final = "trackerapi"
 _STACK_BYTES: Final = 256 * 1024**2
@@ -24,7 +24,7 @@ _PATH_NAMES: Final = _UPWARDS | frozenset(
     {"Path", "pathlib", "joinpath", "os", "path", "join", "str", "resolve", "absolute"}
     | {"expanduser", "abspath"}
 )
-"""Names in expressions that give a path which the check can tell."""
+"""Names that may occur in an expression from which the check computes a path."""
 
 _PATH_NODES: Final = (
     ast.Call | ast.Attribute | ast.Name | ast.BinOp | ast.Div | ast.Load
@@ -32,7 +32,7 @@ _PATH_NODES: Final = (
 
 
 class UnreadableScript(Exception):
-    """Source that is no valid Python; the text gives the reason in one line."""
+    """The source is not valid Python; the text gives the reason in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ class Script:
 
     @classmethod
     def parsed(cls, path: Path, source: bytes) -> "Script":
-        """Return the script in a source.
+        """Parse the source of a script.
 
         Raises:
-            UnreadableScript: If the source is no valid Python.
+            UnreadableScript: If the source is not valid Python.
         """
         try:
             tree = parse(source, str(path))
@@ -87,10 +87,10 @@ def parse(source: bytes, name: str) -> ast.Module:
     """Return the syntax tree of a source, without the warnings of the parser.
 
     Raises:
-        SyntaxError: If the source is no valid Python.
+        SyntaxError: If the source is not valid Python.
         ValueError: If the source contains a NUL.
         RecursionError: If the source is nested more deeply than Python permits.
-        MemoryError: Likewise.
+        MemoryError: If the source is nested more deeply than the parser permits.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -103,7 +103,8 @@ def _parse_with_large_stack(source: bytes, name: str) -> ast.Module:
     """Parse source that is nested too deeply for the limits of the calling thread.
 
     Python 3.11 permits trees three times as deep as the recursion limit, less the
-    depth of the caller. The thread has a larger C stack, which a higher limit needs.
+    depth of the caller. The new thread starts at depth 0, and has the larger C stack
+    that a higher limit needs.
     """
     trees: list[ast.Module] = []
 
@@ -111,7 +112,8 @@ def _parse_with_large_stack(source: bytes, name: str) -> ast.Module:
         with contextlib.suppress(RecursionError, MemoryError):
             trees.append(ast.parse(source, name))
 
-    # Both limits are of the process: other threads have them until the parser returns.
+    # Both limits belong to the process: they also apply to other threads until the
+    # parser returns.
     limit = sys.getrecursionlimit()
     stack_bytes = threading.stack_size(_STACK_BYTES)
     sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
@@ -130,7 +132,8 @@ def _parse_with_large_stack(source: bytes, name: str) -> ast.Module:
 def uses_library_elsewhere(tree: ast.Module, folders: list[Path]) -> bool:
     """Return whether a script imports modules of its own that use this library.
 
-    Such modules may report steps of the current job.
+    Such modules may report steps of the current job. A module that cannot be read
+    counts as a use of the library.
 
     Args:
         tree: The script.
@@ -155,7 +158,7 @@ def uses_library_elsewhere(tree: ast.Module, folders: list[Path]) -> bool:
 
 
 def _own_modules(tree: ast.Module, folders: list[Path]) -> Iterator[Path]:
-    """Yield the files in some folders that a module imports."""
+    """Yield the source files in `folders` that a module imports."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Import | ast.ImportFrom):
             continue
@@ -171,7 +174,7 @@ def _own_modules(tree: ast.Module, folders: list[Path]) -> Iterator[Path]:
 
 
 def _named_configs(tree: ast.Module, script: Path) -> tuple[tuple[Path, ...], bool]:
-    """Return the configuration files in a script, and whether code makes others."""
+    """Return `config_files` and `makes_configs` of a `Script`."""
     assigned: dict[str, list[ast.expr]] = {}
     calls: list[ast.Call] = []
     for node in ast.walk(tree):
@@ -207,8 +210,8 @@ def _path_of(
 ) -> Path | None:
     """Return the path that an expression gives; None if unknown.
 
-    Follows strings, constants, `/`, and names of `Path` and `os.path`. `.parent` and
-    other ways upwards must start at `__file__`.
+    Follows strings, constants, `/`, and names of `Path` and `os.path`. A path with
+    `.parent` or `dirname` must start at `__file__`.
     """
     parts: list[Path] = []
     levels, file = 0, script.absolute()

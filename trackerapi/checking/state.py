@@ -19,7 +19,7 @@ from trackerapi.checking.symbols import (
 from trackerapi.config.job_config import JobConfig
 
 Task: TypeAlias = "ast.AST | Sequence[ast.AST] | Reading"
-"""A node, some nodes, or a reading that has not begun."""
+"""A node, a sequence of nodes, or a reading that has not started."""
 
 Reading: TypeAlias = Generator["Task", Symbol, Symbol]
 """A generator that reads a part of a script.
@@ -30,7 +30,7 @@ deeply nested source needs no deep Python stack.
 """
 
 Reader: TypeAlias = Callable[["State", Any], Reading | Symbol]
-"""Function that reads one kind of node, at once or by a generator."""
+"""Function that reads one type of node; returns the symbol, or a generator for it."""
 
 Flow: TypeAlias = Mapping[Job, frozenset[str]]
 """Tags of the begun steps by job. A job with an unknown order of steps is absent."""
@@ -48,7 +48,7 @@ class Argument:
 
 @dataclass(slots=True)
 class Arguments:
-    """Arguments of a call; `has_more` if `*` or `**` may pass further ones."""
+    """Arguments of a call; `has_more` if `*` or `**` may pass further arguments."""
 
     positional: list[Argument] = field(default_factory=list[Argument])
     keywords: dict[str, Argument] = field(default_factory=dict[str, Argument])
@@ -61,7 +61,11 @@ class Arguments:
         return self.positional[index] if index < len(self.positional) else None
 
     def symbol(self, name: str, index: int | None = None) -> Symbol:
-        """Return the symbol of an argument; None if absent."""
+        """Return the symbol of an argument.
+
+        For an absent argument, return `UNKNOWN` if `*` or `**` may pass the argument,
+        else `Plain.NONE`.
+        """
         found = self.find(name, index)
         return found.symbol if found else UNKNOWN if self.has_more else Plain.NONE
 
@@ -76,25 +80,25 @@ class State:
     Attributes:
         configs: Job configurations of the files.
         is_complete: False if the script makes further configurations in code.
-        findings: Collects the mistakes.
-        unknown_job: Stands for each job without a visible creation, such as the current
-            job of a function that other modules call.
+        findings: Collector of the mistakes.
+        unknown_job: Placeholder for all jobs that the script does not visibly create,
+            such as the current job of a function that other modules call.
         jobs: All jobs of the script, `unknown_job` included.
         explained: Literals that name a step or a job configuration.
-        released: Texts that went to code that the check cannot follow.
-        compared: Texts in comparisons: a condition may prevent their report.
-        called: Nodes of functions with at least one call with known arguments.
-        later: Functions of the script, with arguments from other code.
-        awaited: Calls of coroutines that run where the call stands.
+        released: Texts that were passed to code that the check cannot follow.
+        compared: Texts in comparisons: the condition may exclude a report of the text.
+        called: Nodes of functions that the script calls with known arguments.
+        later: Functions of the script that other code may call, with the arguments.
+        awaited: Calls of coroutines that run before the next statement.
         unstable: Attributes that the script sets, and names that functions bind in an
             outer scope: code that the check reads later may change them.
-        is_long: Whether the check skips calls and further rounds of loops by now: they
-            would take too long.
+        is_long: Whether the check now skips calls and further rounds of loops, because
+            the check has taken too many tasks.
         scope: Names of the module, function or class under reading.
         chain: Calls and called functions that lead from the module to this point.
         returned: Symbols of the `return` statements of the function.
         return_flow: Flow at the last `return` statement of the function.
-        flow: Steps that have begun. Empty behind `return` and similar statements.
+        flow: Steps that have begun. Empty after `return` and similar statements.
         current_job: Job of the innermost block or decorated function.
     """
 
@@ -148,7 +152,7 @@ class State:
 
     @contextmanager
     def replaced(self, **attributes: object) -> Generator[None]:
-        """Set some attributes for the reading of a part; restore them behind it."""
+        """Set attributes within a block (`with` statement); restore them at its end."""
         before = {name: getattr(self, name) for name in attributes}
         for name, value in attributes.items():
             setattr(self, name, value)
@@ -159,7 +163,7 @@ class State:
     def create_job(self, node: ast.Call, job: Job) -> Job:
         """Return the job that a call creates; the same job at each reading of the call.
 
-        Two calls of a helper function with the call create two jobs.
+        If the call is in a helper function, each call of the helper creates a new job.
         """
         key = (*self.chain, node, job.config.tag if job.config else None)
         if key not in self._created:

@@ -1,7 +1,7 @@
 """Reading of statements, in the order in which they run.
 
-Conditional statements may not run: behind them, the steps that they begin do not count
-as begun.
+A conditional statement may not run: after the statement, a step that it begins does not
+count as begun.
 """
 
 import ast
@@ -35,7 +35,7 @@ from trackerapi.checking.symbols import (
 
 PACKAGE: Final = "trackerapi"
 MAX_UNROLLED: Final = 40
-"""Most items of a loop whose body is read once for each item."""
+"""Maximum number of items for which a loop body is read once for each item."""
 
 _For: TypeAlias = ast.For | ast.AsyncFor
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -57,7 +57,7 @@ def _read_augmented(state: State, node: ast.AugAssign) -> Reading:
 
 
 def _read_branches(state: State, branches: Sequence[Sequence[ast.AST]]) -> Reading:
-    """Read branches of which one runs; continue where they join."""
+    """Read branches of which exactly one runs; join their names at the end."""
     start, ends = state.scope.names, list[dict[str, Symbol]]()
     for branch in branches:
         state.scope.names = dict(start)
@@ -225,7 +225,7 @@ def _read_class(state: State, node: ast.ClassDef) -> Reading:
     with state.replaced(scope=scope):
         yield node.body
     handles = [s for s in scope.names.values() if isinstance(s, Job | Step | Member)]
-    yield release(state, *handles)  # Methods may use them.
+    yield release(state, *handles)  # Methods may use the handles.
     state.scope.assign(node.name, scope)
     return UNKNOWN
 

@@ -1,7 +1,7 @@
-"""Symbols that an expression may refer to, and scopes that bind names to them.
+"""Symbols, which describe the objects of expressions, and scopes with their names.
 
-An expression has one symbol. If two paths through a script give it different symbols,
-the symbol is `UNKNOWN` behind them: the check cannot tell.
+An expression has one symbol. If two paths through a script lead to different symbols,
+the symbol is `UNKNOWN` after the paths have joined.
 """
 
 import ast
@@ -32,8 +32,8 @@ class Text:
     Attributes:
         text: The string.
         literal: Node of its literal; None for a string of a configuration.
-        passed_at: Argument of the call of a helper function; None outside helpers. A
-            finding points to the argument, not into the helper.
+        passed_at: Argument that passed the text to a helper function; None outside
+            helpers. A finding points to the argument, not into the helper.
     """
 
     text: str
@@ -43,7 +43,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Items:
-    """A list or tuple with known items; `list_node` is the node of a list."""
+    """A list or tuple with known items; `list_node` is None for a tuple."""
 
     items: tuple["Symbol", ...]
     list_node: ast.expr | None = None
@@ -64,12 +64,12 @@ class Job:
         config: Configuration of the job; None if unknown.
         created_at: Call that creates the job; None for a handle of a running job.
         job_id: Id that the provider gives the job; None if unknown.
-        is_explicit: Whether the job needs a block or an explicit end.
+        is_explicit: Whether the job needs a `with` block or an explicit end.
         is_used: Whether the script uses the handle; `run_job()` counts as a use.
-        is_ended: Whether the script enters the job as a block, or ends it.
+        is_ended: Whether the script uses the job in a `with` block, or ends the job.
         is_open: Whether the job may report steps that the check cannot see.
-        has_left: Whether the handle went to code that the check cannot follow.
-        sent: Tags and display names of the steps that the script names to the job.
+        has_left: Whether the handle was passed to code that the check cannot follow.
+        sent: Tags and display names of the steps that calls of the job name.
         begun: Tags of the steps that may have begun so far.
     """
 
@@ -85,7 +85,7 @@ class Job:
     begun: set[str] = field(default_factory=set[str])
 
     def leave(self) -> None:
-        """Record that the handle went to code that the check cannot follow."""
+        """Record that the handle was passed to code that the check cannot follow."""
         self.is_used = self.is_open = self.has_left = True
 
 
@@ -150,7 +150,7 @@ class Scope:
         changed: Names that had several symbols.
         shared: Names that `global` or `nonlocal` binds in an outer scope.
         outer: Scope whose names are visible too; None for a module.
-        is_class: Whether functions inside cannot see the names.
+        is_class: Whether the scope is a class: its functions cannot see its names.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Scope:
         self.is_class: bool = is_class
 
     def find(self, name: str) -> "Scope | None":
-        """Return the scope that binds a name; None if no scope does."""
+        """Return the scope that binds a name; None for an unbound name."""
         scope: Scope | None = self
         while scope and (name not in scope.names or name in scope.shared):
             scope = scope.outer

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final, cast
 from trackerapi.events.metadata import MAX_INTEGER
 
 STDIN: Final = "-"
-"""Value of an option that makes the command read the text from stdin."""
+"""Option value for which the command reads the text from stdin."""
 
 _WORDS: Final = {"true": True, "false": False}
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
@@ -23,7 +23,7 @@ _KEPT_BYTES: Final = 64 * 1024
 
 
 def number(text: str) -> float:
-    """Parse a number: a float with a decimal point or an exponent, else an int."""
+    """Parse a number; return a float if it has a decimal point or an exponent."""
     value = _number(text)
     if value is None:
         raise argparse.ArgumentTypeError(f"not a number: {text!r}")
@@ -38,7 +38,8 @@ def key_value(text: str) -> tuple[str, Any]:
     if value in _WORDS:
         return key, _WORDS[value]
     as_number = _number(value)
-    # A number above `MAX_INTEGER` stays text: it is an id, and would lose digits.
+    # A number above `MAX_INTEGER`, such as a long id, stays text: some JSON readers
+    # would round the number.
     is_exact = as_number is not None and abs(as_number) <= MAX_INTEGER
     return key, as_number if is_exact else value
 
@@ -66,7 +67,7 @@ def seconds(text: str) -> float:
 
 
 def moment(text: str) -> datetime:
-    """Parse a time; a time without an offset is in the time zone of this machine."""
+    """Parse a time, and return it in UTC; a time without an offset is local time."""
     try:
         read = datetime.fromisoformat(text)
         return (read if read.tzinfo else read.astimezone()).astimezone(UTC)
@@ -107,7 +108,10 @@ def metadata_from(
 
 
 def long_text(text: str | None) -> str | None:
-    """Return a text; read it from stdin for `-`; cut the middle of a long text."""
+    """Return the text of an option, without the middle of a long text.
+
+    For `-`, the text is read from stdin. None for a missing or empty text.
+    """
     if text == STDIN:
         stream = cast("BinaryIO | None", getattr(sys.stdin, "buffer", None))
         text = _read_begin_and_end(stream) if stream is not None else None
@@ -127,7 +131,7 @@ def _read_begin_and_end(stream: BinaryIO) -> str:
 
 
 def _number(text: str) -> float | None:
-    """Return the value of a JSON number; None if the text is no finite number."""
+    """Return the value of a finite JSON number; None for any other text."""
     if len(text) > _MAX_NUMBER_LENGTH or not _NUMBER.fullmatch(text):
         return None
     value: float = json.loads(text)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from trackerapi.config.job_config import JobConfig
 
 MAX_SCRIPT_BYTES: Final = 64 * 1024**2
-"""Maximum size of a script; a larger script is a usage error."""
+"""Maximum size of a script, in bytes; a larger script is a usage error."""
 
 USUAL_FILE: Final = Path("job_configurations.json")
-"""Configuration file for a script that names no file."""
+"""Default configuration file, for a script that names no configuration file."""
 
 _HELP: Final = """
 Find errors in job scripts, without running them.
@@ -106,8 +106,9 @@ def _configs(script: "Script", given: Path | None) -> "list[JobConfig]":
     """Return the job configurations that a script may use.
 
     Raises:
-        ConfigError: If a file is not valid.
-        UsageError: If no file is known.
+        ConfigError: If a configuration file is not valid.
+        UsageError: If neither `given` nor the script names a configuration file, and
+            there is no default file.
     """
     from trackerapi.config.job_config import read_configs
 
@@ -127,6 +128,9 @@ def _configs(script: "Script", given: Path | None) -> "list[JobConfig]":
 
 
 def _existing_path(named: Path, script: Path) -> Path:
-    """Return the path of a named file: in the current folder, else at the script."""
+    """Return the path of a configuration file that a script names.
+
+    A file in the current folder is preferred to a file in the script's folder.
+    """
     beside = script.parent / named
     return beside if not named.is_file() and beside.is_file() else named

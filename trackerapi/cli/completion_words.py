@@ -1,6 +1,6 @@
-"""Words that a shell offers at the tab key; argcomplete finds the words.
+"""Completions that a shell offers at the tab key, computed by argcomplete.
 
-At each press of the key, the shell script runs `trackerapi` with the variable
+At each press of the tab key, the completion script runs `trackerapi` with the variable
 `_ARGCOMPLETE` set and the typed line in `COMP_LINE`.
 """
 
@@ -24,14 +24,14 @@ _FOLDERS: Final = DirectoriesCompleter()
 
 def script_for(shell: str) -> str:
     """Return the completion script for a shell: bash, zsh or fish."""
-    # `use_defaults` is off: bash would offer files for each free text.
+    # With `use_defaults`, bash would offer file names for options with free text.
     script: str = shellcode([_COMMAND], use_defaults=False, shell=shell)
     return script.strip("\n")
 
 
 def complete() -> None:
     """Write the possible next words of the typed line to the shell, and exit."""
-    # Loads only the module of the typed command: the user waits at the prompt.
+    # Load only the module of the typed command: the user waits at the prompt.
     typed_command = os.environ.get("COMP_LINE", "").split()[1:2]
     argcomplete.autocomplete(
         build_parser(typed_command),

@@ -1,7 +1,7 @@
 """Entry point of the command `trackerapi`.
 
-`trackerapi run` starts the user's command before it loads the library, and reads its
-command line without argparse: imports would delay the command.
+For `trackerapi run`, the library is loaded after the start of the user's command, and
+the command line is parsed without argparse: these imports would delay the command.
 """
 
 import os
@@ -11,8 +11,8 @@ import sys
 def main() -> int:
     """Run the command; return its exit status."""
     words = sys.argv[1:]
-    # The completion script passes no words. With words, a variable that a process has
-    # inherited must not keep a command from running.
+    # The completion script passes no words. A call with words runs its command, even
+    # if the process has inherited the variables of the completion script.
     if not words and {"_ARGCOMPLETE", "COMP_LINE"} <= os.environ.keys():
         return _complete()
     if words[:1] == ["run"]:
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def _complete() -> int:
-    """Write the possible next words of a typed line; called by the shell script."""
+    """Write the possible next words of a typed line, for the completion script."""
     try:
         from trackerapi.cli.completion_words import complete
     except ImportError:  # the extra `completion` is not installed

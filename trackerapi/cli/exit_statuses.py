@@ -35,4 +35,4 @@ UNPRINTED: Final = 1
 
 
 class NotPrinted(TrackerError):
-    """Loss of a secret: the command prints it only once, and the output failed."""
+    """The command could not print a secret, such as a token, on stdout."""

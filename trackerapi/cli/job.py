@@ -1,4 +1,4 @@
-"""Group of commands `job`: the module of the command `job start` is `job_start`."""
+"""Group of commands `job`: each command has a module, `job start` has `job_start`."""
 
 from typing import Any
 

@@ -28,7 +28,7 @@ _REASON_KINDS: Final = {
     "cancelled": "cancel",
     "interrupted": "interrupt",
 }
-"""Kind of the event with the reason of the end, by the status of the job."""
+"""Kind of the event that gives the reason of a job's end, by status of the job."""
 
 _HELP: Final = f"""\
 Show how far a job is, its steps, and why it failed.

@@ -58,7 +58,7 @@ def _token(options: argparse.Namespace) -> int:
 
 
 def _end_token(tracker: "TrackerApi", token: str) -> str:
-    """End a token that could not be printed; return the result for the error text."""
+    """Expire a token that could not be printed; return a clause for the error text."""
     parsed = JobToken.parse(token)
     key_id = key_id_of(parsed.api_key) if parsed else None
     with suppress(BackendError):  # only a key with the scope admin may end a token

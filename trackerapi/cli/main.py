@@ -2,8 +2,8 @@
 
 Exit status: 0 success, 1 the backend gave no usable answer, 2 wrong usage or settings,
 3 the backend refused the key, 4 the backend refused the request or does not know the
-object, 130 interrupted. `check`, `sync` and `outbox` use 1 and 3 for other results: the
-help of these commands lists them.
+object, 130 interrupted. For `check`, `sync` and `outbox`, 1 and 3 have other meanings,
+which the help of each command lists.
 """
 
 import argparse
@@ -52,7 +52,7 @@ _MODULES: Final = {
     "check": "check",
     "completion": "completion",
 }
-"""Module of each command. Only the module of the called command is loaded."""
+"""Module of each command in `trackerapi.cli`; only the called command is loaded."""
 
 _EPILOG = """\
 exit status (the help of `run`, `check`, `sync` and `outbox` lists their own):
@@ -81,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with library_messages_on_stderr():
             status = run(options)
             if stdout is not None:
-                stdout.flush()  # inside `try`: the handlers map a failed write
+                # Flush inside `try`: the handlers set the status of a failed write.
+                stdout.flush()
             return status
     except (TrackerError, ValueError) as error:
         print_message(one_line(str(error)))
@@ -92,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of the pipe has ended. Python flushes stdout again at exit, and the
-        # rest of the buffer would raise again: /dev/null takes it.
+        # The reader of the pipe has ended. At exit, Python flushes stdout again, which
+        # would raise a second error: redirect stdout to /dev/null.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
     except OSError as error:

@@ -101,7 +101,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 
 def folder_of(options: argparse.Namespace, *, creates: bool = False) -> OutboxFolder:
-    """Return the outbox folder; works without address and key.
+    """Return the outbox folder; no address and no key is needed.
 
     Args:
         options: Options of the command line.

@@ -8,7 +8,7 @@ from trackerapi.errors import one_line
 
 
 class Parser(argparse.ArgumentParser):
-    """`ArgumentParser` for command lines in scripts, with the same arguments.
+    """`ArgumentParser` that rejects blank values, and prints short errors.
 
     An argument without a `type`, or with the type `Path`, must not be blank: a blank
     value comes from an unset variable of the script. Free text has the type `str` and

@@ -22,7 +22,7 @@ from trackerapi.times import parse_rfc3339
 _CLEAR: Final = "\r\x1b[K"
 _BETWEEN_SECONDS: Final = 0.1
 _TABLE_ROWS: Final = 200
-"""Number of rows in a portion of a table, equal to a page of the backend."""
+"""Number of rows that a table prints at a time, equal to a page of the backend."""
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB")
 _LIBRARY: Final = logging.getLogger("trackerapi")
@@ -47,7 +47,8 @@ def print_line(text: str, end: str = "\n") -> None:
 def print_argument(text: str) -> None:
     """Print an argument of the command line, as input for another command.
 
-    The bytes of the argument are written unchanged: the encoding of stdout may differ.
+    The bytes are written unchanged, even if the encoding of stdout differs from the
+    encoding of the command line.
     """
     binary: BinaryIO | None = getattr(sys.stdout, "buffer", None)
     if binary is None:
@@ -65,8 +66,8 @@ def print_secret(
     Args:
         noun: Name of the secret in errors, such as `the token`.
         make: Function that makes the secret and returns it.
-        undo: Function that ends a secret after its output failed, if possible. The
-            returned text describes the result in the error.
+        undo: Function that is called with a secret that could not be printed. It
+            expires the secret if possible, and returns a clause for the error text.
 
     Raises:
         NotPrinted: If stdout is closed, or cannot be written.
@@ -79,8 +80,8 @@ def print_secret(
         print_line(secret)
         stream.flush()
     except OSError as error:
-        # Python flushes stdout at exit, and the rest of its buffer would raise again:
-        # /dev/null takes the rest.
+        # At exit, Python flushes stdout again, which would raise a second error:
+        # redirect stdout to /dev/null.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         reason = error.strerror or error
         raise NotPrinted(
@@ -140,7 +141,7 @@ class Table:
     Args:
         heading: First row.
         numbers: Indexes of the columns that are aligned to the right.
-        max_rows: Number of rows in one portion.
+        max_rows: Maximum number of rows in one portion.
     """
 
     def __init__(
@@ -215,7 +216,7 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 
 class Progress:
-    """Progress line of a long command, if stderr is a terminal.
+    """Progress line of a long command; printed only if the stream is a terminal.
 
     Args:
         text: Function that returns the line for a count.
@@ -294,7 +295,7 @@ def _as_json(value: Any, indent: int | None) -> str:
     text = json.dumps(
         value, indent=indent, default=_json_text, ensure_ascii=not is_unicode
     )
-    # JSON permits some control characters unescaped: a terminal would obey them.
+    # Escape the control characters that JSON permits: a terminal would obey them.
     return "".join(
         c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text
     )

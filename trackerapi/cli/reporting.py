@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trackerapi.jobs.job import TrackerJob
 
 _MAX_READ_SECONDS: Final = 3.0
-"""Maximum time of delivery and step check together."""
+"""Maximum time of delivery and step check together, in seconds."""
 
 REPORT_STATUSES: Final = """\
 exit status: 0 whatever the backend does, 2 wrong usage or settings. Reports that are
@@ -86,7 +86,8 @@ def report_tracker(
 
     Args:
         options: Options of the command line.
-        is_lasting: Whether the command runs long: requests get the usual time limit.
+        is_lasting: Whether the command runs long. Its requests then have the default
+            time limit; otherwise the shutdown timeout, if that is shorter.
 
     Raises:
         SettingsError: If a setting is missing or invalid.
@@ -122,7 +123,7 @@ def warn_of_unknown_step(
 ) -> None:
     """Print a warning if the job has no such step.
 
-    Blocks until the time limit of the delivery has passed since `began`, at most 3 s.
+    Blocks until the shutdown timeout has passed since `began`, but at most 3 s.
 
     Args:
         tracker: Tracker that reported the step; closed.
@@ -158,7 +159,7 @@ def job_of(tracker: TrackerApi, options: argparse.Namespace) -> "TrackerJob":
         options: Options of the command line; `part`, if present, names this worker.
 
     Raises:
-        SettingsError: If both name no job.
+        SettingsError: If neither the command line nor the environment names a job.
         ValueError: If the text cannot be the id or token of a job.
     """
     if options.job is None and not os.environ.get(JOB, "").strip():
@@ -167,7 +168,7 @@ def job_of(tracker: TrackerApi, options: argparse.Namespace) -> "TrackerJob":
     job = tracker.attach(options.job, part=part)
     from trackerapi.jobs.job import job_block
 
-    # Without --part, the worker has no name. With a name made from this process, a
-    # rerun would count as another worker, and the counts of both runs would add up.
+    # Without --part, remove the name that `attach()` makes from this process: a rerun
+    # would count as another worker, and the counts of both runs would add up.
     job_block(job).work.events.part = part
     return job

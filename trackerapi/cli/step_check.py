@@ -18,7 +18,7 @@ def unknown_step(
 ) -> str | None:
     """Return a warning if the job's configuration has no such step.
 
-    The read call follows only if the reports were delivered: otherwise the backend is
+    The job is read only if its reports were delivered: otherwise the backend is
     unreachable, or the mode is offline. Blocks until `deadline` at most.
 
     Args:

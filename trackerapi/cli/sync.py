@@ -136,15 +136,17 @@ class Sync:
                     break
                 if not self._retry_loop.pauses_after(error):
                     break
-            # Printed after the loop: the time limit may end the loop in a pause.
+            # Print the error after the loop: the time limit may end the loop in a
+            # pause.
             if error is not None:
                 print_message(self._failure(error))
 
     def watch(self, sigterm: "Sigterm") -> None:
         """Deliver leftover files as they appear, until a signal or the time limit.
 
-        Blocks until the end. After SIGTERM, one more pass follows: a sidecar gets
-        SIGTERM after the job's process, and the pod's outbox may be deleted next.
+        Blocks until then. After SIGTERM, one more pass follows: a sidecar receives
+        SIGTERM after the job's process has ended, and the pod's outbox may be deleted
+        next.
         """
         try:
             while not self._retry_loop.is_over:
@@ -254,13 +256,13 @@ class Sync:
             self._dispatch.delivery.retry_deferred(file)
 
     def _may_deliver(self, header: Header | None) -> bool:
-        """Return whether this key delivers a file, or might after a request."""
+        """Return whether this key may deliver a file; True also if not known yet."""
         if header is None or not header.is_readable:
             return False
         return self._dispatch.admits(header.binding) or self._is_ambiguous(header)
 
     def _is_ambiguous(self, header: Header | None) -> bool:
-        """Return whether a request has to find out if this key may deliver a file.
+        """Return whether the backend has to be asked if this key may deliver a file.
 
         A file of another key is ambiguous until the backend has named the provider of
         this key: both keys may belong to the same provider.
@@ -297,7 +299,7 @@ class Sigterm:
         self._was_received = self._is_pausing = False
 
     def handle(self, number: int, frame: "FrameType | None") -> None:  # noqa: ARG002
-        """Record the signal, and end a pause; `signal.signal()` gets this handler."""
+        """Record the signal, and end a pause; installed by `signal.signal()`."""
         self._was_received = True
         if self._is_pausing:
             raise _Terminated
@@ -306,9 +308,10 @@ class Sigterm:
     def interruptible_pause(self) -> Generator[None]:
         """Raise `_Terminated` in the block (`with` statement) after SIGTERM.
 
-        The block is a pause of `sync --watch`. An earlier SIGTERM raises at its start.
+        The block is a pause of `sync --watch`. A SIGTERM that arrived before the block
+        raises at the start of the block.
         """
-        # The flag is set before the test: `handle()` raises for a signal in between.
+        # Set the flag before the test: `handle()` raises for a signal between the two.
         self._is_pausing = True
         try:
             if self._was_received:

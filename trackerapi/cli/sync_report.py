@@ -49,8 +49,9 @@ class RemainingFile:
         group: Group of the file; see `group_of()`.
         path: Path of the file.
         records: Number of undelivered and held records.
-        reason: Reason for which the records stay.
-        condition: Condition under which the command fixes the cause; empty for always.
+        reason: Reason why the records stay.
+        condition: Condition under which `command` fixes the cause; empty if `command`
+            always does.
         command: Command to run; empty if no command is needed on this machine.
     """
 
@@ -78,7 +79,7 @@ class SyncReport:
     Attributes:
         delivered: Number of events that this command delivered.
         waiting: Number of undelivered records in files that this key delivers.
-        held: Number of held records in these files.
+        held: Number of held records in files that this key delivers.
         dropped: Number of lost records, by reason.
         last_error: Error of the last attempt; None after a success.
         files: Number of files that stay, by reason: live (of a running process),
@@ -155,7 +156,7 @@ class SyncReport:
         return "; ".join(parts)
 
     def stranded(self) -> Iterator[str]:
-        """Iterate over a line for each file that needs an action of the user."""
+        """Iterate over a line for each file that the user has to fix, at most 20."""
         found = [each for each in self.remaining if each.group in _TO_DO]
         yield from (each.as_text() for each in found[:_MAX_LINES])
 
@@ -169,7 +170,7 @@ class SyncReport:
 
 
 def group_of(file: FileSummary, folder: OutboxFolder, *, is_ours: bool) -> str:
-    """Return the group of a file: it decides how its records can be delivered.
+    """Return the group of a file: who can deliver its records, or why nobody can.
 
     Args:
         file: Summary of the file.
@@ -230,7 +231,7 @@ def held_for_others(
 def _explain(
     file: FileSummary, group: str, last_error: str | None
 ) -> tuple[str, str, str]:
-    """Return reason, condition and command for `RemainingFile`, or empty texts."""
+    """Return the members `reason`, `condition` and `command` of `RemainingFile`."""
     binding = file.header.binding if file.header else None
     match group, binding:
         case "unconfirmed", Binding():
@@ -250,7 +251,7 @@ def _explain(
 
 
 def _why_undelivered(file: FileSummary, last_error: str | None) -> tuple[str, str, str]:
-    """Return reason, condition and command for a file that this key delivers."""
+    """Return these three members for a file that this key delivers."""
     if last_error is not None:
         return last_error, "", "sync"
     unknown, failing = why_deferred(file.path)

@@ -1,7 +1,7 @@
 """Command `track`: a filter in a pipe that counts lines or bytes as units of a step.
 
-`track` copies stdin to stdout byte for byte. Like `cat`, it ends at the end of the
-data, after the end of the reader, or by a signal. It closes both ends of the
+`track` copies stdin to stdout byte for byte. Like `cat`, `track` ends at the end of the
+data, when the reader has ended, or by a signal. It closes both ends of the
 pipe before the delivery, so that writer and reader need not wait for the backend.
 """
 
@@ -108,7 +108,7 @@ class Counter:
 
 
 class _Stop:
-    """Signal handler that ends the copy like the end of the data.
+    """Signal handler that ends the copy as if the data had ended.
 
     The handler raises no exception, so that all copied data are counted.
 
@@ -127,7 +127,8 @@ class _Stop:
 
 def _track(options: argparse.Namespace) -> int:
     for descriptor in (STDIN, STDOUT):
-        # Raises for a closed stream: an outbox file could get the same descriptor.
+        # `fstat()` raises for a closed stream: otherwise an outbox file could receive
+        # the descriptor, and the copied data.
         os.fstat(descriptor)
     status, stop = FINE, _Stop()
     with report_tracker(options, is_lasting=True) as tracker:

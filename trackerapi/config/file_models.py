@@ -1,7 +1,7 @@
 """Models of the configuration file; the JSON Schema is generated from them.
 
-Bytes become checked plain data, or one `ConfigError`. This module imports pydantic, so
-it is loaded only when a file is read or a document is checked.
+A file becomes checked plain data, or raises one `ConfigError`. This module imports
+pydantic, and is loaded only when a file is read or a document is checked.
 """
 
 import difflib
@@ -31,10 +31,10 @@ _BUILD: Final = r"[0-9a-zA-Z-]+"
 SEMVER_PATTERN: Final = (
     rf"^{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_PRE}(\.{_PRE})*)?(\+{_BUILD}(\.{_BUILD})*)?$"
 )
-"""Semantic Versioning 2.0.0."""
+"""Pattern of a version by Semantic Versioning 2.0.0."""
 
-# `$` also matches before a line end in Python, but not in ECMA-262. With this suffix
-# the pattern means the same to editors and to Python's validators.
+# `$` also matches before a line end in Python, but not in ECMA-262. With this suffix,
+# validators in Python and in editors accept the same texts.
 _AT_END: Final = r"(?!\n)"
 
 
@@ -161,7 +161,8 @@ _TEXT_REASON: Final = "must be text"
 _LENGTH_REASON: Final = f"must have 1 to {LONGEST_NAME} characters"
 _POINTS_REASON: Final = f"must be a whole number from 0 to {MAX_POINTS:,}"
 
-# By pydantic's name of the mistake; `points` is the only number of a file.
+# Reasons by pydantic's type of the error. An error about a number is about `points`:
+# all other members are texts or lists.
 _REASONS: Final = {
     "extra_forbidden": "unknown key {name!r}",
     "greater_than_equal": _POINTS_REASON,
@@ -212,7 +213,7 @@ def check_job_document(document: Any, at: str = "") -> dict[str, Any]:
             key is used twice, or if a step can never become ready.
     """
     match document:
-        case {**members}:  # any mapping; pydantic takes only a dict for an object
+        case {**members}:  # any mapping: pydantic accepts only a dict as an object
             document = members
         case _:
             pass
@@ -251,8 +252,8 @@ def _checked(
     model: type[BaseModel], content: object, path: Path | None, at: str
 ) -> dict[str, Any]:
     try:
-        # Validated as Python data, because `read_json_file()` has to see the text:
-        # pydantic accepts repeated keys.
+        # Validate Python data, not JSON text: pydantic accepts repeated keys in a text,
+        # and `read_json_file()` refuses repeated keys.
         checked = model.model_validate(content)
     except ValidationError as error:
         mistakes = error.errors(include_url=False)
@@ -289,7 +290,7 @@ def _config_error(
 
 def _key_meant(model: type[BaseModel], loc: Location) -> str | None:
     """Return the known key that the unknown key at `loc` resembles; else None."""
-    # Each level of models takes two parts of a location: a key and an index.
+    # Each level of models adds two parts to a location: a key and an index.
     level = _MODELS[_MODELS.index(model) + len(loc) // 2]
     known = [field.alias or name for name, field in level.model_fields.items()]
     key = str(loc[-1]).lower()

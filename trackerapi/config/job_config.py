@@ -14,8 +14,8 @@ class MetadataConfiguration:
     """A metadata key of a step, and the readers of its value.
 
     Attributes:
-        name: The key, as events carry it.
-        kind: How the value is shown: text, number or link.
+        name: Key of the value in the metadata of events.
+        kind: Form in which the value is shown: text, number or link.
         units: Text behind a number; None for no units.
         audience: provider for the provider alone; customer for both.
     """
@@ -34,7 +34,7 @@ class StepConfiguration:
         tag: Name in scripts and events; unique in the job.
         name: Display name for the customer.
         points: Weight of the step against the other steps, 0 to 1,000,000.
-        metadata_configurations: Keys with a kind, units or an audience.
+        metadata_configurations: Metadata keys with a kind, units or an audience.
         after: Tags of the steps that must be done or skipped before this step is
             ready; None for the previous step of the list.
 
@@ -79,7 +79,7 @@ class JobConfig:
         return match_name(self.step_configurations, name)[0]
 
     def as_document(self) -> dict[str, Any]:
-        """Return the configuration as a document of the wire and of files."""
+        """Return the configuration as plain data, as in files and requests."""
         document: dict[str, Any] = {"tag": self.tag, "name": self.name}
         if self.version is not None:
             document["version"] = self.version
@@ -92,7 +92,7 @@ class JobConfig:
 
 
 def declared_keys(config: JobConfig, tag: str | None) -> frozenset[str] | None:
-    """Return the metadata keys that events of a step may carry; None for any.
+    """Return the metadata keys that events of a step may have; None for any keys.
 
     Args:
         config: Configuration of the job.
@@ -159,7 +159,7 @@ def config_from_code(config: JobConfig | Mapping[str, Any], at: str) -> JobConfi
 
     Args:
         config: Configuration or plain document.
-        at: JSON Pointer to it, for errors.
+        at: JSON Pointer to the configuration, for errors.
 
     Raises:
         ConfigError: If the configuration is not valid.

@@ -14,7 +14,7 @@ from trackerapi.files import read_given
 MAX_FILE_BYTES: Final = 5 * 1024 * 1024
 
 MAX_DIGITS: Final = 300
-"""Maximum digits of an int; longer whole numbers become floats, to be refused later."""
+"""Maximum number of digits of an int; a longer whole number is refused as a float."""
 
 Location: TypeAlias = tuple[int | str, ...]
 """Keys and indexes from the root of a document to a value."""
@@ -131,7 +131,7 @@ def _values(document: Any) -> Iterator[tuple[Location, Any]]:
 
 
 def _fault(value: Any) -> tuple[str, Location] | None:
-    """Return why `value` is refused, and the location below it; None if it is not."""
+    """Return the fault of a value and its location below the value; None if valid."""
     if isinstance(value, _Object):
         for key in value.repeated:
             return f"key {key!r} appears twice", (key,)

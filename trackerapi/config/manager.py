@@ -21,7 +21,7 @@ class JobConfigManager:
     """Load job configurations and look them up by tag.
 
     `TrackerApi.create_job()` finds the configurations of all managers of the process,
-    until the process ends. Making a manager reads the file and blocks meanwhile.
+    until the process ends. The constructor blocks while it reads the file.
 
     Args:
         configurations_file: Path of a JSON file; see the JSON Schema.
@@ -30,7 +30,7 @@ class JobConfigManager:
     Raises:
         ConfigError: If the file or a document is not valid, or a tag was loaded
             before with other content.
-        TypeError: If the file is not a path, or `configs` not a list of
+        TypeError: If `configurations_file` is not a path, or `configs` is not a list of
             configurations.
 
     Example:
@@ -128,8 +128,8 @@ def _as_list(
 _LOADED: Final[dict[str, JobConfig]] = {}
 """Configurations that this process has loaded, by tag.
 
-No lock guards the dict: each access is one atomic call. At a fork, another thread could
-have the lock, and the child would wait for ever.
+No lock guards the dict: each access is one atomic call. If another thread held a lock
+at a fork, the child would wait for the lock for ever.
 """
 
 
@@ -139,8 +139,9 @@ def _remember(configs: Mapping[str, JobConfig], path: Path | None) -> None:
     Raises:
         ConfigError: If a tag was loaded before with other content.
     """
-    # Compare all before adding the first: a file with one conflict adds nothing.
-    # `setdefault()` compares again: another thread may load after the comparison.
+    # Compare all configurations before adding the first: a file with one conflict adds
+    # nothing. `setdefault()` compares again: another thread may add a configuration
+    # after the first comparison.
     for known_or_kept in (_LOADED.get, _LOADED.setdefault):
         for pointer, config in configs.items():
             if known_or_kept(config.tag, config) != config:
@@ -157,7 +158,8 @@ def find_loaded(tag: str) -> JobConfig | None:
     """Return the loaded configuration with this tag, or else with this display name.
 
     Raises:
-        ConfigError: If no tag matches and several configurations have the name.
+        ConfigError: If no tag matches, and several configurations have the display
+            name.
     """
     config, others = match_name(tuple(_LOADED.values()), tag)
     if config is None and others:

@@ -8,7 +8,10 @@ from typing import Any, Final
 from trackerapi.errors import ConfigError
 
 MAX_CONFIG_BYTES: Final = 1024 * 1024 - 16 * 1024
-"""A request has at most 1 MiB; 16 KiB remain for other members of a creation."""
+"""Maximum size of a configuration, in bytes.
+
+A request has at most 1 MiB, of which 16 KiB remain for the other members of a creation.
+"""
 
 _DEFAULTS: Final = {"kind": "text", "audience": "provider"}
 """Members that are sent with each metadata key, even if the file omits them."""
@@ -23,7 +26,7 @@ def check_size(job: Mapping[str, Any], path: Path | None, at: str) -> None:
         at: JSON Pointer to the document.
 
     Raises:
-        ConfigError: If the document takes more than `MAX_CONFIG_BYTES` as it is sent.
+        ConfigError: If the document has more than `MAX_CONFIG_BYTES` in a request.
     """
     steps = [
         {**step, "metadata_configurations": [{**_DEFAULTS, **key} for key in keys]}

@@ -15,7 +15,7 @@ from typing import Any, Final
 from trackerapi.errors import ConfigError
 
 _MAX_TAGS: Final = 5
-"""Maximum number of tags in the error about a circle; further tags are omitted."""
+"""Maximum number of tags that the error about a circle shows."""
 
 
 def check_order(steps: Sequence[Mapping[str, Any]], path: Path | None, at: str) -> None:
@@ -71,7 +71,7 @@ def _circle(
     Args:
         steps: All steps.
         circle: Tags of the circle, each before the step that waits for it. The last
-            tag is the first one again.
+            tag repeats the first tag.
         path: File of the documents; None for code.
         at: JSON Pointer to the list of steps.
     """

@@ -14,7 +14,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _PLAIN_HOST = r"localhost|[a-z0-9-]+(?:\.[a-z0-9-]+)+|[a-z0-9-]+(?=:\d)|\[[0-9a-f:]+\]"
 _INCOMPLETE = re.compile(
-    # No underscore: keys contain one, and an error must not repeat a pasted key.
+    # No underscore: each key contains an underscore, and an error must not repeat a
+    # key that was pasted as an address.
     rf"(?:(https?):)?/*((?:{_PLAIN_HOST})(?::\d{{1,5}})?(?:/[a-z0-9.-]*)*)",
     re.IGNORECASE,
 )
@@ -85,7 +86,7 @@ def proxy_address(text: str, setting: str) -> str:
 
 
 def parse_ip(text: str) -> "IPv4Address | IPv6Address | None":
-    """Return `text` as an IP address; None if `text` is not one."""
+    """Return `text` as an IP address; None for any other text."""
     from ipaddress import ip_address
 
     try:

@@ -18,7 +18,7 @@ MAX_KEY_FILE_BYTES = 4096
 
 
 def key_id_of(api_key: str) -> str | None:
-    """Return the public part of a key; None for a key without one."""
+    """Return the public part of a key; None for a key without a public part."""
     parts = api_key.split("_")
     return parts[1] if len(parts) == 4 and parts[0] == "trk" else None
 
@@ -59,10 +59,11 @@ class KeyFile:
 
 
 def key_file(sources: Sources) -> KeyFile | None:
-    """Return the key file of the arguments or the environment; None without one.
+    """Return the key file from the arguments or the environment; None if not set.
 
     Raises:
-        SettingsError: If a key is given too, or no file can have the name.
+        SettingsError: If both a key and a key file are given, or the path is not a
+            possible path of a file.
     """
     if "api_key" in sources.arguments:
         if "api_key_file" in sources.arguments:
@@ -75,7 +76,7 @@ def key_file(sources: Sources) -> KeyFile | None:
 
 
 def read_api_key(sources: Sources) -> str | None:
-    """Return the key of the arguments, a file or the environment; None without one.
+    """Return the key from the arguments, a file or the environment; None if not set.
 
     Raises:
         SettingsError: If two keys are given, or the key is unusable.
@@ -91,7 +92,7 @@ def read_api_key(sources: Sources) -> str | None:
 
 
 def usable_key(text: str, setting: str) -> str:
-    """Return the key in `text`, without white space and names of a job token.
+    """Return the key in `text`, without white space and without the job of a token.
 
     Raises:
         SettingsError: If `text` is blank, a placeholder, too long or contains a
@@ -103,7 +104,8 @@ def usable_key(text: str, setting: str) -> str:
     if not key:
         raise SettingsError("the API key is blank", setting)
     refuse_placeholder(key, setting, "an API key")
-    # A header cannot carry other characters: the error of httpx would contain the key.
+    # An HTTP header cannot contain other characters, and the error of httpx would show
+    # the key.
     if not key.isascii() or not key.isprintable() or " " in key:
         raise SettingsError(
             "the API key contains a character that no key has; copy it again", setting

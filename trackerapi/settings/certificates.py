@@ -62,7 +62,7 @@ def check_key_log(environment: Mapping[str, str]) -> None:
     file = environment.get(SSL_KEY_LOG)
     if not file:
         return
-    # Non-blocking: `open()` of a pipe would wait for a reader.
+    # Open without blocking: `open()` of a pipe would wait for a reader.
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
     try:
         os.close(os.open(file, flags, 0o600))

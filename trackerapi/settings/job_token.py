@@ -1,7 +1,7 @@
 """Job tokens: the credential that `TrackerJob.token()` creates for another host.
 
 A token is a key for one job, followed by the id and the tag of the job. The other host
-can report at once, because it needs no request to find the job.
+reports to the job without a request that looks up the job.
 """
 
 import base64
@@ -23,7 +23,7 @@ class JobToken:
     Attributes:
         api_key: The key; hidden in the repr.
         provider_job_id: The provider's id of the job.
-        tag: Tag of the job's configuration; None without one.
+        tag: Tag of the job's configuration; None if the creator did not know the tag.
     """
 
     api_key: str = field(repr=False)

@@ -35,8 +35,9 @@ def proxy_for(address: str, environment: Mapping[str, str]) -> ProxyChoice:
     """Return the proxy for an address, by the rules of curl and httpx.
 
     `http_proxy` or `https_proxy` wins over `all_proxy`, and lower case wins over upper
-    case. NO_PROXY lists addresses for direct connections: host names, which include
-    their subdomains, IP addresses, networks, each with or without a port, and `*`.
+    case. NO_PROXY lists the targets of direct connections: host names, IP addresses and
+    networks. A host name includes its subdomains; `*` means all targets. Host names and
+    IP addresses may have a port.
 
     Args:
         address: An http:// or https:// address.

@@ -1,7 +1,7 @@
 """Route to a backend: address, proxy and certificates, checked before their use.
 
-Settings that the address does not use are not read: the proxy of another scheme, and
-the certificates for an http:// address.
+Settings that the connection does not use are not read: the proxy of another scheme, and
+`SSL_CERT_FILE` for a connection without TLS.
 """
 
 from dataclasses import dataclass, field, replace

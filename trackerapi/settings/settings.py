@@ -57,19 +57,20 @@ class Settings:
     Attributes:
         route: Address of the backend, proxy and certificates.
         api_key: The provider's key; hidden in the repr.
-        key_file: File that the key was read from; None without one.
+        key_file: File from which the key was read; None for a key from another source.
         has_key_argument: Whether the key was given as the argument `api_key`.
         strict: Whether reporting calls raise errors; otherwise errors are logged.
-        timeout_seconds: Maximum wait for one answer, more than 0.
+        timeout_seconds: Maximum wait for one answer, in seconds, more than 0.
         mode: online (record and deliver), offline (record only) or off (do nothing).
         outbox: Folder of the outbox files; None for the user's state folder.
-        shutdown_timeout_seconds: Maximum wait for delivery at the end, 0 or more.
+        shutdown_timeout_seconds: Maximum wait for delivery at `close()`, in seconds, 0
+            or more.
         fsync: Whether a call returns only after `fsync` of its record.
-        outbox_limit_bytes: Maximum size of the undelivered records on disk.
+        outbox_limit_bytes: Maximum size of the undelivered records on disk, in bytes.
         on_sigterm: Kind of event that reports SIGTERM: interrupt (the job is expected
             to continue later) or cancel.
         progress: View on stderr: off (no view), auto, live or plain.
-        progress_seconds: Interval of the plain lines of a job, 1 or more.
+        progress_seconds: Interval between plain lines of a job, in seconds, 1 or more.
     """
 
     route: Route
@@ -144,7 +145,7 @@ class Settings:
 
     @property
     def key_id(self) -> str | None:
-        """Public part of the key; None for a key without one."""
+        """Public part of the key; None for a key without a public part."""
         return key_id_of(self.api_key)
 
     def read_key_again(self, environment: Mapping[str, str] | None = None) -> str:
@@ -162,7 +163,7 @@ class Settings:
 
 
 def _api_key(mode: str, sources: Sources) -> str:
-    """Return the key; empty with mode "offline" and without a key."""
+    """Return the key; an empty text if no key is set and the mode is "offline"."""
     return read_api_key(sources) or ("" if mode == "offline" else _refuse_no_key())
 
 

@@ -32,7 +32,7 @@ class Sources:
         return self.environment.get(name, "").strip() or None
 
     def text(self, argument: str, variable: str) -> tuple[str | None, str]:
-        """Return the value, and the name of its argument or variable.
+        """Return the value, None if not set, and the name of its argument or variable.
 
         Raises:
             SettingsError: If the argument is blank or not text.
@@ -45,7 +45,7 @@ class Sources:
         return _filled(value, argument), argument
 
     def path(self, argument: str, variable: str) -> tuple[Path | None, str]:
-        """Return an absolute path, and the name of its argument or variable.
+        """Return an absolute path, None if not set, and its argument or variable.
 
         Raises:
             SettingsError: If the argument is blank or not a path, or no file can have

@@ -1,1 +1,1 @@
-"""Commands of `trackerapi outbox`: one module for each; `group` adds all of them."""
+"""Commands of `trackerapi outbox`, one module each; `group` adds all commands."""

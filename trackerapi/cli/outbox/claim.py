@@ -80,8 +80,8 @@ def _claim(options: argparse.Namespace) -> int:
         if not options.yes:
             _ask(files, dispatch.binding)
         try:
-            # The check comes first: without it, records could be bound to another wrong
-            # address or key.
+            # Check the address and the key before binding: otherwise records could be
+            # bound to another wrong address or key.
             RetryLoop(total_seconds=options.timeout).run(dispatch.confirm_provider)
         except BackendError as error:
             print_message(dispatch.failure_text(error))
@@ -138,7 +138,14 @@ def _report(
     files: Sequence[FileSummary],
     bound: Sequence[Path],
 ) -> None:
-    """Print the result: `files` could be bound, `bound` are the rewritten files."""
+    """Print the result.
+
+    Args:
+        options: Options of the command line.
+        binding: Present address and key.
+        files: Files to bind.
+        bound: Paths of the files that were bound; empty for `--dry-run`.
+    """
     if options.json:
         print_json(
             {

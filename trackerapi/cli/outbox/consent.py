@@ -15,12 +15,12 @@ def check_consent(change: str, question: str, refusal: str) -> None:
     """Ask on the terminal whether to make a change; return if the answer is yes.
 
     Args:
-        change: Change as the error without a terminal names it: `drop 4 records`.
+        change: Change in the error without a terminal, such as `drop 4 records`.
         question: Question on the terminal, without its question mark.
         refusal: Text of the error if the answer is no.
 
     Raises:
-        UsageError: If stdin or stderr is no terminal, or the answer is no.
+        UsageError: If stdin or stderr is not a terminal, or the answer is not yes.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"this would {change}; pass --yes to do it")

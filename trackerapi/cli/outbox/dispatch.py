@@ -49,7 +49,7 @@ class Dispatch:
 
     Attributes:
         folder: Outbox folder.
-        binding: Address and key; with the provider once `confirm_provider()` returned.
+        binding: Address and key. `confirm_provider()` adds the id of the provider.
         delivery: Batch delivery of records to the backend.
         counters: Counts of delivered and dropped events.
         accepted: Number of events that were new to the backend.
@@ -94,7 +94,7 @@ class Dispatch:
         return self.folder.admits(self.binding, other)
 
     def confirm_provider(self) -> None:
-        """Ask the backend for the provider of the key; do nothing if it is known.
+        """Ask the backend for the provider of the key, unless the provider is known.
 
         Raises:
             BackendError: If the backend does not answer.
@@ -112,7 +112,7 @@ class Dispatch:
         return unreachable(error)
 
     def forget_provider(self) -> None:
-        """Read the key again; forget the provider, as the new key may have another."""
+        """Read the key again, and forget its provider: a new key may have another."""
         self.reload_key()
         with suppress(SettingsError):  # the next attempt uses the old key again
             key = self._settings.read_key_again()
@@ -120,7 +120,10 @@ class Dispatch:
         self.binding = binding_for(self._settings)
 
     def name_provider(self, file: OutboxFile) -> None:
-        """Write the provider into a file: each key of the provider may deliver it."""
+        """Write the id of the provider into a file that names no provider.
+
+        After that, each key of the provider may deliver the file.
+        """
         if file.header.binding.provider_id is None and self.binding.provider_id:
             with suppress(OSError):
                 file.name_provider(self.binding.provider_id)
@@ -166,7 +169,7 @@ def print_reasons(reasons: Mapping[str, str], outcome: str) -> None:
 
     Args:
         reasons: Reason by job id.
-        outcome: Predicate of all lines, such as `is held`.
+        outcome: Words between the job id and the reason, such as `is held`.
     """
     for job_id, reason in list(reasons.items())[:_MAX_REASONS]:
         print_message(f"job {job_id!r} {outcome}: {reason}")

@@ -182,8 +182,8 @@ class Export:
     def write(self, writer: BundleWriter) -> None:
         """Copy the records into a bundle.
 
-        The bundle also gets the creations of the jobs, even delivered creations: the
-        backend of the other machine may lack the jobs.
+        The creation of each job is copied too, even if it was delivered: the backend of
+        the other machine may not know the job.
         """
         jobs: set[str] = set()
         created: set[str] = set()
@@ -208,16 +208,17 @@ class Export:
         return sum(count or 0 for count in counts)
 
     def _files(self) -> Iterator[OutboxFile]:
-        """Iterate over the files, and over files that appear during the iteration.
+        """Iterate over the files, also over files that appear during the iteration.
 
-        A running process may replace its file by a smaller file with fewer records.
+        A running process at the size limit of its outbox replaces a file by a smaller
+        file, without some of the progress records.
         """
         seen: set[Path] = set()
         while paths := [path for path in self._folder.paths() if path not in seen]:
             for path in paths:
                 seen.add(path)
-                # The lock is tested before the read: once the owner has ended, no
-                # record is added to the file.
+                # Test the lock before the read: after the owner has ended, no record
+                # is added to the file.
                 is_abandoned = not is_locked(path)
                 for file in views([path]):
                     if self._destination.includes(file.header.binding):
@@ -243,7 +244,7 @@ class Export:
                 yield line
 
     def _known_creations(self, jobs: set[str]) -> dict[str, bytes]:
-        """Return the newest delivered creation of each job, with the state `done`."""
+        """Return the newest delivered creation, in the state `done`, by job id."""
         newest: dict[str, bytes] = {}
         for file in views(self._folder.all_paths()):
             if not self._destination.includes(file.header.binding):
@@ -264,7 +265,7 @@ class Export:
 def _destinations(bindings: Sequence[Binding]) -> list[Binding]:
     """Return one binding for each address and provider.
 
-    A key with an unknown provider counts as a provider of its own.
+    A key without a known provider counts as a separate provider.
     """
     providers = {
         (each.base_url, each.key_id): each.provider_id

@@ -169,7 +169,9 @@ def _known_ids(folder: "OutboxFolder", binding: "Binding") -> set[str]:
     """Return the ids of all records for a destination: undelivered, held, delivered."""
     known: set[str] = set()
     for path in folder.all_paths():
-        with suppress(OSError):  # unreadable file of another user: may import it twice
+        # An unreadable file of another user is skipped: its records may be imported
+        # a second time.
+        with suppress(OSError):
             for file in views([path]):
                 other = file.header.binding
                 if other == binding or folder.admits(binding, other):
@@ -185,8 +187,8 @@ def _copy(bundle: Bundle, file: OutboxFile, known: Collection[str]) -> _Imported
     with progress_of(
         "imported", bundle.undelivered + bundle.held, "record"
     ) as progress:
-        # Held records are written to the file too, as settled records at its begin:
-        # after their delivery, the journal is deleted, and only the file has them.
+        # Held records are written to the journal and, as settled records, to the begin
+        # of the file: after their delivery, the journal is deleted.
         for batch in _batches(_new_held(bundle, progress, known)):
             for entry in batch:
                 file.append(entry.record)

@@ -1,6 +1,6 @@
 """Command `outbox list`: files of the outbox with their states and counts.
 
-The command works without address and key, and only reads.
+The command needs neither address nor key, and changes nothing.
 """
 
 import argparse

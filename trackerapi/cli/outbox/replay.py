@@ -85,7 +85,8 @@ class ReplayReport:
         accepted: Number of events that the backend had lost.
         duplicates: Number of events that the backend still had.
         refused: Number of records that the backend rejected.
-        last_error: Error if the backend was not reached or refused the key; else None.
+        last_error: Error text if the backend was not reached or refused the key; else
+            None.
         reasons: Reason of the first rejected record, by job id.
     """
 
@@ -125,14 +126,17 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 class Replay:
-    """Second delivery of the settled records of one folder, for use in one thread.
+    """Second delivery of the delivered records of one folder, for use in one thread.
+
+    A settled record was delivered, held or dropped; held and dropped records are left
+    out.
 
     Args:
         dispatch: Delivery from the folder.
         retry_loop: Retry loop with the time limit of the command.
         provider_job_id: Job of the records to send; None for all jobs.
-        since: Time of the last settled record of a file: older files are left out. None
-            for all files.
+        since: Files with no record settled since this time are left out; None for all
+            files.
     """
 
     def __init__(

@@ -197,12 +197,14 @@ class Retry:
 
     def _for_each_leftover(self, act: Callable[[OutboxFile], None]) -> None:
         """Claim each leftover file, pass it to `act`, and release it."""
-        # One file at a time: a folder may have more files than a process may open.
+        # Claim one file at a time: a folder may contain more files than the process
+        # may open.
         for file in self._dispatch.folder.claim(self._dispatch.binding, set()):
             try:
                 act(file)
             except BackendUnavailable as error:
-                self._failing.note(error)  # `_run()` raises it after the other files
+                # `_run()` raises the error after the delivery of the other files.
+                self._failing.note(error)
             finally:
                 self._dispatch.folder.release(file)
 
@@ -237,7 +239,7 @@ class Retry:
         return total
 
     def _journals(self) -> Iterator[HeldJournal]:
-        """Iterate over the journals that this key delivers, running processes too."""
+        """Iterate over the journals that this key delivers, also of live processes."""
         for path in self._dispatch.folder.paths():
             header, journal = header_of(path), HeldJournal.beside(path)
             if header is None or not header.is_readable:
@@ -333,7 +335,8 @@ class Retry:
         for journal in self._journals():
             for entry in self._held_entries(journal):
                 held += 1
-                # The first entry counts: a rejected creation causes the later entries.
+                # Keep the first reason of a job: if its creation was rejected, all of
+                # its events are rejected too.
                 reasons.setdefault(entry.provider_job_id, entry.reason)
             deferred = journal.entries(is_deferred=True, provider_job_id=self._job_id)
             waiting += sum(1 for _ in deferred)

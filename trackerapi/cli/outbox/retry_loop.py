@@ -12,22 +12,23 @@ from trackerapi.retry import backoff_seconds
 T = TypeVar("T")
 
 QUIET_SECONDS: Final = 10.0
-"""Time after the last success at which a command without a time limit gives up."""
+"""Time without a success after which a command gives up, in seconds."""
 
 MAX_PAUSE_SECONDS: Final = 5.0
-"""Maximum pause between two attempts."""
+"""Maximum pause between two attempts, in seconds."""
 
 MIN_REMAINING_SECONDS: Final = 0.2
-"""Remaining time below which there is no further attempt."""
+"""Remaining time below which no further attempt is made, in seconds."""
 
 
 class RetryLoop:
-    """Retry loop that ends at a time limit, or some time after the last success.
+    """Retry loop that ends at a time limit, or after some time without a success.
 
     Args:
-        quiet_seconds: Time after the last success at which the loop gives up; ignored
-            with a time limit.
-        total_seconds: Time limit of all attempts together; None for no limit.
+        quiet_seconds: Time without a success after which the loop gives up, in seconds;
+            ignored if there is a time limit.
+        total_seconds: Time limit of all attempts together, in seconds; None for no
+            limit.
         pause: Function that blocks for a number of seconds; None for `time.sleep()`.
     """
 
@@ -58,7 +59,7 @@ class RetryLoop:
         self._quiet_since, self._failures = time.monotonic(), 0
 
     def pauses_after(self, error: Exception) -> bool:
-        """Block until the next attempt is due; return False at once to give up.
+        """Block until the next attempt is due; return False if the loop gives up.
 
         Args:
             error: Failure of the last attempt.
@@ -77,7 +78,7 @@ class RetryLoop:
         if remaining < MIN_REMAINING_SECONDS or (asked or 0.0) > remaining:
             return False
         pause = self._pause or time.sleep
-        # Half of the remaining time: the last attempt needs the other half.
+        # Pause for half of the remaining time: the last attempt needs the other half.
         pause(seconds if seconds <= remaining else remaining / 2)
         return True
 

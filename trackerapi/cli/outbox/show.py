@@ -1,6 +1,6 @@
 """Command `outbox show`: records of one outbox file, held records with the reason.
 
-The command works without address and key, and only reads.
+The command needs neither address nor key, and changes nothing.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def _records(file: OutboxFile, *, settled_too: bool) -> Iterator[dict[str, Any]]
 
 
 def _content(line: bytes) -> Any:
-    """Return the members of a record; for a damaged record, its text."""
+    """Return the members of a record; for a damaged record, the text of the line."""
     return parse_record(line) or line.decode("utf-8", "replace").rstrip("\n")
 
 

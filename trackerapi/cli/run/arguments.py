@@ -1,4 +1,4 @@
-"""Options of `trackerapi run`: one table, and the reader of the command line.
+"""Options of `trackerapi run`: the table of options, and the reader of command lines.
 
 `help.py` makes the help from the same table. This module imports almost nothing: each
 import delays the start of the user's command.
@@ -76,7 +76,8 @@ class RunArguments:
         step: Tag or name of the step; None if the command is the work of the job
             itself.
         job: Token or id of the job; None for the value of `TRACKERAPI_JOB`.
-        progress: Pattern that finds the progress in the output; None without pattern.
+        progress: Pattern that finds the progress in the output; None without
+            `--progress`.
         watch: Streams in which the pattern is searched: one of `STREAMS`.
         attempts: Maximum number of runs, 1 to `MAX_ATTEMPTS`.
         shows_arguments: Whether the provider may read the arguments of the command.

@@ -1,4 +1,4 @@
-"""Attempts at the command: start, wait and report of each attempt."""
+"""Attempts to run the command: start, wait and report of each attempt."""
 
 import os
 import time
@@ -20,7 +20,7 @@ _FIRST_WAIT_SECONDS = 1.0
 _MAX_WAIT_SECONDS = 60.0
 _MAX_DOUBLINGS = 16
 _UNWRITTEN = 1 << 8
-"""Wait status, as from `os.waitpid()`, of exit status 1: a write has failed."""
+"""Wait status, as from `os.waitpid()`, for exit status 1 after a failed write."""
 
 
 class Attempts:
@@ -55,7 +55,7 @@ class Attempts:
         return exit_like_child(outcome.status)
 
     def _attempt(self) -> "Outcome":
-        """Run the command once; report its begin, and return its outcome."""
+        """Run the command once; report its start, and return its outcome."""
         relays = self._relays()
         actions = relays.actions if relays else ()
         at, began = time.time(), time.monotonic()
@@ -65,7 +65,8 @@ class Attempts:
             if relays:
                 relays.abandon()
             return self._not_started(error, at)
-        # The modules for reports load only now: the command already runs.
+        # The modules for reports are loaded after the command has started: their
+        # imports would delay the start.
         self._report_begin(at)
         if relays and self._matcher:
             self._matcher.start()
@@ -93,7 +94,7 @@ class Attempts:
         return Outcome(status=error.status << 8, reason=error.reason)
 
     def _relays(self) -> "Relays | None":
-        """Return the relays of the output; None without `--progress` or job."""
+        """Return the relays of the output; None if no progress can be reported."""
         arguments = self._arguments
         if arguments.progress is None or not self._job:
             return None
@@ -101,8 +102,8 @@ class Attempts:
         from trackerapi.cli.run.relay import Relays
 
         if self._matcher is None:
-            # Before any thread starts: the matcher forks, and a fork copies only the
-            # calling thread. Locks of other threads would stay locked in the child.
+            # Make the matcher before any thread starts: the matcher forks, and a lock
+            # that another thread holds would stay locked in the child.
             try:
                 self._matcher = Matcher(arguments.progress, self._count)
             except OSError as error:
@@ -117,7 +118,11 @@ class Attempts:
             self._reporting.count(measure)
 
     def _report_begin(self, at: float) -> None:
-        """Report that an attempt began `at` seconds since 1970; open reports first."""
+        """Report that an attempt began; the first call starts the reporting thread.
+
+        Args:
+            at: Start time of the attempt, in seconds since 1970.
+        """
         if not self._job:
             return
         if self._reporting is None:
@@ -127,7 +132,7 @@ class Attempts:
         self._reporting.begin(at)
 
     def _report_end(self, outcome: "Outcome") -> None:
-        """Report the last outcome; exit at once if the delivery is too slow."""
+        """Report the last outcome; end the process if the delivery is too slow."""
         if self._reporting is None:
             return
         self._reporting.end(outcome)

@@ -1,4 +1,4 @@
-"""Child process of the command: start, wait, and signals that it receives."""
+"""Child process that runs the command: start, wait, and forwarding of signals."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ _FLAGS = os.WNOHANG | os.WUNTRACED | os.WCONTINUED
 class Child:
     """Child process that runs the command, in the process group of this process.
 
-    In one group, signals of the terminal and kills of the group reach both processes.
+    Signals of the terminal, and signals to the group, then reach both processes.
 
     Args:
         command: Name or path of the program, and its arguments.

@@ -1,4 +1,4 @@
-"""Descriptors from 3 upwards: 0 to 2 stay free for the streams, even closed ones."""
+"""File descriptors of at least 3: 0 to 2 stay reserved for stdin, stdout and stderr."""
 
 import fcntl
 import os
@@ -8,7 +8,7 @@ _FIRST_FREE: Final = 3
 
 
 def move_above_streams(descriptor: int) -> int:
-    """Return a descriptor of at least 3; a lower one is duplicated and closed."""
+    """Return a descriptor of at least 3; duplicate and close a lower descriptor."""
     if descriptor >= _FIRST_FREE:
         return descriptor
     clear = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)

@@ -20,13 +20,13 @@ from trackerapi.cli.run.progress_pattern import MAX_LINES, Measure, ProgressPatt
 from trackerapi.cli.run.signals import Signals, wake
 
 LIMIT_SECONDS: Final = 0.05
-"""Limit of CPU time for one request to the helper; other processes do not count."""
+"""Maximum CPU time of the helper for one request, in seconds."""
 
 MAX_GIVEN_UP: Final = 8
-"""Maximum number of lines over the limit in a request; then the rest is skipped."""
+"""Maximum number of lines over the time limit; further lines are skipped."""
 
 LAST_SECONDS: Final = 5.0
-"""Maximum wait for the last answer; only a stalled machine needs so long."""
+"""Maximum wait for the last answer, in seconds; only a stalled machine needs longer."""
 
 _LENGTH_BYTES: Final = 4
 _GIVEN_UP: Final = "given up"
@@ -67,7 +67,10 @@ class Matcher:
         return self._is_over or not self._filled.is_set()
 
     def add_stream(self) -> Callable[[list[bytes]], None]:
-        """Return a function that adds lines of a stream; only the newest are kept."""
+        """Return a function that adds lines of a stream.
+
+        Only the newest `MAX_LINES` lines are kept for the thread.
+        """
         buffer: deque[bytes] = deque(maxlen=MAX_LINES)
         self._buffers.append(buffer)
 
@@ -91,7 +94,7 @@ class Matcher:
             self._is_over = True
 
     def finish(self, signals: Signals) -> None:
-        """Wait until the last lines have been matched, in bounded time."""
+        """Wait until the last lines have been matched, at most `LAST_SECONDS`."""
         self._is_awaited = True
         signals.wait_until(lambda: self.is_idle, LAST_SECONDS)
 
@@ -118,7 +121,10 @@ class Matcher:
             self._on_progress(Measure(*answer))
 
     def _first_answer(self, lines: list[bytes]) -> object:
-        """Match each line alone, last line first, until too many exceed the limit."""
+        """Match each line alone, last line first; return the first progress found.
+
+        The search ends after `MAX_GIVEN_UP` lines over the time limit.
+        """
         given_up = 0
         for line in reversed(lines):
             answer = self._ask([line])
@@ -139,7 +145,8 @@ def _serve(pattern: ProgressPattern, source: int, target: int) -> NoReturn:
     handler could run during a match.
     """
     try:
-        # The helper closes its copies of the streams: their readers wait for EOF.
+        # Close the copies of the streams: a reader sees EOF only after all copies of
+        # its pipe are closed.
         null = os.open(os.devnull, os.O_RDWR)
         for stream in range(3):
             os.dup2(null, stream)

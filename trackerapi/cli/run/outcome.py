@@ -23,7 +23,7 @@ class Outcome:
         status: Wait status, as from `os.waitpid()`.
         seconds: Duration of the run, in seconds.
         stopped_by: SIGINT or SIGTERM that this process received; else None.
-        reason: Reason for which the command could not start; None if it started.
+        reason: Reason why the command could not start; None if it started.
     """
 
     status: int
@@ -33,7 +33,7 @@ class Outcome:
 
     @property
     def kind(self) -> Kind:
-        """Result of the run: `stopped` if SIGINT or SIGTERM ended it from outside."""
+        """Result of the run; `stopped` if SIGINT or SIGTERM ended the command."""
         if self.status == 0:
             return "done"
         if self.reason is not None:
@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def stop_signal(self) -> int | None:
-        """SIGINT or SIGTERM that stopped the run; None for a run of another kind."""
+        """SIGINT or SIGTERM that stopped the run; None if no signal stopped it."""
         if self.kind != "stopped":
             return None
         is_killed = os.WIFSIGNALED(self.status)
@@ -57,7 +57,7 @@ class Outcome:
         return self.kind == "failed" and self.reason is None
 
     def stopped_before_next(self, number: int) -> Self:
-        """Return this outcome, changed by a signal in the pause after the attempt."""
+        """Return this outcome as stopped by a signal in the pause after the attempt."""
         return replace(self, status=number, stopped_by=number)
 
     def as_text(self, name: str) -> str:

@@ -1,7 +1,7 @@
-"""Start of a program by the rules of a shell: look-up in `PATH`, errors 126 and 127.
+"""Start of a program by the rules of a shell: `PATH`, exit statuses 126 and 127.
 
-Python changes the environment and some signals at its start. The program gets both as
-they were before.
+At its start, Python changes the environment and ignores some signals. The program
+starts with the original environment, and with the default actions of these signals.
 """
 
 import errno
@@ -130,7 +130,7 @@ def _reason(name: str, what: str) -> str:
 
 
 def _not_started(name: str, path: str, error: OSError) -> NotStarted:
-    """Return the status and message of a shell for a failed start."""
+    """Return the error for a failed start, with the status and message of a shell."""
     reason = os.strerror(error.errno or 0)
     if error.errno == errno.ENOENT:
         if not os.path.exists(path):  # noqa: PTH110 - as above

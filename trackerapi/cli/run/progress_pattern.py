@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 MAX_LINE_BYTES: Final = 4096
-"""Maximum length of a matched line; the rest of a longer line is skipped."""
+"""Maximum length of a matched line, in bytes; the rest of a longer line is skipped."""
 
 MAX_LINES: Final = 200
-"""Maximum number of matched lines in a chunk, the last ones: output stays fast."""
+"""Maximum number of lines to match in a chunk of output; earlier lines are skipped."""
 
 _NAMES: Final = frozenset({"percent", "fraction", "completed", "total"})
 _LARGEST: Final = float(2**53 - 1)
@@ -24,7 +24,7 @@ _ESCAPES: Final = re.compile(
     re.VERBOSE,
 )
 _CURSOR_MOVES: Final = re.compile(rb"\x1b\[[0-9;]*[ABEFGHJf]")
-"""Moves of the cursor: some commands print them instead of ends of lines."""
+"""Escape sequences that move the cursor; some commands print them as line ends."""
 
 _GROUPED: Final = str.maketrans(
     "", "", ",_'\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE} "
@@ -66,7 +66,7 @@ class ProgressPattern:
         self._names = _names_of(self._regex)
 
     def newest(self, lines: Sequence[bytes]) -> Measure | None:
-        """Return the progress of the last line that has progress; None if none has."""
+        """Return the progress of the last line with progress; None without progress."""
         for line in reversed(lines):
             measure = self.measure(line.decode("utf-8", "replace"))
             if measure is not None:
@@ -115,7 +115,7 @@ class Lines:
         return [line[:MAX_LINE_BYTES] for line in lines[-MAX_LINES:] if line]
 
     def rest(self) -> list[bytes]:
-        """Return the unfinished line at the end of the stream; empty without a line."""
+        """Return the unfinished line at the end of the stream, if any, in a list."""
         line, self._unfinished = self._unfinished, b""
         return [line] if line else []
 
@@ -142,7 +142,7 @@ def _names_of(regex: re.Pattern[str]) -> dict[str, int]:
 
 
 def _share(text: str | None, whole: float) -> float | None:
-    # The comma is a decimal comma: no percentage has thousands.
+    # A comma is a decimal comma: percentages have no thousands separator.
     number = _number((text or "").replace("%", "").replace(",", "."))
     return None if number is None else min(number / whole, 1.0)
 

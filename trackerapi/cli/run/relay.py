@@ -1,4 +1,4 @@
-"""Relays between the command and its output: pass bytes on unchanged, read lines."""
+"""Relays for the output of the command: they copy bytes unchanged, and read lines."""
 
 import errno
 import os
@@ -34,8 +34,8 @@ class Relay:
 
     Attributes:
         is_over: Whether the relay has ended.
-        loss: Error by which the rest of stdout was lost; None if all was written, or if
-            the reader of stdout has ended.
+        loss: Text of the error that lost the rest of stdout; None if all output was
+            written, or if the reader of stdout has ended.
 
     Raises:
         OSError: If no pipe or pseudo-terminal can be created.
@@ -50,7 +50,7 @@ class Relay:
             if self._is_terminal
             else open_pipe()
         )
-        # Closing the write end wakes the thread: the command has ended.
+        # After the command has ended, `end()` closes the write end to wake the thread.
         self._end_reader, self._end_writer = open_pipe()
         self.is_over = False
         self.loss: str | None = None
@@ -105,7 +105,7 @@ class Relay:
         os.close(self._end_reader)
 
     def _copy(self) -> bool:
-        """Copy until the output ends; return True if children may still write."""
+        """Copy the output; return True if children of the command may still write."""
         waiting = select.poll()
         waiting.register(self._source, select.POLLIN)
         waiting.register(self._end_reader, select.POLLIN)
@@ -145,7 +145,7 @@ class Relay:
     def _hand_over(self) -> None:
         """Start a `cat` process that copies the output of the command's children.
 
-        Without a reader, the output would be lost. If this process copied the output,
+        Without a reader, their output would be lost. If this process copied the output,
         `trackerapi run` would end later than the command.
         """
         actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_DUP2, self._source, 0)]
@@ -185,7 +185,7 @@ class Relays:
 
     @property
     def loss(self) -> str | None:
-        """Error by which the rest of stdout was lost; None if all was written."""
+        """Text of the error that lost the rest of stdout; None if nothing was lost."""
         return next((relay.loss for relay in self._relays if relay.loss), None)
 
     def start(self) -> None:
@@ -200,8 +200,8 @@ class Relays:
 
     def resize(self) -> None:
         """Copy the new size of the real terminal; send SIGWINCH if it changed."""
-        # SIGWINCH goes to the whole group, as children of the command draw too. The
-        # terminal has sent SIGWINCH to them, but before the size was copied.
+        # Send SIGWINCH to the whole process group: children of the command draw too.
+        # The SIGWINCH of the terminal reached them before the size was copied.
         are_resized = [relay.resize() for relay in self._relays]
         if any(are_resized):
             os.killpg(os.getpgrp(), signal.SIGWINCH)

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from trackerapi.tracker import TrackerApi
 
 _FIRST_SECONDS: Final = 10.0
-"""Minimum time limit from the start, to load the library and record the reports."""
+"""Minimum time to load the library and record the reports, in seconds from start."""
 
 _LAST_SECONDS: Final = 0.3
-"""Time for the exit of the thread, in addition to the time limit of delivery."""
+"""Time for the exit of the thread after the time limit of delivery, in seconds."""
 
 _LOG: Final = logging.getLogger("trackerapi")
 
@@ -150,7 +150,10 @@ class Reporting:
             wake()
 
     def _report_all(self) -> None:
-        """Record each queued report, then deliver all; warn if the job cannot open."""
+        """Record each queued report, then deliver all reports.
+
+        A job that cannot be opened causes a warning, and no report is recorded.
+        """
         tracker: TrackerApi | None = None
         job: TrackerJob | None = None
         try:
@@ -205,12 +208,13 @@ class Reporting:
     def _offer(self, job: "TrackerJob") -> None:
         assert self._arguments.step is not None  # noqa: S101 - for the type checker
         step = _work_of(job, self._arguments.step)
-        # A new object each time: conflation recognises a newer offer by identity.
+        # Pass a new object each time: conflation recognises a newer offer by identity.
         newest = functools.partial(self._newest_details)
         step.job.events.offer_progress(step.tag, newest)
 
     def _newest_details(self) -> "Details":
-        # Reset before the read: progress that arrives later must be offered again.
+        # Reset the flag before the read: progress that arrives after the read must be
+        # offered again.
         self._is_offered = False
         measure = self._newest
         details: dict[str, object] = {}

@@ -171,11 +171,11 @@ def exit_like_child(status: int) -> int:
         # dump to a program that collects core dumps.
         hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
         resource.setrlimit(resource.RLIMIT_CORE, (1, hard))
-    with suppress(OSError, ValueError):  # raised for SIGKILL
+    with suppress(OSError, ValueError):  # SIGKILL cannot have a handler
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
-    return 128 + number  # process 1 of a container
+    return 128 + number  # reached only in process 1 of a container
 
 
 def _has_terminal() -> bool:
