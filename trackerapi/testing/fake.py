@@ -16,9 +16,10 @@ class FakeTracker:
     """A tracker in memory, to which each TrackerApi of the process reports.
 
     Reports pass the same checks as in production: `before_send`, the rules for metadata
-    and the check of steps apply. Keys, addresses and folders are ignored, and may be
-    missing. Reports of child processes are recorded too: a child process writes them
-    into a folder of the test, if it is forked or inherits the test's environment.
+    and the check of steps apply. Keys, addresses and folders of the code under
+    test are ignored, and may be missing. Reports of child processes are recorded too: a
+    child process that is forked or inherits the test's environment writes its reports
+    into a folder of the test.
 
     Args:
         outbox: Folder for the reports of other processes. The first of these processes
@@ -48,8 +49,8 @@ class FakeTracker:
         """Whether usage errors of the code under test raise, as with `strict=True`.
 
         True by default: an unknown step or a misspelt kind raises `UnknownStepError`,
-        and metadata that does not fit raises `ValueError`. With False, the setting of
-        the code under test decides.
+        and metadata that does not fit raises `ValueError`. With False, the setting
+        `strict` of the code under test decides.
         """
         return self._is_strict
 
@@ -86,8 +87,8 @@ class FakeTracker:
 
         During a fault, the setting `strict` of the code under test applies.
         `TrackerApi(strict=True)` raises for a refused key, a refused job and a
-        full disk; without `strict`, none of them raises. Reports of
-        that time are recorded too, as in the outbox.
+        full disk; without `strict`, none of these faults raises. Reports made during a
+        fault are recorded too, as the outbox keeps undelivered reports.
 
         Args:
             *faults: Any of: `timeout` (requests get no answer), `refused` (the backend
@@ -111,7 +112,7 @@ class FakeTracker:
         self._on_change()
 
     def assert_no_personal_data(self, *extra_patterns: str | re.Pattern[str]) -> None:
-        r"""Fail if a report looks like personal data.
+        r"""Fail if a report contains a text that looks like personal data.
 
         Searches ids and metadata of jobs, tags and names of steps, and the kind, step,
         texts and metadata of each event. `before_send` and declared metadata apply
@@ -134,7 +135,8 @@ class FakeTracker:
             *extra_patterns: Regular expressions that no report may match either.
 
         Raises:
-            AssertionError: If a report matches; names job, event and field of each.
+            AssertionError: If a report matches; the message names job, event and field
+                of each match.
         """
         __tracebackhide__ = True
         found = findings_in(self.store.jobs(), extra_patterns)

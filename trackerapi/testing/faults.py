@@ -52,13 +52,13 @@ def rejected(status: int, name: str, detail: str) -> BackendRejected:
     Args:
         status: HTTP status of the answer.
         name: Last part of the problem's type, such as `unknown-job`.
-        detail: Sentence for the caller.
+        detail: Reason in words, for the message and the problem details.
     """
     return BackendRejected(f"{status}: {detail}", _exchange(status, detail, name))
 
 
 def unwritable() -> OutboxError:
-    """Return the error of a record on a full disk."""
+    """Return the error that recording on a full disk raises."""
     return OutboxError("the outbox cannot be written: No space left on device")
 
 

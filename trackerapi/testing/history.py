@@ -1,4 +1,4 @@
-"""History of a recorded job: its state, folded from events, and backend answers."""
+"""History of a recorded job: state folded from its events, as backend answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class JobHistory:
         record: Creation and events of the job.
 
     Attributes:
-        document: Configuration of the job; None without one.
+        document: Configuration of the job; None without a configuration.
         progress: Status and percent of the job and its steps.
     """
 
@@ -54,7 +54,7 @@ class JobHistory:
 
     @property
     def steps(self) -> list[dict[str, Any]]:
-        """Steps of the configuration."""
+        """Steps of the configuration; empty without a configuration."""
         return list(self.document["step_configurations"]) if self.document else []
 
     @property

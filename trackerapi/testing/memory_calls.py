@@ -42,7 +42,7 @@ class MemoryCalls:
         refuse(name)
 
     def verify_api_key(self) -> ApiKeyOwner:
-        """Answer with a key that has all scopes."""
+        """Answer with the owner of the key: a test provider, with all scopes."""
         self._tracker()
         return ApiKeyOwner(
             provider_id=1,
@@ -138,7 +138,7 @@ class MemoryCalls:
         self,
         job_id: int,
         expires_at: datetime | None,
-        label: str | None = None,  # noqa: ARG002 - the test cannot list keys
+        label: str | None = None,  # noqa: ARG002 - only lists of keys show labels
     ) -> NewJobToken:
         """Answer with a token for the tracker in memory."""
         return NewJobToken(
@@ -171,7 +171,8 @@ def refuse(name: str) -> NoReturn:
     """Raise for an operation without an answer in memory.
 
     Raises:
-        AttributeError: For a special name, which Python itself looks up.
+        AttributeError: For a name such as `__len__`: Python looks up such names
+            itself, and expects this error.
         NotImplementedError: For an operation.
     """
     if name.startswith("__"):

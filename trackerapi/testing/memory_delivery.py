@@ -70,7 +70,7 @@ class MemoryDelivery(Delivery):
         self._current_tracker, self._is_strict = current_tracker, strict
 
     def record(self, line: bytes) -> None:
-        """Record a line."""
+        """Record an event, given as a line in the format of the outbox."""
         self.record_event(line, job_of(line), None)
 
     def record_event(self, line: bytes, provider_job_id: str, tag: str | None) -> None:
@@ -80,7 +80,7 @@ class MemoryDelivery(Delivery):
             target.record_event(line, provider_job_id, tag)
 
     def post(self, work: Work) -> None:
-        """Do the work at once: memory does not block."""
+        """Do the work in the calling thread: recording in memory does not block."""
         work()
 
     def record_newest(self, line: Line, key: Key, *, may_wait: bool = True) -> None:  # noqa: ARG002
@@ -115,7 +115,7 @@ class MemoryDelivery(Delivery):
         """Ignore the error: the test itself has switched the fault on."""
 
     def flush(self, timeout_seconds: float) -> DeliveryReport:  # noqa: ARG002
-        """Return the report at once: memory has no undelivered records to wait for."""
+        """Return the report without waiting: a test sends nothing."""
         return self.report()
 
     def report(self) -> DeliveryReport:
@@ -124,7 +124,7 @@ class MemoryDelivery(Delivery):
         return DeliveryReport() if tracker is None else tracker.delivery_report()
 
     def close(self, spent_seconds: float = 0.0) -> None:
-        """Do nothing: memory stays open."""
+        """Do nothing: memory has no file or connection to close."""
 
     def retire(self) -> None:
         """Do nothing: memory has no thread to end."""

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from trackerapi.wire.connection import Connection
 
 _IGNORED: Final = {"api_key_file", "ca_file", "proxy", "outbox"}
-"""Arguments of a script that a test ignores: files and the proxy may be missing."""
+"""Arguments of TrackerApi that a test ignores: files and the proxy may not exist."""
 
 
 class MemoryConnection:
-    """Connections of a TrackerApi, answered from memory.
+    """Stand-in for the connections of a TrackerApi: answers requests from memory.
 
     Attributes:
         read_calls: Operations of read calls.
@@ -40,7 +40,7 @@ class MemoryConnection:
 
     @property
     def client(self) -> "BackendClient":
-        """Raise: the generated client has no backend in a test."""
+        """Raise NotImplementedError: the generated client needs a backend."""
         refuse("client")
 
 
@@ -57,7 +57,7 @@ class MemoryConnector(Connector):
 
 
 class MemoryParts:
-    """Makes the parts of each TrackerApi in memory while it is installed.
+    """Factory of TrackerApi parts in memory; replaces the usual factory if installed.
 
     A TrackerApi reports to the tracker of the running test, so that a TrackerApi at
     module level can serve many tests.
@@ -75,7 +75,7 @@ class MemoryParts:
         )
 
     def install(self) -> None:
-        """Replace the parts of each TrackerApi that is created from now on."""
+        """Replace the parts of each TrackerApi that is created after this call."""
         self._install_count += 1
         SEAM.make = self._make_parts
 
@@ -117,7 +117,7 @@ class MemoryParts:
 
 
 MEMORY_PARTS: Final = MemoryParts()
-"""The object that installs memory parts in this process."""
+"""The only MemoryParts of this process; the plugin and `recording()` share it."""
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class Finding:
     Attributes:
         location: Job, event and member, in words.
         kind: Kind of personal data, such as `an e-mail address`.
-        text: The text.
+        text: The matching text; the whole value if its key matched.
     """
 
     location: str

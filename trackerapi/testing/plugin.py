@@ -22,7 +22,7 @@ OUTBOX: Final = ".trackerapi-outbox"
 
 @pytest.fixture
 def trackerapi(tmp_path: Path) -> "Iterator[FakeTracker]":
-    """Record the reports of jobs in memory, without network and user's outbox.
+    """Record the reports of jobs in memory, without network or the user's outbox.
 
     See `trackerapi.testing.FakeTracker`.
     """
@@ -33,7 +33,7 @@ def trackerapi(tmp_path: Path) -> "Iterator[FakeTracker]":
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the option."""
+    """Declare the option `trackerapi_everywhere`."""
     parser.addini(
         EVERYWHERE,
         "Keep each TrackerApi of the process away from network and disk, also those "

@@ -44,7 +44,7 @@ class JobRecord:
 
 
 class RecordStore:
-    """Store of records.
+    """Records of one test, by job.
 
     Args:
         outbox: Folder with the records of other processes; may be missing.
@@ -124,7 +124,7 @@ class RecordStore:
         self._keep(job_of(line), line)
 
     def _keep(self, provider_job_id: str, line: bytes) -> None:
-        if line:  # an empty line: `before_send` has dropped the event
+        if line:  # An empty line stands for an event that `before_send` dropped.
             self._lines.setdefault(provider_job_id, []).append(line)
 
     def _foreign_lines(self) -> Iterator[bytes]:

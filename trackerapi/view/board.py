@@ -1,7 +1,8 @@
 """Board: the jobs that a process shows, and the thread that draws them.
 
-Threads of the job only queue notes. The board's thread reads, lays out and draws. It
-uses at most a few percent of the time, and its errors never reach the job.
+Threads of the job only queue notes. The board's thread reads the notes, lays the jobs
+out and draws them. Drawing uses at most a few percent of the running time, and errors
+of the board's thread never reach the job.
 """
 
 import atexit
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from trackerapi.jobs.sending import EventSender
 
 LAST_SECONDS: Final = 0.5
-"""Longest wait for the final drawing of a tracker's jobs, in seconds."""
+"""Maximum wait for the final drawing of a tracker's jobs, in seconds."""
 
 _PAUSE_SECONDS: Final = 0.05
 _MAX_NOTES: Final = 10_000
@@ -80,7 +81,7 @@ class Board:
             when the first job reports.
 
     Attributes:
-        last_seconds: Longest wait of `end()` for the final drawing.
+        last_seconds: Maximum wait of `end()` for the final drawing, in seconds.
     """
 
     def __init__(self, open_display: Callable[[], Display]) -> None:
@@ -98,7 +99,7 @@ class Board:
         self, job: "EventSender", kind: str, tag: str | None, source: DeliverySource
     ) -> None:
         """Queue an event; never blocks, and may be called in a signal handler."""
-        # After a fork, the parent shows the jobs: two processes would draw at once.
+        # Only the parent draws after a fork: a child would draw over its output.
         if self._is_broken or os.getpid() != self._process_id:
             return
         key = weakref.ref(job)
@@ -108,7 +109,7 @@ class Board:
             # One atomic call, so that two threads get the same object.
             found = self._jobs.setdefault(key, new)
         if tag is not None and kind != "progress":
-            # Read now: the job may have progressed further when the thread runs.
+            # Read now: the job may have more progress when the board's thread runs.
             found[0].percents[tag] = job.progress.percent
         if self._notes.qsize() < _MAX_NOTES:
             self._notes.put(_Note(found[0], kind, tag))
@@ -136,7 +137,7 @@ class Board:
             )
             try:
                 self._thread.start()
-            except RuntimeError:  # at the end of the interpreter
+            except RuntimeError:  # The interpreter shuts down: no thread can start.
                 self._thread = None
 
     def _run(self) -> None:
@@ -217,7 +218,7 @@ class _Delivery:
         """Return the sum of the delivery reports; the sum may be seconds old."""
         began = steady_seconds()
         if began >= self._next_at:
-            with suppress(Exception):  # a file was archived during the read
+            with suppress(Exception):  # Another process may archive a file now.
                 self._newest = _sum_of([source() for source in sources])
             spent = steady_seconds() - began
             self._next_at = began + max(spent / _SHARE_OF_TIME, 1.0)
@@ -225,7 +226,7 @@ class _Delivery:
 
 
 def _sum_of(reports: Sequence[DeliveryReport]) -> DeliveryReport | None:
-    """Return one report with the counts of all; None without a report."""
+    """Return one report with the summed counts; None if `reports` is empty."""
     if len(reports) < 2:
         return reports[0] if reports else None
     errors = [report.last_error for report in reports if report.last_error]

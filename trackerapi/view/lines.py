@@ -87,7 +87,7 @@ def change_line(job: JobSnapshot, step: StepSnapshot) -> str:
 
 
 def changes_line(job: JobSnapshot, count: int) -> str:
-    """Return the line of many steps whose status has changed at once."""
+    """Return the line for `count` steps whose status changed since the last line."""
     done = sum(step.status in ("done", "skipped") for step in job.steps)
     words = f"{count} steps changed, {done} of {len(job.steps)} done"
     return _line(job, words, percent_text(job))

@@ -80,7 +80,7 @@ class LiveView:
         """Print the final state of a job permanently."""
         snapshot = job.snapshot(at)
         if job.is_gone and snapshot.status in ALIVE:
-            return  # the handle sent one event; other handles of the job may follow
+            return  # Only the handle is gone: another handle may continue the job.
         columns, rows = self._screen.size
         self._screen.print_lines(
             self._render(_block(snapshot, columns, min(rows, MAX_ROWS)), columns)
@@ -98,11 +98,11 @@ class LiveView:
         columns: int,
         rows: int,
     ) -> list[str]:
-        """Return the lines of all jobs, without a line for the row of the cursor."""
+        """Return the lines of all jobs, at most `rows` - 2 lines."""
         room = rows - 2
         parts: list[RenderableType] = []
         for index, snapshot in enumerate(snapshots):
-            # Each shown job needs two rows; the number of other jobs needs one row.
+            # Each shown job needs two rows; the line about omitted jobs needs one row.
             share = max((room - 1) // max(len(snapshots) - index, 1), 2)
             if room - 1 < 2 and index:
                 parts.append(_more_row(len(snapshots) - index, "job"))
@@ -128,7 +128,7 @@ class LiveView:
 
 
 def _block(job: JobSnapshot, columns: int, rows: int) -> list[RenderableType]:
-    """Return the rows of a job: one with name, status and percent, others for steps."""
+    """Return the rows of a job: name, status and percent, then a row for each step."""
     head = Text(one_line(job.name, 100), style="bold")
     status = lines.status_text(job.status)
     head.append(f"  {status}", style=_STYLES.get(job.status, ""))
@@ -150,7 +150,8 @@ def _fit_steps(
 ) -> tuple[list[StepSnapshot], int]:
     """Return the steps that fit into `rows`, and the number of omitted steps.
 
-    Running, waiting and failed steps come first, then steps near the last such step.
+    Running, waiting and failed steps have priority. The remaining rows show the steps
+    nearest to the last of these steps, in the order of the configuration.
     """
     if len(steps) <= rows:
         return list(steps), 0
@@ -213,7 +214,7 @@ def _counts(step: StepSnapshot) -> str:
 
 
 class _Surface(io.StringIO):
-    """Stream that discards its output: rich lays out for it as for the terminal."""
+    """Stream that discards its output; rich takes encoding and colours from it."""
 
     def __init__(self, encoding: str) -> None:
         super().__init__()

@@ -12,14 +12,14 @@ from typing import Final, TextIO
 
 
 class Output:
-    """The file that was stderr at the begin of the view.
+    """The file that was stderr when the view began.
 
     Args:
         stream: Stream of stderr.
 
     Attributes:
-        descriptor: Descriptor of the stream; None for a stream without one, as in a
-            notebook.
+        descriptor: Descriptor of the stream; None for a stream without a descriptor, as
+            in a notebook.
         encoding: Encoding of the stream.
     """
 
@@ -44,14 +44,14 @@ class Output:
                 return True
             return False
         try:
-            # The job may have closed stderr, and opened another file under its number.
+            # The job may have closed stderr, and opened another file as descriptor 2.
             if self._file is None or _file_id(self.descriptor) != self._file:
                 return False
             left = memoryview(text.encode(self.encoding, errors))
             while left:
                 left = left[os.write(self.descriptor, left) :]
         except BlockingIOError:
-            return True  # the pipe is full: a lost line is better than a blocked view
+            return True  # The pipe is full: a lost line is better than a blocked view.
         except (OSError, ValueError, LookupError):
             return False
         return True
@@ -60,8 +60,8 @@ class Output:
 def block_terminal_signals() -> None:
     """Block SIGPIPE and SIGTTOU in the calling thread.
 
-    The signals would end or stop the process. With the block, a write to a closed pipe
-    or from the background of a terminal raises OSError.
+    By default, these signals end or stop the process. While they are blocked, a write
+    to a closed pipe or from the background of a terminal raises OSError.
     """
     if hasattr(signal, "pthread_sigmask"):
         signals = {signal.SIGPIPE, signal.SIGTTOU}
@@ -69,7 +69,8 @@ def block_terminal_signals() -> None:
 
 
 def _descriptor(stream: TextIO) -> int | None:
-    # In a notebook, `sys.stderr` is another stream, and its text goes to the browser.
+    # In a notebook, `sys.stderr` is a stream that sends its text to the browser:
+    # text written to the descriptor would not appear there.
     if stream is not sys.__stderr__:
         return None
     try:

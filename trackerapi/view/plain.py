@@ -10,10 +10,10 @@ from trackerapi.view.output import Output
 from trackerapi.view.snapshot import JobSnapshot, StepSnapshot, WatchedJob
 
 MAX_CHANGES: Final = 5
-"""Maximum number of simultaneous step changes with a line each; more get one line."""
+"""Maximum number of step changes with a line each; more changes share one line."""
 
 MAX_LINES_A_SECOND: Final = 20
-"""Rate limit of all lines; changes beyond it are printed together later."""
+"""Maximum number of lines a second, on average; more changes wait for a later call."""
 
 _PRINTED_STATUSES: Final = frozenset(
     {"running", "waiting", "done", "failed", "skipped"}
@@ -26,7 +26,7 @@ class _Printed:
 
     Attributes:
         statuses: Statuses of the steps, by tag.
-        next_at: Time of the next line if no status changes.
+        next_at: Monotonic time of the next line if no status changes, in seconds.
     """
 
     def __init__(self, statuses: dict[str, str], next_at: float) -> None:
@@ -38,7 +38,7 @@ class PlainLines:
 
     Args:
         output: Stream of the lines.
-        seconds: Interval of lines about a job in which only counts change.
+        seconds: Seconds between lines about a job while no status changes.
     """
 
     def __init__(self, output: Output, seconds: float) -> None:
@@ -67,7 +67,7 @@ class PlainLines:
         return wait
 
     def end(self, job: WatchedJob, delivery: DeliveryReport | None, at: float) -> None:
-        """Print the end of a job; print nothing for a job that is alive."""
+        """Print the last changes of a job, and its end unless the job is alive."""
         self._refill(at)
         snapshot = job.snapshot(at)
         if self._room < 1:

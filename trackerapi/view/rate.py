@@ -7,7 +7,7 @@ WINDOW_SECONDS: Final = 60.0
 """Length of the window of the rate, in seconds."""
 
 MIN_SECONDS: Final = 1.0
-"""Minimum length of the samples for a rate, in seconds."""
+"""Minimum time between the first and last sample of a rate, in seconds."""
 
 _SPACING_SECONDS: Final = 1.0
 
@@ -26,11 +26,11 @@ class RateMeter:
 
         Args:
             at: Monotonic time in seconds; at least the time of the previous sample.
-            worked: Units done in this run since the begin of the step.
+            worked: Units done in this run since the step began.
         """
         samples = self._samples
         if samples and worked < samples[-1][1]:
-            samples.clear()  # the step has begun again
+            samples.clear()  # Fewer units than before: the step has begun again.
         if len(samples) > 1 and samples[-1][0] - samples[-2][0] < _SPACING_SECONDS:
             samples[-1] = (at, worked)
         else:
@@ -56,7 +56,7 @@ def seconds_left(
 
     Args:
         rate: Units a second; None if unknown.
-        completed: Units done, including those of earlier runs.
+        completed: Units done, including the units of earlier runs.
         total: Units in all; None if unknown.
     """
     if rate is None or total is None:

@@ -42,7 +42,7 @@ class Screen:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        # Reentrant: a signal handler of the job may print while its thread draws.
+        # Reentrant: a signal handler may print while its thread is inside `write()`.
         self._lock = threading.RLock()
         self._lines: Sequence[str] = ()
         self._is_drawn = self._is_gone = False
@@ -90,7 +90,7 @@ class Screen:
 
     def forget(self) -> None:
         """Stop drawing in a forked child: the parent draws on the same terminal."""
-        # A new lock: another thread of the parent may have the old lock at the fork.
+        # A new lock: a thread of the parent may have held the old lock at the fork.
         self._lock = threading.RLock()
         self._stop()
 
@@ -121,7 +121,7 @@ class Screen:
         try:
             return os.tcgetpgrp(self._output.descriptor or 0) == os.getpgrp()
         except OSError:
-            return True  # the terminal does not control this process: no job control
+            return True  # Not the controlling terminal: it has no foreground group.
 
     def _is_this_terminal(self, stream: TextIO) -> bool:
         """Return whether a Python stream writes to this terminal."""

@@ -35,8 +35,8 @@ class StepSnapshot:
         total: Units in all; None if unknown.
         rate: Units a second; None if unknown.
         seconds_left: Remaining time; None if unknown.
-        seconds: Time that the step ran in this process; None while it runs, or if it
-            did not run here.
+        seconds: Running time of the step in this process, in seconds; None while the
+            step runs, or if the step did not run in this process.
         attempts: Number of attempts begun.
         percent: Percent of the job when the step got its status, 0 to 100; None if
             unknown, or without a configuration.
@@ -61,12 +61,13 @@ class JobSnapshot:
 
     Attributes:
         provider_job_id: The provider's id of the job.
-        tag: Tag of the configuration; empty without one.
-        name: Display name of the configuration; the provider's id without one.
+        tag: Tag of the configuration; empty without a configuration.
+        name: Display name of the configuration; without a configuration, the
+            provider's id.
         status: pending, running, succeeded, failed, cancelled or interrupted.
         percent: Estimate of this process, 0 to 100; None without a configuration.
         steps: Steps, in the order of the configuration.
-        seconds: Time since the first event of the job in this process.
+        seconds: Seconds since the first event of the job in this process.
     """
 
     provider_job_id: str
@@ -79,12 +80,12 @@ class JobSnapshot:
 
 
 class WatchedJob:
-    """A job in a view; any thread may construct it, then only the view thread uses it.
+    """A job in a view; any thread may construct it, only the board's thread reads it.
 
     Args:
         job: Handle of the job.
         tag: Tag of the step of the first event; None for an event of the job.
-        at: Monotonic time in seconds.
+        at: Monotonic time of the first event, in seconds.
 
     Attributes:
         before: Statuses of the steps before the first event, by tag.
@@ -115,7 +116,7 @@ class WatchedJob:
 
     @property
     def is_over(self) -> bool:
-        """Whether the job has ended; the failure of a step alone does not end it."""
+        """Whether the job has ended; the failure of a step alone does not end a job."""
         status = self._progress.status
         return status not in ALIVE and (status != "failed" or self.is_failed)
 
@@ -231,7 +232,7 @@ class _Counts:
 
     @classmethod
     def of(cls, known: StepProgress, count: "UnitCount | None") -> "_Counts":
-        """Return the counts of a step: of its count, or else of its latest report."""
+        """Return the counts of a step, from `count` or else from its latest report."""
         completed, total, resumed = known.completed, known.total, 0.0
         if count is not None and (count.completed or count.total is not None):
             completed, total = count.completed, count.total

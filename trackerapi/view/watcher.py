@@ -58,7 +58,7 @@ def watch_over(
 
     def open_display() -> Display:
         if kind == "live" and output.descriptor is not None:
-            with suppress(ImportError):  # rich is broken or too old
+            with suppress(ImportError):  # The installed rich is broken or too old.
                 from trackerapi.view.live import LiveView
 
                 return LiveView(output)
@@ -94,7 +94,7 @@ def choose_view(
         return None
     try:
         is_terminal = stream.isatty()
-    except (OSError, ValueError):  # closed
+    except (OSError, ValueError):  # The stream is closed.
         return None
     can_move = environment.get("TERM", "") not in _NO_CURSOR
     if progress != "plain" and is_terminal and can_move and _has_rich():

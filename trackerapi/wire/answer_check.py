@@ -1,8 +1,8 @@
 """Check of answers against the contract: types, formats, ranges and nesting.
 
-Nothing else decides whether a JSON text is an answer of a tracker backend: generated
-models are built afterwards and check nothing. New members and new values of open sets
-pass, because a later backend may know more than this client.
+Only this module decides whether a JSON text is an answer of a tracker backend: the
+generated models check nothing. Unknown members and unknown values of open sets pass,
+because a newer backend may send them.
 """
 
 import json
@@ -18,13 +18,13 @@ from trackerapi_client.answers import OPERATIONS, SCHEMAS
 Number = TypeVar("Number", int, float)
 
 MAX_DEPTH: Final = 32
-"""Deepest nesting of an answer; the deepest schema of the contract has ten levels."""
+"""Maximum nesting of an answer; the deepest schema of the contract has ten levels."""
 
 MAX_NUMBER: Final = 10**21
-"""Largest number without a bound in the contract: its digits fit a line."""
+"""Maximum absolute value of a number in an answer: 22 digits still fit a line."""
 
-# Only the end of a path is matched: a base address may have a path of its own. The
-# longest template is tried first, in case two match.
+# Only the end of a path is matched: a base address may have a path of its own. Longer
+# templates come first: if two templates match, the longer template is the right one.
 _TEMPLATES: Final = [
     (method, re.compile(template.replace("{}", "[^/]+") + "$"), answers)
     for key, answers in sorted(OPERATIONS.items(), key=lambda item: -len(item[0]))
@@ -58,7 +58,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
             texts with half a surrogate pair.
     """
     try:
-        # `json.loads(bytes)` would take UTF-16 and lone surrogates too.
+        # `json.loads(bytes)` would also accept UTF-16 and lone surrogates.
         content = json.loads(
             body.decode(), parse_constant=_refuse, parse_float=_finite, parse_int=_whole
         )

@@ -29,8 +29,8 @@ class TimeLimits:
     """Time limits of a request.
 
     Attributes:
-        attempt_seconds: Longest time of one attempt, to the last byte of the answer.
-        deadline_seconds: Longest time of all attempts and pauses; 0 for one attempt.
+        attempt_seconds: Maximum time of one attempt, to the last byte of the answer.
+        deadline_seconds: Maximum time of all attempts and pauses; 0 for one attempt.
     """
 
     attempt_seconds: float
@@ -82,7 +82,7 @@ class Attempts:
 
     @property
     def seconds_left(self) -> float:
-        """Time until the end of the present attempt; 0 or more."""
+        """Seconds until the end of the present attempt; 0 or more."""
         return max(self.budget.ends_at - steady_seconds(), 0.0)
 
     @contextmanager
@@ -99,7 +99,7 @@ class Attempts:
             connection.note_answer(response.headers.get("x-request-id"))
             yield Body(response.headers.get("content-encoding", ""), max_bytes)
         except InvalidAnswer as fault:
-            # Unread bytes would be taken for the answer to the next request.
+            # The unread bytes would be read as the answer to the next request.
             connection.is_spoiled = True
             raise invalid_answer(
                 self._request, response.status_code, response.headers, fault
@@ -139,7 +139,7 @@ class Attempts:
             raise failure from failure.__cause__
 
     def delay_after(self, error: BackendUnavailable) -> float | None:
-        """Return the seconds until the next attempt; None if there is none."""
+        """Return the seconds until the next attempt; None if no attempt follows."""
         if is_certificate_error(error):
             return None
         delay = retry_delay_seconds(
@@ -155,7 +155,7 @@ class Attempts:
             jitter=RANDOM.random(),
         )
         if delay is not None and self._count == 1:
-            # Logged at the first failure only: the caller may block for a while.
+            # Log the first failure only: one line tells the user why the caller blocks.
             seconds = self._time_limits.deadline_seconds
             log(logging.INFO, f"{error} (asking again, for at most {seconds:g} s)")
         return delay

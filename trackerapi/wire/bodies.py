@@ -7,13 +7,13 @@ from typing import Any, Final
 from trackerapi.wire.answer_check import InvalidAnswer
 
 MAX_PAGE_BYTES: Final = 32 * 1024 * 1024
-"""Size limit of the answer to a read call: 200 events of the greatest size fit."""
+"""Maximum size of the answer to a read call, in bytes: 200 events of any size fit."""
 
 MAX_REPORT_BYTES: Final = 8 * 1024 * 1024
-"""Size limit of the answer to another request: a job of 500 steps is far below."""
+"""Maximum size of any other answer, in bytes: a job of 500 steps is far smaller."""
 
 MAX_FAILURE_BYTES: Final = 1024 * 1024
-"""Size limit of the answer to a failed request."""
+"""Maximum size of the answer to a failed request, in bytes."""
 
 CODINGS: Final = "gzip, deflate"
 """Codings that requests accept; an answer in another coding is invalid."""
@@ -22,7 +22,7 @@ KEY_HEADER: Final = "X-API-Key"
 """Header of a request that carries the key; its value is removed from answers."""
 
 MIN_SECRET_CHARACTERS: Final = 12
-"""Shortest key that is removed: a shorter one may be an ordinary word of an answer."""
+"""Minimum length of a removed key: a shorter key may be an ordinary word."""
 
 _PACKED: Final = frozenset({"gzip", "deflate"})
 _REMOVED: Final = "[the key]"
@@ -34,11 +34,11 @@ class Body:
     """Collector for the body of one answer.
 
     Args:
-        coding: Value of the answer's `Content-Encoding`; empty for none.
-        max_bytes: Size limit of the received bytes, and of the unpacked body.
+        coding: Value of the answer's `Content-Encoding`; empty without the header.
+        max_bytes: Maximum size of the received bytes, and of the unpacked body.
 
     Raises:
-        InvalidAnswer: If `coding` is not one of `CODINGS`; a stack of two is not.
+        InvalidAnswer: If `coding` is not one of `CODINGS`, or names two codings.
     """
 
     def __init__(self, coding: str, max_bytes: int) -> None:
@@ -60,7 +60,7 @@ class Body:
         if self._inflater is None:
             self._content += chunk
             return
-        # A few kB may unpack to GBs: one piece is unpacked at a time, and checked.
+        # A few kB may unpack to GBs: unpack one piece at a time, and check the size.
         has_more = bool(chunk)
         while has_more and not self._inflater.eof:
             try:

@@ -1,4 +1,4 @@
-"""Operations of the backend that this library calls, with answers as plain classes."""
+"""Operations of the backend; answers are the dataclasses of `trackerapi.models`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     Plain = TypeVar("Plain", bound=DataclassInstance)
 
 PAGE_SIZE: Final = 200
-"""Items of one page of a list; the largest that the backend allows."""
+"""Number of items on one page of a list; the maximum that the backend allows."""
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ T = TypeVar("T")
 class Calls:
     """Operations of the backend, one method each; safe to share between threads.
 
-    Each method blocks for the time limits of the client at most, and raises a
+    Each method blocks no longer than the time limits of the client, and raises a
     `BackendError` without a usable answer. Lists are lazy: each page is requested when
     the iterator reaches it.
 
@@ -124,7 +124,7 @@ class Calls:
     def register_job_configuration(
         self, document: Mapping[str, Any]
     ) -> answers.RegisteredJobConfig:
-        """Store a configuration; return it, or the stored one with the same content."""
+        """Store a configuration, unless its content is already stored; return it."""
         body = models.JobConfigurationInput.from_dict(document)
         answer = register_job_configuration.sync_detailed(
             client=self._client, body=body
@@ -297,9 +297,11 @@ class Calls:
             filters: Arguments of the call.
 
         Raises:
-            BackendUnavailable: If the pages would never end.
+            BackendUnavailable: If a page repeats a cursor, or an empty page names a
+                next page: such a list would never end.
         """
-        cursors: list[str | Unset] = [UNSET]  # all: a confused proxy may repeat a page
+        # Keep all cursors: a faulty proxy may repeat an earlier page.
+        cursors: list[str | Unset] = [UNSET]
         filters |= {"client": self._client, "limit": PAGE_SIZE}
         while True:
             page = _parsed(call(cursor=cursors[-1], **filters), page_type)
@@ -312,7 +314,7 @@ class Calls:
 
 
 def _parsed(answer: Response[Any], expected: type[T]) -> T:
-    """Return the model of an answer, which the client has checked before."""
+    """Return the generated model of an answer that the client has checked."""
     if isinstance(answer.parsed, expected):
         return answer.parsed
     raise BackendUnavailable(f"the answer is no {expected.__name__}")
@@ -327,7 +329,7 @@ def _parsed_of(
         subject: Id in the request.
         answer: The answer.
         expected: Type of the model.
-        name: Attribute of the model with the id.
+        name: Name of the model's attribute that contains the id.
 
     Raises:
         BackendUnavailable: If the answer is about another subject.
@@ -351,9 +353,9 @@ def _plain(cls: "type[Plain]", model: object, **members: Any) -> "Plain":
     An older backend may leave out a member: the attribute is None then.
 
     Args:
-        cls: Plain class.
+        cls: Dataclass of `trackerapi.models`.
         model: Generated model.
-        members: Attributes that differ from those of the model.
+        members: Attributes with other values than in the model.
     """
     for name in {field.name for field in fields(cls)} - members.keys():
         value = getattr(model, name)
@@ -399,9 +401,9 @@ def _job_config(model: models.JobConfiguration) -> answers.RegisteredJobConfig:
 
 
 def _without_blanks(value: Any) -> Any:
-    """Return JSON without nulls and empty lists, as a configuration file has it.
+    """Return JSON without nulls and empty lists, in the form of a configuration file.
 
-    An empty `after` stays: the step waits for no other step then.
+    An empty `after` stays, because it has a meaning: the step waits for no other step.
     """
     if isinstance(value, list):
         return [_without_blanks(item) for item in value]

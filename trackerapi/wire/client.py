@@ -1,7 +1,7 @@
 """Generated client with key, time limits, retries and a check of every answer."""
 
 import asyncio
-import encodings.idna  # noqa: F401 - early: a fork in a late import would deadlock
+import encodings.idna  # noqa: F401 - a fork during a later import would deadlock
 import gc
 import math
 import os
@@ -10,7 +10,7 @@ import warnings
 from typing import Any, Self
 from weakref import WeakKeyDictionary, WeakSet, finalize
 
-import httpcore  # noqa: F401 - early: a fork in a late import would deadlock
+import httpcore  # noqa: F401 - a fork during a later import would deadlock
 import httpx
 from attrs import define, evolve, field
 from trackerapi_client import AuthenticatedClient
@@ -25,12 +25,12 @@ from trackerapi.wire.sockets import detach_lost_sockets
 class BackendClient(AuthenticatedClient):
     """Generated client with key, time limits, retries and a check of every answer.
 
-    Pass it to any generated call. A call blocks for the time limits at most; it returns
-    the model of the operation or raises a `BackendError`. Safe to share between threads
-    and across a fork. The repr hides the key.
+    Pass the client to any generated call. A call blocks no longer than the time limits;
+    it returns the model of the operation or raises a `BackendError`. Safe to share
+    between threads and across a fork. The repr hides the key.
 
     `with_timeout()`, `with_headers()` and `with_cookies()` return a derived client with
-    the same key and retries, and leave this client as it is. A derived client closes
+    the same key and retries; this client stays unchanged. A derived client closes
     with this client, or when it is garbage-collected.
 
     Attributes:
@@ -54,8 +54,8 @@ class BackendClient(AuthenticatedClient):
     _derived: WeakSet["BackendClient"] = field(init=False, factory=WeakSet)
     _finalizer: "finalize[..., BackendClient] | None" = field(init=False, default=None)
 
-    # By identity: the generated class compares members, and a client could not be
-    # hashed then.
+    # Compare by identity: the generated class compares members, which would make a
+    # client unhashable.
     __eq__ = object.__eq__
     __hash__ = object.__hash__  # type: ignore[assignment]
 
@@ -102,7 +102,7 @@ class BackendClient(AuthenticatedClient):
         return self._derive(timeout=given, time_limits=time_limits)
 
     def with_headers(self, headers: dict[str, str]) -> Self:
-        """Return a derived client that also sends `headers`, but no other key."""
+        """Return a derived client that also sends `headers`, except a key."""
         merged = httpx.Headers(self._headers)
         merged.update(headers)
         merged.pop(self.auth_header_name, None)
@@ -148,8 +148,8 @@ class BackendClient(AuthenticatedClient):
                         client = GuardedHttp(
                             self.time_limits, self.proxy_text, **self._arguments()
                         )
-                    # Closes the connections of a client that is never closed: Python
-                    # warns of each open socket.
+                    # The finalizer closes the connections of a client that is never
+                    # closed: Python warns of each open socket.
                     self._finalizer = finalize(self, _retire, client, os.getpid())
                     self._client = client
         return client

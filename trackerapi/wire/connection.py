@@ -20,10 +20,10 @@ from trackerapi.wire.client import BackendClient
 from trackerapi.wire.sender import HttpSender
 
 REPORT_SECONDS: Final = 3.0
-"""Longest time that the one attempt to create a job may block the script."""
+"""Maximum time that creating a job may block the script, in seconds; one attempt."""
 
 _DEADLINE_ATTEMPTS: Final = 3
-"""Deadline of a read call, in time limits of one attempt."""
+"""Deadline of a read call, as a multiple of the time limit of one attempt."""
 
 _WARNED: Final[set[tuple[str, ...]]] = set()
 
@@ -114,12 +114,12 @@ def _verification(route: Route) -> ssl.SSLContext | bool:
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if not route.verify:
         return False
-    # The clients share one context: making one takes longer than a request.
+    # The clients share one context: making a context takes longer than a request.
     return route.trust or _default_trust()
 
 
 def _route_arguments(route: Route) -> dict[str, Any]:
-    """Return the arguments of httpx for the proxy; httpx then reads no variables."""
+    """Return httpx's arguments for the proxy; httpx then ignores proxy variables."""
     proxy: httpx.Proxy | str | None = route.proxy
     if route.proxy is not None and route.has_secure_proxy:
         proxy = httpx.Proxy(

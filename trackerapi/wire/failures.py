@@ -51,7 +51,7 @@ _NOT_SENT = (
 _CERTIFICATE_SIGN = "CERTIFICATE_VERIFY_FAILED"
 _NOT_TRUSTED = "the certificate of the backend is not trusted"
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
-"""Texts of OpenSSL, by its version, about an answer in plain HTTP."""
+"""Error texts of OpenSSL versions for an answer in plain HTTP."""
 
 _RETRYABLE = frozenset({408, 425, 429})
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,64}")
@@ -70,7 +70,7 @@ def exchange_of(request: httpx.Request, **members: Any) -> Exchange:
 
     Args:
         request: The request.
-        members: Further members of the exchange.
+        members: Other members of the exchange, such as `status`.
     """
     address = request.url.copy_with(username=None, password=None, query=None)
     url = str(address.copy_with(fragment=None))

@@ -1,7 +1,7 @@
 """HTTP clients with time limits, retries and a check of every answer.
 
-Retries wrap `send()`, not the transport: a transport of this library would have to
-handle certificates and proxies, which httpx does.
+Retries wrap `send()` instead of the transport: the transport of httpx handles
+certificates and proxies, and stays unchanged.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class GuardedHttp(httpx.Client):
     def retire(self) -> None:
         """Close the connections once no request uses them; do not block.
 
-        Unlike after `close()`, a thread that holds this client may still send.
+        Unlike after `close()`, a thread with a reference to this client may still send.
         """
         with self._lock:
             self._is_retired = True
@@ -130,7 +130,7 @@ class GuardedHttp(httpx.Client):
 
 
 class GuardedAsyncHttp(httpx.AsyncClient):
-    """Asynchronous twin of `GuardedHttp`; both share all decisions by `Attempts`."""
+    """Asynchronous twin of `GuardedHttp`; `Attempts` decides about retries in both."""
 
     def __init__(
         self, time_limits: TimeLimits, proxy_text: str = "", **arguments: Any
@@ -194,7 +194,7 @@ def _run_within(
     try:
         threading.Thread(target=run, name="trackerapi-request", daemon=True).start()
     except RuntimeError:
-        # The interpreter ends, or there are too many threads.
+        # The interpreter ends, or the process has too many threads.
         return attempt()
     try:
         result = outcome.get(timeout=seconds)
@@ -208,7 +208,7 @@ def _run_within(
 def _read(response: httpx.Response, attempts: Attempts) -> bytes:
     try:
         with attempts.reading(response) as body:
-            # Not by `iter_bytes()`, which unpacks without a size limit.
+            # `iter_bytes()` would unpack without a size limit.
             for chunk in cast("Iterable[bytes]", response.stream):
                 body.add(chunk)
             content = body.finished()
@@ -250,7 +250,7 @@ def _pools(client: httpx.Client | httpx.AsyncClient) -> Iterable[Any]:
 def _readable_again(members: dict[str, Any]) -> dict[str, Any]:
     """Replace a file as body by its content.
 
-    httpx sends a file once only, and not by an asynchronous client.
+    httpx can send a file only once, and its asynchronous client cannot send files.
     """
     content: Any = members.get("content")
     if content is None or not hasattr(content, "read"):

@@ -21,11 +21,11 @@ from trackerapi.wire.resolution import resolve
 from trackerapi.wire.sockets import TrackedSocket, avoiding_standard_streams
 
 MAX_HEAD_BYTES: Final = 256 * 1024
-"""Size limit of everything before the body: interim answers (103) and the head."""
+"""Maximum size of headers and interim answers (103) before the body, in bytes."""
 
 _PIECE_BYTES: Final = 16 * 1024
 _MIN_CONNECT_SECONDS: Final = 1.0
-"""Shortest time to connect to one address of a host before the next one is tried."""
+"""Minimum time limit of connecting to one address of a host, in seconds."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class AttemptBudget:
         """Return the time limit of one read or write.
 
         Args:
-            timeout: Time limit of httpx; None without one.
+            timeout: Time limit of httpx, in seconds; None without a limit.
             error_type: Exception to raise if the attempt has ended.
 
         Raises:
@@ -75,7 +75,7 @@ class ConnectionState:
 
     Attributes:
         is_spoiled: Whether the connection must not be used for another request.
-        last_answer_id: Request id of the previous answer; None without one.
+        last_answer_id: Request id of the previous answer; None without a request id.
     """
 
     is_spoiled = False
@@ -141,7 +141,7 @@ class BoundedStream(ConnectionState, httpcore.NetworkStream):
 
     def close(self) -> None:
         """Close the connection."""
-        # A lost socket is detached first: its descriptor may be a file of the job.
+        # The check detaches a lost socket: its descriptor may be a file of the job.
         self._has_own_socket()
         self._stream.close()
 
@@ -324,7 +324,7 @@ def connection_of(response: httpx.Response) -> ConnectionState:
 
 
 def has_trailing_bytes(response: httpx.Response) -> bool:
-    """Return whether the server sent bytes after the answer; call it after the body.
+    """Return whether the server sent bytes after the answer; call after the whole body.
 
     Such bytes would be read as the answer to the next request.
     """
@@ -342,7 +342,7 @@ def _seconds(timeout: float | None, error_type: type[Exception]) -> float | None
 
 
 def _connect_seconds(timeout: float | None, address_count: int) -> float | None:
-    """Return the time limit for one of the remaining addresses: an equal share."""
+    """Return the time limit for one address: an equal share of the remaining time."""
     seconds = _seconds(timeout, httpcore.ConnectTimeout)
     if seconds is None:
         return None

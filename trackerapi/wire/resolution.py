@@ -29,7 +29,7 @@ def resolve(host: str, port: int) -> Future[list[str]]:
         return future
     # With the process id: the parent's thread does not run in a forked child.
     key = os.getpid(), host, port
-    # `setdefault()` is atomic: of threads that begin at once, one starts a thread.
+    # `setdefault()` is atomic: of concurrent callers, only one starts a thread.
     shared = _RUNNING.setdefault(key, future)
     if shared is future:
         arguments = key, future

@@ -20,7 +20,7 @@ from trackerapi.wire.client import BackendClient
 from trackerapi.wire.failures import problem_details
 
 MIN_COMPRESSED_BYTES: Final = 1400
-"""Smallest batch that is compressed: a smaller batch fits into one network packet."""
+"""Minimum size of a compressed batch, in bytes: less fits into one network packet."""
 
 _FASTEST: Final = 1
 _MAX_KEYS: Final = 1000
@@ -31,7 +31,7 @@ class HttpSender:
 
     Args:
         client: Client that only this sender uses, with time limits for one attempt.
-        read_key: Reads the key from its setting.
+        read_key: Function that reads the key from its setting.
         on_new_key: Called with a key that differs from the present key.
     """
 

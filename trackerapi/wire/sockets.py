@@ -16,7 +16,7 @@ _STDERR: Final = 2
 
 
 class TrackedSocket:
-    """Socket of a connection, with a check that its descriptor is still its own.
+    """Socket of a connection, with a check whether it still owns its descriptor.
 
     Args:
         sock: The socket, just opened; None for a connection without a socket.
@@ -24,7 +24,7 @@ class TrackedSocket:
 
     def __init__(self, sock: Any) -> None:
         self._sock, self._descriptor = sock, None
-        with suppress(OSError, AttributeError, ValueError):  # closed already
+        with suppress(OSError, AttributeError, ValueError):  # The socket is closed.
             self._descriptor = Descriptor(sock.fileno())
         _OPEN.add(self)
 
@@ -56,8 +56,8 @@ def detach_lost_sockets() -> None:
 def avoiding_standard_streams() -> Generator[None]:
     """Keep sockets that are opened in the context off the descriptors 0 to 2.
 
-    A program may run with one of them closed. A socket with that descriptor would send
-    the output of C code to the backend.
+    A program may run with one of these descriptors closed. A socket with such a number
+    would send the output of C code to the backend.
     """
     held: list[Descriptor] = []
     try:
