@@ -483,7 +483,7 @@ job.send_event(kind="start", name="say_hello") #! wrong-order
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_mistake_is_found_where_it_is(name: str) -> None:
-    """The check finds the marked mistakes and no others."""
+    """The check reports each marked mistake in its line, and no other finding."""
     text = SCRIPTS[name]
     both = "nightly_import" in text or "job_tag" in text
     found = findings_in(text, *((MY_JOB, IMPORT) if both else (MY_JOB,)))

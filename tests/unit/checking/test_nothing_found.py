@@ -379,7 +379,7 @@ job.step("anything").done()
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_nothing_is_found_in_what_may_be_right(name: str) -> None:
-    """Code that the check cannot judge counts as right."""
+    """The check reports no finding for correct code or code it cannot judge."""
     found = findings_in(BEGIN + SCRIPTS[name], MY_JOB, IMPORT)
 
     assert not [finding.as_text() for finding in found]
@@ -418,7 +418,7 @@ def test_nothing_is_found_in_the_examples(
 def test_documents_leave_out_steps_and_make_no_mistake(
     page: str, tmp_path: Path
 ) -> None:
-    """Scripts that show one thing need not report all steps; all else is right."""
+    """Scripts in documents have no finding except `never-sent`."""
     blocks = marked_blocks(ROOT / "docs" / page)
     files = {one.file_name: one.text for one in blocks if one.file_name}
     path = tmp_path / "job_configurations.json"
@@ -431,7 +431,7 @@ def test_documents_leave_out_steps_and_make_no_mistake(
 
 
 def test_steps_that_wait_for_others_come_in_the_order_of_these() -> None:
-    """Steps that need not wait for each other may come in any order."""
+    """Only a step before a step of its `after` is reported as `wrong-order`."""
     scans = config(
         "scans",
         "receive",

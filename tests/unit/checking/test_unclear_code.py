@@ -338,23 +338,23 @@ job.step("say_hello").done()
 
 @pytest.mark.parametrize("name", TAGS)
 def test_an_uncertain_tag_counts_as_right(name: str) -> None:
-    """A tag with several possible texts, or with a later one, counts as right."""
+    """A tag with several possible values is not reported."""
     assert [one.as_text() for one in findings_in(TAGS[name], MY_JOB)] == []
 
 
 @pytest.mark.parametrize("name", HANDLES)
 def test_a_job_with_a_lost_handle_counts_as_ended(name: str) -> None:
-    """A job counts as ended if the check loses track of its handle."""
+    """If the check loses track of a job's handle, no missing end is reported."""
     assert [one.as_text() for one in findings_in(HANDLES[name], MY_JOB)] == []
 
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_lost_tag_counts_as_reported(name: str) -> None:
-    """A step counts as reported if unseen code gets its tag or a handle of the job."""
+    """If other code gets a tag or a handle, `never-sent` is not reported."""
     assert [one.as_text() for one in findings_in(REPORTS[name], MY_JOB)] == []
 
 
 @pytest.mark.parametrize("name", ORDERS)
 def test_an_uncertain_order_counts_as_right(name: str) -> None:
-    """A step may follow a later one on a path that the script never takes."""
+    """An order that depends on the path through the script is not reported."""
     assert [one.as_text() for one in findings_in(ORDERS[name], MY_JOB)] == []

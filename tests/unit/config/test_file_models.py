@@ -1,4 +1,4 @@
-"""Configuration files that load, and the JSON Schema, which agrees."""
+"""Validation of configuration files, by the loader and by the JSON Schema."""
 
 import copy
 import json
@@ -77,12 +77,12 @@ def changed(at: str, value: object) -> dict[str, Any]:
 
 
 def steps(count: int) -> list[dict[str, Any]]:
-    """Return that many steps."""
+    """Return `count` steps."""
     return [{"name": "S", "tag": f"s{i}", "points": 0} for i in range(count)]
 
 
 def keys(count: int) -> list[dict[str, Any]]:
-    """Return that many metadata keys."""
+    """Return `count` metadata keys."""
     return [{"name": f"k{i}", "kind": "link"} for i in range(count)]
 
 
@@ -90,7 +90,7 @@ STEP_AFTER: Final = {"tag": "last", "name": "Last", "points": 1}
 
 
 def ordered(*waits: list[str] | None) -> list[dict[str, Any]]:
-    """Return steps a, b, c… that wait for the tags given; None leaves `after` out."""
+    """Return steps a, b, c…; `waits` are their `after` tags, None for no `after`."""
     return [
         {"tag": tag, "name": tag.upper(), "points": 1}
         | ({} if after is None else {"after": after})
@@ -103,11 +103,11 @@ class Bad:
     """One mistake in a file: its location, value and message.
 
     Attributes:
-        at: JSON Pointer to the member that is set.
-        value: What it is set to, or `ABSENT`.
-        reason: What the error has to say.
-        pointer: Where the error has to point; None for `at`.
-        suggestion: The nearest known name that it has to offer.
+        at: JSON Pointer to the member that is changed.
+        value: New value of the member; `ABSENT` removes the member.
+        reason: Expected reason of the error, or a part of the reason.
+        pointer: Expected location of the error; None for `at`.
+        suggestion: Expected suggestion of the error; None for no suggestion.
     """
 
     at: str
@@ -328,7 +328,7 @@ REPEATS: Final = {
 
 @pytest.mark.parametrize("bad", ORDERS.values(), ids=ORDERS)
 def test_impossible_order_is_rejected(bad: Bad, path: Path) -> None:
-    """A step that could never become ready is an error of the file."""
+    """ConfigError names the step that could never become ready."""
     document = changed(bad.at, bad.value)
     path.write_text(json.dumps(document), encoding="utf-8")
 
@@ -345,7 +345,7 @@ def test_impossible_order_is_rejected(bad: Bad, path: Path) -> None:
 def test_configuration_too_large_for_a_request_is_rejected(
     path: Path, *, has_audience: bool
 ) -> None:
-    """The error names file and size before a job is created."""
+    """A configuration above `MAX_CONFIG_BYTES` raises ConfigError with the limit."""
     audience = {"audience": "customer"} if has_audience else {}
     keys = [
         {"name": f"{number:03d}{'n' * 90}", "kind": "text", **audience}
@@ -385,7 +385,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_mistake_is_rejected_with_location_and_reason(bad: Bad, path: Path) -> None:
-    """A mistake in a file is one error, with location and the nearest known key."""
+    """ConfigError has the reason, the location and the nearest known key."""
     path.write_text(json.dumps(changed(bad.at, bad.value)), encoding="utf-8")
 
     error = refusal(path)
@@ -399,7 +399,7 @@ def test_mistake_is_rejected_with_location_and_reason(bad: Bad, path: Path) -> N
 
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 def test_mistake_is_rejected_by_schema(bad: Bad) -> None:
-    """An editor marks every mistake that the loader rejects."""
+    """The JSON Schema rejects every mistake that the loader rejects."""
     assert not SCHEMA.is_valid(changed(bad.at, bad.value))
 
 
@@ -417,7 +417,7 @@ def test_repeated_name_is_rejected_with_both_locations(bad: Bad, path: Path) -> 
 def test_good_file_is_accepted_by_loader_and_schema(
     document: dict[str, Any], path: Path
 ) -> None:
-    """The bounds themselves are inside the ranges, for both."""
+    """Loader and JSON Schema accept values at the bounds of their ranges."""
     path.write_text(json.dumps(document), encoding="utf-8")
 
     assert read_config_file(path) == document["job_configs"]
@@ -426,13 +426,13 @@ def test_good_file_is_accepted_by_loader_and_schema(
 
 @pytest.mark.parametrize("document", GOOD.values(), ids=GOOD)
 def test_good_job_is_accepted_by_contract(document: dict[str, Any]) -> None:
-    """A job that loads is never rejected by a backend for its shape."""
+    """The contract accepts each job that the loader accepts."""
     for job in document["job_configs"]:
         validator("JobConfigurationInput").validate(job)
 
 
 def nearly_valid() -> st.SearchStrategy[dict[str, Any]]:
-    """Return documents with one member changed to anything, or unchanged."""
+    """Return a strategy for documents with one member set to any value."""
     members = [
         *("/$schema", "/job_configs", JOB, STEP, KEY, f"{JOB}/unknown"),
         *(f"{JOB}/{name}" for name in FULL["job_configs"][0]),
@@ -453,7 +453,7 @@ def nearly_valid() -> st.SearchStrategy[dict[str, Any]]:
 def test_loader_and_schema_agree(
     document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """No value is valid for one of the two and invalid for the other."""
+    """The loader accepts a document exactly if the JSON Schema accepts it."""
     path = tmp_path_factory.getbasetemp() / "nearly_valid.json"
     path.write_text(json.dumps(document), encoding="utf-8")
     try:
@@ -467,7 +467,7 @@ def test_loader_and_schema_agree(
 def test_steps_of_the_original_service_are_rejected_with_the_new_name(
     path: Path,
 ) -> None:
-    """The error of an old file names the new key."""
+    """The key `steps` raises ConfigError that suggests `step_configurations`."""
     document = copy.deepcopy(SEED)
     job = document["job_configs"][0]
     job["steps"] = job.pop("step_configurations")
@@ -482,7 +482,7 @@ def test_steps_of_the_original_service_are_rejected_with_the_new_name(
 
 
 def test_misspelt_key_is_not_reported_as_missing(path: Path) -> None:
-    """One typing mistake is one error."""
+    """A misspelt key is reported as unknown, and not also as a missing key."""
     document = changed(f"{STEP}/points", ABSENT)
     document["job_configs"][0]["step_configurations"][0]["point"] = 1
     path.write_text(json.dumps(document))
@@ -507,7 +507,7 @@ def test_further_mistakes_are_counted(path: Path) -> None:
 
 
 def test_document_from_code_is_checked_like_a_file() -> None:
-    """Points, keys and repeats of a plain document have locations below it."""
+    """Pointers in errors of a document from code begin at the document."""
     step = {"name": "S", "tag": "s", "points": 1}
     job = {"name": "A", "tag": "a", "step_configurations": [step, step]}
 

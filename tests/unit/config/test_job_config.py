@@ -1,4 +1,4 @@
-"""`JobConfig` is plain data, and finds its steps by tag or display name."""
+"""`JobConfig`: immutable data, its document, and the search for a step."""
 
 import copy
 import dataclasses
@@ -15,7 +15,7 @@ from trackerapi.config.manager import JobConfigManager
 
 
 def test_metadata_key_is_for_the_provider_by_default() -> None:
-    """A key without an audience is not for the customer."""
+    """A metadata key without `audience` and `kind` is text for the provider."""
     document = copy.deepcopy(FULL)
     metadata = document["step_configurations"][0]["metadata_configurations"]
     metadata.append({"name": "Operator", "units": None})
@@ -34,7 +34,7 @@ def test_metadata_key_is_for_the_provider_by_default() -> None:
 
 
 def test_steps_to_wait_for_are_kept(tmp_path: Path) -> None:
-    """Absent, none and several are distinct, from a file and from code."""
+    """`after` is None, empty or a tuple of tags, from a file and from code."""
     config = JobConfigManager().add_job_config(FULL)
     path = written(tmp_path / "configs.json", config)
     loaded = JobConfigManager(path).get_job_config("scan")
@@ -45,7 +45,7 @@ def test_steps_to_wait_for_are_kept(tmp_path: Path) -> None:
 
 
 def test_configuration_never_changes() -> None:
-    """A loaded configuration stays as it is for all its holders."""
+    """Changes of source or document do not change a configuration."""
     source = copy.deepcopy(FULL)
     config = JobConfigManager().add_job_config(source)
 
@@ -59,7 +59,7 @@ def test_configuration_never_changes() -> None:
 
 @pytest.mark.parametrize("document", [FULL, job("plain").as_document()])
 def test_document_is_plain_and_accepted_by_contract(document: dict[str, Any]) -> None:
-    """The backend gets the loaded document, without absent members."""
+    """`as_document()` returns the loaded document without absent members."""
     config = JobConfigManager().add_job_config(document)
 
     assert config.as_document() == document
@@ -68,7 +68,7 @@ def test_document_is_plain_and_accepted_by_contract(document: dict[str, Any]) ->
 
 
 def test_whole_float_becomes_a_whole_number() -> None:
-    """Points written as 10.0 do not reach the backend as different content."""
+    """Points of 10.0 become 10 in the document."""
     document = job("a", points=10).as_document()
     document["step_configurations"][0]["points"] = 10.0
 
@@ -84,7 +84,7 @@ def test_whole_float_becomes_a_whole_number() -> None:
     [("one", "one"), ("First", "one"), ("two", "two"), ("Same", None), ("x", None)],
 )
 def test_step_is_found_by_tag_or_unambiguous_name(given: str, tag: str | None) -> None:
-    """A tag match wins; a display name counts only if a single step has it."""
+    """A tag precedes a display name; a name of two steps finds no step."""
     config = steps(("one", "First"), ("two", "Same"), ("three", "Same"), ("s", "two"))
 
     step = config.find_step(given)

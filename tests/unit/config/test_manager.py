@@ -1,4 +1,4 @@
-"""`JobConfigManager` finds configurations by tag, until the process ends."""
+"""`JobConfigManager`: loading of configurations, and search by tag or name."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +42,7 @@ def test_seed_file_loads_as_documented(kind: Callable[[Path], str | Path]) -> No
 
 
 def test_tag_wins_over_display_name() -> None:
-    """The display name of another configuration never hides a tag."""
+    """A tag is found even if another configuration has this display name."""
     manager = JobConfigManager(configs=[job("a", "b"), job("b", "c")])
 
     assert manager.get_job_config("b").name == "c"
@@ -50,7 +50,7 @@ def test_tag_wins_over_display_name() -> None:
 
 
 def test_ambiguous_display_name_is_rejected_with_its_tags() -> None:
-    """A display name of two configurations stands for neither."""
+    """A display name of two configurations raises an error with both tags."""
     manager = JobConfigManager(configs=[job("a", "Scan"), job("b", "Scan")])
 
     for ask in (lambda: manager.get_job_config("Scan"), lambda: find_loaded("Scan")):
@@ -66,7 +66,7 @@ def test_ambiguous_display_name_is_rejected_with_its_tags() -> None:
 def test_unknown_tag_is_rejected_with_the_nearest(
     given: str, suggestion: str | None
 ) -> None:
-    """The error for a typo in a tag or display name names the near tag."""
+    """The error for a misspelt tag or display name suggests the nearest tag."""
     manager = JobConfigManager(configurations_file=SEED_FILE)
 
     error = refusal(lambda: manager.get_job_config(given))
@@ -77,7 +77,7 @@ def test_unknown_tag_is_rejected_with_the_nearest(
 
 @pytest.mark.parametrize(("given", "error"), [(5, TypeError), (" ", ValueError)])
 def test_wrong_type_of_a_tag_is_rejected(given: Any, error: type[Exception]) -> None:
-    """A wrong argument raises before any search."""
+    """A number raises TypeError, a blank tag ValueError."""
     with pytest.raises(error, match="tag must"):
         JobConfigManager().get_job_config(given)
 
@@ -94,14 +94,14 @@ def test_manager_keeps_the_order_of_file_and_code(tmp_path: Path) -> None:
 
 
 def test_mapping_of_any_kind_is_accepted() -> None:
-    """A read-only view of a document is as good as a dict."""
+    """A read-only mapping is accepted in place of a dict."""
     config = JobConfigManager().add_job_config(MappingProxyType(FULL))
 
     assert config.as_document() == FULL
 
 
 def test_configuration_from_code_is_checked() -> None:
-    """A `JobConfig` made by hand obeys the rules of a file, with its location."""
+    """An invalid `JobConfig` raises ConfigError with its index in the pointer."""
     wrong: list[Any] = [job("a"), job("b", points=-1)]
 
     error = refusal(lambda: JobConfigManager(configs=wrong))
@@ -112,7 +112,7 @@ def test_configuration_from_code_is_checked() -> None:
 
 
 def test_same_content_may_be_loaded_again(tmp_path: Path) -> None:
-    """Managers that load the same file, or its content from code, do not clash."""
+    """The same configuration can be loaded twice, from a file and from code."""
     path = written(tmp_path / "jobs.json", job("a"))
     manager = JobConfigManager(configurations_file=path)
 
@@ -123,7 +123,7 @@ def test_same_content_may_be_loaded_again(tmp_path: Path) -> None:
 
 
 def test_same_tag_with_other_content_is_rejected_whole(tmp_path: Path) -> None:
-    """A file that contradicts a loaded one adds nothing."""
+    """If one configuration of a file conflicts with a loaded one, none is added."""
     JobConfigManager(configs=[job("b")])
     path = written(tmp_path / "jobs.json", job("a"), job("b", points=2))
 
@@ -135,7 +135,7 @@ def test_same_tag_with_other_content_is_rejected_whole(tmp_path: Path) -> None:
 
 
 def test_rejected_configuration_is_not_in_its_manager() -> None:
-    """After an error a manager returns the same as before."""
+    """After a rejected addition, the manager returns the earlier configuration."""
     manager = JobConfigManager(configs=[job("a")])
 
     refusal(lambda: manager.add_job_config(job("a", points=2)))
@@ -144,7 +144,7 @@ def test_rejected_configuration_is_not_in_its_manager() -> None:
 
 
 def test_loaded_configuration_is_found_without_its_manager() -> None:
-    """Configurations of a dropped manager are found by tag and by display name."""
+    """`find_loaded()` finds configurations whose manager no longer exists."""
     JobConfigManager(configs=[job("a", "First"), job("First", "b")])
 
     assert find_loaded("a") == job("a", "First")
@@ -154,7 +154,7 @@ def test_loaded_configuration_is_found_without_its_manager() -> None:
 
 
 def test_forgotten_tag_may_come_with_other_content() -> None:
-    """Tests can load the same tag with different contents."""
+    """After `forget_loaded()` a tag can be loaded with other content."""
     JobConfigManager(configs=[job("a")])
     forget_loaded()
 
@@ -163,7 +163,7 @@ def test_forgotten_tag_may_come_with_other_content() -> None:
 
 
 def test_one_of_many_threads_wins_a_tag() -> None:
-    """However many threads load different contents at once, one content holds."""
+    """If eight threads load one tag with different contents, one of them succeeds."""
     count = 8
     together = Barrier(count)
 
@@ -184,7 +184,7 @@ def test_one_of_many_threads_wins_a_tag() -> None:
 
 
 def test_configurations_in_place_of_a_file_raise_type_error() -> None:
-    """The message names the argument for documents."""
+    """A list in place of a path raises TypeError that suggests `configs=`."""
     wrong: Any = [{"tag": "a"}]
     with pytest.raises(TypeError, match=r"must be a path, got list; .* configs="):
         JobConfigManager(wrong)
@@ -192,11 +192,11 @@ def test_configurations_in_place_of_a_file_raise_type_error() -> None:
 
 @pytest.mark.parametrize("wrong", ["jobs.json", Path("jobs.json"), {"tag": "a"}, 7])
 def test_configs_that_are_no_list_raise_type_error(wrong: Any) -> None:
-    """The message names the arguments for a file and for one configuration."""
+    """A path or mapping as `configs` raises TypeError with the right argument."""
     with pytest.raises(TypeError, match=r"must be a list .* configurations_file="):
         JobConfigManager(None, wrong)
 
 
 def test_configs_may_be_none() -> None:
-    """None means no configurations from code, as None means no file."""
+    """None as file and None as `configs` give a manager without tags."""
     assert JobConfigManager(None, None).tags == ()

@@ -1,4 +1,4 @@
-"""The nearest known tag is found for a typo."""
+"""`nearest_tag()`: search for the step with the most similar tag or name."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from trackerapi.config.nearest import nearest_tag
     [("say_helo", "say_hello"), ("Say hello!", "say_hello"), ("zzz", None)],
 )
 def test_nearest_step_is_found_for_a_typo(given: str, near: str | None) -> None:
-    """A typo in a tag or display name leads to the step's tag."""
+    """A misspelt tag or display name gives the tag of the step, else None."""
     config = steps(("say_hello", "Say Hello"), ("bye", "Farewell"))
 
     assert nearest_tag(config.step_configurations, given) == near

@@ -42,7 +42,7 @@ EVENTS = st.builds(
 
 @given(EVENTS)
 def test_line_is_one_json_object_of_the_contract(event: Event) -> None:
-    """The line on disk is the body that the backend takes."""
+    """`event_line()` returns one JSON object that the contract admits as an event."""
     line = event_line(event)
 
     assert b"\n" not in line
@@ -54,12 +54,12 @@ def test_line_is_one_json_object_of_the_contract(event: Event) -> None:
 
 
 def test_line_holds_only_given_members() -> None:
-    """Absent members of an event cost no bytes."""
+    """The line of an event has no members that were not given."""
     assert json.loads(event_line(Event(**MINIMAL))) == MINIMAL
 
 
 def test_line_names_every_member_of_the_contract() -> None:
-    """No member of an event is lost on its way."""
+    """The line of an event with all members has every member of the contract."""
     full = Event(
         **MINIMAL,
         tag="load",
@@ -80,7 +80,7 @@ def test_line_names_every_member_of_the_contract() -> None:
 
 
 def test_line_rejects_a_number_that_json_lacks() -> None:
-    """A NaN never reaches the disk, where no reader could take it."""
+    """`event_line()` raises ValueError for a fraction of NaN."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         event_line(Event(**MINIMAL, fraction=float("nan")))
 

@@ -1,4 +1,4 @@
-"""The table of event kinds is the only place that lists kinds."""
+"""Table of event kinds: no other module of the package lists kinds."""
 
 import ast
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ WORDS_OF_A_SETTING = {"cancel", "interrupt"}
 
 
 def listed_kinds() -> Iterator[tuple[str, set[object]]]:
-    """Yield each literal of two or more kinds, with its file."""
+    """Yield each literal of two or more kinds in the package, with its file name."""
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
@@ -31,22 +31,22 @@ def listed_kinds() -> Iterator[tuple[str, set[object]]]:
 
 
 def test_no_module_lists_kinds_of_its_own() -> None:
-    """A new kind is added in the table, and every set of kinds follows."""
+    """No module has a literal of two or more kinds, except values of `on_sigterm`."""
     assert [each for each in listed_kinds() if each[1] != WORDS_OF_A_SETTING] == []
 
 
 def test_words_of_on_sigterm_are_kinds_of_the_job() -> None:
-    """The settings, which cannot import the table, agree with it."""
+    """The values of `on_sigterm` are the kinds with `is_of_job` in the table."""
     assert set(SIGTERM_KINDS) == kinds_with("is_of_job") == WORDS_OF_A_SETTING
 
 
 def test_word_of_the_author_has_the_effects_of_info() -> None:
-    """The backend shows an unknown kind like `info`, and a full outbox may drop it."""
+    """`kind_of()` of an unknown kind returns the entry of `info`."""
     assert kind_of("unpacked") is KINDS["info"]
 
 
 def test_conflated_and_droppable_kinds_change_nothing_that_lasts() -> None:
-    """A later event of the kind replaces a dropped one, or the event is a remark."""
+    """Conflated kinds are droppable, and no droppable kind ends an attempt."""
     for kind in KINDS.values():
         assert not (kind.is_droppable and kind.closes_attempt)
         assert not (kind.is_conflated and not kind.is_droppable)

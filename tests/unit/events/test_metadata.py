@@ -1,4 +1,4 @@
-"""Metadata of events: everything that a job passes becomes fit for the contract."""
+"""Metadata of events: `shape_metadata()` converts any mapping for the contract."""
 
 import json
 import math
@@ -33,7 +33,7 @@ METADATA = validator("Metadata")
 
 
 class Hostile:
-    """An object that raises at every access."""
+    """Object whose `str()` and `repr()` raise RuntimeError."""
 
     def __str__(self) -> str:
         raise RuntimeError("no")
@@ -42,7 +42,7 @@ class Hostile:
 
 
 class Proxy:
-    """A lazy proxy without an object behind it."""
+    """Lazy proxy without an object: reading `__class__` raises RuntimeError."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -50,17 +50,17 @@ class Proxy:
 
 
 class Growing(dict[str, Any]):
-    """A mapping that another thread changes during each iteration."""
+    """Mapping that grows during each iteration, as if another thread changed it."""
 
     def items(self) -> Any:
-        """Return the pairs, and change."""
+        """Yield the pairs, and add a key before each pair."""
         for pair in super().items():
             self[f"key {len(self)}"] = 1
             yield pair
 
 
 class Unreadable(Mapping[str, Any]):
-    """A mapping with members that cannot be read."""
+    """Mapping whose length, keys and values raise OSError."""
 
     def __getitem__(self, key: str) -> Any:
         raise OSError("gone")
@@ -73,22 +73,22 @@ class Unreadable(Mapping[str, Any]):
 
 
 class HostileText(str):
-    """A text that raises when it is encoded."""
+    """Text whose `encode()` raises RuntimeError."""
 
     def encode(self, *_given: Any) -> bytes:
-        """Raise."""
+        """Raise RuntimeError."""
         raise RuntimeError("no")
 
 
 class HostileNumber(float):
-    """A number that raises when it is converted."""
+    """Number whose `float()` raises RuntimeError."""
 
     def __float__(self) -> float:
         raise RuntimeError("no")
 
 
 class HostileList(list[Any]):
-    """A list that raises when it is read."""
+    """List whose items cannot be read: RuntimeError."""
 
     def __getitem__(self, key: Any) -> Any:
         raise RuntimeError("no")
@@ -98,19 +98,19 @@ class HostileList(list[Any]):
 
 
 class Colour(Enum):
-    """An enumeration with members that are no JSON values."""
+    """Enumeration whose members are not JSON values."""
 
     RED = "red"
 
 
 class Level(IntEnum):
-    """An enumeration of whole numbers."""
+    """Enumeration of integers."""
 
     HIGH = 3
 
 
 class Mode(StrEnum):
-    """An enumeration of texts."""
+    """Enumeration of strings."""
 
     FAST = "fast"
 
@@ -119,14 +119,14 @@ Point = namedtuple("Point", "x y")
 
 
 def cyclic(fan_out: int) -> list[Any]:
-    """Return a list that holds itself `fan_out` times."""
+    """Return a list that contains itself `fan_out` times."""
     knot: list[Any] = []
     knot.extend([knot] * fan_out)
     return knot
 
 
 def doubled(levels: int) -> list[Any]:
-    """Return a small object with a text of 2**levels parts."""
+    """Return nested lists whose `repr()` has 2**levels parts."""
     value: list[Any] = []
     for _ in range(levels):
         value = [value, value]
@@ -134,7 +134,7 @@ def doubled(levels: int) -> list[Any]:
 
 
 def nested(levels: int) -> dict[str, Any]:
-    """Return mappings within mappings."""
+    """Return `levels` mappings, each inside the one before."""
     value: dict[str, Any] = {"leaf": 1}
     for _ in range(levels - 1):
         value = {"inner": value}
@@ -142,7 +142,7 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 def assert_recordable(values: dict[str, Any]) -> None:
-    """Assert that the contract and every JSON reader take `values`."""
+    """Assert that `values` are small, strict JSON and match the contract."""
     text = json.dumps(values, allow_nan=False)
     assert len(text) <= MAX_BYTES
     METADATA.validate(json.loads(text))
@@ -202,7 +202,7 @@ ANY_VALUES = st.recursive(
 
 @given(GOOD)
 def test_good_metadata_is_unchanged(metadata: dict[str, Any]) -> None:
-    """Fitting metadata is recorded unchanged, value by value and type by type."""
+    """Valid metadata is recorded with the same values and types."""
     shaped = shape_metadata(metadata)
 
     assert shaped.changed == ()
@@ -212,7 +212,7 @@ def test_good_metadata_is_unchanged(metadata: dict[str, Any]) -> None:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.text() | st.integers() | st.builds(Hostile), ANY_VALUES))
 def test_any_metadata_becomes_recordable(metadata: dict[Any, Any]) -> None:
-    """No value of a job prevents the record of its event."""
+    """Any mapping becomes metadata that the contract admits."""
     assert_recordable(shape_metadata(metadata).values)
 
 
@@ -236,7 +236,7 @@ def test_any_metadata_becomes_recordable(metadata: dict[Any, Any]) -> None:
     ids=range(13),
 )
 def test_extreme_metadata_becomes_recordable(metadata: dict[Any, Any]) -> None:
-    """Size, depth, cycles and hostile objects end in a small mapping, and soon."""
+    """Huge, deep, cyclic and raising values are shortened, and the change is noted."""
     shaped = shape_metadata(metadata)
 
     assert_recordable(shaped.values)
@@ -267,7 +267,7 @@ def test_extreme_metadata_becomes_recordable(metadata: dict[Any, Any]) -> None:
 def test_value_that_json_cannot_hold_is_converted_and_named(
     value: object, recorded: object
 ) -> None:
-    """The reader sees the nearest JSON value and the name of the changed key."""
+    """The nearest JSON value is recorded, and `CHANGED_KEY` names the changed key."""
     shaped = shape_metadata({"Key": value, "Other": 1})
 
     assert shaped.values == {"Key": recorded, "Other": 1, CHANGED_KEY: ["Key"]}
@@ -289,7 +289,7 @@ def test_value_that_json_cannot_hold_is_converted_and_named(
     ],
 )
 def test_value_that_json_can_hold_is_no_change(value: object, recorded: object) -> None:
-    """Subclasses of JSON's own types are recorded without a mark."""
+    """Tuples, enumerations and mappings become JSON values without a changed key."""
     shaped = shape_metadata({"Key": value})
 
     assert shaped.values == {"Key": recorded}
@@ -297,7 +297,7 @@ def test_value_that_json_can_hold_is_no_change(value: object, recorded: object) 
 
 
 def test_keys_beyond_the_limit_are_left_out_and_named() -> None:
-    """The first keys stay, with room for the mark."""
+    """Of 51 keys the first 49 stay, and `CHANGED_KEY` names the other two."""
     shaped = shape_metadata({f"key {n}": n for n in range(MAX_KEYS + 1)})
 
     assert len(shaped.values) == MAX_KEYS
@@ -306,7 +306,7 @@ def test_keys_beyond_the_limit_are_left_out_and_named() -> None:
 
 
 def test_long_value_is_cut_so_that_the_others_stay() -> None:
-    """One huge value does not displace the small ones."""
+    """A value of 20,000 characters is cut; the other value stays unchanged."""
     shaped = shape_metadata({"log": "x" * 20_000, "count": 5})
 
     assert shaped.values["count"] == 5
@@ -315,7 +315,7 @@ def test_long_value_is_cut_so_that_the_others_stay() -> None:
 
 
 def test_five_levels_stay_and_the_sixth_becomes_text() -> None:
-    """The depth of the contract is used in full."""
+    """Five levels of mappings stay unchanged; the sixth level becomes text."""
     assert shape_metadata(nested(5)).values == nested(5)
     assert isinstance(
         shape_metadata(nested(6)).values["inner"]["inner"]["inner"]["inner"]["inner"],
@@ -351,20 +351,20 @@ def job(tmp_path: Path) -> Iterator[TrackerJob]:
 def test_metadata_that_raises_does_not_reach_the_job(
     job: TrackerJob, metadata: Mapping[str, Any]
 ) -> None:
-    """`send_event()` returns, whatever the classes of the values do."""
+    """`send_event()` returns an id even if reading a value raises."""
     assert job.send_event(kind="info", name="load", metadata=metadata)
     assert_recordable(shape_metadata(metadata).values)
 
 
 def test_proxy_without_an_object_is_no_metadata(job: TrackerJob) -> None:
-    """Metadata that is not a mapping raises."""
+    """Metadata whose class cannot be read raises TypeError that names `Proxy`."""
     with pytest.raises(TypeError, match="metadata must be a mapping, got Proxy"):
         job.send_event(kind="info", metadata=Proxy())  # type: ignore[arg-type]
 
 
 @contextmanager
 def changed_between_lines(shared: dict[str, Any]) -> Iterator[None]:
-    """Change a mapping between any two lines, as another thread may."""
+    """Change `shared` before each line of code, as another thread may."""
 
     def change(_frame: FrameType, event: str, _argument: object) -> Any:
         if event == "line" and shared.pop("toggled", None) is None:
@@ -393,9 +393,9 @@ def changed_between_lines(shared: dict[str, Any]) -> Iterator[None]:
 def test_metadata_that_another_thread_changes_is_recorded(
     job: TrackerJob, within: Callable[[dict[str, Any]], Mapping[str, Any]]
 ) -> None:
-    """No report fails because another thread fills the same container."""
+    """`send_event()` returns an id if the metadata changes during the call."""
     shared: dict[str, Any] = {f"key {n}": n for n in range(20)}
-    job.send_event(kind="info")  # loads and opens all that a report needs
+    job.send_event(kind="info")  # Imports modules and opens the outbox.
 
     with changed_between_lines(shared):
         event_id = job.send_event(kind="info", metadata=within(shared))
@@ -404,7 +404,7 @@ def test_metadata_that_another_thread_changes_is_recorded(
 
 
 def test_text_of_a_class_that_raises_is_no_change() -> None:
-    """The text of the subclass is recorded as it is."""
+    """Text of a subclass whose `encode()` raises is recorded unchanged."""
     shaped = shape_metadata({HostileText("Key"): HostileText("kept")})
 
     assert shaped.values == {"Key": "kept"}

@@ -1,4 +1,4 @@
-"""Projection of the library, on the table that the backend runs too."""
+"""`JobProgress` of the library, checked by the test table of the backend."""
 
 import json
 from typing import Any, Final
@@ -14,7 +14,7 @@ CELLS: Final[dict[str, Any]] = json.loads(TABLE.read_text())["cells"]
 
 
 def progress_of(case: dict[str, Any]) -> JobProgress:
-    """Return the known state of a job of a case before its first event."""
+    """Return the progress of the job of a case before its first event."""
     return JobProgress(case["points"], is_explicit=case["finish"] == "explicit")
 
 
@@ -44,7 +44,7 @@ def test_job_has_the_state_of_the_table(case: dict[str, Any]) -> None:
 def test_event_changes_each_status_as_in_the_table(
     row: dict[str, Any], before: str
 ) -> None:
-    """Every cell of the table of statuses holds, and a success keeps its 100."""
+    """The event changes the status as the table states; 100 % means success."""
     tag = row["event"].get("tag")
     progress = JobProgress({tag: 1} if tag == "last" else {"a": 1, "b": 1})
     for event in CELLS["before"][before]:
@@ -70,7 +70,7 @@ def test_percent_of_the_table_never_falls(case: dict[str, Any]) -> None:
 
 
 def test_known_step_continues() -> None:
-    """An attached process continues the counts of earlier ones."""
+    """`recall()` restores the status, fraction and attempts of each step."""
     progress = JobProgress({"a": 1, "b": 1})
     progress.recall("a", "done", 1.0, 2)
     progress.recall("b", "not_run", 0.0, 0)
@@ -81,7 +81,7 @@ def test_known_step_continues() -> None:
 
 
 def test_attempt_continues_after_a_restart() -> None:
-    """The backend counts no new attempt if a running step starts once more."""
+    """A start counts as a new attempt for a pending step, not for a running step."""
     progress = JobProgress({"a": 1, "b": 1})
     progress.recall("a", "running", 0.5, 2)
     progress.recall("b", "pending", 0.0, 1)
@@ -92,7 +92,7 @@ def test_attempt_continues_after_a_restart() -> None:
 
 
 def test_interrupted_step_continues_as_a_new_attempt() -> None:
-    """An attached process counts the attempt as the backend does."""
+    """A start after `interrupt()` counts as a new attempt and keeps the fraction."""
     progress = JobProgress({"a": 1, "b": 1})
     progress.recall("a", "pending", 0.5, 1)
     progress.step("a").interrupt()
@@ -103,7 +103,7 @@ def test_interrupted_step_continues_as_a_new_attempt() -> None:
 
 
 def test_earlier_events_take_nothing_back() -> None:
-    """Events that were folded already stand, even if earlier ones arrive later."""
+    """`add_earlier()` adds earlier ends of steps and keeps ends by later events."""
     begun_with, earlier, progress = (
         JobProgress(dict.fromkeys("abcd", 1)) for _ in range(3)
     )
@@ -122,20 +122,20 @@ def test_earlier_events_take_nothing_back() -> None:
 
 
 class _Interrupted(dict[str, Any]):
-    """Counts of a step; a read of them lets another thread end the step."""
+    """Counts of a step; reading a count ends the step, as another thread may."""
 
     def __init__(self, progress: JobProgress) -> None:
         super().__init__(completed=1, total=2)
         self._progress = progress
 
     def get(self, name: str, otherwise: Any = None) -> Any:
-        """Return a member after the step is done."""
+        """End the step, and return a member."""
         self._progress.take("step", "a")
         return super().get(name, otherwise)
 
 
 def test_step_that_is_done_while_another_thread_counts_stays_done() -> None:
-    """Otherwise steps that wait for it would wait for ever."""
+    """A step that ends while its counts are read stays done."""
     progress = JobProgress({"a": 1, "b": 1})
     progress.take("start", "a")
 

@@ -9,7 +9,7 @@ from trackerapi.times import as_microseconds
 
 
 def test_ids_are_version_7_of_the_current_time() -> None:
-    """A backend can sort by id and read the time of recording from the id."""
+    """An id is a UUID of version 7 with the current time, like `occurred_at`."""
     event_id, occurred_at = new_stamp()
 
     uuid = UUID(event_id)
@@ -23,7 +23,7 @@ def test_ids_are_version_7_of_the_current_time() -> None:
 
 
 def test_stamps_rise_strictly_within_a_thread() -> None:
-    """The order of (time, id) is the order of recording, however fast it is."""
+    """20,000 stamps of one thread rise strictly, by (time, id) and by id alone."""
     stamps = [new_stamp() for _ in range(20_000)]
 
     by_time_and_id = [(occurred_at, event_id) for event_id, occurred_at in stamps]
@@ -32,7 +32,7 @@ def test_stamps_rise_strictly_within_a_thread() -> None:
 
 
 def test_stamps_of_threads_are_unique_and_rise_in_each() -> None:
-    """Threads that record at once neither share an id nor go back in time."""
+    """Stamps of eight threads have unique ids and rise within each thread."""
     stamps: list[list[tuple[str, str]]] = [[] for _ in range(8)]
     together = threading.Barrier(len(stamps))
 
@@ -53,7 +53,7 @@ def test_stamps_of_threads_are_unique_and_rise_in_each() -> None:
 
 
 def test_time_is_never_before_earlier_times_of_the_job() -> None:
-    """An attached job does not go back behind its own past."""
+    """A stamp is not older than the given time of the job, even in the future."""
     later = datetime.now(UTC) + timedelta(hours=1)
     past = datetime(2020, 1, 1, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""Current job and step without a handle, and decorated functions."""
+"""Current job, current step, and functions decorated as steps or jobs."""
 
 import asyncio
 import threading
@@ -53,7 +53,7 @@ def test_outside_of_a_job_a_step_is_a_plain_function() -> None:
 def test_decorated_function_is_a_step_of_the_current_job(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """A decorated function needs no handle, and keeps its name and its result."""
+    """A decorated function reports its step, and keeps its name and its result."""
     with run:
         assert load(3) == 3
         with step("report") as report:
@@ -71,7 +71,7 @@ def test_decorated_function_is_a_step_of_the_current_job(
 
 
 def test_current_step_ends_with_its_block(run: TrackerJob) -> None:
-    """Code after a block is in no step, even if a loop in the block was left open."""
+    """After a block or an abandoned loop, the current step is none."""
     with run as job:
         for _ in job.track([1, 2], step="load"):
             assert current_step().tag == "load"
@@ -99,7 +99,7 @@ def test_coroutine_is_timed_to_its_end(run: TrackerJob, outbox: Path) -> None:
 def test_tasks_of_one_loop_do_not_mix_their_jobs(
     recorder: TrackerApi, config: JobConfig
 ) -> None:
-    """Each task of a gather has its own job and step."""
+    """Each of 20 tasks in `asyncio.gather()` has its own job and step."""
 
     async def main() -> list[tuple[str, str]]:
         async def one(name: str) -> tuple[str, str]:
@@ -150,7 +150,7 @@ def test_bound_function_takes_its_job_into_threads(
 
 
 def test_generator_is_a_step_until_its_real_end(run: TrackerJob, outbox: Path) -> None:
-    """The step ends with the generator; the caller's code is not in the step."""
+    """The step ends when the generator ends; code of the caller is not in the step."""
 
     @step("load")
     def scans(count: int) -> Generator[str, int, str]:
@@ -180,7 +180,7 @@ def test_generator_is_a_step_until_its_real_end(run: TrackerJob, outbox: Path) -
 
 
 def test_generator_gets_exceptions_of_its_caller(run: TrackerJob, outbox: Path) -> None:
-    """A generator may handle an exception thrown in; a close ends it."""
+    """`throw()` and `close()` reach the decorated generator; then its step is done."""
 
     @step("load")
     def scans() -> Generator[int]:
@@ -202,7 +202,7 @@ def test_generator_gets_exceptions_of_its_caller(run: TrackerJob, outbox: Path) 
 def test_async_generator_is_a_step_until_its_real_end(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The step of an async generator is done when it has no more items."""
+    """The step of an async generator is done when the generator ends."""
 
     @step("load")
     async def scans() -> AsyncIterator[int]:
@@ -320,7 +320,7 @@ def test_async_generator_that_ends_in_another_step_leaves_the_caller_there(
 def test_block_that_threads_share_ends_the_step_of_each(
     recorder: TrackerApi, outbox: Path
 ) -> None:
-    """The first thread to leave ends its own step, not that of the last to enter."""
+    """Two threads share a block: each exit ends the step of its own job."""
     shared = step("load")
     is_entered, is_left = threading.Event(), threading.Event()
 
@@ -357,7 +357,7 @@ def test_block_that_threads_share_ends_the_step_of_each(
 def test_decorated_function_is_a_job(
     recorder: TrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """The id comes from the arguments of the call; the result is the function's own."""
+    """`as_job()` takes the job id from the arguments and returns the result."""
 
     @recorder.as_job(
         config.tag,
@@ -393,7 +393,7 @@ def test_decorated_coroutine_is_a_job_that_may_fail(
 def test_older_spelling_of_as_job_makes_the_same_decorator(
     recorder: TrackerApi, config: JobConfig, outbox: Path, is_named: bool
 ) -> None:
-    """`@tracker.job(...)` with a customer works without a warning."""
+    """`@tracker.job(...)` with a customer id decorates like `as_job()`."""
     arguments: dict[str, Any] = {"provider_job_id": str, "customer_id": 142}
     older: Any = recorder.job
     decorator = (
@@ -411,7 +411,7 @@ def test_older_spelling_of_as_job_makes_the_same_decorator(
 
 
 def test_job_method_returns_a_handle(recorder: TrackerApi, config: JobConfig) -> None:
-    """`tracker.job(id)` takes the id with and without its name."""
+    """`tracker.job()` accepts the id as a positional or a keyword argument."""
     assert recorder.job("id").provider_job_id == "id"
     assert recorder.job(provider_job_id="id", tag=config.tag).config == config
 
@@ -430,7 +430,7 @@ def test_job_method_returns_a_handle(recorder: TrackerApi, config: JobConfig) ->
 def test_job_method_rejects_arguments_of_neither_kind(
     recorder: TrackerApi, names: tuple[str, ...], keywords: dict[str, Any]
 ) -> None:
-    """Arguments of neither a handle nor a decorator raise TypeError."""
+    """`tracker.job()` raises TypeError if neither a handle nor a decorator fits."""
     any_job: Any = recorder.job
 
     with pytest.raises(TypeError):
@@ -443,7 +443,7 @@ def test_job_method_rejects_arguments_of_neither_kind(
 def test_incomplete_older_spelling_is_no_handle(
     recorder: TrackerApi, given: dict[str, Any]
 ) -> None:
-    """An argument of the decorator never makes a handle, whatever its value."""
+    """`tracker.job()` with an argument of `as_job()` but no tag raises TypeError."""
     with pytest.raises(TypeError):
         recorder.job("imaging", **given)
 

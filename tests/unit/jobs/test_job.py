@@ -16,7 +16,7 @@ class UsageError(Exception):
 
 
 def test_block_that_ends_is_a_success(run: TrackerJob, outbox: Path) -> None:
-    """Begin and end of the block are reported without a call."""
+    """Blocks report the start and the end of job and step by themselves."""
     with run as job, job.step("load"):
         pass
 
@@ -26,7 +26,7 @@ def test_block_that_ends_is_a_success(run: TrackerJob, outbox: Path) -> None:
 def test_exception_fails_step_and_job_and_goes_on_untouched(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The caller gets the script's own exception, unchanged."""
+    """The exception is reported by step and job, and raised unchanged."""
     mistake = UsageError("no such file: /home/patient")
 
     with pytest.raises(UsageError) as caught:
@@ -50,7 +50,7 @@ def test_exception_fails_step_and_job_and_goes_on_untouched(
 def test_text_of_the_author_replaces_the_neutral_sentence(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The customer reads the author's sentence."""
+    """`on_failure` replaces the default message for the customer."""
     with pytest.raises(UsageError):
         with run as job, job.step("load", on_failure="The images cannot be read."):
             raise UsageError
@@ -61,7 +61,7 @@ def test_text_of_the_author_replaces_the_neutral_sentence(
 def test_exception_outside_of_a_step_is_reported_with_the_job(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The job has the traceback if no step reported it."""
+    """The error of the job has the traceback if no step reported the exception."""
     with pytest.raises(UsageError):
         with run:
             raise UsageError("between two steps")
@@ -83,7 +83,7 @@ def test_handled_exception_lets_the_job_succeed(run: TrackerJob, outbox: Path) -
 
 
 def test_exception_with_a_reused_id_is_reported(run: TrackerJob, outbox: Path) -> None:
-    """A new exception may have the id of one that a step reported."""
+    """After a handled exception of a step, a new exception has its own traceback."""
     with pytest.raises(KeyError, match="y"), run as job:
         with suppress(ValueError), job.step("load"):
             raise ValueError("x")
@@ -97,7 +97,7 @@ def test_exception_with_a_reused_id_is_reported(run: TrackerJob, outbox: Path) -
 def test_handled_exception_is_reported_whole_when_it_is_raised_again(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The end of the job has the traceback even if a step reported it before."""
+    """If a handled exception is raised again, the job's error has its traceback."""
     mistake = UsageError("again")
     with pytest.raises(UsageError):
         with run as job:
@@ -117,7 +117,7 @@ def test_handled_exception_is_reported_whole_when_it_is_raised_again(
 def test_exit_with_success_is_a_success(
     run: TrackerJob, outbox: Path, status: object
 ) -> None:
-    """`sys.exit(0)` in a block ends the job well."""
+    """`sys.exit(0)` in a block completes step and job."""
     with pytest.raises(SystemExit):
         with run as job, job.step("load"):
             raise SystemExit(status)
@@ -129,7 +129,7 @@ def test_exit_with_success_is_a_success(
 def test_exit_with_a_status_is_a_failure(
     run: TrackerJob, outbox: Path, status: object
 ) -> None:
-    """`sys.exit(1)` in a block fails the job."""
+    """`sys.exit(1)` in a block fails step and job."""
     with pytest.raises(SystemExit):
         with run as job, job.step("load"):
             raise SystemExit(status)
@@ -143,7 +143,7 @@ def test_exit_with_a_status_is_a_failure(
 def test_interruption_is_a_cancellation(
     run: TrackerJob, outbox: Path, error: type[BaseException]
 ) -> None:
-    """KeyboardInterrupt in a block cancels the job."""
+    """KeyboardInterrupt and similar exceptions in a block cancel the job."""
     with pytest.raises(error):
         with run as job, job.step("load"):
             raise error
@@ -155,7 +155,7 @@ def test_interruption_is_a_cancellation(
 def test_explicit_end_is_not_reported_again(
     run: TrackerJob, outbox: Path, end: str
 ) -> None:
-    """The end of the block adds nothing to an end that the script reported."""
+    """After `complete()`, `fail()` or `cancel()` the block reports no further end."""
     with run as job:
         getattr(job, end)("in a word")
 
@@ -167,7 +167,7 @@ def test_explicit_end_is_not_reported_again(
 def test_job_that_continues_after_its_failure_may_succeed(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """Later reports make an earlier `fail()` outdated."""
+    """If a step runs after `fail()`, the end of the block completes the job."""
     with run as job:
         job.fail("The first try did not work.")
         with job.step("load"):
@@ -179,7 +179,7 @@ def test_job_that_continues_after_its_failure_may_succeed(
 def test_handle_of_create_job_is_a_block_that_its_steps_may_end(
     recorder: TrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """A job that ended with its last step is not ended twice."""
+    """A block of `create_job()` reports no end: its last step has ended the job."""
     with recorder.create_job("auto", 142, config.tag) as job:
         for step in job.steps:
             job.step(step).done()
@@ -190,7 +190,7 @@ def test_handle_of_create_job_is_a_block_that_its_steps_may_end(
 def test_strict_outbox_error_never_replaces_the_script_s_exception(
     config: JobConfig, tmp_path: Path
 ) -> None:
-    """With strict, an exception of the script is raised; alone, OutboxError is."""
+    """With `strict` the script's exception is raised in place of OutboxError."""
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     tracker = TrackerApi("key", NOWHERE, strict=True, outbox=blocked / "outbox")
@@ -210,7 +210,7 @@ def test_strict_outbox_error_never_replaces_the_script_s_exception(
 def test_strict_misfit_never_replaces_the_script_s_exception(
     config: JobConfig, outbox: Path
 ) -> None:
-    """With strict, unfit metadata replaces neither the exception nor the failure."""
+    """With `strict` the script's exception is raised in place of ValueError."""
     tracker = TrackerApi(
         "key", "http://127.0.0.1:9", mode="offline", outbox=outbox, strict=True
     )
@@ -227,7 +227,7 @@ def test_strict_misfit_never_replaces_the_script_s_exception(
 
 
 def test_skip_and_remarks_are_for_the_customer(run: TrackerJob, outbox: Path) -> None:
-    """Reasons and remarks reach the customer as they were written."""
+    """Reasons, notes and remarks are messages for the customer; details are not."""
     with run as job:
         job.skip("report", reason="Nothing to report")
         job.note("Half of it was known already")
@@ -245,7 +245,7 @@ def test_skip_and_remarks_are_for_the_customer(run: TrackerJob, outbox: Path) ->
 
 
 def test_off_costs_nothing_and_changes_nothing(config: JobConfig) -> None:
-    """With tracking off, blocks run their work and nothing else."""
+    """With `mode="off"` blocks and loops run their work without a report."""
     tracker = TrackerApi(mode="off")
     done = []
     with tracker.run_job("off", 142, config.tag) as job:

@@ -45,14 +45,14 @@ def test_unknown_total_is_a_count_without_a_fraction(
 
 
 def test_total_may_be_given(run: TrackerJob, outbox: Path) -> None:
-    """The author gives the number of items of an iterator."""
+    """`total=` sets the total of an iterator without a length."""
     list(run.track(numbers(7), step="load", total=10))
 
     assert progress(outbox, "load")[-1] == (7, 10)
 
 
 def test_loops_of_one_step_add_up(run: TrackerJob, outbox: Path) -> None:
-    """Two loops of one step have the sum of their items."""
+    """Completed and total of two loops in one step are added."""
     with run.step("load") as step:
         list(step.track([1, 2]))
         list(step.track([3]))
@@ -64,7 +64,7 @@ def test_loops_of_one_step_add_up(run: TrackerJob, outbox: Path) -> None:
 def test_clock_of_a_test_is_not_read(
     run: TrackerJob, outbox: Path, options: dict[str, Any]
 ) -> None:
-    """Loops neither fail for a clock that a test replaces nor use up its values."""
+    """Loops do not call a patched `time.monotonic`."""
     with mock.patch("time.monotonic", side_effect=[1.0]) as clock:
         assert list(run.track([1, 1], step="load", **options)) == [1, 1]
     clock.assert_not_called()
@@ -72,7 +72,7 @@ def test_clock_of_a_test_is_not_read(
 
 
 def test_items_may_weigh_more_than_one(run: TrackerJob, outbox: Path) -> None:
-    """A large item is more of the work than a small one."""
+    """`weight=` counts an item as its weight, in completed and in total."""
     with pytest.raises(ValueError, match="last"), run as job:
         for item in job.track(["aaa", "b"], step="load", weight=len):
             if item == "b":
@@ -84,7 +84,7 @@ def test_items_may_weigh_more_than_one(run: TrackerJob, outbox: Path) -> None:
 def test_resumed_items_are_skipped_and_count_as_done(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """A restart continues at its item and reports the earlier ones at once."""
+    """`resume=` skips the given items and counts them as completed."""
     left = list(run.track(["A", "B", "C"], step="load", key=str.lower, resume={"a"}))
 
     assert left == ["B", "C"]
@@ -93,7 +93,7 @@ def test_resumed_items_are_skipped_and_count_as_done(
 
 
 def test_item_that_raises_is_not_counted(run: TrackerJob, outbox: Path) -> None:
-    """A loop that raises fails its step at the reached item."""
+    """A loop that raises fails its step; the item that raised is not counted."""
     with pytest.raises(ValueError, match="third"):
         with run as job:
             for number in job.track(range(5), step="load"):
@@ -108,7 +108,7 @@ def test_item_that_raises_is_not_counted(run: TrackerJob, outbox: Path) -> None:
 def test_loop_left_by_break_is_done_when_the_job_is(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """A loop that was left early may have been left for an error."""
+    """The step of a loop left by `break` is done at the end of the job."""
     with run as job:
         for _ in job.track(range(5), step="load"):
             break
@@ -118,7 +118,7 @@ def test_loop_left_by_break_is_done_when_the_job_is(
 
 
 def test_million_items_cost_a_handful_of_events(run: TrackerJob, outbox: Path) -> None:
-    """A fast loop writes at most one update a second, and always the last."""
+    """A loop of a million items writes fewer than 60 updates, with the last count."""
     for _ in run.track(range(1_000_000), step="load"):
         pass
 
@@ -128,7 +128,7 @@ def test_million_items_cost_a_handful_of_events(run: TrackerJob, outbox: Path) -
 
 
 def test_async_iterator_is_counted(run: TrackerJob, outbox: Path) -> None:
-    """`async for` counts as `for` does, also over a list."""
+    """`async for` counts the items of an async iterator and of a list."""
 
     async def work() -> list[int]:
         with run.step("load") as step:
@@ -140,14 +140,14 @@ def test_async_iterator_is_counted(run: TrackerJob, outbox: Path) -> None:
 
 
 def test_loop_has_the_length_of_its_items(run: TrackerJob) -> None:
-    """`len()` works on a loop over a list."""
+    """`len()` of a loop is the length of its items, and raises for an iterator."""
     assert len(run.track([1, 2], step="load")) == 2
     with pytest.raises(TypeError):
         len(run.track(numbers(2), step="load"))
 
 
 def test_wrong_arguments_raise_before_the_loop_begins(run: TrackerJob) -> None:
-    """An argument that is not iterable or unknown raises."""
+    """`track()` raises TypeError for wrong items, weights and keywords."""
     with pytest.raises(TypeError, match="to iterate over"):
         run.track(5, step="load")  # type: ignore[call-overload,arg-type]
     with pytest.raises(TypeError, match="unexpected keyword argument 'wieght'"):
@@ -171,7 +171,7 @@ def test_last_count_is_dated_before_the_end_of_its_step(
 
 
 class Unsized:
-    """Iterable items with a length that raises, such as a data loader of PyTorch."""
+    """Iterable whose `len()` raises TypeError, such as a data loader of PyTorch."""
 
     def __len__(self) -> int:
         raise TypeError("there is no length")
@@ -181,7 +181,7 @@ class Unsized:
 
 
 def test_loop_accepts_every_iterable(run: TrackerJob, outbox: Path) -> None:
-    """A loop that ran before runs when it is tracked."""
+    """Items whose `len()` raises are counted without a total."""
     items: Any = Unsized()
 
     assert list(run.track(items, step="load")) == [7, 8]
@@ -190,7 +190,7 @@ def test_loop_accepts_every_iterable(run: TrackerJob, outbox: Path) -> None:
 
 @pytest.mark.parametrize("weight", [float("nan"), -3, Decimal(0)])
 def test_item_may_weigh_nothing(run: TrackerJob, outbox: Path, weight: float) -> None:
-    """One odd weight neither stops the loop nor spoils the counts of other items."""
+    """A weight of NaN, -3 or 0 counts as 0; other items count in full."""
     items = [2, weight, 1]
     list(run.track(items, step="load", weight=lambda item: item))
 
@@ -198,7 +198,7 @@ def test_item_may_weigh_nothing(run: TrackerJob, outbox: Path, weight: float) ->
 
 
 def test_weight_that_is_no_number_raises(run: TrackerJob) -> None:
-    """A weight function that forgets to return raises TypeError."""
+    """A weight function that returns None raises TypeError."""
     weigh: Any = {}.get
     with pytest.raises(TypeError, match="weight must be a number, got NoneType"):
         run.track([1], step="load", weight=weigh)
@@ -206,13 +206,13 @@ def test_weight_that_is_no_number_raises(run: TrackerJob) -> None:
 
 @pytest.mark.parametrize("resume", [2, iter([1, 2])])
 def test_resume_rejects_an_iterator(run: TrackerJob, resume: Any) -> None:
-    """An iterator would be used up by the first look, and repeat work unseen."""
+    """`resume=` raises TypeError for an iterator: the first search would exhaust it."""
     with pytest.raises(TypeError, match="resume must be a set or the like"):
         run.track([2, 1], step="load", resume=resume)
 
 
 def test_code_after_a_loop_that_was_left_is_in_no_step(run: TrackerJob) -> None:
-    """Reports after `break` do not belong to the step of the loop."""
+    """After `break` the current step is not the step of the loop."""
     with run:
         for _ in run.track(range(3), step="load"):
             assert current_step() is run.step("load")
@@ -223,7 +223,7 @@ def test_code_after_a_loop_that_was_left_is_in_no_step(run: TrackerJob) -> None:
 def test_late_end_of_a_loop_leaves_other_steps_alone(
     run: TrackerJob,
 ) -> None:
-    """Python may finalize a loop while another step runs."""
+    """If a loop is finalized during another step, the current step stays."""
     with run:
         loop = iter(run.track(range(3), step="load"))
         next(loop)

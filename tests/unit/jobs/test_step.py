@@ -17,7 +17,7 @@ from trackerapi.delivery.conflation import Conflation
 
 
 def test_same_step_has_the_same_handle(run: TrackerJob) -> None:
-    """By tag or display name, in any thread, a step has one handle with one count."""
+    """`job.step()` returns the same handle for a tag and its display name."""
     assert run.step("load") is run.step("Load")
     assert run.steps["Load"] is run.step("load")
     assert list(run.steps) == ["load", "segment", "report"]
@@ -27,7 +27,7 @@ def test_same_step_has_the_same_handle(run: TrackerJob) -> None:
 def test_misspelt_step_warns_with_the_nearest_one(
     run: TrackerJob, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A typo costs a warning that names the nearest tag."""
+    """An unknown step logs a warning that names the nearest tag."""
     run.step("lod")
 
     assert "has no step 'lod'" in caplog.text
@@ -35,7 +35,7 @@ def test_misspelt_step_warns_with_the_nearest_one(
 
 
 def test_misspelt_step_raises_with_strict(config: JobConfig, outbox: Path) -> None:
-    """With strict a typo raises at once."""
+    """With `strict` an unknown step raises UnknownStepError with the nearest tag."""
     tracker = TrackerApi(
         "key", "http://127.0.0.1:9", mode="offline", outbox=outbox, strict=True
     )
@@ -48,7 +48,7 @@ def test_misspelt_step_raises_with_strict(config: JobConfig, outbox: Path) -> No
 
 
 def test_counts_arrive_with_the_end_of_the_step(run: TrackerJob, outbox: Path) -> None:
-    """Of a burst of updates the first and the last are written, none after the end."""
+    """Of 50 updates in a burst at most three are written, with the last count."""
     with run.step("load", total=50) as step:
         for _ in range(50):
             step.advance()
@@ -60,7 +60,7 @@ def test_counts_arrive_with_the_end_of_the_step(run: TrackerJob, outbox: Path) -
 
 
 def test_threads_add_up(run: TrackerJob, outbox: Path) -> None:
-    """Four threads that advance one step lose no unit."""
+    """Four threads advance one step by 2,000 units, and all units are counted."""
 
     def work() -> None:
         for _ in range(1000):
@@ -78,7 +78,7 @@ def test_threads_add_up(run: TrackerJob, outbox: Path) -> None:
 
 
 def test_fraction_is_reported_without_units(run: TrackerJob, outbox: Path) -> None:
-    """A step with a fraction only reports no counts."""
+    """A step with a fraction reports the fraction and no counts."""
     with run.step("segment") as step:
         step.fraction = 0.25
         assert step.fraction == 0.25
@@ -92,7 +92,7 @@ def test_fraction_is_reported_without_units(run: TrackerJob, outbox: Path) -> No
 
 
 def test_texts_go_to_the_reader_they_are_for(run: TrackerJob, outbox: Path) -> None:
-    """A note is for the customer, a detail for the provider."""
+    """A note is sent as `message` for the customer, a detail as `detail`."""
     with run.step("load") as step:
         step.note("Reading your images")
         step.detail(host="node-7", model="v7")
@@ -123,7 +123,7 @@ def test_metadata_goes_with_a_failure_too(run: TrackerJob, outbox: Path) -> None
 def test_failed_items_are_counted_for_the_customer(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The customer reads the number; names and errors are for the provider."""
+    """The end names the number of failed items; 100 of them have a detail line."""
     with run.step("load", total=1000) as step:
         for number in range(150):
             try:
@@ -144,7 +144,7 @@ def test_failed_items_are_counted_for_the_customer(
 def test_failed_item_may_have_a_text_for_the_customer(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The author's sentence about an item is shown, its name is not."""
+    """The `customer` text is the message; the name of the item is in the detail."""
     run.step("load").item_failed("secret-name", customer="An image cannot be read")
 
     (line,) = recorded(outbox)
@@ -153,7 +153,7 @@ def test_failed_item_may_have_a_text_for_the_customer(
 
 
 def test_attempts_continue_until_one_succeeds(run: TrackerJob, outbox: Path) -> None:
-    """Each failed attempt is reported as retried."""
+    """Each failed attempt is reported with `retrying`, and the last one succeeds."""
     made = []
     with run.step("load") as step:
         for attempt in step.attempts(3, on=(OSError,), wait_seconds=0):
@@ -178,7 +178,7 @@ def test_attempts_continue_until_one_succeeds(run: TrackerJob, outbox: Path) -> 
 
 
 def test_attempts_may_be_thousands(run: TrackerJob, outbox: Path) -> None:
-    """The wait between attempts grows to its cap, and no further."""
+    """1,100 attempts do not overflow the computation of the wait."""
     with run.step("load") as step:
         for attempt in step.attempts(1100, wait_seconds=0):
             with attempt:
@@ -189,7 +189,7 @@ def test_attempts_may_be_thousands(run: TrackerJob, outbox: Path) -> None:
 
 
 def test_async_attempts_may_be_thousands(run: TrackerJob, outbox: Path) -> None:
-    """The wait of a step in an event loop grows to its cap, too."""
+    """1,100 async attempts do not overflow the computation of the wait."""
 
     async def main() -> None:
         async for attempt in run.step("load").attempts(1100, wait_seconds=0):
@@ -203,7 +203,7 @@ def test_async_attempts_may_be_thousands(run: TrackerJob, outbox: Path) -> None:
 
 
 def test_last_attempt_and_other_exceptions_are_raised(run: TrackerJob) -> None:
-    """Only listed exceptions are retried, and not for ever."""
+    """The last attempt raises, and so does an exception that `on` does not list."""
     made = []
 
     def work(step: TrackerStep, error: Exception) -> None:
@@ -227,20 +227,20 @@ def test_last_attempt_and_other_exceptions_are_raised(run: TrackerJob) -> None:
 def test_attempts_out_of_range_are_rejected(
     run: TrackerJob, count: int, wait: float, error: type[Exception]
 ) -> None:
-    """An impossible number of attempts raises."""
+    """Zero attempts or a negative wait raise ValueError."""
     with pytest.raises(error):
         run.step("load").attempts(count, wait_seconds=wait)
 
 
 @pytest.mark.parametrize("units", [-1, float("nan"), float("inf")])
 def test_units_out_of_range_are_rejected(run: TrackerJob, units: float) -> None:
-    """Negative units raise."""
+    """Negative, NaN or infinite units raise ValueError."""
     with pytest.raises(ValueError, match="units must be"):
         run.step("load").advance(units)
 
 
 def test_traceback_keeps_its_begin_and_its_end(run: TrackerJob, outbox: Path) -> None:
-    """A text beyond the limit loses its middle, so that the reason remains."""
+    """A detail of more than 16,000 characters is cut in its middle."""
     reason = "x" * 30_000 + "the very reason"
     with pytest.raises(ValueError, match="x"), run.step("load"):
         raise ValueError(reason)
@@ -254,7 +254,7 @@ def test_traceback_keeps_its_begin_and_its_end(run: TrackerJob, outbox: Path) ->
 def test_exception_that_cannot_be_shown_still_fails_the_step(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """An exception with a text that raises is still reported."""
+    """An exception whose `str()` raises is reported by the name of its class."""
 
     class Unspeakable(Exception):
         def __str__(self) -> str:
@@ -270,7 +270,7 @@ def test_exception_that_cannot_be_shown_still_fails_the_step(
 def test_counting_continues_after_ctrl_c(
     run: TrackerJob, outbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Units counted during an interrupted report are in the next one."""
+    """Units of a report that Ctrl-C interrupted are in the next report."""
     offer = Conflation.offer
 
     def interrupt(*_: object) -> bool:
@@ -287,7 +287,7 @@ def test_counting_continues_after_ctrl_c(
 
 
 def test_last_of_several_blocks_ends_the_step(run: TrackerJob, outbox: Path) -> None:
-    """A step of three threads is done when all of them are."""
+    """A step with blocks in three threads is done when the last block ends."""
     begun, may_end = threading.Barrier(3), threading.Event()
 
     def work(number: int) -> None:
@@ -309,7 +309,7 @@ def test_last_of_several_blocks_ends_the_step(run: TrackerJob, outbox: Path) -> 
 def test_failure_of_one_of_several_blocks_fails_the_step(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """A failure in one thread is reported, though others end well."""
+    """A step of three blocks fails if one of the blocks raises."""
     first, second, third = (run.step("load") for _ in range(3))
     first.__enter__()
     second.__enter__()
@@ -325,7 +325,7 @@ def test_failure_of_one_of_several_blocks_fails_the_step(
 def test_loop_within_a_block_of_its_step_does_not_end_it(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The block may have more work after the loop."""
+    """A loop inside a block of its own step does not end the step."""
     with run.step("load"):
         list(run.track(range(3), step="load"))
         assert run.step("load").status == "running"
@@ -336,7 +336,7 @@ def test_loop_within_a_block_of_its_step_does_not_end_it(
 def test_step_that_timed_out_does_not_stay_running(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """The work of a step is cancelled alone, and the job goes on."""
+    """A step that timed out is reported as failed at the end of the job."""
 
     async def work() -> None:
         with suppress(TimeoutError):
@@ -346,13 +346,13 @@ def test_step_that_timed_out_does_not_stay_running(
 
     with run:
         asyncio.run(work())
-        assert "error load" not in story(outbox)  # it may be tried again
+        assert "error load" not in story(outbox)  # The script may try it again.
 
     assert story(outbox)[-2:] == ["error load", "complete"]
 
 
 def test_cancelled_step_may_be_reported_as_done(run: TrackerJob, outbox: Path) -> None:
-    """The author knows the meaning of a cancelled task."""
+    """A cancelled step can be reported as done afterwards; the job completes."""
     with run:
         with suppress(asyncio.CancelledError), run.step("load"):
             raise asyncio.CancelledError
@@ -362,7 +362,7 @@ def test_cancelled_step_may_be_reported_as_done(run: TrackerJob, outbox: Path) -
 
 
 def test_step_of_a_cancelled_job_has_not_failed(run: TrackerJob, outbox: Path) -> None:
-    """A cancelled job needs no reason of a step."""
+    """KeyboardInterrupt in a step reports `cancel` and no error of the step."""
     with pytest.raises(KeyboardInterrupt), run, run.step("load"):
         raise KeyboardInterrupt
 
@@ -370,7 +370,7 @@ def test_step_of_a_cancelled_job_has_not_failed(run: TrackerJob, outbox: Path) -
 
 
 def test_step_with_rejected_metadata_has_failed(run: TrackerJob, outbox: Path) -> None:
-    """A wrong argument at the end of a step does not leave it running."""
+    """Metadata that is not a mapping fails the step and raises TypeError."""
     with pytest.raises(TypeError, match="metadata must be a mapping"), run:
         with run.step("load") as step:
             step.metadata = "no mapping"  # type: ignore[assignment]
@@ -382,20 +382,20 @@ def test_step_with_rejected_metadata_has_failed(run: TrackerJob, outbox: Path) -
 def test_attempts_after_something_else_than_exceptions_are_rejected(
     run: TrackerJob, on: Any
 ) -> None:
-    """The error is raised at once, not in place of the exception of an attempt."""
+    """`attempts()` raises TypeError if `on` is not an exception or a tuple of them."""
     with pytest.raises(TypeError, match="on must be an exception or a tuple of them"):
         run.step("load").attempts(2, on=on)
 
 
 def test_attempts_with_a_wait_that_is_no_number_are_rejected(run: TrackerJob) -> None:
-    """The message names the argument."""
+    """A text as `wait_seconds` raises TypeError that names the argument."""
     wait: Any = "1"
     with pytest.raises(TypeError, match="wait_seconds must be a number, got str"):
         run.step("load").attempts(2, wait_seconds=wait)
 
 
 class Count:
-    """A whole number as NumPy has them: no int, and unknown to JSON."""
+    """Integer of another library, such as NumPy: has `__index__()`, is not an int."""
 
     def __init__(self, value: int) -> None:
         self._value = value
@@ -405,14 +405,14 @@ class Count:
 
 
 class Share:
-    """A number as NumPy has them: no float, and unknown to JSON."""
+    """Number of another library, such as NumPy: has `__float__()`, is not a float."""
 
     def __float__(self) -> float:
         return 0.25
 
 
 def test_numbers_of_other_libraries_count(run: TrackerJob, outbox: Path) -> None:
-    """A sum of an array is reported as it is."""
+    """Decimal numbers and numbers of other libraries are reported as JSON numbers."""
     count: Any = Count(3)
     share: Any = Share()
     with run.step("load") as step:
@@ -427,7 +427,7 @@ def test_numbers_of_other_libraries_count(run: TrackerJob, outbox: Path) -> None
 
 @pytest.mark.parametrize("units", [True, "3", None, [3]])
 def test_units_that_are_no_number_are_rejected(run: TrackerJob, units: Any) -> None:
-    """The message repeats the argument."""
+    """Units that are not a number raise TypeError that names their type."""
     kind = type(units).__name__
     with pytest.raises(TypeError, match=f"units must be a number, got {kind}"):
         run.step("load").advance(units)
@@ -436,7 +436,7 @@ def test_units_that_are_no_number_are_rejected(run: TrackerJob, units: Any) -> N
 def test_customer_may_be_a_whole_number_of_another_library(
     recorder: TrackerApi, config: JobConfig, outbox: Path
 ) -> None:
-    """An id out of a data frame is an id."""
+    """A customer id with `__index__()` is recorded as an integer."""
     customer: Any = Count(142)
     recorder.create_job("framed", customer, config.tag)
 
@@ -445,7 +445,7 @@ def test_customer_may_be_a_whole_number_of_another_library(
 
 
 def test_exception_as_the_customers_text_is_rejected(run: TrackerJob) -> None:
-    """The message names the argument for an exception."""
+    """An exception as message raises TypeError that suggests `error=`."""
     error: Any = ValueError("/data/patient-4711")
     for fail in (run.fail, run.step("load").fail):
         with pytest.raises(TypeError, match="got ValueError; give it as error="):
@@ -457,7 +457,7 @@ def test_exception_as_the_customers_text_is_rejected(run: TrackerJob) -> None:
 def test_decorator_without_its_arguments_raises(
     recorder: TrackerApi,
 ) -> None:
-    """The error is raised where the function is decorated."""
+    """`@step` and `@tracker.job` without arguments raise TypeError."""
     bare: Any = step_decorator
     with pytest.raises(TypeError, match=r"@step needs the name of a step"):
 
@@ -477,7 +477,7 @@ def test_decorator_without_its_arguments_raises(
 def test_failure_is_reported_before_the_job_ends_without_other_tasks(
     run: TrackerJob, outbox: Path
 ) -> None:
-    """`gather()` raises the first exception, and leaves the other tasks alone."""
+    """If `gather()` raises while other blocks of the step run, the step fails."""
 
     async def work(number: int) -> None:
         with run.step("load"):

@@ -1,4 +1,4 @@
-"""Addresses have one spelling each."""
+"""`canonical_address()`: one spelling for each address."""
 
 import pytest
 
@@ -23,7 +23,7 @@ from trackerapi.settings.addresses import canonical_address
     ],
 )
 def test_spellings_of_one_address_become_one(spelled: str, canonical: str) -> None:
-    """Scheme, host and default port have one spelling; a path stays."""
+    """Scheme and host become lower case, default ports are removed, paths stay."""
     assert canonical_address(spelled) == canonical
     assert canonical_address(canonical) == canonical
 
@@ -32,5 +32,5 @@ def test_spellings_of_one_address_become_one(spelled: str, canonical: str) -> No
     "text", ["", "off:", "localhost:8000", "http://[::1", "http://host:port", "http://"]
 )
 def test_text_that_is_no_address_stays(text: str) -> None:
-    """Headers of damaged or foreign files are compared unchanged."""
+    """A text that is not an address is returned unchanged."""
     assert canonical_address(text) == text

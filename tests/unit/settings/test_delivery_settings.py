@@ -15,7 +15,7 @@ from trackerapi.settings.settings import Settings
 
 
 def test_defaults_of_delivery() -> None:
-    """A tracker delivers, waits 2 s at its end, and may fill 1 GiB."""
+    """By default a tracker is online, waits 2 s at its end, and may store 1 GiB."""
     settings = Settings.resolve({"api_key": KEY, "base_url": NOWHERE}, {})
 
     assert settings.mode == "online"
@@ -34,7 +34,7 @@ VARIABLES: Final = {
 
 @pytest.mark.parametrize("given", ["environment", "argument"])
 def test_argument_of_delivery_wins_over_its_variable(given: str) -> None:
-    """An argument of the script wins; other settings come from the environment."""
+    """Variables set the delivery; arguments of the script override variables."""
     environment = dict(VARIABLES.values())
     arguments: dict[str, object] = {"api_key": KEY, "base_url": NOWHERE}
     wanted: tuple[object, ...] = ("offline", Path("/var/outbox"), 0.5)
@@ -50,7 +50,7 @@ def test_argument_of_delivery_wins_over_its_variable(given: str) -> None:
 def test_settings_of_delivery_are_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The variables reach the outbox itself, and a tilde is the home folder."""
+    """The event is stored in `~/mine`, the value of TRACKERAPI_OUTBOX."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TRACKERAPI_OUTBOX", "~/mine")
     monkeypatch.setenv("TRACKERAPI_MODE", " Offline ")
@@ -75,7 +75,7 @@ def test_settings_of_delivery_are_used(
 def test_bad_variable_of_delivery_is_rejected_by_name(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
-    """The error names the variable that has to change."""
+    """SettingsError names the variable with the invalid value."""
     monkeypatch.setenv(variable, value)
 
     with pytest.raises(SettingsError) as caught:
@@ -109,7 +109,7 @@ def test_bad_variable_of_delivery_is_rejected_by_name(
 def test_bad_argument_of_delivery_is_rejected_by_name(
     argument: str, value: object
 ) -> None:
-    """The error names the argument that has to change."""
+    """SettingsError names the argument with the invalid value."""
     with pytest.raises(SettingsError) as caught:
         TrackerApi(KEY, NOWHERE, **{argument: value})  # type: ignore[arg-type]
     assert caught.value.setting == argument
@@ -117,6 +117,6 @@ def test_bad_argument_of_delivery_is_rejected_by_name(
 
 @pytest.mark.parametrize("argument", ["before_send", "on_problem"])
 def test_callback_that_cannot_be_called_is_rejected_by_name(argument: str) -> None:
-    """A wrong callback raises at once, not at the first event."""
+    """`TrackerApi()` raises TypeError for a callback that is not callable."""
     with pytest.raises(TypeError, match=f"{argument} must be callable, got str"):
         TrackerApi(KEY, NOWHERE, **{argument: "print"})  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Proxy of the environment for an address, and exemptions by NO_PROXY."""
+"""Choice of the proxy for an address by HTTP_PROXY, ALL_PROXY and NO_PROXY."""
 
 import logging
 
@@ -39,7 +39,7 @@ PROXY = "http://proxy.example:3128"
             "https://tracker.example",
             "ALL_PROXY",
         ),
-        # In CGI scripts this variable comes from a header of the request.
+        # In CGI scripts HTTP_PROXY is a header of the request, so it is ignored.
         (
             {"REQUEST_METHOD": "GET", "HTTP_PROXY": "http://other"},
             "http://tracker.example",
@@ -50,7 +50,7 @@ PROXY = "http://proxy.example:3128"
 def test_proxy_of_the_scheme_wins(
     environment: dict[str, str], address: str, variable: str | None
 ) -> None:
-    """Scheme before all, lower case before upper case, a blank variable is not set."""
+    """The scheme's variable precedes ALL_PROXY; blank variables are ignored."""
     choice = proxy_for(address, environment)
 
     assert choice.proxy == (PROXY if variable else None)
@@ -58,7 +58,7 @@ def test_proxy_of_the_scheme_wins(
 
 
 def test_proxy_without_a_scheme_is_an_http_proxy() -> None:
-    """`proxy.example:3128` is the value on many machines."""
+    """`proxy.example:3128` means `http://proxy.example:3128`."""
     choice = proxy_for("http://a.example", {"http_proxy": "proxy.example:3128"})
 
     assert choice.proxy == PROXY
@@ -100,7 +100,7 @@ def test_proxy_without_a_scheme_is_an_http_proxy() -> None:
 def test_no_proxy_exempts_names_addresses_and_networks(
     entries: str, host: str, is_exempt: bool
 ) -> None:
-    """Each kind of entry that curl or httpx knows, and IPv6 networks too."""
+    """NO_PROXY exempts hosts, domains, ports, addresses and networks."""
     for name in ("NO_PROXY", "no_proxy"):
         choice = proxy_for(f"http://{host}", {"http_proxy": PROXY, name: entries})
 
@@ -123,7 +123,7 @@ def test_no_proxy_exempts_names_addresses_and_networks(
     ],
 )
 def test_unreadable_entry_is_left_out(entry: str) -> None:
-    """The other entries count, and only an entry that matters is mentioned."""
+    """An invalid entry is ignored, and returned only if a proxy is used."""
     proxied = {"http_proxy": PROXY, "NO_PROXY": f"{entry},tracker.example"}
 
     assert proxy_for("http://tracker.example", proxied).proxy is None
@@ -136,7 +136,7 @@ def test_unreadable_entry_is_left_out(entry: str) -> None:
 def test_unreadable_entries_are_warned_of_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The requests take the proxy, and one line names the variable."""
+    """Two requests use the proxy, and one warning names the invalid entries."""
     with answering(http(200, OWNER)) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "[fd00::/8,10.0.0.0/99")

@@ -22,7 +22,7 @@ def resolve(environment: dict[str, str] | None = None, **arguments: object) -> S
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Return a file that looks like certificates."""
+    """Return a file with the first line of a PEM certificate."""
     path = tmp_path / "ca.pem"
     path.write_text("-----BEGIN CERTIFICATE-----\n")
     return path
@@ -30,7 +30,7 @@ def certificate(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("mode", ["online", "offline"])
 def test_job_token_is_the_key_where_no_other_is_set(mode: str) -> None:
-    """A worker with `TRACKERAPI_JOB` and an address needs nothing else."""
+    """The token in `TRACKERAPI_JOB` is the key unless another key is set."""
     token = JobToken("trk_other_canarysecretcanarysecret_abc123", "a job")
     environment = {"TRACKERAPI_JOB": token.as_text()}
 
@@ -41,13 +41,13 @@ def test_job_token_is_the_key_where_no_other_is_set(mode: str) -> None:
 
 
 def test_id_of_the_job_is_no_key() -> None:
-    """A job id without a token raises: no key is set."""
+    """`TRACKERAPI_JOB` with a job id but no token raises: no API key is set."""
     with pytest.raises(SettingsError, match="TRACKERAPI_API_KEY: no API key"):
         resolve({"TRACKERAPI_JOB": "a job"}, base_url=URL)
 
 
 def test_defaults_apply_where_nothing_is_given() -> None:
-    """Address and key are enough."""
+    """With address and key alone, all other settings have their defaults."""
     settings = resolve(**ENOUGH)
 
     assert (settings.base_url, settings.api_key) == (URL, KEY)
@@ -57,7 +57,7 @@ def test_defaults_apply_where_nothing_is_given() -> None:
 
 
 def test_environment_is_read_without_an_argument(certificate: Path) -> None:
-    """A script needs no settings in its text."""
+    """Without arguments, all settings are read from variables."""
     settings = resolve(
         {
             "TRACKERAPI_BASE_URL": URL,
@@ -73,7 +73,7 @@ def test_environment_is_read_without_an_argument(certificate: Path) -> None:
 
 
 def test_argument_wins_over_environment(certificate: Path) -> None:
-    """An argument of the script wins over its variable."""
+    """An argument overrides its variable, even a variable with an invalid value."""
     settings = resolve(
         {
             "TRACKERAPI_BASE_URL": "not an address",
@@ -95,7 +95,7 @@ def test_argument_wins_over_environment(certificate: Path) -> None:
 def test_environment_of_the_process_is_read_when_none_is_passed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Variables are read when a TrackerApi is made, not at import."""
+    """`Settings.resolve()` reads the environment of the process when it is called."""
     monkeypatch.setenv("TRACKERAPI_BASE_URL", URL)
     monkeypatch.setenv("TRACKERAPI_API_KEY", KEY)
 
@@ -138,7 +138,7 @@ def test_environment_of_the_process_is_read_when_none_is_passed(
 def test_bad_value_is_rejected_by_name(
     environment: dict[str, str], arguments: dict[str, object], setting: str
 ) -> None:
-    """The error names the argument or variable that has to change."""
+    """SettingsError names the argument or the variable with the invalid value."""
     with pytest.raises(SettingsError) as caught:
         resolve(environment, **arguments)
 
@@ -166,7 +166,7 @@ def test_bad_value_is_rejected_by_name(
     ],
 )
 def test_unusable_address_is_rejected(base_url: str) -> None:
-    """A wrong address raises at once, not at the first request."""
+    """An invalid address raises SettingsError that shows no secret."""
     with pytest.raises(SettingsError) as caught:
         resolve(api_key=KEY, base_url=base_url)
 
@@ -184,12 +184,12 @@ def test_unusable_address_is_rejected(base_url: str) -> None:
     ],
 )
 def test_address_is_normalized(given: str, kept: str) -> None:
-    """A backend below a path can be addressed."""
+    """Trailing slashes and default ports are removed; a path stays."""
     assert resolve(api_key=KEY, base_url=given).base_url == kept
 
 
 def test_two_key_settings_are_rejected() -> None:
-    """One of two keys is not guessed."""
+    """A key and a key file together raise SettingsError."""
     both = {"TRACKERAPI_API_KEY": KEY, "TRACKERAPI_API_KEY_FILE": "/missing"}
 
     with pytest.raises(SettingsError, match="TRACKERAPI_API_KEY_FILE; unset one"):
@@ -202,7 +202,7 @@ def test_two_key_settings_are_rejected() -> None:
     "key", ["<your api key>", " <key>\n", "schlüssel-canary", "trk canary", "canary\0"]
 )
 def test_unusable_key_is_rejected_without_showing_it(key: str) -> None:
-    """A placeholder or a broken copy raises before any request, and is never shown."""
+    """A placeholder or an invalid key raises SettingsError without the key."""
     with pytest.raises(SettingsError) as caught:
         resolve(base_url=URL, api_key=key)
 
@@ -214,7 +214,7 @@ def test_unusable_key_is_rejected_without_showing_it(key: str) -> None:
     "content", [KEY.encode(), f"{KEY}\n".encode(), b"\xef\xbb\xbf" + KEY.encode()]
 )
 def test_key_file_holds_the_key(tmp_path: Path, content: bytes) -> None:
-    """A line end or a byte order mark of an editor is not part of the key."""
+    """A line end or byte order mark in the key file is not part of the key."""
     path = tmp_path / "key"
     path.write_bytes(content)
 
@@ -227,7 +227,7 @@ def test_key_file_holds_the_key(tmp_path: Path, content: bytes) -> None:
     "content", [b"", b"\n", b"\xff\xfe", b"two\nkeys", b"<your api key>", b"k" * 5000]
 )
 def test_key_file_without_a_key_is_rejected(tmp_path: Path, content: bytes) -> None:
-    """The error names the setting that names the file."""
+    """A file without one valid key raises SettingsError that names the variable."""
     path = tmp_path / "key"
     path.write_bytes(content)
 
@@ -239,7 +239,7 @@ def test_key_file_without_a_key_is_rejected(tmp_path: Path, content: bytes) -> N
 
 @pytest.mark.parametrize("name", ["missing", "."])
 def test_unreadable_key_file_is_rejected(tmp_path: Path, name: str) -> None:
-    """A missing file and a folder have the same kind of error."""
+    """A missing key file and a folder raise SettingsError."""
     with pytest.raises(SettingsError, match="cannot read the key file") as caught:
         resolve(base_url=URL, api_key_file=tmp_path / name)
 
@@ -251,12 +251,12 @@ def test_unreadable_key_file_is_rejected(tmp_path: Path, name: str) -> None:
     [(KEY, "3kTMd9aZ"), ("another-form", None), ("sk_a_b_c", None)],
 )
 def test_key_id_is_the_public_part(key: str, key_id: str | None) -> None:
-    """A key of another backend's form has no public part to show."""
+    """`key_id` is the public part of a `trk_` key, and None for other keys."""
     assert resolve(base_url=URL, api_key=key).key_id == key_id
 
 
 def test_repr_shows_no_secret() -> None:
-    """Settings can be logged."""
+    """`repr()` of settings shows the address, but no password of the proxy."""
     settings = resolve(**ENOUGH, proxy="http://user:canary@proxy.example")
 
     assert URL in repr(settings)
@@ -277,7 +277,7 @@ def test_no_network_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("word", ["off", "auto", "live", "plain", " Auto "])
 def test_view_is_one_of_four_words(word: str) -> None:
-    """The user of a script chooses its view, in capitals if they like."""
+    """`progress` is off, auto, live or plain, in any case; the default is off."""
     by_variable = resolve({"TRACKERAPI_PROGRESS": word}, **ENOUGH)
 
     assert by_variable.progress == word.strip().lower()
@@ -286,7 +286,7 @@ def test_view_is_one_of_four_words(word: str) -> None:
 
 
 def test_unknown_view_is_rejected() -> None:
-    """The error for a typo lists the known words."""
+    """The error for an unknown view lists the four known views."""
     with pytest.raises(SettingsError, match="not one of off, auto, live, plain") as one:
         resolve({"TRACKERAPI_PROGRESS": "on"}, **ENOUGH)
     with pytest.raises(SettingsError) as other:
@@ -298,7 +298,7 @@ def test_unknown_view_is_rejected() -> None:
 
 @pytest.mark.parametrize("seconds", ["0", "0.5", "3601", "soon", "nan"])
 def test_lines_come_no_more_often_than_once_a_second(seconds: str) -> None:
-    """The interval is neither below a second nor endless."""
+    """`progress_seconds` must be 1 to 3600 seconds; the default is 10."""
     with pytest.raises(SettingsError, match="must be 1 to 3600 seconds") as caught:
         resolve({"TRACKERAPI_PROGRESS_SECONDS": seconds}, **ENOUGH)
 
@@ -309,7 +309,7 @@ def test_lines_come_no_more_often_than_once_a_second(seconds: str) -> None:
 
 @pytest.mark.parametrize("word", ["interrupt", "cancel"])
 def test_meaning_of_sigterm_is_one_of_two_words(word: str) -> None:
-    """By argument, by variable, by default; a blank variable is not set."""
+    """`on_sigterm` is set by argument or variable; the default is `interrupt`."""
     by_variable = resolve({"TRACKERAPI_ON_SIGTERM": f" {word.upper()} "}, **ENOUGH)
     by_argument = resolve({"TRACKERAPI_ON_SIGTERM": "x"}, **ENOUGH, on_sigterm=word)
     blank = resolve({"TRACKERAPI_ON_SIGTERM": ""}, **ENOUGH)
@@ -319,7 +319,7 @@ def test_meaning_of_sigterm_is_one_of_two_words(word: str) -> None:
 
 
 def test_unknown_meaning_of_sigterm_is_rejected() -> None:
-    """The error names the variable, or the argument."""
+    """The error for an unknown `on_sigterm` names the variable or the argument."""
     with pytest.raises(SettingsError, match="not one of interrupt, cancel") as one:
         resolve({"TRACKERAPI_ON_SIGTERM": "fail"}, **ENOUGH)
     with pytest.raises(SettingsError) as other:
