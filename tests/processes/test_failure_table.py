@@ -1,4 +1,4 @@
-"""Completeness of the table of failures: each row has its two tests."""
+"""Completeness of the failure table: each row is tested in both modes."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.support.failure_table import ROWS, WAYS
 
 
 def marked_tests(path: Path) -> list[tuple[str, tuple[str, ...], str]]:
-    """Return row, ways and docstring of each test that `in_row` marks."""
+    """Return row, modes and docstring of each test with the mark `in_row`."""
     return [
         (row, tuple(ways) or WAYS, ast.get_docstring(test) or "")
         for test in ast.parse(path.read_text()).body
@@ -20,7 +20,7 @@ def marked_tests(path: Path) -> list[tuple[str, tuple[str, ...], str]]:
 
 
 def test_every_row_has_tests_in_both_ways() -> None:
-    """Each row has tests, and the docstring of each test begins with the row."""
+    """Each row has tests in both modes; their docstrings begin with the row."""
     tests = [
         marked
         for path in sorted((ROOT / "tests/processes").rglob("test_*.py"))

@@ -46,14 +46,14 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_is_the_documented_text(tmp_path: Path) -> None:
-    """The help reads as documented, however narrow the terminal is."""
+    """`-h` prints the documented help, even on a terminal of 40 columns."""
     done = run("-h", folder=tmp_path)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, HELP, "")
 
 
 def test_schema_is_written_here_without_arguments(tmp_path: Path) -> None:
-    """The plain command leaves one file in the current folder and prints its path."""
+    """Without arguments, the schema is written to the current folder."""
     done = run(folder=tmp_path)
 
     assert done.stdout == "Generated JSON Schema for JobConfigs at .\n"
@@ -69,7 +69,7 @@ def test_folder_is_made_and_named_as_given(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Alone or after an option, a missing folder is made."""
+    """A missing folder, given with or without `-l`, is created."""
     monkeypatch.chdir(tmp_path)
 
     assert main([*option, "./new/er"]) == 0
@@ -81,14 +81,14 @@ def test_folder_is_made_and_named_as_given(
 
 
 def test_name_is_the_first_part_of_the_file_name(tmp_path: Path) -> None:
-    """`-n` replaces the name and keeps the suffix of generated files."""
+    """`-n mine` writes the file `mine.generated.json`."""
     assert main([str(tmp_path), "-n", "mine"]) == 0
 
     assert [path.name for path in tmp_path.iterdir()] == ["mine.generated.json"]
 
 
 def test_old_file_is_replaced(tmp_path: Path) -> None:
-    """Nothing of an older schema stays, and no temporary file."""
+    """A longer old file is replaced completely, and no temporary file is left."""
     (tmp_path / FILE_NAME).write_text("old" * 10_000)
 
     assert main([str(tmp_path)]) == 0
@@ -98,7 +98,7 @@ def test_old_file_is_replaced(tmp_path: Path) -> None:
 
 
 def test_same_folder_given_twice_is_accepted(tmp_path: Path) -> None:
-    """The same folder in both forms is no contradiction."""
+    """The same folder as positional argument and with `-l` is accepted."""
     assert main([str(tmp_path), "-l", str(tmp_path)]) == 0
 
 
@@ -120,7 +120,7 @@ def test_wrong_usage_ends_with_2(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Contradicting arguments are rejected; nothing is written."""
+    """A usage error ends with status 2, prints the reason and writes no file."""
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(SystemExit) as ended:
@@ -133,7 +133,7 @@ def test_wrong_usage_ends_with_2(
 
 @pytest.mark.parametrize("place", ["file", "file/inside"])
 def test_folder_that_cannot_be_made_ends_with_1(place: str, tmp_path: Path) -> None:
-    """A file in the way causes one line, without a traceback."""
+    """If a file has the path of the folder, the status is 1, with one error line."""
     (tmp_path / "file").touch()
 
     done = run(place, folder=tmp_path)
@@ -143,7 +143,7 @@ def test_folder_that_cannot_be_made_ends_with_1(place: str, tmp_path: Path) -> N
 
 
 def test_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
-    """A folder in the place of the file stays, and no temporary file joins it."""
+    """If a folder has the name of the file, the status is 1; no file is left."""
     (tmp_path / FILE_NAME).mkdir()
 
     assert main([str(tmp_path)]) == 1
@@ -152,7 +152,7 @@ def test_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_bytes_do_not_depend_on_hash_seed_or_locale(tmp_path: Path) -> None:
-    """Every machine writes the same file, so that a drift check can compare."""
+    """The written bytes are the same for two hash seeds and two locales."""
     written: set[bytes] = set()
     for seed, locale in (("0", "C"), ("1", "C.UTF-8")):
         subprocess.run(
@@ -168,7 +168,7 @@ def test_bytes_do_not_depend_on_hash_seed_or_locale(tmp_path: Path) -> None:
 
 
 def test_checked_in_schema_is_current() -> None:
-    """The schema in the repository is that of the models."""
+    """The schema file in the repository equals the schema of the models."""
     checked_in = (ROOT / "schemas" / FILE_NAME).read_text(encoding="utf-8")
 
     assert checked_in == render_schema()
@@ -176,12 +176,12 @@ def test_checked_in_schema_is_current() -> None:
 
 
 def test_schema_is_valid() -> None:
-    """Editors that check schemas themselves accept this one."""
+    """The schema is valid under JSON Schema draft 2020-12."""
     Draft202012Validator.check_schema(json_schema())
 
 
 def test_schema_describes_each_member() -> None:
-    """An editor has a line of help for each key, and offers no other key."""
+    """Each key has a description, and no object allows additional keys."""
     schema = json_schema()
     objects = [schema, *schema["$defs"].values()]
 
@@ -193,7 +193,7 @@ def test_schema_describes_each_member() -> None:
 
 
 def test_schema_uses_words_of_json_schema_only() -> None:
-    """No range hides behind a word that editors do not know."""
+    """The schema uses only the listed keywords of JSON Schema."""
     assert words(json_schema()) == {
         *("type", "description", "properties", "required", "additionalProperties"),
         *("items", "minItems", "maxItems", "minLength", "maxLength", "pattern"),
@@ -212,7 +212,7 @@ def test_schema_uses_words_of_json_schema_only() -> None:
 
 
 def words(schema: dict[str, Any]) -> set[str]:
-    """Return the keywords of a schema and of its parts."""
+    """Return the keywords of a schema and of all its subschemas."""
     used = set(schema)
     for part in [
         *schema.get("properties", {}).values(),
@@ -224,7 +224,7 @@ def words(schema: dict[str, Any]) -> set[str]:
 
 
 def links_to(target: Path, kind: str, link: Path) -> None:
-    """Make another name for an existing file, in a folder of its own."""
+    """Create `link` to `target` in a new folder; `kind` is the kind of link."""
     link.parent.mkdir()
     if kind == "hard":
         link.hardlink_to(target)
@@ -240,7 +240,7 @@ def links_to(target: Path, kind: str, link: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["absolute", "relative", "chain", "hard"])
 def test_link_is_written_through(tmp_path: Path, kind: str) -> None:
-    """The file behind a link has the schema, and the link is still one."""
+    """The target of a link is rewritten and keeps its mode; the link is kept."""
     target = tmp_path / "shared.json"
     target.write_text("old")
     target.chmod(0o640)
@@ -259,7 +259,7 @@ def test_link_is_written_through(tmp_path: Path, kind: str) -> None:
 
 
 def test_link_to_a_missing_file_makes_it(tmp_path: Path) -> None:
-    """The link is kept, and its file is written."""
+    """A link to a missing file is kept, and the file is created."""
     link = tmp_path / FILE_NAME
     link.symlink_to(tmp_path / "shared.json")
 
@@ -269,7 +269,7 @@ def test_link_to_a_missing_file_makes_it(tmp_path: Path) -> None:
 
 
 def test_link_to_itself_ends_with_1(tmp_path: Path) -> None:
-    """The error has the words of the system."""
+    """A link to itself ends with status 1 and one line on stderr."""
     (tmp_path / FILE_NAME).symlink_to(FILE_NAME)
 
     done = run(folder=tmp_path)
@@ -279,7 +279,7 @@ def test_link_to_itself_ends_with_1(tmp_path: Path) -> None:
 
 
 def test_mounted_file_is_written_through(tmp_path: Path) -> None:
-    """A file that a container mounts can be written, though not replaced."""
+    """A bind-mounted file, which cannot be replaced, is written in place."""
     behind, mounted = tmp_path / "behind.json", tmp_path / "here" / FILE_NAME
     behind.write_text("x" * 2 * len(render_schema()))
     mounted.parent.mkdir()
@@ -299,7 +299,7 @@ def test_mounted_file_is_written_through(tmp_path: Path) -> None:
 
 
 def test_location_need_not_be_text(tmp_path: Path) -> None:
-    """A folder with a name outside of UTF-8 is written to, and printed with escapes."""
+    """A folder name that is not UTF-8 is accepted and printed with escapes."""
     folder = tmp_path / os.fsdecode(b"odd \xff name")
     result = subprocess.run(
         [sys.executable, "-m", "trackerapi.generate_json_schemas", "-l", str(folder)],
@@ -315,7 +315,7 @@ def test_location_need_not_be_text(tmp_path: Path) -> None:
 
 
 def test_library_runs_from_a_folder_whose_name_is_not_utf_8(tmp_path: Path) -> None:
-    """The path of the library itself need not be text."""
+    """The command works if the path of the library is not UTF-8."""
     folder = tmp_path / os.fsdecode(b"odd \xff name")
     shutil.copytree(ROOT / "trackerapi", folder / "trackerapi")
     result = subprocess.run(
@@ -346,7 +346,7 @@ def test_full_stdout_is_one_line(tmp_path: Path) -> None:
 
 
 def test_location_that_is_a_file_is_rejected(tmp_path: Path) -> None:
-    """A file in the place of the folder is named, and kept."""
+    """If `-l` is the path of a file, the status is 1 and the error names the file."""
     (tmp_path / "job.py").write_text("pass")
 
     done = run("-l", "job.py", folder=tmp_path)

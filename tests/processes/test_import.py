@@ -1,4 +1,4 @@
-"""Cost of imports, and public names of the package."""
+"""Modules loaded by imports, and public names of the package."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def test_package_loads_nothing_but_itself() -> None:
 
 
 def test_tracker_api_loads_neither_http_nor_models() -> None:
-    """A script loads httpx and pydantic only when it uses them."""
+    """The import of `TrackerApi` loads no third-party module."""
     loaded = modules_after("from trackerapi import TrackerApi")
 
     foreign = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
@@ -44,12 +44,12 @@ def test_tracker_api_loads_neither_http_nor_models() -> None:
 
 
 def test_script_without_an_event_loop_loads_none() -> None:
-    """A script without awaits does not load asyncio."""
+    """The import of `TrackerApi` and `step` does not load asyncio."""
     assert "asyncio" not in modules_after("from trackerapi import TrackerApi, step")
 
 
 def test_every_public_name_without_files_loads_nothing_foreign() -> None:
-    """Errors and plain data need no third-party module."""
+    """The import of all public names loads no third-party module."""
     names = ", ".join(trackerapi.__all__)
     loaded = modules_after(f"from trackerapi import {names}")
 
@@ -66,7 +66,7 @@ def test_dir_and_all_agree() -> None:
 
 
 def test_star_import_brings_every_public_name() -> None:
-    """A star import loads lazy names."""
+    """`from trackerapi import *` defines every name in `__all__`."""
     namespace: dict[str, object] = {}
     exec("from trackerapi import *", namespace)  # noqa: S102
 
@@ -74,7 +74,7 @@ def test_star_import_brings_every_public_name() -> None:
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
-    """A typo in an import raises Python's own error."""
+    """An unknown attribute of the package raises AttributeError."""
     with pytest.raises(AttributeError, match="has no attribute 'TrackerAPI'"):
         trackerapi.TrackerAPI  # type: ignore[attr-defined]  # noqa: B018
 
@@ -83,7 +83,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
     "module", ["trackerapi", "trackerapi.cli.main", "trackerapi.generate_json_schemas"]
 )
 def test_module_runs_without_a_warning(module: str) -> None:
-    """`python -m` prints its usage and no warning."""
+    """`python -m MODULE --help` prints the usage and no warning."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", module, "--help"],
         check=True,
@@ -96,7 +96,7 @@ def test_module_runs_without_a_warning(module: str) -> None:
 
 
 def test_pydantic_is_loaded_for_documents_only() -> None:
-    """The import and a look-up do not load pydantic."""
+    """Pydantic is loaded when a configuration file is read, not before."""
     path = ROOT / "demo/job_configurations.json"
     script = (
         "import sys\n"

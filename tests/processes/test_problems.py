@@ -17,7 +17,7 @@ from tests.support.scripts import Scripts
 def test_message_on_stderr_names_the_library_once(
     scripts: Scripts, set_up: str, begin: str
 ) -> None:
-    """A message on stderr names the library, with and without logging set up."""
+    """Each message on stderr names the library once, with and without logging."""
     scripts.base_url = "http://127.0.0.1:9"
     _, errors = scripts.run(f"""\
         {set_up}

@@ -20,7 +20,7 @@ from trackerapi import (
 
 
 def test_unknown_job_raises(tracker: TrackerApi) -> None:
-    """A read call without a result raises and does not return None."""
+    """`get_job()` with an unknown id raises BackendRejected."""
     with pytest.raises(BackendRejected, match="has no job 'no-such-job'"):
         tracker.get_job("no-such-job")
 
@@ -28,7 +28,7 @@ def test_unknown_job_raises(tracker: TrackerApi) -> None:
 def test_share_link_leads_to_the_page_and_can_be_revoked(
     tracker: TrackerApi, job: TrackerJob, backend: RunningBackend
 ) -> None:
-    """A link is made, listed without its address, and revoked."""
+    """Share links are created, listed with the newest first, and revoked."""
     url = job.share_link(expires_at=datetime.now(UTC) + timedelta(days=1))
     job.share_link()
 
@@ -40,7 +40,7 @@ def test_share_link_leads_to_the_page_and_can_be_revoked(
 
 
 def test_naive_time_is_rejected(tracker: TrackerApi, job: TrackerJob) -> None:
-    """A limit without an offset would be a guess."""
+    """A time without a UTC offset raises ValueError."""
     naive = datetime(2030, 1, 1)  # noqa: DTZ001
 
     with pytest.raises(ValueError, match="a time needs an offset"):
@@ -52,11 +52,11 @@ def test_naive_time_is_rejected(tracker: TrackerApi, job: TrackerJob) -> None:
 
 
 def test_jobs_are_listed_page_by_page(tracker: TrackerApi, config: JobConfig) -> None:
-    """An iterator reads all pages, newest first, with its filters."""
+    """`list_jobs()` reads all pages, newest job first, and applies filters."""
     before = datetime.now(UTC) - timedelta(seconds=5)
     made = [
         tracker.create_job(str(uuid.uuid4()), 1 + n % 2, config.tag).provider_job_id
-        for n in range(205)  # more than one page
+        for n in range(205)  # a page has at most 200 jobs
     ]
 
     jobs = list(tracker.list_jobs(tag=config.tag))
@@ -82,7 +82,7 @@ def test_unknown_filter_raises(tracker: TrackerApi) -> None:
 def test_configuration_can_be_registered_and_found(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """The same content is one revision, and is read back unchanged."""
+    """A configuration registered twice has one revision and its original content."""
     first = tracker.register_job_config(config)
     again = tracker.register_job_config(config)
 
@@ -96,7 +96,7 @@ def test_configuration_can_be_registered_and_found(
 def test_order_of_steps_comes_back_as_it_was_registered(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """A step that waits for none stays one that waits for none."""
+    """A step registered with `after=()` is returned with an empty `after`."""
     first, *others = config.step_configurations
     at_once = dataclasses.replace(first, after=())
     steps = (at_once, *others)
@@ -108,7 +108,7 @@ def test_order_of_steps_comes_back_as_it_was_registered(
 
 
 def test_customers_are_made_listed_and_found(tracker: TrackerApi) -> None:
-    """A provider keeps its own id of a customer as the reference."""
+    """A customer is found by its reference; a second use of it is rejected."""
     reference = f"ward-{uuid.uuid4()}"
 
     made = tracker.admin.create_customer(reference=reference, name="Ward 3")
@@ -123,7 +123,7 @@ def test_customers_are_made_listed_and_found(tracker: TrackerApi) -> None:
 def test_keys_are_made_used_and_revoked(
     tracker: TrackerApi, backend: RunningBackend
 ) -> None:
-    """A new key works until it is revoked, and its secret is shown once."""
+    """A new key works within its scopes until it is expired."""
     new = tracker.admin.create_api_key("nightly", ["ingest", "read"])
     assert new.api_key not in repr(new)
 
@@ -143,7 +143,7 @@ def test_keys_are_made_used_and_revoked(
 
 
 def test_key_cannot_revoke_itself(tracker: TrackerApi) -> None:
-    """A provider cannot lock itself out by accident."""
+    """The backend rejects a key that expires itself."""
     with pytest.raises(BackendRejected):
         tracker.admin.expire_api_key(tracker.verify_api_key().key_id)
 
@@ -152,7 +152,7 @@ def test_key_cannot_revoke_itself(tracker: TrackerApi) -> None:
 def test_impossible_key_id_is_rejected_unshown(
     tracker: TrackerApi, key_id: str
 ) -> None:
-    """A whole key passed by mistake reaches neither an address nor an error."""
+    """An invalid key id raises ValueError, whose message does not contain the id."""
     with pytest.raises(ValueError, match="public part") as caught:
         tracker.admin.expire_api_key(key_id)
 
@@ -160,7 +160,7 @@ def test_impossible_key_id_is_rejected_unshown(
 
 
 def test_unknown_or_single_words_for_a_list_are_rejected(tracker: TrackerApi) -> None:
-    """A single status is not taken for a list of letters."""
+    """A single text for a list raises TypeError; an unknown status, ValueError."""
     alone: Any = "running"
     with pytest.raises(TypeError, match="status must be a list of words, got str"):
         list(tracker.list_jobs(status=alone))
@@ -173,7 +173,7 @@ def test_unknown_or_single_words_for_a_list_are_rejected(tracker: TrackerApi) ->
 def test_wrong_types_of_times_and_configurations_are_named(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """The error names argument and type."""
+    """A wrong type raises TypeError, which names argument and type."""
     text: Any = "2026-01-01"
     document: Any = {"tag": "import"}
     with pytest.raises(TypeError, match="must be a datetime, got str"):

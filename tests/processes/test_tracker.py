@@ -51,7 +51,7 @@ KNOWN_JOB: dict[str, Any] = {
 def test_calls_of_the_tutorial_end_in_a_succeeded_job(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """The script of the tutorial runs as printed and reads 28.57, 71.43, 100."""
+    """The three steps of the tutorial's job give 28.57, 71.43 and 100 percent."""
     job_id = str(uuid.uuid4())
 
     tracker_job = tracker.create_job(
@@ -77,7 +77,7 @@ def test_calls_of_the_tutorial_end_in_a_succeeded_job(
 def test_job_can_be_created_again_to_continue(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """A restart attaches to its job and finds the earlier reports."""
+    """A second `create_job()` returns the same job with its earlier events."""
     job_id = str(uuid.uuid4())
     tracker.create_job(job_id, 142, config.tag).send_event(
         kind="step", name="say_hello"
@@ -94,7 +94,7 @@ def test_job_can_be_created_again_to_continue(
 def test_rerun_shows_the_job_running_before_its_first_report(
     backend: RunningBackend, tracker: TrackerApi, config: JobConfig, end: str
 ) -> None:
-    """A second creation starts the job again after any kind of stop."""
+    """After a stop of any kind, a second `create_job()` sets the job to running."""
     job_id = str(uuid.uuid4())
     job = tracker.create_job(job_id, 142, config.tag)
     job.send_event(kind="start", name="say_hello")
@@ -112,7 +112,7 @@ def test_rerun_shows_the_job_running_before_its_first_report(
 def test_rerun_counts_the_interrupted_step_as_a_new_attempt(
     backend: RunningBackend, tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """The handle knows the state in the backend, and its block begins the job once."""
+    """A rerun has the step statuses of the backend and counts a second attempt."""
     job_id = str(uuid.uuid4())
     job = tracker.create_job(job_id, 142, config.tag)
     job.send_event(kind="step", name="say_hello")
@@ -143,7 +143,7 @@ def test_rerun_counts_the_interrupted_step_as_a_new_attempt(
 def test_late_interruption_does_not_stop_the_rerun(
     backend: RunningBackend, config: JobConfig, tmp_path: Path
 ) -> None:
-    """An outage may delay the interruption; the job is running all the same."""
+    """An interruption delivered after the start of the rerun does not stop the job."""
     job_id, key, url = str(uuid.uuid4()), backend.api_key, backend.base_url
     with TrackerApi(key, url) as tracker:
         tracker.create_job(job_id, 142, config.tag).send_event(kind="start")
@@ -161,7 +161,7 @@ def test_late_interruption_does_not_stop_the_rerun(
 
 
 def test_new_job_is_not_started_by_its_creation(tracker: TrackerApi) -> None:
-    """A job that was only ordered is pending until it is run."""
+    """A job that was created twice, but never started, is pending."""
     job_id = str(uuid.uuid4())
     tracker.create_job(job_id, 142, "untold")
     again = tracker.create_job(job_id, 142, "untold")
@@ -173,7 +173,7 @@ def test_new_job_is_not_started_by_its_creation(tracker: TrackerApi) -> None:
 def test_attached_job_does_not_go_back_in_time(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """An event after a restart is never before those of the earlier run."""
+    """An event of a rerun is not earlier than the events of the first run."""
     job_id = str(uuid.uuid4())
     ahead = datetime.now(UTC) + timedelta(minutes=2)
     first = tracker.create_job(job_id, 142, config.tag)
@@ -192,7 +192,7 @@ def test_attached_job_does_not_go_back_in_time(
 def test_attaching_to_a_succeeded_job_warns(
     tracker: TrackerApi, config: JobConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The warning says that a succeeded job will not change."""
+    """`create_job()` for a succeeded job logs that the job has succeeded."""
     job_id = str(uuid.uuid4())
     tracker.create_job(job_id, 142, config.tag).send_event(kind="complete")
     deliver(tracker)
@@ -220,7 +220,7 @@ def test_attaching_to_a_succeeded_job_warns(
 def test_job_with_a_wrong_argument_raises_before_any_request(
     arguments: dict[str, Any], error: type[Exception]
 ) -> None:
-    """A wrong argument raises without a backend, too."""
+    """A wrong argument raises TypeError or ValueError although no backend runs."""
     good = {"provider_job_id": "job-1", "customer_id": 142, "tag": "import"}
 
     with TrackerApi("key", "http://127.0.0.1:9") as tracker:
@@ -229,7 +229,7 @@ def test_job_with_a_wrong_argument_raises_before_any_request(
 
 
 def test_unknown_setting_raises() -> None:
-    """A misspelt option of a tracker is not swallowed."""
+    """An unknown argument of `TrackerApi` raises TypeError."""
     with pytest.raises(TypeError, match="timeout"):
         TrackerApi("key", "http://127.0.0.1:9", timeout=5)  # type: ignore[call-arg]
 
@@ -237,7 +237,7 @@ def test_unknown_setting_raises() -> None:
 def test_explicit_configuration_and_finish_are_used(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """A job can wait for its `complete` after its last step."""
+    """With `finish="explicit"`, the job succeeds by `complete` only."""
     job = tracker.create_job(
         str(uuid.uuid4()),
         142,
@@ -260,13 +260,13 @@ def test_explicit_configuration_and_finish_are_used(
 def test_configuration_of_another_tag_is_rejected(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """Tag and configuration have to agree."""
+    """A tag other than that of `config` raises ValueError."""
     with pytest.raises(ValueError, match="is not that of config"):
         tracker.create_job(str(uuid.uuid4()), 142, "another", config=config)
 
 
 def test_ambiguous_display_name_is_rejected(tracker: TrackerApi) -> None:
-    """One of two configurations is not guessed."""
+    """A name of two configurations raises ConfigError, which names their tags."""
     step = {"tag": "one", "name": "One", "points": 1}
     JobConfigManager(
         configs=[
@@ -280,7 +280,7 @@ def test_ambiguous_display_name_is_rejected(tracker: TrackerApi) -> None:
 
 
 def test_job_without_a_configuration_has_no_percent(tracker: TrackerApi) -> None:
-    """A script may report before its steps are described."""
+    """The percentage of a job without a configuration is None."""
     job = tracker.create_job(str(uuid.uuid4()), 142, f"undescribed-{uuid.uuid4()}")
     job.send_event(kind="step", name="whatever")
     deliver(tracker)
@@ -293,7 +293,7 @@ def test_job_without_a_configuration_has_no_percent(tracker: TrackerApi) -> None
 def test_strict_raises_for_a_job_of_an_unknown_customer(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """The error names the customer and has the request id."""
+    """The BackendRejected error names the customer and has the request id."""
     with TrackerApi(backend.api_key, backend.base_url, strict=True) as tracker:
         with pytest.raises(BackendRejected) as caught:
             tracker.create_job(str(uuid.uuid4()), 999_999, config.tag)
@@ -306,7 +306,7 @@ def test_strict_raises_for_a_job_of_an_unknown_customer(
 def test_strict_raises_for_a_job_that_belongs_to_another_customer(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """An id that was used for another customer is not reused."""
+    """A job id of another customer raises BackendRejected with status 409."""
     job_id = str(uuid.uuid4())
     with TrackerApi(backend.api_key, backend.base_url, strict=True) as tracker:
         tracker.create_job(job_id, 142, config.tag)
@@ -320,7 +320,7 @@ def test_strict_raises_for_a_job_that_belongs_to_another_customer(
 def test_strict_raises_for_a_rejected_key(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """With strict the creation raises."""
+    """With `strict`, `create_job()` raises AuthenticationError."""
     with TrackerApi("not-a-key", backend.base_url, strict=True) as tracker:
         with pytest.raises(AuthenticationError):
             tracker.verify_api_key()
@@ -329,7 +329,7 @@ def test_strict_raises_for_a_rejected_key(
 
 
 def test_warnings_reach_stderr_without_any_set_up(backend: RunningBackend) -> None:
-    """A script without logging set up prints warnings."""
+    """Without a logging set-up, a warning is one line on stderr."""
     script = (
         "from trackerapi import TrackerApi\n"
         "tracker = TrackerApi()\n"
@@ -356,7 +356,7 @@ def test_warnings_reach_stderr_without_any_set_up(backend: RunningBackend) -> No
 def test_key_shows_in_no_repr_and_no_log(
     backend: RunningBackend, config: JobConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The key appears nowhere, not even in the debug log of the layers below."""
+    """The secret of the key appears in no repr and in no log, even at DEBUG."""
     caplog.set_level(logging.DEBUG)
 
     with TrackerApi(backend.api_key, backend.base_url) as tracker:
@@ -371,7 +371,7 @@ def test_key_shows_in_no_repr_and_no_log(
 def test_metadata_of_a_job_is_fitted_like_that_of_an_event(
     tracker: TrackerApi, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Unfit metadata is changed, but a list raises."""
+    """NaN in the metadata of a job is stored as null; a list raises TypeError."""
     wrong: Any = ["node-7"]
     with pytest.raises(TypeError, match="metadata must be a mapping, got list"):
         tracker.create_job("misfit-1", 142, "import", metadata=wrong)
@@ -389,7 +389,7 @@ def test_misspelt_job_tag_is_warned_about_once_and_refused_when_strict(
     config: JobConfig,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A near tag is named: a job without its configuration has no percentage."""
+    """A misspelt tag is warned about once, or raises ConfigError with `strict`."""
     misspelt = config.tag[:-1]
     for job_id in ("misspelt-1", "misspelt-2"):
         tracker.create_job(job_id, 142, misspelt)
@@ -413,7 +413,7 @@ def test_misspelt_job_tag_is_warned_about_once_and_refused_when_strict(
 def test_clock_of_a_job_does_not_follow_a_wrong_one(
     occurred: str | None, arrived: str | None, expected: str
 ) -> None:
-    """Times of new events are valid, whatever time the backend returns."""
+    """A job's last event time is ignored if it is far after the backend's clock."""
     known = {**KNOWN_JOB, "last_occurred_at": occurred, "last_event_at": arrived}
 
     def answer(request: Request) -> bytes:

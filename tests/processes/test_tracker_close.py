@@ -1,4 +1,4 @@
-"""Closed, dropped and reused trackers."""
+"""Trackers that are closed, garbage-collected or used after `close()`."""
 
 import gc
 import os
@@ -52,7 +52,7 @@ def test_dropped_tracker_ends_by_itself(
 def test_dropped_tracker_is_delivered_before_the_script_ends(
     scripts: Scripts,
 ) -> None:
-    """The exit waits for a tracker that lived in a function."""
+    """Events of a garbage-collected tracker are delivered before the exit."""
     output, errors = scripts.run("""\
         def main():
             job = TrackerApi().job(JOB)
@@ -70,7 +70,7 @@ def test_dropped_tracker_is_delivered_before_the_script_ends(
 def test_job_handle_outlives_its_tracker(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A script may keep only the handle and report with it."""
+    """Events of a handle are delivered after its tracker variable is gone."""
     before = library_threads()
     handle = TrackerApi(backend.api_key, backend.base_url).job(job.provider_job_id)
     gc.collect()
@@ -86,7 +86,7 @@ def test_job_handle_outlives_its_tracker(
 def test_tracker_starts_again_after_its_close(
     backend: RunningBackend, job: TrackerJob, tmp_path: Path
 ) -> None:
-    """Reports after close() are delivered like earlier ones."""
+    """Events sent after `close()` are delivered by the next `close()`."""
     outbox = tmp_path / "outbox"
     tracker = TrackerApi(backend.api_key, backend.base_url, outbox=outbox)
     handle = tracker.job(job.provider_job_id)
@@ -105,7 +105,7 @@ def test_tracker_starts_again_after_its_close(
 def test_threads_report_while_the_tracker_is_closed(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A report during the close of its tracker is neither lost nor doubled."""
+    """Events that threads send during 20 closes are stored once each."""
     before = library_threads()
     closing = TrackerApi(backend.api_key, backend.base_url)
     handle = closing.job(job.provider_job_id)
@@ -134,7 +134,7 @@ def test_threads_report_while_the_tracker_is_closed(
 def test_progress_during_the_close_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thread that reports while another closes the tracker loses no progress."""
+    """Progress that is sent during `close()` is recorded."""
     tracker = TrackerApi("key", NOWHERE, mode="offline", outbox=tmp_path)
     job = tracker.job("job")
     job.send_event(kind="progress", name="load", completed=1)
@@ -155,7 +155,7 @@ def test_progress_during_the_close_is_kept(
 def test_close_during_a_close_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a close within a close and a new report, the next close frees all."""
+    """Two nested closes and one more `close()` leave no thread and no claimed file."""
     before = library_threads()
     tracker = TrackerApi("key", NOWHERE, mode="offline", outbox=tmp_path)
     job = tracker.job("job")
@@ -181,7 +181,7 @@ def test_close_during_a_close_leaves_nothing_behind(
 def test_many_trackers_leave_nothing_behind(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A service that makes a tracker for each task keeps no thread and no file."""
+    """Twenty closed trackers leave no thread and no open file."""
 
     def use_one() -> None:
         with TrackerApi(backend.api_key, backend.base_url) as one:

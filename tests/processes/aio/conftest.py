@@ -1,4 +1,4 @@
-"""Trackers of an event loop, and a gate before the disk."""
+"""Fixtures: trackers for event loops, and a gate that delays their events."""
 
 from tests.support.event_loops import (  # noqa: F401 - fixtures
     gate,

@@ -1,4 +1,4 @@
-"""An event loop and a real backend."""
+"""`AsyncTrackerApi` with a real backend."""
 
 import asyncio
 import uuid
@@ -19,7 +19,7 @@ async def reporting(backend: RunningBackend) -> AsyncIterator[AsyncTrackerApi]:
 
 
 def test_job_of_a_loop_arrives(backend: RunningBackend, config: JobConfig) -> None:
-    """The customer sees the reports of blocks and loops."""
+    """`get_job()` returns the steps that `async with` and `async for` reported."""
 
     async def main() -> Job:
         async with reporting(backend) as tracker:
@@ -47,7 +47,7 @@ def test_job_of_a_loop_arrives(backend: RunningBackend, config: JobConfig) -> No
 
 
 def test_read_calls_work_in_a_loop(backend: RunningBackend, config: JobConfig) -> None:
-    """Each read call of a script has an async twin; lists yield item by item."""
+    """`AsyncTrackerApi` has all read calls of `TrackerApi`; lists are iterators."""
 
     async def main() -> None:
         async with reporting(backend) as tracker:
@@ -94,7 +94,7 @@ def test_token_attaches_another_worker(
 
 
 def test_administration_is_awaited(backend: RunningBackend, config: JobConfig) -> None:
-    """Keys, customers and configurations are managed from a loop, too."""
+    """Keys, customers and configurations can be created and read in an event loop."""
 
     async def main() -> None:
         async with reporting(backend) as tracker:
@@ -119,7 +119,7 @@ def test_administration_is_awaited(backend: RunningBackend, config: JobConfig) -
 
 
 def test_list_spans_many_pages(backend: RunningBackend, config: JobConfig) -> None:
-    """Pages are requested as needed, and no item is lost between them."""
+    """A list of 450 events on several pages yields each event once, in order."""
 
     async def main() -> list[str | None]:
         async with reporting(backend) as tracker:
@@ -137,7 +137,7 @@ def test_list_spans_many_pages(backend: RunningBackend, config: JobConfig) -> No
 def test_steps_are_ready_after_a_restart(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """A thread reads the records of earlier processes."""
+    """`recall()` restores a step that an earlier tracker reported as done."""
 
     async def main() -> None:
         name = str(uuid.uuid4())

@@ -28,7 +28,7 @@ asyncio.run(main())
 
 
 def run_script(body: str, outbox: Path) -> "subprocess.Popen[str]":
-    """Start a script with this body in its step."""
+    """Start `SCRIPT` with `body` as the code inside step `load`."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", SCRIPT.format(body=body)],
         env={**os.environ, "TRACKERAPI_OUTBOX": str(outbox)},
@@ -39,7 +39,7 @@ def run_script(body: str, outbox: Path) -> "subprocess.Popen[str]":
 
 
 def test_sigterm_interrupts_the_job_of_a_loop(outbox: Path) -> None:
-    """The process ends by the signal."""
+    """SIGTERM reports an interrupted job and then ends the process by the signal."""
     with run_script("print(flush=True); await asyncio.sleep(60)", outbox) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -52,7 +52,7 @@ def test_sigterm_interrupts_the_job_of_a_loop(outbox: Path) -> None:
 
 
 def test_unawaited_reports_are_written_before_the_process_ends(outbox: Path) -> None:
-    """Reports of tasks that the end of the loop cancels are not lost."""
+    """Notes of 500 unfinished tasks are recorded when `sys.exit()` ends the loop."""
     body = (
         "tasks = [asyncio.create_task(job.note(str(n))) for n in range(500)]; "
         "await asyncio.sleep(0); sys.exit(0)"
@@ -67,7 +67,7 @@ def test_unawaited_reports_are_written_before_the_process_ends(outbox: Path) -> 
 
 
 def test_forked_child_starts_its_own_thread(outbox: Path) -> None:
-    """Parent and child report; the child does not wait for a thread of its parent."""
+    """After a fork between two event loops, parent and child record their events."""
     script = """
 import asyncio, os
 from trackerapi import AsyncTrackerApi

@@ -1,4 +1,4 @@
-"""Modules that an event loop loads."""
+"""Module imports during calls of `AsyncTrackerApi`."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from tests.support.scripted_server import NOWHERE
 
 
 def test_reports_load_no_module_in_the_loop(outbox: Path) -> None:
-    """Modules are imported with the library, or by a thread."""
+    """Reporting calls import no module in the thread of the event loop."""
     script = f"""
 import asyncio, sys, threading
 from trackerapi import AsyncTrackerApi

@@ -1,4 +1,4 @@
-"""Calls of an event loop to a real backend without threads."""
+"""Read calls in an event loop when no thread can be started."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ def test_read_calls_run_in_the_loop_where_no_thread_can_start(
     outbox: Path,
     no_threads: Callable[[], None],
 ) -> None:
-    """At the limit of threads the loop itself makes the request."""
+    """If no thread can be started, the event loop sends the request itself."""
     tracker = AsyncTrackerApi(backend.api_key, backend.base_url, outbox=outbox)
 
     async def main() -> str:

@@ -1,4 +1,4 @@
-"""Hostile arguments on command lines."""
+"""Arguments that are very long or contain control characters."""
 
 import os
 import subprocess
@@ -32,12 +32,12 @@ PATIENCE_SECONDS = 90.0
     ids=lambda line: " ".join(line)[:20].encode("ascii", "replace").decode(),
 )
 def test_error_repeats_an_argument_shortened_and_printable(line: list[str]) -> None:
-    """A terminal gets one short printable line, also for a hostile argument."""
+    """The error for a hostile argument is printable and below 2,000 characters."""
     place = {
         "TRACKERAPI_BASE_URL": "http://127.0.0.1:9",
         "TRACKERAPI_API_KEY": "key",
     }
-    # In a process of its own: `run` resets the signals of its process.
+    # A separate process: `run` resets the signal handlers of its process.
     done = subprocess.run(
         [sys.executable, "-m", "trackerapi", *line],
         env={**os.environ, **place},

@@ -1,4 +1,4 @@
-"""`trackerapi completion`: scripts in real shells."""
+"""Completion scripts that `trackerapi completion` prints, in real shells."""
 
 import argparse
 import os
@@ -35,12 +35,12 @@ COMMAND: Final = f"""#!/bin/sh
 [ -n "$_ARGCOMPLETE" ] || {{ printf 'ran <%s>.' "$*"; exit; }}
 exec {sys.executable} -W error -P -m trackerapi "$@"
 """
-"""A command `trackerapi` that completes its line, and prints each other line."""
+"""Shell script named `trackerapi`: answers completion, else prints its arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command or a group of commands: its words, options and subcommands."""
+    """A command or command group: its words, its options and its subcommands."""
 
     path: tuple[str, ...]
     flags: frozenset[str]
@@ -48,7 +48,7 @@ class Command:
 
 
 def commands_of(parser: Any, path: tuple[str, ...] = ()) -> Iterator[Command]:
-    """Yield the command of a parser, and those below it."""
+    """Yield the command of a parser and all its subcommands, recursively."""
     flags = {flag for action in parser._actions for flag in action.option_strings}
     groups = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     below = {name: one for group in groups for name, one in group.choices.items()}
@@ -62,7 +62,7 @@ COMMANDS: Final = tuple(commands_of(build_parser()))
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the scripts of all shells, named by their shells."""
+    """Return a folder with one completion script per shell, named like the shell."""
     folder = tmp_path_factory.mktemp("scripts")
     for shell in SHELLS:
         done = subprocess.run(
@@ -85,14 +85,14 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(scripts: Path, **variables: str) -> dict[str, str]:
-    """Return the variables of a shell that finds the command."""
+    """Return environment variables of a shell that finds `COMMAND` first."""
     path = f"{scripts / 'bin'}:{os.environ['PATH']}"
     return {"PATH": path, "HOME": str(scripts), **variables}
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_shell_can_read_its_script(scripts: Path, shell: str) -> None:
-    """The syntax check of the shell passes."""
+    """The shell's syntax check (`-n`) accepts the completion script."""
     done = subprocess.run(
         [need(shell, shell), "-n", str(scripts / shell)],
         capture_output=True,
@@ -104,7 +104,7 @@ def test_shell_can_read_its_script(scripts: Path, shell: str) -> None:
 
 
 def in_bash(scripts: Path, *words: str) -> list[str]:
-    """Return the words that bash offers for the last of some words."""
+    """Return the completions that bash offers for the last of `words`."""
     done = subprocess.run(
         [need("bash", "bash"), "--norc", "-uc", COMPLETE_IN_BASH, "bash", *words],
         env=environment(scripts, SCRIPT=str(scripts / "bash")),
@@ -118,7 +118,7 @@ def in_bash(scripts: Path, *words: str) -> list[str]:
 
 
 def in_fish(scripts: Path, *words: str) -> list[str]:
-    """Return the words that fish offers for the last of some words."""
+    """Return the completions that fish offers for the last of `words`."""
     line = " ".join(words)
     done = subprocess.run(
         [
@@ -164,14 +164,14 @@ def in_fish(scripts: Path, *words: str) -> list[str]:
 def test_shell_offers_words_that_can_follow(
     scripts: Path, shell: str, words: list[str], offered: list[str]
 ) -> None:
-    """Commands, options, values and files are offered in their positions."""
+    """The shell offers commands, options, values and files where they are allowed."""
     complete = {"bash": in_bash, "fish": in_fish}[shell]
 
     assert sorted(complete(scripts, "trackerapi", *words)) == offered
 
 
 def test_bash_offers_values_behind_an_equals_sign(scripts: Path) -> None:
-    """`--finish=au` completes the value, and keeps the option."""
+    """After `--finish=`, bash offers only the values of the option."""
     words = ["trackerapi", "job", "start"]
 
     assert in_bash(scripts, *words, "--finish=au") == ["auto"]
@@ -180,7 +180,7 @@ def test_bash_offers_values_behind_an_equals_sign(scripts: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda one: " ".join(one.path))
 def test_bash_knows_all_of_each_command(scripts: Path, command: Command) -> None:
-    """New commands and options are completed without a change of the scripts."""
+    """Bash offers all options and subcommands of each command of the parser."""
     assert set(in_bash(scripts, "trackerapi", *command.path, "-")) == command.flags
     if command.subcommands:
         words = in_bash(scripts, "trackerapi", *command.path, "")
@@ -197,7 +197,7 @@ def test_bash_knows_all_of_each_command(scripts: Path, command: Command) -> None
 def test_typed_line_is_completed(
     scripts: Path, shell: str, options: list[str], begin: str
 ) -> None:
-    """At a real prompt the tabulator key completes command, option and value."""
+    """At a prompt, the Tab key completes command, option and value."""
     with at_prompt([need(shell, shell), *options], scripts) as terminal:
         terminal.type(f"{begin}; printf 'rea%s' dy.\n")
         terminal.read_up_to("ready.")
@@ -209,16 +209,16 @@ def test_typed_line_is_completed(
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """Our end of the terminal of a shell."""
+    """The test's end of a pseudo-terminal."""
 
     descriptor: int
 
     def type(self, text: str) -> None:
-        """Type some text."""
+        """Write `text` to the terminal, as a keyboard does."""
         os.write(self.descriptor, text.encode())
 
     def read_up_to(self, mark: str) -> str:
-        """Return the shown text up to a given text."""
+        """Wait until the terminal shows `mark`; return the text read by this call."""
         shown = ""
         ends = time.monotonic() + PATIENCE_SECONDS
         while mark not in shown:
@@ -231,7 +231,7 @@ class Terminal:
 
 @contextmanager
 def at_prompt(command: list[str], folder: Path) -> Iterator[Terminal]:
-    """Run a shell at a terminal of its own."""
+    """Run a shell on a new pseudo-terminal; kill the shell after the block."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         command,
@@ -260,7 +260,7 @@ def test_unknown_shell_is_an_error(desk: Desk) -> None:
 
 @pytest.fixture
 def no_argcomplete(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide argcomplete, as without the extra `completion`."""
+    """Make `import argcomplete` fail, as without the extra `completion`."""
     monkeypatch.delitem(sys.modules, "trackerapi.cli.completion_words", raising=False)
     monkeypatch.setitem(sys.modules, "argcomplete", None)
 
@@ -282,7 +282,7 @@ def test_missing_argcomplete_is_named(desk: Desk) -> None:
 def test_shell_gets_nothing_without_argcomplete(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A script of the shell that outlives argcomplete gets a failure and no output."""
+    """Without argcomplete, a completion ends with status 1 and prints nothing."""
     monkeypatch.setenv("_ARGCOMPLETE", "1")
     monkeypatch.setenv("COMP_LINE", "trackerapi ")
     monkeypatch.setattr(sys, "argv", ["trackerapi"])
@@ -302,7 +302,7 @@ def test_shell_gets_nothing_without_argcomplete(
 def test_inherited_variables_of_a_completion_stop_no_command(
     words: list[str], printed: str, extra: dict[str, str]
 ) -> None:
-    """A command with words runs, even in the environment of a completion."""
+    """A command with arguments runs although `_ARGCOMPLETE` is set."""
     done = subprocess.run(
         [sys.executable, "-m", "trackerapi", *words],
         env={**os.environ, "_ARGCOMPLETE": "1", **extra},

@@ -15,7 +15,7 @@ from trackerapi.models import JobEvent
 
 @pytest.fixture
 def job_id(desk: Desk) -> str:
-    """Return the id of a job with two steps, set in the variable of the commands."""
+    """Return the id of a job with two steps; set `TRACKERAPI_JOB` to the id."""
     made = str(uuid.uuid4())
     steps = [
         {"tag": "convert", "name": "Convert", "points": 3},
@@ -30,7 +30,7 @@ def job_id(desk: Desk) -> str:
 
 
 def newest(desk: Desk, job_id: str) -> JobEvent:
-    """Return the newest event of the backend."""
+    """Return the newest event of a job, read from the backend."""
     return desk.events(job_id)[-1]
 
 
@@ -65,7 +65,7 @@ def newest(desk: Desk, job_id: str) -> JobEvent:
 def test_event_arrives_as_it_was_given(
     desk: Desk, job_id: str, arguments: list[str], members: Mapping[str, object]
 ) -> None:
-    """Each option is a member of the event, and nothing is printed."""
+    """Each option sets one member of the stored event; the command prints nothing."""
     done = desk.run("event", *arguments)
 
     assert (done.status, done.out, done.err) == (FINE, "", "")
@@ -74,7 +74,7 @@ def test_event_arrives_as_it_was_given(
 
 
 def test_events_change_the_percentage(desk: Desk, job_id: str) -> None:
-    """A shell script moves the number that the customer sees."""
+    """Progress and done events of a step change the percentage of the job."""
     desk.run("event", "progress", "--step", "convert", "--completed=1", "--total=2")
     assert desk.get_job(job_id).percent == 37.5
     desk.run("event", "step", "--step", "convert")
@@ -103,7 +103,7 @@ def test_events_change_the_percentage(desk: Desk, job_id: str) -> None:
 def test_metadata_keeps_its_type(
     desk: Desk, job_id: str, text: str, value: object
 ) -> None:
-    """Numbers, true and false keep their type, and everything else is text."""
+    """Numbers, `true` and `false` are stored with their type, other values as text."""
     desk.run("event", "info", "--metadata", f"key={text}")
 
     metadata = newest(desk, job_id).event_metadata
@@ -112,7 +112,7 @@ def test_metadata_keeps_its_type(
 
 
 def test_metadata_comes_from_pairs_and_an_object(desk: Desk, job_id: str) -> None:
-    """A single value wins over the object's."""
+    """`--metadata` overrides the same key in `--metadata-json`."""
     arguments = ["--metadata-json", '{"a": 1, "b": [true, null]}', "--metadata", "a=2"]
 
     desk.run("event", "info", *arguments, "--metadata", "c=3")
@@ -121,7 +121,7 @@ def test_metadata_comes_from_pairs_and_an_object(desk: Desk, job_id: str) -> Non
 
 
 def test_detail_can_come_from_stdin(desk: Desk, job_id: str) -> None:
-    """Output of another command becomes the detail for the provider."""
+    """With `--detail -`, the detail is read from standard input."""
     done = desk.spawn("event", "info", "--detail", "-", stdin="two\nlines\n")
 
     assert done.status == FINE
@@ -129,7 +129,7 @@ def test_detail_can_come_from_stdin(desk: Desk, job_id: str) -> None:
 
 
 def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
-    """Workers that count one step add up, and a restarted part counts once."""
+    """Counts of two parts add up; a new count of part `a` replaces its old count."""
     for part, count in (("a", 3), ("b", 4), ("a", 5)):
         units = ["--completed", str(count), "--total", "20", "--part", part]
         assert desk.run("event", "progress", "--step", "convert", *units).status == FINE
@@ -139,7 +139,7 @@ def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
 
 
 def test_interruption_by_hand_pauses_the_job(desk: Desk, job_id: str) -> None:
-    """A script in any language reports that its job is interrupted."""
+    """After `event interrupt`, the status of the job is "interrupted"."""
     assert desk.run("event", "start", "--step", "convert").status == FINE
 
     assert desk.run("event", "interrupt").status == FINE
@@ -148,7 +148,7 @@ def test_interruption_by_hand_pauses_the_job(desk: Desk, job_id: str) -> None:
 
 
 def test_complete_of_the_last_step_counts_as_step(desk: Desk, job_id: str) -> None:
-    """The step is done, and so is a job that ends by itself, without a warning."""
+    """`event complete --step` sets the step to done and prints no warning."""
     done = desk.run("event", "complete", "--step", "convert")
 
     assert (done.status, done.err) == (FINE, "")
@@ -156,7 +156,7 @@ def test_complete_of_the_last_step_counts_as_step(desk: Desk, job_id: str) -> No
 
 
 def test_misspelt_kind_is_warned_about_and_sent(desk: Desk, job_id: str) -> None:
-    """As from Python: it is shown, counts for nothing, and the near one is named."""
+    """A misspelt kind is stored unchanged, and a warning names the nearest kind."""
     done = desk.run("event", "stepp", "--step", "convert")
 
     assert done.status == FINE
@@ -167,7 +167,7 @@ def test_misspelt_kind_is_warned_about_and_sent(desk: Desk, job_id: str) -> None
 def test_events_of_an_outage_keep_their_order(
     desk: Desk, job_id: str, proxy: FaultProxy
 ) -> None:
-    """Each command leaves its event in the outbox, and a later one delivers all."""
+    """Events recorded during an outage are delivered in order by a later `sync`."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     with proxy.down():
         for number in range(3):
@@ -180,7 +180,7 @@ def test_events_of_an_outage_keep_their_order(
 
 
 def test_event_with_a_wrong_key_stays_undelivered(desk: Desk, job_id: str) -> None:
-    """An event of a rejected key is no failure of the script."""
+    """With a rejected key, the event stays undelivered and the exit status is 0."""
     done = desk.run("event", "info", TRACKERAPI_API_KEY=KEY)
 
     assert done.status == FINE
@@ -189,7 +189,7 @@ def test_event_with_a_wrong_key_stays_undelivered(desk: Desk, job_id: str) -> No
 
 
 def test_event_of_an_unknown_job_is_deferred(desk: Desk) -> None:
-    """The job may be created later, from elsewhere."""
+    """An event of an unknown job ends with status 0: the job may be created later."""
     done = desk.run("event", "info", "--job", str(uuid.uuid4()))
 
     assert done.status == FINE
@@ -226,7 +226,7 @@ def test_event_of_an_unknown_job_is_deferred(desk: Desk) -> None:
 def test_wrong_usage_ends_with_status_two(
     desk: Desk, job_id: str, arguments: list[str], reason: str
 ) -> None:
-    """A usage error is one line, and nothing is recorded."""
+    """A usage error ends with status 2, prints the reason and records nothing."""
     done = desk.run("event", *arguments)
 
     assert done.status == USAGE
@@ -235,7 +235,7 @@ def test_wrong_usage_ends_with_status_two(
 
 
 def test_event_without_a_job_names_the_variable(desk: Desk) -> None:
-    """The error helps if `export` was forgotten."""
+    """Without a job, the error names `--job` and `TRACKERAPI_JOB`."""
     done = desk.run("event", "info")
 
     assert done.status == USAGE

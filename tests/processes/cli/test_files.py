@@ -1,4 +1,4 @@
-"""Files that commands read: pipes and devices."""
+"""Pipes, devices and regular files as input of commands."""
 
 import os
 import re
@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 90.0
 def test_command_refuses_a_file_that_is_not_regular(
     odd_file: Path, tmp_path: Path, line: tuple[str, ...]
 ) -> None:
-    """One line names the file."""
+    """A pipe or device ends with status 2 and one line that names the path."""
     (tmp_path / "job.py").touch()
     done = subprocess.run(
         [sys.executable, "-m", "trackerapi", *line, str(odd_file)],
@@ -53,7 +53,7 @@ def test_command_refuses_a_file_that_is_not_regular(
 
 
 def test_script_to_check_comes_through_a_pipe() -> None:
-    """A pre-commit hook checks a script from stdin."""
+    """`trackerapi check /dev/stdin` reads the script from a pipe."""
     done = subprocess.run(
         [
             sys.executable,

@@ -1,4 +1,4 @@
-"""`trackerapi job start` to the end of a job, with a real backend and without one."""
+"""`trackerapi job start`, `finish`, `fail`, `cancel` and `token`."""
 
 import json
 import os
@@ -29,13 +29,13 @@ from trackerapi.settings.job_token import JobToken
 
 @pytest.fixture
 def job_id(desk: Desk) -> str:
-    """Return the id of a job that was just started."""
+    """Start a job with tag `import`; return its id."""
     return start(desk)
 
 
 @pytest.fixture
 def config_file(tmp_path: Path) -> Path:
-    """Return a file with one configuration of two steps, under a tag of its own."""
+    """Return a file with one configuration of two steps and a unique tag."""
     tag = f"pictures-{uuid.uuid4()}"
     steps = [
         {"tag": "convert", "name": "Convert them", "points": 3},
@@ -54,7 +54,7 @@ def tag_in(config_file: Path) -> str:
 
 
 def start(desk: Desk, *arguments: str, tag: str = "import", **settings: str) -> str:
-    """Start a job for the usual customer; return the printed id."""
+    """Start a job for the customer of the backend; return the printed id."""
     customer = str(desk.backend.customer_id)
     done = desk.run("job", "start", tag, "--customer", customer, *arguments, **settings)
     assert done.status == FINE, done.err
@@ -62,13 +62,13 @@ def start(desk: Desk, *arguments: str, tag: str = "import", **settings: str) -> 
 
 
 def kinds_of(desk: Desk, job_id: str) -> list[str]:
-    """Return the kinds of the events, in order."""
+    """Return the kinds of the job's events, sorted by `occurred_at`."""
     events = sorted(desk.events(job_id), key=lambda event: event.occurred_at)
     return [event.kind for event in events]
 
 
 def test_start_creates_a_running_job_and_prints_its_id(desk: Desk) -> None:
-    """The id is the only output, and the job ends only by a later command."""
+    """`job start` prints only the id; the job is running, with an explicit finish."""
     job_id = str(uuid.uuid4())
 
     assert start(desk, "--id", job_id) == job_id
@@ -78,7 +78,7 @@ def test_start_creates_a_running_job_and_prints_its_id(desk: Desk) -> None:
 
 
 def test_start_of_a_known_job_continues_it(desk: Desk, job_id: str) -> None:
-    """A restart changes nothing but the timeline."""
+    """A second start with the same id adds a `start` event to the same job."""
     before = desk.get_job(job_id)
 
     assert start(desk, "--id", job_id) == job_id
@@ -88,7 +88,7 @@ def test_start_of_a_known_job_continues_it(desk: Desk, job_id: str) -> None:
 
 
 def test_start_without_an_id_makes_one(desk: Desk) -> None:
-    """Each such start is a new job."""
+    """Two starts without `--id` create two jobs with UUIDs as ids."""
     first, second = start(desk), start(desk)
 
     assert first != second
@@ -98,7 +98,7 @@ def test_start_without_an_id_makes_one(desk: Desk) -> None:
 def test_start_takes_steps_from_a_configuration_file(
     desk: Desk, config_file: Path
 ) -> None:
-    """The backend need not know the configuration before; names are as good as tags."""
+    """`job start --config` registers the configuration; its name is accepted as tag."""
     tag = tag_in(config_file)
 
     job_id = start(desk, "--config", str(config_file), tag=f"Pictures {tag}")
@@ -112,7 +112,7 @@ def test_start_takes_steps_from_a_configuration_file(
 def test_start_with_finish_auto_succeeds_with_the_last_step(
     desk: Desk, config_file: Path
 ) -> None:
-    """`--finish auto` is that of the library."""
+    """With `--finish auto`, the job succeeds when all steps are done."""
     tag = tag_in(config_file)
     job_id = start(desk, "--config", str(config_file), "--finish", "auto", tag=tag)
 
@@ -123,7 +123,7 @@ def test_start_with_finish_auto_succeeds_with_the_last_step(
 
 
 def test_start_keeps_metadata_with_its_types(desk: Desk) -> None:
-    """Numbers, true and false keep their types; single values win."""
+    """Metadata keeps numbers and booleans; `--metadata` overrides `--metadata-json`."""
     pairs = ["--metadata", "size=3", "--metadata", "dry=true", "--metadata", "of=a=b"]
 
     job_id = start(desk, *pairs, "--metadata-json", '{"size": 1, "list": [1]}')
@@ -133,7 +133,7 @@ def test_start_keeps_metadata_with_its_types(desk: Desk) -> None:
 
 
 def test_finish_with_remarks_succeeds(desk: Desk, job_id: str) -> None:
-    """The customer reads the remarks, and the job is at its end."""
+    """`job finish --remarks` ends the job as succeeded; the remarks are its message."""
     done = desk.run("job", "finish", "--remarks", "3 left out", "--job", job_id)
 
     assert (done.status, done.out, done.err) == (FINE, "", "")
@@ -142,7 +142,7 @@ def test_finish_with_remarks_succeeds(desk: Desk, job_id: str) -> None:
 
 
 def test_cancel_has_a_reason(desk: Desk, job_id: str) -> None:
-    """A cancelled job is neither failed nor succeeded."""
+    """`job cancel` sets the status to "cancelled" and the reason as message."""
     desk.run("job", "cancel", "--reason", "ordered twice", "--job", job_id)
 
     assert desk.get_job(job_id).status == "cancelled"
@@ -160,7 +160,7 @@ def test_cancel_has_a_reason(desk: Desk, job_id: str) -> None:
 def test_fail_keeps_two_texts_apart(
     desk: Desk, job_id: str, arguments: list[str], message: str
 ) -> None:
-    """The customer reads a neutral or given text, the provider the detail."""
+    """The message is neutral or from `--customer-text`; the detail is separate."""
     desk.run("job", "fail", *arguments, "--detail", "line 12: no", "--job", job_id)
 
     assert desk.get_job(job_id).status == "failed"
@@ -169,7 +169,7 @@ def test_fail_keeps_two_texts_apart(
 
 
 def test_fail_takes_the_end_of_a_log_from_stdin(desk: Desk, job_id: str) -> None:
-    """The middle of a long log is cut: its end has the reason."""
+    """A long detail keeps its begin and end, at the maximum length."""
     log = "begin\n" + "x" * 500_000 + "\nthe reason\n"
 
     done = desk.spawn("job", "fail", "--detail", "-", "--job", job_id, stdin=log)
@@ -182,14 +182,14 @@ def test_fail_takes_the_end_of_a_log_from_stdin(desk: Desk, job_id: str) -> None
 
 
 def test_job_is_found_by_the_variable(desk: Desk, job_id: str) -> None:
-    """The output of `job start` is enough for all later commands."""
+    """`job finish` without `--job` ends the job in `TRACKERAPI_JOB`."""
     assert desk.run("job", "finish", TRACKERAPI_JOB=job_id).status == FINE
     assert desk.get_job(job_id).status == "succeeded"
 
 
 @pytest.mark.parametrize("place", ["variable", "option"])
 def test_token_is_job_and_key_in_one(desk: Desk, job_id: str, place: str) -> None:
-    """A container that has a token and an address can report."""
+    """A token replaces both the job id and the API key."""
     token = JobToken(desk.backend.api_key, job_id).as_text()
     arguments = ["--job", token] if place == "option" else []
     settings = {"TRACKERAPI_JOB": token} if place == "variable" else {}
@@ -201,7 +201,7 @@ def test_token_is_job_and_key_in_one(desk: Desk, job_id: str, place: str) -> Non
 
 
 def test_token_reports_to_its_job_only(desk: Desk, job_id: str) -> None:
-    """The output of `job token` is all that a worker needs, and good for one job."""
+    """The printed token reports to its job and is refused for another job."""
     made = desk.run("job", "token", "--job", job_id)
     assert (made.status, made.err) == (FINE, "")
     place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": made.out.strip()}
@@ -213,7 +213,7 @@ def test_token_reports_to_its_job_only(desk: Desk, job_id: str) -> None:
 
 
 def test_token_expires_on_time(desk: Desk, job_id: str) -> None:
-    """A token has an expiry; one in the past is refused."""
+    """A token with a future expiry is valid; an expiry in the past is refused."""
     ends = ("job", "token", "--job", job_id, "--expires-at")
     made = desk.run(*ends, "2999-01-01T00:00:00Z")
     place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": made.out.strip()}
@@ -225,7 +225,7 @@ def test_token_expires_on_time(desk: Desk, job_id: str) -> None:
 
 
 def test_token_of_an_unknown_job_is_refused(desk: Desk) -> None:
-    """The exit status says that there is no such job."""
+    """A token for an unknown job ends with status 4 and names the job."""
     done = desk.run("job", "token", "--job", "no such job")
 
     assert done.status == REFUSED
@@ -233,7 +233,7 @@ def test_token_of_an_unknown_job_is_refused(desk: Desk) -> None:
 
 
 def test_torn_token_is_refused_and_shown_nowhere(desk: Desk) -> None:
-    """A key does not become the id of a job."""
+    """A truncated token ends with status 2 and is neither printed nor recorded."""
     torn = JobToken(desk.backend.api_key, "a job").as_text()[:-3]
 
     done = desk.run("job", "finish", TRACKERAPI_JOB=torn)
@@ -244,7 +244,7 @@ def test_torn_token_is_refused_and_shown_nowhere(desk: Desk) -> None:
 
 
 def test_start_without_a_backend_prints_the_id(desk: Desk, proxy: FaultProxy) -> None:
-    """The script goes on, and the backend gets all records later."""
+    """`job start` prints an id during an outage; `sync` later delivers the records."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     with proxy.down():
         job_id = start(desk)
@@ -256,7 +256,7 @@ def test_start_without_a_backend_prints_the_id(desk: Desk, proxy: FaultProxy) ->
 
 
 def test_next_command_delivers_earlier_records(desk: Desk, proxy: FaultProxy) -> None:
-    """A short outage needs no `sync`."""
+    """The first command after an outage delivers records of earlier commands."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     with proxy.down():
         job_id = start(desk)
@@ -269,7 +269,7 @@ def test_next_command_delivers_earlier_records(desk: Desk, proxy: FaultProxy) ->
 def test_silent_backend_blocks_no_command_for_long(
     desk: Desk, proxy: FaultProxy
 ) -> None:
-    """The wait is bounded by `shutdown_timeout`, for the creation too."""
+    """`TRACKERAPI_SHUTDOWN_TIMEOUT` limits the wait for a silent backend."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     desk.settings["TRACKERAPI_SHUTDOWN_TIMEOUT"] = "0.2"
     customer = str(desk.backend.customer_id)
@@ -284,7 +284,7 @@ def test_silent_backend_blocks_no_command_for_long(
 
 
 def test_rejected_key_is_a_warning(desk: Desk, proxy: FaultProxy) -> None:
-    """All records stay for a working key."""
+    """After an answer 401, commands warn and end with status 0; `sync` delivers."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     customer = str(desk.backend.customer_id)
     with proxy.failing(key_refused):
@@ -300,7 +300,7 @@ def test_rejected_key_is_a_warning(desk: Desk, proxy: FaultProxy) -> None:
 
 
 def test_unknown_key_is_a_warning(desk: Desk) -> None:
-    """A wrong key does not stop a script."""
+    """Commands with an unknown key warn and end with status 0."""
     job_id = start(desk, TRACKERAPI_API_KEY=KEY)
     done = desk.run("job", "finish", "--job", job_id, TRACKERAPI_API_KEY=KEY)
 
@@ -309,7 +309,7 @@ def test_unknown_key_is_a_warning(desk: Desk) -> None:
 
 
 def test_rejected_job_is_held_with_a_warning(desk: Desk) -> None:
-    """The warning about an unknown customer names the fix, and the script goes on."""
+    """For an unknown customer, `job start` prints the retry command; status 0."""
     customer = str(UNKNOWN_CUSTOMER)
 
     done = desk.run("job", "start", "import", "--customer", customer, "--id", "refused")
@@ -320,7 +320,7 @@ def test_rejected_job_is_held_with_a_warning(desk: Desk) -> None:
 
 
 def test_unwritable_outbox_is_a_warning(desk: Desk, tmp_path: Path) -> None:
-    """Records that no disk takes go to the backend from memory."""
+    """If the outbox cannot be written, records are delivered from memory."""
     (tmp_path / "file").write_bytes(b"")
     nowhere = {"TRACKERAPI_OUTBOX": str(tmp_path / "file" / "outbox")}
 
@@ -332,7 +332,7 @@ def test_unwritable_outbox_is_a_warning(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_lost_records_are_a_warning(desk: Desk, tmp_path: Path) -> None:
-    """Without disk and backend a warning names the loss, and the script goes on."""
+    """Without outbox and backend, a warning counts the lost record; the status is 0."""
     (tmp_path / "file").write_bytes(b"")
     outbox = str(tmp_path / "file" / "outbox")
 
@@ -349,7 +349,7 @@ def test_lost_records_are_a_warning(desk: Desk, tmp_path: Path) -> None:
 def test_no_wait_leaves_delivery_to_the_next_command(
     desk: Desk, proxy: FaultProxy
 ) -> None:
-    """No request is sent, and nothing is printed."""
+    """`--no-wait` sends no request; the next command delivers the records."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = start(desk, "--no-wait")
     done = desk.run("job", "fail", "--no-wait", "--job", job_id)
@@ -361,14 +361,14 @@ def test_no_wait_leaves_delivery_to_the_next_command(
 
 
 def test_strict_setting_makes_no_command_fail(desk: Desk) -> None:
-    """The setting is for scripts in Python; in a shell it would end the job."""
+    """Commands ignore `TRACKERAPI_STRICT`: a rejected key still ends with status 0."""
     settings = {"TRACKERAPI_STRICT": "1", "TRACKERAPI_API_KEY": KEY}
 
     assert start(desk, "--id", "a job", **settings) == "a job"
 
 
 def test_commands_do_nothing_where_tracking_is_off(desk: Desk) -> None:
-    """`TRACKERAPI_MODE=off` needs no other setting, and the id is still printed."""
+    """With `TRACKERAPI_MODE=off`, `job start` only prints the id, without an outbox."""
     off = {
         "TRACKERAPI_MODE": "off",
         "TRACKERAPI_BASE_URL": "",
@@ -382,7 +382,7 @@ def test_commands_do_nothing_where_tracking_is_off(desk: Desk) -> None:
 
 
 def test_closed_stdout_and_stderr_do_no_harm(desk: Desk, job_id: str) -> None:
-    """A command without standard streams reports."""
+    """A command reports although stdin, stdout and stderr are closed."""
     command = desk.command("job", "finish", "--job", job_id)
 
     done = subprocess.run(
@@ -415,7 +415,7 @@ def test_closed_stdout_and_stderr_do_no_harm(desk: Desk, job_id: str) -> None:
 def test_wrong_usage_is_one_line_and_status_two(
     desk: Desk, arguments: list[str], reason: str
 ) -> None:
-    """A usage error is reported before anything is recorded."""
+    """A usage error ends with status 2, prints the reason and creates no outbox."""
     done = desk.run("job", *arguments)
 
     assert done.status == USAGE
@@ -425,7 +425,7 @@ def test_wrong_usage_is_one_line_and_status_two(
 
 
 def test_start_names_the_nearest_tag_of_the_file(desk: Desk, config_file: Path) -> None:
-    """A misspelt tag is found before the job begins."""
+    """A misspelt tag ends with status 2; the message names the nearest tag."""
     tag = tag_in(config_file)
 
     done = desk.run(
@@ -439,7 +439,7 @@ def test_start_names_the_nearest_tag_of_the_file(desk: Desk, config_file: Path) 
 
 @pytest.mark.parametrize("missing", ["TRACKERAPI_BASE_URL", "TRACKERAPI_API_KEY"])
 def test_missing_setting_is_one_line_and_status_two(desk: Desk, missing: str) -> None:
-    """The line names the missing variable."""
+    """A missing setting ends with status 2 and one line that names the variable."""
     done = desk.run("job", "finish", "--job", "a job", **{missing: ""})
 
     assert done.status == USAGE
@@ -465,7 +465,7 @@ def test_script_holds_the_id_as_the_help_prints_it(desk: Desk) -> None:
 
 
 def test_ascii_output_escapes_texts(desk: Desk) -> None:
-    """An id is printed unchanged, a text readable, and JSON as JSON."""
+    """With ASCII output, an id is printed as UTF-8, and other texts are escaped."""
     given = f"jöb-{uuid.uuid4()}"
 
     def answer(*arguments: str) -> str:
@@ -489,7 +489,7 @@ def test_ascii_output_escapes_texts(desk: Desk) -> None:
 def test_unprinted_secret_is_an_error(
     desk: Desk, job_id: str, command: str, output: str
 ) -> None:
-    """The status is 1, one line reports it, and the token is revoked."""
+    """An unprinted token or link ends with status 1; the token is revoked."""
     reading, writing = os.pipe()
     os.close(reading)
     redirection = output if output.startswith(">") else ""

@@ -20,14 +20,14 @@ STEPS = [
 
 
 def tracker_at(desk: Desk) -> TrackerApi:
-    """Return a tracker with the settings of the desk."""
+    """Return a tracker with the address and key of the desk and a separate outbox."""
     return TrackerApi(
         desk.backend.api_key, desk.backend.base_url, outbox=desk.outbox / "own"
     )
 
 
 def new_job(desk: Desk, *events: dict[str, Any], tag: str | None = None) -> str:
-    """Create a job of two steps and report its events; return its id."""
+    """Create a job of two steps and report `events`; return the id of the job."""
     made, tag = str(uuid.uuid4()), tag or f"import-{uuid.uuid4()}"
     document = {"tag": tag, "name": "An import", "step_configurations": STEPS}
     config = JobConfigManager(configs=[document]).get_job_config(tag)
@@ -48,7 +48,7 @@ FAILURE = {
 
 
 def test_failed_job_shows_its_reason(desk: Desk) -> None:
-    """Message and detail of the newest error are shown, without control characters."""
+    """A failed job shows message and detail of its newest final error."""
     older = {"kind": "error", "name": "load", "message": "Older."}
     again = {"kind": "start", "name": "load"}
     retried = {"kind": "error", "name": "load", "retrying": True, "message": "Not it."}
@@ -91,7 +91,7 @@ def test_unreached_step_has_the_status_of_the_end(
 @pytest.mark.parametrize("stop", ["interrupt", "info"])
 @pytest.mark.parametrize("end", ["complete", "error"])
 def test_unfinished_step_reads_not_finished(desk: Desk, stop: str, end: str) -> None:
-    """A begun step of an ended job reads "not finished", as on the customer's page."""
+    """An unfinished step of an ended job is shown as "not finished"."""
     begun = {"kind": "progress", "name": "load", "completed": 3, "total": 10}
     job_id = new_job(desk, begun, {"kind": stop}, {"kind": end})
 
@@ -99,7 +99,7 @@ def test_unfinished_step_reads_not_finished(desk: Desk, stop: str, end: str) -> 
 
 
 def test_large_numbers_of_a_step_are_shown_in_digits(desk: Desk) -> None:
-    """A step reads 1,500,000 of 2,000,000, not 1.5e+06 of 2e+06."""
+    """Counts are printed in digits with commas: 1,500,000 of 2,000,000."""
     counted = {"kind": "progress", "name": "load"} | {
         "completed": 1_500_000,
         "total": 2_000_000,
@@ -110,7 +110,7 @@ def test_large_numbers_of_a_step_are_shown_in_digits(desk: Desk) -> None:
 
 
 def test_list_finds_interrupted_jobs(desk: Desk) -> None:
-    """An operator sees the jobs that wait for their rerun."""
+    """`job list --status interrupted` lists interrupted jobs only."""
     tag = f"import-{uuid.uuid4()}"
     job_id = new_job(desk, {"kind": "start"}, {"kind": "interrupt"}, tag=tag)
     new_job(desk, {"kind": "start"}, tag=tag)
@@ -130,7 +130,7 @@ def test_list_finds_interrupted_jobs(desk: Desk) -> None:
 def test_reason_of_the_job_itself_is_shown(
     desk: Desk, event: dict[str, Any], word: str
 ) -> None:
-    """The reason of a cancelled job, or of a failure without a step, is shown."""
+    """`job show` prints the reason of a cancellation or a failure without a step."""
     done = desk.run("job", "show", new_job(desk, event))
 
     assert done.out.startswith(f"An import: {word}, ")
@@ -138,14 +138,14 @@ def test_reason_of_the_job_itself_is_shown(
 
 
 def test_failure_without_a_reason_is_marked(desk: Desk) -> None:
-    """The output says that a failed job gave no reason."""
+    """If an error has neither message nor detail, the output says so."""
     done = desk.run("job", "show", new_job(desk, {"kind": "error"}))
 
     assert "no reason was reported" in done.out
 
 
 def test_json_escapes_control_characters(desk: Desk) -> None:
-    """Control characters are escaped in JSON, and parse to the same text."""
+    """Control characters in JSON are escaped; parsing returns the original text."""
     texts = "\x1b[2J \x9b2J \u202e \x7f ü\U0001f600"
     job_id = new_job(desk, {"kind": "error", "message": texts})
 
@@ -157,7 +157,7 @@ def test_json_escapes_control_characters(desk: Desk) -> None:
 
 
 def test_job_without_trouble_shows_no_reason(desk: Desk) -> None:
-    """An old error of a running job is not shown as its reason."""
+    """A job that runs again after an error is shown without the error."""
     job_id = new_job(desk, FAILURE, {"kind": "start", "name": "load"})
 
     done = desk.run("job", "show", job_id)
@@ -167,7 +167,7 @@ def test_job_without_trouble_shows_no_reason(desk: Desk) -> None:
 
 
 def test_events_are_listed_in_order(desk: Desk) -> None:
-    """Each event is one line with time, kind, step and texts."""
+    """`--events` prints one line per event: time, kind, step and texts."""
     progress = {"kind": "progress", "name": "load", "completed": 250340}
     job_id = new_job(desk, {"kind": "start", "name": "load"}, progress, FAILURE)
 
@@ -182,7 +182,7 @@ def test_events_are_listed_in_order(desk: Desk) -> None:
 
 
 def test_metadata_of_events_is_listed(desk: Desk) -> None:
-    """Texts are listed as they are, other values as JSON."""
+    """Metadata is printed as key=value; values other than text are JSON."""
     metadata = {"Message": "Hello", "Sizes": [1, 2.5], "Näme": None}
     job_id = new_job(desk, {"kind": "step", "name": "load", "metadata": metadata})
 
@@ -192,7 +192,7 @@ def test_metadata_of_events_is_listed(desk: Desk) -> None:
 
 
 def test_statuses_of_steps_stand_in_one_column(desk: Desk) -> None:
-    """The longest status sets the width of the column of statuses."""
+    """All step statuses are right-aligned to the width of the longest status."""
     job_id = new_job(desk, {"kind": "step", "name": "load"}, {"kind": "cancel"})
 
     done = desk.run("job", "show", job_id)
@@ -204,7 +204,7 @@ def test_statuses_of_steps_stand_in_one_column(desk: Desk) -> None:
 def test_blank_job_is_not_that_of_the_environment(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A blank id is refused; it does not mean the job of `TRACKERAPI_JOB`."""
+    """A blank `--job` ends with status 2, although `TRACKERAPI_JOB` is set."""
     monkeypatch.setenv("TRACKERAPI_JOB", new_job(desk))
 
     done = desk.run("job", "link", "--job", " ")
@@ -224,7 +224,7 @@ def test_help_lists_the_exit_statuses(desk: Desk, command: str) -> None:
 
 
 def test_job_as_json_has_reason_and_events(desk: Desk) -> None:
-    """Programs read the members of the library's `Job` and `JobEvent`."""
+    """JSON has the members of `Job` and the reason; `--events` adds the events."""
     job_id = new_job(desk, FAILURE)
 
     plain = desk.run("job", "show", job_id, "--json").json
@@ -240,7 +240,7 @@ def test_job_as_json_has_reason_and_events(desk: Desk) -> None:
 
 @pytest.fixture
 def tag(desk: Desk) -> str:
-    """Return the tag of three jobs, the last of which has failed."""
+    """Create a pending, a running and a failed job; return their common tag."""
     made = f"import-{uuid.uuid4()}"
     for events in ([], [{"kind": "start"}], [{"kind": "error"}]):
         new_job(desk, *events, tag=made)
@@ -256,7 +256,7 @@ def listed(desk: Desk, *arguments: str) -> list[dict[str, Any]]:
 
 
 def test_list_is_narrowed_by_each_filter(desk: Desk, tag: str) -> None:
-    """The list can be filtered by tag, customer and statuses, the newest job first."""
+    """`job list` filters by tag, customer and statuses, with the newest job first."""
     jobs = listed(desk, "--tag", tag)
 
     assert [job["status"] for job in jobs] == ["failed", "running", "pending"]
@@ -269,7 +269,7 @@ def test_list_is_narrowed_by_each_filter(desk: Desk, tag: str) -> None:
 
 
 def test_list_is_a_table_for_people(desk: Desk, tag: str) -> None:
-    """A heading, then a line a job."""
+    """`job list` prints a heading and one line per job, or "no such job"."""
     done = desk.run("job", "list", "--tag", tag)
 
     heading, *lines = done.out.splitlines()
@@ -283,7 +283,7 @@ def test_list_is_a_table_for_people(desk: Desk, tag: str) -> None:
 
 
 def job_document(number: int) -> dict[str, Any]:
-    """Return a job as a backend answers it."""
+    """Return a job as a JSON document of the backend."""
     document = {
         "id": number,
         "provider_job_id": f"job-{number}",
@@ -305,7 +305,7 @@ def job_document(number: int) -> dict[str, Any]:
 
 
 def pages(request: Request) -> bytes:
-    """Answer two pages of jobs, and then nothing usable."""
+    """Answer a page of 200 jobs, a page of one job, then status 400."""
     if "cursor=second" in request.target:
         return http(200, {"items": [job_document(201)], "next_cursor": "third"})
     if "cursor=third" in request.target:
@@ -316,7 +316,7 @@ def pages(request: Request) -> bytes:
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York", "UTC"])
 def test_long_list_is_read_page_by_page(desk: Desk, zone: str) -> None:
-    """Rows before a failed page are printed, with times of any year."""
+    """`--limit 201` reads two pages and not the failing third page."""
     with answering(pages) as server:
         settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
         done = desk.spawn("job", "list", TZ=zone, **settings)
@@ -336,7 +336,7 @@ def test_long_list_is_read_page_by_page(desk: Desk, zone: str) -> None:
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "Pacific/Kiritimati"])
 def test_last_time_of_the_calendar_is_shown(desk: Desk, zone: str) -> None:
-    """A time without a local one is shown in UTC."""
+    """A time whose local time would be in the year 10000 is printed in UTC."""
     owner = {**OWNER, "expires_at": "9999-12-31T23:59:59Z"}
     with answering(lambda _: http(200, owner)) as server:
         settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
@@ -362,7 +362,7 @@ def test_link_opens_the_page(desk: Desk, how: str) -> None:
 
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "UTC"])
 def test_link_expires_on_time(desk: Desk, zone: str) -> None:
-    """The backend gets the time of the argument, in any time zone."""
+    """`--expires-at` sets the expiry of the link, in any local time zone."""
     job_id, ends = new_job(desk), "9999-12-31T23:59:59+00:00"
 
     done = desk.spawn("job", "link", job_id, "--expires-at", ends, TZ=zone)
@@ -397,7 +397,7 @@ def test_link_expires_on_time(desk: Desk, zone: str) -> None:
 def test_wrong_usage_prints_no_result(
     desk: Desk, arguments: list[str], status: int
 ) -> None:
-    """A wrong argument has its exit status and a message."""
+    """A wrong argument prints no result, only a message, and ends with its status."""
     done = desk.run("job", *arguments)
 
     assert (done.status, done.out) == (status, "")
@@ -405,7 +405,7 @@ def test_wrong_usage_prints_no_result(
 
 
 def test_token_of_a_job_makes_no_link(desk: Desk) -> None:
-    """A job token is not allowed to make a link to the customer's page."""
+    """`job link` with a job token ends with status 3."""
     job_id = new_job(desk)
     token = desk.run("job", "token", "--job", job_id).out.strip()
     place = {"TRACKERAPI_API_KEY": "", "TRACKERAPI_JOB": token}
@@ -414,7 +414,7 @@ def test_token_of_a_job_makes_no_link(desk: Desk) -> None:
 
 
 def test_json_of_a_list_can_be_read_line_by_line(desk: Desk, tag: str) -> None:
-    """The array has one job a line, so that a reader gets each job at once."""
+    """`job list --json` prints an indented array with one object per job."""
     done = desk.run("job", "list", "--json", "--tag", tag)
 
     assert done.out.startswith("[\n  {\n")

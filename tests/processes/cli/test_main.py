@@ -51,7 +51,7 @@ def settings(backend: RunningBackend) -> dict[str, str]:
 
 @pytest.fixture
 def job_id(backend: RunningBackend) -> str:
-    """Return the id of a new job, halfway through its first step."""
+    """Return the id of a new job with 5 of 10 units done in its only step."""
     made = str(uuid.uuid4())
     steps = [{"tag": "load", "name": "Load it", "points": 1}]
     document = {"tag": made, "name": "An import", "step_configurations": steps}
@@ -65,7 +65,7 @@ def job_id(backend: RunningBackend) -> str:
 def test_verify_names_the_owner_of_the_key(
     settings: dict[str, str], backend: RunningBackend
 ) -> None:
-    """Provider, public part, scopes and address are shown, the secret is not."""
+    """`verify` prints provider, scopes, expiry and address, but not the secret."""
     done = run("verify", **settings)
 
     assert done.returncode == FINE
@@ -80,7 +80,7 @@ def test_verify_names_the_owner_of_the_key(
 def test_verify_prefers_options_to_variables(
     settings: dict[str, str], backend: RunningBackend
 ) -> None:
-    """Options on the command line win over the environment."""
+    """`--base-url` and `--api-key-file` override the environment variables."""
     elsewhere = {**settings, "TRACKERAPI_BASE_URL": "http://127.0.0.1:9"}
 
     done = run(
@@ -98,7 +98,7 @@ def test_verify_prefers_options_to_variables(
 def test_verify_as_json_can_be_read_by_programs(
     settings: dict[str, str], backend: RunningBackend
 ) -> None:
-    """The output is one JSON object."""
+    """`verify --json` prints one object with address, provider, key id and expiry."""
     owner = json.loads(run("verify", "--json", **settings).stdout)
 
     assert owner["base_url"] == backend.base_url
@@ -108,7 +108,7 @@ def test_verify_as_json_can_be_read_by_programs(
 
 
 def test_verify_prints_that_it_retries() -> None:
-    """A line gives the reason of the wait, and its length."""
+    """While `verify` retries, one line prints the maximum wait in seconds."""
     answers = iter([http(503, b"", Retry_After="0"), http(200, OWNER)])
 
     with answering(lambda _: next(answers)) as server:
@@ -121,7 +121,7 @@ def test_verify_prints_that_it_retries() -> None:
 def test_verify_names_the_job_of_a_token(
     settings: dict[str, str], backend: RunningBackend, job_id: str
 ) -> None:
-    """A token has a job; a key of the provider has none."""
+    """`verify` prints the job of a job token, and no job for a provider's key."""
     with TrackerApi(backend.api_key, backend.base_url) as tracker:
         token = tracker.job(job_id).token()
     place = {**settings, "TRACKERAPI_API_KEY": token}
@@ -135,7 +135,7 @@ def test_verify_names_the_job_of_a_token(
 def test_job_show_prints_the_progress(
     settings: dict[str, str], job_id: str, which: str
 ) -> None:
-    """Status, percentage and steps of the given job, or of the newest."""
+    """`job show` prints status, percentage and steps of the given or newest job."""
     done = run("job", "show", job_id if which == "id" else which, **settings)
 
     assert done.returncode == FINE
@@ -147,7 +147,7 @@ def test_job_show_prints_the_progress(
 def test_job_show_as_json_can_be_read_by_programs(
     settings: dict[str, str], job_id: str
 ) -> None:
-    """The members are those of the library's `Job`."""
+    """`job show --json` prints the members of `Job`."""
     job = json.loads(run("job", "show", job_id, "--json", **settings).stdout)
 
     assert (job["provider_job_id"], job["percent"]) == (job_id, 50.0)
@@ -170,7 +170,7 @@ def test_job_show_as_json_can_be_read_by_programs(
 def test_wrong_usage_ends_with_status_two(
     settings: dict[str, str], arguments: list[str]
 ) -> None:
-    """The usage error is on stderr."""
+    """A usage error ends with status 2 and is printed on stderr only."""
     done = run(*arguments, **settings)
 
     assert done.returncode == USAGE
@@ -188,8 +188,9 @@ def test_missing_settings_are_named() -> None:
 
 
 def test_unreachable_backend_ends_with_status_one() -> None:
-    """A shell script can distinguish an outage from a wrong key."""
-    busy = http(503, b"", "text/html", Retry_After="3600")  # not worth waiting for
+    """A backend that answers 503 ends with status 1 and one line on stderr."""
+    # A wait of one hour exceeds the time limit, so the command does not retry.
+    busy = http(503, b"", "text/html", Retry_After="3600")
 
     with answering(busy) as server:
         settings = {"TRACKERAPI_BASE_URL": server.url, "TRACKERAPI_API_KEY": KEY}
@@ -200,7 +201,7 @@ def test_unreachable_backend_ends_with_status_one() -> None:
 
 
 def test_rejected_key_ends_with_status_three(backend: RunningBackend) -> None:
-    """The key is shown nowhere."""
+    """A rejected key ends with status 3 and one line on stderr."""
     settings = {
         "TRACKERAPI_BASE_URL": backend.base_url,
         "TRACKERAPI_API_KEY": KEY,
@@ -213,7 +214,7 @@ def test_rejected_key_ends_with_status_three(backend: RunningBackend) -> None:
 
 
 def test_unknown_job_ends_with_status_four(settings: dict[str, str]) -> None:
-    """A missing job is no failure of the backend."""
+    """An unknown job ends with status 4, and the line names the job."""
     done = run("job", "show", "no-such-job", **settings)
 
     assert done.returncode == REFUSED
@@ -221,7 +222,7 @@ def test_unknown_job_ends_with_status_four(settings: dict[str, str]) -> None:
 
 
 def test_provider_without_a_job_ends_with_status_four() -> None:
-    """`--last` prints that there is no job."""
+    """`job show --last` without any job ends with status 4 and says so."""
     nothing = b'{"items": [], "next_cursor": null}'
     head = (
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 34\r\n"
@@ -236,7 +237,7 @@ def test_provider_without_a_job_ends_with_status_four() -> None:
 
 
 def test_reader_that_goes_away_is_no_failure(settings: dict[str, str]) -> None:
-    """`trackerapi verify | head -0` ends quietly."""
+    """A closed pipe on stdout ends `verify` with status 0 and no message."""
     buffered = {n: v for n, v in os.environ.items() if n != "PYTHONUNBUFFERED"}
     reading, writing = os.pipe()
     os.close(reading)
@@ -256,7 +257,7 @@ def test_reader_that_goes_away_is_no_failure(settings: dict[str, str]) -> None:
 
 
 def test_interruption_ends_without_a_traceback() -> None:
-    """Ctrl-C while the backend is silent ends the command quietly."""
+    """Ctrl-C during a request ends the command without any output on stderr."""
     asked, over = threading.Event(), threading.Event()
 
     def silent(_: Request) -> bytes:
@@ -289,7 +290,7 @@ def test_interruption_ends_without_a_traceback() -> None:
 
 
 def test_version_and_exit_statuses_are_printed() -> None:
-    """The help lists every exit status for scripts."""
+    """`--help` lists each exit status; `--version` prints a version."""
     printed = run("--help").stdout
 
     for status in (FINE, UNAVAILABLE, USAGE, KEY_REFUSED, REFUSED):
@@ -303,7 +304,7 @@ def test_version_and_exit_statuses_are_printed() -> None:
 def test_command_without_requests_loads_no_http_client(
     arguments: list[str], tmp_path: Path
 ) -> None:
-    """Help is fast, and so is an empty outbox."""
+    """Help and commands on an empty outbox do not import httpx: they start fast."""
     script = (
         "import sys\n"
         "from trackerapi.cli.main import main\n"
@@ -335,7 +336,7 @@ def test_command_without_requests_loads_no_http_client(
 def test_message_of_the_library_looks_like_one_of_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Inside a command messages look alike; elsewhere they are unchanged."""
+    """Inside the context, log messages are printed with the prefix "trackerapi:"."""
     log = logging.getLogger("trackerapi")
     before = [*log.handlers]
 

@@ -1,4 +1,4 @@
-"""Misspelt steps on the command line: sent, with one line that names the nearest."""
+"""Warnings of commands about steps that the job's configuration does not have."""
 
 import threading
 import uuid
@@ -24,7 +24,7 @@ def tag() -> str:
 
 @pytest.fixture
 def job_id(desk: Desk, tag: str) -> str:
-    """Return a job with the steps of the tutorial."""
+    """Create a job with the steps `say_hello` and `say_bye`; return its id."""
     steps = [
         {"tag": "say_hello", "name": "Say Hello", "points": 1},
         {"tag": "say_bye", "name": "Say Bye", "points": 1},
@@ -51,7 +51,7 @@ COMMANDS = {
 
 
 def command(name: str, step: str, job_id: str) -> list[str]:
-    """Return a command line about a step."""
+    """Return the command line `COMMANDS[name]` for this step and job."""
     return [word.format(step=step, job=job_id) for word in COMMANDS[name]]
 
 
@@ -59,7 +59,7 @@ def command(name: str, step: str, job_id: str) -> list[str]:
 def test_misspelt_step_is_warned_about_and_sent(
     desk: Desk, job_id: str, tag: str, name: str
 ) -> None:
-    """One line names the nearest step; the event is recorded, and nothing fails."""
+    """An unknown step is recorded as is, and one warning names the nearest step."""
     done = desk.spawn(*command(name, "say_helo", job_id))
 
     assert (done.status, done.out) == (FINE, "")
@@ -72,7 +72,7 @@ def test_misspelt_step_is_warned_about_and_sent(
 def test_known_step_prints_nothing(
     desk: Desk, job_id: str, name: str, step: str
 ) -> None:
-    """Tag and display name are both right."""
+    """The tag and the display name of a step are accepted without a warning."""
     done = desk.spawn(*command(name, step, job_id))
 
     assert (done.status, done.out, done.err) == (FINE, "", "")
@@ -80,7 +80,7 @@ def test_known_step_prints_nothing(
 
 
 def test_step_without_a_near_one_has_no_hint(desk: Desk, job_id: str, tag: str) -> None:
-    """A step is named only if it is near."""
+    """The warning about an unknown step has no hint if no step has a similar name."""
     done = desk.run("event", "step", "--step", "xyz", "--job", job_id)
 
     assert done.status == FINE
@@ -88,7 +88,7 @@ def test_step_without_a_near_one_has_no_hint(desk: Desk, job_id: str, tag: str) 
 
 
 def test_job_without_steps_accepts_any(desk: Desk) -> None:
-    """Without a configuration no step is wrong."""
+    """A job without a configuration accepts any step without a warning."""
     customer = str(desk.backend.customer_id)
     made = desk.run("job", "start", "import", "--customer", customer).out.strip()
 
@@ -101,7 +101,7 @@ def test_job_without_steps_accepts_any(desk: Desk) -> None:
 def test_unanswered_check_costs_only_the_hint(
     desk: Desk, job_id: str, name: str
 ) -> None:
-    """A key without the right to read, or no delivery, prints nothing."""
+    """Without the `read` scope or in offline mode, steps are not checked."""
     with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
         key = tracker.admin.create_api_key("reports", scopes=["ingest"]).api_key
 
@@ -113,7 +113,7 @@ def test_unanswered_check_costs_only_the_hint(
 
 
 def test_check_does_not_wait_longer_than_delivery(desk: Desk) -> None:
-    """The command ends in the time of delivery and prints nothing."""
+    """The command ends although the request for the steps is never answered."""
     release, asked = threading.Event(), threading.Event()
 
     def reply(request: Request) -> bytes:

@@ -26,7 +26,7 @@ from trackerapi.cli.exit_statuses import (
 from trackerapi.models import NewApiKey
 
 SOMEBODY: Final = 65534
-"""Number of a user that is not root."""
+"""User id of a user other than root."""
 
 
 def test_sync_delivers_leftovers_of_a_killed_process(desk: Desk) -> None:
@@ -43,7 +43,7 @@ def test_sync_delivers_leftovers_of_a_killed_process(desk: Desk) -> None:
 
 
 def test_sync_makes_no_outbox_file(desk: Desk) -> None:
-    """The folder holds the files of jobs and nothing else, delivered or not."""
+    """After two runs of `sync`, the outbox has only the file of the job."""
     desk.leave()
     before = [path.name for path in desk.paths]
 
@@ -54,7 +54,7 @@ def test_sync_makes_no_outbox_file(desk: Desk) -> None:
 
 
 def test_sync_of_an_empty_outbox_sends_no_request(desk: Desk) -> None:
-    """Without undelivered records `sync` succeeds."""
+    """`sync` of an empty outbox ends with status 0 although no backend is reachable."""
     done = desk.run("sync", TRACKERAPI_BASE_URL=NOWHERE)
 
     assert (done.status, done.err) == (FINE, "")
@@ -62,7 +62,7 @@ def test_sync_of_an_empty_outbox_sends_no_request(desk: Desk) -> None:
 
 
 def test_sync_delivers_in_every_mode_of_jobs(desk: Desk) -> None:
-    """`sync` delivers, also if the setting of jobs is to record only."""
+    """`sync` delivers even if `TRACKERAPI_MODE` is `offline`."""
     job_id = desk.leave()
 
     assert desk.run("sync", TRACKERAPI_MODE="offline").status == FINE
@@ -72,7 +72,7 @@ def test_sync_delivers_in_every_mode_of_jobs(desk: Desk) -> None:
 def test_sync_takes_folder_address_and_key_as_options(
     desk: Desk, tmp_path: Path
 ) -> None:
-    """Options win over variables."""
+    """`--outbox`, `--base-url` and `--api-key-file` override the environment."""
     job_id = desk.leave()
     elsewhere = {
         "TRACKERAPI_BASE_URL": NOWHERE,
@@ -87,7 +87,7 @@ def test_sync_takes_folder_address_and_key_as_options(
 
 
 def test_sync_knows_its_address_in_every_spelling(desk: Desk) -> None:
-    """Capitals and trailing slashes do not make it another backend."""
+    """Capitals and trailing slashes in an address do not make another backend."""
     port = desk.backend.base_url.rpartition(":")[2]
     job_id = desk.leave(TRACKERAPI_BASE_URL=f"HTTP://LOCALHOST:{port}//")
 
@@ -98,7 +98,7 @@ def test_sync_knows_its_address_in_every_spelling(desk: Desk) -> None:
 
 
 def test_sync_as_json_can_be_read_by_programs(desk: Desk) -> None:
-    """The output is one object with all counts."""
+    """`sync --json` prints one object with all counts."""
     desk.leave(events=2)
 
     done = desk.run("sync", "--json")
@@ -145,7 +145,7 @@ def test_sync_without_a_backend_ends_with_status_one(
 
 
 def test_sync_retries_a_busy_backend(desk: Desk, proxy: FaultProxy) -> None:
-    """A backend that is busy for a moment gets a second request, without a message."""
+    """After an answer 503, `sync` sends the request again and prints no message."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave()
     failing = 2
@@ -165,7 +165,7 @@ def test_sync_retries_a_busy_backend(desk: Desk, proxy: FaultProxy) -> None:
 def test_sync_does_not_wait_longer_than_its_timeout(
     desk: Desk, proxy: FaultProxy
 ) -> None:
-    """A backend that asks for an hour is left."""
+    """`sync` ends after one request if `Retry-After` exceeds its timeout."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     desk.leave()
 
@@ -177,7 +177,7 @@ def test_sync_does_not_wait_longer_than_its_timeout(
 
 
 def test_sync_leaves_a_silent_backend_in_time(desk: Desk, proxy: FaultProxy) -> None:
-    """`sync` ends after its timeout."""
+    """`sync` ends after its timeout if the backend never answers; no record is lost."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave()
 
@@ -190,7 +190,7 @@ def test_sync_leaves_a_silent_backend_in_time(desk: Desk, proxy: FaultProxy) -> 
 
 
 def test_sync_reports_a_rejected_key_in_one_line(desk: Desk, proxy: FaultProxy) -> None:
-    """The key is tried once, and the status is that of undelivered records."""
+    """After an answer 401, `sync` sends no second request and ends with status 1."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     desk.leave()
 
@@ -216,7 +216,7 @@ def test_sync_of_a_rejected_job_ends_with_status_three(desk: Desk) -> None:
 
 
 def test_sync_creates_a_lost_job_again(desk: Desk, proxy: FaultProxy) -> None:
-    """Events of a lost job are delivered right after its creation."""
+    """If the backend does not know the job, the same `sync` creates it and delivers."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave()
     is_lost = True
@@ -249,7 +249,7 @@ def test_sync_leaves_files_of_running_processes(desk: Desk) -> None:
 
 
 def test_sync_reports_held_records_of_a_running_process(desk: Desk) -> None:
-    """Rejected records are reported while their job runs."""
+    """Held records of a running process count: `sync` ends with status 3."""
     how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 1}
     with desk.job(str(uuid.uuid4()), **how):
         done = desk.run("sync", "--json")
@@ -260,7 +260,7 @@ def test_sync_reports_held_records_of_a_running_process(desk: Desk) -> None:
 def test_sync_leaves_confirmed_records_of_another_address(
     desk: Desk,
 ) -> None:
-    """Records go to the address in their file, which is listed: status 0."""
+    """A confirmed file for another address is listed and kept; the status is 0."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
     desk.name_provider(1)
     (file,) = desk.files
@@ -273,13 +273,13 @@ def test_sync_leaves_confirmed_records_of_another_address(
 
 
 def new_key(desk: Desk) -> NewApiKey:
-    """Make another key of the same provider."""
+    """Create a second key of the provider, with the scope `ingest`."""
     with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
         return tracker.admin.create_api_key("other", ["ingest"])
 
 
 def expire(desk: Desk, key: NewApiKey) -> None:
-    """Let a key expire at once."""
+    """Expire a key with immediate effect."""
     with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
         tracker.admin.expire_api_key(key.key.key_id)
 
@@ -288,7 +288,7 @@ def expire(desk: Desk, key: NewApiKey) -> None:
 def test_records_of_an_accepted_key_go_with_the_next_key(
     desk: Desk, proxy: FaultProxy, *, is_down: bool
 ) -> None:
-    """The folder remembers the provider of each key that a backend accepted."""
+    """Records of an accepted key are delivered with the provider's next key."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     old = new_key(desk)
     desk.settings["TRACKERAPI_API_KEY"] = old.api_key
@@ -312,7 +312,7 @@ def test_records_of_an_accepted_key_go_with_the_next_key(
 def test_records_of_a_key_that_never_worked_go_with_an_admin_key(
     desk: Desk, *, is_job: bool
 ) -> None:
-    """The backend tells an `admin` key which other keys are of its provider."""
+    """Records of a key that was never accepted are delivered with an `admin` key."""
     old = new_key(desk)
     expire(desk, old)
     job_id = desk.leave(TRACKERAPI_API_KEY=old.api_key)
@@ -328,7 +328,7 @@ def test_records_of_a_key_that_never_worked_go_with_an_admin_key(
 
 
 def test_next_job_delivers_records_of_an_accepted_key(desk: Desk) -> None:
-    """A process with the provider's next key claims the files as `sync` does."""
+    """A job with the provider's next key delivers leftovers of the expired key."""
     old = new_key(desk)
     desk.leave(TRACKERAPI_API_KEY=old.api_key)
     assert desk.run("sync", TRACKERAPI_API_KEY=old.api_key).status == FINE
@@ -346,7 +346,7 @@ def test_next_job_delivers_records_of_an_accepted_key(desk: Desk) -> None:
 def test_one_answer_that_names_another_provider_strands_nothing(
     desk: Desk, proxy: FaultProxy, *, is_remembered: bool
 ) -> None:
-    """A confused answer is requested again; a key's own records stay its own."""
+    """One answer with a wrong provider does not prevent the delivery of any record."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave()
     if is_remembered:
@@ -374,7 +374,7 @@ def test_one_answer_that_names_another_provider_strands_nothing(
 
 
 def test_sync_delivers_with_another_key_of_the_same_provider(desk: Desk) -> None:
-    """A key may be replaced while records of the old one are undelivered."""
+    """Records of one key are delivered with another key of the same provider."""
     job_id = desk.leave()
     with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
         provider_id = tracker.verify_api_key().provider_id
@@ -386,7 +386,7 @@ def test_sync_delivers_with_another_key_of_the_same_provider(desk: Desk) -> None
 
 
 def test_sync_leaves_records_of_another_provider_alone(desk: Desk) -> None:
-    """Records stay if the provider of the key is not the one in their file."""
+    """`sync` does not deliver records whose file names another provider."""
     desk.leave(TRACKERAPI_API_KEY=KEY)
     desk.name_provider(123_456)
 
@@ -400,7 +400,7 @@ def test_sync_leaves_records_of_another_provider_alone(desk: Desk) -> None:
 def test_sync_without_a_known_provider_reports_undelivered_records(
     desk: Desk, proxy: FaultProxy
 ) -> None:
-    """Without the backend, records under another key may be ours: status 1."""
+    """If the backend is down, records of another key are undelivered: status 1."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     desk.leave(TRACKERAPI_API_KEY=KEY)
     desk.name_provider(1)
@@ -412,7 +412,7 @@ def test_sync_without_a_known_provider_reports_undelivered_records(
 
 
 def test_sync_names_files_that_it_cannot_read(desk: Desk) -> None:
-    """An unreadable or later file may hold records: status 1."""
+    """Files that are unreadable or of a later version are counted; the status is 1."""
     desk.leave()
     (path,) = desk.paths
     content = path.read_bytes()
@@ -428,7 +428,7 @@ def test_sync_names_files_that_it_cannot_read(desk: Desk) -> None:
 
 
 def test_sync_sets_one_unusable_file_aside(desk: Desk) -> None:
-    """The other files are delivered; a line names the file and the next step."""
+    """`sync` delivers the other files and prints the path of the unusable journal."""
     desk.leave()
     (path,) = desk.paths
     path.with_suffix(".held").mkdir()
@@ -451,7 +451,7 @@ def test_unusable_leftover_does_not_delay_the_end_of_a_script(desk: Desk) -> Non
     start = ("job", "start", "import", "--customer", customer, "--id", job_id)
     report = ("event", "info", "--job", job_id, "--message", "own")
 
-    # A delayed script would wait for an hour: `spawn()` gives up earlier.
+    # If the unusable file delayed the end, `spawn()` would time out.
     all_done = [
         desk.spawn(*command, TRACKERAPI_SHUTDOWN_TIMEOUT="3600")
         for command in (start, report)
@@ -467,7 +467,7 @@ def test_unusable_leftover_does_not_delay_the_end_of_a_script(desk: Desk) -> Non
 def test_files_that_root_makes_belong_to_the_owner_of_the_outbox(
     desk: Desk,
 ) -> None:
-    """After `sync` from root's cron the user's next job delivers as before."""
+    """Commands run by root give new files to the owner of the outbox folder."""
     if os.geteuid() != 0:
         pytest.skip("only root can make files of another user")
     refused = desk.leave(customer_id=UNKNOWN_CUSTOMER)
@@ -488,14 +488,15 @@ def test_files_that_root_makes_belong_to_the_owner_of_the_outbox(
 
 
 def test_sync_of_more_files_than_a_process_may_open(desk: Desk) -> None:
-    """After a long time offline all files are delivered."""
+    """`sync` delivers 101 files although the process may open only 40 files."""
     job_id = desk.leave(events=1)
     (path,) = desk.paths
     header, *records = path.read_bytes().splitlines(keepends=True)
     for number in range(100):
         event = records[-1].replace(b'"line 0"', f'"copy {number}"'.encode())
         event = event.replace(b'{"event_id":"', b'{"event_id":"%08x' % number, 1)
-        event = event[:21] + event[29:]  # the id keeps its length
+        # Remove 8 digits, so that the event id keeps its length.
+        event = event[:21] + event[29:]
         path.with_name(f"{path.stem}{number}.outbox").write_bytes(header + event)
 
     done = desk.spawn("sync", limit="-n 40")
@@ -518,7 +519,7 @@ def test_sync_of_more_files_than_a_process_may_open(desk: Desk) -> None:
 def test_wrong_usage_of_sync_ends_with_status_two(
     desk: Desk, arguments: list[str], settings: dict[str, str]
 ) -> None:
-    """A usage error is on stderr."""
+    """A usage error ends with status 2 and is printed on stderr only."""
     done = desk.run("sync", *arguments, **settings)
 
     assert (done.status, done.out) == (USAGE, "")

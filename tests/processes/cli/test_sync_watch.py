@@ -56,7 +56,7 @@ def terminated_in(module: str, owner: str, method: str) -> str:
 def test_interrupted_sync_ends_without_a_traceback(
     desk: Desk, proxy: FaultProxy
 ) -> None:
-    """Ctrl-C while the backend is silent loses nothing."""
+    """Ctrl-C during a request ends `sync` without output; no record is lost."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave()
 
@@ -72,7 +72,7 @@ def test_interrupted_sync_ends_without_a_traceback(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_watch_delivers_new_leftovers_until_a_signal(desk: Desk, number: int) -> None:
-    """Leftovers of later processes are delivered, and the end is reported."""
+    """`--watch` delivers new leftovers until a signal, then prints the total."""
     desk.outbox.mkdir()
     with _started(desk, "sync", "--watch", "--json") as process:
         first = desk.leave(events=1)
@@ -89,7 +89,7 @@ def test_watch_delivers_new_leftovers_until_a_signal(desk: Desk, number: int) ->
 
 
 def test_terminated_watch_delivers_latest_leftovers(desk: Desk) -> None:
-    """A sidecar that ends right after its job loses nothing of it."""
+    """After SIGTERM, `--watch` delivers leftovers newer than its last pass."""
     desk.outbox.mkdir()
     with _started(desk, "sync", "--watch") as process:
         first = desk.leave(events=1)
@@ -117,7 +117,7 @@ def test_terminated_watch_delivers_latest_leftovers(desk: Desk) -> None:
 def test_watch_terminated_during_a_pass_delivers_all(
     desk: Desk, tmp_path: Path, code: str
 ) -> None:
-    """No import is cut off, and no file stays locked for the last pass."""
+    """SIGTERM during an import or a delivery does not prevent the last pass."""
     (tmp_path / "sitecustomize.py").write_text(code)
     job_id = desk.leave()
 
@@ -131,7 +131,7 @@ def test_watch_terminated_during_a_pass_delivers_all(
 def test_watch_reports_an_outage_once_and_goes_on(
     desk: Desk, proxy: FaultProxy
 ) -> None:
-    """An outage is one line, and over when the backend is back."""
+    """`--watch` prints one line for an outage, and delivers after the outage."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     job_id = desk.leave()
 
@@ -162,7 +162,7 @@ def test_watch_reports_a_second_outage(desk: Desk, proxy: FaultProxy) -> None:
 
 
 def test_watch_names_unaccepted_records_once(desk: Desk) -> None:
-    """A sidecar runs for weeks: the line must not wait for its end."""
+    """`--watch` prints the line about unaccepted records once, before its end."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
     (file,) = desk.files
 
@@ -177,7 +177,7 @@ def test_watch_names_unaccepted_records_once(desk: Desk) -> None:
 def test_interrupted_watch_reports_undelivered_records(
     desk: Desk, proxy: FaultProxy
 ) -> None:
-    """The status of a watch is that of the remaining records."""
+    """SIGTERM ends a watch with status 1 if records are undelivered."""
     desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
     desk.leave()
 
@@ -191,7 +191,7 @@ def test_interrupted_watch_reports_undelivered_records(
 
 
 def test_watch_reads_a_replaced_key(desk: Desk, tmp_path: Path) -> None:
-    """A rejected key is read again until it works."""
+    """After a rejected key, `--watch` reads the key file until a key is accepted."""
     job_id = desk.leave()
     key_file = tmp_path / "key"
     key_file.write_text(KEY)
@@ -211,7 +211,7 @@ def test_watch_reads_a_replaced_key(desk: Desk, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("clock")
 def test_watch_ends_after_its_timeout(desk: Desk) -> None:
-    """`--watch --timeout` is for a job scheduler that wants an end."""
+    """`--watch --timeout` ends after the timeout with status 0."""
     job_id = desk.leave()
 
     assert desk.run("sync", "--watch", "--timeout", "60").status == FINE
@@ -222,7 +222,7 @@ def test_watch_ends_after_its_timeout(desk: Desk) -> None:
 def _started(
     desk: Desk, *arguments: str, **settings: str
 ) -> Iterator["subprocess.Popen[str]"]:
-    """Start the command, and kill it if it does not end within the context."""
+    """Start a command; kill the process after the block if it is still running."""
     with subprocess.Popen(
         desk.command(*arguments),
         env=desk.environment(**settings),
@@ -230,7 +230,7 @@ def _started(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        # One that says nothing must not hang the tests.
+        # A command that prints nothing would block `_await_line()` forever.
         watchdog = threading.Timer(PATIENCE_SECONDS, process.kill)
         watchdog.start()
         try:
@@ -241,6 +241,6 @@ def _started(
 
 
 def _await_line(process: "subprocess.Popen[str]", begin: str) -> None:
-    """Read the next line of stderr, and assert how it begins."""
+    """Read the next line of stderr; assert that it begins with `begin`."""
     assert process.stderr is not None
     assert process.stderr.readline().startswith(begin)

@@ -25,7 +25,7 @@ TO_NOBODY = {"TRACKERAPI_BASE_URL": NOWHERE}
 
 @pytest.fixture
 def job_id(desk: Desk) -> str:
-    """Return the id of a job, set in the variable of the filter."""
+    """Create a job; set `TRACKERAPI_JOB` to its id and return the id."""
     made = str(uuid.uuid4())
     with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
         tracker.create_job(made, desk.backend.customer_id, "import")
@@ -36,7 +36,7 @@ def job_id(desk: Desk) -> str:
 def track(
     desk: Desk, data: bytes, *arguments: str, **settings: str
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Let the filter pass `data` on."""
+    """Run `trackerapi track` with `data` as its standard input."""
     return subprocess.run(
         desk.command("track", "--step", "convert", *arguments),
         env=desk.environment(**settings),
@@ -51,7 +51,7 @@ def track(
 def tracking(
     desk: Desk, *arguments: str, **settings: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run the filter with open ends, and kill it if it does not end in the context."""
+    """Run `trackerapi track` with open pipes; kill the process after the block."""
     with subprocess.Popen(
         desk.command("track", "--step", "convert", *arguments),
         env=desk.environment(**settings),
@@ -70,7 +70,7 @@ def tracking(
 
 
 def pass_on(process: "subprocess.Popen[bytes]", data: bytes) -> None:
-    """Give the filter some data, and read as much from it."""
+    """Write `data` to the process; assert that the process prints the same bytes."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(data)
@@ -83,13 +83,13 @@ def pass_on(process: "subprocess.Popen[bytes]", data: bytes) -> None:
 
 
 def counts(desk: Desk, job_id: str) -> list[tuple[float | None, float | None]]:
-    """Return completed and total units, in the order of the reports."""
+    """Return completed and total count of each progress event, in order."""
     events = desk.events(job_id)
     return [(e.completed, e.total) for e in events if e.kind == "progress"]
 
 
 def kinds(events: list[JobEvent]) -> list[str]:
-    """Return the kinds of events without progress."""
+    """Return the kinds of `events`, without progress events."""
     return [event.kind for event in events if event.kind != "progress"]
 
 
@@ -108,7 +108,7 @@ def kinds(events: list[JobEvent]) -> list[str]:
 def test_data_passes_unchanged_and_is_counted(
     desk: Desk, job_id: str, arguments: list[str], data: bytes, count: int
 ) -> None:
-    """The bytes are the same, and the count is that of lines, records or bytes."""
+    """`track` copies all bytes and counts lines, NUL-terminated records or bytes."""
     done = track(desk, data, *arguments, "--total", "5")
 
     assert (done.returncode, done.stdout, done.stderr) == (FINE, data, b"")
@@ -118,7 +118,7 @@ def test_data_passes_unchanged_and_is_counted(
 
 
 def test_empty_pipe_is_a_step_without_units(desk: Desk, job_id: str) -> None:
-    """The step is done at once."""
+    """With empty input, `track` reports the start and the end of the step."""
     done = track(desk, b"")
 
     assert (done.returncode, done.stdout) == (FINE, b"")
@@ -128,7 +128,7 @@ def test_empty_pipe_is_a_step_without_units(desk: Desk, job_id: str) -> None:
 def test_remaining_size_of_a_file_is_the_total(
     desk: Desk, job_id: str, tmp_path: Path
 ) -> None:
-    """A file on stdin has a known size from its current position."""
+    """For a file on stdin, the total is the size after the current position."""
     path = tmp_path / "data"
     path.write_bytes(b"0123456789")
     with path.open("rb", buffering=0) as data:
@@ -146,7 +146,7 @@ def test_remaining_size_of_a_file_is_the_total(
 
 
 def test_step_can_begin_and_end_elsewhere(desk: Desk, job_id: str) -> None:
-    """With `--no-start` and `--no-end` the filter only counts."""
+    """With `--no-start` and `--no-end`, `track` reports only progress."""
     track(desk, b"one\n", "--no-start", "--no-end")
 
     assert kinds(desk.events(job_id)) == []
@@ -154,7 +154,7 @@ def test_step_can_begin_and_end_elsewhere(desk: Desk, job_id: str) -> None:
 
 
 def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
-    """Several pipes count one step, and a restarted part counts once."""
+    """A second run with `--part a` replaces the count of the first run."""
     for part in ("a", "b", "a"):
         track(desk, b"one\ntwo\n", "--part", part, "--no-end")
 
@@ -164,7 +164,7 @@ def test_parts_of_a_step_add_up(desk: Desk, job_id: str) -> None:
 
 
 def test_rerun_without_a_part_counts_once(desk: Desk, job_id: str) -> None:
-    """Another process of the same pipe is not another part."""
+    """Without `--part`, each run reports its progress without a part name."""
     for _ in range(2):
         track(desk, b"one\ntwo\n")
 
@@ -173,7 +173,7 @@ def test_rerun_without_a_part_counts_once(desk: Desk, job_id: str) -> None:
 
 
 def test_line_passes_before_the_next_one_arrives(desk: Desk, job_id: str) -> None:
-    """The next command of the pipe need not wait for a full buffer."""
+    """`track` passes each line on before it has read the next line."""
     with tracking(desk) as process:
         pass_on(process, b"one\n")
         pass_on(process, b"half")
@@ -185,7 +185,7 @@ def test_line_passes_before_the_next_one_arrives(desk: Desk, job_id: str) -> Non
 
 
 def test_pipe_without_a_backend_is_the_same_pipe(desk: Desk, job_id: str) -> None:
-    """Counts stay in the outbox for the next command."""
+    """Without a backend, `track` copies all bytes and keeps its records."""
     done = track(desk, BINARY, **TO_NOBODY)
 
     assert (done.returncode, done.stdout) == (FINE, BINARY)
@@ -195,7 +195,7 @@ def test_pipe_without_a_backend_is_the_same_pipe(desk: Desk, job_id: str) -> Non
 
 
 def test_pipe_with_a_wrong_key_is_the_same_pipe(desk: Desk, job_id: str) -> None:
-    """A rejected key is reported on stderr, away from the data."""
+    """With a rejected key, `track` copies all bytes and warns on stderr."""
     done = track(desk, BINARY, TRACKERAPI_API_KEY=KEY)
 
     assert (done.returncode, done.stdout) == (FINE, BINARY)
@@ -220,7 +220,7 @@ def test_pipe_without_a_disk_is_the_same_pipe(
 
 
 def test_pipe_with_full_files_is_the_same_pipe(desk: Desk, job_id: str) -> None:
-    """A disk without room for the outbox does not stop the data."""
+    """If outbox files cannot grow, `track` copies all bytes and still reports."""
     limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh"]
 
     done = subprocess.run(
@@ -239,7 +239,7 @@ def test_pipe_with_full_files_is_the_same_pipe(desk: Desk, job_id: str) -> None:
 def test_reader_gets_its_end_before_the_delivery(
     desk: Desk, job_id: str, proxy: FaultProxy
 ) -> None:
-    """The pipe ends with its data, however long the backend takes to answer."""
+    """`track` closes stdout at the end of the data, before it waits for delivery."""
     settings = {
         "TRACKERAPI_BASE_URL": proxy.url,
         "TRACKERAPI_SHUTDOWN_TIMEOUT": "3600",
@@ -256,7 +256,7 @@ def test_reader_gets_its_end_before_the_delivery(
 def test_reader_that_goes_away_ends_the_filter_like_cat(
     desk: Desk, job_id: str
 ) -> None:
-    """It dies of SIGPIPE; passed data are counted, and the step is not done."""
+    """A closed reader ends `track` by SIGPIPE; the count is reported, but no end."""
     with tracking(desk) as process:
         pass_on(process, b"one\ntwo\n")
         assert process.stdin is not None
@@ -276,7 +276,7 @@ def test_reader_that_goes_away_ends_the_filter_like_cat(
 def test_signal_ends_the_filter_like_cat(
     desk: Desk, job_id: str, number: signal.Signals
 ) -> None:
-    """It dies of the signal; passed data are counted, and the step is not done."""
+    """A signal ends `track` by itself; the count is reported, the step stays open."""
     with tracking(desk) as process:
         pass_on(process, b"one\n")
         process.send_signal(number)
@@ -288,7 +288,7 @@ def test_signal_ends_the_filter_like_cat(
 
 
 def test_ignored_signal_stays_ignored(desk: Desk, job_id: str) -> None:
-    """Under `nohup` the filter outlives its terminal, as `cat` does."""
+    """If SIGHUP is ignored, as under `nohup`, `track` continues after SIGHUP."""
     command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]
     with subprocess.Popen(
         [*command, *desk.command("track", "--step", "convert")],
@@ -307,7 +307,7 @@ def test_ignored_signal_stays_ignored(desk: Desk, job_id: str) -> None:
 
 
 def test_full_disk_behind_the_pipe_is_a_failure(desk: Desk, job_id: str) -> None:
-    """Data that cannot be written fail the filter, and the step is not done."""
+    """A write error on stdout ends `track` with a failure, and the step stays open."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             desk.command("track", "--step", "convert"),
@@ -324,7 +324,7 @@ def test_full_disk_behind_the_pipe_is_a_failure(desk: Desk, job_id: str) -> None
 
 
 def test_unreadable_data_are_a_failure(desk: Desk, job_id: str) -> None:
-    """Data that cannot be read fail the filter."""
+    """A read error on stdin ends `track` with a failure, and the step stays open."""
     with Path("/proc/self/mem").open("rb", buffering=0) as unreadable:
         done = subprocess.run(
             desk.command("track", "--step", "convert"),
@@ -343,7 +343,7 @@ def test_unreadable_data_are_a_failure(desk: Desk, job_id: str) -> None:
 def test_closed_stream_is_refused_before_files_are_opened(
     desk: Desk, job_id: str, closed: str
 ) -> None:
-    """Otherwise the outbox could get the number of stdin or stdout."""
+    """If stdin or stdout is closed, `track` ends with status 2 and opens no outbox."""
     done = subprocess.run(
         [
             "sh",
@@ -363,7 +363,7 @@ def test_closed_stream_is_refused_before_files_are_opened(
 
 
 def test_non_blocking_pipe_is_waited_for(desk: Desk, job_id: str) -> None:
-    """Another program may have set the pipe to not blocking."""
+    """`track` waits for data and for space in pipes that are set to non-blocking."""
     (stdin, to_filter), (from_filter, stdout) = os.pipe(), os.pipe()
     os.set_blocking(stdin, False)
     os.set_blocking(stdout, False)
@@ -402,7 +402,7 @@ def test_non_blocking_pipe_is_waited_for(desk: Desk, job_id: str) -> None:
 def test_wrong_usage_of_track_ends_with_status_two(
     desk: Desk, job_id: str, arguments: list[str], reason: bytes
 ) -> None:
-    """A usage error is reported before any data pass."""
+    """A usage error ends with status 2 before `track` copies any data."""
     done = subprocess.run(
         desk.command("track", *arguments),
         env=desk.environment(),

@@ -43,7 +43,7 @@ def declaring() -> JobConfig:
 def test_undeclared_metadata_never_reaches_the_disk(
     declaring: JobConfig, outbox: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither key nor value of undeclared metadata is written anywhere."""
+    """Undeclared metadata is left out of the outbox, with a warning."""
     with TrackerApi(KEY, NOWHERE, mode="offline", outbox=outbox) as tracker:
         job = tracker.create_job(
             "declaring", 142, declaring.tag, metadata={"Job canary": CANARY}
@@ -68,7 +68,7 @@ def test_undeclared_metadata_never_reaches_the_disk(
 def test_undeclared_metadata_is_warned_about_once_a_step(
     declaring: JobConfig, outbox: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A loop with undeclared metadata does not fill the log."""
+    """Ten events with an undeclared key log one warning for their step."""
     with TrackerApi(KEY, NOWHERE, mode="offline", outbox=outbox) as tracker:
         job = tracker.create_job("declaring", 142, declaring.tag)
         for number in range(10):
@@ -81,7 +81,7 @@ def test_undeclared_metadata_is_warned_about_once_a_step(
 def test_declared_metadata_arrives_with_its_marks(
     backend: RunningBackend, declaring: JobConfig
 ) -> None:
-    """A declared value that had to be changed is marked like any other."""
+    """A declared value that JSON lacks becomes null, and its key is marked."""
     with TrackerApi(backend.api_key, backend.base_url) as tracker:
         job = tracker.create_job(str(uuid.uuid4()), 142, declaring.tag)
         job.send_event(kind="step", name="one", metadata={"Score": 7})
@@ -96,7 +96,7 @@ def test_declared_metadata_arrives_with_its_marks(
 def test_filter_cannot_add_undeclared_metadata(
     declaring: JobConfig, outbox: Path
 ) -> None:
-    """Metadata that before_send adds has to be declared too."""
+    """An undeclared key that `before_send` adds is left out."""
 
     def add(event: Event) -> Event:
         metadata = {**(event.metadata or {}), "Patient": CANARY}

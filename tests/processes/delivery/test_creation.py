@@ -38,8 +38,8 @@ def test_creation_without_an_answer_stays_undelivered(
     strict: bool,
     answer: str,
 ) -> None:
-    """create_job: no answer: one attempt, then it is deferred; one warning."""
-    # However slow the machine, the next attempt is that of the flush.
+    """create_job: no answer: one attempt, one warning; a flush delivers the job."""
+    # A delay of an hour, so that only the flush causes the next attempt.
     monkeypatch.setattr(loop, "backoff_seconds", lambda *_, **__: 3600.0)
     gateway.fault = always(NO_ANSWERS[answer])
     with reporting(gateway, strict=strict) as tracker:
@@ -60,7 +60,7 @@ def test_creation_without_an_answer_stays_undelivered(
 def test_creation_takes_three_seconds_at_most(
     gateway: Gateway, config: JobConfig, silence: threading.Event, strict: bool
 ) -> None:
-    """create_job: no answer: silence and a drip hold the script 3 s at most."""
+    """create_job: no answer: a silent or dripping backend blocks 3 s at most."""
 
     def fault(request: Request) -> bytes | Iterable[bytes] | None:
         return drip() if b"drip" in request.body else silent(silence)(request)
@@ -89,7 +89,7 @@ def test_creation_takes_three_seconds_at_most(
 def test_creation_is_sent_again_no_sooner_than_the_backend_asks(
     gateway: Gateway, config: JobConfig, strict: bool, status: int
 ) -> None:
-    """create_job: no answer: the asked wait is kept, unless the script flushes."""
+    """create_job: no answer: only `flush()` sends again before Retry-After is over."""
     body = problem(status).partition(b"\r\n\r\n")[2]
     busy = http_answer(
         status, body, "application/problem+json", **{"Retry-After": "30"}
@@ -110,7 +110,7 @@ def test_creation_is_sent_again_no_sooner_than_the_backend_asks(
 def create_rejected(
     why: str, gateway: Gateway, tracker: TrackerApi, config: JobConfig, job_id: str
 ) -> TrackerJob:
-    """Create a job in a way that the backend rejects."""
+    """Create a job that the backend rejects with the status in `why`."""
     match why:
         case "404":
             return new_job(tracker, config, job_id, customer_id=999_999)
@@ -146,7 +146,7 @@ def test_rejected_job_runs_and_is_held(
     strict: bool,
     why: str,
 ) -> None:
-    """create_job: refused for its content: all is held, the error names the fix."""
+    """create_job: refused for its content: records are held; the error has the fix."""
     job_id = str(uuid.uuid4())
     with reporting(gateway, strict=strict) as refused:
         job = create_rejected(why, gateway, refused, config, job_id)
@@ -170,7 +170,7 @@ def test_rejected_job_runs_and_is_held(
 def test_event_that_was_never_sent_is_not_called_rejected(
     gateway: Gateway, config: JobConfig, caplog: pytest.LogCaptureFixture, strict: bool
 ) -> None:
-    """create_job: refused for its content: one error is logged, and is true."""
+    """create_job: refused for its content: only the error of the job is logged."""
     with reporting(gateway, strict=strict) as tracker:
         job = create_rejected("404", gateway, tracker, config, str(uuid.uuid4()))
         job.send_event(kind="info")
@@ -185,7 +185,7 @@ def test_event_that_was_never_sent_is_not_called_rejected(
 def test_rejected_job_and_its_events_are_held_with_the_reason(
     gateway: Gateway, config: JobConfig, tmp_path: Path, strict: bool
 ) -> None:
-    """create_job: refused for its content: held records have the reason."""
+    """create_job: refused for its content: each held record has a reason."""
     with reporting(gateway, strict=strict, outbox=tmp_path / "outbox") as tracker:
         job = create_rejected("422", gateway, tracker, config, "refused-422")
         event_id = job.send_event(kind="step", name="say_hello")
@@ -207,7 +207,7 @@ def test_rejected_job_and_its_events_are_held_with_the_reason(
 def test_rejected_job_raises(
     gateway: Gateway, config: JobConfig, strict: bool, why: str
 ) -> None:
-    """create_job: refused for its content: BackendRejected, and nothing is kept."""
+    """create_job: refused for its content: BackendRejected; no record is stored."""
     with reporting(gateway, strict=strict) as tracker:
         with pytest.raises(BackendRejected) as caught:
             create_rejected(why, gateway, tracker, config, str(uuid.uuid4()))
@@ -227,7 +227,7 @@ def test_deferred_creation_that_is_rejected_is_held(
     strict: bool,
     why: str,
 ) -> None:
-    """Creation that waited is refused later: held likewise, reported by flush()."""
+    """Creation that waited is refused later: held and counted by `flush()`."""
     job_id = str(uuid.uuid4())
     refusal = problem(422)
     gateway.fault = always(b"")

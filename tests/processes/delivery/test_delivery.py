@@ -1,4 +1,4 @@
-"""Records on their way to the backend, seen from outside."""
+"""Delivery: request bodies, compression, fsync, shutdown and signal handlers."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ from trackerapi import DeliveryReport, JobConfig, TrackerApi, TrackerJob
 
 
 def takes_everything(request: Request) -> bytes:
-    """Answer as a backend that knows the key and takes every event."""
+    """Answer as a backend that accepts the key and every event."""
     if request.target.endswith("/api-keys/protected"):
         return http(200, OWNER)
     body = request.body
@@ -40,18 +40,18 @@ def takes_everything(request: Request) -> bytes:
 
 @contextmanager
 def backend_for(base_url: str | None = None) -> Iterator[tuple[ScriptedServer, str]]:
-    """Run a backend; reached under `base_url` if it is a proxy for that address."""
+    """Run a backend; yield it with `base_url`, or with its own address if None."""
     with answering(takes_everything) as server:
         yield server, base_url or server.url
 
 
 def batches(server: ScriptedServer) -> list[Request]:
-    """Return the requests that carried events."""
+    """Return the requests with a batch of events."""
     return [r for r in server.requests if r.target.endswith("/events/batch")]
 
 
 def test_batch_for_a_far_backend_is_compressed() -> None:
-    """A compressed batch holds the same events."""
+    """Batches of 1,400 bytes or more are compressed with gzip and keep all events."""
     with answering(takes_everything) as proxy:
         with TrackerApi(KEY, "http://tracker.invalid", proxy=proxy.url) as tracker:
             job = tracker.job("job-1")
@@ -71,7 +71,7 @@ def test_batch_for_a_far_backend_is_compressed() -> None:
 
 
 def test_batch_for_a_backend_on_this_machine_is_not_compressed() -> None:
-    """Within one machine compression costs more than it saves."""
+    """Batches to a loopback address are sent without compression."""
     with answering(takes_everything) as server:
         with TrackerApi(KEY, server.url) as tracker:
             job = tracker.job("job-1")
@@ -85,7 +85,7 @@ def test_batch_for_a_backend_on_this_machine_is_not_compressed() -> None:
 
 
 def test_delivery_keeps_one_connection() -> None:
-    """Ten batches in turn use one connection."""
+    """Ten batches, one after another, are sent over one connection."""
     with answering(takes_everything) as server:
         with TrackerApi(KEY, server.url) as tracker:
             job = tracker.job("job-1")
@@ -98,7 +98,7 @@ def test_delivery_keeps_one_connection() -> None:
 
 
 def test_disk_and_wire_have_the_same_bytes() -> None:
-    """Records are sent exactly as the outbox holds them."""
+    """Request bodies equal the records in the outbox file, byte for byte."""
     with answering(takes_everything) as server:
         with TrackerApi(KEY, server.url) as tracker:
             job = tracker.job("job-1")
@@ -116,7 +116,7 @@ def test_disk_and_wire_have_the_same_bytes() -> None:
 def test_fsync_puts_a_record_on_the_disk_before_its_call_returns(
     job: TrackerJob, backend: RunningBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `fsync`, no call returns before the disk has its record."""
+    """With `fsync=True`, the file is synced before `send_event()` returns."""
     synced: dict[int, int] = {}
     sync = os.fsync
 
@@ -139,7 +139,7 @@ def test_fsync_puts_a_record_on_the_disk_before_its_call_returns(
 def test_threads_share_one_sync_of_the_disk(
     backend: RunningBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Records that arrive while the disk is busy share its next sync."""
+    """Records of 7 threads that wait during a sync share the next sync."""
     count = 8
     is_busy, may_end = threading.Event(), threading.Event()
     calls: list[int] = []
@@ -163,7 +163,8 @@ def test_threads_share_one_sync_of_the_disk(
     assert is_busy.wait(60)
     for thread in threads[1:]:
         thread.start()
-    while tracker.delivery().waiting < count + 1:  # all are written, none is synced
+    # Wait until all records are written; `slow()` still blocks the sync.
+    while tracker.delivery().waiting < count + 1:
         time.sleep(0.001)
     may_end.set()
     for thread in threads:
@@ -174,7 +175,7 @@ def test_threads_share_one_sync_of_the_disk(
 
 
 def test_several_trackers_share_the_shutdown_timeout(tmp_path: Path) -> None:
-    """A script with five trackers and a silent backend ends in one shutdown_timeout."""
+    """Five trackers wait for a silent backend in parallel, not one after another."""
     timeout_seconds = 3
     script = (
         "import sys\n"
@@ -204,7 +205,7 @@ def test_several_trackers_share_the_shutdown_timeout(tmp_path: Path) -> None:
         ) as process,
     ):
         try:
-            # The time to load and to connect is no part of the close.
+            # Wait until all trackers have sent a request: only the close is timed.
             asked = [all_ask.acquire(timeout=60) for _ in range(5)]
             began = time.monotonic()
             _, stderr = process.communicate("\n", timeout=60)
@@ -219,7 +220,7 @@ def test_several_trackers_share_the_shutdown_timeout(tmp_path: Path) -> None:
 
 
 def test_signal_handler_may_report_during_a_report(tmp_path: Path) -> None:
-    """The report of a handler that interrupts a report neither blocks nor is lost."""
+    """Events of a signal handler that interrupts `send_event()` are all recorded."""
     script = (
         "import signal, sys\n"
         "from trackerapi import TrackerApi\n"
@@ -256,7 +257,7 @@ def test_signal_handler_may_report_during_a_report(tmp_path: Path) -> None:
 def test_flush_reports_all_counts_and_the_last_error(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """Counts of delivered, undelivered and held records, with and without a wait."""
+    """`flush()` and then `delivery()` return the same report of 3 delivered events."""
     for _ in range(3):
         job.send_event(kind="info")
 
@@ -267,7 +268,7 @@ def test_flush_reports_all_counts_and_the_last_error(
 
 
 def test_closed_tracker_starts_again(tracker: TrackerApi, config: JobConfig) -> None:
-    """Reports after `close()` are delivered like those before it."""
+    """Events sent after `close()` are delivered."""
     job = tracker.create_job(str(uuid.uuid4()), 142, config.tag)
     job.send_event(kind="step", name="say_hello")
     tracker.close()

@@ -1,10 +1,10 @@
-"""The delivery loop of a whole process."""
+"""Processor time of the delivery loop."""
 
 from tests.support.scripts import Scripts
 
 
 def test_idle_tracker_costs_no_processor_time(scripts: Scripts) -> None:
-    """Two seconds of waiting after a flush cost less than 20 ms of the processor."""
+    """In 2 s without events, a tracker uses less than 20 ms of processor time."""
     output, errors = scripts.run("""\
         tracker = TrackerApi()
         job = tracker.job(JOB)

@@ -27,7 +27,7 @@ def test_rejected_key_is_logged_at_once_and_at_exit(
     strict: bool,
     status: int,
 ) -> None:
-    """create_job: key refused: the log has the error at once and at exit again."""
+    """create_job: key refused: the call and `close()` log one error each."""
     gateway.fault = always(problem(status))
     tracker = reporting(gateway, strict=strict, shutdown_timeout=30)
     job = new_job(tracker, config)
@@ -48,7 +48,7 @@ def test_rejected_key_is_logged_at_once_and_at_exit(
 def test_rejected_key_is_printed_twice_by_a_whole_script(
     backend: RunningBackend, strict: bool
 ) -> None:
-    """create_job: key refused: stderr has it at once and last; the exit status is 0."""
+    """create_job: key refused: printed by the call and again when the script ends."""
     end = ended_script(
         "tracker = TrackerApi()\n"
         "job = tracker.create_job('refused', 142, 'undescribed')\n"
@@ -74,7 +74,7 @@ def test_records_are_delivered_with_a_working_key(
     strict: bool,
     place: str,
 ) -> None:
-    """create_job: key refused: a good key in its place delivers everything."""
+    """create_job: key refused: after a change of the key, all records are delivered."""
     bad = backend.api_key[:-10] + backend.api_key[-10:][::-1]
     key_file = tmp_path / "key"
     variable = "TRACKERAPI_API_KEY" + ("_FILE" if place == "file" else "")
@@ -100,7 +100,7 @@ def test_records_are_delivered_with_a_working_key(
 def test_rejected_key_raises(
     gateway: Gateway, config: JobConfig, strict: bool, status: int
 ) -> None:
-    """create_job: key refused: AuthenticationError from `create_job()`."""
+    """create_job: key refused: `create_job()` raises AuthenticationError."""
     gateway.fault = always(problem(status))
     with reporting(gateway, strict=strict) as tracker:
         with pytest.raises(AuthenticationError) as caught:

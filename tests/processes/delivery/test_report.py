@@ -29,7 +29,7 @@ from trackerapi import (
 def test_report_counts_delivered_events(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """Events count as delivered, creations do not."""
+    """`delivered` counts events, but no creations of jobs."""
     with TrackerApi(backend.api_key, backend.base_url) as tracker:
         job = new_job(tracker, config)
         for _ in range(3):
@@ -45,7 +45,7 @@ def test_report_counts_delivered_events(
 def test_report_counts_leftover_records(
     backend: RunningBackend, job: TrackerJob, outbox: Path
 ) -> None:
-    """Records of another process count for the process that delivers them."""
+    """Leftover records are counted as delivered by the tracker that delivers them."""
     where: dict[str, Any] = {"api_key": backend.api_key, "base_url": backend.base_url}
     with TrackerApi(**where, mode="offline", outbox=outbox) as left:
         for _ in range(3):
@@ -57,7 +57,7 @@ def test_report_counts_leftover_records(
 def test_report_has_time_and_reason_of_undelivered_records(
     gateway: Gateway, config: JobConfig
 ) -> None:
-    """During an outage the report is complete; afterwards it is clean."""
+    """An outage sets `oldest_waiting_at` and `last_error`; delivery resets both."""
     moment = datetime.now(UTC) - timedelta(hours=1)
     gateway.fault = always(b"")
     options: dict[str, Any] = {
@@ -86,7 +86,7 @@ def test_report_has_time_and_reason_of_undelivered_records(
 def test_report_has_the_time_of_the_oldest_event_outside_of_files(
     gateway: Gateway, tmp_path: Path, where: str
 ) -> None:
-    """The oldest event may be in memory or in a journal."""
+    """`oldest_waiting_at` covers events in memory and deferred events in a journal."""
     moment = datetime.now(UTC) - timedelta(hours=1)
     outbox = below_a_file(tmp_path) if where == "memory" else tmp_path / "outbox"
     gateway.fault = always(b"") if where == "memory" else None
@@ -104,7 +104,7 @@ def test_report_has_the_time_of_the_oldest_event_outside_of_files(
 def test_full_outbox_drops_old_timeline_lines_and_counts_them(
     outbox: Path,
 ) -> None:
-    """Above the limit old lines of the timeline are dropped, but never a step."""
+    """Above `outbox_limit_bytes`, old `info` events are dropped, but no `step`."""
     options: dict[str, Any] = {"outbox": outbox, "outbox_limit_bytes": 64 * 1024}
     ids: dict[str, list[str]] = {"step": [], "info": []}
     with TrackerApi(KEY, NOWHERE, mode="offline", **options) as tracker:
@@ -112,18 +112,19 @@ def test_full_outbox_drops_old_timeline_lines_and_counts_them(
         for number in range(5000):
             kind = "step" if number % 100 == 0 else "info"
             ids[kind].append(job.send_event(kind=kind, name=f"step {number}"))
-            if number % 250 == 0:  # no faster than room can be made
+            # Wait: the delivery thread must drop events before the next batch.
+            if number % 250 == 0:
                 await_true(lambda: tracker.delivery().waiting < 500, 60)
         await_true(lambda: tracker.delivery().waiting < 1000, 60)
 
         def is_settled() -> bool:
-            # Delivery may be about to replace the file by the last thinner one.
+            # The delivery thread may still replace the file by a smaller file.
             with contextlib.suppress(FileNotFoundError, ValueError):
                 return tracker.delivery().waiting == len(records(outbox))
             return False
 
         await_true(is_settled, 60)
-    # Only now: until the end, delivery may drop more.
+    # Read the report after the end: the delivery thread has dropped its last event.
     report = tracker.delivery()
 
     kept = [each["event_id"] for each in records(outbox)]
@@ -139,7 +140,7 @@ def test_full_outbox_drops_old_timeline_lines_and_counts_them(
 def test_flush_waits_no_longer_than_its_timeout(
     gateway: Gateway, job: TrackerJob, timeout: float
 ) -> None:
-    """A silent backend holds flush() for its timeout and no more."""
+    """With a silent backend, `flush()` returns after its timeout, 0 or 0.3 s."""
     ended = threading.Event()
     gateway.fault = silent(ended)
     key = gateway.backend.api_key
@@ -162,7 +163,7 @@ def test_flush_waits_no_longer_than_its_timeout(
     ("timeout", "error"), [(-1, ValueError), ("1", TypeError), (True, TypeError)]
 )
 def test_flush_rejects_a_wrong_timeout(timeout: Any, error: type[Exception]) -> None:
-    """A wrong argument raises."""
+    """A timeout that is negative, a text or a bool raises."""
     with TrackerApi(KEY, NOWHERE, mode="offline") as tracker, pytest.raises(error):
         tracker.flush(timeout=timeout)
 
@@ -170,7 +171,7 @@ def test_flush_rejects_a_wrong_timeout(timeout: Any, error: type[Exception]) -> 
 def test_problem_is_reported_once_of_each_kind(
     gateway: Gateway, config: JobConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A callback gets each kind once, in the words of the log."""
+    """`on_problem` is called once per kind, with a message that is also logged."""
     reported: list[DeliveryProblem] = []
     gateway.fault = always(b"")
     key = gateway.backend.api_key
@@ -195,7 +196,7 @@ def test_problem_is_reported_once_of_each_kind(
 def test_callback_that_raises_breaks_neither_job_nor_delivery(
     gateway: Gateway, config: JobConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An exception of the author's callback is logged, in each thread."""
+    """An exception raised by `on_problem` is logged; delivery continues."""
     reported = {kind: threading.Event() for kind in ("unreachable", "job-unknown")}
     threads: set[str] = set()
 

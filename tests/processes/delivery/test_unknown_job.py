@@ -25,13 +25,13 @@ from trackerapi import (
 def test_creation_in_another_file_is_sent_for_an_event(
     backend: RunningBackend, config: JobConfig, strict: bool
 ) -> None:
-    """Event for a job the backend does not know: the creation is found and sent."""
+    """Event for a job the backend does not know: sends its creation of another file."""
     where: dict[str, Any] = {"api_key": backend.api_key, "base_url": backend.base_url}
     job_id = str(uuid.uuid4())
     offline = TrackerApi(**where, mode="offline", strict=strict)
     online = TrackerApi(**where, strict=strict)
     with offline, online:
-        # Its file has a living owner, so it cannot be claimed.
+        # `offline` is open, so `online` cannot claim the file with the creation.
         new_job(offline, config, job_id)
         event_id = online.job(job_id).send_event(kind="step", name="say_hello")
         deliver(online)
@@ -44,7 +44,7 @@ def test_creation_in_another_file_is_sent_for_an_event(
 def test_job_that_a_restored_backend_forgot_is_created_again(
     gateway: Gateway, config: JobConfig, strict: bool
 ) -> None:
-    """Event for a job the backend does not know: a restored backend is repaired."""
+    """Event for a job the backend does not know: the job is created again."""
     forgot: list[Request] = []
 
     def fault(request: Request) -> bytes | None:
@@ -65,7 +65,7 @@ def test_job_that_a_restored_backend_forgot_is_created_again(
 
 
 def unknown_jobs(request: Request) -> bytes:
-    """Answer a batch as a backend that knows none of its jobs."""
+    """Answer a batch: each event is rejected with 404, as for an unknown job."""
     lines = [json.loads(line) for line in request.body.splitlines()]
     details = json.loads(problem(404).partition(b"\r\n\r\n")[2])
     return http_answer(
@@ -119,7 +119,7 @@ def test_event_is_held_after_seven_days(
     days: int,
     counts: tuple[int, int],
 ) -> None:
-    """Event for a job the backend does not know: held after 7 days, not before."""
+    """Event for a job the backend does not know: held after 7 days."""
     reported = threading.Event()
     options: dict[str, Any] = {"outbox": tmp_path / "outbox", "strict": strict}
     options["on_problem"] = lambda _: reported.set()

@@ -23,7 +23,7 @@ CANARY: Final = "canary-of-a-patient"
 
 
 def send_all(job: TrackerJob) -> None:
-    """Send events with a canary in each member that takes a text."""
+    """Send 8 events with `CANARY` in metadata, message or detail."""
     job.send_event(kind="info", metadata={"Patient": CANARY})
     job.send_event(kind="info", metadata={CANARY: 1})
     job.send_event(kind="info", message=f"for {CANARY}")
@@ -34,7 +34,7 @@ def send_all(job: TrackerJob) -> None:
 
 
 def without_texts(event: Event) -> Event:
-    """Return an event with its facts only."""
+    """Return a copy of an event without metadata, message and detail."""
     return dataclasses.replace(event, metadata=None, message=None, detail=None)
 
 
@@ -53,7 +53,7 @@ def no_event(event: Event) -> Any:
 
 
 def no_text(event: Event) -> Event:
-    """Return an event that no line can hold."""
+    """Return an event whose kind cannot be written as JSON."""
     unfit: Any = object()
     return dataclasses.replace(event, kind=unfit)
 
@@ -66,7 +66,7 @@ def test_text_that_before_send_removes_is_never_written(
     caplog: pytest.LogCaptureFixture,
     before_send: Callable[[Event], Event | None],
 ) -> None:
-    """Text that a filter removes is neither on disk nor in a log."""
+    """Text that a filter removes, or fails on, is neither in a file nor in the log."""
     caplog.set_level(logging.DEBUG)
     options: dict[str, Any] = {
         "mode": "offline",
@@ -83,7 +83,7 @@ def test_text_that_before_send_removes_is_never_written(
 
 
 def test_before_send_sees_every_event_before_it_is_on_disk(outbox: Path) -> None:
-    """A filter sees each event in full before any of it is written."""
+    """`before_send` is called once per event, before the event is written."""
     seen: list[Event] = []
 
     def look(event: Event) -> Event:
@@ -107,7 +107,7 @@ def test_before_send_sees_every_event_before_it_is_on_disk(outbox: Path) -> None
 def test_before_send_changes_the_delivered_event(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A changed copy is delivered in place of the event, under its id."""
+    """The copy that `before_send` returns is delivered with the id of the event."""
 
     def change(event: Event) -> Event:
         return dataclasses.replace(
@@ -130,7 +130,7 @@ def test_before_send_changes_the_delivered_event(
 def test_dropped_event_is_neither_kept_nor_delivered(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """The other events arrive."""
+    """Events for which `before_send` returns None are not delivered."""
 
     def drop(event: Event) -> Event | None:
         return None if event.message == "secret" else event
@@ -151,7 +151,7 @@ def test_event_of_a_failed_filter_arrives_without_texts(
     job: TrackerJob,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The fact is delivered without texts and values; one warning names the filter."""
+    """If `before_send` raises, the event is delivered without texts and metadata."""
     reported: list[DeliveryProblem] = []
     with TrackerApi(
         backend.api_key,

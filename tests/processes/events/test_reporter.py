@@ -39,12 +39,13 @@ def test_events_return_at_once_and_arrive_later(
     strict: bool,
     kind: str,
 ) -> None:
-    """send_event, any backend or network fault: at once, and delivered later."""
+    """send_event, any backend or network fault: does not block; delivered after it."""
     gateway.fault = silent(silence) if kind == "silence" else always(FAULTS[kind])
     with reporting(gateway, strict=strict) as failing:
         handle = failing.job(job.provider_job_id)
         ids = [handle.send_event(kind="info")]
-        failing.flush(timeout=0.1)  # delivery is in the middle of a request now
+        # After this call, the delivery thread waits for an answer.
+        failing.flush(timeout=0.1)
         began = time.monotonic()
         ids += [handle.send_event(kind="info") for _ in range(100)]
         seconds = time.monotonic() - began
@@ -71,7 +72,7 @@ def test_typo_is_sent_as_it_is_and_warned_about_once(
     strict: bool,
     what: str,
 ) -> None:
-    """Unknown step tag; misspelt kind: sent, counts for nothing, warned once."""
+    """Unknown step tag; misspelt kind: stored, no progress, one warning."""
     assert not strict
     typo, near = TYPOS[what]
     ids = [job.send_event(**typo) for _ in range(3)]  # type: ignore[arg-type]
@@ -91,7 +92,7 @@ def test_typo_is_sent_as_it_is_and_warned_about_once(
 def test_typo_raises_and_nothing_is_sent(
     gateway: Gateway, config: JobConfig, strict: bool, what: str
 ) -> None:
-    """Unknown step tag; misspelt kind: UnknownStepError with the nearest one."""
+    """Unknown step tag; misspelt kind: UnknownStepError names the nearest word."""
     typo, near = TYPOS[what]
     with reporting(gateway, strict=strict) as tracker:
         job = new_job(tracker, config)
@@ -125,7 +126,7 @@ def test_misfit_metadata_is_changed_and_marked(
     strict: bool,
     misfit: str,
 ) -> None:
-    """Metadata that JSON cannot hold or above a limit: changed, marked, warned once."""
+    """Metadata that JSON cannot hold or above a limit: changed, with one warning."""
     assert not strict
     metadata, wanted = MISFITS[misfit]
     ids = [job.send_event(kind="info", metadata=metadata) for _ in range(2)]

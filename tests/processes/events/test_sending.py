@@ -25,7 +25,7 @@ WEST = timezone(timedelta(hours=-12))
 def test_handle_without_a_request_reports_to_its_job(
     tracker: TrackerApi, job: TrackerJob, config: JobConfig
 ) -> None:
-    """A second script needs only the id; a display name stands for a tag."""
+    """`tracker.job()` with an id and a display name as tag reports to the job."""
     other = tracker.job(job.provider_job_id, tag=config.name)
     other.send_event(kind="step", name="Say Hello")
     deliver(tracker)
@@ -37,7 +37,7 @@ def test_handle_without_a_request_reports_to_its_job(
 def test_event_arrives_with_all_its_fields(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """Every field of an event arrives as it was sent, and nothing else."""
+    """The backend stores each argument of `send_event()` unchanged."""
     moment = datetime.now(UTC) - timedelta(minutes=1)
     event_id = job.send_event(
         kind="progress",
@@ -86,7 +86,7 @@ def test_kind_without_a_step_is_about_the_job(
     status: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An event without a step is about the job as a whole."""
+    """An event without a step changes the status of the job."""
     job.send_event(kind=kind)
     deliver(tracker)
 
@@ -101,7 +101,7 @@ def test_kind_without_a_step_is_about_the_job(
 def test_kind_with_a_step_is_about_the_step(
     tracker: TrackerApi, job: TrackerJob, kind: str, status: str
 ) -> None:
-    """An event with a step is about that step."""
+    """An event with a step changes the status of the step."""
     job.send_event(kind=kind, name="say_hello")
     deliver(tracker)
 
@@ -111,7 +111,7 @@ def test_kind_with_a_step_is_about_the_step(
 def test_unknown_step_is_sent_and_warned_about_once(
     tracker: TrackerApi, job: TrackerJob, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A typo costs no event; one warning names the nearest step."""
+    """Events of an unknown step are stored; one warning names the nearest step."""
     job.send_event(kind="step", name="say_helo")
     job.send_event(kind="step", name="say_helo")
     deliver(tracker)
@@ -126,7 +126,7 @@ def test_unknown_step_is_sent_and_warned_about_once(
 def test_misspelt_kind_is_sent_and_warned_about_once(
     tracker: TrackerApi, job: TrackerJob, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A kind similar to a known one is taken for a typo."""
+    """Events of a misspelt kind have no effect; one warning names the nearest kind."""
     job.send_event(kind="Complete")
     job.send_event(kind="Complete")
     deliver(tracker)
@@ -152,7 +152,7 @@ def test_kind_without_effect_is_sent_and_warned_about_once(
     name: str | None,
     reason: str,
 ) -> None:
-    """A warning names the missing step: the percentage would not change."""
+    """A missing step, or a step of a job event, is warned about once."""
     job.send_event(kind=kind, name=name)
     job.send_event(kind=kind, name=name)
 
@@ -163,7 +163,7 @@ def test_kind_without_effect_is_sent_and_warned_about_once(
 def test_arguments_of_an_event_may_be_positional(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """Kind, step and metadata, in the order of the original service's scripts."""
+    """`send_event()` takes kind, step and metadata as positional arguments."""
     job.send_event("step", "Say Hello", {"Number": 7})
     job.send_event("info", None, {"Number": 8})
     job.send_event("info")
@@ -183,7 +183,7 @@ def test_complete_of_the_last_step_ends_the_job(
     caplog: pytest.LogCaptureFixture,
     spelling: str,
 ) -> None:
-    """A script of the original service ends so: it succeeds, without a warning."""
+    """After all steps, `complete` with the last step ends the job as succeeded."""
     job.send_event(kind="step", name="say_hello")
     job.send_event(kind="step", name="random_number")
     job.send_event(kind="complete", name=spelling)
@@ -199,7 +199,7 @@ def test_complete_of_the_last_step_ends_the_job(
 def test_complete_of_a_step_leaves_a_job_with_an_explicit_finish_running(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """Such a job is finished by a `complete` of the job alone."""
+    """With `finish="explicit"`, `complete` of all steps leaves the job at 99.99 %."""
     job = tracker.create_job(str(uuid.uuid4()), 142, config.tag, finish="explicit")
     for step in config.step_configurations:
         job.send_event(kind="complete", name=step.tag)
@@ -212,7 +212,7 @@ def test_complete_of_a_step_leaves_a_job_with_an_explicit_finish_running(
 def test_strict_raises_instead_of_logging(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """With `strict`, a typo raises before anything is sent."""
+    """With `strict=True`, a typo or a NaN raises, and no event is sent."""
     with TrackerApi(backend.api_key, backend.base_url, strict=True) as tracker:
         job = tracker.create_job(str(uuid.uuid4()), 142, config.tag)
         with pytest.raises(UnknownStepError) as caught:
@@ -229,7 +229,7 @@ def test_strict_raises_instead_of_logging(
 def test_unfit_metadata_is_changed_marked_and_warned_about(
     tracker: TrackerApi, job: TrackerJob, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The event is sent; reader and author see the names of changed keys."""
+    """NaN is sent as null; the event and one warning name the changed key."""
     job.send_event(kind="info", metadata={"Score": math.nan, "Count": 5})
     deliver(tracker)
 
@@ -272,7 +272,7 @@ def test_unfit_metadata_is_changed_marked_and_warned_about(
 def test_event_with_a_wrong_argument_raises_before_it_is_sent(
     job: TrackerJob, arguments: dict[str, Any], error: type[Exception]
 ) -> None:
-    """A wrong argument raises in the call that has it."""
+    """A wrong argument raises in `send_event()`, and no event is sent."""
     with pytest.raises(error):
         job.send_event(**arguments)
 
@@ -282,7 +282,7 @@ def test_event_with_a_wrong_argument_raises_before_it_is_sent(
 def test_fraction_slightly_above_one_is_accepted(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """Ten tenths may sum up to a little more than one."""
+    """Fractions such as 1 + 1e-12 are stored as 1.0: sums of floats may exceed 1."""
     job.send_event(kind="progress", name="say_hello", fraction=math.fsum([0.1] * 10))
     job.send_event(kind="progress", name="say_bye", fraction=1 + 1e-12)
     deliver(tracker)
@@ -291,6 +291,6 @@ def test_fraction_slightly_above_one_is_accepted(
 
 
 def test_handle_cannot_be_pickled_and_names_the_alternative(job: TrackerJob) -> None:
-    """The error tells a worker process to make a handle of its own."""
+    """Pickling a handle raises TypeError, which names `tracker.job()` instead."""
     with pytest.raises(TypeError, match=r"tracker.job\('"):
         pickle.dumps(job)

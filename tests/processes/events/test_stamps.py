@@ -5,7 +5,7 @@ import sys
 
 
 def test_ids_of_a_forked_child_differ_from_those_of_its_parent() -> None:
-    """Parent and child that record in the same millisecond do not collide."""
+    """100 ids of a parent and 100 ids of its child have different random bits."""
     script = (
         "import os\n"
         "from trackerapi.events.stamps import new_stamp\n"

@@ -1,4 +1,4 @@
-"""Log records of a whole process."""
+"""`TrackerHandler` at the end of a process."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from tests.support.recorded_jobs import lines
 
 
 def test_count_of_a_flood_is_reported_at_the_end_of_the_process(tmp_path: Path) -> None:
-    """The count is reported even if the handler is not closed."""
+    """The count of left-out log records is reported although no handler is closed."""
     script = """
 import logging, sys
 from trackerapi import TrackerApi

@@ -5,7 +5,7 @@ import sys
 
 
 def test_without_tqdm_the_error_names_the_package() -> None:
-    """Tqdm is the user's own dependency."""
+    """Importing the integration without tqdm raises ImportError with the fix."""
     script = (
         "import sys\nsys.modules['tqdm'] = None\nimport trackerapi.integrations.tqdm\n"
     )

@@ -1,4 +1,4 @@
-"""Texts for the provider: none reaches a customer, however a job fails."""
+"""Texts for the provider, which must not appear on the page of a customer."""
 
 import random
 import re
@@ -19,7 +19,7 @@ SHOWN: Final = "A sentence for the customer"
 
 
 def markers(first: int) -> Iterator[str]:
-    """Yield unique markers."""
+    """Return an iterator over unique markers with numbers from `first` on."""
     return (f"canary-{number}-canary" for number in range(first, first + 10**6))
 
 
@@ -54,7 +54,7 @@ def plant_in_step(job: TrackerJob, given: Iterator[str]) -> None:
 
 
 def plant_in_items(job: TrackerJob, given: Iterator[str]) -> None:
-    """Let items with markers in their names and errors fail."""
+    """Fail items with markers in their names and errors."""
     with job.step("segment") as step:
         for item in step.track([next(given), next(given)]):
             error = OSError(2, next(given), f"/data/{next(given)}.nii")
@@ -63,7 +63,7 @@ def plant_in_items(job: TrackerJob, given: Iterator[str]) -> None:
 
 
 def plant_in_attempts(job: TrackerJob, given: Iterator[str]) -> None:
-    """Let attempts fail with markers, and one succeed."""
+    """Fail two attempts with markers, then succeed."""
     with job.step("segment") as step:
         for attempt in step.attempts(3, wait_seconds=0):
             with attempt:
@@ -72,7 +72,7 @@ def plant_in_attempts(job: TrackerJob, given: Iterator[str]) -> None:
 
 
 def plant_in_events(job: TrackerJob, given: Iterator[str]) -> None:
-    """Put markers wherever an event is for the provider."""
+    """Send events with markers in each field that only the provider can read."""
     job.send_event(
         kind="info",
         name="report",
@@ -96,7 +96,7 @@ PLANTERS: Final[list[Callable[[TrackerJob, Iterator[str]], None]]] = [
 def planted_job(
     tracker: TrackerApi, config: JobConfig, number: int, dice: random.Random
 ) -> TrackerJob:
-    """Run a job that is full of markers, and let it fail with one more."""
+    """Run a job with about `MARKERS_A_JOB` markers; fail it with another marker."""
     given = markers(number * 10_000)
     last = number * 10_000 + MARKERS_A_JOB
     job = tracker.run_job(
@@ -120,8 +120,8 @@ def planted_job(
 def test_ten_thousand_markers_reach_no_customer(
     tracker: TrackerApi, config: JobConfig, tmp_path: Path
 ) -> None:
-    """Messages, locals, metadata, names and paths of failures stay inside."""
-    dice = random.Random(4)  # noqa: S311 - decides what fails, nothing secret
+    """Markers that the provider can read never appear on the customer's page."""
+    dice = random.Random(4)  # noqa: S311 - not used for secrets
     jobs = [
         planted_job(tracker, config, number, dice)
         for number in range(1, MARKERS // MARKERS_A_JOB + 1)
@@ -137,5 +137,5 @@ def test_ten_thousand_markers_reach_no_customer(
         answer = page.text + str(page.headers) + str(page.url)
         assert SHOWN in page.text
         assert MARKER.findall(answer) == []
-    # The provider sees the markers.
+    # Events for the provider contain most markers.
     assert len(stored) > MARKERS * 0.7

@@ -1,4 +1,4 @@
-"""Forks at awkward moments, with real processes."""
+"""Forks within forks, filters, finalizers and blocks, in real processes."""
 
 import subprocess
 import sys
@@ -87,7 +87,7 @@ with tracker.run_job("job", 142, "imaging") as job:
 
 @pytest.mark.parametrize("what", ["report", "leave"])
 def test_signal_handler_may_fork_during_a_fork(outbox: Path, what: str) -> None:
-    """No lock of the library deadlocks, and SIGTERM is handled as before."""
+    """A fork in a signal handler during another fork does not deadlock."""
     command = [sys.executable, "-W", "ignore", "-c", FORKS_WITHIN_A_FORK, str(outbox)]
     run = subprocess.run([*command, what], check=True, timeout=60, capture_output=True)
 
@@ -100,7 +100,7 @@ def test_signal_handler_may_fork_during_a_fork(outbox: Path, what: str) -> None:
 
 @pytest.mark.parametrize(("kind", "ends"), [("start", 2), ("progress", 1), ("step", 2)])
 def test_filter_may_fork(outbox: Path, kind: str, ends: int) -> None:
-    """Parent and child report; the parent ends a block that began before the fork."""
+    """`before_send` may fork; only the parent ends a step that was open at the fork."""
     command = [sys.executable, "-W", "ignore", "-c", FORKS_IN_A_FILTER, str(outbox)]
     subprocess.run([*command, kind], check=True, timeout=60)
 
@@ -108,7 +108,7 @@ def test_filter_may_fork(outbox: Path, kind: str, ends: int) -> None:
 
 
 def test_finalizer_may_fork_while_forks_are_blocked(outbox: Path) -> None:
-    """A thread that blocks forks of other threads does not wait for itself."""
+    """A finalizer may fork in the thread that blocks forks, without a deadlock."""
     command = [sys.executable, "-W", "ignore", "-c", FORKS_IN_A_FINALIZER, str(outbox)]
     subprocess.run(command, check=True, timeout=60)
 
@@ -173,7 +173,7 @@ print("done", flush=True)
 def test_forked_child_leaves_the_end_of_a_block_to_its_parent(
     outbox: Path, where: str, end: str
 ) -> None:
-    """A forked worker that exits neither finishes nor fails the job."""
+    """A forked child that leaves the block reports no end of the job or step."""
     script = FORKED_BEGIN + FORKED_WITHIN[where]
     command = [sys.executable, "-W", "ignore", "-c", script, str(outbox), end]
     subprocess.run(command, check=True, timeout=60, stderr=subprocess.DEVNULL)
@@ -183,7 +183,7 @@ def test_forked_child_leaves_the_end_of_a_block_to_its_parent(
 
 
 def test_daemon_without_a_parent_ends_the_block(outbox: Path) -> None:
-    """A script that continues in a child ends its job there."""
+    """If the parent has ended, the forked child reports the end of the job."""
     command = [sys.executable, "-W", "ignore", "-c", DAEMON, str(outbox)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""Blocks of jobs on a real backend."""
+"""`run_job()` blocks with a real backend."""
 
 import pytest
 
@@ -11,7 +11,7 @@ class UsageError(Exception):
 
 
 def test_unreached_steps_are_not_run(tracker: TrackerApi, config: JobConfig) -> None:
-    """The backend shows the steps that did not run because of an exception."""
+    """After an exception, steps that were not reached have the status `not_run`."""
     with pytest.raises(UsageError):
         with tracker.run_job("stopped-early", 142, config.tag) as job:
             with job.step("load"):
@@ -33,7 +33,7 @@ def test_unreached_steps_are_not_run(tracker: TrackerApi, config: JobConfig) -> 
 def test_run_job_finishes_with_the_block_and_not_with_the_last_step(
     tracker: TrackerApi, config: JobConfig
 ) -> None:
-    """Work after the last step still belongs to the job."""
+    """After its last step, the job stays running until its block ends."""
     with tracker.run_job("explicit", 142, config.tag) as job:
         for step in job.steps.values():
             with step:

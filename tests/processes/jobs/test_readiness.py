@@ -1,4 +1,4 @@
-"""Steps that are ready, also after a restart."""
+"""`is_ready` and status of steps, also after a restart."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ os._exit(1)
 
 @pytest.fixture
 def config() -> JobConfig:
-    """Load a configuration with steps that wait for others."""
+    """Load a configuration of five steps with explicit and implicit predecessors."""
     after: dict[str, list[str] | None] = {
         "load": None,
         "segment": None,
@@ -57,12 +57,12 @@ def config() -> JobConfig:
 
 
 def ready(job: TrackerJob) -> list[str]:
-    """Return the steps that may begin."""
+    """Return the tags of the steps that are ready."""
     return [tag for tag, step in job.steps.items() if step.is_ready]
 
 
 def test_step_is_ready_when_its_predecessors_are_done(run: TrackerJob) -> None:
-    """Predecessors are those in `after` or the step before; a skip counts as done."""
+    """A step is ready after the steps in `after`, or after the step before it."""
     assert ready(run) == ["load", "log"]
     with run.step("load"):
         assert ready(run) == ["log"]
@@ -76,14 +76,14 @@ def test_step_is_ready_when_its_predecessors_are_done(run: TrackerJob) -> None:
 
 
 def test_failed_step_is_ready_again(run: TrackerJob) -> None:
-    """Steps after a failed step are not ready."""
+    """A failed step is ready again; steps after the failed step are not ready."""
     run.step("load").fail()
 
     assert ready(run) == ["load", "log"]
 
 
 def test_without_a_configuration_every_step_is_ready(recorder: TrackerApi) -> None:
-    """A job without a configuration has no order."""
+    """In a job without a configuration, every step is ready."""
     job = recorder.job("free")
 
     assert job.step("anything").is_ready
@@ -97,7 +97,7 @@ def test_without_a_configuration_every_step_is_ready(recorder: TrackerApi) -> No
 def test_restart_knows_steps_that_were_done(
     backend: RunningBackend, config: JobConfig, tmp_path: Path, mode: str
 ) -> None:
-    """The next process knows reports of a dead one, delivered or not."""
+    """A restarted job has the step statuses of the dead process, delivered or not."""
     outbox, job_id = str(tmp_path / "outbox"), str(uuid.uuid4())
     document = json.dumps(config.as_document())
     command = [sys.executable, "-W", "error", "-c", EARLIER, backend.base_url]
@@ -118,7 +118,7 @@ def test_restart_knows_steps_that_were_done(
 def test_done_step_is_known_though_another_worker_reported_later(
     backend: RunningBackend, config: JobConfig, tmp_path: Path
 ) -> None:
-    """Undelivered events are older than events of another worker in the backend."""
+    """An undelivered `done` is applied even if the backend has newer events."""
     outbox, job_id = str(tmp_path / "outbox"), str(uuid.uuid4())
     document = json.dumps(config.as_document())
     command = [sys.executable, "-W", "error", "-c", EARLIER, backend.base_url]
@@ -137,7 +137,7 @@ def test_done_step_is_known_though_another_worker_reported_later(
 def test_done_step_is_known_though_the_disk_refused_it(
     backend: RunningBackend, config: JobConfig, tmp_path: Path
 ) -> None:
-    """The answer after a report includes the report."""
+    """A done step is done for `is_ready` even if its event could not be written."""
     (tmp_path / "file").touch()
     with TrackerApi(
         backend.api_key, backend.base_url, outbox=tmp_path / "file" / "outbox"
@@ -151,7 +151,7 @@ def test_done_step_is_known_though_the_disk_refused_it(
 def test_another_machine_knows_steps_from_the_backend(
     backend: RunningBackend, tracker: TrackerApi, config: JobConfig, tmp_path: Path
 ) -> None:
-    """A restart elsewhere uses the answer to `create_job()`."""
+    """Without the outbox, `create_job()` restores step statuses from the backend."""
     job_id = str(uuid.uuid4())
     tracker.create_job(job_id, 142, config.tag).step("load").done()
     deliver(tracker)
@@ -169,7 +169,7 @@ def test_another_machine_knows_steps_from_the_backend(
 def test_threads_at_once_get_the_same_ready_steps(
     config: JobConfig, outbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call while another thread reads the outbox waits for the result."""
+    """Two threads that ask during the first read of the outbox get the same steps."""
     with TrackerApi("key", NOWHERE, mode="offline", outbox=outbox) as earlier:
         earlier.create_job("one", 142, config.tag).step("load").done()
     read, answers = OutboxFolder.events_of, list[list[str]]()

@@ -87,14 +87,14 @@ os.waitpid(child, 0)
 
 @pytest.fixture
 def shared(tracker: TrackerApi, config: JobConfig) -> TrackerJob:
-    """Return a job at the backend that several workers share."""
+    """Create a job in the backend for several workers."""
     return tracker.run_job(f"shared-{uuid.uuid4()}", 142, config.tag)
 
 
 def start_worker(
     backend: RunningBackend, token: str, outbox: Path, end: str
 ) -> subprocess.Popen[bytes]:
-    """Start a process that has the address and the token only."""
+    """Start `WORKER`; its only settings of the backend are address and token."""
     environment = {
         "PATH": os.environ["PATH"],
         "TRACKERAPI_BASE_URL": backend.base_url,
@@ -109,7 +109,7 @@ def start_worker(
 def test_eight_workers_add_up_exactly(
     backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob, tmp_path: Path
 ) -> None:
-    """Counts of eight processes with two outboxes are summed up."""
+    """Counts of eight processes with two outboxes add up to 2,000 units."""
     with shared:
         shared.step("segment", total=2000).start()
         token = shared.token()
@@ -128,7 +128,7 @@ def test_eight_workers_add_up_exactly(
 def test_two_finishers_make_one_finish(
     backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob, tmp_path: Path
 ) -> None:
-    """Two workers that both complete the job leave it succeeded once."""
+    """If two workers complete a job, the earlier `complete` sets `finished_at`."""
     shared.send_event(kind="start")
     deliver(tracker)
     token = shared.token()
@@ -148,7 +148,7 @@ def test_two_finishers_make_one_finish(
 def test_token_is_good_for_its_job_alone(
     backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob, config: JobConfig
 ) -> None:
-    """Other jobs do not exist for a token, and other calls are not allowed."""
+    """A job token reads and reports only its own job and cannot use `admin`."""
     other = tracker.create_job(f"other-{uuid.uuid4()}", 142, config.tag)
     token = shared.token()
 
@@ -173,7 +173,7 @@ def test_token_is_good_for_its_job_alone(
 def test_token_can_be_revoked(
     backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob
 ) -> None:
-    """A key with `admin` sees the job of a token, and revokes the token."""
+    """`list_api_keys()` lists a token with its job; an expired token is rejected."""
     token = shared.token()
     (key,) = [
         key for key in tracker.admin.list_api_keys() if key.job_id == shared.fetch().id
@@ -188,7 +188,7 @@ def test_token_can_be_revoked(
 def test_token_shows_in_no_text(
     backend: RunningBackend, shared: TrackerJob, tmp_path: Path
 ) -> None:
-    """A token is a key: no repr, no error, no outbox holds it."""
+    """The secret of a token appears in no repr and in no file of the outbox."""
     token = shared.token()
     secret = token.partition(".")[0].split("_")[2]
     outbox = tmp_path / "outbox"
@@ -206,7 +206,7 @@ def test_token_shows_in_no_text(
 def test_leftovers_of_other_jobs_are_not_delivered_by_a_token(
     backend: RunningBackend, tracker: TrackerApi, shared: TrackerJob, tmp_path: Path
 ) -> None:
-    """A worker delivers only the job of its token."""
+    """A tracker with a token delivers only leftovers and events of its own job."""
     outbox = tmp_path / "outbox"
     key = backend.api_key
     with TrackerApi(key, backend.base_url, mode="offline", outbox=outbox) as left:
@@ -224,7 +224,7 @@ def test_leftovers_of_other_jobs_are_not_delivered_by_a_token(
 def test_attached_handle_does_not_end_the_job(
     recorder: TrackerApi, outbox: Path
 ) -> None:
-    """A block of an attached handle reports neither begin nor end, only a failure."""
+    """An attached handle's block reports no begin and no end, only a failure."""
     with recorder.attach("job") as job:
         job.step("load").advance()
     with pytest.raises(ValueError, match="broken"), recorder.attach("job"):
@@ -234,7 +234,7 @@ def test_attached_handle_does_not_end_the_job(
 
 
 def test_part_may_be_named(recorder: TrackerApi, outbox: Path) -> None:
-    """A worker that restarts under its name continues its count."""
+    """`part` names the worker in progress events; without it, a name is generated."""
     recorder.attach("job", part="worker-3").step("load").advance(5)
     recorder.attach("job").step("segment").advance(5)
 
@@ -248,7 +248,7 @@ def test_part_may_be_named(recorder: TrackerApi, outbox: Path) -> None:
 def test_attach_without_a_job_raises(
     recorder: TrackerApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error names the variable."""
+    """`attach()` reads `TRACKERAPI_JOB` and raises SettingsError without a job."""
     with pytest.raises(SettingsError, match="TRACKERAPI_JOB: no job"):
         recorder.attach()
     monkeypatch.setenv("TRACKERAPI_JOB", "import-42")
@@ -256,7 +256,7 @@ def test_attach_without_a_job_raises(
 
 
 def test_workers_of_a_pool_add_up(outbox: Path) -> None:
-    """Forked workers of a pool are counted separately, by their names."""
+    """Each forked worker of a pool reports its own count as a separate part."""
     subprocess.run(
         [sys.executable, "-W", "error", "-c", POOL, str(outbox)], check=True, timeout=60
     )
@@ -276,7 +276,7 @@ def test_workers_of_a_pool_add_up(outbox: Path) -> None:
 def test_pool_workers_of_attached_workers_add_up(
     outbox: Path, workers: tuple[str, str]
 ) -> None:
-    """Pools of two workers are counted separately, though names repeat."""
+    """Pool workers of two attached workers are counted as two different parts."""
     for worker in workers:
         command = [sys.executable, "-W", "error", "-c", ATTACHED_POOL, str(outbox)]
         subprocess.run([*command, worker], check=True, timeout=60)
@@ -290,7 +290,7 @@ def test_pool_workers_of_attached_workers_add_up(
 
 
 def test_fraction_of_a_forked_child_is_reported(outbox: Path) -> None:
-    """The child reports it even if its parent has a pending fraction."""
+    """A fraction set in a forked child is reported beside the parent's fractions."""
     command = [sys.executable, "-W", "error", "-c", SHARE_OF_A_CHILD, str(outbox)]
     subprocess.run(command, check=True, timeout=60)
 
@@ -347,7 +347,7 @@ assert odd.exitcode == 0
 
 
 def newest_counts(outbox: Path) -> dict[str | None, float]:
-    """Return the last count of each part."""
+    """Return the newest completed count of each part; None is the main part."""
     return {
         event.get("part"): event["completed"]
         for event in recorded(outbox)
@@ -365,7 +365,7 @@ def test_containers_of_one_host_name_and_process_id_add_up(outbox: Path) -> None
 
 
 def test_handles_of_one_process_add_up(recorder: TrackerApi, outbox: Path) -> None:
-    """Each handle of a process has its own count."""
+    """Two handles attached in one process report their counts as separate parts."""
     for units in (4, 3):
         recorder.attach("job").step("load").advance(units)
 
@@ -373,7 +373,7 @@ def test_handles_of_one_process_add_up(recorder: TrackerApi, outbox: Path) -> No
 
 
 def test_every_process_of_a_tree_of_forks_has_a_part(outbox: Path) -> None:
-    """Children of children, with and without multiprocessing, have their own counts."""
+    """Each of nine processes in a tree of forks reports its count as its own part."""
     command = [sys.executable, "-c", FORKED_TREE, str(outbox)]
     subprocess.run(command, check=True, timeout=60)
 

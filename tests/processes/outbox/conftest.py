@@ -1,4 +1,4 @@
-"""A backend in memory, and a process that reports to it."""
+"""Fixtures: a backend in memory, and a process that reports to the backend."""
 
 from tests.support.delivery_fixtures import (  # noqa: F401 - fixtures
     folder,

@@ -65,7 +65,7 @@ print(claim(left) is not None)
 def test_child_forked_during_a_search_holds_no_leftover(
     tmp_path: Path,
 ) -> None:
-    """A leftover file that the parent claims during the fork can be claimed again."""
+    """A leftover file that the parent claims during a fork is released by the child."""
     done = subprocess.run(
         [sys.executable, "-c", FORK_IN_A_SEARCH, str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -96,7 +96,7 @@ os._exit(0)
 
 
 def test_child_forked_after_a_close_holds_no_leftover(tmp_path: Path) -> None:
-    """The child keeps no file claimed, even if a request was in flight at the close."""
+    """A child forked after `close()` holds no lock on the file of its parent."""
     ended, is_asked = threading.Event(), threading.Event()
 
     def answer(_: Request) -> bytes:
@@ -124,7 +124,7 @@ def test_child_forked_after_a_close_holds_no_leftover(tmp_path: Path) -> None:
 def test_script_that_changes_its_folder_keeps_its_outbox(
     scripts: Scripts, setting: str
 ) -> None:
-    """A relative setting is resolved in the folder in which the tracker was made."""
+    """A relative outbox path is resolved once, when the tracker is created."""
     if setting == "XDG_STATE_HOME":
         settings = {"TRACKERAPI_OUTBOX": "outbox", setting: "."}
     else:
@@ -155,7 +155,7 @@ def test_user_without_a_home_folder_is_tracked_from_memory(
     job: TrackerJob,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Events arrive even if no folder for an outbox exists."""
+    """Without a home folder, events are delivered from memory."""
     monkeypatch.delenv("XDG_STATE_HOME")
 
     def no_home() -> Path:
@@ -175,7 +175,7 @@ def test_user_without_a_home_folder_is_tracked_from_memory(
 def test_files_and_folders_are_private(
     backend: RunningBackend, job: TrackerJob, tmp_path: Path, umask: int
 ) -> None:
-    """Whatever the umask, no other user can read or change any record."""
+    """Folders have mode 0700 and files 0600, for each umask."""
     outbox = tmp_path / "made" / "outbox"
     reported = threading.Event()
     options: dict[str, Any] = {"outbox": outbox, "on_problem": lambda _: reported.set()}
@@ -203,7 +203,7 @@ def test_no_file_names_machine_or_user(
     outbox: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No file holds the name of the machine or of the user."""
+    """No file and no request contains the name of the machine or the user."""
     for name in ("USER", "LOGNAME", "USERNAME", "HOSTNAME", "HOST"):
         monkeypatch.setenv(name, f"canary-{name}")
     for module, name in (

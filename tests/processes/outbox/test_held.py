@@ -12,7 +12,7 @@ from tests.support.outbox_folders import read_anew
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return the path of a journal."""
+    """Return the path of a journal that does not exist yet."""
     return tmp_path / "1-a.held"
 
 
@@ -36,7 +36,7 @@ assert len(mine) == 20, mine
 
 
 def test_processes_that_write_at_once_lose_nothing_of_each_other(path: Path) -> None:
-    """Several processes hold and release records in one file, and all agree."""
+    """Three processes that write one journal at the same time lose no record."""
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(path), name])
         for name in ("first", "second", "third")

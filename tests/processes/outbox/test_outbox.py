@@ -32,7 +32,7 @@ def test_events_are_delivered_without_an_outbox(
     caplog: pytest.LogCaptureFixture,
     strict: bool,
 ) -> None:
-    """Outbox cannot be written: records stay in memory and are delivered from there."""
+    """Outbox cannot be written: records are kept in memory and delivered in order."""
     with reporting(gateway, strict=strict, outbox=below_a_file(tmp_path)) as tracker:
         job = new_job(tracker, config)
         ids = [job.send_event(kind="info") for _ in range(100)]
@@ -59,7 +59,7 @@ def test_newest_is_dropped_and_counted_beyond_the_bound_of_memory(
     monkeypatch: pytest.MonkeyPatch,
     strict: bool,
 ) -> None:
-    """Outbox cannot be written: beyond the bound the newest is dropped and counted."""
+    """Outbox cannot be written: records above the limit are dropped and counted."""
     monkeypatch.setattr("trackerapi.outbox.outbox.MAX_BACKLOG_RECORDS", 20)
     gateway.fault = always(b"")
     with reporting(gateway, strict=strict, outbox=below_a_file(tmp_path)) as failing:
@@ -79,7 +79,7 @@ def test_newest_is_dropped_and_counted_beyond_the_bound_of_memory(
 def test_outbox_that_cannot_be_written_raises(
     gateway: Gateway, tracker: TrackerApi, job: TrackerJob, tmp_path: Path, strict: bool
 ) -> None:
-    """Outbox cannot be written: OutboxError, and nothing was recorded."""
+    """Outbox cannot be written: OutboxError is raised, and no record is kept."""
     with reporting(gateway, strict=strict, outbox=below_a_file(tmp_path)) as failing:
         with pytest.raises(OutboxError, match="cannot be written"):
             failing.create_job(str(uuid.uuid4()), 142, "undescribed")
@@ -95,7 +95,7 @@ def test_outbox_that_cannot_be_written_raises(
 def test_disk_that_is_full_loses_no_event_whose_call_returned(
     backend: RunningBackend, tracker: TrackerApi, job: TrackerJob, strict: bool
 ) -> None:
-    """Outbox cannot be written: a disk that fills up loses no accepted event."""
+    """Outbox cannot be written: each event whose call returned is delivered."""
     end = ended_script(
         "import resource\n"
         "from trackerapi import OutboxError\n"
@@ -124,7 +124,7 @@ def test_disk_that_is_full_loses_no_event_whose_call_returned(
 def test_forked_child_releases_files_without_a_trace(
     folder: Path, process: ReportingProcess
 ) -> None:
-    """A forked child neither writes to its parent's file nor takes its lock."""
+    """A forked child closes its parent's file without a write or an unlock."""
     process.append(event_line())
     before = sorted(folder.iterdir())
     pid = os.fork()

@@ -1,4 +1,4 @@
-"""Closed descriptors of a script, and resources that a tracker closes."""
+"""Scripts with closed standard descriptors; resources that a tracker closes."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.support.scripts import Scripts
 
 
 def test_script_without_stderr_reports(scripts: Scripts) -> None:
-    """A warning that cannot be printed stops neither the script nor an event."""
+    """With stderr closed, the script runs on and all its events are delivered."""
     output, _ = scripts.run(
         """\
         sys.stderr.close()
@@ -27,7 +27,7 @@ def test_script_without_stderr_reports(scripts: Scripts) -> None:
 def test_text_printed_to_a_closed_descriptor_gets_into_no_event(
     scripts: Scripts, closed: tuple[int, ...]
 ) -> None:
-    """Closed descriptors of a daemon are not reused for the outbox."""
+    """The outbox does not use descriptors 0 to 2, even if the script closed them."""
     scripts.run(f"""\
         for descriptor in {closed}:
             os.close(descriptor)
@@ -53,7 +53,7 @@ def test_text_printed_to_a_closed_descriptor_gets_into_no_event(
 def test_script_with_warnings_as_errors_gets_none(
     scripts: Scripts, forks: bool
 ) -> None:
-    """A tracker closes all its resources, and Python prints no warning."""
+    """Under `-W error -X dev`, Python reports no unclosed resource of a tracker."""
     output, errors = scripts.run(
         f"""\
         import gc

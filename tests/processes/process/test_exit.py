@@ -26,7 +26,7 @@ from trackerapi import (
 def test_exit_waits_for_a_silent_backend_no_longer_than_its_timeout(
     gateway: Gateway, silence: threading.Event, tmp_path: Path, strict: bool
 ) -> None:
-    """Exit with events undelivered: at most shutdown_timeout; one line says where."""
+    """Exit with events undelivered: one line, after shutdown_timeout at most."""
     gateway.fault = silent(silence)
     end = ended_script(
         "job = TrackerApi().job('silence')\n"
@@ -47,7 +47,7 @@ def test_exit_waits_for_a_silent_backend_no_longer_than_its_timeout(
 def test_exit_does_not_wait_for_a_backend_known_to_be_down(
     closed_port: int, tmp_path: Path, strict: bool
 ) -> None:
-    """Exit with events undelivered: no wait when the backend is known to be down."""
+    """Exit with events undelivered: no wait after a refused connection."""
     end = ended_script(
         "job = TrackerApi().create_job('down', 142, 'undescribed')\n"
         "for _ in range(5): job.send_event(kind='info')\n",
@@ -66,7 +66,7 @@ def test_exit_does_not_wait_for_a_backend_known_to_be_down(
 def test_exit_reports_events_of_a_dropped_tracker(
     closed_port: int, tmp_path: Path, strict: bool
 ) -> None:
-    """Exit with events undelivered: also those of a tracker that the script dropped."""
+    """Exit with events undelivered: events of a collected tracker are counted too."""
     end = ended_script(
         "def main():\n"
         "    job = TrackerApi().job('dropped')\n"
@@ -85,7 +85,7 @@ def test_exit_reports_events_of_a_dropped_tracker(
 def test_exit_reports_deferred_events(
     backend: RunningBackend, tmp_path: Path, strict: bool
 ) -> None:
-    """Exit with events undelivered: those of a job not known yet are reported too."""
+    """Exit with events undelivered: events of an unknown job are counted too."""
     job_id = str(uuid.uuid4())
     end = ended_script(
         f"tracker = TrackerApi(); job = tracker.job({job_id!r})\n"
@@ -107,7 +107,7 @@ def test_exit_reports_deferred_events(
 def test_exit_reports_events_in_memory_only(
     closed_port: int, tmp_path: Path, strict: bool
 ) -> None:
-    """Exit with events undelivered: events without a disk are not said to stay."""
+    """Exit with events undelivered: events in memory are reported as lost."""
     place = below_a_file(tmp_path)
     end = ended_script(
         "job = TrackerApi().create_job('nowhere', 142, 'undescribed')\n"
@@ -125,7 +125,7 @@ def test_exit_reports_events_in_memory_only(
 
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_event_of_an_exit_handler_is_kept(scripts: Scripts, place: str) -> None:
-    """A handler that runs before or after the library's own reports like other code."""
+    """Events of `atexit` handlers before and after the library's handler arrive."""
     handler = "atexit.register(lambda: send(job, 3))"
     first, last = (handler, "") if place == "before" else ("", handler)
     output, errors = scripts.run(f"""\
@@ -143,7 +143,7 @@ def test_event_of_an_exit_handler_is_kept(scripts: Scripts, place: str) -> None:
 def test_event_of_a_thread_that_outlives_the_script_is_delivered(
     scripts: Scripts,
 ) -> None:
-    """The exit waits for a thread that reports after the last line of the script."""
+    """Events that a thread sends after the end of the main thread are delivered."""
     output, errors = scripts.run("""\
         job = TrackerApi().job(JOB)
         send(job)
@@ -163,7 +163,7 @@ def test_event_of_a_thread_that_outlives_the_script_is_delivered(
 
 
 def test_event_of_a_finalizer_neither_hangs_nor_fails(scripts: Scripts) -> None:
-    """`__del__` at the teardown of modules may report, and the process ends."""
+    """Events sent by `__del__` during interpreter shutdown are recorded."""
     output, errors = scripts.run(
         """\
         class Resource:
@@ -180,7 +180,7 @@ def test_event_of_a_finalizer_neither_hangs_nor_fails(scripts: Scripts) -> None:
         send(job)
         resource = Resource(job)
         """,
-        # A script that waits for a timeout instead of ending is killed before it.
+        # An exit that waits for this timeout takes longer than the test allows.
         TRACKERAPI_SHUTDOWN_TIMEOUT="3600",
     )
 
@@ -192,7 +192,7 @@ def test_event_of_a_finalizer_neither_hangs_nor_fails(scripts: Scripts) -> None:
 def test_event_of_a_finalizer_that_outlives_its_tracker_is_kept(
     scripts: Scripts,
 ) -> None:
-    """A slow `__del__` may report after its tracker was collected."""
+    """Events that `__del__` sends after its tracker was collected are recorded."""
     output, errors = scripts.run(
         """\
         import gc
@@ -214,7 +214,7 @@ def test_event_of_a_finalizer_that_outlives_its_tracker_is_kept(
         main()
         gc.collect()
         """,
-        # A script that waits for a timeout instead of ending is killed before it.
+        # An exit that waits for this timeout takes longer than the test allows.
         TRACKERAPI_SHUTDOWN_TIMEOUT="3600",
     )
 

@@ -22,7 +22,7 @@ from trackerapi import TrackerApi
 
 @pytest.mark.parametrize("ending", ["sys.exit(0)", "os._exit(0)"])
 def test_fork_loses_and_doubles_nothing(scripts: Scripts, ending: str) -> None:
-    """Reports of parent and child before and after a fork arrive once."""
+    """Events of parent and child before and after a fork are stored once each."""
     output, errors = scripts.run(f"""\
         tracker = TrackerApi()
         job = tracker.job(JOB)
@@ -45,7 +45,7 @@ def test_fork_loses_and_doubles_nothing(scripts: Scripts, ending: str) -> None:
 
 
 def test_fork_leaves_progress_to_the_parent(scripts: Scripts) -> None:
-    """Pending progress of the parent is not written by its child."""
+    """Pending progress of the parent is stored once, by the parent."""
     scripts.run("""\
         tracker = TrackerApi()
         job = tracker.job(JOB)
@@ -71,7 +71,7 @@ def test_fork_leaves_progress_to_the_parent(scripts: Scripts) -> None:
 def test_fork_of_a_busy_loop_opens_a_connection_of_its_own(
     scripts: Scripts, gateway: Gateway
 ) -> None:
-    """A child that is forked during a request shares no socket."""
+    """A child forked during a request of its parent opens its own connection."""
     is_held, release = threading.Event(), threading.Event()
 
     def fault(request: Request) -> None:
@@ -113,7 +113,7 @@ def test_fork_of_a_busy_loop_opens_a_connection_of_its_own(
 def test_fork_of_an_idle_loop_opens_a_connection_of_its_own(
     scripts: Scripts, gateway: Gateway
 ) -> None:
-    """An idle connection of the parent is not used by its child."""
+    """A child forked while its parent's connection is idle opens its own connection."""
     scripts.base_url = gateway.url
     output, errors = scripts.run(
         KEEPING
@@ -139,7 +139,7 @@ def test_fork_of_an_idle_loop_opens_a_connection_of_its_own(
 
 
 def test_fork_while_another_thread_sends_first_does_not_hang(scripts: Scripts) -> None:
-    """A child reports although the parent was about to open its outbox."""
+    """A child forked while another thread opens the outbox can report."""
     output, errors = scripts.run(
         OWN_THREADS
         + """\
@@ -166,7 +166,7 @@ def test_fork_while_another_thread_sends_first_does_not_hang(scripts: Scripts) -
         first.join()
         print(tracker.flush(timeout=30).waiting)
         """,
-        # A script that waits for a timeout instead of ending is killed before it.
+        # An exit that waits for this timeout takes longer than the test allows.
         TRACKERAPI_SHUTDOWN_TIMEOUT="3600",
     )
 
@@ -181,7 +181,7 @@ def test_fork_while_another_thread_sends_first_does_not_hang(scripts: Scripts) -
 def test_fork_beside_threads_warns_only_of_threads_of_the_script(
     scripts: Scripts,
 ) -> None:
-    """Threads of the library cause no warning of Python."""
+    """Python's warning about forks beside threads is caused by script threads only."""
     output, errors = scripts.run("""\
         def fork():
             child = os.fork()
@@ -209,7 +209,7 @@ def test_fork_beside_threads_warns_only_of_threads_of_the_script(
 
 
 def test_many_forks_at_any_moment_do_not_hang(scripts: Scripts) -> None:
-    """Children forked while threads report and deliver exit as usual."""
+    """Twenty children forked while threads report all exit with status 0."""
     output, errors = scripts.run(
         OWN_THREADS
         + """\
@@ -247,7 +247,7 @@ def test_many_forks_at_any_moment_do_not_hang(scripts: Scripts) -> None:
 def test_child_of_a_signal_handler_delivers_after_a_fork_in_a_fork(
     scripts: Scripts,
 ) -> None:
-    """The child of a handler that interrupts a fork delivers before it ends."""
+    """A child forked by a signal handler during another fork can deliver."""
     output, _ = scripts.run(
         """\
         import signal
@@ -284,7 +284,7 @@ def test_child_of_a_signal_handler_delivers_after_a_fork_in_a_fork(
 
 
 def test_child_of_a_child_reports_too(scripts: Scripts) -> None:
-    """A child of a child, as of daemons, has its own outbox."""
+    """Events of a child and of its child are stored once each."""
     output, errors = scripts.run("""\
         tracker = TrackerApi()
         job = tracker.job(JOB)

@@ -1,4 +1,4 @@
-"""Processes that are not as expected: descriptors, clocks and modules taken away.
+"""Scripts that close the descriptors or replace the clock of a tracker.
 
 Each test runs a script of its own against a real backend.
 """
@@ -220,7 +220,7 @@ tracker.close()
 def test_job_runs_and_its_records_arrive(
     backend: RunningBackend, tmp_path: Path, script: str, arguments: list[str]
 ) -> None:
-    """The job does its work, its own files are untouched, and nothing is lost."""
+    """The script ends with status 0, and its three events are stored once each."""
     job_id = f"odd-{uuid.uuid4()}"
     (tmp_path / "job").mkdir()
     environment = {

@@ -1,4 +1,4 @@
-"""Workers of multiprocessing and of pools."""
+"""Workers of `multiprocessing` and `concurrent.futures`."""
 
 import textwrap
 from typing import Final
@@ -41,7 +41,7 @@ def inherited(count):
 def test_workers_of_multiprocessing_lose_and_double_nothing(
     scripts: Scripts, method: str, work: str
 ) -> None:
-    """Reports of workers arrive once, however the workers start and exit."""
+    """Events of workers are stored once, for each start method and each exit."""
     script = WORKERS + textwrap.dedent(f"""\
         if __name__ == "__main__":
             tracker = TrackerApi()
@@ -68,7 +68,7 @@ def test_workers_of_multiprocessing_lose_and_double_nothing(
 def test_worker_of_multiprocessing_delivers_before_it_ends(
     scripts: Scripts, method: str
 ) -> None:
-    """A worker waits for its delivery, although it runs no atexit handlers."""
+    """A worker delivers its events before it ends, without `atexit` handlers."""
     script = WORKERS + textwrap.dedent(f"""\
         if __name__ == "__main__":
             context = multiprocessing.get_context("{method}")
@@ -85,7 +85,7 @@ def test_worker_of_multiprocessing_delivers_before_it_ends(
 
 
 def test_pool_with_terminated_workers_loses_nothing(scripts: Scripts) -> None:
-    """The end of a Pool kills its workers; another process delivers their reports."""
+    """Events of workers that the end of a `Pool` kills are delivered."""
     script = WORKERS + textwrap.dedent("""\
         if __name__ == "__main__":
             tracker = TrackerApi()
@@ -113,7 +113,7 @@ def test_pool_with_terminated_workers_loses_nothing(scripts: Scripts) -> None:
 def test_pools_of_concurrent_futures_lose_and_double_nothing(
     scripts: Scripts, executor: str, work: str
 ) -> None:
-    """Reports of tasks in a pool arrive once, without a flush."""
+    """Events of tasks in an executor are stored once each, without a flush."""
     script = WORKERS + textwrap.dedent(f"""\
         from concurrent.futures import {executor}
 

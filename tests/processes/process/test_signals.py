@@ -23,12 +23,12 @@ while True:
 def test_ctrl_c_ends_a_script_as_without_tracking(
     scripts: Scripts, number: int
 ) -> None:
-    """A script in a loop of reports dies of Ctrl-C, and loses no event."""
+    """Ctrl-C ends a reporting script by SIGINT, with the usual traceback."""
     ends: list[tuple[int, list[str]]] = []
     for mode in ("online", "off"):
         with scripts.started(ENDLESS, TRACKERAPI_MODE=mode) as process:
             assert line_of(process.stdout) == "ready"
-            # At another place in the loop each time.
+            # The parameter moves the signal to different code in the loop.
             assert process.stdout is not None
             threading.Event().wait(0.01 * number)
             process.send_signal(signal.SIGINT)
@@ -44,7 +44,7 @@ def test_ctrl_c_ends_a_script_as_without_tracking(
 def test_killed_script_leaves_its_events_to_the_next(
     scripts: Scripts, name: str
 ) -> None:
-    """A script dies by the signal itself; every event with a returned call arrives."""
+    """The signal ends the script; each event whose call returned is delivered."""
     number = signal.Signals[name]
     with scripts.started(ENDLESS) as process:
         assert line_of(process.stdout) == "ready"
@@ -58,7 +58,7 @@ def test_killed_script_leaves_its_events_to_the_next(
 def test_script_that_is_interrupted_repeatedly_keeps_its_counts(
     scripts: Scripts,
 ) -> None:
-    """Interrupts at any place leave neither a lock nor a wrong count behind."""
+    """After 150 KeyboardInterrupts in reports, no record is undelivered or lost."""
     output, errors = scripts.run("""\
         import signal
 
@@ -85,7 +85,7 @@ def test_script_that_is_interrupted_repeatedly_keeps_its_counts(
 def test_signal_handler_may_report_during_a_report(
     scripts: Scripts,
 ) -> None:
-    """Neither the report of the handler nor the interrupted one is lost."""
+    """Events of a signal handler and the events it interrupts are all delivered."""
     output, errors = scripts.run("""\
         import signal
 

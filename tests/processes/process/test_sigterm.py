@@ -317,7 +317,7 @@ with TrackerApi(
 def script(
     body: str, outbox: Path, *arguments: str, on_sigterm: str = ""
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a script that prints a line when it is ready to be stopped."""
+    """Run `BEGIN` and `body` in a process; kill the process after the block."""
     command = [sys.executable, "-c", BEGIN + body, str(outbox), *arguments]
     with subprocess.Popen(
         command,
@@ -333,19 +333,19 @@ def script(
 
 
 def said(process: subprocess.Popen[str]) -> str:
-    """Return the next line that a script prints."""
+    """Return the next line of the script's standard output."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
 def children_of(process_id: int) -> list[int]:
-    """Return the child processes of a process."""
+    """Return the process ids of the children of a process."""
     listed = Path(f"/proc/{process_id}/task/{process_id}/children").read_text()
     return [int(child) for child in listed.split()]
 
 
 def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int:
-    """Send a signal to a script that is ready; return its exit status."""
+    """Wait for the line "ready", send a signal, and return the exit status."""
     assert said(process) == "ready"
     process.send_signal(number)
     return process.wait(timeout=30)
@@ -376,7 +376,7 @@ def stopped(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> int
 def test_sigterm_reports_by_its_setting_and_ends_the_process(
     body: str, status: int, kind: str, outbox: Path
 ) -> None:
-    """`on_sigterm` decides the reported kind; the author's handler, the exit."""
+    """`on_sigterm` sets the reported kind; the script's handler sets the status."""
     with script(body, outbox, on_sigterm=kind) as process:
         assert stopped(process) == status
 
@@ -386,7 +386,7 @@ def test_sigterm_reports_by_its_setting_and_ends_the_process(
 
 
 def test_sigterm_interrupts_by_default(outbox: Path) -> None:
-    """SIGTERM reports `interrupt` by default, since most such jobs are run again."""
+    """Without a setting, SIGTERM reports `interrupt`."""
     with script(PLAIN, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
@@ -394,7 +394,7 @@ def test_sigterm_interrupts_by_default(outbox: Path) -> None:
 
 
 def test_argument_wins_over_the_environment(outbox: Path) -> None:
-    """The argument `on_sigterm` wins over `TRACKERAPI_ON_SIGTERM`."""
+    """The argument `on_sigterm` overrides `TRACKERAPI_ON_SIGTERM`."""
     body = """
 tracker = TrackerApi(
     "key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1], on_sigterm="cancel"
@@ -409,7 +409,7 @@ job = tracker.run_job("job", 142, "imaging")
 
 @pytest.mark.parametrize("kind", ["interrupt", "cancel"])
 def test_ctrl_c_cancels_in_each_setting(kind: str, outbox: Path) -> None:
-    """Ctrl-C reports `cancel`, since a person decided; KeyboardInterrupt goes on."""
+    """Ctrl-C reports `cancel` for each `on_sigterm` and ends the process by SIGINT."""
     with script(PLAIN, outbox, on_sigterm=kind) as process:
         assert stopped(process, signal.SIGINT) == -signal.SIGINT
 
@@ -417,7 +417,7 @@ def test_ctrl_c_cancels_in_each_setting(kind: str, outbox: Path) -> None:
 
 
 def test_step_that_sigterm_stops_is_not_ended(outbox: Path) -> None:
-    """A step or loop that SIGTERM stops is reported neither as failed nor as done."""
+    """No end is reported for a step that SIGTERM stops, only the interruption."""
     with script(STEP_HANDLER_EXITS, outbox) as process:
         assert stopped(process) == 143
 
@@ -425,7 +425,7 @@ def test_step_that_sigterm_stops_is_not_ended(outbox: Path) -> None:
 
 
 def test_interruption_of_the_author_is_reported_once(outbox: Path) -> None:
-    """An interruption that the author's handler has reported is not reported again."""
+    """If the script's handler calls `job.interrupt()`, one interruption is reported."""
     with script(BY_HAND, outbox) as process:
         assert stopped(process) == 1
 
@@ -437,7 +437,7 @@ def test_interruption_of_the_author_is_reported_once(outbox: Path) -> None:
 def test_stop_is_the_last_report_where_threads_go_on_during_the_delivery(
     backend: RunningBackend, outbox: Path
 ) -> None:
-    """Reports of other threads after the stop are kept, and do not restart the job."""
+    """If a thread reports after the interruption, the interruption is repeated."""
     with FaultProxy(backend.base_url) as proxy:
         more = (backend.api_key, proxy.url, str(uuid.uuid4()))
         with script(BUSY_THREAD, outbox, *more) as process:
@@ -450,7 +450,7 @@ def test_stop_is_the_last_report_where_threads_go_on_during_the_delivery(
 
 
 def test_job_that_has_ended_is_not_interrupted(outbox: Path) -> None:
-    """A succeeded job stays succeeded, and its timeline has no interruption."""
+    """SIGTERM after `job.complete()` reports no interruption."""
     with script(FINISHED, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
@@ -458,7 +458,7 @@ def test_job_that_has_ended_is_not_interrupted(outbox: Path) -> None:
 
 
 def test_own_handler_that_lets_the_work_end_is_no_cancellation(outbox: Path) -> None:
-    """A job whose own handler lets the work end has succeeded."""
+    """If the script's handler lets the work end, the job is reported as complete."""
     with script(GRACEFUL, outbox) as process:
         assert stopped(process) == 0
 
@@ -466,7 +466,7 @@ def test_own_handler_that_lets_the_work_end_is_no_cancellation(outbox: Path) -> 
 
 
 def test_ignored_signal_stays_ignored(outbox: Path) -> None:
-    """A script that ignores SIGTERM ignores it in a block, too."""
+    """If the script ignores SIGTERM, the block ignores SIGTERM and completes."""
     with script(IGNORED, outbox) as process:
         assert said(process) == "ready"
         assert process.wait(timeout=30) == 0
@@ -475,7 +475,7 @@ def test_ignored_signal_stays_ignored(outbox: Path) -> None:
 
 
 def test_forked_child_that_is_terminated_reports_nothing(outbox: Path) -> None:
-    """SIGTERM ends a forked worker at any moment, and reports no interruption."""
+    """SIGTERM to a forked child ends the child and reports no interruption."""
     with script(FORKED_CHILD, outbox) as process:
         assert process.wait(timeout=30) == 0
 
@@ -483,7 +483,7 @@ def test_forked_child_that_is_terminated_reports_nothing(outbox: Path) -> None:
 
 
 def test_only_open_jobs_are_interrupted(outbox: Path) -> None:
-    """SIGTERM interrupts the open job alone, not an ended job inside of it."""
+    """SIGTERM interrupts the open job, but not an ended job nested in its block."""
     with script(NESTED, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
@@ -492,7 +492,7 @@ def test_only_open_jobs_are_interrupted(outbox: Path) -> None:
 
 
 def test_signal_is_as_it_was_after_the_block(outbox: Path) -> None:
-    """After the block, the handler of SIGTERM is the one before it."""
+    """After the block, the previous handler of SIGTERM is restored."""
     with script(AFTERWARDS, outbox) as process:
         assert said(process) == "True"
         assert stopped(process) == -signal.SIGTERM
@@ -509,7 +509,7 @@ def test_signal_is_as_it_was_after_the_block(outbox: Path) -> None:
 def test_handle_that_has_not_begun_the_job_leaves_it_running(
     body: str, reported: list[str], kind: str, outbox: Path
 ) -> None:
-    """SIGTERM to an attached process does not interrupt the job."""
+    """SIGTERM does not interrupt a job that the process has not created."""
     with script(body, outbox, on_sigterm=kind) as process:
         assert stopped(process) == -signal.SIGTERM
 
@@ -519,7 +519,7 @@ def test_handle_that_has_not_begun_the_job_leaves_it_running(
 def test_forked_worker_that_runs_the_block_leaves_the_job_running(
     outbox: Path,
 ) -> None:
-    """Only the process that has begun the job reports its interruption."""
+    """SIGTERM to a forked child that runs the block does not interrupt the job."""
     with script(WORKER, outbox) as process:
         assert said(process) == "ready"
         (child,) = children_of(process.pid)
@@ -533,7 +533,7 @@ def test_forked_worker_that_runs_the_block_leaves_the_job_running(
 def test_handler_of_an_earlier_block_ends_the_process_once(
     body: str, outbox: Path
 ) -> None:
-    """A handler that is still installed, or is called by a later one, acts once."""
+    """A leftover or chained handler of an earlier block reports one interruption."""
     with script(body, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
@@ -541,7 +541,7 @@ def test_handler_of_an_earlier_block_ends_the_process_once(
 
 
 def test_strict_report_that_fails_does_not_swallow_the_signal(outbox: Path) -> None:
-    """SIGTERM ends the process even if the report fails in strict mode."""
+    """In strict mode, SIGTERM ends the process although the report raises."""
     with script(STRICT, outbox) as process:
         assert stopped(process) == -signal.SIGTERM
 
@@ -559,7 +559,7 @@ def test_handler_set_in_c_stays(outbox: Path, when: str) -> None:
     "error", ["ValueError", "RuntimeError", "AttributeError", "OSError"]
 )
 def test_job_runs_where_no_handler_may_be_set(outbox: Path, error: str) -> None:
-    """A job runs where Python may set no signal handler, as in an embedding program."""
+    """A job runs even if `signal.signal()` raises, as in an embedding program."""
     command = [sys.executable, "-c", BEGIN + NOT_ALLOWED, str(outbox), error]
     subprocess.run(command, check=True, timeout=60)
 
@@ -567,7 +567,7 @@ def test_job_runs_where_no_handler_may_be_set(outbox: Path, error: str) -> None:
 
 
 def test_job_runs_in_a_sub_interpreter(outbox: Path) -> None:
-    """A sub-interpreter may neither set handlers nor start threads that last."""
+    """A job runs in a sub-interpreter, which allows no signal handlers."""
     command = [sys.executable, "-c", SUB_INTERPRETER, str(outbox)]
     run = subprocess.run(command, check=True, timeout=60, capture_output=True)
 

@@ -1,4 +1,4 @@
-"""Threads and event loops that report at once."""
+"""Reports of several threads, and of an event loop."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ from trackerapi import TrackerApi, TrackerJob
 def test_threads_that_send_at_once_lose_and_double_nothing(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """Each event of 8 threads arrives once, in the order of its thread."""
+    """Each event of 8 threads is stored once, in the order of its thread."""
     barrier = threading.Barrier(8)
     sent: list[list[str]] = [[] for _ in range(8)]
 
@@ -41,7 +41,7 @@ def test_threads_that_send_at_once_lose_and_double_nothing(
 def test_threads_that_send_first_at_once_share_one_loop(
     backend: RunningBackend, tmp_path: Path
 ) -> None:
-    """Threads that start together share one file and one delivery thread."""
+    """Eight threads that send their first event together share one delivery thread."""
     before = library_threads()
     barrier = threading.Barrier(8)
     outbox = tmp_path / "outbox"
@@ -66,7 +66,7 @@ def test_threads_that_send_first_at_once_share_one_loop(
 def test_event_loop_is_not_blocked_by_reports(
     gateway: Gateway, tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """100 tasks report to a silent backend, and the event loop goes on."""
+    """100 tasks of an event loop report without waiting for a silent backend."""
     ended = threading.Event()
     gateway.fault = silent(ended)
     key = gateway.backend.api_key
@@ -81,7 +81,7 @@ def test_event_loop_is_not_blocked_by_reports(
     with TrackerApi(key, gateway.url, shutdown_timeout=0) as slow:
         handle = slow.job(job.provider_job_id)
         try:
-            # Ends while the backend is silent, or not at all.
+            # The backend is silent here: a report that waits for it times out.
             ids = asyncio.run(asyncio.wait_for(main(handle), PATIENCE_SECONDS))
             before = stored(tracker, job)
         finally:

@@ -33,7 +33,7 @@ def test_key_is_in_its_header_only(
     form: str,
     fate: str,
 ) -> None:
-    """No file, log, repr, report or error shows a key, however an event ends."""
+    """Only the header `X-API-Key` contains the key: no file, log, repr or report."""
     caplog.set_level(logging.DEBUG)
     gateway.lends_key = True
     gateway.fault = {
@@ -64,7 +64,7 @@ def test_key_is_in_its_header_only(
 def test_key_that_an_answer_repeats_is_not_shown(
     gateway: Gateway, outbox: Path, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    """A server that repeats the request does not bring a key into log or outbox."""
+    """A key that the backend repeats in an answer is not logged or written."""
 
     def echo(request: Request) -> bytes:
         return problem(status, detail=f"Bad key: {request.headers['x-api-key']}")

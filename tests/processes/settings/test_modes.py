@@ -1,4 +1,4 @@
-"""Trackers that are off or offline."""
+"""Trackers with the mode `off` or `offline`."""
 
 import json
 import os
@@ -39,7 +39,7 @@ print(json.dumps([ids, waiting, threading.active_count(), loaded]))
 
 
 def run_off(tmp_path: Path, argument: str, **settings: str) -> list[str]:
-    """Run a script without tracking; return the modules that it has loaded."""
+    """Run `OFF` in an empty home folder; return the names of modules that it loads."""
     home = tmp_path / "home"
     home.mkdir()
     done = subprocess.run(
@@ -66,7 +66,7 @@ def run_off(tmp_path: Path, argument: str, **settings: str) -> list[str]:
 def test_off_needs_no_settings_and_does_nothing(
     tmp_path: Path, argument: str, settings: dict[str, str]
 ) -> None:
-    """Without key and address a script runs: no thread, no file, no foreign module."""
+    """With mode `off`, a tracker makes no thread, file or third-party import."""
     loaded = run_off(tmp_path, argument, **settings)
 
     foreign = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
@@ -85,7 +85,7 @@ def test_off_loads_no_delivery(tmp_path: Path) -> None:
 
 
 def test_read_call_of_a_tracker_that_is_off_raises() -> None:
-    """The error of a read call names the setting."""
+    """With mode `off`, a read call raises BackendError, which names the setting."""
     with TrackerApi(mode="off") as tracker, pytest.raises(BackendError) as caught:
         tracker.get_job("off")
 
@@ -95,7 +95,7 @@ def test_read_call_of_a_tracker_that_is_off_raises() -> None:
 def test_offline_tracker_records_and_does_not_connect(
     gateway: Gateway, config: JobConfig, outbox: Path
 ) -> None:
-    """Nothing leaves the machine, not even by flush() and close()."""
+    """With mode `offline`, `flush()` and `close()` open no connection."""
     key = gateway.backend.api_key
     with TrackerApi(key, gateway.url, mode="offline", outbox=outbox) as offline:
         job = new_job(offline, config)
@@ -147,7 +147,7 @@ def test_later_online_tracker_delivers_offline_records(
 
 
 def test_offline_needs_no_key(outbox: Path) -> None:
-    """A machine without access to the backend needs no key."""
+    """With mode `offline`, events are recorded without an API key."""
     with TrackerApi(base_url=NOWHERE, mode="offline", outbox=outbox) as tracker:
         event_id = tracker.job("keyless").send_event(kind="info")
 

@@ -32,11 +32,11 @@ class Setting:
     """One setting: a row of the table below.
 
     Attributes:
-        variable: Its variable; blank for an argument alone.
-        argument: Its argument; blank for a variable alone.
+        variable: Environment variable; empty if only an argument exists.
+        argument: Name of the argument; empty if only a variable exists.
         good: A valid value; `FILE` stands for a file with valid content.
-        is_path: Whether it names a file or folder.
-        without: Usual arguments to leave out, because they would win over it.
+        is_path: Whether the value is the path of a file or folder.
+        without: Arguments of `ENOUGH` that override this setting: left out.
     """
 
     variable: str = ""
@@ -50,13 +50,13 @@ class Setting:
 
     @property
     def is_of_backend(self) -> bool:
-        """Whether the backend reads it."""
+        """Whether the backend reads this setting, and not the library."""
         return self.variable.startswith(PREFIX)
 
     def read(
         self, variable: str | None = None, argument: object = None
     ) -> tuple[object, str]:
-        """Read the settings; return them, or the name that the error gives."""
+        """Return settings and an empty text, or None and the reason of the error."""
         environment = {} if variable is None else {self.variable: variable}
         if self.is_of_backend:
             assert argument is None or isinstance(argument, str)
@@ -183,13 +183,13 @@ WRONG: Final[list[Any]] = [
 
 
 def named(settings: list[Setting]) -> pytest.MarkDecorator:
-    """Run a test with each of some settings."""
+    """Return a mark that runs a test once for each of `settings`."""
     return pytest.mark.parametrize("setting", settings, ids=str)
 
 
 @pytest.fixture(autouse=True)
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Make a folder of the test the current directory and the home directory."""
+    """Make `tmp_path` the current directory and the home directory."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -197,14 +197,14 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """Return a file of certificates that a TLS context loads."""
+    """Return the content of a certificate file that TLS contexts accept."""
     import certifi
 
     return Path(certifi.where()).read_bytes()
 
 
 def filled(setting: Setting, path: Path, certificates: bytes) -> str:
-    """Make the file that a setting reads, if it reads one; return a valid value."""
+    """Return a valid value of a setting; a file that the setting needs is written."""
     if setting.good != "FILE":
         return setting.good
     if setting.variable.endswith("API_KEY_FILE"):
@@ -215,7 +215,7 @@ def filled(setting: Setting, path: Path, certificates: bytes) -> str:
 
 
 def comparable(settings: object) -> str:
-    """Return settings as text, in which equal TLS contexts have the same text."""
+    """Return settings as text without object addresses; empty for None."""
     return re.sub(r"0x[0-9a-f]+", "", repr(settings)) if settings else ""
 
 
@@ -274,7 +274,7 @@ def test_argument_wins_over_its_variable(
     assert comparable(both) == comparable(settings)
 
 
-# Python's ssl module reads its own variable as it stands.
+# Python's ssl module reads SSLKEYLOGFILE itself and does not strip blanks.
 @named([each for each in VARIABLES if each.variable != "SSLKEYLOGFILE"])
 def test_white_space_around_a_variable_is_no_part_of_it(
     setting: Setting, tmp_path: Path, certificates: bytes
@@ -295,7 +295,7 @@ def test_white_space_around_a_variable_is_no_part_of_it(
 def test_path_becomes_absolute_when_it_is_read(
     setting: Setting, spelled: str, home: Path, certificates: bytes
 ) -> None:
-    """A later change of the directory changes no path; `~` is the home directory."""
+    """A relative path or `~` becomes an absolute path when the setting is read."""
     (home / "folder").mkdir()
     absolute = filled(setting, home / "folder/file", certificates)
     settings, reason = setting.read(absolute)
@@ -311,7 +311,7 @@ def test_path_becomes_absolute_when_it_is_read(
 def test_tilde_without_a_home_directory_is_an_error(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user without HOME and without a passwd entry gets an error with the fix."""
+    """Without HOME and a passwd entry, `~` raises an error that names the variable."""
 
     def refuse(_: object) -> None:
         raise KeyError
@@ -344,7 +344,7 @@ def test_relative_path_in_a_directory_that_is_gone_is_an_error(
 @named(VARIABLES)
 @pytest.mark.parametrize("value", ODD, ids=range(len(ODD)))
 def test_odd_variable_works_or_is_named(setting: Setting, value: str) -> None:
-    """No value of a variable ends a script with anything but a SettingsError."""
+    """An odd value is accepted, ignored, or rejected with a short SettingsError."""
     settings, reason = setting.read(value)
 
     is_ignored = reason == setting.read()[1]
@@ -357,13 +357,13 @@ def test_odd_variable_works_or_is_named(setting: Setting, value: str) -> None:
     [
         (setting, value)
         for setting in ARGUMENTS
-        # Arguments of the backend come from a command line.
+        # Arguments of the backend come from a command line, so they are texts.
         for value in (ODD if setting.is_of_backend else [*WRONG, *ODD])
     ],
     ids=lambda each: str(each) if isinstance(each, Setting) else type(each).__name__,
 )
 def test_wrong_argument_works_or_is_named(setting: Setting, value: object) -> None:
-    """No type or size of an argument raises anything but a SettingsError."""
+    """An odd argument is accepted, or rejected with a short SettingsError."""
     settings, reason = setting.read(argument=value)
 
     option = f"--{setting.argument.replace('_', '-')}"
@@ -375,7 +375,7 @@ def test_wrong_argument_works_or_is_named(setting: Setting, value: object) -> No
 def test_key_file_is_the_same_after_a_change_of_directory(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A relative key file is read again from the directory of the start."""
+    """A relative key file is resolved once and read again from the same path."""
     (home / "key").write_text(KEY)
     other = home / "other"
     other.mkdir()
@@ -437,7 +437,7 @@ def test_address_without_a_scheme_is_suggested_with_one(
     "address", ["tcp://10.0.0.1:80", "udp://10.0.0.1:53", "tcp://[fd00::1]:80"]
 )
 def test_port_that_kubernetes_sets_is_ignored(address: str) -> None:
-    """Kubernetes sets this variable in every pod beside a service of this name."""
+    """A `TRACKERAPI_BACKEND_PORT` such as tcp://..., set by Kubernetes, is ignored."""
     of_kubernetes = {
         "TRACKERAPI_BACKEND_PORT": address,
         "TRACKERAPI_BACKEND_PORT_80_TCP": address,
@@ -460,7 +460,7 @@ def test_port_is_read_by_the_commands_that_need_one(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A bad port ends `serve` alone, with one line that names the variable."""
+    """A bad port ends `serve` with status 1; other commands do not read the port."""
     monkeypatch.setenv("TRACKERAPI_BACKEND_DATABASE", str(home / "backend.db"))
     assert cli.main(["migrate"]) == 0
     assert cli.main(["key", "create", "--label", "first"]) == 0

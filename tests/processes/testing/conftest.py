@@ -1,3 +1,3 @@
-"""A tracker in memory with its configuration."""
+"""Fixtures: a tracker in memory, its configuration and an outbox folder."""
 
 from tests.support.fake_trackers import config, outbox, tracker  # noqa: F401 - fixtures

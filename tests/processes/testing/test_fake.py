@@ -22,7 +22,7 @@ def _load(number: int) -> None:
 def test_pools_report_into_the_job(
     tracker: FakeTracker, config: JobConfig, method: str
 ) -> None:
-    """A test sees reports of workers, however they were started."""
+    """The tracker in memory records notes of forked and of spawned workers."""
     TrackerApi().create_job("S1", 142, "imaging").send_event(kind="start")
     with multiprocessing.get_context(method).Pool(2) as pool:
         pool.map(_load, range(6))
@@ -35,7 +35,7 @@ def test_pools_report_into_the_job(
 
 
 def test_started_script_is_recorded(tracker: FakeTracker, outbox: Path) -> None:
-    """A script in another process reports to the test, and not further."""
+    """The tracker in memory records the events of a subprocess."""
     script = (
         "from trackerapi import TrackerApi\n"
         "with TrackerApi('key', 'https://tracker.example.org') as tracker:\n"

@@ -1,4 +1,4 @@
-"""The tracker in memory beside real parts."""
+"""Comparison of the tracker in memory with a real tracker and backend."""
 
 import inspect
 import uuid
@@ -25,11 +25,11 @@ GIVEN_BY_THE_BACKEND = {
     *("id", "configuration_id", "created_at", "version"),
     *("started_at", "finished_at", "last_event_at", "last_occurred_at"),
 }
-"""Members of answers in which two trackers differ."""
+"""Members of answers that the backend generates, such as ids and times."""
 
 
 def smooth(job: TrackerJob) -> None:
-    """All goes well."""
+    """Complete all steps without a failure."""
     with job:
         with job.step("load") as step:
             step.note("Reading your images")
@@ -39,7 +39,7 @@ def smooth(job: TrackerJob) -> None:
 
 
 def retried(job: TrackerJob) -> None:
-    """The second attempt works, and one item fails."""
+    """Succeed in the second attempt, with one failed item."""
     with job, job.step("load") as step:
         for attempt in step.attempts(2, wait_seconds=0):
             with attempt:
@@ -49,7 +49,7 @@ def retried(job: TrackerJob) -> None:
 
 
 def failed(job: TrackerJob) -> None:
-    """A step fails with half of it done."""
+    """Fail a step after 5 of 10 units."""
     with suppress(OSError), job, job.step("report", total=10) as step:
         step.advance(5)
         raise OSError("broken")
@@ -65,13 +65,13 @@ def cancelled(job: TrackerJob) -> None:
 
 
 def half_way(job: TrackerJob) -> None:
-    """The job still runs."""
+    """Leave the job running, with its second step at 1 of 4 units."""
     job.step("load").done()
     job.step("report", total=4).advance()
 
 
 def interrupted(job: TrackerJob) -> None:
-    """Interrupt the job in its second step, and continue it."""
+    """Interrupt the job in its second step, then start the job again."""
     job.step("load").done()
     job.step("report", total=4).advance()
     job.interrupt("Another job goes first.")
@@ -79,13 +79,13 @@ def interrupted(job: TrackerJob) -> None:
 
 
 def paused(job: TrackerJob) -> None:
-    """Interrupt the job for good."""
+    """Interrupt the job in its first step, without a new start."""
     job.step("load").start()
     job.interrupt()
 
 
 def original(job: TrackerJob) -> None:
-    """A script of the original service ends with its last step."""
+    """End the job by a `complete` event of its last step."""
     job.send_event("step", "load", {"Images": 3})
     job.send_event("complete", "report")
 
@@ -100,7 +100,7 @@ STORIES = [
 def test_answers_are_those_of_the_backend(
     story: Callable[[TrackerJob], None], backend: RunningBackend, config: JobConfig
 ) -> None:
-    """Percent, statuses, counts, attempts and events are those of the backend."""
+    """The tracker in memory returns the same job and events as the backend."""
     job_id = str(uuid.uuid4())
 
     def answers_of(tracker: TrackerApi) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -132,7 +132,7 @@ def test_answers_are_those_of_the_backend(
 def test_customer_view_has_the_texts_of_the_page(
     backend: RunningBackend, config: JobConfig
 ) -> None:
-    """The customer view in a test has the texts of the page."""
+    """Each text of `customer_view()` is on the customer's page."""
     job_id = str(uuid.uuid4())
     with recording() as tracker:
         made = TrackerApi().create_job(job_id, backend.customer_id, "imaging")
@@ -159,7 +159,7 @@ def test_customer_view_has_the_texts_of_the_page(
     "name", [name for name in vars(MemoryCalls) if not name.startswith("_")]
 )
 def test_call_has_the_parameters_of_the_real_one(name: str) -> None:
-    """Calls of the tracker in memory take the same parameters."""
+    """Each method of `MemoryCalls` has the parameters of that of `Calls`."""
     ours, theirs = getattr(MemoryCalls, name), getattr(Calls, name)
 
     assert list(inspect.signature(ours).parameters) == list(
@@ -168,20 +168,20 @@ def test_call_has_the_parameters_of_the_real_one(name: str) -> None:
 
 
 def test_every_method_of_delivery_is_overridden() -> None:
-    """No call of a test falls through to files and threads."""
+    """`MemoryDelivery` overrides each public method of `Delivery`."""
     public = {name for name in vars(Delivery) if not name.startswith("_")}
 
     assert public <= vars(MemoryDelivery).keys()
 
 
 def test_real_parts_are_made_in_one_module(tracker: FakeTracker) -> None:
-    """Outside of a test the composition makes the real parts."""
+    """During a recording, `SEAM.make` is not the function for real parts."""
     assert SEAM.make is not make_parts
     assert tracker.jobs == []
 
 
 def test_without_a_test_the_real_parts_are_made() -> None:
-    """A process without a recording does not load the tracker in memory."""
+    """Without a recording, `SEAM.make` makes the real parts."""
     assert SEAM.make is make_parts
     parts = SEAM.make.__module__
 

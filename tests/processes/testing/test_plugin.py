@@ -1,4 +1,4 @@
-"""The plugin in a provider's own pytest."""
+"""The pytest plugin in the test suite of a provider."""
 
 import subprocess
 import sys
@@ -82,14 +82,14 @@ def user_project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> 
     """Write the project of a provider; its folder for outboxes must stay empty."""
     pytester.makepyfile(pipeline=PIPELINE, module_level=MODULE_LEVEL)
     monkeypatch.setenv("XDG_STATE_HOME", str(pytester.path / "state"))
-    # Those of this project take longer to load than all of these tests.
+    # Loading the installed plugins takes longer than all of these tests.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.plugins = ["trackerapi.testing.plugin"]
     pytester.makeini("[pytest]\nfilterwarnings = error\npythonpath = .")
 
 
 def test_sketch_works_as_printed(pytester: pytest.Pytester) -> None:
-    """A provider's tests need the fixture only."""
+    """The example tests of the documentation pass and write no outbox."""
     pytester.makepyfile(test_sketch=SKETCH)
 
     done = pytester.runpytest_subprocess("-q")
@@ -99,7 +99,7 @@ def test_sketch_works_as_printed(pytester: pytest.Pytester) -> None:
 
 
 def test_failed_assertion_shows_the_job(pytester: pytest.Pytester) -> None:
-    """The report of a failed test shows the state of the job."""
+    """Failed tests print the state of the job, the unknown step or the bad id."""
     pytester.makepyfile(
         test_red="""
         from trackerapi import TrackerApi
@@ -137,7 +137,7 @@ def test_failed_assertion_shows_the_job(pytester: pytest.Pytester) -> None:
 def test_modules_may_make_their_tracker_while_they_are_imported(
     pytester: pytest.Pytester,
 ) -> None:
-    """With the option, no test needs settings, and none reaches a network."""
+    """With the option, modules may create trackers at import, without settings."""
     pytester.makepyfile(test_module_level=WITHOUT_A_FIXTURE)
     option = "trackerapi_everywhere=true"
 
@@ -151,7 +151,7 @@ def test_modules_may_make_their_tracker_while_they_are_imported(
 
 
 def test_fixture_and_option_are_documented(pytester: pytest.Pytester) -> None:
-    """`pytest --fixtures` and `pytest --help` show them."""
+    """`pytest --fixtures` lists the fixture, and `pytest --help` the option."""
     fixtures = pytester.runpytest_subprocess("--fixtures", "-q")
     fixtures.stdout.fnmatch_lines(
         ["trackerapi -- *", "*Record the reports of jobs in memory*"]
@@ -163,7 +163,7 @@ def test_fixture_and_option_are_documented(pytester: pytest.Pytester) -> None:
 def test_start_of_pytest_loads_nothing_heavy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pytest finds the plugin by itself; other tests pay nothing for the plugin."""
+    """The autoloaded plugin loads three modules of the package only."""
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     (tmp_path / "test_nothing.py").write_text(
         "import sys\n"
@@ -188,7 +188,7 @@ def test_start_of_pytest_loads_nothing_heavy(
 
 
 def test_recording_loads_neither_http_nor_models() -> None:
-    """A test with the tracker in memory needs no client, and no pytest either."""
+    """`recording()` loads neither httpx, attrs, pydantic nor pytest."""
     script = (
         "import sys\n"
         "from trackerapi import TrackerApi\n"

@@ -1,4 +1,4 @@
-"""A job that views can show."""
+"""Fixtures: a recorded job that views show."""
 
 from tests.support.viewed_jobs import (  # noqa: F401 - fixtures
     config,

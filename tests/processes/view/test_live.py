@@ -45,13 +45,13 @@ def outbox(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def prints(outbox: Path) -> Iterator[Terminal]:
-    """Return a terminal on which a job prints by every means."""
+    """Run `PRINTS` on a terminal; return the terminal."""
     with Terminal(PRINTS, outbox) as terminal:
         yield terminal
 
 
 def test_view_shows_the_job_and_its_steps(outbox: Path) -> None:
-    """The user sees the progress, marked as an estimate."""
+    """The view shows the estimated percentage and the counts of each step."""
     with Terminal(LOOP, outbox) as terminal:
         rows = terminal.until_text("3 of 4", "18.75", VIEW)
         assert rows[0].startswith("Imaging  running  own estimate 18.75 %, ")
@@ -96,7 +96,7 @@ def test_prints_appear_above_the_view(prints: Terminal) -> None:
 
 
 def test_piped_stdout_stays_as_it_is(outbox: Path) -> None:
-    """The view is on stderr alone, also while stdout goes into a pipe."""
+    """With stdout in a pipe, the view is on stderr, and stdout is unchanged."""
     script = """
 with tracker, run() as job, job.step("load"):
     print("text")
@@ -121,7 +121,7 @@ print([vars(stream).get("write") for stream in (sys.stdout, sys.stderr)])
 
 
 def test_several_jobs_are_shown_at_once(outbox: Path) -> None:
-    """Jobs are in the order of their begin; an ended job stays above the others."""
+    """Jobs are shown in the order of their start; an ended job is shown on top."""
     script = """
 with tracker, run("study-1") as one, run("study-2") as two:
     one.step("load").start()
@@ -153,7 +153,7 @@ ENDINGS = {
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_terminal_is_left_in_order(outbox: Path, ending: str) -> None:
-    """After each kind of end the terminal looks as without a view."""
+    """After each kind of end, the view is removed and the job has a last line."""
     how, exit_code, status = ENDINGS[ending]
     script = f"""
 with run() as job, job.step("load"):
@@ -172,7 +172,7 @@ with run() as job, job.step("load"):
 
 
 def test_process_that_ends_at_once_leaves_no_view(outbox: Path) -> None:
-    """The view ends without a call of `close()`."""
+    """Without `close()`, the view is removed at the end of the process."""
     script = """
 job = tracker.create_job("study-1", 142, "imaging")
 job.send_event(kind="start", name="load")
@@ -188,7 +188,7 @@ wait()
 
 
 def test_killed_process_leaves_a_usable_terminal(outbox: Path) -> None:
-    """The view changes no mode of the terminal."""
+    """After SIGKILL the cursor is visible: the view changes no terminal mode."""
     with Terminal(LOOP, outbox) as terminal:
         terminal.until_text(VIEW)
         terminal.process.kill()
@@ -199,7 +199,7 @@ def test_killed_process_leaves_a_usable_terminal(outbox: Path) -> None:
 
 
 def test_closed_terminal_does_no_harm(outbox: Path) -> None:
-    """The job goes on after its window was closed."""
+    """The job ends with status 0 although its terminal was closed."""
     with Terminal(LOOP, outbox) as terminal:
         terminal.until_text(VIEW)
         terminal.hang_up()
@@ -209,7 +209,7 @@ def test_closed_terminal_does_no_harm(outbox: Path) -> None:
 
 
 def test_forked_child_prints_without_a_view(outbox: Path) -> None:
-    """Prints of the child arrive; the view belongs to the parent."""
+    """A forked child prints to the terminal without the view's redirection."""
     script = """
 with tracker, run() as job, job.step("load"):
     wait()
@@ -230,7 +230,7 @@ with tracker, run() as job, job.step("load"):
 
 @pytest.mark.parametrize(("columns", "rows"), [(30, 24), (100, 4), (12, 3)], ids=str)
 def test_view_fits_into_any_window(outbox: Path, columns: int, rows: int) -> None:
-    """Long lines are shortened, and nothing wraps."""
+    """In a small window, prints of the job are shown whole above the view."""
     script = LOOP.replace("wait()", "print('working'); wait(); print('worked')")
     with Terminal(script, outbox, columns=columns, rows=rows) as terminal:
         terminal.until(bool)
@@ -248,7 +248,7 @@ def test_view_fits_into_any_window(outbox: Path, columns: int, rows: int) -> Non
 def test_colors_can_be_switched_off(
     outbox: Path, variables: dict[str, str], has_color: bool
 ) -> None:
-    """The variable NO_COLOR is respected."""
+    """With NO_COLOR, the view prints no colour sequences."""
     with Terminal(LOOP, outbox, variables=variables) as terminal:
         terminal.until_text(VIEW)
         terminal.go_on()
@@ -258,7 +258,7 @@ def test_colors_can_be_switched_off(
 
 
 def test_ascii_terminal_gets_ascii(outbox: Path) -> None:
-    """Bars and names are drawn in ASCII."""
+    """With ASCII output, bars are ASCII and other letters are printed as `?`."""
     script = LOOP.replace("run()", r"run('Gr\xf6\xdfe')")
     variables = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
     with Terminal(script, outbox, variables=variables) as terminal:
@@ -272,7 +272,7 @@ def test_ascii_terminal_gets_ascii(outbox: Path) -> None:
 
 @pytest.mark.parametrize("term", ["dumb", ""])
 def test_terminal_without_a_cursor_gets_lines(outbox: Path, term: str) -> None:
-    """Editors and logs show plain lines."""
+    """With TERM dumb or empty, plain lines replace the live view."""
     with Terminal(LOOP, outbox, variables={"TERM": term}) as terminal:
         terminal.until_text("load running")
         terminal.go_on()
@@ -282,7 +282,7 @@ def test_terminal_without_a_cursor_gets_lines(outbox: Path, term: str) -> None:
 
 
 def test_without_rich_a_terminal_gets_lines(outbox: Path) -> None:
-    """Without the extra the view is plain."""
+    """Without rich, plain lines replace the live view."""
     script = """
 sys.modules["rich"] = None  # as if it were not there
 tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.argv[1])
@@ -298,5 +298,5 @@ tracker = TrackerApi("key", "http://127.0.0.1:9", mode="offline", outbox=sys.arg
 
 if (
     sys.platform == "darwin"
-):  # its terminals lose output that was written before the end
+):  # macOS pseudo-terminals lose output that an ended process has written
     pytestmark = pytest.mark.skip("needs Linux pseudo-terminals")

@@ -1,4 +1,4 @@
-"""Plain lines of real processes: nothing else changes."""
+"""Plain progress lines of real processes on stderr."""
 
 import os
 import re
@@ -26,7 +26,7 @@ sys.exit(7)
 
 
 def said(stderr: bytes) -> list[str]:
-    """Return the lines of the view, without the progress of the job."""
+    """Return step or job status of each view line, without numbers and times."""
     lines = [line for line in stderr.decode().splitlines() if line]
     ours = [line for line in lines if line.startswith("trackerapi: imaging ")]
     return [
@@ -36,7 +36,7 @@ def said(stderr: bytes) -> list[str]:
 
 @pytest.mark.parametrize("progress", ["auto", "live", "plain"])
 def test_stdout_and_exit_code_stay_as_they_are(tmp_path: Path, progress: str) -> None:
-    """Byte for byte; only stderr has more lines."""
+    """The view changes neither stdout nor the exit status; it adds stderr lines."""
     without = run_piped(STORY, tmp_path / "without")
     shown = run_piped(STORY, tmp_path / "with", TRACKERAPI_PROGRESS=progress)
 
@@ -48,14 +48,14 @@ def test_stdout_and_exit_code_stay_as_they_are(tmp_path: Path, progress: str) ->
 
 
 def test_steps_and_the_end_are_printed_without_close(tmp_path: Path) -> None:
-    """The last lines are printed although the process ends at once."""
+    """Without `close()`, the lines of the last steps and of the job are printed."""
     done = run_piped(STORY, tmp_path, TRACKERAPI_PROGRESS="plain")
 
     assert said(done.stderr)[-3:] == ["load done", "segment skipped", "succeeded"]
 
 
 def test_nothing_foreign_is_loaded_for_lines(tmp_path: Path) -> None:
-    """Only a live view imports a foreign package."""
+    """Plain lines load neither rich, tqdm nor httpx."""
     script = """
 with tracker, run() as job:
     job.step("load").done()
@@ -69,7 +69,7 @@ print(sorted(foreign & {"rich", "tqdm", "httpx"}))
 
 
 def test_off_is_the_default_and_prints_nothing(tmp_path: Path) -> None:
-    """Tracking changes the output of a job only on request."""
+    """Without `TRACKERAPI_PROGRESS`, no view thread runs and no line is printed."""
     script = """
 with tracker, run() as job:
     job.step("load").done()
@@ -81,7 +81,7 @@ print([t.name for t in threading.enumerate() if t.name == "trackerapi-view"])
 
 
 def test_forked_children_print_nothing(tmp_path: Path) -> None:
-    """The parent prints the steps of its children, as far as it knows them."""
+    """Steps and ends that forked children report are not printed."""
     script = """
 with tracker, run() as job:
     for _ in range(3):
@@ -101,7 +101,7 @@ with tracker, run() as job:
 
 
 def test_threads_share_one_view(tmp_path: Path) -> None:
-    """Jobs of many threads have whole lines."""
+    """Jobs of four threads print one end each, and the view thread ends."""
     script = """
 def work(number):
     with run(f"study-{number}") as job:
@@ -120,7 +120,7 @@ print(sum(t.name == "trackerapi-view" for t in threading.enumerate()))
 
 
 def test_view_has_no_thread_between_jobs(tmp_path: Path) -> None:
-    """A service that waits for its next job keeps no thread for the view."""
+    """The view thread ends after each job and starts again with the next job."""
     script = """
 def is_resting():
     return all(t.name != "trackerapi-view" for t in threading.enumerate())
@@ -151,7 +151,7 @@ for name in ("one", "two"):
 )
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_broken_stderr_does_no_harm(tmp_path: Path, breaking: str, when: str) -> None:
-    """Neither before the tracker is made nor in the middle of the job."""
+    """A job runs although stderr breaks before it or during its steps."""
     early = breaking if when == "before" else ""
     late = breaking if when == "after" else ""
     script = f"""
@@ -170,7 +170,7 @@ print("done")
 
 
 def test_reader_that_does_not_read_blocks_nothing(tmp_path: Path) -> None:
-    """A full pipe stops the lines, but neither the job nor its end."""
+    """A full pipe as stderr blocks neither the job nor the end of the process."""
     script = """
 r, w = os.pipe()
 os.dup2(w, 2)
@@ -189,7 +189,7 @@ print("done")
 
 
 def test_names_in_another_locale_do_no_harm(tmp_path: Path) -> None:
-    """An ASCII stderr gets escaped names."""
+    """With an ASCII stderr, names are printed with escapes."""
     script = """
 with tracker, run("Gr\\xf6\\xdfe") as job:
     job.step("load").done()
@@ -203,7 +203,7 @@ with tracker, run("Gr\\xf6\\xdfe") as job:
 
 
 def test_sigterm_prints_that_the_job_was_interrupted(tmp_path: Path) -> None:
-    """The line is printed before the process ends by the signal."""
+    """The view prints "interrupted" before SIGTERM ends the process."""
     script = """
 with run() as job, job.step("load"):
     os.kill(os.getpid(), signal.SIGTERM)
@@ -215,14 +215,14 @@ with run() as job, job.step("load"):
 
 
 def test_unknown_view_raises_when_the_tracker_is_made(tmp_path: Path) -> None:
-    """The error names the setting before the work begins."""
+    """An unknown `TRACKERAPI_PROGRESS` raises an error that lists the values."""
     done = run_piped("", tmp_path, TRACKERAPI_PROGRESS="fancy")
 
     assert b"TRACKERAPI_PROGRESS: not one of off, auto, live, plain" in done.stderr
 
 
 def test_line_of_a_step_has_the_percentage_of_its_moment(tmp_path: Path) -> None:
-    """Steps that are done between two snapshots do not all read 100 %."""
+    """The line of each step has the percentage right after this step."""
     script = """
 import sys
 from trackerapi import JobConfigManager, TrackerApi

@@ -16,13 +16,13 @@ from trackerapi.wire.client import BackendClient
 
 @contextlib.contextmanager
 def calls_with(key: str, base_url: str) -> Iterator[Calls]:
-    """Yield the operations with a key."""
+    """Yield `Calls` that use `key`; close their client after the block."""
     client = BackendClient(
         base_url=base_url,
         token=key,
         prefix="",
         auth_header_name="X-API-Key",
-        verify_ssl=False,  # the address is http; a context takes longer than the call
+        verify_ssl=False,  # http:// needs no TLS context, which is slow to create
         time_limits=TimeLimits(attempt_seconds=10.0, deadline_seconds=0.0),
     )
     try:
@@ -33,7 +33,7 @@ def calls_with(key: str, base_url: str) -> Iterator[Calls]:
 
 @pytest.fixture
 def calls(backend: RunningBackend) -> Iterator[Calls]:
-    """Return the operations with a key of all scopes."""
+    """Return `Calls` with a key that has all scopes."""
     with calls_with(backend.api_key, backend.base_url) as made:
         yield made
 
@@ -64,14 +64,14 @@ def test_token_of_a_job_is_made_used_and_ended(
 
 
 def test_token_lasts_as_long_as_the_backend_says(calls: Calls, job: TrackerJob) -> None:
-    """A token without `expires_at` gets the end that the backend decides."""
+    """Without `expires_at`, the backend sets an expiry in the future."""
     made = calls.create_job_token(job.fetch().id, None, None)
 
     assert made.expires_at > datetime.now(UTC)
 
 
 def test_event_without_a_part_has_none(tracker: TrackerApi, job: TrackerJob) -> None:
-    """An event of a job without parts has no part."""
+    """The part of an event that was sent without `part` is None."""
     job.send_event(kind="step", tag="say_hello")
     tracker.flush()
 
@@ -79,7 +79,7 @@ def test_event_without_a_part_has_none(tracker: TrackerApi, job: TrackerJob) -> 
 
 
 def test_answer_of_an_earlier_contract_is_read() -> None:
-    """A key owner without the members for job tokens is accepted."""
+    """A key owner without job members is accepted; both members are None."""
     with answering(http(200, OWNER)) as server, calls_with(KEY, server.url) as asking:
         owner = asking.verify_api_key()
 

@@ -1,4 +1,4 @@
-"""Certificates, proxies and retries, together on each kind of call."""
+"""Certificates, proxies and retries of read calls, changes and reports."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ class Authority:
     key: Path
 
     def server_side(self) -> ssl.SSLContext:
-        """Return what a server with this certificate needs."""
+        """Return the TLS context of a server with this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate, self.key)
         return context
@@ -61,13 +61,13 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def proxy() -> Iterator[Tunnel]:
-    """Run a proxy."""
+    """Run a proxy that tunnels connections."""
     with tunnel() as running:
         yield running
 
 
 class Busy:
-    """Answer function: first 429 for each kind of request, then success."""
+    """Answer function: 429 for the first request, then success."""
 
     def __init__(self) -> None:
         self.was_busy = False
@@ -203,7 +203,7 @@ def test_certificate_of_another_host_is_rejected(
 def test_plain_request_goes_through_the_proxy(
     route: str, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy for plain HTTP gets the whole address; the request is repeated."""
+    """A proxy for plain HTTP receives the whole address, again after 429."""
     with answering(Busy()) as proxy:
         if route == "environment":
             monkeypatch.setenv("HTTP_PROXY", proxy.url)
@@ -218,7 +218,7 @@ def test_plain_request_goes_through_the_proxy(
 
 
 def test_error_of_a_proxy_shows_no_password() -> None:
-    """The error for a proxy that rejects names the proxy without its password."""
+    """The error for a proxy's answer 407 does not contain the proxy password."""
     with answering(http(407, b"", "text/html")) as proxy:
         with_password = proxy.url.replace("//", "//user:canary@")
         options = {"proxy": with_password, "timeout_seconds": 1}
@@ -237,7 +237,7 @@ PROXY_VARIABLES = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "HTTPS_
 def test_proxy_that_cannot_be_reached_is_named(
     setting: str, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error for an unreachable proxy has variable and host, not the password."""
+    """The error for an unreachable proxy names its variable and host, no password."""
     for name in (*PROXY_VARIABLES, "https_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -27,7 +27,7 @@ from trackerapi.outbox.header import header_of
 def test_bundle_carries_records_out_of_a_closed_network(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """Records of a job arrive by way of a file, in order."""
+    """A second machine imports a bundle and delivers its records in order."""
     job_id = desk.leave()
 
     out = desk.spawn("outbox", "export", str(bundle), **NO_SETTINGS)
@@ -54,7 +54,7 @@ def test_bundle_keeps_every_member_of_a_record(
 
 
 def test_bundle_is_private(desk: Desk, bundle: Path) -> None:
-    """A bundle is readable for its owner only, and holds no key."""
+    """A bundle has mode 0600 and does not contain the secret of the API key."""
     desk.leave()
 
     desk.run("outbox", "export", str(bundle))
@@ -83,7 +83,7 @@ def test_bundle_names_format_destination_and_count(desk: Desk, bundle: Path) -> 
 def test_held_records_stay_held_on_the_other_machine(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """They keep their reason, and a retry there delivers them."""
+    """Imported held records keep their reason, and `outbox retry` delivers them."""
     job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
     desk.run("sync")
     desk.run("outbox", "export", str(bundle))
@@ -105,7 +105,7 @@ def test_held_records_stay_held_on_the_other_machine(
 def test_export_copies_records_of_a_running_process(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """A long job need not end first, and keeps its records."""
+    """Export copies records of a running process; `--remove` does not remove them."""
     job_id = str(uuid.uuid4())
     with desk.job(job_id):
         done = desk.run("outbox", "export", str(bundle), "--remove", "--json")
@@ -121,7 +121,7 @@ def test_export_copies_records_of_a_running_process(
 def test_export_with_remove_leaves_only_delivered_records(
     desk: Desk, bundle: Path
 ) -> None:
-    """Exported records exist in the bundle only; the archive for a replay stays."""
+    """`--remove` removes exported records from the outbox, but no archived record."""
     delivered = desk.leave()
     desk.run("sync")
     held = desk.leave(customer_id=UNKNOWN_CUSTOMER)
@@ -140,7 +140,7 @@ def test_export_with_remove_leaves_only_delivered_records(
 
 
 def test_export_of_one_job_leaves_the_others(desk: Desk, bundle: Path) -> None:
-    """`--job` writes and removes records of that job alone."""
+    """With `--job`, only records of that job are exported and removed."""
     wanted, other = desk.leave(), desk.leave()
 
     desk.run("outbox", "export", str(bundle), "--job", wanted, "--remove")
@@ -155,7 +155,7 @@ def test_export_of_one_job_leaves_the_others(desk: Desk, bundle: Path) -> None:
 def test_export_includes_the_creation_of_a_known_job(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """The other machine can create the job again if the backend has lost it."""
+    """A bundle contains the creation of a job even if the creation was delivered."""
     with desk.job(str(uuid.uuid4()), events=1) as job:
         job.report("later")
     (path,) = desk.paths
@@ -178,7 +178,7 @@ def test_export_includes_the_creation_of_a_known_job(
 def test_bundle_imported_twice_doubles_nothing(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """Ids stay, so that the backend applies each event once."""
+    """Event ids are unchanged, so the backend stores each event of two imports once."""
     job_id = desk.leave()
     desk.run("outbox", "export", str(bundle))
 
@@ -194,7 +194,7 @@ def test_bundle_imported_twice_doubles_nothing(
 def test_second_import_of_a_bundle_adds_nothing(
     desk: Desk, office: Desk, bundle: Path, state: str
 ) -> None:
-    """A second import leaves out all records, in every state of the first."""
+    """A second import adds no record, even if the first copies were delivered."""
     job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER if state != "waiting" else 0)
     if state != "waiting":
         desk.run("sync")
@@ -220,7 +220,7 @@ def test_second_import_of_a_bundle_adds_nothing(
 def test_later_bundle_adds_new_records_only(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """A later bundle of the same outbox adds only records since."""
+    """A second bundle of an outbox adds only records since the first bundle."""
     desk.leave()
     desk.run("outbox", "export", str(bundle))
     office.run("outbox", "import", str(bundle))
@@ -236,7 +236,7 @@ def test_later_bundle_adds_new_records_only(
 
 
 def test_records_without_a_key_go_by_way_of_a_bundle(desk: Desk, bundle: Path) -> None:
-    """The machine that imports them names their provider."""
+    """Records recorded without a key are delivered with the key of the importer."""
     job_id = desk.leave(TRACKERAPI_API_KEY="")
     assert desk.run("sync").out.startswith("delivered 0 events")
 
@@ -248,7 +248,7 @@ def test_records_without_a_key_go_by_way_of_a_bundle(desk: Desk, bundle: Path) -
 
 
 def test_bundle_is_for_one_provider(desk: Desk, bundle: Path) -> None:
-    """Records of two keys are not mixed by accident; each key can be chosen."""
+    """Export of records of two keys needs `--key-id`, or ends with status 2."""
     desk.leave()
     other = desk.leave(TRACKERAPI_API_KEY=KEY)
 
@@ -268,7 +268,7 @@ def test_bundle_is_for_one_provider(desk: Desk, bundle: Path) -> None:
 def test_bundle_may_hold_records_of_two_keys_of_one_provider(
     desk: Desk, bundle: Path
 ) -> None:
-    """A rotated key of a known provider is no second destination."""
+    """Records of two keys are exported together if their headers name one provider."""
     desk.leave()
     desk.leave(TRACKERAPI_API_KEY=KEY)
     desk.name_provider(1)
@@ -280,7 +280,7 @@ def test_bundle_may_hold_records_of_two_keys_of_one_provider(
 def test_bundle_for_another_address_goes_to_the_address_of_this_machine(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """A line names the differing address; the importing user decides."""
+    """Import warns about another address; `sync` delivers to the importer's address."""
     job_id = desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
     desk.run("outbox", "export", str(bundle))
 
@@ -295,7 +295,7 @@ def test_bundle_for_another_address_goes_to_the_address_of_this_machine(
 def test_bundle_of_a_known_provider_stays_with_it(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """A key of another provider of the same backend delivers none of it."""
+    """`sync` with the key of another provider delivers no record of the bundle."""
     desk.leave()
     desk.name_provider(123_456)
     desk.run("outbox", "export", str(bundle))
@@ -309,7 +309,7 @@ def test_bundle_of_a_known_provider_stays_with_it(
 def test_import_writes_a_private_file_bound_to_this_machine(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """Folder and file are private, and their address is that of this machine."""
+    """An imported file has mode 0600 and the address and key id of the importer."""
     desk.leave(TRACKERAPI_API_KEY="")
     desk.run("outbox", "export", str(bundle))
     office.run("outbox", "import", str(bundle))
@@ -326,7 +326,7 @@ def test_import_writes_a_private_file_bound_to_this_machine(
 def test_export_follows_a_file_that_is_thinned_meanwhile(
     desk: Desk, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that is replaced while others are read is found under its new name."""
+    """Export finds a file that is renamed while export reads another file."""
     kept, moved = desk.leave(), desk.leave()
     first, second = desk.paths
     thinner = second.with_name(f"{second.stem}0.outbox")

@@ -20,7 +20,7 @@ from trackerapi.cli.exit_statuses import (
 
 
 def write(bundle: Path, lines: list[dict[str, Any]]) -> None:
-    """Write a bundle of these lines."""
+    """Write a compressed bundle with one JSON object per line."""
     with gzip.open(bundle, "wb") as file:
         file.writelines(json.dumps(line).encode() + b"\n" for line in lines)
 
@@ -29,7 +29,7 @@ def write(bundle: Path, lines: list[dict[str, Any]]) -> None:
 def test_bundle_cut_at_any_byte_is_refused_as_a_whole(
     desk: Desk, office: Desk, bundle: Path, kept: float
 ) -> None:
-    """No record of a cut bundle is imported."""
+    """Import of a truncated bundle ends with status 2 and imports no record."""
     desk.leave(events=300)
     desk.run("outbox", "export", str(bundle))
     content = bundle.read_bytes()
@@ -46,7 +46,7 @@ def test_bundle_cut_at_any_byte_is_refused_as_a_whole(
 def test_bundle_with_a_missing_or_extra_line_is_refused(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """The last line holds the count, and no line follows."""
+    """Import refuses a bundle with a missing, an extra or a malformed line."""
     desk.leave()
     desk.run("outbox", "export", str(bundle))
     lines = lines_of(bundle)
@@ -67,7 +67,7 @@ def test_bundle_with_a_missing_or_extra_line_is_refused(
 def test_bundle_with_a_wrong_byte_is_refused(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """A changed byte is detected."""
+    """Import refuses a bundle with one changed byte and imports no record."""
     desk.leave(events=300)
     desk.run("outbox", "export", str(bundle))
     content = bytearray(bundle.read_bytes())
@@ -83,7 +83,7 @@ def test_bundle_with_a_wrong_byte_is_refused(
 def test_bundle_of_a_later_version_is_refused(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """The format of a later version is not guessed."""
+    """Import refuses a bundle of format 2 and advises an update of trackerapi."""
     desk.leave()
     desk.run("outbox", "export", str(bundle))
     header, *rest = lines_of(bundle)
@@ -108,7 +108,7 @@ def test_bundle_of_a_later_version_is_refused(
 def test_file_that_is_no_bundle_is_refused(
     office: Desk, bundle: Path, content: bytes
 ) -> None:
-    """Another file by mistake causes one clear line."""
+    """Import of a file in another format prints one line that names the file."""
     bundle.write_bytes(content)
 
     done = office.run("outbox", "import", str(bundle))
@@ -118,7 +118,7 @@ def test_file_that_is_no_bundle_is_refused(
 
 
 def test_export_never_overwrites_a_file(desk: Desk, bundle: Path) -> None:
-    """An older bundle of the same name stays."""
+    """Export to an existing path ends with status 2; file and records are unchanged."""
     desk.leave()
     bundle.write_text("of yesterday")
 
@@ -131,7 +131,7 @@ def test_export_never_overwrites_a_file(desk: Desk, bundle: Path) -> None:
 
 
 def test_export_of_nothing_writes_no_file(desk: Desk, bundle: Path) -> None:
-    """An empty bundle would be useless."""
+    """Export of an empty outbox prints "nothing to export" and ends with status 0."""
     done = desk.run("outbox", "export", str(bundle))
 
     assert (done.status, done.out) == (FINE, "nothing to export\n")
@@ -141,7 +141,7 @@ def test_export_of_nothing_writes_no_file(desk: Desk, bundle: Path) -> None:
 def test_export_leaves_damaged_records_out(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """Unreadable records are counted, and harm no other record."""
+    """A damaged record is counted and left out; the other records are exported."""
     job_id = desk.leave(events=1)
     with desk.paths[0].open("ab") as file:
         file.write(b"damaged\n")
@@ -155,7 +155,7 @@ def test_export_leaves_damaged_records_out(
 
 
 def test_export_names_files_that_it_cannot_read(desk: Desk, bundle: Path) -> None:
-    """A file of a later version is left out, and the exit status says so."""
+    """A file of a later version is counted and left out; export ends with status 1."""
     desk.leave()
     (path,) = desk.paths
     later = path.read_bytes().replace(b'_outbox": 1', b'_outbox": 2')
@@ -171,7 +171,7 @@ def test_export_names_files_that_it_cannot_read(desk: Desk, bundle: Path) -> Non
 def test_unwritable_path_is_one_line(
     desk: Desk, office: Desk, bundle: Path, command: str
 ) -> None:
-    """No traceback, and no partial bundle."""
+    """An unwritable path ends with status 2 and one line on standard error."""
     desk.leave()
     if command == "export":
         done = desk.run("outbox", "export", "/dev/null/reports.bundle")
@@ -188,7 +188,7 @@ def test_unwritable_path_is_one_line(
 def test_import_without_settings_is_wrong_usage(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """The records need a destination."""
+    """Import without an address and a key ends with status 2."""
     desk.leave()
     desk.run("outbox", "export", str(bundle))
 
@@ -199,7 +199,7 @@ def test_import_without_settings_is_wrong_usage(
 
 
 def test_export_to_a_full_disk_leaves_nothing_behind(desk: Desk, bundle: Path) -> None:
-    """A partial bundle is removed."""
+    """If the disk is full, export removes its partial bundle and keeps all records."""
     desk.leave(events=300)
     before = desk.texts()
 
@@ -214,7 +214,7 @@ def test_export_to_a_full_disk_leaves_nothing_behind(desk: Desk, bundle: Path) -
 def test_import_to_a_full_disk_leaves_nothing_behind(
     desk: Desk, office: Desk, bundle: Path
 ) -> None:
-    """A bundle is imported whole or not at all."""
+    """If the disk is full, import ends with status 2 and leaves no file."""
     desk.leave(events=300)
     desk.run("outbox", "export", str(bundle))
 

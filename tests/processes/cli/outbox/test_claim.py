@@ -28,7 +28,7 @@ STRANDED: Final[dict[str, Callable[[Desk], Settings]]] = {
         "TRACKERAPI_BASE_URL": f"http://{'.'.join(3 * ['a' * 60])}.test:9"
     },
 }
-"""Settings of an address and key that no backend accepts."""
+"""Settings with an address or a key that no backend accepts, by their mistake."""
 
 stranding = pytest.mark.parametrize("wrong", STRANDED.values(), ids=STRANDED)
 
@@ -67,7 +67,7 @@ def test_claimed_records_are_delivered(
 
 
 def test_job_with_a_wrong_path_is_unreachable_and_not_refused(desk: Desk) -> None:
-    """A wrong path in the address holds no record; after a claim all are delivered."""
+    """With a wrong path in the address, records stay undelivered and are not held."""
     wrong = {"TRACKERAPI_BASE_URL": f"{desk.backend.base_url}/api"}
     with desk.job(job_id := "wrong-path", mode="online", events=0, **wrong) as job:
         waiting, held = job.report("line")
@@ -159,7 +159,7 @@ def test_claim_of_all_leaves_confirmed_files_alone(desk: Desk) -> None:
 
 
 def test_file_that_is_named_twice_is_bound_once(desk: Desk) -> None:
-    """A file that is named twice, by id and by its beginning, is bound once."""
+    """A file named by its id and by the first 6 characters of the id is bound once."""
     desk.leave(TRACKERAPI_BASE_URL=NOWHERE)
     (file,) = desk.files
 
@@ -172,7 +172,7 @@ def test_file_that_is_named_twice_is_bound_once(desk: Desk) -> None:
 def test_claim_with_the_wrong_key_of_the_file_does_not_call_it_accepted(
     desk: Desk,
 ) -> None:
-    """Claim does not call the key of a file accepted if no backend accepted it."""
+    """Claim with a file's rejected key does not print that the key was accepted."""
     wrong = "trk_3kTMd9aZ_" + "x" * 43 + "_AAAAAA"
     desk.leave(TRACKERAPI_API_KEY=wrong)
 

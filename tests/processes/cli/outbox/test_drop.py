@@ -21,7 +21,7 @@ A_MOMENT: Final = 1_700_000_000.0
 
 
 def test_drop_refuses_without_a_terminal_or_consent(desk: Desk, held_job: str) -> None:
-    """A script has to pass `--yes`."""
+    """Without a terminal, drop without `--yes` ends with status 2 and drops nothing."""
     done = desk.run("outbox", "drop")
 
     assert (done.status, done.out) == (USAGE, "")
@@ -35,7 +35,7 @@ def test_drop_refuses_without_a_terminal_or_consent(desk: Desk, held_job: str) -
 def test_drop_asks_at_a_terminal(
     desk: Desk, held_job: str, typed: str, status: int
 ) -> None:
-    """Only the answer yes drops records."""
+    """On a terminal, drop removes records only after the answer yes."""
     done = desk.type(typed, "outbox", "drop", "--job", held_job)
 
     assert done.status == status
@@ -44,7 +44,7 @@ def test_drop_asks_at_a_terminal(
 
 
 def test_dropped_records_are_removed_from_the_disk(desk: Desk, held_job: str) -> None:
-    """Neither records nor journal keep any text of them; others stay."""
+    """No file contains text of a dropped record; other records are still delivered."""
     waiting = desk.leave()
     with desk.paths[0].open("ab") as file:
         file.write(desk.paths[1].read_bytes().splitlines(keepends=True)[-1])
@@ -60,7 +60,7 @@ def test_dropped_records_are_removed_from_the_disk(desk: Desk, held_job: str) ->
 
 
 def test_drop_of_a_job_leaves_the_others(desk: Desk) -> None:
-    """Records of one job are removed from a file; others stay in order."""
+    """`--job` removes the records of one job; other records keep their order."""
     kept, dropped = desk.leave(), desk.leave()
     _merge(desk)
 
@@ -75,7 +75,7 @@ def test_drop_of_a_job_leaves_the_others(desk: Desk) -> None:
 def test_record_dropped_after_delivered_ones_is_removed_from_the_disk(
     desk: Desk,
 ) -> None:
-    """A partly delivered file keeps no dropped record."""
+    """Drop removes records from a file whose first record is already delivered."""
     kept, dropped = desk.leave(), desk.leave()
     _merge(desk)
     file = OutboxFile.claim(desk.paths[0])
@@ -91,7 +91,7 @@ def test_record_dropped_after_delivered_ones_is_removed_from_the_disk(
 
 
 def test_drop_of_a_job_takes_undelivered_records_too(desk: Desk) -> None:
-    """Deferred events of a misspelt job id are dropped with those not sent yet."""
+    """Drop removes deferred events and unsent events of a misspelt job id."""
     misspelt, kept = str(uuid.uuid4()), desk.leave()
     report = ("event", "info", "--job", misspelt, "--message", "lost")
     desk.spawn(*report)
@@ -109,7 +109,7 @@ def test_drop_of_a_job_takes_undelivered_records_too(desk: Desk) -> None:
 
 
 def test_misspelt_job_is_reported_by_its_own_process_alone(desk: Desk) -> None:
-    """Later processes have other jobs; `sync` names the job and the command."""
+    """`sync` names a misspelt job; processes of other jobs do not print the job id."""
     misspelt = str(uuid.uuid4())
     first = desk.spawn("event", "info", "--job", misspelt, "--message", "lost")
     known = desk.leave()
@@ -138,7 +138,7 @@ def test_drop_leaves_undelivered_records_of_a_running_process(desk: Desk) -> Non
 
 
 def test_drop_releases_held_records_of_a_running_process(desk: Desk) -> None:
-    """Held records of a running job are dropped, and the job goes on."""
+    """Drop removes held records of a running job, and the job continues to report."""
     job_id = str(uuid.uuid4())
     how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 2}
     with desk.job(job_id, **how) as job:
@@ -149,7 +149,7 @@ def test_drop_releases_held_records_of_a_running_process(desk: Desk) -> None:
 
 
 def test_drop_of_delivered_records_leaves_nothing_to_replay(desk: Desk) -> None:
-    """Archived records for a replay are removed, of one job or of all."""
+    """`drop --delivered` removes archived records, of one job or of all jobs."""
     first, second = desk.leave(), desk.leave()
     _merge(desk)
     desk.run("sync")
@@ -162,14 +162,15 @@ def test_drop_of_delivered_records_leaves_nothing_to_replay(desk: Desk) -> None:
     assert first not in desk.texts()
     assert [file["delivered"] for file in desk.files] == [3]
     (archived,) = desk.outbox.glob("delivered/*.outbox")
-    assert archived.stat().st_mtime == A_MOMENT  # purged no later for that
+    # The modification time decides when the archive is purged.
+    assert archived.stat().st_mtime == A_MOMENT
     assert desk.run("outbox", "drop", "--delivered", "--yes").status == FINE
     assert second not in desk.texts()
     assert desk.files == []
 
 
 def test_drop_on_a_full_disk_leaves_everything_as_it_was(desk: Desk) -> None:
-    """Records that cannot be removed stay in their file, and no extra file is left."""
+    """If the disk is full, drop ends with status 2 and leaves all files unchanged."""
     kept, dropped = desk.leave(events=30), desk.leave()
     _merge(desk)
     before = desk.texts()
@@ -184,7 +185,7 @@ def test_drop_on_a_full_disk_leaves_everything_as_it_was(desk: Desk) -> None:
 
 
 def _merge(desk: Desk) -> None:
-    """Put the records of all files into one."""
+    """Move the records of all outbox files into the first file."""
     first, *others = desk.paths
     with first.open("ab") as file:
         for path in others:

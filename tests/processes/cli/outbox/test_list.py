@@ -52,7 +52,7 @@ def test_list_shows_the_state_of_each_file(desk: Desk) -> None:
 
 
 def test_list_shows_no_reported_texts(desk: Desk, held_job: str) -> None:
-    """Texts for the provider appear in `outbox show` only."""
+    """`outbox list` prints neither metadata nor job ids."""
     listed = desk.run("outbox", "list").out + json.dumps(desk.files)
 
     assert SECRET in desk.texts()
@@ -61,7 +61,7 @@ def test_list_shows_no_reported_texts(desk: Desk, held_job: str) -> None:
 
 
 def test_list_needs_neither_address_nor_key(desk: Desk) -> None:
-    """The operator of a machine without a network sees undelivered records."""
+    """Without an address and a key, `outbox list` counts the undelivered records."""
     desk.leave()
 
     done = desk.run("outbox", "list", **NO_SETTINGS)
@@ -71,7 +71,7 @@ def test_list_needs_neither_address_nor_key(desk: Desk) -> None:
 
 
 def test_list_of_an_empty_outbox_names_the_folder(desk: Desk) -> None:
-    """A missing folder is no error."""
+    """If the outbox folder is missing, list prints its path and ends with status 0."""
     done = desk.run("outbox", "list")
 
     assert (done.status, done.err) == (FINE, "")
@@ -80,7 +80,7 @@ def test_list_of_an_empty_outbox_names_the_folder(desk: Desk) -> None:
 
 
 def test_list_reads_a_file_that_ends_with_a_torn_line(desk: Desk) -> None:
-    """Half a record without a returned call is not counted."""
+    """An incomplete last line is not counted as a record."""
     desk.leave(events=1)
     with desk.paths[0].open("ab") as file:
         file.write(b'{"event_id":"half')
@@ -110,7 +110,7 @@ def test_list_reads_a_file_that_ends_with_a_torn_line(desk: Desk) -> None:
 def test_wrong_usage_of_outbox_ends_with_status_two(
     desk: Desk, arguments: list[str]
 ) -> None:
-    """A usage error is one line after the usage."""
+    """After a usage error, the last line on standard error is the message."""
     desk.leave()
     (desk.outbox / "torn.outbox").write_bytes(b"nothing of ours\n")
     later = desk.paths[0].read_bytes().replace(b'_outbox": 1', b'_outbox": 2')
@@ -126,7 +126,7 @@ def test_wrong_usage_of_outbox_ends_with_status_two(
 def test_pipe_in_place_of_a_journal_blocks_no_command(
     desk: Desk, held_job: str, tmp_path: Path, command: str
 ) -> None:
-    """A journal that became a pipe is unreadable, and stays."""
+    """Each command ends although the journal is a named pipe, and keeps the pipe."""
     (file,) = desk.paths
     journal = file.with_suffix(".held")
     journal.unlink()

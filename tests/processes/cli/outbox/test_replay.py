@@ -1,4 +1,4 @@
-"""`trackerapi outbox replay` to backends with and without losses."""
+"""`trackerapi outbox replay` to backends that have or have not lost records."""
 
 import shutil
 import uuid
@@ -21,7 +21,7 @@ from trackerapi.cli.exit_statuses import (
 
 
 def test_replay_repairs_a_backend_restored_from_a_backup(tmp_path: Path) -> None:
-    """Jobs and events after the backup come back; the others are repeats."""
+    """Replay restores jobs and events newer than the backup of the backend."""
     data, copy = tmp_path / "data", tmp_path / "copy"
     with FaultProxy("") as proxy:
         desk = Desk(RunningBackend("", "", "", 0), tmp_path / "outbox")
@@ -84,7 +84,7 @@ def test_replay_leaves_out_undelivered_held_and_dropped_records(
 
 
 def test_replay_of_one_job_or_since_a_time_sends_less(desk: Desk) -> None:
-    """Options choose the records of a partial loss."""
+    """Replay sends only records of the given job, or since the given time."""
     job_id, _ = desk.leave(events=1), desk.leave(events=2)
     desk.run("sync")
     soon = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
@@ -101,7 +101,7 @@ def test_replay_of_one_job_or_since_a_time_sends_less(desk: Desk) -> None:
 
 
 def test_replay_skips_damaged_records(desk: Desk) -> None:
-    """A damaged record does not stop the others."""
+    """Replay leaves out a damaged record and sends the other records."""
     desk.leave(events=2)
     desk.run("sync")
     (path,) = desk.outbox.rglob("*.outbox")
@@ -115,7 +115,7 @@ def test_replay_skips_damaged_records(desk: Desk) -> None:
 
 
 def test_replay_prints_rejections_of_the_backend(desk: Desk) -> None:
-    """A backend that lost a customer too cannot be repaired by a replay alone."""
+    """Replay prints the reason of a job that the backend rejects; the status is 3."""
     job_id = desk.leave()
     desk.run("sync")
     for path in desk.outbox.rglob("*.outbox"):
@@ -134,7 +134,7 @@ def test_replay_prints_rejections_of_the_backend(desk: Desk) -> None:
 def test_replay_creates_a_fixed_job_for_the_right_customer(
     desk: Desk, held_job: str
 ) -> None:
-    """The customer that a retry gave is used again."""
+    """Replay creates a job for the customer that `outbox retry` has set."""
     customer = str(desk.backend.customer_id)
     desk.run("outbox", "retry", "--job", held_job, "--customer-id", customer)
 

@@ -27,7 +27,7 @@ from trackerapi.outbox.held import JournalEntry
 def test_retry_with_another_customer_fixes_a_rejected_job(
     desk: Desk, held_job: str
 ) -> None:
-    """The job is created for the right customer, and its events follow."""
+    """Retry with the right customer creates the job and delivers its events."""
     customer = str(desk.backend.customer_id)
     done = desk.run("outbox", "retry", "--job", held_job, "--customer-id", customer)
 
@@ -39,7 +39,7 @@ def test_retry_with_another_customer_fixes_a_rejected_job(
 
 
 def test_retry_with_the_known_tag_attaches_to_the_job(desk: Desk) -> None:
-    """The fix in the message for a job with another tag works."""
+    """`sync` advises a retry with `--tag`; this retry delivers all records."""
     job_id = str(uuid.uuid4())
     with TrackerApi(desk.backend.api_key, desk.backend.base_url) as tracker:
         tracker.create_job(job_id, desk.backend.customer_id, "nightly")
@@ -57,7 +57,7 @@ def test_retry_with_the_known_tag_attaches_to_the_job(desk: Desk) -> None:
 
 
 def test_retry_fixes_a_job_without_a_sync_before(desk: Desk) -> None:
-    """The command in the job's own message works at once."""
+    """Retry with a new customer also delivers records that were never sent before."""
     job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER)
     customer = str(desk.backend.customer_id)
 
@@ -68,7 +68,7 @@ def test_retry_fixes_a_job_without_a_sync_before(desk: Desk) -> None:
 
 
 def test_retry_without_a_fix_keeps_everything_held(desk: Desk, held_job: str) -> None:
-    """Records rejected again keep their age, and the reason is printed."""
+    """Records that are rejected again keep their first time; the reason is printed."""
     (journal,) = desk.outbox.glob("*.held")
     long_ago = re.sub(r'"since":"[^"]*"', '"since":"2020-01-01"', journal.read_text())
     journal.write_text(long_ago)
@@ -85,7 +85,7 @@ def test_retry_without_a_fix_keeps_everything_held(desk: Desk, held_job: str) ->
 
 
 def test_retry_sends_more_than_one_batch(desk: Desk) -> None:
-    """Held records of more than one batch are sent."""
+    """Retry delivers 1,201 held records, which exceed one batch, in order."""
     job_id = desk.leave(customer_id=UNKNOWN_CUSTOMER, events=1_200)
     customer = str(desk.backend.customer_id)
     desk.run("sync")
@@ -98,7 +98,7 @@ def test_retry_sends_more_than_one_batch(desk: Desk) -> None:
 
 
 def test_retry_of_a_rejected_event_keeps_only_this_event(desk: Desk) -> None:
-    """An event that can never be accepted is held, and harms no other."""
+    """A malformed event stays held; the other event of the job is delivered."""
     job_id = desk.leave(events=1)
     wrong = json.dumps({"provider_job_id": job_id, "event_id": "none"})
     with desk.paths[0].open("a") as file:
@@ -113,7 +113,7 @@ def test_retry_of_a_rejected_event_keeps_only_this_event(desk: Desk) -> None:
 
 
 def test_retry_of_an_event_of_a_lost_job_creates_the_job(desk: Desk) -> None:
-    """A deferred event needs no further command."""
+    """Retry of held events creates their lost job and delivers the events."""
     job_id = desk.leave(events=2)
     (path,) = desk.paths
     file = OutboxFile.claim(path)
@@ -132,7 +132,7 @@ def test_retry_of_an_event_of_a_lost_job_creates_the_job(desk: Desk) -> None:
 def test_retry_with_a_wrong_customer_keeps_the_newest_reason(
     desk: Desk, held_job: str
 ) -> None:
-    """Another mistake replaces the first reason, and can be fixed too."""
+    """A second wrong customer replaces the reason; the right customer fixes the job."""
     wrong, right = str(UNKNOWN_CUSTOMER + 1), str(desk.backend.customer_id)
 
     done = desk.run("outbox", "retry", "--job", held_job, "--customer-id", wrong)
@@ -145,7 +145,7 @@ def test_retry_with_a_wrong_customer_keeps_the_newest_reason(
 
 
 def test_retry_of_one_job_leaves_the_others_held(desk: Desk, held_job: str) -> None:
-    """`--job` affects that job alone."""
+    """With `--job`, retry sends only held records of that job."""
     other = desk.leave(customer_id=UNKNOWN_CUSTOMER, events=1)
     customer = str(desk.backend.customer_id)
 
@@ -157,7 +157,7 @@ def test_retry_of_one_job_leaves_the_others_held(desk: Desk, held_job: str) -> N
 
 
 def test_retry_works_while_the_job_runs(desk: Desk) -> None:
-    """A running job's rejected creation is fixed, and its later reports arrive."""
+    """Retry delivers held records of a running job; later reports are delivered too."""
     job_id, customer = str(uuid.uuid4()), str(desk.backend.customer_id)
     how = {"customer_id": UNKNOWN_CUSTOMER, "mode": "online", "events": 2}
     with desk.job(job_id, **how) as job:
@@ -175,7 +175,7 @@ def test_retry_works_while_the_job_runs(desk: Desk) -> None:
 
 
 def test_retry_with_nothing_held_prints_the_folder(desk: Desk) -> None:
-    """Repeating the command does no harm."""
+    """If no record is held, retry prints the outbox folder and ends with status 0."""
     desk.leave()
 
     done = desk.run("outbox", "retry", "--job", "elsewhere")
@@ -185,7 +185,7 @@ def test_retry_with_nothing_held_prints_the_folder(desk: Desk) -> None:
 
 
 def test_retry_of_an_empty_outbox_sends_no_request(desk: Desk) -> None:
-    """An unavailable backend does not matter if no record is held."""
+    """If no record is held, retry ends with status 0 even without a backend."""
     done = desk.run("outbox", "retry", TRACKERAPI_BASE_URL=NOWHERE)
 
     assert (done.status, done.err) == (FINE, "")
@@ -196,7 +196,7 @@ def test_retry_of_an_empty_outbox_sends_no_request(desk: Desk) -> None:
 def test_command_without_a_backend_ends_with_status_one(
     desk: Desk, command: str
 ) -> None:
-    """One line says that nothing was sent, and nothing is changed."""
+    """Without a backend, the command prints one line and changes no file."""
     with FaultProxy(desk.backend.base_url) as proxy:
         desk.settings["TRACKERAPI_BASE_URL"] = proxy.url
         desk.leave(events=1)
@@ -216,7 +216,7 @@ def test_command_without_a_backend_ends_with_status_one(
 def test_command_with_a_rejected_key_ends_with_status_one(
     desk: Desk, held_job: str, command: str
 ) -> None:
-    """One line reports the key without showing it."""
+    """One line reports that the key was rejected, without the secret of the key."""
     key_id = desk.backend.api_key.split("_")[1]
     other = f"trk_{key_id}_{SECRET}_abc123"
 

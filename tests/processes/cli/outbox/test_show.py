@@ -15,7 +15,7 @@ from trackerapi.outbox.file import OutboxFile
 
 
 def test_show_prints_held_records_and_reasons(desk: Desk, held_job: str) -> None:
-    """Each record has its reason and its reported texts."""
+    """`outbox show` prints each held record with its reason and metadata."""
     (file,) = desk.files
 
     done = desk.run("outbox", "show", file["id"])
@@ -29,7 +29,7 @@ def test_show_prints_held_records_and_reasons(desk: Desk, held_job: str) -> None
 
 
 def test_show_as_json_is_one_object_a_line(desk: Desk, held_job: str) -> None:
-    """A program reads record after record, each as it was recorded."""
+    """`--json` prints one JSON object per record: state, problem and record."""
     (file,) = desk.files
 
     creation, *events = desk.run("outbox", "show", file["id"], "--json").lines
@@ -46,7 +46,7 @@ def test_show_as_json_is_one_object_a_line(desk: Desk, held_job: str) -> None:
 
 @pytest.mark.parametrize("length", [4, 12])
 def test_show_takes_the_beginning_of_an_id(desk: Desk, length: int) -> None:
-    """Users need not type a whole id."""
+    """The first 4 characters of an id are enough to select a file."""
     desk.leave()
     (file,) = desk.files
 
@@ -56,7 +56,7 @@ def test_show_takes_the_beginning_of_an_id(desk: Desk, length: int) -> None:
 
 
 def test_show_refuses_an_ambiguous_beginning(desk: Desk) -> None:
-    """Names begin with the time, so many may begin alike."""
+    """A beginning that two file ids share ends with status 2."""
     desk.leave(events=0)
     desk.leave(events=0)
 
@@ -91,7 +91,7 @@ def test_show_of_a_file_delivered_in_part_shows_each_record_once(desk: Desk) -> 
 
 
 def test_show_escapes_control_characters(desk: Desk) -> None:
-    """Control characters of a record, and of a damaged one, are escaped."""
+    """Control characters in intact and in damaged records are escaped."""
     desk.leave(events=0)
     with desk.paths[0].open("ab") as file:
         file.write(b'{"event_id":"1","kind":"a\\u001b[2Jb","message":"\\u009bc"}\n')

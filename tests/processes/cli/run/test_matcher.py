@@ -1,4 +1,4 @@
-"""Slow patterns and lines under `trackerapi run --progress`."""
+"""Patterns and lines that match slowly, under `trackerapi run --progress`."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from tests.support.command_runs import PYTHON, RUN, SHELL, RecordedRuns
 PATIENCE_SECONDS = 120.0
 
 ENDLESS = "a" * 40 + "b"
-"""A line on which some patterns below take longer than anybody can wait."""
+"""A line that `NESTED` cannot reject in useful time: each letter doubles the work."""
 
 NESTED = r"(?P<completed>\d+)/(?P<total>\d+)|(a+)+$"
 CUBIC = r"(?P<completed>\d+)/(?P<total>\d+)|(\d+)(\d+)x"
@@ -21,12 +21,12 @@ CUBIC = r"(?P<completed>\d+)/(?P<total>\d+)|(\d+)(\d+)x"
 
 @pytest.fixture
 def runs(tmp_path: Path) -> RecordedRuns:
-    """Return runs with an outbox of their own."""
+    """Return recorded runs with an empty outbox."""
     return RecordedRuns(tmp_path / "outbox")
 
 
 def progress_in(runs: RecordedRuns) -> list[tuple[Any, Any]]:
-    """Return the reported counts."""
+    """Return the completed and total count of each progress event."""
     events = [event for event in runs.events if event["kind"] == "progress"]
     return [(event["completed"], event["total"]) for event in events]
 
@@ -34,7 +34,7 @@ def progress_in(runs: RecordedRuns) -> list[tuple[Any, Any]]:
 def run(
     runs: RecordedRuns, regex: str, *command: str
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Run a command to its end, although a match may never end."""
+    """Run a command with `regex` as its progress pattern, and wait for its end."""
     return subprocess.run(
         [*RUN, "--step", "load", "--progress", regex, "--", *command],
         env=runs.settings,
@@ -57,7 +57,7 @@ def run(
 def test_slow_line_hides_no_other(
     runs: RecordedRuns, regex: str, line: str, before: bool
 ) -> None:
-    """All output passes, the command ends, and a line beside slow ones is found."""
+    """Slow lines are passed on, and the progress before or after them is reported."""
     slow = f"print('{line}\\n' * 3, end='')"
     words = [slow, "print('3/8')"] if before else ["print('3/8')", slow]
 
@@ -70,7 +70,7 @@ def test_slow_line_hides_no_other(
 
 
 def test_flood_of_slow_lines_is_passed_on(runs: RecordedRuns) -> None:
-    """Two megabytes of slow lines pass, and the last one counts."""
+    """Two megabytes of slow lines are passed on, and the last line is matched."""
     script = f"print({'1' * 4095!r} + '\\n', end='')\n"
     loop = f"for _ in range(512): {script}print('3/8')"
 
@@ -82,7 +82,7 @@ def test_flood_of_slow_lines_is_passed_on(runs: RecordedRuns) -> None:
 
 
 def test_signal_does_not_wait_for_a_match(runs: RecordedRuns) -> None:
-    """A command is signalled while a match goes on."""
+    """`run` passes SIGTERM to the command while a slow match is still running."""
     script = (
         f"trap 'echo stopped; exit 7' TERM; echo {ENDLESS}; while :; do read x; done"
     )
@@ -102,7 +102,7 @@ def test_signal_does_not_wait_for_a_match(runs: RecordedRuns) -> None:
 
 @pytest.mark.parametrize("ending", ["exit 0", "kill -KILL $PPID"])
 def test_helper_ends_with_the_run(runs: RecordedRuns, ending: str) -> None:
-    """Each end of a run ends the helper, which keeps no inherited descriptor open."""
+    """The matching process ends with `run`, even if SIGKILL ends `run`."""
     watched, inherited = os.pipe()
     done = subprocess.run(
         [
@@ -123,7 +123,7 @@ def test_helper_ends_with_the_run(runs: RecordedRuns, ending: str) -> None:
 
 
 def test_colours_beside_and_within_numbers_are_skipped(runs: RecordedRuns) -> None:
-    """Output of `tput` around a number does not hide it."""
+    """Progress is found in a line with colour sequences around its numbers."""
     line = r"\033[1m\033[32m3\033(B\033[m/\033[1m8\033(B\033[m\n"
 
     done = run(runs, r"(\d+)/(\d+)", *SHELL, f"printf '{line}'; exit 5")
@@ -133,7 +133,7 @@ def test_colours_beside_and_within_numbers_are_skipped(runs: RecordedRuns) -> No
 
 
 def test_attempts_share_one_helper(runs: RecordedRuns) -> None:
-    """Each attempt's output is matched, also after a match was given up."""
+    """Output of the second attempt is matched after a slow match in the first."""
     script = (
         f"test -e seen && echo 7/8 && exit 0; >seen; echo {ENDLESS}; echo 1/8; exit 1"
     )

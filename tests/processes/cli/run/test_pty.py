@@ -61,11 +61,11 @@ class Terminal:
 
     @property
     def modes(self) -> object:
-        """The modes of the terminal."""
+        """Terminal attributes, as `termios.tcgetattr()` returns them."""
         return termios.tcgetattr(self._theirs)
 
     def type(self, keys: bytes) -> None:
-        """Type keys."""
+        """Write `keys` to the terminal, as a keyboard does."""
         os.write(self.ours, keys)
 
     def resize(self, rows: int, columns: int) -> None:
@@ -92,13 +92,13 @@ class Terminal:
 
 @pytest.fixture(params=WAYS_WITH_PROGRESS)
 def way(request: pytest.FixtureRequest) -> str:
-    """Return each way."""
+    """Return the name of one entry of `WAYS_WITH_PROGRESS`."""
     name: str = request.param
     return name
 
 
 def on_terminal(way: str, *command: str) -> Terminal:
-    """Run a command one way on a terminal."""
+    """Run a command under `trackerapi run` on a terminal, with settings of `way`."""
     return Terminal(arguments(way, *command), settings(way))
 
 
@@ -119,7 +119,7 @@ def test_command_sees_a_terminal_of_the_right_size(way: str) -> None:
 
 
 def test_bytes_on_a_terminal_are_those_without_run(way: str) -> None:
-    """Text and control characters are neither added, lost nor translated."""
+    """The terminal shows the same bytes of the command with and without `run`."""
     script = (
         "import os\n"
         "for piece in range(40):\n"
@@ -141,7 +141,7 @@ def test_bytes_on_a_terminal_are_those_without_run(way: str) -> None:
 
 
 def test_keys_reach_the_command(way: str) -> None:
-    """Keys arrive unchanged in every mode that the command sets."""
+    """The command reads typed bytes unchanged, both in line mode and in raw mode."""
     script = (
         "import os, tty\n"
         "print(repr(input()), '-line-')\n"
@@ -191,7 +191,7 @@ def test_new_size_of_the_window_reaches_the_command(way: str) -> None:
 def test_key_that_ends_the_command_ends_run_alike(
     way: str, key: bytes, number: signal.Signals
 ) -> None:
-    """Ctrl-C and Ctrl-Backslash end both by one signal, as a shell has to see it."""
+    """If Ctrl-C or Ctrl-Backslash ends the command, `run` ends by the same signal."""
     script = (
         "import os, resource, signal\n"
         "resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
@@ -208,7 +208,7 @@ def test_key_that_ends_the_command_ends_run_alike(
 
 
 def test_ctrl_c_reaches_the_command_once(way: str) -> None:
-    """The terminal sends the signal to both; `run` does not send it again."""
+    """Ctrl-C signals `run` and the command; `run` sends no second signal."""
     script = (
         "import signal\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})\n"
@@ -225,7 +225,6 @@ def test_ctrl_c_reaches_the_command_once(way: str) -> None:
         terminal.shown_up_to(b"-int-")
         terminal.type(b"\n")
         assert b"set() -end-" in terminal.shown_up_to(b"-end-")
-        # It would die of another one.
         assert terminal.next_state() == "exited 0"
 
 
@@ -257,7 +256,7 @@ def test_job_control_works_as_without_run(way: str) -> None:
 
 @pytest.fixture(autouse=True)
 def no_core_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep core files of a killed shell out of the project."""
+    """Run the test in a temporary folder; fail if a core file is left in it."""
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
     monkeypatch.chdir(tmp_path)
     yield

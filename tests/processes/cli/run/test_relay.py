@@ -24,7 +24,7 @@ from tests.support.command_runs import (
 
 MEGABYTES: Final = 4
 
-# Standard input to both outputs, in pieces, so that all three streams are busy at once.
+# Copies standard input to stdout and stderr in pieces, to keep all three streams busy.
 ECHO_TWICE: Final = (
     "import os\n"
     "while data := os.read(0, 70_000):\n"
@@ -59,14 +59,14 @@ KILLING: Final = sorted(
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 def test_bytes_pass_unchanged(way: str) -> None:
-    """Megabytes of random bytes pass both streams unchanged."""
-    data = random.Random(4).randbytes(MEGABYTES << 20)  # noqa: S311 - the same ones each time
+    """Four megabytes of random bytes pass stdout and stderr unchanged."""
+    data = random.Random(4).randbytes(MEGABYTES << 20)  # noqa: S311 - reproducible
 
     done = run(way, *PYTHON, ECHO_TWICE, stdin=data)
 
     assert done.returncode == 0
     assert done.stdout == data
-    # Its own line is the first or the last one.
+    # `run` may print one line of its own, before or after the data.
     assert len(done.stderr) - len(data) < 300
     assert done.stderr.startswith(data) or done.stderr.endswith(data)
 
@@ -89,7 +89,7 @@ def test_order_of_two_streams_into_one_file_is_kept(way: str) -> None:
 
 
 def test_every_exit_status_passes() -> None:
-    """The exit status is that of the command."""
+    """`run` ends with the exit status of the command, for each status from 0 to 255."""
 
     def status_of(wanted: int) -> int:
         return run("settings missing", *SHELL, f"exit {wanted}").returncode
@@ -101,7 +101,7 @@ def test_every_exit_status_passes() -> None:
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 @pytest.mark.parametrize("status", [0, 1, 2, 77, 126, 127, 130, 143, 255])
 def test_exit_status_passes_on_every_way(way: str, status: int) -> None:
-    """No report, sent or not, changes an exit status."""
+    """`run` keeps the exit status, whether or not it records events."""
     assert run(way, *SHELL, f"exit {status}").returncode == status
 
 
@@ -141,7 +141,7 @@ def test_death_by_a_signal_is_repeated_by_run(way: str, number: signal.Signals) 
 def test_command_that_cannot_be_run_has_the_status_of_a_shell(
     way: str, command: str, status: int, printed: str, tmp_path: Path
 ) -> None:
-    """127 if there is no such command, 126 if it cannot be run."""
+    """A missing command ends with status 127, a command that cannot run with 126."""
     (tmp_path / "plain").write_text("echo")
     (tmp_path / "folder").mkdir()
     for name, content in (("orphan", b"#!/no/such\n"), ("binary", b"\x7fELF\0\1")):
@@ -183,7 +183,7 @@ def test_script_without_an_interpreter_line_is_run_by_the_shell(
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 @pytest.mark.parametrize("given", [{}, {"LC_CTYPE": "C"}, {"LC_ALL": "C.UTF-8"}])
 def test_environment_passes_unchanged(way: str, given: dict[str, str]) -> None:
-    """Neither Python nor `run` changes the environment of the command."""
+    """The command has the same environment variables with and without `run`."""
     kept = {
         name: value
         for name, value in settings(way).items()
@@ -202,7 +202,7 @@ def test_environment_passes_unchanged(way: str, given: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_signals_and_descriptors_pass_unchanged(way: str) -> None:
-    """Dispositions, blocked signals and open descriptors are those of the caller."""
+    """`run` changes no ignored signal, no signal mask and no open descriptor."""
     # The mask leaves out the two signals that C libraries reserve.
     script = (
         "import os\n"
@@ -247,7 +247,7 @@ def test_ignored_signal_stays_ignored(way: str) -> None:
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_stay_closed(way: str, closed: str, tmp_path: Path) -> None:
-    """A stream that the caller closed is closed for the command."""
+    """A standard stream that is closed for `run` is also closed for the command."""
     seen = tmp_path / "seen"
     script = (
         'for fd in 0 1 2; do [ -e /proc/$$/fd/$fd ] && all="$all $fd"; done\n'
@@ -266,7 +266,7 @@ def test_closed_streams_stay_closed(way: str, closed: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 def test_reader_that_goes_away_ends_the_command(way: str) -> None:
-    """`run -- yes | head -1` ends: the command gets SIGPIPE."""
+    """`run -- yes | head -c 2` ends with status 141: SIGPIPE ends `yes` and `run`."""
     script = '"$@" | head -c 2; echo "${PIPESTATUS[0]}"'
 
     done = run_as(
@@ -279,7 +279,7 @@ def test_reader_that_goes_away_ends_the_command(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 def test_output_of_background_processes_passes(way: str, tmp_path: Path) -> None:
-    """A background process that outlives the command may still write."""
+    """Output that a background process writes after the command's end is passed on."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     script = f"(read line < {fifo}; echo $line) & echo begun; exit 4"
@@ -298,7 +298,7 @@ def test_output_of_background_processes_passes(way: str, tmp_path: Path) -> None
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 def test_unwritable_output_is_a_failure(way: str) -> None:
-    """On a full disk the command fails, also if it wrote to a pipe."""
+    """If stdout cannot be written, `run` ends with status 1 and prints the reason."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             arguments(way, "cat"),
@@ -315,7 +315,7 @@ def test_unwritable_output_is_a_failure(way: str) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
 def test_unwritable_errors_change_no_status() -> None:
-    """Most commands ignore a failed write to stderr, and so does `run`."""
+    """If stderr cannot be written, `run` keeps exit status 0 and passes on stdout."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             arguments("progress", *SHELL, "echo warning >&2; echo data"),

@@ -16,12 +16,12 @@ MARKER = "canary-7f3a"
 
 @pytest.fixture
 def runs(tmp_path: Path) -> RecordedRuns:
-    """Return runs with an outbox of their own."""
+    """Return recorded runs with an empty outbox."""
     return RecordedRuns(tmp_path / "outbox")
 
 
 def test_step_is_done_when_the_command_succeeds(runs: RecordedRuns) -> None:
-    """Two events: the begin before the command starts, and the end."""
+    """A command that succeeds records the start and the end of its step."""
     before = datetime.now(UTC)
 
     done = runs.run("--step", "load", "--", "true")
@@ -34,7 +34,7 @@ def test_step_is_done_when_the_command_succeeds(runs: RecordedRuns) -> None:
 
 
 def test_step_fails_with_two_texts(runs: RecordedRuns) -> None:
-    """The customer reads a neutral sentence, the provider the exit status."""
+    """The message of a failure is neutral; its detail has the exit status."""
     runs.run("--step", "load", "--", *SHELL, f"exit 3 # {MARKER}")
 
     error = runs.events[-1]
@@ -47,7 +47,7 @@ def test_step_fails_with_two_texts(runs: RecordedRuns) -> None:
 def test_provider_reads_the_arguments_on_request(
     runs: RecordedRuns,
 ) -> None:
-    """With `--show-arguments` the detail holds them, and nothing else does."""
+    """With `--show-arguments`, only the detail contains the arguments."""
     runs.run("--step", "load", "--show-arguments", "--", *SHELL, f"exit 3 # {MARKER}")
 
     events = runs.events
@@ -56,7 +56,7 @@ def test_provider_reads_the_arguments_on_request(
 
 
 def test_command_that_is_killed_fails_its_step(runs: RecordedRuns) -> None:
-    """The provider reads the name of the signal."""
+    """The detail of a killed command names the signal."""
     runs.run("--step", "load", "--", *SHELL, "kill -KILL $$")
 
     assert runs.story[-1] == ("error", "load")
@@ -64,7 +64,7 @@ def test_command_that_is_killed_fails_its_step(runs: RecordedRuns) -> None:
 
 
 def test_command_that_cannot_be_run_fails_its_step(runs: RecordedRuns) -> None:
-    """The provider reads the message of a shell."""
+    """The detail of a command that cannot be run is the error message of a shell."""
     done = runs.run("--step", "load", "--", "no-such-command")
 
     assert done.stderr == "trackerapi: no-such-command: command not found\n"
@@ -75,7 +75,7 @@ def test_command_that_cannot_be_run_fails_its_step(runs: RecordedRuns) -> None:
 
 @pytest.mark.parametrize("name", ["TERM", "INT"])
 def test_stopped_command_leaves_its_step_open(runs: RecordedRuns, name: str) -> None:
-    """A stopped job has no error; a line reports the signal."""
+    """SIGTERM and SIGINT record an `info` event that names the signal, and no error."""
     runs.run("--step", "load", "--", *SHELL, f"kill -{name} $$")
 
     line = runs.events[-1]
@@ -87,7 +87,7 @@ def test_stopped_command_leaves_its_step_open(runs: RecordedRuns, name: str) -> 
 def test_failed_attempts_are_reported_as_retried(
     runs: RecordedRuns, tmp_path: Path
 ) -> None:
-    """An attempt before another one does not fail the job."""
+    """A failed attempt before the last is recorded as an error with `retrying` set."""
     attempts = tmp_path / "attempts"
     script = f"echo >> {attempts}; exit $((2 - $(wc -l < {attempts})))"
 
@@ -107,7 +107,7 @@ def test_failed_attempts_are_reported_as_retried(
 
 
 def test_last_attempt_fails_the_step(runs: RecordedRuns) -> None:
-    """The exit status is that of the last attempt."""
+    """The error of the last attempt is recorded without `retrying`."""
     done = runs.run("--step", "load", "--attempts", "2", "--", *SHELL, "exit 8")
 
     assert done.returncode == 8
@@ -119,7 +119,7 @@ def test_last_attempt_fails_the_step(runs: RecordedRuns) -> None:
 def test_command_without_a_step_does_not_end_the_job(
     runs: RecordedRuns, status: int, tells: str
 ) -> None:
-    """The job runs on; `trackerapi job` ends it."""
+    """Without `--step`, `run` records the exit status in an `info` event of the job."""
     runs.run("--", *SHELL, f"exit {status}")
 
     assert runs.story == [("start", None), ("info", None)]
@@ -156,7 +156,7 @@ def test_stopped_command_without_a_step_stops_the_job(
 def test_command_that_succeeds_after_sigterm_is_reported_as_done(
     runs: RecordedRuns,
 ) -> None:
-    """Exit status 0 means that the work is done; `run` does not end the job."""
+    """After SIGTERM, a command with exit status 0 does not interrupt its job."""
     script = (
         "trap 'exit 0' TERM; sh -c \"kill -TERM $PPID\"; while :; do sleep 0.1; done"
     )
@@ -168,7 +168,7 @@ def test_command_that_succeeds_after_sigterm_is_reported_as_done(
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_progress_is_read_from_either_stream(runs: RecordedRuns, stream: str) -> None:
-    """The last progress in the output counts, and precedes the end of the step."""
+    """The last progress in the output is recorded before the end of the step."""
     script = (
         f"import sys\nfor i in range(8): print(i, 'of 8', end='\\r', file=sys.{stream})"
     )
@@ -192,7 +192,7 @@ def test_progress_is_read_from_either_stream(runs: RecordedRuns, stream: str) ->
 
 
 def test_only_the_watched_stream_is_read(runs: RecordedRuns) -> None:
-    """Output of the other stream is not progress."""
+    """With `--watch stderr`, progress on stdout is ignored."""
     runs.run(
         *("--step", "load", "--progress", r"(\d+)%", "--watch", "stderr"),
         *("--", *SHELL, "echo 50%; echo 20% >&2"),
@@ -203,14 +203,14 @@ def test_only_the_watched_stream_is_read(runs: RecordedRuns) -> None:
 
 
 def test_job_of_the_command_line_wins(runs: RecordedRuns) -> None:
-    """`--job` wins over the variable."""
+    """`--job` overrides `TRACKERAPI_JOB`."""
     runs.run("--job", "another", "--step", "load", "--", "true")
 
     assert {event["provider_job_id"] for event in runs.events} == {"another"}
 
 
 def test_without_a_job_one_line_is_printed(runs: RecordedRuns) -> None:
-    """Nothing is reported, and the command runs."""
+    """Without a job, the command runs, and one line says that no job is set."""
     done = runs.run("--step", "load", "--", *SHELL, "exit 4", TRACKERAPI_JOB="")
 
     assert done.returncode == 4
@@ -220,7 +220,7 @@ def test_without_a_job_one_line_is_printed(runs: RecordedRuns) -> None:
 
 
 def test_tracking_that_is_off_prints_nothing(runs: RecordedRuns) -> None:
-    """Mode off is not worth a message."""
+    """With mode `off`, the command runs; `run` records and prints nothing."""
     done = runs.run("--step", "load", "--", *SHELL, "exit 4", TRACKERAPI_MODE="off")
 
     assert (done.returncode, done.stderr) == (4, "")
@@ -241,7 +241,7 @@ def test_tracking_that_is_off_prints_nothing(runs: RecordedRuns) -> None:
 def test_wrong_setting_costs_a_warning(
     runs: RecordedRuns, settings: dict[str, str]
 ) -> None:
-    """The command runs, and one line names the wrong setting."""
+    """With a wrong setting, the command runs, and one line names the setting."""
     done = runs.run(
         *("--step", "load", "--", *SHELL, "echo out; echo err >&2; exit 6"), **settings
     )
@@ -266,7 +266,7 @@ def test_wrong_usage_runs_nothing(runs: RecordedRuns) -> None:
 def test_outbox_that_cannot_be_written_costs_a_warning(
     runs: RecordedRuns, tmp_path: Path, strict: str
 ) -> None:
-    """Nothing is recorded, and the command runs unchanged."""
+    """If the outbox cannot be written, `run` warns and keeps the exit status."""
     (tmp_path / "file").write_bytes(b"")
 
     done = runs.run(
@@ -281,7 +281,7 @@ def test_outbox_that_cannot_be_written_costs_a_warning(
 
 
 def test_start_of_the_command_loads_few_modules() -> None:
-    """Neither a parser nor a third-party nor another slow module is loaded."""
+    """Until the command starts, `run` loads only the listed modules."""
     script = (
         "import os, sys\n"
         "before = set(sys.modules)\n"

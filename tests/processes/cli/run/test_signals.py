@@ -31,7 +31,7 @@ FORWARDED: Final = (
     signal.SIGALRM,
 )
 
-# Prints each number once when its signal arrives, and extra signals at the end.
+# Prints the name of each signal when it arrives, and extra signals at the end.
 LISTENER: Final = (
     "import signal, sys\n"
     "numbers = {int(number) for number in sys.argv[1:]}\n"
@@ -48,7 +48,7 @@ LISTENER: Final = (
 def running(
     way: str, *command: str
 ) -> "AbstractContextManager[subprocess.Popen[bytes]]":
-    """Run a command one way, and end it with the context."""
+    """Run a command under `run` with the settings of `way`; kill it afterwards."""
     return started(arguments(way, *command), settings(way))
 
 
@@ -56,7 +56,7 @@ def running(
 def started(
     command: Sequence[str], environment: Mapping[str, str]
 ) -> "Iterator[subprocess.Popen[bytes]]":
-    """Start a command line, and end it with the context."""
+    """Start a command line in a new session; kill its process group after the block."""
     with subprocess.Popen(
         command,
         env=environment,
@@ -82,7 +82,7 @@ def line_of(process: "subprocess.Popen[bytes]") -> str:
 
 @pytest.mark.parametrize("way", WAYS_WITH_PROGRESS)
 def test_signals_are_passed_on_once(way: str) -> None:
-    """Each signal arrives once, and `run` goes on."""
+    """The command receives each signal once, and `run` waits for its end."""
     numbers = [str(int(number)) for number in FORWARDED]
     with running(way, *PYTHON, LISTENER, *numbers) as process:
         assert line_of(process) == "ready"
@@ -100,7 +100,7 @@ def test_signals_are_passed_on_once(way: str) -> None:
 def test_signal_that_ends_the_command_ends_run(
     way: str, number: signal.Signals
 ) -> None:
-    """The caller sees that `run` ended by the same signal."""
+    """If a signal ends the command, the same signal ends `run`."""
     with running(way, *SHELL, "echo ready; exec cat") as process:
         assert line_of(process) == "ready"
         process.send_signal(number)
@@ -111,7 +111,7 @@ def test_signal_that_ends_the_command_ends_run(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_command_may_end_as_it_likes_after_a_signal(way: str) -> None:
-    """A command that cleans up keeps its own exit status."""
+    """If the command handles SIGTERM, `run` ends with the command's exit status."""
     with running(way, *PYTHON, LISTENER, str(int(signal.SIGTERM))) as process:
         assert line_of(process) == "ready"
         process.send_signal(signal.SIGTERM)
@@ -123,7 +123,7 @@ def test_command_may_end_as_it_likes_after_a_signal(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_signal_of_the_command_to_its_group_is_not_doubled(way: str) -> None:
-    """`kill 0` reaches the command once, though `run` gets the signal too."""
+    """A signal that the command sends to its process group is not sent to it again."""
     script = (
         "import os, signal\n"
         "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})\n"
@@ -142,7 +142,7 @@ def test_signal_of_the_command_to_its_group_is_not_doubled(way: str) -> None:
 
 @pytest.mark.parametrize("way", ["settings missing", "recording"])
 def test_signal_between_two_attempts_ends_them(way: str, tmp_path: Path) -> None:
-    """Between attempts a signal ends `run` as it would end a command."""
+    """SIGTERM after a failed attempt ends `run` before the second attempt."""
     fifo, runs = tmp_path / "fifo", tmp_path / "runs"
     os.mkfifo(fifo)
     script = f"echo run >> {runs}; echo run > {fifo}; exit 3"
@@ -162,7 +162,7 @@ def test_signal_between_two_attempts_ends_them(way: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("way", ["nothing to report", "settings missing"])
 def test_failing_command_is_attempted_again(way: str, tmp_path: Path) -> None:
-    """With `--attempts`, the first success counts, with and without a report."""
+    """With `--attempts`, `run` repeats a failing command until its first success."""
     runs = tmp_path / "runs"
     script = f"echo run >> {runs}; [ $(wc -l < {runs}) = 2 ]"
 
@@ -174,7 +174,7 @@ def test_failing_command_is_attempted_again(way: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_command_that_cannot_be_run_is_attempted_once(way: str) -> None:
-    """A missing command is not tried a second time."""
+    """A missing command is started once, although five attempts are allowed."""
     done = run(way, "no-such-command", attempts=5)
 
     assert done.returncode == 127
@@ -182,7 +182,7 @@ def test_command_that_cannot_be_run_is_attempted_once(way: str) -> None:
 
 
 def test_signals_are_passed_on_without_sigtimedwait() -> None:
-    """Some systems lack `sigtimedwait()`."""
+    """Without `sigtimedwait()`, as on macOS, the command receives each signal once."""
     start = (
         "import signal, sys\n"
         "del signal.sigtimedwait\n"
@@ -204,7 +204,7 @@ def test_signals_are_passed_on_without_sigtimedwait() -> None:
 
 
 def test_signal_ends_a_hanging_start(tmp_path: Path) -> None:
-    """A signal ends `run` even while the key cannot be read."""
+    """Signals end `run` although reading the key file never returns."""
     start = (
         "import sys, threading\n"
         "from trackerapi.settings.api_key import KeyFile\n"
