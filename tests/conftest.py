@@ -14,7 +14,8 @@ settings.register_profile(
 )
 settings.load_profile("no-hurry")
 
-# Processes of tests inherit ignored signals: `nohup` and a shell's `&` ignore these.
+# `nohup` and a shell's `&` ignore these signals. Child processes of tests would
+# inherit this, and would not end by a signal.
 for _number, _usual in (
     (signal.SIGHUP, signal.SIG_DFL),
     (signal.SIGINT, signal.default_int_handler),

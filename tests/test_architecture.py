@@ -26,8 +26,8 @@ class Import:
     """One imported module.
 
     Attributes:
-        path: File that imports it.
-        is_lazy: Whether it is imported inside a function.
+        path: File with the import.
+        is_lazy: Whether the import is inside a function.
     """
 
     path: Path
@@ -70,7 +70,7 @@ BACKEND_IMPORTS: Final = [i for p in modules_under(BACKEND) for i in imports_of(
 
 @pytest.mark.parametrize("document", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
 def test_document_names_no_missing_file(document: str) -> None:
-    """Each path in code exists, below the work tree or below a package."""
+    """Each path in backquotes exists, below the work tree or below a package."""
     text = (ROOT / document).read_text()
     paths = re.findall(r"`([\w/.-]*(?:/|\.(?:py|sh|json|yaml)))`", text)
     roots = (ROOT, LIBRARY, BACKEND, BACKEND / "store", ROOT / "scripts")
@@ -88,7 +88,7 @@ def test_only_wire_imports_httpx_and_the_generated_client() -> None:
 
 
 def test_only_file_models_imports_pydantic() -> None:
-    """`config/file_models.py` alone imports pydantic, and functions alone import it."""
+    """Only `config/file_models.py` imports pydantic; only functions import it."""
     importers = {
         one.path
         for one in LIBRARY_IMPORTS
@@ -110,7 +110,7 @@ def test_only_file_models_imports_pydantic() -> None:
     ],
 )
 def test_optional_package_has_one_importer(foreign: str, importer: str) -> None:
-    """One module imports the optional package; functions alone import that module."""
+    """One module imports the optional package; only functions import this module."""
     importers = {one.path for one in LIBRARY_IMPORTS if one.package == foreign}
     module = f"trackerapi.{importer.removesuffix('.py').replace('/', '.')}"
     loaders = [one for one in LIBRARY_IMPORTS if one.module.startswith(module)]
@@ -201,7 +201,7 @@ def test_no_module_has_a_vague_name() -> None:
 
 
 def test_no_class_has_a_vague_name() -> None:
-    """Two classes alone end in Manager, Handler or Helper."""
+    """Only two classes have a name that ends in Manager, Handler or Helper."""
     vague = ("Manager", "Handler", "Helper")
     classes = {
         node.name
@@ -210,7 +210,7 @@ def test_no_class_has_a_vague_name() -> None:
         if isinstance(node, ast.ClassDef)
     }
 
-    # The seed's tutorial names JobConfigManager; `logging` names its handlers so.
+    # The first tutorial uses JobConfigManager; classes of `logging` end in Handler.
     named = {name for name in classes if name.endswith(vague)}
     assert named == {"JobConfigManager", "TrackerHandler"}
 

@@ -61,10 +61,10 @@ def classes_of_module(path: Path, package: Path) -> Iterator[Class]:
         if not isinstance(node, ast.ClassDef):
             continue
         lines = (node.end_lineno or 0) - node.lineno + 1 - docstring_lines(node)
-        # `Base[int]` and `module.Base` have the base `Base`.
+        # `Base[int]` has the base `Base`.
         bases = [ast.unparse(base).partition("[")[0] for base in node.bases]
         resolved = tuple(known.get(base, base) for base in bases)
-        # Only now: a class may replace its imported base of the same name.
+        # After its bases: a class may have the name of its imported base.
         known[node.name] = f"{module}.{node.name}"
         yield Class(known[node.name], lines, resolved)
 
@@ -81,9 +81,9 @@ def classes_of(package: Path) -> dict[str, Class]:
 
 
 def with_own_bases(name: str, classes: dict[str, Class]) -> dict[str, int]:
-    """Return the levels above a class of each class that it inherits from.
+    """Return the own bases of a class, with the number of levels above the class.
 
-    Classes outside of `classes` are left out; the class itself has level 0.
+    Own bases are those in `classes`. The class itself is included, with level 0.
     """
     levels = {name: 0}
     pending = [name]

@@ -1,6 +1,6 @@
 """Layout of the tests: folders, helpers and imports.
 
-`CONTRIBUTING.md` says what each folder holds.
+`CONTRIBUTING.md` describes each folder.
 """
 
 import ast
@@ -92,7 +92,7 @@ def test_unit_test_takes_no_fixture_of_the_backend(path: Path) -> None:
 
 
 def test_helpers_live_in_the_folder_support() -> None:
-    """Beside test modules, folders of tests hold a conftest.py and nothing else."""
+    """Folders of tests contain only test modules and conftest.py."""
     outside = [
         relative(path)
         for path in TESTS.rglob("*.py")

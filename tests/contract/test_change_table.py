@@ -1,6 +1,6 @@
 """Table of changes: each kind of change in each area of a contract, with its verdict.
 
-A cell has one mutation of the contract, or the reason why that kind cannot occur there.
+A cell has one mutation of the contract, or the reason why its area has no such change.
 """
 
 import copy
@@ -46,8 +46,8 @@ class Cell:
     Attributes:
         verdict: Expected verdict; `not ours` for no reported change.
         reason: Part of the reported line, or the reason for `not ours`.
-        new: Edits that make the mutation; none where the kind cannot occur.
-        old: Edits of the contract before it.
+        new: Edits that make the mutation; empty where the kind cannot occur.
+        old: Edits of the contract with which the mutation is compared.
     """
 
     verdict: Verdict

@@ -62,7 +62,7 @@ def call(
 def arguments(
     contract: Contract, operation: Operation, *, full: bool
 ) -> dict[str, Any]:
-    """Return arguments for the generated function: all, or the required ones."""
+    """Return all arguments for the generated function, or only the required ones."""
     made: dict[str, Any] = {}
     for parameter in contract.parameters(operation):
         if full or parameter.get("required", False):

@@ -124,7 +124,7 @@ ADDITIVE = [
 
 
 def changes(contract: Contract, document: dict[str, Any], *, breaking: bool) -> str:
-    """Return the changes of one kind from `contract` to `document` as text."""
+    """Return the breaking or the additive changes to `document`, one on each line."""
     changes = compare(contract, Contract(document, ""))
     return "\n".join(str(each) for each in changes if each.breaking == breaking)
 
@@ -170,7 +170,7 @@ def test_new_required_request_member_is_breaking(
 def test_new_required_answer_member_is_breaking(
     contract: Contract, document: dict[str, Any]
 ) -> None:
-    """A new required answer member breaks clients of backends that omit the member."""
+    """A new required answer member is breaking: older backends omit the member."""
     edit(document, f"{ANSWER}|properties|host", TEXT)
     document["components"]["schemas"]["Job"]["required"].append("host")
     assert "Job.host: is a new required member" in changes(

@@ -160,7 +160,7 @@ def test_lint_command_names_location_and_fix(
 
 
 def test_key_given_twice_is_refused() -> None:
-    """A repeated key is an error and does not replace the first one."""
+    """A repeated key raises ContractError instead of replacing the first value."""
     with pytest.raises(ContractError, match="'openapi' is given twice"):
         parse_contract("openapi: 3.1.0\nopenapi: 3.1.0\n", "contract.yaml")
 

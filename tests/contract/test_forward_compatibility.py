@@ -24,7 +24,7 @@ def answer_models(contract: Contract) -> list[str]:
 def later(contract: Contract, schema: Node, value: Any) -> Any:
     """Return `value` as a later backend may send it.
 
-    Every object gains a member and every open set of values another value.
+    Every object has an additional member, every open enumeration an unknown value.
     """
     schema = contract.resolve(schema)
     choices = schema.get("anyOf", ())
@@ -68,7 +68,7 @@ def test_answer_of_a_later_backend_is_read(contract: Contract, name: str) -> Non
 
 
 def test_unknown_status_is_returned_as_text(contract: Contract) -> None:
-    """An unknown status is returned as text."""
+    """Unknown values of `status` and `finish` are returned as text."""
     schema = contract.schemas["Job"]
     answer = later(contract, schema, sample(contract, schema, full=True))
     job = model_of("Job").from_dict(answer)

@@ -1,4 +1,4 @@
-"""`scripts/regenerate.sh` on a copy of the work tree: fixes, refusals, crashes."""
+"""`scripts/regenerate.sh` on a copy of the work tree: fixes, refusals and crashes."""
 
 import hashlib
 import json
@@ -36,12 +36,12 @@ TAG_WORDS = "components|schemas|JobInput|properties|tag|description"
 
 
 def run(tree: Path, *arguments: str) -> int:
-    """Run the command on `tree`; return its exit status."""
+    """Run `regenerate` on `tree`; return its exit status."""
     return regenerate.main(["--root", str(tree), *arguments])
 
 
 def snapshot(tree: Path) -> dict[str, bytes]:
-    """Return the files of `tree` with their bytes, without caches of running code."""
+    """Return the files of `tree` with their bytes, without bytecode caches."""
     return {
         str(path.relative_to(tree)): path.read_bytes()
         for path in tree.rglob("*")
@@ -77,7 +77,7 @@ def test_generated_files_match_the_contract(
 def test_edited_byte_is_found_and_fixed(
     tree: Path, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A byte changed by hand is found and shown by the check, and fixed by a run."""
+    """The check names a file with an edited byte; a run restores its bytes."""
     before = snapshot(tree)
     (tree / path).write_bytes(before[str(path)] + b"#")
     assert run(tree, "--check") == 1
@@ -91,7 +91,7 @@ def test_edited_byte_is_found_and_fixed(
 def test_missing_and_extra_files_are_found_and_fixed(
     tree: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A missing and an extra file are differences, and fixed by a run."""
+    """The check names a missing and an extra file; a run restores the tree."""
     before = snapshot(tree)
     (tree / CLIENT_PATH / "py.typed").unlink()
     (tree / CLIENT_PATH.parent / "stray.py").touch()
@@ -202,7 +202,7 @@ class Hanging:
             os.open(self._blocked, os.O_WRONLY | os.O_NONBLOCK)
 
     def release(self) -> None:
-        """Release the tools of a killed run; later runs do not block."""
+        """Release the tools of a killed run, and stop blocking later runs."""
         self._blocked.write_text("\n")
         self._config.write_text(self.usual)
 
@@ -321,7 +321,7 @@ def test_provenance_names_contract_and_counts_output(contract: Contract) -> None
 
 @pytest.fixture
 def deployed(contract: Contract) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Run a server of a contract; yield its address and the document to change."""
+    """Serve a contract over HTTP; yield the address and the editable document."""
     document = json.loads(json.dumps(contract.document))
 
     class Serving(BaseHTTPRequestHandler):
@@ -346,7 +346,7 @@ def test_deployed_contract_of_the_same_content_is_no_difference(
     deployed: tuple[str, dict[str, Any]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The address of a backend is enough; JSON against YAML is no difference."""
+    """`--spec` reads a contract from a backend, and compares JSON with YAML."""
     address, _ = deployed
     assert run(tree, "--spec", address) == 0
     assert capsys.readouterr().out == "The contracts say the same.\n"
@@ -357,7 +357,7 @@ def test_deployed_contract_that_differs_is_reported_and_not_written(
     deployed: tuple[str, dict[str, Any]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Breaking differences come first, and nothing is written without `--accept`."""
+    """Breaking differences are listed first; without `--accept` nothing is written."""
     address, document = deployed
     edit(document, HOST, {"type": "string"})
     del document["paths"]["/customers/{customer_id}"]
@@ -396,7 +396,7 @@ def test_accepted_contract_replaces_contract_and_generated_files(
 def test_unavailable_contract_is_one_line_of_error(
     tree: Path, source: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A wrong file or address is one line of error, without a traceback."""
+    """A file or address that cannot be read exits with status 1 and the reason."""
     assert run(tree, "--spec", source) == 1
     assert expected in capsys.readouterr().err
 
@@ -477,7 +477,7 @@ def test_invalid_contract_is_one_line_of_error(
     expected: str,
     arguments: list[str],
 ) -> None:
-    """Wrong types and circular references are one error line, without a traceback."""
+    """Wrong types and circular references print their reason on stderr only."""
     other = tree / "other.yaml"
     other.write_text(
         SMALL.format(version="3.1.0", status='"200"', response=response, more=more)
@@ -513,7 +513,7 @@ def test_contract_outside_the_dialect_is_refused_by_file_name(
 def test_contradicting_options_are_a_usage_error(
     tree: Path, arguments: list[str]
 ) -> None:
-    """Contradicting options are a usage error."""
+    """Contradicting and empty options exit with status 2."""
     with pytest.raises(SystemExit, match="2"):
         run(tree, *arguments)
 
@@ -535,7 +535,7 @@ def test_contradicting_options_are_a_usage_error(
 def test_invalid_openapi_document_is_one_line_of_error_in_each_tool(
     tree: Path, document: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Linter, comparison and check name the file in one line, and read no other."""
+    """Linter, comparison and check each print one error line with the file name."""
     contract = tree / CONTRACT_PATH
     contract.write_text(document)
 

@@ -97,7 +97,7 @@ def test_mockscript_finds_the_running_dev_backend(tmp_path: Path) -> None:
 def test_rerun_of_a_killed_mockscript_shows_the_page_of_an_undisturbed_run(
     tmp_path: Path, lines_before_the_kill: int
 ) -> None:
-    """The page after `kill -9` and a rerun equals that of an undisturbed run."""
+    """The page after `kill -9` and a rerun equals the page of an undisturbed run."""
     with started_backend(tmp_path) as backend:
         environment = {
             "PATH": os.environ["PATH"],

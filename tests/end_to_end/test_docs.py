@@ -22,7 +22,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> object:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_page_works_as_printed(page: str, backend: DemoBackend, tmp_path: Path) -> None:
-    """Each block is written or run in order; the output is the printed one."""
+    """The blocks of a page, written or run in order, print the documented output."""
     printed = ""
     blocks = marked_blocks(ROOT / "docs" / page)
     for block in blocks:

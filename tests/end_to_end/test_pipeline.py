@@ -13,7 +13,7 @@ from scripts.project import ROOT
 from tests.support.documents import PATIENCE_SECONDS, PATIENT
 from trackerapi import Job, TrackerApi
 
-# Without `attempts`: a rerun does not report finished steps again.
+# `attempts` is not compared: a rerun does not report finished steps again.
 COMPARED = ("tag", "status", "fraction", "completed", "total")
 
 
@@ -61,7 +61,7 @@ def step_states(job: Job) -> list[tuple[object, ...]]:
 def test_study_with_a_killed_worker_and_a_crashed_gateway_ends_like_another(
     backend: DemoBackend, tmp_path: Path
 ) -> None:
-    """The steps equal those of an undisturbed study after crashes of both hosts."""
+    """After crashes of both hosts, the steps equal those of an undisturbed study."""
     plain = ["--id", "plain", "--folder", str(tmp_path / "plain")]
     rough = ["--id", "rough", "--folder", str(tmp_path / "rough"), "--crash"]
 

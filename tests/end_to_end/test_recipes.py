@@ -138,7 +138,7 @@ def test_shell_script_works_as_printed(shell: Reader) -> None:
 
 
 def test_failing_line_of_the_shell_script_fails_the_job(shell: Reader) -> None:
-    """The script exits with 1; only the details for the provider name the cause."""
+    """The script exits with 1; only the provider's details contain the command."""
     (shell.folder / "converted.txt").mkdir()
 
     assert shell.status_of(*NIGHT) == 1
@@ -176,7 +176,7 @@ def test_stopped_shell_script_reports_the_kind_of_stop(
     os.mkfifo(orders)
     with shell.start(*NIGHT) as process:
         orders.read_bytes()
-        with orders.open("wb"):  # from here on the filter waits for data
+        with orders.open("wb"):  # The filter of the script waits for data now.
             os.killpg(process.pid, number)
             process.communicate(timeout=PATIENCE_SECONDS)
 
@@ -211,7 +211,7 @@ def test_gnu_parallel_works_as_printed(backend: DemoBackend, tmp_path: Path) -> 
 def test_picture_that_fails_under_gnu_parallel_fails_the_job(
     backend: DemoBackend, tmp_path: Path
 ) -> None:
-    """The job counts 19 successes; the script exits with the status of `parallel`."""
+    """The job fails with 19 of 20 pictures; the script exits with status 1."""
     need("parallel", "parallel")
     reader = Reader("gnu_parallel.md", tmp_path, backend)
     reader.run_commands()
@@ -227,7 +227,7 @@ def test_picture_that_fails_under_gnu_parallel_fails_the_job(
 
 @pytest.mark.usefixtures("snakemake")
 def test_snakemake_works_as_printed(backend: DemoBackend, tmp_path: Path) -> None:
-    """Reports of the rules for three samples add up to progress of one step."""
+    """Reports of the rules for three samples add up to 3 of 3 units in one step."""
     reader = Reader("snakemake.md", tmp_path, backend)
 
     assert "Measure samples: succeeded, 100 %" in reader.run_commands()
@@ -241,7 +241,7 @@ def test_snakemake_works_as_printed(backend: DemoBackend, tmp_path: Path) -> Non
 def test_failing_rule_of_snakemake_fails_the_job(
     backend: DemoBackend, tmp_path: Path
 ) -> None:
-    """The message for the customer is general; the details contain the log."""
+    """The customer's message is general; the provider's details contain the log."""
     reader = Reader("snakemake.md", tmp_path, backend)
     path = tmp_path / "Snakefile"
     path.write_text(path.read_text().replace("cat {input}", "cat no-such-file"))
@@ -286,7 +286,7 @@ def test_sidecar_delivers_the_reports_of_both_containers(kubernetes: Reader) -> 
 def test_restarted_container_completes_the_job_of_the_killed_one(
     kubernetes: Reader,
 ) -> None:
-    """Reports from before the kill are in the volume; the restart completes the job."""
+    """A container killed with SIGKILL and started again completes the job."""
     pod = pod_of(kubernetes)
     begin, work = pod.sequential_containers
     orders = kubernetes.folder / "work/orders.txt"

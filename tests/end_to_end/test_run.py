@@ -56,7 +56,7 @@ def settings(
 
 
 def run(settings: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run `trackerapi run` with arguments."""
+    """Run `trackerapi run` with `words` as arguments."""
     return subprocess.run(
         [*RUN, *words], env=settings, capture_output=True, text=True, check=False
     )
@@ -85,7 +85,7 @@ def test_steps_of_a_shell_script_arrive(
 def test_failure_has_a_message_for_the_customer_and_details_for_the_provider(
     job: TrackerJob, settings: dict[str, str]
 ) -> None:
-    """The job fails; only the details for the provider contain the exit status."""
+    """The job fails; only the provider's details contain the exit status."""
     done = run(settings, "--step", "convert", "--", "sh", "-c", "exit 3")
 
     assert done.returncode == 3
@@ -113,7 +113,7 @@ def test_progress_arrives_while_the_command_runs(
         for _ in range(int(PATIENCE_SECONDS / 0.05)):
             if job.fetch().percent == 20.0:
                 break
-            _PAUSE.wait(0.05)  # the backend sends no notification
+            _PAUSE.wait(0.05)  # Poll: the backend sends no notification.
         assert job.fetch().percent == 20.0
         running.communicate("\n")
 

@@ -33,7 +33,7 @@ def test_setup_without_a_suitable_python_names_the_fix() -> None:
 def test_stamp_changes_with_every_requirement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each change of an input file changes the stamp; the stamp names its folder."""
+    """Each change of an input file changes the stamp, which contains its work tree."""
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     (tmp_path / "backend").mkdir()
     for name in environment.INPUTS:
@@ -85,7 +85,7 @@ def test_variables_of_the_caller_do_not_disturb_a_script(
         check=False,
     )
 
-    if script == "caller.sh":  # other scripts source this file
+    if script == "caller.sh":  # Other scripts source this file: it prints nothing.
         assert (done.returncode, done.stdout) == (0, "")
         return
     lines = done.stdout.splitlines()
@@ -96,7 +96,7 @@ def test_variables_of_the_caller_do_not_disturb_a_script(
 
 
 def test_pip_uses_only_the_package_sources_of_the_caller(tmp_path: Path) -> None:
-    """Index and network settings are kept; targets, constraints and builds are not."""
+    """Index and network settings of the caller are kept, all other pip settings not."""
     config = tmp_path / "pip.conf"
     config.write_text(
         "[global]\nindex-url = https://global.example/simple\ntimeout = 7\n"

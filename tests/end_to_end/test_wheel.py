@@ -23,7 +23,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_wheel_holds_both_packages_and_their_types(wheel: Path) -> None:
-    """The wheel contains library, generated client, type markers and licence only."""
+    """The wheel contains only library and generated client, with types and licence."""
     names = zipfile.ZipFile(wheel).namelist()
 
     packages = {name.split("/")[0] for name in names if ".dist-info/" not in name}

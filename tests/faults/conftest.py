@@ -1,4 +1,4 @@
-"""Fixtures of fault tests: proxy in front of the backend, disks, run without faults."""
+"""Fixtures of fault tests: a proxy to the backend, disks, and a run without faults."""
 
 import subprocess
 import uuid
@@ -21,7 +21,7 @@ def proxy(backend: RunningBackend) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def lab(backend: RunningBackend, proxy: FaultProxy, tmp_path: Path) -> Lab:
-    """Return the surroundings of a job that has not run yet."""
+    """Return the settings, folder and proxy of a job that has not run yet."""
     return Lab(backend, proxy, tmp_path, f"fault-{uuid.uuid4()}")
 
 
@@ -29,7 +29,7 @@ def lab(backend: RunningBackend, proxy: FaultProxy, tmp_path: Path) -> Lab:
 def undisturbed(
     backend: RunningBackend, tmp_path_factory: pytest.TempPathFactory
 ) -> Pictures:
-    """Run the job once without a fault; return what the backend shows of the run."""
+    """Run the job once without a fault; return the jobs as the backend shows them."""
     with FaultProxy(backend.base_url) as proxy:
         folder = tmp_path_factory.mktemp("undisturbed")
         lab = Lab(backend, proxy, folder, f"undisturbed-{uuid.uuid4()}")
@@ -51,11 +51,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def _mount(folder: Path, options: str) -> Iterator[Path]:
-    """Mount a tmpfs at `folder` for one test; skip the test if that fails."""
+    """Mount a tmpfs at `folder` for one test; skip the test if mounting fails."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", options, "trackerapi-test", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        # Not a failure in CI: limits of file size and unusable paths need no mount.
+        # CI may skip, too: other tests limit file sizes and use unusable paths instead.
         pytest.skip("this user cannot mount a file system")
     try:
         yield folder

@@ -19,7 +19,7 @@ def test_events_keep_their_order_while_the_clock_jumps(
 def test_events_wait_out_an_outage_while_the_clock_jumps(
     lab: Lab, undisturbed: Pictures
 ) -> None:
-    """Retry delays and claims of files work while the wall clock jumps."""
+    """All events arrive after an outage during which the wall clock jumps."""
     lab.prelude = "tests.support.preludes.jumping_clock"
     with lab.proxy.down(), lab.start() as job:
         job.run_through()
@@ -31,7 +31,7 @@ def test_events_wait_out_an_outage_while_the_clock_jumps(
 def test_events_of_a_rerun_on_a_slow_clock_count_after_events_of_the_killed_run(
     lab: Lab,
 ) -> None:
-    """Events of a rerun sort after all events of the killed run."""
+    """Events of a rerun sort after those of the killed run, although its clock lags."""
     with lab.start() as job:
         job.pass_gate("phase 1")
         job.await_gate("phase 2")

@@ -20,7 +20,7 @@ from tests.support.proof_runs import (
 def test_disk_that_is_full_for_a_while_costs_no_event(
     lab: Lab, undisturbed: Pictures, small_disk: Path, backend_is_up: bool
 ) -> None:
-    """Records that do not fit on the disk stay in memory until they are delivered."""
+    """Records that the full disk cannot store stay in memory until their delivery."""
     lab.settings["TRACKERAPI_OUTBOX"] = str(small_disk / "outbox")
     with lab.start("--flush", "30") as job:
         job.pass_gate("phase 1")
@@ -42,7 +42,7 @@ def test_disk_that_is_full_for_a_while_costs_no_event(
 def test_disk_that_stays_full_costs_no_event_while_the_backend_answers(
     lab: Lab, undisturbed: Pictures, small_disk: Path
 ) -> None:
-    """All records arrive from memory before the job ends."""
+    """All records are delivered from memory before the job ends."""
     lab.settings["TRACKERAPI_OUTBOX"] = str(small_disk / "outbox")
     with lab.start("--flush", "30") as job:
         job.pass_gate("phase 1")
@@ -66,7 +66,7 @@ def test_file_that_may_not_grow_costs_no_event(lab: Lab, undisturbed: Pictures) 
 
 
 def test_outbox_below_a_file_costs_no_event(lab: Lab, undisturbed: Pictures) -> None:
-    """An outbox folder that cannot be created counts as a disk that is always full."""
+    """If the outbox folder cannot be created, all records are delivered from memory."""
     (lab.folder / "file").write_bytes(b"")
     lab.settings["TRACKERAPI_OUTBOX"] = str(lab.folder / "file" / "outbox")
     with lab.start("--flush", "30") as job:
@@ -79,7 +79,7 @@ def test_outbox_below_a_file_costs_no_event(lab: Lab, undisturbed: Pictures) -> 
 def test_outbox_on_a_read_only_disk_costs_no_event(
     lab: Lab, undisturbed: Pictures, read_only_disk: Path
 ) -> None:
-    """An outbox folder without write access counts as a disk that is always full."""
+    """If the outbox folder is read-only, all records are delivered from memory."""
     lab.settings["TRACKERAPI_OUTBOX"] = str(read_only_disk)
     with lab.start("--flush", "30") as job:
         job.run_through()
@@ -91,7 +91,7 @@ def test_outbox_on_a_read_only_disk_costs_no_event(
 def test_job_without_disk_and_backend_runs_unchanged(
     lab: Lab, undisturbed: Pictures
 ) -> None:
-    """Without disk and backend, output, exit status and duration of the exit stay."""
+    """The output is unchanged, and the exit takes at most EXIT_SECONDS."""
     (lab.folder / "file").write_bytes(b"")
     lab.settings["TRACKERAPI_OUTBOX"] = str(lab.folder / "file" / "outbox")
     ending = {"TRACKERAPI_SHUTDOWN_TIMEOUT": HOUR}

@@ -39,7 +39,7 @@ FAILURES: Final[dict[str, Fault]] = {
 
 
 def on_poison(failure: Fault) -> Fault:
-    """Return a fault that fails requests containing the poison and passes on others."""
+    """Return a fault that fails requests with the poison and passes on all others."""
 
     def fault(exchange: Exchange) -> None:
         exchange.read_body()
@@ -78,17 +78,17 @@ def stored_ids(direct: TrackerApi, job_id: str) -> list[str]:
 
 
 def await_arrival(direct: TrackerApi, job_id: str, ids: list[str]) -> None:
-    """Wait until the backend has stored exactly these events of a job."""
+    """Wait until the backend has stored exactly the events `ids` of a job."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while sorted(stored_ids(direct, job_id)) != sorted(ids):
         assert time.monotonic() < deadline, stored_ids(direct, job_id)
-        threading.Event().wait(0.05)  # the backend sends no notification
+        threading.Event().wait(0.05)  # Poll: the backend sends no notification.
 
 
 def test_failing_event_delays_no_other_event(
     poisoned: FaultProxy, backend: RunningBackend, direct: TrackerApi, tmp_path: Path
 ) -> None:
-    """Other events of both jobs arrive at once; the failing event arrives later."""
+    """All other events arrive while one event fails; this event arrives afterwards."""
     problems: list[DeliveryProblem] = []
     where = (backend.api_key, poisoned.url)
     with TrackerApi(*where, outbox=tmp_path, on_problem=problems.append) as tracker:
@@ -102,9 +102,8 @@ def test_failing_event_delays_no_other_event(
         await_arrival(direct, other.provider_job_id, other_ids)
         later = own.send_event(kind="info")
         await_arrival(direct, own.provider_job_id, [*ids, later])
-        assert (
-            tracker.delivery().waiting >= 1
-        )  # for `later` the answer may be outstanding
+        # At least the failing event waits; the answer for `later` may be outstanding.
+        assert tracker.delivery().waiting >= 1
 
         poisoned.fault = pass_on
         report = tracker.flush(timeout=PATIENCE_SECONDS)
@@ -162,7 +161,7 @@ def test_sync_delivers_other_records_and_prints_why_one_record_stays(
     capsys: pytest.CaptureFixture[str],
     is_creation: bool,
 ) -> None:
-    """The oldest file contains the failing record: exit status 1, later 0."""
+    """`sync` exits with 1 while the first record fails, and with 0 afterwards."""
     bad_job = f"{POISON}-{new_id()}" if is_creation else new_id()
     good_job = new_id()
     ids: dict[str, list[str]] = {}
@@ -203,7 +202,7 @@ def test_outbox_retry_sends_a_held_record_past_a_file_of_failing_records(
     command_outbox: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The oldest file contains failing records only: `outbox retry` passes over it."""
+    """`outbox retry` delivers a held record although an older file only fails."""
     known, unwanted = new_id(), new_id()
     direct.create_job(known, backend.customer_id, "import")
     where = (backend.api_key, poisoned.url)

@@ -49,7 +49,7 @@ def new_key(tracker: TrackerApi) -> NewApiKey:
 def test_key_that_was_wrong_from_the_start_is_replaced_while_the_job_runs(
     lab: Lab, undisturbed: Pictures, key_file: Path
 ) -> None:
-    """The running process reads the key again, creates its job and delivers."""
+    """The running process reads the replaced key file, creates its job and delivers."""
     put(wrong_secret(lab.backend.api_key), key_file)
     with lab.start("--flush", "30") as job:
         job.pass_gate("phase 1")
@@ -67,7 +67,7 @@ def test_key_that_was_wrong_from_the_start_is_replaced_while_the_job_runs(
 def test_new_key_replaces_a_key_that_expired_in_mid_run(
     lab: Lab, undisturbed: Pictures, key_file: Path, tracker: TrackerApi
 ) -> None:
-    """Records made after the key expired arrive with the provider's next key."""
+    """Events reported after the key expired arrive with the next key in the file."""
     ended, good = new_key(tracker), new_key(tracker)
     put(ended.api_key, key_file)
     with lab.start("--flush", "30") as job:
@@ -89,7 +89,7 @@ def test_new_key_replaces_a_key_that_expired_in_mid_run(
 def test_next_process_delivers_records_of_an_expired_key_with_its_own_key(
     lab: Lab, undisturbed: Pictures, key_file: Path, tracker: TrackerApi
 ) -> None:
-    """The job ends as usual after its key expired; a sync delivers the rest."""
+    """The job ends as usual after its key expired; a sync with a new key delivers."""
     ended, good = new_key(tracker), new_key(tracker)
     put(ended.api_key, key_file)
     with lab.start(TRACKERAPI_SHUTDOWN_TIMEOUT=HOUR) as job:

@@ -34,7 +34,7 @@ write(b"3")
 
 @pytest.fixture(scope="module")
 def traceable() -> None:
-    """Skip the test where processes cannot be traced; fail it in CI."""
+    """Skip the test where processes cannot be traced; in CI, fail the test instead."""
     if not tracer.is_possible():
         skip_or_fail("the tracer supports only Linux on x86-64 and AArch64")
     probe = [sys.executable, "-m", "scripts.proving.tracer", "--report", "/dev/null"]
@@ -58,7 +58,7 @@ def tracker(ground: Ground) -> Iterator[TrackerApi]:
 
 @pytest.fixture
 def proof(ground: Ground, tracker: TrackerApi) -> Proof:
-    """Return the proof that kills processes and checks the recovery."""
+    """Return a `Proof`, which kills processes and checks the recovery."""
     return Proof(ground, tracker, LANES)
 
 
@@ -72,7 +72,7 @@ def assert_all_well(tally: Tally) -> None:
 def test_job_killed_at_system_calls_loses_and_doubles_nothing(
     proof: Proof,
 ) -> None:
-    """A sync or rerun delivers each event whose call had returned, exactly once."""
+    """After each kill, a sync or rerun delivers every reported event exactly once."""
     tally = proof.kill_job_at_calls(JOB_SAMPLE)
 
     assert_all_well(tally)
@@ -83,7 +83,7 @@ def test_job_killed_at_system_calls_loses_and_doubles_nothing(
 def test_sync_killed_at_system_calls_loses_and_doubles_nothing(
     proof: Proof,
 ) -> None:
-    """The next sync delivers the rest; no event is stored twice."""
+    """After each kill of a sync, the next sync delivers all events exactly once."""
     assert_all_well(proof.kill_sync_at_calls(SYNC_SAMPLE))
 
 

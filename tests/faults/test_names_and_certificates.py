@@ -33,7 +33,7 @@ def named_lab(lab: Lab) -> Lab:
 def test_events_arrive_once_after_the_name_was_unknown_in_mid_run(
     named_lab: Lab, undisturbed: Pictures
 ) -> None:
-    """A host name that is unknown for a while costs no event."""
+    """Events reported while the host name is unknown arrive once it is known again."""
     with NameServer(resolves=True) as names:
         named_lab.settings[PORT_VARIABLE] = str(names.port)
         with named_lab.start("--flush", "30") as job:
@@ -57,7 +57,7 @@ def test_events_arrive_once_after_the_name_was_unknown_in_mid_run(
 def test_job_whose_backend_has_an_unknown_name_runs_unchanged(
     named_lab: Lab, undisturbed: Pictures
 ) -> None:
-    """Output and status stay, the exit is fast, a later sync delivers all events."""
+    """Output and exit status are unchanged; a sync afterwards delivers all events."""
     with NameServer(resolves=False) as names:
         named_lab.settings[PORT_VARIABLE] = str(names.port)
         with named_lab.start(TRACKERAPI_SHUTDOWN_TIMEOUT=HOUR) as job:
@@ -153,7 +153,7 @@ def test_events_arrive_once_after_tls_failed_in_mid_run(
 def test_job_whose_backend_is_untrusted_runs_unchanged(
     secure_lab: Lab, undisturbed: Pictures, untrusted: Path, kind: str
 ) -> None:
-    """Output and status stay, the exit is fast, a later sync delivers all events."""
+    """Output and exit status are unchanged; a sync afterwards delivers all events."""
     with secure_lab.proxy.with_handshake(wrong_handshake(kind, untrusted)):
         with secure_lab.start(TRACKERAPI_SHUTDOWN_TIMEOUT=HOUR) as job:
             exit_seconds = job.run_through()

@@ -17,7 +17,7 @@ OFFLINE = {"TRACKERAPI_MODE": "offline"}
 def test_parent_and_child_of_a_fork_report_on_the_same_job(
     lab: Lab, end_of_child: str, end_of_parent: str
 ) -> None:
-    """Events of parent and child arrive once for each way in which the two end."""
+    """Events of parent and child arrive once, for each way to end the two processes."""
     with lab.start("--fork", end_of_child, "--ending", end_of_parent) as job:
         job.run_through()
     lab.sync()
@@ -101,7 +101,7 @@ def test_restart_of_a_killed_job_delivers_both_runs(lab: Lab) -> None:
 def test_torn_last_line_keeps_nothing_back(
     lab: Lab, undisturbed: Pictures, torn: str
 ) -> None:
-    """Delivery ignores the torn last line; all records before it arrive."""
+    """Delivery ignores the torn last line; all records before the line arrive."""
     with lab.start(**OFFLINE) as job:
         job.run_through()
     (left,) = lab.outbox.glob("*.outbox")
@@ -116,7 +116,7 @@ def test_torn_last_line_keeps_nothing_back(
 def test_damaged_line_keeps_nothing_back(
     lab: Lab, undisturbed: Pictures, damage: str
 ) -> None:
-    """A damaged line is held or dropped; all records around it arrive."""
+    """A damaged line is held or dropped; the records before and after it arrive."""
     with lab.start(**OFFLINE) as job:
         job.run_through()
     (left,) = lab.outbox.glob("*.outbox")
@@ -169,7 +169,7 @@ def test_copies_of_one_outbox_are_delivered_once(
 def test_sync_beside_the_living_owner_does_no_harm(
     lab: Lab, undisturbed: Pictures, prelude: str
 ) -> None:
-    """A sync beside a running job loses and doubles nothing, even without locks."""
+    """A sync beside a running job loses and doubles no event, even without locks."""
     lab.prelude = prelude
     with lab.start("--flush", "30") as job:
         job.pass_gate("phase 1")

@@ -143,7 +143,7 @@ def test_busy_answers_429_with_retry_after(proxy: FaultProxy) -> None:
 def test_dropped_answer_was_processed(
     proxy: FaultProxy, backend: RunningBackend, job: str
 ) -> None:
-    """Each third answer is lost after the backend has stored the event."""
+    """Each third answer is dropped after the backend has stored the event."""
     outcomes = []
     with proxy.failing(faults.dropping_each(3)):
         for _ in range(6):
@@ -178,7 +178,7 @@ def test_cut_ends_in_a_reset(
 def test_dripping_sends_the_whole_answer_byte_by_byte(
     proxy: FaultProxy, backend: RunningBackend, job: str
 ) -> None:
-    """A client with a long timeout reads the whole answer of the backend."""
+    """A patient client reads the whole answer of the backend."""
     with proxy.failing(faults.dripping(0.0001)):
         status, body = report(proxy, backend, job)
 
@@ -190,7 +190,7 @@ def test_dripping_sends_the_whole_answer_byte_by_byte(
 def test_aborted_connection_ends_an_endless_answer(
     proxy: FaultProxy, fault: Fault
 ) -> None:
-    """A waiting client gets an error when the proxy aborts the connection."""
+    """`abort_connections()` raises an error in a client that waits for an answer."""
     with proxy.failing(fault), connect(proxy) as connection:
         cut = threading.Thread(target=abort_on_first_request, args=(proxy,))
         cut.start()
@@ -200,7 +200,7 @@ def test_aborted_connection_ends_an_endless_answer(
 
 
 def test_garbage_handshake_sends_no_http(proxy: FaultProxy) -> None:
-    """The client reads bytes that are no HTTP status line."""
+    """The client reads bytes without an HTTP status line, and raises BadStatusLine."""
     with proxy.with_handshake(faults.garbage_handshake), connect(proxy) as connection:
         with pytest.raises(http.client.BadStatusLine):
             ask(connection)

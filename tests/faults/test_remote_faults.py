@@ -20,15 +20,15 @@ from tests.support.proof_runs import (
 )
 
 OUTAGES_SECONDS = (10.0, 30.0) if os.environ.get("WHOLE_OUTAGES") else (2.0,)
-"""Durations of outages in mid-run; `scripts/prove.sh` asks for the long ones."""
+"""Durations of outages, in seconds; `scripts/prove.sh` sets WHOLE_OUTAGES."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failure during which no event arrives.
+    """Failure of network or backend that a test causes for a while.
 
     Attributes:
-        apply: Makes a proxy fail for the length of a block (`with` statement).
+        apply: Returns a context manager: the proxy fails while its block runs.
         attempts: Number of requests after which the failure may end.
     """
 
@@ -38,7 +38,7 @@ class Failure:
 
 
 def on_each_request(name: str, fault: Fault, attempts: int = 3) -> Failure:
-    """Return a failure in which `fault` answers each request."""
+    """Return a failure in which `fault` handles each request."""
     return Failure(name, lambda proxy: proxy.failing(fault), attempts)
 
 
@@ -82,7 +82,7 @@ def test_events_arrive_once_after_a_failure_in_mid_run(
 def test_events_arrive_once_after_an_outage_in_mid_run(
     lab: Lab, undisturbed: Pictures, seconds: float
 ) -> None:
-    """An outage of the backend in mid-run costs no event."""
+    """Events reported while the backend is unreachable arrive after the outage."""
     with lab.start("--flush", "30") as job:
         job.pass_gate("phase 1")
         job.await_gate("phase 2")
@@ -101,13 +101,13 @@ def test_events_arrive_once_after_an_outage_in_mid_run(
 def test_job_with_a_failure_from_start_to_end_runs_unchanged(
     lab: Lab, undisturbed: Pictures, failure: Failure
 ) -> None:
-    """Output and status stay, the exit is fast, a later sync delivers all events."""
+    """Output and exit status are unchanged; a sync afterwards delivers all events."""
     waiting = {"TRACKERAPI_SHUTDOWN_TIMEOUT": HOUR}
     with failure.apply(lab.proxy), lab.start(**waiting) as job:
         exit_seconds = job.run_through()
 
     assert tuple(job.printed) == PRINTED
-    # The first failed request, the creation of the job, has made the outage known.
+    # The creation of the job has failed, so the exit does not wait for the backend.
     assert exit_seconds <= EXIT_SECONDS
     lab.sync()
     lab.assert_all_arrived(undisturbed)
@@ -117,7 +117,7 @@ def test_job_with_a_failure_from_start_to_end_runs_unchanged(
 def test_process_started_during_a_failure_delivers_after_it(
     lab: Lab, undisturbed: Pictures, failure: Failure
 ) -> None:
-    """A job that could not be created at first is created by the same process."""
+    """A job whose creation failed at first is created after the failure."""
     with lab.start("--flush", "30") as job:
         with failure.apply(lab.proxy):
             job.pass_gate("phase 1")
@@ -132,7 +132,7 @@ def test_process_started_during_a_failure_delivers_after_it(
 def test_repeats_after_dropped_answers_count_once(
     lab: Lab, undisturbed: Pictures
 ) -> None:
-    """Events whose answer was lost are sent again and stored once."""
+    """Events with a dropped answer are sent again, and the backend stores them once."""
     # A slow pace spreads the events over many requests.
     with lab.proxy.failing(faults.dropping_each(3)):
         with lab.start("--flush", "30", "--pace", "0.02") as job:
@@ -146,7 +146,7 @@ def test_repeats_after_dropped_answers_count_once(
 def test_silent_backend_delays_exit_by_the_documented_time_only(
     lab: Lab, undisturbed: Pictures
 ) -> None:
-    """A backend that stops answering in mid-run delays the exit by a bounded time."""
+    """A backend that stops answering delays the exit by at most EXIT_SECONDS."""
     with lab.start() as job:
         job.pass_gate("phase 1")
         with lab.proxy.failing(faults.black_hole):

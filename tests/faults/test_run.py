@@ -1,4 +1,4 @@
-"""`trackerapi run` without reporting: output and exit status of the command stay."""
+"""`trackerapi run` while reporting fails: output and exit status are unchanged."""
 
 import socket
 import subprocess
@@ -24,7 +24,7 @@ class Runner:
         self.lab = lab
         self.settings = {
             "TRACKERAPI_API_KEY": lab.backend.api_key,
-            # Long: a busy machine may detect the failure late.
+            # A busy machine may detect the failure late, after a shorter timeout.
             "TRACKERAPI_SHUTDOWN_TIMEOUT": HOUR,
         }
 
@@ -75,12 +75,12 @@ def options(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 
 def refuse_handshake(_: socket.socket) -> NoReturn:
-    """Close each new connection without an answer."""
+    """Refuse each new connection: its handshake raises EOFError."""
     raise EOFError
 
 
 def test_dead_backend_changes_nothing(runner: Runner, options: tuple[str, ...]) -> None:
-    """One line reports that the backend cannot be reached."""
+    """One message line says that the backend cannot be reached."""
     with runner.lab.proxy.down():
         _, messages = runner.run(*options)
 
@@ -91,11 +91,11 @@ def test_dead_backend_changes_nothing(runner: Runner, options: tuple[str, ...]) 
 def test_backend_known_to_be_down_delays_no_exit(
     runner: Runner, options: tuple[str, ...]
 ) -> None:
-    """The exit does not use up a long TRACKERAPI_SHUTDOWN_TIMEOUT."""
+    """The exit takes at most EXIT_SECONDS, although the shutdown timeout is an hour."""
     proxy = runner.lab.proxy
 
     def is_known() -> None:
-        proxy.await_connections(2)  # the second attempt follows a failed first one
+        proxy.await_connections(2)  # The first attempt has failed by then.
         proxy.go_down()
 
     with proxy.with_handshake(refuse_handshake):
@@ -109,7 +109,7 @@ def test_backend_known_to_be_down_delays_no_exit(
 def test_silent_backend_changes_nothing(
     runner: Runner, options: tuple[str, ...]
 ) -> None:
-    """A backend that never answers delays the exit by a bounded time only."""
+    """A backend that never answers delays the exit by at most EXIT_SECONDS."""
     proxy = runner.lab.proxy
     del runner.settings["TRACKERAPI_SHUTDOWN_TIMEOUT"]
     with proxy.failing(faults.black_hole):
@@ -123,7 +123,7 @@ def test_silent_backend_changes_nothing(
 
 
 def test_wrong_key_changes_nothing(runner: Runner) -> None:
-    """One line reports HTTP 401 and omits the key."""
+    """One message line contains HTTP 401 and omits the key."""
     key = wrong_secret(runner.lab.backend.api_key)
     runner.settings["TRACKERAPI_API_KEY"] = key
 
@@ -136,7 +136,7 @@ def test_wrong_key_changes_nothing(runner: Runner) -> None:
 
 
 def test_missing_settings_change_nothing(runner: Runner) -> None:
-    """One line names the environment variable."""
+    """One message line names the missing variable TRACKERAPI_API_KEY."""
     runner.settings["TRACKERAPI_API_KEY"] = ""
 
     _, messages = runner.run()
@@ -170,7 +170,7 @@ def test_read_only_outbox_changes_nothing(
 def test_outbox_below_a_file_changes_nothing(
     runner: Runner, backend_is_up: bool
 ) -> None:
-    """An outbox that cannot be created causes the same warnings."""
+    """A missing outbox causes one warning, and a second one if events are lost."""
     (runner.lab.folder / "file").write_bytes(b"")
     runner.lab.settings["TRACKERAPI_OUTBOX"] = str(runner.lab.folder / "file" / "x")
 
@@ -178,7 +178,7 @@ def test_outbox_below_a_file_changes_nothing(
 
 
 def _assert_messages(runner: Runner, *, backend_is_up: bool) -> None:
-    """Assert one warning about the outbox, and a second one if events are lost."""
+    """Assert a warning about the outbox, and a second warning if events are lost."""
     if backend_is_up:
         _, messages = runner.run()
         assert messages.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Verdict of the proofs: each kind of fault makes the verdict a bad one."""
+"""Verdict of the kill tests: lost, doubled, unrecorded and misplaced events."""
 
 import uuid
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def job(tracker: TrackerApi) -> TrackerJob:
 
 
 def report(job: TrackerJob, number: int, kind: str = "info") -> Entry:
-    """Report an event; return the entry of the record for it."""
+    """Report an event; return its entry, as the job writes it into the record."""
     event_id = job.send_event(kind=kind, metadata={"Number": number})
     return Entry(
         process_id=1,
@@ -48,7 +48,7 @@ def verdict_on(tracker: TrackerApi, *record: Entry) -> Verdict:
 def test_recorded_events_that_arrived_are_no_fault(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """Events that arrived once and in order make a good verdict."""
+    """The verdict is empty if all recorded events were stored once and in order."""
     verdict = verdict_on(tracker, report(job, 1), report(job, 2))
 
     assert not verdict
@@ -58,7 +58,7 @@ def test_recorded_events_that_arrived_are_no_fault(
 def test_recorded_event_that_the_backend_lacks_is_lost(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A recorded id that the backend lacks is a loss, also of an unknown job."""
+    """A recorded id that the backend lacks counts as lost, also of an unknown job."""
     there = report(job, 1)
     lost = replace(there, event_id=str(uuid.uuid4()), number=2)
     elsewhere = replace(lost, provider_job_id="nobody has created this")
@@ -71,7 +71,7 @@ def test_recorded_event_that_the_backend_lacks_is_lost(
 def test_conflated_progress_need_not_arrive(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A missing progress event is no loss: delivery conflates progress."""
+    """A missing progress event is not counted: delivery conflates progress."""
     there = report(job, 1)
     conflated = replace(there, kind="progress", event_id=str(uuid.uuid4()))
 
@@ -91,7 +91,7 @@ def test_same_report_with_two_ids_is_doubled(
 def test_stored_event_without_an_entry_is_unrecorded(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A stored event that the record lacks makes the verdict a bad one."""
+    """A stored event without an entry in the record is counted as unrecorded."""
     recorded = report(job, 1)
     report(job, 2)
 
@@ -101,7 +101,7 @@ def test_stored_event_without_an_entry_is_unrecorded(
 def test_events_stored_in_another_order_than_recorded_are_misplaced(
     tracker: TrackerApi, job: TrackerJob
 ) -> None:
-    """A record in another order than the stored events makes the verdict a bad one."""
+    """Entries in another order than the stored events are counted as misplaced."""
     first, second = report(job, 1), report(job, 2)
 
     assert verdict_on(tracker, second, first).misplaced

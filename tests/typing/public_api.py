@@ -1,7 +1,7 @@
 """Types of the public calls: checked by type checkers, never run.
 
-`mypy --strict` and pyright in strict mode read this file. A call whose type is lost
-or changed makes an `assert_type` fail, and each ignored line has to be an error.
+`mypy --strict` and pyright in strict mode read this file. An `assert_type` fails if
+the type of its call is lost or changed. Each `type: ignore` has to hide an error.
 """
 
 import asyncio
@@ -72,7 +72,7 @@ def configurations() -> JobConfig:
 
 
 def delivery() -> None:
-    """Look at delivery, and take part in it."""
+    """Set up delivery, with callbacks, and read its reports."""
 
     def before_send(event: Event) -> Event | None:
         return None if event.kind == "info" else event
@@ -103,7 +103,7 @@ def delivery() -> None:
 
 
 def reports(moment: datetime) -> TrackerJob:
-    """Report as the tutorial does, and with all that an event can say."""
+    """Create jobs and send events with each argument."""
     tracker = TrackerApi(api_key="<your api key>", base_url="<url>")
     with TrackerApi(strict=True, ca_file=Path("ca.pem"), timeout_seconds=5) as same:
         assert_type(same, TrackerApi)
@@ -121,7 +121,7 @@ def reports(moment: datetime) -> TrackerJob:
 
 
 def blocks(tracker: TrackerApi, files: list[Path]) -> None:
-    """Let blocks, loops and decorators report."""
+    """Report by blocks, loops and attempts, and read the current handles."""
     with tracker.run_job("id", customer_id=142, tag="my_job") as job:
         assert_type(job, TrackerJob)
         with job.step("load", total=10, on_failure="It cannot be read") as load:
@@ -146,7 +146,7 @@ def blocks(tracker: TrackerApi, files: list[Path]) -> None:
 
 
 def decorators(tracker: TrackerApi) -> None:
-    """Decorate functions: their types stay as they are."""
+    """Decorate functions without changing their types."""
 
     @step("load")
     def load(study: str) -> int:
@@ -172,7 +172,7 @@ def decorators(tracker: TrackerApi) -> None:
 
 
 def read_calls(tracker: TrackerApi, job: TrackerJob, moment: datetime) -> None:
-    """Ask everything that the layer by hand can ask."""
+    """Call each read call of `TrackerApi` and of a job handle."""
     assert_type(tracker.get_job("id"), Job)
     assert_type(job.fetch().steps, tuple[JobStep, ...])
     assert_type(job.fetch().percent, float | None)
@@ -188,7 +188,7 @@ def read_calls(tracker: TrackerApi, job: TrackerJob, moment: datetime) -> None:
 
 
 def administration(tracker: TrackerApi) -> None:
-    """Look after keys and customers."""
+    """Create and list keys and customers, and expire a key."""
     assert_type(tracker.admin.create_api_key("nightly", ["ingest"]), NewApiKey)
     assert_type(tracker.admin.list_api_keys(), Iterator[ApiKey])
     assert_type(tracker.admin.expire_api_key("3kTMd9aZ"), ApiKey)
@@ -197,7 +197,7 @@ def administration(tracker: TrackerApi) -> None:
 
 
 async def in_a_loop(stream: AsyncIterator[bytes], moment: datetime) -> None:
-    """Report and ask from an event loop."""
+    """Report and read in an event loop."""
     async with AsyncTrackerApi(strict=True, fsync=True) as tracker:
         assert_type(tracker, AsyncTrackerApi)
         async with tracker.run_job("id", 142, "my_job", metadata={"Key": 1}) as job:
@@ -237,13 +237,13 @@ async def in_a_loop(stream: AsyncIterator[bytes], moment: datetime) -> None:
 
 
 def generated(tracker: TrackerApi) -> None:
-    """Make a generated call over the ready client."""
+    """Call a generated function with `tracker.client`."""
     page = list_jobs.sync(client=tracker.client, limit=5)
     assert_type(page, JobPage | Problem | None)
 
 
 def integrations(job: TrackerJob) -> None:
-    """Turn a bar into tracked progress, and records into lines."""
+    """Report by tqdm bars and by a logging handler."""
     for name in assert_type(tqdm(["a"], job=job, step="load"), tqdm[str]):
         assert_type(name, str)
     with tqdm(total=5, step="load", unit="B") as bar:
@@ -271,7 +271,7 @@ def errors(error: BackendError) -> tuple[type[TrackerError], ...]:
 
 
 def tests_of_their_own(trackerapi: FakeTracker) -> None:
-    """Read the reports of the code under test."""
+    """Read reports and cause faults in a test of a provider's script."""
     job = assert_type(trackerapi.job("S1"), RecordedJob)
     assert_type(trackerapi.jobs, list[RecordedJob])
     assert_type(job.percent, float | None)
@@ -288,7 +288,7 @@ def tests_of_their_own(trackerapi: FakeTracker) -> None:
 
 
 def mistakes(tracker: TrackerApi, job: TrackerJob) -> None:
-    """Calls that a checker has to reject; an unneeded ignore is an error."""
+    """Make calls that a checker must reject; an unneeded ignore is an error."""
     tracker.create_job("id", "142", "my_job")  # type: ignore[arg-type]
     tracker.create_job("id", 142, "my_job", finish="never")  # type: ignore[arg-type]
     TrackerApi(timeout=5)  # type: ignore[call-arg]

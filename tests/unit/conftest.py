@@ -1,4 +1,4 @@
-"""Fixtures of all tests of single modules."""
+"""Fixtures of all unit tests."""
 
 from tests.support.backend_jobs import config  # noqa: F401 - fixture
 from tests.support.environment import (  # noqa: F401 - fixtures

@@ -1,4 +1,4 @@
-"""Rules for names and texts: those of the contract."""
+"""Rules for names and texts, compared with the contract."""
 
 import re
 import sys
@@ -23,7 +23,7 @@ JOB = validator("JobInput")
 EVENT = validator("EventInput")
 EVENT_MEMBERS: dict[str, Any] = SCHEMAS["EventInput"]["properties"]
 
-# Dense in what rules for names are about: blanks, controls, separators, length.
+# Mostly characters that the rules treat differently: blanks, controls, separators.
 TEXTS = st.text(
     st.sampled_from(
         "a\N{GRINNING FACE}é \t\n\0\x1f\x7f\x85\xa0\u2003\u2028\u2029\u3000"
@@ -74,7 +74,7 @@ def test_name_pattern_agrees_with_contract_on_every_character() -> None:
 
 
 def test_lengths_are_those_of_the_contract() -> None:
-    """The limits of the library are those of the contract, and not lower."""
+    """The length limits of the library equal `maxLength` in the contract."""
     assert EVENT_MEMBERS["tag"]["maxLength"] == LONGEST_NAME
     assert EVENT_MEMBERS["kind"]["maxLength"] == LONGEST_NAME
     assert EVENT_MEMBERS["provider_job_id"]["maxLength"] == LONGEST_PROVIDER_JOB_ID
@@ -91,7 +91,7 @@ def test_check_name_rejects_a_value_that_is_no_text(value: object) -> None:
 
 @pytest.mark.parametrize("value", ["", " ", "a\nb", "\ud800", "x" * 101])
 def test_check_name_names_the_argument(value: str) -> None:
-    """The message has the name and the rule of the argument."""
+    """The ValueError begins with the name of the argument."""
     with pytest.raises(ValueError, match=r"^tag must "):
         check_name("tag", value)
 
@@ -99,7 +99,7 @@ def test_check_name_names_the_argument(value: str) -> None:
 @given(st.text(min_size=1), st.integers(1, 50))
 @example("\ud800\0", 1)
 def test_fitted_text_is_accepted_by_the_contract(text: str, longest: int) -> None:
-    """A message never costs the event that has it."""
+    """`fitted()` makes a valid message of at most `longest` characters of any text."""
     event = {"provider_job_id": "p", "kind": "info", "message": fitted(text, longest)}
 
     assert EVENT.is_valid(event)
@@ -108,10 +108,10 @@ def test_fitted_text_is_accepted_by_the_contract(text: str, longest: int) -> Non
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
 def test_fitting_text_is_unchanged(text: str) -> None:
-    """A good text arrives as it was written."""
+    """A text within the limit and without NUL or surrogates is returned unchanged."""
     assert fitted(text, max(len(text), 1)) == text
 
 
 def test_cut_text_is_marked() -> None:
-    """A reader sees that the text was longer."""
+    """The last character of a cut text is an ellipsis."""
     assert fitted("abcdef", 4) == "abc…"

@@ -1,4 +1,4 @@
-"""Composition of delivery and wire."""
+"""`Connector`: the connection that the threads of a tracker share."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from trackerapi.wire import connection
 def test_threads_that_start_at_once_share_a_connection(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No thread gets a client that another thread has closed."""
+    """`connection()` returns one and the same connection to two concurrent threads."""
     both_are_making = threading.Barrier(2)
 
     class SlowConnection(connection.Connection):

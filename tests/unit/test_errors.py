@@ -1,4 +1,4 @@
-"""Errors for callers: their tree, texts and pickling."""
+"""Error classes: bases, texts and pickling."""
 
 import pickle
 from pathlib import Path
@@ -61,18 +61,18 @@ ERRORS = [
 def test_error_is_caught_by_its_bases(
     error: type[TrackerError], bases: tuple[type[Exception], ...]
 ) -> None:
-    """The tree is that of the docstring of the module."""
+    """Each error class has the bases that the docstring of `errors` shows."""
     assert error.__bases__ == bases
 
 
 def test_every_public_error_is_exported() -> None:
-    """A caller can catch each error by its public name."""
+    """Each error class except UsageError is in `trackerapi.__all__`."""
     defined = {
         name
         for name, value in vars(errors).items()
         if isinstance(value, type) and issubclass(value, TrackerError)
     }
-    defined.remove("UsageError")  # only the commands raise and print it
+    defined.remove("UsageError")  # Only commands raise it, and print it.
 
     exported = {name for name in trackerapi.__all__ if name in vars(errors)}
 
@@ -82,7 +82,7 @@ def test_every_public_error_is_exported() -> None:
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_error_survives_pickling_with_all_attributes(error: TrackerError) -> None:
-    """An error that crosses a process pool loses neither class nor attribute."""
+    """An unpickled error has the class, the attributes and the text of the original."""
     twin = pickle.loads(pickle.dumps(error))
 
     assert type(twin) is type(error)
@@ -91,7 +91,7 @@ def test_error_survives_pickling_with_all_attributes(error: TrackerError) -> Non
 
 
 def test_backend_error_has_its_exchange() -> None:
-    """Method, address and status are attributes of the error."""
+    """Method, address, status and problem are attributes of the error."""
     error = BackendUnavailable("a reason", EXCHANGE)
 
     assert (error.method, error.url) == ("GET", "https://tracker.example/jobs")
@@ -102,7 +102,7 @@ def test_backend_error_has_its_exchange() -> None:
 
 
 def test_problem_of_an_error_cannot_be_changed() -> None:
-    """A handler that logs an error cannot change it for the next one."""
+    """Assigning to a member of `problem` raises TypeError."""
     with pytest.raises(TypeError):
         BackendError("a reason", EXCHANGE).problem["title"] = "Idle"  # type: ignore[index]
 
@@ -130,7 +130,7 @@ def test_problem_of_an_error_cannot_be_changed() -> None:
     ],
 )
 def test_error_text_has_location_reason_and_fix(error: TrackerError, text: str) -> None:
-    """One line of a log is enough to act on."""
+    """The text of an error has the location, the reason and a similar known name."""
     assert str(error) == text
 
 
@@ -139,7 +139,7 @@ ANY_TEXT = st.text(max_size=900)
 
 @given(st.lists(ANY_TEXT, min_size=4, max_size=4))
 def test_error_text_is_one_short_printable_line(texts: list[str]) -> None:
-    """No text in an error can forge or flood a log."""
+    """An error with any texts prints one line of at most MAX_TEXT_LENGTH characters."""
     first, second, third, fourth = texts
     exchange = Exchange(method="GET", url=second, request_id=third)
     made = [

@@ -1,4 +1,4 @@
-"""Files that the library reads: pipes, devices and folders in their place."""
+"""Pipes, devices and files that are given where the library reads a file."""
 
 import os
 from collections.abc import Iterator
@@ -18,19 +18,19 @@ PLAIN, SECURE = "http://127.0.0.1:9", "https://127.0.0.1:9"
 
 
 def test_key_file_that_is_not_regular_is_rejected(odd_file: Path) -> None:
-    """The constructor succeeds or fails at once, and does not wait."""
+    """A key file that is an empty pipe or a device raises SettingsError."""
     with pytest.raises(SettingsError, match=REFUSED):
         TrackerApi(base_url=PLAIN, api_key_file=odd_file)
 
 
 def test_certificates_that_are_not_regular_files_are_rejected(odd_file: Path) -> None:
-    """The file would be read twice, and a pipe can be read once."""
+    """A pipe as CA file raises: the check and OpenSSL would both read it."""
     with pytest.raises(SettingsError, match="not a regular file"):
         TrackerApi("key", SECURE, ca_file=odd_file)
 
 
 def test_configurations_that_are_not_regular_files_are_rejected(odd_file: Path) -> None:
-    """The error has the path of the file."""
+    """The attribute `path` of the ConfigError is the path of the pipe or device."""
     with pytest.raises(ConfigError, match=REFUSED) as caught:
         JobConfigManager(odd_file)
 
@@ -40,7 +40,7 @@ def test_configurations_that_are_not_regular_files_are_rejected(odd_file: Path) 
 def test_pipe_for_secrets_of_tls_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pipe without a reader would block the script."""
+    """A pipe in SSLKEYLOGFILE raises: without a reader, it would block the script."""
     os.mkfifo(tmp_path / "secrets")
     monkeypatch.setenv(SSL_KEY_LOG, str(tmp_path / "secrets"))
 
@@ -64,9 +64,9 @@ def pipe_with_writer(tmp_path: Path) -> Iterator[tuple[Path, int]]:
 def test_configurations_come_through_a_pipe(
     pipe_with_writer: tuple[Path, int],
 ) -> None:
-    """`<(command)` of a shell is such a pipe; the command may write late."""
+    """A configuration is read to the end of a pipe, such as `<(command)` of a shell."""
     path, writer = pipe_with_writer
-    document = EXAMPLE.read_text() + " " * 200_000  # more than a pipe holds
+    document = EXAMPLE.read_text() + " " * 200_000  # exceeds the buffer of a pipe
 
     def write() -> None:
         with os.fdopen(writer, "w") as file:
@@ -84,7 +84,7 @@ def test_configurations_come_through_a_pipe(
 def test_pipe_with_an_endless_writer_is_rejected(
     pipe_with_writer: tuple[Path, int], monkeypatch: pytest.MonkeyPatch, begun: str
 ) -> None:
-    """The error says how long the pipe was read."""
+    """A pipe that stays open raises SettingsError after PIPE_SECONDS."""
     path, writer = pipe_with_writer
     monkeypatch.setattr(regular_file, "PIPE_SECONDS", 0.2)
     os.write(writer, begun.encode())

@@ -1,4 +1,4 @@
-"""Plain classes of answers."""
+"""Numbers in the classes of answers."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,7 @@ from trackerapi.models import JobEvent
 
 
 def test_counts_of_a_step_are_floats() -> None:
-    """Counts that JSON writes without a point read like all others."""
+    """Integers in the counts of a JobStep become floats."""
     step = JobStep(
         tag="load",
         name="Load",
@@ -25,7 +25,7 @@ def test_counts_of_a_step_are_floats() -> None:
 
 
 def test_counts_of_an_event_are_floats() -> None:
-    """An event has the same numbers as the step that it counts for."""
+    """Integers in the counts of a JobEvent become floats."""
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     event = JobEvent(
         event_id="1",

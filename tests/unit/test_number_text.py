@@ -1,4 +1,4 @@
-"""Numbers for people, on the table that the backend runs too."""
+"""Formatting of numbers, tested with the table that the backend tests use, too."""
 
 import json
 import math
@@ -22,7 +22,7 @@ def test_number_is_written_as_in_the_table(value: float, text: str) -> None:
     ("value", "text"), [(math.inf, "inf"), (-math.inf, "-inf"), (math.nan, "nan")]
 )
 def test_infinity_and_nan_are_named(value: float, text: str) -> None:
-    """Infinity and NaN raise nothing."""
+    """Infinity and NaN are written as `inf`, `-inf` and `nan`."""
     assert number_text(value) == text
 
 
@@ -39,5 +39,5 @@ def test_infinity_and_nan_are_named(value: float, text: str) -> None:
 def test_units_have_a_total_or_say_that_it_is_unknown(
     completed: float | None, total: float | None, is_over: bool, text: str
 ) -> None:
-    """A count without a total says that it goes on."""
+    """A count is followed by its total, or by `so far` while its total is unknown."""
     assert units_text(completed, total, is_over=is_over) == text

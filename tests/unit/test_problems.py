@@ -21,7 +21,7 @@ URL: Final = "http://127.0.0.1:9"
 
 
 def reported_constants() -> Iterator[str]:
-    """Walk the names of the constants that calls of `report()` get."""
+    """Yield the names that calls in the library have as arguments."""
     for path in LIBRARY.rglob("*.py"):
         if path == LIBRARY / "problems.py":
             continue
@@ -32,7 +32,7 @@ def reported_constants() -> Iterator[str]:
 
 @pytest.mark.parametrize("constant", KINDS)
 def test_kind_is_reported_somewhere(constant: str) -> None:
-    """A call outside of `problems.py` gets the constant of each kind."""
+    """A call outside of `problems.py` has the constant of the kind as argument."""
     assert constant in set(reported_constants())
 
 
@@ -68,7 +68,7 @@ def raising(_event: Event) -> Event:
 
 
 def unsuitable_kind(tracker: TrackerApi, _config: JobConfig) -> None:
-    """Report a step without naming it."""
+    """Send a `step` event without the name of a step."""
     tracker.job("import-42").send_event(kind="step")
 
 
@@ -79,17 +79,17 @@ def misspelt_step(tracker: TrackerApi, config: JobConfig) -> None:
 
 
 def misspelt_tag(tracker: TrackerApi, config: JobConfig) -> None:
-    """Create a job of a tag that was not loaded."""
+    """Create a job with the tag of no loaded configuration."""
     tracker.create_job("import-42", 142, config.tag + "x")
 
 
 def foreign_metadata(tracker: TrackerApi, _config: JobConfig) -> None:
-    """Report a value that JSON does not have."""
+    """Send metadata with a value that JSON cannot represent."""
     tracker.job("import-42").send_event(kind="info", metadata={"at": object()})
 
 
 def plain_event(tracker: TrackerApi, _config: JobConfig) -> None:
-    """Report an event without any fault."""
+    """Send a valid event."""
     tracker.job("import-42").send_event(kind="info")
 
 
@@ -110,7 +110,7 @@ def test_problem_of_a_script_has_its_kind(
     kind: ProblemKind,
     config: JobConfig,
 ) -> None:
-    """`on_problem` gets the documented kind, once."""
+    """`on_problem` is called once with the kind, although the fault occurs twice."""
     seen: list[DeliveryProblem] = []
 
     options |= {"mode": "offline", "on_problem": seen.append}

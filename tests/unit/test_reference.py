@@ -38,7 +38,7 @@ INSTANCES: Final[dict[str, Callable[[], object]]] = {
     "AuthenticationError": lambda: trackerapi.AuthenticationError("reason"),
     "BackendRejected": lambda: trackerapi.BackendRejected("reason"),
 }
-"""Objects of the classes whose members are attributes of the object alone."""
+"""Functions that create an object, for classes with attributes of instances."""
 
 
 def sections() -> dict[str, str]:
@@ -74,7 +74,7 @@ def test_reference_names_each_export() -> None:
 
 @pytest.mark.parametrize("name", trackerapi.__all__)
 def test_docstring_of_an_export_has_an_example(name: str) -> None:
-    """`help()` of each exported class and function shows its use."""
+    """The docstring of each exported class and function has an example."""
     explained = inspect.getdoc(getattr(trackerapi, name)) or ""
 
     assert "\nExample:\n    " in explained
@@ -85,7 +85,7 @@ def test_docstring_of_an_export_has_an_example(name: str) -> None:
     [name for name in trackerapi.__all__ if inspect.isclass(getattr(trackerapi, name))],
 )
 def test_reference_names_each_member(name: str) -> None:
-    """A member is public exactly if the page names it: the others are internal."""
+    """The page lists exactly the public members of the class."""
     assert members_in(name) == members_of(name)
 
 

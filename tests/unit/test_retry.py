@@ -1,4 +1,4 @@
-"""Retries of requests, as a table and as properties."""
+"""Retry rules: repeatable requests, delays and `Retry-After`."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -43,19 +43,19 @@ def failed(**members: object) -> FailedAttempt:
 def test_request_that_may_have_had_an_effect_is_repeated_by_its_method(
     method: str, repeats: bool, status: int | None
 ) -> None:
-    """A POST without an answer is never sent twice."""
+    """After these statuses, GET, PUT and DELETE are repeated, POST and PATCH never."""
     assert may_repeat(failed(method=method, status=status)) is repeats
 
 
 @pytest.mark.parametrize("status", [425, 429])
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
 def test_request_without_effect_is_repeated(method: str, status: int) -> None:
-    """429 and 425 mean that nothing happened, so any method is repeated."""
+    """429 and 425 mean that the request had no effect, so any method is repeated."""
     assert may_repeat(failed(method=method, status=status))
 
 
 def test_unsent_request_is_repeated() -> None:
-    """A POST that never left this machine may be sent."""
+    """A POST that never left this machine is repeated."""
     assert may_repeat(failed(method="POST", was_sent=False))
 
 
@@ -88,7 +88,7 @@ def test_delay_doubles_up_to_a_limit(attempt: int, expected: float) -> None:
 def test_delay_beyond_the_deadline_ends_the_attempts(
     elapsed_seconds: float, retry_after_seconds: float | None, expected: float | None
 ) -> None:
-    """The deadline holds whatever the backend asks for."""
+    """The delay is None if it would end at the deadline or after it."""
     failure = failed(
         elapsed_seconds=elapsed_seconds, retry_after_seconds=retry_after_seconds
     )
@@ -99,20 +99,20 @@ def test_delay_beyond_the_deadline_ends_the_attempts(
 
 
 def test_deadline_of_zero_allows_one_attempt() -> None:
-    """A report is tried once, even if a repeat would cost no time."""
+    """With a deadline of 0 the delay is None: no second attempt follows."""
     assert retry_delay_seconds(failed(), deadline_seconds=0.0, jitter=0.0) is None
 
 
 @pytest.mark.parametrize("attempt", [0, -1])
 def test_delay_rejects_attempt_below_one(attempt: int) -> None:
-    """The first attempt has no delay."""
+    """An `attempt` below 1 raises ValueError with the value."""
     with pytest.raises(ValueError, match=f"attempt must be 1 or more, got {attempt}"):
         retry_delay_seconds(failed(attempt=attempt), deadline_seconds=1.0, jitter=0.0)
 
 
 @pytest.mark.parametrize("jitter", [-0.1, 1.1, float("nan")])
 def test_delay_rejects_jitter_out_of_range(jitter: float) -> None:
-    """A jitter is between 0 and 1."""
+    """A jitter of NaN, below 0 or above 1 raises ValueError."""
     with pytest.raises(ValueError, match=r"jitter must be 0\.0 to 1\.0"):
         retry_delay_seconds(failed(), deadline_seconds=1.0, jitter=jitter)
 
@@ -146,7 +146,7 @@ def test_delay_keeps_all_bounds_at_once(
 
 @given(st.floats(0, 1))
 def test_delay_has_full_jitter(jitter: float) -> None:
-    """Clients that failed together retry at different times."""
+    """The delay is the first delay times the jitter: 0 s at the least."""
     delay = retry_delay_seconds(failed(), deadline_seconds=60.0, jitter=jitter)
 
     assert delay == FIRST_DELAY_SECONDS * jitter
@@ -189,13 +189,13 @@ def test_delay_has_full_jitter(jitter: float) -> None:
 def test_retry_after_is_read_in_all_its_forms(
     value: str | None, seconds: float | None
 ) -> None:
-    """Seconds and dates are understood, and other texts mean no delay."""
+    """Seconds and dates are read up to the maximum; other texts return None."""
     assert parse_retry_after(value, now=NOW) == seconds
 
 
 @given(st.text())
 def test_retry_after_of_any_text_is_harmless(value: str) -> None:
-    """No header makes a client crash or sleep for ever."""
+    """Any text returns None, or 0 to LONGEST_RETRY_AFTER_SECONDS."""
     seconds = parse_retry_after(value, now=NOW)
 
     assert seconds is None or 0.0 <= seconds <= LONGEST_RETRY_AFTER_SECONDS
@@ -203,7 +203,7 @@ def test_retry_after_of_any_text_is_harmless(value: str) -> None:
 
 @given(st.integers(0, 300))
 def test_retry_after_date_equals_seconds(wait_seconds: int) -> None:
-    """Both forms of the same delay give the same delay."""
+    """A date and the same delay in seconds return the same number."""
     moment = NOW + timedelta(seconds=wait_seconds)
 
     parsed = parse_retry_after(format_datetime(moment, usegmt=True), now=NOW)

@@ -27,12 +27,12 @@ from trackerapi.times import (
     ],
 )
 def test_time_is_written_in_utc(moment: datetime, text: str) -> None:
-    """Every time on the wire has one form."""
+    """A time is converted to UTC and written with the suffix `Z`."""
     assert as_rfc3339(moment) == text
 
 
 def test_time_without_offset_is_rejected() -> None:
-    """The clock of a naive time is not guessed."""
+    """A time without an offset raises ValueError: its zone is unknown."""
     with pytest.raises(ValueError, match="a time needs an offset"):
         as_rfc3339(datetime(2026, 11, 24))  # noqa: DTZ001
 
@@ -70,11 +70,11 @@ def test_text_that_is_no_time_of_the_years_1_to_9999_is_rejected(text: str) -> N
 
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_conversions_lose_nothing(moment: datetime) -> None:
-    """Text and microseconds lead back to the same time."""
+    """A time converted to text or microseconds and back is unchanged."""
     assert parse_rfc3339(as_rfc3339(moment)) == moment
     assert moment_at(as_microseconds(moment)) == moment
 
 
 def test_last_moment_is_the_end_of_the_year_9999() -> None:
-    """A later time has no RFC 3339 text."""
+    """LAST_MOMENT is the maximum of `datetime` in microseconds."""
     assert moment_at(LAST_MOMENT) == datetime.max.replace(tzinfo=UTC)

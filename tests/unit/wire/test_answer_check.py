@@ -35,13 +35,13 @@ SHARE_LINK: dict[str, Any] = {
     "revoked_at": None,
 }
 OUTSIDE = "0001-01-01T00:00:00+23:59"
-"""A time that RFC 3339 admits, and that no calendar of Python has in UTC."""
+"""RFC 3339 time that lies before year 1 in UTC: `datetime` cannot convert it."""
 
 SCHEMAS = sorted({*(n for a in OPERATIONS.values() for n in a.values()), "Problem"})
 
 
 def is_admitted(schema: str, text: str) -> bool:
-    """Tell whether a text is taken for an answer of a schema."""
+    """Return whether `text` is accepted as an answer of a schema."""
     try:
         check_model(schema, parse_object(text.encode()))
     except InvalidAnswer:
@@ -50,7 +50,7 @@ def is_admitted(schema: str, text: str) -> bool:
 
 
 def test_answers_are_those_of_the_contract() -> None:
-    """Each operation has the one schema of its successful answers."""
+    """`OPERATIONS` has the schema of each successful answer in the contract."""
     ours = {key: frozenset(each.values()) for key, each in OPERATIONS.items()}
 
     assert ours == {operation.key: operation.answers for operation in operations()}
@@ -58,7 +58,7 @@ def test_answers_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_spoilt_member_makes_an_answer_of_something_else(schema: str) -> None:
-    """Types, formats, ranges and nesting of each member are those of the contract."""
+    """An answer with one changed value passes exactly if the contract allows it."""
     answers = changed_answers(schema)
 
     assert not [str(x) for x in answers if x.is_admitted != is_admitted(schema, x.text)]
@@ -94,7 +94,7 @@ OPERATION_LIST = list(contract().operations())
 def test_call_returns_a_model_or_rejects_the_answer(
     operation: Operation,
 ) -> None:
-    """No value of a member raises another error."""
+    """A call with a changed answer returns a model or raises BackendUnavailable."""
     now: list[tuple[int, ChangedAnswer]] = []
 
     def handler(_: httpx.Request) -> httpx.Response:
@@ -142,7 +142,7 @@ def test_answer_is_read_below_any_base_address(path: str) -> None:
 def test_answer_of_something_else_is_none_of_ours(
     method: str, path: str, content: dict[str, Any]
 ) -> None:
-    """JSON that does not fit the requested operation fails the check."""
+    """JSON that does not fit method, path and schema raises InvalidAnswer."""
     with pytest.raises(InvalidAnswer):
         check_answer(method, path, 200, content)
 

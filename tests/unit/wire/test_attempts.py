@@ -32,7 +32,7 @@ AT_ONCE = {"Retry_After": "0"}
 
 
 def in_turn(*answers: bytes | Iterator[bytes]) -> Answer:
-    """Return an answer function that gives each answer once."""
+    """Return a function that answers with each of the answers once, in order."""
     left = iter(answers)
     return lambda _: next(left)
 
@@ -44,7 +44,7 @@ def broken_off(answer: bytes) -> Iterator[bytes]:
 
 
 def unavailable(status: int = 503, **headers: str) -> bytes:
-    """Return a problem with headers."""
+    """Return an answer with a problem document, its status and headers."""
     details = {"type": "urn:x", "title": "Test", "status": status, "detail": "Busy"}
     details["request_id"] = "0123456789abcdef"
     return http(status, details, "application/problem+json", **headers)
@@ -77,7 +77,7 @@ def make_customer_raw(tracker: TrackerApi) -> object:
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
 def test_read_call_is_repeated_after(status: int) -> None:
-    """A read call succeeds after a restart of the backend."""
+    """A read call answered once with this status is sent again and succeeds."""
     script = in_turn(unavailable(status), http(200, OWNER))
 
     with answering(script) as server, tracker_for(server.url) as tracker:
@@ -140,7 +140,7 @@ def test_creation_of_a_job_is_tried_once() -> None:
 
 
 def test_retry_after_beyond_the_deadline_ends_the_attempts() -> None:
-    """The pause of `Retry-After` is never shortened to the deadline."""
+    """A `Retry-After` beyond the deadline raises after one request."""
     answer = unavailable(503, Retry_After="61")
 
     with answering(answer) as server, tracker_for(server.url) as tracker:
@@ -154,7 +154,7 @@ def test_retry_after_beyond_the_deadline_ends_the_attempts() -> None:
 def test_attempts_end_at_the_deadline() -> None:
     """Attempts with a backend that stays down end in an error at the deadline."""
     with answering(unavailable()) as server:
-        # Long enough for a second attempt on a busy machine.
+        # 5 s: a busy machine may need seconds to begin a second attempt.
         client = client_for(server.url, attempt=20.0, deadline=5.0)
         with pytest.raises(BackendUnavailable):
             verify_api_key.sync(client=client)
@@ -180,7 +180,7 @@ def test_asynchronous_read_call_is_repeated() -> None:
 
 @pytest.mark.parametrize("begin", [0, http(200, OWNER).index(b"\r\n\r\n") + 4])
 def test_answer_that_drips_ends_with_the_attempt(begin: int) -> None:
-    """An attempt ends in time although a server drips headers or a body."""
+    """An attempt ends at its limit although headers or body arrive byte by byte."""
     answer = http(200, OWNER)
     over = threading.Event()
 
@@ -193,7 +193,7 @@ def test_answer_that_drips_ends_with_the_attempt(begin: int) -> None:
 
     with answering(drip) as server:
         client = client_for(server.url, attempt=0.5, deadline=0.0)
-        client.get_httpx_client()  # making the pool is not measured
+        client.get_httpx_client()  # Creates the pool before the measurement.
         began = time.monotonic()
         try:
             with pytest.raises(BackendUnavailable, match="no answer in time"):
@@ -207,7 +207,7 @@ def test_answer_that_drips_ends_with_the_attempt(begin: int) -> None:
 
 
 def test_asynchronous_answer_that_drips_ends_with_the_attempt() -> None:
-    """An asynchronous attempt ends in time although a server drips."""
+    """An asynchronous attempt ends at its limit although bytes arrive one by one."""
     answer = http(200, OWNER)
     over = threading.Event()
 
@@ -252,7 +252,7 @@ def test_client_serves_one_event_loop_after_another() -> None:
 
 
 def test_every_attempt_has_finite_timeouts() -> None:
-    """Each phase of each request has a time limit."""
+    """Connect, read, write and pool timeouts of each attempt are at most 20 seconds."""
     script = in_turn(unavailable(), unavailable(), http(200, OWNER))
     timeouts: list[dict[str, Any]] = []
 
@@ -270,7 +270,7 @@ def test_every_attempt_has_finite_timeouts() -> None:
 
 
 def test_one_connection_serves_many_calls() -> None:
-    """Read calls share one connection."""
+    """Ten read calls share one connection; a call after `close()` opens another."""
     with answering(http(200, OWNER)) as server, tracker_for(server.url) as tracker:
         for _ in range(10):
             tracker.verify_api_key()
@@ -293,7 +293,7 @@ def test_connection_that_the_backend_closed_is_replaced() -> None:
 
 
 def test_closed_tracker_can_be_used_again() -> None:
-    """A second `close()`, or a request after it, raises nothing."""
+    """A request after `close()` succeeds, and a second `close()` raises nothing."""
     with answering(http(200, OWNER)) as server:
         tracker = tracker_for(server.url)
         tracker.close()
@@ -322,11 +322,11 @@ def test_request_that_meets_a_close_of_its_client_is_answered() -> None:
 
         assert asking.result(60) is not None
     assert server.connection_count == 1
-    gc.collect()  # a socket that was left open would raise a ResourceWarning
+    gc.collect()  # A socket left open would raise a ResourceWarning.
 
 
 def test_request_that_comes_late_to_a_closed_client_is_answered() -> None:
-    """A thread that got the pool before a close can still send with it."""
+    """A pool that a thread obtained before `close()` still sends requests."""
     with answering(http(200, OWNER)) as server:
         client = client_for(server.url, attempt=20.0, deadline=0.0)
         connections = client.get_httpx_client()
@@ -334,5 +334,6 @@ def test_request_that_comes_late_to_a_closed_client_is_answered() -> None:
         for _ in range(2):
             assert connections.get("/api-keys/protected").status_code == 200
 
-    assert server.connection_count == 2  # each was closed with its request
+    # Each request after the close opened a connection of its own.
+    assert server.connection_count == 2
     gc.collect()

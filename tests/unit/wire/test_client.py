@@ -1,4 +1,4 @@
-"""The generated client over the guard: derived clients, files as bodies, cookies."""
+"""`BackendClient`: derived clients, file bodies, cookies, signals and threads."""
 
 import asyncio
 import gc
@@ -45,7 +45,7 @@ def ask(client: BackendClient) -> object:
 
 
 def ask_in_a_loop(client: BackendClient) -> object:
-    """Do the same in an event loop."""
+    """Request the owner of the key in an event loop."""
 
     async def asking() -> object:
         async with client:
@@ -101,7 +101,7 @@ def test_derived_client_sends_more_and_changes_nothing_of_the_original(
 
 
 def test_header_of_the_key_cannot_be_replaced(server: ScriptedServer) -> None:
-    """A header given by the caller does not replace that of the key."""
+    """The caller cannot replace the header of the key by `with_headers()`."""
     client = client_for(server.url).with_headers({"x-api-KEY": "another"})
     ask(client)
     client.close()
@@ -158,16 +158,16 @@ def test_derived_clients_leave_no_socket_open(server: ScriptedServer) -> None:
     kept = tracker.client.with_timeout(5.0)
     ask(kept)
     tracker.close()
-    gc.collect()  # a socket that was left open would raise a ResourceWarning
+    gc.collect()  # A socket left open would raise a ResourceWarning.
 
-    ask(kept)  # closing leaves no client unusable
+    ask(kept)  # A derived client works after its tracker was closed.
     kept.close()
 
 
 def test_derived_client_takes_a_new_key_with_the_original(
     server: ScriptedServer,
 ) -> None:
-    """A key that was read again is used by derived clients too."""
+    """`change_key()` of the original changes the key of its derived clients, too."""
     original = client_for(server.url)
     derived = original.with_timeout(5.0)
     original.change_key("trk_another_key")
@@ -180,7 +180,7 @@ def test_derived_client_takes_a_new_key_with_the_original(
 def test_signal_handler_may_ask_while_the_pool_is_made(
     server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A signal handler may send a request while its thread makes the pool."""
+    """A signal handler may send a request while its thread creates the pool."""
     client = client_for(server.url)
     make, answers = GuardedHttp.__init__, list[object]()
 
@@ -199,7 +199,7 @@ def test_signal_handler_may_ask_while_the_pool_is_made(
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_file_is_a_body_that_can_be_sent_again(is_async: bool) -> None:
-    """A batch from a file reaches the backend whole, even after a 429."""
+    """A file as body is sent again from its begin after a 429."""
     batch = b'{"kind": "info"}\n' * 5_000
     report = {"accepted": 5_000, "duplicates": 0, "rejected": []}
     script = iter([problem(429), http(200, report)])
@@ -261,7 +261,7 @@ def test_async_tracker_closes_the_connections_of_its_client(tmp_path: Path) -> N
 def test_client_works_again_after_a_clock_was_replaced(
     server: ScriptedServer, is_async: bool
 ) -> None:
-    """A connection that remembers the replacement is used no more."""
+    """A client whose requests failed under a mocked clock works after the mock."""
     client = client_for(server.url)
 
     async def ask_under_the_mock() -> object:
@@ -285,7 +285,7 @@ def test_client_works_again_after_a_clock_was_replaced(
 
 
 def test_error_of_one_thread_leaves_the_request_of_another_alone() -> None:
-    """A request in flight gets its answer on the connection that it began with."""
+    """An error in one thread does not interrupt the request of another thread."""
     asked, opened = threading.Event(), threading.Event()
 
     def reply(_request: Request) -> bytes:
@@ -308,7 +308,11 @@ def test_error_of_one_thread_leaves_the_request_of_another_alone() -> None:
 
 
 def test_connection_of_an_interrupted_request_is_open_until_its_thread_ends() -> None:
-    """A closed number might be a file of the job next, read by that thread."""
+    """The socket of an interrupted request is closed at the end of its thread.
+
+    Closed earlier, the number of its descriptor could become a file of the job, and
+    the thread would read from this file.
+    """
     opened = threading.Event()
     main_thread = threading.main_thread().ident
     assert main_thread is not None
@@ -335,7 +339,7 @@ def open_sockets_to(port: int) -> int:
     """Return how many descriptors of this process are connected to a port."""
     count = 0
     for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # the folder's own descriptor is closed by now
+        with suppress(OSError):  # The listing has closed its own descriptor.
             if stat.S_ISSOCK(os.fstat(int(entry.name)).st_mode):
                 with socket.socket(fileno=os.dup(int(entry.name))) as found:
                     is_network = found.family == socket.AF_INET

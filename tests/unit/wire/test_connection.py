@@ -1,4 +1,4 @@
-"""Bytes on a connection beside the answer, and attempts that reach their time limit."""
+"""Connections: surplus bytes, repeated answers, packed bodies and time limits."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ def ask(*clients: BackendClient) -> list[Any]:
 
 
 def ask_in_a_loop(*clients: BackendClient) -> list[Any]:
-    """Do the same in one event loop."""
+    """Request the owner of the key with each client in one event loop."""
 
     async def asking() -> list[Any]:
         answers: list[Any] = []
@@ -173,7 +173,7 @@ BOMB: Final = packed(bytes(2**20), 256, GZIP)
 def test_packed_answer_does_not_grow_beyond_bounds(
     asking: Callable[..., list[Any]], status: int, coding: str, body: bytes
 ) -> None:
-    """An answer of unrequested coding, or large when unpacked, is refused."""
+    """A body in an unrequested coding, or too large when unpacked, is refused."""
     media = "application/json" if status < 300 else "application/problem+json"
 
     with answering(http(status, body, media, Content_Encoding=coding)) as server:
@@ -206,7 +206,7 @@ def test_packed_answer_is_read(coding: str, form: int) -> None:
 
 
 def test_stream_with_stacked_codings_is_rejected() -> None:
-    """A body that the caller reads as a stream is refused too."""
+    """A streamed body with two codings raises BackendUnavailable."""
     body = packed(BOMB, 1, GZIP)
 
     with answering(http(200, body, Content_Encoding="gzip, gzip")) as server:
@@ -217,7 +217,7 @@ def test_stream_with_stacked_codings_is_rejected() -> None:
         client.close()
 
 
-# Servers that keep an attempt waiting, until the test has ended.
+# Answers that keep an attempt waiting until the test has ended.
 
 
 def in_pieces(answer: bytes, over: threading.Event) -> Iterator[bytes]:
@@ -236,7 +236,7 @@ def flooding(over: threading.Event) -> Iterator[bytes]:
 
 
 def interim(over: threading.Event) -> Iterator[bytes]:
-    """Send an interim answer now and then."""
+    """Send an interim answer every 20 ms."""
     while not over.wait(0.02):
         yield b"HTTP/1.1 103 Early Hints\r\n\r\n"
 
@@ -262,7 +262,7 @@ HOLDS: Final[dict[str, Callable[[threading.Event], Iterable[bytes]]]] = {
 
 
 def descriptors() -> int:
-    """Return how many descriptors this process has."""
+    """Return the number of open descriptors of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
@@ -272,7 +272,7 @@ def own_threads() -> list[threading.Thread]:
 
 
 def await_truth(is_true: Callable[[], bool]) -> bool:
-    """Wait until a condition is true; fail after a generous time."""
+    """Wait at most GENEROUS_SECONDS for a condition; return whether it is true."""
     ends = time.monotonic() + GENEROUS_SECONDS
     while not is_true() and time.monotonic() < ends:
         time.sleep(0.01)
@@ -337,7 +337,7 @@ def test_connection_that_is_never_made_ends(
 def test_slow_look_ups_share_one_thread(
     asking: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Attempts share the thread of a slow look-up, which cannot be stopped."""
+    """Ten attempts share one thread for a slow look-up, which cannot be stopped."""
     answered, count = threading.Event(), 0
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 1))]
 
@@ -384,17 +384,17 @@ def resetting() -> Iterator[tuple[str, list[bytes]]]:
 
 
 def make_customer(tracker: TrackerApi) -> object:
-    """Make a customer by `TrackerApi`."""
+    """Create a customer by `tracker.admin`."""
     return tracker.admin.create_customer()
 
 
 def make_customer_raw(tracker: TrackerApi) -> object:
-    """Make a customer by the generated call."""
+    """Create a customer by the generated call."""
     return create_customer.sync(client=tracker.client, body=CustomerInput())
 
 
 def make_customer_in_a_loop(tracker: TrackerApi) -> object:
-    """Make a customer by its asynchronous twin."""
+    """Create a customer by the asynchronous generated call."""
 
     async def making() -> object:
         async with tracker.client as client:

@@ -33,7 +33,7 @@ def ask_once(url: str, seconds: float = 20.0) -> object:
     client = BackendClient(
         base_url=url,
         token=KEY,
-        verify_ssl=False,  # the address is http; a context takes longer than the call
+        verify_ssl=False,  # Creating a TLS context takes longer than the call.
         time_limits=TimeLimits(attempt_seconds=seconds, deadline_seconds=0.0),
     )
     try:
@@ -44,7 +44,7 @@ def ask_once(url: str, seconds: float = 20.0) -> object:
 
 @pytest.mark.parametrize("status", [*range(200, 600), 600, 799, 999])
 def test_every_status_with_html_raises_unavailable(status: int) -> None:
-    """An HTML page is not an answer of a backend, with any status."""
+    """An HTML page raises BackendUnavailable with any status."""
     page = http(status, b"<html>portal</html>", "text/html")
 
     with answering(page) as server:
@@ -132,7 +132,7 @@ def test_generated_call_checks_answers() -> None:
 
 
 def test_generated_asynchronous_call_checks_answers() -> None:
-    """The asynchronous client raises the same error as the blocking client."""
+    """An asynchronous generated call raises AuthenticationError for a 403."""
 
     async def ask(tracker: TrackerApi) -> None:
         async with tracker.client.get_async_httpx_client():
@@ -155,7 +155,7 @@ def test_answer_with_unknown_members_and_values_is_read() -> None:
 
 
 def test_error_has_the_details_of_the_problem() -> None:
-    """The attributes of an error have status, request id and problem of the answer."""
+    """The error has status, request id and problem of the answer as attributes."""
     refusal = problem(422, errors=[{"pointer": "/tag", "detail": "is blank"}])
 
     with answering(refusal) as server, tracker_for(server.url) as tracker:

@@ -1,4 +1,4 @@
-"""Operations of the contract: each has a typed call."""
+"""Operations of the contract, and the calls of `wire/` that use them."""
 
 import ast
 from importlib import import_module

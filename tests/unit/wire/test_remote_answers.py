@@ -17,14 +17,14 @@ from trackerapi import AsyncTrackerApi, TrackerApi
 from trackerapi.cli.main import main
 
 PARTS: Final = 9
-"""Each test tries one in nine of the changed answers, so that each member changes."""
+"""Number of parts into which tests divide the changed answers, to be fast."""
 
 PATIENCE_SECONDS: Final = 60.0
-"""Longest wait for an expected result; long enough for a busy machine."""
+"""Maximum wait for an expected result, in seconds; long for a busy machine."""
 
 
 def selection(key: str, part: int) -> list[ChangedAnswer]:
-    """Return a part of the changed answers of an operation."""
+    """Return every ninth changed answer of an operation, the first at index `part`."""
     schema = GOOD[key][1]
     return list(changed_answers(schema, whole_answer(schema)))[part::PARTS]
 
@@ -71,7 +71,7 @@ SCRIPTS: Final[list[Script]] = [plain, block, in_a_loop]
 def test_script_survives_every_answer_to_a_creation(
     script: Script, tmp_path: Path
 ) -> None:
-    """A script runs on if a member of an answer has a wrong type, range or depth."""
+    """A script ends as usual if one value in the answer to its creation is wrong."""
     part = SCRIPTS.index(script)
     backend = Backend()
 
@@ -85,7 +85,7 @@ def test_script_survives_every_answer_to_a_creation(
 def test_delivery_survives_every_answer(
     key: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Delivery logs an invalid answer, and delivers with the next good one."""
+    """Delivery logs an invalid answer and delivers the event after a valid answer."""
     backend = Backend()
     for number, each in enumerate(selection(key, 0)[::3]):
         if each.is_admitted:
@@ -109,7 +109,7 @@ REFUSED: Final = {**answer("Problem"), "status": 422}
 STRANGER: Final = "00000000-0000-4000-8000-000000000000"
 
 Refusals = Callable[[list[str]], list[dict[str, Any]]]
-"""Returns the refused lines of an answer to events with these ids."""
+"""Function from the ids of events to the rejected lines of an answer."""
 
 
 def refused_line(line: int, event_id: str | None) -> dict[str, Any]:
@@ -135,7 +135,7 @@ OF_ANOTHER_BATCH: Final[dict[str, Refusals]] = {
 def test_batch_answer_about_other_events_holds_nothing(
     refusals: Refusals, tmp_path: Path
 ) -> None:
-    """An answer that rejects lines of another batch is invalid: all is sent again."""
+    """An answer that rejects lines of another batch is invalid; delivery repeats it."""
 
     def mixed_up(request: Request) -> bytes:
         if key_of(request) != "POST /events/batch":
@@ -190,9 +190,9 @@ def test_command_survives_every_answer(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An invalid answer is an error of a read command, and changes no report."""
+    """An invalid answer may fail a read command, but no command that reports."""
     key, statuses = COMMANDS[command]
-    # A read command would repeat its request for half a minute.
+    # Without this patch, a read command would repeat its request for 30 s.
     never = "trackerapi.wire.attempts.retry_delay_seconds"
     monkeypatch.setattr(never, lambda *_, **__: None)
     backend = Backend()
@@ -215,7 +215,7 @@ OTHERS: Final[dict[str, dict[str, Any]]] = {
     "POST /jobs/{}/share-links": {"share_link": answer("ShareLink") | {"job_id": 8}},
     "GET /api-keys/protected": {"key_id": "another1"},
 }
-"""Members by which a good answer is one to another request."""
+"""Members that turn a valid answer into the answer to another request."""
 
 MIXED_UP: Final = {
     "job show job-1": ("GET /jobs", "GET /jobs/{}/events"),
@@ -234,7 +234,7 @@ def test_command_refuses_the_answer_to_another_request(
     at_the_shell: Callable[[str, str], int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A command rejects a link or token of another job, as from a confused cache."""
+    """A command exits with status 1 if the answer is about another job or key."""
     backend = Backend()
     failed = whole_answer("Job") | {"id": 7, "status": "failed"}
     with answering(backend) as server:
@@ -264,14 +264,13 @@ def test_creation_answered_about_another_job_waits(
     done = whole_answer("Job") | {"status": "succeeded"}
     backend.set_answer("POST /jobs", json.dumps(done | mixed_up))
     with answering(backend) as server:
-        # Ends after the first answer: delivery backs off after an invalid answer.
+        # The script ends after one answer: delivery pauses after an invalid answer.
         assert script(server.url, "job-1", PATIENCE_SECONDS) == "job-1"
         assert "has already succeeded" not in caplog.text
         for thread in threading.enumerate():
             if thread.name == "trackerapi-delivery":
-                thread.join(
-                    PATIENCE_SECONDS
-                )  # keeps the outbox file claimed until it ends
+                # The delivery thread keeps the outbox file claimed until it ends.
+                thread.join(PATIENCE_SECONDS)
         backend.set_answer("GET /jobs", "{}")
         with TrackerApi(KEY, server.url) as tracker:
             assert tracker.flush(timeout=PATIENCE_SECONDS).waiting == 0
@@ -287,7 +286,7 @@ def test_pages_that_lead_in_a_circle_or_on_without_an_item_end(
     at_the_shell: Callable[[str, str], int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A list whose pages never end raises an error."""
+    """A command exits with status 1 if cursors repeat or all pages are empty."""
     count = itertools.count()
 
     def page(_: Request) -> bytes:

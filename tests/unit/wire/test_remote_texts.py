@@ -39,7 +39,7 @@ def is_harmless(text: str) -> bool:
 def test_text_of_a_problem_is_cleaned(
     text: str, status: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Error, log, callback and outbox get the text of a problem as one clean line."""
+    """Error, log and callback have one printable line; the outbox omits the secret."""
     reported: list[DeliveryProblem] = []
     errors = [{"pointer": text, "detail": text}] * 50
     refusal = problem(
@@ -95,7 +95,7 @@ def test_reason_is_not_repeated() -> None:
 
 
 def test_reason_of_a_megabyte_is_one_short_line() -> None:
-    """A reason of a megabyte is cut to one short line."""
+    """The error text is cut to 500 characters, the detail of the problem to 2,000."""
     with answering(problem(422, detail="x" * 1_000_000)) as server:
         with TrackerApi(KEY, server.url) as tracker:
             with pytest.raises(BackendError) as caught:
@@ -117,7 +117,7 @@ def test_reason_of_a_megabyte_is_one_short_line() -> None:
 )
 @pytest.mark.parametrize("media", ["application/problem+json", "application/json"])
 def test_key_is_removed_however_it_is_written(body: bytes, media: str) -> None:
-    """A key in a body is removed after unpacking and parsing, in each spelling."""
+    """A key in a body is removed from the error, also if escaped or in UTF-16."""
     details = {"type": "urn:x", "title": "Test", "status": 400, "request_id": "a"}
     try:
         members = {**details, "detail": "", **json.loads(body)}
@@ -157,7 +157,7 @@ def test_key_is_removed_however_it_is_written(body: bytes, media: str) -> None:
 def test_key_in_the_head_of_an_answer_is_not_shown(
     raw: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A key in the head of an answer is in neither the error nor its cause."""
+    """A key in the head of an answer is absent from error, cause and log."""
     with answering(raw) as server:
         with TrackerApi(KEY, server.url, timeout_seconds=0.3) as tracker:
             with pytest.raises(BackendError) as caught:
