@@ -25,7 +25,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture
 def api(service: Service) -> Iterator[httpx.Client]:
-    """A client with a key of all scopes."""
+    """A client with a key that has all scopes."""
     with service.client() as client:
         yield client
 
@@ -38,6 +38,6 @@ def job(api: httpx.Client) -> dict[str, Any]:
 
 @pytest.fixture
 def other_api(service: Service) -> Iterator[httpx.Client]:
-    """A client of another provider, with a key of all scopes."""
+    """A client of another provider, with a key that has all scopes."""
     with service.client("other") as client:
         yield client

@@ -52,7 +52,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *line: str) -> tuple[int, str]:
 def test_each_argument_rejects_a_blank_value(
     blank: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A blank value of any argument ends with status 2 and an error with its name."""
+    """A blank value ends a command with status 2; the error names the argument."""
     lines = list(command_lines(blank))
     assert len(lines) > 25
     for line, name in lines:
@@ -83,7 +83,7 @@ def test_error_repeats_an_argument_shortened_and_printable(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An error shows a long unprintable argument as one short printable line."""
+    """The error for a long unprintable argument is printable and short."""
     monkeypatch.chdir(tmp_path)
 
     status, output = error_of(capsys, *line)

@@ -1,4 +1,4 @@
-"""Invalid requests: each gets its own status and problem, and never a 500."""
+"""Invalid requests: each fault has its own status and problem, and none gets a 500."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ MEBIBYTE = 1024 * 1024
 def test_invalid_body_is_rejected(
     api: httpx.Client, path: str, body: bytes, status: int, name: str
 ) -> None:
-    """A broken, too large, too deep or non-object body has its own problem."""
+    """A body that is not JSON gets 400, a non-object 422, a too large body 413."""
     answer = api.post(path, content=body, headers=JSON)
     assert (answer.status_code, problem_name(answer)) == (status, name)
 
@@ -116,13 +116,13 @@ def test_invalid_parameter_is_named(api: httpx.Client, query: dict[str, str]) ->
 
 @pytest.mark.parametrize("job_id", ["0", "-1", "1.5", "abc", "9" * 40, "%00", "1e3"])
 def test_invalid_id_is_rejected(api: httpx.Client, job_id: str) -> None:
-    """An id in a path that is no whole number from 1 to 2^53-1 is rejected."""
+    """An id in a path is rejected unless it is a whole number from 1 to 2^53-1."""
     answer = api.get(f"/jobs/{job_id}")
     assert (answer.status_code, problem_name(answer)) == (422, "invalid-request")
 
 
 def test_other_media_type_and_encoding_are_rejected(api: httpx.Client) -> None:
-    """A form, and a body with another encoding than gzip, get status 415."""
+    """A form gets status 415, and so does a body that is compressed without gzip."""
     as_form = api.post("/jobs", data={"tag": "t"})
     packed = send_lines(api, [b"{}"], **{"Content-Encoding": "br"})
     assert problem_name(as_form) == problem_name(packed) == "unsupported-media-type"
@@ -148,14 +148,14 @@ def test_large_or_broken_gzip_is_rejected(
 
 
 def test_chunked_body_is_limited(api: httpx.Client) -> None:
-    """A body in chunks, without a length, has the same size limit."""
+    """A chunked body without a Content-Length is rejected above the size limit."""
     chunks = (b" " * MEBIBYTE for _ in range(3))
     answer = api.post("/jobs", content=chunks, headers=JSON)
     assert (answer.status_code, problem_name(answer)) == (413, "too-large")
 
 
 def test_invalid_line_does_not_affect_other_lines(api: httpx.Client) -> None:
-    """A batch stores its valid lines and names its invalid lines."""
+    """A batch stores its valid lines and reports its invalid lines."""
     job = new_job(api)
     good = {"provider_job_id": job["provider_job_id"], "kind": "info"}
     event_id = "019ab4c2-7a10-7c3e-9d55-0f6a3b1c2d3e"

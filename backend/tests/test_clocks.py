@@ -1,4 +1,4 @@
-"""Wrong clocks of the backend: ids and times stay usable."""
+"""Wrong clock of the backend: jobs, events and credentials can still be created."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_ID = 2**53 - 1
 
 
 class Clock:
-    """Clock of the backend, set by a test."""
+    """Clock of the backend, which a test can set."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -48,14 +48,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clock(folder: Path) -> Clock:
-    """Clock of the backend, which is right at the start of a test."""
+    """Clock of the backend, set to the right time at the start of a test."""
     return Clock(folder / "clock")
 
 
 @pytest.fixture(scope="module")
 def service(folder: Path) -> Iterator[Service]:
     """Backend that reads its clock from the file in the folder."""
-    # Python imports this module at its start. The backend reads its clock only with
+    # Python imports `sitecustomize` at its start. The backend reads the time only with
     # utc_now().
     (folder / "sitecustomize.py").write_text(
         "from datetime import datetime\n"
@@ -85,7 +85,7 @@ def create(api: httpx.Client) -> httpx.Response:
 def test_job_is_not_created_by_a_clock_far_ahead(
     api: httpx.Client, clock: Clock, year: int
 ) -> None:
-    """A new job gets 503 with a clock far ahead, and 201 with the right clock."""
+    """A new job gets 503 while the clock is far ahead, and 201 with the right clock."""
     before = create(api).json()["id"]
     clock.set(datetime(year, 1, 1, tzinfo=UTC))
     refused = create(api)
@@ -115,7 +115,7 @@ def test_jobs_have_ids_after_a_clock_far_ahead(api: httpx.Client, clock: Clock) 
 def test_everything_is_created_with_a_clock_far_behind(
     api: httpx.Client, clock: Clock, year: int
 ) -> None:
-    """After the clock went back, every job gets a new id."""
+    """With a clock years behind, a job gets a larger id, and each creation gets 201."""
     before = create(api).json()
     clock.set(datetime(year, 1, 2, tzinfo=UTC))
     job = create(api).json()

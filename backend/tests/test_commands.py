@@ -52,7 +52,7 @@ def database_of(folder: Path) -> dict[str, str]:
 
 
 def test_dev_keeps_everything_from_run_to_run(tmp_path: Path) -> None:
-    """The second start has the same key, the same jobs and the same customers."""
+    """A second start of `dev` in a folder has the job and customer of the first."""
     folder = tmp_path / "new" / "folder"
     jobs: list[dict[str, Any]] = []
     for _ in range(2):
@@ -72,7 +72,7 @@ def test_dev_keeps_everything_from_run_to_run(tmp_path: Path) -> None:
 
 
 def test_dev_replaces_a_key_that_its_database_does_not_know(tmp_path: Path) -> None:
-    """`dev` creates a valid key again after its database was deleted."""
+    """After its database was deleted, `dev` writes a new valid key to `api_key`."""
     keys = set()
     for _ in range(2):
         with running(*DEV, str(tmp_path)) as process:
@@ -123,7 +123,7 @@ def test_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
 
 
 def test_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
-    """The error names a file that is no database, and the file stays unchanged."""
+    """`migrate` names a file that is not a database, and does not change the file."""
     text = "this is no database" * 100
     (tmp_path / "backend.db").write_text(text)
     result = command("migrate", environment=database_of(tmp_path))
@@ -169,7 +169,7 @@ def test_invalid_setting_is_named(
 
 
 def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
-    """Share links have the public address; behind https their cookies are secure."""
+    """A share link has the public address; with https its cookies are `Secure`."""
     key = prepare(tmp_path)["all"]
     public = {"TRACKERAPI_BACKEND_PUBLIC_BASE_URL": "HTTPS://status.example.org/"}
     environment = database_of(tmp_path) | public
@@ -186,7 +186,7 @@ def test_share_links_lead_to_the_public_address(tmp_path: Path) -> None:
 
 
 def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
-    """All files beside the database have mode 600."""
+    """The database and all files beside it have mode 600."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
     with running("serve", "--port", "0", environment=environment) as process:
@@ -197,7 +197,7 @@ def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
 
 
 def test_folder_in_place_of_the_database_is_reported(tmp_path: Path) -> None:
-    """A folder as database is rejected before a file is written beside it."""
+    """A folder as database file is rejected, and no file appears beside the folder."""
     folder = tmp_path / "database"
     folder.mkdir()
     environment = {"TRACKERAPI_BACKEND_DATABASE": str(folder)}
@@ -206,7 +206,7 @@ def test_folder_in_place_of_the_database_is_reported(tmp_path: Path) -> None:
 
 
 def test_keys_are_created_listed_and_expired(tmp_path: Path) -> None:
-    """A created key works and is listed; an expired key stays rejected."""
+    """A created key is listed and valid; after `key expire` the server rejects it."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
     new = ("key", "create", "--label", "nightly", "--scope", "read")
@@ -239,7 +239,7 @@ def test_keys_are_created_listed_and_expired(tmp_path: Path) -> None:
 def test_failure_of_the_output_rolls_back(
     tmp_path: Path, output: str, what: str
 ) -> None:
-    """A key or customer with an unprintable line is not stored."""
+    """If the line of a new key or customer cannot be written, nothing is stored."""
     environment = database_of(tmp_path)
     command("migrate", environment=environment)
     if (what, output) == ("customer", "closed"):
@@ -282,7 +282,7 @@ def test_dev_ends_in_order_when_its_terminal_closes(tmp_path: Path) -> None:
 
 
 def test_dev_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
-    """A server started with SIGHUP ignored keeps serving after SIGHUP."""
+    """A server that starts with SIGHUP ignored keeps serving after SIGHUP."""
     ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)"
     with running(*DEV, str(tmp_path), prelude=ignoring) as process:
         first_line(process)

@@ -39,7 +39,7 @@ def tag() -> str:
 
 
 def test_same_content_is_stored_once(api: httpx.Client, tag: str) -> None:
-    """A content with its defaults written out is the same content."""
+    """A configuration that spells out the defaults gets 200 with stored revision 1."""
     spelled = document(tag)
     spelled["step_configurations"][0] |= {"points": 1.0, "metadata_configurations": []}
     first = api.post("/job_configurations", json=document(tag))
@@ -50,7 +50,7 @@ def test_same_content_is_stored_once(api: httpx.Client, tag: str) -> None:
 
 
 def test_metadata_key_has_defaults(api: httpx.Client, tag: str) -> None:
-    """A metadata key without kind, units and audience has their defaults."""
+    """A metadata key has kind `text`, no units and audience `provider` by default."""
     keys: list[dict[str, Any]] = [
         {"name": "Operator"},
         {"name": "Operator", "kind": "text", "units": None, "audience": "provider"},
@@ -78,7 +78,7 @@ def test_steps_of_the_original_service_are_rejected_with_the_new_name(
 
 
 def test_new_content_is_the_next_revision(api: httpx.Client, tag: str) -> None:
-    """Other content without a version is the next revision; the old revision stays."""
+    """New content without a version is revision 2; the old content stays revision 1."""
     api.post("/job_configurations", json=document(tag))
     second = api.post("/job_configurations", json=document(tag, name="Other"))
     back = api.post("/job_configurations", json=document(tag))
@@ -87,7 +87,7 @@ def test_new_content_is_the_next_revision(api: httpx.Client, tag: str) -> None:
 
 
 def test_version_is_rejected_with_other_content(api: httpx.Client, tag: str) -> None:
-    """A stored version with other content gets 409 with the difference."""
+    """Other content for a stored version gets 409 with the difference in the detail."""
     first, other = document(tag, version="1.0.0"), document(tag, version="1.0.0")
     other["step_configurations"][1]["points"] = 5
     api.post("/job_configurations", json=first)
@@ -100,7 +100,7 @@ def test_version_is_rejected_with_other_content(api: httpx.Client, tag: str) -> 
 def test_malformed_version_is_rejected_with_an_example(
     api: httpx.Client, tag: str, version: str
 ) -> None:
-    """A version that is too short has one error, which shows the form of a version."""
+    """A malformed version has one error, with an example of a valid version."""
     answer = api.post("/job_configurations", json=document(tag, version=version))
 
     errors = [(each["pointer"], each["detail"]) for each in answer.json()["errors"]]
@@ -108,7 +108,7 @@ def test_malformed_version_is_rejected_with_an_example(
 
 
 def test_latest_is_the_highest_version(api: httpx.Client, tag: str) -> None:
-    """The latest version is the highest by SemVer, not the newest and not by text."""
+    """`latest` is the highest version by SemVer: 2.0.0 wins over newer 2.0.0-rc.10."""
     for version in ("1.10.0", "1.9.0", "2.0.0-rc.1", "2.0.0", "2.0.0-rc.10"):
         api.post("/job_configurations", json=document(tag, version=version))
     query = {"tag": tag, "version": "latest"}
@@ -119,7 +119,7 @@ def test_latest_is_the_highest_version(api: httpx.Client, tag: str) -> None:
 def test_latest_is_the_newest_revision_without_versions(
     api: httpx.Client, tag: str
 ) -> None:
-    """Without versions the latest content is the newest."""
+    """If no configuration of a tag has a version, `latest` is the newest revision."""
     for name in ("Old", "New"):
         api.post("/job_configurations", json=document(tag, name=name))
     query = {"tag": tag, "version": "latest"}
@@ -151,7 +151,7 @@ def test_latest_is_the_newest_revision_without_versions(
 def test_repeated_names_are_rejected(
     api: httpx.Client, tag: str, steps: Any, pointer: str
 ) -> None:
-    """The error of a repeated step tag or metadata key points at the second one."""
+    """The error of a repeated step tag or metadata key points to the second name."""
     answer = api.post(
         "/job_configurations", json=document(tag, step_configurations=steps)
     )
@@ -169,7 +169,7 @@ def ordered(*waits: list[str] | None) -> list[dict[str, Any]]:
 
 
 def test_order_of_steps_is_stored_as_it_was_sent(api: httpx.Client, tag: str) -> None:
-    """A missing `after` stays missing in the response, and an empty one stays empty."""
+    """A response has no `after` if none was sent, and an empty `after` stays empty."""
     steps = ordered(None, [], ["a", "b"])
     sent = document(tag, step_configurations=steps)
     stored = api.post("/job_configurations", json=sent).json()
@@ -179,7 +179,7 @@ def test_order_of_steps_is_stored_as_it_was_sent(api: httpx.Client, tag: str) ->
 
 
 def test_order_of_steps_is_content(api: httpx.Client, tag: str) -> None:
-    """Another `after` makes another revision."""
+    """A configuration that differs only in `after` is stored as a new revision."""
     revisions = [
         api.post(
             "/job_configurations",
@@ -191,7 +191,7 @@ def test_order_of_steps_is_content(api: httpx.Client, tag: str) -> None:
 
 
 def test_hash_of_a_content_without_order_never_changes(tmp_path: Path) -> None:
-    """The content hash equals that of older releases, so stored contents are found."""
+    """A content without `after` has the same hash as in older releases."""
     with (
         closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
         store.transaction() as db,
@@ -215,7 +215,7 @@ def test_hash_of_a_content_without_order_never_changes(tmp_path: Path) -> None:
 def test_order_with_a_step_never_ready_is_rejected(
     api: httpx.Client, tag: str, waits: list[list[str] | None], pointer: str
 ) -> None:
-    """A step that can never become ready is rejected, alone and with a job."""
+    """A step that can never become ready gets 422, alone and in the body of a job."""
     sent = document(tag, step_configurations=ordered(*waits))
     answer = api.post("/job_configurations", json=sent)
     inside = {
@@ -232,7 +232,7 @@ def test_order_with_a_step_never_ready_is_rejected(
 
 
 def test_long_cycle_has_a_short_message(api: httpx.Client, tag: str) -> None:
-    """The message of a cycle of 500 steps has less than 200 characters."""
+    """The detail for a cycle of 500 steps has less than 200 characters."""
     steps = [{"tag": f"step {n}", "name": "S", "points": 1} for n in range(500)]
     steps[0]["after"] = ["step 499"]
     answer = api.post(

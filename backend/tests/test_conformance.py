@@ -1,4 +1,4 @@
-"""Projection of the backend, on the table that the library is tested with too."""
+"""Projection of the backend, checked against the table that also tests the library."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def facts_of(events: list[dict[str, Any]]) -> list[Fact]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_job_is_as_in_the_table(case: dict[str, Any]) -> None:
-    """Percentages after each event and the final statuses equal those of the table."""
+    """The percentage after each event and the final statuses match the table."""
     plan = Plan(points=case["points"], explicit_finish=case["finish"] == "explicit")
     facts, state, percents = facts_of(case["events"]), JobState(), []
     for fact in facts:
@@ -63,7 +63,7 @@ def test_job_is_as_in_the_table(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("value", "text"), json.loads(NUMBERS.read_text()))
 def test_number_is_written_as_in_the_table(value: float, text: str) -> None:
-    """Customer's page and library format numbers alike."""
+    """A number on the customer's page has the text in `numbers.json`."""
     assert number_text(value) == text
 
 
@@ -87,7 +87,7 @@ def test_late_events_and_batches_end_in_the_same_state(case: dict[str, Any]) -> 
 def test_event_turns_each_status_into_that_of_the_table(
     row: dict[str, Any], before: str
 ) -> None:
-    """Each event changes each status as in the table, and a success stays at 100."""
+    """Each event changes each status as in the table; a success stays at 100 %."""
     tag = row["event"].get("tag")
     plan = Plan(points={tag: 1} if tag == "last" else {"a": 1, "b": 1})
     facts = facts_of([*CELLS["before"][before], row["event"]])

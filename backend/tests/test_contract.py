@@ -49,7 +49,7 @@ def test_backend_keeps_the_contract_for_generated_requests(tmp_path: Path) -> No
                 *("--header", f"X-API-Key: {service.keys['all']}"),
                 *("--checks", "all", "--seed", "1", "--max-examples", "5"),
                 *("--generation-database", "none", "--no-color"),
-                # A busy machine is slow, which is no fault of the backend.
+                # The long timeouts are for a busy machine.
                 *("--suppress-health-check", "too_slow", "--request-timeout", "60"),
             ],
             env=os.environ | {"SCHEMATHESIS_HOOKS": str(HOOKS)},

@@ -61,13 +61,13 @@ def configuration() -> dict[str, Any]:
 
 
 def events() -> list[dict[str, Any]]:
-    """Return events in random order of time, three events in each second."""
+    """Return 30 events in the order of time, three events in each second."""
     return [
         {
             "event_id": str(UUID(int=number)),
             "kind": "info",
             "tag": ("load", "Store", "clean", "unknown", None)[number % 5],
-            # Each second has three events, so that their ids decide.
+            # Three events share each second, so that their ids determine the order.
             "occurred_at": (START + timedelta(seconds=number // 3)).isoformat(),
             "event_metadata": {"Files": number, "Node": "canary"}
             if number % 4
@@ -118,7 +118,7 @@ def find_view(db: Connection, job_id: int) -> tuple[Any, list[str]]:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_view_depends_on_the_set_of_events_alone(db: Connection, seed: int) -> None:
-    """Arrival order, batches and repeats do not change the view; ids decide ties."""
+    """Order, batches and repeats of arrival do not change the view of the customer."""
     chance = random.Random(seed)  # noqa: S311 -- no secret
     shuffled = events() + events()[::7]
     chance.shuffle(shuffled)
@@ -135,7 +135,7 @@ def test_view_depends_on_the_set_of_events_alone(db: Connection, seed: int) -> N
 
 
 def test_null_hides_the_value_before_it(db: Connection) -> None:
-    """A latest value of null replaces the earlier value."""
+    """If the latest value of a key is null, the view has null for the key."""
     of_step = {"tag": "load", "kind": "info", "occurred_at": START.isoformat()}
     batch = [
         {**of_step, "event_id": str(UUID(int=n)), "event_metadata": {"Files": value}}
@@ -148,7 +148,7 @@ def test_null_hides_the_value_before_it(db: Connection) -> None:
 def test_upgrade_fills_the_view_from_stored_events(
     db: Connection,
 ) -> None:
-    """After the upgrade, an old job has the view of a new job with its events."""
+    """The upgrade from schema 0003 fills the same view that recording had stored."""
     job_ids = [record(db, [events()]), record(db, []), record(db, [events()[:4]])]
     before = [find_view(db, job_id) for job_id in job_ids]
     config = Config()
@@ -171,7 +171,7 @@ def create_link(api: httpx.Client, job: dict[str, Any]) -> str:
 
 
 def test_value_stays_on_the_page_after_many_other_events(api: httpx.Client) -> None:
-    """A value stays on the page until a later event has a value for the key."""
+    """A value stays on the page after 2,700 events without a value for its key."""
     document = configuration()
     job = new_job(api, tag=document["tag"], configuration=document)
     url = create_link(api, job)

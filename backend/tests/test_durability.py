@@ -48,7 +48,7 @@ class Reporting(threading.Thread):
     Attributes:
         acknowledged: Ids of the acknowledged events.
         enough: Set once `ENOUGH_EVENTS` are acknowledged.
-        refused: Responses that rejected a batch.
+        refused: Responses to rejected batches.
     """
 
     def __init__(self, api: httpx.Client, number: int) -> None:
@@ -128,7 +128,7 @@ def assert_rejected_with_retry_after(threads: list[Reporting]) -> None:
 
 
 def kill_while_reporting(folder: Path, keys: dict[str, str]) -> list[Reporting]:
-    """Kill a server in the middle of batches; return the threads that sent them."""
+    """Kill a server while it receives batches; return the sending threads."""
     with serving_again(folder, keys) as (process, service):
         with reporting(service) as threads:
             for thread in threads:
@@ -141,7 +141,7 @@ def kill_while_reporting(folder: Path, keys: dict[str, str]) -> list[Reporting]:
 def test_acknowledged_events_survive_kill(
     tmp_path: Path,
 ) -> None:
-    """`kill -9` in the middle of batches loses no acknowledged event."""
+    """After `kill -9` during batches, the server still has each acknowledged event."""
     keys = prepare(tmp_path)
     threads = kill_while_reporting(tmp_path, keys)
     with serving_again(tmp_path, keys) as (_process, service):
@@ -151,7 +151,7 @@ def test_acknowledged_events_survive_kill(
 def test_backup_of_a_killed_server_has_all_acknowledged_events(
     tmp_path: Path,
 ) -> None:
-    """A copy of database, `-wal` file and pepper has each acknowledged event."""
+    """A copied database with `-wal` file and pepper has each acknowledged event."""
     origin, copy = tmp_path / "origin", tmp_path / "copy"
     origin.mkdir()
     keys = prepare(origin)
@@ -166,7 +166,7 @@ def test_backup_of_a_killed_server_has_all_acknowledged_events(
 def test_acknowledged_events_survive_a_limit_of_file_sizes(
     tmp_path: Path,
 ) -> None:
-    """Batches beyond the limit get 503, and 200 once the limit is raised."""
+    """Batches beyond the file-size limit get 503; after the limit is raised, 200."""
     keys = prepare(tmp_path)
     with serving_again(tmp_path, keys) as (process, service):
         limit_file_sizes(process, FILE_LIMIT_BYTES)

@@ -109,7 +109,8 @@ def test_parts_of_a_step_add_up_in_any_order_of_arrival(
         assert stored["part"] == events[number].get("part")
         readings.append(api.get(f"/jobs/{job['id']}").json()["percent"])
     counted = api.get(f"/jobs/{job['id']}").json()["steps"][0]
-    # As text, since 100 == 100.0: an int in the state would read 100 until a refold.
+    # Compare the texts, since 100 == 100.0. The state must have floats, as the columns
+    # have.
     assert repr((counted["completed"], counted["total"])) == "(50.0, 100.0)"
     assert counted["fraction"] == 0.5
     assert readings == sorted(readings)
@@ -123,7 +124,7 @@ def test_parts_of_a_step_add_up_in_any_order_of_arrival(
 def test_part_has_the_form_of_a_tag(
     api: httpx.Client, job: dict[str, Any], part: object
 ) -> None:
-    """A part name outside the rules of tags is rejected."""
+    """A part name that is not a valid tag gets 422 with the pointer /part."""
     answer = api.post("/events", json=event_of(job, part=part))
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/part"
@@ -177,7 +178,7 @@ def test_batch_may_be_compressed(api: httpx.Client, job: dict[str, Any]) -> None
 def test_batch_in_any_order_ends_in_the_same_job(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """The state follows `occurred_at`, whatever the order of the batches."""
+    """Batches in any order lead to the state in the order of `occurred_at`."""
     steps = [step["tag"] for step in job["steps"]]
     events = [
         event_of(job, kind="step", tag=tag, occurred_at=f"2026-01-01T00:00:0{n}Z")
@@ -194,7 +195,7 @@ def test_batch_in_any_order_ends_in_the_same_job(
 def test_events_are_listed_in_order_of_arrival(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """The pages of the list have each event once, with its sequence number."""
+    """All pages together have each event once, in the order of its sequence number."""
     send_lines(api, [event_of(job, message=f"m{n}") for n in range(5)])
     path, query = f"/jobs/{job['id']}/events", {"limit": "2"}
     seen: list[tuple[int, str]] = []
@@ -211,7 +212,7 @@ def test_events_are_listed_in_order_of_arrival(
 def test_batch_has_at_most_a_thousand_lines(
     api: httpx.Client, line_count: int, status: int
 ) -> None:
-    """A batch of 1,000 lines is accepted, and one of 1,001 lines gets 413."""
+    """A batch of 1,000 lines is accepted, and a batch of 1,001 lines gets 413."""
     assert send_lines(api, [b"{}"] * line_count).status_code == status
 
 
@@ -250,7 +251,7 @@ def test_time_less_than_a_year_ahead_is_stored_as_sent(
 def test_new_id_that_comes_twice_in_a_batch_is_stored_once(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """Among lines with the same id, in any spelling, the first is stored."""
+    """Of three lines with the same id, in any letter case, the first is stored."""
     event_id = str(uuid4())
     event = event_of(job, kind="progress", tag="say_hello", fraction=0.5)
     lines = [

@@ -101,7 +101,7 @@ def test_second_server_is_rejected_for_a_bind_mount(tmp_path: Path) -> None:
 
 
 def test_lock_outlives_other_readers_of_the_file(tmp_path: Path) -> None:
-    """A second open and close of the file in the same process releases no lock."""
+    """The lock stays if the same process opens and closes the database file again."""
     prepare(tmp_path)
     file = tmp_path / "backend.db"
     with closing(SqliteStore(file)):
@@ -113,7 +113,7 @@ def test_lock_outlives_other_readers_of_the_file(tmp_path: Path) -> None:
 
 @pytest.fixture
 def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep a command that runs in this process from changing the logging set-up."""
+    """Keep a command in this process from changing the configuration of logging."""
     for module in (dev, serve):
         monkeypatch.setattr(module, "log_to_stderr", lambda _level: None)
 
@@ -121,7 +121,7 @@ def no_log(monkeypatch: pytest.MonkeyPatch) -> None:
 def error_line_here(
     capsys: pytest.CaptureFixture[str], *arguments: str, database: Path
 ) -> str:
-    """Run a failing command in this process; return its one line on stderr."""
+    """Run a failing command in this process; return its only line on stderr."""
     assert main([*arguments, "--database", str(database)]) == 1
     [line] = capsys.readouterr().err.splitlines()
     return line.removeprefix("trackerapi-backend: ")
@@ -220,7 +220,7 @@ def test_copy_of_an_earlier_migration_stops_the_next(tmp_path: Path) -> None:
 
 
 def test_half_written_copy_of_a_migration_is_replaced(tmp_path: Path) -> None:
-    """After a migration was killed during its copy, the next migration works."""
+    """`migrate` replaces the half-written copy of a migration that was killed."""
     file = tmp_path / "backend.db"
     prepare(tmp_path)
     with closing(sqlite3.connect(file)) as db:
@@ -233,7 +233,7 @@ def test_half_written_copy_of_a_migration_is_replaced(tmp_path: Path) -> None:
 
 
 def test_file_that_dev_cannot_write_is_reported_in_one_line(tmp_path: Path) -> None:
-    """The error names the file of the data folder that cannot be written."""
+    """If `dev` cannot write a file of the data folder, the error names the file."""
     for name in ("api_key.new", "dev.json"):
         folder = tmp_path / name
         (folder / name).mkdir(parents=True)
@@ -289,7 +289,7 @@ def test_paths_may_have_any_bytes(tmp_path: Path) -> None:
 
 
 def test_migration_copies_a_file_with_any_name(tmp_path: Path) -> None:
-    """The copy of a database lies in its folder, even with a name outside UTF-8."""
+    """`migrate` copies a database in a folder with a name that is not UTF-8."""
     folder = tmp_path / ODD
     folder.mkdir()
     prepare(folder)

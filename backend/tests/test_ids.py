@@ -36,7 +36,7 @@ def test_customers_after_the_largest_id_have_free_ids(tmp_path: Path) -> None:
 def test_job_with_a_too_large_id_does_not_affect_later_ids(
     tmp_path: Path,
 ) -> None:
-    """After a job of an earlier release with a too large id, new ids are valid."""
+    """A stored job with an id above 2^53-1 does not make later ids too large."""
     with (
         closing(SqliteStore(tmp_path / "own.db", migrate=True)) as store,
         store.transaction() as db,

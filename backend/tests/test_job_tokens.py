@@ -42,7 +42,7 @@ def create_token(api: httpx.Client, job: dict[str, Any], **sent: Any) -> dict[st
 
 @pytest.fixture
 def token(api: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
-    """Token for the job, as the body of the response."""
+    """Body of the response that created a token for the job."""
     return create_token(api, job)
 
 
@@ -117,7 +117,7 @@ def test_token_creates_and_registers_nothing(
     job: dict[str, Any],
     other: dict[str, Any],
 ) -> None:
-    """Attaching to another job gets always the same 403, and nothing is stored."""
+    """Attaching to any other job gets the same 403, and nothing is stored."""
     own = {
         "provider_job_id": job["provider_job_id"],
         "customer_id": CUSTOMER,
@@ -253,7 +253,7 @@ def test_token_is_created_with_the_scope_ingest(
 def test_expired_token_is_rejected_at_once(
     api: httpx.Client, holder: httpx.Client, token: dict[str, Any], job: dict[str, Any]
 ) -> None:
-    """A token is rejected right after its expiry, even if it was just used."""
+    """An expired token is rejected in the next request, although it was cached."""
     assert holder.get(f"/jobs/{job['id']}").status_code == 200
     ended = api.post(f"/api-keys/{token['key_id']}/expire")
     answers = [

@@ -46,7 +46,7 @@ def test_tutorial_leaves_a_succeeded_job_with_three_events(
 def test_job_is_attached_to_when_it_is_known(
     api: httpx.Client, job: dict[str, Any]
 ) -> None:
-    """A second creation returns the job with its latest `occurred_at`."""
+    """A second creation gets 200 with the stored job and its latest `occurred_at`."""
     same = {name: job[name] for name in ("provider_job_id", "customer_id", "tag")}
     ahead = datetime.now(UTC) + timedelta(days=30)
     event = {
@@ -65,7 +65,7 @@ def test_job_is_attached_to_when_it_is_known(
 def test_job_is_rejected_when_known_with_another_customer_or_tag(
     api: httpx.Client, job: dict[str, Any], change: dict[str, Any]
 ) -> None:
-    """A known job with another customer or tag gets 409 with the pointer."""
+    """Creating a stored job with another customer or tag gets 409 with the pointer."""
     same = {name: job[name] for name in ("provider_job_id", "customer_id", "tag")}
     answer = api.post("/jobs", json=same | change)
     assert answer.status_code == 409
@@ -120,7 +120,7 @@ def test_ambiguous_display_name_is_rejected(
 
 
 def test_tag_wins_over_the_display_name_of_another(api: httpx.Client) -> None:
-    """A text that is a tag and the display name of another tag stands for the tag."""
+    """If a tag is also the display name of another tag, a job gets the tag's steps."""
     api.post("/job_configurations", json=configuration("meant", name="First"))
     api.post("/job_configurations", json=configuration("unmeant", name="meant"))
     assert api.post("/jobs", json=job_body(tag="meant")).json()["name"] == "First"
@@ -142,7 +142,7 @@ def test_explicit_finish_waits_for_complete(api: httpx.Client) -> None:
 
 
 def test_metadata_keeps_its_types(api: httpx.Client) -> None:
-    """Job metadata comes back with its types, and keys may have spaces."""
+    """The response has job metadata with the sent types, and keys may have spaces."""
     metadata = {"Random Number": 7, "share": 0.5, "deep": {"x": [True, None, "ü"]}}
     body = job_body(metadata=metadata)
     assert api.post("/jobs", json=body).json()["metadata"] == metadata

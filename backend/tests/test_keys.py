@@ -1,4 +1,4 @@
-"""API keys: headers, scopes, expiry, the cache of known keys."""
+"""API keys: headers, scopes, expiry, cache of valid keys."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_same_key_in_two_headers_is_accepted(service: Service) -> None:
     ["", "{:.60}", "{}0", "{} x", "x{}", "Bearer {}", "trk___", "trk_" + "9" * 10_000],
 )
 def test_garbled_key_is_rejected(service: Service, garbled: str) -> None:
-    """A shortened, extended or invented key gets 401."""
+    """A truncated, extended or invented key gets 401."""
     key = garbled.format(service.keys["all"])
     with service.client(None) as anyone:
         answer = anyone.get(WHOSE, headers={"X-API-Key": key})
@@ -121,7 +121,7 @@ def test_key_without_the_scope_is_rejected(
 
 
 def test_new_key_works_until_it_is_expired(service: Service, api: httpx.Client) -> None:
-    """A key is rejected right after its expiry, even if it was just used."""
+    """An expired key is rejected in the next request, although it was cached."""
     made = api.post("/api-keys", json={"label": "short", "scopes": ["read"]}).json()
     with service.client(None) as caller:
         caller.headers["X-API-Key"] = made["api_key"]
@@ -133,7 +133,7 @@ def test_new_key_works_until_it_is_expired(service: Service, api: httpx.Client) 
 
 
 def test_key_cannot_expire_itself(service: Service, api: httpx.Client) -> None:
-    """A key that would expire itself gets 409 and stays valid."""
+    """A request to expire its own key gets 409, and the key stays valid."""
     key_id = service.keys["all"].split("_")[1]
     answer = api.post(f"/api-keys/{key_id}/expire")
     assert (answer.status_code, problem_name(answer)) == (409, "conflict")
@@ -162,7 +162,7 @@ def test_credential_with_a_past_end_is_rejected(
 
 
 def create_for_a_moment(api: httpx.Client, path: str) -> dict[str, Any]:
-    """Create a credential that expires soon, later on a slow machine."""
+    """Create a credential that expires in 2 s, or in up to 30 s on a slow machine."""
     for seconds in (2, 8, 30):
         ends = format_instant(utc_now() + timedelta(seconds=seconds))
         answer = api.post(path, json={"expires_at": ends})
@@ -201,14 +201,14 @@ def test_listed_keys_name_their_makers(
 
 
 class DelayedStore(SqliteStore):
-    """Store with a first read that blocks until the test releases it."""
+    """Store that returns the first result only when the test sets `may_answer`."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, migrate=True)
         self.has_read, self.may_answer = threading.Event(), threading.Event()
 
     def read(self, query: Callable[[Connection], T]) -> T:
-        """Return the result of a query; delay the first result."""
+        """Return the result of a query; return the first result after `may_answer`."""
         found = super().read(query)
         is_first = not self.has_read.is_set()
         self.has_read.set()
@@ -220,7 +220,7 @@ class DelayedStore(SqliteStore):
 def test_key_that_expires_during_its_query_is_rejected(
     tmp_path: Path, *, bound: bool
 ) -> None:
-    """A key that expires during its query is rejected in the next request."""
+    """The result of a query is not cached if the key expires during the query."""
     with closing(DelayedStore(tmp_path / "own.db")) as store:
         with store.transaction() as db:
             provider_id = stored_providers.create_provider(db, "One", now=utc_now())

@@ -49,7 +49,10 @@ MAX_CPU_SECONDS = 1.0
 MAX_GROWTH_BYTES = 100 * 1024 * 1024
 MAX_REPORT_BYTES = 512 * 1024
 TRIES = 3
-"""Measurements for each body: a busy machine may slow down a single one."""
+"""Maximum number of measurements per body; one measurement within the limits is enough.
+
+A busy machine may slow down a single measurement.
+"""
 
 WRONG_ITEMS = 400_000
 UNKNOWN_MEMBERS = 90_000
@@ -66,19 +69,24 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture
 def caller(backend: Service) -> Iterator[httpx.Client]:
-    """A client with a key of all scopes."""
+    """A client with a key that has all scopes."""
     with backend.client() as caller:
         yield caller
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the processor time that a process has used."""
+    """Return the processor time that a process has used, in seconds."""
     numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_bytes(pid: int, measure: str) -> int:
-    """Return the memory of a process: `VmRSS` now, `VmHWM` at most."""
+    """Return the memory of a process, in bytes.
+
+    Args:
+        pid: Id of the process.
+        measure: `VmRSS` for the current memory, `VmHWM` for the peak.
+    """
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == measure:
@@ -88,7 +96,7 @@ def memory_bytes(pid: int, measure: str) -> int:
 
 @contextmanager
 def asked_meanwhile(backend: Service) -> Iterator[list[int]]:
-    """Request `/livez` repeatedly during the block; yield the statuses."""
+    """Request `/livez` repeatedly during the block; yield the list of statuses."""
     statuses: list[int] = []
     is_over = threading.Event()
 
@@ -108,8 +116,9 @@ def asked_meanwhile(backend: Service) -> Iterator[list[int]]:
 
 
 def cost(backend: Service, send: Any) -> tuple[httpx.Response, float, int]:
-    """Send a request; return the response with its processor time and memory."""
-    Path(f"/proc/{backend.pid}/clear_refs").write_text("5")  # forget the largest size
+    """Send a request; return response, processor seconds and growth in bytes."""
+    # The value 5 resets the peak `VmHWM` to the current memory.
+    Path(f"/proc/{backend.pid}/clear_refs").write_text("5")
     memory = memory_bytes(backend.pid, "VmRSS")
     before = cpu_seconds(backend.pid)
     answer = send()
@@ -118,7 +127,7 @@ def cost(backend: Service, send: Any) -> tuple[httpx.Response, float, int]:
 
 
 def faults_of(backend: Service, send: Any) -> str:
-    """Return the exceeded limits of a request as texts; empty without any."""
+    """Return the limits that a request exceeds, as one text; empty for no limit."""
     faults: list[str] = []
     for _ in range(TRIES):
         with asked_meanwhile(backend) as statuses:
@@ -161,7 +170,7 @@ def locations(
 ) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     """Yield the location and the schema of every value inside a schema."""
     schema = resolve_schema(described, document())
-    # Of the levels of metadata, only the outermost and the innermost are tried.
+    # Of the nested levels of metadata, the tests use the outermost and the innermost.
     if "type" in schema or path.count(0) in (0, 3):
         yield path, schema
     for name, member in schema.get("properties", {}).items():
@@ -231,7 +240,7 @@ JSON_OPERATIONS = {
 def test_no_body_delays_other_requests(
     backend: Service, caller: httpx.Client, operation_id: str
 ) -> None:
-    """The most expensive bodies need little time and memory and block no request."""
+    """The worst bodies stay within the limits for time and memory; `/livez` answers."""
     operation = JSON_OPERATIONS[operation_id]
     methods = document()["paths"][operation.path]
     content = methods[operation.method.lower()]["requestBody"]["content"]
@@ -312,7 +321,8 @@ async def _fill_the_queue(body: bytes) -> None:
         asyncio.create_task(examine_body(body, examine))
         for _ in range(MAX_LARGE_BODIES)
     ]
-    await asyncio.sleep(0)  # so that each of them begins
+    # Let all tasks begin, so that they occupy all slots.
+    await asyncio.sleep(0)
     try:
         with pytest.raises(Problem) as refused:
             await examine_body(body, examine)
@@ -335,7 +345,7 @@ bodies._thread.submit(Path({gate!r}).read_bytes)  # until a test writes there
 def test_large_body_of_each_operation_is_examined_off_the_event_loop(
     tmp_path: Path,
 ) -> None:
-    """While the thread is busy, large requests wait, and `/readyz` answers."""
+    """While the thread is busy, large requests wait, and `/readyz` gets 200."""
     keys = prepare(tmp_path)
     gate = tmp_path / "gate"
     os.mkfifo(gate)
@@ -369,10 +379,11 @@ def test_large_body_of_each_operation_is_examined_off_the_event_loop(
 
         senders = stack.enter_context(ThreadPoolExecutor(MAX_LARGE_BODIES + 1))
         sent = [senders.submit(send, n) for n in range(MAX_LARGE_BODIES + 1)]
-        # One more than `MAX_LARGE_BODIES`: if it gets 503, all others wait.
+        # One request exceeds `MAX_LARGE_BODIES` and gets 503 while all others wait.
         done, waiting = wait(sent, PATIENCE_SECONDS, FIRST_COMPLETED)
         meanwhile = caller.get("/readyz").status_code
-        writer = os.open(gate, os.O_WRONLY | os.O_NONBLOCK)  # fails without a reader
+        # With O_NONBLOCK, the call fails unless the thread is reading.
+        writer = os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
         os.write(writer, b".")
         os.close(writer)
         statuses = {answer.result(PATIENCE_SECONDS) for answer in waiting}
@@ -393,7 +404,7 @@ def largest_configuration(tag: str, points: int = 1) -> dict[str, Any]:
 def test_large_configurations_cost_little(
     backend: Service, caller: httpx.Client
 ) -> None:
-    """A large configuration is parsed once for all jobs, and lists have small pages."""
+    """All jobs share one parsed large configuration, and lists have small pages."""
     tag, jobs = new_name(), [new_name() for _ in range(30)]
     requests: dict[str, Any] = {
         f"register {points}": lambda points=points: caller.post(

@@ -131,7 +131,7 @@ def test_command_creates_no_expired_key(tmp_path: Path) -> None:
 def test_too_many_connections_cost_one_line_and_answers_go_on(
     tmp_path: Path, log: Path
 ) -> None:
-    """A lack of descriptors is one line of the log; open connections keep working."""
+    """Without a free descriptor, the log has one error; open connections work."""
     keys = prepare(tmp_path)
     few = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))"
     arguments = ("serve", "--port", "0", "--database", str(tmp_path / "backend.db"))
@@ -144,7 +144,8 @@ def test_too_many_connections_cost_one_line_and_answers_go_on(
         for _ in range(60):
             stack.enter_context(socket.create_connection(address))
         _wait_for(log, "no descriptor is left")
-        for _ in range(5):  # asyncio tries again each second
+        # asyncio repeats the failing accept each second, so this covers two repeats.
+        for _ in range(5):
             new_job(api)
             time.sleep(0.5)
         stack.close()

@@ -1,4 +1,4 @@
-"""Migrations: upgrade and downgrade, and the same schema as the tables."""
+"""Migrations: upgrade, downgrade, and equality with the tables of `store/schema.py`."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def config_for(db: Connection) -> Config:
 
 
 def test_migrations_lead_to_the_tables_of_the_queries(db: Connection) -> None:
-    """All revisions together make the tables and indexes of `store/schema.py`."""
+    """All revisions together create the tables and indexes of `store/schema.py`."""
     context = MigrationContext.configure(db, opts={"compare_type": True})
     assert compare_metadata(context, metadata) == []
 
 
 def test_migrations_go_down_and_up_again(db: Connection) -> None:
-    """All revisions can be reverted, to no table, and applied again."""
+    """A downgrade to `base` leaves no table; an upgrade creates all tables again."""
     command.downgrade(config_for(db), "base")
     assert inspect(db).get_table_names() == ["alembic_version"]
     command.upgrade(config_for(db), "head")
@@ -94,7 +94,7 @@ OLD_STATE = {
 
 @pytest.fixture
 def old_database(tmp_path: Path) -> Path:
-    """A database of schema 0001 with a key, and a job that counts."""
+    """A database of schema 0001 with a key, and a job with two counting events."""
     path = tmp_path / "own.db"
     with closing(SqliteStore(path, migrate=True)) as store, store.transaction() as db:
         command.downgrade(config_for(db), "0001")
@@ -148,7 +148,7 @@ def test_upgrade_keeps_rows_of_an_older_release(old_database: Path) -> None:
 def test_state_of_an_older_release_is_folded_again(
     old_database: Path,
 ) -> None:
-    """The next event on a state of an older release folds all events again."""
+    """The next event of a job of an older release folds all events of the job again."""
     draft = read_event(
         {
             "provider_job_id": "old job",
@@ -188,7 +188,7 @@ def test_downgrade_deletes_job_tokens(
 
 
 def test_store_rejects_another_schema(tmp_path: Path) -> None:
-    """A file with another schema is rejected, and the error names `migrate`."""
+    """A file without the current schema is rejected; the error names `migrate`."""
     path = tmp_path / "own.db"
     with closing(SqliteStore(path, migrate=True)) as store, store.transaction() as db:
         command.downgrade(config_for(db), "base")

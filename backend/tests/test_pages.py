@@ -1,4 +1,4 @@
-"""Pages for people: shown and hidden facts, cookies, addresses."""
+"""Pages for people: shown and hidden data, cookies, addresses."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_page_shows_the_end_of_the_job(
     words: str,
     refreshes: bool,
 ) -> None:
-    """A page refreshes after a failure or interruption, but not after the end."""
+    """The page refreshes after failure or interruption, not after success or cancel."""
     report(api, job, kind=kind)
     page = reader.get(link["url"]).text
     assert words in page
@@ -188,7 +188,7 @@ def test_page_shows_the_steps_of_an_ended_job(
     kind: str,
     words: list[str],
 ) -> None:
-    """After the end of a job no step is in progress or to do."""
+    """After the end of a job, no step is shown as "In progress" or "To do"."""
     report(api, job, kind="start", tag="say_hello")
     report(api, job, kind=kind)
     assert _step_words(reader, link) == words
@@ -213,7 +213,7 @@ def test_page_shows_a_rerun_at_once(
     job: dict[str, Any],
     link: dict[str, Any],
 ) -> None:
-    """After a `start` of an interrupted job its steps are to do."""
+    """After a `start` of an interrupted job, its page shows the steps as "To do"."""
     report(api, job, kind="start", tag="say_hello")
     report(api, job, kind="interrupt")
     assert "It is expected to go on" in reader.get(link["url"]).text
@@ -271,7 +271,7 @@ def test_page_has_security_headers(reader: httpx.Client, link: dict[str, Any]) -
 def test_link_is_exchanged_for_a_cookie(
     reader: httpx.Client, link: dict[str, Any]
 ) -> None:
-    """The second visit of a browser with cookies has an address without the token."""
+    """A second visit with cookies is redirected to an address without the token."""
     cookie = reader.get(link["url"]).headers["set-cookie"].lower()
     again = reader.get(link["url"])
     assert "httponly" in cookie
@@ -369,7 +369,7 @@ def test_reader_without_a_link_gets_the_start_page(
 def test_link_with_a_slash_at_its_end_works(
     reader: httpx.Client, link: dict[str, Any]
 ) -> None:
-    """A link with an additional slash at its end works."""
+    """A link with an additional slash at its end shows the page of the job."""
     for _ in range(2):
         answer = reader.get(link["url"] + "/")
         assert answer.status_code == 200
@@ -405,7 +405,7 @@ def test_links_are_listed_without_their_addresses(
 def test_documentation_loads_no_foreign_resource(
     service: Service, reader: httpx.Client
 ) -> None:
-    """The reference page names every operation and loads no other host."""
+    """The reference page has every operation and loads nothing from other hosts."""
     page = reader.get(f"{service.base_url}/docs").text
     contract = reader.get(f"{service.base_url}/openapi.json").json()
     for methods in contract["paths"].values():

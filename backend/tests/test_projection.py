@@ -63,7 +63,7 @@ def test_percent_weighs_steps_alike_when_none_has_points() -> None:
 
 
 def test_percent_counts_the_largest_fraction_reported() -> None:
-    """A smaller count after a larger one does not lower the percentage."""
+    """A smaller count after a larger count does not lower the percentage."""
     plan = Plan(points={"a": 1, "b": 1})
     report = {"kind": "progress", "tag": "a"}
     facts = happen(report | {"fraction": 0.5}, report | {"completed": 1, "total": 10})
@@ -113,7 +113,7 @@ def test_parts_of_a_step_add_up(
     total: float | None,
     reading: float,
 ) -> None:
-    """Counts of several parts add up to one count, one total and one fraction."""
+    """A step has the sum of the counts of its parts, and a fraction of one total."""
     plan = Plan(points={"a": 1, "b": 1})
     state = project(plan, happen(*events))
     a_step = state.steps["a"]
@@ -122,7 +122,7 @@ def test_parts_of_a_step_add_up(
 
 
 def test_snapshot_has_no_counts_of_a_settled_step() -> None:
-    """A settled step, or one without counts, has eight values in a snapshot."""
+    """The snapshot of a settled step, or a step without counts, has eight values."""
     plan = Plan(points={"a": 1, "b": 1})
     counted = [count(1, part=f"worker-{n}", total=500) for n in range(500)]
     running = to_document(project(plan, happen(*counted)))
@@ -133,7 +133,7 @@ def test_snapshot_has_no_counts_of_a_settled_step() -> None:
 
 
 def test_job_fails_at_100_when_an_error_follows_success() -> None:
-    """An error after success makes the job failed, still at 100."""
+    """An error after success makes the job failed, but the job stays at 100 percent."""
     state = project(SEED, happen({"kind": "complete"}, {"kind": "error"}))
     assert (percent(SEED, state), state.status) == (100.0, JobStatus.FAILED)
 
@@ -163,7 +163,7 @@ def test_cancelled_job_is_reopened_by_its_own_start() -> None:
 
 
 def test_retrying_step_waits_while_its_job_lives() -> None:
-    """A step between attempts is pending, and failed after the end of its job."""
+    """A step between two attempts is pending, and failed after the end of its job."""
     error = {"kind": "error", "tag": "say_hello", "retrying": True}
     alive = project(SEED, happen(error))
     ended = project(SEED, happen(error, {"kind": "error"}))

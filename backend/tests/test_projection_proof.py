@@ -1,13 +1,13 @@
 """Proof of the projection for all histories of up to three, four or five events.
 
-A history has a number of positions in time, each with one event or none. Every order of
-arrival is a sequence of arrivals of one event at the rest of its history. The tests
-check all such arrivals for all histories: this covers every order of arrival, and every
-state on the way.
+A history has three to five positions in time. Each position has one event or no event.
+The tests take each event of each history as the last arrival: `advance()` folds it onto
+the state of the other events. Any order of arrival is a chain of such arrivals, so the
+tests cover every order.
 
-Events also arrive in batches, which may have events from before and from after the
-folded ones. For histories of up to three events, the tests check the arrival of every
-subset at the rest of its history.
+Events also arrive in batches. The events of a batch may lie before and after the events
+that are already folded. For histories of up to three events, the tests take every
+subset of the events as the last batch.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ ALPHABET: list[dict[str, Any]] = [
     *(event | {"tag": tag} for event in STEP_EVENTS for tag in ("a", "b")),
     *({"kind": kind} for kind in JOB_KINDS),
 ]
-# With events that count as another event, or have no effect: for shorter histories.
+# All events, with those that count as another event or have no effect. The alphabet is
+# large, so the histories are short.
 EVERY_EVENT: list[dict[str, Any]] = [
     *ALPHABET,
     *({"kind": "complete", "tag": tag} for tag in ("a", "b")),
@@ -52,7 +53,7 @@ EVERY_EVENT: list[dict[str, Any]] = [
     {"kind": "heartbeat"},
     {"kind": "odd"},
 ]
-# For a job without a configuration all tags are alike, so one tag is enough.
+# A job without a configuration treats all tags alike, so one tag is enough.
 ALPHABET_OF_ONE_TAG = [event for event in ALPHABET if event.get("tag") in (None, "a")]
 
 PROGRESS: dict[str, Any] = {"kind": "progress", "tag": "a"}
@@ -79,7 +80,7 @@ CASES = [
     ),
     pytest.param(Plan(points=None), ALPHABET_OF_ONE_TAG, 4, id="unconfigured"),
     pytest.param(Plan(points={"a": 10, "b": 25}), EVERY_EVENT, 3, id="every event"),
-    # The effect of a count depends on all earlier counts, so histories are longer.
+    # The effect of a count depends on all earlier counts, so the histories are longer.
     pytest.param(Plan(points={"a": 10, "b": 25}), ALPHABET_OF_PARTS, 5, id="parts"),
 ]
 
@@ -87,7 +88,7 @@ CASES = [
 def fact_at(place: int, event: dict[str, Any]) -> Fact:
     """Return the fact of an event at a position in time."""
     at = START + timedelta(seconds=place)
-    # Ids fall while times rise: an order without the time would fail.
+    # Ids fall while times rise, so a projection in the order of ids would fail.
     event_id = bytes([255 - place]) * 16
     return Fact(occurred_at=at, event_id=event_id, received_at=at, **event)
 
@@ -99,7 +100,8 @@ def test_state_depends_on_the_set_of_events_alone(
     """The state does not depend on the order of arrival; percent never falls."""
     choices = [[fact_at(place, event) for event in alphabet] for place in range(places)]
     # A history has a number for each position: an event of the alphabet, or 0 for no
-    # event. In this order a history without one event comes before the history.
+    # event. `product()` yields smaller numbers first, so the history without one of
+    # its events is in `reached` before the whole history.
     histories = product(range(len(alphabet) + 1), repeat=places)
     nothing = next(histories)
     reached = {nothing: (JobState(), percent(plan, JobState()))}
@@ -129,7 +131,8 @@ def test_state_does_not_depend_on_batches(plan: Plan) -> None:
     choices = [
         [None, *(fact_at(at, event) for event in EVERY_EVENT)] for at in range(3)
     ]
-    # Every part of a history comes before the history, since None comes first.
+    # `product()` yields None first, so the state of each subset is in `states` before
+    # the state of the whole history.
     states: dict[tuple[Fact | None, ...], JobState] = {}
     for history in product(*choices):
         facts = [fact for fact in history if fact is not None]

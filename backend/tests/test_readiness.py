@@ -39,7 +39,7 @@ OFTEN_SECONDS = 0.05
 
 @asynccontextmanager
 async def served(folder: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Writer]]:
-    """Serve a database in this process and check it often."""
+    """Serve a database in this process and check the database often."""
     async with AsyncExitStack() as stack:
         store = stack.enter_context(closing(SqliteStore(folder / "backend.db")))
         writer = stack.enter_context(closing(Writer(store, capacity=2)))

@@ -1,4 +1,4 @@
-"""Shutdown: after SIGTERM the server ends soon, also with busy threads."""
+"""Shutdown: running requests, commands and queries do not delay the end of a server."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ customers.list_customers = lambda *_: time.sleep(1_000_000)
 
 
 def test_full_queue_does_not_delay_the_shutdown(tmp_path: Path) -> None:
-    """A running command without end is abandoned, and queued commands are rejected."""
+    """The server exits with status 0 despite an endless command and a full queue."""
     key = prepare(tmp_path)["all"]
     database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
     with ExitStack() as stack:
@@ -65,7 +65,7 @@ def test_full_queue_does_not_delay_the_shutdown(tmp_path: Path) -> None:
 
 
 def test_endless_query_does_not_delay_the_shutdown(tmp_path: Path) -> None:
-    """The server does not wait for a query without end."""
+    """The server exits with status 0 while a query runs without end."""
     key = prepare(tmp_path)["all"]
     database = {"TRACKERAPI_BACKEND_DATABASE": str(tmp_path / "backend.db")}
     with ExitStack() as stack:
@@ -88,7 +88,7 @@ def test_endless_query_does_not_delay_the_shutdown(tmp_path: Path) -> None:
 def test_cancelled_requests_cost_one_line_of_the_log(
     tmp_path: Path, signals: list[int]
 ) -> None:
-    """Requests without a complete body get 503 at the end; the log has one line."""
+    """Requests with half a body get 503 at the shutdown, and the log has one line."""
     log_path = tmp_path / "log"
     with ExitStack() as stack:
         process = stack.enter_context(
@@ -107,7 +107,8 @@ def test_cancelled_requests_cost_one_line_of_the_log(
         ).is_success
         for number in signals:
             process.send_signal(number)
-            time.sleep(0.05)  # the system merges equal signals that are too close
+            # The system merges equal signals that follow each other too fast.
+            time.sleep(0.05)
         assert process.wait(timeout=PATIENCE_SECONDS) == 0
         answers = [connection.recv(100) for connection in connections]
     assert {answer.split(b"\r\n")[0] for answer in answers} == {
@@ -118,7 +119,7 @@ def test_cancelled_requests_cost_one_line_of_the_log(
 
 
 def test_writer_outlives_the_loop_of_its_callers(tmp_path: Path) -> None:
-    """Results for a closed event loop do not stop the writer."""
+    """The writer runs commands of a new event loop after a caller's loop has closed."""
     prepare(tmp_path)
     began, may_end = threading.Event(), threading.Event()
 
@@ -144,7 +145,7 @@ def test_writer_outlives_the_loop_of_its_callers(tmp_path: Path) -> None:
 
 
 def test_closing_writer_rejects_queued_commands(tmp_path: Path) -> None:
-    """Callers of queued commands get 503; the running command continues."""
+    """`close()` rejects queued and later commands; the running command continues."""
     prepare(tmp_path)
     began, may_end = threading.Event(), threading.Event()
 
@@ -186,7 +187,7 @@ def _request(method: str, path: str, key: str, body: bytes = b"") -> bytes:
 
 
 def _wait_for_full_queue(port: int | None, key: str) -> None:
-    """Wait until a request gets 503, because the queue is full."""
+    """Send requests until a request gets 503 because the queue is full."""
     until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until:
         with _connected(port) as connection:

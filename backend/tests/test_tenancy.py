@@ -31,7 +31,7 @@ UNKNOWN = {
 
 @pytest.fixture
 def foreign(other_api: httpx.Client) -> dict[str, str]:
-    """Ids of one row of each kind, all of another provider."""
+    """Ids of a job, a customer and other rows of another provider, by parameter."""
     job = new_job(other_api, customer_id=OTHER_CUSTOMER)
     link = other_api.post(f"/jobs/{job['id']}/share-links", json={}).json()
     key_id = other_api.get("/api-keys/protected").json()["key_id"]
@@ -124,7 +124,7 @@ def test_lists_have_only_rows_of_the_provider(
 def test_display_name_of_another_provider_is_unknown(
     api: httpx.Client, other_api: httpx.Client, count: int
 ) -> None:
-    """A new job gets no configuration by a display name of another provider."""
+    """A display name of another provider does not select a configuration for a job."""
     name = new_name()
     for number in range(count):
         document = {

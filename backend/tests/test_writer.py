@@ -1,4 +1,4 @@
-"""Writer: groups of commands with one commit, and one outcome for each."""
+"""Writer: groups of commands with one commit, and an outcome for each command."""
 
 from __future__ import annotations
 
@@ -114,11 +114,12 @@ def test_failing_command_is_rolled_back_alone(store: SqliteStore) -> None:
 
 @pytest.mark.parametrize("swallowed", [False, True])
 def test_rollback_by_the_engine_is_noticed(store: SqliteStore, swallowed: bool) -> None:
-    """A command that ends the transaction gets 503, and the others are stored."""
+    """A command that ends the transaction gets 503; the other commands are stored."""
 
     def lose_it(db: Connection) -> None:
         create_customer(db, 1, 1002)
-        db.exec_driver_sql("ROLLBACK")  # as SQLite does by itself on a full disk
+        # SQLite rolls a transaction back by itself on a full disk.
+        db.exec_driver_sql("ROLLBACK")
         if not swallowed:
             db.exec_driver_sql("SELECT no_such_function()")
 
@@ -132,7 +133,7 @@ def test_rollback_by_the_engine_is_noticed(store: SqliteStore, swallowed: bool) 
 
 
 def test_failed_commit_affects_its_cause_alone(store: SqliteStore) -> None:
-    """After a failed COMMIT each command runs alone, and the valid ones are stored."""
+    """After a failed COMMIT each command runs alone; the valid commands are stored."""
 
     def break_a_rule_of_the_commit(db: Connection) -> None:
         db.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
@@ -154,7 +155,7 @@ def test_failed_commit_affects_its_cause_alone(store: SqliteStore) -> None:
 def test_command_beside_a_too_large_one_is_stored(
     tmp_path: Path, keys: dict[str, str], mebibytes: int
 ) -> None:
-    """SQLite rolls back the whole transaction, but the other command is stored."""
+    """A command beyond the file-size limit gets 503; the other commands are stored."""
 
     def too_large(db: Connection) -> None:
         create_customer(db, 1, 1002)
@@ -204,7 +205,7 @@ def test_queued_commands_run_before_the_writer_closes(
 def test_full_queue_is_answered_with_503_and_retry_after(
     tmp_path: Path, store: SqliteStore, keys: dict[str, str]
 ) -> None:
-    """While the queue is full a request gets 503 with Retry-After, and 201 later."""
+    """A request gets 503 with Retry-After while the queue is full, then 201."""
     pepper = read_pepper(tmp_path / "pepper")
 
     async def scenario() -> list[httpx.Response]:
@@ -222,7 +223,8 @@ def test_full_queue_is_answered_with_503_and_retry_after(
                 base_url="http://backend",
                 headers={"X-API-Key": keys["all"]},
             ) as client:
-                await client.get("/jobs")  # from here on the key is in the cache
+                # This request caches the key, so the next request needs no write.
+                await client.get("/jobs")
                 async with busy(writer):
                     waiting = asyncio.create_task(writer.write(lambda _db: None))
                     await asyncio.sleep(0)

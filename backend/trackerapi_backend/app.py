@@ -1,8 +1,8 @@
 """Application: routes of the contract and pages, errors, request log.
 
 Each response has an `X-Request-Id`. This module alone turns exceptions into problem
-responses. The log gets one line a request: operation, method, status, time, provider
-and public part of the key, but never a path, header or body.
+responses. The log has one line per response: request id, operation, method, status,
+duration, provider and public part of the key, but never a path, header or body.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from trackerapi_backend.requests.call import Services
     from trackerapi_backend.requests.contract import Operation
 
-# Load balancers send HEAD to these paths, which the contract does not mention. The
-# server leaves out the body.
+# Load balancers send HEAD to these paths, but the contract only has GET. The server
+# leaves out the body of the response.
 _HEAD_PATHS = ("/livez", "/readyz")
 
 _log = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ def create_app(services: Services) -> FastAPI:
     routes = [
         Route(path, _Resource(methods, services)) for path, methods in by_path.items()
     ]
-    # FastAPI would derive a contract from the routes. The contract is a checked-in
-    # file, so these pages are switched off.
+    # The contract is a checked-in file. The three URLs are None, so that FastAPI does
+    # not serve a contract of its own that it derives from the routes.
     return FastAPI(
         routes=[*routes, *page_routes(services)],
         openapi_url=None,
@@ -70,7 +70,10 @@ async def _answer_failure(request: Request, error: Exception) -> Response:
 
 
 class _Resource:
-    """All operations of one path: a response with status 405 names every method."""
+    """All operations of one path.
+
+    A request with any other method gets status 405 with the allowed methods.
+    """
 
     def __init__(self, methods: dict[str, Operation], services: Services) -> None:
         self._methods, self._services = methods, services
@@ -117,11 +120,11 @@ class _RequestMiddleware:
         except ClientDisconnect:
             return
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 -- answered
-            # After the start of a response no other response can be sent.
+            # A response that has begun cannot be replaced by a problem response.
             if status == 0:
                 await _failure(error, scope)(scope, receive, send_with_id)
-            # The server shuts down: uvicorn has logged the number of cancelled
-            # requests, and one line for each of them would flood the log.
+            # uvicorn cancels requests at its shutdown and logs their number. One
+            # line for each cancelled request would flood the log.
             if isinstance(error, asyncio.CancelledError):
                 return
         _log_request(scope, status, time.perf_counter() - started)
@@ -147,7 +150,7 @@ def _problem_of(error: BaseException, scope: Scope, request_id: str) -> Problem:
             return unavailable("The backend is stopping.")
         case HTTPException(status_code=405):
             detail = f"This path does not allow the method {scope['method']}."
-            # The error of a static file does not name the allowed methods.
+            # For a static file, starlette raises 405 without the header `Allow`.
             allowed = error.headers or {"Allow": "GET, HEAD"}
             return Problem("method-not-allowed", detail, headers=allowed)
         case HTTPException(status_code=404):

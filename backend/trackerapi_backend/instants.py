@@ -45,7 +45,7 @@ def parse_instant(text: str) -> datetime:
 
 
 def format_instant(instant: datetime) -> str:
-    """Return the instant as the contract shows it: RFC 3339, UTC."""
+    """Return the RFC 3339 text of an instant, in UTC."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 

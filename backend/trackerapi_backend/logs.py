@@ -1,4 +1,8 @@
-"""Log of the server: one JSON object a line, with the members in `_MEMBERS` alone."""
+"""Log of the server: one JSON object per line.
+
+An object has time, level and message, the attributes in `_MEMBERS`, and the traceback
+of an exception.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +23,14 @@ _MEMBERS = (
 )
 
 ACCEPT_ERROR_SECONDS = 60.0
-"""Minimum interval between two log lines about a lack of descriptors, in seconds."""
+"""Minimum interval between two log lines about failed accepts, in seconds."""
 
 
 class JsonLines(logging.Formatter):
     """Formatter that writes a record as one line of JSON.
 
-    Attributes outside `_MEMBERS` are omitted: they may contain a secret.
+    Attributes of a record that `_MEMBERS` does not list may contain a secret, so they
+    are omitted.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -41,7 +46,7 @@ class JsonLines(logging.Formatter):
 
 
 class _AcceptErrors(logging.Filter):
-    """Filter that passes one line a minute when no descriptor is left.
+    """Filter that passes one line per minute while no file descriptor is free.
 
     asyncio logs each failed attempt to accept a connection, up to 2,000 a second, with
     a traceback. These lines would fill the disk and keep the event loop busy.
@@ -52,7 +57,7 @@ class _AcceptErrors(logging.Filter):
         self._next_line = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record is written; replace its message by a short one."""
+        """Return whether to write a record; shorten the message of a failed accept."""
         if not record.getMessage().startswith("socket.accept() out of system resource"):
             return True
         if time.monotonic() < self._next_line:

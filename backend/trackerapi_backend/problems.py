@@ -36,12 +36,12 @@ _KINDS = {
 
 
 class Problem(Exception):
-    """Error that a caller gets in place of a result.
+    """Error of a request, which the caller receives as a problem document.
 
     Attributes:
-        name: Name of the kind of problem, which determines status and title.
-        detail: One sentence for the caller; without secrets and names of files.
-        errors: Invalid locations in the request.
+        name: Name in the problem's URN, which determines status and title.
+        detail: One sentence for the caller, without secrets and file names.
+        errors: Invalid values of the request, with location and reason.
         headers: Additional headers of the response.
     """
 
@@ -67,7 +67,7 @@ class Problem(Exception):
         return Problem(self.name, shorten(self.detail, SHORT_DETAIL_LENGTH))
 
     def document(self, request_id: str) -> models.Problem:
-        """Return the problem as the contract shows it, with the id of the request."""
+        """Return the problem document, with the id of the request."""
         status, title = _KINDS[self.name]
         document: models.Problem = {
             "type": f"urn:trackerapi:problem:{self.name}",
@@ -91,7 +91,8 @@ def invalid(pointer: str, detail: str) -> Problem:
 
     Args:
         pointer: JSON Pointer into the body, or the name of a parameter.
-        detail: Predicate of the sentence "`pointer` `detail`".
+        detail: Reason, as the predicate of a sentence that begins with the pointer,
+            such as `lies in the past`.
     """
     error: models.ProblemError = {"pointer": pointer, "detail": detail}
     return Problem("invalid-request", f"{pointer or 'body'} {detail}", errors=[error])

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from trackerapi_backend.store import Store
 
 SHUTDOWN_SECONDS = 1
-"""Time for running requests to end after SIGTERM, in seconds."""
+"""Time limit for running requests after SIGTERM, in seconds."""
 WRITER_CLOSE_SECONDS = 0.5
-"""Time for the running command of the writer to end after the requests, in seconds."""
+"""Time limit for queued commands of the writer after the last request, in seconds."""
 
 _REASONS = {
     errno.EADDRINUSE: "in use",
@@ -56,10 +56,10 @@ def serve_store(
     # uvicorn raises the signal again after its own shutdown. The default handler of
     # SIGTERM would end the process there, before the writer is closed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # nohup ignores SIGHUP, so that the server outlives its terminal.
+    # `nohup` starts a server with SIGHUP ignored, so that it outlives the terminal.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        # SIGTERM reaches the current handler: uvicorn installs its own handler
-        # while it runs.
+        # Raise SIGTERM instead of calling its handler: uvicorn replaces the handler
+        # while the server runs.
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
     pepper = read_pepper(settings.pepper_file)
     with open_listener(settings.host, settings.port) as listener:
@@ -83,15 +83,16 @@ def serve_store(
 def _allow_many_connections() -> None:
     """Raise the limit of open files to the largest value that this user may set."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # some systems reject their own "unlimited"
+    # Some systems report "unlimited" as the hard limit, but reject it as a soft limit.
+    with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def exit_despite_busy_threads(status: int) -> None:
-    """End the process at once if a command or a query still runs in a thread.
+    """End the process without waiting for a command or query that runs in a thread.
 
-    Python would wait for the thread, possibly without end. Nothing is lost: an
-    unfinished command is neither stored nor acknowledged.
+    Python would wait for the thread, possibly for ever. No acknowledged change is lost:
+    an unfinished command is neither stored nor acknowledged.
     """
     if threading.active_count() > 1:
         sys.stdout.flush()
@@ -132,11 +133,11 @@ def _run(services: Services, listener: socket.socket) -> None:
 def open_listener(host: str, port: int) -> Iterator[socket.socket]:
     """Listen on an address during the block; yield the socket.
 
-    The system accepts connections from now on, before the server runs: a caller that
-    connects early waits instead of failing.
+    The system accepts connections before the server runs, so an early caller waits
+    instead of failing.
 
     Raises:
-        SettingsError: If the address is in use or no address of this machine.
+        SettingsError: If the address is in use or does not belong to this machine.
     """
     try:
         listener = socket.create_server(
@@ -150,8 +151,9 @@ def open_listener(host: str, port: int) -> Iterator[socket.socket]:
             " --host and --port; port 0 takes a free one"
         ) from None
     with listener:
-        # asyncio sets the option only on sockets that name their protocol. Without it
-        # a response in two parts waits for the delayed acknowledgement of the reader.
+        # asyncio sets TCP_NODELAY only on sockets with an explicit protocol. Without
+        # TCP_NODELAY, the second part of a response waits for the delayed
+        # acknowledgement of the client.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener
 

@@ -1,7 +1,7 @@
 """Settings of a server: from arguments, else variables, else defaults.
 
-The rule is the same as for the library `trackerapi`: a blank variable counts as unset,
-and a path becomes absolute when it is read. The command line rejects blank arguments.
+As in the library `trackerapi`, a blank variable counts as unset, and a path becomes
+absolute when it is read. The command line rejects blank arguments.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KUBERNETES_PORT = re.compile(r"(?:tcp|udp|sctp)://")
 """Beginning of the value that Kubernetes gives to TRACKERAPI_BACKEND_PORT.
 
 Kubernetes sets the variable in each pod of a namespace with a service named
-trackerapi-backend. Such a value is ignored: the operator has not set it.
+trackerapi-backend. Such a value is ignored, because the operator has not set it.
 """
 
 
@@ -133,15 +133,15 @@ def user_data_dir() -> Path | None:
 
 
 def absolute_path(text: str, setting: str) -> Path:
-    """Return the absolute path for a text; `~` stands for the home directory.
+    """Return the absolute path for a text; a leading `~` is the home directory.
 
     Args:
         text: Path, relative to the current directory.
         setting: Name of the setting, for the error.
 
     Raises:
-        SettingsError: If the text cannot be a path, or the home or current directory
-            that the path begins with does not exist.
+        SettingsError: If the text is not a valid path, or needs a home or current
+            directory that does not exist.
     """
     try:
         path = Path(text).expanduser().absolute()
@@ -199,7 +199,7 @@ def _public_base_url(text: str | None, setting: str) -> str | None:
             f"{setting} must be http:// or https:// and a host, as in"
             " https://tracker.example.org"
         )
-    # With the scheme of `urlsplit()`, in lower case: other code compares it.
+    # `urlsplit()` returns the scheme in lower case: the pages compare it with "https:".
     return f"{parts.scheme}:{text.partition(':')[2]}"
 
 
@@ -260,7 +260,7 @@ def write_secret(path: Path, text: str) -> None:
     The replacement is atomic: after a crash the file has its old or its new content.
     """
     fresh = path.with_name(f"{path.name}.new")
-    # A crash may have left the file of an earlier call behind.
+    # A crash during an earlier call may have left this file behind.
     fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -1,9 +1,9 @@
 """Hooks for schemathesis: rules of the contract that JSON Schema cannot express.
 
-Only the run of schemathesis loads this module. JSON Schema cannot express that names
-are unique across items, that two members are equal if both are sent, or that a time
-lies in the future. The hooks correct generated bodies that should be valid; bodies that
-should be invalid stay as they are.
+Only schemathesis loads this module. JSON Schema cannot express that names are unique
+across items, that two members are equal if both are sent, or that a time lies in the
+future. The hooks correct generated bodies that should be valid. Bodies that should be
+invalid are not changed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ def lines(_context: Any, value: Any) -> Any:
 
 @schemathesis.hook
 def map_case(_context: Any, case: Any) -> Any:
-    """Return a case that follows the rules that JSON Schema cannot express."""
+    """Make a valid case follow the rules that JSON Schema cannot express; return it."""
     is_good = case.meta is not None and case.meta.generation.mode.is_positive
     _name_a_job(case.path_parameters or {})
     if case.headers:
-        # The header would announce a compressed body, and no body is compressed.
+        # Generated bodies are not compressed, so a generated Content-Encoding is wrong.
         case.headers.pop("Content-Encoding", None)
     if is_good and isinstance(case.body, dict):
         _align_names(case.body)
@@ -38,7 +38,7 @@ def map_case(_context: Any, case: Any) -> Any:
 
 
 def _name_a_job(path_parameters: dict[str, Any]) -> None:
-    """Replace a job id of null, from a list of keys without a job."""
+    """Replace a job id of null, which the list of keys has for a key without a job."""
     if path_parameters.get("job_id", 1) in (None, "None"):
         path_parameters["job_id"] = 1
 

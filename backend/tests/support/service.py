@@ -1,4 +1,4 @@
-"""Backend for tests: a process of its own with a real port and a folder."""
+"""Backend for tests: a separate process with a real port and its own folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 PATIENCE_SECONDS = 60.0
-"""Longest wait for an answer or an end; a busy machine is slow."""
+"""Maximum wait for a response or the end of a process, in seconds.
+
+The wait is long because a busy machine is slow.
+"""
 
 CUSTOMER = 142
 OTHER_CUSTOMER = 7
@@ -43,7 +46,7 @@ TUTORIAL = {
     ],
 }
 
-# Created once: reading the certificates of the machine takes longer than most tests.
+# Created once: reading the certificates of the machine is slower than most tests.
 _TLS = ssl.create_default_context()
 _COMMAND = (sys.executable, "-m", "trackerapi_backend")
 
@@ -55,7 +58,7 @@ class Service:
     Attributes:
         keys: Keys by purpose: `all`, `ingest`, `read`, `admin` and `expired` of one
             provider, `other` of another provider.
-        pid: Process of the backend; 0 if no test needs it.
+        pid: Process id of the backend; 0 if no test needs the id.
     """
 
     base_url: str
@@ -84,7 +87,7 @@ def running(
 
     Args:
         arguments: Arguments of the command.
-        environment: Variables in addition to those of this process.
+        environment: Variables in addition to the environment of this process.
         prelude: Python code that the process runs before the command.
         log: File for the stderr of the command; None discards it.
     """
@@ -113,7 +116,7 @@ def _program(prelude: str | None) -> Sequence[str]:
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
-    """Return the first line of a server, which it prints once it accepts requests."""
+    """Return the first line of a server, printed once the server accepts requests."""
     assert process.stdout is not None
     line = _line(process.stdout)
     assert line, "the server ended before it took requests"
@@ -142,7 +145,7 @@ def command(
 
 
 def error_line(result: subprocess.CompletedProcess[str]) -> str:
-    """Return the one line on stderr of a failed command, without its prefix."""
+    """Check that a command failed with one line on stderr; return it without prefix."""
     assert result.returncode == 1, result
     [line] = result.stderr.splitlines()
     return line.removeprefix("trackerapi-backend: ")

@@ -1,1 +1,1 @@
-"""The command `trackerapi-backend`, one module a command."""
+"""Command line `trackerapi-backend`; each subcommand has its own module."""

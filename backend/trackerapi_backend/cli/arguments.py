@@ -22,7 +22,7 @@ MAX_NAME_LENGTH = 100
 class Parser(argparse.ArgumentParser):
     """Parser with short printable errors, which rejects blank arguments.
 
-    A blank argument usually is an unset variable of a script.
+    A blank argument usually means that a variable of the calling script is unset.
     """
 
     def __init__(self, **keywords: Any) -> None:
@@ -37,8 +37,8 @@ class Parser(argparse.ArgumentParser):
 def add_group(parser: argparse.ArgumentParser, metavar: str) -> Commands:
     """Add a group of commands to a parser; return the group."""
     commands = parser.add_subparsers(required=True, metavar=metavar)
-    # The default type would check the name of the command, and its error would name
-    # no option.
+    # With the default type, the error of a blank command name would be "must not be
+    # blank". With `str`, the error lists the commands.
     commands.type = str
     return commands
 
@@ -65,15 +65,16 @@ def add_provider_options(parser: argparse.ArgumentParser) -> None:
 
 
 def port_number(text: str) -> int:
-    """Return the number of a port; 0 for a free port."""
+    """Return the port number in a text, at most `MAX_PORT`; 0 means any free port."""
     return whole_number(text, 0, MAX_PORT)
 
 
 def whole_number(text: str, minimum: int, maximum: int) -> int:
-    """Return a whole number within limits.
+    """Return the whole number in a text.
 
     Raises:
-        ArgumentTypeError: If the text is no such number.
+        ArgumentTypeError: If the text is not a whole number from `minimum` to
+            `maximum`.
     """
     is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(maximum))
     if not is_number or not minimum <= int(text) <= maximum:
@@ -84,7 +85,12 @@ def whole_number(text: str, minimum: int, maximum: int) -> int:
 
 
 def check_options(schema_name: str, values: dict[str, object]) -> None:
-    """Check options against a schema; its members have the names of the options.
+    """Check the values of options against a schema of the contract.
+
+    Args:
+        schema_name: Name of an object schema.
+        values: Value of each option by its name without dashes, which is also the
+            name of a member of the schema.
 
     Raises:
         SettingsError: If a value is not valid; the message names the option.
@@ -93,7 +99,8 @@ def check_options(schema_name: str, values: dict[str, object]) -> None:
         check(named_schema(schema_name), values)
     except Problem as problem:
         first = next(iter(problem.errors), None)
-        if first is None:  # a text that is not UTF-8
+        # A value that is not UTF-8 has a problem without a location.
+        if first is None:
             raise
         option = first["pointer"].replace("/", "--", 1)
         raise SettingsError(f"{option} {first['detail']}") from None

@@ -1,7 +1,7 @@
 """Access of `key` and `customer` to the database, without a server.
 
-The commands open the database themselves, so they need no running server and fail
-beside one: a server holds the lock on the file.
+Both commands open the database file themselves. They fail while a server runs: the
+server holds the lock on the file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class ProviderAccess:
 
     Attributes:
         db: Connection in a transaction, which commits at the end of the block.
-        provider_id: Provider that `--provider` names.
+        provider_id: Id of the provider that `--provider` names; the oldest provider
+            without this option.
         pepper_file: File with the secret of this installation.
     """
 
@@ -49,8 +50,8 @@ def open_provider(
         create: Whether to create a provider that does not exist.
 
     Raises:
-        SettingsError: If there is no such provider, or a setting is invalid.
-        StoreError: If the database cannot be used, for example beside a server.
+        SettingsError: If the provider does not exist, or a setting is invalid.
+        StoreError: If the database cannot be used, for example while a server runs.
     """
     storage = storage_from(vars(options))
     with (

@@ -1,7 +1,7 @@
 """`trackerapi-backend dev`: a local backend without any set-up.
 
-One folder has all its files, from run to run: database, pepper and key. While the
-server runs, the folder has `dev.json` too, in which scripts find the server.
+The data folder keeps the database, the pepper and the key between runs. While the
+server runs, `dev.json` in the data folder has its address and its key for scripts.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ def _default_folder_text() -> str:
     default = user_data_dir()
     if default is None:
         return "none, since this user has no home directory"
-    # argparse formats the text, so a percent sign is doubled; the bytes of a name may
-    # not be printable.
+    # argparse formats the text with `%`, so a percent sign is doubled. Bytes of the
+    # path that are not UTF-8 are replaced, because they cannot be printed.
     return os.fsencode(default).decode(errors="replace").replace("%", "%%")
 
 
 def run(options: Namespace, print_line: PrintLine) -> None:
-    """Serve from a folder until a signal ends the server."""
+    """Serve the database of the data folder until a signal ends the server."""
     log_to_stderr(logging.WARNING)
     folder = _find_folder(options.data_dir)
     _serve_folder(folder, options.host, options.port, print_line)
@@ -96,7 +96,7 @@ def run(options: Namespace, print_line: PrintLine) -> None:
 
 
 def _find_folder(data_dir: str | None) -> Path:
-    """Return the folder that `--data-dir` names, or the folder of this user."""
+    """Return the absolute path of `--data-dir`, or the default folder of this user."""
     if data_dir is not None:
         return absolute_path(data_dir, "--data-dir")
     default = user_data_dir()
@@ -113,27 +113,30 @@ class _DevFolder:
 
     @property
     def database(self) -> Path:
-        """The SQLite file."""
+        """Path of the SQLite file."""
         return self.path / "backend.db"
 
     @property
     def pepper_file(self) -> Path:
-        """Secret of this installation."""
+        """Path of the file with the secret of this installation."""
         return self.path / "pepper"
 
     @property
     def api_key_file(self) -> Path:
-        """Key for scripts."""
+        """Path of the file with the API key for scripts."""
         return self.path / "api_key"
 
     @property
     def description(self) -> Path:
-        """Address, key and customer for scripts; exists while the server runs."""
+        """Path of the file with address, key and customer for scripts.
+
+        The file exists while the server runs.
+        """
         return self.path / "dev.json"
 
 
 def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> None:
-    """Serve from a folder, which is created if it does not exist.
+    """Serve the database of a data folder, which is created if it does not exist.
 
     Args:
         path: Absolute path of the folder.
@@ -161,8 +164,8 @@ def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> No
     )
     store = SqliteStore(folder.database, migrate=True)
     try:
-        # A killed server leaves its description behind, with an address that now may
-        # belong to another program.
+        # A killed server leaves its `dev.json` behind. Another program may now use
+        # the address in this file.
         folder.description.unlink(missing_ok=True)
         _prepare(store, folder)
         serve_store(settings, store, announce=partial(_announce, folder, print_line))
@@ -174,7 +177,7 @@ def _serve_folder(path: Path, host: str, port: int, print_line: PrintLine) -> No
 def _prepare(store: SqliteStore, folder: _DevFolder) -> None:
     """Create the provider, the customers and the key that the database lacks.
 
-    A key of another database is replaced, and so is an expired key.
+    The key file is replaced if its key has expired or is not in the database.
     """
     pepper = read_pepper(folder.pepper_file)
     with store.transaction() as db:
@@ -184,13 +187,13 @@ def _prepare(store: SqliteStore, folder: _DevFolder) -> None:
                 create_customer(db, provider_id, customer_id)
         if not _is_valid_key(db, pepper, folder.api_key_file):
             new = create_api_key(db, pepper, provider_id, "dev", SCOPES)
-            # Before the commit: after a crash in between, the file has a key that the
-            # database lacks, and the next run replaces it.
+            # Write the file before the commit. A crash between the two leaves a file
+            # with a key that is not in the database, and the next run replaces it.
             write_secret(folder.api_key_file, f"{new.api_key}\n")
 
 
 def _is_valid_key(db: Connection, pepper: bytes, file: Path) -> bool:
-    """Return whether a file has a key of this database that has not expired."""
+    """Return whether a file contains a key of this database that has not expired."""
     if not file.exists():
         return False
     api_key = read_secret(file).decode(errors="replace").strip()
@@ -203,7 +206,7 @@ def _is_valid_key(db: Connection, pepper: bytes, file: Path) -> bool:
 
 
 def _announce(folder: _DevFolder, print_line: PrintLine, base_url: str) -> None:
-    """Write `dev.json` and print the variables that a script needs."""
+    """Write `dev.json`; print `export` lines for the variables of a script."""
     description = {
         "base_url": base_url,
         "api_key": read_secret(folder.api_key_file).decode().strip(),

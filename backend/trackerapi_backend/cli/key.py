@@ -71,7 +71,7 @@ def _instant(text: str) -> datetime:
 
 
 def create_key(options: Namespace, print_line: PrintLine) -> None:
-    """Create a key and print it; it cannot be printed again."""
+    """Create a key and print it; no later command can print the key again."""
     if sys.stdout is None:
         raise SettingsError(
             "stdout is closed, but a new key is printed there and nowhere else"
@@ -92,13 +92,17 @@ def create_key(options: Namespace, print_line: PrintLine) -> None:
             scopes,
             expires_at=options.expires_at,
         )
-        # Print within the transaction: a failure rolls it back, and the database has
-        # no unseen key.
+        # Print within the transaction: if printing fails, the transaction is rolled
+        # back, so the database has no key that nobody has seen.
         print_line(new.api_key)
 
 
 def list_keys(options: Namespace, print_line: PrintLine) -> None:
-    """Print the keys of a provider: id, scopes, end, label, job of a token, maker."""
+    """Print the keys of a provider, one line per key.
+
+    A line has id, scopes, expiry and label, the job of a job token, and the id of the
+    key that created this key.
+    """
     with open_provider(options) as access:
         db, provider_id = access.db, access.provider_id
         for row in fetch_all(lambda span: stored_keys.list_keys(db, provider_id, span)):
@@ -112,8 +116,8 @@ def list_keys(options: Namespace, print_line: PrintLine) -> None:
 
 
 def expire_key(options: Namespace, print_line: PrintLine) -> None:
-    """Expire a key at once."""
-    # The argument may be a whole key, so no message repeats it: it may be a secret.
+    """Set the expiry of a key to the current time."""
+    # The argument may be a whole key, which is secret, so no message repeats it.
     key_id = parse_key_id(options.key_id) or options.key_id
     with open_provider(options) as access:
         row = stored_keys.expire_key(

@@ -8,14 +8,17 @@ import os
 import sys
 
 MAX_ERROR_LENGTH = 500
-"""Maximum length of an error, in characters: errors quote arguments and file names."""
+"""Maximum length of an error, in characters.
+
+Errors quote arguments and file names, which may be long.
+"""
 
 
 def allow_any_name() -> None:
-    """Let stdout and stderr take every file name.
+    """Configure stdout and stderr to print any file name.
 
-    Names that are not UTF-8 are written as their bytes, and characters that the
-    encoding of the terminal lacks are written as escapes.
+    Bytes that are not UTF-8 are written unchanged. Characters that the encoding of the
+    stream cannot represent are written as backslash escapes.
     """
     codecs.register_error("trackerapi-backend", _bytes_or_escape)
     for stream in (sys.stdout, sys.stderr):
@@ -31,7 +34,7 @@ def _bytes_or_escape(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def print_line(line: str) -> None:
-    """Print a line on stdout at once, so that a reader of a pipe gets the line."""
+    """Print a line on stdout and flush it, because a pipe would delay the line."""
     print(line, flush=True)
 
 
@@ -41,7 +44,7 @@ def print_error(reason: str) -> None:
 
 
 def printable_line(text: str) -> str:
-    """Return a text without control characters, cut to `MAX_ERROR_LENGTH`."""
+    """Return a text cut to `MAX_ERROR_LENGTH`, with control characters replaced."""
     if len(text) > MAX_ERROR_LENGTH:
         text = f"{text[: MAX_ERROR_LENGTH - 1]}…"
     return "".join(
@@ -56,10 +59,10 @@ def _is_escaped_byte(character: str) -> bool:
 
 
 def drop_output() -> None:
-    """Send unwritten output to the null device.
+    """Send the buffered rest of stdout to the null device.
 
-    For use after a failed write to stdout: Python would write the rest of the output
-    at its exit, and fail again.
+    Call this after a failed write to stdout: otherwise Python writes the buffer again
+    at its exit, and fails again.
     """
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

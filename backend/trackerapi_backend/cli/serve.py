@@ -1,4 +1,4 @@
-"""`trackerapi-backend serve`: a server for a database that has been set up."""
+"""`trackerapi-backend serve`: a server for a database with the current schema."""
 
 from __future__ import annotations
 

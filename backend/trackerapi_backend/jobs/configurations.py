@@ -48,13 +48,13 @@ def register(
 
     Raises:
         Problem: If names are not unique, a step can never become ready, or the version
-            is stored with other content. The message then names the differences.
+            is stored with other content; the message names the differences.
     """
     document = canonicalize(sent, pointer)
     content_hash = hashlib.sha256(
         json.dumps(document, sort_keys=True).encode()
     ).digest()
-    # Find, then create, without a race: the writer runs one transaction at a time.
+    # No race between query and insert: the writer runs one transaction at a time.
     version = document.get("version")
     tag = document["tag"]
     known = stored.find_configuration_by_content(db, provider_id, tag, content_hash)
@@ -169,13 +169,14 @@ def resolve(
         db: Connection to read from.
         provider_id: Provider of the job.
         name: Tag, or unambiguous display name; a tag has priority.
-        included: Configuration that the request of the job includes.
+        included: Configuration in the request of the job; None without configuration.
 
     Returns:
         The configuration; None if no configuration has this tag or name.
 
     Raises:
-        Problem: If the name is ambiguous, or is neither tag nor name of `included`.
+        Problem: If several tags have this display name, or the request includes a
+            configuration with another tag and another display name.
     """
     if included is not None and included.tag == name:
         return included
@@ -212,7 +213,10 @@ def _latest_of_tag(db: Connection, provider_id: int, tag: str) -> Row[Any] | Non
 
 
 def latest(revisions: Sequence[Row[Any]]) -> Row[Any]:
-    """Return the revision of a tag with the highest SemVer, else the newest one."""
+    """Return the revision with the highest SemVer version.
+
+    Without versions, return the newest revision.
+    """
     return max(revisions, key=lambda row: (*_precedence(row.version), row.revision))
 
 
@@ -225,7 +229,7 @@ def latest_ids(revisions: Iterable[Row[Any]]) -> list[int]:
 
 
 def _precedence(version: str | None) -> tuple[Any, ...]:
-    """Return a key that sorts versions by SemVer 2.0.0; no version comes first."""
+    """Return a sort key for the precedence of SemVer 2.0.0; None sorts first."""
     if version is None:
         return ((), False, ())
     core, _, before_release = version.partition("+")[0].partition("-")
@@ -253,9 +257,9 @@ class StepNames:
         self._tags |= {step["tag"]: step["tag"] for step in steps}
 
     def find_tag(self, name: str | None) -> str | None:
-        """Return the tag of a step for its tag or its unambiguous display name.
+        """Return the tag of the step with this tag or unambiguous display name.
 
-        A tag has priority. An unknown name is returned unchanged.
+        A tag has priority over a display name. An unknown name is returned unchanged.
         """
         return None if name is None else self._tags.get(name, name)
 

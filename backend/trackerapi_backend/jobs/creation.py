@@ -46,7 +46,7 @@ def create_job(
         included, _is_new = register(
             db, provider_id, sent["configuration"], now=now, pointer="/configuration"
         )
-    # Find, then create, without a race: the writer runs one transaction at a time.
+    # No race between query and insert: the writer runs one transaction at a time.
     known = stored_jobs.find_job_by_provider_job_id(
         db, provider_id, sent["provider_job_id"]
     )
@@ -91,11 +91,12 @@ def attach(
 ) -> Row[Any]:
     """Return the job of a job token if a body describes exactly this job.
 
-    Stores nothing: a configuration in the body must be the configuration of the job.
+    A configuration in the body must equal the configuration of the job. Nothing is
+    stored.
 
     Raises:
-        Problem: If the body describes another job. The message is always the same: it
-            does not reveal whether that job exists.
+        Problem: If the body describes another job. The message does not depend on the
+            body, so it does not reveal whether the other job exists.
     """
     job = stored_jobs.find_job(db, provider_id, job_id)
     is_own = (

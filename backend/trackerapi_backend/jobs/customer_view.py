@@ -1,8 +1,8 @@
 """Customer view of a job: latest metadata values and messages, updated by new events.
 
-The page of a job reads the view and no events, so its cost does not grow with the
-number of events. "Latest" follows the order of (`occurred_at`, `event_id`), so the view
-depends only on the set of the events, and not on the order of their arrival.
+The page of a job reads the view instead of the events, so its response time does not
+grow with the number of events. "Latest" follows the order of (`occurred_at`,
+`event_id`), so the view does not depend on the order in which events arrive.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def update_customer_view(
     Args:
         db: Connection in a transaction.
         job_id: Job of the events.
-        document: Configuration of the job; without one the customer sees no metadata.
+        document: Configuration of the job; None hides all metadata from the customer.
         fresh: Rows of new events in any order.
     """
     keys = compute_once(document, customer_keys)

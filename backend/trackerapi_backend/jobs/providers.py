@@ -23,8 +23,8 @@ def find_or_create_provider(db: Connection, name: str | None) -> int:
     """Return the id of a provider; create the provider if it does not exist.
 
     Args:
-        db: Connection in a transaction, so that no other command creates the same
-            provider in between.
+        db: Connection in a transaction: no other command can create the same provider
+            between query and insert.
         name: Name of the provider; None for the oldest provider.
     """
     known = stored_providers.find_provider(db, name)

@@ -56,8 +56,8 @@ class NewEvent:
     """Valid event that is not yet recorded.
 
     Attributes:
-        values: Values of its row, except `job_id` and `sequence`. The tag may be the
-            display name of a step.
+        values: Values of the row of the event by column, without `job_id` and
+            `sequence`. The tag may be the display name of a step.
     """
 
     provider_job_id: str
@@ -97,8 +97,8 @@ def read_event(document: models.EventInput, *, now: datetime) -> NewEvent:
 
 
 def _number(document: Mapping[str, Any], member: str) -> float | None:
-    # The columns have floats. A state with an int would show 12 until it is folded
-    # again from the stored events, and 12.0 from then on.
+    # The columns store floats, so the state of a job needs floats too. An int would be
+    # shown as 12, and as 12.0 after the state is folded again from the stored events.
     sent = document.get(member)
     return None if sent is None else float(sent)
 
@@ -117,7 +117,7 @@ def metadata_text(metadata: object, pointer: str) -> str:
 
 def _new_event_id(now: datetime) -> bytes:
     """Return a UUIDv7: the milliseconds of the clock, then random bits."""
-    # A clock before 1970 counts as 1970: bytes cannot have a negative number.
+    # A clock before 1970 counts as 1970: `to_bytes()` raises for a negative number.
     milliseconds = max(0, to_micros(now) // 1000).to_bytes(6, "big")
     tail = bytearray(secrets.token_bytes(10))
     tail[0] = tail[0] & 0x0F | 0x70
@@ -172,8 +172,8 @@ def _record(
             outcomes.append(Outcome.DUPLICATE)
             continue
         known.add(row["event_id"])
-        # Consecutive without a race: the writer runs one transaction at a time, and
-        # the state was read in this transaction.
+        # The sequence number is unique: the state was read in this transaction, and
+        # the writer runs one transaction at a time.
         sequence = state.event_count + len(fresh) + 1
         added = {
             "job_id": job.id,

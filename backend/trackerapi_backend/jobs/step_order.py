@@ -68,11 +68,11 @@ def _cycle_problem(
     Args:
         steps: All steps.
         pointer: JSON Pointer to the steps in the body.
-        cycle: Tags of the steps, each before the step that waits for it; the first
-            tag stands at the end again.
+        cycle: Tags of the steps, each before the step that waits for it; the last tag
+            repeats the first tag.
     """
     # An implicit predecessor is always an earlier step, so every cycle has at least one
-    # explicit `after`, and the problem names its location.
+    # explicit `after`. The problem names the location of this `after`.
     indexes = {step["tag"]: index for index, step in enumerate(steps)}
     index, position = next(
         (indexes[waiting], steps[indexes[waiting]]["after"].index(tag))

@@ -1,4 +1,4 @@
-"""Pages for people: complete HTML without scripts and without foreign resources."""
+"""Pages for people: HTML without scripts and without resources of other hosts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def page_routes(services: Services) -> list[BaseRoute]:
     return [
         _route("/", "front_page", front.show),
         _route("/s/{token}", "enter_share_link", enter),
-        # Some mail programs add a slash to a link.
+        # Some mail programs add a slash to the end of a link.
         _route("/s/{token}/", "enter_share_link", enter),
         _route("/app/jobs/{job_id}", "customer_page", partial(customer.show, services)),
         _route("/docs", "reference_page", reference.show),
@@ -42,7 +42,7 @@ def page_routes(services: Services) -> list[BaseRoute]:
 def _route(
     path: str, name: str, show: Callable[[Request], Awaitable[Response]]
 ) -> Route:
-    """Return the route of a page; `name` stands for the page in the log."""
+    """Return the route of a page; `name` is its operation in the log."""
 
     async def show_named(request: Request) -> Response:
         request.state.operation = name

@@ -1,8 +1,8 @@
 """Customer's page of one job, opened by a share link or by its cookie.
 
-A share link shows the page and sets a cookie that opens the page too. At the next
-request of the link, at the latest by the refresh, a browser with the cookie is
-redirected to an address without the token. A browser without cookies stays at the link.
+A share link shows the page and sets cookies. When the browser requests the link again,
+at the latest by the automatic refresh, a browser with cookies is redirected to an
+address without the token. A browser without cookies keeps the address of the link.
 
 The page shows names, statuses, the percentage, and messages and metadata for customers.
 No id, diagnostics or other metadata of the provider reaches a template.
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from trackerapi_backend.requests.call import Services
 
 _MARKER = "kept"
-"""Cookie that shows that the browser stores cookies."""
+"""Name of the cookie that shows `enter()` that the browser stores cookies."""
 
 _REFRESH_OFF = "?refresh=off"
 _JOB_WORDS = {
@@ -63,7 +63,8 @@ _STEP_WORDS = {
     StepStatus.SKIPPED: "Not needed",
     StepStatus.CANCELLED: "Cancelled",
 }
-# An interrupted job is expected to go on, and a failed job may be run again.
+# The page of an interrupted or failed job refreshes too: an interrupted job is expected
+# to continue, and a failed job may run again.
 _REFRESH_SECONDS = {
     JobStatus.PENDING: 5,
     JobStatus.RUNNING: 5,
@@ -88,7 +89,7 @@ class _Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _JobView:
-    """All facts about a job that the template gets."""
+    """Values for the template of the customer's page."""
 
     name: str
     status: str
@@ -102,7 +103,10 @@ class _JobView:
 
 
 async def enter(services: Services, request: Request) -> Response:
-    """Show the page of a share link and set its cookies."""
+    """Show the page of a share link and set its cookies.
+
+    A browser that sends the cookies is redirected to an address without the token.
+    """
     token: str = request.path_params["token"]
     link = await run_in_threadpool(
         services.store.read, lambda db: _find_link(db, token)
@@ -136,7 +140,7 @@ async def enter(services: Services, request: Request) -> Response:
 async def show(services: Services, request: Request) -> Response:
     """Show the page of a job to a browser with the cookie of a valid link."""
     text: str = request.path_params["job_id"]
-    # Python parses no integer of more than 4,300 digits.
+    # A long text is rejected first: `int()` raises for more than 4,300 digits.
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_ID))):
         return _dead_end()
     job_id = int(text)

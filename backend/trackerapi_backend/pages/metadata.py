@@ -22,7 +22,7 @@ class MetadataValue:
     Attributes:
         name: Metadata key.
         text: Text of the value, with units.
-        link: Web address; None for a value that is no link.
+        link: Web address to open; None for a value without a link.
     """
 
     name: str
@@ -64,7 +64,10 @@ def _text(value: Any) -> str:
 
 
 def _is_web_address(value: Any) -> bool:
-    """Return whether a value is an http address: a `javascript:` link runs a script."""
+    """Return whether a value is an http or https address.
+
+    Other schemes are unsafe: a `javascript:` link would run a script.
+    """
     if not isinstance(value, str):
         return False
     try:

@@ -1,4 +1,4 @@
-"""Texts of numbers on pages; the library writes numbers by the same rule."""
+"""Texts of numbers on pages; the library formats numbers in the same way."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _DECIMALS = 6
 def number_text(value: float) -> str:
     """Return a number such as `1,500,000`, `-0.25` or `1e+300`.
 
-    The text has at most six decimals. A number from 1e21 on, or smaller than a
-    millionth, gets six digits and an exponent.
+    An int has all its digits. A float has at most six decimals. From 1e21 on, and
+    below one millionth, a float has at most six significant digits and an exponent.
     """
     if isinstance(value, int):
         return f"{value:,}"

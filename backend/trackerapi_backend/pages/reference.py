@@ -58,7 +58,7 @@ def _operations() -> list[dict[str, Any]]:
 
 
 def _resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the component that a node refers to, or the node if it is no reference."""
+    """Return the component behind a `$ref`, or a node without `$ref` unchanged."""
     if "$ref" not in node:
         return node
     _, _, group, name = node["$ref"].split("/")

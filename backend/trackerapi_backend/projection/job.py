@@ -1,17 +1,18 @@
 """State of a job as a pure function of the set of its events, without I/O and clock.
 
-Events count once each, in the order of (`occurred_at`, `event_id`), whatever the order
-and the batches of their arrival. `advance()` folds later events onto the state so far.
-For an event that belongs before a folded event, it folds all events again.
+Each event counts once, in the order of (`occurred_at`, `event_id`). The order and the
+batches of arrival do not matter. `advance()` folds new events onto the state so far. If
+a new event belongs before a folded event, `advance()` folds all events again.
 
 Rules that the contract leaves open:
 
 * A `step` or `skip` after which all configured steps are settled counts as `complete`,
-  unless the job has an explicit finish. So a job is at 100 if and only if it succeeded.
+  unless the job has an explicit finish. So a job is at 100 percent if and only if it
+  has ever succeeded.
 * A `complete` with a step counts as `step`. A `cancel` or `interrupt` with a step has
   no effect.
-* An `interrupt` ends attempts only if it interrupts the job: in a failed or cancelled
-  job the steps stay as they are.
+* An `interrupt` affects only a pending or running job that has never succeeded. It ends
+  the open attempts of the steps.
 * A job without a configuration accepts every tag and has no steps: its events change
   only the status of the job.
 """
@@ -35,19 +36,19 @@ MAX_PERCENT_BEFORE_SUCCESS = 99.99
 _ALIVE = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
 # An interrupted job is expected to continue, so it has not ended.
 _NOT_ENDED = _ALIVE | {JobStatus.INTERRUPTED}
-# Statuses that any report of work turns into running. A cancelled job is an exception:
-# late events of a stopped script must not undo the cancellation.
+# Statuses that any event of work, such as `start` or `step`, turns into `running`.
+# `cancelled` is left out: late events of a stopped script must not undo it.
 _STARTABLE = frozenset({JobStatus.PENDING, JobStatus.INTERRUPTED, JobStatus.FAILED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Facts about the creation of a job that determine its state.
+    """Properties of a job, fixed at its creation, that determine its state.
 
     Attributes:
         points: Points of each step by tag, in the order of the configuration; None
             without a configuration.
-        explicit_finish: Whether only a `complete` of the job finishes it.
+        explicit_finish: Whether only a `complete` of the job finishes the job.
     """
 
     points: Mapping[str, int] | None
@@ -59,7 +60,7 @@ class JobState:
     """State of a job after its events so far.
 
     Attributes:
-        has_succeeded: Whether the job ever succeeded; never false again.
+        has_succeeded: Whether the job has ever succeeded; no later event resets it.
         steps: States of the steps with events, by tag.
         event_count: Number of events of any kind.
         last_occurred_at: Latest `occurred_at`, on the clock of the job.
@@ -78,7 +79,7 @@ class JobState:
     last_key: tuple[datetime, bytes] | None = None
 
     def copy(self) -> JobState:
-        """Return an equal state that shares no step with this one."""
+        """Return an equal state with a copy of each step."""
         steps = {tag: step.copy() for tag, step in self.steps.items()}
         return replace(self, steps=steps)
 
@@ -159,7 +160,7 @@ def percent(plan: Plan, state: JobState) -> float | None:
 
 
 def shown_status(state: JobState, step: StepState) -> StepStatus:
-    """Return the status of a step for readers, who see the end of its job too."""
+    """Return the status of a step to show, which also depends on its job's status."""
     has_ended = state.status not in _NOT_ENDED
     if step.status is StepStatus.PENDING:
         is_over = has_ended or state.has_succeeded
@@ -219,7 +220,7 @@ def _apply(plan: Plan, state: JobState, fact: Fact) -> None:
 def _are_all_settled(plan: Plan, state: JobState, fact: Fact) -> bool:
     """Return whether all steps are settled after an event of a step.
 
-    False for a job with an explicit finish: only its `complete` finishes it.
+    Return False for a job with an explicit finish: only a `complete` finishes it.
     """
     if plan.explicit_finish or not plan.points or fact.tag is None:
         return False

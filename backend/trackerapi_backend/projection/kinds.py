@@ -1,7 +1,7 @@
 """Table of event kinds: effect of each kind on a step and on the whole job.
 
-The projection reads each fact about a kind from here. The library has a table of its
-own: the two programs share the contract and no code.
+The projection looks up every property of a kind in this table. The library has its own
+table: backend and library share the contract but no code.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ class EventKind:
     """Effect of one kind of event.
 
     Attributes:
-        name: Kind as callers send it.
+        name: Kind in requests; empty for `OTHER`.
         affects_job: Whether an event without a step changes the job.
         step_status: Status of a step after the event; None for a kind that has no
             effect on a step.
-        begins_attempt: Whether the event begins an attempt of its step where no
-            attempt is open.
+        begins_attempt: Whether the event begins an attempt of its step if no attempt
+            is open.
         ends_attempt: Whether the event ends the open attempt of its step.
     """
 
@@ -43,8 +43,8 @@ STEP = EventKind(
     ends_attempt=True,
 )
 SKIP = EventKind(name="skip", step_status=StepStatus.SKIPPED, ends_attempt=True)
-# An error begins an attempt only if its step has none: usually the attempt that fails
-# has been reported before.
+# An error begins an attempt only if its step never had any: usually an earlier event
+# has begun the failing attempt. `StepState.apply()` has this rule.
 ERROR = EventKind(name="error", step_status=StepStatus.FAILED, ends_attempt=True)
 COMPLETE = EventKind(name="complete")
 CANCEL = EventKind(name="cancel")
@@ -59,12 +59,13 @@ KINDS = {
 
 
 def find_kind(name: str, tag: str | None) -> EventKind:
-    """Return the kind that an event counts as.
+    """Return the effective kind of an event.
+
+    A `complete` of a step counts as `step`. An unknown kind counts as `OTHER`.
 
     Args:
         name: Kind of the event as it was sent.
-        tag: Step of the event; None for the whole job. A `complete` of a step counts
-            as `step`.
+        tag: Step of the event; None for the whole job.
     """
     if tag is not None and name == COMPLETE.name:
         return STEP

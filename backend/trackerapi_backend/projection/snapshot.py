@@ -1,7 +1,8 @@
 """Snapshots: the state of a job as JSON values, without loss.
 
-The format is compact, because each batch of events writes a snapshot: times are whole
-microseconds, a step is a list of values, and a step without counts has none in it.
+The format is compact, because each batch of events writes a snapshot. Times are whole
+microseconds. A step is a list of values, without the last two values (the counts) if
+the step has no counts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def is_current(document: Mapping[str, Any]) -> bool:
     """Return whether further events may be folded onto a snapshot.
 
     A snapshot of an earlier release can be shown, but may lack fields that a fold
-    needs. Before the next event, the state is folded from all events again.
+    needs. In this case the next event folds the state from all events again.
     """
     return document.get("form") == _FORM
 

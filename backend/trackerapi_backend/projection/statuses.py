@@ -35,4 +35,4 @@ class StepStatus(StrEnum):
 
 
 SETTLED = frozenset({StepStatus.DONE, StepStatus.SKIPPED})
-"""Statuses of a step that no later event changes."""
+"""Final statuses of a step: no later event changes a settled step."""

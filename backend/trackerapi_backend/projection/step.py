@@ -2,14 +2,15 @@
 
 Rules that the contract leaves open:
 
-* `start`, `progress` and `step` begin an attempt where no attempt is open; an `error`
-  does so only for a step without any attempt. `step`, `skip` and `error` end the open
-  attempt, and so does an interruption of the job while the step is under way.
+* `start`, `progress` and `step` begin an attempt if no attempt is open. An `error`
+  begins an attempt only if the step never had any. `step`, `skip` and `error` end the
+  open attempt. An interruption of the job ends the attempt of a running or waiting
+  step.
 * A `complete` with a step counts as `step`.
-* The `completed` of a step is the latest one reported until a part reports a count.
-  From then on it is the sum of the largest counts of all parts. Events without a part
-  count as one more part.
-* A `total` of 0 counts as missing: as the smallest total it would make fractions 0.
+* The `completed` of a step is the latest reported count, until a part reports a count.
+  After this, `completed` is the sum of the largest count of each part. Events without a
+  part count as one more part.
+* A `total` of 0 counts as missing: as the smallest total, 0 would make each fraction 0.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 
 def shown_instant(occurred_at: datetime, received_at: datetime) -> datetime:
-    """Return the time of an event for readers.
+    """Return the time to show for an event.
 
-    A time more than `CLOCK_TOLERANCE` ahead of the receipt is replaced by the receipt:
-    the clock of the job is wrong.
+    A time more than `CLOCK_TOLERANCE` ahead of the receipt is replaced by the time of
+    the receipt: the clock of the job is wrong.
     """
     is_ahead = occurred_at - received_at > CLOCK_TOLERANCE
     return received_at if is_ahead else occurred_at
@@ -47,7 +48,8 @@ class Fact:
         fraction: Completed share of the step, 0 to 1; wins over `completed`.
         completed: Completed units of the step, or of the part.
         total: Units of the whole step.
-        part: Name of the worker that counted, if several count for one step.
+        part: Worker that reports the count, if several workers share the step; else
+            None.
         retrying: Whether another attempt follows an `error` of a step.
     """
 
@@ -64,7 +66,7 @@ class Fact:
 
     @property
     def effective_kind(self) -> EventKind:
-        """Kind that the event counts as."""
+        """Effective kind of the event, from `find_kind()`."""
         return find_kind(self.kind, self.tag)
 
     @property
@@ -74,7 +76,7 @@ class Fact:
 
     @property
     def shown_at(self) -> datetime:
-        """Time of the event for readers."""
+        """Time to show for the event."""
         return shown_instant(self.occurred_at, self.received_at)
 
     def fraction_of(self, completed: float | None, total: float | None) -> float:
@@ -86,7 +88,7 @@ class Fact:
 
         Returns:
             The `fraction` of the event if it has one, else `completed` / `total`, at
-            most 1; 0 if a number is missing.
+            most 1; 0 if `completed` or `total` is missing.
         """
         if self.fraction is not None:
             return self.fraction
@@ -101,8 +103,8 @@ class StepState:
 
     Attributes:
         fraction: Largest fraction reported so far, 0 to 1.
-        completed: Completed units; None if none were reported.
-        total: Units of the whole step; None if unknown.
+        completed: Completed units by the latest `progress`; None if unknown.
+        total: Units of the whole step by the latest `progress`; None if unknown.
         attempts: Attempts begun so far.
         attempt_is_open: Whether the last attempt has not ended.
         counts: Largest `completed` of each part, by name; "" for events without a
@@ -147,7 +149,7 @@ class StepState:
             self._update_status(fact, kind)
 
     def interrupt(self) -> None:
-        """End the open attempt of a step under way; the step is pending again."""
+        """Make a running or waiting step pending again, and end its open attempt."""
         if self.status in (StepStatus.RUNNING, StepStatus.WAITING):
             self.status = StepStatus.PENDING
             self.attempt_is_open = False
@@ -167,7 +169,8 @@ class StepState:
             self.status = kind.step_status
         if self.status in SETTLED:
             self.fraction = 1.0
-            # No later event changes the fraction, so a snapshot needs no counts.
+            # No later event changes the fraction of a settled step, so its snapshot
+            # needs no counts.
             self.counts, self.smallest_total = {}, None
         is_over = self.status in SETTLED or self.status is StepStatus.FAILED
         self.finished_at = fact.shown_at if is_over else None

@@ -1,1 +1,1 @@
-"""Requests from bytes to a valid call: contract, bodies, API keys, parameters."""
+"""Parsing and validation of requests: contract, bodies, API keys, parameters."""

@@ -61,7 +61,7 @@ class Caller:
         scopes: Scopes of the key.
         expires_at: End of the key; None if the key does not expire.
         job_id: Job of a job token; None for a key that is valid for all jobs.
-        provider_job_id: Id of that job at the provider.
+        provider_job_id: Id of the token's job at the provider; None if `job_id` is.
     """
 
     provider_id: int
@@ -85,7 +85,7 @@ def read_key(headers: Headers) -> str:
     Raises:
         Problem: If the headers have no key, or several different keys.
     """
-    # Scripts for the original service send x_api_key, or mixed forms as x_api-key.
+    # Scripts for the original service send x_api_key, or mixed forms such as x_api-key.
     keys = {
         value for name, value in headers.items() if name.replace("_", "-") == _HEADER
     }
@@ -189,7 +189,8 @@ class Authenticator:
         row = await run_in_threadpool(
             self._store.read, lambda db: stored_keys.find_key_with_provider(db, key_id)
         )
-        # Compare for an unknown key id too: the response time must not reveal that id.
+        # Compare for an unknown key id too: the response time must not reveal whether
+        # a key id exists.
         expected = row.key_hmac if row is not None else bytes(len(digest))
         if not hmac.compare_digest(expected, digest) or row is None:
             raise _unauthorized("The key is unknown.")

@@ -1,9 +1,9 @@
 """Bodies of requests: reading within limits, decompression, strict JSON.
 
-The limits apply to received and decompressed bytes while these arrive: a wrong
+The limits apply to the bytes that are received and decompressed: a wrong
 Content-Length or a small gzip bomb cannot fill the memory. A thread examines large
-bodies, so that the event loop answers other requests meanwhile. A large body gets
-status 503 while `MAX_LARGE_BODIES` others wait for the thread.
+bodies, so that the event loop can answer other requests. A large body gets status 503
+while `MAX_LARGE_BODIES` other large bodies are examined or wait.
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ T = TypeVar("T")
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_IGNORED_BYTES = 8 * MAX_BODY_BYTES
-"""Maximum number of bytes that are read from a too large body.
+"""Maximum size of a body that is read to its end before it is rejected, in bytes.
 
-Most clients read the answer only after they have sent the whole body."""
+Most clients read the response only after they have sent the whole body."""
 
 MAX_BYTES_ON_LOOP = 16 * 1024
-"""Maximum size of a body that the event loop examines, in a few milliseconds."""
+"""Maximum size of a body that the event loop examines, in bytes.
+
+The examination blocks the event loop for a few milliseconds."""
 MAX_LINES_ON_LOOP = 20
 
 MAX_LARGE_BODIES = 32
-"""Maximum number of large bodies that are examined or wait: the last one is finished
-within seconds, before its client times out."""
+"""Maximum number of large bodies that are examined or wait.
+
+The thread finishes this number within seconds, before the last client times out."""
 
 _GZIP_WINDOW_BITS = 31
 
-# One thread: all threads share the interpreter lock. A second thread would examine no
-# more bodies, and the event loop would wait for both.
+# A single thread: threads share the interpreter lock. A second thread would not examine
+# more bodies per second, but would delay the event loop further.
 _thread = ThreadPoolExecutor(1, "bodies")
 _slots = threading.BoundedSemaphore(MAX_LARGE_BODIES)
 
@@ -80,7 +83,8 @@ async def examine_body(body: bytes, examine: Callable[[bytes], T]) -> T:
     """Return `examine(body)`; call it in a thread if the body is large.
 
     Raises:
-        Problem: If the body is large and `MAX_LARGE_BODIES` others wait already.
+        Problem: If the body is large, and `MAX_LARGE_BODIES` other large bodies are
+            examined or wait.
         Exception: Any exception of `examine`.
     """
     if len(body) <= MAX_BYTES_ON_LOOP and body.count(b"\n") <= MAX_LINES_ON_LOOP:
@@ -97,7 +101,8 @@ async def examine_body(body: bytes, examine: Callable[[bytes], T]) -> T:
 def _decompress(compressed: bytes) -> bytes:
     decompressor = zlib.decompressobj(_GZIP_WINDOW_BITS)
     try:
-        # At most one byte beyond the limit: a few bytes of gzip can hold gigabytes.
+        # Decompress at most one byte beyond the limit: a small gzip body can expand to
+        # gigabytes.
         body = decompressor.decompress(compressed, MAX_BODY_BYTES + 1)
     except zlib.error:
         raise Problem("malformed-request", "The body is not valid gzip.") from None
@@ -116,8 +121,8 @@ def parse_json(text: bytes) -> Any:
     """Return the value of one JSON text.
 
     Raises:
-        Problem: If the text is not UTF-8, not JSON (NaN and Infinity are not), or
-            nested too deeply for the parser.
+        Problem: If the text is not UTF-8, is not JSON (NaN and Infinity are invalid),
+            or is nested too deeply for the parser.
     """
     try:
         value = _decoder.decode(text.decode())
@@ -133,7 +138,7 @@ def parse_json(text: bytes) -> Any:
     except RecursionError:
         raise Problem("malformed-request", "The JSON is nested too deeply.") from None
     except ValueError:
-        # Python parses no integer of more than 4,300 digits.
+        # Python raises ValueError for an integer of more than 4,300 digits.
         raise Problem("malformed-request", "A number is too long.") from None
     return value
 
@@ -149,5 +154,5 @@ def _finite_float(text: str) -> float:
     return number
 
 
-# One decoder for all lines: creating a decoder costs as much as decoding a line.
+# All lines share one decoder: creating a decoder is as slow as decoding a line.
 _decoder = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite_float)

@@ -103,13 +103,13 @@ class Call:
 
         Args:
             query: Query of the page.
-            serialize: Function that returns one row as the contract shows it.
+            serialize: Function that returns the document of one row.
         """
         body = await self.read(lambda db: encode_page(query(db), serialize))
         return Response(body, media_type="application/json")
 
     async def write(self, command: Callable[[Connection], T]) -> T:
-        """Return the result of a command, once its changes are on the disk."""
+        """Run a command in the writer; return its result once it is on the disk."""
         return await self.services.writer.write(command)
 
 
@@ -122,7 +122,8 @@ async def read_call(request: Request, operation: Operation, services: Services) 
     caller = None
     if not operation.is_public:
         caller = await services.authenticator.identify(request.headers)
-        # Before the authorization: the log names the caller of a rejected request too.
+        # Set the caller before the authorization, so that the log names the caller of
+        # a rejected request too.
         request.state.caller = caller
         services.authenticator.authorize(
             caller, operation.operation_id, operation.scopes
@@ -171,9 +172,9 @@ def require(row: T | None, noun: str) -> T:
 
 
 def encode_page(page: Page, serialize: Callable[[Row[Any]], object]) -> bytes:
-    """Return a page as JSON; `serialize` returns one row as the contract shows it."""
-    # Item by item: the encoder keeps the interpreter lock during a call. One call for
-    # the whole page would block the event loop, even from another thread.
+    """Return a page as JSON; `serialize` returns the document of one row."""
+    # Encode item by item: the encoder holds the interpreter lock during a call. One
+    # call for the whole page would block the event loop, even from another thread.
     items = b",".join(compact_json(serialize(row)).encode() for row in page.rows)
     cursor = compact_json(page.next_cursor).encode()
     return b'{"items":[%b],"next_cursor":%b}' % (items, cursor)

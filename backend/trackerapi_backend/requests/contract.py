@@ -1,8 +1,8 @@
 """Operations of the contract, with validation of their parameters and bodies.
 
-The checked-in OpenAPI document is the validator: its schemas validate bodies and
-parameters as they are written, and the document names the scopes of each operation. A
-value that the document admits is rejected only if Python cannot represent the value.
+The schemas of the checked-in OpenAPI document validate bodies and parameters without
+any changes, and the document names the scopes of each operation. A value that fits its
+schema is rejected only if Python cannot represent the value.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ class Operation:
 
 
 def operations() -> Iterator[Operation]:
-    """Return all operations in the order of the document."""
+    """Yield all operations in the order of the document."""
     for path, methods in document()["paths"].items():
         for method, described in methods.items():
             yield _operation(method.upper(), path, described)

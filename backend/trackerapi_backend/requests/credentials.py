@@ -25,11 +25,11 @@ _MAX_KEY_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """New API key with its secret, which exists in no other place.
+    """New API key with its secret, which is not stored.
 
     Attributes:
         key_id: Public part of the key.
-        api_key: The whole key.
+        api_key: Whole key, with the secret.
     """
 
     key_id: str
@@ -74,7 +74,7 @@ def parse_key_id(api_key: str) -> str | None:
 
 
 def key_hmac(pepper: bytes, api_key: str) -> bytes:
-    """Return the HMAC of a key, the only trace of the secret in the store."""
+    """Return the HMAC of a key, which the store has in place of the secret."""
     return hmac.digest(pepper, api_key.encode(), hashlib.sha256)
 
 

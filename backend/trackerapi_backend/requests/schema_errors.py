@@ -1,4 +1,4 @@
-"""Errors of schema validation as the contract shows them.
+"""Conversion of validator errors to the `errors` of a problem.
 
 The texts never repeat an invalid value, which may be secret or long.
 """
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from trackerapi_backend.generated import models
 
 MAX_NAME_LENGTH = 100
-"""Maximum length of a member's name in a pointer.
+"""Maximum length of a member's name in a pointer, in characters.
 
-A longer name is cut, and its error suggests no other name."""
+A longer name is cut, and its error suggests no known name."""
 
 # Member names of the original service, with their current names.
 _FORMER_NAMES = {"steps": "step_configurations"}
@@ -53,7 +53,7 @@ def problem_errors(
     """Yield the errors of a problem for one error of the validator.
 
     Args:
-        error: Error of a value at its own level, not of nested values.
+        error: Error of the value itself; nested values have errors of their own.
         pointer: JSON Pointer (RFC 6901) to the value; empty for the whole body.
         known: Names of the members that the value may have.
     """
@@ -69,7 +69,8 @@ def problem_errors(
                     "detail": "is not a known member" + _suggestion(name, known),
                 }
         case "minLength" if pointer.endswith("/version"):
-            return  # the pattern error of a short version is clearer
+            # A short version also violates its pattern, which has a clearer error.
+            return
         case _:
             yield {"pointer": pointer, "detail": _reason(error.kind.name, facts)}
 
@@ -77,7 +78,7 @@ def problem_errors(
 def escape_name(name: str) -> str:
     """Return a member's name as a part of a JSON Pointer.
 
-    The name is cut after `MAX_NAME_LENGTH` characters, before they are escaped.
+    The name is cut after `MAX_NAME_LENGTH` characters, before the escaping.
     """
     return name[:MAX_NAME_LENGTH].replace("~", "~0").replace("/", "~1")
 
@@ -112,7 +113,8 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
     """Return a text that suggests the known name closest to `name`; may be empty."""
     if _FORMER_NAMES.get(name) in known:
         return f"; it is called {_FORMER_NAMES[name]} now"
-    # The cost grows with the square of the length: a long name would block the thread.
+    # `get_close_matches()` needs time in the square of the length: a long name would
+    # block the thread.
     is_short = len(name) <= MAX_NAME_LENGTH
     close = get_close_matches(name, known, n=1) if is_short else None
     return f"; did you mean {close[0]}?" if close else ""

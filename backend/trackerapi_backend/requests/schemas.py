@@ -1,8 +1,8 @@
 """Schemas of the contract: validation of values, and location of errors.
 
-One call validates a whole value. The search for errors goes level by level. At each
-level, the validator gets a small placeholder without the nested values: the validator
-copies a value into each error, and fails on deeply nested values.
+One call validates a whole value. Only an invalid value is searched for errors, level by
+level. At each level, a small placeholder without the nested values is validated: the
+validator copies a value into each error, and fails on deeply nested values.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 MAX_ERRORS = 20
 RUN_LENGTH = 64
-"""Number of values in one validator call.
+"""Number of items or members that one call of the validator checks.
 
-The overhead of a call exceeds the cost of the validation of a small value."""
+The overhead of a call exceeds the time to validate a small value."""
 
 
 class Schema:
@@ -65,7 +65,7 @@ class Schema:
         """
         alternatives = self._described.get("anyOf", ())
         not_null = [each for each in alternatives if each.get("type") != "null"]
-        # For a nullable schema, report the errors of the other alternative: the error
+        # For a nullable schema, report the errors of the alternative other than null:
         # "fits no alternative" would hide the location of the invalid nested value.
         if len(not_null) == 1:
             yield from self._below(not_null[0]).errors(value, pointer)
@@ -144,7 +144,8 @@ class Schema:
     def _children(self, value: object) -> Iterator[tuple[str | int, Schema, Any]]:
         """Yield the nested values that may be invalid, with their names and schemas.
 
-        Values beyond `maxItems` or `maxProperties` are omitted: the limit is the error.
+        Values beyond `maxItems` or `maxProperties` are omitted: the exceeded limit is
+        itself an error.
         """
         limit = self._described.get
         if isinstance(value, dict):
@@ -162,7 +163,7 @@ class Schema:
 def _suspects(
     named: Iterable[tuple[str | int, Any]], schema: Schema | None
 ) -> Iterator[tuple[str | int, Schema, Any]]:
-    """Yield the values of each run (`RUN_LENGTH` values) with an invalid value."""
+    """Yield all values of each run of `RUN_LENGTH` values that has an invalid value."""
     rest = iter(named)
     while schema is not None and (run := list(islice(rest, RUN_LENGTH))):
         if not schema.are_valid([value for _name, value in run]):
@@ -176,7 +177,7 @@ def _compiled(schema: dict[str, Any]) -> Draft202012Validator:
 def resolve_schema(
     described: Mapping[str, Any], contract: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Return the target of a reference, or the schema itself if it is no reference.
+    """Return the schema behind a `$ref`, or a schema without `$ref` unchanged.
 
     For a nullable value, return the schema of the values other than null.
     """

@@ -1,4 +1,4 @@
-"""Handlers of the operations, one module a resource, by operation id."""
+"""Handlers of all operations, by operation id; each resource has its own module."""
 
 from __future__ import annotations
 

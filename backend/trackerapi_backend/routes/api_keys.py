@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 async def verify_api_key(call: Call) -> Response:
-    """Return the provider, the scopes and the end of the key of the request."""
+    """Return provider, scopes and expiry of the key in the request."""
     caller = call.caller
     expires_at = caller.expires_at
     owner: models.ApiKeyOwner = {
@@ -67,13 +67,14 @@ async def list_api_keys(call: Call) -> Response:
 
 
 async def expire_api_key(call: Call) -> Response:
-    """Expire a key at once."""
+    """Set the expiry of a key to the time of the request."""
     key_id: str = call.parameters["key_id"]
     if key_id == call.caller.key_id:
         raise Problem("conflict", "A key cannot end itself; use another one.")
     row = await call.write(
         lambda db: stored_keys.expire_key(db, call.provider_id, key_id, now=call.now)
     )
-    # After the commit: the cache must not keep the key that was valid before it.
+    # Clear the cache after the commit: a request before the commit could cache the
+    # still valid key again.
     call.services.authenticator.forget(key_id)
     return json_response(serialize_api_key(require(row, "key")))

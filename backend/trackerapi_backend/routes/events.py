@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 MAX_LINES = 1000
 FULL_PROBLEMS_BYTES = 64 * 1024
-"""Maximum size of complete problems in a report; further lines get short problems."""
+"""Maximum size of complete problems in a report, in bytes.
+
+The problems of further lines are shortened."""
 MAX_LINE_ERRORS = 5
 MAX_EVENT_ID_LENGTH = 36
 
@@ -55,7 +57,8 @@ def _record_one(db: Connection, caller: Caller, event: NewEvent) -> Row[Any]:
     if job is None:
         raise _unknown_job(event)
     record_events(db, caller.provider_id, [event], only_job_id=caller.job_id)
-    # Read again: the answer to a repeated event shows the stored event.
+    # Read the event from the store: the response to a repeated event shows the event
+    # that was stored first.
     return stored.find_event(db, job.id, event.values["event_id"])
 
 
@@ -100,7 +103,7 @@ class _Batch:
 
     @property
     def max_errors(self) -> int:
-        """Maximum number of errors to search in a line; a short problem shows one."""
+        """Maximum number of errors to search in a line; 1 for a short problem."""
         return MAX_LINE_ERRORS if self.bytes_left > 0 else 1
 
     def reject(self, line: int, event_id: str | None, problem: Problem) -> None:
@@ -133,7 +136,10 @@ def _read_lines(body: bytes, *, now: datetime, request_id: str) -> _Batch:
 
 
 def _event_id_in(document: Any) -> str | None:
-    """Return the `event_id` of an invalid line; None if too long or not printable."""
+    """Return the `event_id` of an invalid line.
+
+    Return None if the id is missing, too long or not printable.
+    """
     sent = document.get("event_id") if isinstance(document, dict) else None
     if not isinstance(sent, str) or len(sent) > MAX_EVENT_ID_LENGTH:
         return None

@@ -41,7 +41,7 @@ def _list(db: Connection, provider_id: int, parameters: Any) -> Page:
         del filters["version"]
         versions = stored.list_revisions(db, provider_id, filters.get("tag"))
         ids = (each for each in latest_ids(versions) if each < (span.after or MAX_ID))
-        # One id more than the page has: it shows whether another page follows.
+        # One id more than the page has: the additional id shows that a page follows.
         filters["ids"] = nlargest(span.limit + 1, ids)
     return stored.list_configurations(db, provider_id, filters, span)
 

@@ -1,4 +1,4 @@
-"""Serialization: rows of the store as the contract shows them."""
+"""Serialization: rows of the store as documents of the contract."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def serialize_api_key(row: Row[Any]) -> models.ApiKey:
-    """Return a key as the contract shows it; the store has no secret of a key."""
+    """Return the document of a key; the row does not have the secret."""
     return {
         "key_id": row.key_id,
         "label": row.label,
@@ -35,7 +35,7 @@ def serialize_api_key(row: Row[Any]) -> models.ApiKey:
 
 
 def serialize_customer(row: Row[Any]) -> models.Customer:
-    """Return a customer as the contract shows it."""
+    """Return the document of a customer."""
     return {
         "id": row.id,
         "reference": row.reference,
@@ -45,7 +45,7 @@ def serialize_customer(row: Row[Any]) -> models.Customer:
 
 
 def serialize_configuration(row: Row[Any]) -> models.JobConfiguration:
-    """Return a job configuration as the contract shows it."""
+    """Return the document of a job configuration."""
     return {
         "id": row.id,
         "tag": row.tag,
@@ -59,7 +59,7 @@ def serialize_configuration(row: Row[Any]) -> models.JobConfiguration:
 
 
 def serialize_job(row: Row[Any]) -> models.Job:
-    """Return a job as the contract shows it, with status and progress of its steps."""
+    """Return the document of a job, with status and progress of its steps."""
     state = from_document(row.state)
     steps = row.document["step_configurations"] if row.document else []
     untouched = StepState()
@@ -110,7 +110,7 @@ def _serialize_step(
 
 
 def serialize_event(row: Row[Any], provider_job_id: str) -> models.Event:
-    """Return an event as the contract shows it.
+    """Return the document of an event.
 
     Args:
         row: Row of the event.
@@ -138,7 +138,7 @@ def serialize_event(row: Row[Any], provider_job_id: str) -> models.Event:
 
 
 def serialize_share_link(row: Row[Any]) -> models.ShareLink:
-    """Return a share link as the contract shows it; the store has no token."""
+    """Return the document of a share link; the row does not have the token."""
     return {
         "id": row.id,
         "job_id": row.job_id,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def livez(_call: Call) -> Response:
-    """Respond with status 200: the process runs."""
+    """Respond with status 200 while the process runs; check nothing else."""
     return json_response(_health())
 
 

@@ -1,7 +1,8 @@
 """Store of the backend: all SQL of the project.
 
 Queries are plain functions on a `Connection`, in one module for each group of tables.
-Each query works on every engine. A `Store` is one engine and opens the connections.
+Each query works on every database engine. A `Store` is one engine, which opens the
+connections.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class StoreError(Exception):
     """Failure of the store; the message names the fix.
 
     Attributes:
-        cause: Cause of the failure for callers of the API: names no file.
+        cause: Cause of the failure for callers of the API, without file names.
     """
 
     def __init__(self, message: str, *, cause: str = "") -> None:
@@ -44,11 +45,11 @@ class Store(Protocol):
     def transaction(self) -> AbstractContextManager[Connection]:
         """Begin a transaction that commits at the end of the block.
 
-        Only one thread may call this method, for one transaction at a time: in a
-        server, the thread of the `Writer`.
+        Only one thread may call this method, for one transaction at a time. In a
+        server this is the thread of the `Writer`.
 
         Raises:
-            StoreError: If the engine fails, or its driver does not confirm that a
+            StoreError: If the engine fails, or its driver does not confirm that the
                 transaction was open and is committed. The engine rolls the transaction
                 back.
         """
@@ -60,7 +61,7 @@ class Store(Protocol):
         """Write a value that no query reads, so that the commit writes to the disk."""
 
     def shortage(self) -> str | None:
-        """Return a sentence about a shortage, such as of disk space, or None."""
+        """Return a sentence about a shortage, such as low disk space, else None."""
 
     def close(self) -> None:
         """Close all connections and release all locks."""

@@ -55,7 +55,7 @@ def list_keys(db: Connection, provider_id: int, span: Span) -> Page:
 def expire_key(
     db: Connection, provider_id: int, key_id: str, *, now: datetime
 ) -> Row[Any] | None:
-    """Expire a key now unless it has expired before.
+    """Set the expiry of a key to `now`, unless the key has expired before `now`.
 
     Returns:
         The key; None if the provider has no such key.

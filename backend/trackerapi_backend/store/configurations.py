@@ -19,8 +19,8 @@ _stored = job_configurations.c
 
 def create_configuration(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
     """Store a configuration as the next revision of its tag; return its row."""
-    # Read, then write, without a race: the writer runs one transaction at a time. The
-    # unique index on the revision would reject a duplicate anyway.
+    # No race between query and insert: the writer runs one transaction at a time. The
+    # unique index on the revision would reject a duplicate.
     newest = db.execute(
         select(func.max(_stored.revision)).where(
             _stored.provider_id == values["provider_id"], _stored.tag == values["tag"]

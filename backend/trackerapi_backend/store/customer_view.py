@@ -31,7 +31,8 @@ MAX_MESSAGES = 5
 _values = customer_values.c
 _messages = customer_messages.c
 
-# The prefix avoids a collision: SQLAlchemy names the parameters of SET by the columns.
+# The prefix `new_` avoids a collision of names: SQLAlchemy names the parameters of SET
+# after the columns.
 _new = {c.name: bindparam(f"new_{c.name}", type_=c.type) for c in customer_values.c}
 _is_same_value = and_(
     _values.job_id == _new["job_id"],
@@ -39,7 +40,7 @@ _is_same_value = and_(
     _values.name == _new["name"],
 )
 # Events may arrive in any order: the conditions keep an older event from replacing the
-# value of a later one. Both statements run in one transaction of the writer, so no
+# value of a later event. `save_values()` runs both statements in one transaction, so no
 # other command inserts the same value between them.
 _replace_older = (
     update(customer_values)
@@ -64,7 +65,7 @@ _add_missing = insert(customer_values).from_select(
 
 
 def save_values(db: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store metadata values; keep a stored value that is later.
+    """Store metadata values, except where the stored value is of a later event.
 
     Args:
         db: Connection in a transaction.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def create_customer(db: Connection, values: Mapping[str, Any]) -> Row[Any]:
     """Store a customer; return its row.
 
-    Without an `id` among the values, the customer gets the next free id.
+    If `values` has no `id`, the next free id is used.
     """
     if "id" not in values and customer_exists(db, MAX_ID):
         # The database would assign `MAX_ID` + 1, which exceeds the limit of the
@@ -55,7 +55,7 @@ def find_customer(
 def find_customer_by_reference(
     db: Connection, provider_id: int, reference: str
 ) -> Row[Any] | None:
-    """Return the customer with this reference, its id at the provider."""
+    """Return the customer of a provider with this reference."""
     return db.execute(
         select(customers).where(
             customers.c.provider_id == provider_id,

@@ -45,7 +45,7 @@ def compute_once(
     """
     if not isinstance(document, Document):
         return compute(document)
-    # Without a lock: at worst two threads compute the same result.
+    # No lock is needed: at worst two threads compute the same result.
     if compute not in document.results:
         document.results[compute] = compute(document)
     result: T = document.results[compute]
@@ -53,7 +53,7 @@ def compute_once(
 
 
 class DocumentCache:
-    """Cache of the latest configurations by their JSON text; safe between threads."""
+    """Cache of recently used configurations by JSON text; safe between threads."""
 
     def __init__(self, max_length: int = MAX_CACHED_LENGTH) -> None:
         self._max_length, self._length = max_length, 0
@@ -68,7 +68,7 @@ class DocumentCache:
             if known is not None:
                 self._by_text.move_to_end(text)
                 return known
-        # Parsed without the lock: a large text would block all other readers. Two
+        # Parse without the lock: a large text would block all other readers. Two
         # threads may parse the same text; the cache keeps the first document.
         document = Document(json.loads(text))
         document.length, document.results = len(text), {}

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
 _IDS_PER_QUERY = 900
-"""Maximum number of ids in one statement: some builds of SQLite accept 999 values."""
+"""Maximum number of ids in one statement: some SQLite builds accept only 999 values."""
 
 
 def find_known_event_ids(
     db: Connection, job_id: int, event_ids: Sequence[bytes]
 ) -> set[bytes]:
     """Return the ids that belong to stored events of the job."""
-    # Read, then write, without a race: the writer runs one transaction at a time, so
-    # no other command stores the same event in between.
+    # No other command stores the same event between this query and the insert: the
+    # writer runs one transaction at a time.
     known: set[bytes] = set()
     for first in range(0, len(event_ids), _IDS_PER_QUERY):
         some = event_ids[first : first + _IDS_PER_QUERY]

@@ -25,8 +25,8 @@ The high bits are the millisecond of the creation."""
 LAST_CLOCK_ID = MAX_ID - 2**40
 """Largest id that is derived from the clock, reached in September 2039.
 
-Ids must grow: after a wrong clock has led to this id, later jobs get the ids from here
-to `MAX_ID`."""
+Ids must grow: after a job with this id, created with a wrong clock, further jobs count
+up from this id to `MAX_ID`."""
 
 MAX_JOBS_BY_ID = 400
 """Maximum number of jobs that a condition lists by id: some builds of SQLite accept no
@@ -48,10 +48,10 @@ def create_job(db: Connection, values: Mapping[str, Any], *, now: datetime) -> i
         ClockError: If `now` is later than `LAST_CLOCK_ID` allows.
     """
     by_clock = to_micros(now) // 1000 << _COUNTER_BITS
-    # Read, then write, without a race: the writer runs one transaction at a time.
-    # An earlier release may have stored ids above MAX_ID, which do not count.
+    # No race between query and insert: the writer runs one transaction at a time. Ids
+    # above MAX_ID, which an earlier release may have stored, are ignored.
     newest = db.execute(select(func.max(jobs.c.id)).where(jobs.c.id <= MAX_ID))
-    # After a clock that went back, ids continue from the largest id, without repeats.
+    # If the clock went back, the ids continue after the largest stored id.
     job_id = max((newest.scalar() or 0) + 1, by_clock)
     if by_clock > LAST_CLOCK_ID or job_id > MAX_ID:
         raise ClockError(now)
@@ -105,9 +105,9 @@ def list_jobs(
 
 
 def _weigher() -> Callable[[Row[Any]], int]:
-    """Return a function for the weight of a row: the length of its configuration.
+    """Return a function that weighs a row by the length of its configuration.
 
-    Only the first job of a configuration counts: jobs share the parsed document.
+    Only the first job of a configuration has a weight: jobs share the parsed document.
     """
     seen: set[int | None] = {None}
 
@@ -126,8 +126,8 @@ def _created_since(
     """Return the condition that a job was created at or after an instant.
 
     The list is in the order of ids, while the clock of a job determines `created_at`.
-    Searching in the order of ids would read all old jobs to find a few new ones, so
-    the condition names up to `MAX_JOBS_BY_ID` jobs by their ids.
+    Searching in the order of ids would read all old jobs to find a few new jobs. So the
+    condition lists the ids of the jobs, if these are at most `MAX_JOBS_BY_ID`.
     """
     recent = select(jobs.c.id).where(
         jobs.c.provider_id == provider_id, jobs.c.created_at >= instant
@@ -166,12 +166,12 @@ def save_state(
 
     Args:
         db: Connection in a transaction.
-        job: Row of the job, read in this transaction: another command cannot have
-            changed the state since, because the writer runs one at a time.
+        job: Row of the job, read in this transaction: no other command can have
+            changed the state after the read.
         status: New status.
         state: New state, a snapshot of the projection.
     """
-    # An unchanged status is omitted: SQLite would rewrite each index that contains the
-    # status.
+    # The UPDATE omits an unchanged status: SQLite would rewrite each index that
+    # contains the status.
     changed = {} if status == job.status else {"status": status}
     db.execute(update(jobs).where(jobs.c.id == job.id).values(state=state, **changed))

@@ -1,4 +1,4 @@
-"""Pages of a list by key (keyset pagination): each page costs the same.
+"""Pages of a list by key (keyset pagination): the last page is as fast as the first.
 
 A cursor is the key of the last item of the previous page. A cursor is valid for any
 filter, and new items do not shift later pages.
@@ -108,9 +108,10 @@ def fetch_all(fetch: Callable[[Span], Page]) -> Iterator[Row[Any]]:
 def select_span(
     query: Select[Any], key: Column[int], span: Span, *, ascending: bool = False
 ) -> Select[Any]:
-    """Return the query of a span in order, with one row more than its limit.
+    """Return the query of a span in the order of `key`.
 
-    The additional row shows whether another page follows.
+    The query returns up to one row more than the limit of the span: the additional row
+    shows that another page follows.
     """
     if span.after is not None:
         query = query.where(key > span.after if ascending else key < span.after)

@@ -21,14 +21,14 @@ def create_provider(db: Connection, name: str, *, now: datetime) -> int:
 
 
 def find_provider(db: Connection, name: str | None) -> int | None:
-    """Return the id of the oldest provider, or of the oldest with this name.
+    """Return the id of the oldest provider, or of the oldest provider with this name.
 
     Args:
         db: Connection to read from.
         name: Name of the provider; None for any name.
 
     Returns:
-        The id; None without such a provider.
+        The id; None if there is no such provider.
     """
     query = select(providers.c.id).order_by(providers.c.id)
     if name is not None:

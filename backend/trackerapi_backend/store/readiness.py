@@ -27,12 +27,12 @@ _log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """State of the store, checked every 5 seconds while the server runs.
+    """Result of the latest check of the store, which is repeated while the server runs.
 
     Args:
         store: Store to read from; its free space is measured too.
-        writer: Writer that commits a write for each check. A check meets a full queue
-            or a failing disk exactly as a request does.
+        writer: Writer that commits a write for each check: a full queue or a failing
+            disk fails the check as it fails a request.
         every_seconds: Interval between two checks, in seconds.
 
     Attributes:
@@ -52,7 +52,7 @@ class Readiness:
 
     @asynccontextmanager
     async def run_checks(self, _app: object) -> AsyncIterator[None]:
-        """Check once, then every few seconds until the end of the block."""
+        """Check once, then every `every_seconds` until the end of the block."""
         self.reason = await self._check()
         if self.reason is not None:
             _log.error("not ready: %s", self.reason)
@@ -72,8 +72,8 @@ class Readiness:
                 continue
             if self.reason is None:
                 _log.warning("ready again")
-            # One line for each outage: the reason may differ from check to check, for
-            # example in the number of free MiB.
+            # Log one line per outage: the reason may change from check to check, for
+            # example the number of free MiB.
             elif before is None:
                 _log.error("not ready: %s", self.reason)
 
@@ -89,7 +89,8 @@ class Readiness:
             return problem.detail
         except StoreError as error:
             return f"The database cannot be read ({error.cause})."
-        except (OSError, RuntimeError) as error:  # no thread or descriptor left
+        # The process cannot open a file or start a thread.
+        except (OSError, RuntimeError) as error:
             return f"The check could not be made ({error})."
 
     def _read_and_measure(self) -> str | None:

@@ -1,8 +1,8 @@
 """Tables and column types of the database.
 
-A job id is at most 2^53 - 1, so that it stays exact in every JSON reader, and grows
-with the time of creation, so that ids sort by age. Each row of a provider has the
-`provider_id` or the `job_id`.
+A job id is at most 2^53 - 1, so that it stays exact in every JSON reader. Job ids grow
+with the time of creation, so that they sort by age. Each row that belongs to a provider
+has a `provider_id` or a `job_id`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Instant(TypeDecorator[datetime]):
 
 
 class JsonText(TypeDecorator[Any]):
-    """Column type of a JSON value, stored as text: types and key order stay."""
+    """Column type of a JSON value, stored as text, which keeps types and key order."""
 
     impl = Text
     cache_ok = True
@@ -91,7 +91,7 @@ def compact_json(value: object) -> str:
     return _encoder.encode(value)
 
 
-# One encoder for all values: creating an encoder costs as much as encoding a small
+# All values share one encoder: creating an encoder is as slow as encoding a small
 # value.
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
@@ -190,9 +190,9 @@ jobs = Table(
     Column("state", JsonText, nullable=False),
     Column("created_at", Instant, nullable=False),
     UniqueConstraint("provider_id", "provider_job_id"),
-    # One index for each set of filters of list_jobs(): its rows are in the order of
-    # the list. `created_at` comes last, so that SQLite filters by it before it reads
-    # the row.
+    # One index for each set of filters of list_jobs(), in the order of the list. Each
+    # index ends with `created_at`, so that SQLite can filter by the time without
+    # reading the row of the table.
     Index(None, "provider_id", "created_at", "id"),
     Index(None, "provider_id", "id", "created_at"),
     Index(None, "provider_id", "customer_id", "id", "created_at"),
@@ -228,8 +228,8 @@ events = Table(
     sqlite_with_rowid=False,
 )
 
-# The customer view: the page of a job reads these two tables and no events, so its
-# cost does not grow with the number of events.
+# The customer view: the page of a job reads these two tables instead of the events, so
+# its response time does not grow with the number of events.
 customer_values = Table(
     "customer_values",
     metadata,

@@ -37,7 +37,7 @@ def list_share_links(db: Connection, job_id: int, span: Span) -> Page:
 
 
 def revoke_share_link(db: Connection, link_id: int, *, now: datetime) -> None:
-    """Revoke a link now unless it has been revoked before."""
+    """Set the revocation time of a link to `now`, unless it is already revoked."""
     # The condition on `revoked_at` is part of the UPDATE: of two calls, the second must
     # not change the time of the revocation.
     db.execute(

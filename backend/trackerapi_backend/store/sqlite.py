@@ -4,7 +4,7 @@ SQLite before 3.51.3 can damage a file when two connections write or checkpoint 
 same time. So readers cannot write (`mode=ro`, `query_only`), and a lock on the file
 keeps out a second process. A commit returns once its data is on the disk
 (`synchronous=FULL`). A transaction counts as committed only if the driver reports an
-open transaction before COMMIT and none after it.
+open transaction before COMMIT and no open transaction after COMMIT.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 READERS = 4
 
-# Errors of single statements: the store stays usable.
+# Errors of a single statement; the store stays usable after such an error.
 _STATEMENT_ERRORS = (
     IntegrityError,
     DataError,
@@ -67,8 +67,8 @@ _PRAGMAS = (
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
     "PRAGMA mmap_size=0",
-    # In memory: with all descriptors in use or a full disk, SQLite could create no
-    # temporary file.
+    # Temporary tables stay in memory: on a full disk, or with all descriptors in use,
+    # SQLite could not create a temporary file.
     "PRAGMA temp_store=MEMORY",
 )
 
@@ -94,7 +94,7 @@ class SqliteStore:
         try:
             with self._engine_errors():
                 self._check_schema(migrate=migrate)
-                # Not before: SQLite creates the write-ahead log at the first statement.
+                # Record the log now: the first statement has created the log file.
                 self._file.record_log_identity()
         except BaseException:
             self.close()
@@ -132,7 +132,7 @@ class SqliteStore:
             fresh.unlink(missing_ok=True)
             create_private_file(fresh)
             with self._writer.connect() as db:
-                # As bytes: the name of the file may not be UTF-8.
+                # Pass the name as bytes: it may not be UTF-8.
                 db.connection.execute(
                     "VACUUM INTO CAST(? AS TEXT)", (os.fsencode(fresh),)
                 )
@@ -160,19 +160,22 @@ class SqliteStore:
             StoreError: If SQLite fails, SQLite has ended the transaction itself, or
                 the file was moved or deleted. Then nothing is stored.
         """
-        # Read by `close()`, which another thread may call during the transaction.
+        # `close()` reads this flag. Another thread may call `close()` during the block.
         self._is_writing = True
         try:
             with self._engine_errors(), self._writer.connect() as db:
                 with db.begin():
                     yield db
-                    # A commit to a deleted file would succeed and be lost.
+                    # A commit to a deleted file would succeed, but its data would be
+                    # lost.
                     self._file.require_unchanged()
-                    # SQLite rolls back by itself, for example when the disk is full.
-                    # The driver's COMMIT does nothing then, and raises nothing.
+                    # SQLite may have rolled the transaction back, for example on a
+                    # full disk. The driver's COMMIT then does nothing and raises no
+                    # error.
                     if not self.is_in_transaction(db):
                         raise StoreError("SQLite has rolled the transaction back")
-                # Check after COMMIT too: the caller acknowledges the changes.
+                # Check after COMMIT too: the caller acknowledges the changes only
+                # after a confirmed commit.
                 if self.is_in_transaction(db):
                     raise StoreError("SQLite has not ended the transaction")
         finally:
@@ -196,7 +199,7 @@ class SqliteStore:
         """Close all connections and release the lock.
 
         A connection on which another thread writes stays open: closing it would crash
-        the process. It ends with the process, and its transaction is not stored.
+        the process. At the end of the process, its transaction is rolled back.
         """
         self._readers.dispose()
         if not self._is_writing:
@@ -205,7 +208,7 @@ class SqliteStore:
 
     @contextmanager
     def _engine_errors(self) -> Iterator[None]:
-        """Raise StoreError for a failure of SQLite; pass on errors of a statement."""
+        """Raise StoreError for a failure of SQLite; reraise errors of a statement."""
         try:
             yield
         except DBAPIError as error:
@@ -230,11 +233,12 @@ def _writing_engine(path: Path) -> Engine:
         "sqlite://",
         creator=connect,
         poolclass=StaticPool,
-        hide_parameters=True,  # a logged error must not contain the data of a job
+        # A logged error must not contain the data of a job.
+        hide_parameters=True,
     )
-    # `isolation_level=None` turns off the transactions of the driver, which begin only
-    # at the first write, after the savepoint. IMMEDIATE acquires the write lock at
-    # once: no later statement can fail because another connection has the lock.
+    # `isolation_level=None` turns off the transactions of the driver: they begin only
+    # with the first write, after the savepoint. BEGIN IMMEDIATE acquires the write
+    # lock, so no later statement fails because another connection has the lock.
     event.listen(engine, "begin", _begin("BEGIN IMMEDIATE"))
     return engine
 

@@ -20,7 +20,10 @@ _Identity = tuple[int, int]
 
 _MIB = 1024 * 1024
 _LOCKED_BYTE = 0x4000_1000
-"""Byte that this module locks: it follows the bytes at 1 GiB that SQLite locks."""
+"""Offset of the byte that this module locks, behind the bytes that SQLite locks.
+
+SQLite locks bytes from the offset of 1 GiB on.
+"""
 
 # Identities of the files that this process has open. When a process closes any
 # descriptor of a file, the system releases all POSIX locks of the process on the file,
@@ -54,7 +57,8 @@ class DatabaseFile:
             self._descriptor = _lock(descriptor, self.path)
         except BlockingIOError:
             raise _in_use_error(path) from None
-        except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links
+        # `resolve()` raises RuntimeError for a cycle of symbolic links.
+        except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", error)
             raise StoreError(
                 f"{path} cannot be written ({reason}): name a file that can be, with"
@@ -119,7 +123,7 @@ def _open(path: Path) -> tuple[int, _Identity]:
     """Open a database file; return its descriptor and its identity."""
     if path.is_dir():
         raise StoreError(f"{path} is a folder: name a file in it")
-    # O_NONBLOCK: opening a pipe would wait for its other end, possibly for ever.
+    # Without O_NONBLOCK, opening a pipe could wait for its other end for ever.
     flags = os.O_CREAT | os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o600)
     status = os.fstat(descriptor)
@@ -139,13 +143,13 @@ def _lock(descriptor: int, path: Path) -> int:
         if hasattr(fcntl, "F_OFD_SETLK"):
             # The lock belongs to the open file description: unlike a POSIX lock, it
             # stays when another descriptor of the file is closed. It covers one byte
-            # that SQLite does not use: network file systems turn a `flock` into a lock
-            # on all bytes, and SQLite could not lock its own bytes.
+            # that SQLite does not use. Network file systems turn a `flock` into a lock
+            # on all bytes, which would keep SQLite from locking its own bytes.
             lock = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _LOCKED_BYTE, 1, 0)
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
             return descriptor
-        # Outside Linux such locks are missing, and any other lock on the database file
-        # would block SQLite: lock a file in the same folder instead.
+        # Without F_OFD_SETLK (outside Linux), any other lock on the database file
+        # would block SQLite. So this module locks a file in the same folder instead.
         os.close(descriptor)
         lock_path = path.with_name(f"{path.name}.lock")
         descriptor = os.open(lock_path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -164,7 +168,7 @@ def _in_use_error(path: Path) -> StoreError:
 
 
 def _identity(path: Path) -> _Identity | None:
-    """Return device and inode of the file at `path`; None if there is none."""
+    """Return device and inode of the file at `path`; None if there is no file."""
     try:
         status = path.stat()
     except OSError:

@@ -2,8 +2,8 @@
 
 Commands queue up during a commit, and the next transaction runs all queued commands.
 Each command has its own savepoint: a failed command is rolled back alone. A caller
-gets its result once the commit has reached the disk. There is no timer: an idle writer
-commits a command at once.
+gets its result once the commit has reached the disk. No timer collects commands: an
+idle writer runs and commits a command immediately.
 
 An engine may roll back a whole transaction when one statement fails, as SQLite does on
 a full disk. So the writer asks the driver after each command whether the transaction
@@ -60,8 +60,8 @@ class _QueuedCommand:
 class Writer:
     """Thread that runs commands one after another.
 
-    Since no two commands overlap, a command may read a row and then write depending on
-    it: no other command changes the row in between.
+    Commands do not overlap. So a command may read a row and then write depending on the
+    row: no other command changes the row between the read and the write.
 
     Args:
         store: Store to write to. Only the writer may begin transactions on it.
@@ -74,7 +74,8 @@ class Writer:
         # Protects the queue and the closing flag: event loops and the thread use both.
         self._changed = threading.Condition()
         self._is_closing, self._next_log_at = False, 0.0
-        # A daemon: a command that does not end must not block the exit of the process.
+        # A daemon thread, because a command that does not end must not block the exit
+        # of the process.
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -90,8 +91,8 @@ class Writer:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        # Holding the condition never blocks the loop: the thread releases it before it
-        # runs a command.
+        # Acquiring the condition does not block the event loop: the thread releases
+        # the condition before it runs a command.
         with self._changed:
             if self._is_closing:
                 raise _stopping()
@@ -105,8 +106,9 @@ class Writer:
         """Run the queued commands, then stop the thread.
 
         Args:
-            timeout_seconds: Time limit. After it, queued commands are rejected and a
-                running command is abandoned. None waits for all commands.
+            timeout_seconds: Time limit, in seconds; None waits for all commands. At
+                the limit, queued commands are rejected and a running command is
+                abandoned.
         """
         with self._changed:
             self._is_closing = True
@@ -163,8 +165,9 @@ class Writer:
         with self._store.transaction() as db:
             for command in group:
                 outcomes.append(_run_in_savepoint(db, command.run))
-                # Without this check, the commands after a rollback by the engine would
-                # be committed one by one, and those before it would be lost.
+                # Without this check, the commands before a rollback by the engine
+                # would be lost, and the commands after the rollback would be committed
+                # one by one.
                 if not self._store.is_in_transaction(db):
                     raise StoreError("the engine has rolled the transaction back")
         return outcomes
@@ -217,7 +220,8 @@ def _deliver(group: Sequence[_QueuedCommand], outcomes: Sequence[Outcome]) -> No
 
 def _set_results(delivered: Sequence[tuple[_QueuedCommand, Outcome]]) -> None:
     for command, (result, error) in delivered:
-        # The caller was cancelled, for example because its client has disconnected.
+        # The future is done if its caller was cancelled, for example because the
+        # client has disconnected.
         if command.future.done():
             continue
         if error is not None:

@@ -27,7 +27,7 @@ def upgrade_to_head(db: Connection) -> None:
     from alembic.config import Config
 
     config = Config()
-    # The option is a template, so a percent sign is doubled.
+    # alembic interpolates `%` in options, so a percent sign in the path is doubled.
     folder = str(Path(__file__).parent).replace("%", "%%")
     config.set_main_option("script_location", folder)
     config.attributes["connection"] = db

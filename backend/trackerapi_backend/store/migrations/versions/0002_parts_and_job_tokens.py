@@ -15,8 +15,7 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Apply this revision."""
-    # A plain new column, not a batch: a batch would write the whole table of events
-    # again.
+    # `batch_alter_table()` would copy the whole table of events.
     op.add_column("events", sa.Column("part", sa.String(100)))
     with op.batch_alter_table("api_keys") as keys:
         keys.add_column(sa.Column("job_id", _ID))

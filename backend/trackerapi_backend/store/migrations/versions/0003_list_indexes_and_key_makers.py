@@ -33,7 +33,7 @@ _REPLACED = ("jobs", "provider_id", "customer_id", "id")
 
 def upgrade() -> None:
     """Apply this revision."""
-    # A plain new column, not a batch: a batch would write all keys again.
+    # `batch_alter_table()` would copy the whole table of keys.
     op.add_column("api_keys", sa.Column("created_by", sa.String(32)))
     op.drop_index(_name(_REPLACED), _REPLACED[0])
     for index in _INDEXES:
@@ -41,7 +41,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Revert this revision; the creators of keys are lost."""
+    """Revert this revision; the values of `created_by` are lost."""
     for index in _INDEXES:
         op.drop_index(_name(index), index[0])
     _create(_REPLACED)

@@ -41,7 +41,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Revert this revision; no data is lost, since the events have all of it."""
+    """Revert this revision; no data is lost: the tables are derived from the events."""
     op.drop_table("customer_messages")
     op.drop_table("customer_values")
 
@@ -80,7 +80,7 @@ def _create_messages() -> sa.Table:
 
 
 def _customer_keys(document: str | None) -> set[tuple[str, str]]:
-    """Return tag and name of each metadata key with the audience `customer`."""
+    """Return step tag and name of each metadata key with the audience `customer`."""
     steps = json.loads(document)["step_configurations"] if document else []
     return {
         (step["tag"], key["name"])

@@ -1,1 +1,1 @@
-"""One module a revision, in order of their names."""
+"""Revisions of the schema, one module each; the names of the modules give the order."""
