@@ -39,10 +39,10 @@ WRONG_VALUES: Final[tuple[Any, ...]] = (
     {"a": 1},
     DEEP,
 )
-"""Replacements for each value."""
+"""Values that replace each value of an answer."""
 
 WRONG_TEXTS: Final = ("NaN", "Infinity", "-Infinity", "1e999", '"\\ud800"', "{", "01")
-"""Replacements that no JSON writer produces."""
+"""Texts that replace each value: invalid JSON, or JSON that no writer produces."""
 
 UNUSABLE: Final = (DEEP, 10**300, 1e300)
 """Values of `WRONG_VALUES` that JSON Schema may admit and the library must reject."""

@@ -15,7 +15,7 @@ _MARK: Final = re.compile(r"#! ([\w-]+)(?: '([^']*)')?(?: -> '([^']*)')?")
 
 
 def config(tag: str, *steps: str, **after: tuple[str, ...]) -> JobConfig:
-    """Return a configuration; its names are its tags as titles."""
+    """Return a configuration whose display names are its tags in title case."""
     configurations = [
         StepConfiguration(
             tag=step,
@@ -70,7 +70,7 @@ def findings_in(
     *configs: JobConfig,
     path: Path = Path("job.py"),
 ) -> list[Finding]:
-    """Check a script against configurations; by default that of `my_job` alone."""
+    """Check a script against configurations; by default only against `my_job`."""
     script = Script.parsed(path, dedent(text).encode())
     return check_script(script, configs or (MY_JOB,))
 

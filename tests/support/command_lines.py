@@ -1,4 +1,4 @@
-"""Command lines that give one value to each argument of each command."""
+"""Command lines of all commands, each with a test value for one argument."""
 
 import argparse
 from collections.abc import Iterator

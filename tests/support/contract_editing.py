@@ -3,7 +3,7 @@
 from typing import Any
 
 REMOVED = object()
-"""Marker that removes the member."""
+"""Value for `edit()` that removes the member."""
 
 
 def edit(document: dict[str, Any], path: str, value: object) -> None:

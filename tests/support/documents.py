@@ -12,7 +12,7 @@ PATIENCE_SECONDS: Final = 180.0
 """Maximum duration of a command, in seconds."""
 
 PATIENT: Final = {"TRACKERAPI_SHUTDOWN_TIMEOUT": "60"}
-"""Variables for a long delivery at exits: a busy machine is slow."""
+"""Environment variables: an exit waits up to 60 s, because a busy machine is slow."""
 
 _BLOCK = re.compile(
     r"<!-- (?P<what>run|prints|file: (?P<name>[\w.]+)) -->\n```\w+\n(?P<text>.*?)```",
@@ -59,7 +59,7 @@ def reader_environment(folder: Path, **environment: str) -> dict[str, str]:
 
 
 def run(command: list[str], folder: Path, **environment: str) -> str:
-    """Run a command in that environment; return its standard output."""
+    """Run a command in `reader_environment()`; return its standard output."""
     done = subprocess.run(
         command,
         cwd=folder,

@@ -69,7 +69,7 @@ def closed_port() -> Iterator[int]:
 
 
 def kept_counts(stderr: str, place: Path) -> list[int]:
-    """Return the numbers of records in the lines of stderr that name `place`."""
+    """Return the record counts in the lines of stderr that contain the path `place`."""
     return [
         int(found[1])
         for line in stderr.splitlines()

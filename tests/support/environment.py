@@ -18,8 +18,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith("TRACKERAPI_") or name.upper() in PROXY_VARIABLES:
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    # A busy machine may deliver slowly at an exit and release files slowly; the next
-    # tracker of the same process searches these files.
+    # Long waits at exits: on a busy machine a tracker could otherwise still hold its
+    # files when the next tracker of the process searches for leftover files.
     monkeypatch.setenv("TRACKERAPI_SHUTDOWN_TIMEOUT", "30")
     monkeypatch.setattr(delivery, "_STOP_SECONDS", 30.0)
 

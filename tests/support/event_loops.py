@@ -25,7 +25,7 @@ class Gate:
 
     Attributes:
         arrived: Set as soon as an event waits.
-        is_stuck: Whether an event waited in vain: the event blocked the event loop.
+        is_stuck: Whether a wait has timed out: the event has blocked the event loop.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ def gated_sync(outbox: Path, gate: Gate) -> TrackerApi:
 
 @pytest.fixture
 def no_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Return a function after whose call no thread can be started."""
+    """Return a function that makes each later start of a thread fail."""
 
     def refuse(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

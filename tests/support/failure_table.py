@@ -26,7 +26,7 @@ WAYS: Final = ("default", "strict")
 
 
 def in_row(row: str, *ways: str) -> pytest.MarkDecorator:
-    """Return a mark that runs the test of a row in some modes; in both if empty."""
+    """Return a mark that runs the test of a row in the modes `ways`, or in both."""
     chosen = ways or WAYS
     return pytest.mark.parametrize(
         "strict",

@@ -31,7 +31,7 @@ _OF_ONE_HOP: Final = frozenset(
 
 
 class Exchange:
-    """One request and its answer; a fault controls how far both get.
+    """One request and its answer; a fault decides how much of both is transferred.
 
     Attributes:
         method: HTTP method in capitals.
@@ -295,7 +295,7 @@ class FaultProxy:
             accepted.close()
 
     def _shake_hands(self, connection: socket.socket) -> socket.socket:
-        """Do the handshake; return the socket, which is a new one with TLS."""
+        """Do the handshake; return the socket for requests, a new socket with TLS."""
         accepted = self.handshake(connection)
         with self._changed:
             if connection in self._live:
@@ -316,7 +316,7 @@ class FaultProxy:
 
 
 def sent_events(requests: Iterable[Request]) -> list[dict[str, object]]:
-    """Return the events of all batches in `requests`; repeats stay."""
+    """Return the events of all batches in `requests`, including repeated events."""
     return [
         json.loads(line)
         for request in requests

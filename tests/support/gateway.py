@@ -25,7 +25,7 @@ class Gateway:
     Attributes:
         backend: Destination of the requests.
         fault: Function that answers in place of the backend; None for no fault.
-        lends_key: Whether each request gets the API key of the backend.
+        lends_key: Whether the gateway adds the backend's API key to each request.
     """
 
     backend: RunningBackend

@@ -100,7 +100,7 @@ class Desk:
         ):
             try:
                 status = main(arguments)
-            except SystemExit as end:  # of the parser
+            except SystemExit as end:  # Raised by the argument parser.
                 status = int(end.code or 0)
         return self._outcome(status, out.getvalue(), err.getvalue())
 
@@ -141,7 +141,7 @@ class Desk:
             os.close(theirs)
             os.write(ours, typed.encode())
             shown = b""
-            with suppress(OSError):  # the process has closed the terminal
+            with suppress(OSError):  # The process has closed the terminal.
                 while chunk := os.read(ours, 65536):
                     shown += chunk
             os.close(ours)

@@ -117,10 +117,10 @@ class MemoryBackend:
         rejected_events: Problem details for rejected events, by event id.
         event_faults: Faults of batches that contain an event, by event id.
         max_lines: Maximum number of lines of a batch; above it, `too_large` is raised.
-        max_bytes: Maximum size of a batch; above it, `too_large` is raised.
+        max_bytes: Maximum size of a batch, in bytes; above it, `too_large` is raised.
         on_reload: Called by `reload_key()`.
         on_request: Called with the kind of a request before processing; may block.
-        violations: Rules for requests that were broken.
+        violations: Rules of the contract that requests broke, in order.
     """
 
     def __init__(self, *jobs: str) -> None:
@@ -156,7 +156,10 @@ class MemoryBackend:
         self._faults.clear()
 
     def recover(self) -> None:
-        """End outages and faults; `refused_jobs`, `refused_lines` and `poison` stay."""
+        """End the outage and the faults of `fail_next()`, and restore the batch limits.
+
+        `rejected_jobs`, `rejected_events` and `event_faults` stay.
+        """
         self.forget_faults()
         self.outage = None
         self.max_lines, self.max_bytes = MAX_LINES, MAX_BYTES
@@ -248,7 +251,7 @@ class MemoryBackend:
         for index, (line, members) in enumerate(zip(lines, read, strict=True)):
             refusal = self._refusal(members)
             if not line.strip():
-                continue  # the backend ignores blank lines
+                continue  # The backend ignores blank lines.
             if refusal is not None:
                 event_id = members.get("event_id")
                 rejections.append(

@@ -90,7 +90,7 @@ class Pod:
         if source == {"fieldRef": {"fieldPath": "metadata.name"}}:
             return self.name
         assert source.keys() == {"secretKeyRef"}
-        return os.devnull  # placeholder: `settings` must contain the secret
+        return os.devnull  # Placeholder: `settings` must contain the secret.
 
     def _expand(self, word: str, environment: Mapping[str, str]) -> str:
         return re.sub(r"\$\((\w+)\)", lambda found: environment[found[1]], word)

@@ -228,7 +228,7 @@ class Lab:
     def assert_all_arrived(
         self, undisturbed: Pictures, *, in_order_of_arrival: bool = True
     ) -> None:
-        """Assert that the backend shows the same as after a run without faults."""
+        """Assert that the backend has the jobs and events of a run without faults."""
         self.assert_nothing_lost_or_doubled(in_order_of_arrival=in_order_of_arrival)
         with self.direct_tracker() as tracker:
             assert pictures_of(tracker, self.job_id) == undisturbed
@@ -255,7 +255,7 @@ class Lab:
         with self.direct_tracker() as tracker:
             while judge(tracker, wanted).lost:
                 assert time.monotonic() < deadline, "not delivered"
-                _PAUSE.wait(0.05)  # the backend sends no notification
+                _PAUSE.wait(0.05)  # Poll: the backend sends no notification.
 
     def direct_tracker(self) -> TrackerApi:
         """Return a tracker that reads from the backend directly, past the proxy."""
@@ -287,7 +287,7 @@ def fill(disk: Path) -> Path:
     """Fill a disk with one file; return the file."""
     ballast = disk / "ballast"
     with ballast.open("ab", buffering=0) as file:
-        with suppress(OSError):  # full
+        with suppress(OSError):  # The disk is full.
             while True:
                 file.write(b"\0" * 4096)
     return ballast

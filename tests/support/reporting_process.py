@@ -74,7 +74,7 @@ class ReportingProcess:
             assert self.outbox.append(line)
 
     def run_pass(self) -> None:
-        """Run one delivery pass at once, including deferred records.
+        """Run one delivery pass, including deferred records that are not due yet.
 
         Raises:
             BackendError: See `DeliveryPasses.deliver_batches()`.

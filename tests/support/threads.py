@@ -22,7 +22,7 @@ def await_end(threads: Iterable[threading.Thread]) -> None:
 
 
 def await_end_soon(threads: Iterable[threading.Thread]) -> None:
-    """Wait for threads, for less time than the pause of a delivery loop lasts."""
+    """Wait until all threads have ended, for half a pause of a delivery loop each."""
     for thread in threads:
         thread.join(LEFTOVER_SEARCH_SECONDS / 2)
         assert not thread.is_alive(), f"{thread.name} goes on"

@@ -18,10 +18,10 @@ PATIENCE_SECONDS: Final = 30.0
 
 
 class NameServer:
-    """Server that resolves `tracker.test` or not, and counts its queries.
+    """Name server for `tracker.test` that counts its queries.
 
     Attributes:
-        resolves: Whether `tracker.test` is resolved from now on.
+        resolves: Whether the server knows `tracker.test`; may change at any time.
         port: UDP port of the server on loopback.
     """
 
